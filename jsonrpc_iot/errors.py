@@ -1,0 +1,226 @@
+"""Every exception that this package raises on purpose.
+
+JsonRpcIotError
+├── RpcError                    an error response: sent by a handler, received by a caller
+│   ├── ParseError              -32700
+│   ├── InvalidRequest          -32600
+│   ├── MethodNotFound          -32601
+│   ├── InvalidParams           -32602
+│   ├── InternalError           -32603
+│   ├── ServerError             -32000
+│   ├── TooLarge                -32001
+│   ├── DeadlineExceeded        -32002
+│   ├── Cancelled               -32003
+│   ├── Busy                    -32004
+│   ├── Unauthorized            -32005
+│   └── Forbidden               -32006
+├── MessageTooLarge             a message does not fit the channel; nothing was sent
+├── CallTimeout                 no response within the caller's time (also a TimeoutError)
+├── MalformedResponse           the other end answered, but not with a JSON-RPC response
+├── UsageError                  the program asked for something impossible (also a ValueError)
+│   ├── InvalidUrl              unknown scheme, option or value
+│   └── MissingExtra            an optional dependency is not installed
+└── TransportError              the link, not the message
+    ├── BindFailed              a server cannot listen on its URL
+    ├── ConnectFailed           a client cannot reach its URL
+    ├── ChannelClosed           the channel ended; a call's outcome is unknown
+    └── FramingError            the byte stream can no longer be cut into messages
+"""
+
+from typing import Any, ClassVar
+
+
+class JsonRpcIotError(Exception):
+    """Root of all errors of this package."""
+
+
+class RpcError(JsonRpcIotError):
+    """An error response.
+
+    Raise it in a handler to answer a request with an error; a caller gets it raised from the call.
+    Errors with a code of the table above are raised as that code's class.
+
+    Args:
+        code: the JSON-RPC error code, any integer.
+        message: one short sentence.
+        data: anything that the codec encodes; `None` leaves the member out.
+    """
+
+    default_code: ClassVar[int] = -32000
+    default_message: ClassVar[str] = "Server error"
+
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        super().__init__(code, message, data)
+        self.code = code
+        self.message = message
+        self.data = data
+
+    def __str__(self) -> str:
+        detail = "" if self.data is None else f": {self.data}"
+        return f"{self.message} ({self.code}){detail}"
+
+
+class _CodedError(RpcError):
+    """An `RpcError` whose class stands for its code."""
+
+    def __init__(self, message: str | None = None, data: Any = None) -> None:
+        super().__init__(self.default_code, message or self.default_message, data)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message, self.data)
+
+
+class ParseError(_CodedError):
+    """The message is not JSON."""
+
+    default_code = -32700
+    default_message = "Parse error"
+
+
+class InvalidRequest(_CodedError):
+    """The message is JSON, but neither a request nor a response."""
+
+    default_code = -32600
+    default_message = "Invalid Request"
+
+
+class MethodNotFound(_CodedError):
+    """No method has that name."""
+
+    default_code = -32601
+    default_message = "Method not found"
+
+
+class InvalidParams(_CodedError):
+    """The parameters do not fit the method's signature; `data` says where and why."""
+
+    default_code = -32602
+    default_message = "Invalid params"
+
+
+class InternalError(_CodedError):
+    """The handler failed in a way that it did not foresee."""
+
+    default_code = -32603
+    default_message = "Internal error"
+
+
+class ServerError(_CodedError):
+    """Generic failure that has no code of its own."""
+
+
+class TooLarge(_CodedError):
+    """The message does not fit the channel; `data` is `{"size": bytes, "limit": bytes}`."""
+
+    default_code = -32001
+    default_message = "Message too large"
+
+
+class DeadlineExceeded(_CodedError):
+    """The time that the caller or the method allows is over."""
+
+    default_code = -32002
+    default_message = "Deadline exceeded"
+
+
+class Cancelled(_CodedError):
+    """The caller cancelled the call."""
+
+    default_code = -32003
+    default_message = "Cancelled"
+
+
+class Busy(_CodedError):
+    """Too much at once; `data` may be `{"retry_after": seconds}`."""
+
+    default_code = -32004
+    default_message = "Busy"
+
+
+class Unauthorized(_CodedError):
+    """The method needs a permission, and the peer has not been authenticated."""
+
+    default_code = -32005
+    default_message = "Unauthorized"
+
+
+class Forbidden(_CodedError):
+    """The peer is known, but lacks the permission that the method needs."""
+
+    default_code = -32006
+    default_message = "Forbidden"
+
+
+_BY_CODE = {cls.default_code: cls for cls in _CodedError.__subclasses__()}
+
+
+def rpc_error(code: int, message: str, data: Any = None) -> RpcError:
+    """The error of that code: of the code's own class where it has one."""
+    cls = _BY_CODE.get(code)
+    if cls is None:
+        return RpcError(code, message, data)
+    error = cls(message, data)
+    error.message = message  # a foreign peer's empty message stays empty
+    return error
+
+
+class MessageTooLarge(JsonRpcIotError):
+    """A message does not fit the channel. Nothing was sent.
+
+    Args:
+        size: bytes that the message has.
+        limit: bytes that the channel carries.
+    """
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"message of {size} bytes exceeds the channel's limit of {limit} bytes")
+        self.size = size
+        self.limit = limit
+
+
+class CallTimeout(JsonRpcIotError, TimeoutError):
+    """No response came within the caller's time; whether the method ran is unknown."""
+
+
+class MalformedResponse(JsonRpcIotError):
+    """The other end answered a call with something that is no JSON-RPC response."""
+
+
+class UsageError(JsonRpcIotError, ValueError):
+    """The program asked for something that cannot be."""
+
+
+class InvalidUrl(UsageError):
+    """A URL with an unknown scheme, option or value; the text names the valid ones."""
+
+
+class MissingExtra(UsageError):
+    """A transport or command needs an optional dependency; the text says what to install."""
+
+
+class TransportError(JsonRpcIotError):
+    """The link failed, not the message."""
+
+
+class BindFailed(TransportError):
+    """A server cannot listen; the text names the URL."""
+
+
+class ConnectFailed(TransportError):
+    """A client cannot connect; the text names the URL."""
+
+
+class ChannelClosed(TransportError):
+    """The channel ended. The outcome of a call that was open then is unknown."""
+
+
+class FramingError(TransportError):
+    """The byte stream can no longer be cut into messages, so the channel must close.
+
+    Args:
+        error: what to tell the other end before closing.
+    """
+
+    def __init__(self, error: RpcError) -> None:
+        super().__init__(str(error))
+        self.error = error

@@ -19,6 +19,7 @@ JsonRpcIotError
 ├── MalformedResponse           the other end answered, but not with a JSON-RPC response
 ├── UsageError                  the program asked for something impossible (also a ValueError)
 │   ├── InvalidUrl              unknown scheme, option or value
+│   ├── Unencodable             params or a result that the codec has no form for
 │   └── MissingExtra            an optional dependency is not installed
 └── TransportError              the link, not the message
     ├── BindFailed              a server cannot listen on its URL
@@ -192,6 +193,10 @@ class UsageError(JsonRpcIotError, ValueError):
 
 class InvalidUrl(UsageError):
     """A URL with an unknown scheme, option or value; the text names the valid ones."""
+
+
+class Unencodable(UsageError):
+    """Params or a result that the codec has no form for, such as NaN or an unknown class."""
 
 
 class MissingExtra(UsageError):

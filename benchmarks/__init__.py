@@ -1,0 +1,1 @@
+"""Programs that measure this package against its targets, the floor of its parts and its peers."""

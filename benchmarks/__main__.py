@@ -1,0 +1,55 @@
+"""`python -m benchmarks`: runs the programs of this folder and prints what they report."""
+
+import argparse
+import importlib
+
+import msgspec
+
+from ._harness import Machine, Options, Report, machine, machine_text, text
+
+PROGRAMS = ("dispatch", "roundtrip", "jsonstream", "memory", "codec")
+
+
+class Output(msgspec.Struct):
+    """What `--json` prints."""
+
+    machine: Machine
+    reports: list[Report]
+
+
+def main() -> None:
+    """Run the chosen programs, or all of them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("program", nargs="*", help=f"{', '.join(PROGRAMS)}; all without any")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--repeat", type=int, metavar="N", help="rounds of each program")
+    parser.add_argument("--quick", action="store_true", help="show that it works, measure little")
+    parser.add_argument(
+        "--backend",
+        choices=("asyncio", "uvloop", "trio"),
+        default="asyncio",
+        help="event loop of the servers in roundtrip",
+    )
+    arguments = parser.parse_args()
+    for name in arguments.program:
+        if name not in PROGRAMS:
+            parser.error(f"no program {name!r}; there are {', '.join(PROGRAMS)}")
+    if arguments.repeat is not None and arguments.repeat < 1:
+        parser.error("--repeat takes a number from 1")
+
+    options = Options(repeat=arguments.repeat, quick=arguments.quick, backend=arguments.backend)
+    facts = machine()
+    if not arguments.json:
+        print(machine_text(facts), flush=True)
+    reports = []
+    for name in arguments.program or PROGRAMS:
+        report: Report = importlib.import_module(f"{__package__}.{name}").run(options)
+        reports.append(report)
+        if not arguments.json:
+            print(text(report), flush=True)
+    if arguments.json:
+        print(msgspec.json.format(msgspec.json.encode(Output(facts, reports)), indent=2).decode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""The servers that `roundtrip` and `memory` load, each in a process of its own.
+
+`python -m benchmarks._servers KIND BACKEND` serves on a free port of 127.0.0.1, prints that port
+and stops when its standard input ends.
+"""
+
+import importlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+import anyio
+from anyio.abc import SocketAttribute, SocketStream
+from msgspec import Struct
+
+_CHUNK = 65536
+
+
+class Server(Struct, frozen=True):
+    """A running server: its process and what it printed (a port, or a URL for `pipe`)."""
+
+    pid: int
+    address: str
+
+    @property
+    def port(self) -> int:
+        """The bound port on 127.0.0.1."""
+        return int(self.address)
+
+
+@contextmanager
+def server(kind: str, backend: str = "asyncio") -> Iterator[Server]:
+    """Run a server until the block ends.
+
+    Args:
+        kind: `ours`, `pipe` (ours on a Unix socket), `echo` or `aiorpcx`.
+        backend: `asyncio`, `uvloop` or `trio`, which aiorpcX does not know.
+
+    Raises:
+        RuntimeError: the server did not start.
+    """
+    command = [sys.executable, "-m", "benchmarks._servers", kind, backend]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        if not address:
+            raise RuntimeError(f"the server {kind!r} on {backend} did not start")
+        try:
+            yield Server(process.pid, address)
+        finally:
+            process.stdin.close()
+
+
+def _connect(ssid: str, psk: str) -> None:
+    pass
+
+
+async def _connect_async(ssid: str, psk: str) -> None:
+    pass
+
+
+async def _ours(url: str = "tcp://127.0.0.1:0") -> None:
+    from jsonrpc_iot import Dispatcher, Limits, serve
+
+    dispatcher = Dispatcher()
+    dispatcher.method("wifi.connect")(_connect)
+    dispatcher.method("wifi.connect_async")(_connect_async)
+    async with serve(dispatcher, url, limits=Limits(peers=100_000)) as running:
+        address = running.urls[0]
+        _ready(address if url.startswith("pipe:") else address.rpartition(":")[2])
+        await running.wait_closed()
+
+
+async def _pipe() -> None:
+    await _ours(f"pipe://benchmark-{os.getpid()}")
+
+
+async def _echo() -> None:
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+
+    async def answer(stream: SocketStream) -> None:
+        async with stream:
+            try:
+                while True:
+                    await stream.send(await stream.receive(_CHUNK))
+            except (anyio.EndOfStream, anyio.BrokenResourceError):
+                pass
+
+    async with listener:
+        _ready(str(listener.extra(SocketAttribute.local_port)))
+        await listener.serve(answer)
+
+
+async def _aiorpcx() -> None:
+    aiorpcx = importlib.import_module("aiorpcx")
+
+    async def handle_request(self: object, request: object) -> object:
+        return await aiorpcx.handler_invocation(_connect_async, request)()
+
+    unlimited = {"handle_request": handle_request, "cost_hard_limit": 0}
+    session = type("Session", (aiorpcx.RPCSession,), unlimited)
+    running = await aiorpcx.serve_rs(session, "127.0.0.1", 0)
+    _ready(str(running.sockets[0].getsockname()[1]))
+    await running.serve_forever()
+
+
+def _ready(address: str) -> None:
+    print(address, flush=True)
+
+
+def _stop_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
+def main() -> None:
+    """Serve what the command line names."""
+    kind, backend = sys.argv[1:]
+    serve: Callable[[], Awaitable[None]] = {
+        "ours": _ours,
+        "pipe": _pipe,
+        "echo": _echo,
+        "aiorpcx": _aiorpcx,
+    }[kind]
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
+    if backend == "trio":
+        anyio.run(serve, backend="trio")
+    else:
+        anyio.run(serve, backend_options={"use_uvloop": backend == "uvloop"})
+
+
+if __name__ == "__main__":
+    main()

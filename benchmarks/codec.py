@@ -1,0 +1,144 @@
+"""The JSON codec alone: what its checks cost over msgspec, next to orjson and the standard library.
+
+Decoding goes from a request's bytes to its params, encoding from a result to the reply's bytes.
+Ours and msgspec's floor decode into Structs, so they validate types as well; orjson and json
+stop at dictionaries and lists.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from jsonrpc_iot.protocol.codec import JsonCodec
+from jsonrpc_iot.protocol.messages import Message
+
+from ._harness import Options, Report, Timed, measure, sync_loop
+
+SIZES = {"100 B": 100, "1 KB": 1000, "60 KB": 60_000}
+OURS, FLOOR = "ours", "msgspec's floor"
+
+_HEAD = b'{"method":"wifi.import","id":12345,"params":{"networks":['
+_TAIL = b"]}}"
+_NETWORK = '{"ssid":"network-%03d","rssi":%d}'
+
+
+class Network(msgspec.Struct, gc=False):
+    """One entry of the params and of the result."""
+
+    ssid: str
+    rssi: int
+
+
+class Params(msgspec.Struct, gc=False):
+    """The params of the request."""
+
+    networks: list[Network]
+
+
+class Request(msgspec.Struct, gc=False):
+    """The least of a request."""
+
+    method: str
+    id: int | float | str | None
+    params: msgspec.Raw
+
+
+class Reply(msgspec.Struct, gc=False):
+    """The least of a reply."""
+
+    id: int | float | str | None
+    result: list[Network]
+
+
+def run(options: Options) -> Report:
+    """Measure and compare."""
+    report = Report(
+        "codec",
+        [
+            "decode: request to params; encode: result to reply; both: one after the other",
+            "ours and the floor validate types, orjson and json do not; time per message",
+        ],
+    )
+    contenders: dict[str, Timed] = {}
+    for size, length in SIZES.items():
+        for name, steps in _contenders(request(length), report).items():
+            for step, call in zip(("decode", "encode", "both"), steps, strict=True):
+                contenders[f"{step} {size}, {name}"] = sync_loop(call)
+    samples = measure(contenders, rounds=options.rounds(9), seconds=options.seconds(0.03))
+    for name, seconds in samples.items():
+        report.add(name, "us", [second * 1e6 for second in seconds])
+    for size in SIZES:
+        for step in ("decode", "encode", "both"):
+            what = f"{step} {size}"
+            ours, floor = samples[f"{what}, {OURS}"], samples[f"{what}, {FLOOR}"]
+            report.compare(f"{what}: ours / floor", ours, floor)
+            for peer in ("orjson", "json"):
+                if (other := samples.get(f"{what}, {peer}")) is not None:
+                    report.compare(f"{what}: {peer} / ours", other, ours)
+    return report
+
+
+def request(length: int) -> bytes:
+    """A request of about that many bytes."""
+    networks: list[str] = []
+    size = len(_HEAD) + len(_TAIL)
+    while not networks or size < length:
+        network = _NETWORK % (len(networks), -30 - len(networks) % 60)
+        networks.append(network)
+        size += len(network) + 1
+    return _HEAD + ",".join(networks).encode() + _TAIL
+
+
+Steps = tuple[Callable[[], object], Callable[[], object], Callable[[], object]]
+
+
+def _contenders(data: bytes, report: Report) -> dict[str, Steps]:
+    codec = JsonCodec()
+    decode_params = msgspec.json.Decoder(Params).decode
+    decode_request = msgspec.json.Decoder(Request).decode
+    encode_reply = msgspec.json.Encoder().encode
+
+    def ours(data: bytes) -> list[Network]:
+        message = codec.decode(data)
+        assert type(message) is Message
+        return decode_params(message.params).networks
+
+    def floor(data: bytes) -> list[Network]:
+        return decode_params(decode_request(data).params).networks
+
+    found = {
+        OURS: _steps(
+            data,
+            ours,
+            lambda result: codec.encode_result(12345, result, UNSET, may_hold_nan=False),
+        ),
+        FLOOR: _steps(data, floor, lambda result: encode_reply(Reply(12345, result))),
+        "json": _steps(
+            data,
+            lambda data: json.loads(data)["params"]["networks"],
+            lambda result: json.dumps(
+                {"id": 12345, "result": result}, separators=(",", ":")
+            ).encode(),
+        ),
+    }
+    if orjson := report.peer("orjson", "orjson"):
+        loads, dumps = orjson.loads, orjson.dumps
+        found["orjson"] = _steps(
+            data,
+            lambda data: loads(data)["params"]["networks"],
+            lambda result: dumps({"id": 12345, "result": result}),
+        )
+    return found
+
+
+def _steps(data: bytes, decode: Callable[[bytes], Any], encode: Callable[[Any], bytes]) -> Steps:
+    result = decode(data)
+    if msgspec.json.decode(encode(result)) != {
+        "id": 12345,
+        "result": msgspec.json.decode(data)["params"]["networks"],
+    }:
+        raise AssertionError("decoded or encoded wrongly")
+    return lambda: decode(data), lambda: encode(result), lambda: encode(decode(data))

@@ -1,0 +1,114 @@
+"""Resident memory of the server for each idle TCP peer, against a bare anyio echo server.
+
+Each figure is a fresh server process whose resident memory is read before and after many
+connections are made, and again when each has made one call. What the kernel keeps for a socket is
+not part of it. Linux only: the figures come from /proc.
+"""
+
+import os
+import socket
+import time
+from pathlib import Path
+
+from ._harness import Options, Report
+from ._load import REQUEST, connection
+from ._servers import Server, server
+
+CONNECTIONS = 2000
+TARGET = 1.5
+
+_CALL = REQUEST % 12345
+_PATIENCE = 30.0
+
+
+def run(options: Options) -> Report:
+    """Measure and compare."""
+    count = 200 if options.quick else CONNECTIONS
+    report = Report("memory", [f"growth of resident memory / {count} idle TCP peers"])
+    if not Path("/proc/self/smaps_rollup").exists():
+        report.setup.append("skipped: this system has no /proc/<pid>/smaps_rollup")
+        return report
+    _allow_open_files(2 * count + 100)
+    backends = ["asyncio"]
+    if not options.quick:
+        backends += [loop for loop in ("uvloop", "trio") if report.peer(loop, loop)]
+    samples: dict[tuple[str, str, str], list[float]] = {}
+    for _ in range(options.rounds(3)):
+        for backend in backends:
+            for kind in ("ours", "echo"):
+                idle, used = _measure(kind, backend, count)
+                samples.setdefault((backend, kind, "connected"), []).append(idle)
+                samples.setdefault((backend, kind, "after a call"), []).append(used)
+    for (backend, kind, state), sizes in samples.items():
+        name = {"ours": "serve", "echo": "anyio echo"}[kind]
+        report.add(f"{backend}, {name}, {state}", "KiB", [size / 1024 for size in sizes])
+    for backend, kind, state in samples:
+        if kind == "ours":
+            ours, echo = samples[backend, "ours", state], samples[backend, "echo", state]
+            report.compare(f"{backend}, {state}: serve / echo", ours, echo, "<=", TARGET)
+    return report
+
+
+def _measure(kind: str, backend: str, count: int) -> tuple[float, float]:
+    """Bytes of one peer in a fresh server: connected, and after its first call."""
+    with server(kind, backend) as running, connection(running.port) as probe:
+        reply = _call([probe])[0]
+        before = _resident(running)
+        files = _open_files(running)
+        links = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(count)]
+        try:
+            _wait_for_files(running, files + count)
+            for _ in range(3):
+                _call([probe])  # the server gets to its newest connections before it answers
+            connected = _resident(running)
+            if _call(links) != [reply] * count:
+                raise AssertionError("wrong replies")
+            called = _resident(running)
+        finally:
+            for link in links:
+                link.close()
+    return (connected - before) / count, (called - before) / count
+
+
+def _call(links: list[socket.socket]) -> list[bytes]:
+    """Send one call on each connection, then collect the replies."""
+    for link in links:
+        link.sendall(_CALL)
+    replies = []
+    for link in links:
+        reply = b""
+        while not reply.endswith(b"\n"):
+            data = link.recv(4096)
+            if not data:
+                raise AssertionError("the server hung up")
+            reply += data
+        replies.append(reply)
+    return replies
+
+
+def _resident(running: Server) -> int:
+    for line in Path(f"/proc/{running.pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Rss:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no resident size in smaps_rollup")
+
+
+def _open_files(running: Server) -> int:
+    return len(os.listdir(f"/proc/{running.pid}/fd"))
+
+
+def _wait_for_files(running: Server, expected: int) -> None:
+    """Wait until the server has accepted every connection."""
+    deadline = time.monotonic() + _PATIENCE
+    while _open_files(running) < expected:
+        if time.monotonic() > deadline:
+            raise AssertionError("the server did not accept every connection")
+        time.sleep(0.01)
+
+
+def _allow_open_files(wanted: int) -> None:
+    import resource  # only Unix has it
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))

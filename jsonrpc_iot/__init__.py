@@ -1,0 +1,107 @@
+"""Register methods once and have them answer over every link that an IoT device has.
+
+`Dispatcher` takes the methods, `serve` and `run` make them answer at URLs, `connect` calls a device
+at a URL. The transports are described on the project's documentation pages.
+"""
+
+import logging
+
+from .channel import (
+    Channel,
+    ChannelAttribute,
+    ChannelInfo,
+    Listener,
+    PeerCredentials,
+    StreamChannel,
+)
+from .client import BatchedCall, CallBatch, Client, Notification, connect
+from .context import Context
+from .dispatcher import Dispatcher
+from .errors import (
+    BindFailed,
+    Busy,
+    CallTimeout,
+    Cancelled,
+    ChannelClosed,
+    ConnectFailed,
+    DeadlineExceeded,
+    Forbidden,
+    FramingError,
+    InternalError,
+    InvalidParams,
+    InvalidRequest,
+    InvalidUrl,
+    JsonRpcIotError,
+    MalformedResponse,
+    MessageTooLarge,
+    MethodNotFound,
+    MissingExtra,
+    ParseError,
+    RpcError,
+    ServerError,
+    TooLarge,
+    TransportError,
+    Unauthorized,
+    Unencodable,
+    UsageError,
+)
+from .middleware import Call, Middleware, Next
+from .protocol.limits import Limits
+from .server import Server, run, serve
+from .service import BoundEvent, Event, method, notification, service
+
+__all__ = [
+    "BatchedCall",
+    "BindFailed",
+    "BoundEvent",
+    "Busy",
+    "Call",
+    "CallBatch",
+    "CallTimeout",
+    "Cancelled",
+    "Channel",
+    "ChannelAttribute",
+    "ChannelClosed",
+    "ChannelInfo",
+    "Client",
+    "ConnectFailed",
+    "Context",
+    "DeadlineExceeded",
+    "Dispatcher",
+    "Event",
+    "Forbidden",
+    "FramingError",
+    "InternalError",
+    "InvalidParams",
+    "InvalidRequest",
+    "InvalidUrl",
+    "JsonRpcIotError",
+    "Limits",
+    "Listener",
+    "MalformedResponse",
+    "MessageTooLarge",
+    "MethodNotFound",
+    "Middleware",
+    "MissingExtra",
+    "Next",
+    "Notification",
+    "ParseError",
+    "PeerCredentials",
+    "RpcError",
+    "Server",
+    "ServerError",
+    "StreamChannel",
+    "TooLarge",
+    "TransportError",
+    "Unauthorized",
+    "Unencodable",
+    "UsageError",
+    "connect",
+    "method",
+    "notification",
+    "run",
+    "serve",
+    "service",
+]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -1,0 +1,208 @@
+"""What a transport is to the rest: channels that carry whole messages, and listeners.
+
+A transport implements these two contracts; everything above them is the same for all transports.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, final
+
+from anyio import TypedAttributeSet, typed_attribute
+from anyio.abc import AsyncResource, ObjectStream, TaskGroup
+from msgspec import Struct
+
+
+class ChannelInfo(Struct, frozen=True, kw_only=True):
+    """The facts about a channel.
+
+    Args:
+        transport: the URL's scheme.
+        local: this end's address.
+        peer: the other end's address.
+        max_message: bytes of the largest message that may be sent, `None` for any size.
+        reliable: messages arrive once each, in order, or the channel ends.
+        can_call_back: the other end can be called and notified, not only answered.
+    """
+
+    transport: str
+    local: str = ""
+    peer: str = ""
+    max_message: int | None = None
+    reliable: bool = True
+    can_call_back: bool = True
+
+
+class PeerCredentials(Struct, frozen=True):
+    """The process at the other end of a local socket, as the kernel knows it."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+class ChannelAttribute(TypedAttributeSet):
+    """Facts that only some transports know; ask with `channel.extra(…)`."""
+
+    credentials: PeerCredentials = typed_attribute()
+
+
+class Channel(ObjectStream[bytes]):
+    """A stream of whole messages in both directions.
+
+    A transport implements `info`, `receive`, `send`, `send_eof` and `aclose`, and the batch
+    methods where it can do better than one message at a time. One task receives and one sends at
+    a time; a `receive` that is cancelled loses no message.
+    """
+
+    @property
+    @abstractmethod
+    def info(self) -> ChannelInfo:
+        """The facts about this channel."""
+
+    @abstractmethod
+    async def receive(self) -> bytes:
+        """Wait for the next message.
+
+        Raises:
+            anyio.EndOfStream: the other end has closed the channel.
+            anyio.BrokenResourceError: the link is gone.
+            anyio.ClosedResourceError: this end has closed the channel.
+            FramingError: the stream can no longer be cut into messages.
+        """
+
+    async def receive_batch(self) -> list[bytes]:
+        """Wait until there is a message; return it with all others that came along."""
+        return [await self.receive()]
+
+    @abstractmethod
+    async def send(self, item: bytes) -> None:
+        """Send one message.
+
+        Raises:
+            anyio.BrokenResourceError: the link is gone.
+            anyio.ClosedResourceError: this end has closed the channel.
+        """
+
+    async def send_batch(self, messages: Sequence[bytes]) -> None:
+        """Send messages, in as few writes as the transport allows."""
+        for message in messages:
+            await self.send(message)
+
+
+@final
+class StreamChannel(Channel):
+    """Any anyio object stream of whole messages as a channel.
+
+    Args:
+        stream: carries one message per item.
+        info: the facts about it.
+    """
+
+    def __init__(self, stream: ObjectStream[bytes], info: ChannelInfo) -> None:
+        self._stream = stream
+        self._info = info
+
+    @property
+    def info(self) -> ChannelInfo:
+        """The facts about this channel."""
+        return self._info
+
+    async def receive(self) -> bytes:
+        """Wait for the next message; see `Channel.receive`."""
+        return await self._stream.receive()
+
+    async def send(self, item: bytes) -> None:
+        """Send one message; see `Channel.send`."""
+        await self._stream.send(item)
+
+    async def send_eof(self) -> None:
+        """Say that no more messages will be sent."""
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        """Close both directions."""
+        await self._stream.aclose()
+
+
+Trace = Callable[[str, bytes], object]
+"""Is shown each message: `<-` for one that arrived, `->` for one that leaves, and its bytes."""
+
+
+@final
+class TracedChannel(Channel):
+    """A channel that shows what passes.
+
+    Args:
+        channel: carries the messages.
+        trace: is called with each of them.
+    """
+
+    def __init__(self, channel: Channel, trace: Trace) -> None:
+        self._channel = channel
+        self._trace = trace
+
+    @property
+    def info(self) -> ChannelInfo:
+        """The facts about the channel."""
+        return self._channel.info
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        """The channel's attributes."""
+        return self._channel.extra_attributes
+
+    async def receive(self) -> bytes:
+        """Wait for the next message; see `Channel.receive`."""
+        message = await self._channel.receive()
+        self._trace("<-", message)
+        return message
+
+    async def receive_batch(self) -> list[bytes]:
+        """Wait for messages; see `Channel.receive_batch`."""
+        messages = await self._channel.receive_batch()
+        for message in messages:
+            self._trace("<-", message)
+        return messages
+
+    async def send(self, item: bytes) -> None:
+        """Send one message; see `Channel.send`."""
+        self._trace("->", item)
+        await self._channel.send(item)
+
+    async def send_batch(self, messages: Sequence[bytes]) -> None:
+        """Send messages; see `Channel.send_batch`."""
+        for message in messages:
+            self._trace("->", message)
+        await self._channel.send_batch(messages)
+
+    async def send_eof(self) -> None:
+        """Say that no more messages will be sent."""
+        await self._channel.send_eof()
+
+    async def aclose(self) -> None:
+        """Close the channel."""
+        await self._channel.aclose()
+
+
+Serve = Callable[[Channel], Coroutine[Any, Any, None]]
+
+
+class Listener(AsyncResource):
+    """Accepts channels at one URL, which is bound already."""
+
+    @property
+    @abstractmethod
+    def addresses(self) -> Sequence[str]:
+        """The URLs that reach this listener, which `connect` takes as they stand."""
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines may reach it."""
+        return False
+
+    @abstractmethod
+    async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
+        """Accept until cancelled, and run the handler for each channel in the task group.
+
+        Nothing that one channel does ends the listener.
+        """

@@ -1,0 +1,404 @@
+"""Call a device at any URL."""
+
+import logging
+import math
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Generic, TypeVar
+
+import anyio
+import msgspec
+from anyio.abc import TaskStatus
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from msgspec import UNSET, Struct, UnsetType
+
+from .channel import Channel, ChannelInfo, Trace, TracedChannel
+from .dispatcher import Dispatcher
+from .errors import CallTimeout, ChannelClosed, ConnectFailed, TransportError
+from .peer import Peer, decode_outcome, new_session, watch
+from .protocol.limits import Limits
+from .protocol.messages import ABSENT, Dialect, Message
+from .protocol.session import OpenCall
+from .transports import open_channel
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+logger = logging.getLogger("jsonrpc_iot.client")
+
+_FIRST_BACKOFF_SECONDS = 0.5
+_LONGEST_BACKOFF_SECONDS = 30.0
+_WAITING_NOTIFICATIONS = 256
+_GRACE_SECONDS = 1.0
+
+
+class Notification(Struct, frozen=True, omit_defaults=True):
+    """A notification from the other end.
+
+    Args:
+        method: its name.
+        params: an object or an array, `None` if it has none.
+    """
+
+    method: str
+    params: Any = None
+
+
+class Client:
+    """A device at the other end of a channel; `connect` makes one.
+
+    Args:
+        url: where the device is.
+        dispatcher: answers what the device calls, and receives its notifications.
+        timeout: seconds that a call waits unless it says otherwise.
+        limits: bounds on what the device may cost.
+        dialect: the one to use until the device has spoken.
+        extensions: whether the device understands the protocol's extensions; `None` to ask it.
+        trace: is shown each message.
+        reconnect: open a new channel when the old one ends.
+
+    Attributes:
+        missed: notifications that came while 256 others waited in a `notifications` stream.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        dispatcher: Dispatcher,
+        *,
+        timeout: float | None,
+        limits: Limits,
+        dialect: Dialect,
+        extensions: bool | None,
+        trace: Trace | None,
+        reconnect: bool,
+    ) -> None:
+        self._url = url
+        self._dispatcher = dispatcher
+        self._timeout = timeout
+        self._limits = limits
+        self._dialect = dialect
+        self._extensions = extensions
+        self._trace = trace
+        self._reconnect = reconnect
+        self._streams: set[MemoryObjectSendStream[Notification]] = set()
+        self._peer: Peer | None = None
+        self._connected = anyio.Event()
+        self._over = anyio.Event()
+        self.missed = 0
+
+    @property
+    def info(self) -> ChannelInfo:
+        """The facts about the present channel.
+
+        Raises:
+            ChannelClosed: there is none at the moment.
+        """
+        if self._peer is None:
+            raise ChannelClosed(f"{self._url}: not connected at the moment")
+        return self._peer.info
+
+    async def call(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        result: type[T] = Any,  # type: ignore[assignment]
+        timeout: float | UnsetType | None = UNSET,
+        idempotent: bool = False,
+    ) -> T:
+        """Call a method and wait for its result.
+
+        Args:
+            method: the name to call.
+            params: an object (dict, Struct, dataclass) or an array (list, tuple) of params.
+            result: the type that the result must have; it is decoded into it.
+            timeout: seconds to wait, `None` for ever; the client's own by default.
+            idempotent: calling twice does no harm, so a client that reconnects may repeat it.
+
+        Raises:
+            RpcError: the device answered with an error; of the class of its code.
+            CallTimeout: no answer came in time.
+            ChannelClosed: the channel is closed, or closed before the answer came.
+            MessageTooLarge: the request does not fit the channel; nothing was sent.
+            MalformedResponse: the answer is no response, or its result is not of the type.
+            Unencodable: the codec has no form for the params.
+            TransportError: the channel leads only the other way.
+        """
+        left = self._timeout if isinstance(timeout, UnsetType) else timeout
+        deadline = math.inf if left is None else anyio.current_time() + left
+        while True:
+            peer = self._peer or await self._next_peer(left)
+            try:
+                return await peer.call(method, params, result=result, timeout=left)
+            except ChannelClosed:
+                if not (idempotent and self._reconnect):
+                    raise
+            if left is not None:
+                left = max(0.0, deadline - anyio.current_time())
+
+    async def notify(self, method: str, params: Any = None) -> None:
+        """Send a notification.
+
+        Raises:
+            ChannelClosed: the channel is closed.
+            MessageTooLarge: the notification does not fit the channel.
+            Unencodable: the codec has no form for the params.
+        """
+        peer = self._peer or await self._next_peer(self._timeout)
+        await peer.notify(method, params)
+
+    @asynccontextmanager
+    async def batch(self, timeout: float | UnsetType | None = UNSET) -> AsyncIterator["CallBatch"]:
+        """Collect calls and notifications, and send them as one message when the block ends.
+
+        Args:
+            timeout: seconds to wait for all answers, `None` for ever; the client's by default.
+
+        Raises:
+            ChannelClosed: the channel is closed.
+            MessageTooLarge: the batch does not fit the channel; nothing was sent.
+        """
+        seconds = self._timeout if isinstance(timeout, UnsetType) else timeout
+        batch = CallBatch(self._peer or await self._next_peer(seconds), seconds)
+        try:
+            yield batch
+            await batch.send()
+        finally:
+            batch.discard()
+
+    def on(self, method: str) -> Callable[[F], F]:
+        """Register a function for a notification of the device; its signature is the validation."""
+        return self._dispatcher.notification(method)
+
+    @asynccontextmanager
+    async def notifications(self) -> AsyncIterator[MemoryObjectReceiveStream[Notification]]:
+        """All notifications that come while the block runs, as a stream to iterate over.
+
+        The stream ends with the channel, unless the client reconnects.
+        """
+        send, receive = anyio.create_memory_object_stream[Notification](_WAITING_NOTIFICATIONS)
+        self._streams.add(send)
+        with send, receive:
+            try:
+                yield receive
+            finally:
+                self._streams.discard(send)
+
+    async def run(
+        self, channel: Channel, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Keep the connection, starting with an open channel, until it is over for good."""
+        await self._run_peer(channel, task_status)
+        while self._reconnect:
+            await self._run_peer(await self._open_again(), anyio.TASK_STATUS_IGNORED)
+        for stream in self._streams:
+            stream.close()
+        self._over.set()
+
+    def peers(self) -> tuple[Peer, ...]:
+        """The present connection, if there is one."""
+        return () if self._peer is None else (self._peer,)
+
+    async def leave(self, grace: float) -> None:
+        """Send what waits, let the device's running calls finish for `grace` seconds, and end."""
+        self._reconnect = False
+        with anyio.move_on_after(grace):
+            for peer in self.peers():
+                peer.leave(grace)
+                await self._over.wait()
+
+    async def _run_peer(self, channel: Channel, task_status: TaskStatus[None]) -> None:
+        if self._trace is not None:
+            channel = TracedChannel(channel, self._trace)
+        session = new_session(
+            self._dispatcher.codec,
+            channel.info,
+            dialect=self._dialect,
+            extensions=self._extensions,
+            on_notification=self._publish,
+        )
+        async with anyio.create_task_group() as tasks:
+            peer = Peer(
+                channel,
+                self._dispatcher,
+                session,
+                tasks,
+                limits=self._limits,
+                probe=True,
+                on_end=self._lose,
+            )
+            await tasks.start(peer.run)
+            self._peer = peer
+            self._connected.set()
+            task_status.started()
+
+    def _lose(self) -> None:
+        if self._reconnect:
+            self._peer = None
+            self._connected = anyio.Event()
+
+    async def _open_again(self) -> Channel:
+        """Try until it works, with a random pause that grows (full jitter)."""
+        longest = _FIRST_BACKOFF_SECONDS
+        while True:
+            await anyio.sleep(random.uniform(0, longest))  # not a secret
+            try:
+                return await open_channel(self._url, self._limits)
+            except TransportError as error:
+                logger.info("%s; trying again", error)
+            longest = min(2 * longest, _LONGEST_BACKOFF_SECONDS)
+
+    async def _next_peer(self, timeout: float | None) -> Peer:
+        with anyio.move_on_after(timeout):
+            while self._peer is None:
+                await self._connected.wait()
+        if self._peer is None:
+            raise CallTimeout(f"{self._url}: not connected again within {timeout} s")
+        return self._peer
+
+    def _publish(self, message: Message) -> None:
+        if not self._streams:
+            return
+        params = None if message.params is ABSENT else msgspec.json.decode(message.params)
+        assert message.method is not UNSET
+        notification = Notification(message.method, params)
+        for stream in self._streams:
+            try:
+                stream.send_nowait(notification)
+            except anyio.WouldBlock:
+                self.missed += 1
+
+
+class BatchedCall(Generic[T]):
+    """A call in a batch, whose result is there when the batch's block has ended."""
+
+    def __init__(self, call: OpenCall, result: type[T]) -> None:
+        self._call = call
+        self._result = result
+
+    def result(self) -> T:
+        """The call's result.
+
+        Raises:
+            JsonRpcIotError: what the call came to instead; as in `Client.call`.
+            RuntimeError: the batch's block has not ended.
+        """
+        if self._call.outcome is None:
+            raise RuntimeError("a batch is sent when its block ends; there is no result before")
+        return decode_outcome(self._call, self._result)
+
+
+class CallBatch:
+    """Calls and notifications that travel as one message; `Client.batch` makes one.
+
+    Args:
+        peer: sends them.
+        timeout: seconds to wait for all answers, `None` for ever.
+    """
+
+    def __init__(self, peer: Peer, timeout: float | None) -> None:
+        self._peer = peer
+        self._timeout = timeout
+        self._messages: list[bytes] = []
+        self._calls: list[OpenCall] = []
+        self._answered = anyio.Event()
+
+    def call(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        result: type[T] = Any,  # type: ignore[assignment]
+    ) -> BatchedCall[T]:
+        """Add a call; see `Client.call`."""
+        call, request = self._peer.open(method, params, self._note_answer, self._timeout)
+        self._calls.append(call)
+        self._messages.append(request)
+        return BatchedCall(call, result)
+
+    def notify(self, method: str, params: Any = None) -> None:
+        """Add a notification."""
+        self._messages.append(self._peer.session.notification(method, params))
+
+    async def send(self) -> None:
+        """Send all and wait for the answers; an empty batch is not sent."""
+        if not self._messages:
+            return
+        if not self._calls:
+            self._answered.set()
+        message = b"[" + b",".join(self._messages) + b"]"
+        await self._peer.exchange(message, self._calls, self._answered, self._timeout)
+
+    def discard(self) -> None:
+        """Close the calls without sending them."""
+        for call in self._calls:
+            self._peer.session.give_up(call)
+
+    def _note_answer(self) -> None:
+        if all(call.outcome is not None for call in self._calls):
+            self._answered.set()
+
+
+@asynccontextmanager
+async def connect(
+    url: str,
+    *,
+    timeout: float | None = 10.0,
+    connect_timeout: float | None = 10.0,
+    reconnect: bool = False,
+    dialect: Dialect = "iot",
+    extensions: bool | None = None,
+    dispatcher: Dispatcher | None = None,
+    limits: Limits | None = None,
+    trace: Trace | None = None,
+) -> AsyncIterator[Client]:
+    """Connect to a device while the `async with` block runs.
+
+    Args:
+        url: where the device is.
+        timeout: seconds that a call waits unless it says otherwise, `None` for ever.
+        connect_timeout: seconds to connect within, `None` for no limit.
+        reconnect: open a new channel when the old one ends, after a random pause that grows. Open
+            calls fail all the same, since nobody knows whether they ran.
+        dialect: `iot` or `jsonrpc2`, until the device has spoken.
+        extensions: whether the device understands `timeout`, `rpc.cancel` and the like; by default
+            it is asked.
+        dispatcher: answers what the device calls; an empty one by default.
+        limits: bounds on what the device may cost.
+        trace: is called with each message that arrives or leaves.
+
+    Raises:
+        InvalidUrl: the URL makes no sense.
+        ConnectFailed: nobody answers there.
+    """
+    dispatcher = dispatcher or Dispatcher()
+    limits = limits or dispatcher.limits
+    client = Client(
+        url,
+        dispatcher,
+        timeout=timeout,
+        limits=limits,
+        dialect=dialect,
+        extensions=extensions,
+        trace=trace,
+        reconnect=reconnect,
+    )
+    try:
+        with anyio.fail_after(connect_timeout):
+            channel = await open_channel(url, limits)
+    except TimeoutError:
+        raise ConnectFailed(f"{url}: no connection within {connect_timeout} s") from None
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(client.run, channel)
+        tasks.start_soon(watch, client.peers, limits)
+        try:
+            yield client
+        except Exception as error:  # noqa: BLE001  # goes on below, not in a group
+            failure = error
+        await client.leave(_GRACE_SECONDS)
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure

@@ -1,0 +1,111 @@
+"""What a handler may know about the call that it answers, and whom it may talk back to."""
+
+from collections.abc import Container
+from typing import Any, Protocol, TypeVar
+
+from msgspec import UNSET, UnsetType
+
+from .channel import ChannelInfo
+from .errors import Forbidden, TransportError, Unauthorized
+from .protocol.messages import Id
+from .turns import Turns
+
+T = TypeVar("T")
+
+
+class Caller(Protocol):
+    """The other end of a connection, as handlers see it."""
+
+    async def call(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        result: type[T] = ...,
+        timeout: float | None = ...,
+    ) -> T:
+        """Call a method of the other end."""
+
+    async def notify(self, method: str, params: Any = None) -> None:
+        """Send a notification to the other end."""
+
+    def cancel(self, id: Id) -> None:
+        """Cancel the other end's running calls of that id."""
+
+
+class Context:
+    """One call's surroundings. A parameter annotated `Context` receives it.
+
+    Args:
+        caller: the connection that the call came over, `None` outside of one.
+        info: the facts about the connection's channel.
+        permissions: what the caller may do; `None` for a caller that nobody authenticated.
+
+    Attributes:
+        method: the name that was called.
+        id: the request's id, `UNSET` for a notification.
+        deadline: when the caller stops waiting, as `anyio.current_time()` counts, or `None`.
+        turns: the order of the peer's serial calls.
+    """
+
+    __slots__ = ("_caller", "deadline", "id", "info", "method", "permissions", "turns")
+
+    def __init__(
+        self,
+        caller: Caller | None = None,
+        info: ChannelInfo | None = None,
+        permissions: Container[str] | None = None,
+    ) -> None:
+        self._caller = caller
+        self.info = info
+        self.permissions = permissions
+        self.method = ""
+        self.id: Id | UnsetType = UNSET
+        self.deadline: float | None = None
+        self.turns = Turns()
+
+    def for_call(self, method: str, id: Id | UnsetType) -> "Context":
+        """The context of one call over the same connection."""
+        context = Context(self._caller, self.info, self.permissions)
+        context.method = method
+        context.id = id
+        context.turns = self.turns
+        return context
+
+    @property
+    def caller(self) -> Caller:
+        """The connection that the call came over.
+
+        Raises:
+            TransportError: there is none, or it has no way back.
+        """
+        if self._caller is None or (self.info is not None and not self.info.can_call_back):
+            raise TransportError("this call came over no connection that leads back to its caller")
+        return self._caller
+
+    def demand(self, permission: str) -> None:
+        """Refuse the call unless the caller has a permission.
+
+        Raises:
+            Unauthorized: nobody authenticated the caller.
+            Forbidden: the caller lacks it.
+        """
+        if self.permissions is None:
+            raise Unauthorized
+        if permission not in self.permissions:
+            raise Forbidden(data={"requires": permission})
+
+    async def call(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        result: type[T] = Any,  # type: ignore[assignment]
+        timeout: float | None = 10.0,
+    ) -> T:
+        """Call a method of the other end; see `Client.call`."""
+        return await self.caller.call(method, params, result=result, timeout=timeout)
+
+    async def notify(self, method: str, params: Any = None) -> None:
+        """Send a notification to the other end; see `Client.notify`."""
+        await self.caller.notify(method, params)

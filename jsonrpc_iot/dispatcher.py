@@ -1,0 +1,375 @@
+"""Methods by name: register them once, then answer messages from any transport.
+
+The dispatcher takes bytes and gives bytes. It knows nothing of connections; a `Peer` runs the
+calls that take time and remembers what a connection must remember.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar, overload
+
+import anyio
+from msgspec import UNSET, Raw, UnsetType
+
+from .builtin import Builtin
+from .context import Context
+from .errors import InvalidRequest, MethodNotFound, RpcError
+from .fastlane import PlainRequest, plain_decoder
+from .handler import Handler
+from .middleware import Call, Chain, Middleware
+from .protocol.codec import DECODE_ERRORS, JsonCodec, encode, wire_id
+from .protocol.limits import DEFAULT_LIMITS, Limits
+from .protocol.messages import Invalid, Message, Result, Result2
+from .protocol.session import Session
+from .reply import Replier, ReplyTo
+from .service import Options, declared, events, service_prefix
+from .work import Batch, Work
+
+F = TypeVar("F", bound=Callable[..., Any])
+Emit = Callable[[str, Any], object]
+Begun = bytes | Work | Batch | None
+
+_RESERVED = "rpc"
+
+
+class Dispatcher:
+    """The methods and notifications that a device answers.
+
+    Args:
+        debug: tell callers the text and traceback of unforeseen exceptions.
+        limits: bounds on the messages that it takes.
+    """
+
+    def __init__(self, *, debug: bool = False, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.limits = limits
+        self.codec = JsonCodec(limits)
+        self._unsuspicious = self.codec.unsuspicious
+        self._methods: dict[str, Handler] = {}
+        self._notifications: dict[str, Handler] = {}
+        self._decode_plain: Callable[[bytes], PlainRequest] = self._build_decoder
+        self._chain = Chain()
+        self._replier = Replier(self.codec, debug=debug)
+        self._audience: list[Emit] = []
+        self._nobody = Context()
+        self._include_service(Builtin(self._methods_for), _RESERVED)
+
+    @overload
+    def method(self, name: F, /) -> F: ...
+    @overload
+    def method(
+        self,
+        name: str | None = None,
+        /,
+        *,
+        thread: bool = False,
+        serial: bool = False,
+        timeout: float | None = None,
+        requires: str | None = None,
+        idempotent: bool = False,
+    ) -> Callable[[F], F]: ...
+    def method(self, name: F | str | None = None, /, **options: Any) -> F | Callable[[F], F]:
+        """Register a function as a method, under its own or another name.
+
+        Args:
+            name: the name that callers use.
+            thread: run it in a worker thread, for code that blocks.
+            serial: run it one call at a time per peer, in order of arrival.
+            timeout: seconds until it is cancelled and answered with -32002.
+            requires: the permission that a caller needs.
+            idempotent: calling it twice is no different from calling it once.
+            options: those above.
+
+        Raises:
+            ValueError: the name is taken, or starts with `rpc.`.
+            TypeError: the signature cannot be validated; the text names the parameter.
+        """
+        return self._decorate(name, self._methods, Options(**options))
+
+    @overload
+    def notification(self, name: F, /) -> F: ...
+    @overload
+    def notification(
+        self,
+        name: str | None = None,
+        /,
+        *,
+        thread: bool = False,
+        serial: bool = False,
+        timeout: float | None = None,
+        requires: str | None = None,
+    ) -> Callable[[F], F]: ...
+    def notification(self, name: F | str | None = None, /, **options: Any) -> F | Callable[[F], F]:
+        """Register a function as the receiver of a notification; the options are `method`'s."""
+        return self._decorate(name, self._notifications, Options(**options))
+
+    def include(self, other: "Dispatcher | object", prefix: str = "") -> None:
+        """Take over the methods, notifications and events of a dispatcher or a service.
+
+        What `other` registers later is not taken over.
+
+        Args:
+            other: a dispatcher, or an instance of a class decorated with `@service`.
+            prefix: put before each name, with a dot.
+
+        Raises:
+            ValueError: a name is taken, or starts with `rpc.`.
+            TypeError: `other` is neither.
+        """
+        if isinstance(other, Dispatcher):
+            self._include_dispatcher(other, prefix)
+            return
+        full_prefix = _join(prefix, service_prefix(other))
+        _refuse_reserved(full_prefix)
+        self._include_service(other, full_prefix)
+
+    def middleware(self, layer: Middleware) -> Middleware:
+        """Put code around each call; the layer registered first is the outermost."""
+        self._chain = Chain((*self._chain.middleware, layer))
+        self._decode_plain = self._build_decoder
+        return layer
+
+    def emit(self, method: str, params: Any = None) -> None:
+        """Send a notification to every peer of every server of this dispatcher; never waits."""
+        for send in tuple(self._audience):
+            send(method, params)
+
+    def on_emit(self, send: Emit) -> Callable[[], None]:
+        """Have a callback called with the name and params of all that is emitted.
+
+        Returns:
+            A function that ends the subscription.
+        """
+        self._audience.append(send)
+        return lambda: self._audience.remove(send)
+
+    async def dispatch(self, data: bytes, context: Context | None = None) -> bytes | None:
+        """Answer one message, a batch included.
+
+        Args:
+            data: the message.
+            context: where it comes from and what its sender may do; nobody and nothing by default.
+
+        Returns:
+            The response, `None` where there is nothing to say.
+        """
+        begun = self.begin(data) if context is None else self.begin(data, context, _limit(context))
+        if type(begun) is bytes or begun is None:
+            return begun
+        if isinstance(begun, Work):
+            return await begun.run()
+        assert isinstance(begun, Batch)
+        replies: list[bytes | None] = []
+        async with anyio.create_task_group() as tasks:
+            for work in begun.works:
+                tasks.start_soon(_run_entry, begun, work, replies)
+        return replies[-1]
+
+    def dispatch_sync(self, data: bytes, context: Context | None = None) -> bytes | None:
+        """Answer one message where there is no event loop; see `dispatch`.
+
+        A handler that has to wait for something is answered with an internal error.
+        """
+        begun = self.begin(data) if context is None else self.begin(data, context, _limit(context))
+        if type(begun) is bytes or begun is None:
+            return begun
+        if isinstance(begun, Work):
+            return begun.run_sync()
+        assert isinstance(begun, Batch)
+        return [begun.finish(work.run_sync()) for work in begun.works][-1]
+
+    def begin(
+        self,
+        data: bytes,
+        context: Context | None = None,
+        limit: int | None = None,
+        session: Session | None = None,
+    ) -> Begun:
+        """Begin to answer one message.
+
+        Args:
+            data: the message.
+            context: the connection's; nobody's by default.
+            limit: bytes that the response may have, `None` for any number.
+            session: takes responses, and notes how the other end speaks.
+
+        Returns:
+            The response, or the work or batch of works that will give it, or `None` where there is
+            nothing to say.
+        """
+        try:
+            request = self._decode_plain(data)
+            if len(data) > self._unsuspicious or not data.isascii():
+                self.codec.check(data)
+        except DECODE_ERRORS:
+            return self._begin(data, context or self._nobody, limit, session)
+        handler = request.handler
+        id = request.id
+        jsonrpc = request.jsonrpc
+        if session is not None:
+            session.jsonrpc = jsonrpc
+            if request.timeout is not UNSET:
+                session.extensions = True
+        if not handler.plain:
+            call = Call(handler.name, request.params, id, handler)
+            to = ReplyTo(id, jsonrpc, limit)
+            return self._begin_call(call, to, request.timeout, context or self._nobody)
+        try:
+            value = handler.call(request.params, None)
+            reply = encode(Result(id, value) if jsonrpc is UNSET else Result2("2.0", id, value))
+        except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
+            return self._replier.error(ReplyTo(id, jsonrpc, limit), handler.name, error)
+        if limit is not None and len(reply) > limit:
+            return self._replier.too_large(ReplyTo(id, jsonrpc, limit), len(reply))
+        return reply
+
+    def _begin(
+        self, data: bytes, context: Context, limit: int | None, session: Session | None
+    ) -> Begun:
+        """Begin whatever is no plain request."""
+        message = self.codec.decode(data)
+        if isinstance(message, list):
+            return self._begin_batch(message, context, limit, session)
+        if session is not None and session.take(message):
+            return None
+        if isinstance(message, Invalid):
+            return self._refuse(message, limit)
+        if message.method is UNSET:
+            return None
+        return self._begin_message(data, message, context, limit)
+
+    def _begin_batch(
+        self, entries: list[Raw], context: Context, limit: int | None, session: Session | None
+    ) -> Begun:
+        if not 0 < len(entries) <= self.limits.batch:
+            return self._refuse(Invalid(InvalidRequest()), limit)
+        batch = Batch(self._replier, limit)
+        for entry in map(bytes, entries):
+            if entry.startswith(b"["):
+                batch.add(self._refuse(Invalid(InvalidRequest()), limit))
+                continue
+            begun = self.begin(entry, context, limit, session)
+            if isinstance(begun, Work):
+                batch.works.append(begun)
+            else:
+                assert not isinstance(begun, Batch)
+                batch.add(begun)
+        return batch if batch.works else batch.join()
+
+    def _refuse(self, invalid: Invalid, limit: int | None) -> bytes | None:
+        if invalid.silent or (invalid.response and invalid.has_outcome):
+            return None
+        return self._replier.error(ReplyTo(invalid.id, invalid.jsonrpc, limit), "", invalid.error)
+
+    def _begin_message(
+        self, data: bytes, message: Message, context: Context, limit: int | None
+    ) -> bytes | Work | None:
+        """Begin to answer a request or notification that is in some way special."""
+        assert message.method is not UNSET
+        id = message.id if message.id is UNSET else wire_id(data, message.id)
+        to = ReplyTo(id, message.jsonrpc, limit)
+        try:
+            handler = self._find(message)
+            if handler.options.requires is not None:
+                context.demand(handler.options.requires)
+            params = handler.parse(message.params)
+        except RpcError as error:
+            return self._replier.error(to, message.method, error)
+        call = Call(handler.name, params, message.id, handler)
+        return self._begin_call(call, to, message.timeout, context)
+
+    def _begin_call(
+        self, call: Call, to: ReplyTo, timeout: float | UnsetType, context: Context
+    ) -> bytes | Work | None:
+        handler = call.handler
+        context = context.for_call(call.method, call.id)
+        if handler.waits or self._chain.middleware:
+            seconds = min(_seconds(handler.options.timeout), _seconds(timeout))
+            return Work(call, context, to, self._chain, self._replier, seconds)
+        try:
+            value = handler.call(call.params, context)
+        except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
+            return self._replier.error(to, call.method, error)
+        return self._replier.result(to, call.method, value, may_hold_nan=handler.may_hold_nan)
+
+    def _find(self, message: Message) -> Handler:
+        assert message.method is not UNSET
+        handler = self._methods.get(message.method)
+        if message.id is UNSET:
+            handler = self._notifications.get(message.method, handler)
+        if handler is None:
+            raise MethodNotFound
+        return handler
+
+    def _methods_for(self, context: Context) -> list[str]:
+        return sorted(
+            name
+            for name, handler in self._methods.items()
+            if handler.options.requires is None
+            or handler.options.requires in (context.permissions or ())
+        )
+
+    def _decorate(
+        self, name: F | str | None, table: dict[str, Handler], options: Options
+    ) -> F | Callable[[F], F]:
+        def decorate(function: F) -> F:
+            chosen = name if isinstance(name, str) else function.__name__
+            _refuse_reserved(chosen)
+            self._register(table, Handler(chosen, function, options))
+            return function
+
+        return decorate(name) if callable(name) else decorate
+
+    def _register(self, table: dict[str, Handler], handler: Handler) -> None:
+        if handler.name in table:
+            raise ValueError(f"{handler.name!r} is registered already")
+        table[handler.name] = handler
+        self._decode_plain = self._build_decoder
+
+    def _build_decoder(self, data: bytes) -> PlainRequest:
+        """Stand in for the decoder of plain requests until the first message needs it."""
+        plain = () if self._chain.middleware else self._methods.values()
+        self._decode_plain = plain_decoder(h for h in plain if h.options.requires is None)
+        return self._decode_plain(data)
+
+    def _include_service(self, instance: object, prefix: str) -> None:
+        for item in declared(instance):
+            name = _join(prefix, item.mark.name)
+            table = self._notifications if item.mark.notification else self._methods
+            handler = Handler(name, item.function, item.mark.options, item.declaration)
+            self._register(table, handler)
+        for event in events(instance):
+            event.subscribe(partial(self.emit, _join(prefix, event.name)))
+
+    def _include_dispatcher(self, other: "Dispatcher", prefix: str) -> None:
+        for table, mine in (
+            (other._methods, self._methods),
+            (other._notifications, self._notifications),
+        ):
+            for name, handler in table.items():
+                if not name.startswith(f"{_RESERVED}."):
+                    full_name = _join(prefix, name)
+                    _refuse_reserved(full_name)
+                    self._register(mine, handler.renamed(full_name))
+        other.on_emit(lambda method, params: self.emit(_join(prefix, method), params))
+
+
+async def _run_entry(batch: Batch, work: Work, replies: list[bytes | None]) -> None:
+    replies.append(batch.finish(await work.run()))
+
+
+def _join(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix and name else prefix or name
+
+
+def _refuse_reserved(name: str) -> None:
+    if name == _RESERVED or name.startswith(f"{_RESERVED}."):
+        raise ValueError(f"{name!r}: names that start with 'rpc.' belong to the protocol")
+
+
+def _limit(context: Context | None) -> int | None:
+    return None if context is None or context.info is None else context.info.max_message
+
+
+def _seconds(timeout: float | UnsetType | None) -> float:
+    return math.inf if timeout is None or timeout is UNSET else timeout

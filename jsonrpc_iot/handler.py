@@ -1,0 +1,215 @@
+"""Handlers made ready to run: the signature becomes two msgspec Structs, once.
+
+One Struct takes params by name and one by position. The types of the signature are the
+validation; nothing is inspected when a call comes in.
+"""
+
+import inspect
+import json
+import math
+import re
+from collections import abc
+from collections.abc import Callable
+from copy import copy
+from functools import partial
+from typing import Any, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Raw, Struct
+from msgspec.structs import asdict
+
+from .context import Context
+from .errors import InvalidParams
+from .protocol.floats import may_hold_float
+from .service import Options
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_GENERATORS = (abc.AsyncGenerator, abc.AsyncIterator, abc.AsyncIterable)
+_IMMUTABLE = (type(None), bool, int, float, str, bytes)
+_WHERE = re.compile(r"(?P<message>.*?)(?: - at `\$?(?P<path>[^`]*)`)?", re.DOTALL)
+_FIELD = re.compile(r"Object (?:missing required|contains unknown) field `(?P<name>[^`]*)`")
+
+
+class Handler:
+    """A function that answers a method or receives a notification.
+
+    Args:
+        name: the full name that peers use.
+        function: what runs.
+        options: how it runs.
+        declaration: the unbound function of a service class whose types count; `function` itself
+            by default.
+
+    Raises:
+        TypeError: a parameter has a type that msgspec cannot handle, or the function takes
+            `*args` or `**kwargs`, which say nothing about the params.
+
+    Attributes:
+        params: the Struct of the params by name.
+        params_optional: a call without params is in order.
+        call: runs the function with the Struct's values, and a Context where it wants one.
+        plain: the function needs neither a task nor a Context, and its result holds no float.
+        waits: it takes a task: a coroutine, a generator, a thread, or a turn to wait for.
+        may_hold_nan: its result may hold a float.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        options: Options,
+        declaration: Callable[..., Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.function = function
+        self.options = options
+        plain = _plain(function)
+        self.is_coroutine = inspect.iscoroutinefunction(plain)
+        self.is_generator = inspect.isasyncgenfunction(plain)
+        hints = get_type_hints(_plain(declaration or function), include_extras=True)
+        parameters = _parameters(declaration or function, name)
+        if declaration is not None:
+            del parameters[0]
+        wants_context = {p.name for p in parameters if hints.get(p.name) is Context}
+        taken = [p for p in parameters if p.name not in wants_context]
+        positional = [p for p in taken if p.kind in _POSITIONAL]
+        self.params = _struct(name, taken, hints, array_like=False)
+        self.params_optional = all(p.default is not p.empty for p in taken)
+        self._by_position: type[Struct] | None = None
+        if all(p in positional or p.default is not p.empty for p in taken):
+            self._by_position = _struct(name, positional, hints, array_like=True)
+        self.call = _compile_call(function, parameters, wants_context)
+        self.may_hold_nan = may_hold_float(_result_type(hints))
+        self.waits = self.is_coroutine or self.is_generator or options.thread or options.serial
+        self.plain = not (self.waits or wants_context or self.may_hold_nan)
+
+    def renamed(self, name: str) -> "Handler":
+        """The same handler under another name."""
+        twin = copy(self)
+        twin.name = name
+        return twin
+
+    def parse(self, raw: Raw) -> Struct:
+        """Decode params, an object or an array; absent ones and `null` are an empty object.
+
+        Raises:
+            InvalidParams: they do not fit the signature.
+        """
+        text = bytes(raw)
+        if not text or text == b"null":
+            text = b"{}"
+        if text.startswith(b"{"):
+            kind = self.params
+        elif self._by_position is not None:
+            kind = self._by_position
+        else:
+            raise InvalidParams(data={"path": "$", "message": "Expected params by name"})
+        try:
+            params = _decode(text, kind)
+        except msgspec.ValidationError as error:
+            raise InvalidParams(data=_explain(str(error))) from None
+        return params if kind is self.params else self.params(**asdict(params))
+
+
+def _decode(text: bytes, kind: type[Struct]) -> Struct:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.ValidationError:
+        pass
+    # Of members given twice the last counts, whatever the first was; and an integer may have a
+    # sign before its 4,300 digits. msgspec sees neither that way.
+    return msgspec.convert(json.loads(text, parse_float=_finite), kind)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise msgspec.ValidationError("Number out of range")
+    return value
+
+
+def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function whose annotations count: that of a partial or of a callable object."""
+    while isinstance(function, partial):
+        function = function.func
+    if inspect.isroutine(function):
+        return function
+    plain: Callable[..., Any] = type(function).__call__
+    return plain
+
+
+def _parameters(function: Callable[..., Any], name: str) -> list[inspect.Parameter]:
+    parameters = list(inspect.signature(function).parameters.values())
+    for parameter in parameters:
+        if parameter.kind in _VARIADIC:
+            raise TypeError(
+                f"method {name!r}: parameter {str(parameter)!r} says nothing about the params; "
+                "name each of them, or take one list or dict"
+            )
+    return parameters
+
+
+def _compile_call(
+    function: Callable[..., Any], parameters: list[inspect.Parameter], wants_context: set[str]
+) -> Callable[[Struct, Context | None], Any]:
+    """Compile `function(params.a, context, b=params.b)`, which is faster than any loop over names.
+
+    The names are those of Python parameters, so they are identifiers.
+    """
+    arguments = []
+    for parameter in parameters:
+        name = parameter.name
+        value = "context" if name in wants_context else f"params.{name}"
+        arguments.append(value if parameter.kind in _POSITIONAL else f"{name}={value}")
+    source = f"lambda params, context: function({', '.join(arguments)})"
+    call: Callable[[Struct, Context | None], Any] = eval(source, {"function": function})
+    return call
+
+
+def _result_type(hints: dict[str, Any]) -> Any:
+    result = hints.get("return", Any)
+    return get_args(result)[0] if get_origin(result) in _GENERATORS else result
+
+
+def _struct(
+    name: str, parameters: list[inspect.Parameter], hints: dict[str, Any], *, array_like: bool
+) -> type[Struct]:
+    fields: list[Any] = []
+    for parameter in parameters:
+        annotation = hints.get(parameter.name, Any)
+        try:
+            msgspec.json.Decoder(annotation)
+        except TypeError as error:
+            raise TypeError(f"method {name!r}, parameter {parameter.name!r}: {error}") from None
+        default = parameter.default
+        if default is parameter.empty:
+            fields.append((parameter.name, annotation))
+        elif isinstance(default, _IMMUTABLE):
+            fields.append((parameter.name, annotation, default))
+        else:
+            factory = msgspec.field(default_factory=partial(_identity, default))
+            fields.append((parameter.name, annotation, factory))
+    return msgspec.defstruct(
+        f"Params of {name}",
+        fields,
+        array_like=array_like,
+        forbid_unknown_fields=True,
+        kw_only=not array_like,
+        gc=False,  # what JSON holds has no cycles
+    )
+
+
+def _identity(value: Any) -> Any:
+    return value
+
+
+def _explain(text: str) -> dict[str, str]:
+    """msgspec's error as data: the path of what is wrong, and what was expected there."""
+    match = _WHERE.fullmatch(text)
+    assert match is not None
+    message = match["message"]
+    path = "$" + (match["path"] or "")
+    if field := _FIELD.match(message):
+        path = f"{path}.{field['name']}"
+    return {"path": path, "message": message}

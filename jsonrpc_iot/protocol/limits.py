@@ -1,0 +1,33 @@
+"""What one peer may cost us. Every bound of the protocol is here, with its default."""
+
+from msgspec import Struct
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Bounds for one server or client; the defaults are safe on an open network.
+
+    Args:
+        nesting: levels of arrays and objects in one message.
+        batch: messages in one batch.
+        in_flight: calls of one peer that run at once. Over it a reliable channel is not read.
+        queue_bytes: bytes that wait to be sent to one peer. Over it a push is dropped and counted,
+            and a reply makes its sender wait.
+        receive_bytes: size of the largest message that a stream transport takes in.
+        message_seconds: how long a message on a stream may stay unfinished.
+        send_seconds: how long a peer may refuse to read before its channel is closed.
+        linger_seconds: how long calls go on after the other end has stopped sending.
+        peers: connections that one listener serves at once. Over it new ones are turned away.
+    """
+
+    nesting: int = 64
+    batch: int = 256
+    in_flight: int = 128
+    queue_bytes: int = 1 << 20
+    receive_bytes: int = 1 << 20
+    message_seconds: float = 10.0
+    send_seconds: float = 30.0
+    linger_seconds: float = 30.0
+    peers: int = 10_000
+
+
+DEFAULT_LIMITS = Limits()

@@ -1,0 +1,103 @@
+"""The messages of the protocol as msgspec Structs, and the rules of their envelope.
+
+Source: the RPC protocol document, "数据格式", and JSON-RPC 2.0; the corner cases are those of the
+project's protocol page, section 1. Bytes are the business of `codec`.
+"""
+
+from typing import Any, Literal, TypeAlias
+
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from ..errors import RpcError
+
+Dialect: TypeAlias = Literal["iot", "jsonrpc2"]
+
+Id: TypeAlias = int | float | str | None
+"""The id of a request as the application sees it."""
+
+WireId: TypeAlias = Id | Raw
+"""The id as it is echoed: a number that Python would spell differently stays raw."""
+
+ABSENT = Raw()
+"""Stands for a member that is not there; compare with `is`."""
+
+
+class Message(Struct, frozen=True, gc=False):
+    """The envelope of a request, notification or response. Params, result and error stay raw.
+
+    `timeout` is in seconds. `jsonrpc` is set in the JSON-RPC 2.0 dialect only.
+    """
+
+    method: str | UnsetType = UNSET
+    id: Id | UnsetType = UNSET
+    params: Raw = ABSENT
+    jsonrpc: Literal["2.0"] | UnsetType = UNSET
+    result: Raw = ABSENT
+    error: Raw = ABSENT
+    timeout: float | UnsetType = UNSET
+    stream: bool = False
+    retry: bool = False
+
+
+class Invalid(Struct, frozen=True):
+    """What arrived instead of a valid message.
+
+    Args:
+        error: what to answer.
+        id: the id to answer with, `None` when it cannot be read.
+        jsonrpc: the member of that name for the answer: of JSON-RPC 2.0 when the dialect cannot be
+            read, since IoT ends ignore it.
+        silent: the message is a broken notification, which is never answered.
+        response: the message has no method, so it may be meant as a response.
+        has_outcome: it has a result or an error.
+    """
+
+    error: RpcError
+    id: WireId = None
+    jsonrpc: Literal["2.0"] | UnsetType = "2.0"
+    silent: bool = False
+    response: bool = False
+    has_outcome: bool = False
+
+
+class ErrorObject(Struct, frozen=True, omit_defaults=True):
+    """The `error` member of a response."""
+
+    code: int
+    message: str
+    data: Any = None
+
+
+class Request(Struct, frozen=True, omit_defaults=True, gc=False):
+    """A request, or without `id` a notification, on its way out."""
+
+    method: str
+    jsonrpc: Literal["2.0"] | UnsetType = UNSET
+    id: int | UnsetType = UNSET
+    params: Any = UNSET
+    timeout: float | UnsetType = UNSET
+    stream: bool = False
+    retry: bool = False
+
+
+class Result(Struct, frozen=True, gc=False):
+    """A successful response in the IoT dialect."""
+
+    id: WireId
+    result: Any
+
+
+class Result2(Struct, frozen=True, gc=False):
+    """A successful response in the JSON-RPC 2.0 dialect."""
+
+    jsonrpc: Literal["2.0"]
+    id: WireId
+    result: Any
+
+
+class Failure(Struct, frozen=True, gc=False):
+    """An error response in either dialect."""
+
+    jsonrpc: Literal["2.0"] | UnsetType
+    id: WireId
+    error: ErrorObject

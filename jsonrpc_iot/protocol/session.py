@@ -1,0 +1,245 @@
+"""What two peers must remember of their conversation, without I/O and without a clock.
+
+The session numbers our calls and keeps them until they are answered, knows in which dialect the
+other end wants to be addressed, and whether it understands the protocol's extensions. Moving the
+bytes, and giving up in time, is the business of `Peer`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import UNSET, Raw, UnsetType
+
+from ..errors import JsonRpcIotError, MalformedResponse
+from .codec import JsonCodec, Jsonrpc, decode_error
+from .messages import ABSENT, Dialect, Invalid, Message, Request
+
+_EXTENSION_METHODS = ("rpc.cancel", "rpc.more")
+
+
+class OpenCall:
+    """A call of ours that is not answered yet.
+
+    Args:
+        id: the request's.
+        method: the name that was called.
+        on_answer: is called once, when the outcome is there.
+
+    Attributes:
+        outcome: the raw result, or what went wrong, or `None` while the call is open.
+    """
+
+    __slots__ = ("_on_answer", "id", "method", "outcome")
+
+    def __init__(self, id: int, method: str, on_answer: Callable[[], object]) -> None:
+        self.id = id
+        self.method = method
+        self.outcome: Raw | JsonRpcIotError | None = None
+        self._on_answer = on_answer
+
+    def answer(self, outcome: Raw | JsonRpcIotError) -> None:
+        """Note the outcome and tell whoever waits for it."""
+        self.outcome = outcome
+        self._on_answer()
+
+
+class Session:
+    """One end of a conversation.
+
+    Args:
+        codec: writes the requests.
+        first_id: the id of the first call.
+        dialect: the one to use until the other end has spoken.
+        extensions: whether the other end understands `timeout`, `rpc.cancel` and the like; `None`
+            to learn it from what it sends.
+        on_notification: is shown each notification that arrives.
+        on_stray: is told in words of each response that belongs to no open call.
+
+    Attributes:
+        jsonrpc: the member of that name in the other end's last valid message, `None` before it.
+        extensions: as above, once it is known.
+        strays: responses that belonged to no open call.
+    """
+
+    __slots__ = (
+        "_codec",
+        "_default",
+        "_next_id",
+        "_on_notification",
+        "_on_stray",
+        "_open",
+        "_probe",
+        "extensions",
+        "jsonrpc",
+        "strays",
+    )
+
+    def __init__(
+        self,
+        codec: JsonCodec,
+        *,
+        first_id: int = 1,
+        dialect: Dialect = "iot",
+        extensions: bool | None = None,
+        on_notification: Callable[[Message], object] | None = None,
+        on_stray: Callable[[str], object] | None = None,
+    ) -> None:
+        self._codec = codec
+        self._next_id = first_id
+        self._default: Jsonrpc = UNSET if dialect == "iot" else "2.0"
+        self._on_notification = on_notification
+        self._on_stray = on_stray
+        self._open: dict[int, OpenCall] = {}
+        self._probe: OpenCall | None = None
+        self.jsonrpc: Jsonrpc | None = None
+        self.extensions = extensions
+        self.strays = 0
+
+    @property
+    def jsonrpc_to_send(self) -> Jsonrpc:
+        """The `jsonrpc` member for what we send of our own accord."""
+        return self._default if self.jsonrpc is None else self.jsonrpc
+
+    @property
+    def open_calls(self) -> int:
+        """How many calls of ours are not answered yet, the probe aside."""
+        probes = self._probe is not None and self._probe.outcome is None
+        return len(self._open) - probes
+
+    def open(
+        self,
+        method: str,
+        params: Any,
+        on_answer: Callable[[], object],
+        *,
+        timeout: float | None = None,
+    ) -> tuple[OpenCall, bytes]:
+        """Open a call.
+
+        Args:
+            method: the name to call.
+            params: an object or an array to be, `None` for no params.
+            on_answer: is called once, when the outcome is there.
+            timeout: seconds that the caller waits.
+
+        Returns:
+            The open call, and the request to send.
+
+        Raises:
+            Unencodable: the codec has no form for the params.
+        """
+        wait = UNSET if timeout is None or not self.extensions else timeout
+        request = self._request(method, params, id=self._next_id, timeout=wait)
+        call = OpenCall(self._next_id, method, on_answer)
+        self._next_id += 1
+        self._open[call.id] = call
+        return call, request
+
+    def probe(self) -> bytes | None:
+        """The request that asks whether the other end understands the protocol's extensions.
+
+        Returns:
+            The bytes, `None` when that is known already or asked for.
+        """
+        if self.extensions is not None or self._probe is not None:
+            return None
+        self._probe, request = self.open("rpc.ping", None, self._note_probe)
+        return request
+
+    def notification(self, method: str, params: Any) -> bytes:
+        """The bytes of a notification.
+
+        Raises:
+            Unencodable: the codec has no form for the params.
+        """
+        return self._request(method, params)
+
+    def give_up(self, call: OpenCall) -> bytes | None:
+        """Close a call that nobody waits for any more.
+
+        Returns:
+            The notification that cancels it at the other end, `None` when it is answered already,
+            or when the other end would not understand.
+        """
+        if self._open.pop(call.id, None) is None or not self.extensions:
+            return None
+        return self.notification("rpc.cancel", {"id": call.id})
+
+    def close(self, reason: Callable[[], JsonRpcIotError]) -> None:
+        """Fail all open calls, each for a reason of its own."""
+        calls, self._open = self._open, {}
+        for call in calls.values():
+            call.answer(reason())
+
+    def take(self, message: Message | Invalid) -> bool:
+        """Note what a message tells about the other end, and take it if it is a response.
+
+        Returns:
+            Whether that was all there is to do with the message.
+        """
+        if isinstance(message, Invalid):
+            return message.response and self._take_malformed(message)
+        self.jsonrpc = message.jsonrpc
+        if message.method is UNSET:
+            self._take_response(message)
+            return True
+        if (
+            message.timeout is not UNSET
+            or message.stream
+            or message.retry
+            or message.method in _EXTENSION_METHODS
+        ):
+            self.extensions = True
+        if message.id is UNSET and self._on_notification is not None:
+            self._on_notification(message)
+        return False
+
+    def _request(
+        self,
+        method: str,
+        params: Any,
+        id: int | UnsetType = UNSET,
+        timeout: float | UnsetType = UNSET,
+    ) -> bytes:
+        members = UNSET if params is None else params
+        return self._codec.encode_request(
+            Request(method, jsonrpc=self.jsonrpc_to_send, id=id, params=members, timeout=timeout)
+        )
+
+    def _note_probe(self) -> None:
+        assert self._probe is not None
+        outcome = self._probe.outcome
+        if self.extensions is None:
+            self.extensions = isinstance(outcome, Raw) and bytes(outcome) == b"true"
+
+    def _take_response(self, message: Message) -> None:
+        id = message.id
+        if id is None and message.error is not ABSENT and len(self._open) == 1:
+            call = self._open.popitem()[1]
+        elif type(id) is int and id in self._open:
+            call = self._open.pop(id)
+        else:
+            self._stray(message)
+            return
+        if message.error is ABSENT:
+            call.answer(message.result)
+            return
+        error = decode_error(message.error)
+        call.answer(error or MalformedResponse(f"{call.method}: the error is no JSON-RPC error"))
+
+    def _take_malformed(self, message: Invalid) -> bool:
+        call = self._open.pop(message.id, None) if type(message.id) is int else None
+        if call is not None:
+            call.answer(MalformedResponse(f"{call.method}: the response is no JSON-RPC response"))
+        elif message.has_outcome:
+            self._stray(message)
+        return call is not None or message.has_outcome
+
+    def _stray(self, message: Message | Invalid) -> None:
+        self.strays += 1
+        if self._on_stray is None:
+            return
+        if isinstance(message, Message) and message.id is None and message.error is not ABSENT:
+            self._on_stray(f"an error without an id: {decode_error(message.error)}")
+        else:
+            self._on_stray("a response to no open call")

@@ -1,0 +1,231 @@
+"""Serve one dispatcher at several URLs at once."""
+
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from inspect import isawaitable
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from .channel import Channel, Listener, Trace, TracedChannel
+from .dispatcher import Dispatcher
+from .peer import Peer, broadcast, new_session, watch
+from .protocol.limits import Limits
+from .transports import open_listener
+
+logger = logging.getLogger("jsonrpc_iot.server")
+
+Permissions = Container[str] | None
+Authenticate = Callable[[Channel], Permissions | Awaitable[Permissions]]
+"""Says what the other end of a channel may do; `None` for a stranger."""
+
+
+class Server:
+    """A dispatcher at its URLs; `serve` makes one.
+
+    Args:
+        dispatcher: answers.
+        listeners: bound already.
+        authenticate: says what a peer may do.
+        limits: bounds on what a peer may cost.
+        trace: is shown each message.
+        tasks: runs the peers and their calls.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        listeners: Sequence[Listener],
+        tasks: TaskGroup,
+        authenticate: Authenticate | None,
+        limits: Limits,
+        trace: Trace | None,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._listeners = listeners
+        self._tasks = tasks
+        self._authenticate = authenticate
+        self._limits = limits
+        self._trace = trace
+        self._peers: set[Peer] = set()
+        self._peer_left = anyio.Event()
+        self._closing = anyio.Event()
+
+    @property
+    def urls(self) -> list[str]:
+        """Where the server is reached; `connect` takes them as they stand."""
+        return [address for listener in self._listeners for address in listener.addresses]
+
+    @property
+    def peers(self) -> Sequence[Peer]:
+        """The peers that are connected."""
+        return tuple(self._peers)
+
+    def broadcast(self, method: str, params: Any = None) -> int:
+        """Notify every peer that can hear; never waits.
+
+        A peer for whom too much waits already misses the notification, which is counted.
+
+        Returns:
+            How many peers took it.
+
+        Raises:
+            Unencodable: the codec has no form for the params.
+        """
+        return broadcast(self._peers, method, params)
+
+    def close(self) -> None:
+        """Ask whoever waits in `wait_closed` to leave the server's `async with` block."""
+        self._closing.set()
+
+    async def wait_closed(self) -> None:
+        """Wait until somebody calls `close`."""
+        await self._closing.wait()
+
+    async def serve_channel(self, channel: Channel) -> None:
+        """Serve one channel until it ends, whatever happens on it."""
+        if self._trace is not None:
+            channel = TracedChannel(channel, self._trace)
+        peer = None
+        try:
+            permissions = self._authenticate(channel) if self._authenticate else None
+            if isawaitable(permissions):
+                permissions = await permissions
+            peer = Peer(
+                channel,
+                self._dispatcher,
+                new_session(self._dispatcher.codec, channel.info),
+                self._tasks,
+                limits=self._limits,
+                permissions=permissions,
+            )
+            self._peers.add(peer)
+            await peer.run()
+        except Exception:
+            logger.exception("%s: serving failed", channel.info.peer)
+            await anyio.aclose_forcefully(channel)
+        finally:
+            if peer is not None:
+                self._peers.remove(peer)
+                self._peer_left.set()
+
+    async def part(self, grace: float) -> None:
+        """Let the peers finish for `grace` seconds."""
+        for peer in self._peers:
+            peer.leave(grace)
+        with anyio.move_on_after(grace):
+            while self._peers:
+                self._peer_left = anyio.Event()
+                await self._peer_left.wait()
+
+
+@asynccontextmanager
+async def serve(
+    dispatcher: Dispatcher,
+    *urls: str,
+    authenticate: Authenticate | None = None,
+    limits: Limits | None = None,
+    grace: float = 5.0,
+    trace: Trace | None = None,
+) -> AsyncIterator[Server]:
+    """Serve a dispatcher at all URLs while the `async with` block runs.
+
+    Args:
+        dispatcher: answers; it may be served several times.
+        urls: where to listen; port 0 takes a free port.
+        authenticate: says what a peer may do, from its channel's facts. Without it, methods with
+            `requires` are refused to everybody.
+        limits: bounds on what a peer may cost; the dispatcher's by default.
+        grace: seconds that running calls have to finish when the block ends.
+        trace: is called with each message that arrives or leaves.
+
+    Raises:
+        InvalidUrl: a URL makes no sense.
+        BindFailed: a URL cannot be bound; the text names it. None is served then.
+    """
+    if not urls:
+        raise ValueError("serve needs at least one URL, such as tcp://127.0.0.1:8805")
+    limits = limits or dispatcher.limits
+    failure: Exception | None = None
+    async with AsyncExitStack() as stack:
+        listeners = [
+            await stack.enter_async_context(await open_listener(url, limits)) for url in urls
+        ]
+        if authenticate is None:
+            _warn_if_exposed(listeners)
+        async with anyio.create_task_group() as peers:
+            server = Server(dispatcher, listeners, peers, authenticate, limits, trace)
+            stack.callback(dispatcher.on_emit(server.broadcast))
+            async with anyio.create_task_group() as accepting:
+                for listener in listeners:
+                    accepting.start_soon(listener.serve, server.serve_channel, peers)
+                accepting.start_soon(watch, lambda: server.peers, limits)
+                try:
+                    yield server
+                except Exception as error:  # noqa: BLE001  # goes on below, not in a group
+                    failure = error
+                accepting.cancel_scope.cancel()
+            for listener in listeners:
+                await listener.aclose()
+            await server.part(grace)
+            peers.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+def run(
+    dispatcher: Dispatcher,
+    *urls: str,
+    on_listening: Callable[[str], object] | None = None,
+    backend: str = "asyncio",
+    **options: Any,
+) -> None:
+    """Serve a dispatcher until the process gets SIGINT or SIGTERM.
+
+    Args:
+        dispatcher: answers.
+        urls: where to listen.
+        on_listening: is called with each URL once it accepts traffic.
+        backend: the event loop, `asyncio` or `trio`.
+        options: those of `serve`.
+
+    Raises:
+        InvalidUrl: a URL makes no sense.
+        BindFailed: a URL cannot be bound; the text names it.
+    """
+    anyio.run(
+        partial(_run, dispatcher, urls, on_listening or (lambda url: None), options),
+        backend=backend,
+    )
+
+
+async def _run(
+    dispatcher: Dispatcher,
+    urls: tuple[str, ...],
+    on_listening: Callable[[str], object],
+    options: dict[str, Any],
+) -> None:
+    async with serve(dispatcher, *urls, **options) as server:
+        if sys.platform == "win32":
+            for url in server.urls:
+                on_listening(url)
+            await server.wait_closed()
+        else:
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                for url in server.urls:
+                    on_listening(url)
+                async for _ in signals:
+                    break
+
+
+def _warn_if_exposed(listeners: Sequence[Listener]) -> None:
+    exposed = [url for listener in listeners if listener.is_exposed for url in listener.addresses]
+    if exposed:
+        logger.warning(
+            "%s: other machines can reach it, and nobody has to authenticate", ", ".join(exposed)
+        )

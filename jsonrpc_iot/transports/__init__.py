@@ -1,0 +1,67 @@
+"""The transports, one file each, imported when a URL asks for them."""
+
+from importlib import import_module
+from typing import Protocol, cast
+
+from ..channel import Channel, Listener
+from ..errors import InvalidUrl
+from ..protocol.limits import DEFAULT_LIMITS, Limits
+from ..url import Url
+
+_MODULES = {
+    "memory": "memory",
+    "pipe": "pipe",
+    "tcp": "tcp",
+    "tls": "tcp",
+    "unix": "pipe",
+}
+
+
+class Transport(Protocol):
+    """What a transport's module has."""
+
+    async def connect(self, url: Url, limits: Limits) -> Channel:
+        """Open a channel to a URL; raises `ConnectFailed` or `InvalidUrl`."""
+
+    async def listen(self, url: Url, limits: Limits) -> Listener:
+        """Bind a URL; raises `BindFailed` or `InvalidUrl`."""
+
+
+def schemes() -> list[str]:
+    """The URL schemes that there are."""
+    return sorted(_MODULES)
+
+
+def find_transport(url: Url) -> Transport:
+    """The transport of a URL.
+
+    Raises:
+        InvalidUrl: no transport has that scheme.
+        MissingExtra: the transport's optional dependency is not installed.
+    """
+    module = _MODULES.get(url.scheme)
+    if module is None:
+        raise InvalidUrl(f"{url}: unknown scheme {url.scheme!r}; there are {', '.join(schemes())}")
+    return cast(Transport, import_module(f".{module}", __name__))
+
+
+async def open_channel(url: str, limits: Limits = DEFAULT_LIMITS) -> Channel:
+    """Connect to a URL.
+
+    Raises:
+        InvalidUrl: the URL makes no sense.
+        ConnectFailed: nobody answers there.
+    """
+    parsed = Url.parse(url)
+    return await find_transport(parsed).connect(parsed, limits)
+
+
+async def open_listener(url: str, limits: Limits = DEFAULT_LIMITS) -> Listener:
+    """Bind a URL.
+
+    Raises:
+        InvalidUrl: the URL makes no sense.
+        BindFailed: it cannot be bound.
+    """
+    parsed = Url.parse(url)
+    return await find_transport(parsed).listen(parsed, limits)

@@ -1,0 +1,128 @@
+"""A byte stream and a framer make a channel."""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import anyio
+from anyio.abc import ByteStream
+
+from ..channel import Channel, ChannelInfo
+from ..errors import FramingError, ParseError
+from ..protocol.jsonstream import JsonSplitter
+from ..protocol.limits import Limits
+
+_PIECE = 1 << 16
+
+
+class FramedChannel(Channel):
+    """JSON messages on a byte stream, as section 3.1 of the protocol page has it.
+
+    Args:
+        stream: carries the bytes.
+        info: the facts about the channel.
+        limits: of which `receive_bytes` and `message_seconds` are used here.
+        attributes: what `extra` tells besides the stream's own attributes.
+    """
+
+    __slots__ = (
+        "_attributes",
+        "_deadline",
+        "_failed",
+        "_info",
+        "_limits",
+        "_messages",
+        "_splitter",
+        "_stream",
+    )
+
+    def __init__(
+        self,
+        stream: ByteStream,
+        info: ChannelInfo,
+        limits: Limits,
+        attributes: Mapping[Any, Callable[[], Any]] | None = None,
+    ) -> None:
+        self._stream = stream
+        self._info = info
+        self._limits = limits
+        self._attributes = attributes
+        self._splitter = JsonSplitter(max(limits.receive_bytes, info.max_message or 0))
+        self._messages: deque[bytes] | None = None
+        self._deadline: float | None = None
+        self._failed = False
+
+    @property
+    def info(self) -> ChannelInfo:
+        """The facts about this channel."""
+        return self._info
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        """The stream's attributes, and the transport's own."""
+        return {**self._stream.extra_attributes, **(self._attributes or {})}
+
+    async def receive(self) -> bytes:
+        """Wait for the next message; see `Channel.receive`."""
+        if not self._messages:
+            self._messages = deque(await self.receive_batch())
+        return self._messages.popleft()
+
+    async def receive_batch(self) -> list[bytes]:
+        """Wait for messages; see `Channel.receive_batch`."""
+        if self._messages:
+            messages, self._messages = list(self._messages), None
+            return messages
+        splitter = self._splitter
+        while True:
+            if splitter.failure is not None:
+                await self._fail(splitter.failure)
+            try:
+                if self._deadline is None:
+                    piece = await self._stream.receive(_PIECE)
+                else:
+                    piece = await self._receive_in_time(self._deadline)
+            except anyio.EndOfStream:
+                rest = splitter.close()
+                if rest is None:
+                    raise
+                return [rest]
+            messages = splitter.feed(piece)
+            if not splitter.pending:
+                self._deadline = None
+            elif messages or self._deadline is None:
+                self._deadline = anyio.current_time() + self._limits.message_seconds
+            if messages:
+                return messages
+
+    async def send(self, item: bytes) -> None:
+        """Send one message; see `Channel.send`."""
+        await self._stream.send(item + b"\n")
+
+    async def send_batch(self, messages: Sequence[bytes]) -> None:
+        """Send messages in one write."""
+        await self._stream.send(b"\n".join(messages) + b"\n")
+
+    async def send_eof(self) -> None:
+        """Say that no more messages will be sent."""
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        """Close the stream."""
+        await self._stream.aclose()
+
+    async def _receive_in_time(self, deadline: float) -> bytes:
+        with anyio.CancelScope(deadline=deadline):
+            return await self._stream.receive(_PIECE)
+        seconds = self._limits.message_seconds
+        return await self._fail(
+            FramingError(ParseError(data=f"a message stayed unfinished for {seconds:g} s"))
+        )
+
+    async def _fail(self, failure: FramingError) -> bytes:
+        """Tell the reader once; from then on throw away what arrives until the stream ends."""
+        if not self._failed:
+            self._failed = True
+            raise failure
+        while True:
+            await self._stream.receive(_PIECE)

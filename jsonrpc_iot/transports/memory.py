@@ -1,0 +1,120 @@
+"""`memory://NAME`: both ends in one process, for tests and for parts of one program.
+
+Names belong to the process, as ports belong to the machine.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.streams.stapled import StapledObjectStream
+from msgspec import Meta, Struct
+
+from ..channel import Channel, ChannelInfo, Listener, Serve, StreamChannel
+from ..errors import BindFailed, ConnectFailed
+from ..protocol.limits import Limits
+from ..url import Url
+
+_WAITING_MESSAGES = 64
+
+
+class MemoryOptions(Struct, frozen=True):
+    """Options of a `memory://` URL.
+
+    Args:
+        max: bytes of the largest message that is sent.
+    """
+
+    max: Annotated[int, Meta(gt=0)] | None = None
+
+
+def memory_pair(
+    name: str = "", max_message: int | None = None
+) -> tuple[StreamChannel, StreamChannel]:
+    """Two channels, each the other's peer.
+
+    Args:
+        name: the address that both show.
+        max_message: bytes of the largest message that either may send.
+    """
+    info = ChannelInfo(
+        transport="memory",
+        local=f"memory://{name}",
+        peer=f"memory://{name}",
+        max_message=max_message,
+    )
+    send_there, receive_there = anyio.create_memory_object_stream[bytes](_WAITING_MESSAGES)
+    send_back, receive_back = anyio.create_memory_object_stream[bytes](_WAITING_MESSAGES)
+    return (
+        StreamChannel(StapledObjectStream(send_there, receive_back), info),
+        StreamChannel(StapledObjectStream(send_back, receive_there), info),
+    )
+
+
+class MemoryListener(Listener):
+    """Accepts the channels of one name.
+
+    Args:
+        name: the address.
+        max_message: bytes of the largest message that either end may send.
+    """
+
+    names: ClassVar[dict[str, "MemoryListener"]] = {}
+
+    def __init__(self, name: str, max_message: int | None) -> None:
+        self._name = name
+        self._max_message = max_message
+        self._send, self._receive = anyio.create_memory_object_stream[Channel](_WAITING_MESSAGES)
+        self.names[name] = self
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """The one URL."""
+        return [f"memory://{self._name}"]
+
+    async def connect(self) -> Channel:
+        """Open a channel to this listener."""
+        here, there = memory_pair(self._name, self._max_message)
+        await self._send.send(there)
+        return here
+
+    async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
+        """Accept until cancelled; see `Listener.serve`."""
+        async for channel in self._receive:
+            task_group.start_soon(handler, channel)
+
+    async def aclose(self) -> None:
+        """Give the name back."""
+        if self.names.get(self._name) is self:
+            del self.names[self._name]
+        self._send.close()
+        self._receive.close()
+
+
+async def connect(url: Url, limits: Limits) -> Channel:
+    """Open a channel to the server of that name."""
+    name = _name(url)
+    listener = MemoryListener.names.get(name)
+    if listener is None:
+        raise ConnectFailed(f"{url}: nothing in this process serves it")
+    try:
+        return await listener.connect()
+    except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+        raise ConnectFailed(f"{url}: its server has just stopped") from None
+
+
+async def listen(url: Url, limits: Limits) -> Listener:
+    """Take a name."""
+    name = _name(url)
+    if name in MemoryListener.names:
+        raise BindFailed(f"{url}: already served in this process")
+    return MemoryListener(name, url.read_options(MemoryOptions).max)
+
+
+def _name(url: Url) -> str:
+    url.forbid_path()
+    url.read_options(MemoryOptions)
+    if not url.host:
+        raise url.error("a name is missing, as in memory://lamp")
+    return url.host

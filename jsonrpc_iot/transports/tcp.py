@@ -1,0 +1,182 @@
+"""`tcp://HOST[:8805]` and `tls://HOST:PORT`: one JSON message a line, both ways."""
+
+import ssl
+from collections.abc import Sequence
+from typing import Annotated, cast
+
+import anyio
+from anyio.abc import SocketAttribute, SocketListener, SocketStream
+from anyio.streams.tls import TLSStream
+from msgspec import Meta, Struct
+
+from ..channel import Channel, ChannelInfo, Listener
+from ..errors import BindFailed, ConnectFailed
+from ..protocol.limits import Limits
+from ..url import Url, host_port
+from ._framed import FramedChannel
+from ._sockets import StreamListener, set_options
+
+DEFAULT_PORT = 8805
+MAX_MESSAGE = 1 << 20
+
+_BACKLOG = 4096
+_HANDSHAKE_SECONDS = 10.0
+
+
+class TcpOptions(Struct, frozen=True):
+    """Options of a `tcp://` URL.
+
+    Args:
+        max: bytes of the largest message that is sent.
+        reuse_port: several processes on this host share the port; serving only.
+    """
+
+    max: Annotated[int, Meta(gt=0)] = MAX_MESSAGE
+    reuse_port: bool = False
+
+
+class TlsOptions(TcpOptions, frozen=True):
+    """Options of a `tls://` URL. All files are PEM.
+
+    Args:
+        cert: this end's certificate chain; a server must have one.
+        key: its private key, if that is not in the same file.
+        ca: the authorities to trust. A server that is given them demands a client certificate; a
+            client without them trusts the system's.
+    """
+
+    cert: str | None = None
+    key: str | None = None
+    ca: str | None = None
+
+
+async def connect(url: Url, limits: Limits) -> Channel:
+    """Connect to a server."""
+    options, context = _read(url, server=False)
+    host, port = _host(url), _port(url)
+    try:
+        stream = await anyio.connect_tcp(host, port)
+        set_options(stream)
+        if context is None:
+            return _channel(url.scheme, options, limits, stream)
+        secure = await _handshake(stream, context, server_side=False, hostname=host)
+    except (OSError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
+        raise ConnectFailed(f"{url}: {_reason(error)}") from error
+    return _channel(url.scheme, options, limits, secure)
+
+
+async def listen(url: Url, limits: Limits) -> Listener:
+    """Bind a port, on every address that the host has."""
+    options, context = _read(url, server=True)
+    try:
+        bound = await anyio.create_tcp_listener(
+            local_host=_host(url),
+            local_port=_port(url),
+            backlog=_BACKLOG,
+            reuse_port=options.reuse_port,
+        )
+    except (OSError, ValueError) as error:
+        raise BindFailed(f"{url}: {_reason(error)}") from error
+
+    async def open_channel(stream: SocketStream) -> Channel:
+        set_options(stream)
+        if context is None:
+            return _channel(url.scheme, options, limits, stream)
+        secure = await _handshake(stream, context, server_side=True)
+        return _channel(url.scheme, options, limits, secure)
+
+    addresses = [
+        f"{url.scheme}://{host_port(*listening.extra(SocketAttribute.local_address)[:2])}"
+        for listening in bound.listeners
+    ]
+    sockets = cast(Sequence[SocketListener], bound.listeners)
+    return StreamListener(
+        sockets,
+        addresses,
+        open_channel,
+        max_peers=limits.peers,
+        is_exposed=url.is_exposed,
+    )
+
+
+def _host(url: Url) -> str:
+    url.forbid_path()
+    if not url.host:
+        raise url.error(f"a host is missing, as in {url.scheme}://127.0.0.1:{DEFAULT_PORT}")
+    return url.host
+
+
+def _port(url: Url) -> int:
+    if url.port is not None:
+        return url.port
+    if url.scheme == "tls":
+        raise url.error("a port is missing")
+    return DEFAULT_PORT
+
+
+def _read(url: Url, *, server: bool) -> tuple[TcpOptions, ssl.SSLContext | None]:
+    if url.scheme == "tcp":
+        return url.read_options(TcpOptions), None
+    options = url.read_options(TlsOptions)
+    try:
+        return options, _server_context(url, options) if server else _client_context(options)
+    except OSError as error:
+        raise url.error(f"cannot load cert, key or ca: {_reason(error)}") from error
+
+
+def _server_context(url: Url, options: TlsOptions) -> ssl.SSLContext:
+    if options.cert is None:
+        raise url.error("a server needs ?cert=FILE, and key=FILE unless the key is in it")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=options.ca)
+    context.load_cert_chain(options.cert, options.key)
+    if options.ca is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _client_context(options: TlsOptions) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=options.ca)
+    if options.cert is not None:
+        context.load_cert_chain(options.cert, options.key)
+    return context
+
+
+async def _handshake(
+    stream: SocketStream, context: ssl.SSLContext, *, server_side: bool, hostname: str | None = None
+) -> TLSStream:
+    try:
+        with anyio.fail_after(_HANDSHAKE_SECONDS):
+            return await TLSStream.wrap(
+                stream,
+                server_side=server_side,
+                hostname=hostname,
+                ssl_context=context,
+                standard_compatible=False,
+            )
+    except BaseException:
+        await anyio.aclose_forcefully(stream)
+        raise
+
+
+def _channel(
+    scheme: str, options: TcpOptions, limits: Limits, stream: SocketStream | TLSStream
+) -> Channel:
+    info = ChannelInfo(
+        transport=scheme,
+        local=f"{scheme}://{host_port(*stream.extra(SocketAttribute.local_address)[:2])}",
+        peer=f"{scheme}://{host_port(*stream.extra(SocketAttribute.remote_address)[:2])}",
+        max_message=options.max,
+    )
+    return FramedChannel(stream, info, limits)
+
+
+def _reason(error: Exception) -> str:
+    """What a person needs of an exception: a connection's many attempts have one cause each."""
+    causes = error.__cause__
+    if isinstance(causes, ExceptionGroup):
+        return "; ".join(sorted({str(cause) for cause in causes.exceptions}))
+    if isinstance(causes, OSError):
+        return causes.strerror or str(causes)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

@@ -1,0 +1,126 @@
+"""URLs: where to serve and where to connect, the same text for both."""
+
+from ipaddress import ip_address
+from typing import TypeVar
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import fields
+
+from .errors import InvalidUrl
+
+T = TypeVar("T", bound=Struct)
+
+
+class Url(Struct, frozen=True):
+    """A URL in parts.
+
+    Args:
+        scheme: names the transport.
+        host: name or address, without brackets; kept as it was written.
+        port: `None` where the URL has none.
+        path: with its leading slash.
+        options: what follows the question mark.
+        text: the whole URL, with its password masked.
+    """
+
+    scheme: str
+    host: str
+    port: int | None
+    path: str
+    options: dict[str, str]
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Url":
+        """Take a URL apart.
+
+        Raises:
+            InvalidUrl: it has no scheme, a bad port, or an option twice.
+        """
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+        except ValueError as error:
+            raise InvalidUrl(f"{text!r}: {error}") from None
+        if not parts.scheme or "://" not in text:
+            raise InvalidUrl(f"{text!r} is no URL: it has to look like tcp://127.0.0.1:8805")
+        if parts.fragment:
+            raise InvalidUrl(f"{text!r}: a fragment (#{parts.fragment}) has no meaning here")
+        pairs = parse_qsl(parts.query, keep_blank_values=True)
+        options = dict(pairs)
+        if len(options) < len(pairs):
+            raise InvalidUrl(f"{text!r}: an option is given twice")
+        return cls(
+            parts.scheme,
+            _host(parts.netloc),
+            port,
+            unquote(parts.path),
+            options,
+            _masked(text, options.get("password")),
+        )
+
+    def __str__(self) -> str:
+        return self.text
+
+    def error(self, problem: str) -> InvalidUrl:
+        """The error that says what is wrong with this URL."""
+        return InvalidUrl(f"{self}: {problem}")
+
+    def read_options(self, kind: type[T]) -> T:
+        """Decode the options into a transport's Struct.
+
+        Raises:
+            InvalidUrl: an option is unknown, or its value is not of the declared type.
+        """
+        known = [field.encode_name for field in fields(kind)]
+        unknown = sorted(set(self.options) - set(known))
+        if unknown:
+            raise self.error(
+                f"unknown option {unknown[0]!r}; {self.scheme} has {', '.join(sorted(known))}"
+            )
+        try:
+            return msgspec.convert(self.options, kind, strict=False)
+        except msgspec.ValidationError as error:
+            problem, _, path = str(error).partition(" - at `$.")
+            name = path.rstrip("`")
+            raise self.error(f"option {name}={self.options.get(name, '')!r}: {problem}") from None
+
+    def forbid_path(self) -> None:
+        """Refuse a path, for transports that have none.
+
+        Raises:
+            InvalidUrl: the URL has one.
+        """
+        if self.path not in ("", "/"):
+            raise self.error(f"{self.scheme} takes no path, and here is {self.path!r}")
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines may reach the host."""
+        if not self.host or self.host == "localhost":
+            return False
+        try:
+            return not ip_address(self.host.partition("%")[0]).is_loopback
+        except ValueError:
+            return True
+
+
+def host_port(host: str, port: int) -> str:
+    """An address as it stands in a URL: IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _host(netloc: str) -> str:
+    host = netloc.rpartition("@")[2]
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return unquote(host.partition(":")[0])
+
+
+def _masked(text: str, password: str | None) -> str:
+    if password is None or password.startswith(("env:", "file:")):
+        return text
+    head, _, tail = text.partition("password=")
+    return f"{head}password=***{tail[tail.find('&') :] if '&' in tail else ''}"

@@ -1,0 +1,192 @@
+"""Raw ends of connections, which carry bytes as they are, over every transport.
+
+`TRANSPORTS` is the list to extend: a new transport is one line, and a function that opens it.
+"""
+
+import socket
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import anyio
+import pytest
+from anyio.abc import ByteStream, SocketAttribute, SocketListener, SocketStream
+from anyio.streams.buffered import BufferedByteReceiveStream
+from anyio.streams.stapled import MultiListener
+
+from jsonrpc_iot import Limits, connect, serve
+from jsonrpc_iot.channel import Channel
+from jsonrpc_iot.transports import open_channel
+
+from .device import Device
+
+NAME = "conformance"
+
+
+class Wire(ABC):
+    """One raw connection to the device."""
+
+    @abstractmethod
+    async def send(self, message: bytes) -> None:
+        """Send one message, framed."""
+
+    @abstractmethod
+    async def receive(self) -> bytes:
+        """Wait for one message, unframed; raises `anyio.EndOfStream` when there are no more."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Close the connection."""
+
+
+class StreamWire(Wire):
+    """A byte stream with a newline behind each message.
+
+    Args:
+        stream: the connected socket.
+    """
+
+    def __init__(self, stream: ByteStream) -> None:
+        self.stream = stream
+        self._reader = BufferedByteReceiveStream(stream)
+
+    async def send(self, message: bytes) -> None:
+        await self.stream.send(message + b"\n")
+
+    async def receive(self) -> bytes:
+        try:
+            return await self._reader.receive_until(b"\n", 1 << 24)
+        except anyio.IncompleteRead:
+            raise anyio.EndOfStream from None
+
+    async def aclose(self) -> None:
+        await self.stream.aclose()
+
+
+class PacketWire(Wire):
+    """A channel that keeps messages apart by itself.
+
+    Args:
+        channel: the connected channel.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+
+    async def send(self, message: bytes) -> None:
+        await self.channel.send(message)
+
+    async def receive(self) -> bytes:
+        return await self.channel.receive()
+
+    async def aclose(self) -> None:
+        await self.channel.aclose()
+
+
+async def accept(listener: MultiListener[SocketStream]) -> SocketStream:
+    """Wait for one connection."""
+    first = listener.listeners[0]
+    assert isinstance(first, SocketListener)
+    return await first.accept()
+
+
+OpenWire = Callable[[], Awaitable[Wire]]
+Served = Callable[[Device, str, Limits], AbstractAsyncContextManager[OpenWire]]
+
+
+@dataclass(frozen=True)
+class Transport:
+    """How to serve the device and to reach it.
+
+    Args:
+        name: part of the test's id.
+        served: given a device, options for the URL (`?max=400` or nothing) and limits, serves the
+            device and gives a function that opens wires.
+        stream: framed as a stream, so that newlines end messages.
+        needs: the address family that the machine must have.
+    """
+
+    name: str
+    served: Served
+    stream: bool = True
+    needs: str = ""
+
+    def marks(self) -> list[pytest.MarkDecorator]:
+        """Skips tests where the machine lacks the transport."""
+        missing = bool(self.needs) and not _has_family(self.needs)
+        return [pytest.mark.skipif(missing, reason=f"no {self.needs} on this machine")]
+
+
+def _at(url: str, opener: Callable[[str, Path], Awaitable[Wire]]) -> Served:
+    """Serve at that URL, `DIR` in it being a directory of its own."""
+
+    @asynccontextmanager
+    async def served(device: Device, options: str, limits: Limits) -> AsyncIterator[OpenWire]:
+        with tempfile.TemporaryDirectory() as directory:
+            place = url.replace("DIR", directory)
+            if options:
+                place += ("&" if "?" in place else "?") + options
+            async with serve(device.dispatcher, place, limits=limits) as server:
+                yield lambda: opener(server.urls[0], Path(directory))
+
+    return served
+
+
+async def _open_memory(url: str, directory: Path) -> Wire:
+    return PacketWire(await open_channel(url))
+
+
+async def _open_pipe(url: str, directory: Path) -> Wire:
+    return StreamWire(await anyio.connect_unix(directory / f"{NAME}-jsonrpc.socket"))
+
+
+async def _open_tcp(url: str, directory: Path) -> Wire:
+    parts = urlsplit(url)
+    assert parts.hostname
+    assert parts.port
+    return StreamWire(await anyio.connect_tcp(parts.hostname, parts.port))
+
+
+@asynccontextmanager
+async def _by_a_client(device: Device, options: str, limits: Limits) -> AsyncIterator[OpenWire]:
+    """The device serves from the calling end of TCP connections."""
+    async with AsyncExitStack() as stack:
+        listener = await stack.enter_async_context(
+            await anyio.create_tcp_listener(local_host="127.0.0.1")
+        )
+        port = listener.extra(SocketAttribute.local_port)
+        url = f"tcp://127.0.0.1:{port}" + (f"?{options}" if options else "")
+
+        async def open_wire() -> Wire:
+            # Without extensions the client has no open ping that a case could answer.
+            client = connect(url, dispatcher=device.dispatcher, extensions=False, limits=limits)
+            await stack.enter_async_context(client)
+            return StreamWire(await accept(listener))
+
+        yield open_wire
+
+
+TRANSPORTS = [
+    Transport("memory", _at(f"memory://{NAME}", _open_memory), stream=False),
+    Transport("pipe", _at(f"pipe://{NAME}?dir=DIR", _open_pipe), needs="AF_UNIX"),
+    Transport("tcp4", _at("tcp://127.0.0.1:0", _open_tcp)),
+    Transport("tcp6", _at("tcp://[::1]:0", _open_tcp), needs="AF_INET6"),
+    Transport("client", _by_a_client),
+]
+
+
+def _has_family(name: str) -> bool:
+    family = getattr(socket, name, None)
+    if family is None:
+        return False
+    if name == "AF_INET6":
+        try:
+            with socket.socket(family) as probe:
+                probe.bind(("::1", 0))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,28 @@
+"""Fixtures and settings for all tests."""
+
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+# Examples take as long as the machine lets them; pytest-timeout ends a test that hangs.
+settings.register_profile("jsonrpc-iot", settings(deadline=None))
+settings.load_profile("jsonrpc-iot")
+
+NO_UVLOOP = pytest.mark.skipif(sys.platform == "win32", reason="uvloop does not run on Windows")
+
+
+# Module scope, so that a module's fixtures can be async and hypothesis can drive async tests.
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
+        pytest.param(("asyncio", {"use_uvloop": True}), id="asyncio+uvloop", marks=NO_UVLOOP),
+        pytest.param(("trio", {}), id="trio"),
+    ],
+)
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """Name the event loop of an async test, and its options: each test runs on all of them."""
+    backend: tuple[str, dict[str, Any]] = request.param
+    return backend

@@ -1,0 +1,76 @@
+"""What a user gets who installs the package."""
+
+import subprocess
+import sys
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterator
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
+    """The wheel of this source tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (path,) = folder.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        yield archive
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: zipfile.ZipFile) -> Message:
+    """The core metadata in the wheel."""
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    return Parser().parsestr(wheel.read(name).decode())
+
+
+def test_the_wheel_holds_one_package_and_its_metadata(wheel: zipfile.ZipFile) -> None:
+    top = {name.partition("/")[0] for name in wheel.namelist()}
+
+    assert {name for name in top if not name.endswith(".dist-info")} == {"jsonrpc_iot"}
+    assert len(top) == 2
+
+
+def test_the_wheel_holds_the_package_whole_with_the_marker_of_types(wheel: zipfile.ZipFile) -> None:
+    files = (path.relative_to(ROOT) for path in ROOT.glob("jsonrpc_iot/**/*") if path.is_file())
+    source = {path.as_posix() for path in files if "__pycache__" not in path.parts}
+    packed = {name for name in wheel.namelist() if name.startswith("jsonrpc_iot/")}
+
+    assert packed == source
+    assert "jsonrpc_iot/py.typed" in packed
+
+
+@pytest.fixture(scope="module")
+def requirements(metadata: Message) -> dict[str, set[str]]:
+    """What each extra installs; under "" what is always installed."""
+    found = defaultdict[str, set[str]](set)
+    for line in metadata.get_all("Requires-Dist", []):
+        requirement, _, extra = line.partition("extra == ")
+        found[extra.strip("'")].add(requirement)
+    return found
+
+
+def test_the_core_needs_two_packages(requirements: dict[str, set[str]]) -> None:
+    assert {line.partition(">=")[0] for line in requirements[""]} == {"anyio", "msgspec"}
+
+
+def test_the_extra_all_is_all_extras(requirements: dict[str, set[str]]) -> None:
+    others = {extra: lines for extra, lines in requirements.items() if extra not in ("", "all")}
+
+    assert requirements["all"] == set.union(*others.values())
+
+
+def test_the_licence_is_in_the_wheel(wheel: zipfile.ZipFile, metadata: Message) -> None:
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/licenses/LICENSE"))
+
+    assert wheel.read(name) == (ROOT / "LICENSE").read_bytes()
+    assert metadata["License-Expression"] == "MIT"

@@ -6,6 +6,7 @@ at a URL. The transports are described on the project's documentation pages.
 
 import logging
 
+from .batch import BatchedCall, CallBatch
 from .channel import (
     Channel,
     ChannelAttribute,
@@ -14,7 +15,7 @@ from .channel import (
     PeerCredentials,
     StreamChannel,
 )
-from .client import BatchedCall, CallBatch, Client, Notification, connect
+from .client import Client, Notification, connect
 from .context import Context
 from .dispatcher import Dispatcher
 from .errors import (
@@ -24,6 +25,7 @@ from .errors import (
     Cancelled,
     ChannelClosed,
     ConnectFailed,
+    ConnectTimeout,
     DeadlineExceeded,
     Forbidden,
     FramingError,
@@ -65,6 +67,7 @@ __all__ = [
     "ChannelInfo",
     "Client",
     "ConnectFailed",
+    "ConnectTimeout",
     "Context",
     "DeadlineExceeded",
     "Dispatcher",

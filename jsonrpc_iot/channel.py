@@ -83,6 +83,14 @@ class Channel(ObjectStream[bytes]):
             anyio.ClosedResourceError: this end has closed the channel.
         """
 
+    @abstractmethod
+    async def send_eof(self) -> None:
+        """Say that no more messages will be sent, and go on receiving.
+
+        Raises:
+            NotImplementedError: the link cannot be closed in one direction.
+        """
+
     async def send_batch(self, messages: Sequence[bytes]) -> None:
         """Send messages, in as few writes as the transport allows."""
         for message in messages:

@@ -5,7 +5,7 @@ import math
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import msgspec
@@ -13,13 +13,13 @@ from anyio.abc import TaskStatus
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from msgspec import UNSET, Struct, UnsetType
 
+from .batch import CallBatch
 from .channel import Channel, ChannelInfo, Trace, TracedChannel
 from .dispatcher import Dispatcher
-from .errors import CallTimeout, ChannelClosed, ConnectFailed, TransportError
-from .peer import Peer, decode_outcome, new_session, watch
+from .errors import CallTimeout, ChannelClosed, ConnectTimeout, TransportError
+from .peer import Peer, new_session, watch
 from .protocol.limits import Limits
 from .protocol.messages import ABSENT, Dialect, Message
-from .protocol.session import OpenCall
 from .transports import open_channel
 
 T = TypeVar("T")
@@ -150,7 +150,7 @@ class Client:
         await peer.notify(method, params)
 
     @asynccontextmanager
-    async def batch(self, timeout: float | UnsetType | None = UNSET) -> AsyncIterator["CallBatch"]:
+    async def batch(self, timeout: float | UnsetType | None = UNSET) -> AsyncIterator[CallBatch]:
         """Collect calls and notifications, and send them as one message when the block ends.
 
         Args:
@@ -271,76 +271,6 @@ class Client:
                 self.missed += 1
 
 
-class BatchedCall(Generic[T]):
-    """A call in a batch, whose result is there when the batch's block has ended."""
-
-    def __init__(self, call: OpenCall, result: type[T]) -> None:
-        self._call = call
-        self._result = result
-
-    def result(self) -> T:
-        """The call's result.
-
-        Raises:
-            JsonRpcIotError: what the call came to instead; as in `Client.call`.
-            RuntimeError: the batch's block has not ended.
-        """
-        if self._call.outcome is None:
-            raise RuntimeError("a batch is sent when its block ends; there is no result before")
-        return decode_outcome(self._call, self._result)
-
-
-class CallBatch:
-    """Calls and notifications that travel as one message; `Client.batch` makes one.
-
-    Args:
-        peer: sends them.
-        timeout: seconds to wait for all answers, `None` for ever.
-    """
-
-    def __init__(self, peer: Peer, timeout: float | None) -> None:
-        self._peer = peer
-        self._timeout = timeout
-        self._messages: list[bytes] = []
-        self._calls: list[OpenCall] = []
-        self._answered = anyio.Event()
-
-    def call(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        result: type[T] = Any,  # type: ignore[assignment]
-    ) -> BatchedCall[T]:
-        """Add a call; see `Client.call`."""
-        call, request = self._peer.open(method, params, self._note_answer, self._timeout)
-        self._calls.append(call)
-        self._messages.append(request)
-        return BatchedCall(call, result)
-
-    def notify(self, method: str, params: Any = None) -> None:
-        """Add a notification."""
-        self._messages.append(self._peer.session.notification(method, params))
-
-    async def send(self) -> None:
-        """Send all and wait for the answers; an empty batch is not sent."""
-        if not self._messages:
-            return
-        if not self._calls:
-            self._answered.set()
-        message = b"[" + b",".join(self._messages) + b"]"
-        await self._peer.exchange(message, self._calls, self._answered, self._timeout)
-
-    def discard(self) -> None:
-        """Close the calls without sending them."""
-        for call in self._calls:
-            self._peer.session.give_up(call)
-
-    def _note_answer(self) -> None:
-        if all(call.outcome is not None for call in self._calls):
-            self._answered.set()
-
-
 @asynccontextmanager
 async def connect(
     url: str,
@@ -371,7 +301,7 @@ async def connect(
 
     Raises:
         InvalidUrl: the URL makes no sense.
-        ConnectFailed: nobody answers there.
+        ConnectFailed: nobody answers there; `ConnectTimeout` if that took too long to find out.
     """
     dispatcher = dispatcher or Dispatcher()
     limits = limits or dispatcher.limits
@@ -389,7 +319,7 @@ async def connect(
         with anyio.fail_after(connect_timeout):
             channel = await open_channel(url, limits)
     except TimeoutError:
-        raise ConnectFailed(f"{url}: no connection within {connect_timeout} s") from None
+        raise ConnectTimeout(f"{url}: no connection within {connect_timeout} s") from None
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
         await tasks.start(client.run, channel)

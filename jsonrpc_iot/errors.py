@@ -24,6 +24,7 @@ JsonRpcIotError
 └── TransportError              the link, not the message
     ├── BindFailed              a server cannot listen on its URL
     ├── ConnectFailed           a client cannot reach its URL
+    │   └── ConnectTimeout      not within its time (also a TimeoutError)
     ├── ChannelClosed           the channel ended; a call's outcome is unknown
     └── FramingError            the byte stream can no longer be cut into messages
 """
@@ -213,6 +214,10 @@ class BindFailed(TransportError):
 
 class ConnectFailed(TransportError):
     """A client cannot connect; the text names the URL."""
+
+
+class ConnectTimeout(ConnectFailed, TimeoutError):
+    """A client cannot connect within its time; the text names the URL."""
 
 
 class ChannelClosed(TransportError):

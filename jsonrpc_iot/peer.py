@@ -6,14 +6,12 @@ costing more than the limits allow. However the channel ends, its open calls fai
 
 import logging
 import random
-from collections.abc import Callable, Container, Hashable, Iterable, Sequence
-from functools import lru_cache, partial
+from collections.abc import Callable, Container, Iterable, Sequence
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import anyio
-import msgspec
 from anyio.abc import TaskGroup, TaskStatus
-from msgspec import Raw
 
 from .channel import Channel, ChannelInfo
 from .context import Context
@@ -24,11 +22,10 @@ from .errors import (
     ChannelClosed,
     FramingError,
     JsonRpcIotError,
-    MalformedResponse,
     MessageTooLarge,
     TransportError,
 )
-from .outgoing import Outgoing
+from .outgoing import BROKEN, Outgoing
 from .protocol.codec import JsonCodec
 from .protocol.limits import Limits
 from .protocol.messages import Dialect, Id, Message
@@ -40,7 +37,7 @@ T = TypeVar("T")
 logger = logging.getLogger("jsonrpc_iot.peer")
 
 _FLUSH_BYTES = 1 << 16
-_PARTING_SECONDS = 2.0
+_PARTING_SECONDS = 1.0
 _RETRY_AFTER_SECONDS = 1.0
 
 
@@ -163,7 +160,7 @@ class Peer:
         answered = anyio.Event()
         call, request = self.open(method, params, answered.set, timeout)
         await self.exchange(request, (call,), answered, timeout)
-        return decode_outcome(call, result)
+        return call.result(result)
 
     def open(
         self,
@@ -292,11 +289,11 @@ class Peer:
                     await self._outgoing.send(replies)
         except anyio.EndOfStream:
             pass
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+        except BROKEN:
             self._broken = True
         except FramingError as failure:
             logger.warning("%s: %s; closing", self.info.peer, failure)
-            await self._part(failure)
+            await self._say_why(failure)
 
     async def _start(self, begun: Work | Batch, replies: list[bytes]) -> None:
         """Start calls that take time; wait for a free place where the channel can wait."""
@@ -357,20 +354,28 @@ class Peer:
             while self._in_flight and not self._broken:
                 await self._next_finish()
             await self._outgoing.drain()
+        if self._leaving is not None:
+            await self._part()
 
-    async def _part(self, failure: FramingError) -> None:
-        """Say why the channel closes, and give the other end a moment to read it."""
+    async def _say_why(self, failure: FramingError) -> None:
         farewell = self._dispatcher.codec.encode_error(None, failure.error, "2.0")
         assert farewell is not None
         await self._outgoing.send((farewell,))
+        await self._part()
+        self._broken = True
+
+    async def _part(self) -> None:
+        """Give the other end a moment to read the last messages.
+
+        Closing at once with something unread would reset the connection, and lose them.
+        """
         with anyio.move_on_after(_PARTING_SECONDS):
             try:
                 await self._channel.send_eof()
                 while True:
                     await self._channel.receive()
-            except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            except (anyio.EndOfStream, FramingError, NotImplementedError, *BROKEN):
                 pass
-        self._broken = True
 
     async def _push(self, message: bytes) -> None:
         limit = self.info.max_message
@@ -411,43 +416,9 @@ def new_session(
     )
 
 
-def broadcast(peers: Iterable[Peer], method: str, params: Any) -> int:
-    """Offer a notification to peers; returns how many took it."""
-    taken = 0
-    encoded: dict[object, bytes] = {}
-    for peer in peers:
-        jsonrpc = peer.session.jsonrpc_to_send
-        if jsonrpc not in encoded:
-            encoded[jsonrpc] = peer.session.notification(method, params)
-        taken += peer.offer(encoded[jsonrpc])
-    return taken
-
-
 async def watch(peers: Callable[[], Iterable[Peer]], limits: Limits) -> None:
     """Look for peers that do not read, until cancelled."""
     while True:
         await anyio.sleep(limits.send_seconds)
         for peer in tuple(peers()):
             peer.abort_if_stalled()
-
-
-def decode_outcome(call: OpenCall, result: type[T]) -> T:
-    """The result of an answered call.
-
-    Raises:
-        JsonRpcIotError: what the call came to instead.
-    """
-    outcome = call.outcome
-    assert outcome is not None
-    if not isinstance(outcome, Raw):
-        raise outcome
-    try:
-        value: T = _decoder(cast(Hashable, result)).decode(outcome)
-    except (msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise MalformedResponse(f"{call.method}: the result is not as declared: {error}") from None
-    return value
-
-
-@lru_cache(256)
-def _decoder(result: Hashable) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(cast(Any, result))

@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 
 from .channel import Channel, Listener, Trace, TracedChannel
 from .dispatcher import Dispatcher
-from .peer import Peer, broadcast, new_session, watch
+from .peer import Peer, new_session, watch
 from .protocol.limits import Limits
 from .transports import open_listener
 
@@ -31,10 +31,10 @@ class Server:
     Args:
         dispatcher: answers.
         listeners: bound already.
+        tasks: runs the peers and their calls.
         authenticate: says what a peer may do.
         limits: bounds on what a peer may cost.
         trace: is shown each message.
-        tasks: runs the peers and their calls.
     """
 
     def __init__(
@@ -77,7 +77,14 @@ class Server:
         Raises:
             Unencodable: the codec has no form for the params.
         """
-        return broadcast(self._peers, method, params)
+        taken = 0
+        encoded: dict[object, bytes] = {}
+        for peer in self._peers:
+            jsonrpc = peer.session.jsonrpc_to_send
+            if jsonrpc not in encoded:
+                encoded[jsonrpc] = peer.session.notification(method, params)
+            taken += peer.offer(encoded[jsonrpc])
+        return taken
 
     def close(self) -> None:
         """Ask whoever waits in `wait_closed` to leave the server's `async with` block."""

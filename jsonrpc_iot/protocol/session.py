@@ -5,14 +5,18 @@ other end wants to be addressed, and whether it understands the protocol's exten
 bytes, and giving up in time, is the business of `Peer`.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable
+from functools import lru_cache
+from typing import Any, TypeVar, cast
 
+import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from ..errors import JsonRpcIotError, MalformedResponse
 from .codec import JsonCodec, Jsonrpc, decode_error
 from .messages import ABSENT, Dialect, Invalid, Message, Request
+
+T = TypeVar("T")
 
 _EXTENSION_METHODS = ("rpc.cancel", "rpc.more")
 
@@ -41,6 +45,28 @@ class OpenCall:
         """Note the outcome and tell whoever waits for it."""
         self.outcome = outcome
         self._on_answer()
+
+    def result(self, kind: type[T]) -> T:
+        """The result of an answered call, decoded into a type.
+
+        Raises:
+            JsonRpcIotError: what the call came to instead.
+        """
+        assert self.outcome is not None
+        if not isinstance(self.outcome, Raw):
+            raise self.outcome
+        try:
+            value: T = _decoder(cast(Hashable, kind)).decode(self.outcome)
+        except (msgspec.ValidationError, UnicodeDecodeError) as error:
+            raise MalformedResponse(
+                f"{self.method}: the result is not as declared: {error}"
+            ) from None
+        return value
+
+
+@lru_cache(256)
+def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(cast(Any, kind))
 
 
 class Session:

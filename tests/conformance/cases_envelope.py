@@ -69,6 +69,7 @@ def _id_cases() -> Iterator[Case]:
             _bytes(f'{{"method":5,"id":{text}}}'),
             (fail(id, INVALID_REQUEST),),
         )
+        yield Case(f"id-{name}-behind-a-bom", b"\xef\xbb\xbf" + _echo(text), (ok(id, "x"),))
         yield Case(f"id-{name}-in-a-batch", b"[" + _echo(text) + b"]", ((ok(id, "x"),),))
     for name, text in REFUSED_IDS:
         yield Case(f"bad-id-{name}", _echo(text), (NO_ID,))

@@ -7,7 +7,7 @@ import socket
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -154,20 +154,31 @@ async def _open_tcp(url: str, directory: Path) -> Wire:
 @asynccontextmanager
 async def _by_a_client(device: Device, options: str, limits: Limits) -> AsyncIterator[OpenWire]:
     """The device serves from the calling end of TCP connections."""
-    async with AsyncExitStack() as stack:
-        listener = await stack.enter_async_context(
-            await anyio.create_tcp_listener(local_host="127.0.0.1")
-        )
+    errors: list[Exception] = []
+
+    async def keep_client(url: str) -> None:
+        try:
+            # Without extensions the client has no open ping that a case could answer.
+            async with connect(url, dispatcher=device.dispatcher, extensions=False, limits=limits):
+                await anyio.sleep_forever()
+        except Exception as error:  # noqa: BLE001 - raised when all clients are closed
+            errors.append(error)
+
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+        anyio.create_task_group() as task_group,
+    ):
         port = listener.extra(SocketAttribute.local_port)
         url = f"tcp://127.0.0.1:{port}" + (f"?{options}" if options else "")
 
         async def open_wire() -> Wire:
-            # Without extensions the client has no open ping that a case could answer.
-            client = connect(url, dispatcher=device.dispatcher, extensions=False, limits=limits)
-            await stack.enter_async_context(client)
+            task_group.start_soon(keep_client, url)
             return StreamWire(await accept(listener))
 
         yield open_wire
+        task_group.cancel_scope.cancel()
+    if errors:
+        raise ExceptionGroup("clients failed", errors)
 
 
 TRANSPORTS = [

@@ -1,0 +1,80 @@
+"""Several calls in one message, from the caller's side."""
+
+from typing import Any, Generic, TypeVar
+
+import anyio
+
+from .peer import Peer
+from .protocol.session import OpenCall
+
+T = TypeVar("T")
+
+
+class BatchedCall(Generic[T]):
+    """A call in a batch, whose result is there when the batch's block has ended."""
+
+    def __init__(self, call: OpenCall, result: type[T]) -> None:
+        self._call = call
+        self._result = result
+
+    def result(self) -> T:
+        """The call's result.
+
+        Raises:
+            JsonRpcIotError: what the call came to instead; as in `Client.call`.
+            RuntimeError: the batch's block has not ended.
+        """
+        if self._call.outcome is None:
+            raise RuntimeError("a batch is sent when its block ends; there is no result before")
+        return self._call.result(self._result)
+
+
+class CallBatch:
+    """Calls and notifications that travel as one message; `Client.batch` makes one.
+
+    Args:
+        peer: sends them.
+        timeout: seconds to wait for all answers, `None` for ever.
+    """
+
+    def __init__(self, peer: Peer, timeout: float | None) -> None:
+        self._peer = peer
+        self._timeout = timeout
+        self._messages: list[bytes] = []
+        self._calls: list[OpenCall] = []
+        self._answered = anyio.Event()
+
+    def call(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        result: type[T] = Any,  # type: ignore[assignment]
+    ) -> BatchedCall[T]:
+        """Add a call; see `Client.call`."""
+        call, request = self._peer.open(method, params, self._note_answer, self._timeout)
+        self._calls.append(call)
+        self._messages.append(request)
+        return BatchedCall(call, result)
+
+    def notify(self, method: str, params: Any = None) -> None:
+        """Add a notification."""
+        self._messages.append(self._peer.session.notification(method, params))
+
+    async def send(self) -> None:
+        """Send all and wait for the answers; an empty batch is not sent."""
+        if not self._messages:
+            return
+        if not self._calls:
+            self._answered.set()
+        message = b"[" + b",".join(self._messages) + b"]"
+        await self._peer.exchange(message, self._calls, self._answered, self._timeout)
+
+    def discard(self) -> None:
+        """Close the calls without sending them."""
+        for call in self._calls:
+            self._peer.session.give_up(call)
+
+    def _note_answer(self) -> None:
+        if all(call.outcome is not None for call in self._calls):
+            self._answered.set()

@@ -1,0 +1,84 @@
+"""The examples run, and the documents show them as they are."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+QUOTED = re.compile(r"<!-- (examples/\S+) -->\n```python\n(.*?)```", re.DOTALL)
+SECONDS = 20.0
+
+
+def run(name: str, *arguments: str) -> str:
+    """What an example prints."""
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+@contextmanager
+def served(name: str, *urls: str) -> Iterator[list[str]]:
+    """The URLs of an example that serves."""
+    command = [sys.executable, str(EXAMPLES / name), *urls]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield [process.stdout.readline().strip() for _ in urls]
+        finally:
+            process.terminate()
+            assert process.wait(SECONDS) == 0
+
+
+@pytest.mark.parametrize("document", ["README.md"])
+def test_a_document_quotes_the_examples_as_they_are(document: str) -> None:
+    quotes = QUOTED.findall((ROOT / document).read_text(encoding="utf-8"))
+    assert quotes
+    for path, code in quotes:
+        assert code == (ROOT / path).read_text(encoding="utf-8"), path
+
+
+def test_the_readme_keeps_its_promise_of_shortness() -> None:
+    def lines(name: str) -> int:
+        return sum(
+            bool(line.strip()) and "import" not in line
+            for line in (EXAMPLES / name).read_text(encoding="utf-8").splitlines()
+        )
+
+    assert lines("lamp.py") <= 15
+    assert lines("lamp_client.py") <= 12
+
+
+def test_lamp(tmp_path: Path) -> None:
+    with served("lamp.py", f"pipe://lamp?dir={tmp_path}", "tcp://127.0.0.1:0") as urls:
+        outputs = [run("lamp_client.py", url) for url in urls]
+    for output, previous in zip(outputs, (0, 40), strict=True):
+        was, news, refused = output.splitlines()
+        assert was == f"was {previous}"
+        assert "lamp.changed" in news
+        assert "$.level" in refused
+
+
+def test_thermostat() -> None:
+    with served("thermostat.py", "tcp://127.0.0.1:0") as (url,):
+        program = [sys.executable, "-m", "jsonrpc_iot", "call", url, "thermostat.target"]
+        done = subprocess.run(
+            [*program, "celsius:=21.5"], capture_output=True, text=True, timeout=SECONDS, check=True
+        )
+        assert done.stdout == "null\n"
+        done = subprocess.run(
+            [*program, "celsius:=99"], capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+        assert done.returncode == 1
+        assert "$.celsius" in done.stderr
+
+
+def test_both_ways() -> None:
+    assert run("both_ways.py") == "open\n"

@@ -15,10 +15,12 @@ QUOTED = re.compile(r"<!-- (examples/\S+) -->\n```python\n(.*?)```", re.DOTALL)
 SECONDS = 20.0
 
 
-def run(name: str, *arguments: str) -> str:
-    """What an example prints."""
-    command = [sys.executable, str(EXAMPLES / name), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+def run(name: str, *arguments: str, source: str | None = None) -> str:
+    """What an example prints, or the code on standard input when the name is `-`."""
+    command = [sys.executable, name if name == "-" else str(EXAMPLES / name), *arguments]
+    done = subprocess.run(
+        command, input=source, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout
@@ -37,12 +39,21 @@ def served(name: str, *urls: str) -> Iterator[list[str]]:
             assert process.wait(SECONDS) == 0
 
 
-@pytest.mark.parametrize("document", ["README.md"])
+DOCUMENTS = ["README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))]
+CODE = re.compile(r"(?<!-->\n)```python\n(.*?)```", re.DOTALL)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_a_document_quotes_the_examples_as_they_are(document: str) -> None:
     quotes = QUOTED.findall((ROOT / document).read_text(encoding="utf-8"))
-    assert quotes
     for path, code in quotes:
         assert code == (ROOT / path).read_text(encoding="utf-8"), path
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_code_in_a_document_runs(document: str) -> None:
+    blocks = CODE.findall((ROOT / document).read_text(encoding="utf-8"))
+    run("-", source="\n".join(blocks))
 
 
 def test_the_readme_keeps_its_promise_of_shortness() -> None:

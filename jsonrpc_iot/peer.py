@@ -300,8 +300,9 @@ class Peer:
         batch = begun if isinstance(begun, Batch) else None
         for work in begun.works if isinstance(begun, Batch) else (begun,):
             if self._in_flight >= self._limits.in_flight:
-                await self._outgoing.send(replies)
-                replies.clear()
+                if replies:
+                    await self._outgoing.send(tuple(replies))
+                    replies.clear()
                 if not await self._make_room():
                     busy = work.refuse(Busy(data={"retry_after": _RETRY_AFTER_SECONDS}))
                     busy = batch.finish(busy) if batch else busy

@@ -21,7 +21,7 @@ from ..errors import BindFailed, ConnectFailed, TransportError
 from ..protocol.limits import Limits
 from ..url import Url
 from ._framed import FramedChannel
-from ._sockets import StreamListener
+from ._sockets import StreamListener, raw_socket
 
 MAX_MESSAGE = 1 << 16
 MODE = 0o660
@@ -207,7 +207,7 @@ def _channel(url: Url, options: UnixOptions, limits: Limits, stream: SocketStrea
         transport=url.scheme, local=url.text, peer=url.text + pid, max_message=options.max
     )
     attributes = {ChannelAttribute.credentials: lambda: credentials} if credentials else None
-    return FramedChannel(_Stream(stream), info, limits, attributes)
+    return FramedChannel(_Stream(stream), info, limits, raw_socket(stream), attributes)
 
 
 def _credentials(stream: SocketStream) -> PeerCredentials | None:

@@ -14,7 +14,7 @@ from ..errors import BindFailed, ConnectFailed
 from ..protocol.limits import Limits
 from ..url import Url, host_port
 from ._framed import FramedChannel
-from ._sockets import StreamListener, set_options
+from ._sockets import StreamListener, raw_socket, set_options
 
 DEFAULT_PORT = 8805
 MAX_MESSAGE = 1 << 20
@@ -167,7 +167,8 @@ def _channel(
         peer=f"{scheme}://{host_port(*stream.extra(SocketAttribute.remote_address)[:2])}",
         max_message=options.max,
     )
-    return FramedChannel(stream, info, limits)
+    raw = None if isinstance(stream, TLSStream) else raw_socket(stream)
+    return FramedChannel(stream, info, limits, raw)
 
 
 def _reason(error: Exception) -> str:

@@ -31,7 +31,7 @@ DISPATCH = {
     "turns",
     "work",
 }
-PEER = {"peer", "outgoing"}
+PEER = {"batch", "outgoing", "peer"}
 
 # A part is a module of the package or a folder of that name with all in it. It may import the parts
 # of its row, and the modules of its own folder.

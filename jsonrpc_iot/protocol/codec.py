@@ -157,7 +157,7 @@ class JsonCodec:
 def wire_id(data: bytes, id: Id) -> WireId:
     """The id to echo: raw where Python would spell the number differently (`1.50`, `-0`)."""
     if type(id) is float or (id == 0 and b"-0" in data):
-        return _decode_raw_id(data).id
+        return _decode_raw_id(data.removeprefix(_BOM)).id
     return id
 
 
@@ -191,10 +191,12 @@ def _judge(members: dict[str, Raw]) -> Message | Invalid:
     except DECODE_ERRORS:
         pass
     has_method = "method" in members
+    id = _read_id(members)
+    id_is_read = id is not None or bytes(members.get("id", b"")) == b"null"
     return Invalid(
         InvalidRequest(),
-        id=_read_id(members),
-        jsonrpc="2.0" if "jsonrpc" in members else UNSET,
+        id=id,
+        jsonrpc=UNSET if id_is_read and "jsonrpc" not in members else "2.0",
         silent="id" not in members and has_method and bytes(members["method"])[:1] == b'"',
         response=not has_method and "id" in members,
         has_outcome="result" in members or "error" in members,

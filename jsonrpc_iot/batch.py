@@ -4,6 +4,7 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 
+from .errors import UsageError
 from .peer import Peer
 from .protocol.session import OpenCall
 
@@ -35,11 +36,13 @@ class CallBatch:
     Args:
         peer: sends them.
         timeout: seconds to wait for all answers, `None` for ever.
+        limit: entries that it may have.
     """
 
-    def __init__(self, peer: Peer, timeout: float | None) -> None:
+    def __init__(self, peer: Peer, timeout: float | None, limit: int) -> None:
         self._peer = peer
         self._timeout = timeout
+        self._limit = limit
         self._messages: list[bytes] = []
         self._calls: list[OpenCall] = []
         self._answered = anyio.Event()
@@ -65,6 +68,10 @@ class CallBatch:
         """Send all and wait for the answers; an empty batch is not sent."""
         if not self._messages:
             return
+        if len(self._messages) > self._limit:
+            raise UsageError(
+                f"a batch of {len(self._messages)} messages exceeds the limit of {self._limit}"
+            )
         if not self._calls:
             self._answered.set()
         message = b"[" + b",".join(self._messages) + b"]"

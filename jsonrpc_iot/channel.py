@@ -55,6 +55,11 @@ class Channel(ObjectStream[bytes]):
     """
 
     @property
+    def pieces_sent(self) -> int:
+        """A number that grows while a message leaves in pieces, so that slow is told from stuck."""
+        return 0
+
+    @property
     @abstractmethod
     def info(self) -> ChannelInfo:
         """The facts about this channel."""
@@ -153,6 +158,11 @@ class TracedChannel(Channel):
     def info(self) -> ChannelInfo:
         """The facts about the channel."""
         return self._channel.info
+
+    @property
+    def pieces_sent(self) -> int:
+        """See `Channel.pieces_sent`."""
+        return self._channel.pieces_sent
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:

@@ -9,18 +9,18 @@ from typing import Any, TypeVar
 
 import anyio
 import msgspec
-from anyio.abc import TaskStatus
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from msgspec import UNSET, Struct, UnsetType
 
 from .batch import CallBatch
 from .channel import Channel, ChannelInfo, Trace, TracedChannel
 from .dispatcher import Dispatcher
-from .errors import CallTimeout, ChannelClosed, ConnectTimeout, TransportError
+from .errors import CallTimeout, ChannelClosed, ConnectFailed, ConnectTimeout, TransportError
 from .peer import Peer, new_session, watch
 from .protocol.limits import Limits
 from .protocol.messages import ABSENT, Dialect, Message
 from .transports import open_channel
+from .url import mask
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,6 +29,7 @@ logger = logging.getLogger("jsonrpc_iot.client")
 
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 30.0
+_STABLE_SECONDS = 20.0
 _WAITING_NOTIFICATIONS = 256
 _GRACE_SECONDS = 1.0
 
@@ -52,6 +53,7 @@ class Client:
         url: where the device is.
         dispatcher: answers what the device calls, and receives its notifications.
         timeout: seconds that a call waits unless it says otherwise.
+        connect_timeout: seconds to connect within.
         limits: bounds on what the device may cost.
         dialect: the one to use until the device has spoken.
         extensions: whether the device understands the protocol's extensions; `None` to ask it.
@@ -68,6 +70,7 @@ class Client:
         dispatcher: Dispatcher,
         *,
         timeout: float | None,
+        connect_timeout: float | None,
         limits: Limits,
         dialect: Dialect,
         extensions: bool | None,
@@ -77,6 +80,7 @@ class Client:
         self._url = url
         self._dispatcher = dispatcher
         self._timeout = timeout
+        self._connect_timeout = connect_timeout
         self._limits = limits
         self._dialect = dialect
         self._extensions = extensions
@@ -85,6 +89,7 @@ class Client:
         self._streams: set[MemoryObjectSendStream[Notification]] = set()
         self._peer: Peer | None = None
         self._connected = anyio.Event()
+        self._backoff = _FIRST_BACKOFF_SECONDS
         self._over = anyio.Event()
         self.missed = 0
 
@@ -96,7 +101,7 @@ class Client:
             ChannelClosed: there is none at the moment.
         """
         if self._peer is None:
-            raise ChannelClosed(f"{self._url}: not connected at the moment")
+            raise ChannelClosed(f"{mask(self._url)}: not connected at the moment")
         return self._peer.info
 
     async def call(
@@ -126,22 +131,27 @@ class Client:
             Unencodable: the codec has no form for the params.
             TransportError: the channel leads only the other way.
         """
-        left = self._timeout if isinstance(timeout, UnsetType) else timeout
-        deadline = math.inf if left is None else anyio.current_time() + left
+        left = seconds = self._timeout if isinstance(timeout, UnsetType) else timeout
+        deadline = math.inf if seconds is None else anyio.current_time() + seconds
         while True:
-            peer = self._peer or await self._next_peer(left)
+            peer = self._peer
+            if peer is None:
+                peer = await self._next_peer(left)
+                left = None if left is None else max(0.0, deadline - anyio.current_time())
             try:
                 return await peer.call(method, params, result=result, timeout=left)
             except ChannelClosed:
                 if not (idempotent and self._reconnect):
                     raise
-            if left is not None:
-                left = max(0.0, deadline - anyio.current_time())
+            left = None if left is None else max(0.0, deadline - anyio.current_time())
+            if left == 0:
+                raise CallTimeout(f"{method}: no answer within {seconds} s")
 
     async def notify(self, method: str, params: Any = None) -> None:
         """Send a notification.
 
         Raises:
+            CallTimeout: a client that reconnects is not connected again in time.
             ChannelClosed: the channel is closed.
             MessageTooLarge: the notification does not fit the channel.
             Unencodable: the codec has no form for the params.
@@ -157,11 +167,14 @@ class Client:
             timeout: seconds to wait for all answers, `None` for ever; the client's by default.
 
         Raises:
+            CallTimeout: a client that reconnects is not connected again in time.
             ChannelClosed: the channel is closed.
+            UsageError: more entries than a batch may have.
             MessageTooLarge: the batch does not fit the channel; nothing was sent.
         """
         seconds = self._timeout if isinstance(timeout, UnsetType) else timeout
-        batch = CallBatch(self._peer or await self._next_peer(seconds), seconds)
+        peer = self._peer or await self._next_peer(seconds)
+        batch = CallBatch(peer, seconds, self._limits.batch)
         try:
             yield batch
             await batch.send()
@@ -179,37 +192,37 @@ class Client:
         The stream ends with the channel, unless the client reconnects.
         """
         send, receive = anyio.create_memory_object_stream[Notification](_WAITING_NOTIFICATIONS)
-        self._streams.add(send)
         with send, receive:
+            if not self._over.is_set():
+                self._streams.add(send)
+            else:
+                send.close()
             try:
                 yield receive
             finally:
                 self._streams.discard(send)
 
-    async def run(
-        self, channel: Channel, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def _run(self, channel: Channel) -> None:
         """Keep the connection, starting with an open channel, until it is over for good."""
-        await self._run_peer(channel, task_status)
+        await self._run_peer(channel)
         while self._reconnect:
-            await self._run_peer(await self._open_again(), anyio.TASK_STATUS_IGNORED)
+            await self._run_peer(await self._open_again())
         for stream in self._streams:
             stream.close()
         self._over.set()
 
-    def peers(self) -> tuple[Peer, ...]:
-        """The present connection, if there is one."""
-        return () if self._peer is None else (self._peer,)
-
-    async def leave(self, grace: float) -> None:
+    async def _leave(self, grace: float) -> None:
         """Send what waits, let the device's running calls finish for `grace` seconds, and end."""
         self._reconnect = False
         with anyio.move_on_after(grace):
-            for peer in self.peers():
+            for peer in self._peers():
                 peer.leave(grace)
                 await self._over.wait()
 
-    async def _run_peer(self, channel: Channel, task_status: TaskStatus[None]) -> None:
+    def _peers(self) -> tuple[Peer, ...]:
+        return () if self._peer is None else (self._peer,)
+
+    async def _run_peer(self, channel: Channel) -> None:
         if self._trace is not None:
             channel = TracedChannel(channel, self._trace)
         session = new_session(
@@ -219,6 +232,7 @@ class Client:
             extensions=self._extensions,
             on_notification=self._publish,
         )
+        begin = anyio.current_time()
         async with anyio.create_task_group() as tasks:
             peer = Peer(
                 channel,
@@ -227,48 +241,73 @@ class Client:
                 tasks,
                 limits=self._limits,
                 probe=True,
+                on_open=self._gain,
                 on_end=self._lose,
             )
-            await tasks.start(peer.run)
-            self._peer = peer
-            self._connected.set()
-            task_status.started()
+            await peer.run()
+            tasks.cancel_scope.cancel()
+        if anyio.current_time() - begin > _STABLE_SECONDS:
+            self._backoff = _FIRST_BACKOFF_SECONDS
 
-    def _lose(self) -> None:
+    def _gain(self, peer: Peer) -> None:
+        self._peer = peer
+        self._connected.set()
+
+    def _lose(self, peer: Peer) -> None:
         if self._reconnect:
             self._peer = None
             self._connected = anyio.Event()
 
     async def _open_again(self) -> Channel:
         """Try until it works, with a random pause that grows (full jitter)."""
-        longest = _FIRST_BACKOFF_SECONDS
         while True:
-            await anyio.sleep(random.uniform(0, longest))  # not a secret
+            await anyio.sleep(random.uniform(0, self._backoff))  # not a secret
+            self._backoff = min(2 * self._backoff, _LONGEST_BACKOFF_SECONDS)
             try:
-                return await open_channel(self._url, self._limits)
-            except TransportError as error:
+                return await open_in_time(self._url, self._limits, self._connect_timeout)
+            except (TransportError, OSError) as error:
                 logger.info("%s; trying again", error)
-            longest = min(2 * longest, _LONGEST_BACKOFF_SECONDS)
 
     async def _next_peer(self, timeout: float | None) -> Peer:
         with anyio.move_on_after(timeout):
             while self._peer is None:
                 await self._connected.wait()
         if self._peer is None:
-            raise CallTimeout(f"{self._url}: not connected again within {timeout} s")
+            raise CallTimeout(f"{mask(self._url)}: not connected again within {timeout} s")
         return self._peer
 
     def _publish(self, message: Message) -> None:
         if not self._streams:
             return
-        params = None if message.params is ABSENT else msgspec.json.decode(message.params)
         assert message.method is not UNSET
+        try:
+            params = None if message.params is ABSENT else msgspec.json.decode(message.params)
+        except msgspec.DecodeError as error:  # a number that no float holds
+            logger.warning("%s: dropped a notification: %s", message.method, error)
+            return
         notification = Notification(message.method, params)
-        for stream in self._streams:
+        for stream in tuple(self._streams):
             try:
                 stream.send_nowait(notification)
             except anyio.WouldBlock:
                 self.missed += 1
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                self._streams.discard(stream)
+
+
+async def open_in_time(url: str, limits: Limits, seconds: float | None) -> Channel:
+    """Open a channel within a time.
+
+    Raises:
+        ConnectTimeout: it took longer.
+    """
+    try:
+        with anyio.fail_after(seconds):
+            return await open_channel(url, limits)
+    except ConnectFailed:
+        raise
+    except TimeoutError:
+        raise ConnectTimeout(f"{mask(url)}: no connection within {seconds} s") from None
 
 
 @asynccontextmanager
@@ -309,26 +348,24 @@ async def connect(
         url,
         dispatcher,
         timeout=timeout,
+        connect_timeout=connect_timeout,
         limits=limits,
         dialect=dialect,
         extensions=extensions,
         trace=trace,
         reconnect=reconnect,
     )
-    try:
-        with anyio.fail_after(connect_timeout):
-            channel = await open_channel(url, limits)
-    except TimeoutError:
-        raise ConnectTimeout(f"{url}: no connection within {connect_timeout} s") from None
+    channel = await open_in_time(url, limits, connect_timeout)
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
-        await tasks.start(client.run, channel)
-        tasks.start_soon(watch, client.peers, limits)
+        tasks.start_soon(client._run, channel)
+        await client._connected.wait()
+        tasks.start_soon(watch, client._peers, limits)
         try:
             yield client
         except Exception as error:  # noqa: BLE001  # goes on below, not in a group
             failure = error
-        await client.leave(_GRACE_SECONDS)
+        await client._leave(_GRACE_SECONDS)
         tasks.cancel_scope.cancel()
     if failure is not None:
         raise failure

@@ -46,9 +46,19 @@ class Context:
         id: the request's id, `UNSET` for a notification.
         deadline: when the caller stops waiting, as `anyio.current_time()` counts, or `None`.
         turns: the order of the peer's serial calls.
+        plain_turns: the order of its calls of plain functions, where those have to wait.
     """
 
-    __slots__ = ("_caller", "deadline", "id", "info", "method", "permissions", "turns")
+    __slots__ = (
+        "_caller",
+        "deadline",
+        "id",
+        "info",
+        "method",
+        "permissions",
+        "plain_turns",
+        "turns",
+    )
 
     def __init__(
         self,
@@ -63,13 +73,19 @@ class Context:
         self.id: Id | UnsetType = UNSET
         self.deadline: float | None = None
         self.turns = Turns()
+        self.plain_turns = Turns()
 
     def for_call(self, method: str, id: Id | UnsetType) -> "Context":
         """The context of one call over the same connection."""
-        context = Context(self._caller, self.info, self.permissions)
+        context = Context.__new__(Context)
+        context._caller = self._caller
+        context.info = self.info
+        context.permissions = self.permissions
+        context.turns = self.turns
+        context.plain_turns = self.plain_turns
         context.method = method
         context.id = id
-        context.turns = self.turns
+        context.deadline = None
         return context
 
     @property

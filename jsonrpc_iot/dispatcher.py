@@ -18,7 +18,7 @@ from .errors import InvalidRequest, MethodNotFound, RpcError
 from .fastlane import PlainRequest, plain_decoder
 from .handler import Handler
 from .middleware import Call, Chain, Middleware
-from .protocol.codec import DECODE_ERRORS, JsonCodec, encode, wire_id
+from .protocol.codec import JsonCodec, encode, wire_id
 from .protocol.limits import DEFAULT_LIMITS, Limits
 from .protocol.messages import Invalid, Message, Result, Result2
 from .protocol.session import Session
@@ -175,7 +175,7 @@ class Dispatcher:
                 request = self._decode_plain(data)
                 if len(data) > self._unsuspicious or not data.isascii():
                     self.codec.check(data)
-            except DECODE_ERRORS:
+            except Exception:  # noqa: BLE001, S110  # as in `begin`
                 pass
             else:
                 handler = request.handler
@@ -194,7 +194,7 @@ class Dispatcher:
         if isinstance(begun, Work):
             return begun.run_sync()
         assert isinstance(begun, Batch)
-        return [begun.finish(work.run_sync()) for work in begun.works][-1]
+        return [begun.finish(work, work.run_sync()) for work in begun.works][-1]
 
     def begin(
         self,
@@ -219,7 +219,7 @@ class Dispatcher:
             request = self._decode_plain(data)
             if len(data) > self._unsuspicious or not data.isascii():
                 self.codec.check(data)
-        except DECODE_ERRORS:
+        except Exception:  # noqa: BLE001  # a param's own code may run
             return self._begin(data, context or self._nobody, limit, session)
         handler = request.handler
         id = request.id
@@ -240,6 +240,28 @@ class Dispatcher:
         if limit is not None and len(reply) > limit:
             return self._replier.too_large(ReplyTo(id, jsonrpc, limit), len(reply))
         return reply
+
+    def decline(
+        self, data: bytes, error: RpcError, limit: int | None, session: Session
+    ) -> bytes | None:
+        """Answer one message with an error instead of running anything.
+
+        Args:
+            data: the message; responses in it are taken all the same.
+            error: the answer to each request.
+            limit: bytes that the response may have, `None` for any number.
+            session: takes responses.
+        """
+        message = self.codec.decode(data)
+        if isinstance(message, list):
+            replies = [self.decline(bytes(entry), error, limit, session) for entry in message]
+            return b"[" + b",".join(filter(None, replies)) + b"]" if any(replies) else None
+        if session.take(message):
+            return None
+        if isinstance(message, Invalid):
+            return self._refuse(message, limit)
+        to = self._reply_to(data, limit)
+        return None if message.id is UNSET else self._replier.error(to, "", error)
 
     def _begin(
         self, data: bytes, context: Context, limit: int | None, session: Session | None
@@ -264,15 +286,22 @@ class Dispatcher:
         batch = Batch(self._replier, limit)
         for entry in map(bytes, entries):
             if entry.startswith(b"["):
-                batch.add(self._refuse(Invalid(InvalidRequest()), limit))
-                continue
-            begun = self.begin(entry, context, limit, session)
+                begun: Begun = self._refuse(Invalid(InvalidRequest()), limit)
+            else:
+                begun = self.begin(entry, context, limit, session)
             if isinstance(begun, Work):
                 batch.works.append(begun)
             else:
                 assert not isinstance(begun, Batch)
-                batch.add(begun)
+                batch.add(begun, partial(self._reply_to, entry, limit))
         return batch if batch.works else batch.join()
+
+    def _reply_to(self, data: bytes, limit: int | None) -> ReplyTo:
+        message = self.codec.decode(data)
+        if isinstance(message, list) or message.id is UNSET:
+            return ReplyTo(None, "2.0", limit)
+        id = wire_id(data, message.id) if isinstance(message, Message) else message.id
+        return ReplyTo(id, message.jsonrpc, limit)
 
     def _refuse(self, invalid: Invalid, limit: int | None) -> bytes | None:
         if invalid.silent or (invalid.response and invalid.has_outcome):
@@ -291,7 +320,7 @@ class Dispatcher:
             if handler.options.requires is not None:
                 context.demand(handler.options.requires)
             params = handler.parse(message.params)
-        except RpcError as error:
+        except Exception as error:  # noqa: BLE001  # a param's own code may run
             return self._replier.error(to, message.method, error)
         call = Call(handler.name, params, message.id, handler)
         return self._begin_call(call, to, message.timeout, context)
@@ -373,7 +402,7 @@ class Dispatcher:
 
 
 async def _run_entry(batch: Batch, work: Work, replies: list[bytes | None]) -> None:
-    replies.append(batch.finish(await work.run()))
+    replies.append(batch.finish(work, await work.run()))
 
 
 def _join(prefix: str, name: str) -> str:

@@ -81,7 +81,13 @@ class Handler:
             self._by_position = _struct(name, positional, hints, array_like=True)
         self.call = _compile_call(function, parameters, wants_context)
         self.may_hold_nan = may_hold_float(_result_type(hints))
+        if options.thread and (self.is_coroutine or self.is_generator):
+            raise TypeError(f"method {name!r}: thread=True is for plain functions")
         self.waits = self.is_coroutine or self.is_generator or options.thread or options.serial
+        if options.timeout is not None and not self.waits:
+            raise TypeError(
+                f"method {name!r}: a plain function cannot be timed out; thread=True can"
+            )
         self.plain = not (self.waits or wants_context or self.may_hold_nan)
 
     def renamed(self, name: str) -> "Handler":

@@ -5,14 +5,15 @@ The chain is built when middleware is registered, not when a call comes in.
 
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
-import anyio.to_thread
 from msgspec import Struct, UnsetType
 
 from .context import Context
 from .handler import Handler
 from .protocol.messages import Id
+from .threads import run_in_thread
 
 
 class Call(Struct, frozen=True):
@@ -67,9 +68,7 @@ def _link(layer: Middleware, following: Next) -> Next:
 
 async def _handle(call: Call, context: Context) -> Any:
     if call.handler.options.thread:
-        return await anyio.to_thread.run_sync(
-            call.handler.call, call.params, context, abandon_on_cancel=True
-        )
+        return await run_in_thread(partial(call.handler.call, call.params, context))
     return await _handle_directly(call, context)
 
 

@@ -1,23 +1,22 @@
 """The one shell around session, dispatcher and channel; clients and servers are made of it.
 
-A peer reads its channel, answers requests, makes calls of its own, and keeps the other end from
-costing more than the limits allow. However the channel ends, its open calls fail at once.
+A peer reads its channel and hands on what arrives, makes calls of its own, and ends in an orderly
+way. However the channel ends, its open calls fail at once.
 """
 
 import logging
 import random
 from collections.abc import Callable, Container, Iterable, Sequence
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskGroup
 
 from .channel import Channel, ChannelInfo
 from .context import Context
 from .dispatcher import Dispatcher
 from .errors import (
-    Busy,
     CallTimeout,
     ChannelClosed,
     FramingError,
@@ -25,20 +24,18 @@ from .errors import (
     MessageTooLarge,
     TransportError,
 )
+from .incoming import Incoming
 from .outgoing import BROKEN, Outgoing
 from .protocol.codec import JsonCodec
 from .protocol.limits import Limits
 from .protocol.messages import Dialect, Id, Message
 from .protocol.session import OpenCall, Session
-from .work import Batch, Work
 
 T = TypeVar("T")
 
 logger = logging.getLogger("jsonrpc_iot.peer")
 
-_FLUSH_BYTES = 1 << 16
 _PARTING_SECONDS = 1.0
-_RETRY_AFTER_SECONDS = 1.0
 
 
 class Peer:
@@ -52,6 +49,7 @@ class Peer:
         limits: bounds on what the other end may cost.
         permissions: what the other end may do; `None` if nobody authenticated it.
         probe: ask at once whether the other end understands the protocol's extensions.
+        on_open: is called once, when calls can be made.
         on_end: is called once, when no more calls can be made.
 
     Attributes:
@@ -62,21 +60,17 @@ class Peer:
     __slots__ = (
         "_broken",
         "_channel",
-        "_context",
-        "_dispatcher",
-        "_in_flight",
-        "_leaving",
+        "_grace",
+        "_incoming",
         "_limits",
         "_on_end",
+        "_on_open",
         "_open",
+        "_opened_at",
         "_outgoing",
         "_probe",
         "_reading",
-        "_room",
-        "_running",
-        "_tasks",
         "_waiting",
-        "_writes_seen",
         "info",
         "session",
     )
@@ -91,43 +85,38 @@ class Peer:
         limits: Limits,
         permissions: Container[str] | None = None,
         probe: bool = False,
-        on_end: Callable[[], object] = lambda: None,
+        on_open: Callable[["Peer"], object] | None = None,
+        on_end: Callable[["Peer"], object] | None = None,
     ) -> None:
         self.info: ChannelInfo = channel.info
-        self._channel = channel
-        self._dispatcher = dispatcher
         self.session = session
+        self._channel = channel
         self._limits = limits
-        self._context = Context(self, self.info, permissions)
-        self._outgoing = Outgoing(channel, limits.queue_bytes, self._break)
-        self._tasks = tasks
+        self._probe = probe
+        self._on_open = on_open
+        self._on_end = on_end
+        context = Context(self, self.info, permissions)
+        self._outgoing = Outgoing(channel, tasks, limits.queue_bytes, self._break)
+        self._incoming = Incoming(dispatcher, session, self._outgoing, tasks, context, limits)
         self._reading: anyio.CancelScope | None = None
-        self._running: list[Work] = []
-        self._in_flight = 0
-        self._room: anyio.Event | None = None
+        self._opened_at = 0.0
         self._waiting = False
-        self._writes_seen = -1
-        self._leaving: float | None = None
+        self._grace: float | None = None
         self._broken = False
         self._open = False
-        self._probe = probe
-        self._on_end = on_end
 
-    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Serve the channel until it ends, then close it. Reports itself started at once."""
+    async def run(self) -> None:
+        """Serve the channel until it ends, then close it."""
         try:
             with anyio.CancelScope() as self._reading:
-                self._open = True
-                if self._probe:
-                    self._send_probe()
-                task_status.started()
+                self._begin()
                 await self._read()
             self._end()
             await self._finish()
         finally:
             self._end()
-            for work in tuple(self._running):
-                work.cancel()
+            self._incoming.cancel_all()
+            self._outgoing.abort()
             with anyio.move_on_after(_PARTING_SECONDS, shield=True):
                 await self._channel.aclose()
 
@@ -196,20 +185,22 @@ class Peer:
         A call that is not answered in time gets `CallTimeout` as its outcome. A call that nobody
         waits for any more is cancelled at the other end, if that understands.
         """
+        sent = False
         try:
+            self._check_size(message)
             with anyio.move_on_after(timeout):
-                await self._push(message)
-                if self._room is not None:
-                    self._room.set()  # who reads no further must do so now, or miss the answer
+                await self._outgoing.wait_for_room()
+                sent = True
+                self._outgoing.push(message)
+                self._incoming.wake_up()  # who reads no further must do so now
                 await answered.wait()
             for call in calls:
                 if call.outcome is None:
-                    call.outcome = CallTimeout(f"{call.method}: no answer within {timeout} s")
+                    call.outcome = CallTimeout(f"{call.method}: no answer within {timeout or 0:g} s")
         finally:
-            for call in calls:
-                cancellation = self.session.give_up(call)
-                if cancellation is not None:
-                    self._outgoing.push(cancellation, self._tasks)
+            cancellations = [self.session.give_up(call) for call in calls]
+            if sent:
+                self._outgoing.push(*filter(None, cancellations))
 
     async def notify(self, method: str, params: Any = None) -> None:
         """Send a notification.
@@ -219,10 +210,15 @@ class Peer:
             MessageTooLarge: the notification does not fit the channel.
             Unencodable: the codec has no form for the params.
         """
-        await self._push(self.session.notification(method, params))
+        message = self.session.notification(method, params)
+        self._check_size(message)
+        await self._outgoing.wait_for_room()
+        if self._outgoing.is_broken:
+            raise self._closed()
+        self._outgoing.push(message)
 
     def offer(self, message: bytes) -> bool:
-        """Send a message without waiting; drop and count it when too much waits already.
+        """Send a message without waiting; drop it when it is too large or too much waits already.
 
         Returns:
             Whether it was taken.
@@ -230,63 +226,62 @@ class Peer:
         limit = self.info.max_message
         if not self._open or (limit is not None and len(message) > limit):
             return False
-        return self._outgoing.offer(message, self._tasks)
+        return self._outgoing.offer(message)
 
     def cancel(self, id: Id) -> None:
         """Cancel the other end's running calls of that id."""
-        for work in self._running:
-            if type(work.call.id) is type(id) and work.call.id == id:
-                work.cancel()
+        self._incoming.cancel(id)
 
     def leave(self, grace: float) -> None:
         """Read no more, let running calls finish for `grace` seconds, and end."""
-        self._leaving = grace
-        if self._room is not None:
-            self._room.set()
+        self._grace = grace
+        self._incoming.leaving = True
+        self._incoming.wake_up()
         if self._waiting and self._reading is not None:
             self._reading.cancel()
 
-    def abort_if_stalled(self) -> None:
-        """End the channel if the write that was under way when last asked still is."""
-        if self._outgoing.busy and self._outgoing.writes == self._writes_seen:
+    def check(self, now: float) -> None:
+        """End the channel of a peer that does not read, or has never said anything.
+
+        Args:
+            now: the event loop's time.
+        """
+        if self._outgoing.is_stalled():
             logger.warning("%s does not read; closing", self.info.peer)
             self._break()
-        self._writes_seen = self._outgoing.writes if self._outgoing.busy else -1
+        elif self.session.jsonrpc is None and now - self._opened_at > self._limits.silent_seconds:
+            logger.info("%s says nothing; closing", self.info.peer)
+            self._break()
+
+    def _begin(self) -> None:
+        self._open = True
+        self._opened_at = anyio.current_time()
+        if self._probe:
+            self._send_probe()
+        if self._on_open is not None:
+            self._on_open(self)
 
     def _end(self) -> None:
+        """Make no more calls, and fail the open ones. Answers and pushes still leave."""
         if self._open:
             self._open = False
             self.session.close(self._closed)
-            self._on_end()
+            if self._on_end is not None:
+                self._on_end(self)
 
     def _send_probe(self) -> None:
         """Ask what the other end understands, where it matters and is not known."""
         probe = self.session.probe() if self.info.reliable else None
         if probe is not None:
-            self._outgoing.push(probe, self._tasks)
+            self._outgoing.push(probe)
 
     async def _read(self) -> None:
-        begin = self._dispatcher.begin
-        limit = self.info.max_message
         try:
-            while self._leaving is None:
+            while self._grace is None:
                 self._waiting = True
                 messages = await self._channel.receive_batch()
                 self._waiting = False
-                replies: list[bytes] = []
-                size = 0
-                for message in messages:
-                    begun = begin(message, self._context, limit, self.session)
-                    if type(begun) is bytes:
-                        replies.append(begun)
-                        size += len(begun)
-                    elif begun is not None:
-                        await self._start(cast(Work | Batch, begun), replies)
-                    if size > _FLUSH_BYTES:
-                        await self._outgoing.send(replies)
-                        replies, size = [], 0
-                if replies:
-                    await self._outgoing.send(replies)
+                await self._incoming.take(messages)
         except anyio.EndOfStream:
             pass
         except BROKEN:
@@ -294,81 +289,33 @@ class Peer:
         except FramingError as failure:
             logger.warning("%s: %s; closing", self.info.peer, failure)
             await self._say_why(failure)
-
-    async def _start(self, begun: Work | Batch, replies: list[bytes]) -> None:
-        """Start calls that take time; wait for a free place where the channel can wait."""
-        batch = begun if isinstance(begun, Batch) else None
-        for work in begun.works if isinstance(begun, Batch) else (begun,):
-            if self._in_flight >= self._limits.in_flight:
-                if replies:
-                    await self._outgoing.send(tuple(replies))
-                    replies.clear()
-                if not await self._make_room():
-                    busy = work.refuse(Busy(data={"retry_after": _RETRY_AFTER_SECONDS}))
-                    busy = batch.finish(busy) if batch else busy
-                    if busy is not None:
-                        replies.append(busy)
-                    continue
-            self._in_flight += 1
-            self._running.append(work)
-            self._tasks.start_soon(self._run, work, batch)
-
-    async def _make_room(self) -> bool:
-        """Wait until fewer calls run.
-
-        Who waits does not read. So where an answer to a call of our own may be on its way, or the
-        channel cannot hold back what is sent, the call is turned away instead.
-        """
-        while self._in_flight >= self._limits.in_flight:
-            if self.session.open_calls or not self.info.reliable or self._leaving is not None:
-                return False
-            await self._next_finish()
-        return True
-
-    async def _next_finish(self) -> None:
-        self._room = anyio.Event()
-        try:
-            await self._room.wait()
-        finally:
-            self._room = None
-
-    async def _run(self, work: Work, batch: Batch | None) -> None:
-        try:
-            reply = await work.run()
-            self._running.remove(work)
-            if batch is not None:
-                reply = batch.finish(reply)
-            if reply is not None:
-                await self._outgoing.send((reply,))
-        finally:
-            self._in_flight -= 1
-            if self._room is not None:
-                self._room.set()
+        except Exception:
+            logger.exception("%s: receiving failed; closing", self.info.peer)
+            self._broken = True
 
     async def _finish(self) -> None:
         """Let running calls end and their answers leave."""
         if self._broken:
             return
         with anyio.move_on_after(
-            self._limits.linger_seconds if self._leaving is None else self._leaving
+            self._limits.linger_seconds if self._grace is None else self._grace
         ):
-            while self._in_flight and not self._broken:
-                await self._next_finish()
+            await self._incoming.finish()
             await self._outgoing.drain()
-        if self._leaving is not None:
+        if self._grace is not None and (self.session.is_owed or not self._probe):
             await self._part()
 
     async def _say_why(self, failure: FramingError) -> None:
-        farewell = self._dispatcher.codec.encode_error(None, failure.error, "2.0")
-        assert farewell is not None
-        await self._outgoing.send((farewell,))
+        self._outgoing.push(self.session.farewell(failure.error))
+        with anyio.move_on_after(_PARTING_SECONDS):
+            await self._outgoing.drain()
         await self._part()
         self._broken = True
 
     async def _part(self) -> None:
         """Give the other end a moment to read the last messages.
 
-        Closing at once with something unread would reset the connection, and lose them.
+        Closing at once, with something on its way to us, would reset the connection and lose them.
         """
         with anyio.move_on_after(_PARTING_SECONDS):
             try:
@@ -378,21 +325,17 @@ class Peer:
             except (anyio.EndOfStream, FramingError, NotImplementedError, *BROKEN):
                 pass
 
-    async def _push(self, message: bytes) -> None:
+    def _check_size(self, message: bytes) -> None:
         limit = self.info.max_message
         if limit is not None and len(message) > limit:
             raise MessageTooLarge(len(message), limit)
-        if not self._open:
-            raise self._closed()
-        self._outgoing.push(message, self._tasks)
-        await self._outgoing.wait_for_room()
 
     def _break(self) -> None:
         self._broken = True
+        self._outgoing.abort()
+        self._incoming.cancel_all()
         if self._reading is not None:
             self._reading.cancel()
-        if self._room is not None:
-            self._room.set()
 
     def _closed(self) -> JsonRpcIotError:
         return ChannelClosed(f"the channel to {self.info.peer} is closed; outcome unknown")
@@ -418,8 +361,9 @@ def new_session(
 
 
 async def watch(peers: Callable[[], Iterable[Peer]], limits: Limits) -> None:
-    """Look for peers that do not read, until cancelled."""
+    """Look after peers that do not read or say nothing, until cancelled."""
     while True:
         await anyio.sleep(limits.send_seconds)
+        now = anyio.current_time()
         for peer in tuple(peers()):
-            peer.abort_if_stalled()
+            peer.check(now)

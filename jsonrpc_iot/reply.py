@@ -4,11 +4,11 @@ import logging
 import traceback
 from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct, UnsetType
 
 from .errors import InternalError, RpcError, TooLarge, Unencodable
-from .protocol.codec import JsonCodec, Jsonrpc, wire_id
-from .protocol.messages import Message, WireId
+from .protocol.codec import JsonCodec, Jsonrpc
+from .protocol.messages import WireId
 
 logger = logging.getLogger("jsonrpc_iot.dispatcher")
 
@@ -61,14 +61,6 @@ class Replier:
         error = TooLarge(data={"size": size, "limit": to.limit})
         return self._encode(to.id, error, to)
 
-    def shorten(self, reply: bytes, limit: int | None) -> bytes:
-        """The error that takes the place of a finished response, unless that is shorter."""
-        message = self._codec.decode(reply)
-        assert isinstance(message, Message) and message.id is not UNSET
-        to = ReplyTo(wire_id(reply, message.id), message.jsonrpc, limit)
-        error = self.too_large(to, len(reply))
-        return reply if error is None or len(error) >= len(reply) else error
-
     def error(self, to: ReplyTo, method: str, error: Exception) -> bytes | None:
         """The response that an exception becomes; what nobody foresaw goes to the log."""
         if not isinstance(error, RpcError):
@@ -80,7 +72,10 @@ class Replier:
         return self._encode(to.id, error, to)
 
     def _encode(self, id: WireId, error: RpcError, to: ReplyTo) -> bytes | None:
-        reply = self._codec.encode_error(id, error, to.jsonrpc, to.limit)
+        try:
+            reply = self._codec.encode_error(id, error, to.jsonrpc, to.limit)
+        except AttributeError:  # a child of RpcError that never called its parent's __init__
+            reply = self._codec.encode_error(id, InternalError(), to.jsonrpc, to.limit)
         if reply is None:
             self.dropped += 1
         return reply

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from .channel import Channel, Listener, Trace, TracedChannel
+from .channel import Channel, ChannelInfo, Listener, Trace, TracedChannel
 from .dispatcher import Dispatcher
 from .peer import Peer, new_session, watch
 from .protocol.limits import Limits
@@ -54,6 +54,7 @@ class Server:
         self._trace = trace
         self._peers: set[Peer] = set()
         self._peer_left = anyio.Event()
+        self._parting = False
         self._closing = anyio.Event()
 
     @property
@@ -62,9 +63,9 @@ class Server:
         return [address for listener in self._listeners for address in listener.addresses]
 
     @property
-    def peers(self) -> Sequence[Peer]:
-        """The peers that are connected."""
-        return tuple(self._peers)
+    def peers(self) -> Sequence[ChannelInfo]:
+        """The facts about each connected peer's channel."""
+        return [peer.info for peer in self._peers]
 
     def broadcast(self, method: str, params: Any = None) -> int:
         """Notify every peer that can hear; never waits.
@@ -94,35 +95,42 @@ class Server:
         """Wait until somebody calls `close`."""
         await self._closing.wait()
 
-    async def serve_channel(self, channel: Channel) -> None:
+    async def _serve(self, channel: Channel) -> None:
         """Serve one channel until it ends, whatever happens on it."""
         if self._trace is not None:
             channel = TracedChannel(channel, self._trace)
-        peer = None
         try:
-            permissions = self._authenticate(channel) if self._authenticate else None
-            if isawaitable(permissions):
-                permissions = await permissions
-            peer = Peer(
-                channel,
-                self._dispatcher,
-                new_session(self._dispatcher.codec, channel.info),
-                self._tasks,
-                limits=self._limits,
-                permissions=permissions,
-            )
-            self._peers.add(peer)
-            await peer.run()
+            async with channel:
+                with anyio.fail_after(self._limits.message_seconds):
+                    permissions = await self._permissions(channel)
+                if not self._parting:
+                    await self._run_peer(channel, permissions)
         except Exception:
             logger.exception("%s: serving failed", channel.info.peer)
-            await anyio.aclose_forcefully(channel)
-        finally:
-            if peer is not None:
-                self._peers.remove(peer)
-                self._peer_left.set()
 
-    async def part(self, grace: float) -> None:
+    async def _permissions(self, channel: Channel) -> Permissions:
+        permissions = self._authenticate(channel) if self._authenticate else None
+        return await permissions if isawaitable(permissions) else permissions
+
+    async def _run_peer(self, channel: Channel, permissions: Permissions) -> None:
+        peer = Peer(
+            channel,
+            self._dispatcher,
+            new_session(self._dispatcher.codec, channel.info),
+            self._tasks,
+            limits=self._limits,
+            permissions=permissions,
+        )
+        self._peers.add(peer)
+        try:
+            await peer.run()
+        finally:
+            self._peers.remove(peer)
+            self._peer_left.set()
+
+    async def _part(self, grace: float) -> None:
         """Let the peers finish for `grace` seconds."""
+        self._parting = True
         for peer in self._peers:
             peer.leave(grace)
         with anyio.move_on_after(grace):
@@ -170,8 +178,8 @@ async def serve(
             stack.callback(dispatcher.on_emit(server.broadcast))
             async with anyio.create_task_group() as accepting:
                 for listener in listeners:
-                    accepting.start_soon(listener.serve, server.serve_channel, peers)
-                accepting.start_soon(watch, lambda: server.peers, limits)
+                    accepting.start_soon(listener.serve, server._serve, peers)
+                accepting.start_soon(watch, lambda: server._peers, limits)
                 try:
                     yield server
                 except Exception as error:  # noqa: BLE001  # goes on below, not in a group
@@ -179,7 +187,7 @@ async def serve(
                 accepting.cancel_scope.cancel()
             for listener in listeners:
                 await listener.aclose()
-            await server.part(grace)
+            await server._part(grace)
             peers.cancel_scope.cancel()
     if failure is not None:
         raise failure

@@ -1,5 +1,6 @@
 """URLs: where to serve and where to connect, the same text for both."""
 
+import re
 from ipaddress import ip_address
 from typing import TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -39,27 +40,23 @@ class Url(Struct, frozen=True):
         Raises:
             InvalidUrl: it has no scheme, a bad port, or an option twice.
         """
+        shown = mask(text)
         try:
             parts = urlsplit(text)
             port = parts.port
         except ValueError as error:
-            raise InvalidUrl(f"{text!r}: {error}") from None
+            raise InvalidUrl(f"{shown!r}: {error}") from None
         if not parts.scheme or "://" not in text:
-            raise InvalidUrl(f"{text!r} is no URL: it has to look like tcp://127.0.0.1:8805")
+            raise InvalidUrl(f"{shown!r} is no URL: it has to look like tcp://127.0.0.1:8805")
         if parts.fragment:
-            raise InvalidUrl(f"{text!r}: a fragment (#{parts.fragment}) has no meaning here")
+            raise InvalidUrl(f"{shown!r}: a fragment (#{parts.fragment}) has no meaning here")
+        if parts.password is not None:
+            raise InvalidUrl(f"{shown!r}: give the password as ?password=env:NAME or file:PATH")
         pairs = parse_qsl(parts.query, keep_blank_values=True)
         options = dict(pairs)
         if len(options) < len(pairs):
-            raise InvalidUrl(f"{text!r}: an option is given twice")
-        return cls(
-            parts.scheme,
-            _host(parts.netloc),
-            port,
-            unquote(parts.path),
-            options,
-            _masked(text, options.get("password")),
-        )
+            raise InvalidUrl(f"{shown!r}: an option is given twice")
+        return cls(parts.scheme, _host(parts.netloc), port, unquote(parts.path), options, shown)
 
     def __str__(self) -> str:
         return self.text
@@ -96,6 +93,15 @@ class Url(Struct, frozen=True):
         if self.path not in ("", "/"):
             raise self.error(f"{self.scheme} takes no path, and here is {self.path!r}")
 
+    def forbid_port(self) -> None:
+        """Refuse a port, for transports that have none.
+
+        Raises:
+            InvalidUrl: the URL has one.
+        """
+        if self.port is not None:
+            raise self.error(f"{self.scheme} takes no port")
+
     @property
     def is_exposed(self) -> bool:
         """Whether other machines may reach the host."""
@@ -119,8 +125,15 @@ def _host(netloc: str) -> str:
     return unquote(host.partition(":")[0])
 
 
-def _masked(text: str, password: str | None) -> str:
-    if password is None or password.startswith(("env:", "file:")):
-        return text
-    head, _, tail = text.partition("password=")
-    return f"{head}password=***{tail[tail.find('&') :] if '&' in tail else ''}"
+def mask(text: str) -> str:
+    """A URL without its passwords, to be shown."""
+    text = re.sub(r"(?<=://)([^/?#@:]*):[^/?#@]*@", r"\1:***@", text)
+    head, mark, query = text.partition("?")
+    return head + mark + "&".join(map(_masked_option, query.split("&")))
+
+
+def _masked_option(option: str) -> str:
+    name, _, value = option.partition("=")
+    if unquote(name) != "password" or unquote(value).startswith(("env:", "file:")):
+        return option
+    return f"{name}=***"

@@ -5,6 +5,7 @@ its choice, and may cancel it at any time, also before it has started.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -13,6 +14,7 @@ from .context import Context
 from .errors import Cancelled, DeadlineExceeded, RpcError
 from .middleware import Call, Chain
 from .reply import Replier, ReplyTo
+from .turns import Turn
 
 
 class Work:
@@ -42,7 +44,7 @@ class Work:
         self._chain = chain
         self._replier = replier
         self._timeout = timeout
-        self._turn = context.turns.take() if call.handler.options.serial else None
+        self._turn = self._take_turn()
         self._scope: anyio.CancelScope | None = None
         self._cancelled = False
 
@@ -59,21 +61,33 @@ class Work:
 
     async def run(self) -> bytes | None:
         """Run the call and make its response, `None` where there is nothing to say."""
+        if self._cancelled:
+            return self.refuse(Cancelled())
         try:
             with anyio.CancelScope() as self._scope:
                 if self._timeout != math.inf:
                     self._scope.deadline = anyio.current_time() + self._timeout
                     self._context.deadline = self._scope.deadline
-                if self._cancelled:
-                    self._scope.cancel()
                 if self._turn is not None:
                     await self._turn.come()
-                return self._succeed(await self._chain.run(self.call, self._context))
+                return self._succeed(await self._perform())
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
             return self._fail(error)
         finally:
             self._leave()
-        return self._fail(Cancelled() if self._cancelled else DeadlineExceeded())
+        return self._fail(self._reason())
+
+    def _reason(self) -> RpcError:
+        return Cancelled() if self._cancelled else DeadlineExceeded()
+
+    async def _perform(self) -> Any:
+        try:
+            return await self._chain.run(self.call, self._context)
+        except anyio.get_cancelled_exc_class() as error:
+            if anyio.current_effective_deadline() == -math.inf:
+                raise
+            # Nobody cancelled this call: a future that the handler waited for was cancelled.
+            raise RuntimeError("something that the handler waited for was cancelled") from error
 
     def run_sync(self) -> bytes | None:
         """Run the call where there is no event loop, so that a handler cannot wait for anything."""
@@ -91,6 +105,12 @@ class Work:
 
     async def _perform_directly(self) -> Any:
         return await self._chain.run_directly(self.call, self._context)
+
+    def _take_turn(self) -> Turn | None:
+        if self.call.handler.options.serial:
+            return self._context.turns.take()
+        # A plain function runs in its turn also with middleware around it.
+        return None if self.call.handler.waits else self._context.plain_turns.take()
 
     def _leave(self) -> None:
         if self._turn is not None:
@@ -118,45 +138,48 @@ class Batch:
     def __init__(self, replier: Replier, limit: int | None) -> None:
         self.works: list[Work] = []
         self._replier = replier
-        self._limit = limit
-        self._replies: list[bytes] = []
+        self._limit = math.inf if limit is None else limit
+        self._replies: list[tuple[bytes, Callable[[], ReplyTo]]] = []
+        self._size = len("[")  # and with each reply a comma or the closing bracket
         self._finished = 0
 
-    def add(self, reply: bytes | None) -> None:
-        """Take the response to an entry that needed no work, `None` for a notification's."""
-        if reply is not None:
-            self._replies.append(reply)
+    def add(self, reply: bytes | None, to: Callable[[], ReplyTo]) -> None:
+        """Take the response to an entry that needed no work, `None` for a notification's.
 
-    def finish(self, reply: bytes | None) -> bytes | None:
+        Where the responses do not fit together, the largest become errors of their own: in the end,
+        and before that when they take up twice the room.
+        """
+        if reply is not None:
+            self._replies.append((reply, to))
+            self._size += len(reply) + len(",")
+            self._shorten_to(2 * self._limit)
+
+    def finish(self, work: Work, reply: bytes | None) -> bytes | None:
         """Take the response to one of the works.
 
         Returns:
             The whole response when this was the last one and there is something to say.
         """
-        self.add(reply)
+        self.add(reply, lambda: work.to)
         self._finished += 1
         return self.join() if self._finished == len(self.works) else None
 
     def join(self) -> bytes | None:
-        """One message of all responses, `None` for a batch of notifications.
-
-        Where they do not fit together, the largest become errors of their own.
-        """
-        if not self._replies:
-            return None
-        for index in sorted(range(len(self._replies)), key=self._size, reverse=True):
-            if not self._exceeds():
-                break
-            self._replies[index] = self._replier.shorten(self._replies[index], self._limit)
-        while self._exceeds() and self._replies:
-            self._replies.pop()
+        """One message of all responses, `None` where there is nothing to say."""
+        self._shorten_to(self._limit)
+        while self._size > self._limit and self._replies:
+            self._size -= len(self._replies.pop()[0]) + len(",")
             self._replier.dropped += 1
-        return b"[" + b",".join(self._replies) + b"]" if self._replies else None
-
-    def _size(self, index: int) -> int:
-        return len(self._replies[index])
-
-    def _exceeds(self) -> bool:
-        return self._limit is not None and self._limit < 1 + sum(
-            len(reply) + 1 for reply in self._replies
+        return (
+            b"[" + b",".join(reply for reply, _ in self._replies) + b"]" if self._replies else None
         )
+
+    def _shorten_to(self, limit: float) -> None:
+        while self._size > limit and self._replies:
+            largest = max(range(len(self._replies)), key=lambda index: len(self._replies[index][0]))
+            reply, to = self._replies[largest]
+            error = self._replier.too_large(to(), len(reply))
+            if error is None or len(error) >= len(reply):
+                return
+            self._replies[largest] = error, to
+            self._size -= len(reply) - len(error)

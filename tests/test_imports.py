@@ -28,10 +28,11 @@ DISPATCH = {
     "middleware",
     "reply",
     "service",
+    "threads",
     "turns",
     "work",
 }
-PEER = {"batch", "outgoing", "peer"}
+PEER = {"batch", "incoming", "outgoing", "peer"}
 
 # A part is a module of the package or a folder of that name with all in it. It may import the parts
 # of its row, and the modules of its own folder.

@@ -127,7 +127,7 @@ class JsonCodec:
             Unencodable: JSON has no form for the result.
         """
         reply = Result(id, result) if jsonrpc is UNSET else Result2("2.0", id, result)
-        return _encode_finite(reply, result if may_hold_nan else None)
+        return _encode_finite(reply, result if may_hold_nan else UNSET)
 
     def encode_error(
         self, id: WireId, error: RpcError, jsonrpc: Jsonrpc, limit: int | None = None
@@ -219,10 +219,11 @@ def _encode_finite(message: Any, payload: Any) -> bytes:
     """Encode a message whose payload must not hold NaN, which msgspec writes as `null`."""
     try:
         data = encode(message)
-        if payload is not None and b"null" in data and has_nan(payload):
-            raise Unencodable("NaN and infinities have no form in JSON")
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise Unencodable(str(error)) from error
+        nan = b"null" in data and payload is not UNSET and has_nan(payload)
+    except Exception as error:  # an object's own code may run, and raise anything
+        raise Unencodable(f"{type(error).__name__}: {error}") from error
+    if nan:
+        raise Unencodable("NaN and infinities have no form in JSON")
     return data
 
 
@@ -250,6 +251,7 @@ def _check_digits(data: bytes) -> None:
             outside_strings = b'""'.join(_without_escapes(data).split(b'"')[::2])
             if _LONG_INTEGER.search(outside_strings):
                 raise msgspec.DecodeError(f"integer of more than {_MAX_DIGITS} digits")
+            return
 
 
 def _without_escapes(data: bytes) -> bytes:

@@ -14,8 +14,10 @@ class Limits(Struct, frozen=True, kw_only=True):
             and a reply makes its sender wait.
         receive_bytes: size of the largest message that a stream transport takes in.
         message_seconds: how long a message on a stream may stay unfinished.
-        send_seconds: how long a peer may refuse to read before its channel is closed.
-        linger_seconds: how long calls go on after the other end has stopped sending.
+        send_seconds: how long a peer may read nothing at all before its channel is closed.
+        linger_seconds: how long calls go on after the other end has stopped sending, and how long
+            the channel of a peer that has too many of them is not read.
+        silent_seconds: how long a peer may stay connected without ever saying anything.
         peers: connections that one listener serves at once. Over it new ones are turned away.
     """
 
@@ -27,6 +29,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     message_seconds: float = 10.0
     send_seconds: float = 30.0
     linger_seconds: float = 30.0
+    silent_seconds: float = 300.0
     peers: int = 10_000
 
 

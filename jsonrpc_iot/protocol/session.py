@@ -7,12 +7,13 @@ bytes, and giving up in time, is the business of `Peer`.
 
 from collections.abc import Callable, Hashable
 from functools import lru_cache
+from math import inf
 from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from ..errors import JsonRpcIotError, MalformedResponse
+from ..errors import JsonRpcIotError, MalformedResponse, RpcError
 from .codec import JsonCodec, Jsonrpc, decode_error
 from .messages import ABSENT, Dialect, Invalid, Message, Request
 
@@ -90,11 +91,13 @@ class Session:
     __slots__ = (
         "_codec",
         "_default",
+        "_first_id",
         "_next_id",
         "_on_notification",
         "_on_stray",
         "_open",
         "_probe",
+        "_responses",
         "extensions",
         "jsonrpc",
         "strays",
@@ -111,7 +114,8 @@ class Session:
         on_stray: Callable[[str], object] | None = None,
     ) -> None:
         self._codec = codec
-        self._next_id = first_id
+        self._first_id = self._next_id = first_id
+        self._responses = 0
         self._default: Jsonrpc = UNSET if dialect == "iot" else "2.0"
         self._on_notification = on_notification
         self._on_stray = on_stray
@@ -125,6 +129,11 @@ class Session:
     def jsonrpc_to_send(self) -> Jsonrpc:
         """The `jsonrpc` member for what we send of our own accord."""
         return self._default if self.jsonrpc is None else self.jsonrpc
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether a response is on its way to us, or may be, also one that nobody waits for."""
+        return self._next_id - self._first_id > self._responses
 
     @property
     def open_calls(self) -> int:
@@ -154,7 +163,7 @@ class Session:
         Raises:
             Unencodable: the codec has no form for the params.
         """
-        wait = UNSET if timeout is None or not self.extensions else timeout
+        wait = timeout if self.extensions and timeout is not None and timeout < inf else UNSET
         request = self._request(method, params, id=self._next_id, timeout=wait)
         call = OpenCall(self._next_id, method, on_answer)
         self._next_id += 1
@@ -179,6 +188,12 @@ class Session:
             Unencodable: the codec has no form for the params.
         """
         return self._request(method, params)
+
+    def farewell(self, error: RpcError) -> bytes:
+        """The error that tells the other end why the channel closes."""
+        message = self._codec.encode_error(None, error, "2.0")
+        assert message is not None
+        return message
 
     def give_up(self, call: OpenCall) -> bytes | None:
         """Close a call that nobody waits for any more.
@@ -239,6 +254,7 @@ class Session:
             self.extensions = isinstance(outcome, Raw) and bytes(outcome) == b"true"
 
     def _take_response(self, message: Message) -> None:
+        self._responses += 1
         id = message.id
         if id is None and message.error is not ABSENT and len(self._open) == 1:
             call = self._open.popitem()[1]

@@ -3,6 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import anyio
@@ -36,11 +37,12 @@ class FramedChannel(Channel):
 
     __slots__ = (
         "_attributes",
-        "_deadline",
         "_failed",
         "_info",
+        "_left",
         "_limits",
         "_messages",
+        "_pieces_sent",
         "_raw",
         "_splitter",
         "_stream",
@@ -61,13 +63,19 @@ class FramedChannel(Channel):
         self._attributes = attributes
         self._splitter = JsonSplitter(max(limits.receive_bytes, info.max_message or 0))
         self._messages: deque[bytes] | None = None
-        self._deadline: float | None = None
+        self._left: float | None = None
         self._failed = False
+        self._pieces_sent = 0
 
     @property
     def info(self) -> ChannelInfo:
         """The facts about this channel."""
         return self._info
+
+    @property
+    def pieces_sent(self) -> int:
+        """See `Channel.pieces_sent`."""
+        return self._pieces_sent
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
@@ -90,20 +98,22 @@ class FramedChannel(Channel):
             if splitter.failure is not None:
                 await self._fail(splitter.failure)
             try:
-                if self._deadline is None:
+                if self._left is None:
                     piece = await self._stream.receive(_PIECE)
                 else:
-                    piece = await self._receive_in_time(self._deadline)
+                    piece = await self._receive_in_time(self._left)
             except anyio.EndOfStream:
                 rest = splitter.close()
                 if rest is None:
                     raise
                 return [rest]
+            except OSError as error:  # what TLS finds wrong, for one
+                raise anyio.BrokenResourceError from error
             messages = splitter.feed(piece)
             if not splitter.pending:
-                self._deadline = None
-            elif messages or self._deadline is None:
-                self._deadline = anyio.current_time() + self._limits.message_seconds
+                self._left = None
+            elif messages or self._left is None:
+                self._left = self._limits.message_seconds
             if messages:
                 return messages
 
@@ -116,8 +126,11 @@ class FramedChannel(Channel):
         await self._write(b"\n".join(messages) + b"\n")
 
     async def send_eof(self) -> None:
-        """Say that no more messages will be sent."""
-        await self._stream.send_eof()
+        """Say that no more messages will be sent; see `Channel.send_eof`."""
+        try:
+            await self._stream.send_eof()
+        except OSError as error:
+            raise anyio.BrokenResourceError from error
 
     async def aclose(self) -> None:
         """Close the stream."""
@@ -129,22 +142,26 @@ class FramedChannel(Channel):
         A stream's own send goes through the event loop each time, which takes as long as all the
         rest of answering a small request.
         """
-        if self._raw is not None:
-            try:
-                data = data[os.write(self._raw.fileno(), data) :]
-            except BlockingIOError:
-                pass
-            except OSError as error:
-                raise anyio.BrokenResourceError from error
-        if data:
-            await self._stream.send(data)
+        try:
+            if self._raw is not None:
+                with suppress(BlockingIOError):
+                    data = data[os.write(self._raw.fileno(), data) :]
+            for start in range(0, len(data), _PIECE):
+                await self._stream.send(data[start : start + _PIECE])
+                self._pieces_sent += 1
+        except OSError as error:
+            raise anyio.BrokenResourceError from error
 
-    async def _receive_in_time(self, deadline: float) -> bytes:
-        with anyio.CancelScope(deadline=deadline):
-            return await self._stream.receive(_PIECE)
-        seconds = self._limits.message_seconds
+    async def _receive_in_time(self, seconds: float) -> bytes:
+        """Wait for more of a message; the time in which nobody reads does not count."""
+        begin = anyio.current_time()
+        with anyio.move_on_after(seconds):
+            piece = await self._stream.receive(_PIECE)
+            self._left = max(0.0, seconds - (anyio.current_time() - begin))
+            return piece
+        limit = self._limits.message_seconds
         return await self._fail(
-            FramingError(ParseError(data=f"a message stayed unfinished for {seconds:g} s"))
+            FramingError(ParseError(data=f"a message stayed unfinished for {limit:g} s"))
         )
 
     async def _fail(self, failure: FramingError) -> bytes:

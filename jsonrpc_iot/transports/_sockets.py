@@ -14,6 +14,7 @@ from ._framed import SocketLike
 logger = logging.getLogger("jsonrpc_iot.transports")
 
 _PAUSE_SECONDS = 0.1
+_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # seconds, seconds, times
 
 Open = Callable[[SocketStream], Awaitable[Channel]]
 
@@ -27,7 +28,7 @@ class StreamListener(Listener):
         open_channel: makes a channel of an accepted connection; may take its time.
         max_peers: connections that are served at once.
         is_exposed: whether other machines may reach it.
-        on_close: is called when the sockets are closed.
+        on_close: is called before the sockets are closed.
 
     Attributes:
         turned_away: connections that came when there were too many.
@@ -49,6 +50,7 @@ class StreamListener(Listener):
         self._max_peers = max_peers
         self._is_exposed = is_exposed
         self._on_close = on_close
+        self._closed = False
         self._peers = 0
         self.turned_away = 0
 
@@ -70,9 +72,11 @@ class StreamListener(Listener):
 
     async def aclose(self) -> None:
         """Close the sockets; the accepted connections live on."""
-        for listening in self._sockets:
-            await listening.aclose()
-        self._on_close()
+        if not self._closed:
+            self._closed = True
+            self._on_close()
+            for listening in self._sockets:
+                await listening.aclose()
 
     async def _accept(
         self, listening: SocketListener, handler: Serve, task_group: TaskGroup
@@ -80,7 +84,8 @@ class StreamListener(Listener):
         while True:
             try:
                 stream = await listening.accept()
-            except OSError as error:  # out of descriptors, or the connection is gone already
+            except (OSError, anyio.BrokenResourceError) as error:
+                # Out of descriptors, or the connection is gone already.
                 logger.warning("%s: cannot accept: %s", self._addresses[0], error)
                 await anyio.sleep(_PAUSE_SECONDS)
                 continue
@@ -96,7 +101,7 @@ class StreamListener(Listener):
     async def _serve_one(self, stream: SocketStream, handler: Serve) -> None:
         try:
             await handler(await self._open(stream))
-        except (OSError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
+        except Exception as error:  # noqa: BLE001  # one connection's failure is its own
             logger.info("%s: a connection failed: %r", self._addresses[0], error)
             await anyio.aclose_forcefully(stream)
         finally:
@@ -113,3 +118,6 @@ def set_options(stream: SocketStream) -> None:
     raw = stream.extra(SocketAttribute.raw_socket)
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if (option := getattr(socket, name, None)) is not None:
+            raw.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -89,6 +89,8 @@ class MemoryListener(Listener):
         if self.names.get(self._name) is self:
             del self.names[self._name]
         self._send.close()
+        while self._receive.statistics().current_buffer_used:
+            await self._receive.receive_nowait().aclose()
         self._receive.close()
 
 
@@ -114,6 +116,7 @@ async def listen(url: Url, limits: Limits) -> Listener:
 
 def _name(url: Url) -> str:
     url.forbid_path()
+    url.forbid_port()
     url.read_options(MemoryOptions)
     if not url.host:
         raise url.error("a name is missing, as in memory://lamp")

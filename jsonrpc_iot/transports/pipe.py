@@ -97,12 +97,14 @@ def _read(url: Url, choose: Callable[[Url, list[Path]], Path]) -> tuple[Path, Un
         path, options = Path(url.path), url.read_options(UnixOptions)
     else:
         url.forbid_path()
+        url.forbid_port()
         options = url.read_options(PipeOptions)
         if not url.host:
             raise url.error("a name is missing, as in pipe://lamp")
         folders = [Path(options.dir)] if options.dir else _folders()
         path = choose(url, [socket_path(folder, url.host) for folder in folders])
-    if len(os.fsencode(path)) > _MAX_PATH_BYTES:
+    longest = max(path, path.with_name(f".{os.getpid()}"), key=lambda name: len(str(name)))
+    if len(os.fsencode(longest)) > _MAX_PATH_BYTES:
         raise url.error(f"{path} is over {_MAX_PATH_BYTES} bytes, too long for a socket")
     return path, options
 
@@ -133,7 +135,7 @@ async def _bind(path: Path, url: Url) -> SocketListener:
     """
     if _is_socket(path, url) and await _is_alive(path):
         raise BindFailed(f"{url}: {path}: another server is listening there")
-    draft = path.with_name(f".{os.getpid()}-{path.name}"[:_MAX_PATH_BYTES])
+    draft = path.with_name(f".{os.getpid()}")
     listening = await anyio.create_unix_listener(draft, mode=MODE, backlog=_BACKLOG)
     try:
         draft.rename(path)

@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import Sequence
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import anyio
 from anyio.abc import SocketAttribute, SocketListener, SocketStream
@@ -60,9 +60,9 @@ async def connect(url: Url, limits: Limits) -> Channel:
         if context is None:
             return _channel(url.scheme, options, limits, stream)
         secure = await _handshake(stream, context, server_side=False, hostname=host)
+        return _channel(url.scheme, options, limits, secure)
     except (OSError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
         raise ConnectFailed(f"{url}: {_reason(error)}") from error
-    return _channel(url.scheme, options, limits, secure)
 
 
 async def listen(url: Url, limits: Limits) -> Listener:
@@ -95,7 +95,7 @@ async def listen(url: Url, limits: Limits) -> Listener:
         addresses,
         open_channel,
         max_peers=limits.peers,
-        is_exposed=url.is_exposed,
+        is_exposed=url.is_exposed and not _authenticates(context),
     )
 
 
@@ -134,6 +134,10 @@ def _server_context(url: Url, options: TlsOptions) -> ssl.SSLContext:
     return context
 
 
+def _authenticates(context: ssl.SSLContext | None) -> bool:
+    return context is not None and context.verify_mode == ssl.CERT_REQUIRED
+
+
 def _client_context(options: TlsOptions) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=options.ca)
     if options.cert is not None:
@@ -163,12 +167,18 @@ def _channel(
 ) -> Channel:
     info = ChannelInfo(
         transport=scheme,
-        local=f"{scheme}://{host_port(*stream.extra(SocketAttribute.local_address)[:2])}",
-        peer=f"{scheme}://{host_port(*stream.extra(SocketAttribute.remote_address)[:2])}",
+        local=_address(scheme, stream, SocketAttribute.local_address),
+        peer=_address(scheme, stream, SocketAttribute.remote_address),
         max_message=options.max,
     )
     raw = None if isinstance(stream, TLSStream) else raw_socket(stream)
     return FramedChannel(stream, info, limits, raw)
+
+
+def _address(scheme: str, stream: SocketStream | TLSStream, attribute: Any) -> str:
+    """One end's address; the system has none for a connection that is gone already."""
+    address = stream.extra(attribute, None)
+    return f"{scheme}://{host_port(*address[:2])}" if address else f"{scheme}://gone"
 
 
 def _reason(error: Exception) -> str:

@@ -1,0 +1,181 @@
+"""What the other end of one channel asks for: begun in order, run within limits, answered."""
+
+import logging
+from collections.abc import Sequence
+from typing import cast
+
+import anyio
+from anyio.abc import TaskGroup
+
+from .context import Context
+from .dispatcher import Begun, Dispatcher
+from .errors import Busy
+from .outgoing import Outgoing
+from .protocol.limits import Limits
+from .protocol.messages import Id
+from .protocol.session import Session
+from .work import Batch, Work
+
+logger = logging.getLogger("jsonrpc_iot.peer")
+
+_FLUSH_BYTES = 1 << 16
+_BUSY = Busy(data={"retry_after": 1.0})
+
+
+class Incoming:
+    """The receiving half of a peer.
+
+    Args:
+        dispatcher: answers.
+        session: takes the responses to calls of ours.
+        outgoing: takes the responses to theirs.
+        tasks: runs the calls that take time.
+        context: what handlers are told of the connection.
+        limits: of which `in_flight` and `linger_seconds` are used here.
+
+    Attributes:
+        leaving: no more calls are begun.
+    """
+
+    __slots__ = (
+        "_context",
+        "_dispatcher",
+        "_in_flight",
+        "_limit",
+        "_limits",
+        "_outgoing",
+        "_reliable",
+        "_running",
+        "_session",
+        "_tasks",
+        "_wake",
+        "leaving",
+    )
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        session: Session,
+        outgoing: Outgoing,
+        tasks: TaskGroup,
+        context: Context,
+        limits: Limits,
+    ) -> None:
+        info = context.info
+        assert info is not None
+        self._dispatcher = dispatcher
+        self._session = session
+        self._outgoing = outgoing
+        self._tasks = tasks
+        self._context = context
+        self._limits = limits
+        self._limit = info.max_message
+        self._reliable = info.reliable
+        self._running: list[Work] = []
+        self._in_flight = 0
+        self._wake: anyio.Event | None = None
+        self.leaving = False
+
+    async def take(self, messages: Sequence[bytes]) -> None:
+        """Handle messages in order; returns when the channel may be read on."""
+        begin = self._dispatcher.begin
+        replies: list[bytes] = []
+        size = 0
+        for message in messages:
+            begun: Begun
+            if self._outgoing.is_full and self._session.open_calls:
+                begun = self._dispatcher.decline(message, _BUSY, self._limit, self._session)
+            else:
+                begun = begin(message, self._context, self._limit, self._session)
+            if type(begun) is bytes:
+                replies.append(begun)
+                size += len(begun)
+            elif begun is not None:
+                await self._start(cast(Work | Batch, begun), replies)
+            if size > _FLUSH_BYTES:
+                await self._send(replies)
+                replies, size = [], 0
+        if replies:
+            await self._send(replies)
+
+    def cancel(self, id: Id) -> None:
+        """Cancel the running calls of that id."""
+        for work in self._running:
+            if type(work.call.id) is type(id) and work.call.id == id:
+                work.cancel()
+
+    def cancel_all(self) -> None:
+        """Cancel all running calls."""
+        for work in tuple(self._running):
+            work.cancel()
+
+    async def finish(self) -> None:
+        """Wait until no call runs."""
+        while self._in_flight:
+            await self._next_change()
+
+    def wake_up(self) -> None:
+        """Let whoever waits here look again at what has changed."""
+        if self._wake is not None:
+            self._wake.set()
+            self._wake = None
+
+    async def _send(self, replies: Sequence[bytes]) -> None:
+        """Send replies. Who waits until they are written does not read.
+
+        So where an answer to a call of our own may be on its way, nobody waits.
+        """
+        if self._session.open_calls:
+            self._outgoing.push(*replies)
+        else:
+            await self._outgoing.send(replies)
+
+    async def _start(self, begun: Work | Batch, replies: list[bytes]) -> None:
+        """Start calls that take time; wait for a free place where the channel can wait."""
+        batch = begun if isinstance(begun, Batch) else None
+        for work in begun.works if isinstance(begun, Batch) else (begun,):
+            if self._in_flight >= self._limits.in_flight:
+                if replies:
+                    await self._send(tuple(replies))
+                    replies.clear()
+                if not await self._make_room():
+                    refusal = work.refuse(_BUSY)
+                    refusal = batch.finish(work, refusal) if batch else refusal
+                    if refusal is not None:
+                        replies.append(refusal)
+                    continue
+            self._in_flight += 1
+            self._running.append(work)
+            self._tasks.start_soon(self._run, work, batch)
+
+    async def _make_room(self) -> bool:
+        """Wait until fewer calls run; says whether they do.
+
+        Who waits does not read. So where an answer to a call of our own may be on its way, or the
+        channel cannot hold back what is sent, the call is turned away instead. And nobody waits
+        for ever, since the other end may have gone meanwhile.
+        """
+        with anyio.move_on_after(self._limits.linger_seconds):
+            while self._in_flight >= self._limits.in_flight:
+                if self._session.open_calls or not self._reliable or self.leaving:
+                    return False
+                await self._next_change()
+        return self._in_flight < self._limits.in_flight
+
+    async def _next_change(self) -> None:
+        self._wake = self._wake or anyio.Event()
+        await self._wake.wait()
+
+    async def _run(self, work: Work, batch: Batch | None) -> None:
+        try:
+            reply = await work.run()
+            self._running.remove(work)
+            if batch is not None:
+                reply = batch.finish(work, reply)
+            if reply is not None:
+                await self._outgoing.send((reply,))
+        except Exception:
+            logger.exception("method %r: no response could be made", work.call.method)
+        finally:
+            self._in_flight -= 1
+            self.wake_up()

@@ -1,0 +1,107 @@
+"""The public names, pinned: one that comes or goes is a decision."""
+
+import inspect
+from importlib import import_module
+from types import ModuleType
+
+import pytest
+
+import jsonrpc_iot
+
+PUBLIC = {
+    "jsonrpc_iot": """
+        BatchedCall BindFailed BoundEvent Busy Call CallBatch CallTimeout Cancelled Channel
+        ChannelAttribute ChannelClosed ChannelInfo Client ConnectFailed ConnectTimeout Context
+        DeadlineExceeded Dispatcher Event Forbidden FramingError InternalError InvalidParams
+        InvalidRequest InvalidUrl JsonRpcIotError Limits Listener MalformedResponse
+        MessageTooLarge MethodNotFound Middleware MissingExtra Next Notification ParseError
+        PeerCredentials RpcError Server ServerError StreamChannel TooLarge TransportError
+        Unauthorized Unencodable UsageError connect method notification run serve service
+    """,
+}
+
+DISPATCHER = {
+    "method": ["name", "thread", "serial", "timeout", "requires", "idempotent"],
+    "notification": ["name", "thread", "serial", "timeout", "requires"],
+    "include": ["other", "prefix"],
+    "middleware": ["layer"],
+    "emit": ["method", "params"],
+    "on_emit": ["send"],
+    "dispatch": ["data", "context"],
+    "dispatch_sync": ["data", "context"],
+}
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """What a module offers: its own names, without submodules and those of other packages."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    ]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_the_names_are_these(name: str) -> None:
+    module = import_module(name)
+    assert sorted(module.__all__) == sorted(PUBLIC[name].split())
+
+
+def test_nothing_else_is_in_reach() -> None:
+    assert sorted(public_names(jsonrpc_iot)) == sorted(jsonrpc_iot.__all__)
+
+
+def test_a_star_import_brings_all_of_them() -> None:
+    found: dict[str, object] = {}
+    exec("from jsonrpc_iot import *", found)
+    assert found.keys() - {"__builtins__"} == set(jsonrpc_iot.__all__)
+
+
+@pytest.mark.parametrize("name", jsonrpc_iot.__all__)
+def test_every_class_and_function_is_described(name: str) -> None:
+    value = getattr(jsonrpc_iot, name)
+    if inspect.isclass(value) or inspect.isroutine(value):
+        assert value.__doc__
+        assert value.__module__.startswith("jsonrpc_iot.")
+
+
+@pytest.mark.parametrize("name", [n for n in jsonrpc_iot.__all__ if n[0].isupper()])
+def test_every_method_of_a_public_class_is_described(name: str) -> None:
+    cls = getattr(jsonrpc_iot, name)
+    if not inspect.isclass(cls):
+        return
+    for attribute, value in vars(cls).items():
+        if not attribute.startswith("_") and (
+            inspect.isroutine(value) or isinstance(value, property)
+        ):
+            assert inspect.getdoc(getattr(cls, attribute)), f"{name}.{attribute}"
+
+
+@pytest.mark.parametrize("name", DISPATCHER)
+def test_a_dispatchers_methods_take_these(name: str) -> None:
+    method = getattr(jsonrpc_iot.Dispatcher, name)
+    parameters = list(inspect.signature(method).parameters)[1:]
+    if parameters[-1] == "options":  # the overloads, which a type checker sees, name them
+        accepted = {"thread": False, "serial": False, "timeout": None, "requires": None}
+        if name == "method":
+            accepted["idempotent"] = False
+        assert list(accepted) == DISPATCHER[name][1:]
+        decorate = getattr(jsonrpc_iot.Dispatcher(), name)("x", **accepted)
+        assert decorate(len) is len
+        return
+    assert parameters == DISPATCHER[name]
+
+
+def test_defaults_of_the_limits() -> None:
+    limits = jsonrpc_iot.Limits()
+    assert (limits.nesting, limits.batch) == (64, 256)
+    assert limits == jsonrpc_iot.Limits(nesting=64)
+    with pytest.raises(AttributeError):
+        limits.nesting = 5  # type: ignore[misc]
+
+
+def test_importing_the_package_logs_nothing_by_itself() -> None:
+    import logging
+
+    handlers = logging.getLogger("jsonrpc_iot").handlers
+    assert any(isinstance(handler, logging.NullHandler) for handler in handlers)

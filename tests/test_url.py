@@ -1,0 +1,194 @@
+"""URLs taken apart, and what is said of those that make no sense."""
+
+from typing import Annotated, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Meta, Struct
+
+from jsonrpc_iot import InvalidUrl
+from jsonrpc_iot.url import Url, host_port
+
+
+class Options(Struct, frozen=True):
+    max: int | None = None
+    dir: str = ""
+    eager: bool = False
+    wait: Annotated[float, Meta(gt=0)] = 1.0
+    role: Literal["mcu", "module"] = "mcu"
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme", "host", "port", "path"),
+    [
+        ("tcp://127.0.0.1:8805", "tcp", "127.0.0.1", 8805, ""),
+        ("tcp://127.0.0.1", "tcp", "127.0.0.1", None, ""),
+        ("tcp://127.0.0.1:0", "tcp", "127.0.0.1", 0, ""),
+        ("TCP://Lamp.Local:1/", "tcp", "Lamp.Local", 1, "/"),
+        ("tcp://[::1]:8805", "tcp", "::1", 8805, ""),
+        ("udp://[::]", "udp", "::", None, ""),
+        ("udp://[fe80::1%eth0]:5", "udp", "fe80::1%eth0", 5, ""),
+        ("pipe://Lamp", "pipe", "Lamp", None, ""),
+        ("pipe://a%20b", "pipe", "a b", None, ""),
+        ("unix:///run/lamp.sock", "unix", "", None, "/run/lamp.sock"),
+        ("unix:///run/a%20b%3F.sock", "unix", "", None, "/run/a b?.sock"),
+        ("memory://test", "memory", "test", None, ""),
+        ("uart+pty://", "uart+pty", "", None, ""),
+        ("uart:///dev/ttyUSB0", "uart", "", None, "/dev/ttyUSB0"),
+        ("mqtt://me@broker:1883/path/to/rpc", "mqtt", "broker", 1883, "/path/to/rpc"),
+        ("http://[2001:db8::1]/rpc", "http", "2001:db8::1", None, "/rpc"),
+    ],
+)
+def test_a_url_has_parts(text: str, scheme: str, host: str, port: int | None, path: str) -> None:
+    url = Url.parse(text)
+    assert (url.scheme, url.host, url.port, url.path) == (scheme, host, port, path)
+    assert url.options == {}
+    assert str(url) == url.text == text
+
+
+@pytest.mark.parametrize(
+    ("query", "options"),
+    [
+        ("", {}),
+        ("max=5", {"max": "5"}),
+        ("dir=/tmp/x&max=", {"dir": "/tmp/x", "max": ""}),
+        ("dir=%2Ftmp%2Fa%20b", {"dir": "/tmp/a b"}),
+        ("topic=/a/b/%23", {"topic": "/a/b/#"}),
+        ("eager", {"eager": ""}),
+        ("a=b=c", {"a": "b=c"}),
+    ],
+)
+def test_a_url_has_options(query: str, options: dict[str, str]) -> None:
+    assert Url.parse(f"tcp://host?{query}").options == options
+    assert Url.parse(f"unix:///a/b?{query}").options == options
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "lamp",
+        "127.0.0.1:8805",
+        "//host",
+        "/run/lamp.sock",
+        "tcp:host",
+        "://host",
+        "tcp://host:port",
+        "tcp://host:99999",
+        "tcp://host:-1",
+        "tcp://[::1",
+        "tcp://::1]:5",
+        "tcp://[no-address]:5",
+        "tcp://host?max=1&max=2",
+        "tcp://host?max=&max=",
+        "tcp://host#part",
+        "tcp://host?dir=/a#b",
+    ],
+)
+def test_what_is_no_url_is_refused(text: str) -> None:
+    with pytest.raises(InvalidUrl) as caught:
+        Url.parse(text)
+    assert text in str(caught.value)
+    assert isinstance(caught.value, ValueError)
+
+
+@given(st.text() | st.text(alphabet="tcp:/[]@?#&=%.019 \n\\", max_size=30).map("tcp://".__add__))
+def test_any_text_is_a_url_or_refused(text: str) -> None:
+    try:
+        url = Url.parse(text)
+    except InvalidUrl:
+        return
+    assert url.scheme
+    assert url.port is None or 0 <= url.port <= 65535
+    assert "://" in text
+
+
+hosts = st.sampled_from(["lamp.local", "127.0.0.1", "::1", "fe80::2", "::"])
+
+
+@given(hosts, st.integers(0, 65535))
+def test_an_address_comes_back(host: str, port: int) -> None:
+    url = Url.parse(f"tcp://{host_port(host, port)}")
+    assert (url.host, url.port) == (host, port)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("mqtt://h?password=s3cret", "mqtt://h?password=***"),
+        ("mqtt://h?max=1&password=s3cret&qos=1", "mqtt://h?max=1&password=***&qos=1"),
+        ("mqtt://h?password=s3%20cret", "mqtt://h?password=***"),
+        ("mqtt://h?password=", "mqtt://h?password=***"),
+        ("mqtt://h?password=env:RPC_PASSWORD", "mqtt://h?password=env:RPC_PASSWORD"),
+        ("mqtt://h?password=file:/run/key&qos=1", "mqtt://h?password=file:/run/key&qos=1"),
+    ],
+)
+def test_a_password_is_not_shown(text: str, shown: str) -> None:
+    url = Url.parse(text)
+    assert str(url) == url.text == shown
+    assert str(url.error("trouble")) == f"{shown}: trouble"
+    with pytest.raises(InvalidUrl) as caught:
+        url.read_options(Options)
+    assert "s3" not in str(caught.value)
+
+
+def test_options_are_read_into_a_struct() -> None:
+    url = Url.parse("tcp://h?max=1400&dir=/tmp&eager=true&wait=2&role=module")
+    assert url.read_options(Options) == Options(1400, "/tmp", True, 2.0, "module")
+    assert Url.parse("tcp://h").read_options(Options) == Options()
+    assert Url.parse("tcp://h?eager=0&wait=0.5").read_options(Options) == Options(wait=0.5)
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("maximum=5", ["'maximum'", "dir", "eager", "max", "role", "wait"]),
+        ("Max=5", ["'Max'", "max"]),
+        ("max=many", ["max='many'", "int"]),
+        ("max=", ["max=''", "int"]),
+        ("max=1.5", ["max='1.5'", "int"]),
+        ("eager=maybe", ["eager='maybe'", "bool"]),
+        ("wait=0", ["wait='0'", "> 0"]),
+        ("wait=soon", ["wait='soon'", "float"]),
+        ("role=master", ["role='master'"]),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_by_name(query: str, words: list[str]) -> None:
+    with pytest.raises(InvalidUrl) as caught:
+        Url.parse(f"tcp://h?{query}").read_options(Options)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["tcp://h", "tcp://h/", "tcp://h/?max=1"])
+def test_a_path_is_not_needed(text: str) -> None:
+    Url.parse(text).forbid_path()
+
+
+def test_a_path_where_none_belongs_is_refused() -> None:
+    with pytest.raises(InvalidUrl, match="'/rpc'"):
+        Url.parse("tcp://h/rpc").forbid_path()
+
+
+@pytest.mark.parametrize(
+    ("host", "exposed"),
+    [
+        ("127.0.0.1", False),
+        ("127.1.2.3", False),
+        ("[::1]", False),
+        ("localhost", False),
+        ("0.0.0.0", True),
+        ("[::]", True),
+        ("192.168.1.5", True),
+        ("[fe80::1%eth0]", True),
+        ("lamp.local", True),
+        ("localhost.example", True),
+    ],
+)
+def test_who_else_may_reach_a_host(host: str, exposed: bool) -> None:
+    assert Url.parse(f"tcp://{host}:8805").is_exposed is exposed
+
+
+def test_a_url_without_a_host_is_of_this_machine() -> None:
+    assert not Url.parse("unix:///run/lamp.sock").is_exposed

@@ -14,6 +14,7 @@ from .channel import (
     Listener,
     PeerCredentials,
     StreamChannel,
+    Trace,
 )
 from .client import Client, Notification, connect
 from .context import Context
@@ -48,11 +49,14 @@ from .errors import (
     UsageError,
 )
 from .middleware import Call, Middleware, Next
+from .peer import Peer
 from .protocol.limits import Limits
-from .server import Server, run, serve
+from .protocol.messages import Dialect
+from .server import Authenticate, Server, run, serve
 from .service import BoundEvent, Event, method, notification, service
 
 __all__ = [
+    "Authenticate",
     "BatchedCall",
     "BindFailed",
     "BoundEvent",
@@ -70,6 +74,7 @@ __all__ = [
     "ConnectTimeout",
     "Context",
     "DeadlineExceeded",
+    "Dialect",
     "Dispatcher",
     "Event",
     "Forbidden",
@@ -89,12 +94,14 @@ __all__ = [
     "Next",
     "Notification",
     "ParseError",
+    "Peer",
     "PeerCredentials",
     "RpcError",
     "Server",
     "ServerError",
     "StreamChannel",
     "TooLarge",
+    "Trace",
     "TransportError",
     "Unauthorized",
     "Unencodable",

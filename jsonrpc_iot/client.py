@@ -212,12 +212,11 @@ class Client:
         self._over.set()
 
     async def _leave(self, grace: float) -> None:
-        """Send what waits, let the device's running calls finish for `grace` seconds, and end."""
+        """Let the device's running calls finish for `grace` seconds, send what waits, and end."""
         self._reconnect = False
-        with anyio.move_on_after(grace):
-            for peer in self._peers():
-                peer.leave(grace)
-                await self._over.wait()
+        for peer in self._peers():
+            peer.leave(grace)
+            await self._over.wait()
 
     def _peers(self) -> tuple[Peer, ...]:
         return () if self._peer is None else (self._peer,)

@@ -60,6 +60,7 @@ class Peer:
     __slots__ = (
         "_broken",
         "_channel",
+        "_failure",
         "_grace",
         "_incoming",
         "_limits",
@@ -102,6 +103,7 @@ class Peer:
         self._opened_at = 0.0
         self._waiting = False
         self._grace: float | None = None
+        self._failure: FramingError | None = None
         self._broken = False
         self._open = False
 
@@ -196,7 +198,9 @@ class Peer:
                 await answered.wait()
             for call in calls:
                 if call.outcome is None:
-                    call.outcome = CallTimeout(f"{call.method}: no answer within {timeout or 0:g} s")
+                    call.outcome = CallTimeout(
+                        f"{call.method}: no answer within {timeout or 0:g} s"
+                    )
         finally:
             cancellations = [self.session.give_up(call) for call in calls]
             if sent:
@@ -288,6 +292,7 @@ class Peer:
             self._broken = True
         except FramingError as failure:
             logger.warning("%s: %s; closing", self.info.peer, failure)
+            self._failure = failure
             await self._say_why(failure)
         except Exception:
             logger.exception("%s: receiving failed; closing", self.info.peer)
@@ -301,6 +306,7 @@ class Peer:
             self._limits.linger_seconds if self._grace is None else self._grace
         ):
             await self._incoming.finish()
+        with anyio.move_on_after(self._limits.message_seconds):
             await self._outgoing.drain()
         if self._grace is not None and (self.session.is_owed or not self._probe):
             await self._part()
@@ -338,7 +344,8 @@ class Peer:
             self._reading.cancel()
 
     def _closed(self) -> JsonRpcIotError:
-        return ChannelClosed(f"the channel to {self.info.peer} is closed; outcome unknown")
+        why = f" ({self._failure})" if self._failure else ""
+        return ChannelClosed(f"the channel to {self.info.peer} is closed{why}; outcome unknown")
 
 
 def new_session(

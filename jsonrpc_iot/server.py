@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from .channel import Channel, ChannelInfo, Listener, Trace, TracedChannel
+from .channel import Channel, Listener, Trace, TracedChannel
 from .dispatcher import Dispatcher
 from .peer import Peer, new_session, watch
 from .protocol.limits import Limits
@@ -63,9 +63,9 @@ class Server:
         return [address for listener in self._listeners for address in listener.addresses]
 
     @property
-    def peers(self) -> Sequence[ChannelInfo]:
-        """The facts about each connected peer's channel."""
-        return [peer.info for peer in self._peers]
+    def peers(self) -> Sequence[Peer]:
+        """The peers that are connected; each can be called and notified."""
+        return tuple(self._peers)
 
     def broadcast(self, method: str, params: Any = None) -> int:
         """Notify every peer that can hear; never waits.

@@ -10,11 +10,13 @@ import jsonrpc_iot
 
 PUBLIC = {
     "jsonrpc_iot": """
-        BatchedCall BindFailed BoundEvent Busy Call CallBatch CallTimeout Cancelled Channel
-        ChannelAttribute ChannelClosed ChannelInfo Client ConnectFailed ConnectTimeout Context
-        DeadlineExceeded Dispatcher Event Forbidden FramingError InternalError InvalidParams
+        Authenticate BatchedCall BindFailed BoundEvent Busy Call CallBatch CallTimeout Cancelled
+        Channel ChannelAttribute ChannelClosed ChannelInfo Client ConnectFailed ConnectTimeout
+        Context DeadlineExceeded Dialect Dispatcher Event Forbidden FramingError
+        InternalError InvalidParams
         InvalidRequest InvalidUrl JsonRpcIotError Limits Listener MalformedResponse
         MessageTooLarge MethodNotFound Middleware MissingExtra Next Notification ParseError
+        Peer Trace
         PeerCredentials RpcError Server ServerError StreamChannel TooLarge TransportError
         Unauthorized Unencodable UsageError connect method notification run serve service
     """,

@@ -13,7 +13,7 @@ from msgspec import inspect
 
 def has_nan(value: Any) -> bool:
     """Whether a NaN or an infinity is anywhere in `value`, any object that msgspec encodes."""
-    todo = [msgspec.to_builtins(value, builtin_types=(bytes,))]
+    todo = [msgspec.to_builtins(value, enc_hook=_nothing)]
     while todo:
         item = todo.pop()
         if isinstance(item, float):
@@ -25,6 +25,10 @@ def has_nan(value: Any) -> bool:
         elif isinstance(item, list | tuple | set | frozenset):
             todo.extend(item)
     return False
+
+
+def _nothing(value: object) -> None:
+    """Stand for what is no plain data, such as `Raw`, which was checked when it was made."""
 
 
 def may_hold_float(annotation: Any) -> bool:

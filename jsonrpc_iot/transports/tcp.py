@@ -1,5 +1,6 @@
 """`tcp://HOST[:8805]` and `tls://HOST:PORT`: one JSON message a line, both ways."""
 
+import os
 import ssl
 from collections.abc import Sequence
 from typing import Annotated, Any, cast
@@ -61,7 +62,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
             return _channel(url.scheme, options, limits, stream)
         secure = await _handshake(stream, context, server_side=False, hostname=host)
         return _channel(url.scheme, options, limits, secure)
-    except (OSError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
+    except (OSError, UnicodeError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
         raise ConnectFailed(f"{url}: {_reason(error)}") from error
 
 
@@ -185,9 +186,9 @@ def _reason(error: Exception) -> str:
     """What a person needs of an exception: a connection's many attempts have one cause each."""
     causes = error.__cause__
     if isinstance(causes, ExceptionGroup):
-        return "; ".join(sorted({str(cause) for cause in causes.exceptions}))
+        return "; ".join(sorted({_reason(cause) for cause in causes.exceptions}))
     if isinstance(causes, OSError):
-        return causes.strerror or str(causes)
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__
+        return _reason(causes)
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,0 +1,72 @@
+"""Sending one notification and nothing else.
+
+A `Client` would ask the device for its extensions first, and gives up what a slow device has not
+taken a second after the last call; here the notification has left, or its sender hears why not.
+"""
+
+from typing import Any
+
+import anyio
+
+from jsonrpc_iot import CallTimeout, ChannelClosed, FramingError, MessageTooLarge
+from jsonrpc_iot.channel import Channel, Trace, TracedChannel
+from jsonrpc_iot.protocol.codec import JsonCodec
+from jsonrpc_iot.protocol.messages import Dialect
+from jsonrpc_iot.protocol.session import Session
+from jsonrpc_iot.transports import open_channel
+
+_PARTING_SECONDS = 1.0
+_BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError)
+
+
+async def send_notification(
+    url: str,
+    method: str,
+    params: Any,
+    timeout: float,
+    *,
+    dialect: Dialect = "iot",
+    trace: Trace | None = None,
+) -> None:
+    """Send one notification, and return when it has left for good.
+
+    Args:
+        url: where the device is.
+        method: the notification's name.
+        params: an object or an array, `None` for no params.
+        timeout: seconds for all of it.
+        dialect: how to write it.
+        trace: is called with the message.
+
+    Raises:
+        CallTimeout: the time ran out.
+        MessageTooLarge: it does not fit the channel; nothing was sent.
+        Unencodable: JSON has no form for it.
+        TransportError: the device cannot be reached, or the connection broke.
+    """
+    message = Session(JsonCodec(), dialect=dialect).notification(method, params)
+    try:
+        with anyio.fail_after(timeout):
+            async with await open_channel(url) as channel:
+                limit = channel.info.max_message
+                if limit is not None and len(message) > limit:
+                    raise MessageTooLarge(len(message), limit)
+                await (TracedChannel(channel, trace) if trace else channel).send(message)
+                await _part(channel)
+    except _BROKEN:
+        raise ChannelClosed(f"{method}: the connection broke before it was sent") from None
+    except TimeoutError:
+        raise CallTimeout(f"{method}: not sent within {timeout:g} s") from None
+
+
+async def _part(channel: Channel) -> None:
+    """Let the other end take all in: an end that closes with something unread may cut it short."""
+    if not channel.info.reliable:
+        return
+    try:
+        with anyio.move_on_after(_PARTING_SECONDS):
+            await channel.send_eof()
+            while True:
+                await channel.receive()
+    except (anyio.EndOfStream, FramingError, NotImplementedError, *_BROKEN):
+        pass  # it has left, and what the other end sends is not for us

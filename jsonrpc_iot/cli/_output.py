@@ -1,0 +1,143 @@
+"""What the commands print. Text from a device is escaped, lest a terminal take it for commands.
+
+On a terminal JSON is indented and coloured, elsewhere it is compact; both ways it is one valid JSON
+text, UTF-8 except for the escapes.
+"""
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Iterator
+
+import msgspec
+
+from jsonrpc_iot.url import Url
+
+# Characters that steer a terminal, or that hide or reorder what it shows: DEL and C1, the marks and
+# embeddings of bidirectional text, separators of lines. C0 and surrogates cannot stand in JSON.
+_STEERING = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+_STEERING_IN_JSON = re.compile(f"[{_STEERING}]")
+_STEERING_IN_TEXT = re.compile(f"[\x00-\x1f{_STEERING}\ud800-\udfff]")
+_STEERING_IN_LOG = re.compile(f"[\x00-\x09\x0b-\x1f{_STEERING}\ud800-\udfff]")
+
+
+def prepare_streams() -> None:
+    """Make standard output and error take any text, whatever the locale; closed ones swallow it."""
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            encoding = stream.encoding if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
+
+
+def forget_stdout() -> None:
+    """Give up standard output, whose reader is gone, so that no later flush fails."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def is_terminal() -> bool:
+    """Whether standard output is a terminal."""
+    return sys.stdout.isatty()
+
+
+def escape(text: str) -> str:
+    r"""Replace what steers a terminal by escapes such as `\u001b`, line breaks included."""
+    return _STEERING_IN_TEXT.sub(_escaped, text)
+
+
+def escape_log(text: str) -> str:
+    """Like `escape`, but keeps line feeds."""
+    return _STEERING_IN_LOG.sub(_escaped, text)
+
+
+def escape_json(text: str) -> str:
+    """Replace what steers a terminal in a JSON text by JSON's own escapes."""
+    return _STEERING_IN_JSON.sub(_escaped, text)
+
+
+def print_text(text: str) -> None:
+    """Print lines that hold nothing unescaped from a device."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def print_json(data: bytes) -> None:
+    """Print a JSON text: for people on a terminal, on one line elsewhere."""
+    if is_terminal():
+        from rich.console import Console
+        from rich.highlighter import JSONHighlighter
+        from rich.text import Text
+
+        text = Text(escape_json(msgspec.json.format(data, indent=2).decode()))
+        JSONHighlighter().highlight(text)
+        Console().print(text, soft_wrap=True)
+    else:
+        print_json_line(data)
+
+
+def print_json_line(data: bytes) -> None:
+    """Print a JSON text on one line."""
+    print_text(json_line(data))
+
+
+def json_line(data: bytes) -> str:
+    """A JSON text on one line, escaped."""
+    return escape_json(msgspec.json.format(data, indent=-1).decode())
+
+
+@contextlib.contextmanager
+def progress(text: str, show: bool = True) -> Iterator[None]:
+    """Say on a terminal what goes on while the block runs, which must not print.
+
+    Args:
+        text: what to say.
+        show: whether to say it.
+    """
+    if show and is_terminal():
+        from rich.console import Console
+
+        with Console().status(text):
+            yield
+    else:
+        yield
+
+
+def explain(problem: str) -> None:
+    """Say in one line on standard error what is wrong."""
+    write_error(escape(f"jsonrpc-iot: {problem}"))
+
+
+def write_error(text: str) -> None:
+    """Print text on standard error; where nobody reads that, nothing happens."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
+class Tracer:
+    """Shows each message on standard error: its direction, the URL, and the text or hex digits.
+
+    Args:
+        url: what to show between direction and message, with its password masked.
+    """
+
+    def __init__(self, url: str = "") -> None:
+        self._place = f"{Url.parse(url)} " if url else ""
+
+    def __call__(self, direction: str, message: bytes) -> None:
+        try:
+            shown = message.decode()
+        except UnicodeDecodeError:
+            shown = message.hex(" ")
+        write_error(escape(f"{direction} {self._place}{shown}"))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
+
+
+def _nowhere() -> io.TextIOWrapper:
+    return open(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8", closefd=False)

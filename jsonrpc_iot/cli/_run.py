@@ -1,0 +1,81 @@
+"""Which exit code a failure has, and the one line on standard error that explains it.
+
+The codes are those of the protocol page, section 5. 130 and 141 are what a shell shows of a program
+that SIGINT or a closed pipe has ended.
+"""
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+import msgspec
+import typer
+
+from jsonrpc_iot import DeadlineExceeded, JsonRpcIotError, RpcError, UsageError
+
+from ._output import escape_json, explain, forget_stdout, write_error
+
+P = ParamSpec("P")
+
+FAILED_THERE = 1
+USAGE = 2
+FAILED_LINK = 3
+BUG = 70
+TIMEOUT = 124
+INTERRUPTED = 130
+NO_READER = 141
+
+# The first class that fits counts.
+_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (DeadlineExceeded, TIMEOUT),
+    (RpcError, FAILED_THERE),
+    (TimeoutError, TIMEOUT),
+    (UsageError, USAGE),
+    (JsonRpcIotError, FAILED_LINK),
+    (BrokenPipeError, NO_READER),
+    (OSError, FAILED_LINK),
+    (Exception, BUG),
+)
+
+logger = logging.getLogger("jsonrpc_iot.cli")
+
+
+def guarded(command: Callable[P, None]) -> Callable[P, None]:
+    """Give a command its exit codes: whatever it raises becomes one line and one code."""
+
+    @wraps(command)
+    def run(*args: P.args, **options: P.kwargs) -> None:
+        try:
+            command(*args, **options)
+        except (typer.Exit, typer.TyperException):
+            raise
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:  # noqa: BLE001  # no user shall see a traceback
+            raise typer.Exit(_report(error)) from None
+
+    return run
+
+
+def _report(error: BaseException) -> int:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), BUG)
+    if isinstance(error, RpcError):
+        write_error(escape_json(_error_object(error)))
+    elif code == NO_READER:
+        forget_stdout()
+    elif code == BUG:
+        logger.debug("unforeseen", exc_info=error)
+        explain(f"this should not have happened: {error!r}")
+    else:
+        explain(str(error) or repr(error))
+    return code
+
+
+def _error_object(error: RpcError) -> str:
+    members = {"code": error.code, "message": error.message}
+    if error.data is not None:
+        members["data"] = error.data
+    return msgspec.json.encode(members).decode()

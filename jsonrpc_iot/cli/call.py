@@ -1,0 +1,129 @@
+"""`call`, `notify` and `listen`: what a person says to one device, and hears from it."""
+
+import signal
+import sys
+from typing import Annotated
+
+import anyio
+import msgspec
+import typer
+
+from jsonrpc_iot import ChannelClosed, connect
+from jsonrpc_iot.protocol.messages import Dialect
+from jsonrpc_iot.url import Url
+
+from ._notify import send_notification
+from ._options import (
+    ConnectTimeoutOption,
+    DialectOption,
+    MethodArgument,
+    ParamsArgument,
+    TimeoutOption,
+    TraceOption,
+    UrlArgument,
+)
+from ._output import Tracer, explain, print_json, print_json_line
+from ._params import Params, read_params
+
+
+def call(
+    url: UrlArgument,
+    method: MethodArgument,
+    params: ParamsArgument = None,
+    *,
+    timeout: TimeoutOption = 10.0,
+    dialect: DialectOption = "iot",
+    trace: TraceOption = False,
+) -> None:
+    """Call a method and print its result as JSON."""
+    arguments = read_params(params or ())
+    tracer = Tracer(url) if trace else None
+    anyio.run(_call, url, method, arguments, timeout, dialect, tracer)
+
+
+async def _call(
+    url: str, method: str, params: Params, timeout: float, dialect: Dialect, tracer: Tracer | None
+) -> None:
+    async with connect(
+        url, timeout=timeout, connect_timeout=timeout, dialect=dialect, trace=tracer
+    ) as client:
+        result = await client.call(method, params, result=msgspec.Raw)
+        print_json(bytes(result))  # at once, as parting may take a moment
+
+
+def notify(
+    url: UrlArgument,
+    method: MethodArgument,
+    params: ParamsArgument = None,
+    *,
+    timeout: TimeoutOption = 10.0,
+    dialect: DialectOption = "iot",
+    trace: TraceOption = False,
+) -> None:
+    """Send one notification. No answer comes, so success says only that it was sent."""
+    arguments = read_params(params or ())
+    tracer = Tracer(url) if trace else None
+    anyio.run(_notify, url, method, arguments, timeout, dialect, tracer)
+
+
+async def _notify(
+    url: str, method: str, params: Params, timeout: float, dialect: Dialect, tracer: Tracer | None
+) -> None:
+    await send_notification(url, method, params, timeout, dialect=dialect, trace=tracer)
+
+
+def listen(
+    url: UrlArgument,
+    *,
+    count: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Exit after N notifications.", show_default=False),
+    ] = None,
+    timeout: ConnectTimeoutOption = 10.0,
+    dialect: DialectOption = "iot",
+    trace: TraceOption = False,
+) -> None:
+    """Print each notification of a device as one line of JSON.
+
+    Goes on until SIGINT or SIGTERM, which is success, or until the connection ends.
+    """
+    tracer = Tracer(url) if trace else None
+    try:
+        anyio.run(_listen, url, count, timeout, dialect, tracer)
+    except KeyboardInterrupt:  # where signals cannot be received otherwise
+        return
+
+
+async def _listen(
+    url: str, count: int | None, timeout: float, dialect: Dialect, tracer: Tracer | None
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        if sys.platform != "win32":
+            tasks.start_soon(_cancel_on_signal, tasks.cancel_scope)
+        await _print_notifications(url, count, timeout, dialect, tracer)
+        tasks.cancel_scope.cancel()
+
+
+async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            scope.cancel()
+
+
+async def _print_notifications(
+    url: str, count: int | None, timeout: float, dialect: Dialect, tracer: Tracer | None
+) -> None:
+    async with (
+        connect(url, connect_timeout=timeout, dialect=dialect, trace=tracer) as client,
+        client.notifications() as notifications,
+    ):
+        printed = missed = 0
+        async for notification in notifications:
+            print_json_line(msgspec.json.encode(notification))
+            printed += 1
+            if client.missed > missed:
+                missed = client.missed
+                explain(f"notifications that came too fast and were missed: {missed}")
+            if printed == count:
+                return
+    raise ChannelClosed(f"{Url.parse(url)}: the connection has ended")

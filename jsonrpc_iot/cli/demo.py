@@ -1,0 +1,219 @@
+"""`demo`: a virtual device on every transport that needs no hardware, called over each.
+
+To show one more transport, add its line to `STAGES`.
+"""
+
+import socket
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import anyio
+import msgspec
+import typer
+
+from jsonrpc_iot import Client, Dispatcher, JsonRpcIotError, MethodNotFound, connect
+from jsonrpc_iot import serve as serve_at
+
+from ._options import JsonOption
+from ._output import escape, explain, print_json, print_text, progress
+from ._run import FAILED_THERE
+from ._statistics import RoundTrips, show_milliseconds
+from .serve import virtual_device
+
+_NAME = "demo-device"
+_MAX_CALLS = 500
+_MAX_SECONDS = 0.5
+
+Networks = list[dict[str, Any]]
+
+
+def _always() -> bool:
+    return True
+
+
+def _has_unix_sockets() -> bool:
+    return hasattr(socket, "AF_UNIX")
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+class Stage(NamedTuple):
+    """One way to reach the device.
+
+    Args:
+        name: what the table calls it.
+        url: where to serve; `{folder}` is a folder that lasts as long as the demo.
+        is_here: whether this machine has it.
+    """
+
+    name: str
+    url: str
+    is_here: Callable[[], bool] = _always
+
+
+STAGES = (
+    Stage("memory", "memory://demo"),
+    Stage("pipe", "pipe://demo?dir={folder}", _has_unix_sockets),
+    Stage("tcp", "tcp://127.0.0.1:0"),
+    Stage("tcp (IPv6)", "tcp://[::1]:0", _has_ipv6),
+)
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """How the calls over one transport went.
+
+    Args:
+        transport: its name.
+        url: where the device was called.
+        calls: round trips that were measured.
+        median: milliseconds.
+        p99: milliseconds.
+        limit: bytes of the largest message, `None` for any size.
+        error: what went wrong, `None` when all calls were right.
+    """
+
+    transport: str
+    url: str
+    calls: int = 0
+    median: float | None = None
+    p99: float | None = None
+    limit: int | None = None
+    error: str | None = None
+
+
+class WrongAnswer(Exception):
+    """The device answered, but not what it should have."""
+
+
+def demo(*, json: JsonOption = False) -> None:
+    """Run a virtual device on every transport at once and call it over each.
+
+    Needs no hardware and takes a few seconds. Shows the round-trip times, the size of the largest
+    message, and what the device's simulated Wi-Fi radio sees.
+    """
+    with tempfile.TemporaryDirectory(prefix="jsonrpc-iot-") as folder:
+        rows, networks = anyio.run(_demo, quote(folder), not json)
+    if json:
+        report = {"unit": "ms", "transports": rows, "wifi.scan": networks}
+        print_json(msgspec.json.encode(report))
+    else:
+        _print_networks(networks)
+        print_text(
+            "\nYour turn:\n"
+            "  jsonrpc-iot simulate --bind tcp://127.0.0.1:8805\n"
+            "  jsonrpc-iot call tcp://127.0.0.1:8805 wifi.scan"
+        )
+    failed = [row.transport for row in rows if row.error]
+    if failed:
+        explain(f"not all calls were right: {', '.join(failed)}")
+        raise typer.Exit(FAILED_THERE)
+
+
+async def _demo(folder: str, show: bool) -> tuple[list[Row], Networks]:
+    device = virtual_device(_NAME, seed=0)
+    stages = [stage for stage in STAGES if stage.is_here()]
+    rows = []
+    networks: Networks = []
+    async with AsyncExitStack() as stack:
+        served = [await _serve(stack, device, stage, folder) for stage in stages]
+        if show:
+            _print_row("transport", "calls", "median", "p99", "limit")
+        for stage, url in zip(stages, served, strict=True):
+            if isinstance(url, Row):
+                row = url
+            else:
+                with progress(f"calling over {stage.name}", show):
+                    row = await _call_over(stage, url, networks)
+            rows.append(row)
+            if show:
+                _show(row)
+    return rows, networks
+
+
+async def _serve(stack: AsyncExitStack, device: Dispatcher, stage: Stage, folder: str) -> str | Row:
+    url = stage.url.format(folder=folder)
+    try:
+        server = await stack.enter_async_context(serve_at(device, url))
+    except JsonRpcIotError as error:
+        return Row(transport=stage.name, url=url, error=str(error))
+    return server.urls[0]
+
+
+async def _call_over(stage: Stage, url: str, networks: Networks) -> Row:
+    try:
+        async with connect(url) as client:
+            networks[:] = await _check(client)
+            seconds = await _measure(client)
+            times = RoundTrips.of(seconds)
+            return Row(
+                transport=stage.name,
+                url=url,
+                calls=len(seconds),
+                median=times.median,
+                p99=times.p99,
+                limit=client.info.max_message,
+            )
+    except (JsonRpcIotError, WrongAnswer) as error:
+        return Row(transport=stage.name, url=url, error=str(error))
+
+
+async def _check(client: Client) -> Networks:
+    """Call each service once; returns what the radio sees."""
+    _expect(True, await client.call("rpc.ping"))
+    _expect(_NAME, (await client.call("sys.info", result=dict[str, Any]))["name"])
+    networks = await client.call("wifi.scan", result=Networks)
+    _expect(True, all(network["rssi"] < 0 for network in networks) and bool(networks))
+    try:
+        await client.call("no.such.method")
+    except MethodNotFound:
+        return networks
+    raise WrongAnswer("a method that is not there was answered")
+
+
+async def _measure(client: Client) -> list[float]:
+    """The seconds that each of many round trips took."""
+    times: list[float] = []
+    end = anyio.current_time() + _MAX_SECONDS
+    while len(times) < _MAX_CALLS and (not times or anyio.current_time() < end):
+        value = {"number": len(times), "text": "gr\u00fc\u00df dich"}
+        started = anyio.current_time()
+        answer: object = await client.call("echo", {"value": value})
+        times.append(anyio.current_time() - started)
+        _expect(value, answer)
+    return times
+
+
+def _expect(expected: object, answer: object) -> None:
+    if answer != expected:
+        raise WrongAnswer(f"expected {expected!r}, got {answer!r}")
+
+
+def _show(row: Row) -> None:
+    if row.error:
+        print_text(f"{row.transport:12} failed: {escape(row.error)}")
+    else:
+        limit = "none" if row.limit is None else f"{row.limit} bytes"
+        median, p99 = show_milliseconds(row.median), show_milliseconds(row.p99)
+        _print_row(row.transport, str(row.calls), median, p99, limit)
+
+
+def _print_row(transport: str, *numbers: str) -> None:
+    print_text(f"{transport:12}" + "".join(f"{number:>15}" for number in numbers))
+
+
+def _print_networks(networks: Sequence[dict[str, Any]]) -> None:
+    if networks:
+        print_text("\nwifi.scan")
+    for network in networks:
+        ssid = escape(network["ssid"])
+        print_text(f"  {network['rssi']:4} dBm  {network.get('security', ''):6} {ssid}")

@@ -1,0 +1,185 @@
+"""`serve` and `simulate`: being a device."""
+
+import logging
+import platform
+import sys
+from importlib import import_module
+from pathlib import Path
+from traceback import extract_tb
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+import typer
+
+from jsonrpc_iot import Dispatcher, UsageError
+from jsonrpc_iot import run as run_server
+
+from ._options import TraceOption
+from ._output import Tracer, escape_log, print_text
+
+if TYPE_CHECKING:
+    from jsonrpc_iot.services.wifi import Wifi
+
+logger = logging.getLogger("jsonrpc_iot.cli")
+
+WifiBackend: TypeAlias = Literal["simulated"]
+BindOption: TypeAlias = Annotated[
+    list[str],
+    typer.Option(
+        "--bind",
+        metavar="URL",
+        help="Where to listen; give it once for each URL. Port 0 takes a free port.",
+        show_default=False,
+    ),
+]
+VerboseOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", help="Show the whole log on standard error, not only warnings."
+    ),
+]
+
+
+def serve(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODULE:ATTR",
+            help="A Dispatcher, such as lamp:dispatcher; the present folder is searched first.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    bind: BindOption,
+    wifi: Annotated[
+        WifiBackend | None,
+        typer.Option(help="Serve the wifi service too, on this radio.", show_default=False),
+    ] = None,
+    trace: TraceOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Serve a Dispatcher and built-in services on every URL at once.
+
+    Built in are echo, sys.info, and wifi.* where asked for. Prints "listening URL" for each address
+    that accepts traffic, and stops on SIGINT or SIGTERM.
+    """
+    _start_log(verbose=verbose)
+    dispatcher = Dispatcher() if target is None else load_dispatcher(target)
+    _include_system(dispatcher, platform.node() or "jsonrpc-iot")
+    if wifi is not None:
+        try:
+            dispatcher.include(_simulated_wifi(seed=0))
+        except ValueError as error:
+            raise UsageError(f"--wifi: {error} by {target}") from None
+    _run(dispatcher, bind, trace=trace)
+
+
+def simulate(
+    *,
+    bind: BindOption,
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="What sys.info calls the device.")
+    ] = "simulated-device",
+    seed: Annotated[
+        int,
+        typer.Option(metavar="N", help="Chooses the signals around and how long connecting takes."),
+    ] = 0,
+    trace: TraceOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Be a virtual device: a simulated Wi-Fi radio, echo, sys.info and rpc.*.
+
+    Prints "listening URL" for each address that accepts traffic, and stops on SIGINT or SIGTERM.
+    """
+    _start_log(verbose=verbose)
+    _run(virtual_device(name, seed), bind, trace=trace)
+
+
+def virtual_device(name: str, seed: int) -> Dispatcher:
+    """A device without hardware: simulated Wi-Fi and the `system` service.
+
+    Args:
+        name: what `sys.info` calls it.
+        seed: that of the Wi-Fi.
+    """
+    dispatcher = Dispatcher()
+    _include_system(dispatcher, name)
+    dispatcher.include(_simulated_wifi(seed))
+    return dispatcher
+
+
+def load_dispatcher(target: str) -> Dispatcher:
+    """Import a dispatcher, from the present folder before all others.
+
+    Args:
+        target: its module and its name in there, as in `lamp:dispatcher`.
+
+    Raises:
+        UsageError: there is no such module or name, the module fails, or it is no Dispatcher.
+    """
+    module_name, _, attributes = target.partition(":")
+    if not module_name or not attributes or module_name.startswith("."):
+        raise UsageError(f"{target!r} does not name a Dispatcher as in lamp:dispatcher")
+    sys.path.insert(0, str(Path.cwd()))
+    found: object = _import(module_name)
+    for name in attributes.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            raise UsageError(f"{target}: {module_name} has no {attributes!r}") from None
+    if not isinstance(found, Dispatcher):
+        raise UsageError(f"{target} is no Dispatcher but of type {type(found).__name__}")
+    return found
+
+
+def _import(name: str) -> object:
+    try:
+        return import_module(name)
+    except (Exception, SystemExit) as error:  # whatever the application does when it is imported
+        logger.debug("importing %s failed", name, exc_info=error)
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and (name == missing or name.startswith(f"{missing}.")):
+            raise UsageError(f"there is no module {missing!r}") from None
+        place = extract_tb(error.__traceback__)[-1]
+        raise UsageError(
+            f"importing {name!r} failed: {type(error).__name__}: {error} "
+            f"({place.filename}:{place.lineno})"
+        ) from None
+
+
+def _include_system(dispatcher: Dispatcher, name: str) -> None:
+    from jsonrpc_iot.services import System
+
+    try:
+        dispatcher.include(System(name))
+    except ValueError as error:  # the application's own comes first
+        logger.info("the system service is left out: %s", error)
+
+
+def _simulated_wifi(seed: int) -> "Wifi":
+    from jsonrpc_iot.services.wifi import SimulatedWifi
+
+    return SimulatedWifi(seed)
+
+
+def _run(dispatcher: Dispatcher, urls: list[str], *, trace: bool) -> None:
+    tracer = Tracer(urls[0] if len(urls) == 1 else "") if trace else None
+    run_server(dispatcher, *urls, on_listening=_announce, trace=tracer)
+
+
+def _announce(url: str) -> None:
+    print_text(f"listening {url}")
+
+
+class _LogFormatter(logging.Formatter):
+    """Escapes what peers and handlers have put into the log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return escape_log(super().format(record))
+
+
+def _start_log(*, verbose: bool) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_LogFormatter("jsonrpc-iot: %(levelname)s: %(message)s"))
+    log = logging.getLogger("jsonrpc_iot")
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG if verbose else logging.WARNING)

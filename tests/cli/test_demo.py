@@ -1,0 +1,35 @@
+"""`demo`: every transport at once, without hardware."""
+
+from pathlib import Path
+
+from .program import run
+
+
+def test_a_report_in_json() -> None:
+    done = run("demo", "--json")
+
+    assert (done.code, done.err) == (0, "")
+    report = done.result
+    rows = {row["transport"]: row for row in report["transports"]}
+    assert {"memory", "pipe", "tcp"} <= rows.keys()
+    assert all(row["error"] is None and row["calls"] > 0 for row in rows.values())
+    assert all(0 < row["median"] <= row["p99"] for row in rows.values())
+    assert (rows["memory"]["limit"], rows["pipe"]["limit"]) == (None, 65_536)
+    assert (rows["tcp"]["limit"], report["unit"]) == (1_048_576, "ms")
+    assert "coffee-corner" in [network["ssid"] for network in report["wifi.scan"]]
+
+
+def test_a_transport_that_fails_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 100)  # too long for the path of a socket
+    folder.mkdir()
+
+    done = run("demo", TMPDIR=str(folder))
+
+    rows = {line.split()[0]: line for line in done.out.splitlines() if line}
+    assert done.code == 1
+    assert done.err == "jsonrpc-iot: not all calls were right: pipe\n"
+    assert rows["pipe"].split()[1] == "failed:"
+    assert rows["memory"].endswith("none")
+    assert rows["tcp"].endswith("1048576 bytes")
+    assert "coffee-corner" in done.out
+    assert list(folder.iterdir()) == []

@@ -1,0 +1,72 @@
+"""`listen`: the notifications of a device, one line of JSON each."""
+
+import signal
+import socket
+
+import msgspec
+import pytest
+
+from .conftest import Simulated
+from .device import bad_device, lines, wait_for_message
+from .program import Done, run, run_unread, started
+
+TWO = b'{"method":"a","params":{"x":"\xc2\x9b"}}\n{"jsonrpc":"2.0","method":"b"}\n'
+TWO_LINES = '{"method":"a","params":{"x":"\\u009b"}}\n', '{"method":"b"}\n'
+
+
+def send_two(connection: socket.socket) -> None:
+    wait_for_message(connection)
+    connection.sendall(TWO)
+    for _ in lines(connection):
+        pass
+
+
+def send_two_and_close(connection: socket.socket) -> None:
+    wait_for_message(connection)
+    connection.sendall(TWO)
+
+
+def test_as_many_as_asked_for() -> None:
+    with bad_device(send_two) as url:
+        assert run("listen", url, "--count", "2") == Done(0, "".join(TWO_LINES), "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_each_is_printed_at_once_until_a_signal(number: int) -> None:
+    with bad_device(send_two) as url, started("listen", url) as program:
+        assert (program.next_line(), program.next_line()) == TWO_LINES
+        assert program.stop(number) == Done(0, "", "")
+
+
+def test_a_connection_that_ends() -> None:
+    with bad_device(send_two_and_close) as url:
+        done = run("listen", url)
+
+    expected = f"jsonrpc-iot: {url}: the connection has ended\n"
+    assert done == Done(3, "".join(TWO_LINES), expected)
+
+
+def test_nobody_listens() -> None:
+    done = run("listen", "tcp://127.0.0.1:1")
+
+    assert done.code == 3
+    assert done.complaint
+
+
+def test_nobody_reads_standard_output() -> None:
+    with bad_device(send_two_and_close) as url:
+        assert run_unread("listen", url) == Done(141, "", "")
+
+
+def test_a_device_that_looks_for_a_network(device: Simulated) -> None:
+    with started("listen", device.tcp, "--count", "2", "--trace") as program:
+        program.wait_for_error("<-")
+        connected = run("call", device.pipe, "wifi.connect", "ssid=no network of that name")
+        done = program.finish()
+
+    assert connected.code == 1
+    messages = [msgspec.json.decode(line) for line in done.out.splitlines()]
+    assert [message.keys() for message in messages] == [{"method", "params"}] * 2
+    assert [message["method"] for message in messages] == ["wifi.status"] * 2
+    assert [message["params"]["state"] for message in messages] == [1, 4]
+    assert done.code == 0

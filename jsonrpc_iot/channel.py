@@ -5,7 +5,7 @@ A transport implements these two contracts; everything above them is the same fo
 
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, final
+from typing import Any, Protocol, final
 
 from anyio import TypedAttributeSet, typed_attribute
 from anyio.abc import AsyncResource, ObjectStream, TaskGroup
@@ -22,6 +22,8 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
         max_message: bytes of the largest message that may be sent, `None` for any size.
         reliable: messages arrive once each, in order, or the channel ends.
         can_call_back: the other end can be called and notified, not only answered.
+        retry_seconds: where messages get lost, how long to wait for an answer before a request is
+            sent again.
     """
 
     transport: str
@@ -30,6 +32,7 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
     max_message: int | None = None
     reliable: bool = True
     can_call_back: bool = True
+    retry_seconds: float = 0.5
 
 
 class PeerCredentials(Struct, frozen=True):
@@ -135,6 +138,28 @@ class StreamChannel(Channel):
     async def aclose(self) -> None:
         """Close both directions."""
         await self._stream.aclose()
+
+
+class Receiver(Protocol):
+    """Takes the messages of a channel as they come."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it still works on what it took."""
+
+    async def take(self, messages: Sequence[bytes]) -> None:
+        """Handle messages; must not wait for the other end."""
+
+    def end(self) -> None:
+        """The channel is closed."""
+
+
+class ReceivingChannel(Channel):
+    """A channel that can hand out its messages by itself, so that an idle one needs no task."""
+
+    @abstractmethod
+    async def attach(self, receiver: Receiver) -> None:
+        """Hand all messages to a receiver from now on, those that wait already first."""
 
 
 Trace = Callable[[str, bytes], object]

@@ -120,7 +120,8 @@ class Client:
             params: an object (dict, Struct, dataclass) or an array (list, tuple) of params.
             result: the type that the result must have; it is decoded into it.
             timeout: seconds to wait, `None` for ever; the client's own by default.
-            idempotent: calling twice does no harm, so a client that reconnects may repeat it.
+            idempotent: calling twice does no harm, so the request may be sent again: to any peer
+                that does not answer, and after a reconnect.
 
         Raises:
             RpcError: the device answered with an error; of the class of its code.
@@ -139,7 +140,9 @@ class Client:
                 peer = await self._next_peer(left)
                 left = None if left is None else max(0.0, deadline - anyio.current_time())
             try:
-                return await peer.call(method, params, result=result, timeout=left)
+                return await peer.call(
+                    method, params, result=result, timeout=left, idempotent=idempotent
+                )
             except ChannelClosed:
                 if not (idempotent and self._reconnect):
                     raise

@@ -5,9 +5,9 @@ calls that take time and remembers what a connection must remember.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Any, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
 import anyio
 from msgspec import UNSET, Raw, UnsetType
@@ -31,6 +31,18 @@ Emit = Callable[[str, Any], object]
 Begun = bytes | Work | Batch | None
 
 _RESERVED = "rpc"
+
+
+class Identity(NamedTuple):
+    """Tells a request from others of the same peer.
+
+    Args:
+        key: id, and hash of method and params.
+        retry: it is marked as one that was sent before.
+    """
+
+    key: Hashable
+    retry: bool
 
 
 class Dispatcher:
@@ -240,6 +252,23 @@ class Dispatcher:
         if limit is not None and len(reply) > limit:
             return self._replier.too_large(ReplyTo(id, jsonrpc, limit), len(reply))
         return reply
+
+    def identify(self, data: bytes) -> Identity | None:
+        """What tells a request from others, where it may come again; `None` if that is harmless.
+
+        It is harmless for notifications, for responses, for what is no valid message, and for
+        methods that are idempotent.
+        """
+        message = self.codec.decode(data)
+        if isinstance(message, list):
+            return Identity(("batch", data), retry=b'"retry":true' in data)
+        if isinstance(message, Invalid) or message.method is UNSET or message.id is UNSET:
+            return None
+        handler = self._methods.get(message.method)
+        if handler is None or handler.options.idempotent:
+            return None
+        key = (type(message.id), message.id, hash((message.method, bytes(message.params))))
+        return Identity(key, retry=message.retry)
 
     def decline(
         self, data: bytes, error: RpcError, limit: int | None, session: Session

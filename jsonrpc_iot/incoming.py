@@ -1,7 +1,7 @@
 """What the other end of one channel asks for: begun in order, run within limits, answered."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import cast
 
 import anyio
@@ -9,9 +9,10 @@ from anyio.abc import TaskGroup
 
 from .context import Context
 from .dispatcher import Begun, Dispatcher
-from .errors import Busy
+from .errors import Busy, InternalError
 from .outgoing import Outgoing
 from .protocol.limits import Limits
+from .protocol.lossy import DuplicateTable, Verdict
 from .protocol.messages import Id
 from .protocol.session import Session
 from .work import Batch, Work
@@ -20,6 +21,7 @@ logger = logging.getLogger("jsonrpc_iot.peer")
 
 _FLUSH_BYTES = 1 << 16
 _BUSY = Busy(data={"retry_after": 1.0})
+_GONE = InternalError("reply no longer held")
 
 
 class Incoming:
@@ -32,6 +34,7 @@ class Incoming:
         tasks: runs the calls that take time.
         context: what handlers are told of the connection.
         limits: of which `in_flight` and `linger_seconds` are used here.
+        seen: on a channel that loses messages, the requests that may come again.
 
     Attributes:
         leaving: no more calls are begun.
@@ -46,6 +49,7 @@ class Incoming:
         "_outgoing",
         "_reliable",
         "_running",
+        "_seen",
         "_session",
         "_tasks",
         "_wake",
@@ -60,6 +64,7 @@ class Incoming:
         tasks: TaskGroup,
         context: Context,
         limits: Limits,
+        seen: DuplicateTable | None,
     ) -> None:
         info = context.info
         assert info is not None
@@ -71,6 +76,7 @@ class Incoming:
         self._limits = limits
         self._limit = info.max_message
         self._reliable = info.reliable
+        self._seen = seen
         self._running: list[Work] = []
         self._in_flight = 0
         self._wake: anyio.Event | None = None
@@ -78,6 +84,9 @@ class Incoming:
 
     async def take(self, messages: Sequence[bytes]) -> None:
         """Handle messages in order; returns when the channel may be read on."""
+        if self._seen is not None:
+            await self._take_lossy(messages, self._seen)
+            return
         begin = self._dispatcher.begin
         replies: list[bytes] = []
         size = 0
@@ -98,11 +107,67 @@ class Incoming:
         if replies:
             await self._send(replies)
 
+    async def _take_lossy(self, messages: Sequence[bytes], seen: DuplicateTable) -> None:
+        """Handle messages that may be lost, doubled or late: each request runs at most once."""
+        replies: list[bytes] = []
+        for message in messages:
+            request = self._dispatcher.identify(message)
+            if request is None:
+                await self._begin_lossy(message, None, replies)
+                continue
+            verdict = seen.admit(request.key, retry=request.retry, now=anyio.current_time())
+            if verdict is Verdict.RUN:
+                await self._begin_lossy(message, request.key, replies)
+            elif verdict is Verdict.FULL:
+                refusal = self._dispatcher.decline(message, _BUSY, self._limit, self._session)
+                replies += filter(None, (refusal,))
+            elif isinstance(verdict, bytes):
+                replies.append(verdict)
+            elif verdict is None:
+                gone = self._dispatcher.decline(message, _GONE, self._limit, self._session)
+                replies += filter(None, (gone,))
+        replies += self._session.overdue()
+        if replies:
+            await self._outgoing.send(replies)
+
+    async def _begin_lossy(
+        self, message: bytes, key: Hashable | None, replies: list[bytes]
+    ) -> None:
+        begun = self._dispatcher.begin(message, self._context, self._limit, self._session)
+        if begun is None or isinstance(begun, bytes):
+            self._remember(key, begun)
+            replies += filter(None, (begun,))
+        else:
+            await self._start(begun, replies, key)
+
+    def _remember(self, key: Hashable | None, reply: bytes | None) -> None:
+        if self._seen is not None and key is not None:
+            self._seen.finish(key, reply, anyio.current_time())
+
     def cancel(self, id: Id) -> None:
         """Cancel the running calls of that id."""
         for work in self._running:
             if type(work.call.id) is type(id) and work.call.id == id:
                 work.cancel()
+
+    def forget(self, now: float) -> None:
+        """Drop remembered responses that are too old to be asked for again.
+
+        Args:
+            now: the event loop's time.
+        """
+        if self._seen is not None:
+            self._seen.forget(now)
+
+    def forget_all(self) -> None:
+        """Drop all remembered responses: the other end is gone."""
+        if self._seen is not None:
+            self._seen.clear()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether calls run."""
+        return self._in_flight > 0
 
     def cancel_all(self) -> None:
         """Cancel all running calls."""
@@ -130,8 +195,16 @@ class Incoming:
         else:
             await self._outgoing.send(replies)
 
-    async def _start(self, begun: Work | Batch, replies: list[bytes]) -> None:
-        """Start calls that take time; wait for a free place where the channel can wait."""
+    async def _start(
+        self, begun: Work | Batch, replies: list[bytes], key: Hashable | None = None
+    ) -> None:
+        """Start calls that take time; wait for a free place where the channel can wait.
+
+        Args:
+            begun: the calls.
+            replies: finished ones, which are sent before anybody waits.
+            key: under which the response is remembered.
+        """
         batch = begun if isinstance(begun, Batch) else None
         for work in begun.works if isinstance(begun, Batch) else (begun,):
             if self._in_flight >= self._limits.in_flight:
@@ -142,11 +215,12 @@ class Incoming:
                     refusal = work.refuse(_BUSY)
                     refusal = batch.finish(work, refusal) if batch else refusal
                     if refusal is not None:
+                        self._remember(key, refusal)
                         replies.append(refusal)
                     continue
             self._in_flight += 1
             self._running.append(work)
-            self._tasks.start_soon(self._run, work, batch)
+            self._tasks.start_soon(self._run, work, batch, key)
 
     async def _make_room(self) -> bool:
         """Wait until fewer calls run; says whether they do.
@@ -166,12 +240,14 @@ class Incoming:
         self._wake = self._wake or anyio.Event()
         await self._wake.wait()
 
-    async def _run(self, work: Work, batch: Batch | None) -> None:
+    async def _run(self, work: Work, batch: Batch | None, key: Hashable | None) -> None:
         try:
             reply = await work.run()
             self._running.remove(work)
             if batch is not None:
                 reply = batch.finish(work, reply)
+            if batch is None or batch.is_finished:
+                self._remember(key, reply)
             if reply is not None:
                 await self._outgoing.send((reply,))
         except Exception:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from .channel import Channel, ChannelInfo
+from .channel import Channel, ChannelInfo, ReceivingChannel
 from .context import Context
 from .dispatcher import Dispatcher
 from .errors import (
@@ -28,6 +28,7 @@ from .incoming import Incoming
 from .outgoing import BROKEN, Outgoing
 from .protocol.codec import JsonCodec
 from .protocol.limits import Limits
+from .protocol.lossy import Budget, DuplicateTable
 from .protocol.messages import Dialect, Id, Message
 from .protocol.session import OpenCall, Session
 
@@ -51,6 +52,7 @@ class Peer:
         probe: ask at once whether the other end understands the protocol's extensions.
         on_open: is called once, when calls can be made.
         on_end: is called once, when no more calls can be made.
+        budget: what may be remembered of requests on channels that lose messages.
 
     Attributes:
         info: the facts about the channel.
@@ -71,6 +73,8 @@ class Peer:
         "_outgoing",
         "_probe",
         "_reading",
+        "_repeating",
+        "_tasks",
         "_waiting",
         "info",
         "session",
@@ -88,20 +92,26 @@ class Peer:
         probe: bool = False,
         on_open: Callable[["Peer"], object] | None = None,
         on_end: Callable[["Peer"], object] | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.info: ChannelInfo = channel.info
         self.session = session
         self._channel = channel
+        self._tasks = tasks
         self._limits = limits
         self._probe = probe
         self._on_open = on_open
         self._on_end = on_end
         context = Context(self, self.info, permissions)
+        if not self.info.reliable and budget is None:
+            budget = Budget(limits.remembered, limits.remembered_bytes)
+        seen = DuplicateTable(budget) if budget and not self.info.reliable else None
         self._outgoing = Outgoing(channel, tasks, limits.queue_bytes, self._break)
-        self._incoming = Incoming(dispatcher, session, self._outgoing, tasks, context, limits)
+        self._incoming = Incoming(dispatcher, session, self._outgoing, tasks, context, limits, seen)
         self._reading: anyio.CancelScope | None = None
         self._opened_at = 0.0
         self._waiting = False
+        self._repeating = False
         self._grace: float | None = None
         self._failure: FramingError | None = None
         self._broken = False
@@ -116,11 +126,33 @@ class Peer:
             self._end()
             await self._finish()
         finally:
-            self._end()
-            self._incoming.cancel_all()
-            self._outgoing.abort()
+            self.end()
             with anyio.move_on_after(_PARTING_SECONDS, shield=True):
                 await self._channel.aclose()
+
+    async def attach(self, channel: ReceivingChannel) -> None:
+        """Serve a channel that hands out its messages by itself, until `end`."""
+        self._begin()
+        await channel.attach(self)
+
+    async def take(self, messages: Sequence[bytes]) -> None:
+        """Handle messages of an attached channel."""
+        try:
+            await self._incoming.take(messages)
+        except Exception:
+            logger.exception("%s: receiving failed", self.info.peer)
+
+    def end(self) -> None:
+        """Stop, now that the channel is closed."""
+        self._end()
+        self._incoming.cancel_all()
+        self._incoming.forget_all()
+        self._outgoing.abort()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether calls are under way, in either direction."""
+        return self._incoming.is_busy or self.session.open_calls > 0
 
     async def call(
         self,
@@ -129,6 +161,7 @@ class Peer:
         *,
         result: type[T] = Any,  # type: ignore[assignment]
         timeout: float | None = 10.0,
+        idempotent: bool = False,
     ) -> T:
         """Call a method of the other end and wait for its result.
 
@@ -137,6 +170,7 @@ class Peer:
             params: an object (dict, Struct, dataclass) or an array (list, tuple) of params.
             result: the type that the result must have; it is decoded into it.
             timeout: seconds to wait, `None` for ever.
+            idempotent: calling twice does no harm, so the request may be sent again to anybody.
 
         Raises:
             RpcError: the other end answered with an error; of the class of its code.
@@ -149,7 +183,7 @@ class Peer:
             TransportError: the channel has no way back to its client.
         """
         answered = anyio.Event()
-        call, request = self.open(method, params, answered.set, timeout)
+        call, request = self.open(method, params, answered.set, timeout, idempotent=idempotent)
         await self.exchange(request, (call,), answered, timeout)
         return call.result(result)
 
@@ -159,6 +193,8 @@ class Peer:
         params: Any,
         on_answer: Callable[[], object],
         timeout: float | None,
+        *,
+        idempotent: bool = False,
     ) -> tuple[OpenCall, bytes]:
         """Open a call; `exchange` sends it.
 
@@ -167,13 +203,21 @@ class Peer:
             params: an object or an array of params.
             on_answer: is called once, when the outcome is there.
             timeout: seconds that the caller will wait.
+            idempotent: calling twice does no harm.
         """
         if not self.info.can_call_back:
             raise TransportError(f"{self.info.transport} has no way to call {self.info.peer}")
         if not self._open:
             raise self._closed()
         self._send_probe()
-        return self.session.open(method, params, on_answer, timeout=timeout)
+        return self.session.open(
+            method,
+            params,
+            on_answer,
+            timeout=timeout,
+            idempotent=idempotent,
+            now=0.0 if self.info.reliable else anyio.current_time(),
+        )
 
     async def exchange(
         self,
@@ -194,6 +238,7 @@ class Peer:
                 await self._outgoing.wait_for_room()
                 sent = True
                 self._outgoing.push(message)
+                self._repeat()
                 self._incoming.wake_up()  # who reads no further must do so now
                 await answered.wait()
             for call in calls:
@@ -205,6 +250,20 @@ class Peer:
             cancellations = [self.session.give_up(call) for call in calls]
             if sent:
                 self._outgoing.push(*filter(None, cancellations))
+
+    def _repeat(self) -> None:
+        """Send again what is not answered, as long as anything is under way."""
+        if not self.info.reliable and not self._repeating:
+            self._repeating = True
+            self._tasks.start_soon(self._run_timers)
+
+    async def _run_timers(self) -> None:
+        try:
+            while self._open and (due := self.session.next_due) is not None:
+                await anyio.sleep_until(due)
+                self._outgoing.push(*self.session.poll(anyio.current_time()))
+        finally:
+            self._repeating = False
 
     async def notify(self, method: str, params: Any = None) -> None:
         """Send a notification.
@@ -241,8 +300,14 @@ class Peer:
         self._grace = grace
         self._incoming.leaving = True
         self._incoming.wake_up()
-        if self._waiting and self._reading is not None:
+        if self._reading is None:
+            self._tasks.start_soon(self._leave_attached)
+        elif self._waiting:
             self._reading.cancel()
+
+    async def _leave_attached(self) -> None:
+        await self._finish()
+        await self._channel.aclose()
 
     def check(self, now: float) -> None:
         """End the channel of a peer that does not read, or has never said anything.
@@ -250,6 +315,7 @@ class Peer:
         Args:
             now: the event loop's time.
         """
+        self._incoming.forget(now)
         if self._outgoing.is_stalled():
             logger.warning("%s does not read; closing", self.info.peer)
             self._break()
@@ -359,6 +425,7 @@ def new_session(
     """A session for a channel; the parameters are `Session`'s."""
     return Session(
         codec,
+        retry_seconds=None if info.reliable else info.retry_seconds,
         first_id=1 if info.reliable else random.randrange(1, 1 << 31),
         dialect=dialect,
         extensions=extensions,

@@ -12,10 +12,11 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from .channel import Channel, Listener, Trace, TracedChannel
+from .channel import Channel, Listener, ReceivingChannel, Trace, TracedChannel
 from .dispatcher import Dispatcher
 from .peer import Peer, new_session, watch
 from .protocol.limits import Limits
+from .protocol.lossy import Budget
 from .transports import open_listener
 
 logger = logging.getLogger("jsonrpc_iot.server")
@@ -52,6 +53,7 @@ class Server:
         self._authenticate = authenticate
         self._limits = limits
         self._trace = trace
+        self._budget = Budget(limits.remembered, limits.remembered_bytes)
         self._peers: set[Peer] = set()
         self._peer_left = anyio.Event()
         self._parting = False
@@ -100,13 +102,15 @@ class Server:
         if self._trace is not None:
             channel = TracedChannel(channel, self._trace)
         try:
-            async with channel:
-                with anyio.fail_after(self._limits.message_seconds):
-                    permissions = await self._permissions(channel)
-                if not self._parting:
-                    await self._run_peer(channel, permissions)
+            with anyio.fail_after(self._limits.message_seconds):
+                permissions = await self._permissions(channel)
+            if self._parting:
+                await channel.aclose()
+            else:
+                await self._run_peer(channel, permissions)
         except Exception:
             logger.exception("%s: serving failed", channel.info.peer)
+            await anyio.aclose_forcefully(channel)
 
     async def _permissions(self, channel: Channel) -> Permissions:
         permissions = self._authenticate(channel) if self._authenticate else None
@@ -120,13 +124,21 @@ class Server:
             self._tasks,
             limits=self._limits,
             permissions=permissions,
+            on_end=self._forget if isinstance(channel, ReceivingChannel) else None,
+            budget=self._budget,
         )
         self._peers.add(peer)
+        if isinstance(channel, ReceivingChannel):
+            await peer.attach(channel)
+            return
         try:
             await peer.run()
         finally:
-            self._peers.remove(peer)
-            self._peer_left.set()
+            self._forget(peer)
+
+    def _forget(self, peer: Peer) -> None:
+        self._peers.discard(peer)
+        self._peer_left.set()
 
     async def _part(self, grace: float) -> None:
         """Let the peers finish for `grace` seconds."""

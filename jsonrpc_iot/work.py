@@ -162,7 +162,12 @@ class Batch:
         """
         self.add(reply, lambda: work.to)
         self._finished += 1
-        return self.join() if self._finished == len(self.works) else None
+        return self.join() if self.is_finished else None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no work is left."""
+        return self._finished == len(self.works)
 
     def join(self) -> bytes | None:
         """One message of all responses, `None` where there is nothing to say."""

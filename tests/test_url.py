@@ -120,6 +120,8 @@ def test_an_address_comes_back(host: str, port: int) -> None:
         ("mqtt://h?max=1&password=s3cret&qos=1", "mqtt://h?max=1&password=***&qos=1"),
         ("mqtt://h?password=s3%20cret", "mqtt://h?password=***"),
         ("mqtt://h?password=", "mqtt://h?password=***"),
+        ("mqtt://h?pass%77ord=s3cret", "mqtt://h?pass%77ord=***"),
+        ("mqtt://h?xpassword=1&password=s3cret", "mqtt://h?xpassword=1&password=***"),
         ("mqtt://h?password=env:RPC_PASSWORD", "mqtt://h?password=env:RPC_PASSWORD"),
         ("mqtt://h?password=file:/run/key&qos=1", "mqtt://h?password=file:/run/key&qos=1"),
     ],
@@ -131,6 +133,20 @@ def test_a_password_is_not_shown(text: str, shown: str) -> None:
     with pytest.raises(InvalidUrl) as caught:
         url.read_options(Options)
     assert "s3" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mqtt://me:s3cret@host/x",
+        "mqtt://h?password=s3cret&password=b",
+        "mqtt://h:x?password=s3cret",
+    ],
+)
+def test_a_refusal_shows_no_password(text: str) -> None:
+    with pytest.raises(InvalidUrl) as caught:
+        Url.parse(text)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_options_are_read_into_a_struct() -> None:

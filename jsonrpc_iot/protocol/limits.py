@@ -18,6 +18,8 @@ class Limits(Struct, frozen=True, kw_only=True):
         linger_seconds: how long calls go on after the other end has stopped sending, and how long
             the channel of a peer that has too many of them is not read.
         silent_seconds: how long a peer may stay connected without ever saying anything.
+        remembered: requests that may come again, on all channels that lose messages together.
+        remembered_bytes: bytes of the responses to them that are kept.
         peers: connections that one listener serves at once. Over it new ones are turned away.
     """
 
@@ -30,6 +32,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     send_seconds: float = 30.0
     linger_seconds: float = 30.0
     silent_seconds: float = 300.0
+    remembered: int = 1 << 18
+    remembered_bytes: int = 1 << 24
     peers: int = 10_000
 
 

@@ -5,7 +5,7 @@ other end wants to be addressed, and whether it understands the protocol's exten
 bytes, and giving up in time, is the business of `Peer`.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from math import inf
 from typing import Any, TypeVar, cast
@@ -13,8 +13,9 @@ from typing import Any, TypeVar, cast
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from ..errors import JsonRpcIotError, MalformedResponse, RpcError
+from ..errors import JsonRpcIotError, MalformedResponse, RpcError, TransportError
 from .codec import JsonCodec, Jsonrpc, decode_error
+from .lossy import Repeats
 from .messages import ABSENT, Dialect, Invalid, Message, Request
 
 T = TypeVar("T")
@@ -80,6 +81,8 @@ class Session:
         extensions: whether the other end understands `timeout`, `rpc.cancel` and the like; `None`
             to learn it from what it sends.
         on_notification: is shown each notification that arrives.
+        retry_seconds: on a channel that loses messages, how long to wait for an answer before a
+            request is sent again.
         on_stray: is told in words of each response that belongs to no open call.
 
     Attributes:
@@ -96,8 +99,11 @@ class Session:
         "_on_notification",
         "_on_stray",
         "_open",
+        "_overdue",
         "_probe",
+        "_repeats",
         "_responses",
+        "_retry_seconds",
         "extensions",
         "jsonrpc",
         "strays",
@@ -110,6 +116,7 @@ class Session:
         first_id: int = 1,
         dialect: Dialect = "iot",
         extensions: bool | None = None,
+        retry_seconds: float | None = None,
         on_notification: Callable[[Message], object] | None = None,
         on_stray: Callable[[str], object] | None = None,
     ) -> None:
@@ -119,6 +126,9 @@ class Session:
         self._default: Jsonrpc = UNSET if dialect == "iot" else "2.0"
         self._on_notification = on_notification
         self._on_stray = on_stray
+        self._retry_seconds = retry_seconds
+        self._repeats: Repeats | None = None
+        self._overdue: Sequence[bytes] = ()
         self._open: dict[int, OpenCall] = {}
         self._probe: OpenCall | None = None
         self.jsonrpc: Jsonrpc | None = None
@@ -148,6 +158,8 @@ class Session:
         on_answer: Callable[[], object],
         *,
         timeout: float | None = None,
+        idempotent: bool = False,
+        now: float = 0.0,
     ) -> tuple[OpenCall, bytes]:
         """Open a call.
 
@@ -156,6 +168,8 @@ class Session:
             params: an object or an array to be, `None` for no params.
             on_answer: is called once, when the outcome is there.
             timeout: seconds that the caller waits.
+            idempotent: it may be sent again to anybody.
+            now: seconds, where messages get lost.
 
         Returns:
             The open call, and the request to send.
@@ -168,6 +182,9 @@ class Session:
         call = OpenCall(self._next_id, method, on_answer)
         self._next_id += 1
         self._open[call.id] = call
+        if self._retry_seconds is not None:
+            self._repeats = self._repeats or Repeats(self._retry_seconds)
+            self._repeats.add(call.id, request, now, idempotent=idempotent)
         return call, request
 
     def probe(self) -> bytes | None:
@@ -178,8 +195,30 @@ class Session:
         """
         if self.extensions is not None or self._probe is not None:
             return None
-        self._probe, request = self.open("rpc.ping", None, self._note_probe)
-        return request
+        return self._ask(0.0)
+
+    @property
+    def next_due(self) -> float | None:
+        """When `poll` has something to send, `None` while nothing is under way."""
+        return None if self._repeats is None else self._repeats.next_due()
+
+    def poll(self, now: float) -> list[bytes]:
+        """What is to be sent again by now.
+
+        Args:
+            now: seconds.
+        """
+        if self._repeats is None:
+            return []
+        due = self._repeats.poll(now, self.extensions)
+        if due.probe:
+            due.messages.append(self._ask(now))
+        return due.messages
+
+    def overdue(self) -> Sequence[bytes]:
+        """What became clear to be sent again with a message that was taken."""
+        overdue, self._overdue = self._overdue, ()
+        return overdue
 
     def notification(self, method: str, params: Any) -> bytes:
         """The bytes of a notification.
@@ -202,14 +241,15 @@ class Session:
             The notification that cancels it at the other end, `None` when it is answered already,
             or when the other end would not understand.
         """
-        if self._open.pop(call.id, None) is None or not self.extensions:
+        if self._forget(call.id) is None or not self.extensions:
             return None
         return self.notification("rpc.cancel", {"id": call.id})
 
     def close(self, reason: Callable[[], JsonRpcIotError]) -> None:
         """Fail all open calls, each for a reason of its own."""
-        calls, self._open = self._open, {}
-        for call in calls.values():
+        for id in tuple(self._open):
+            call = self._forget(id)
+            assert call is not None
             call.answer(reason())
 
     def take(self, message: Message | Invalid) -> bool:
@@ -247,20 +287,35 @@ class Session:
             Request(method, jsonrpc=self.jsonrpc_to_send, id=id, params=members, timeout=timeout)
         )
 
+    def _ask(self, now: float) -> bytes:
+        """A probe; where messages get lost each is a new one, and an older one is given up."""
+        if self._probe is not None:
+            self._forget(self._probe.id)
+        call = OpenCall(self._next_id, "rpc.ping", self._note_probe)
+        self._next_id += 1
+        self._open[call.id] = self._probe = call
+        return self._request(call.method, None, id=call.id)
+
     def _note_probe(self) -> None:
         assert self._probe is not None
         outcome = self._probe.outcome
-        if self.extensions is None:
+        if self.extensions is None and not isinstance(outcome, TransportError):
             self.extensions = isinstance(outcome, Raw) and bytes(outcome) == b"true"
+            if self._repeats is not None:
+                self._overdue = (*self._overdue, *self._repeats.learn(self.extensions))
+
+    def _forget(self, id: int) -> OpenCall | None:
+        if self._repeats is not None:
+            self._repeats.remove((id,))
+        return self._open.pop(id, None)
 
     def _take_response(self, message: Message) -> None:
         self._responses += 1
         id = message.id
         if id is None and message.error is not ABSENT and len(self._open) == 1:
-            call = self._open.popitem()[1]
-        elif type(id) is int and id in self._open:
-            call = self._open.pop(id)
-        else:
+            id = next(iter(self._open))
+        call = self._forget(id) if type(id) is int else None
+        if call is None:
             self._stray(message)
             return
         if message.error is ABSENT:
@@ -270,7 +325,7 @@ class Session:
         call.answer(error or MalformedResponse(f"{call.method}: the error is no JSON-RPC error"))
 
     def _take_malformed(self, message: Invalid) -> bool:
-        call = self._open.pop(message.id, None) if type(message.id) is int else None
+        call = self._forget(message.id) if type(message.id) is int else None
         if call is not None:
             call.answer(MalformedResponse(f"{call.method}: the response is no JSON-RPC response"))
         elif message.has_outcome:

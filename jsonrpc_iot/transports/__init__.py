@@ -13,6 +13,7 @@ _MODULES = {
     "pipe": "pipe",
     "tcp": "tcp",
     "tls": "tcp",
+    "udp": "udp",
     "unix": "pipe",
 }
 

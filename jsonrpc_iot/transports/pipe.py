@@ -199,6 +199,8 @@ class _Stream(ByteStream):
         await self._stream.send_eof()
 
     async def aclose(self) -> None:
+        if self._raw.fileno() >= 0:
+            anyio.notify_closing(self._raw)
         await self._stream.aclose()
 
 

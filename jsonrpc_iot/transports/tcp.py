@@ -189,6 +189,8 @@ def _reason(error: Exception) -> str:
         return "; ".join(sorted({_reason(cause) for cause in causes.exceptions}))
     if isinstance(causes, OSError):
         return _reason(causes)
+    if isinstance(error, ssl.SSLError):  # whose errno is no errno
+        return error.reason or str(error)
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,5 +1,6 @@
 """Exceptions that nobody foresaw: what the caller learns, and what the log."""
 
+import asyncio
 import logging
 from typing import Any
 
@@ -164,6 +165,19 @@ async def test_an_error_class_of_ones_own() -> None:
         "message": "Out of paper",
         "data": {"tray": 3},
     }
+
+
+def test_a_cancellation_that_nobody_asked_for_is_a_failure() -> None:
+    dispatcher = Dispatcher()
+
+    @dispatcher.method
+    async def wait_for_the_cancelled() -> None:
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    call = request("wait_for_the_cancelled")
+    assert error(anyio.run(dispatcher.dispatch, call)) == INTERNAL
 
 
 async def test_the_dispatcher_goes_on_after_failures() -> None:

@@ -51,6 +51,20 @@ async def test_entries_of_a_batch_pass_through(send: Send) -> None:
     assert found == dict.fromkeys(KINDS, 1) | {"items": [1]}
 
 
+async def test_plain_handlers_of_a_batch_keep_their_order(send: Send) -> None:
+    log: Log = []
+    dispatcher = Dispatcher()
+    dispatcher.middleware(logging_layer([], "layer"))
+
+    @dispatcher.method
+    def note(number: int) -> None:
+        log.append(f"{number}")
+
+    numbers = range(20)
+    assert await send(dispatcher, batch(*(notice("note", [number]) for number in numbers))) is None
+    assert log == [f"{number}" for number in numbers]
+
+
 async def test_a_layer_sees_the_call(send: Send) -> None:
     calls: list[Call] = []
     contexts: list[Context] = []

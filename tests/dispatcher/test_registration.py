@@ -172,6 +172,15 @@ def test_unknown_options_are_refused() -> None:
         Dispatcher().method("x", **options)
 
 
+def test_options_that_cannot_work_are_refused() -> None:
+    async def coroutine() -> None: ...
+
+    with pytest.raises(TypeError, match=r"'coroutine'.*thread"):
+        Dispatcher().method(thread=True)(coroutine)
+    with pytest.raises(TypeError, match=r"'nothing'.*timed out"):
+        Dispatcher().method(timeout=1)(nothing)
+
+
 def test_what_cannot_be_called_is_refused() -> None:
     not_callable: Any = 5
     with pytest.raises(TypeError):

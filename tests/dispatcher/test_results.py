@@ -128,6 +128,11 @@ def test_a_result_has_its_json_form(
         assert value(reply) == expected
 
 
+def test_a_raw_part_may_stand_beside_null() -> None:
+    for reply in answers({"a": msgspec.Raw(b"[1]"), "b": None}, Any):
+        assert value(reply) == {"a": [1], "b": None}
+
+
 def test_a_member_that_is_unset_is_left_out() -> None:
     class Optional(Struct):
         a: int

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 import pytest
 from msgspec import Meta, Struct
 
-from jsonrpc_iot import Dispatcher
+from jsonrpc_iot import Busy, Dispatcher, InvalidParams
 
 from ._messages import error, request, value, wrong_param
 
@@ -227,6 +227,22 @@ def test_a_struct_may_refuse_its_own_values() -> None:
     refused = error(dispatcher.dispatch_sync(request("take", {"value": {"number": 1}})))
     assert refused["data"] == {"path": "$.value", "message": "odd"}
     assert value(dispatcher.dispatch_sync(request("take", {"value": {"number": 2}}))) is None
+
+
+@pytest.mark.parametrize(
+    ("problem", "code"),
+    [(LookupError("x"), -32603), (InvalidParams("x"), -32602), (Busy(), -32004)],
+)
+def test_a_struct_that_fails_is_answered(problem: Exception, code: int) -> None:
+    class Fragile(Struct):
+        def __post_init__(self) -> None:
+            raise problem
+
+    dispatcher = Dispatcher()
+    dispatcher.method("take")(taking(Fragile))
+    for id in (1, 1.5):
+        refused = error(dispatcher.dispatch_sync(request("take", {"value": {}}, id=id)))
+        assert refused["code"] == code
 
 
 def test_what_the_handler_declares_to_return_is_not_checked() -> None:

@@ -349,5 +349,5 @@ def test_closing_ends_the_probe() -> None:
     talk = Talk()
     talk.session.probe()
     talk.session.close(lambda: ChannelClosed("gone"))
-    assert talk.session.extensions is False
+    assert talk.session.extensions is None
     assert talk.session.open_calls == 0

@@ -1,6 +1,7 @@
 """A lamp that answers on a pipe and on TCP at once."""
 
 import sys
+from functools import partial
 from typing import Annotated
 
 from msgspec import Meta
@@ -20,4 +21,8 @@ def set_level(level: Annotated[int, Meta(ge=0, le=100)]) -> int:
 
 
 if __name__ == "__main__":
-    run(lamp, *sys.argv[1:] or ["pipe://lamp", "tcp://127.0.0.1:8805"], on_listening=print)
+    run(
+        lamp,
+        *sys.argv[1:] or ["pipe://lamp", "tcp://127.0.0.1:8805"],
+        on_listening=partial(print, flush=True),
+    )

@@ -1,6 +1,7 @@
 """A service as a class: an interface, its implementation, and an event that it emits."""
 
 import sys
+from functools import partial
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -51,4 +52,4 @@ class SimulatedThermostat(Thermostat):
 if __name__ == "__main__":
     device = Dispatcher()
     device.include(SimulatedThermostat())
-    run(device, *sys.argv[1:] or ["tcp://127.0.0.1:8805"], on_listening=print)
+    run(device, *sys.argv[1:] or ["tcp://127.0.0.1:8805"], on_listening=partial(print, flush=True))

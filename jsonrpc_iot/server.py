@@ -101,22 +101,24 @@ class Server:
         """Serve one channel until it ends, whatever happens on it."""
         if self._trace is not None:
             channel = TracedChannel(channel, self._trace)
+        attached = False
         try:
             with anyio.fail_after(self._limits.message_seconds):
                 permissions = await self._permissions(channel)
-            if self._parting:
-                await channel.aclose()
-            else:
-                await self._run_peer(channel, permissions)
+            if not self._parting:
+                attached = await self._run_peer(channel, permissions)
         except Exception:
             logger.exception("%s: serving failed", channel.info.peer)
-            await anyio.aclose_forcefully(channel)
+        finally:
+            if not attached:
+                await anyio.aclose_forcefully(channel)
 
     async def _permissions(self, channel: Channel) -> Permissions:
         permissions = self._authenticate(channel) if self._authenticate else None
         return await permissions if isawaitable(permissions) else permissions
 
-    async def _run_peer(self, channel: Channel, permissions: Permissions) -> None:
+    async def _run_peer(self, channel: Channel, permissions: Permissions) -> bool:
+        """Serve a channel; says whether it lives on without a task."""
         peer = Peer(
             channel,
             self._dispatcher,
@@ -130,11 +132,12 @@ class Server:
         self._peers.add(peer)
         if isinstance(channel, ReceivingChannel):
             await peer.attach(channel)
-            return
+            return True
         try:
             await peer.run()
         finally:
             self._forget(peer)
+        return False
 
     def _forget(self, peer: Peer) -> None:
         self._peers.discard(peer)

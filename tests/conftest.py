@@ -1,5 +1,6 @@
 """Fixtures and settings for all tests."""
 
+import signal
 import sys
 from typing import Any
 
@@ -9,6 +10,11 @@ from hypothesis import settings
 # Examples take as long as the machine lets them; pytest-timeout ends a test that hangs.
 settings.register_profile("jsonrpc-iot", settings(deadline=None))
 settings.load_profile("jsonrpc-iot")
+
+# Programs that the tests start must hear Ctrl-C, also when the tests themselves run in a background
+# job, to which the shell gives a SIGINT that is ignored.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NO_UVLOOP = pytest.mark.skipif(sys.platform == "win32", reason="uvloop does not run on Windows")
 

@@ -5,6 +5,7 @@ that SIGINT or a closed pipe has ended.
 """
 
 import logging
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
@@ -48,14 +49,24 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **options: P.kwargs) -> None:
         try:
             command(*args, **options)
+            sys.stdout.flush()
         except (typer.Exit, typer.TyperException):
             raise
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:  # noqa: BLE001  # no user shall see a traceback
+            _settle_stdout()
             raise typer.Exit(_report(error)) from None
 
     return run
+
+
+def _settle_stdout() -> None:
+    """See to it that what nobody could take does not fail again when the interpreter ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        forget_stdout()
 
 
 def _report(error: BaseException) -> int:

@@ -42,7 +42,8 @@ class Done(NamedTuple):
 
 def environment(**extra: str) -> dict[str, str]:
     """The environment of a program that finds the package wherever it is started."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **extra}
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return {**inherited, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **extra}
 
 
 def run(*arguments: str | bytes, stdin: bytes = b"", cwd: Path = ROOT, **extra: str) -> Done:

@@ -1,0 +1,251 @@
+"""What the connection tests share: a device whose calls can be held, raw ends, and patience."""
+
+import contextlib
+import json
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import SocketAttribute, SocketStream
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from jsonrpc_iot import Context, Dispatcher, Limits, Server, connect, serve
+
+SECONDS = 10.0
+"""Longer than anything here takes; who waits longer has failed."""
+
+ANYWHERE = "tcp://127.0.0.1:0"
+GONE = (anyio.EndOfStream, anyio.BrokenResourceError)
+
+
+class Tally:
+    """Counts, and lets a test wait until it has counted far enough."""
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+        self._changed = anyio.Event()
+
+    def add(self, item: object = None) -> None:
+        self.items.append(item)
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
+
+    async def reach(self, count: int) -> None:
+        with anyio.fail_after(SECONDS):
+            while len(self.items) < count:
+                await self._changed.wait()
+
+
+class Device:
+    """A dispatcher whose slow calls are held until `gate` opens."""
+
+    def __init__(self, limits: Limits = Limits()) -> None:
+        self.dispatcher = Dispatcher(limits=limits)
+        self.gate = anyio.Event()
+        self.began = Tally()
+        self.ended = Tally()
+        self.cancelled = Tally()
+        self.deadlines: list[float | None] = []
+        self.dispatcher.method(self.hold)
+        self.dispatcher.method("hold.serial", serial=True)(self.hold)
+        self.dispatcher.notification("hold.note")(self.hold)
+        self.dispatcher.method(echo)
+        self.dispatcher.method(big)
+        self.dispatcher.method("big.later")(big_later)
+        self.dispatcher.method("ask")(self.ask)
+
+    async def hold(self, tag: Any = None, *, context: Context) -> Any:
+        self.deadlines.append(context.deadline)
+        self.began.add(tag)
+        try:
+            await self.gate.wait()
+        except anyio.get_cancelled_exc_class():
+            self.cancelled.add(tag)
+            raise
+        self.ended.add(tag)
+        return tag
+
+    async def ask(self, method: str, params: Any = None, *, context: Context) -> Any:
+        self.began.add(method)
+        try:
+            return await context.call(method, params, timeout=None)
+        except anyio.get_cancelled_exc_class():
+            self.cancelled.add(method)
+            raise
+
+
+def echo(value: Any) -> Any:
+    return value
+
+
+def response(id: int, result: object) -> str:
+    return json.dumps({"id": id, "result": result})
+
+
+def big(size: int) -> str:
+    return "x" * size
+
+
+async def big_later(size: int) -> str:
+    await anyio.lowlevel.checkpoint()
+    return "x" * size
+
+
+class Raw:
+    """One end of a connection that says what it likes, one JSON message a line."""
+
+    def __init__(self, stream: SocketStream) -> None:
+        self.stream = stream
+        self._lines = BufferedByteReceiveStream(stream)
+
+    @classmethod
+    @asynccontextmanager
+    async def to(cls, url: str) -> AsyncIterator["Raw"]:
+        raw = await cls.open(url)
+        async with raw.stream:
+            yield raw
+
+    @classmethod
+    async def open(cls, url: str) -> "Raw":
+        parts = urlsplit(url)
+        assert parts.hostname
+        assert parts.port
+        return cls(await anyio.connect_tcp(parts.hostname, parts.port))
+
+    async def send(self, *messages: str | bytes) -> None:
+        texts = [text.encode() if isinstance(text, str) else text for text in messages]
+        await self.stream.send(b"".join(text + b"\n" for text in texts))
+
+    async def request(self, id: int, method: str, *params: object, **members: object) -> None:
+        await self.send(json.dumps({"id": id, "method": method, "params": params, **members}))
+
+    async def receive(self) -> Any:
+        with anyio.fail_after(SECONDS):
+            return json.loads(await self._lines.receive_until(b"\n", 1 << 25))
+
+    async def receive_all(self) -> list[Any]:
+        """All messages until the other end closes."""
+        messages = []
+        with anyio.fail_after(SECONDS):
+            while True:
+                try:
+                    messages.append(await self.receive())
+                except (anyio.IncompleteRead, *GONE):
+                    return messages
+
+    async def replies(self, count: int) -> dict[Any, Any]:
+        """The next responses by id: the result, or the error's code."""
+        found = {}
+        for _ in range(count):
+            reply = await self.receive()
+            found[reply["id"]] = reply["error"]["code"] if "error" in reply else reply["result"]
+        assert len(found) == count
+        return found
+
+    async def reset(self) -> None:
+        """Break the connection off with RST."""
+        raw = self.stream.extra(SocketAttribute.raw_socket)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await anyio.aclose_forcefully(self.stream)
+
+
+class Mute:
+    """A client that sends and never reads: not even its event loop does, only the kernel."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.socket.connect((parts.hostname, parts.port))
+        self.socket.setblocking(False)
+
+    def __enter__(self) -> "Mute":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.socket.close()
+
+    async def send(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            await anyio.wait_writable(self.socket)
+            with contextlib.suppress(BlockingIOError):
+                rest = rest[self.socket.send(rest) :]
+
+    async def wait_until_dropped(self) -> None:
+        """Read at last, until the other end turns out to have closed or reset the connection."""
+        with anyio.fail_after(SECONDS):
+            while True:
+                await anyio.wait_readable(self.socket)
+                try:
+                    if not self.socket.recv(1 << 16):
+                        return
+                except ConnectionError:
+                    return
+
+
+@asynccontextmanager
+async def far_end() -> AsyncIterator[tuple[str, Callable[[], Awaitable[Raw]]]]:
+    """A server that is played by the test: its URL, and a function that accepts as `Raw`."""
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+
+        async def accept() -> Raw:
+            with anyio.fail_after(SECONDS):
+                return Raw(await listener.listeners[0].accept())  # type: ignore[attr-defined]
+
+        yield f"tcp://127.0.0.1:{listener.extra(SocketAttribute.local_port)}", accept
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Look until a condition holds that no event tells of."""
+    with anyio.fail_after(SECONDS):
+        while not condition():  # noqa: ASYNC110  # there is no event
+            await anyio.sleep(0.005)
+
+
+def open_sockets() -> int:
+    """How many sockets this process has open."""
+    count = 0
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            count += os.readlink(f"/proc/self/fd/{fd}").startswith("socket:")
+        except OSError:  # the listing's own descriptor
+            continue
+    return count
+
+
+def resident_mib() -> float:
+    """Memory of this process that is in use."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+@asynccontextmanager
+async def unharmed(
+    limits: Limits = Limits(), url: str = ANYWHERE
+) -> AsyncIterator[tuple[Server, Device]]:
+    """A server that must be as good as new when the block ends."""
+    device = Device(limits)
+    async with serve(device.dispatcher, url, grace=1.0) as server:
+        await call_well(server)
+        tasks, sockets = len(anyio.get_running_tasks()), open_sockets()
+        yield server, device
+        await eventually(lambda: not server.peers)
+        await call_well(server)
+        await eventually(lambda: len(anyio.get_running_tasks()) <= tasks)
+        await eventually(lambda: open_sockets() <= sockets)
+
+
+async def call_well(server: Server) -> None:
+    """A good client's call is answered."""
+    with anyio.fail_after(SECONDS):
+        async with connect(server.urls[0]) as client:
+            assert await client.call("echo", ["well"]) == "well"
+    await eventually(lambda: not server.peers)

@@ -1,0 +1,77 @@
+"""Pairs of channels over each transport, for the tests that all transports pass."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import anyio
+from anyio.abc import TaskGroup
+
+from jsonrpc_iot import Channel, Limits, Listener
+from jsonrpc_iot.transports import open_channel, open_listener
+
+from .certificates import Certificates
+
+SECONDS = 10.0
+
+Urls = Callable[[Path, Certificates], tuple[str, str]]
+"""From a folder and certificates: the URL to bind, and what to add to the address it gets."""
+
+TRANSPORTS: dict[str, Urls] = {
+    "memory": lambda folder, certificates: ("memory://contract", ""),
+    "pipe": lambda folder, certificates: (f"pipe://contract?dir={folder}", ""),
+    "unix": lambda folder, certificates: (f"unix://{folder}/contract.sock", ""),
+    "tcp4": lambda folder, certificates: ("tcp://127.0.0.1:0", ""),
+    "tcp6": lambda folder, certificates: ("tcp://[::1]:0", ""),
+    "tls": lambda folder, certificates: (
+        f"tls://127.0.0.1:0?cert={certificates.server}",
+        f"?ca={certificates.ca}",
+    ),
+    "tls+client": lambda folder, certificates: (
+        f"tls://127.0.0.1:0?cert={certificates.server}&ca={certificates.ca}",
+        f"?ca={certificates.ca}&cert={certificates.client}",
+    ),
+}
+
+
+class Link(NamedTuple):
+    """Both ends of one channel; the test's own tasks may use either."""
+
+    client: Channel
+    server: Channel
+    tasks: TaskGroup
+
+
+@asynccontextmanager
+async def accepting(
+    url: str, limits: Limits = Limits()
+) -> AsyncIterator[tuple[Listener, Callable[[], Awaitable[Channel]]]]:
+    """A listener, and an async function that waits for the next accepted channel."""
+    send, receive = anyio.create_memory_object_stream[Channel](100)
+    async with await open_listener(url, limits) as listener, anyio.create_task_group() as tasks:
+
+        async def hand_over(channel: Channel) -> None:
+            await send.send(channel)
+            await anyio.sleep_forever()
+
+        with send, receive:
+            tasks.start_soon(listener.serve, hand_over, tasks)
+            try:
+                yield listener, receive.receive
+            finally:
+                tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def linked(
+    name: str, folder: Path, certificates: Certificates, limits: Limits = Limits()
+) -> AsyncIterator[Link]:
+    """A channel over that transport."""
+    url, suffix = TRANSPORTS[name](folder, certificates)
+    with anyio.fail_after(SECONDS):
+        async with accepting(url, limits) as (listener, accept), anyio.create_task_group() as tasks:
+            client = await open_channel(listener.addresses[0] + suffix, limits)
+            server = await accept()
+            async with client, server:
+                yield Link(client, server, tasks)

@@ -2,12 +2,14 @@
 
 import argparse
 import importlib
+from pathlib import Path
 
 import msgspec
 
 from ._harness import Machine, Options, Report, machine, machine_text, text
+from ._plot import svg
 
-PROGRAMS = ("dispatch", "roundtrip", "jsonstream", "memory", "codec")
+PROGRAMS = ("codec", "dispatch", "jsonstream", "roundtrip", "udp", "memory")
 
 
 class Output(msgspec.Struct):
@@ -22,13 +24,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("program", nargs="*", help=f"{', '.join(PROGRAMS)}; all without any")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the results as well")
     parser.add_argument("--repeat", type=int, metavar="N", help="rounds of each program")
     parser.add_argument("--quick", action="store_true", help="show that it works, measure little")
     parser.add_argument(
         "--backend",
         choices=("asyncio", "uvloop", "trio"),
         default="asyncio",
-        help="event loop of the servers in roundtrip",
+        help="event loop of the servers in roundtrip and udp",
     )
     arguments = parser.parse_args()
     for name in arguments.program:
@@ -47,6 +50,8 @@ def main() -> None:
         reports.append(report)
         if not arguments.json:
             print(text(report), flush=True)
+    if arguments.plot is not None:
+        arguments.plot.write_text(svg(facts, reports), encoding="utf-8")
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(Output(facts, reports)), indent=2).decode())
 

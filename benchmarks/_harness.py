@@ -16,9 +16,11 @@ from itertools import repeat as times
 from pathlib import Path
 from time import perf_counter
 from types import ModuleType
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
+
+T = TypeVar("T")
 
 Timed: TypeAlias = Callable[[int], float]
 """Runs an operation that many times and returns the seconds it took."""
@@ -175,26 +177,49 @@ def _cpu_model() -> str:
     return models[0] if models else platform.processor() or "unknown"
 
 
-def sync_loop(operation: Callable[[], object]) -> Timed:
-    """Time a function."""
+def sync_loop(operation: Callable[[], T], check: Callable[[T], None]) -> Timed:
+    """Time a function.
+
+    Args:
+        operation: does the same each time.
+        check: raises when a result is wrong; it sees the last of each sample, after the clock.
+    """
 
     def run(count: int) -> float:
         start = perf_counter()
-        for _ in times(None, count):
+        for _ in times(None, count - 1):
             operation()
-        return perf_counter() - start
+        result = operation()
+        taken = perf_counter() - start
+        check(result)
+        return taken
 
     return run
 
 
-def async_loop(runner: Runner, operation: Callable[[], Awaitable[object]]) -> Timed:
-    """Time an async function in one task of a running asyncio loop."""
+def equals(expected: T) -> Callable[[T], None]:
+    """A check for `sync_loop` that a result is what it should be."""
+
+    def check(result: T) -> None:
+        if result != expected:
+            raise AssertionError(f"wrong result: {result!r:.200}")
+
+    return check
+
+
+def async_loop(
+    runner: Runner, operation: Callable[[], Awaitable[T]], check: Callable[[T], None]
+) -> Timed:
+    """Time an async function in one task of a running asyncio loop; see `sync_loop`."""
 
     async def measure(count: int) -> float:
         start = perf_counter()
-        for _ in times(None, count):
+        for _ in times(None, count - 1):
             await operation()
-        return perf_counter() - start
+        result = await operation()
+        taken = perf_counter() - start
+        check(result)
+        return taken
 
     return lambda count: runner.run(measure(count))
 
@@ -236,7 +261,7 @@ def text(report: Report) -> str:
     lines += _table(
         ("contender", "median", "min .. max", ""),
         [
-            (row.name, f"{_figure(row.value.median)} {row.unit}", _range(row.value), row.note)
+            (row.name, f"{figure(row.value.median)} {row.unit}", _range(row.value), row.note)
             for row in report.rows
         ],
     )
@@ -269,10 +294,11 @@ def machine_text(facts: Machine) -> str:
 
 
 def _range(value: Spread) -> str:
-    return f"{_figure(value.low)} .. {_figure(value.high)}"
+    return f"{figure(value.low)} .. {figure(value.high)}"
 
 
-def _figure(value: float) -> str:
+def figure(value: float) -> str:
+    """Spell a number with as many digits as it deserves."""
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.4g}"

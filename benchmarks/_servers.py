@@ -1,4 +1,4 @@
-"""The servers that `roundtrip` and `memory` load, each in a process of its own.
+"""The servers that `roundtrip`, `udp` and `memory` load, each in a process of its own.
 
 `python -m benchmarks._servers KIND BACKEND` serves on a free port of 127.0.0.1, prints that port
 and stops when its standard input ends.
@@ -6,6 +6,7 @@ and stops when its standard input ends.
 
 import importlib
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -36,7 +37,7 @@ def server(kind: str, backend: str = "asyncio") -> Iterator[Server]:
     """Run a server until the block ends.
 
     Args:
-        kind: `ours`, `pipe` (ours on a Unix socket), `echo` or `aiorpcx`.
+        kind: `ours`, `pipe` (ours on a Unix socket), `udp` (ours), `echo`, `udp_echo` or `aiorpcx`.
         backend: `asyncio`, `uvloop` or `trio`, which aiorpcX does not know.
 
     Raises:
@@ -71,6 +72,7 @@ async def _ours(url: str = "tcp://127.0.0.1:0") -> None:
     dispatcher = Dispatcher()
     dispatcher.method("wifi.connect")(_connect)
     dispatcher.method("wifi.connect_async")(_connect_async)
+    dispatcher.method("wifi.connect_idempotent", idempotent=True)(_connect)
     async with serve(dispatcher, url, limits=Limits(peers=100_000)) as running:
         address = running.urls[0]
         _ready(address if url.startswith("pipe:") else address.rpartition(":")[2])
@@ -79,6 +81,19 @@ async def _ours(url: str = "tcp://127.0.0.1:0") -> None:
 
 async def _pipe() -> None:
     await _ours(f"pipe://benchmark-{os.getpid()}")
+
+
+async def _udp() -> None:
+    await _ours("udp://127.0.0.1:0")
+
+
+async def _udp_echo() -> None:
+    async with await anyio.create_udp_socket(
+        family=socket.AF_INET, local_host="127.0.0.1"
+    ) as datagrams:
+        _ready(str(datagrams.extra(SocketAttribute.local_port)))
+        async for packet, (host, port) in datagrams:
+            await datagrams.sendto(packet, host, port)
 
 
 async def _echo() -> None:
@@ -125,7 +140,9 @@ def main() -> None:
     serve: Callable[[], Awaitable[None]] = {
         "ours": _ours,
         "pipe": _pipe,
+        "udp": _udp,
         "echo": _echo,
+        "udp_echo": _udp_echo,
         "aiorpcx": _aiorpcx,
     }[kind]
     threading.Thread(target=_stop_with_parent, daemon=True).start()

@@ -7,6 +7,7 @@ stop at dictionaries and lists.
 
 import json
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from msgspec import UNSET
 from jsonrpc_iot.protocol.codec import JsonCodec
 from jsonrpc_iot.protocol.messages import Message
 
-from ._harness import Options, Report, Timed, measure, sync_loop
+from ._harness import Options, Report, Timed, equals, figure, measure, sync_loop
 
 SIZES = {"100 B": 100, "1 KB": 1000, "60 KB": 60_000}
 OURS, FLOOR = "ours", "msgspec's floor"
@@ -59,25 +60,27 @@ def run(options: Options) -> Report:
         "codec",
         [
             "decode: request to params; encode: result to reply; both: one after the other",
-            "ours and the floor validate types, orjson and json do not; time per message",
+            "ours and the floor validate types, orjson and json do not",
+            "both counts a message in and a message out as one",
         ],
     )
     contenders: dict[str, Timed] = {}
     for size, length in SIZES.items():
         for name, steps in _contenders(request(length), report).items():
             for step, call in zip(("decode", "encode", "both"), steps, strict=True):
-                contenders[f"{step} {size}, {name}"] = sync_loop(call)
-    samples = measure(contenders, rounds=options.rounds(9), seconds=options.seconds(0.03))
+                contenders[f"{step} {size}, {name}"] = sync_loop(call, equals(call()))
+    samples = measure(contenders, rounds=options.rounds(21), seconds=options.seconds(0.02))
     for name, seconds in samples.items():
-        report.add(name, "us", [second * 1e6 for second in seconds])
+        time = f"{figure(median(seconds) * 1e6)} us each"
+        report.add(name, "messages/s", [1 / second for second in seconds], time)
     for size in SIZES:
         for step in ("decode", "encode", "both"):
             what = f"{step} {size}"
             ours, floor = samples[f"{what}, {OURS}"], samples[f"{what}, {FLOOR}"]
-            report.compare(f"{what}: ours / floor", ours, floor)
+            report.compare(f"{what}: time, ours / floor", ours, floor)
             for peer in ("orjson", "json"):
                 if (other := samples.get(f"{what}, {peer}")) is not None:
-                    report.compare(f"{what}: {peer} / ours", other, ours)
+                    report.compare(f"{what}: time, {peer} / ours", other, ours)
     return report
 
 

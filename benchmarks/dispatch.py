@@ -161,16 +161,11 @@ def _ajsonrpc(report: Report, runner: Runner) -> dict[str, Timed]:
 
 
 def _checked(call: Call) -> Timed:
-    _check(call())
-    return sync_loop(call)
+    return sync_loop(call, _check)
 
 
 def _checked_async(runner: Runner, call: Callable[[], Awaitable[str | bytes | None]]) -> Timed:
-    async def once() -> str | bytes | None:
-        return await call()
-
-    _check(runner.run(once()))
-    return async_loop(runner, call)
+    return async_loop(runner, call, _check)
 
 
 def _check(reply: str | bytes | None) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from jsonrpc_iot.protocol.jsonstream import JsonSplitter
 
-from ._harness import Options, Report, Timed, measure, sync_loop
+from ._harness import Options, Report, Timed, equals, measure, sync_loop
 
 LINES: Final = "100-byte messages with newline, 64 KiB pieces"
 SPLIT: Final = "bytes.split alone, 64 KiB pieces"
@@ -43,7 +43,7 @@ def run(options: Options) -> Report:
         if _split(len(data), pieces) != expected:
             raise AssertionError(f"wrong messages: {name}")
         sizes[name] = len(data)
-        contenders[name] = sync_loop(partial(_split, len(data), pieces))
+        contenders[name] = sync_loop(partial(_split, len(data), pieces), equals(expected))
 
     messages = [_MESSAGE % number for number in range(10_000, 10_000 + _LINE_MESSAGES)]
     lines = b"".join(message + b"\n" for message in messages)
@@ -52,7 +52,7 @@ def run(options: Options) -> Report:
     add("100-byte messages, no newline, 64 KiB pieces", b"".join(messages), 65536, messages)
     pieces = [lines[start : start + 65536] for start in range(0, len(lines), 65536)]
     sizes[SPLIT] = len(lines)
-    contenders[SPLIT] = sync_loop(partial(_split_lines, pieces))
+    contenders[SPLIT] = sync_loop(partial(_split_lines, pieces), equals(messages))
     for kind in ("objects", "nested", "escapes", "text"):
         for size in _SIZES if kind == "objects" else (_SIZES[0], _SIZES[-1]):
             message = _long_message(kind, size * mega)

@@ -1,6 +1,6 @@
 """Several calls in one message, from the caller's side."""
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 import anyio
 
@@ -47,13 +47,11 @@ class CallBatch:
         self._calls: list[OpenCall] = []
         self._answered = anyio.Event()
 
-    def call(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        result: type[T] = Any,  # type: ignore[assignment]
-    ) -> BatchedCall[T]:
+    @overload
+    def call(self, method: str, params: Any = None) -> BatchedCall[Any]: ...
+    @overload
+    def call(self, method: str, params: Any = None, *, result: type[T]) -> BatchedCall[T]: ...
+    def call(self, method: str, params: Any = None, *, result: Any = Any) -> BatchedCall[Any]:
         """Add a call; see `Client.call`."""
         call, request = self._peer.open(method, params, self._note_answer, self._timeout)
         self._calls.append(call)

@@ -1,10 +1,16 @@
 """The methods under `rpc.` that every dispatcher has."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from .context import Context
+from .errors import InvalidParams
+from .handler import Handler
+from .openrpc import document, document_of_one
 from .protocol.messages import Id
 from .service import method, notification, service
+
+_ENVELOPE_BYTES = len('{"jsonrpc":"2.0","id":"","result":}')
 
 
 @service("rpc")
@@ -13,10 +19,14 @@ class Builtin:
 
     Args:
         methods: gives the names that a caller may call.
+        handlers: those of all methods, by name.
     """
 
-    def __init__(self, methods: Callable[[Context], list[str]]) -> None:
+    def __init__(
+        self, methods: Callable[[Context], list[str]], handlers: Mapping[str, Handler]
+    ) -> None:
         self._methods = methods
+        self._handlers = handlers
 
     @method(idempotent=True)
     def ping(self) -> bool:
@@ -28,7 +38,31 @@ class Builtin:
         """List the names that the caller may call, sorted."""
         return self._methods(context)
 
+    @method(idempotent=True)
+    def discover(self, context: Context, method: str | None = None) -> dict[str, Any]:
+        """Describe the methods that the caller may call, as an OpenRPC document.
+
+        With `method` it holds that one alone, cut down to what fits one message.
+        """
+        names = self._methods(context)
+        if method is None:
+            return document([self._handlers[name] for name in names], _version())
+        if method not in names:
+            raise InvalidParams(data={"path": "$.method", "message": "No method of that name"})
+        limit = None if context.info is None else context.info.max_message
+        room = None if limit is None else limit - _ENVELOPE_BYTES - len(str(context.id))
+        return document_of_one(self._handlers[method], _version(), room)
+
     @notification
     def cancel(self, id: Id, context: Context) -> None:
         """Cancel the caller's running call of that id, which then answers -32003."""
-        context.caller.cancel(id)
+        context.cancel(id)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("jsonrpc-iot")
+    except PackageNotFoundError:  # a source tree that is not installed
+        return "unknown"

@@ -243,6 +243,11 @@ class Listener(AsyncResource):
         """Whether other machines may reach it."""
         return False
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether its channels have no socket of their own, and end with it."""
+        return False
+
     @abstractmethod
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
         """Accept until cancelled, and run the handler for each channel in the task group.

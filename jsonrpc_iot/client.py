@@ -5,7 +5,7 @@ import math
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import anyio
 import msgspec
@@ -104,15 +104,34 @@ class Client:
             raise ChannelClosed(f"{mask(self._url)}: not connected at the moment")
         return self._peer.info
 
+    @overload
     async def call(
         self,
         method: str,
         params: Any = None,
         *,
-        result: type[T] = Any,  # type: ignore[assignment]
         timeout: float | UnsetType | None = UNSET,
         idempotent: bool = False,
-    ) -> T:
+    ) -> Any: ...
+    @overload
+    async def call(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        result: type[T],
+        timeout: float | UnsetType | None = UNSET,
+        idempotent: bool = False,
+    ) -> T: ...
+    async def call(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        result: Any = Any,
+        timeout: float | UnsetType | None = UNSET,
+        idempotent: bool = False,
+    ) -> Any:
         """Call a method and wait for its result.
 
         Args:
@@ -217,6 +236,7 @@ class Client:
     async def _leave(self, grace: float) -> None:
         """Let the device's running calls finish for `grace` seconds, send what waits, and end."""
         self._reconnect = False
+        self._connected.set()
         for peer in self._peers():
             peer.leave(grace)
             await self._over.wait()
@@ -272,8 +292,10 @@ class Client:
 
     async def _next_peer(self, timeout: float | None) -> Peer:
         with anyio.move_on_after(timeout):
-            while self._peer is None:
+            while self._peer is None and self._reconnect:
                 await self._connected.wait()
+        if self._peer is None and not self._reconnect:
+            raise ChannelClosed(f"{mask(self._url)}: the client is closed")
         if self._peer is None:
             raise CallTimeout(f"{mask(self._url)}: not connected again within {timeout} s")
         return self._peer
@@ -358,15 +380,15 @@ async def connect(
         reconnect=reconnect,
     )
     channel = await open_in_time(url, limits, connect_timeout)
-    failure: Exception | None = None
+    failure: BaseException | None = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(client._run, channel)
         await client._connected.wait()
         tasks.start_soon(watch, client._peers, limits)
         try:
             yield client
-        except Exception as error:  # noqa: BLE001  # goes on below, not in a group
-            failure = error
+        except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001
+            failure = error  # goes on below, not in a group
         await client._leave(_GRACE_SECONDS)
         tasks.cancel_scope.cancel()
     if failure is not None:

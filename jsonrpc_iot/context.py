@@ -1,13 +1,14 @@
 """What a handler may know about the call that it answers, and whom it may talk back to."""
 
 from collections.abc import Container
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, overload
 
 from msgspec import UNSET, UnsetType
 
 from .channel import ChannelInfo
 from .errors import Forbidden, TransportError, Unauthorized
 from .protocol.messages import Id
+from .threads import Hold
 from .turns import Turns
 
 T = TypeVar("T")
@@ -16,15 +17,19 @@ T = TypeVar("T")
 class Caller(Protocol):
     """The other end of a connection, as handlers see it."""
 
+    @overload
+    async def call(
+        self, method: str, params: Any = None, *, timeout: float | None = ...
+    ) -> Any: ...
+    @overload
     async def call(
         self,
         method: str,
         params: Any = None,
         *,
-        result: type[T] = ...,
+        result: type[T],
         timeout: float | None = ...,
-    ) -> T:
-        """Call a method of the other end."""
+    ) -> T: ...
 
     async def notify(self, method: str, params: Any = None) -> None:
         """Send a notification to the other end."""
@@ -41,10 +46,14 @@ class Context:
         info: the facts about the connection's channel.
         permissions: what the caller may do; `None` for a caller that nobody authenticated.
 
+    Raises:
+        TypeError: the permissions are one text.
+
     Attributes:
         method: the name that was called.
         id: the request's id, `UNSET` for a notification.
         deadline: when the caller stops waiting, as `anyio.current_time()` counts, or `None`.
+        hold: keeps the call's turn, `None` where it has none.
         turns: the order of the peer's serial calls.
         plain_turns: the order of its calls of plain functions, where those have to wait.
     """
@@ -52,6 +61,7 @@ class Context:
     __slots__ = (
         "_caller",
         "deadline",
+        "hold",
         "id",
         "info",
         "method",
@@ -66,12 +76,15 @@ class Context:
         info: ChannelInfo | None = None,
         permissions: Container[str] | None = None,
     ) -> None:
+        if isinstance(permissions, str):
+            raise TypeError("permissions are a set of names; a text would hold all its parts")
         self._caller = caller
         self.info = info
         self.permissions = permissions
         self.method = ""
         self.id: Id | UnsetType = UNSET
         self.deadline: float | None = None
+        self.hold: Hold | None = None
         self.turns = Turns()
         self.plain_turns = Turns()
 
@@ -86,6 +99,7 @@ class Context:
         context.method = method
         context.id = id
         context.deadline = None
+        context.hold = None
         return context
 
     @property
@@ -99,6 +113,11 @@ class Context:
             raise TransportError("this call came over no connection that leads back to its caller")
         return self._caller
 
+    def cancel(self, id: Id) -> None:
+        """Cancel the caller's running calls of that id; this needs no way back."""
+        if self._caller is not None:
+            self._caller.cancel(id)
+
     def demand(self, permission: str) -> None:
         """Refuse the call unless the caller has a permission.
 
@@ -111,14 +130,27 @@ class Context:
         if permission not in self.permissions:
             raise Forbidden(data={"requires": permission})
 
+    @overload
+    async def call(
+        self, method: str, params: Any = None, *, timeout: float | None = 10.0
+    ) -> Any: ...
+    @overload
     async def call(
         self,
         method: str,
         params: Any = None,
         *,
-        result: type[T] = Any,  # type: ignore[assignment]
+        result: type[T],
         timeout: float | None = 10.0,
-    ) -> T:
+    ) -> T: ...
+    async def call(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        result: Any = Any,
+        timeout: float | None = 10.0,
+    ) -> Any:
         """Call a method of the other end; see `Client.call`."""
         return await self.caller.call(method, params, result=result, timeout=timeout)
 

@@ -5,7 +5,8 @@ calls that take time and remembers what a connection must remember.
 """
 
 import math
-from collections.abc import Callable, Hashable
+import threading
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, TypeVar, overload
 
@@ -23,12 +24,13 @@ from .protocol.limits import DEFAULT_LIMITS, Limits
 from .protocol.messages import Invalid, Message, Result, Result2
 from .protocol.session import Session
 from .reply import Replier, ReplyTo
-from .service import Options, declared, events, service_prefix
+from .service import Listeners, Options, declared, decorator, events, service_prefix
 from .work import Batch, Work
 
 F = TypeVar("F", bound=Callable[..., Any])
 Emit = Callable[[str, Any], object]
 Begun = bytes | Work | Batch | None
+Handlers = list[tuple[dict[str, Handler], Handler]]  # each with the table that it belongs to
 
 _RESERVED = "rpc"
 
@@ -37,11 +39,11 @@ class Identity(NamedTuple):
     """Tells a request from others of the same peer.
 
     Args:
-        key: id, and hash of method and params.
+        key: hash of id, dialect, method and params, or of a whole batch.
         retry: it is marked as one that was sent before.
     """
 
-    key: Hashable
+    key: int
     retry: bool
 
 
@@ -62,9 +64,11 @@ class Dispatcher:
         self._decode_plain: Callable[[bytes], PlainRequest] = self._build_decoder
         self._chain = Chain()
         self._replier = Replier(self.codec, debug=debug)
-        self._audience: list[Emit] = []
+        self._audience = Listeners()
         self._nobody = Context()
-        self._include_service(Builtin(self._methods_for), _RESERVED)
+        self._registering = threading.Lock()  # other threads may dispatch all the while
+        builtin = Builtin(self._methods_for, self._methods)
+        self._register(self._handlers_of_service(builtin, _RESERVED))
 
     @overload
     def method(self, name: F, /) -> F: ...
@@ -93,8 +97,10 @@ class Dispatcher:
             options: those above.
 
         Raises:
-            ValueError: the name is taken, or starts with `rpc.`.
-            TypeError: the signature cannot be validated; the text names the parameter.
+            ValueError: the name is empty, is taken, or starts with `rpc.`; or the timeout is not
+                more than 0.
+            TypeError: the function has no name, and none is given; or the signature cannot be
+                validated, and the text names the parameter.
         """
         return self._decorate(name, self._methods, Options(**options))
 
@@ -118,33 +124,44 @@ class Dispatcher:
     def include(self, other: "Dispatcher | object", prefix: str = "") -> None:
         """Take over the methods, notifications and events of a dispatcher or a service.
 
-        What `other` registers later is not taken over.
+        A dispatcher's middleware stays around its methods. What `other` registers later is not
+        taken over.
 
         Args:
             other: a dispatcher, or an instance of a class decorated with `@service`.
             prefix: put before each name, with a dot.
 
         Raises:
-            ValueError: a name is taken, or starts with `rpc.`.
-            TypeError: `other` is neither.
+            ValueError: a name is taken, or starts with `rpc.`, or `other` is this dispatcher; then
+                nothing is taken over.
+            TypeError: `other` is neither, or a method of a service does not fit its declaration.
         """
+        if other is self:
+            raise ValueError("a dispatcher cannot include itself")
         if isinstance(other, Dispatcher):
-            self._include_dispatcher(other, prefix)
-            return
-        full_prefix = _join(prefix, service_prefix(other))
-        _refuse_reserved(full_prefix)
-        self._include_service(other, full_prefix)
+            handlers = self._handlers_of_dispatcher(other, prefix)
+        else:
+            prefix = _join(prefix, service_prefix(other))
+            handlers = self._handlers_of_service(other, prefix)
+        for _, handler in handlers:
+            _refuse_reserved(handler.name)
+        self._register(handlers)
+        if isinstance(other, Dispatcher):
+            other.on_emit(lambda method, params: self.emit(_join(prefix, method), params))
+        else:
+            for event in events(other):
+                event.subscribe(partial(self.emit, _join(prefix, event.name)))
 
     def middleware(self, layer: Middleware) -> Middleware:
         """Put code around each call; the layer registered first is the outermost."""
-        self._chain = Chain((*self._chain.middleware, layer))
-        self._decode_plain = self._build_decoder
+        with self._registering:
+            self._chain = Chain((*self._chain.middleware, layer))
+            self._decode_plain = self._build_decoder
         return layer
 
     def emit(self, method: str, params: Any = None) -> None:
         """Send a notification to every peer of every server of this dispatcher; never waits."""
-        for send in tuple(self._audience):
-            send(method, params)
+        self._audience.tell(method, params)
 
     def on_emit(self, send: Emit) -> Callable[[], None]:
         """Have a callback called with the name and params of all that is emitted.
@@ -152,8 +169,7 @@ class Dispatcher:
         Returns:
             A function that ends the subscription.
         """
-        self._audience.append(send)
-        return lambda: self._audience.remove(send)
+        return self._audience.add(send)
 
     async def dispatch(self, data: bytes, context: Context | None = None) -> bytes | None:
         """Answer one message, a batch included.
@@ -261,13 +277,14 @@ class Dispatcher:
         """
         message = self.codec.decode(data)
         if isinstance(message, list):
-            return Identity(("batch", data), retry=b'"retry":true' in data)
+            return Identity(hash(data), retry=False)
         if isinstance(message, Invalid) or message.method is UNSET or message.id is UNSET:
             return None
         handler = self._methods.get(message.method)
         if handler is None or handler.options.idempotent:
             return None
-        key = (type(message.id), message.id, hash((message.method, bytes(message.params))))
+        params = bytes(message.params)
+        key = hash((type(message.id), message.id, message.jsonrpc, message.method, params))
         return Identity(key, retry=message.retry)
 
     def decline(
@@ -359,9 +376,10 @@ class Dispatcher:
     ) -> bytes | Work | None:
         handler = call.handler
         context = context.for_call(call.method, call.id)
-        if handler.waits or self._chain.middleware:
+        chain = self._chain.around(handler)
+        if handler.waits or chain.middleware:
             seconds = min(_seconds(handler.options.timeout), _seconds(timeout))
-            return Work(call, context, to, self._chain, self._replier, seconds)
+            return Work(call, context, to, chain, self._replier, seconds)
         try:
             value = handler.call(call.params, context)
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
@@ -380,7 +398,7 @@ class Dispatcher:
     def _methods_for(self, context: Context) -> list[str]:
         return sorted(
             name
-            for name, handler in self._methods.items()
+            for name, handler in tuple(self._methods.items())
             if handler.options.requires is None
             or handler.options.requires in (context.permissions or ())
         )
@@ -388,46 +406,59 @@ class Dispatcher:
     def _decorate(
         self, name: F | str | None, table: dict[str, Handler], options: Options
     ) -> F | Callable[[F], F]:
-        def decorate(function: F) -> F:
-            chosen = name if isinstance(name, str) else function.__name__
+        def register(function: F, chosen: str) -> F:
             _refuse_reserved(chosen)
-            self._register(table, Handler(chosen, function, options))
+            self._register([(table, Handler(chosen, function, options))])
             return function
 
-        return decorate(name) if callable(name) else decorate
+        return decorator(name, register)
 
-    def _register(self, table: dict[str, Handler], handler: Handler) -> None:
-        if handler.name in table:
-            raise ValueError(f"{handler.name!r} is registered already")
-        table[handler.name] = handler
-        self._decode_plain = self._build_decoder
+    def _register(self, handlers: Handlers) -> None:
+        """Register all of these handlers, or none where a name is taken."""
+        with self._registering:
+            seen: set[tuple[int, str]] = set()
+            for table, handler in handlers:
+                key = id(table), handler.name
+                if handler.name in table or key in seen:
+                    raise ValueError(f"{handler.name!r} is registered already")
+                seen.add(key)
+            for table, handler in handlers:
+                table[handler.name] = handler
+            self._decode_plain = self._build_decoder
 
     def _build_decoder(self, data: bytes) -> PlainRequest:
         """Stand in for the decoder of plain requests until the first message needs it."""
-        plain = () if self._chain.middleware else self._methods.values()
-        self._decode_plain = plain_decoder(h for h in plain if h.options.requires is None)
-        return self._decode_plain(data)
+        with self._registering:
+            plain = () if self._chain.middleware else self._methods.values()
+            decode = plain_decoder(h for h in plain if h.options.requires is None)
+            self._decode_plain = decode
+        return decode(data)
 
-    def _include_service(self, instance: object, prefix: str) -> None:
-        for item in declared(instance):
-            name = _join(prefix, item.mark.name)
-            table = self._notifications if item.mark.notification else self._methods
-            handler = Handler(name, item.function, item.mark.options, item.declaration)
-            self._register(table, handler)
-        for event in events(instance):
-            event.subscribe(partial(self.emit, _join(prefix, event.name)))
+    def _handlers_of_service(self, instance: object, prefix: str) -> Handlers:
+        return [
+            (
+                self._notifications if item.mark.notification else self._methods,
+                Handler(
+                    _join(prefix, item.mark.name),
+                    item.function,
+                    item.mark.options,
+                    item.declaration,
+                ),
+            )
+            for item in declared(instance)
+        ]
 
-    def _include_dispatcher(self, other: "Dispatcher", prefix: str) -> None:
-        for table, mine in (
-            (other._methods, self._methods),
-            (other._notifications, self._notifications),
-        ):
-            for name, handler in table.items():
-                if not name.startswith(f"{_RESERVED}."):
-                    full_name = _join(prefix, name)
-                    _refuse_reserved(full_name)
-                    self._register(mine, handler.renamed(full_name))
-        other.on_emit(lambda method, params: self.emit(_join(prefix, method), params))
+    def _handlers_of_dispatcher(self, other: "Dispatcher", prefix: str) -> Handlers:
+        layers = other._chain.middleware
+        return [
+            (mine, handler.included(_join(prefix, name), layers))
+            for theirs, mine in (
+                (other._methods, self._methods),
+                (other._notifications, self._notifications),
+            )
+            for name, handler in theirs.items()
+            if not name.startswith(f"{_RESERVED}.")
+        ]
 
 
 async def _run_entry(batch: Batch, work: Work, replies: list[bytes | None]) -> None:

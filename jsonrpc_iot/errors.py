@@ -33,7 +33,15 @@ from typing import Any, ClassVar
 
 
 class JsonRpcIotError(Exception):
-    """Root of all errors of this package."""
+    """Root of all errors of this package. They can be copied and pickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self.args), self.__dict__
+
+
+def _restore(cls: type[JsonRpcIotError], args: tuple[Any, ...]) -> JsonRpcIotError:
+    """An error as it was, whatever its `__init__` takes."""
+    return cls.__new__(cls, *args)
 
 
 class RpcError(JsonRpcIotError):
@@ -67,9 +75,6 @@ class _CodedError(RpcError):
 
     def __init__(self, message: str | None = None, data: Any = None) -> None:
         super().__init__(self.default_code, message or self.default_message, data)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.message, self.data)
 
 
 class ParseError(_CodedError):

@@ -8,11 +8,12 @@ import inspect
 import json
 import math
 import re
+import types
 from collections import abc
 from collections.abc import Callable
-from copy import copy
+from copy import copy, deepcopy
 from functools import partial
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Raw, Struct
@@ -23,11 +24,15 @@ from .errors import InvalidParams
 from .protocol.floats import may_hold_float
 from .service import Options
 
+if TYPE_CHECKING:
+    from .middleware import Middleware
+
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _GENERATORS = (abc.AsyncGenerator, abc.AsyncIterator, abc.AsyncIterable)
 _IMMUTABLE = (type(None), bool, int, float, str, bytes)
-_WHERE = re.compile(r"(?P<message>.*?)(?: - at `\$?(?P<path>[^`]*)`)?", re.DOTALL)
+_WHERE = re.compile(r"(?P<message>.*?)(?: - at (?:`key` in )?`\$?(?P<path>[^`]*)`)?", re.DOTALL)
+_LONG_NEGATIVE = re.compile(rb"-\d{4300}")
 _FIELD = re.compile(r"Object (?:missing required|contains unknown) field `(?P<name>[^`]*)`")
 
 
@@ -38,21 +43,28 @@ class Handler:
         name: the full name that peers use.
         function: what runs.
         options: how it runs.
-        declaration: the unbound function of a service class whose types count; `function` itself
-            by default.
+        declaration: the function of a service class whose types count, bound to the service;
+            `function` itself by default.
 
     Raises:
-        TypeError: a parameter has a type that msgspec cannot handle, or the function takes
-            `*args` or `**kwargs`, which say nothing about the params.
+        TypeError: an annotation cannot be resolved, a parameter has a type that msgspec cannot
+            handle, the function takes `*args` or `**kwargs`, which say nothing about the params,
+            or it does not fit its declaration.
 
     Attributes:
         params: the Struct of the params by name.
         params_optional: a call without params is in order.
         call: runs the function with the Struct's values, and a Context where it wants one.
-        plain: the function needs neither a task nor a Context, and its result holds no float.
+        plain: it needs neither a task nor a Context, its result holds no float, and it has no
+            layers.
         waits: it takes a task: a coroutine, a generator, a thread, or a turn to wait for.
         may_hold_nan: its result may hold a float.
+        result_type: the type of its result.
+        doc: its docstring, `""` if it has none.
+        layers: middleware of included dispatchers around it, outermost first.
     """
+
+    layers: "tuple[Middleware, ...]" = ()
 
     def __init__(
         self,
@@ -67,11 +79,11 @@ class Handler:
         plain = _plain(function)
         self.is_coroutine = inspect.iscoroutinefunction(plain)
         self.is_generator = inspect.isasyncgenfunction(plain)
-        hints = get_type_hints(_plain(declaration or function), include_extras=True)
+        hints = _hints(declaration or function, name)
         parameters = _parameters(declaration or function, name)
         if declaration is not None:
-            del parameters[0]
-        wants_context = {p.name for p in parameters if hints.get(p.name) is Context}
+            _check_override(function, parameters, name)
+        wants_context = {p.name for p in parameters if _is_context(hints.get(p.name))}
         taken = [p for p in parameters if p.name not in wants_context]
         positional = [p for p in taken if p.kind in _POSITIONAL]
         self.params = _struct(name, taken, hints, array_like=False)
@@ -81,6 +93,9 @@ class Handler:
             self._by_position = _struct(name, positional, hints, array_like=True)
         self.call = _compile_call(function, parameters, wants_context)
         self.may_hold_nan = may_hold_float(_result_type(hints))
+        result: Any = _result_type(hints)
+        self.result_type: Any = types.GenericAlias(list, result) if self.is_generator else result
+        self.doc = inspect.getdoc(_plain(declaration or function)) or ""
         if options.thread and (self.is_coroutine or self.is_generator):
             raise TypeError(f"method {name!r}: thread=True is for plain functions")
         self.waits = self.is_coroutine or self.is_generator or options.thread or options.serial
@@ -90,10 +105,12 @@ class Handler:
             )
         self.plain = not (self.waits or wants_context or self.may_hold_nan)
 
-    def renamed(self, name: str) -> "Handler":
-        """The same handler under another name."""
+    def included(self, name: str, layers: "tuple[Middleware, ...]") -> "Handler":
+        """The same handler under another name, with more middleware around it."""
         twin = copy(self)
         twin.name = name
+        twin.layers = (*layers, *self.layers)
+        twin.plain = self.plain and not layers
         return twin
 
     def parse(self, raw: Raw) -> Struct:
@@ -121,11 +138,24 @@ class Handler:
 def _decode(text: bytes, kind: type[Struct]) -> Struct:
     try:
         return msgspec.json.decode(text, type=kind)
-    except msgspec.ValidationError:
-        pass
-    # Of members given twice the last counts, whatever the first was; and an integer may have a
-    # sign before its 4,300 digits. msgspec sees neither that way.
-    return msgspec.convert(json.loads(text, parse_float=_finite), kind)
+    except msgspec.ValidationError as error:
+        try:
+            return _decode_leniently(text, kind)
+        except (msgspec.ValidationError, RecursionError, UnicodeError):
+            raise error from None
+
+
+def _decode_leniently(text: bytes, kind: type[Struct]) -> Struct:
+    """Decode what msgspec takes for an error and we do not."""
+    if _LONG_NEGATIVE.search(text):  # a sign does not count among the 4,300 digits of an integer
+        return msgspec.convert(json.loads(text, parse_float=_finite), kind, str_keys=True)
+    # Of members given twice the last counts, whatever the first was.
+    once = json.loads(text, parse_float=_verbatim, parse_int=_verbatim)
+    return msgspec.json.decode(msgspec.json.encode(once), type=kind)
+
+
+def _verbatim(number: str) -> Raw:
+    return Raw(number.encode())
 
 
 def _finite(text: str) -> float:
@@ -143,6 +173,29 @@ def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
     plain: Callable[..., Any] = type(function).__call__
     return plain
+
+
+def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
+    try:
+        return get_type_hints(_plain(function), include_extras=True)
+    except Exception as error:  # whatever the text of an annotation raises
+        raise TypeError(f"method {name!r}: an annotation has no meaning: {error}") from error
+
+
+def _is_context(annotation: Any) -> bool:
+    return annotation is Context or Context in get_args(annotation)
+
+
+def _check_override(
+    function: Callable[..., Any], parameters: list[inspect.Parameter], name: str
+) -> None:
+    """Refuse a function that cannot be called as its declaration says."""
+    positional = [p.name for p in parameters if p.kind in _POSITIONAL]
+    by_name = {p.name: p for p in parameters if p.kind not in _POSITIONAL}
+    try:
+        inspect.signature(function).bind(*positional, **by_name)
+    except TypeError as error:
+        raise TypeError(f"method {name!r} does not fit its declaration: {error}") from None
 
 
 def _parameters(function: Callable[..., Any], name: str) -> list[inspect.Parameter]:
@@ -194,7 +247,7 @@ def _struct(
         elif isinstance(default, _IMMUTABLE):
             fields.append((parameter.name, annotation, default))
         else:
-            factory = msgspec.field(default_factory=partial(_identity, default))
+            factory = msgspec.field(default_factory=_factory(default))
             fields.append((parameter.name, annotation, factory))
     return msgspec.defstruct(
         f"Params of {name}",
@@ -206,8 +259,13 @@ def _struct(
     )
 
 
-def _identity(value: Any) -> Any:
-    return value
+def _factory(default: Any) -> Callable[[], Any]:
+    """Gives each call its own copy of a default that calls could change."""
+    try:
+        hash(default)
+    except TypeError:
+        return partial(deepcopy, default)
+    return lambda: default
 
 
 def _explain(text: str) -> dict[str, str]:

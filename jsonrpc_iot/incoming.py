@@ -1,7 +1,7 @@
 """What the other end of one channel asks for: begun in order, run within limits, answered."""
 
 import logging
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import anyio
@@ -126,13 +126,11 @@ class Incoming:
             elif verdict is None:
                 gone = self._dispatcher.decline(message, _GONE, self._limit, self._session)
                 replies += filter(None, (gone,))
-        replies += self._session.overdue()
+        replies += filter(self._fits, self._session.overdue())
         if replies:
             await self._outgoing.send(replies)
 
-    async def _begin_lossy(
-        self, message: bytes, key: Hashable | None, replies: list[bytes]
-    ) -> None:
+    async def _begin_lossy(self, message: bytes, key: int | None, replies: list[bytes]) -> None:
         begun = self._dispatcher.begin(message, self._context, self._limit, self._session)
         if begun is None or isinstance(begun, bytes):
             self._remember(key, begun)
@@ -140,7 +138,10 @@ class Incoming:
         else:
             await self._start(begun, replies, key)
 
-    def _remember(self, key: Hashable | None, reply: bytes | None) -> None:
+    def _fits(self, message: bytes) -> bool:
+        return self._limit is None or len(message) <= self._limit
+
+    def _remember(self, key: int | None, reply: bytes | None) -> None:
         if self._seen is not None and key is not None:
             self._seen.finish(key, reply, anyio.current_time())
 
@@ -196,7 +197,7 @@ class Incoming:
             await self._outgoing.send(replies)
 
     async def _start(
-        self, begun: Work | Batch, replies: list[bytes], key: Hashable | None = None
+        self, begun: Work | Batch, replies: list[bytes], key: int | None = None
     ) -> None:
         """Start calls that take time; wait for a free place where the channel can wait.
 
@@ -214,8 +215,9 @@ class Incoming:
                 if not await self._make_room():
                     refusal = work.refuse(_BUSY)
                     refusal = batch.finish(work, refusal) if batch else refusal
-                    if refusal is not None:
+                    if batch is None or batch.is_finished:
                         self._remember(key, refusal)
+                    if refusal is not None:
                         replies.append(refusal)
                     continue
             self._in_flight += 1
@@ -240,7 +242,7 @@ class Incoming:
         self._wake = self._wake or anyio.Event()
         await self._wake.wait()
 
-    async def _run(self, work: Work, batch: Batch | None, key: Hashable | None) -> None:
+    async def _run(self, work: Work, batch: Batch | None, key: int | None) -> None:
         try:
             reply = await work.run()
             self._running.remove(work)

@@ -1,6 +1,7 @@
 """Code around each call: metrics, tracing, access control.
 
-The chain is built when middleware is registered, not when a call comes in.
+The chain is built when middleware is registered, not when a call comes in; only that around the
+methods of an included dispatcher with middleware of its own is put together for each call.
 """
 
 from collections.abc import Awaitable, Callable
@@ -58,6 +59,10 @@ class Chain:
             self.run = _link(layer, self.run)
             self.run_directly = _link(layer, self.run_directly)
 
+    def around(self, handler: Handler) -> "Chain":
+        """The chain for one handler, which may bring along middleware of its own."""
+        return Chain((*self.middleware, *handler.layers)) if handler.layers else self
+
 
 def _link(layer: Middleware, following: Next) -> Next:
     def call_next(call: Call, context: Context) -> Awaitable[Any]:
@@ -68,7 +73,7 @@ def _link(layer: Middleware, following: Next) -> Next:
 
 async def _handle(call: Call, context: Context) -> Any:
     if call.handler.options.thread:
-        return await run_in_thread(partial(call.handler.call, call.params, context))
+        return await run_in_thread(partial(call.handler.call, call.params, context), context.hold)
     return await _handle_directly(call, context)
 
 

@@ -5,10 +5,10 @@ way. However the channel ends, its open calls fail at once.
 """
 
 import logging
+import math
 import random
 from collections.abc import Callable, Container, Iterable, Sequence
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import anyio
 from anyio.abc import TaskGroup
@@ -66,6 +66,7 @@ class Peer:
         "_grace",
         "_incoming",
         "_limits",
+        "_new_timer",
         "_on_end",
         "_on_open",
         "_open",
@@ -73,7 +74,6 @@ class Peer:
         "_outgoing",
         "_probe",
         "_reading",
-        "_repeating",
         "_tasks",
         "_waiting",
         "info",
@@ -96,6 +96,7 @@ class Peer:
     ) -> None:
         self.info: ChannelInfo = channel.info
         self.session = session
+        session.on_stray = self._note_stray
         self._channel = channel
         self._tasks = tasks
         self._limits = limits
@@ -111,7 +112,7 @@ class Peer:
         self._reading: anyio.CancelScope | None = None
         self._opened_at = 0.0
         self._waiting = False
-        self._repeating = False
+        self._new_timer: anyio.Event | None = None
         self._grace: float | None = None
         self._failure: FramingError | None = None
         self._broken = False
@@ -154,15 +155,34 @@ class Peer:
         """Whether calls are under way, in either direction."""
         return self._incoming.is_busy or self.session.open_calls > 0
 
+    @overload
     async def call(
         self,
         method: str,
         params: Any = None,
         *,
-        result: type[T] = Any,  # type: ignore[assignment]
         timeout: float | None = 10.0,
         idempotent: bool = False,
-    ) -> T:
+    ) -> Any: ...
+    @overload
+    async def call(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        result: type[T],
+        timeout: float | None = 10.0,
+        idempotent: bool = False,
+    ) -> T: ...
+    async def call(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        result: Any = Any,
+        timeout: float | None = 10.0,
+        idempotent: bool = False,
+    ) -> Any:
         """Call a method of the other end and wait for its result.
 
         Args:
@@ -183,7 +203,9 @@ class Peer:
             TransportError: the channel has no way back to its client.
         """
         answered = anyio.Event()
-        call, request = self.open(method, params, answered.set, timeout, idempotent=idempotent)
+        call, request = self.open(
+            method, params, answered.set, timeout, idempotent=idempotent, alone=True
+        )
         await self.exchange(request, (call,), answered, timeout)
         return call.result(result)
 
@@ -195,6 +217,7 @@ class Peer:
         timeout: float | None,
         *,
         idempotent: bool = False,
+        alone: bool = False,
     ) -> tuple[OpenCall, bytes]:
         """Open a call; `exchange` sends it.
 
@@ -204,6 +227,7 @@ class Peer:
             on_answer: is called once, when the outcome is there.
             timeout: seconds that the caller will wait.
             idempotent: calling twice does no harm.
+            alone: it is not sent in a batch, so it can be sent again by itself.
         """
         if not self.info.can_call_back:
             raise TransportError(f"{self.info.transport} has no way to call {self.info.peer}")
@@ -216,7 +240,7 @@ class Peer:
             on_answer,
             timeout=timeout,
             idempotent=idempotent,
-            now=0.0 if self.info.reliable else anyio.current_time(),
+            now=anyio.current_time() if alone and not self.info.reliable else None,
         )
 
     async def exchange(
@@ -253,17 +277,23 @@ class Peer:
 
     def _repeat(self) -> None:
         """Send again what is not answered, as long as anything is under way."""
-        if not self.info.reliable and not self._repeating:
-            self._repeating = True
+        if self._new_timer is not None:
+            self._new_timer.set()
+        elif self.session.next_due is not None:
+            self._new_timer = anyio.Event()
             self._tasks.start_soon(self._run_timers)
 
     async def _run_timers(self) -> None:
+        limit = self.info.max_message or math.inf
         try:
             while self._open and (due := self.session.next_due) is not None:
-                await anyio.sleep_until(due)
-                self._outgoing.push(*self.session.poll(anyio.current_time()))
+                self._new_timer = anyio.Event()
+                with anyio.CancelScope(deadline=due):
+                    await self._new_timer.wait()
+                messages = self.session.poll(anyio.current_time())
+                self._outgoing.push(*(each for each in messages if len(each) <= limit))
         finally:
-            self._repeating = False
+            self._new_timer = None
 
     async def notify(self, method: str, params: Any = None) -> None:
         """Send a notification.
@@ -396,6 +426,11 @@ class Peer:
                     await self._channel.receive()
             except (anyio.EndOfStream, FramingError, NotImplementedError, *BROKEN):
                 pass
+            except Exception as error:  # noqa: BLE001  # TLS has more ways to end
+                logger.debug("%s: parting failed: %r", self.info.peer, error)
+
+    def _note_stray(self, what: str) -> None:
+        logger.info("%s: dropped %s", self.info.peer, what)
 
     def _check_size(self, message: bytes) -> None:
         limit = self.info.max_message
@@ -408,6 +443,8 @@ class Peer:
         self._incoming.cancel_all()
         if self._reading is not None:
             self._reading.cancel()
+        else:
+            self._tasks.start_soon(self._channel.aclose)
 
     def _closed(self) -> JsonRpcIotError:
         why = f" ({self._failure})" if self._failure else ""
@@ -430,7 +467,6 @@ def new_session(
         dialect=dialect,
         extensions=extensions,
         on_notification=on_notification,
-        on_stray=partial(logger.info, "%s: dropped %s", info.peer),
     )
 
 

@@ -64,7 +64,7 @@ class Replier:
     def error(self, to: ReplyTo, method: str, error: Exception) -> bytes | None:
         """The response that an exception becomes; what nobody foresaw goes to the log."""
         if not isinstance(error, RpcError):
-            logger.error("method %r failed: %s", method, error, exc_info=error)
+            logger.error("method %r failed: %s", method, _text(error), exc_info=error)
             error = InternalError(data=_describe(error) if self._debug else None)
         if isinstance(to.id, UnsetType):
             logger.debug("notification %r failed: %s", method, error)
@@ -85,6 +85,13 @@ def _describe(error: Exception) -> dict[str, str]:
     lines = traceback.format_exception(error)
     return {
         "type": type(error).__name__,
-        "message": str(error),
+        "message": _text(error),
         "traceback": "".join(lines),
     }
+
+
+def _text(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  # the exception's own code runs
+        return "<no text: its __str__ failed>"

@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -10,6 +11,7 @@ from inspect import isawaitable
 from typing import Any
 
 import anyio
+import anyio.from_thread
 from anyio.abc import TaskGroup
 
 from .channel import Channel, Listener, ReceivingChannel, Trace, TracedChannel
@@ -55,6 +57,7 @@ class Server:
         self._trace = trace
         self._budget = Budget(limits.remembered, limits.remembered_bytes)
         self._peers: set[Peer] = set()
+        self._thread = threading.get_ident()
         self._peer_left = anyio.Event()
         self._parting = False
         self._closing = anyio.Event()
@@ -74,12 +77,16 @@ class Server:
 
         A peer for whom too much waits already misses the notification, which is counted.
 
+        Worker threads of the event loop may call it too.
+
         Returns:
             How many peers took it.
 
         Raises:
             Unencodable: the codec has no form for the params.
         """
+        if threading.get_ident() != self._thread:
+            return anyio.from_thread.run_sync(self.broadcast, method, params)
         taken = 0
         encoded: dict[object, bytes] = {}
         for peer in self._peers:
@@ -181,7 +188,7 @@ async def serve(
     if not urls:
         raise ValueError("serve needs at least one URL, such as tcp://127.0.0.1:8805")
     limits = limits or dispatcher.limits
-    failure: Exception | None = None
+    failure: BaseException | None = None
     async with AsyncExitStack() as stack:
         listeners = [
             await stack.enter_async_context(await open_listener(url, limits)) for url in urls
@@ -197,11 +204,12 @@ async def serve(
                 accepting.start_soon(watch, lambda: server._peers, limits)
                 try:
                     yield server
-                except Exception as error:  # noqa: BLE001  # goes on below, not in a group
-                    failure = error
+                except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001
+                    failure = error  # goes on below, not in a group
                 accepting.cancel_scope.cancel()
             for listener in listeners:
-                await listener.aclose()
+                if not listener.is_shared:
+                    await listener.aclose()
             await server._part(grace)
             peers.cancel_scope.cancel()
     if failure is not None:

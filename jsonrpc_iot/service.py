@@ -4,6 +4,7 @@ A service class can be an interface: subclasses override its methods without mar
 and the declaration gives the name, the types and the options.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar, overload
 
@@ -12,6 +13,8 @@ from msgspec import Struct
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
 T = TypeVar("T")
+
+logger = logging.getLogger("jsonrpc_iot.dispatcher")
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -23,6 +26,9 @@ class Options(Struct, frozen=True, kw_only=True):
         timeout: seconds until it is cancelled and answered with -32002.
         requires: the permission that a caller needs.
         idempotent: calling it twice is no different from calling it once.
+
+    Raises:
+        ValueError: the timeout is not more than 0.
     """
 
     thread: bool = False
@@ -30,6 +36,10 @@ class Options(Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     requires: str | None = None
     idempotent: bool = False
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None and not self.timeout > 0:
+            raise ValueError(f"timeout={self.timeout}: a timeout is more than 0 seconds")
 
 
 class Mark(Struct, frozen=True):
@@ -89,12 +99,48 @@ def notification(name: F | str | None = None, /, **options: Any) -> F | Callable
 
 
 def _mark(name: F | str | None, *, notification: bool, options: Options) -> F | Callable[[F], F]:
-    def decorate(function: F) -> F:
-        chosen = name if isinstance(name, str) else function.__name__
-        function.__rpc__ = Mark(chosen, notification, options)  # type: ignore[attr-defined]
+    def mark(function: F, chosen: str) -> F:
+        plain = _unwrapped(function)
+        if not hasattr(plain, "__get__"):
+            raise TypeError(f"{function!r} is no function, and cannot be a method of a class")
+        plain.__rpc__ = Mark(chosen, notification, options)
         return function
 
-    return decorate(name) if callable(name) else decorate
+    return decorator(name, mark)
+
+
+def decorator(name: F | str | None, apply: Callable[[F, str], F]) -> F | Callable[[F], F]:
+    """Make `@method`, `@method()` and `@method("name")` of one function.
+
+    Args:
+        name: what the decorator was given.
+        apply: takes the decorated function and its name.
+
+    Raises:
+        ValueError: the name is empty.
+        TypeError: the name is no text, or there is none.
+    """
+    if name == "":
+        raise ValueError("the name of a method is not empty")
+    if isinstance(name, str):
+        return lambda function: apply(function, name)
+    if name is None:
+        return lambda function: apply(function, _own_name(function))
+    if callable(name) or isinstance(name, classmethod):
+        return apply(name, _own_name(name))
+    raise TypeError(f"the name of a method is a text, not {name!r}")
+
+
+def _own_name(function: Callable[..., Any]) -> str:
+    name = getattr(_unwrapped(function), "__name__", None)
+    if not isinstance(name, str):
+        raise TypeError(f"{function!r} has no name of its own: give one, as in method('name')")
+    return name
+
+
+def _unwrapped(function: Any) -> Any:
+    """The function in a static or class method, which carries the mark in any order."""
+    return function.__func__ if isinstance(function, staticmethod | classmethod) else function
 
 
 class Declared(Struct, frozen=True):
@@ -102,7 +148,7 @@ class Declared(Struct, frozen=True):
 
     Args:
         mark: name and options.
-        declaration: the function that carries the mark, whose types count.
+        declaration: the function that carries the mark, whose types count, bound as well.
         function: the bound function that runs.
     """
 
@@ -116,20 +162,24 @@ def declared(instance: object) -> Iterator[Declared]:
     seen: set[str] = set()
     for cls in type(instance).__mro__:
         for attribute, value in vars(cls).items():
-            mark = getattr(value, "__rpc__", None)
+            mark = getattr(_unwrapped(value), "__rpc__", None)
             if isinstance(mark, Mark) and attribute not in seen:
                 seen.add(attribute)
-                yield Declared(mark, value, getattr(instance, attribute))
+                function = getattr(instance, attribute)
+                if function is not None:  # with which a subclass removes it
+                    yield Declared(mark, value.__get__(instance, type(instance)), function)
 
 
 def events(instance: object) -> "Iterator[BoundEvent[Any]]":
-    """The events that a service declares."""
+    """The events that a service declares, without those that a subclass put `None` in place of."""
     seen: set[str] = set()
     for cls in type(instance).__mro__:
         for attribute, value in vars(cls).items():
             if isinstance(value, Event) and attribute not in seen:
                 seen.add(attribute)
-                yield getattr(instance, attribute)
+                event = getattr(instance, attribute)
+                if isinstance(event, BoundEvent):
+                    yield event
 
 
 def service_prefix(instance: object) -> str:
@@ -144,6 +194,35 @@ def service_prefix(instance: object) -> str:
             f"{type(instance).__name__} is no service: decorate its class with @service(prefix)"
         )
     return prefix
+
+
+class Listeners:
+    """Callbacks that are told the same, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._callbacks: dict[object, Callable[..., object]] = {}
+
+    def add(self, callback: Callable[..., object]) -> Callable[[], None]:
+        """Have a callback called from now on.
+
+        Returns:
+            A function that ends this; to call it again does nothing.
+        """
+        key = object()
+        self._callbacks[key] = callback
+
+        def leave() -> None:
+            self._callbacks.pop(key, None)
+
+        return leave
+
+    def tell(self, *values: object) -> None:
+        """Call all callbacks; one that fails is logged, and the others are called all the same."""
+        for callback in tuple(self._callbacks.values()):
+            try:
+                callback(*values)
+            except Exception:
+                logger.exception("a listener failed: %r", callback)
 
 
 class Event(Generic[T]):
@@ -181,12 +260,11 @@ class BoundEvent(Generic[T]):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._subscribers: list[Callable[[T], object]] = []
+        self._listeners = Listeners()
 
     def emit(self, value: T) -> None:
         """Hand a value to all subscribers; never waits."""
-        for subscriber in tuple(self._subscribers):
-            subscriber(value)
+        self._listeners.tell(value)
 
     def subscribe(self, subscriber: Callable[[T], object]) -> Callable[[], None]:
         """Have a callback called with each value.
@@ -194,5 +272,4 @@ class BoundEvent(Generic[T]):
         Returns:
             A function that ends the subscription.
         """
-        self._subscribers.append(subscriber)
-        return lambda: self._subscribers.remove(subscriber)
+        return self._listeners.add(subscriber)

@@ -7,20 +7,53 @@ keeps its place until it ends; otherwise impatient callers could have any number
 import math
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import anyio
-import anyio.from_thread
+import anyio.lowlevel
 import anyio.to_thread
 
 T = TypeVar("T")
 
 
-async def run_in_thread(function: Callable[[], T]) -> T:
-    """Run a function in a worker thread; a cancelled call that has not begun never does."""
+class Hold:
+    """Something that is given up when the last of its holders lets go.
+
+    Args:
+        give_up: called then.
+    """
+
+    __slots__ = ("_give_up", "_holders")
+
+    def __init__(self, give_up: Callable[[], None]) -> None:
+        self._give_up = give_up
+        self._holders = 1
+
+    def take(self) -> None:
+        """Become a holder, one more than before."""
+        self._holders += 1
+
+    def let_go(self) -> None:
+        """Be a holder no longer."""
+        self._holders -= 1
+        if not self._holders:
+            self._give_up()
+
+
+async def run_in_thread(function: Callable[[], T], hold: Hold | None = None) -> T:
+    """Run a function in a worker thread; a cancelled call that has not begun never does.
+
+    Args:
+        function: what runs.
+        hold: kept until the thread ends, which may be long after a cancelled call is over.
+    """
     limiter = anyio.to_thread.current_default_thread_limiter()
     place = object()
     await limiter.acquire_on_behalf_of(place)
+    if hold is not None:
+        hold.take()
+    call_soon = _call_soon()
     lock = threading.Lock()
     claimed = False
 
@@ -30,13 +63,19 @@ async def run_in_thread(function: Callable[[], T]) -> T:
             first, claimed = not claimed, True
             return first
 
+    def leave() -> None:
+        limiter.release_on_behalf_of(place)
+        if hold is not None:
+            hold.let_go()
+
     def work() -> T | None:
         if not claim():
             return None
         try:
             return function()
         finally:
-            anyio.from_thread.run_sync(limiter.release_on_behalf_of, place)
+            with suppress(RuntimeError):  # the event loop is closed, and nobody wants the place
+                call_soon(leave)
 
     try:
         result = await anyio.to_thread.run_sync(
@@ -44,5 +83,16 @@ async def run_in_thread(function: Callable[[], T]) -> T:
         )
     finally:
         if claim():
-            limiter.release_on_behalf_of(place)
+            leave()
     return result  # type: ignore[return-value]  # `None` only for those who are gone
+
+
+def _call_soon() -> Callable[[Callable[[], None]], object]:
+    """What a thread has a function called with on this event loop, without waiting for it.
+
+    anyio waits, and the loop that is waited for may be closing.
+    """
+    loop: Any = anyio.lowlevel.current_token().native_token
+    name = "run_sync_soon" if hasattr(loop, "run_sync_soon") else "call_soon_threadsafe"
+    call_soon: Callable[[Callable[[], None]], object] = getattr(loop, name)  # trio's or asyncio's
+    return call_soon

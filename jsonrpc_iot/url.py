@@ -2,8 +2,8 @@
 
 import re
 from ipaddress import ip_address
-from typing import TypeVar
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Any, Literal, TypeVar, get_args, get_origin
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -12,6 +12,8 @@ from msgspec.structs import fields
 from .errors import InvalidUrl
 
 T = TypeVar("T", bound=Struct)
+
+_BLUETOOTH = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
 
 
 class Url(Struct, frozen=True):
@@ -43,20 +45,20 @@ class Url(Struct, frozen=True):
         shown = mask(text)
         try:
             parts = urlsplit(text)
-            port = parts.port
+            host, port = _host_and_port(parts)
         except ValueError as error:
             raise InvalidUrl(f"{shown!r}: {error}") from None
         if not parts.scheme or "://" not in text:
             raise InvalidUrl(f"{shown!r} is no URL: it has to look like tcp://127.0.0.1:8805")
         if parts.fragment:
-            raise InvalidUrl(f"{shown!r}: a fragment (#{parts.fragment}) has no meaning here")
+            raise InvalidUrl(f"{shown!r}: a fragment (#…) has no meaning here")
         if parts.password is not None:
             raise InvalidUrl(f"{shown!r}: give the password as ?password=env:NAME or file:PATH")
         pairs = parse_qsl(parts.query, keep_blank_values=True)
         options = dict(pairs)
         if len(options) < len(pairs):
             raise InvalidUrl(f"{shown!r}: an option is given twice")
-        return cls(parts.scheme, _host(parts.netloc), port, unquote(parts.path), options, shown)
+        return cls(parts.scheme, host, port, unquote(parts.path), options, shown)
 
     def __str__(self) -> str:
         return self.text
@@ -82,6 +84,9 @@ class Url(Struct, frozen=True):
         except msgspec.ValidationError as error:
             problem, _, path = str(error).partition(" - at `$.")
             name = path.rstrip("`")
+            types = [field.type for field in fields(kind) if field.encode_name == name]
+            if choices := ", ".join(_choices(types[0]) if types else ()):
+                problem += f"; valid are {choices}"
             raise self.error(f"option {name}={self.options.get(name, '')!r}: {problem}") from None
 
     def forbid_path(self) -> None:
@@ -118,11 +123,24 @@ def host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _host(netloc: str) -> str:
-    host = netloc.rpartition("@")[2]
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return unquote(host.partition(":")[0])
+def _host_and_port(parts: SplitResult) -> tuple[str, int | None]:
+    """Take the authority apart; a port that is none raises `ValueError`."""
+    host = parts.netloc.rpartition("@")[2]
+    if _BLUETOOTH.fullmatch(host):
+        return host, None
+    if not host.startswith("["):
+        return unquote(host.partition(":")[0]), parts.port
+    host, _, rest = host[1:].partition("]")
+    if rest and not rest.startswith(":"):
+        raise ValueError(f"after the brackets comes a port, not {rest!r}")
+    return host, parts.port
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The values that a type names, none where it does not."""
+    if get_origin(annotation) is Literal:
+        return [str(value) for value in get_args(annotation)]
+    return [choice for part in get_args(annotation) for choice in _choices(part)]
 
 
 def mask(text: str) -> str:

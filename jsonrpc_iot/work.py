@@ -14,6 +14,7 @@ from .context import Context
 from .errors import Cancelled, DeadlineExceeded, RpcError
 from .middleware import Call, Chain
 from .reply import Replier, ReplyTo
+from .threads import Hold
 from .turns import Turn
 
 
@@ -45,6 +46,8 @@ class Work:
         self._replier = replier
         self._timeout = timeout
         self._turn = self._take_turn()
+        if self._turn is not None:
+            context.hold = Hold(self._turn.leave)
         self._scope: anyio.CancelScope | None = None
         self._cancelled = False
 
@@ -94,12 +97,12 @@ class Work:
         coroutine = self._perform_directly()
         try:
             coroutine.send(None)
+            coroutine.close()
         except StopIteration as finished:
             return self._succeed(finished.value)
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
             return self._fail(error)
         finally:
-            coroutine.close()
             self._leave()
         return self._fail(RuntimeError("the handler waits, and there is no event loop to wait on"))
 
@@ -113,8 +116,8 @@ class Work:
         return None if self.call.handler.waits else self._context.plain_turns.take()
 
     def _leave(self) -> None:
-        if self._turn is not None:
-            self._turn.leave()
+        if self._context.hold is not None:
+            self._context.hold.let_go()
 
     def _succeed(self, value: Any) -> bytes | None:
         may_hold_nan = self.call.handler.may_hold_nan or bool(self._chain.middleware)

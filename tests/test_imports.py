@@ -26,6 +26,7 @@ DISPATCH = {
     "fastlane",
     "handler",
     "middleware",
+    "openrpc",
     "reply",
     "service",
     "threads",

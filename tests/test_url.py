@@ -28,6 +28,8 @@ class Options(Struct, frozen=True):
         ("TCP://Lamp.Local:1/", "tcp", "Lamp.Local", 1, "/"),
         ("tcp://[::1]:8805", "tcp", "::1", 8805, ""),
         ("udp://[::]", "udp", "::", None, ""),
+        ("gatt://AA:BB:cc:DD:EE:FF", "gatt", "AA:BB:cc:DD:EE:FF", None, ""),
+        ("gatt://00:11:22:33:44:55/", "gatt", "00:11:22:33:44:55", None, "/"),
         ("udp://[fe80::1%eth0]:5", "udp", "fe80::1%eth0", 5, ""),
         ("pipe://Lamp", "pipe", "Lamp", None, ""),
         ("pipe://a%20b", "pipe", "a b", None, ""),
@@ -80,6 +82,9 @@ def test_a_url_has_options(query: str, options: dict[str, str]) -> None:
         "tcp://[::1",
         "tcp://::1]:5",
         "tcp://[no-address]:5",
+        "udp://[::1]x:80",
+        "udp://[::1]80",
+        "gatt://AA:BB:CC:DD:EE",
         "tcp://host?max=1&max=2",
         "tcp://host?max=&max=",
         "tcp://host#part",
@@ -141,6 +146,7 @@ def test_a_password_is_not_shown(text: str, shown: str) -> None:
         "mqtt://me:s3cret@host/x",
         "mqtt://h?password=s3cret&password=b",
         "mqtt://h:x?password=s3cret",
+        "tcp://h?password=a#s3cret",
     ],
 )
 def test_a_refusal_shows_no_password(text: str) -> None:
@@ -167,7 +173,7 @@ def test_options_are_read_into_a_struct() -> None:
         ("eager=maybe", ["eager='maybe'", "bool"]),
         ("wait=0", ["wait='0'", "> 0"]),
         ("wait=soon", ["wait='soon'", "float"]),
-        ("role=master", ["role='master'"]),
+        ("role=master", ["role='master'", "mcu", "module"]),
     ],
 )
 def test_options_that_make_no_sense_are_refused_by_name(query: str, words: list[str]) -> None:

@@ -12,8 +12,11 @@ from typer.main import get_command
 
 from ._output import explain, prepare_streams, print_text
 from ._run import USAGE, guarded
+from .bench import bench
 from .call import call, listen, notify
 from .demo import demo
+from .describe import describe
+from .discover import discover
 from .ping import ping
 from .serve import serve, simulate
 
@@ -22,7 +25,6 @@ NAME = "jsonrpc-iot"
 app = typer.Typer(
     name=NAME,
     rich_markup_mode=None,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=(
@@ -62,7 +64,18 @@ def _main(
         raise typer.Exit(USAGE)
 
 
-for command in (call, notify, listen, ping, serve, simulate, demo):
+for command in (
+    call,
+    notify,
+    listen,
+    describe,
+    ping,
+    bench,
+    discover,
+    serve,
+    simulate,
+    demo,
+):
     app.command()(guarded(command))
 
 

@@ -19,8 +19,19 @@ def seconds(value: float | None) -> float | None:
     raise typer.BadParameter("a number of seconds above 0 is needed")
 
 
+def complete_url(beginning: str) -> list[str]:
+    """The beginnings of URLs that a shell offers."""
+    from jsonrpc_iot.transports import schemes
+
+    offers = [f"{scheme}://" for scheme in schemes() if scheme != "memory"]
+    return [offer for offer in offers if offer.startswith(beginning)]
+
+
 UrlArgument: TypeAlias = Annotated[
-    str, typer.Argument(metavar="URL", help="Where the device is.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="URL", help="Where the device is.", show_default=False, autocompletion=complete_url
+    ),
 ]
 MethodArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="METHOD", help="The method's name.", show_default=False)

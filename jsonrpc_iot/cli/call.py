@@ -8,7 +8,15 @@ import anyio
 import msgspec
 import typer
 
-from jsonrpc_iot import ChannelClosed, connect
+from jsonrpc_iot import (
+    CallTimeout,
+    ChannelClosed,
+    Client,
+    JsonRpcIotError,
+    MalformedResponse,
+    RpcError,
+    connect,
+)
 from jsonrpc_iot.protocol.messages import Dialect
 from jsonrpc_iot.url import Url
 
@@ -24,6 +32,9 @@ from ._options import (
 )
 from ._output import Tracer, explain, print_json, print_json_line
 from ._params import Params, read_params
+
+# A server forgets whoever is silent for 60 s on a link that has no end of its own.
+_PING_SECONDS = 20.0
 
 
 def call(
@@ -85,7 +96,8 @@ def listen(
 ) -> None:
     """Print each notification of a device as one line of JSON.
 
-    Goes on until SIGINT or SIGTERM, which is success, or until the connection ends.
+    Goes on until SIGINT or SIGTERM, which is success, or until the connection ends. Over links
+    without connections, such as UDP, it sends rpc.ping every 20 s, lest the device forget it.
     """
     tracer = Tracer(url) if trace else None
     try:
@@ -116,7 +128,10 @@ async def _print_notifications(
     async with (
         connect(url, connect_timeout=timeout, dialect=dialect, trace=tracer) as client,
         client.notifications() as notifications,
+        anyio.create_task_group() as tasks,
     ):
+        if not client.info.reliable:
+            tasks.start_soon(_stay_known, client, str(Url.parse(url)), timeout)
         printed = missed = 0
         async for notification in notifications:
             print_json_line(msgspec.json.encode(notification))
@@ -125,5 +140,30 @@ async def _print_notifications(
                 missed = client.missed
                 explain(f"notifications that came too fast and were missed: {missed}")
             if printed == count:
+                tasks.cancel_scope.cancel()
                 return
+        tasks.cancel_scope.cancel()
     raise ChannelClosed(f"{Url.parse(url)}: the connection has ended")
+
+
+async def _stay_known(
+    client: Client, shown: str, timeout: float, every: float = _PING_SECONDS
+) -> None:
+    """Ping the device for ever; say so once when it stops answering."""
+    answers = True
+    while True:
+        next_time = anyio.current_time() + every
+        try:
+            await client.call(
+                "rpc.ping", result=msgspec.Raw, timeout=min(timeout, every), idempotent=True
+            )
+            answers = True
+        except CallTimeout:
+            if answers:
+                explain(f"{shown}: does not answer; still listening")
+            answers = False
+        except (RpcError, MalformedResponse):
+            answers = True
+        except JsonRpcIotError:  # the connection is over, which the stream of notifications shows
+            return
+        await anyio.sleep_until(next_time)

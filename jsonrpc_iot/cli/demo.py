@@ -66,6 +66,7 @@ STAGES = (
     Stage("pipe", "pipe://demo?dir={folder}", _has_unix_sockets),
     Stage("tcp", "tcp://127.0.0.1:0"),
     Stage("tcp (IPv6)", "tcp://[::1]:0", _has_ipv6),
+    Stage("udp", "udp://127.0.0.1:0"),
 )
 
 

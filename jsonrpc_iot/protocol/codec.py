@@ -33,7 +33,7 @@ _BOM = b"\xef\xbb\xbf"
 _MAX_DIGITS = 4300
 _DIGITS = b"0123456789"
 _RUN_OF_DIGITS = re.compile(rb"\d*")
-_LONG_INTEGER = re.compile(rb"(?<![\d.eE+])\d{%d,}(?![\d.eE])" % (_MAX_DIGITS + 1))
+_LONG_INTEGER = re.compile(rb"(?<![\d.eE+])(?<![eE]-)\d{%d,}(?![\d.eE])" % (_MAX_DIGITS + 1))
 _TO_ROUND_BRACKETS = bytes.maketrans(b"{}[]", b"()()")
 _NO_STRUCTURE = bytes(set(range(256)) - set(b'{}[]"'))
 
@@ -219,7 +219,7 @@ def _encode_finite(message: Any, payload: Any) -> bytes:
     """Encode a message whose payload must not hold NaN, which msgspec writes as `null`."""
     try:
         data = encode(message)
-        nan = b"null" in data and payload is not UNSET and has_nan(payload)
+        nan = payload is not UNSET and b"null" in data and has_nan(payload)
     except Exception as error:  # an object's own code may run, and raise anything
         raise Unencodable(f"{type(error).__name__}: {error}") from error
     if nan:

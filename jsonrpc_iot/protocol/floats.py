@@ -27,6 +27,18 @@ def has_nan(value: Any) -> bool:
     return False
 
 
+_DOUBTFUL = (
+    inspect.AnyType,
+    inspect.FloatType,
+    inspect.CustomType,
+    # A value may be of a subclass, which has fields of its own.
+    inspect.StructType,
+    inspect.DataclassType,
+    inspect.NamedTupleType,
+    inspect.TypedDictType,
+)
+
+
 def _nothing(value: object) -> None:
     """Stand for what is no plain data, such as `Raw`, which was checked when it was made."""
 
@@ -37,14 +49,11 @@ def may_hold_float(annotation: Any) -> bool:
         todo = [inspect.type_info(annotation)]
     except TypeError:
         return True
-    seen: set[int] = set()
     while todo:
         node = todo.pop()
-        if isinstance(node, inspect.AnyType | inspect.FloatType | inspect.CustomType):
+        if isinstance(node, _DOUBTFUL):
             return True
-        if id(node) not in seen:
-            seen.add(id(node))
-            todo.extend(_parts(node))
+        todo.extend(_parts(node))
     return False
 
 
@@ -53,7 +62,5 @@ def _parts(node: Any) -> Iterator[inspect.Type]:
     for name in getattr(node, "__struct_fields__", ()):
         part = getattr(node, name)
         for item in part if isinstance(part, tuple) else (part,):
-            if isinstance(item, inspect.Field):
-                yield item.type
-            elif isinstance(item, inspect.Type):
+            if isinstance(item, inspect.Type):
                 yield item

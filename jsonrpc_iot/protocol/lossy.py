@@ -53,8 +53,9 @@ class DuplicateTable:
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self._running: set[Hashable] = set()
-        self._finished: dict[Hashable, tuple[float, bytes | None]] = {}  # in order of finishing
+        # Both are made when they are needed, since most peers are idle.
+        self._running: set[Hashable] | None = None
+        self._finished: dict[Hashable, tuple[float, bytes | None]] | None = None  # oldest first
 
     def admit(self, key: Hashable, *, retry: bool, now: float) -> Verdict | bytes | None:
         """Decide about a request.
@@ -68,6 +69,8 @@ class DuplicateTable:
             The stored response, `None` for one that is not held any more, or a verdict.
         """
         self.forget(now)
+        if self._running is None or self._finished is None:
+            self._running, self._finished = set(), {}
         if key in self._running:
             return Verdict.JOIN
         if key in self._finished:
@@ -89,7 +92,7 @@ class DuplicateTable:
             reply: `None` where there was nothing to say.
             now: seconds.
         """
-        if key not in self._running:
+        if self._running is None or self._finished is None or key not in self._running:
             return  # the peer has gone meanwhile
         self._running.remove(key)
         if reply is not None and len(reply) > self._budget.reply_bytes:
@@ -109,13 +112,14 @@ class DuplicateTable:
         """Drop everything, running requests too: the peer is gone."""
         while self._finished:
             self._drop(next(iter(self._finished)))
-        self._budget.entries += len(self._running)
-        self._running.clear()
+        self._budget.entries += len(self._running or ())
+        self._running = self._finished = None
 
     def __len__(self) -> int:
-        return len(self._running) + len(self._finished)
+        return len(self._running or ()) + len(self._finished or ())
 
     def _drop(self, key: Hashable) -> None:
+        assert self._finished is not None
         reply = self._finished.pop(key)[1]
         self._budget.entries += 1
         self._budget.reply_bytes += len(reply or b"")

@@ -83,21 +83,21 @@ class Session:
         on_notification: is shown each notification that arrives.
         retry_seconds: on a channel that loses messages, how long to wait for an answer before a
             request is sent again.
-        on_stray: is told in words of each response that belongs to no open call.
 
     Attributes:
         jsonrpc: the member of that name in the other end's last valid message, `None` before it.
         extensions: as above, once it is known.
+        on_stray: is told in words of each response that belongs to no open call.
         strays: responses that belonged to no open call.
     """
 
     __slots__ = (
+        "_ask_again_at",
         "_codec",
         "_default",
         "_first_id",
         "_next_id",
         "_on_notification",
-        "_on_stray",
         "_open",
         "_overdue",
         "_probe",
@@ -106,6 +106,7 @@ class Session:
         "_retry_seconds",
         "extensions",
         "jsonrpc",
+        "on_stray",
         "strays",
     )
 
@@ -118,16 +119,16 @@ class Session:
         extensions: bool | None = None,
         retry_seconds: float | None = None,
         on_notification: Callable[[Message], object] | None = None,
-        on_stray: Callable[[str], object] | None = None,
     ) -> None:
         self._codec = codec
         self._first_id = self._next_id = first_id
         self._responses = 0
         self._default: Jsonrpc = UNSET if dialect == "iot" else "2.0"
         self._on_notification = on_notification
-        self._on_stray = on_stray
+        self.on_stray: Callable[[str], object] | None = None
         self._retry_seconds = retry_seconds
         self._repeats: Repeats | None = None
+        self._ask_again_at = 0.0
         self._overdue: Sequence[bytes] = ()
         self._open: dict[int, OpenCall] = {}
         self._probe: OpenCall | None = None
@@ -159,7 +160,7 @@ class Session:
         *,
         timeout: float | None = None,
         idempotent: bool = False,
-        now: float = 0.0,
+        now: float | None = None,
     ) -> tuple[OpenCall, bytes]:
         """Open a call.
 
@@ -169,7 +170,7 @@ class Session:
             on_answer: is called once, when the outcome is there.
             timeout: seconds that the caller waits.
             idempotent: it may be sent again to anybody.
-            now: seconds, where messages get lost.
+            now: seconds, for a call that may be sent again where messages get lost.
 
         Returns:
             The open call, and the request to send.
@@ -182,7 +183,7 @@ class Session:
         call = OpenCall(self._next_id, method, on_answer)
         self._next_id += 1
         self._open[call.id] = call
-        if self._retry_seconds is not None:
+        if self._retry_seconds is not None and now is not None:
             self._repeats = self._repeats or Repeats(self._retry_seconds)
             self._repeats.add(call.id, request, now, idempotent=idempotent)
         return call, request
@@ -211,7 +212,7 @@ class Session:
         if self._repeats is None:
             return []
         due = self._repeats.poll(now, self.extensions)
-        if due.probe:
+        if due.probe and now >= self._ask_again_at:
             due.messages.append(self._ask(now))
         return due.messages
 
@@ -291,6 +292,7 @@ class Session:
         """A probe; where messages get lost each is a new one, and an older one is given up."""
         if self._probe is not None:
             self._forget(self._probe.id)
+        self._ask_again_at = now + (self._retry_seconds or 0.0)
         call = OpenCall(self._next_id, "rpc.ping", self._note_probe)
         self._next_id += 1
         self._open[call.id] = self._probe = call
@@ -334,9 +336,9 @@ class Session:
 
     def _stray(self, message: Message | Invalid) -> None:
         self.strays += 1
-        if self._on_stray is None:
+        if self.on_stray is None:
             return
         if isinstance(message, Message) and message.id is None and message.error is not ABSENT:
-            self._on_stray(f"an error without an id: {decode_error(message.error)}")
+            self.on_stray(f"an error without an id: {decode_error(message.error)}")
         else:
-            self._on_stray("a response to no open call")
+            self.on_stray("a response to no open call")

@@ -114,7 +114,14 @@ def raw_socket(stream: SocketStream) -> SocketLike | None:
 
 
 def set_options(stream: SocketStream) -> None:
-    """Send small messages at once, and notice a peer that has vanished."""
+    """Send small messages at once, notice a peer that has vanished, and read only when asked to.
+
+    anyio's stream on asyncio (4.16) takes in whatever comes until a first `receive` has had to
+    wait, so a sender that never pauses would fill the memory.
+    """
+    transport = getattr(stream, "_transport", None)
+    if transport is not None:
+        transport.pause_reading()
     raw = stream.extra(SocketAttribute.raw_socket)
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

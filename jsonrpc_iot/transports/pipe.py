@@ -103,6 +103,8 @@ def _read(url: Url, choose: Callable[[Url, list[Path]], Path]) -> tuple[Path, Un
             raise url.error("a name is missing, as in pipe://lamp")
         folders = [Path(options.dir)] if options.dir else _folders()
         path = choose(url, [socket_path(folder, url.host) for folder in folders])
+    if "\0" in str(path) or "/" in url.host:
+        raise url.error("a name or path has no NUL, and a name no slash")
     longest = max(path, path.with_name(f".{os.getpid()}"), key=lambda name: len(str(name)))
     if len(os.fsencode(longest)) > _MAX_PATH_BYTES:
         raise url.error(f"{path} is over {_MAX_PATH_BYTES} bytes, too long for a socket")

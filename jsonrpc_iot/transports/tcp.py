@@ -22,6 +22,7 @@ MAX_MESSAGE = 1 << 20
 
 _BACKLOG = 4096
 _HANDSHAKE_SECONDS = 10.0
+_GONE = (anyio.BrokenResourceError, anyio.EndOfStream)
 
 
 class TcpOptions(Struct, frozen=True):
@@ -62,17 +63,18 @@ async def connect(url: Url, limits: Limits) -> Channel:
             return _channel(url.scheme, options, limits, stream)
         secure = await _handshake(stream, context, server_side=False, hostname=host)
         return _channel(url.scheme, options, limits, secure)
-    except (OSError, UnicodeError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
+    except (OSError, UnicodeError, AttributeError, *_GONE) as error:
         raise ConnectFailed(f"{url}: {_reason(error)}") from error
 
 
 async def listen(url: Url, limits: Limits) -> Listener:
     """Bind a port, on every address that the host has."""
     options, context = _read(url, server=True)
+    host, port = _host(url), _port(url)
     try:
         bound = await anyio.create_tcp_listener(
-            local_host=_host(url),
-            local_port=_port(url),
+            local_host=host,
+            local_port=port,
             backlog=_BACKLOG,
             reuse_port=options.reuse_port,
         )

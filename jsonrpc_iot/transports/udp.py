@@ -133,6 +133,11 @@ class UdpListener(Listener):
         """Whether other machines may reach it."""
         return self._is_exposed
 
+    @property
+    def is_shared(self) -> bool:
+        """All peers share the socket."""
+        return True
+
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
         """Serve until cancelled; see `Listener.serve`."""
         async with anyio.create_task_group() as sweeping:

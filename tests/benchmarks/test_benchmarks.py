@@ -2,17 +2,25 @@
 
 import json
 import operator
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
+from benchmarks._harness import equals, sync_loop
+from benchmarks._servers import server
+from benchmarks._udp_load import PING, TRUE, Exchange, ping_pong, storm
+
 ROOT = Path(__file__).parents[2]
+SVG = "{http://www.w3.org/2000/svg}"
 
 # What each program has to hold against a target: the ratio's name, and the target.
 TARGETS: dict[str, dict[str, tuple[str, float]]] = {
+    "codec": {},
     "dispatch": {
         "dispatch_sync / floor": ("<=", 1.6),
         "await dispatch / floor": ("<=", 2.0),
@@ -21,19 +29,23 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
         "pjrpc / dispatch_sync": (">=", 10.0),
         "ajsonrpc / dispatch_sync": (">=", 10.0),
     },
-    "roundtrip": {
-        "pipelined, JSON-RPC 2.0 / aiorpcX": (">=", 15.0),
-        "ping-pong / anyio echo": (">=", 0.85),
-    },
     "jsonstream": {
         "100-byte messages with newline, 64 KiB pieces / 500 MB/s": (">=", 1.0),
         "objects: time per byte, long / short": ("<=", 1.5),
     },
+    "roundtrip": {
+        "pipelined, JSON-RPC 2.0 / aiorpcX": (">=", 15.0),
+        "ping-pong / anyio echo": (">=", 0.85),
+    },
+    "udp": {
+        "ping-pong, idempotent / anyio echo": (">=", 0.85),
+        "100 clients at once: answered / made": (">=", 1.0),
+    },
     "memory": {
         "asyncio, connected: serve / echo": ("<=", 1.5),
         "asyncio, after a call: serve / echo": ("<=", 1.5),
+        "asyncio, UDP, idle / 2 KiB": ("<=", 1.0),
     },
-    "codec": {},
 }
 PEERS = ("pyjsonrpc2", "json-rpc", "pjrpc", "ajsonrpc", "jsonrpcserver", "aiorpcX", "orjson")
 
@@ -49,31 +61,54 @@ def python(*arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def in_order(spread: dict[str, float]) -> bool:
-    return 0 < spread["low"] <= spread["median"] <= spread["high"]
+def in_order(spread: dict[str, float], least: float = 1e-9) -> bool:
+    return least <= spread["low"] <= spread["median"] <= spread["high"]
 
 
-@pytest.mark.parametrize("program", TARGETS)
-def test_a_program_reports_figures_and_targets(program: str) -> None:
-    if program == "memory" and not Path("/proc/self/smaps_rollup").exists():
-        pytest.skip("memory is measured on Linux only")
-    done = benchmarks(program, "--quick", "--json")
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the run of all programs draws its results."""
+    return tmp_path_factory.mktemp("benchmarks") / "results.svg"
+
+
+@pytest.fixture(scope="module")
+def everything(picture: Path) -> dict[str, Any]:
+    """What a run of all programs prints."""
+    done = benchmarks("--quick", "--json", "--plot", str(picture))
     assert done.returncode == 0, done.stderr
     output: dict[str, Any] = json.loads(done.stdout)
+    return output
 
-    machine = output["machine"]
+
+def test_all_programs_run_without_arguments_the_codec_first(everything: dict[str, Any]) -> None:
+    assert [report["benchmark"] for report in everything["reports"]] == list(TARGETS)
+    codec = everything["reports"][0]
+    names = {row["name"] for row in codec["rows"]}
+    for step in ("decode", "encode", "both"):
+        for size in ("100 B", "1 KB", "60 KB"):
+            assert {
+                f"{step} {size}, {name}" for name in ("ours", "msgspec's floor", "json")
+            } <= names
+
+
+def test_the_facts_of_the_machine_are_reported(everything: dict[str, Any]) -> None:
+    machine = everything["machine"]
     assert machine["cpu"]
     assert machine["cores"] >= 1
     assert machine["python"].endswith(sys.version.split()[0])
     assert {"anyio", "msgspec"} <= machine["libraries"].keys()
 
-    (report,) = output["reports"]
-    assert report["benchmark"] == program
+
+@pytest.mark.parametrize("program", TARGETS)
+def test_a_program_reports_figures_and_targets(program: str, everything: dict[str, Any]) -> None:
+    if program == "memory" and not Path("/proc/self/smaps_rollup").exists():
+        pytest.skip("memory is measured on Linux only")
+    report = everything["reports"][list(TARGETS).index(program)]
     assert report["setup"]
     assert len(report["rows"]) >= 2
     for row in report["rows"]:
-        assert row["unit"] in {"us", "calls/s", "MB/s", "KiB"}
-        assert in_order(row["value"]), row
+        assert row["unit"] in {"us", "messages/s", "calls/s", "calls", "MB/s", "KiB"}
+        assert in_order(row["value"], least=0 if row["name"].endswith("lost") else 1e-9), row
     assert set(report["missing"]) <= set(PEERS)
 
     checks = {check["what"]: check for check in report["checks"]}
@@ -89,6 +124,52 @@ def test_a_program_reports_figures_and_targets(program: str) -> None:
         else:
             holds = {"<=": operator.le, ">=": operator.ge}[check["comparison"]]
             assert check["reached"] is holds(check["ratio"]["median"], check["target"])
+
+
+def test_the_picture_has_a_bar_for_each_figure_and_ratio(
+    picture: Path, everything: dict[str, Any]
+) -> None:
+    root = ET.parse(picture).getroot()
+    checks = [check for report in everything["reports"] for check in report["checks"]]
+    bars = root.findall(f"{SVG}g")
+    names = [bar.findtext(f"{SVG}text") for bar in bars]
+    expected = [
+        name
+        for report in everything["reports"]
+        for name in (
+            *(row["name"] for row in report["rows"]),
+            *(check["what"] for check in report["checks"]),
+        )
+    ]
+    assert names == expected
+    marks = [path for path in root.findall(f"{SVG}path") if path.get("stroke-width") == "2"]
+    assert len(marks) == sum(check["target"] is not None for check in checks)
+    for bar in bars:
+        box = bar.find(f"{SVG}rect")
+        assert box is not None
+        left, width = float(box.get("x", "nan")), float(box.get("width", "nan"))
+        assert 400 <= left <= left + width <= 781
+
+
+def test_calls_that_nobody_answers_are_counted_as_lost() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        result = storm(silent.getsockname()[1], Exchange(PING, TRUE), clients=3, calls=2)
+    assert (result.made, result.answered) == (3, 0)
+
+
+def test_wrong_datagrams_are_not_taken_for_replies() -> None:
+    with server("udp_echo") as echo:
+        with pytest.raises(AssertionError, match="expected"):
+            ping_pong(echo.port, Exchange(PING, TRUE), 1)
+        with pytest.raises(AssertionError, match="expected"):
+            storm(echo.port, Exchange(PING, TRUE), clients=2, calls=1)
+
+
+def test_wrong_results_are_not_timed() -> None:
+    timed = sync_loop(lambda: b"wrong", equals(b"right"))
+    with pytest.raises(AssertionError, match="wrong result"):
+        timed(3)
 
 
 def test_the_text_shows_machine_figures_and_verdicts() -> None:

@@ -13,12 +13,14 @@ class Simulated(NamedTuple):
 
     tcp: str
     pipe: str
+    udp: str
 
 
 @pytest.fixture(scope="session")
 def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
     """One device for all tests."""
     folder = tmp_path_factory.mktemp("run")
-    bind = ("--bind", "tcp://127.0.0.1:0", "--bind", f"pipe://lamp?dir={folder}")
-    with serving("simulate", "--name", "lamp", *bind, urls=2) as (tcp, pipe):
-        yield Simulated(tcp, pipe)
+    urls = ("tcp://127.0.0.1:0", f"pipe://lamp?dir={folder}", "udp://127.0.0.1:0")
+    bind = [word for url in urls for word in ("--bind", url)]
+    with serving("simulate", "--name", "lamp", *bind, urls=3) as (tcp, pipe, udp):
+        yield Simulated(tcp, pipe, udp)

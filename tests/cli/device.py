@@ -1,14 +1,15 @@
-"""A device on TCP that behaves as badly as a test wants, on blocking sockets in a thread."""
+"""A device that behaves as badly as a test wants, on blocking sockets in a thread."""
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
 
 Behave = Callable[[socket.socket], object]
+Answer = Callable[[dict[str, Any]], Iterable[bytes]]
 
 
 class Device:
@@ -52,6 +53,38 @@ def bad_device(behave: Behave) -> Iterator[str]:
             device.stop()
 
 
+@contextmanager
+def udp_device(answer: Answer) -> Iterator[str]:
+    """Answer datagrams in a thread while the block runs.
+
+    Args:
+        answer: gives the datagrams that go back for a message.
+
+    Yields:
+        Its host and port.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as raw:
+        raw.bind(("127.0.0.1", 0))
+        raw.settimeout(20)
+        host, port = raw.getsockname()
+
+        def serve() -> None:
+            while True:
+                packet, address = raw.recvfrom(65_535)
+                if not packet:
+                    return
+                for reply in answer(msgspec.json.decode(packet)):
+                    raw.sendto(reply, address)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"{host}:{port}"
+        finally:
+            raw.sendto(b"", (host, port))
+            thread.join()
+
+
 def lines(connection: socket.socket) -> Iterator[dict[str, Any]]:
     """The messages that arrive, until the other end stops sending."""
     with connection.makefile("rb") as stream:
@@ -86,3 +119,23 @@ def say_nothing(connection: socket.socket) -> None:
 def hang_up(connection: socket.socket) -> None:
     """A behaviour: close the connection after the first message."""
     wait_for_message(connection)
+
+
+def answer_by(methods: dict[str, Callable[[Any], object]]) -> Behave:
+    """A behaviour: answer each request with what its method's function makes of the params.
+
+    A function that returns `None` refuses the params, and a method that is not there is an error.
+    """
+
+    def behave(connection: socket.socket) -> None:
+        for message in lines(connection):
+            reply: dict[str, object] = {"id": message["id"]}
+            if message["method"] not in methods:
+                reply["error"] = {"code": -32601, "message": "Method not found"}
+            elif (result := methods[message["method"]](message.get("params"))) is None:
+                reply["error"] = {"code": -32602, "message": "Invalid params"}
+            else:
+                reply["result"] = result
+            connection.sendall(msgspec.json.encode(reply) + b"\n")
+
+    return behave

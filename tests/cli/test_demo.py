@@ -11,11 +11,12 @@ def test_a_report_in_json() -> None:
     assert (done.code, done.err) == (0, "")
     report = done.result
     rows = {row["transport"]: row for row in report["transports"]}
-    assert {"memory", "pipe", "tcp"} <= rows.keys()
+    assert {"memory", "pipe", "tcp", "udp"} <= rows.keys()
     assert all(row["error"] is None and row["calls"] > 0 for row in rows.values())
     assert all(0 < row["median"] <= row["p99"] for row in rows.values())
     assert (rows["memory"]["limit"], rows["pipe"]["limit"]) == (None, 65_536)
     assert (rows["tcp"]["limit"], report["unit"]) == (1_048_576, "ms")
+    assert rows["udp"]["limit"] == 1400
     assert "coffee-corner" in [network["ssid"] for network in report["wifi.scan"]]
 
 

@@ -2,12 +2,17 @@
 
 import signal
 import socket
+from typing import Any
 
+import anyio
 import msgspec
 import pytest
 
+from jsonrpc_iot import Call, Context, Dispatcher, Next, connect, serve
+from jsonrpc_iot.cli.call import _stay_known
+
 from .conftest import Simulated
-from .device import bad_device, lines, wait_for_message
+from .device import bad_device, lines, udp_device, wait_for_message
 from .program import Done, run, run_unread, started
 
 TWO = b'{"method":"a","params":{"x":"\xc2\x9b"}}\n{"jsonrpc":"2.0","method":"b"}\n'
@@ -70,3 +75,45 @@ def test_a_device_that_looks_for_a_network(device: Simulated) -> None:
     assert [message["method"] for message in messages] == ["wifi.status"] * 2
     assert [message["params"]["state"] for message in messages] == [1, 4]
     assert done.code == 0
+
+
+def test_over_udp_the_device_hears_of_it_at_once(device: Simulated) -> None:
+    with started("listen", device.udp, "--count", "1", "--trace") as program:
+        program.wait_for_error("<-")
+        run("call", device.pipe, "wifi.connect", "ssid=no network of that name")
+        done = program.finish()
+
+    assert done.code == 0
+    assert msgspec.json.decode(done.out)["method"] == "wifi.status"
+
+
+def test_over_udp_a_device_that_does_not_answer_is_named_once() -> None:
+    words = ("--timeout", "0.2")
+    with udp_device(lambda _: ()) as place, started("listen", f"udp://{place}", *words) as program:
+        program.wait_for_error(f"jsonrpc-iot: udp://{place}: does not answer; still listening")
+        assert program.stop() == Done(0, "", "")
+
+
+@pytest.mark.anyio
+async def test_it_pings_again_and_again() -> None:
+    third = anyio.Event()
+    dispatcher = Dispatcher()
+    pings = 0
+
+    @dispatcher.middleware
+    async def count_pings(call: Call, context: Context, go_on: Next) -> Any:
+        nonlocal pings
+        pings += call.method == "rpc.ping"
+        if pings == 3:
+            third.set()
+        return await go_on(call, context)
+
+    async with (
+        serve(dispatcher, "udp://127.0.0.1:0") as server,
+        connect(server.urls[0]) as client,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(_stay_known, client, "the device", 5.0, 0.05)
+        with anyio.fail_after(5):
+            await third.wait()
+        tasks.cancel_scope.cancel()

@@ -4,13 +4,15 @@ import re
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
 import msgspec
 import pytest
 
 from .conftest import Simulated
-from .device import answer_with, bad_device, lines, say_nothing
+from .device import answer_with, bad_device, lines, say_nothing, udp_device
 from .program import Done, run, started
 
 
@@ -122,3 +124,17 @@ def test_a_dead_port() -> None:
 
     assert done.code == 3
     assert done.complaint.startswith("jsonrpc-iot: tcp://127.0.0.1:1: ")
+
+
+def test_packets_that_are_lost_over_udp() -> None:
+    numbers = count()
+
+    def answer(message: dict[str, Any]) -> Iterator[bytes]:
+        if next(numbers) % 2:
+            yield msgspec.json.encode({"id": message["id"], "result": True})
+
+    with udp_device(answer) as place:
+        done = run("ping", f"udp://{place}", "--count", "4", "--timeout", "0.6", "--json")
+
+    assert (done.code, done.err) == (0, "")
+    assert (done.result["sent"], done.result["received"], done.result["loss"]) == (4, 2, 0.5)

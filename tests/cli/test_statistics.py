@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jsonrpc_iot.cli._statistics import RoundTrips, show_milliseconds
+from jsonrpc_iot.cli._statistics import Histogram, RoundTrips, show_milliseconds
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,34 @@ def test_at_least_half_took_no_longer_than_the_median(seconds: list[float]) -> N
 )
 def test_shown_times(value: float | None, shown: str) -> None:
     assert show_milliseconds(value) == shown
+
+
+def test_a_histogram_knows_each_time_to_one_percent() -> None:
+    histogram = Histogram()
+    for number in range(1, 1001):
+        histogram.add(number / 1000)
+
+    assert histogram.count == 1000
+    assert histogram.quantile(0.5) == pytest.approx(500, rel=0.011)
+    assert histogram.quantile(0.99) == pytest.approx(990, rel=0.011)
+    assert histogram.quantile(1) == 1000
+
+
+def test_the_bars_of_a_histogram_leave_no_gap() -> None:
+    histogram = Histogram()
+    for seconds in (0.001, 0.0011, 0.007):
+        histogram.add(seconds)
+
+    assert list(histogram.bars()) == [(1.9531, 2), (3.9062, 0), (7.8125, 1)]
+
+
+def test_a_histogram_of_nothing() -> None:
+    assert Histogram().quantile(0.5) is None
+    assert list(Histogram().bars()) == []
+
+
+def test_a_histogram_takes_a_clock_that_stands_still() -> None:
+    histogram = Histogram()
+    histogram.add(0.0)
+
+    assert (histogram.quantile(0.5), histogram.count) == (0.0, 1)

@@ -12,7 +12,18 @@ from jsonrpc_iot import cli
 
 from .program import ROOT, Done, run
 
-COMMANDS = ("call", "notify", "listen", "ping", "serve", "simulate", "demo")
+COMMANDS = (
+    "call",
+    "notify",
+    "listen",
+    "describe",
+    "ping",
+    "bench",
+    "discover",
+    "serve",
+    "simulate",
+    "demo",
+)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +57,17 @@ COMMANDS = ("call", "notify", "listen", "ping", "serve", "simulate", "demo")
         (["simulate"], "'--bind'"),
         (["simulate", "--bind", "tcp://127.0.0.1:0", "--seed", "x"], "'--seed'"),
         (["demo", "x"], "(x)"),
+        (["describe", "tpc://x"], "tpc://x: unknown scheme"),
+        (["bench", "tpc://x", "m"], "tpc://x: unknown scheme"),
+        (["bench", "tcp://lamp"], "'METHOD'"),
+        (["bench", "tcp://lamp", "m", "x"], "'x' is not understood: PARAMS is"),
+        (["bench", "tcp://lamp", "m", "--concurrency", "0"], "'--concurrency'"),
+        (["bench", "tcp://lamp", "m", "--duration", "nan"], "'--duration'"),
+        (["discover", "--timeout", "-1"], "'--timeout'"),
+        (["discover", "--port", "65536"], "'--port'"),
+        (["discover", "--target", "tcp://lamp"], "tcp://lamp: a target is HOST or HOST:PORT"),
+        (["discover", "--target", "lamp/x"], "udp://lamp/x: udp takes no path"),
+        (["discover", "--target", "[::1"], "'udp://[::1': Invalid IPv6 URL"),
     ],
 )
 def test_a_wrong_command_line(
@@ -97,6 +119,35 @@ def test_the_help_of_a_command_explains_all_its_options(command: str) -> None:
     entries = [line for line in done.out.splitlines() if line.startswith("  -")]
     assert entries
     assert all(len(entry.strip().split("  ", 1)) == 2 for entry in entries), entries
+
+
+@pytest.mark.parametrize(
+    ("words", "offers"),
+    [
+        (["d"], ["describe", "discover", "demo"]),
+        (["call", "t"], ["tcp://", "tls://"]),
+        (["simulate", "--bind", "u"], ["udp://", "unix://"]),
+        (["bench", "--con"], ["--concurrency"]),
+    ],
+)
+def test_what_a_shell_offers(words: list[str], offers: list[str]) -> None:
+    done = run(
+        _JSONRPC_IOT_COMPLETE="complete_bash",
+        COMP_WORDS=" ".join(["jsonrpc-iot", *words]),
+        COMP_CWORD=str(len(words)),
+    )
+
+    assert done == Done(0, "".join(f"{offer}\n" for offer in offers), "")
+
+
+def test_completion_for_a_shell() -> None:
+    script = f"'{sys.executable}' -m jsonrpc_iot --show-completion; exit $?"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "complete -o default -F _jsonrpc_iot_completion jsonrpc-iot" in done.stdout
 
 
 def test_the_version() -> None:

@@ -18,6 +18,7 @@ PIECES = [97, 1 << 16]
 PARAMS = [
     pytest.param(one, size, id=f"{one.name}-{size}" if one.stream else one.name, marks=one.marks())
     for one in TRANSPORTS
+    if not one.lossy  # where replies have no order
     for size in (PIECES if one.stream else PIECES[:1])
 ]
 

@@ -3,9 +3,11 @@
 `TRANSPORTS` is the list to extend: a new transport is one line, and a function that opens it.
 """
 
+import json
 import socket
 import tempfile
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ from jsonrpc_iot.transports import open_channel
 from .device import Device
 
 NAME = "conformance"
+
+_SOCKETS = 3
 
 
 class Wire(ABC):
@@ -87,6 +91,69 @@ class PacketWire(Wire):
         await self.channel.aclose()
 
 
+class UdpWire(Wire):
+    """Datagrams from as many sockets as it takes for each request to be a new one.
+
+    A server answers what it gets twice within half a second without running it again, as the
+    protocol wants it on a lossy link. Here the cases are one long list, in which much comes again;
+    only the sentinel may be answered from the store.
+
+    Args:
+        url: the device's.
+        channel: connected to it.
+    """
+
+    def __init__(self, url: str, channel: Channel) -> None:
+        self._url = url
+        self._channels = [channel]
+        self._sent: set[str] = set()
+        self._received: deque[bytes] = deque()
+
+    @classmethod
+    async def open(cls, url: str, directory: Path) -> "UdpWire":
+        return cls(url, await open_channel(url))
+
+    async def send(self, message: bytes) -> None:
+        identity = self._identity(message)
+        if identity in self._sent and b'"sentinel' not in message:
+            self._sent.clear()
+            self._channels.append(await open_channel(self._url))
+            for channel in self._channels[:-_SOCKETS]:
+                await channel.aclose()
+            del self._channels[:-_SOCKETS]
+        self._sent.add(identity)
+        await self._channels[-1].send(message)
+
+    @staticmethod
+    def _identity(message: bytes) -> str:
+        """What the server tells requests apart by."""
+        try:
+            value = json.loads(message)
+        except (ValueError, RecursionError):
+            return repr(message)
+        if not isinstance(value, dict):
+            return repr(message)
+        return repr([value.get(name) for name in ("id", "method", "params")])
+
+    async def receive(self) -> bytes:
+        while not self._received:
+            found: dict[int, bytes] = {}
+
+            async def receive(index: int, found: dict[int, bytes] = found) -> None:
+                found[index] = await self._channels[index].receive()
+                task_group.cancel_scope.cancel()
+
+            async with anyio.create_task_group() as task_group:
+                for index in range(len(self._channels)):
+                    task_group.start_soon(receive, index)
+            self._received += [found[index] for index in sorted(found)]
+        return self._received.popleft()
+
+    async def aclose(self) -> None:
+        for channel in self._channels:
+            await channel.aclose()
+
+
 async def accept(listener: MultiListener[SocketStream]) -> SocketStream:
     """Wait for one connection."""
     first = listener.listeners[0]
@@ -107,12 +174,14 @@ class Transport:
         served: given a device, options for the URL (`?max=400` or nothing) and limits, serves the
             device and gives a function that opens wires.
         stream: framed as a stream, so that newlines end messages.
+        lossy: what comes twice runs once, and replies may overtake each other.
         needs: the address family that the machine must have.
     """
 
     name: str
     served: Served
     stream: bool = True
+    lossy: bool = False
     needs: str = ""
 
     def marks(self) -> list[pytest.MarkDecorator]:
@@ -151,6 +220,11 @@ async def _open_tcp(url: str, directory: Path) -> Wire:
     return StreamWire(await anyio.connect_tcp(parts.hostname, parts.port))
 
 
+def _by_udp(device: Device, options: str, limits: Limits) -> AbstractAsyncContextManager[OpenWire]:
+    """Serve with room for every case, unless the test sets a limit of its own."""
+    return _at("udp://127.0.0.1:0", UdpWire.open)(device, options or "max=65507", limits)
+
+
 @asynccontextmanager
 async def _by_a_client(device: Device, options: str, limits: Limits) -> AsyncIterator[OpenWire]:
     """The device serves from the calling end of TCP connections."""
@@ -186,6 +260,7 @@ TRANSPORTS = [
     Transport("pipe", _at(f"pipe://{NAME}?dir=DIR", _open_pipe), needs="AF_UNIX"),
     Transport("tcp4", _at("tcp://127.0.0.1:0", _open_tcp)),
     Transport("tcp6", _at("tcp://[::1]:0", _open_tcp), needs="AF_INET6"),
+    Transport("udp", _by_udp, stream=False, lossy=True),
     Transport("client", _by_a_client),
 ]
 

@@ -257,3 +257,31 @@ async def test_rpc_cancel_is_told_to_the_connection() -> None:
     for id in (5, "x", None, 1.5):
         assert dispatcher.dispatch_sync(notice("rpc.cancel", {"id": id}), Context(far)) is None
     assert far.heard == [("cancel", 5), ("cancel", "x"), ("cancel", None), ("cancel", 1.5)]
+
+
+@pytest.mark.parametrize("info", [None, ChannelInfo(transport="mqtt", can_call_back=False)])
+def test_a_caller_may_cancel_over_a_channel_without_a_way_back(info: ChannelInfo | None) -> None:
+    far_end = FarEnd()
+    Dispatcher().dispatch_sync(notice("rpc.cancel", {"id": 1}), Context(far_end, info))
+    assert far_end.heard == [("cancel", 1)]
+
+
+def test_to_cancel_outside_of_a_connection_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    assert Dispatcher().dispatch_sync(notice("rpc.cancel", {"id": 1})) is None
+    assert not caplog.records
+
+
+def test_permissions_are_no_text() -> None:
+    with pytest.raises(TypeError, match="set of names"):
+        Context(permissions="abc")
+
+
+def test_an_optional_context_is_a_context() -> None:
+    dispatcher = Dispatcher()
+
+    @dispatcher.method
+    def named(context: Context | None = None) -> str:
+        return "" if context is None else context.method
+
+    assert value(dispatcher.dispatch_sync(request("named"))) == "named"
+    assert named() == ""

@@ -178,3 +178,24 @@ def test_threads_may_call_at_once() -> None:
     with ThreadPoolExecutor(threads) as pool:
         for done in [pool.submit(work, thread) for thread in range(threads)]:
             done.result()
+
+
+def test_cleaning_up_may_wait_or_fail_too() -> None:
+    dispatcher = Dispatcher()
+
+    @dispatcher.method
+    async def waits() -> None:
+        try:
+            await asyncio.sleep(0)
+        finally:
+            await asyncio.sleep(0)
+
+    @dispatcher.method
+    async def fails() -> None:
+        try:
+            await asyncio.sleep(0)
+        finally:
+            raise LookupError(SECRET)
+
+    for name in ("waits", "fails"):
+        assert error(dispatcher.dispatch_sync(request(name))) == INTERNAL

@@ -1,5 +1,6 @@
 """What dispatchers and services emit, and who hears it."""
 
+import pytest
 from msgspec import Struct
 
 from jsonrpc_iot import Dispatcher, Event, method, service
@@ -196,3 +197,32 @@ def test_the_class_holds_the_declaration() -> None:
     assert isinstance(Lamp.changed, Event)
     assert Lamp.changed.name == "status"
     assert Lamp.broken.name == "broken"
+
+
+def test_to_leave_twice_is_harmless() -> None:
+    lamp, dispatcher = Lamp(), Dispatcher()
+    heard: list[Status] = []
+    leave = lamp.changed.subscribe(heard.append)
+    lamp.changed.subscribe(heard.append)
+    leave()
+    leave()
+    lamp.changed.emit(Status(1))
+    assert heard == [Status(1)]
+    leave_dispatcher = dispatcher.on_emit(lambda name, params: None)
+    leave_dispatcher()
+    leave_dispatcher()
+
+
+def test_a_listener_that_fails_does_not_silence_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    dispatcher = Dispatcher()
+
+    def fail(name: str, params: object) -> None:
+        raise LookupError(name)
+
+    dispatcher.on_emit(fail)
+    heard = listening_to(dispatcher)
+    dispatcher.emit("x")
+    assert heard == [("x", None)]
+    assert "LookupError: x" in caplog.text

@@ -197,3 +197,21 @@ def test_what_ends_the_program_is_not_held_back(stop: type[BaseException]) -> No
 
     with pytest.raises(stop):
         dispatcher.dispatch_sync(request("interrupted"))
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_an_exception_without_a_text_is_an_internal_error(
+    debug: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise ValueError
+
+    dispatcher = Dispatcher(debug=debug)
+
+    @dispatcher.method
+    def fail() -> None:
+        raise Mute
+
+    assert error(dispatcher.dispatch_sync(request("fail")))["code"] == -32603
+    assert "Mute" in caplog.text

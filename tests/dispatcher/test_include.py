@@ -1,8 +1,10 @@
 """A dispatcher that takes over another's methods, with a prefix or without."""
 
+from typing import Any
+
 import pytest
 
-from jsonrpc_iot import Context, Dispatcher
+from jsonrpc_iot import Call, Context, Dispatcher, Forbidden, Next, method, service
 
 from ._messages import code, notice, request, value
 
@@ -99,7 +101,11 @@ def test_the_builtin_methods_are_not_taken_over() -> None:
     house = Dispatcher()
     house.include(Dispatcher(), "a")
     assert code(house.dispatch_sync(request("a.rpc.ping"))) == NOT_FOUND
-    assert value(house.dispatch_sync(request("rpc.methods"))) == ["rpc.methods", "rpc.ping"]
+    assert value(house.dispatch_sync(request("rpc.methods"))) == [
+        "rpc.discover",
+        "rpc.methods",
+        "rpc.ping",
+    ]
 
 
 def test_later_registrations_are_not_taken_over() -> None:
@@ -131,3 +137,103 @@ def test_the_first_message_may_come_before_the_include() -> None:
     assert code(house.dispatch_sync(request("lamp.on"))) == NOT_FOUND
     house.include(lamp()[0], "lamp")
     assert value(house.dispatch_sync(request("lamp.on"))) == 1
+
+
+@pytest.mark.parametrize("name", ["rpc.evil", "rpc", "rpc.ping"])
+@pytest.mark.parametrize("prefix", ["", "rpc"])
+def test_a_service_cannot_have_names_of_the_protocol(prefix: str, name: str) -> None:
+    @service(prefix)
+    class Evil:
+        @method(name)
+        def evil(self) -> int:
+            return 1
+
+    dispatcher = Dispatcher()
+    with pytest.raises(ValueError, match="belong to the protocol"):
+        dispatcher.include(Evil())
+    assert value(dispatcher.dispatch_sync(request("rpc.ping"))) is True
+
+
+def test_a_clash_takes_nothing_over() -> None:
+    ours, theirs = Dispatcher(), Dispatcher()
+    ours.method("b")(lambda: "ours")
+    for name in "abc":
+        theirs.method(name)(lambda: "theirs")
+    heard: list[str] = []
+    ours.on_emit(lambda name, params: heard.append(name))
+    with pytest.raises(ValueError, match="'b'"):
+        ours.include(theirs)
+    theirs.emit("x")
+    assert heard == []
+    assert value(ours.dispatch_sync(request("b"))) == "ours"
+    for name in "ac":
+        assert code(ours.dispatch_sync(request(name))) == NOT_FOUND
+
+
+def test_a_service_with_one_name_twice_takes_nothing_over() -> None:
+    @service("s")
+    class Twice:
+        @method("x")
+        def one(self) -> int:
+            return 1
+
+        @method("x")
+        def other(self) -> int:
+            return 2
+
+    dispatcher = Dispatcher()
+    with pytest.raises(ValueError, match=r"'s\.x'"):
+        dispatcher.include(Twice())
+    assert code(dispatcher.dispatch_sync(request("s.x"))) == NOT_FOUND
+
+
+def test_a_dispatcher_cannot_include_itself() -> None:
+    dispatcher, _ = lamp()
+    with pytest.raises(ValueError, match="itself"):
+        dispatcher.include(dispatcher, "x")
+
+
+async def deny(call: Call, context: Context, next: Next) -> Any:
+    raise Forbidden
+
+
+@pytest.mark.parametrize("prefixes", [["a"], ["", "b"]])
+@pytest.mark.anyio
+async def test_an_included_dispatchers_middleware_stays_around_its_methods(
+    prefixes: list[str],
+) -> None:
+    inner, _ = lamp()
+    inner.middleware(deny)
+    inner.method("wait", thread=True)(lambda: 1)
+    name = "on"
+    for prefix in prefixes:
+        outer = Dispatcher()
+        outer.include(inner, prefix)
+        inner, name = outer, f"{prefix}.{name}".lstrip(".")
+    inner.method("free")(lambda: "free")
+    forbidden = Forbidden.default_code
+    for message in (request(name), request(name, id=1.5)):
+        assert code(inner.dispatch_sync(message)) == forbidden
+        assert code(await inner.dispatch(message)) == forbidden
+    assert value(inner.dispatch_sync(request("free"))) == "free"
+
+
+@pytest.mark.anyio
+async def test_the_outer_middleware_runs_around_the_inner() -> None:
+    log: list[str] = []
+
+    def noting(name: str) -> Any:
+        async def note(call: Call, context: Context, next: Next) -> Any:
+            log.append(f"{name} {call.method}")
+            return await next(call, context)
+
+        return note
+
+    inner, outer = Dispatcher(), Dispatcher()
+    inner.method("f", thread=True)(lambda: 1)
+    inner.middleware(noting("inner"))
+    outer.include(inner, "a")
+    outer.middleware(noting("outer"))
+    assert value(await outer.dispatch(request("a.f"))) == 1
+    assert value(await inner.dispatch(request("f"))) == 1
+    assert log == ["outer a.f", "inner a.f", "inner f"]

@@ -152,7 +152,7 @@ def test_rpc_methods_lists_what_the_caller_may_call(
     dispatcher: Dispatcher, context: Context | None, expected: list[str]
 ) -> None:
     found = value(dispatcher.dispatch_sync(request("rpc.methods"), context))
-    assert found == sorted([*expected, "rpc.methods", "rpc.ping"])
+    assert found == sorted([*expected, "rpc.discover", "rpc.methods", "rpc.ping"])
 
 
 def test_one_caller_may_not_use_anothers_permissions(dispatcher: Dispatcher) -> None:

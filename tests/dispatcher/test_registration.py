@@ -1,12 +1,13 @@
 """Registering functions: names, what is refused, and that the function stays what it is."""
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from jsonrpc_iot import Dispatcher, MethodNotFound
+from jsonrpc_iot import Dispatcher, MethodNotFound, method, notification
 
 from ._messages import code, notice, request, value
 
@@ -294,3 +295,57 @@ def test_dispatchers_are_independent() -> None:
     assert code(other.dispatch_sync(request("only"))) == NOT_FOUND
     assert names(one) == ["only", "who"]
     assert names(other) == ["who"]
+
+
+@pytest.mark.parametrize(
+    "mark", [Dispatcher().method, Dispatcher().notification, method, notification]
+)
+def test_names_and_options_that_make_no_sense_are_refused(mark: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match="empty"):
+        mark("")
+    with pytest.raises(TypeError, match="text, not 5"):
+        mark(5)
+    for nameless in (functools.partial(int, "1"), Tool()):
+        with pytest.raises(TypeError, match="has no name of its own"):
+            mark(nameless)
+        with pytest.raises(TypeError, match="has no name of its own"):
+            mark()(nameless)
+    for timeout in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="more than 0 seconds"):
+            mark(timeout=timeout)
+
+
+class Tool:
+    def __call__(self) -> int:
+        return 1
+
+
+def test_an_annotation_without_a_meaning_is_refused_by_the_methods_name() -> None:
+    def dim(level: "Nope") -> None:  # type: ignore[name-defined]  # noqa: F821
+        return None
+
+    with pytest.raises(TypeError, match=r"'lamp'.*'Nope'"):
+        Dispatcher().method("lamp")(dim)
+
+
+def test_methods_may_be_registered_while_threads_dispatch() -> None:
+    dispatcher = Dispatcher()
+    dispatcher.method("first")(lambda: 1)
+    stop = threading.Event()
+    replies: set[bytes | None] = set()
+
+    def call() -> None:
+        while not stop.is_set():
+            replies.add(dispatcher.dispatch_sync(request("first")))
+            replies.add(dispatcher.dispatch_sync(request("rpc.methods", [1])))
+
+    threads = [threading.Thread(target=call) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for number in range(200):
+        dispatcher.method(f"m{number}")(nothing)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert len(replies) == 2
+    assert len(names(dispatcher)) == 201

@@ -227,3 +227,22 @@ def test_a_reply_is_compact_and_one_line() -> None:
         assert b"\n" not in reply
         assert b" " not in reply
         assert json.loads(reply)["result"]["a"] == "line\nbreak"
+
+
+class Base(Struct):
+    level: int = 1
+
+
+class WithReading(Base):
+    value: float = NAN
+
+
+def test_nan_in_a_subclass_of_the_declared_class_is_refused() -> None:
+    dispatcher = Dispatcher()
+
+    @dispatcher.method
+    def base(sub: bool) -> Base:
+        return WithReading() if sub else Base()
+
+    assert code(dispatcher.dispatch_sync(request("base", [True]))) == -32603
+    assert value(dispatcher.dispatch_sync(request("base", [False]))) == {"level": 1}

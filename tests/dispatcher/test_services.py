@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import pytest
 from msgspec import Meta
 
-from jsonrpc_iot import Context, Dispatcher, method, notification, service
+from jsonrpc_iot import Context, Dispatcher, Event, method, notification, service
 
 from ._messages import code, notice, request, value, wrong_param
 
@@ -250,3 +250,95 @@ def test_a_service_method_may_take_a_context() -> None:
 
     dispatcher = serving(Who())
     assert value(dispatcher.dispatch_sync(request("who.am_i", ["!"]))) == "who.am_i!"
+
+
+@service("z")
+class Unbound:
+    """Static and class methods, marked inside and outside."""
+
+    @method
+    @staticmethod
+    def a(x: int) -> int:
+        return x
+
+    @staticmethod
+    @method
+    def b(x: int) -> int:
+        return x
+
+    @method("c")
+    @classmethod
+    def class_method(cls, x: int) -> int:
+        return x if cls is Unbound else -1
+
+    @classmethod
+    @method(idempotent=True)
+    def d(cls, x: int) -> int:
+        return x if cls is Unbound else -1
+
+
+@pytest.mark.parametrize("name", ["z.a", "z.b", "z.c", "z.d"])
+def test_static_and_class_methods_may_be_marked(name: str) -> None:
+    dispatcher = Dispatcher()
+    dispatcher.include(Unbound())
+    assert value(dispatcher.dispatch_sync(request(name, {"x": 3}))) == 3
+    assert wrong_param(dispatcher.dispatch_sync(request(name, ["x"]))) == "$[0]"
+
+
+def test_a_callable_object_is_no_method_of_a_class() -> None:
+    class Callable:
+        def __call__(self) -> int:
+            return 1
+
+    with pytest.raises(TypeError, match="no function"):
+        method("x")(Callable())
+
+
+def test_none_in_a_subclass_removes_what_it_replaces() -> None:
+    @service("s")
+    class Full:
+        changed = Event[int]()
+
+        @method
+        def f(self) -> int:
+            return 1
+
+        @method
+        def g(self) -> int:
+            return 2
+
+    class Less(Full):
+        changed = None  # type: ignore[assignment]
+        f = None  # type: ignore[assignment]
+
+    dispatcher = Dispatcher()
+    dispatcher.include(Less())
+    assert code(dispatcher.dispatch_sync(request("s.f"))) == -32601
+    assert value(dispatcher.dispatch_sync(request("s.g"))) == 2
+
+
+def test_an_override_that_wants_more_is_refused() -> None:
+    @service("s")
+    class Interface:
+        @method
+        def m(self, x: int, *, y: int = 0) -> int:
+            raise NotImplementedError
+
+    class Wider(Interface):
+        def m(self, x: int, context: Context, *, y: int = 0) -> int:  # type: ignore[override]
+            return x
+
+    class Narrower(Interface):
+        def m(self, x: int) -> int:  # type: ignore[override]
+            return x
+
+    class Other(Interface):
+        def m(self, z: int, more: int = 1, *, y: int = 0) -> int:
+            return z
+
+    dispatcher = Dispatcher()
+    for cls, word in ((Wider, "'context'"), (Narrower, "'y'")):
+        with pytest.raises(TypeError, match=rf"'s\.m' does not fit its declaration: .*{word}"):
+            dispatcher.include(cls())
+    dispatcher.include(Other())
+    assert value(dispatcher.dispatch_sync(request("s.m", {"x": 5}))) == 5

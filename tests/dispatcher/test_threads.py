@@ -1,5 +1,7 @@
 """Handlers that block, in threads of their own."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -173,3 +175,53 @@ def test_without_an_event_loop_the_callers_thread_will_do() -> None:
         return threading.get_ident()
 
     assert value(dispatcher.dispatch_sync(request("where"))) == threading.get_ident()
+
+
+async def test_a_serial_call_waits_for_the_thread_that_a_deadline_left_behind() -> None:
+    log: list[str] = []
+    release = threading.Event()
+    dispatcher = Dispatcher()
+
+    @dispatcher.method(thread=True, serial=True)
+    def step(number: int) -> None:
+        log.append(f"begin {number}")
+        if number == 1:
+            release.wait(SECONDS)
+        log.append(f"end {number}")
+
+    context = Context()
+    with anyio.fail_after(SECONDS):
+        late = await dispatcher.dispatch(request("step", [1], timeout=0.01), context)
+        assert code(late) == -32002
+        second = request("step", [2], timeout=0.01)
+        assert code(await dispatcher.dispatch(second, context)) == -32002
+        release.set()
+        assert value(await dispatcher.dispatch(request("step", [3]), context)) is None
+    assert log == ["begin 1", "end 1", "begin 3", "end 3"]
+
+
+ENDS_LATE = """
+import sys, threading
+import anyio
+from jsonrpc_iot import Dispatcher
+
+dispatcher = Dispatcher()
+go = threading.Event()
+
+@dispatcher.method(thread=True)
+def block() -> None:
+    go.wait()
+
+async def main() -> None:
+    await dispatcher.dispatch(b'{"id":1,"method":"block","timeout":0.01}')
+    go.set()
+
+anyio.run(main, backend=sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_thread_that_ends_with_the_event_loop_keeps_nobody(backend: str) -> None:
+    command = [sys.executable, "-c", ENDS_LATE, backend]
+    done = subprocess.run(command, capture_output=True, timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

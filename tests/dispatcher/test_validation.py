@@ -9,8 +9,9 @@ import uuid
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
+import msgspec
 import pytest
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 from jsonrpc_iot import Busy, Dispatcher, InvalidParams
 
@@ -254,3 +255,94 @@ def test_what_the_handler_declares_to_return_is_not_checked() -> None:
         return anything  # type: ignore[no-any-return]
 
     assert value(dispatcher.dispatch_sync(request("loose"))) == "text"
+
+
+def odd_params() -> Dispatcher:
+    """Params whose types JSON does not have."""
+    dispatcher = Dispatcher()
+
+    @dispatcher.method
+    def table(table: dict[int, int], level: int) -> int:
+        return level
+
+    @dispatcher.method
+    def raw(raw: Raw, level: int) -> str:
+        return bytes(raw).decode()
+
+    @dispatcher.method
+    def exact(exact: decimal.Decimal, level: int) -> str:
+        return str(exact)
+
+    return dispatcher
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "path"),
+    [
+        ("table", {"table": {"1": 2}, "level": "x"}, "$.level"),
+        ("table", {"table": {"1": "x"}, "level": 1}, "$.table[...]"),
+        ("table", {"table": {"x": 2}, "level": 1}, "$.table"),
+        ("raw", {"raw": {"a": [1]}, "level": "3"}, "$.level"),
+        ("exact", {"exact": 0.5, "level": "3"}, "$.level"),
+    ],
+)
+def test_the_path_is_that_of_what_is_wrong(method: str, params: object, path: str) -> None:
+    reply = odd_params().dispatch_sync(request(method, params))
+    assert wrong_param(reply) == path
+    assert " at `" not in error(reply)["data"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "expected"),
+    [
+        ("table", b'{"table":{"1":2},"level":"x","level":3}', 3),
+        ("raw", b'{"raw":{"a":1.50},"level":"x","level":3}', '{"a":1.50}'),
+        (
+            "exact",
+            b'{"exact":0.10000000000000000000001,"level":"x","level":3}',
+            "0.10000000000000000000001",
+        ),
+        ("table", b'{"table":{"1":2},"level":-%s}' % (b"9" * 4300), 1 - 10**4300),
+    ],
+    ids=["table", "raw", "exact", "negative"],
+)
+def test_the_last_of_two_members_counts_beside_params_of_any_type(
+    method: str, params: bytes, expected: object
+) -> None:
+    message = b'{"id":1,"method":"%s","params":%s}' % (method.encode(), params)
+    reply = odd_params().dispatch_sync(message)
+    assert reply == b'{"id":1,"result":%s}' % msgspec.json.encode(expected)
+
+
+def test_a_long_negative_exponent_is_no_long_integer() -> None:
+    message = b'{"id":1,"method":"rpc.ping","x":1e-' + b"0" * 4301 + b"}"
+    assert value(Dispatcher().dispatch_sync(message)) is True
+
+
+class Lights(Struct):
+    on: list[int]
+
+
+def test_each_call_has_its_own_default() -> None:
+    dispatcher = Dispatcher()
+
+    @dispatcher.method
+    def add(tags: list[int] = [], lights: Lights = Lights([])) -> list[int]:  # noqa: B006, B008
+        tags.append(1)
+        lights.on.append(2)
+        return tags + lights.on
+
+    for message in (request("add"), request("add", []), request("add", {}, id=1.5)) * 2:
+        assert value(dispatcher.dispatch_sync(message)) == [1, 2]
+
+
+def test_a_default_that_cannot_change_is_the_very_object() -> None:
+    missing = object()
+    dispatcher = Dispatcher()
+
+    @dispatcher.method
+    def is_missing(a: Any = missing) -> bool:
+        return a is missing
+
+    assert value(dispatcher.dispatch_sync(request("is_missing"))) is True
+    assert value(dispatcher.dispatch_sync(request("is_missing", [1]))) is False

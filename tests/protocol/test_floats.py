@@ -90,15 +90,15 @@ WITHOUT = [
     Color,
     datetime,
     decimal.Decimal,
-    Whole,
-    Plain,
-    Box[int],
-    list[Whole | None],
     Sequence[str],
     int | UnsetType,
 ]
 
 WITH = [
+    Whole,  # its subclasses may hold floats
+    Plain,
+    Box[int],
+    list[Whole | None],
     float,
     Any,
     object,

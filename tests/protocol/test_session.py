@@ -41,9 +41,9 @@ class Talk:
         self.session = Session(
             CODEC,
             on_notification=lambda each: self.notified.append(str(each.method)),
-            on_stray=self.strays.append,
             **options,
         )
+        self.session.on_stray = self.strays.append
 
     def open(self, method: str = "m", params: object = None, **options: Any) -> OpenCall:
         number = len(self.answered) + self.session.open_calls

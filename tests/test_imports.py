@@ -27,6 +27,7 @@ DISPATCH = {
     "handler",
     "middleware",
     "openrpc",
+    "registry",
     "reply",
     "service",
     "threads",

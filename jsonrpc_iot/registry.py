@@ -1,0 +1,208 @@
+"""Which methods, notifications and events there are: what decorators and `include` fill in."""
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar, overload
+
+from .builtin import Builtin
+from .context import Context
+from .fastlane import PlainRequest, plain_decoder
+from .handler import Handler
+from .middleware import Chain, Middleware
+from .service import Listeners, Options, declared, decorator, events, service_prefix
+
+F = TypeVar("F", bound=Callable[..., Any])
+Emit = Callable[[str, Any], object]
+Handlers = list[tuple[dict[str, Handler], Handler]]  # each with the table that it belongs to
+
+_RESERVED = "rpc"
+
+
+class Registry:
+    """Handlers by name, and the middleware around them; a `Dispatcher` is made of it."""
+
+    def __init__(self) -> None:
+        self._methods: dict[str, Handler] = {}
+        self._notifications: dict[str, Handler] = {}
+        self._decode_plain: Callable[[bytes], PlainRequest] = self._build_decoder
+        self._chain = Chain()
+        self._audience = Listeners()
+        self._registering = threading.Lock()  # other threads may dispatch all the while
+        builtin = Builtin(self._methods_for, self._methods)
+        self._register(self._handlers_of_service(builtin, _RESERVED))
+
+    @overload
+    def method(self, name: F, /) -> F: ...
+    @overload
+    def method(
+        self,
+        name: str | None = None,
+        /,
+        *,
+        thread: bool = False,
+        serial: bool = False,
+        timeout: float | None = None,
+        requires: str | None = None,
+        idempotent: bool = False,
+    ) -> Callable[[F], F]: ...
+    def method(self, name: F | str | None = None, /, **options: Any) -> F | Callable[[F], F]:
+        """Register a function as a method, under its own or another name.
+
+        Args:
+            name: the name that callers use.
+            thread: run it in a worker thread, for code that blocks.
+            serial: run it one call at a time per peer, in order of arrival.
+            timeout: seconds until it is cancelled and answered with -32002.
+            requires: the permission that a caller needs.
+            idempotent: calling it twice is no different from calling it once.
+            options: those above.
+
+        Raises:
+            ValueError: the name is empty, is taken, or starts with `rpc.`; or the timeout is not
+                more than 0.
+            TypeError: the function has no name, and none is given; or the signature cannot be
+                validated, and the text names the parameter.
+        """
+        return self._decorate(name, self._methods, Options(**options))
+
+    @overload
+    def notification(self, name: F, /) -> F: ...
+    @overload
+    def notification(
+        self,
+        name: str | None = None,
+        /,
+        *,
+        thread: bool = False,
+        serial: bool = False,
+        timeout: float | None = None,
+        requires: str | None = None,
+    ) -> Callable[[F], F]: ...
+    def notification(self, name: F | str | None = None, /, **options: Any) -> F | Callable[[F], F]:
+        """Register a function as the receiver of a notification; the options are `method`'s."""
+        return self._decorate(name, self._notifications, Options(**options))
+
+    def include(self, other: "Registry | object", prefix: str = "") -> None:
+        """Take over the methods, notifications and events of a dispatcher or a service.
+
+        A dispatcher's middleware stays around its methods. What `other` registers later is not
+        taken over.
+
+        Args:
+            other: a dispatcher, or an instance of a class decorated with `@service`.
+            prefix: put before each name, with a dot.
+
+        Raises:
+            ValueError: a name is taken, or starts with `rpc.`, or `other` is this dispatcher; then
+                nothing is taken over.
+            TypeError: `other` is neither, or a method of a service does not fit its declaration.
+        """
+        if other is self:
+            raise ValueError("a dispatcher cannot include itself")
+        if isinstance(other, Registry):
+            handlers = self._handlers_of_dispatcher(other, prefix)
+        else:
+            prefix = _join(prefix, service_prefix(other))
+            handlers = self._handlers_of_service(other, prefix)
+        for _, handler in handlers:
+            _refuse_reserved(handler.name)
+        self._register(handlers)
+        if isinstance(other, Registry):
+            other.on_emit(lambda method, params: self.emit(_join(prefix, method), params))
+        else:
+            for event in events(other):
+                event.subscribe(partial(self.emit, _join(prefix, event.name)))
+
+    def middleware(self, layer: Middleware) -> Middleware:
+        """Put code around each call; the layer registered first is the outermost."""
+        with self._registering:
+            self._chain = Chain((*self._chain.middleware, layer))
+            self._decode_plain = self._build_decoder
+        return layer
+
+    def emit(self, method: str, params: Any = None) -> None:
+        """Send a notification to every peer of every server of this dispatcher; never waits."""
+        self._audience.tell(method, params)
+
+    def on_emit(self, send: Emit) -> Callable[[], None]:
+        """Have a callback called with the name and params of all that is emitted.
+
+        Returns:
+            A function that ends the subscription.
+        """
+        return self._audience.add(send)
+
+    def _methods_for(self, context: Context) -> list[str]:
+        return sorted(
+            name
+            for name, handler in tuple(self._methods.items())
+            if handler.options.requires is None
+            or handler.options.requires in (context.permissions or ())
+        )
+
+    def _decorate(
+        self, name: F | str | None, table: dict[str, Handler], options: Options
+    ) -> F | Callable[[F], F]:
+        def register(function: F, chosen: str) -> F:
+            _refuse_reserved(chosen)
+            self._register([(table, Handler(chosen, function, options))])
+            return function
+
+        return decorator(name, register)
+
+    def _register(self, handlers: Handlers) -> None:
+        """Register all of these handlers, or none where a name is taken."""
+        with self._registering:
+            seen: set[tuple[int, str]] = set()
+            for table, handler in handlers:
+                key = id(table), handler.name
+                if handler.name in table or key in seen:
+                    raise ValueError(f"{handler.name!r} is registered already")
+                seen.add(key)
+            for table, handler in handlers:
+                table[handler.name] = handler
+            self._decode_plain = self._build_decoder
+
+    def _build_decoder(self, data: bytes) -> PlainRequest:
+        """Stand in for the decoder of plain requests until the first message needs it."""
+        with self._registering:
+            plain = () if self._chain.middleware else self._methods.values()
+            decode = plain_decoder(h for h in plain if h.options.requires is None)
+            self._decode_plain = decode
+        return decode(data)
+
+    def _handlers_of_service(self, instance: object, prefix: str) -> Handlers:
+        return [
+            (
+                self._notifications if item.mark.notification else self._methods,
+                Handler(
+                    _join(prefix, item.mark.name),
+                    item.function,
+                    item.mark.options,
+                    item.declaration,
+                ),
+            )
+            for item in declared(instance)
+        ]
+
+    def _handlers_of_dispatcher(self, other: "Registry", prefix: str) -> Handlers:
+        layers = other._chain.middleware
+        return [
+            (mine, handler.included(_join(prefix, name), layers))
+            for theirs, mine in (
+                (other._methods, self._methods),
+                (other._notifications, self._notifications),
+            )
+            for name, handler in theirs.items()
+            if not name.startswith(f"{_RESERVED}.")
+        ]
+
+
+def _join(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix and name else prefix or name
+
+
+def _refuse_reserved(name: str) -> None:
+    if name == _RESERVED or name.startswith(f"{_RESERVED}."):
+        raise ValueError(f"{name!r}: names that start with 'rpc.' belong to the protocol")

@@ -1,0 +1,23 @@
+"""Links for tests: in memory, and bad on purpose; what a channel must do; both ends of one at once.
+
+    link = LossyLink(Faults(drop=0.2, duplicate=0.2, reorder=0.2), seed=7)
+    async with served(dispatcher, link.client, link.server) as ends:
+        await ends.client.call("lamp.set", {"on": True})
+
+All chance comes from the seed. Time is the event loop's, so a test clock works too.
+"""
+
+from .contract import check_channel_contract
+from .ends import Ends, served
+from .links import Faults, LinkCounts, LossyLink, OneWay, memory_pair
+
+__all__ = [
+    "Ends",
+    "Faults",
+    "LinkCounts",
+    "LossyLink",
+    "OneWay",
+    "check_channel_contract",
+    "memory_pair",
+    "served",
+]

@@ -206,8 +206,8 @@ async def test_an_invalid_message_changes_no_dialect(transport: Transport) -> No
         await link.expect(ok(1, None), fail(2, -32600, v2=True), UNPARSED)
         link.device.dispatcher.emit("device.changed", {"on": True})
         assert "jsonrpc" not in await link.receive()
-        await link.send(b'{"jsonrpc":"2.0","id":1,"method":"void"}', b'{"id":2,"method":5}', b"1")
-        await link.expect(ok(1, None, v2=True), fail(2, -32600), NOT_AN_OBJECT)
+        await link.send(b'{"jsonrpc":"2.0","id":3,"method":"void"}', b'{"id":4,"method":5}', b"1")
+        await link.expect(ok(3, None, v2=True), fail(4, -32600), NOT_AN_OBJECT)
         link.device.dispatcher.emit("device.changed", {"on": True})
         assert (await link.receive())["jsonrpc"] == "2.0"
 

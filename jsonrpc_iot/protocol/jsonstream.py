@@ -99,15 +99,17 @@ class JsonSplitter:
     def _take(self, data: bytes, messages: list[bytes]) -> None:
         """What `_scan` does, faster; `data` is not over the limit, so no line in it is."""
         *lines, rest = data.split(b"\n")
+        if lines and self._unfinished:
+            self._scan(lines.pop(0) + b"\n", messages)
+        decode, append = _decode, messages.append
         for line in lines:
-            if self._unfinished:
-                self._scan(line + b"\n", messages)
-            elif line := line.strip(_WHITESPACE):
+            if line := line.strip(_WHITESPACE):
                 try:
-                    _decode(line)  # which proves that the line is one value
-                    messages.append(line)
+                    decode(line)  # which proves that the line is one value
                 except (msgspec.DecodeError, RecursionError):
                     self._scan(line + b"\n", messages)
+                else:
+                    append(line)
         if rest:
             self._scan(rest, messages)
 

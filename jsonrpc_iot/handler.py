@@ -74,7 +74,6 @@ class Handler:
         declaration: Callable[..., Any] | None = None,
     ) -> None:
         self.name = name
-        self.function = function
         self.options = options
         plain = _plain(function)
         self.is_coroutine = inspect.iscoroutinefunction(plain)

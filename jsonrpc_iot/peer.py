@@ -5,7 +5,6 @@ way. However the channel ends, its open calls fail at once.
 """
 
 import logging
-import math
 import random
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, TypeVar, overload
@@ -284,14 +283,13 @@ class Peer:
             self._tasks.start_soon(self._run_timers)
 
     async def _run_timers(self) -> None:
-        limit = self.info.max_message or math.inf
         try:
             while self._open and (due := self.session.next_due) is not None:
                 self._new_timer = anyio.Event()
                 with anyio.CancelScope(deadline=due):
                     await self._new_timer.wait()
                 messages = self.session.poll(anyio.current_time())
-                self._outgoing.push(*(each for each in messages if len(each) <= limit))
+                self._outgoing.push(*(each for each in messages if self._fits(each)))
         finally:
             self._new_timer = None
 
@@ -316,8 +314,7 @@ class Peer:
         Returns:
             Whether it was taken.
         """
-        limit = self.info.max_message
-        if not self._open or (limit is not None and len(message) > limit):
+        if not self._open or not self._fits(message):
             return False
         return self._outgoing.offer(message)
 
@@ -432,10 +429,13 @@ class Peer:
     def _note_stray(self, what: str) -> None:
         logger.info("%s: dropped %s", self.info.peer, what)
 
-    def _check_size(self, message: bytes) -> None:
+    def _fits(self, message: bytes) -> bool:
         limit = self.info.max_message
-        if limit is not None and len(message) > limit:
-            raise MessageTooLarge(len(message), limit)
+        return limit is None or len(message) <= limit
+
+    def _check_size(self, message: bytes) -> None:
+        if self.info.max_message is not None and not self._fits(message):
+            raise MessageTooLarge(len(message), self.info.max_message)
 
     def _break(self) -> None:
         self._broken = True

@@ -216,5 +216,5 @@ class Repeats:
 
 
 def _marked(request: bytes) -> bytes:
-    """A request, or each request of a batch, with the mark that says that it is the same again."""
+    """A request with the mark that says that it is the same again."""
     return request[:-1] + b',"retry":true}'

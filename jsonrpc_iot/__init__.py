@@ -54,6 +54,7 @@ from .protocol.limits import Limits
 from .protocol.messages import Dialect
 from .server import Authenticate, Server, run, serve
 from .service import BoundEvent, Event, method, notification, service
+from .stream import Stream
 
 __all__ = [
     "Authenticate",
@@ -99,6 +100,7 @@ __all__ = [
     "RpcError",
     "Server",
     "ServerError",
+    "Stream",
     "StreamChannel",
     "TooLarge",
     "Trace",

@@ -11,6 +11,8 @@ from anyio import TypedAttributeSet, typed_attribute
 from anyio.abc import AsyncResource, ObjectStream, TaskGroup
 from msgspec import Struct
 
+from .protocol.messages import CodecName
+
 
 class ChannelInfo(Struct, frozen=True, kw_only=True):
     """The facts about a channel.
@@ -24,6 +26,7 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
         can_call_back: the other end can be called and notified, not only answered.
         retry_seconds: where messages get lost, how long to wait for an answer before a request is
             sent again.
+        codec: how the messages are written.
     """
 
     transport: str
@@ -33,6 +36,7 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
     reliable: bool = True
     can_call_back: bool = True
     retry_seconds: float = 0.5
+    codec: CodecName = "json"
 
 
 class PeerCredentials(Struct, frozen=True):

@@ -3,7 +3,7 @@
 import logging
 import math
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, overload
 
@@ -19,6 +19,7 @@ from .errors import CallTimeout, ChannelClosed, ConnectFailed, ConnectTimeout, T
 from .peer import Peer, new_session, watch
 from .protocol.limits import Limits
 from .protocol.messages import ABSENT, Dialect, Message
+from .stream import Stream
 from .transports import open_channel
 from .url import mask
 
@@ -50,15 +51,14 @@ class Client:
     """A device at the other end of a channel; `connect` makes one.
 
     Args:
-        url: where the device is.
+        name: where the device is, to be shown.
         dispatcher: answers what the device calls, and receives its notifications.
         timeout: seconds that a call waits unless it says otherwise.
-        connect_timeout: seconds to connect within.
         limits: bounds on what the device may cost.
         dialect: the one to use until the device has spoken.
         extensions: whether the device understands the protocol's extensions; `None` to ask it.
         trace: is shown each message.
-        reconnect: open a new channel when the old one ends.
+        reopen: opens a new channel when the old one has ended; `None` to end with it.
 
     Attributes:
         missed: notifications that came while 256 others waited in a `notifications` stream.
@@ -66,26 +66,24 @@ class Client:
 
     def __init__(
         self,
-        url: str,
+        name: str,
         dispatcher: Dispatcher,
         *,
         timeout: float | None,
-        connect_timeout: float | None,
         limits: Limits,
         dialect: Dialect,
         extensions: bool | None,
         trace: Trace | None,
-        reconnect: bool,
+        reopen: Callable[[], Awaitable[Channel]] | None,
     ) -> None:
-        self._url = url
+        self._name = name
         self._dispatcher = dispatcher
         self._timeout = timeout
-        self._connect_timeout = connect_timeout
         self._limits = limits
         self._dialect = dialect
         self._extensions = extensions
         self._trace = trace
-        self._reconnect = reconnect
+        self._reopen = reopen
         self._streams: set[MemoryObjectSendStream[Notification]] = set()
         self._peer: Peer | None = None
         self._connected = anyio.Event()
@@ -101,7 +99,7 @@ class Client:
             ChannelClosed: there is none at the moment.
         """
         if self._peer is None:
-            raise ChannelClosed(f"{mask(self._url)}: not connected at the moment")
+            raise ChannelClosed(f"{self._name}: not connected at the moment")
         return self._peer.info
 
     @overload
@@ -163,7 +161,7 @@ class Client:
                     method, params, result=result, timeout=left, idempotent=idempotent
                 )
             except ChannelClosed:
-                if not (idempotent and self._reconnect):
+                if not (idempotent and self._reopen):
                     raise
             left = None if left is None else max(0.0, deadline - anyio.current_time())
             if left == 0:
@@ -203,6 +201,45 @@ class Client:
         finally:
             batch.discard()
 
+    @overload
+    def stream(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        timeout: float | UnsetType | None = UNSET,
+    ) -> Stream[Any]: ...
+    @overload
+    def stream(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        item: type[T],
+        timeout: float | UnsetType | None = UNSET,
+    ) -> Stream[T]: ...
+    def stream(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        item: Any = Any,
+        timeout: float | UnsetType | None = UNSET,
+    ) -> Stream[Any]:
+        """Call a method whose result is a list, and get the items as they come.
+
+        Args:
+            method: the name to call.
+            params: as in `call`.
+            item: the type that each item must have; it is decoded into it.
+            timeout: seconds to wait for each item, `None` for ever; the client's own by default.
+        """
+
+        async def fetch() -> list[Any]:
+            return await self.call(method, params, result=list[item], timeout=timeout)
+
+        return Stream(fetch)
+
     def on(self, method: str) -> Callable[[F], F]:
         """Register a function for a notification of the device; its signature is the validation."""
         return self._dispatcher.notification(method)
@@ -227,15 +264,15 @@ class Client:
     async def _run(self, channel: Channel) -> None:
         """Keep the connection, starting with an open channel, until it is over for good."""
         await self._run_peer(channel)
-        while self._reconnect:
-            await self._run_peer(await self._open_again())
+        while self._reopen is not None:
+            await self._run_peer(await self._open_again(self._reopen))
         for stream in self._streams:
             stream.close()
         self._over.set()
 
     async def _leave(self, grace: float) -> None:
         """Let the device's running calls finish for `grace` seconds, send what waits, and end."""
-        self._reconnect = False
+        self._reopen = None
         self._connected.set()
         for peer in self._peers():
             peer.leave(grace)
@@ -276,28 +313,28 @@ class Client:
         self._connected.set()
 
     def _lose(self, peer: Peer) -> None:
-        if self._reconnect:
+        if self._reopen is not None:
             self._peer = None
             self._connected = anyio.Event()
 
-    async def _open_again(self) -> Channel:
+    async def _open_again(self, reopen: Callable[[], Awaitable[Channel]]) -> Channel:
         """Try until it works, with a random pause that grows (full jitter)."""
         while True:
             await anyio.sleep(random.uniform(0, self._backoff))  # not a secret
             self._backoff = min(2 * self._backoff, _LONGEST_BACKOFF_SECONDS)
             try:
-                return await open_in_time(self._url, self._limits, self._connect_timeout)
+                return await reopen()
             except (TransportError, OSError) as error:
                 logger.info("%s; trying again", error)
 
     async def _next_peer(self, timeout: float | None) -> Peer:
         with anyio.move_on_after(timeout):
-            while self._peer is None and self._reconnect:
+            while self._peer is None and self._reopen is not None:
                 await self._connected.wait()
-        if self._peer is None and not self._reconnect:
-            raise ChannelClosed(f"{mask(self._url)}: the client is closed")
+        if self._peer is None and self._reopen is None:
+            raise ChannelClosed(f"{self._name}: the client is closed")
         if self._peer is None:
-            raise CallTimeout(f"{mask(self._url)}: not connected again within {timeout} s")
+            raise CallTimeout(f"{self._name}: not connected again within {timeout} s")
         return self._peer
 
     def _publish(self, message: Message) -> None:
@@ -336,7 +373,7 @@ async def open_in_time(url: str, limits: Limits, seconds: float | None) -> Chann
 
 @asynccontextmanager
 async def connect(
-    url: str,
+    where: str | Channel,
     *,
     timeout: float | None = 10.0,
     connect_timeout: float | None = 10.0,
@@ -350,7 +387,7 @@ async def connect(
     """Connect to a device while the `async with` block runs.
 
     Args:
-        url: where the device is.
+        where: the device's URL, or an open channel to it, which is closed in the end.
         timeout: seconds that a call waits unless it says otherwise, `None` for ever.
         connect_timeout: seconds to connect within, `None` for no limit.
         reconnect: open a new channel when the old one ends, after a random pause that grows. Open
@@ -365,21 +402,29 @@ async def connect(
     Raises:
         InvalidUrl: the URL makes no sense.
         ConnectFailed: nobody answers there; `ConnectTimeout` if that took too long to find out.
+        ValueError: a channel that is open already shall reconnect.
     """
+    if reconnect and not isinstance(where, str):
+        raise ValueError("an open channel cannot be opened again: reconnect needs a URL")
     dispatcher = dispatcher or Dispatcher()
     limits = limits or dispatcher.limits
+
+    async def open() -> Channel:
+        if isinstance(where, str):
+            return await open_in_time(where, limits, connect_timeout)
+        return where
+
     client = Client(
-        url,
+        mask(where) if isinstance(where, str) else where.info.peer,
         dispatcher,
         timeout=timeout,
-        connect_timeout=connect_timeout,
         limits=limits,
         dialect=dialect,
         extensions=extensions,
         trace=trace,
-        reconnect=reconnect,
+        reopen=open if reconnect else None,
     )
-    channel = await open_in_time(url, limits, connect_timeout)
+    channel = await open()
     failure: BaseException | None = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(client._run, channel)

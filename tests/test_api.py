@@ -17,7 +17,7 @@ PUBLIC = {
         InvalidRequest InvalidUrl JsonRpcIotError Limits Listener MalformedResponse
         MessageTooLarge MethodNotFound Middleware MissingExtra Next Notification ParseError
         Peer Trace
-        PeerCredentials RpcError Server ServerError StreamChannel TooLarge TransportError
+        PeerCredentials RpcError Server ServerError Stream StreamChannel TooLarge TransportError
         Unauthorized Unencodable UsageError connect method notification run serve service
     """,
 }

@@ -34,7 +34,7 @@ DISPATCH = {
     "turns",
     "work",
 }
-PEER = {"batch", "incoming", "outgoing", "peer"}
+PEER = {"batch", "incoming", "outgoing", "peer", "stream"}
 
 # A part is a module of the package or a folder of that name with all in it. It may import the parts
 # of its row, and the modules of its own folder.

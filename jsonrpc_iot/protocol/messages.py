@@ -11,6 +11,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from ..errors import RpcError
 
 Dialect: TypeAlias = Literal["iot", "jsonrpc2"]
+CodecName: TypeAlias = Literal["json", "msgpack"]
 
 Id: TypeAlias = int | float | str | None
 """The id of a request as the application sees it."""

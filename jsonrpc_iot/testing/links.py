@@ -29,9 +29,13 @@ def memory_pair(
         can_call_back: what the channels say of themselves.
         retry_seconds: the first timer of a request on a lossy link.
     """
-    here, there = memory.memory_pair(max_message=max_message)
+    here, there = memory.memory_pair()
     info = structs.replace(
-        here.info, reliable=reliable, can_call_back=can_call_back, retry_seconds=retry_seconds
+        here.info,
+        max_message=max_message,
+        reliable=reliable,
+        can_call_back=can_call_back,
+        retry_seconds=retry_seconds,
     )
     return StreamChannel(here, info), StreamChannel(there, info)
 

@@ -9,17 +9,18 @@ from typing import Annotated, ClassVar
 import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.stapled import StapledObjectStream
-from msgspec import Meta, Struct
+from msgspec import Meta, structs
 
 from ..channel import Channel, ChannelInfo, Listener, Serve, StreamChannel
 from ..errors import BindFailed, ConnectFailed
 from ..protocol.limits import Limits
 from ..url import Url
+from ._packets import PacketOptions
 
 _WAITING_MESSAGES = 64
 
 
-class MemoryOptions(Struct, frozen=True):
+class MemoryOptions(PacketOptions, frozen=True):
     """Options of a `memory://` URL.
 
     Args:
@@ -30,25 +31,32 @@ class MemoryOptions(Struct, frozen=True):
 
 
 def memory_pair(
-    name: str = "", max_message: int | None = None
+    name: str = "",
+    here: MemoryOptions = MemoryOptions(),  # noqa: B008  # frozen
+    there: MemoryOptions = MemoryOptions(),  # noqa: B008  # frozen
 ) -> tuple[StreamChannel, StreamChannel]:
     """Two channels, each the other's peer.
 
     Args:
         name: the address that both show.
-        max_message: bytes of the largest message that either may send.
+        here: options of the first one.
+        there: options of the second one.
     """
-    info = ChannelInfo(
-        transport="memory",
-        local=f"memory://{name}",
-        peer=f"memory://{name}",
-        max_message=max_message,
-    )
     send_there, receive_there = anyio.create_memory_object_stream[bytes](_WAITING_MESSAGES)
     send_back, receive_back = anyio.create_memory_object_stream[bytes](_WAITING_MESSAGES)
     return (
-        StreamChannel(StapledObjectStream(send_there, receive_back), info),
-        StreamChannel(StapledObjectStream(send_back, receive_there), info),
+        StreamChannel(StapledObjectStream(send_there, receive_back), _info(name, here)),
+        StreamChannel(StapledObjectStream(send_back, receive_there), _info(name, there)),
+    )
+
+
+def _info(name: str, options: MemoryOptions) -> ChannelInfo:
+    return ChannelInfo(
+        transport="memory",
+        local=f"memory://{name}",
+        peer=f"memory://{name}",
+        max_message=options.max,
+        codec=options.codec,
     )
 
 
@@ -57,14 +65,14 @@ class MemoryListener(Listener):
 
     Args:
         name: the address.
-        max_message: bytes of the largest message that either end may send.
+        options: those of the URL.
     """
 
     names: ClassVar[dict[str, "MemoryListener"]] = {}
 
-    def __init__(self, name: str, max_message: int | None) -> None:
+    def __init__(self, name: str, options: MemoryOptions) -> None:
         self._name = name
-        self._max_message = max_message
+        self._options = options
         self._send, self._receive = anyio.create_memory_object_stream[Channel](_WAITING_MESSAGES)
         self.names[name] = self
 
@@ -73,9 +81,10 @@ class MemoryListener(Listener):
         """The one URL."""
         return [f"memory://{self._name}"]
 
-    async def connect(self) -> Channel:
-        """Open a channel to this listener."""
-        here, there = memory_pair(self._name, self._max_message)
+    async def connect(self, options: MemoryOptions) -> Channel:
+        """Open a channel to this listener; its `max` holds unless the caller has one."""
+        options = structs.replace(options, max=options.max or self._options.max)
+        here, there = memory_pair(self._name, options, self._options)
         await self._send.send(there)
         return here
 
@@ -96,28 +105,28 @@ class MemoryListener(Listener):
 
 async def connect(url: Url, limits: Limits) -> Channel:
     """Open a channel to the server of that name."""
-    name = _name(url)
-    listener = MemoryListener.names.get(name)
+    options = url.read_options(MemoryOptions)
+    listener = MemoryListener.names.get(_name(url))
     if listener is None:
         raise ConnectFailed(f"{url}: nothing in this process serves it")
     try:
-        return await listener.connect()
+        return await listener.connect(options)
     except (anyio.BrokenResourceError, anyio.ClosedResourceError):
         raise ConnectFailed(f"{url}: its server has just stopped") from None
 
 
 async def listen(url: Url, limits: Limits) -> Listener:
     """Take a name."""
+    options = url.read_options(MemoryOptions)
     name = _name(url)
     if name in MemoryListener.names:
         raise BindFailed(f"{url}: already served in this process")
-    return MemoryListener(name, url.read_options(MemoryOptions).max)
+    return MemoryListener(name, options)
 
 
 def _name(url: Url) -> str:
     url.forbid_path()
     url.forbid_port()
-    url.read_options(MemoryOptions)
     if not url.host:
         raise url.error("a name is missing, as in memory://lamp")
     return url.host

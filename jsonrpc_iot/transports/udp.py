@@ -12,13 +12,14 @@ from typing import Annotated
 
 import anyio
 from anyio.abc import TaskGroup
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from ..channel import Channel, ChannelInfo, Listener, Serve
 from ..errors import BindFailed, ConnectFailed
 from ..protocol.limits import Limits
 from ..url import Url, host_port
 from ._demux import Demux
+from ._packets import PacketOptions
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -34,11 +35,11 @@ _BUFFER_BYTES = 4 << 20
 _SWEEP_SECONDS = 5.0
 
 
-class UdpOptions(Struct, frozen=True):
+class UdpOptions(PacketOptions, frozen=True):
     """Options of a `udp://` URL.
 
     Args:
-        max: bytes of the largest message that is sent.
+        max: bytes of the largest datagram that is sent.
         reuse_port: several processes on this host share the port; serving only.
     """
 
@@ -119,7 +120,7 @@ class UdpListener(Listener):
         self._raw = raw
         self._address = f"udp://{host_port(*raw.getsockname()[:2])}"
         self._is_exposed = url.is_exposed
-        self._max_message = options.max
+        self._options = options
         self._demux: Demux[Address] = Demux(self._transmit, self._describe, max_peers=limits.peers)
         self.lost = 0
 
@@ -171,9 +172,10 @@ class UdpListener(Listener):
             transport="udp",
             local=self._address,
             peer=f"udp://{host_port(*address[:2])}",
-            max_message=self._max_message,
+            max_message=self._options.max,
             reliable=False,
             retry_seconds=RETRY_SECONDS,
+            codec=self._options.codec,
         )
 
 
@@ -195,6 +197,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
         max_message=options.max,
         reliable=False,
         retry_seconds=RETRY_SECONDS,
+        codec=options.codec,
     )
     return UdpChannel(raw, info)
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from jsonrpc_iot.protocol.codec import JsonCodec
+from jsonrpc_iot.protocol.jsoncodec import JsonCodec
 from jsonrpc_iot.protocol.messages import Message
 
 from ._harness import Options, Report, Timed, equals, figure, measure, sync_loop

@@ -72,7 +72,7 @@ class CallBatch:
             )
         if not self._calls:
             self._answered.set()
-        message = b"[" + b",".join(self._messages) + b"]"
+        message = self._peer.session.codec.join(self._messages)
         await self._peer.exchange(message, self._calls, self._answered, self._timeout)
 
     def discard(self) -> None:

@@ -1,14 +1,13 @@
 """The methods under `rpc.` that every dispatcher has."""
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from .context import Context
 from .errors import InvalidParams
-from .handler import Handler
 from .openrpc import document, document_of_one
 from .protocol.messages import Id
 from .service import method, notification, service
+from .table import HandlerTable
 
 _ENVELOPE_BYTES = len('{"jsonrpc":"2.0","id":"","result":}')
 
@@ -18,15 +17,11 @@ class Builtin:
     """The built-in methods of one dispatcher.
 
     Args:
-        methods: gives the names that a caller may call.
-        handlers: those of all methods, by name.
+        table: the dispatcher's handlers.
     """
 
-    def __init__(
-        self, methods: Callable[[Context], list[str]], handlers: Mapping[str, Handler]
-    ) -> None:
-        self._methods = methods
-        self._handlers = handlers
+    def __init__(self, table: HandlerTable) -> None:
+        self._table = table
 
     @method(idempotent=True)
     def ping(self) -> bool:
@@ -36,7 +31,7 @@ class Builtin:
     @method(idempotent=True)
     def methods(self, context: Context) -> list[str]:
         """List the names that the caller may call, sorted."""
-        return self._methods(context)
+        return self._table.names_for(context)
 
     @method(idempotent=True)
     def discover(self, context: Context, method: str | None = None) -> dict[str, Any]:
@@ -44,14 +39,14 @@ class Builtin:
 
         With `method` it holds that one alone, cut down to what fits one message.
         """
-        names = self._methods(context)
+        names = self._table.names_for(context)
         if method is None:
-            return document([self._handlers[name] for name in names], _version())
+            return document([self._table.methods[name] for name in names], _version())
         if method not in names:
             raise InvalidParams(data={"path": "$.method", "message": "No method of that name"})
         limit = None if context.info is None else context.info.max_message
         room = None if limit is None else limit - _ENVELOPE_BYTES - len(str(context.id))
-        return document_of_one(self._handlers[method], _version(), room)
+        return document_of_one(self._table.methods[method], _version(), room)
 
     @notification
     def cancel(self, id: Id, context: Context) -> None:

@@ -5,10 +5,10 @@ import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar, overload
 
 import anyio
-import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from msgspec import UNSET, Struct, UnsetType
 
@@ -17,6 +17,7 @@ from .channel import Channel, ChannelInfo, Trace, TracedChannel
 from .dispatcher import Dispatcher
 from .errors import CallTimeout, ChannelClosed, ConnectFailed, ConnectTimeout, TransportError
 from .peer import Peer, new_session, watch
+from .protocol.codec import DECODE_ERRORS, Codec
 from .protocol.limits import Limits
 from .protocol.messages import ABSENT, Dialect, Message
 from .stream import Stream
@@ -284,12 +285,13 @@ class Client:
     async def _run_peer(self, channel: Channel) -> None:
         if self._trace is not None:
             channel = TracedChannel(channel, self._trace)
+        codec = self._dispatcher.responder(channel.info.codec).codec
         session = new_session(
-            self._dispatcher.codec,
+            self._dispatcher,
             channel.info,
             dialect=self._dialect,
             extensions=self._extensions,
-            on_notification=self._publish,
+            on_notification=partial(self._publish, codec),
         )
         begin = anyio.current_time()
         async with anyio.create_task_group() as tasks:
@@ -337,13 +339,13 @@ class Client:
             raise CallTimeout(f"{self._name}: not connected again within {timeout} s")
         return self._peer
 
-    def _publish(self, message: Message) -> None:
+    def _publish(self, codec: Codec, message: Message) -> None:
         if not self._streams:
             return
         assert message.method is not UNSET
         try:
-            params = None if message.params is ABSENT else msgspec.json.decode(message.params)
-        except msgspec.DecodeError as error:  # a number that no float holds
+            params = None if message.params is ABSENT else codec.decode_value(message.params, Any)
+        except DECODE_ERRORS as error:  # a number that no float holds
             logger.warning("%s: dropped a notification: %s", message.method, error)
             return
         notification = Notification(message.method, params)

@@ -1,41 +1,20 @@
-"""Methods by name: register them once, then answer messages from any transport.
+"""Methods by name: register them once, then answer messages from any transport."""
 
-The dispatcher takes bytes and gives bytes. It knows nothing of connections; a `Peer` runs the
-calls that take time and remembers what a connection must remember.
-"""
-
-import math
-from functools import partial
-from typing import NamedTuple
-
-import anyio
-from msgspec import UNSET, Raw, UnsetType
+from collections.abc import Coroutine
+from typing import Any
 
 from .context import Context
-from .errors import InvalidRequest, MethodNotFound, RpcError
-from .handler import Handler
-from .middleware import Call
-from .protocol.codec import JsonCodec, encode, wire_id
+from .protocol.codec import Codec
+from .protocol.jsoncodec import JsonCodec
 from .protocol.limits import DEFAULT_LIMITS, Limits
-from .protocol.messages import Invalid, Message, Result, Result2
-from .protocol.session import Session
+from .protocol.messages import CodecName
+from .protocol.msgpackcodec import MsgpackCodec
 from .registry import Registry
-from .reply import Replier, ReplyTo
-from .work import Batch, Work
+from .responder import Responder
 
-Begun = bytes | Work | Batch | None
-
-
-class Identity(NamedTuple):
-    """Tells a request from others of the same peer.
-
-    Args:
-        key: hash of id, dialect, method and params, or of a whole batch.
-        retry: it is marked as one that was sent before.
-    """
-
-    key: int
-    retry: bool
+_CODECS: dict[CodecName, type[JsonCodec | MsgpackCodec]] = {
+    codec.name: codec for codec in (JsonCodec, MsgpackCodec)
+}
 
 
 class Dispatcher(Registry):
@@ -49,13 +28,21 @@ class Dispatcher(Registry):
     def __init__(self, *, debug: bool = False, limits: Limits = DEFAULT_LIMITS) -> None:
         super().__init__()
         self.limits = limits
-        self.codec = JsonCodec(limits)
-        self._unsuspicious = self.codec.unsuspicious
-        self._replier = Replier(self.codec, debug=debug)
-        self._nobody = Context()
+        self._debug = debug
+        self._responders: dict[CodecName, Responder] = {}
+        self._json = self.responder("json")
 
-    async def dispatch(self, data: bytes, context: Context | None = None) -> bytes | None:
-        """Answer one message, a batch included.
+    def responder(self, codec: CodecName) -> Responder:
+        """What answers messages in that codec."""
+        if codec not in self._responders:
+            made: Codec = _CODECS[codec](self.limits)
+            self._responders[codec] = Responder(self._table, made, self.limits, debug=self._debug)
+        return self._responders[codec]
+
+    def dispatch(
+        self, data: bytes, context: Context | None = None
+    ) -> Coroutine[Any, Any, bytes | None]:
+        """Answer one message in JSON, a batch included; to be awaited.
 
         Args:
             data: the message.
@@ -64,228 +51,11 @@ class Dispatcher(Registry):
         Returns:
             The response, `None` where there is nothing to say.
         """
-        begun = self.begin(data) if context is None else self.begin(data, context, _limit(context))
-        if type(begun) is bytes or begun is None:
-            return begun
-        if isinstance(begun, Work):
-            return await begun.run()
-        assert isinstance(begun, Batch)
-        replies: list[bytes | None] = []
-        async with anyio.create_task_group() as tasks:
-            for work in begun.works:
-                tasks.start_soon(_run_entry, begun, work, replies)
-        return replies[-1]
+        return self._json.dispatch(data, context)  # a coroutine less is faster
 
     def dispatch_sync(self, data: bytes, context: Context | None = None) -> bytes | None:
-        """Answer one message where there is no event loop; see `dispatch`.
+        """Answer one message in JSON where there is no event loop; see `dispatch`.
 
         A handler that has to wait for something is answered with an internal error.
         """
-        if context is None:  # `begin`, written out for plain requests: a call less is 15 % faster
-            try:
-                request = self._decode_plain(data)
-                if len(data) > self._unsuspicious or not data.isascii():
-                    self.codec.check(data)
-            except Exception:  # noqa: BLE001, S110  # as in `begin`
-                pass
-            else:
-                handler = request.handler
-                if handler.plain:
-                    id, jsonrpc = request.id, request.jsonrpc
-                    try:
-                        value = handler.call(request.params, None)
-                        return encode(
-                            Result(id, value) if jsonrpc is UNSET else Result2("2.0", id, value)
-                        )
-                    except Exception as error:  # noqa: BLE001  # as in `begin`
-                        return self._replier.error(ReplyTo(id, jsonrpc, None), handler.name, error)
-        begun = self.begin(data, context, _limit(context))
-        if type(begun) is bytes or begun is None:
-            return begun
-        if isinstance(begun, Work):
-            return begun.run_sync()
-        assert isinstance(begun, Batch)
-        return [begun.finish(work, work.run_sync()) for work in begun.works][-1]
-
-    def begin(
-        self,
-        data: bytes,
-        context: Context | None = None,
-        limit: int | None = None,
-        session: Session | None = None,
-    ) -> Begun:
-        """Begin to answer one message.
-
-        Args:
-            data: the message.
-            context: the connection's; nobody's by default.
-            limit: bytes that the response may have, `None` for any number.
-            session: takes responses, and notes how the other end speaks.
-
-        Returns:
-            The response, or the work or batch of works that will give it, or `None` where there is
-            nothing to say.
-        """
-        try:
-            request = self._decode_plain(data)
-            if len(data) > self._unsuspicious or not data.isascii():
-                self.codec.check(data)
-        except Exception:  # noqa: BLE001  # a param's own code may run
-            return self._begin(data, context or self._nobody, limit, session)
-        handler = request.handler
-        id = request.id
-        jsonrpc = request.jsonrpc
-        if session is not None:
-            session.jsonrpc = jsonrpc
-            if request.timeout is not UNSET:
-                session.extensions = True
-        if not handler.plain:
-            call = Call(handler.name, request.params, id, handler)
-            to = ReplyTo(id, jsonrpc, limit)
-            return self._begin_call(call, to, request.timeout, context or self._nobody)
-        try:
-            value = handler.call(request.params, None)
-            reply = encode(Result(id, value) if jsonrpc is UNSET else Result2("2.0", id, value))
-        except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
-            return self._replier.error(ReplyTo(id, jsonrpc, limit), handler.name, error)
-        if limit is not None and len(reply) > limit:
-            return self._replier.too_large(ReplyTo(id, jsonrpc, limit), len(reply))
-        return reply
-
-    def identify(self, data: bytes) -> Identity | None:
-        """What tells a request from others, where it may come again; `None` if that is harmless.
-
-        It is harmless for notifications, for responses, for what is no valid message, and for
-        methods that are idempotent.
-        """
-        message = self.codec.decode(data)
-        if isinstance(message, list):
-            return Identity(hash(data), retry=False)
-        if isinstance(message, Invalid) or message.method is UNSET or message.id is UNSET:
-            return None
-        handler = self._methods.get(message.method)
-        if handler is None or handler.options.idempotent:
-            return None
-        params = bytes(message.params)
-        key = hash((type(message.id), message.id, message.jsonrpc, message.method, params))
-        return Identity(key, retry=message.retry)
-
-    def decline(
-        self, data: bytes, error: RpcError, limit: int | None, session: Session
-    ) -> bytes | None:
-        """Answer one message with an error instead of running anything.
-
-        Args:
-            data: the message; responses in it are taken all the same.
-            error: the answer to each request.
-            limit: bytes that the response may have, `None` for any number.
-            session: takes responses.
-        """
-        message = self.codec.decode(data)
-        if isinstance(message, list):
-            replies = [self.decline(bytes(entry), error, limit, session) for entry in message]
-            return b"[" + b",".join(filter(None, replies)) + b"]" if any(replies) else None
-        if session.take(message):
-            return None
-        if isinstance(message, Invalid):
-            return self._refuse(message, limit)
-        to = self._reply_to(data, limit)
-        return None if message.id is UNSET else self._replier.error(to, "", error)
-
-    def _begin(
-        self, data: bytes, context: Context, limit: int | None, session: Session | None
-    ) -> Begun:
-        """Begin whatever is no plain request."""
-        message = self.codec.decode(data)
-        if isinstance(message, list):
-            return self._begin_batch(message, context, limit, session)
-        if session is not None and session.take(message):
-            return None
-        if isinstance(message, Invalid):
-            return self._refuse(message, limit)
-        if message.method is UNSET:
-            return None
-        return self._begin_message(data, message, context, limit)
-
-    def _begin_batch(
-        self, entries: list[Raw], context: Context, limit: int | None, session: Session | None
-    ) -> Begun:
-        if not 0 < len(entries) <= self.limits.batch:
-            return self._refuse(Invalid(InvalidRequest()), limit)
-        batch = Batch(self._replier, limit)
-        for entry in map(bytes, entries):
-            if entry.startswith(b"["):
-                begun: Begun = self._refuse(Invalid(InvalidRequest()), limit)
-            else:
-                begun = self.begin(entry, context, limit, session)
-            if isinstance(begun, Work):
-                batch.works.append(begun)
-            else:
-                assert not isinstance(begun, Batch)
-                batch.add(begun, partial(self._reply_to, entry, limit))
-        return batch if batch.works else batch.join()
-
-    def _reply_to(self, data: bytes, limit: int | None) -> ReplyTo:
-        message = self.codec.decode(data)
-        if isinstance(message, list) or message.id is UNSET:
-            return ReplyTo(None, "2.0", limit)
-        id = wire_id(data, message.id) if isinstance(message, Message) else message.id
-        return ReplyTo(id, message.jsonrpc, limit)
-
-    def _refuse(self, invalid: Invalid, limit: int | None) -> bytes | None:
-        if invalid.silent or (invalid.response and invalid.has_outcome):
-            return None
-        return self._replier.error(ReplyTo(invalid.id, invalid.jsonrpc, limit), "", invalid.error)
-
-    def _begin_message(
-        self, data: bytes, message: Message, context: Context, limit: int | None
-    ) -> bytes | Work | None:
-        """Begin to answer a request or notification that is in some way special."""
-        assert message.method is not UNSET
-        id = message.id if message.id is UNSET else wire_id(data, message.id)
-        to = ReplyTo(id, message.jsonrpc, limit)
-        try:
-            handler = self._find(message)
-            if handler.options.requires is not None:
-                context.demand(handler.options.requires)
-            params = handler.parse(message.params)
-        except Exception as error:  # noqa: BLE001  # a param's own code may run
-            return self._replier.error(to, message.method, error)
-        call = Call(handler.name, params, message.id, handler)
-        return self._begin_call(call, to, message.timeout, context)
-
-    def _begin_call(
-        self, call: Call, to: ReplyTo, timeout: float | UnsetType, context: Context
-    ) -> bytes | Work | None:
-        handler = call.handler
-        context = context.for_call(call.method, call.id)
-        chain = self._chain.around(handler)
-        if handler.waits or chain.middleware:
-            seconds = min(_seconds(handler.options.timeout), _seconds(timeout))
-            return Work(call, context, to, chain, self._replier, seconds)
-        try:
-            value = handler.call(call.params, context)
-        except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
-            return self._replier.error(to, call.method, error)
-        return self._replier.result(to, call.method, value, may_hold_nan=handler.may_hold_nan)
-
-    def _find(self, message: Message) -> Handler:
-        assert message.method is not UNSET
-        handler = self._methods.get(message.method)
-        if message.id is UNSET:
-            handler = self._notifications.get(message.method, handler)
-        if handler is None:
-            raise MethodNotFound
-        return handler
-
-
-async def _run_entry(batch: Batch, work: Work, replies: list[bytes | None]) -> None:
-    replies.append(batch.finish(work, await work.run()))
-
-
-def _limit(context: Context | None) -> int | None:
-    return None if context is None or context.info is None else context.info.max_message
-
-
-def _seconds(timeout: float | UnsetType | None) -> float:
-    return math.inf if timeout is None or timeout is UNSET else timeout
+        return self._json.dispatch_sync(data, context)

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from .handler import Handler
+from .protocol.codec import Codec
 
 Never = Annotated[str, Meta(min_length=1, max_length=0)]
 
@@ -38,13 +39,13 @@ class _Envelope(Struct, frozen=True, kw_only=True, gc=False):
     retry: Never | UnsetType = UNSET
 
 
-def plain_decoder(handlers: Iterable[Handler]) -> Callable[[bytes], PlainRequest]:
+def plain_decoder(handlers: Iterable[Handler], codec: Codec) -> Callable[[bytes], PlainRequest]:
     """A decoder for plain requests to these handlers; what is not plain raises `DecodeError`."""
     requests = tuple(map(_request_type, handlers))
     if len(requests) < 2:  # msgspec takes a lone Struct without its tag too
         return _refuse
-    decoder = msgspec.json.Decoder(Union[requests])  # noqa: UP007  # made at run time
-    return cast(Callable[[bytes], PlainRequest], decoder.decode)
+    kind: Any = Union[requests]  # noqa: UP007  # made at run time
+    return cast(Callable[[bytes], PlainRequest], codec.decoder(kind))
 
 
 def _request_type(handler: Handler) -> type[Struct]:

@@ -5,8 +5,6 @@ validation; nothing is inspected when a call comes in.
 """
 
 import inspect
-import json
-import math
 import re
 import types
 from collections import abc
@@ -16,11 +14,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 from msgspec.structs import asdict
 
 from .context import Context
 from .errors import InvalidParams
+from .protocol.codec import Codec
 from .protocol.floats import may_hold_float
 from .service import Options
 
@@ -32,7 +31,6 @@ _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _GENERATORS = (abc.AsyncGenerator, abc.AsyncIterator, abc.AsyncIterable)
 _IMMUTABLE = (type(None), bool, int, float, str, bytes)
 _WHERE = re.compile(r"(?P<message>.*?)(?: - at (?:`key` in )?`\$?(?P<path>[^`]*)`)?", re.DOTALL)
-_LONG_NEGATIVE = re.compile(rb"-\d{4300}")
 _FIELD = re.compile(r"Object (?:missing required|contains unknown) field `(?P<name>[^`]*)`")
 
 
@@ -112,56 +110,26 @@ class Handler:
         twin.plain = self.plain and not layers
         return twin
 
-    def parse(self, raw: Raw) -> Struct:
-        """Decode params, an object or an array; absent ones and `null` are an empty object.
+    def parse(self, raw: bytes, codec: Codec) -> Struct:
+        """Decode params by name or by position; absent ones and `null` are none by name.
+
+        Args:
+            raw: as they came, empty for absent ones.
+            codec: of the message that they came in.
 
         Raises:
             InvalidParams: they do not fit the signature.
         """
-        text = bytes(raw)
-        if not text or text == b"null":
-            text = b"{}"
-        if text.startswith(b"{"):
-            kind = self.params
-        elif self._by_position is not None:
-            kind = self._by_position
-        else:
+        by_name = codec.as_map(raw)
+        if by_name is None and self._by_position is None:
             raise InvalidParams(data={"path": "$", "message": "Expected params by name"})
         try:
-            params = _decode(text, kind)
+            if by_name is not None:
+                return codec.decode_params(by_name, self.params)
+            assert self._by_position is not None
+            return self.params(**asdict(codec.decode_params(raw, self._by_position)))
         except msgspec.ValidationError as error:
             raise InvalidParams(data=_explain(str(error))) from None
-        return params if kind is self.params else self.params(**asdict(params))
-
-
-def _decode(text: bytes, kind: type[Struct]) -> Struct:
-    try:
-        return msgspec.json.decode(text, type=kind)
-    except msgspec.ValidationError as error:
-        try:
-            return _decode_leniently(text, kind)
-        except (msgspec.ValidationError, RecursionError, UnicodeError):
-            raise error from None
-
-
-def _decode_leniently(text: bytes, kind: type[Struct]) -> Struct:
-    """Decode what msgspec takes for an error and we do not."""
-    if _LONG_NEGATIVE.search(text):  # a sign does not count among the 4,300 digits of an integer
-        return msgspec.convert(json.loads(text, parse_float=_finite), kind, str_keys=True)
-    # Of members given twice the last counts, whatever the first was.
-    once = json.loads(text, parse_float=_verbatim, parse_int=_verbatim)
-    return msgspec.json.decode(msgspec.json.encode(once), type=kind)
-
-
-def _verbatim(number: str) -> Raw:
-    return Raw(number.encode())
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if math.isinf(value):
-        raise msgspec.ValidationError("Number out of range")
-    return value
 
 
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:

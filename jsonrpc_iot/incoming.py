@@ -8,13 +8,13 @@ import anyio
 from anyio.abc import TaskGroup
 
 from .context import Context
-from .dispatcher import Begun, Dispatcher
 from .errors import Busy, InternalError
 from .outgoing import Outgoing
 from .protocol.limits import Limits
 from .protocol.lossy import DuplicateTable, Verdict
 from .protocol.messages import Id
 from .protocol.session import Session
+from .responder import Begun, Responder
 from .work import Batch, Work
 
 logger = logging.getLogger("jsonrpc_iot.peer")
@@ -28,7 +28,7 @@ class Incoming:
     """The receiving half of a peer.
 
     Args:
-        dispatcher: answers.
+        responder: answers.
         session: takes the responses to calls of ours.
         outgoing: takes the responses to theirs.
         tasks: runs the calls that take time.
@@ -42,12 +42,12 @@ class Incoming:
 
     __slots__ = (
         "_context",
-        "_dispatcher",
         "_in_flight",
         "_limit",
         "_limits",
         "_outgoing",
         "_reliable",
+        "_responder",
         "_running",
         "_seen",
         "_session",
@@ -58,7 +58,7 @@ class Incoming:
 
     def __init__(
         self,
-        dispatcher: Dispatcher,
+        responder: Responder,
         session: Session,
         outgoing: Outgoing,
         tasks: TaskGroup,
@@ -68,7 +68,7 @@ class Incoming:
     ) -> None:
         info = context.info
         assert info is not None
-        self._dispatcher = dispatcher
+        self._responder = responder
         self._session = session
         self._outgoing = outgoing
         self._tasks = tasks
@@ -87,13 +87,13 @@ class Incoming:
         if self._seen is not None:
             await self._take_lossy(messages, self._seen)
             return
-        begin = self._dispatcher.begin
+        begin = self._responder.begin
         replies: list[bytes] = []
         size = 0
         for message in messages:
             begun: Begun
             if self._outgoing.is_full and self._session.open_calls:
-                begun = self._dispatcher.decline(message, _BUSY, self._limit, self._session)
+                begun = self._responder.decline(message, _BUSY, self._limit, self._session)
             else:
                 begun = begin(message, self._context, self._limit, self._session)
             if type(begun) is bytes:
@@ -111,7 +111,7 @@ class Incoming:
         """Handle messages that may be lost, doubled or late: each request runs at most once."""
         replies: list[bytes] = []
         for message in messages:
-            request = self._dispatcher.identify(message)
+            request = self._responder.identify(message)
             if request is None:
                 await self._begin_lossy(message, None, replies)
                 continue
@@ -119,19 +119,19 @@ class Incoming:
             if verdict is Verdict.RUN:
                 await self._begin_lossy(message, request.key, replies)
             elif verdict is Verdict.FULL:
-                refusal = self._dispatcher.decline(message, _BUSY, self._limit, self._session)
+                refusal = self._responder.decline(message, _BUSY, self._limit, self._session)
                 replies += filter(None, (refusal,))
             elif isinstance(verdict, bytes):
                 replies.append(verdict)
             elif verdict is None:
-                gone = self._dispatcher.decline(message, _GONE, self._limit, self._session)
+                gone = self._responder.decline(message, _GONE, self._limit, self._session)
                 replies += filter(None, (gone,))
         replies += filter(self._fits, self._session.overdue())
         if replies:
             await self._outgoing.send(replies)
 
     async def _begin_lossy(self, message: bytes, key: int | None, replies: list[bytes]) -> None:
-        begun = self._dispatcher.begin(message, self._context, self._limit, self._session)
+        begun = self._responder.begin(message, self._context, self._limit, self._session)
         if begun is None or isinstance(begun, bytes):
             self._remember(key, begun)
             replies += filter(None, (begun,))

@@ -25,7 +25,6 @@ from .errors import (
 )
 from .incoming import Incoming
 from .outgoing import BROKEN, Outgoing
-from .protocol.codec import JsonCodec
 from .protocol.limits import Limits
 from .protocol.lossy import Budget, DuplicateTable
 from .protocol.messages import Dialect, Id, Message
@@ -103,11 +102,12 @@ class Peer:
         self._on_open = on_open
         self._on_end = on_end
         context = Context(self, self.info, permissions)
+        responder = dispatcher.responder(self.info.codec)
         if not self.info.reliable and budget is None:
             budget = Budget(limits.remembered, limits.remembered_bytes)
         seen = DuplicateTable(budget) if budget and not self.info.reliable else None
         self._outgoing = Outgoing(channel, tasks, limits.queue_bytes, self._break)
-        self._incoming = Incoming(dispatcher, session, self._outgoing, tasks, context, limits, seen)
+        self._incoming = Incoming(responder, session, self._outgoing, tasks, context, limits, seen)
         self._reading: anyio.CancelScope | None = None
         self._opened_at = 0.0
         self._waiting = False
@@ -452,16 +452,24 @@ class Peer:
 
 
 def new_session(
-    codec: JsonCodec,
+    dispatcher: Dispatcher,
     info: ChannelInfo,
     *,
     dialect: Dialect = "iot",
     extensions: bool | None = None,
     on_notification: Callable[[Message], object] | None = None,
 ) -> Session:
-    """A session for a channel; the parameters are `Session`'s."""
+    """A session for a channel.
+
+    Args:
+        dispatcher: knows the channel's codec.
+        info: the facts about the channel.
+        dialect: as in `Session`.
+        extensions: as in `Session`.
+        on_notification: as in `Session`.
+    """
     return Session(
-        codec,
+        dispatcher.responder(info.codec).codec,
         retry_seconds=None if info.reliable else info.retry_seconds,
         first_id=1 if info.reliable else random.randrange(1, 1 << 31),
         dialect=dialect,

@@ -1,16 +1,14 @@
 """Which methods, notifications and events there are: what decorators and `include` fill in."""
 
-import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar, overload
 
 from .builtin import Builtin
-from .context import Context
-from .fastlane import PlainRequest, plain_decoder
 from .handler import Handler
-from .middleware import Chain, Middleware
+from .middleware import Middleware
 from .service import Listeners, Options, declared, decorator, events, service_prefix
+from .table import HandlerTable
 
 F = TypeVar("F", bound=Callable[..., Any])
 Emit = Callable[[str, Any], object]
@@ -23,14 +21,9 @@ class Registry:
     """Handlers by name, and the middleware around them; a `Dispatcher` is made of it."""
 
     def __init__(self) -> None:
-        self._methods: dict[str, Handler] = {}
-        self._notifications: dict[str, Handler] = {}
-        self._decode_plain: Callable[[bytes], PlainRequest] = self._build_decoder
-        self._chain = Chain()
+        self._table = HandlerTable()
         self._audience = Listeners()
-        self._registering = threading.Lock()  # other threads may dispatch all the while
-        builtin = Builtin(self._methods_for, self._methods)
-        self._register(self._handlers_of_service(builtin, _RESERVED))
+        self._table.add(self._handlers_of_service(Builtin(self._table), _RESERVED))
 
     @overload
     def method(self, name: F, /) -> F: ...
@@ -64,7 +57,7 @@ class Registry:
             TypeError: the function has no name, and none is given; or the signature cannot be
                 validated, and the text names the parameter.
         """
-        return self._decorate(name, self._methods, Options(**options))
+        return self._decorate(name, self._table.methods, Options(**options))
 
     @overload
     def notification(self, name: F, /) -> F: ...
@@ -81,7 +74,7 @@ class Registry:
     ) -> Callable[[F], F]: ...
     def notification(self, name: F | str | None = None, /, **options: Any) -> F | Callable[[F], F]:
         """Register a function as the receiver of a notification; the options are `method`'s."""
-        return self._decorate(name, self._notifications, Options(**options))
+        return self._decorate(name, self._table.notifications, Options(**options))
 
     def include(self, other: "Registry | object", prefix: str = "") -> None:
         """Take over the methods, notifications and events of a dispatcher or a service.
@@ -107,7 +100,7 @@ class Registry:
             handlers = self._handlers_of_service(other, prefix)
         for _, handler in handlers:
             _refuse_reserved(handler.name)
-        self._register(handlers)
+        self._table.add(handlers)
         if isinstance(other, Registry):
             other.on_emit(lambda method, params: self.emit(_join(prefix, method), params))
         else:
@@ -116,9 +109,7 @@ class Registry:
 
     def middleware(self, layer: Middleware) -> Middleware:
         """Put code around each call; the layer registered first is the outermost."""
-        with self._registering:
-            self._chain = Chain((*self._chain.middleware, layer))
-            self._decode_plain = self._build_decoder
+        self._table.add_layer(layer)
         return layer
 
     def emit(self, method: str, params: Any = None) -> None:
@@ -133,49 +124,20 @@ class Registry:
         """
         return self._audience.add(send)
 
-    def _methods_for(self, context: Context) -> list[str]:
-        return sorted(
-            name
-            for name, handler in tuple(self._methods.items())
-            if handler.options.requires is None
-            or handler.options.requires in (context.permissions or ())
-        )
-
     def _decorate(
-        self, name: F | str | None, table: dict[str, Handler], options: Options
+        self, name: F | str | None, names: dict[str, Handler], options: Options
     ) -> F | Callable[[F], F]:
         def register(function: F, chosen: str) -> F:
             _refuse_reserved(chosen)
-            self._register([(table, Handler(chosen, function, options))])
+            self._table.add([(names, Handler(chosen, function, options))])
             return function
 
         return decorator(name, register)
 
-    def _register(self, handlers: Handlers) -> None:
-        """Register all of these handlers, or none where a name is taken."""
-        with self._registering:
-            seen: set[tuple[int, str]] = set()
-            for table, handler in handlers:
-                key = id(table), handler.name
-                if handler.name in table or key in seen:
-                    raise ValueError(f"{handler.name!r} is registered already")
-                seen.add(key)
-            for table, handler in handlers:
-                table[handler.name] = handler
-            self._decode_plain = self._build_decoder
-
-    def _build_decoder(self, data: bytes) -> PlainRequest:
-        """Stand in for the decoder of plain requests until the first message needs it."""
-        with self._registering:
-            plain = () if self._chain.middleware else self._methods.values()
-            decode = plain_decoder(h for h in plain if h.options.requires is None)
-            self._decode_plain = decode
-        return decode(data)
-
     def _handlers_of_service(self, instance: object, prefix: str) -> Handlers:
         return [
             (
-                self._notifications if item.mark.notification else self._methods,
+                self._table.notifications if item.mark.notification else self._table.methods,
                 Handler(
                     _join(prefix, item.mark.name),
                     item.function,
@@ -187,12 +149,12 @@ class Registry:
         ]
 
     def _handlers_of_dispatcher(self, other: "Registry", prefix: str) -> Handlers:
-        layers = other._chain.middleware
+        layers = other._table.chain.middleware
         return [
             (mine, handler.included(_join(prefix, name), layers))
             for theirs, mine in (
-                (other._methods, self._methods),
-                (other._notifications, self._notifications),
+                (other._table.methods, self._table.methods),
+                (other._table.notifications, self._table.notifications),
             )
             for name, handler in theirs.items()
             if not name.startswith(f"{_RESERVED}.")

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct, UnsetType
 
 from .errors import InternalError, RpcError, TooLarge, Unencodable
-from .protocol.codec import JsonCodec, Jsonrpc
+from .protocol.codec import Codec, Jsonrpc
 from .protocol.messages import WireId
 
 logger = logging.getLogger("jsonrpc_iot.dispatcher")
@@ -35,11 +35,12 @@ class Replier:
         debug: tell callers the text and traceback of unforeseen exceptions.
 
     Attributes:
+        codec: as above.
         dropped: responses that did not fit their channel even as a bare error.
     """
 
-    def __init__(self, codec: JsonCodec, *, debug: bool) -> None:
-        self._codec = codec
+    def __init__(self, codec: Codec, *, debug: bool) -> None:
+        self.codec = codec
         self._debug = debug
         self.dropped = 0
 
@@ -48,7 +49,7 @@ class Replier:
         if isinstance(to.id, UnsetType):
             return None
         try:
-            reply = self._codec.encode_result(to.id, value, to.jsonrpc, may_hold_nan=may_hold_nan)
+            reply = self.codec.encode_result(to.id, value, to.jsonrpc, may_hold_nan=may_hold_nan)
         except Unencodable as error:
             return self.error(to, method, error)
         if to.limit is None or len(reply) <= to.limit:
@@ -73,9 +74,9 @@ class Replier:
 
     def _encode(self, id: WireId, error: RpcError, to: ReplyTo) -> bytes | None:
         try:
-            reply = self._codec.encode_error(id, error, to.jsonrpc, to.limit)
+            reply = self.codec.encode_error(id, error, to.jsonrpc, to.limit)
         except AttributeError:  # a child of RpcError that never called its parent's __init__
-            reply = self._codec.encode_error(id, InternalError(), to.jsonrpc, to.limit)
+            reply = self.codec.encode_error(id, InternalError(), to.jsonrpc, to.limit)
         if reply is None:
             self.dropped += 1
         return reply

@@ -129,7 +129,7 @@ class Server:
         peer = Peer(
             channel,
             self._dispatcher,
-            new_session(self._dispatcher.codec, channel.info),
+            new_session(self._dispatcher, channel.info),
             self._tasks,
             limits=self._limits,
             permissions=permissions,

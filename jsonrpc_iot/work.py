@@ -143,7 +143,7 @@ class Batch:
         self._replier = replier
         self._limit = math.inf if limit is None else limit
         self._replies: list[tuple[bytes, Callable[[], ReplyTo]]] = []
-        self._size = len("[")  # and with each reply a comma or the closing bracket
+        self._size, self._extra = replier.codec.batch_bytes
         self._finished = 0
 
     def add(self, reply: bytes | None, to: Callable[[], ReplyTo]) -> None:
@@ -154,7 +154,7 @@ class Batch:
         """
         if reply is not None:
             self._replies.append((reply, to))
-            self._size += len(reply) + len(",")
+            self._size += len(reply) + self._extra
             self._shorten_to(2 * self._limit)
 
     def finish(self, work: Work, reply: bytes | None) -> bytes | None:
@@ -176,11 +176,11 @@ class Batch:
         """One message of all responses, `None` where there is nothing to say."""
         self._shorten_to(self._limit)
         while self._size > self._limit and self._replies:
-            self._size -= len(self._replies.pop()[0]) + len(",")
+            self._size -= len(self._replies.pop()[0]) + self._extra
             self._replier.dropped += 1
-        return (
-            b"[" + b",".join(reply for reply, _ in self._replies) + b"]" if self._replies else None
-        )
+        if not self._replies:
+            return None
+        return self._replier.codec.join([reply for reply, _ in self._replies])
 
     def _shorten_to(self, limit: float) -> None:
         while self._size > limit and self._replies:

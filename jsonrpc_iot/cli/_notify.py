@@ -10,7 +10,7 @@ import anyio
 
 from jsonrpc_iot import CallTimeout, ChannelClosed, FramingError, MessageTooLarge
 from jsonrpc_iot.channel import Channel, Trace, TracedChannel
-from jsonrpc_iot.protocol.codec import JsonCodec
+from jsonrpc_iot.protocol.jsoncodec import JsonCodec
 from jsonrpc_iot.protocol.messages import Dialect
 from jsonrpc_iot.protocol.session import Session
 from jsonrpc_iot.transports import open_channel

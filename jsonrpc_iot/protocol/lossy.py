@@ -158,15 +158,18 @@ class Repeats:
 
     Args:
         first_seconds: the first timer; it doubles each time.
+        mark: marks a request as the same again.
         uniform: gives a random number between two, for the ±20 % of each timer.
     """
 
     def __init__(
         self,
         first_seconds: float,
+        mark: Callable[[bytes], bytes],
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._first = first_seconds
+        self._mark = mark
         self._uniform = uniform
         self._open: dict[int, _Repeat] = {}
 
@@ -198,7 +201,8 @@ class Repeats:
             repeat.due = now + self._jittered(repeat.delay)
             repeat.delay *= 2
             if extensions or repeat.idempotent:
-                due.messages.append(_marked(repeat.request) if extensions else repeat.request)
+                request = self._mark(repeat.request) if extensions else repeat.request
+                due.messages.append(request)
             elif extensions is None:
                 repeat.waits_for_probe = True
                 due = due._replace(probe=True)
@@ -209,12 +213,7 @@ class Repeats:
         waiting = [repeat for repeat in self._open.values() if repeat.waits_for_probe]
         for repeat in waiting:
             repeat.waits_for_probe = False
-        return [_marked(repeat.request) for repeat in waiting] if extensions else []
+        return [self._mark(repeat.request) for repeat in waiting] if extensions else []
 
     def _jittered(self, delay: float) -> float:
         return delay * self._uniform(1 - _JITTER, 1 + _JITTER)
-
-
-def _marked(request: bytes) -> bytes:
-    """A request with the mark that says that it is the same again."""
-    return request[:-1] + b',"retry":true}'

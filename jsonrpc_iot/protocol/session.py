@@ -5,16 +5,14 @@ other end wants to be addressed, and whether it understands the protocol's exten
 bytes, and giving up in time, is the business of `Peer`.
 """
 
-from collections.abc import Callable, Hashable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from math import inf
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from ..errors import JsonRpcIotError, MalformedResponse, RpcError, TransportError
-from .codec import JsonCodec, Jsonrpc, decode_error
+from .codec import DECODE_ERRORS, Codec, Jsonrpc
 from .lossy import Repeats
 from .messages import ABSENT, Dialect, Invalid, Message, Request
 
@@ -27,6 +25,7 @@ class OpenCall:
     """A call of ours that is not answered yet.
 
     Args:
+        codec: reads the result.
         id: the request's.
         method: the name that was called.
         on_answer: is called once, when the outcome is there.
@@ -35,9 +34,10 @@ class OpenCall:
         outcome: the raw result, or what went wrong, or `None` while the call is open.
     """
 
-    __slots__ = ("_on_answer", "id", "method", "outcome")
+    __slots__ = ("_codec", "_on_answer", "id", "method", "outcome")
 
-    def __init__(self, id: int, method: str, on_answer: Callable[[], object]) -> None:
+    def __init__(self, codec: Codec, id: int, method: str, on_answer: Callable[[], object]) -> None:
+        self._codec = codec
         self.id = id
         self.method = method
         self.outcome: Raw | JsonRpcIotError | None = None
@@ -58,24 +58,18 @@ class OpenCall:
         if not isinstance(self.outcome, Raw):
             raise self.outcome
         try:
-            value: T = _decoder(cast(Hashable, kind)).decode(self.outcome)
-        except (msgspec.ValidationError, UnicodeDecodeError) as error:
+            return self._codec.decode_value(self.outcome, kind)
+        except DECODE_ERRORS as error:
             raise MalformedResponse(
                 f"{self.method}: the result is not as declared: {error}"
             ) from None
-        return value
-
-
-@lru_cache(256)
-def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(cast(Any, kind))
 
 
 class Session:
     """One end of a conversation.
 
     Args:
-        codec: writes the requests.
+        codec: writes the requests, and reads what answers them.
         first_id: the id of the first call.
         dialect: the one to use until the other end has spoken.
         extensions: whether the other end understands `timeout`, `rpc.cancel` and the like; `None`
@@ -85,6 +79,7 @@ class Session:
             request is sent again.
 
     Attributes:
+        codec: as above.
         jsonrpc: the member of that name in the other end's last valid message, `None` before it.
         extensions: as above, once it is known.
         on_stray: is told in words of each response that belongs to no open call.
@@ -93,7 +88,6 @@ class Session:
 
     __slots__ = (
         "_ask_again_at",
-        "_codec",
         "_default",
         "_first_id",
         "_next_id",
@@ -104,6 +98,7 @@ class Session:
         "_repeats",
         "_responses",
         "_retry_seconds",
+        "codec",
         "extensions",
         "jsonrpc",
         "on_stray",
@@ -112,7 +107,7 @@ class Session:
 
     def __init__(
         self,
-        codec: JsonCodec,
+        codec: Codec,
         *,
         first_id: int = 1,
         dialect: Dialect = "iot",
@@ -120,7 +115,7 @@ class Session:
         retry_seconds: float | None = None,
         on_notification: Callable[[Message], object] | None = None,
     ) -> None:
-        self._codec = codec
+        self.codec = codec
         self._first_id = self._next_id = first_id
         self._responses = 0
         self._default: Jsonrpc = UNSET if dialect == "iot" else "2.0"
@@ -180,11 +175,11 @@ class Session:
         """
         wait = timeout if self.extensions and timeout is not None and timeout < inf else UNSET
         request = self._request(method, params, id=self._next_id, timeout=wait)
-        call = OpenCall(self._next_id, method, on_answer)
+        call = OpenCall(self.codec, self._next_id, method, on_answer)
         self._next_id += 1
         self._open[call.id] = call
         if self._retry_seconds is not None and now is not None:
-            self._repeats = self._repeats or Repeats(self._retry_seconds)
+            self._repeats = self._repeats or Repeats(self._retry_seconds, self.codec.mark_retry)
             self._repeats.add(call.id, request, now, idempotent=idempotent)
         return call, request
 
@@ -231,7 +226,7 @@ class Session:
 
     def farewell(self, error: RpcError) -> bytes:
         """The error that tells the other end why the channel closes."""
-        message = self._codec.encode_error(None, error, "2.0")
+        message = self.codec.encode_error(None, error, "2.0")
         assert message is not None
         return message
 
@@ -284,7 +279,7 @@ class Session:
         timeout: float | UnsetType = UNSET,
     ) -> bytes:
         members = UNSET if params is None else params
-        return self._codec.encode_request(
+        return self.codec.encode_request(
             Request(method, jsonrpc=self.jsonrpc_to_send, id=id, params=members, timeout=timeout)
         )
 
@@ -293,7 +288,7 @@ class Session:
         if self._probe is not None:
             self._forget(self._probe.id)
         self._ask_again_at = now + (self._retry_seconds or 0.0)
-        call = OpenCall(self._next_id, "rpc.ping", self._note_probe)
+        call = OpenCall(self.codec, self._next_id, "rpc.ping", self._note_probe)
         self._next_id += 1
         self._open[call.id] = self._probe = call
         return self._request(call.method, None, id=call.id)
@@ -302,7 +297,7 @@ class Session:
         assert self._probe is not None
         outcome = self._probe.outcome
         if self.extensions is None and not isinstance(outcome, TransportError):
-            self.extensions = isinstance(outcome, Raw) and bytes(outcome) == b"true"
+            self.extensions = isinstance(outcome, Raw) and bytes(outcome) == self.codec.encode(True)
             if self._repeats is not None:
                 self._overdue = (*self._overdue, *self._repeats.learn(self.extensions))
 
@@ -323,7 +318,7 @@ class Session:
         if message.error is ABSENT:
             call.answer(message.result)
             return
-        error = decode_error(message.error)
+        error = self.codec.decode_error(message.error)
         call.answer(error or MalformedResponse(f"{call.method}: the error is no JSON-RPC error"))
 
     def _take_malformed(self, message: Invalid) -> bool:
@@ -339,6 +334,6 @@ class Session:
         if self.on_stray is None:
             return
         if isinstance(message, Message) and message.id is None and message.error is not ABSENT:
-            self.on_stray(f"an error without an id: {decode_error(message.error)}")
+            self.on_stray(f"an error without an id: {self.codec.decode_error(message.error)}")
         else:
             self.on_stray("a response to no open call")

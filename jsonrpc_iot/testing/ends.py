@@ -49,11 +49,9 @@ async def served(
     limits = limits or dispatcher.limits
     answering = client_dispatcher or Dispatcher(limits=DEFAULT_LIMITS)
     async with anyio.create_task_group() as tasks:
-        there = Peer(
-            server, dispatcher, new_session(dispatcher.codec, server.info), tasks, limits=limits
-        )
+        there = Peer(server, dispatcher, new_session(dispatcher, server.info), tasks, limits=limits)
         opened = anyio.Event()
-        session = new_session(answering.codec, client.info, extensions=extensions)
+        session = new_session(answering, client.info, extensions=extensions)
         here = Peer(
             client,
             answering,

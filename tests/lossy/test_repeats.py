@@ -51,7 +51,7 @@ async def talk(answer: Callable[[dict[str, Any]], str | None], **options: Any) -
     with anyio.fail_after(SECONDS):
         async with anyio.create_task_group() as tasks:
             opened = anyio.Event()
-            session = new_session(dispatcher.codec, link.client.info)
+            session = new_session(dispatcher, link.client.info)
             client = Peer(
                 link.client,
                 dispatcher,

@@ -50,7 +50,7 @@ async def test_each_call_is_answered_and_runs_once(seed: int) -> None:
             server = Peer(
                 link.server,
                 device.dispatcher,
-                new_session(device.dispatcher.codec, link.server.info),
+                new_session(device.dispatcher, link.server.info),
                 running,
                 limits=LIMITS,
                 budget=budget,
@@ -58,7 +58,7 @@ async def test_each_call_is_answered_and_runs_once(seed: int) -> None:
             client = Peer(
                 link.client,
                 Dispatcher(),
-                new_session(device.dispatcher.codec, link.client.info),
+                new_session(device.dispatcher, link.client.info),
                 running,
                 limits=LIMITS,
                 on_open=lambda _: opened.set(),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
 from jsonrpc_iot import Dispatcher, InvalidRequest, Limits, ParseError, RpcError, Unencodable
-from jsonrpc_iot.protocol.codec import JsonCodec, decode_error, wire_id
+from jsonrpc_iot.protocol.jsoncodec import JsonCodec
 from jsonrpc_iot.protocol.messages import ABSENT, Invalid, Message, Request
 from tests.conformance.model import same, strict_json
 
@@ -271,7 +271,7 @@ def test_errors_come_back(id: Any, code: int, message: str, data: object, jsonrp
     assert isinstance(decoded, Message)
     assert (decoded.id, decoded.jsonrpc) == (id, jsonrpc)
     assert decoded.result is ABSENT
-    error = decode_error(decoded.error)
+    error = JsonCodec().decode_error(decoded.error)
     assert error is not None
     assert (error.code, error.message) == (code, message)
     assert same(error.data, data)
@@ -298,7 +298,7 @@ def test_the_id_to_echo_is_equal_and_keeps_its_spelling(document: bytes, id: str
     assume(isinstance(decoded, Message))
     assert isinstance(decoded, Message)
     assert decoded.id is not UNSET
-    echoed = msgspec.json.encode(wire_id(data, decoded.id)).decode()
+    echoed = msgspec.json.encode(JsonCodec().wire_id(data, decoded.id)).decode()
     assert echoed == (id if id[0] != '"' else '"A"')
 
 
@@ -329,4 +329,4 @@ def test_what_has_no_json_form_is_refused(value: object) -> None:
     ],
 )
 def test_a_malformed_error_is_none(raw: bytes) -> None:
-    assert decode_error(Raw(raw)) is None
+    assert JsonCodec().decode_error(Raw(raw)) is None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jsonrpc_iot.protocol.codec import JsonCodec
+from jsonrpc_iot.protocol.jsoncodec import JsonCodec
 from jsonrpc_iot.protocol.lossy import Budget, Due, DuplicateTable, Repeats, Verdict
 from jsonrpc_iot.protocol.messages import Invalid, Message
 from jsonrpc_iot.protocol.session import Session
@@ -174,7 +174,7 @@ def exact(low: float, high: float) -> float:
 
 
 def new_repeats(idempotent: bool = False) -> Repeats:
-    repeats = Repeats(0.5, exact)
+    repeats = Repeats(0.5, JsonCodec().mark_retry, exact)
     repeats.add(1, REQUEST, 100, idempotent=idempotent)
     return repeats
 
@@ -193,7 +193,7 @@ def test_the_timer_doubles() -> None:
 
 @pytest.mark.parametrize(("pick", "first", "second"), [(min, 0.4, 0.8), (max, 0.6, 1.2)])
 def test_the_timer_is_up_to_a_fifth_off(pick: Any, first: float, second: float) -> None:
-    repeats = Repeats(0.5, pick)
+    repeats = Repeats(0.5, JsonCodec().mark_retry, pick)
     repeats.add(1, REQUEST, 0, idempotent=False)
     assert repeats.next_due() == pytest.approx(first)
     repeats.poll(first, extensions=True)

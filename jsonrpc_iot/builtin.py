@@ -49,6 +49,13 @@ class Builtin:
         return document_of_one(self._table.methods[method], _version(), room)
 
     @notification
+    def more(
+        self, context: Context, id: Id, upto: int = 0, missing: list[int] | None = None
+    ) -> None:
+        """Let a streamed call send its items below `upto`, and send missing ones again."""
+        context.more(id, upto, missing or ())
+
+    @notification
     def cancel(self, id: Id, context: Context) -> None:
         """Cancel the caller's running call of that id, which then answers -32003."""
         context.cancel(id)

@@ -20,6 +20,7 @@ from .peer import Peer, new_session, watch
 from .protocol.codec import DECODE_ERRORS, Codec
 from .protocol.limits import Limits
 from .protocol.messages import ABSENT, Dialect, Message
+from .protocol.stream import FIRST_CREDIT
 from .stream import Stream
 from .transports import open_channel
 from .url import mask
@@ -177,7 +178,7 @@ class Client:
             MessageTooLarge: the notification does not fit the channel.
             Unencodable: the codec has no form for the params.
         """
-        peer = self._peer or await self._next_peer(self._timeout)
+        peer = await self._find_peer(self._timeout)
         await peer.notify(method, params)
 
     @asynccontextmanager
@@ -194,7 +195,7 @@ class Client:
             MessageTooLarge: the batch does not fit the channel; nothing was sent.
         """
         seconds = self._timeout if isinstance(timeout, UnsetType) else timeout
-        peer = self._peer or await self._next_peer(seconds)
+        peer = await self._find_peer(seconds)
         batch = CallBatch(peer, seconds, self._limits.batch)
         try:
             yield batch
@@ -209,6 +210,7 @@ class Client:
         params: Any = None,
         *,
         timeout: float | UnsetType | None = UNSET,
+        window: int = ...,
     ) -> Stream[Any]: ...
     @overload
     def stream(
@@ -218,6 +220,7 @@ class Client:
         *,
         item: type[T],
         timeout: float | UnsetType | None = UNSET,
+        window: int = ...,
     ) -> Stream[T]: ...
     def stream(
         self,
@@ -226,6 +229,7 @@ class Client:
         *,
         item: Any = Any,
         timeout: float | UnsetType | None = UNSET,
+        window: int = FIRST_CREDIT,
     ) -> Stream[Any]:
         """Call a method whose result is a list, and get the items as they come.
 
@@ -234,12 +238,10 @@ class Client:
             params: as in `call`.
             item: the type that each item must have; it is decoded into it.
             timeout: seconds to wait for each item, `None` for ever; the client's own by default.
+            window: items that may be under way or wait here. More are faster over long ways.
         """
-
-        async def fetch() -> list[Any]:
-            return await self.call(method, params, result=list[item], timeout=timeout)
-
-        return Stream(fetch)
+        seconds = self._timeout if isinstance(timeout, UnsetType) else timeout
+        return Stream(self._find_peer, method, params, item, seconds, window)
 
     def on(self, method: str) -> Callable[[F], F]:
         """Register a function for a notification of the device; its signature is the validation."""
@@ -328,6 +330,9 @@ class Client:
                 return await reopen()
             except (TransportError, OSError) as error:
                 logger.info("%s; trying again", error)
+
+    async def _find_peer(self, timeout: float | None) -> Peer:
+        return self._peer or await self._next_peer(timeout)
 
     async def _next_peer(self, timeout: float | None) -> Peer:
         with anyio.move_on_after(timeout):

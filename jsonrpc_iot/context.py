@@ -1,13 +1,15 @@
 """What a handler may know about the call that it answers, and whom it may talk back to."""
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Any, Protocol, TypeVar, overload
 
 from msgspec import UNSET, UnsetType
 
 from .channel import ChannelInfo
 from .errors import Forbidden, TransportError, Unauthorized
+from .items import ItemSender
 from .protocol.messages import Id
+from .reply import ReplyTo
 from .threads import Hold
 from .turns import Turns
 
@@ -37,6 +39,12 @@ class Caller(Protocol):
     def cancel(self, id: Id) -> None:
         """Cancel the other end's running calls of that id."""
 
+    def more(self, id: Id, upto: int, missing: Sequence[int]) -> None:
+        """Give the streams of that id credit, and send items again that were lost."""
+
+    def open_items(self, to: ReplyTo) -> ItemSender:
+        """What sends the items of a result to the other end."""
+
 
 class Context:
     """One call's surroundings. A parameter annotated `Context` receives it.
@@ -53,6 +61,7 @@ class Context:
         method: the name that was called.
         id: the request's id, `UNSET` for a notification.
         deadline: when the caller stops waiting, as `anyio.current_time()` counts, or `None`.
+        items: sends the result item by item, `None` where it travels whole.
         hold: keeps the call's turn, `None` where it has none.
         turns: the order of the peer's serial calls.
         plain_turns: the order of its calls of plain functions, where those have to wait.
@@ -64,6 +73,7 @@ class Context:
         "hold",
         "id",
         "info",
+        "items",
         "method",
         "permissions",
         "plain_turns",
@@ -84,6 +94,7 @@ class Context:
         self.method = ""
         self.id: Id | UnsetType = UNSET
         self.deadline: float | None = None
+        self.items: ItemSender | None = None
         self.hold: Hold | None = None
         self.turns = Turns()
         self.plain_turns = Turns()
@@ -99,6 +110,7 @@ class Context:
         context.method = method
         context.id = id
         context.deadline = None
+        context.items = None
         context.hold = None
         return context
 
@@ -117,6 +129,16 @@ class Context:
         """Cancel the caller's running calls of that id; this needs no way back."""
         if self._caller is not None:
             self._caller.cancel(id)
+
+    def more(self, id: Id, upto: int, missing: Sequence[int]) -> None:
+        """Give the caller's streams of that id credit, and send items again that were lost."""
+        if self._caller is not None:
+            self._caller.more(id, upto, missing)
+
+    def open_items(self, to: ReplyTo) -> None:
+        """Have the result travel item by item, if there is a way to the caller."""
+        if self._caller is not None and (self.info is None or self.info.can_call_back):
+            self.items = self._caller.open_items(to)
 
     def demand(self, permission: str) -> None:
         """Refuse the call unless the caller has a permission.

@@ -1,19 +1,23 @@
 """What the other end of one channel asks for: begun in order, run within limits, answered."""
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import cast
 
 import anyio
 from anyio.abc import TaskGroup
+from msgspec import UnsetType
 
 from .context import Context
-from .errors import Busy, InternalError
+from .errors import Busy, InternalError, ServerError
+from .items import ItemSender
 from .outgoing import Outgoing
 from .protocol.limits import Limits
-from .protocol.lossy import DuplicateTable, Verdict
-from .protocol.messages import Id
+from .protocol.lossy import RETRY_SECONDS, Budget, DuplicateTable, Verdict
+from .protocol.messages import Id, WireId
 from .protocol.session import Session
+from .reply import ReplyTo
 from .responder import Begun, Responder
 from .work import Batch, Work
 
@@ -22,6 +26,7 @@ logger = logging.getLogger("jsonrpc_iot.peer")
 _FLUSH_BYTES = 1 << 16
 _BUSY = Busy(data={"retry_after": 1.0})
 _GONE = InternalError("reply no longer held")
+_GONE_ITEM = ServerError("An item that was lost is no longer held")
 
 
 class Incoming:
@@ -34,14 +39,16 @@ class Incoming:
         tasks: runs the calls that take time.
         context: what handlers are told of the connection.
         limits: of which `in_flight` and `linger_seconds` are used here.
-        seen: on a channel that loses messages, the requests that may come again.
+        budget: room for what may be asked for again on a channel that loses messages, else `None`.
 
     Attributes:
         leaving: no more calls are begun.
     """
 
     __slots__ = (
+        "_budget",
         "_context",
+        "_ended",
         "_in_flight",
         "_limit",
         "_limits",
@@ -64,7 +71,7 @@ class Incoming:
         tasks: TaskGroup,
         context: Context,
         limits: Limits,
-        seen: DuplicateTable | None,
+        budget: Budget | None,
     ) -> None:
         info = context.info
         assert info is not None
@@ -76,7 +83,9 @@ class Incoming:
         self._limits = limits
         self._limit = info.max_message
         self._reliable = info.reliable
-        self._seen = seen
+        self._budget = budget
+        self._seen = DuplicateTable(budget) if budget is not None else None
+        self._ended: dict[WireId, tuple[float, ItemSender]] | None = None  # oldest first
         self._running: list[Work] = []
         self._in_flight = 0
         self._wake: anyio.Event | None = None
@@ -148,8 +157,38 @@ class Incoming:
     def cancel(self, id: Id) -> None:
         """Cancel the running calls of that id."""
         for work in self._running:
-            if type(work.call.id) is type(id) and work.call.id == id:
+            if _is_same(work.call.id, id):
                 work.cancel()
+
+    def open_items(self, to: ReplyTo) -> ItemSender:
+        """What sends the items of a result."""
+        patience = None if self._reliable else self._limits.linger_seconds
+        codec = self._responder.codec
+        return ItemSender(to, codec, self._outgoing, self._budget, patience)
+
+    def more(self, id: Id, upto: int, missing: Sequence[int]) -> None:
+        """Give the streams of that id credit, and send items again that were lost."""
+        ended = (self._ended or {}).get(id)
+        streams = [] if ended is None else [ended[1]]
+        running = [work.items for work in self._running if _is_same(work.call.id, id)]
+        streams += [items for items in running if items is not None]
+        for items in streams:
+            items.grant(upto)
+            if not items.again(missing):
+                failure = self._responder.fail(items.to, _GONE_ITEM)
+                self._outgoing.push(*filter(None, (failure,)))
+                self.cancel(id)
+
+    def _retire(self, work: Work) -> None:
+        """Keep the items of a stream that is over, for whom they are lost."""
+        if work.items is None or self._seen is None:
+            return
+        self._ended = self._ended or {}
+        assert not isinstance(work.call.id, UnsetType)
+        previous = self._ended.pop(work.call.id, None)
+        if previous is not None:
+            previous[1].forget()
+        self._ended[work.call.id] = (anyio.current_time(), work.items)
 
     def forget(self, now: float) -> None:
         """Drop remembered responses that are too old to be asked for again.
@@ -159,11 +198,14 @@ class Incoming:
         """
         if self._seen is not None:
             self._seen.forget(now)
+        while self._ended and now - next(iter(self._ended.values()))[0] > RETRY_SECONDS:
+            self._ended.pop(next(iter(self._ended)))[1].forget()
 
     def forget_all(self) -> None:
         """Drop all remembered responses: the other end is gone."""
         if self._seen is not None:
             self._seen.clear()
+        self.forget(math.inf)
 
     @property
     def is_busy(self) -> bool:
@@ -235,6 +277,8 @@ class Incoming:
             while self._in_flight >= self._limits.in_flight:
                 if self._session.open_calls or not self._reliable or self.leaving:
                     return False
+                if any(work.items for work in self._running):  # whose credit must be read
+                    return False
                 await self._next_change()
         return self._in_flight < self._limits.in_flight
 
@@ -246,6 +290,7 @@ class Incoming:
         try:
             reply = await work.run()
             self._running.remove(work)
+            self._retire(work)
             if batch is not None:
                 reply = batch.finish(work, reply)
             if batch is None or batch.is_finished:
@@ -257,3 +302,8 @@ class Incoming:
         finally:
             self._in_flight -= 1
             self.wake_up()
+
+
+def _is_same(one: Id | UnsetType, other: Id) -> bool:
+    """Whether two ids are the same on the wire, where `1` and `1.0` are not."""
+    return type(one) is type(other) and one == other

@@ -81,5 +81,7 @@ async def _handle_directly(call: Call, context: Context) -> Any:
     outcome = call.handler.call(call.params, context)
     if call.handler.is_generator:
         async with aclosing(outcome) as items:
+            if context.items is not None:
+                return await context.items.send_all(items)
             return [item async for item in items]
     return await outcome if call.handler.is_coroutine else outcome

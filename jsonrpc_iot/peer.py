@@ -20,21 +20,28 @@ from .errors import (
     ChannelClosed,
     FramingError,
     JsonRpcIotError,
+    MalformedResponse,
     MessageTooLarge,
+    RpcError,
     TransportError,
 )
 from .incoming import Incoming
+from .items import ItemSender
 from .outgoing import BROKEN, Outgoing
 from .protocol.limits import Limits
-from .protocol.lossy import Budget, DuplicateTable
+from .protocol.lossy import Budget
 from .protocol.messages import Dialect, Id, Message
 from .protocol.session import OpenCall, Session
+from .protocol.stream import FIRST_CREDIT, ReceivedItems
+from .reply import ReplyTo
+from .stream import Stream
 
 T = TypeVar("T")
 
 logger = logging.getLogger("jsonrpc_iot.peer")
 
 _PARTING_SECONDS = 1.0
+_ASKING_SECONDS = 2.0
 
 
 class Peer:
@@ -105,9 +112,12 @@ class Peer:
         responder = dispatcher.responder(self.info.codec)
         if not self.info.reliable and budget is None:
             budget = Budget(limits.remembered, limits.remembered_bytes)
-        seen = DuplicateTable(budget) if budget and not self.info.reliable else None
+        if self.info.reliable:
+            budget = None
         self._outgoing = Outgoing(channel, tasks, limits.queue_bytes, self._break)
-        self._incoming = Incoming(responder, session, self._outgoing, tasks, context, limits, seen)
+        self._incoming = Incoming(
+            responder, session, self._outgoing, tasks, context, limits, budget
+        )
         self._reading: anyio.CancelScope | None = None
         self._opened_at = 0.0
         self._waiting = False
@@ -217,6 +227,7 @@ class Peer:
         *,
         idempotent: bool = False,
         alone: bool = False,
+        items: ReceivedItems | None = None,
     ) -> tuple[OpenCall, bytes]:
         """Open a call; `exchange` sends it.
 
@@ -227,6 +238,7 @@ class Peer:
             timeout: seconds that the caller will wait.
             idempotent: calling twice does no harm.
             alone: it is not sent in a batch, so it can be sent again by itself.
+            items: takes the result item by item.
         """
         if not self.info.can_call_back:
             raise TransportError(f"{self.info.transport} has no way to call {self.info.peer}")
@@ -240,6 +252,7 @@ class Peer:
             timeout=timeout,
             idempotent=idempotent,
             now=anyio.current_time() if alone and not self.info.reliable else None,
+            items=items,
         )
 
     async def exchange(
@@ -301,12 +314,85 @@ class Peer:
             MessageTooLarge: the notification does not fit the channel.
             Unencodable: the codec has no form for the params.
         """
-        message = self.session.notification(method, params)
+        await self.send(self.session.notification(method, params))
+
+    async def send(self, message: bytes) -> None:
+        """Send a message that is encoded already; see `notify`."""
         self._check_size(message)
         await self._outgoing.wait_for_room()
         if self._outgoing.is_broken:
             raise self._closed()
-        self._outgoing.push(message)
+        self.push(message)
+
+    def push(self, message: bytes) -> None:
+        """Send a message without waiting, if it fits the channel."""
+        if self._fits(message):
+            self._outgoing.push(message)
+            self._incoming.wake_up()  # who reads no further must do so now
+
+    async def learn_extensions(self, timeout: float | None) -> bool:
+        """Find out whether the other end understands the protocol's extensions.
+
+        Args:
+            timeout: seconds that the caller has. One that does not say is not waited for as long.
+        """
+        if self.session.extensions is None:
+            seconds = _ASKING_SECONDS if timeout is None else min(_ASKING_SECONDS, timeout)
+            known: bool | None = None
+            try:
+                known = await self.call("rpc.ping", timeout=seconds, idempotent=True) is True
+            except (RpcError, MalformedResponse):
+                known = False
+            except CallTimeout:
+                pass
+            if self.session.extensions is None:
+                self.session.extensions = known
+        return bool(self.session.extensions)
+
+    def abandon(self, call: OpenCall, *, sent: bool) -> None:
+        """Wait no more for a streamed call, and cancel it at the other end if it was sent."""
+        self.session.close_stream(call)
+        cancellation = self.session.give_up(call)
+        if sent and cancellation is not None and self._open:
+            self.push(cancellation)
+
+    @overload
+    def stream(
+        self, method: str, params: Any = None, *, timeout: float | None = 10.0, window: int = ...
+    ) -> Stream[Any]: ...
+    @overload
+    def stream(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        item: type[T],
+        timeout: float | None = 10.0,
+        window: int = ...,
+    ) -> Stream[T]: ...
+    def stream(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        item: Any = Any,
+        timeout: float | None = 10.0,
+        window: int = FIRST_CREDIT,
+    ) -> Stream[Any]:
+        """Call a method whose result is a list, and get the items as they come.
+
+        Args:
+            method: the name to call.
+            params: as in `call`.
+            item: the type that each item must have; it is decoded into it.
+            timeout: seconds to wait for each item, `None` for ever.
+            window: items that may be under way or wait here. More are faster over long ways.
+        """
+
+        async def myself(timeout: float | None) -> Peer:
+            return self
+
+        return Stream(myself, method, params, item, timeout, window)
 
     def offer(self, message: bytes) -> bool:
         """Send a message without waiting; drop it when it is too large or too much waits already.
@@ -321,6 +407,14 @@ class Peer:
     def cancel(self, id: Id) -> None:
         """Cancel the other end's running calls of that id."""
         self._incoming.cancel(id)
+
+    def more(self, id: Id, upto: int, missing: Sequence[int]) -> None:
+        """Give the other end's streams of that id credit, and send items again that were lost."""
+        self._incoming.more(id, upto, missing)
+
+    def open_items(self, to: ReplyTo) -> ItemSender:
+        """What sends the items of a result to the other end."""
+        return self._incoming.open_items(to)
 
     def leave(self, grace: float) -> None:
         """Read no more, let running calls finish for `grace` seconds, and end."""

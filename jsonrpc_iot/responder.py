@@ -157,7 +157,7 @@ class Responder:
         """What tells a request from others, where it may come again; `None` if that is harmless.
 
         It is harmless for notifications, for responses, for what is no valid message, and for
-        methods that are idempotent.
+        methods that are idempotent, unless their result is streamed.
         """
         message = self.codec.decode(data)
         if isinstance(message, list):
@@ -165,7 +165,7 @@ class Responder:
         if isinstance(message, Invalid) or message.method is UNSET or message.id is UNSET:
             return None
         handler = self._table.methods.get(message.method)
-        if handler is None or handler.options.idempotent:
+        if handler is None or (handler.options.idempotent and not message.stream):
             return None
         params = bytes(message.params)
         key = hash((type(message.id), message.id, message.jsonrpc, message.method, params))
@@ -192,6 +192,10 @@ class Responder:
             return self._refuse(message, limit)
         to = self._reply_to(data, limit)
         return None if message.id is UNSET else self._replier.error(to, "", error)
+
+    def fail(self, to: ReplyTo, error: RpcError) -> bytes | None:
+        """The response that carries an error."""
+        return self._replier.error(to, "", error)
 
     def _begin(
         self, data: bytes, context: Context, limit: int | None, session: Session | None
@@ -253,15 +257,23 @@ class Responder:
         except Exception as error:  # noqa: BLE001  # a param's own code may run
             return self._replier.error(to, message.method, error)
         call = Call(handler.name, params, message.id, handler)
-        return self._begin_call(call, to, message.timeout, context)
+        return self._begin_call(call, to, message.timeout, context, stream=message.stream)
 
     def _begin_call(
-        self, call: Call, to: ReplyTo, timeout: float | UnsetType, context: Context
+        self,
+        call: Call,
+        to: ReplyTo,
+        timeout: float | UnsetType,
+        context: Context,
+        *,
+        stream: bool = False,
     ) -> bytes | Work | None:
         handler = call.handler
         context = context.for_call(call.method, call.id)
+        if stream and to.id is not UNSET:
+            context.open_items(to)
         chain = self._table.chain.around(handler)
-        if handler.waits or chain.middleware:
+        if handler.waits or chain.middleware or context.items is not None:
             seconds = min(_seconds(handler.options.timeout), _seconds(timeout))
             return Work(call, context, to, chain, self._replier, seconds)
         try:

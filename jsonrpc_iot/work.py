@@ -12,10 +12,13 @@ import anyio
 
 from .context import Context
 from .errors import Cancelled, DeadlineExceeded, RpcError
+from .items import ItemSender
 from .middleware import Call, Chain
 from .reply import Replier, ReplyTo
 from .threads import Hold
 from .turns import Turn
+
+_LISTS = (list, tuple, set, frozenset)
 
 
 class Work:
@@ -57,6 +60,11 @@ class Work:
         if self._scope is not None:
             self._scope.cancel()
 
+    @property
+    def items(self) -> ItemSender | None:
+        """What sends the result item by item, `None` where it travels whole."""
+        return self._context.items
+
     def refuse(self, error: RpcError) -> bytes | None:
         """The response to a call that is not going to be run."""
         self._leave()
@@ -85,7 +93,10 @@ class Work:
 
     async def _perform(self) -> Any:
         try:
-            return await self._chain.run(self.call, self._context)
+            value = await self._chain.run(self.call, self._context)
+            if self.items is not None and isinstance(value, _LISTS):
+                return await self.items.send_all(value)
+            return value
         except anyio.get_cancelled_exc_class() as error:
             if anyio.current_effective_deadline() == -math.inf:
                 raise
@@ -113,7 +124,8 @@ class Work:
         if self.call.handler.options.serial:
             return self._context.turns.take()
         # A plain function runs in its turn also with middleware around it.
-        return None if self.call.handler.waits else self._context.plain_turns.take()
+        plain = not self.call.handler.waits and self.items is None
+        return self._context.plain_turns.take() if plain else None
 
     def _leave(self) -> None:
         if self._context.hold is not None:

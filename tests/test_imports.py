@@ -25,6 +25,7 @@ DISPATCH = {
     "dispatcher",
     "fastlane",
     "handler",
+    "items",
     "middleware",
     "openrpc",
     "registry",

@@ -15,6 +15,7 @@ from ..errors import JsonRpcIotError, MalformedResponse, RpcError, TransportErro
 from .codec import DECODE_ERRORS, Codec, Jsonrpc
 from .lossy import Repeats
 from .messages import ABSENT, Dialect, Invalid, Message, Request
+from .stream import Credit, ReceivedItem, ReceivedItems
 
 T = TypeVar("T")
 
@@ -28,25 +29,36 @@ class OpenCall:
         codec: reads the result.
         id: the request's.
         method: the name that was called.
-        on_answer: is called once, when the outcome is there.
+        on_answer: is called when the outcome is there, and when an item has come.
+        items: takes the items of a streamed result.
 
     Attributes:
         outcome: the raw result, or what went wrong, or `None` while the call is open.
+        lost: why no more items can come, once that is so.
     """
 
-    __slots__ = ("_codec", "_on_answer", "id", "method", "outcome")
+    __slots__ = ("_codec", "id", "items", "lost", "method", "on_answer", "outcome")
 
-    def __init__(self, codec: Codec, id: int, method: str, on_answer: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        id: int,
+        method: str,
+        on_answer: Callable[[], object],
+        items: ReceivedItems | None = None,
+    ) -> None:
         self._codec = codec
         self.id = id
         self.method = method
+        self.items = items
         self.outcome: Raw | JsonRpcIotError | None = None
-        self._on_answer = on_answer
+        self.lost: JsonRpcIotError | None = None
+        self.on_answer = on_answer
 
     def answer(self, outcome: Raw | JsonRpcIotError) -> None:
         """Note the outcome and tell whoever waits for it."""
         self.outcome = outcome
-        self._on_answer()
+        self.on_answer()
 
     def result(self, kind: type[T]) -> T:
         """The result of an answered call, decoded into a type.
@@ -57,12 +69,18 @@ class OpenCall:
         assert self.outcome is not None
         if not isinstance(self.outcome, Raw):
             raise self.outcome
+        return self.decode(self.outcome, kind, "the result")
+
+    def decode(self, raw: Raw, kind: type[T], what: str) -> T:
+        """Decode a part of the answer into a type.
+
+        Raises:
+            MalformedResponse: it is not of that type.
+        """
         try:
-            return self._codec.decode_value(self.outcome, kind)
+            return self._codec.decode_value(raw, kind)
         except DECODE_ERRORS as error:
-            raise MalformedResponse(
-                f"{self.method}: the result is not as declared: {error}"
-            ) from None
+            raise MalformedResponse(f"{self.method}: {what} is not as declared: {error}") from None
 
 
 class Session:
@@ -82,8 +100,8 @@ class Session:
         codec: as above.
         jsonrpc: the member of that name in the other end's last valid message, `None` before it.
         extensions: as above, once it is known.
-        on_stray: is told in words of each response that belongs to no open call.
-        strays: responses that belonged to no open call.
+        on_stray: is told in words of each response or item that belongs to no open call.
+        strays: how many there were.
     """
 
     __slots__ = (
@@ -98,6 +116,7 @@ class Session:
         "_repeats",
         "_responses",
         "_retry_seconds",
+        "_streams",
         "codec",
         "extensions",
         "jsonrpc",
@@ -126,6 +145,7 @@ class Session:
         self._ask_again_at = 0.0
         self._overdue: Sequence[bytes] = ()
         self._open: dict[int, OpenCall] = {}
+        self._streams: dict[int, OpenCall] | None = None  # answered ones too, until they are closed
         self._probe: OpenCall | None = None
         self.jsonrpc: Jsonrpc | None = None
         self.extensions = extensions
@@ -156,6 +176,7 @@ class Session:
         timeout: float | None = None,
         idempotent: bool = False,
         now: float | None = None,
+        items: ReceivedItems | None = None,
     ) -> tuple[OpenCall, bytes]:
         """Open a call.
 
@@ -166,6 +187,7 @@ class Session:
             timeout: seconds that the caller waits.
             idempotent: it may be sent again to anybody.
             now: seconds, for a call that may be sent again where messages get lost.
+            items: takes the result item by item.
 
         Returns:
             The open call, and the request to send.
@@ -174,10 +196,14 @@ class Session:
             Unencodable: the codec has no form for the params.
         """
         wait = timeout if self.extensions and timeout is not None and timeout < inf else UNSET
-        request = self._request(method, params, id=self._next_id, timeout=wait)
-        call = OpenCall(self.codec, self._next_id, method, on_answer)
+        stream = items is not None
+        request = self._request(method, params, self._next_id, timeout=wait, stream=stream)
+        call = OpenCall(self.codec, self._next_id, method, on_answer, items)
         self._next_id += 1
         self._open[call.id] = call
+        if stream:
+            self._streams = self._streams or {}
+            self._streams[call.id] = call
         if self._retry_seconds is not None and now is not None:
             self._repeats = self._repeats or Repeats(self._retry_seconds, self.codec.mark_retry)
             self._repeats.add(call.id, request, now, idempotent=idempotent)
@@ -230,6 +256,15 @@ class Session:
         assert message is not None
         return message
 
+    def more(self, call: OpenCall, *, upto: int = 0, missing: Sequence[int] = ()) -> bytes:
+        """The notification that gives a stream credit, or asks for items that were lost."""
+        return self.notification("rpc.more", Credit(call.id, upto, missing))
+
+    def close_stream(self, call: OpenCall) -> None:
+        """Take no more items for a call."""
+        if self._streams is not None:
+            self._streams.pop(call.id, None)
+
     def give_up(self, call: OpenCall) -> bytes | None:
         """Close a call that nobody waits for any more.
 
@@ -243,10 +278,14 @@ class Session:
 
     def close(self, reason: Callable[[], JsonRpcIotError]) -> None:
         """Fail all open calls, each for a reason of its own."""
+        for call in (self._streams or {}).values():
+            call.lost = reason()
+            call.on_answer()
+        self._streams = None
         for id in tuple(self._open):
-            call = self._forget(id)
-            assert call is not None
-            call.answer(reason())
+            open_call = self._forget(id)
+            assert open_call is not None
+            open_call.answer(reason())
 
     def take(self, message: Message | Invalid) -> bool:
         """Note what a message tells about the other end, and take it if it is a response.
@@ -267,8 +306,12 @@ class Session:
             or message.method in _EXTENSION_METHODS
         ):
             self.extensions = True
-        if message.id is UNSET and self._on_notification is not None:
-            self._on_notification(message)
+        if message.id is UNSET:
+            if message.method == "rpc.item":
+                self._take_item(message.params)
+                return True
+            if self._on_notification is not None:
+                self._on_notification(message)
         return False
 
     def _request(
@@ -277,10 +320,12 @@ class Session:
         params: Any,
         id: int | UnsetType = UNSET,
         timeout: float | UnsetType = UNSET,
+        stream: bool = False,
     ) -> bytes:
         members = UNSET if params is None else params
+        jsonrpc = self.jsonrpc_to_send
         return self.codec.encode_request(
-            Request(method, jsonrpc=self.jsonrpc_to_send, id=id, params=members, timeout=timeout)
+            Request(method, jsonrpc, id=id, params=members, timeout=timeout, stream=stream)
         )
 
     def _ask(self, now: float) -> bytes:
@@ -321,6 +366,19 @@ class Session:
         error = self.codec.decode_error(message.error)
         call.answer(error or MalformedResponse(f"{call.method}: the error is no JSON-RPC error"))
 
+    def _take_item(self, params: Raw) -> None:
+        try:
+            received = self.codec.decode_value(params, ReceivedItem)
+        except DECODE_ERRORS:
+            self._note_stray("an item that is none")
+            return
+        call = (self._streams or {}).get(received.id)
+        if call is None or call.items is None:
+            self._note_stray("an item of no open stream")
+            return
+        call.items.put(received.seq, received.item)
+        call.on_answer()
+
     def _take_malformed(self, message: Invalid) -> bool:
         call = self._forget(message.id) if type(message.id) is int else None
         if call is not None:
@@ -330,10 +388,12 @@ class Session:
         return call is not None or message.has_outcome
 
     def _stray(self, message: Message | Invalid) -> None:
-        self.strays += 1
-        if self.on_stray is None:
-            return
         if isinstance(message, Message) and message.id is None and message.error is not ABSENT:
-            self.on_stray(f"an error without an id: {self.codec.decode_error(message.error)}")
+            self._note_stray(f"an error without an id: {self.codec.decode_error(message.error)}")
         else:
-            self.on_stray("a response to no open call")
+            self._note_stray("a response to no open call")
+
+    def _note_stray(self, what: str) -> None:
+        self.strays += 1
+        if self.on_stray is not None:
+            self.on_stray(what)

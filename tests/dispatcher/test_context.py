@@ -1,5 +1,6 @@
 """What a handler learns of its call, and whom it may talk back to."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
@@ -7,6 +8,8 @@ import pytest
 from msgspec import UNSET, UnsetType
 
 from jsonrpc_iot import ChannelInfo, Context, Dispatcher, RpcError, TransportError
+from jsonrpc_iot.items import ItemSender
+from jsonrpc_iot.reply import ReplyTo
 
 from ._messages import code, error, notice, request, value
 
@@ -37,6 +40,12 @@ class FarEnd:
 
     def cancel(self, id: int | float | str | None) -> None:
         self.heard.append(("cancel", id))
+
+    def more(self, id: int | float | str | None, upto: int, missing: Sequence[int]) -> None:
+        self.heard.append(("more", id, upto, missing))
+
+    def open_items(self, to: ReplyTo) -> ItemSender:
+        raise NotImplementedError
 
 
 def first(context: Context, a: int, b: int = 2) -> list[object]:

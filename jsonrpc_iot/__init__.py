@@ -49,6 +49,7 @@ from .errors import (
     UsageError,
 )
 from .middleware import Call, Middleware, Next
+from .options import Example
 from .peer import Peer
 from .protocol.limits import Limits
 from .protocol.messages import Dialect
@@ -78,6 +79,7 @@ __all__ = [
     "Dialect",
     "Dispatcher",
     "Event",
+    "Example",
     "Forbidden",
     "FramingError",
     "InternalError",

@@ -1,10 +1,14 @@
 """The methods under `rpc.` that every dispatcher has."""
 
+from collections.abc import Mapping
 from typing import Any
+
+from msgspec import Struct
 
 from .context import Context
 from .errors import InvalidParams
-from .openrpc import document, document_of_one
+from .handler import Handler
+from .openrpc import Contents, Info, document, document_of_one
 from .protocol.messages import Id
 from .service import method, notification, service
 from .table import HandlerTable
@@ -12,15 +16,31 @@ from .table import HandlerTable
 _ENVELOPE_BYTES = len('{"jsonrpc":"2.0","id":"","result":}')
 
 
+class About(Struct, frozen=True):
+    """What a dispatcher is, to be described.
+
+    Args:
+        title: what it is called.
+        version: that of its software; this package's own by default.
+        description: more about it.
+    """
+
+    title: str = "JSON-RPC"
+    version: str | None = None
+    description: str | None = None
+
+
 @service("rpc")
 class Builtin:
     """The built-in methods of one dispatcher.
 
     Args:
-        table: the dispatcher's handlers.
+        about: what the dispatcher is.
+        table: what it has.
     """
 
-    def __init__(self, table: HandlerTable) -> None:
+    def __init__(self, about: About, table: HandlerTable) -> None:
+        self._about = about
         self._table = table
 
     @method(idempotent=True)
@@ -31,22 +51,33 @@ class Builtin:
     @method(idempotent=True)
     def methods(self, context: Context) -> list[str]:
         """List the names that the caller may call, sorted."""
-        return self._table.names_for(context)
+        return [handler.name for handler in _permitted(self._table.methods, context)]
 
     @method(idempotent=True)
     def discover(self, context: Context, method: str | None = None) -> dict[str, Any]:
-        """Describe the methods that the caller may call, as an OpenRPC document.
+        """Describe the methods and notifications of this peer, as an OpenRPC document.
 
-        With `method` it holds that one alone, cut down to what fits one message.
+        What the caller may not call is left out. With `method` it holds what has that name alone,
+        cut down to what fits one message.
+
+        Args:
+            context: the caller's.
+            method: the name of a method or notification.
         """
-        names = self._table.names_for(context)
+        contents = Contents(
+            Info(self._about.title, self._about.version or _version(), self._about.description),
+            _permitted(self._table.methods, context),
+            _permitted(self._table.notifications, context),
+            dict(sorted(self._table.events.items())),
+        )
         if method is None:
-            return document([self._table.methods[name] for name in names], _version())
-        if method not in names:
-            raise InvalidParams(data={"path": "$.method", "message": "No method of that name"})
+            return document(contents)
+        contents = _only(contents, method)
+        if not (contents.methods or contents.notifications or contents.events):
+            raise InvalidParams(data={"path": "$.method", "message": "Nothing has that name"})
         limit = None if context.info is None else context.info.max_message
         room = None if limit is None else limit - _ENVELOPE_BYTES - len(str(context.id))
-        return document_of_one(self._table.methods[method], _version(), room)
+        return document_of_one(contents, room)
 
     @notification
     def more(
@@ -59,6 +90,27 @@ class Builtin:
     def cancel(self, id: Id, context: Context) -> None:
         """Cancel the caller's running call of that id, which then answers -32003."""
         context.cancel(id)
+
+
+def _permitted(handlers: Mapping[str, Handler], context: Context) -> list[Handler]:
+    """The handlers that a caller may use, in the order of their names."""
+    permissions = context.permissions or ()
+    found = [
+        handler
+        for handler in tuple(handlers.values())
+        if handler.options.requires is None or handler.options.requires in permissions
+    ]
+    return sorted(found, key=lambda handler: handler.name)
+
+
+def _only(contents: Contents, name: str) -> Contents:
+    """What has that name."""
+    return Contents(
+        contents.info,
+        [handler for handler in contents.methods if handler.name == name],
+        [handler for handler in contents.notifications if handler.name == name],
+        {event: kind for event, kind in contents.events.items() if event == name},
+    )
 
 
 def _version() -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Coroutine
 from typing import Any
 
+from .builtin import About
 from .context import Context
 from .protocol.codec import Codec
 from .protocol.jsoncodec import JsonCodec
@@ -23,10 +24,21 @@ class Dispatcher(Registry):
     Args:
         debug: tell callers the text and traceback of unforeseen exceptions.
         limits: bounds on the messages that it takes.
+        title: what its description calls it.
+        version: that of its software, for its description; this package's own by default.
+        description: more about it.
     """
 
-    def __init__(self, *, debug: bool = False, limits: Limits = DEFAULT_LIMITS) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        *,
+        debug: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
+        title: str = "JSON-RPC",
+        version: str | None = None,
+        description: str | None = None,
+    ) -> None:
+        super().__init__(About(title, version, description))
         self.limits = limits
         self._debug = debug
         self._responders: dict[CodecName, Responder] = {}

@@ -19,9 +19,10 @@ from msgspec.structs import asdict
 
 from .context import Context
 from .errors import InvalidParams
+from .options import Example, Options
 from .protocol.codec import Codec
-from .protocol.floats import may_hold_float
-from .service import Options
+from .protocol.floats import has_nan, may_hold_float
+from .protocol.jsoncodec import JsonCodec
 
 if TYPE_CHECKING:
     from .middleware import Middleware
@@ -31,6 +32,7 @@ _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _GENERATORS = (abc.AsyncGenerator, abc.AsyncIterator, abc.AsyncIterable)
 _IMMUTABLE = (type(None), bool, int, float, str, bytes)
 _WHERE = re.compile(r"(?P<message>.*?)(?: - at (?:`key` in )?`\$?(?P<path>[^`]*)`)?", re.DOTALL)
+_JSON = JsonCodec()
 _FIELD = re.compile(r"Object (?:missing required|contains unknown) field `(?P<name>[^`]*)`")
 
 
@@ -48,9 +50,11 @@ class Handler:
         TypeError: an annotation cannot be resolved, a parameter has a type that msgspec cannot
             handle, the function takes `*args` or `**kwargs`, which say nothing about the params,
             or it does not fit its declaration.
+        ValueError: an example does not fit the signature.
 
     Attributes:
         params: the Struct of the params by name.
+        by_name: the params of a call cannot come by position.
         params_optional: a call without params is in order.
         call: runs the function with the Struct's values, and a Context where it wants one.
         plain: it needs neither a task nor a Context, its result holds no float, and it has no
@@ -88,6 +92,7 @@ class Handler:
         self._by_position: type[Struct] | None = None
         if all(p in positional or p.default is not p.empty for p in taken):
             self._by_position = _struct(name, positional, hints, array_like=True)
+        self.by_name = self._by_position is None
         self.call = _compile_call(function, parameters, wants_context)
         self.may_hold_nan = may_hold_float(_result_type(hints))
         result: Any = _result_type(hints)
@@ -101,6 +106,8 @@ class Handler:
                 f"method {name!r}: a plain function cannot be timed out; thread=True can"
             )
         self.plain = not (self.waits or wants_context or self.may_hold_nan)
+        for example in options.examples:
+            self._check_example(example)
 
     def included(self, name: str, layers: "tuple[Middleware, ...]") -> "Handler":
         """The same handler under another name, with more middleware around it."""
@@ -130,6 +137,26 @@ class Handler:
             return self.params(**asdict(codec.decode_params(raw, self._by_position)))
         except msgspec.ValidationError as error:
             raise InvalidParams(data=_explain(str(error))) from None
+
+    def _check_example(self, example: Example) -> None:
+        where = f"method {self.name!r}, example {example.name!r}"
+        try:
+            self.parse(msgspec.json.encode(example.params), _JSON)
+            result = msgspec.json.encode(example.result)
+        except InvalidParams as error:
+            raise ValueError(f"{where}: {error.data['path']}: {error.data['message']}") from None
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{where} has no form in JSON: {error}") from error
+        if has_nan([example.params, example.result]):
+            raise ValueError(f"{where}: NaN and infinities have no form in JSON")
+        try:
+            decoder = msgspec.json.Decoder(self.result_type)
+        except TypeError:  # no type of JSON, so nothing to check
+            return
+        try:
+            decoder.decode(result)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"{where}: the result: {error}") from None
 
 
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:

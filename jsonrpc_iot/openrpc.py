@@ -1,147 +1,215 @@
-"""What handlers say about themselves, as an OpenRPC document (spec.open-rpc.org, version 1.3).
+"""What a device says about itself, as an OpenRPC document (spec.open-rpc.org, version 1.3).
 
-Whose methods a caller may see is the dispatcher's business. Notifications are left out.
+Whose methods a caller may see is `builtin`'s business. OpenRPC knows no notifications, so they are
+an extension, `x-notifications`: those that the device receives, described like methods, and those
+that it emits, with the `schema` of all their params.
 """
 
-import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
-from msgspec import NODEFAULT
+from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo, fields
 
+from .docstrings import Docstring, parse
 from .handler import Handler
+from .openrpc_cuts import Document, Schema, change_objects, cut_to_fit, without
+from .options import Example, KindOfError, code_and_message
+from .protocol.floats import has_nan
 
 VERSION = "1.3.2"
 
-_NAMED_BY_OTHERS = ("properties", "schemas")
 _REFERENCE = "#/components/schemas/{name}"
 
-Schema = dict[str, Any]
-Document = dict[str, Any]
 
-
-def document(handlers: Sequence[Handler], version: str) -> Document:
-    """Describe methods.
+class Info(Struct, frozen=True):
+    """What a device is.
 
     Args:
-        handlers: those of the methods, in the order of the document.
-        version: that of the software.
+        title: what it is called.
+        version: that of its software.
+        description: more about it.
     """
-    taken = [fields(handler.params) for handler in handlers]
-    kinds = [field.type for parameters in taken for field in parameters]
-    kinds += [handler.result_type for handler in handlers]
-    schemas, components = _schemas(kinds)
+
+    title: str
+    version: str
+    description: str | None = None
+
+
+class Contents(Struct, frozen=True):
+    """What a document describes.
+
+    Args:
+        info: the device.
+        methods: those of the methods, in the order of the document.
+        notifications: those of the notifications that the device receives.
+        events: the types of those that it emits, by name.
+    """
+
+    info: Info
+    methods: Sequence[Handler]
+    notifications: Sequence[Handler]
+    events: Mapping[str, Any]
+
+
+def document(contents: Contents) -> Document:
+    """Describe a device."""
+    kinds = [kind for handler in contents.methods for kind in _kinds(handler)]
+    kinds += [kind for handler in contents.notifications for kind in _kinds_of_params(handler)]
+    schemas, components = _schemas([*kinds, *contents.events.values()])
     each = iter(schemas)
-    described = [[_parameter(field, next(each)) for field in parameters] for parameters in taken]
     whole: Document = {
         "openrpc": VERSION,
-        "info": {"title": "JSON-RPC", "version": version},
-        "methods": [
-            _method(handler, parameters, next(each))
-            for handler, parameters in zip(handlers, described, strict=True)
-        ],
+        "info": {"title": contents.info.title, "version": contents.info.version},
+        "methods": [_method(handler, each) for handler in contents.methods],
     }
+    if contents.info.description is not None:
+        whole["info"]["description"] = contents.info.description
+    received = [_received(handler, each) for handler in contents.notifications]
+    emitted = [
+        {"name": name, "direction": "emitted", "schema": next(each)} for name in contents.events
+    ]
+    if received or emitted:
+        whole["x-notifications"] = [*received, *emitted]
     if components:
         for schema in components.values():
-            if "description" in schema:
-                schema["description"] = _paragraphs(schema["description"])[0]
+            _describe_fields(schema)
         whole["components"] = {"schemas": components}
-    return whole
+    tidy: Document = change_objects(whole, _without_odd_default)
+    return tidy
 
 
-def document_of_one(handler: Handler, version: str, room: int | None) -> Document:
-    """Describe one method in a message that may be small.
+def document_of_one(contents: Contents, room: int | None) -> Document:
+    """Describe what has one name in a message that may be small.
 
-    What does not fit goes: first the prose, then the schemas, at last all that a document need not
-    have. A name and parameters that need more room still are given all the same.
+    What does not fit goes: first the examples and the prose, at last the types, and all that a
+    document need not have. A name and parameters that need more room still are given all the same.
 
     Args:
-        handler: the method's.
-        version: that of the software.
+        contents: a method, notifications, or both, of that name.
         room: bytes that the document may have, `None` for any number.
     """
-    whole = document([handler], version)
-    for cut in (_cut_prose, _cut_components, _cut_schemas, _cut_result):
-        if room is None or len(msgspec.json.encode(whole)) <= room:
-            break
-        whole = cut(whole)
-    return whole
+    return cut_to_fit(document(contents), room)
 
 
-def _cut_prose(whole: Document) -> Document:
-    cut: Document = _in_schemas(whole, lambda schema: _without(schema, "description", "title"))
-    cut["info"] = whole["info"]
-    return cut
+def _kinds(handler: Handler) -> list[Any]:
+    return [*_kinds_of_params(handler), handler.result_type]
 
 
-def _cut_components(whole: Document) -> Document:
-    cut: Document = _in_schemas(whole, lambda schema: {} if "$ref" in schema else schema)
-    return _without(cut, "components")
+def _kinds_of_params(handler: Handler) -> list[Any]:
+    return [field.type for field in fields(handler.params)]
 
 
-def _cut_schemas(whole: Document) -> Document:
-    (method,) = whole["methods"]
-    parameters = [
-        {"name": each["name"], "schema": {}} | ({"required": True} if each["required"] else {})
-        for each in method["params"]
-    ]
-    bare = {"name": method["name"], "params": parameters}
-    return {**whole, "methods": [{**bare, "result": {"name": "result", "schema": {}}}]}
-
-
-def _cut_result(whole: Document) -> Document:
-    return {**whole, "methods": [_without(method, "result") for method in whole["methods"]]}
-
-
-def _in_schemas(value: Any, change: Callable[[Schema], Schema]) -> Any:
-    """Change every object in there, except those whose members are named by the application."""
-    if isinstance(value, list):
-        return [_in_schemas(item, change) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: {name: _in_schemas(item, change) for name, item in member.items()}
-        if key in _NAMED_BY_OTHERS and isinstance(member, dict)
-        else member
-        if key == "default"
-        else _in_schemas(member, change)
-        for key, member in change(value).items()
-    }
-
-
-def _without(value: dict[str, Any], *keys: str) -> dict[str, Any]:
-    return {key: member for key, member in value.items() if key not in keys}
-
-
-def _paragraphs(text: str) -> list[str]:
-    return inspect.cleandoc(text).split("\n\n")
-
-
-def _method(handler: Handler, parameters: list[Schema], result: Schema) -> Document:
-    method: Document = {"name": handler.name}
-    summary, _, description = (part.strip() for part in handler.doc.partition("\n\n"))
-    if summary:
-        method["summary"] = " ".join(summary.split())
-    if description:
-        method["description"] = description
-    method["params"] = parameters
-    method["result"] = {"name": "result", "schema": result}
-    if handler.options.idempotent:
+def _method(handler: Handler, schemas: Iterator[Schema]) -> Document:
+    doc = parse(handler.doc)
+    options = handler.options
+    method = _head(handler, doc)
+    if handler.by_name:
+        method["paramStructure"] = "by-name"
+    method["params"] = _parameters(handler, doc, schemas)
+    method["result"] = {"name": "result", "schema": next(schemas)}
+    if doc.returns:
+        method["result"]["description"] = doc.returns
+    if options.errors:
+        method["errors"] = [_error(error) for error in options.errors]
+    if options.examples:
+        method["examples"] = [
+            {**_example(each), "result": {"name": "result", "value": each.result}}
+            for each in options.examples
+        ]
+    if handler.is_generator:
+        method["x-stream"] = True
+    if options.idempotent:
         method["x-idempotent"] = True
+    return method | _limits(handler)
+
+
+def _received(handler: Handler, schemas: Iterator[Schema]) -> Document:
+    doc = parse(handler.doc)
+    entry = _head(handler, doc)
+    entry["direction"] = "received"
+    entry["params"] = _parameters(handler, doc, schemas)
+    if handler.options.examples:
+        entry["examples"] = [_example(each) for each in handler.options.examples]
+    return entry | _limits(handler)
+
+
+def _head(handler: Handler, doc: Docstring) -> Document:
+    head: Document = {"name": handler.name}
+    if doc.summary:
+        head["summary"] = doc.summary
+    if doc.description:
+        head["description"] = doc.description
+    if handler.options.tags:
+        head["tags"] = [{"name": tag} for tag in handler.options.tags]
+    if handler.options.deprecated:
+        head["deprecated"] = True
+    return head
+
+
+def _limits(handler: Handler) -> Document:
+    limits: Document = {}
     if handler.options.timeout is not None:
-        method["x-timeout"] = handler.options.timeout
+        limits["x-timeout"] = handler.options.timeout
     if handler.options.requires is not None:
-        method["x-requires"] = handler.options.requires
-    return method
+        limits["x-requires"] = handler.options.requires
+    return limits
 
 
-def _parameter(field: FieldInfo, schema: Schema) -> Schema:
+def _parameters(handler: Handler, doc: Docstring, schemas: Iterator[Schema]) -> list[Schema]:
+    return [_parameter(field, doc, next(schemas)) for field in fields(handler.params)]
+
+
+def _parameter(field: FieldInfo, doc: Docstring, schema: Schema) -> Schema:
     if not field.required and "$ref" not in schema:  # beside a reference nothing counts
         default = field.default if field.default is not NODEFAULT else field.default_factory()
         schema = {**schema, "default": default}
-    return {"name": field.encode_name, "required": field.required, "schema": schema}
+    parameter: Schema = {"name": field.encode_name}
+    if field.name in doc.args:
+        parameter["description"] = doc.args[field.name]
+    return parameter | {"required": field.required, "schema": schema}
+
+
+def _error(error: KindOfError) -> Document:
+    code, message = code_and_message(error)
+    described: Document = {"code": code, "message": message}
+    data = getattr(error, "data", None)
+    if data is not None and _is_json(data):
+        described["data"] = data
+    return described
+
+
+def _example(example: Example) -> Document:
+    described: Document = {"name": example.name}
+    if example.summary:
+        described["summary"] = example.summary
+    params = [{"name": name, "value": value} for name, value in example.params.items()]
+    return described | {"params": params}
+
+
+def _describe_fields(schema: Schema) -> None:
+    """Divide the docstring of a class, which is the schema's description, among its fields."""
+    if "description" not in schema:
+        return
+    doc = parse(cleandoc(schema["description"]))
+    schema["description"] = doc.summary
+    for name, field in schema.get("properties", {}).items():
+        if name in doc.args and "$ref" not in field:
+            field.setdefault("description", doc.args[name])
+
+
+def _without_odd_default(schema: Schema) -> Schema:
+    return schema if _is_json(schema.get("default")) else without(schema, "default")
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        msgspec.json.encode(value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return not has_nan(value)
 
 
 def _schemas(kinds: Iterable[Any]) -> tuple[tuple[Schema, ...], dict[str, Schema]]:

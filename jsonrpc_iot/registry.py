@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, Unpack, overload
 
-from .builtin import Builtin
+from .builtin import About, Builtin
 from .handler import Handler
 from .middleware import Middleware
-from .service import Listeners, Options, declared, decorator, events, service_prefix
+from .options import MethodOptions, NotificationOptions, Options
+from .service import Listeners, declared, decorator, events, service_prefix
 from .table import HandlerTable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -18,28 +19,26 @@ _RESERVED = "rpc"
 
 
 class Registry:
-    """Handlers by name, and the middleware around them; a `Dispatcher` is made of it."""
+    """Handlers by name, and the middleware around them; a `Dispatcher` is made of it.
 
-    def __init__(self) -> None:
+    Args:
+        about: what it is, to be described.
+    """
+
+    def __init__(self, about: About) -> None:
         self._table = HandlerTable()
         self._audience = Listeners()
-        self._table.add(self._handlers_of_service(Builtin(self._table), _RESERVED))
+        self._table.add(self._handlers_of_service(Builtin(about, self._table), _RESERVED))
 
     @overload
     def method(self, name: F, /) -> F: ...
     @overload
     def method(
-        self,
-        name: str | None = None,
-        /,
-        *,
-        thread: bool = False,
-        serial: bool = False,
-        timeout: float | None = None,
-        requires: str | None = None,
-        idempotent: bool = False,
+        self, name: str | None = None, /, **options: Unpack[MethodOptions]
     ) -> Callable[[F], F]: ...
-    def method(self, name: F | str | None = None, /, **options: Any) -> F | Callable[[F], F]:
+    def method(
+        self, name: F | str | None = None, /, **options: Unpack[MethodOptions]
+    ) -> F | Callable[[F], F]:
         """Register a function as a method, under its own or another name.
 
         Args:
@@ -49,13 +48,17 @@ class Registry:
             timeout: seconds until it is cancelled and answered with -32002.
             requires: the permission that a caller needs.
             idempotent: calling it twice is no different from calling it once.
+            errors: what it raises for its callers: children of `RpcError`, or instances of it.
+            tags: words to group methods by.
+            deprecated: callers should do without it.
+            examples: calls that show its use.
             options: those above.
 
         Raises:
-            ValueError: the name is empty, is taken, or starts with `rpc.`; or the timeout is not
-                more than 0.
-            TypeError: the function has no name, and none is given; or the signature cannot be
-                validated, and the text names the parameter.
+            ValueError: the name is empty, is taken, or starts with `rpc.`; the timeout is not more
+                than 0; two errors have one code; or an example does not fit the signature.
+            TypeError: the function has no name, and none is given; the signature cannot be
+                validated, and the text names the parameter; or an option is something else.
         """
         return self._decorate(name, self._table.methods, Options(**options))
 
@@ -63,17 +66,15 @@ class Registry:
     def notification(self, name: F, /) -> F: ...
     @overload
     def notification(
-        self,
-        name: str | None = None,
-        /,
-        *,
-        thread: bool = False,
-        serial: bool = False,
-        timeout: float | None = None,
-        requires: str | None = None,
+        self, name: str | None = None, /, **options: Unpack[NotificationOptions]
     ) -> Callable[[F], F]: ...
-    def notification(self, name: F | str | None = None, /, **options: Any) -> F | Callable[[F], F]:
-        """Register a function as the receiver of a notification; the options are `method`'s."""
+    def notification(
+        self, name: F | str | None = None, /, **options: Unpack[NotificationOptions]
+    ) -> F | Callable[[F], F]:
+        """Register a function as the receiver of a notification.
+
+        The options are `method`'s, but for `idempotent` and `errors`: there is no answer.
+        """
         return self._decorate(name, self._table.notifications, Options(**options))
 
     def include(self, other: "Registry | object", prefix: str = "") -> None:
@@ -102,10 +103,15 @@ class Registry:
             _refuse_reserved(handler.name)
         self._table.add(handlers)
         if isinstance(other, Registry):
+            self._table.declare(
+                {_join(prefix, name): kind for name, kind in other._table.events.items()}
+            )
             other.on_emit(lambda method, params: self.emit(_join(prefix, method), params))
         else:
             for event in events(other):
-                event.subscribe(partial(self.emit, _join(prefix, event.name)))
+                name = _join(prefix, event.name)
+                self._table.declare({name: event.kind})
+                event.subscribe(partial(self.emit, name))
 
     def middleware(self, layer: Middleware) -> Middleware:
         """Put code around each call; the layer registered first is the outermost."""

@@ -6,40 +6,17 @@ and the declaration gives the name, the types and the options.
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, ForwardRef, Generic, TypeVar, Unpack, get_args, overload
 
 from msgspec import Struct
+
+from .options import MethodOptions, NotificationOptions, Options
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
 T = TypeVar("T")
 
 logger = logging.getLogger("jsonrpc_iot.dispatcher")
-
-
-class Options(Struct, frozen=True, kw_only=True):
-    """How a handler is run.
-
-    Args:
-        thread: run it in a worker thread, for code that blocks.
-        serial: run it one call at a time per peer, in order of arrival.
-        timeout: seconds until it is cancelled and answered with -32002.
-        requires: the permission that a caller needs.
-        idempotent: calling it twice is no different from calling it once.
-
-    Raises:
-        ValueError: the timeout is not more than 0.
-    """
-
-    thread: bool = False
-    serial: bool = False
-    timeout: float | None = None
-    requires: str | None = None
-    idempotent: bool = False
-
-    def __post_init__(self) -> None:
-        if self.timeout is not None and not self.timeout > 0:
-            raise ValueError(f"timeout={self.timeout}: a timeout is more than 0 seconds")
 
 
 class Mark(Struct, frozen=True):
@@ -63,17 +40,10 @@ def service(prefix: str) -> Callable[[C], C]:
 @overload
 def method(name: F, /) -> F: ...
 @overload
+def method(name: str | None = None, /, **options: Unpack[MethodOptions]) -> Callable[[F], F]: ...
 def method(
-    name: str | None = None,
-    /,
-    *,
-    thread: bool = False,
-    serial: bool = False,
-    timeout: float | None = None,
-    requires: str | None = None,
-    idempotent: bool = False,
-) -> Callable[[F], F]: ...
-def method(name: F | str | None = None, /, **options: Any) -> F | Callable[[F], F]:
+    name: F | str | None = None, /, **options: Unpack[MethodOptions]
+) -> F | Callable[[F], F]:
     """Mark a function of a service class as a method, under its own or another name.
 
     The options are those of `Options`.
@@ -85,15 +55,11 @@ def method(name: F | str | None = None, /, **options: Any) -> F | Callable[[F], 
 def notification(name: F, /) -> F: ...
 @overload
 def notification(
-    name: str | None = None,
-    /,
-    *,
-    thread: bool = False,
-    serial: bool = False,
-    timeout: float | None = None,
-    requires: str | None = None,
+    name: str | None = None, /, **options: Unpack[NotificationOptions]
 ) -> Callable[[F], F]: ...
-def notification(name: F | str | None = None, /, **options: Any) -> F | Callable[[F], F]:
+def notification(
+    name: F | str | None = None, /, **options: Unpack[NotificationOptions]
+) -> F | Callable[[F], F]:
     """Mark a function of a service class as the receiver of a notification."""
     return _mark(name, notification=True, options=Options(**options))
 
@@ -239,6 +205,12 @@ class Event(Generic[T]):
         self._attribute = attribute
         self.name = self.name or attribute
 
+    @property
+    def kind(self) -> Any:
+        """The type of its values, the `T` of `Event[T]`; `Any` where that says nothing."""
+        (kind,) = get_args(getattr(self, "__orig_class__", Event[Any]))
+        return Any if isinstance(kind, TypeVar | ForwardRef) else kind
+
     @overload
     def __get__(self, instance: None, owner: type) -> "Event[T]": ...
     @overload
@@ -247,7 +219,8 @@ class Event(Generic[T]):
         if instance is None:
             return self
         assert self.name is not None
-        bound: BoundEvent[T] = instance.__dict__.setdefault(self._attribute, BoundEvent(self.name))
+        fresh: BoundEvent[T] = BoundEvent(self.name, self.kind)
+        bound: BoundEvent[T] = instance.__dict__.setdefault(self._attribute, fresh)
         return bound
 
 
@@ -256,10 +229,12 @@ class BoundEvent(Generic[T]):
 
     Args:
         name: the notification's name without the service's prefix.
+        kind: the type of its values.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, kind: Any = Any) -> None:
         self.name = name
+        self.kind = kind
         self._listeners = Listeners()
 
     def emit(self, value: T) -> None:

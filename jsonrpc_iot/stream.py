@@ -205,8 +205,7 @@ class _ItemByItem(Generic[T]):
         pause = math.inf
         if not self._peer.info.reliable:
             pause = self._pause
-            failed = isinstance(self._call.outcome, JsonRpcIotError)
-            self._ask_for(self._items.missing(tail=failed))
+            self._ask_for(self._items.missing())
         arrived = self._items.arrived
         self._changed = anyio.Event()
         with anyio.CancelScope(deadline=min(deadline, anyio.current_time() + pause)):
@@ -224,10 +223,11 @@ class _ItemByItem(Generic[T]):
     def _remind(self) -> None:
         """Send all again that may have been lost on its way to the other end."""
         self._asked.clear()
-        self._patience -= self._call.outcome is not None
         if self._call.outcome is None:
             self._peer.push(self._peer.session.codec.mark_retry(self._request))
             self._more(upto=self._items.granted)
+        self._patience -= isinstance(self._call.outcome, JsonRpcIotError)
+        self._ask_for(self._items.missing(tail=True))
 
     def _ask_for(self, missing: list[int]) -> None:
         """Ask for items that were lost, once until the next reminder."""

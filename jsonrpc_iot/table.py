@@ -2,8 +2,8 @@
 
 import threading
 from collections.abc import Callable, Iterable
+from typing import Any
 
-from .context import Context
 from .handler import Handler
 from .middleware import Chain, Middleware
 
@@ -16,6 +16,7 @@ class HandlerTable:
     Attributes:
         methods: those of methods, by name.
         notifications: those of notifications, by name.
+        events: the types of what is emitted, by name.
         chain: the middleware around them.
         lock: is held while anything changes, since other threads may dispatch all the while.
     """
@@ -23,6 +24,7 @@ class HandlerTable:
     def __init__(self) -> None:
         self.methods: dict[str, Handler] = {}
         self.notifications: dict[str, Handler] = {}
+        self.events: dict[str, Any] = {}
         self.chain = Chain()
         self.lock = threading.Lock()
         self._on_change: list[Callable[[], None]] = []
@@ -64,14 +66,11 @@ class HandlerTable:
             return []
         return [each for each in self.methods.values() if each.options.requires is None]
 
-    def names_for(self, context: Context) -> list[str]:
-        """The names of the methods that a caller may call, sorted."""
-        return sorted(
-            name
-            for name, handler in tuple(self.methods.items())
-            if handler.options.requires is None
-            or handler.options.requires in (context.permissions or ())
-        )
+    def declare(self, kinds: dict[str, Any]) -> None:
+        """Note the types of events; one that several services emit is described by the first."""
+        with self.lock:
+            for name, kind in kinds.items():
+                self.events.setdefault(name, kind)
 
     def _tell(self) -> None:
         for callback in self._on_change:

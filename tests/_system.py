@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
@@ -13,8 +14,12 @@ def require_command(name: str) -> str:
     """
     path = shutil.which(name)
     if path is None:
-        reason = f"the command {name!r} is not installed (tools/system-packages lists its package)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+        lack(f"the command {name!r} is not installed (tools/system-packages lists its package)")
     return path
+
+
+def lack(reason: str) -> NoReturn:
+    """End the test that asks: it is skipped, and with `CI=true` it fails."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)

@@ -3,16 +3,19 @@
 import inspect
 from importlib import import_module
 from types import ModuleType
+from typing import get_args
 
 import pytest
+from msgspec import structs
 
 import jsonrpc_iot
+from jsonrpc_iot.options import Options
 
 PUBLIC = {
     "jsonrpc_iot": """
         Authenticate BatchedCall BindFailed BoundEvent Busy Call CallBatch CallTimeout Cancelled
         Channel ChannelAttribute ChannelClosed ChannelInfo Client ConnectFailed ConnectTimeout
-        Context DeadlineExceeded Dialect Dispatcher Event Forbidden FramingError
+        Context DeadlineExceeded Dialect Dispatcher Event Example Forbidden FramingError
         InternalError InvalidParams
         InvalidRequest InvalidUrl JsonRpcIotError Limits Listener MalformedResponse
         MessageTooLarge MethodNotFound Middleware MissingExtra Next Notification ParseError
@@ -22,9 +25,13 @@ PUBLIC = {
     """,
 }
 
+NOTIFICATION = [
+    *("thread", "serial", "timeout", "requires"),
+    *("tags", "deprecated", "examples"),
+]
 DISPATCHER = {
-    "method": ["name", "thread", "serial", "timeout", "requires", "idempotent"],
-    "notification": ["name", "thread", "serial", "timeout", "requires"],
+    "method": ["name", *NOTIFICATION, "idempotent", "errors"],
+    "notification": ["name", *NOTIFICATION],
     "include": ["other", "prefix"],
     "middleware": ["layer"],
     "emit": ["method", "params"],
@@ -83,11 +90,11 @@ def test_every_method_of_a_public_class_is_described(name: str) -> None:
 def test_a_dispatchers_methods_take_these(name: str) -> None:
     method = getattr(jsonrpc_iot.Dispatcher, name)
     parameters = list(inspect.signature(method).parameters)[1:]
-    if parameters[-1] == "options":  # the overloads, which a type checker sees, name them
-        accepted = {"thread": False, "serial": False, "timeout": None, "requires": None}
-        if name == "method":
-            accepted["idempotent"] = False
-        assert list(accepted) == DISPATCHER[name][1:]
+    if parameters[-1] == "options":
+        (overload,) = get_args(method.__annotations__["options"])  # as a type checker sees it
+        assert sorted(overload.__annotations__) == sorted(DISPATCHER[name][1:])
+        defaults = structs.asdict(Options())
+        accepted = {option: defaults[option] for option in overload.__annotations__}
         decorate = getattr(jsonrpc_iot.Dispatcher(), name)("x", **accepted)
         assert decorate(len) is len
         return

@@ -1,6 +1,6 @@
 """`describe`: what a device can do, as an OpenRPC document put together from small pieces."""
 
-from collections.abc import Iterator
+import contextlib
 from typing import Annotated, Any
 
 import anyio
@@ -15,6 +15,7 @@ from ._options import DialectOption, TimeoutOption, TraceOption, UrlArgument
 from ._output import Tracer, escape, explain, is_terminal, print_json, progress
 
 _AT_ONCE = 8
+_LARGE = 64 * 1024  # bytes; in messages of that size a whole document should fit
 
 Document = dict[str, Any]
 
@@ -23,22 +24,23 @@ def describe(
     url: UrlArgument,
     *,
     table: Annotated[
-        bool, typer.Option("--table", help="Show the methods as a table instead.")
+        bool, typer.Option("--table", help="Show methods and notifications as tables instead.")
     ] = False,
     timeout: TimeoutOption = 10.0,
     dialect: DialectOption = "iot",
     trace: TraceOption = False,
 ) -> None:
-    """Print the OpenRPC document of a device: its methods, their parameters and results.
+    """Print the OpenRPC document of a device: methods, parameters, results and notifications.
 
-    It is put together from rpc.methods and one rpc.discover for each method, which fit small
-    messages. Of a device without rpc.discover the names alone are known.
+    Over a link for small messages it is put together from rpc.methods and one rpc.discover for each
+    method, which leaves out notifications of other names. Of a device without rpc.discover the
+    names alone are known.
     """
     tracer = Tracer(url) if trace else None
     with progress("asking"):
         whole = anyio.run(_describe, url, timeout, dialect, tracer)
     if table:
-        _print_table(whole)
+        _print_tables(whole)
     else:
         print_json(msgspec.json.encode(whole))
 
@@ -47,8 +49,12 @@ async def _describe(url: str, timeout: float, dialect: Dialect, tracer: Tracer |
     async with connect(
         url, timeout=timeout, connect_timeout=timeout, dialect=dialect, trace=tracer
     ) as client:
+        limit = client.info.max_message
+        if limit is None or limit >= _LARGE:
+            with contextlib.suppress(RpcError, MalformedResponse):
+                return await _ask(client)
         try:
-            listed = await client.call("rpc.methods", result=list[str], idempotent=True)
+            listed = [name async for name in client.stream("rpc.methods", item=str)]
         except (RpcError, MalformedResponse) as failure:
             return await _whole(client, failure)
         whole: Document = {
@@ -69,9 +75,15 @@ async def _describe(url: str, timeout: float, dialect: Dialect, tracer: Tracer |
 async def _whole(client: Client, failure: Exception) -> Document:
     """The document of a device that has no list of names, but perhaps all in one."""
     try:
-        return await client.call("rpc.discover", result=Document, idempotent=True)
+        return await _ask(client)
     except (RpcError, MalformedResponse):
         raise failure from None
+
+
+async def _ask(client: Client, name: str | None = None) -> Document:
+    """The document of a device, or of what has that name."""
+    params = None if name is None else {"method": name}
+    return await client.call("rpc.discover", params, result=Document, idempotent=True)
 
 
 async def _pieces(client: Client, names: list[str]) -> dict[str, Document]:
@@ -84,8 +96,7 @@ async def _pieces(client: Client, names: list[str]) -> dict[str, Document]:
         nonlocal failure
         for name in waiting:
             try:
-                params = {"method": name}
-                piece = await client.call("rpc.discover", params, result=Document, idempotent=True)
+                piece = await _ask(client, name)
             except MethodNotFound:
                 scope.cancel()
             except (RpcError, MalformedResponse):
@@ -94,8 +105,9 @@ async def _pieces(client: Client, names: list[str]) -> dict[str, Document]:
                 failure = error
                 scope.cancel()
             else:
-                if entries := _methods(piece, name):
-                    pieces[name] = {**piece, "methods": entries}
+                if entries := _entries(piece, "methods", name)[:1]:
+                    others = _entries(piece, "x-notifications", name)
+                    pieces[name] = {**piece, "methods": entries, "x-notifications": others}
 
     async with anyio.create_task_group() as tasks:
         # A link that loses messages is slow as well, and the device at its end small.
@@ -106,17 +118,19 @@ async def _pieces(client: Client, names: list[str]) -> dict[str, Document]:
     return pieces
 
 
-def _methods(piece: Document, name: str) -> list[Document]:
-    """The entries of that name; a device may have sent all, or something else."""
-    found = piece.get("methods")
+def _entries(piece: Document, key: str, name: str | None = None) -> list[Document]:
+    """The entries of a list, of one name or of any; a device may have sent something else."""
+    found = piece.get(key)
     entries = found if isinstance(found, list) else []
-    return [each for each in entries if isinstance(each, dict) and each.get("name") == name][:1]
+    known = [each for each in entries if isinstance(each, dict)]
+    return [each for each in known if name is None or each.get("name") == name]
 
 
 def _add(whole: Document, piece: Document) -> None:
-    """Add the methods of a piece, and the schemas that they refer to."""
-    if isinstance(piece.get("info"), dict):
-        whole["info"] = piece["info"]
+    """Add the methods and notifications of a piece, and the schemas that they refer to."""
+    info = piece.get("info")
+    if isinstance(info, dict) and info.get("title"):  # which goes where space is short
+        whole["info"] = info
     schemas = _schemas(piece)
     if schemas:
         mine = whole.setdefault("components", {"schemas": {}})["schemas"]
@@ -125,6 +139,8 @@ def _add(whole: Document, piece: Document) -> None:
         renamed = _schemas(piece)
         mine.update({names[name]: schema for name, schema in renamed.items()})
     whole["methods"] += piece["methods"]
+    if notifications := piece.get("x-notifications"):
+        whole["x-notifications"] = [*whole.get("x-notifications", ()), *notifications]
 
 
 def _schemas(piece: Document) -> Document:
@@ -157,29 +173,47 @@ def _renamed(value: Any, names: dict[str, str]) -> Any:
     return changed
 
 
-def _print_table(whole: Document) -> None:
+def _print_tables(whole: Document) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("method", "params", "result", ""):
-        table.add_column(title, overflow="fold")
-    for row in _rows(whole):
-        table.add_row(*(Text(escape(cell)) for cell in row))
-    Console(width=None if is_terminal() else 1000).print(table)
+    methods = [_method_row(each) for each in _entries(whole, "methods")]
+    tables = [(("method", "params", "result", ""), methods)]
+    if notifications := _entries(whole, "x-notifications"):
+        rows = [_notification_row(each) for each in notifications]
+        tables.append((("notification", "params", "direction", ""), rows))
+    console = Console(width=None if is_terminal() else 1000)
+    for titles, rows in tables:
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for title in titles:
+            table.add_column(title, overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(escape(cell)) for cell in row))
+        if rows is not methods:
+            console.print()
+        console.print(table)
 
 
-def _rows(whole: Document) -> Iterator[tuple[str, str, str, str]]:
-    methods = whole.get("methods")
-    for method in methods if isinstance(methods, list) else ():
-        if isinstance(method, dict):
-            params = method.get("params")
-            shown = map(_parameter, params if isinstance(params, list) else ())
-            result = method.get("result")
-            kind = _kind(result.get("schema")) if isinstance(result, dict) else ""
-            summary = method.get("summary") or method.get("description") or ""
-            yield str(method.get("name", "")), ", ".join(shown), kind, str(summary)
+def _method_row(method: Document) -> tuple[str, str, str, str]:
+    result = method.get("result")
+    kind = _kind(result.get("schema")) if isinstance(result, dict) else ""
+    return str(method.get("name", "")), _parameters(method), kind, _summary(method)
+
+
+def _notification_row(entry: Document) -> tuple[str, str, str, str]:
+    params = _kind(entry["schema"]) if "schema" in entry else _parameters(entry)
+    return str(entry.get("name", "")), params, str(entry.get("direction", "")), _summary(entry)
+
+
+def _summary(entry: Document) -> str:
+    summary = str(entry.get("summary") or entry.get("description") or "")
+    return f"(deprecated) {summary}".rstrip() if entry.get("deprecated") is True else summary
+
+
+def _parameters(entry: Document) -> str:
+    params = entry.get("params")
+    return ", ".join(map(_parameter, params if isinstance(params, list) else ()))
 
 
 def _parameter(parameter: object) -> str:

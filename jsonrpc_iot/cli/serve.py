@@ -99,10 +99,10 @@ def virtual_device(name: str, seed: int) -> Dispatcher:
     """A device without hardware: simulated Wi-Fi and the `system` service.
 
     Args:
-        name: what `sys.info` calls it.
+        name: what `sys.info` and its description call it.
         seed: that of the Wi-Fi.
     """
-    dispatcher = Dispatcher()
+    dispatcher = Dispatcher(title=name)
     _include_system(dispatcher, name)
     dispatcher.include(_simulated_wifi(seed))
     return dispatcher

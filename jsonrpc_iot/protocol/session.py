@@ -60,6 +60,11 @@ class OpenCall:
         self.outcome = outcome
         self.on_answer()
 
+    def lose(self, reason: JsonRpcIotError) -> None:
+        """Note that no more items can come, and tell whoever waits for them."""
+        self.lost = reason
+        self.on_answer()
+
     def result(self, kind: type[T]) -> T:
         """The result of an answered call, decoded into a type.
 
@@ -279,8 +284,7 @@ class Session:
     def close(self, reason: Callable[[], JsonRpcIotError]) -> None:
         """Fail all open calls, each for a reason of its own."""
         for call in (self._streams or {}).values():
-            call.lost = reason()
-            call.on_answer()
+            call.lose(reason())
         self._streams = None
         for id in tuple(self._open):
             open_call = self._forget(id)
@@ -357,14 +361,19 @@ class Session:
         if id is None and message.error is not ABSENT and len(self._open) == 1:
             id = next(iter(self._open))
         call = self._forget(id) if type(id) is int else None
-        if call is None:
+        if call is not None:
+            error = None if message.error is ABSENT else self._read_error(call, message.error)
+            call.answer(error or message.result)
+            return
+        stream = (self._streams or {}).get(id) if type(id) is int else None
+        if stream is not None and message.error is not ABSENT:
+            stream.lose(self._read_error(stream, message.error))
+        elif stream is None:
             self._stray(message)
-            return
-        if message.error is ABSENT:
-            call.answer(message.result)
-            return
-        error = self.codec.decode_error(message.error)
-        call.answer(error or MalformedResponse(f"{call.method}: the error is no JSON-RPC error"))
+
+    def _read_error(self, call: OpenCall, raw: Raw) -> JsonRpcIotError:
+        error = self.codec.decode_error(raw)
+        return error or MalformedResponse(f"{call.method}: the error is no JSON-RPC error")
 
     def _take_item(self, params: Raw) -> None:
         try:

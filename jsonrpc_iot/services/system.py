@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from jsonrpc_iot import method, service
+from jsonrpc_iot import Example, method, service
 
 
 class SystemInfo(msgspec.Struct, frozen=True):
@@ -30,6 +30,14 @@ class SystemInfo(msgspec.Struct, frozen=True):
     python: str
     platform: str
     uptime: float
+
+
+_INFO = Example(
+    "a lamp",
+    result=SystemInfo(
+        name="lamp", version="1.4.0", python="3.11.9", platform="Linux-aarch64", uptime=86.4
+    ),
+)
 
 
 def _package_version() -> str:
@@ -61,12 +69,12 @@ class System:
         self._clock = clock
         self._started = clock()
 
-    @method(idempotent=True)
+    @method(idempotent=True, tags=("system",), examples=(Example("a text", {"value": "hi"}, "hi"),))
     def echo(self, value: Any) -> Any:
         """Returns its argument."""
         return value
 
-    @method("sys.info", idempotent=True)
+    @method("sys.info", idempotent=True, tags=("system",), examples=(_INFO,))
     def info(self) -> SystemInfo:
         """Says which device this is, what it runs on, and for how long it has been up."""
         return SystemInfo(

@@ -21,6 +21,10 @@ def piece(name: str, **schemas: object) -> dict[str, Any]:
     }
 
 
+def rows_by_name(table: str) -> dict[str, list[str]]:
+    return {line.split()[0]: line.split()[1:] for line in table.splitlines()}
+
+
 def list_a_and_b(_: object) -> object:
     return ["a", "b"]
 
@@ -38,6 +42,9 @@ def test_the_document_is_whole(device: Simulated, transport: str) -> None:
     result = described["wifi.status"]["result"]["schema"]
     assert result == {"$ref": "#/components/schemas/WifiStatus"}
     assert "signal" in done.result["components"]["schemas"]["WifiStatus"]["properties"]
+    emitted = [each for each in done.result["x-notifications"] if each["direction"] == "emitted"]
+    assert [each["name"] for each in emitted] == ["wifi.status"]
+    assert done.result["info"]["title"] == "lamp"
 
 
 def test_a_small_link() -> None:
@@ -46,7 +53,10 @@ def test_a_small_link() -> None:
 
     assert (done.code, done.err) == (0, "")
     described = {method["name"]: method for method in done.result["methods"]}
-    assert [each["name"] for each in described["wifi.connect"]["params"]] == ["ssid", "psk"]
+    connect = described["wifi.connect"]
+    assert [each["name"] for each in connect["params"]] == ["ssid", "psk"]
+    assert described["wifi.scan"]["result"]["schema"] == {"type": "array"}
+    assert done.result["info"]["title"] == "simulated-device"
 
 
 def test_a_device_that_knows_only_names() -> None:
@@ -72,8 +82,8 @@ def test_methods_that_cannot_be_described() -> None:
         "five": 5,
     }
 
-    def discover(params: dict[str, str]) -> object:
-        return answers[params["method"]]
+    def discover(params: dict[str, str] | None) -> object:
+        return answers[params["method"]] if params else None
 
     def list_names(_: object) -> object:
         return [*answers]
@@ -95,8 +105,8 @@ def test_schemas_of_one_name_are_kept_apart() -> None:
         "b": piece("b", T={"type": "integer"}, Same={}),
     }
 
-    def discover(params: dict[str, str]) -> object:
-        return pieces[params["method"]]
+    def discover(params: dict[str, str] | None) -> object:
+        return pieces[params["method"]] if params else None
 
     with bad_device(answer_by({"rpc.methods": list_a_and_b, "rpc.discover": discover})) as url:
         document = run("describe", url).result
@@ -115,6 +125,38 @@ def test_a_device_that_has_only_the_whole() -> None:
         done = run("describe", url)
 
     assert (done.code, done.result) == (0, piece("a"))
+
+
+def test_a_whole_that_is_too_large_for_the_device() -> None:
+    with serving("simulate", "--bind", "tcp://127.0.0.1:0?max=1024") as (url,):
+        done = run("describe", url)
+        whole = run("call", url, "rpc.discover")
+
+    assert (whole.code, done.code, done.err) == (1, 0, "")
+    described = {method["name"]: method for method in done.result["methods"]}
+    assert [error["code"] for error in described["wifi.scan"]["errors"]] == [1004, 1003]
+    assert [each["name"] for each in done.result["x-notifications"]] == ["wifi.status"]
+
+
+def test_notifications_in_pieces() -> None:
+    event = {"name": "a", "direction": "emitted", "schema": {"$ref": "#/components/schemas/T"}}
+    other = {"name": "other", "direction": "emitted", "schema": {}}
+
+    def discover(params: dict[str, str] | None) -> object:
+        if not params:
+            return None
+        kind = {"a": "string", "b": "integer"}[params["method"]]
+        notifications = [other, 7, {**event, "name": params["method"]}]
+        return {**piece(params["method"], T={"type": kind}), "x-notifications": notifications}
+
+    with bad_device(answer_by({"rpc.methods": list_a_and_b, "rpc.discover": discover})) as url:
+        document = run("describe", url).result
+
+    schemas = document["components"]["schemas"]
+    assert [
+        (each["name"], schemas[each["schema"]["$ref"].rpartition("/")[2]]["type"])
+        for each in document["x-notifications"]
+    ] == [("a", "string"), ("b", "integer")]
 
 
 def test_a_device_that_says_nothing_about_itself() -> None:
@@ -136,10 +178,33 @@ def test_a_table(device: Simulated) -> None:
     done = run("describe", device.tcp, "--table")
 
     assert (done.code, done.err) == (0, "")
-    rows = {line.split()[0]: line.split()[1:] for line in done.out.splitlines()}
+    methods, notifications = done.out.split("\n\n")
+    rows = rows_by_name(methods)
     assert rows["method"] == ["params", "result"]
     assert rows["wifi.connect"][:5] == ["ssid:", "string,", "psk?:", "string", "null"]
     assert rows["wifi.scan"][0] == "AccessPoint[]"
+    rows = rows_by_name(notifications)
+    assert rows["notification"] == ["params", "direction"]
+    assert rows["wifi.status"] == ["WifiStatus", "emitted"]
+    assert rows["rpc.cancel"][-1] == "-32003."
+
+
+def test_a_table_marks_what_is_deprecated() -> None:
+    old = {"name": "old", "params": [], "summary": "Use new.", "deprecated": True}
+    gone = {"name": "gone", "direction": "received", "params": [], "deprecated": True}
+    whole = {"methods": [old], "x-notifications": [gone, 7, {"name": "bare"}]}
+    with bad_device(answer_by({"rpc.discover": lambda _: whole})) as url:
+        done = run("describe", url, "--table")
+
+    assert (done.code, done.err) == (0, "")
+    assert [line.split() for line in done.out.splitlines()] == [
+        ["method", "params", "result"],
+        ["old", "(deprecated)", "Use", "new."],
+        [],
+        ["notification", "params", "direction"],
+        ["gone", "received", "(deprecated)"],
+        ["bare"],
+    ]
 
 
 @pytest.mark.parametrize("description", [{"methods": [7, {"params": [8, {}]}, {}]}, {"methods": 9}])

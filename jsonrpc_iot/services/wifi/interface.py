@@ -21,7 +21,7 @@ import anyio
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from jsonrpc_iot import Cancelled, Event, InvalidParams, RpcError, method, service
+from jsonrpc_iot import Cancelled, Event, Example, InvalidParams, RpcError, method, service
 
 CONNECT_TIMEOUT = 20.0
 """Seconds after which `wifi.connect` answers at the latest."""
@@ -144,6 +144,17 @@ Psk = Annotated[
 ]
 
 
+_SCAN = Example(
+    "two networks",
+    result=[AccessPoint(ssid="home-network", rssi=-46), AccessPoint(ssid="workshop", rssi=-81)],
+)
+_JOIN = Example("a network with a key", {"ssid": "home-network", "psk": "correct horse battery"})
+_JOIN_OPEN = Example("an open network", {"ssid": "coffee-corner"})
+_STATUS = Example(
+    "connected", result=WifiStatus(ssid="home-network", state=WifiState.CONNECTED, signal=-46)
+)
+
+
 def decode_ssid(raw: bytes) -> tuple[str, str | UnsetType]:
     """The two forms of an SSID on the wire: `ssid`, and `ssid_hex` where `ssid` cannot say it all.
 
@@ -203,7 +214,12 @@ class Wifi(abc.ABC):
 
     _attempt: _Attempt | None = None
 
-    @method(idempotent=True)
+    @method(
+        idempotent=True,
+        errors=(WifiBusy, NoWifiHardware),
+        tags=("wifi",),
+        examples=(_SCAN,),
+    )
     async def scan(self) -> list[AccessPoint]:
         """Looks for networks; strongest first.
 
@@ -219,7 +235,12 @@ class Wifi(abc.ABC):
         found = await self._scan()
         return sorted(found, key=lambda access_point: access_point.rssi, reverse=True)
 
-    @method(timeout=CONNECT_TIMEOUT)
+    @method(
+        timeout=CONNECT_TIMEOUT,
+        errors=(NetworkNotFound, WrongKey, WifiBusy, NoWifiHardware, Cancelled),
+        tags=("wifi",),
+        examples=(_JOIN, _JOIN_OPEN),
+    )
     async def connect(self, ssid: Ssid, psk: Psk = "") -> None:
         """Joins a network, and returns once the link has an address.
 
@@ -253,7 +274,7 @@ class Wifi(abc.ABC):
         if attempt.scope.cancelled_caught:
             raise Cancelled("Disconnected while connecting")
 
-    @method(idempotent=True)
+    @method(idempotent=True, errors=(NoWifiHardware,), tags=("wifi",))
     async def disconnect(self) -> None:
         """Leaves the network; does nothing when there is none. A running `connect` is cancelled.
 
@@ -265,7 +286,7 @@ class Wifi(abc.ABC):
             await attempt.ended.wait()
         await self._leave()
 
-    @method(idempotent=True)
+    @method(idempotent=True, errors=(NoWifiHardware,), tags=("wifi",), examples=(_STATUS,))
     async def status(self) -> WifiStatus:
         """The state of the link.
 

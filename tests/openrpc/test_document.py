@@ -8,7 +8,9 @@ import msgspec
 import pytest
 from msgspec import Meta, Struct
 
-from jsonrpc_iot import ChannelInfo, Context, Dispatcher, method, service
+from jsonrpc_iot import Context, Dispatcher, method, service
+
+from .asking import ask, described, with_limit
 
 
 class Level(Struct):
@@ -59,17 +61,6 @@ def lamp() -> Dispatcher:
     return dispatcher
 
 
-def discover(
-    dispatcher: Dispatcher, name: str | None = None, context: Context | None = None
-) -> dict[str, Any]:
-    params = {} if name is None else {"method": name}
-    request = msgspec.json.encode({"id": 1, "method": "rpc.discover", "params": params})
-    reply = dispatcher.dispatch_sync(request, context)
-    assert reply is not None
-    answer: dict[str, Any] = msgspec.json.decode(reply)
-    return answer
-
-
 def references(value: object) -> Iterator[str]:
     if isinstance(value, dict):
         if isinstance(value.get("$ref"), str):
@@ -81,13 +72,8 @@ def references(value: object) -> Iterator[str]:
             yield from references(item)
 
 
-def with_limit(size: int | None, *permissions: str) -> Context:
-    info = ChannelInfo(transport="x", max_message=size, can_call_back=False)
-    return Context(None, info, permissions or None)
-
-
 def test_the_whole_document(lamp: Dispatcher) -> None:
-    document = discover(lamp)["result"]
+    document = described(lamp)
 
     assert document["openrpc"].startswith("1.")
     assert document["info"].keys() == {"title", "version"}
@@ -104,7 +90,7 @@ def test_the_whole_document(lamp: Dispatcher) -> None:
 
 
 def test_one_method(lamp: Dispatcher) -> None:
-    document = discover(lamp, "dim")["result"]
+    document = described(lamp, "dim")
 
     (dim,) = document["methods"]
     assert dim == {
@@ -125,21 +111,26 @@ def test_one_method(lamp: Dispatcher) -> None:
         "x-timeout": 2.5,
     }
     level = document["components"]["schemas"]["Level"]
-    assert level["properties"]["percent"] == {"type": "integer", "minimum": 0, "maximum": 100}
+    assert level["properties"]["percent"] == {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 100,
+        "description": "from 0 to 100.",
+    }
     assert level["description"] == "How bright."
 
 
 def test_a_generator_returns_a_list(lamp: Dispatcher) -> None:
-    (levels,) = discover(lamp, "lamp.levels")["result"]["methods"]
+    (levels,) = described(lamp, "lamp.levels")["methods"]
 
     items = {"$ref": "#/components/schemas/Level"}
     assert levels["params"] == []
     assert levels["result"]["schema"] == {"type": "array", "items": items}
 
 
-@pytest.mark.parametrize("name", ["nothing", "noted", "reset", ""])
+@pytest.mark.parametrize("name", ["nothing", "reset", ""])
 def test_what_the_caller_cannot_call_is_unknown(lamp: Dispatcher, name: str) -> None:
-    answer = discover(lamp, name)
+    answer = ask(lamp, name)
 
     assert answer["error"]["code"] == -32602
     assert answer["error"]["data"]["path"] == "$.method"
@@ -148,8 +139,8 @@ def test_what_the_caller_cannot_call_is_unknown(lamp: Dispatcher, name: str) -> 
 def test_permission_shows_more(lamp: Dispatcher) -> None:
     context = with_limit(None, "admin")
 
-    names = [each["name"] for each in discover(lamp, context=context)["result"]["methods"]]
-    (reset,) = discover(lamp, "reset", context)["result"]["methods"]
+    names = [each["name"] for each in described(lamp, context=context)["methods"]]
+    (reset,) = described(lamp, "reset", context)["methods"]
 
     assert "reset" in names
     assert reset["x-requires"] == "admin"
@@ -169,7 +160,7 @@ def test_a_service_is_described_by_its_interface() -> None:
 
     dispatcher = Dispatcher()
     dispatcher.include(Real(), prefix="hall")
-    (switch,) = discover(dispatcher, "hall.lamp.switch")["result"]["methods"]
+    (switch,) = described(dispatcher, "hall.lamp.switch")["methods"]
 
     assert switch["summary"] == "Switch it."
     assert switch["params"][0]["schema"] == switch["result"]["schema"] == {"type": "boolean"}
@@ -186,7 +177,7 @@ def test_types_that_json_schema_has_no_word_for() -> None:
     def untyped(a, b=2):  # type: ignore[no-untyped-def]
         pass
 
-    document = discover(dispatcher)["result"]
+    document = described(dispatcher)
     methods = {each["name"]: each for each in document["methods"]}
 
     assert methods["odd"]["params"][0] == {"name": "raw", "required": True, "schema": {}}
@@ -197,12 +188,12 @@ def test_types_that_json_schema_has_no_word_for() -> None:
 @pytest.mark.parametrize("size", [1024, 600, 400, 350, 300, 260, 245])
 @pytest.mark.parametrize("name", ["dim", "lamp.levels", "rpc.discover"])
 def test_one_method_fits_a_small_message(lamp: Dispatcher, size: int, name: str) -> None:
-    document = discover(lamp, name, with_limit(size))["result"]
+    document = described(lamp, name, with_limit(size))
 
-    (described,) = document["methods"]
-    whole = discover(lamp, name)["result"]["methods"][0]
-    assert described["name"] == name
-    assert [(each["name"], "schema" in each) for each in described["params"]] == [
+    (entry,) = document["methods"]
+    (whole,) = described(lamp, name)["methods"]
+    assert entry["name"] == name
+    assert [(each["name"], "schema" in each) for each in entry["params"]] == [
         (each["name"], True) for each in whole["params"]
     ]
     schemas = document.get("components", {}).get("schemas", {})
@@ -210,7 +201,7 @@ def test_one_method_fits_a_small_message(lamp: Dispatcher, size: int, name: str)
 
 
 def test_a_cut_takes_prose_but_no_property(lamp: Dispatcher) -> None:
-    document = discover(lamp, "dim", with_limit(830))["result"]
+    document = described(lamp, "dim", with_limit(830))
 
     level = document["components"]["schemas"]["Level"]
     assert "description" not in document["methods"][0]

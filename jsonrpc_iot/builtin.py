@@ -67,7 +67,7 @@ class Builtin:
         contents = Contents(
             Info(self._about.title, self._about.version or _version(), self._about.description),
             _permitted(self._table.methods, context),
-            _permitted(self._table.notifications, context),
+            [each for each in _permitted(self._table.notifications, context) if not _is_ours(each)],
             dict(sorted(self._table.events.items())),
         )
         if method is None:
@@ -101,6 +101,11 @@ def _permitted(handlers: Mapping[str, Handler], context: Context) -> list[Handle
         if handler.options.requires is None or handler.options.requires in permissions
     ]
     return sorted(found, key=lambda handler: handler.name)
+
+
+def _is_ours(handler: Handler) -> bool:
+    """Whether it belongs to the protocol, so that no document need say what it is."""
+    return handler.name.startswith("rpc.")
 
 
 def _only(contents: Contents, name: str) -> Contents:

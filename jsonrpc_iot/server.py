@@ -1,4 +1,4 @@
-"""Serve one dispatcher at several URLs at once."""
+"""Serve one dispatcher at several URLs, and on open channels, all at once."""
 
 import logging
 import signal
@@ -12,10 +12,11 @@ from typing import Any
 
 import anyio
 import anyio.from_thread
-from anyio.abc import TaskGroup
+from anyio.abc import TaskGroup, TaskStatus
 
 from .channel import Channel, Listener, ReceivingChannel, Trace, TracedChannel
 from .dispatcher import Dispatcher
+from .errors import ChannelClosed
 from .peer import Peer, new_session, watch
 from .protocol.limits import Limits
 from .protocol.lossy import Budget
@@ -29,7 +30,7 @@ Authenticate = Callable[[Channel], Permissions | Awaitable[Permissions]]
 
 
 class Server:
-    """A dispatcher at its URLs; `serve` makes one.
+    """A dispatcher at its URLs and channels; `serve` makes one.
 
     Args:
         dispatcher: answers.
@@ -96,6 +97,25 @@ class Server:
             taken += peer.offer(encoded[jsonrpc])
         return taken
 
+    async def add(self, channel: Channel) -> Peer:
+        """Serve one more channel, which is open already, until it ends or the server does.
+
+        Args:
+            channel: leads to one peer; the server closes it, also when it is not served.
+
+        Returns:
+            The peer, which can be called and notified at once.
+
+        Raises:
+            ChannelClosed: it is not served, since `authenticate` failed or the server is closing.
+        """
+        try:
+            peer: Peer = await self._tasks.start(self._serve, channel)
+        except RuntimeError:  # it ended before it was open, or never began
+            await anyio.aclose_forcefully(channel)
+            raise ChannelClosed(f"{channel.info.peer} is not served") from None
+        return peer
+
     def close(self) -> None:
         """Ask whoever waits in `wait_closed` to leave the server's `async with` block."""
         self._closing.set()
@@ -104,7 +124,9 @@ class Server:
         """Wait until somebody calls `close`."""
         await self._closing.wait()
 
-    async def _serve(self, channel: Channel) -> None:
+    async def _serve(
+        self, channel: Channel, *, task_status: TaskStatus[Peer] | None = None
+    ) -> None:
         """Serve one channel until it ends, whatever happens on it."""
         if self._trace is not None:
             channel = TracedChannel(channel, self._trace)
@@ -113,7 +135,8 @@ class Server:
             with anyio.fail_after(self._limits.message_seconds):
                 permissions = await self._permissions(channel)
             if not self._parting:
-                attached = await self._run_peer(channel, permissions)
+                on_open = task_status.started if task_status else None
+                attached = await self._run_peer(channel, permissions, on_open)
         except Exception:
             logger.exception("%s: serving failed", channel.info.peer)
         finally:
@@ -124,7 +147,9 @@ class Server:
         permissions = self._authenticate(channel) if self._authenticate else None
         return await permissions if isawaitable(permissions) else permissions
 
-    async def _run_peer(self, channel: Channel, permissions: Permissions) -> bool:
+    async def _run_peer(
+        self, channel: Channel, permissions: Permissions, on_open: Callable[[Peer], object] | None
+    ) -> bool:
         """Serve a channel; says whether it lives on without a task."""
         peer = Peer(
             channel,
@@ -133,6 +158,7 @@ class Server:
             self._tasks,
             limits=self._limits,
             permissions=permissions,
+            on_open=on_open,
             on_end=self._forget if isinstance(channel, ReceivingChannel) else None,
             budget=self._budget,
         )
@@ -164,17 +190,18 @@ class Server:
 @asynccontextmanager
 async def serve(
     dispatcher: Dispatcher,
-    *urls: str,
+    *where: str | Channel,
     authenticate: Authenticate | None = None,
     limits: Limits | None = None,
     grace: float = 5.0,
     trace: Trace | None = None,
 ) -> AsyncIterator[Server]:
-    """Serve a dispatcher at all URLs while the `async with` block runs.
+    """Serve a dispatcher at all URLs and channels while the `async with` block runs.
 
     Args:
         dispatcher: answers; it may be served several times.
-        urls: where to listen; port 0 takes a free port.
+        where: URLs to listen at, where port 0 takes a free port, and open channels, each to one
+            peer, which are closed in the end.
         authenticate: says what a peer may do, from its channel's facts. Without it, methods with
             `requires` are refused to everybody.
         limits: bounds on what a peer may cost; the dispatcher's by default.
@@ -184,14 +211,20 @@ async def serve(
     Raises:
         InvalidUrl: a URL makes no sense.
         BindFailed: a URL cannot be bound; the text names it. None is served then.
+        ChannelClosed: `authenticate` failed for a channel.
     """
-    if not urls:
+    if not where:
         raise ValueError("serve needs at least one URL, such as tcp://127.0.0.1:8805")
     limits = limits or dispatcher.limits
     failure: BaseException | None = None
     async with AsyncExitStack() as stack:
+        channels = [each for each in where if not isinstance(each, str)]
+        for channel in channels:
+            await stack.enter_async_context(channel)
         listeners = [
-            await stack.enter_async_context(await open_listener(url, limits)) for url in urls
+            await stack.enter_async_context(await open_listener(url, limits))
+            for url in where
+            if isinstance(url, str)
         ]
         if authenticate is None:
             _warn_if_exposed(listeners)
@@ -203,6 +236,8 @@ async def serve(
                     accepting.start_soon(listener.serve, server._serve, peers)
                 accepting.start_soon(watch, lambda: server._peers, limits)
                 try:
+                    for channel in channels:
+                        await server.add(channel)
                     yield server
                 except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001
                     failure = error  # goes on below, not in a group

@@ -67,6 +67,7 @@ CORE_DEPENDENCIES = {"anyio", "msgspec"}
 DEPENDENCIES: dict[str, Set[str]] = {
     "errors": set(),
     "protocol": {"msgspec"},
+    "testing": CORE_DEPENDENCIES | {"pytest"},
     "cli": CORE_DEPENDENCIES | {"typer", "rich"},
 }
 
@@ -95,6 +96,7 @@ OPTIONAL = {
     "dbus_fast",
     "httpx2",
     "paho",
+    "pytest",
     "rich",
     "serial",
     "serial_asyncio_fast",

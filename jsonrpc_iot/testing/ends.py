@@ -1,16 +1,15 @@
-"""Both ends of a link at once: a dispatcher served on one, a caller on the other."""
+"""Both ends of a link at once: a dispatcher served on one, a client on the other."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-import anyio
-import anyio.lowlevel
-
 from ..channel import Channel
+from ..client import Client, connect
 from ..dispatcher import Dispatcher
-from ..peer import Peer, new_session
-from ..protocol.limits import DEFAULT_LIMITS, Limits
+from ..peer import Peer
+from ..protocol.limits import Limits
+from ..server import serve
 
 
 class Ends(NamedTuple):
@@ -21,7 +20,7 @@ class Ends(NamedTuple):
         server: answers; it can call and notify as well.
     """
 
-    client: Peer
+    client: Client
     server: Peer
 
 
@@ -37,6 +36,8 @@ async def served(
 ) -> AsyncIterator[Ends]:
     """Serve a dispatcher at one end of a channel and call it from the other, in the block.
 
+    Calls that still run when the block ends are cancelled at once.
+
     Args:
         dispatcher: answers at the server's end.
         client: the client's end, which is closed in the end.
@@ -47,22 +48,11 @@ async def served(
         limits: bounds for both ends; the dispatcher's by default.
     """
     limits = limits or dispatcher.limits
-    answering = client_dispatcher or Dispatcher(limits=DEFAULT_LIMITS)
-    async with anyio.create_task_group() as tasks:
-        there = Peer(server, dispatcher, new_session(dispatcher, server.info), tasks, limits=limits)
-        opened = anyio.Event()
-        session = new_session(answering, client.info, extensions=extensions)
-        here = Peer(
-            client,
-            answering,
-            session,
-            tasks,
-            limits=limits,
-            probe=True,
-            on_open=lambda _: opened.set(),
-        )
-        tasks.start_soon(there.run)
-        tasks.start_soon(here.run)
-        await opened.wait()
-        yield Ends(here, there)
-        tasks.cancel_scope.cancel()
+    async with (
+        serve(dispatcher, server, limits=limits, grace=0) as device,
+        connect(
+            client, dispatcher=client_dispatcher, extensions=extensions, limits=limits
+        ) as caller,
+    ):
+        (peer,) = device.peers
+        yield Ends(caller, peer)

@@ -9,7 +9,6 @@ import anyio.lowlevel
 import pytest
 
 from jsonrpc_iot import Busy, CallTimeout, Channel, Dispatcher, InternalError, Limits
-from jsonrpc_iot.batch import CallBatch
 from jsonrpc_iot.testing import Faults, LossyLink, served
 
 pytestmark = pytest.mark.anyio
@@ -136,12 +135,15 @@ async def test_a_batch_whose_answer_is_lost_runs_once_and_is_not_repeated() -> N
     link.to_client.faults = LOST
     with anyio.fail_after(SECONDS):
         async with served(lamp.dispatcher, link.client, link.server, extensions=True) as ends:
-            batch = CallBatch(ends.client, 0.2, 10)
-            calls = batch.call("on", [1]), batch.call("on", [2])
-            async with anyio.create_task_group() as sending:
-                sending.start_soon(batch.send)
+
+            async def mend() -> None:
                 await until(lambda: link.to_client.counts.dropped > 0)
                 link.set_faults(Faults())
+
+            async with anyio.create_task_group() as mending:
+                mending.start_soon(mend)
+                async with ends.client.batch(0.2) as batch:
+                    calls = batch.call("on", [1]), batch.call("on", [2])
             for call in calls:
                 with pytest.raises(CallTimeout):
                     call.result()
@@ -156,11 +158,11 @@ async def test_a_batch_is_not_sent_by_timers_before_its_block_ends() -> None:
             served(lamp.dispatcher, link.client, link.server, extensions=True) as ends,
             anyio.create_task_group() as tasks,
         ):
-            batch = CallBatch(ends.client, 5.0, 10)
-            batch.call("on", [1])
-            tasks.start_soon(ends.client.call, "hold")
-            await until(lambda: link.to_server.counts.sent >= 4)
-            await batch.send()
+            async with ends.client.batch() as batch:
+                batch.call("on", [1])
+                tasks.start_soon(ends.client.call, "hold")
+                await until(lambda: link.to_server.counts.sent >= 4)
+                assert 1 not in lamp.ran
             lamp.gate.set()
     assert lamp.ran.count(1) == 1
 

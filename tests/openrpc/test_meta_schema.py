@@ -53,7 +53,7 @@ def entries_as_plain_methods(document: dict[str, Any]) -> list[dict[str, Any]]:
 def test_received_notifications_are_described_like_methods(validator: Draft7Validator) -> None:
     methods = entries_as_plain_methods(DOCUMENT)
 
-    assert len(methods) > 2
+    assert len(methods) >= 2
     assert complaints(validator, {**DOCUMENT, "methods": methods}) == []
 
 

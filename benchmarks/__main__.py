@@ -9,7 +9,7 @@ import msgspec
 from ._harness import Machine, Options, Report, machine, machine_text, text
 from ._plot import svg
 
-PROGRAMS = ("codec", "dispatch", "jsonstream", "roundtrip", "udp", "memory")
+PROGRAMS = ("codec", "dispatch", "jsonstream", "roundtrip", "proxy", "udp", "memory")
 
 
 class Output(msgspec.Struct):

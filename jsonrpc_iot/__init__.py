@@ -48,13 +48,14 @@ from .errors import (
     Unencodable,
     UsageError,
 )
+from .event import BoundEvent, Event
 from .middleware import Call, Middleware, Next
 from .options import Example
 from .peer import Peer
 from .protocol.limits import Limits
 from .protocol.messages import Dialect
 from .server import Authenticate, Server, run, serve
-from .service import BoundEvent, Event, method, notification, service
+from .service import method, notification, service
 from .stream import Stream
 
 __all__ = [

@@ -16,17 +16,20 @@ from .batch import CallBatch
 from .channel import Channel, ChannelInfo, Trace, TracedChannel
 from .dispatcher import Dispatcher
 from .errors import CallTimeout, ChannelClosed, ConnectFailed, ConnectTimeout, TransportError
+from .news import News
 from .peer import Peer, new_session, watch
 from .protocol.codec import DECODE_ERRORS, Codec
 from .protocol.limits import Limits
 from .protocol.messages import ABSENT, Dialect, Message
 from .protocol.stream import FIRST_CREDIT
+from .proxy import new_proxy
 from .stream import Stream
 from .transports import open_channel
 from .url import mask
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
+S = TypeVar("S")
 
 logger = logging.getLogger("jsonrpc_iot.client")
 
@@ -87,6 +90,7 @@ class Client:
         self._trace = trace
         self._reopen = reopen
         self._streams: set[MemoryObjectSendStream[Notification]] = set()
+        self._news = News()
         self._peer: Peer | None = None
         self._connected = anyio.Event()
         self._backoff = _FIRST_BACKOFF_SECONDS
@@ -264,6 +268,31 @@ class Client:
             finally:
                 self._streams.discard(send)
 
+    def proxy(
+        self,
+        service: Callable[..., S],
+        *,
+        prefix: str = "",
+        timeout: float | UnsetType | None = UNSET,
+    ) -> S:
+        """Something that looks like a service and calls the device.
+
+        Its methods make calls, and decode the result into the declared type; those that yield give
+        a `Stream`, notifications are sent, and events hear of the device's. A method whose
+        declaration is a plain function has to be awaited all the same.
+
+        Args:
+            service: a class decorated with `@service`, abstract or not; no instance is made.
+            prefix: what the device put before the service's names when it included it.
+            timeout: seconds that each call waits, `None` for ever; by default the client's own, and
+                at least a second more than the method itself may take.
+
+        Raises:
+            TypeError: `service` is no such class, or one of its types cannot travel; the text names
+                the method or event.
+        """
+        return new_proxy(self._name, self, self._news, service, prefix, timeout, self._timeout)
+
     async def _run(self, channel: Channel) -> None:
         """Keep the connection, starting with an open channel, until it is over for good."""
         await self._run_peer(channel)
@@ -271,6 +300,7 @@ class Client:
             await self._run_peer(await self._open_again(self._reopen))
         for stream in self._streams:
             stream.close()
+        self._news.end()
         self._over.set()
 
     async def _leave(self, grace: float) -> None:
@@ -345,6 +375,7 @@ class Client:
         return self._peer
 
     def _publish(self, codec: Codec, message: Message) -> None:
+        self._news.publish(codec, message)
         if not self._streams:
             return
         assert message.method is not UNSET

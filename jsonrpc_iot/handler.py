@@ -11,7 +11,7 @@ from collections import abc
 from collections.abc import Callable
 from copy import copy, deepcopy
 from functools import partial
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -159,6 +159,37 @@ class Handler:
             raise ValueError(f"{where}: the result: {error}") from None
 
 
+class Signature(NamedTuple):
+    """What a method looks like from the caller's side.
+
+    Args:
+        parameters: those that travel, so without a Context.
+        result: the type of the result; where that comes item by item, of each item.
+        streams: it comes item by item.
+    """
+
+    parameters: list[inspect.Parameter]
+    result: Any
+    streams: bool
+
+
+def signature(function: Callable[..., Any], name: str) -> Signature:
+    """Read the signature of a method's declaration.
+
+    Raises:
+        TypeError: as for a `Handler` of that name.
+    """
+    plain = _plain(function)
+    hints = _hints(function, name)
+    taken = [p for p in _parameters(function, name) if not _is_context(hints.get(p.name))]
+    _struct(name, taken, hints, array_like=False)
+    result = hints.get("return", Any)
+    streams = inspect.isasyncgenfunction(plain) or (
+        not inspect.iscoroutinefunction(plain) and (get_origin(result) or result) in _GENERATORS
+    )
+    return Signature(taken, _result_type(hints) if streams else result, streams)
+
+
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function whose annotations count: that of a partial or of a callable object."""
     while isinstance(function, partial):
@@ -222,7 +253,9 @@ def _compile_call(
 
 def _result_type(hints: dict[str, Any]) -> Any:
     result = hints.get("return", Any)
-    return get_args(result)[0] if get_origin(result) in _GENERATORS else result
+    if (get_origin(result) or result) not in _GENERATORS:
+        return result
+    return get_args(result)[0] if get_args(result) else Any
 
 
 def _struct(

@@ -5,10 +5,11 @@ from functools import partial
 from typing import Any, TypeVar, Unpack, overload
 
 from .builtin import About, Builtin
+from .event import BoundEvent, Listeners, events
 from .handler import Handler
 from .middleware import Middleware
 from .options import MethodOptions, NotificationOptions, Options
-from .service import Listeners, declared, decorator, events, service_prefix
+from .service import declared, decorator, service_prefix
 from .table import HandlerTable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -90,15 +91,18 @@ class Registry:
         Raises:
             ValueError: a name is taken, or starts with `rpc.`, or `other` is this dispatcher; then
                 nothing is taken over.
-            TypeError: `other` is neither, or a method of a service does not fit its declaration.
+            TypeError: `other` is neither, a method of a service does not fit its declaration, or an
+                event's type is a scalar in JSON, which params cannot be.
         """
         if other is self:
             raise ValueError("a dispatcher cannot include itself")
+        emitting: tuple[BoundEvent[Any], ...] = ()
         if isinstance(other, Registry):
             handlers = self._handlers_of_dispatcher(other, prefix)
         else:
             prefix = _join(prefix, service_prefix(other))
             handlers = self._handlers_of_service(other, prefix)
+            emitting = tuple(events(other))
         for _, handler in handlers:
             _refuse_reserved(handler.name)
         self._table.add(handlers)
@@ -107,11 +111,10 @@ class Registry:
                 {_join(prefix, name): kind for name, kind in other._table.events.items()}
             )
             other.on_emit(lambda method, params: self.emit(_join(prefix, method), params))
-        else:
-            for event in events(other):
-                name = _join(prefix, event.name)
-                self._table.declare({name: event.kind})
-                event.subscribe(partial(self.emit, name))
+        for event in emitting:
+            name = _join(prefix, event.name)
+            self._table.declare({name: event.kind})
+            event.subscribe(partial(self.emit, name))
 
     def middleware(self, layer: Middleware) -> Middleware:
         """Put code around each call; the layer registered first is the outermost."""

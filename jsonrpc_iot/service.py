@@ -1,12 +1,11 @@
-"""Marks that make a class a service: its prefix, its methods and the events that it emits.
+"""Marks that make a class a service: its prefix, its methods and notifications.
 
 A service class can be an interface: subclasses override its methods without marks of their own,
 and the declaration gives the name, the types and the options.
 """
 
-import logging
 from collections.abc import Callable, Iterator
-from typing import Any, ForwardRef, Generic, TypeVar, Unpack, get_args, overload
+from typing import Any, TypeVar, Unpack, overload
 
 from msgspec import Struct
 
@@ -14,9 +13,6 @@ from .options import MethodOptions, NotificationOptions, Options
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
-T = TypeVar("T")
-
-logger = logging.getLogger("jsonrpc_iot.dispatcher")
 
 
 class Mark(Struct, frozen=True):
@@ -109,6 +105,32 @@ def _unwrapped(function: Any) -> Any:
     return function.__func__ if isinstance(function, staticmethod | classmethod) else function
 
 
+class Declaration(Struct, frozen=True):
+    """A marked function in a service class.
+
+    Args:
+        attribute: the name that it has in Python.
+        mark: name and options.
+        function: as the class holds it, which may be a static or class method.
+    """
+
+    attribute: str
+    mark: Mark
+    function: Any
+
+
+def declarations(cls: type) -> Iterator[Declaration]:
+    """The marked functions of a class and its bases, without what is `None` in a subclass."""
+    seen: set[str] = set()
+    for base in cls.__mro__:
+        for attribute, value in vars(base).items():
+            mark = getattr(_unwrapped(value), "__rpc__", None)
+            if isinstance(mark, Mark) and attribute not in seen:
+                seen.add(attribute)
+                if getattr(cls, attribute) is not None:
+                    yield Declaration(attribute, mark, value)
+
+
 class Declared(Struct, frozen=True):
     """One marked function of a service.
 
@@ -125,27 +147,11 @@ class Declared(Struct, frozen=True):
 
 def declared(instance: object) -> Iterator[Declared]:
     """The marked functions of a service and of the interfaces that it derives from."""
-    seen: set[str] = set()
-    for cls in type(instance).__mro__:
-        for attribute, value in vars(cls).items():
-            mark = getattr(_unwrapped(value), "__rpc__", None)
-            if isinstance(mark, Mark) and attribute not in seen:
-                seen.add(attribute)
-                function = getattr(instance, attribute)
-                if function is not None:  # with which a subclass removes it
-                    yield Declared(mark, value.__get__(instance, type(instance)), function)
-
-
-def events(instance: object) -> "Iterator[BoundEvent[Any]]":
-    """The events that a service declares, without those that a subclass put `None` in place of."""
-    seen: set[str] = set()
-    for cls in type(instance).__mro__:
-        for attribute, value in vars(cls).items():
-            if isinstance(value, Event) and attribute not in seen:
-                seen.add(attribute)
-                event = getattr(instance, attribute)
-                if isinstance(event, BoundEvent):
-                    yield event
+    for each in declarations(type(instance)):
+        function = getattr(instance, each.attribute)
+        if function is not None:  # an instance may remove it too
+            bound = each.function.__get__(instance, type(instance))
+            yield Declared(each.mark, bound, function)
 
 
 def service_prefix(instance: object) -> str:
@@ -160,91 +166,3 @@ def service_prefix(instance: object) -> str:
             f"{type(instance).__name__} is no service: decorate its class with @service(prefix)"
         )
     return prefix
-
-
-class Listeners:
-    """Callbacks that are told the same, in the order in which they came."""
-
-    def __init__(self) -> None:
-        self._callbacks: dict[object, Callable[..., object]] = {}
-
-    def add(self, callback: Callable[..., object]) -> Callable[[], None]:
-        """Have a callback called from now on.
-
-        Returns:
-            A function that ends this; to call it again does nothing.
-        """
-        key = object()
-        self._callbacks[key] = callback
-
-        def leave() -> None:
-            self._callbacks.pop(key, None)
-
-        return leave
-
-    def tell(self, *values: object) -> None:
-        """Call all callbacks; one that fails is logged, and the others are called all the same."""
-        for callback in tuple(self._callbacks.values()):
-            try:
-                callback(*values)
-            except Exception:
-                logger.exception("a listener failed: %r", callback)
-
-
-class Event(Generic[T]):
-    """A notification that a service emits, declared in its class: `changed = Event[Status]()`.
-
-    Args:
-        name: the notification's name without the service's prefix; the attribute's by default.
-    """
-
-    def __init__(self, name: str | None = None) -> None:
-        self.name = name
-
-    def __set_name__(self, owner: type, attribute: str) -> None:
-        self._attribute = attribute
-        self.name = self.name or attribute
-
-    @property
-    def kind(self) -> Any:
-        """The type of its values, the `T` of `Event[T]`; `Any` where that says nothing."""
-        (kind,) = get_args(getattr(self, "__orig_class__", Event[Any]))
-        return Any if isinstance(kind, TypeVar | ForwardRef) else kind
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> "Event[T]": ...
-    @overload
-    def __get__(self, instance: object, owner: type) -> "BoundEvent[T]": ...
-    def __get__(self, instance: object | None, owner: type) -> "Event[T] | BoundEvent[T]":
-        if instance is None:
-            return self
-        assert self.name is not None
-        fresh: BoundEvent[T] = BoundEvent(self.name, self.kind)
-        bound: BoundEvent[T] = instance.__dict__.setdefault(self._attribute, fresh)
-        return bound
-
-
-class BoundEvent(Generic[T]):
-    """The event of one service object.
-
-    Args:
-        name: the notification's name without the service's prefix.
-        kind: the type of its values.
-    """
-
-    def __init__(self, name: str, kind: Any = Any) -> None:
-        self.name = name
-        self.kind = kind
-        self._listeners = Listeners()
-
-    def emit(self, value: T) -> None:
-        """Hand a value to all subscribers; never waits."""
-        self._listeners.tell(value)
-
-    def subscribe(self, subscriber: Callable[[T], object]) -> Callable[[], None]:
-        """Have a callback called with each value.
-
-        Returns:
-            A function that ends the subscription.
-        """
-        return self._listeners.add(subscriber)

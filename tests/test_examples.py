@@ -93,3 +93,15 @@ def test_thermostat() -> None:
 
 def test_both_ways() -> None:
     assert run("both_ways.py") == "open\n"
+
+
+def test_blinds() -> None:
+    with served("blinds_device.py", "tcp://127.0.0.1:0") as (url,):
+        lines = run("blinds_client.py", url).splitlines()
+    assert lines == [
+        "moved to 10",
+        "news Position(open=10, moving=False)",
+        "passes 30",
+        "passes 50",
+        "refused {'path': '$.open', 'message': 'Expected `int` <= 100'}",
+    ]

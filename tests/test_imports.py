@@ -24,6 +24,7 @@ DISPATCH = {
     "context",
     "dispatcher",
     "docstrings",
+    "event",
     "fastlane",
     "handler",
     "items",
@@ -40,7 +41,7 @@ DISPATCH = {
     "turns",
     "work",
 }
-PEER = {"batch", "incoming", "outgoing", "peer", "stream"}
+PEER = {"batch", "incoming", "news", "outgoing", "peer", "stream"}
 
 # A part is a module of the package or a folder of that name with all in it. It may import the parts
 # of its row, and the modules of its own folder.
@@ -52,7 +53,8 @@ PARTS: dict[str, Set[str]] = {
     **dict.fromkeys(DISPATCH, LINK | DISPATCH),
     "transports": LINK,
     **dict.fromkeys(PEER, LINK | DISPATCH | PEER),
-    "client": LINK | DISPATCH | PEER | {"transports"},
+    "proxy": LINK | DISPATCH | PEER,
+    "client": LINK | DISPATCH | PEER | {"proxy", "transports"},
     "server": LINK | DISPATCH | PEER | {"transports"},
     "testing": LINK | DISPATCH | PEER | {"transports", "client", "server"},
     "__init__": LINK | DISPATCH | PEER | {"client", "server"},

@@ -37,6 +37,7 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
         "pipelined, JSON-RPC 2.0 / aiorpcX": (">=", 15.0),
         "ping-pong / anyio echo": (">=", 0.85),
     },
+    "proxy": {"proxy / client.call": ("<=", 1.15)},
     "udp": {
         "ping-pong, idempotent / anyio echo": (">=", 0.85),
         "100 clients at once: answered / made": (">=", 1.0),

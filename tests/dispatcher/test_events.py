@@ -1,7 +1,11 @@
 """What dispatchers and services emit, and who hears it."""
 
+import enum
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
 import pytest
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from jsonrpc_iot import Dispatcher, Event, method, service
 
@@ -13,7 +17,7 @@ class Status(Struct):
 @service("lamp")
 class Lamp:
     changed = Event[Status]("status")
-    broken = Event[None]()
+    broken = Event[list[int]]()
 
     @method
     def set(self, level: int) -> None:
@@ -23,7 +27,7 @@ class Lamp:
 class LoudLamp(Lamp):
     """A subclass with an event of its own."""
 
-    heard = Event[str]()
+    heard = Event[list[str]]()
 
 
 Heard = list[tuple[str, object]]
@@ -108,8 +112,8 @@ def test_a_services_events_have_its_prefix() -> None:
     dispatcher.include(lamp)
     heard = listening_to(dispatcher)
     lamp.changed.emit(Status(5))
-    lamp.broken.emit(None)
-    assert heard == [("lamp.status", Status(5)), ("lamp.broken", None)]
+    lamp.broken.emit([])
+    assert heard == [("lamp.status", Status(5)), ("lamp.broken", [])]
 
 
 def test_a_services_event_goes_through_all_prefixes() -> None:
@@ -136,9 +140,9 @@ def test_a_service_may_serve_two_dispatchers() -> None:
     one.include(lamp)
     other.include(lamp, "x")
     heard_one, heard_other = listening_to(one), listening_to(other)
-    lamp.broken.emit(None)
-    assert heard_one == [("lamp.broken", None)]
-    assert heard_other == [("x.lamp.broken", None)]
+    lamp.broken.emit([])
+    assert heard_one == [("lamp.broken", [])]
+    assert heard_other == [("x.lamp.broken", [])]
 
 
 def test_instances_do_not_share_their_events() -> None:
@@ -156,9 +160,9 @@ def test_events_are_inherited() -> None:
     dispatcher = Dispatcher()
     dispatcher.include(lamp)
     heard = listening_to(dispatcher)
-    lamp.heard.emit("hello")
+    lamp.heard.emit(["hello"])
     lamp.changed.emit(Status(3))
-    assert heard == [("lamp.heard", "hello"), ("lamp.status", Status(3))]
+    assert heard == [("lamp.heard", ["hello"]), ("lamp.status", Status(3))]
 
 
 def test_an_event_may_be_subscribed_to_and_left() -> None:
@@ -226,3 +230,75 @@ def test_a_listener_that_fails_does_not_silence_the_others(
     dispatcher.emit("x")
     assert heard == [("x", None)]
     assert "LookupError: x" in caplog.text
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+def with_event(kind: Any) -> object:
+    @service("s")
+    class Emitting:
+        happened = Event[kind]("it_happened")
+
+        @method
+        def f(self) -> None: ...
+
+    return Emitting()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(bool, int, float, str, bytes, datetime, Colour, Literal["a", 1], int | None),
+        *(Annotated[int, Meta(ge=0)], str | Annotated[float, Meta(description="x")]),
+    ],
+    ids=str,
+)
+def test_an_event_that_can_only_be_a_scalar_is_refused(kind: Any) -> None:
+    dispatcher = Dispatcher()
+    with pytest.raises(TypeError, match=r"event 'it_happened': .* scalar"):
+        dispatcher.include(with_event(kind))
+    reply = dispatcher.dispatch_sync(b'{"id":1,"method":"s.f"}')
+    assert reply is not None
+    assert b"-32601" in reply  # nothing is taken over
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [Status, list[int], dict[str, int], Any, int | list[int], Status | None, object, None],
+    ids=str,
+)
+def test_an_event_that_may_be_an_object_or_array_is_fine(kind: Any) -> None:
+    dispatcher = Dispatcher()
+    dispatcher.include(with_event(kind))
+    assert dispatcher.dispatch_sync(b'{"id":1,"method":"s.f"}') == b'{"id":1,"result":null}'
+
+
+def test_an_event_knows_its_type() -> None:
+    @service("s")
+    class Emitting:
+        typed = Event[list[int]]("t")
+        bare: Event[Any] = Event()
+
+    assert Emitting.typed.kind == list[int]
+    assert Lamp.changed.kind is Status
+    assert Emitting.bare.kind is Any
+
+
+def test_a_scalar_event_that_a_subclass_removes_is_no_matter() -> None:
+    @service("s")
+    class Emitting:
+        count = Event[int]()
+
+    class Silent(Emitting):
+        count = None  # type: ignore[assignment]
+
+    class Mended(Emitting):
+        count = Event[list[int]]()  # type: ignore[assignment]
+
+    for cls in (Silent, Mended):
+        dispatcher = Dispatcher()
+        dispatcher.include(cls())
+    with pytest.raises(TypeError):
+        Dispatcher().include(Emitting())

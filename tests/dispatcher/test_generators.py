@@ -1,5 +1,6 @@
 """Async generators as handlers: a plain call gets the whole list."""
 
+import typing
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from typing import Any
 
@@ -158,3 +159,15 @@ def test_without_an_event_loop_it_runs_if_it_does_not_wait() -> None:
         yield 2
 
     assert value(dispatcher.dispatch_sync(request("items"))) == [1, 2]
+
+
+@pytest.mark.parametrize("bare", [AsyncIterator, typing.AsyncIterator], ids=["abc", "typing"])
+async def test_items_of_no_declared_type(bare: Any) -> None:
+    async def items() -> Any:
+        yield 1
+        yield "two"
+
+    items.__annotations__["return"] = bare
+    dispatcher = Dispatcher()
+    dispatcher.method(items)
+    assert value(await dispatcher.dispatch(request("items"))) == [1, "two"]

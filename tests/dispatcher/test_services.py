@@ -297,7 +297,7 @@ def test_a_callable_object_is_no_method_of_a_class() -> None:
 def test_none_in_a_subclass_removes_what_it_replaces() -> None:
     @service("s")
     class Full:
-        changed = Event[int]()
+        changed = Event[list[int]]()
 
         @method
         def f(self) -> int:

@@ -41,7 +41,7 @@ class Kettle:
     """Boils water."""
 
     reading = Event[Reading]()
-    boiled = Event[int]("done")
+    boiled = Event[list[int]]("done")
     anything = Event[object]()
     bound = Event[Bound]()
 

@@ -97,7 +97,7 @@ def test_notifications(dispatcher: Dispatcher) -> None:
         ("kitchen.kettle.reading", "emitted"),
         ("wifi.status", "emitted"),
     ]
-    assert found[3]["schema"] == {"type": "integer"}
+    assert found[3]["schema"] == {"type": "array", "items": {"type": "integer"}}
     assert found[4]["schema"] == {"$ref": "#/components/schemas/Reading"}
 
 

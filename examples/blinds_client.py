@@ -1,0 +1,26 @@
+"""Calls the blind through the class that declares it, so that editors and type checkers help."""
+
+import sys
+
+import anyio
+from blinds import Blinds
+
+from jsonrpc_iot import InvalidParams, connect
+
+
+async def main(url: str) -> None:
+    async with connect(url) as client:
+        blinds = client.proxy(Blinds)
+        async with blinds.moved.values() as news:
+            print("moved to", (await blinds.move(10)).open)
+            print("news", await news.receive())
+        async for position in blinds.follow(50, step=20):
+            print("passes", position.open)
+        try:
+            await blinds.move(open=400)
+        except InvalidParams as error:
+            print("refused", error.data)
+        await blinds.stop()
+
+
+anyio.run(main, sys.argv[1] if len(sys.argv) > 1 else "tcp://127.0.0.1:8805")

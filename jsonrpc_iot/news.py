@@ -1,0 +1,108 @@
+"""What a client hears: notifications by name, and the events of a device that are made of them."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, cast
+
+from msgspec import Raw
+
+from .event import BoundEvent, Listeners
+from .protocol.codec import DECODE_ERRORS, Codec
+from .protocol.messages import Message
+
+logger = logging.getLogger("jsonrpc_iot.client")
+
+
+class News:
+    """Who wants to hear which notification of a device, over all of a client's channels."""
+
+    def __init__(self) -> None:
+        self._receivers: dict[str, Listeners] = {}
+        self._endings = Listeners()
+        self._is_over = False
+
+    def listen(
+        self, method: str, receive: Callable[[Codec, Raw], object], end: Callable[[], object]
+    ) -> Callable[[], None]:
+        """Have one callback called with codec and params of each, another when none follow.
+
+        Returns:
+            A function that ends this.
+        """
+        if self._is_over:
+            end()
+        receivers = self._receivers.setdefault(method, Listeners())
+        leaves = receivers.add(receive), self._endings.add(end)
+
+        def leave() -> None:
+            for each in leaves:
+                each()
+            if not len(receivers) and self._receivers.get(method) is receivers:
+                del self._receivers[method]
+
+        return leave
+
+    def publish(self, codec: Codec, message: Message) -> None:
+        """Tell those who want to hear it."""
+        receivers = self._receivers.get(cast(str, message.method))
+        if receivers is not None:
+            receivers.tell(codec, message.params)
+
+    def end(self) -> None:
+        """Tell all that nothing follows."""
+        self._is_over = True
+        self._endings.tell()
+
+
+class RemoteEvent(BoundEvent[Any]):
+    """An event of a device.
+
+    Args:
+        name: the notification's full name.
+        kind: the type of its values.
+        news: where the notifications come from.
+    """
+
+    def __init__(self, name: str, kind: Any, news: News) -> None:
+        super().__init__(name, kind)
+        self._news = news
+        self._subscribers = 0
+        self._unlisten: Callable[[], None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<event {self.name!r} of a device>"
+
+    def emit(self, value: Any) -> None:
+        """Refuse: the device emits.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(f"{self.name!r} is emitted by the device, not by its proxy")
+
+    def subscribe(self, subscriber: Callable[[Any], object]) -> Callable[[], None]:
+        """Have a callback called with each value; the client is listened to meanwhile."""
+        leave = super().subscribe(subscriber)
+        if self._unlisten is None:
+            self._unlisten = self._news.listen(self.name, self._receive, self._end)
+
+        def leave_and_rest() -> None:
+            leave()
+            if not len(self._listeners) and self._unlisten is not None:
+                self._unlisten()
+                self._unlisten = None
+
+        return leave_and_rest
+
+    def _receive(self, codec: Codec, params: Raw) -> None:
+        try:
+            value = codec.decode_value(bytes(params) or codec.encode(None), self.kind)
+        except DECODE_ERRORS as error:
+            self.malformed += 1
+            logger.warning("%s: dropped a notification: %s", self.name, error)
+            return
+        self._listeners.tell(value)
+
+    def _end(self) -> None:
+        for stream in self._streams:
+            stream.close()

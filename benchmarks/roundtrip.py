@@ -3,7 +3,8 @@
 Every server is a process of its own; the raw load comes from this one. Pipelined calls are held
 against aiorpcX, which speaks newline-ended JSON-RPC over TCP as well, both with the same JSON-RPC
 2.0 bytes. Ping-pong is held against an anyio server that sends back what it receives and does
-nothing else.
+nothing else. A blocking client is held against the asynchronous one behind `BlockingPortal.call`,
+both on asyncio.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,10 +14,11 @@ from types import ModuleType
 from typing import TypeAlias
 
 import anyio
+from anyio.from_thread import start_blocking_portal
 
-from jsonrpc_iot import connect
+from jsonrpc_iot import connect, connect_sync
 
-from ._harness import Options, Report, Timed, measure
+from ._harness import Options, Report, Timed, equals, measure, sync_loop
 from ._load import REQUEST, REQUEST_2_0, ping_pong, pipelined
 from ._servers import server
 
@@ -26,6 +28,8 @@ PIPELINED_ASYNC = "pipelined, JSON-RPC 2.0, async handler"
 AIORPCX = "aiorpcX, pipelined, JSON-RPC 2.0"
 PING_PONG = "ping-pong"
 ECHO = "anyio echo, ping-pong"
+SYNC = "connect_sync, tcp, one at a time"
+PORTAL = "client, tcp, through a bare anyio portal"
 
 _ASYNC_REQUEST = REQUEST_2_0.replace(b"wifi.connect", b"wifi.connect_async")
 _PING = REQUEST % 12345
@@ -72,6 +76,13 @@ def run(options: Options) -> Report:
         for name, (loop, run_calls) in clients.items():
             load[f"{name}, {_TASKS} tasks"] = partial(_on, loop, run_calls, _TASKS)
             load[f"{name}, one at a time"] = partial(_on, loop, run_calls, 1)
+        url = f"tcp://127.0.0.1:{ours.port}"
+        device = stack.enter_context(connect_sync(url))
+        portal = stack.enter_context(start_blocking_portal())
+        client = stack.enter_context(portal.wrap_async_context_manager(connect(url)))
+        right = equals(None)
+        load[SYNC] = sync_loop(lambda: device.call("wifi.connect", _PARAMS), right)
+        load[PORTAL] = sync_loop(lambda: portal.call(client.call, "wifi.connect", _PARAMS), right)
         samples = measure(load, rounds=options.rounds(9), seconds=options.seconds(0.5))
 
     rates = {name: [1 / second for second in seconds] for name, seconds in samples.items()}
@@ -82,6 +93,8 @@ def run(options: Options) -> Report:
         report.compare(what, rates[PIPELINED_2_0], rates[AIORPCX], ">=", 15.0)
         report.compare(f"{PIPELINED_ASYNC} / aiorpcX", rates[PIPELINED_ASYNC], rates[AIORPCX])
     report.compare(f"{PING_PONG} / anyio echo", rates[PING_PONG], rates[ECHO], ">=", 0.85)
+    what = "time of a call, connect_sync / portal"
+    report.compare(what, samples[SYNC], samples[PORTAL], "<=", 1.3)
     return report
 
 

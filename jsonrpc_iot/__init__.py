@@ -1,12 +1,14 @@
 """Register methods once and have them answer over every link that an IoT device has.
 
 `Dispatcher` takes the methods, `serve` and `run` make them answer at URLs, `connect` calls a device
-at a URL. The transports are described on the project's documentation pages.
+at a URL, and so does `connect_sync` without async. The transports are described on the project's
+documentation pages.
 """
 
 import logging
 
 from .batch import BatchedCall, CallBatch
+from .blocking import BlockingClient, connect_sync
 from .channel import (
     Channel,
     ChannelAttribute,
@@ -62,6 +64,7 @@ __all__ = [
     "Authenticate",
     "BatchedCall",
     "BindFailed",
+    "BlockingClient",
     "BoundEvent",
     "Busy",
     "Call",
@@ -112,6 +115,7 @@ __all__ = [
     "Unencodable",
     "UsageError",
     "connect",
+    "connect_sync",
     "method",
     "notification",
     "run",

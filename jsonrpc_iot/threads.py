@@ -53,7 +53,7 @@ async def run_in_thread(function: Callable[[], T], hold: Hold | None = None) -> 
     await limiter.acquire_on_behalf_of(place)
     if hold is not None:
         hold.take()
-    call_soon = _call_soon()
+    soon = call_soon()
     lock = threading.Lock()
     claimed = False
 
@@ -75,7 +75,7 @@ async def run_in_thread(function: Callable[[], T], hold: Hold | None = None) -> 
             return function()
         finally:
             with suppress(RuntimeError):  # the event loop is closed, and nobody wants the place
-                call_soon(leave)
+                soon(leave)
 
     try:
         result = await anyio.to_thread.run_sync(
@@ -87,12 +87,12 @@ async def run_in_thread(function: Callable[[], T], hold: Hold | None = None) -> 
     return result  # type: ignore[return-value]  # `None` only for those who are gone
 
 
-def _call_soon() -> Callable[[Callable[[], None]], object]:
+def call_soon() -> Callable[[Callable[[], None]], object]:
     """What a thread has a function called with on this event loop, without waiting for it.
 
     anyio waits, and the loop that is waited for may be closing.
     """
     loop: Any = anyio.lowlevel.current_token().native_token
     name = "run_sync_soon" if hasattr(loop, "run_sync_soon") else "call_soon_threadsafe"
-    call_soon: Callable[[Callable[[], None]], object] = getattr(loop, name)  # trio's or asyncio's
-    return call_soon
+    soon: Callable[[Callable[[], None]], object] = getattr(loop, name)  # trio's or asyncio's
+    return soon

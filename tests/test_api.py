@@ -13,7 +13,8 @@ from jsonrpc_iot.options import Options
 
 PUBLIC = {
     "jsonrpc_iot": """
-        Authenticate BatchedCall BindFailed BoundEvent Busy Call CallBatch CallTimeout Cancelled
+        Authenticate BatchedCall BindFailed BlockingClient BoundEvent Busy Call CallBatch
+        CallTimeout Cancelled
         Channel ChannelAttribute ChannelClosed ChannelInfo Client ConnectFailed ConnectTimeout
         Context DeadlineExceeded Dialect Dispatcher Event Example Forbidden FramingError
         InternalError InvalidParams
@@ -21,7 +22,11 @@ PUBLIC = {
         MessageTooLarge MethodNotFound Middleware MissingExtra Next Notification ParseError
         Peer Trace
         PeerCredentials RpcError Server ServerError Stream StreamChannel TooLarge TransportError
-        Unauthorized Unencodable UsageError connect method notification run serve service
+        Unauthorized Unencodable UsageError connect connect_sync method notification run
+        serve service
+    """,
+    "jsonrpc_iot.blocking": """
+        BlockingBatch BlockingClient BlockingFeed BlockingStream connect_sync
     """,
 }
 

@@ -77,6 +77,14 @@ def test_lamp(tmp_path: Path) -> None:
         assert "$.level" in refused
 
 
+def test_lamp_script() -> None:
+    with served("lamp.py", "tcp://127.0.0.1:0") as (url,):
+        lines = run("lamp_script.py", url).splitlines()
+    assert lines[:3] == ["was 0", "was 100", "was 0"]
+    assert "$.level" in lines[3]
+    assert lines[4:] == [f"news {{'level': {level}}}" for level in (100, 0, 40)]
+
+
 def test_thermostat() -> None:
     with served("thermostat.py", "tcp://127.0.0.1:0") as (url,):
         program = [sys.executable, "-m", "jsonrpc_iot", "call", url, "thermostat.target"]

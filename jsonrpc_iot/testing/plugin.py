@@ -23,6 +23,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator
 
+    from ..blocking import BlockingClient
     from ..client import Client
     from ..dispatcher import Dispatcher
     from ..server import Server
@@ -188,7 +189,7 @@ async def rpc_client(rpc_connect: Connect, _rpc_rig: Rig) -> AsyncIterator[Clien
 
 
 @pytest.fixture
-def rpc_device(_rpc_rig: Rig) -> Iterator[Any]:
+def rpc_device(_rpc_rig: Rig) -> Iterator[BlockingClient]:
     """A `BlockingClient` of the device, for a test without async; over TCP by default."""
     try:
         opened = _rpc_rig.open_sync()

@@ -9,7 +9,6 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
-from importlib import import_module
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
@@ -18,6 +17,7 @@ import anyio
 from anyio.from_thread import start_blocking_portal
 from msgspec import structs
 
+from ..blocking import BlockingClient, connect_sync
 from ..channel import Channel, Trace
 from ..client import Client, connect
 from ..dispatcher import Dispatcher
@@ -240,7 +240,7 @@ class Rig:
         for link in self.story.links:
             link.cut()
 
-    def open_sync(self) -> AbstractContextManager[Any]:
+    def open_sync(self) -> AbstractContextManager[BlockingClient]:
         """Serve the device in a thread, and connect to it without async, while the block runs.
 
         Raises:
@@ -251,8 +251,7 @@ class Rig:
         return self._run_in_thread()
 
     @contextmanager
-    def _run_in_thread(self) -> Iterator[Any]:
-        connect_sync = import_module("...blocking", __name__).connect_sync
+    def _run_in_thread(self) -> Iterator[BlockingClient]:
         with (
             start_blocking_portal() as portal,
             portal.wrap_async_context_manager(self.serve()) as server,

@@ -36,6 +36,7 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
     "roundtrip": {
         "pipelined, JSON-RPC 2.0 / aiorpcX": (">=", 15.0),
         "ping-pong / anyio echo": (">=", 0.85),
+        "time of a call, connect_sync / portal": ("<=", 1.3),
     },
     "proxy": {"proxy / client.call": ("<=", 1.15)},
     "udp": {

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import tomllib
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -72,7 +71,6 @@ def test_the_fixtures_and_the_marker_are_listed(device: pytest.Pytester) -> None
     device.runpytest_inprocess("--markers").stdout.fnmatch_lines(["@pytest.mark.rpc_link(*where*"])
 
 
-@pytest.mark.skipif(find_spec("jsonrpc_iot.blocking") is None, reason="no jsonrpc_iot.blocking yet")
 def test_a_test_without_async_has_a_client_that_waits(device: pytest.Pytester) -> None:
     result = run(
         device,

@@ -9,7 +9,7 @@ import msgspec
 from ._harness import Machine, Options, Report, machine, machine_text, text
 from ._plot import svg
 
-PROGRAMS = ("codec", "dispatch", "jsonstream", "roundtrip", "proxy", "udp", "memory")
+PROGRAMS = ("codec", "dispatch", "jsonstream", "roundtrip", "proxy", "udp", "segments", "memory")
 
 
 class Output(msgspec.Struct):
@@ -31,7 +31,7 @@ def main() -> None:
         "--backend",
         choices=("asyncio", "uvloop", "trio"),
         default="asyncio",
-        help="event loop of the servers in roundtrip and udp",
+        help="event loop of the servers in roundtrip, udp and segments",
     )
     arguments = parser.parse_args()
     for name in arguments.program:

@@ -1,4 +1,4 @@
-"""The servers that `roundtrip`, `udp` and `memory` load, each in a process of its own.
+"""The servers that `roundtrip`, `udp`, `segments` and `memory` load, each in a process of its own.
 
 `python -m benchmarks._servers KIND BACKEND` serves on a free port of 127.0.0.1, prints that port
 and stops when its standard input ends.
@@ -21,7 +21,7 @@ _CHUNK = 65536
 
 
 class Server(Struct, frozen=True):
-    """A running server: its process and what it printed (a port, or a URL for `pipe`)."""
+    """A running server: its process and what it printed (a port, a URL for `pipe` and `big`)."""
 
     pid: int
     address: str
@@ -37,7 +37,8 @@ def server(kind: str, backend: str = "asyncio") -> Iterator[Server]:
     """Run a server until the block ends.
 
     Args:
-        kind: `ours`, `pipe` (ours on a Unix socket), `udp` (ours), `echo`, `udp_echo` or `aiorpcx`.
+        kind: `ours`, `pipe` (ours on a Unix socket), `udp` (ours), `big_udp` and `big_tcp`
+            (ours, with big results), `echo`, `udp_echo` or `aiorpcx`.
         backend: `asyncio`, `uvloop` or `trio`, which aiorpcX does not know.
 
     Raises:
@@ -85,6 +86,24 @@ async def _pipe() -> None:
 
 async def _udp() -> None:
     await _ours("udp://127.0.0.1:0")
+
+
+async def _big(url: str) -> None:
+    from jsonrpc_iot import Dispatcher, serve
+
+    dispatcher = Dispatcher()
+    dispatcher.method("big", idempotent=True)(lambda size: "x" * size)
+    async with serve(dispatcher, url) as running:
+        _ready(running.urls[0])
+        await running.wait_closed()
+
+
+async def _big_udp() -> None:
+    await _big("udp://127.0.0.1:0?segment=1")
+
+
+async def _big_tcp() -> None:
+    await _big("tcp://127.0.0.1:0")
 
 
 async def _udp_echo() -> None:
@@ -143,6 +162,8 @@ def main() -> None:
         "udp": _udp,
         "echo": _echo,
         "udp_echo": _udp_echo,
+        "big_udp": _big_udp,
+        "big_tcp": _big_tcp,
         "aiorpcx": _aiorpcx,
     }[kind]
     threading.Thread(target=_stop_with_parent, daemon=True).start()

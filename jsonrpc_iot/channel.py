@@ -67,6 +67,24 @@ class Channel(ObjectStream[bytes]):
         return 0
 
     @property
+    def is_mid_message(self) -> bool:
+        """Whether part of a message has just arrived or left, so that more of it is to come."""
+        return False
+
+    @property
+    def sends_need_receiver(self) -> bool:
+        """Whether a `send` may wait for what only `receive` takes in."""
+        return False
+
+    def forget(self, message: bytes) -> None:
+        """Stop sending a message for which nobody waits any more, if it is still leaving."""
+        return
+
+    def keep_while(self, is_busy: Callable[[], bool]) -> None:
+        """Stay open while that says so, where silence would end the channel."""
+        return
+
+    @property
     @abstractmethod
     def info(self) -> ChannelInfo:
         """The facts about this channel."""
@@ -192,6 +210,24 @@ class TracedChannel(Channel):
     def pieces_sent(self) -> int:
         """See `Channel.pieces_sent`."""
         return self._channel.pieces_sent
+
+    @property
+    def is_mid_message(self) -> bool:
+        """See `Channel.is_mid_message`."""
+        return self._channel.is_mid_message
+
+    @property
+    def sends_need_receiver(self) -> bool:
+        """See `Channel.sends_need_receiver`."""
+        return self._channel.sends_need_receiver
+
+    def forget(self, message: bytes) -> None:
+        """See `Channel.forget`."""
+        self._channel.forget(message)
+
+    def keep_while(self, is_busy: Callable[[], bool]) -> None:
+        """See `Channel.keep_while`."""
+        self._channel.keep_while(is_busy)
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:

@@ -136,7 +136,9 @@ class Incoming:
                 gone = self._responder.decline(message, _GONE, self._limit, self._session)
                 replies += filter(None, (gone,))
         replies += filter(self._fits, self._session.overdue())
-        if replies:
+        if replies and self._outgoing.needs_receiver:
+            self._outgoing.push(*replies)
+        elif replies:
             await self._outgoing.send(replies)
 
     async def _begin_lossy(self, message: bytes, key: int | None, replies: list[bytes]) -> None:
@@ -231,9 +233,10 @@ class Incoming:
     async def _send(self, replies: Sequence[bytes]) -> None:
         """Send replies. Who waits until they are written does not read.
 
-        So where an answer to a call of our own may be on its way, nobody waits.
+        So where an answer to a call of our own may be on its way, or what is sent leaves only as
+        the channel is read, nobody waits.
         """
-        if self._session.open_calls:
+        if self._session.open_calls or self._outgoing.needs_receiver:
             self._outgoing.push(*replies)
         else:
             await self._outgoing.send(replies)
@@ -276,6 +279,8 @@ class Incoming:
         with anyio.move_on_after(self._limits.linger_seconds):
             while self._in_flight >= self._limits.in_flight:
                 if self._session.open_calls or not self._reliable or self.leaving:
+                    return False
+                if self._outgoing.needs_receiver:
                     return False
                 if any(work.items for work in self._running):  # whose credit must be read
                     return False

@@ -72,6 +72,11 @@ class Outgoing:
         """Whether so much waits that nothing more should."""
         return self._bytes > self._limit
 
+    @property
+    def needs_receiver(self) -> bool:
+        """Whether the task that reads the channel must not wait for what is sent."""
+        return self._channel.sends_need_receiver
+
     async def send(self, messages: Sequence[bytes]) -> None:
         """Send messages; returns when they are sent or have room to wait.
 

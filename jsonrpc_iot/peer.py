@@ -130,6 +130,7 @@ class Peer:
     async def run(self) -> None:
         """Serve the channel until it ends, then close it."""
         try:
+            self._channel.keep_while(lambda: self.is_busy)
             with anyio.CancelScope() as self._reading:
                 self._begin()
                 await self._read()
@@ -284,6 +285,8 @@ class Peer:
                     )
         finally:
             cancellations = [self.session.give_up(call) for call in calls]
+            if not answered.is_set():
+                self._channel.forget(message)
             if sent:
                 self._outgoing.push(*filter(None, cancellations))
 
@@ -299,8 +302,12 @@ class Peer:
         try:
             while self._open and (due := self.session.next_due) is not None:
                 self._new_timer = anyio.Event()
+                if self._channel.is_mid_message:  # a long answer is not asked for again
+                    due = max(due, anyio.current_time() + self.info.retry_seconds)
                 with anyio.CancelScope(deadline=due):
                     await self._new_timer.wait()
+                if self._channel.is_mid_message:
+                    continue
                 messages = self.session.poll(anyio.current_time())
                 self._outgoing.push(*(each for each in messages if self._fits(each)))
         finally:

@@ -20,6 +20,8 @@ class Limits(Struct, frozen=True, kw_only=True):
         silent_seconds: how long a peer may stay connected without ever saying anything.
         remembered: requests that may come again, on all channels that lose messages together.
         remembered_bytes: bytes of the responses to them that are kept.
+        assembled_bytes: bytes of one peer's unfinished messages that arrive in segments.
+        assembled_bytes_in_all: the same for all peers of a listener together.
         peers: connections that one listener serves at once. Over it new ones are turned away.
     """
 
@@ -34,6 +36,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     silent_seconds: float = 300.0
     remembered: int = 1 << 18
     remembered_bytes: int = 1 << 24
+    assembled_bytes: int = 8 << 20
+    assembled_bytes_in_all: int = 64 << 20
     peers: int = 10_000
 
 

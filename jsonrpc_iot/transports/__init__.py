@@ -7,6 +7,8 @@ from ..channel import Channel, Listener
 from ..errors import InvalidUrl
 from ..protocol.limits import DEFAULT_LIMITS, Limits
 from ..url import Url
+from ._packets import wants_segments
+from ._segmented import SegmentedListener, segmented
 
 _MODULES = {
     "memory": "memory",
@@ -54,7 +56,10 @@ async def open_channel(url: str, limits: Limits = DEFAULT_LIMITS) -> Channel:
         ConnectFailed: nobody answers there.
     """
     parsed = Url.parse(url)
-    return await find_transport(parsed).connect(parsed, limits)
+    transport = find_transport(parsed)
+    in_segments = wants_segments(parsed)
+    channel = await transport.connect(parsed, limits)
+    return segmented(channel, limits) if in_segments else channel
 
 
 async def open_listener(url: str, limits: Limits = DEFAULT_LIMITS) -> Listener:
@@ -65,4 +70,12 @@ async def open_listener(url: str, limits: Limits = DEFAULT_LIMITS) -> Listener:
         BindFailed: it cannot be bound.
     """
     parsed = Url.parse(url)
-    return await find_transport(parsed).listen(parsed, limits)
+    transport = find_transport(parsed)
+    in_segments = wants_segments(parsed)
+    listener = await transport.listen(parsed, limits)
+    if not in_segments:
+        return listener
+    suffix = "segment=1"
+    if "codec" in parsed.options and not any("codec=" in each for each in listener.addresses):
+        suffix += f"&codec={parsed.options['codec']}"
+    return SegmentedListener(listener, suffix, limits)

@@ -99,13 +99,23 @@ class Demux(Generic[A]):
 class DemuxChannel(ReceivingChannel, Generic[A]):
     """The packets from and to one address."""
 
-    __slots__ = ("_address", "_closed", "_demux", "_packets", "_receiver", "_wake", "heard_at")
+    __slots__ = (
+        "_address",
+        "_closed",
+        "_demux",
+        "_is_kept",
+        "_packets",
+        "_receiver",
+        "_wake",
+        "heard_at",
+    )
 
     def __init__(self, demux: Demux[A], address: A) -> None:
         self._demux = demux
         self._address = address
         self._packets: deque[bytes] | None = None
         self._receiver: Receiver | None = None
+        self._is_kept: Callable[[], bool] | None = None
         self._wake: anyio.Event | None = None
         self._closed = False
         self.heard_at = 0.0
@@ -117,8 +127,14 @@ class DemuxChannel(ReceivingChannel, Generic[A]):
 
     @property
     def is_busy(self) -> bool:
-        """Whether the receiver still works for the other end."""
-        return self._receiver is not None and self._receiver.is_busy
+        """Whether whoever receives still works for the other end."""
+        if self._receiver is not None:
+            return self._receiver.is_busy
+        return self._is_kept is not None and self._is_kept()
+
+    def keep_while(self, is_busy: Callable[[], bool]) -> None:
+        """See `Channel.keep_while`; where a receiver is attached, that is asked."""
+        self._is_kept = is_busy
 
     async def attach(self, receiver: Receiver) -> None:
         """Hand all packets to a receiver from now on; see `ReceivingChannel.attach`."""
@@ -142,12 +158,23 @@ class DemuxChannel(ReceivingChannel, Generic[A]):
 
     async def receive(self) -> bytes:
         """Wait for the next packet; see `Channel.receive`."""
+        return (await self._next_packets()).popleft()
+
+    async def receive_batch(self) -> list[bytes]:
+        """Wait for packets; see `Channel.receive_batch`."""
+        packets = await self._next_packets()
+        batch = list(packets)
+        packets.clear()
+        return batch
+
+    async def _next_packets(self) -> deque[bytes]:
+        """Wait until there are packets; return all that wait."""
         while not self._packets:
             if self._closed:
                 raise anyio.ClosedResourceError
             self._wake = anyio.Event()
             await self._wake.wait()
-        return self._packets.popleft()
+        return self._packets
 
     async def send(self, item: bytes) -> None:
         """Send one packet, or lose it: nobody waits for a link that loses packets anyway."""

@@ -1,8 +1,10 @@
 """What all transports have in common whose messages are packets."""
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ..protocol.messages import CodecName
+from ..protocol.segment import HEADER_BYTES
+from ..url import Url
 
 
 class PacketOptions(Struct, frozen=True):
@@ -15,3 +17,21 @@ class PacketOptions(Struct, frozen=True):
 
     segment: bool = False
     codec: CodecName = "json"
+
+
+def wants_segments(url: Url) -> bool:
+    """Whether a URL asks for segments; that its transport knows the option shows elsewhere.
+
+    Raises:
+        InvalidUrl: its packets are too small for segments.
+    """
+    if "segment" not in url.options:
+        return False
+    asked = structs.replace(url, options={"segment": url.options["segment"]})
+    largest = url.options.get("max", "")
+    in_segments = asked.read_options(PacketOptions).segment
+    if in_segments and largest.isdecimal() and int(largest) <= HEADER_BYTES:
+        raise url.error(
+            f"segments need packets of more than {HEADER_BYTES} bytes: max is too small"
+        )
+    return in_segments

@@ -43,6 +43,9 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
         "ping-pong, idempotent / anyio echo": (">=", 0.85),
         "100 clients at once: answered / made": (">=", 1.0),
     },
+    "segments": {
+        "segmented UDP / TCP, 1 MB result": ("<=", 3.0),
+    },
     "memory": {
         "asyncio, connected: serve / echo": ("<=", 1.5),
         "asyncio, after a call: serve / echo": ("<=", 1.5),

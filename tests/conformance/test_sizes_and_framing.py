@@ -5,14 +5,14 @@ import pytest
 
 from jsonrpc_iot import Limits
 
-from .link import Link, everywhere, linked, on_streams
+from .link import Link, linked, on_streams, where_max_holds
 from .model import NOT_AN_OBJECT, TOO_LARGE, UNPARSED, Reply, fail, ok, strict_json
 from .wire import Transport
 
 pytestmark = pytest.mark.anyio
 
 
-@everywhere
+@where_max_holds
 async def test_a_result_that_does_not_fit_becomes_an_error(transport: Transport) -> None:
     async with linked(transport, "max=300") as link:
         await link.send(b'{"id":"a","method":"big","params":[1000]}')
@@ -26,7 +26,7 @@ async def test_a_result_that_does_not_fit_becomes_an_error(transport: Transport)
         await link.expect(ok(1, "x" * 200))
 
 
-@everywhere
+@where_max_holds
 async def test_each_result_of_a_batch_that_does_not_fit_becomes_its_own_error(
     transport: Transport,
 ) -> None:
@@ -38,7 +38,7 @@ async def test_each_result_of_a_batch_that_does_not_fit_becomes_its_own_error(
         await link.expect((fail(1, TOO_LARGE), ok(2, "xxxxx"), ok(3, None)))
 
 
-@everywhere
+@where_max_holds
 async def test_results_that_fit_only_one_by_one_become_errors_until_they_fit(
     transport: Transport,
 ) -> None:
@@ -55,7 +55,7 @@ async def test_results_that_fit_only_one_by_one_become_errors_until_they_fit(
         assert 0 < len(codes) < 3
 
 
-@everywhere
+@where_max_holds
 async def test_an_error_that_does_not_fit_loses_data_then_message(transport: Transport) -> None:
     async with linked(transport, "max=200") as link:
         await link.send(b'{"id":1,"method":"fail.long_data"}')

@@ -174,6 +174,7 @@ class Transport:
         served: given a device, options for the URL (`?max=400` or nothing) and limits, serves the
             device and gives a function that opens wires.
         stream: framed as a stream, so that newlines end messages.
+        cuts: a message may be larger than `max`.
         lossy: what comes twice runs once, and replies may overtake each other.
         needs: the address family that the machine must have.
     """
@@ -181,6 +182,7 @@ class Transport:
     name: str
     served: Served
     stream: bool = True
+    cuts: bool = False
     lossy: bool = False
     needs: str = ""
 
@@ -225,6 +227,13 @@ def _by_udp(device: Device, options: str, limits: Limits) -> AbstractAsyncContex
     return _at("udp://127.0.0.1:0", UdpWire.open)(device, options or "max=65507", limits)
 
 
+def _in_segments(
+    device: Device, options: str, limits: Limits
+) -> AbstractAsyncContextManager[OpenWire]:
+    """Serve with packets that are smaller than some of the cases."""
+    return _at("udp://127.0.0.1:0?segment=1", UdpWire.open)(device, options or "max=100", limits)
+
+
 @asynccontextmanager
 async def _by_a_client(device: Device, options: str, limits: Limits) -> AsyncIterator[OpenWire]:
     """The device serves from the calling end of TCP connections."""
@@ -261,6 +270,7 @@ TRANSPORTS = [
     Transport("tcp4", _at("tcp://127.0.0.1:0", _open_tcp)),
     Transport("tcp6", _at("tcp://[::1]:0", _open_tcp), needs="AF_INET6"),
     Transport("udp", _by_udp, stream=False, lossy=True),
+    Transport("udp+segments", _in_segments, stream=False, cuts=True, lossy=True),
     Transport("client", _by_a_client),
 ]
 

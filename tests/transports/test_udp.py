@@ -392,6 +392,27 @@ async def test_an_address_is_forgotten_after_a_minute_of_silence() -> None:
     assert len(await demux.deliver([(b"3", "a")], 192)) == 1
 
 
+async def test_a_channel_with_a_task_is_forgotten_unless_its_peer_is_busy() -> None:
+    demux, _ = new_demux()
+    (channel,) = await demux.deliver([(b"1", "a"), (b"2", "a")], 100)
+    busy = True
+    channel.keep_while(lambda: busy)
+    assert await channel.receive_batch() == [b"1", b"2"]
+    await demux.expire(161)
+    assert len(demux) == 1
+    busy = False
+    async with anyio.create_task_group() as tasks:
+
+        async def receive() -> None:
+            with pytest.raises(anyio.ClosedResourceError):
+                await channel.receive_batch()
+
+        tasks.start_soon(receive)
+        await anyio.wait_all_tasks_blocked()
+        await demux.expire(161)
+    assert len(demux) == 0
+
+
 async def test_addresses_over_the_limit_are_refused_and_counted() -> None:
     demux, _ = new_demux(max_peers=2)
     packets = [(b"1", address) for address in "abcc"]

@@ -18,7 +18,7 @@ from .channel import (
     StreamChannel,
     Trace,
 )
-from .client import Client, Notification, connect
+from .client import Client, connect
 from .context import Context
 from .dispatcher import Dispatcher
 from .errors import (
@@ -52,6 +52,7 @@ from .errors import (
 )
 from .event import BoundEvent, Event
 from .middleware import Call, Middleware, Next
+from .news import Notification
 from .options import Example
 from .peer import Peer
 from .protocol.limits import Limits

@@ -9,18 +9,17 @@ from functools import partial
 from typing import Any, TypeVar, overload
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from msgspec import UNSET, Struct, UnsetType
+from anyio.streams.memory import MemoryObjectReceiveStream
+from msgspec import UNSET, UnsetType
 
 from .batch import CallBatch
 from .channel import Channel, ChannelInfo, Trace, TracedChannel
 from .dispatcher import Dispatcher
 from .errors import CallTimeout, ChannelClosed, ConnectFailed, ConnectTimeout, TransportError
-from .news import News
+from .news import News, Notification
 from .peer import Peer, new_session, watch
-from .protocol.codec import DECODE_ERRORS, Codec
 from .protocol.limits import Limits
-from .protocol.messages import ABSENT, Dialect, Message
+from .protocol.messages import Dialect
 from .protocol.stream import FIRST_CREDIT
 from .proxy import new_proxy
 from .stream import Stream
@@ -36,20 +35,7 @@ logger = logging.getLogger("jsonrpc_iot.client")
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 30.0
 _STABLE_SECONDS = 20.0
-_WAITING_NOTIFICATIONS = 256
 _GRACE_SECONDS = 1.0
-
-
-class Notification(Struct, frozen=True, omit_defaults=True):
-    """A notification from the other end.
-
-    Args:
-        method: its name.
-        params: an object or an array, `None` if it has none.
-    """
-
-    method: str
-    params: Any = None
 
 
 class Client:
@@ -64,9 +50,6 @@ class Client:
         extensions: whether the device understands the protocol's extensions; `None` to ask it.
         trace: is shown each message.
         reopen: opens a new channel when the old one has ended; `None` to end with it.
-
-    Attributes:
-        missed: notifications that came while 256 others waited in a `notifications` stream.
     """
 
     def __init__(
@@ -89,13 +72,16 @@ class Client:
         self._extensions = extensions
         self._trace = trace
         self._reopen = reopen
-        self._streams: set[MemoryObjectSendStream[Notification]] = set()
         self._news = News()
         self._peer: Peer | None = None
         self._connected = anyio.Event()
         self._backoff = _FIRST_BACKOFF_SECONDS
         self._over = anyio.Event()
-        self.missed = 0
+
+    @property
+    def missed(self) -> int:
+        """How many notifications came while 256 others waited in a `notifications` stream."""
+        return self._news.missed
 
     @property
     def info(self) -> ChannelInfo:
@@ -257,16 +243,8 @@ class Client:
 
         The stream ends with the channel, unless the client reconnects.
         """
-        send, receive = anyio.create_memory_object_stream[Notification](_WAITING_NOTIFICATIONS)
-        with send, receive:
-            if not self._over.is_set():
-                self._streams.add(send)
-            else:
-                send.close()
-            try:
-                yield receive
-            finally:
-                self._streams.discard(send)
+        async with self._news.stream() as notifications:
+            yield notifications
 
     def proxy(
         self,
@@ -298,8 +276,6 @@ class Client:
         await self._run_peer(channel)
         while self._reopen is not None:
             await self._run_peer(await self._open_again(self._reopen))
-        for stream in self._streams:
-            stream.close()
         self._news.end()
         self._over.set()
 
@@ -323,7 +299,7 @@ class Client:
             channel.info,
             dialect=self._dialect,
             extensions=self._extensions,
-            on_notification=partial(self._publish, codec),
+            on_notification=partial(self._news.publish, codec),
         )
         begin = anyio.current_time()
         async with anyio.create_task_group() as tasks:
@@ -373,25 +349,6 @@ class Client:
         if self._peer is None:
             raise CallTimeout(f"{self._name}: not connected again within {timeout} s")
         return self._peer
-
-    def _publish(self, codec: Codec, message: Message) -> None:
-        self._news.publish(codec, message)
-        if not self._streams:
-            return
-        assert message.method is not UNSET
-        try:
-            params = None if message.params is ABSENT else codec.decode_value(message.params, Any)
-        except DECODE_ERRORS as error:  # a number that no float holds
-            logger.warning("%s: dropped a notification: %s", message.method, error)
-            return
-        notification = Notification(message.method, params)
-        for stream in tuple(self._streams):
-            try:
-                stream.send_nowait(notification)
-            except anyio.WouldBlock:
-                self.missed += 1
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                self._streams.discard(stream)
 
 
 async def open_in_time(url: str, limits: Limits, seconds: float | None) -> Channel:

@@ -14,7 +14,7 @@ from .errors import CallTimeout, JsonRpcIotError, MalformedResponse
 from .protocol.stream import FIRST_CREDIT, Count, ReceivedItems
 
 if TYPE_CHECKING:
-    from .peer import Peer
+    from .calling import Calling
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class Stream(Generic[T]):
 
     def __init__(
         self,
-        find_peer: "Callable[[float | None], Awaitable[Peer]]",
+        find_peer: "Callable[[float | None], Awaitable[Calling]]",
         method: str,
         params: Any,
         item: type[T],
@@ -138,7 +138,9 @@ class _WholeList(Generic[T]):
 class _ItemByItem(Generic[T]):
     """The items of one open call."""
 
-    def __init__(self, peer: "Peer", method: str, params: Any, item: type[T], window: int) -> None:
+    def __init__(
+        self, peer: "Calling", method: str, params: Any, item: type[T], window: int
+    ) -> None:
         self._peer = peer
         self._item = item
         self._changed = anyio.Event()

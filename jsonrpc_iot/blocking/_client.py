@@ -12,9 +12,10 @@ from msgspec import UNSET, UnsetType
 
 from ..batch import BatchedCall, CallBatch
 from ..channel import ChannelInfo, Trace
-from ..client import Notification, connect
+from ..client import connect
 from ..dispatcher import Dispatcher
 from ..errors import UsageError
+from ..news import Notification
 from ..protocol.limits import Limits
 from ..protocol.messages import Dialect
 from ..protocol.stream import FIRST_CREDIT

@@ -185,7 +185,11 @@ class _ItemByItem(Generic[T]):
             with suppress(MalformedResponse):  # a device that ignores the wish for a stream
                 self._items.fill(self._call.decode(outcome, list[Raw], "the result"))
                 return
-        self._items.count = self._call.decode(outcome, Count, "the result").count
+        try:
+            self._items.count = self._call.decode(outcome, Count, "the result").count
+        except MalformedResponse:
+            problem = f"{self._call.method}: the result is no list, so it has no items to stream"
+            raise MalformedResponse(problem) from None
 
     def _check_end(self) -> None:
         """See whether there is anything to wait for, now that the next item is not here."""

@@ -42,14 +42,24 @@ def call(
     method: MethodArgument,
     params: ParamsArgument = None,
     *,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream", help="Print each item of a list as one line of JSON, as soon as it comes."
+        ),
+    ] = False,
     timeout: TimeoutOption = 10.0,
     dialect: DialectOption = "iot",
     trace: TraceOption = False,
 ) -> None:
-    """Call a method and print its result as JSON."""
+    """Call a method and print its result as JSON.
+
+    With --stream the time is for each item, and lists may be longer than a message can be.
+    """
     arguments = read_params(params or ())
     tracer = Tracer(url) if trace else None
-    anyio.run(_call, url, method, arguments, timeout, dialect, tracer)
+    run = _stream if stream else _call
+    anyio.run(run, url, method, arguments, timeout, dialect, tracer)
 
 
 async def _call(
@@ -60,6 +70,19 @@ async def _call(
     ) as client:
         result = await client.call(method, params, result=msgspec.Raw)
         print_json(bytes(result))  # at once, as parting may take a moment
+
+
+async def _stream(
+    url: str, method: str, params: Params, timeout: float, dialect: Dialect, tracer: Tracer | None
+) -> None:
+    async with (
+        connect(
+            url, timeout=timeout, connect_timeout=timeout, dialect=dialect, trace=tracer
+        ) as client,
+        client.stream(method, params, item=msgspec.Raw) as items,
+    ):
+        async for item in items:
+            print_json_line(bytes(item))
 
 
 def notify(

@@ -7,8 +7,6 @@ from ..channel import Channel, Listener
 from ..errors import InvalidUrl
 from ..protocol.limits import DEFAULT_LIMITS, Limits
 from ..url import Url
-from ._packets import wants_segments
-from ._segmented import SegmentedListener, segmented
 
 _MODULES = {
     "memory": "memory",
@@ -45,7 +43,12 @@ def find_transport(url: Url) -> Transport:
     module = _MODULES.get(url.scheme)
     if module is None:
         raise InvalidUrl(f"{url}: unknown scheme {url.scheme!r}; there are {', '.join(schemes())}")
-    return cast(Transport, import_module(f".{module}", __name__))
+    transport = cast(Transport, import_module(f".{module}", __name__))
+    if "segment" not in url.options:
+        return transport
+    from ._segmented import SegmentedTransport
+
+    return SegmentedTransport(transport)
 
 
 async def open_channel(url: str, limits: Limits = DEFAULT_LIMITS) -> Channel:
@@ -56,10 +59,7 @@ async def open_channel(url: str, limits: Limits = DEFAULT_LIMITS) -> Channel:
         ConnectFailed: nobody answers there.
     """
     parsed = Url.parse(url)
-    transport = find_transport(parsed)
-    in_segments = wants_segments(parsed)
-    channel = await transport.connect(parsed, limits)
-    return segmented(channel, limits) if in_segments else channel
+    return await find_transport(parsed).connect(parsed, limits)
 
 
 async def open_listener(url: str, limits: Limits = DEFAULT_LIMITS) -> Listener:
@@ -70,12 +70,4 @@ async def open_listener(url: str, limits: Limits = DEFAULT_LIMITS) -> Listener:
         BindFailed: it cannot be bound.
     """
     parsed = Url.parse(url)
-    transport = find_transport(parsed)
-    in_segments = wants_segments(parsed)
-    listener = await transport.listen(parsed, limits)
-    if not in_segments:
-        return listener
-    suffix = "segment=1"
-    if "codec" in parsed.options and not any("codec=" in each for each in listener.addresses):
-        suffix += f"&codec={parsed.options['codec']}"
-    return SegmentedListener(listener, suffix, limits)
+    return await find_transport(parsed).listen(parsed, limits)

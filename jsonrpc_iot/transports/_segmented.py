@@ -7,7 +7,7 @@ the sending and the waiting.
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -16,6 +16,11 @@ from msgspec import structs
 from ..channel import Channel, ChannelInfo, Listener, Serve
 from ..protocol.limits import Limits
 from ..protocol.segment import AssemblyBudget, Segmentation, largest_message
+from ..url import Url
+from ._packets import wants_segments
+
+if TYPE_CHECKING:
+    from . import Transport
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -285,21 +290,19 @@ class SegmentedListener(Listener):
 
     Args:
         inner: accepts the channels of packets.
-        suffix: options that a client's URL needs too, such as `segment=1`.
         limits: bounds on what peers may cost.
     """
 
-    def __init__(self, inner: Listener, suffix: str, limits: Limits) -> None:
+    def __init__(self, inner: Listener, limits: Limits) -> None:
         self._inner = inner
-        self._suffix = suffix
         self._limits = limits
         self._budget = AssemblyBudget(limits.assembled_bytes_in_all)
 
     @property
     def addresses(self) -> Sequence[str]:
-        """The inner listener's, with the options."""
+        """The inner listener's, with the option that a client needs too."""
         return [
-            f"{address}{'&' if '?' in address else '?'}{self._suffix}"
+            f"{address}{'&' if '?' in address else '?'}segment=1"
             for address in self._inner.addresses
         ]
 
@@ -324,6 +327,29 @@ class SegmentedListener(Listener):
     async def aclose(self) -> None:
         """Close the inner listener."""
         await self._inner.aclose()
+
+
+class SegmentedTransport:
+    """A transport whose URLs have the option `segment`.
+
+    Args:
+        inner: carries the packets.
+    """
+
+    def __init__(self, inner: "Transport") -> None:
+        self._inner = inner
+
+    async def connect(self, url: Url, limits: Limits) -> Channel:
+        """Open a channel; see `Transport.connect`."""
+        in_segments = wants_segments(url)
+        channel = await self._inner.connect(url, limits)
+        return segmented(channel, limits) if in_segments else channel
+
+    async def listen(self, url: Url, limits: Limits) -> Listener:
+        """Bind a URL; see `Transport.listen`."""
+        in_segments = wants_segments(url)
+        listener = await self._inner.listen(url, limits)
+        return SegmentedListener(listener, limits) if in_segments else listener
 
 
 def segmented(channel: Channel, limits: Limits, budget: AssemblyBudget | None = None) -> Channel:

@@ -28,7 +28,7 @@ class Blocker:
         self.ended = threading.Event()
         self.dispatcher = Dispatcher()
         self.dispatcher.method(thread=True)(self.block)
-        self.dispatcher.method("limited", thread=True, timeout=0.01)(self.block)
+        self.dispatcher.method("limited", thread=True, timeout=0.3)(self.block)
         self.dispatcher.method("quick")(lambda: "quick")
 
     def block(self) -> str:
@@ -91,7 +91,7 @@ async def test_threads_run_side_by_side() -> None:
     assert values_by_id(await dispatcher.dispatch(calls)) == dict.fromkeys(range(3))
 
 
-@pytest.mark.parametrize("call", [request("limited"), request("block", timeout=0.01)])
+@pytest.mark.parametrize("call", [request("limited"), request("block", timeout=0.3)])
 async def test_a_deadline_answers_although_the_thread_goes_on(call: bytes) -> None:
     with blocker() as device:
         with anyio.fail_after(SECONDS):

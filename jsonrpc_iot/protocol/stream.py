@@ -89,11 +89,15 @@ class SentItems:
         self.upto = max(self.upto, upto)
 
     def again(self, missing: Iterable[int]) -> list[bytes] | None:
-        """The messages of items that the reader lacks; what was never sent is no item.
+        """The messages of items that the reader lacks.
+
+        What was never sent is no item, and where nothing gets lost nothing is sent again.
 
         Returns:
             The messages, `None` when one of them is not kept any more.
         """
+        if self._budget is None:
+            return []
         sent = sorted({seq for seq in missing if 0 <= seq < self.count})
         if any(seq not in self._kept for seq in sent):
             return None

@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 from msgspec import UnsetType
 
 from .context import Context
-from .errors import Busy, InternalError, ServerError
+from .errors import Busy, InternalError, RpcError, ServerError
 from .items import ItemSender
 from .outgoing import Outgoing
 from .protocol.limits import Limits
@@ -102,7 +102,7 @@ class Incoming:
         for message in messages:
             begun: Begun
             if self._outgoing.is_full and self._session.open_calls:
-                begun = self._responder.decline(message, _BUSY, self._limit, self._session)
+                begun = self._decline(message, _BUSY)
             else:
                 begun = begin(message, self._context, self._limit, self._session)
             if type(begun) is bytes:
@@ -128,13 +128,11 @@ class Incoming:
             if verdict is Verdict.RUN:
                 await self._begin_lossy(message, request.key, replies)
             elif verdict is Verdict.FULL:
-                refusal = self._responder.decline(message, _BUSY, self._limit, self._session)
-                replies += filter(None, (refusal,))
+                replies += filter(None, (self._decline(message, _BUSY),))
             elif isinstance(verdict, bytes):
                 replies.append(verdict)
             elif verdict is None:
-                gone = self._responder.decline(message, _GONE, self._limit, self._session)
-                replies += filter(None, (gone,))
+                replies += filter(None, (self._decline(message, _GONE),))
         replies += filter(self._fits, self._session.overdue())
         if replies and self._outgoing.needs_receiver:
             self._outgoing.push(*replies)
@@ -148,6 +146,9 @@ class Incoming:
             replies += filter(None, (begun,))
         else:
             await self._start(begun, replies, key)
+
+    def _decline(self, message: bytes, error: RpcError) -> bytes | None:
+        return self._responder.decline(message, error, self._limit, self._session, self._context)
 
     def _fits(self, message: bytes) -> bool:
         return self._limit is None or len(message) <= self._limit
@@ -171,19 +172,22 @@ class Incoming:
     def more(self, id: Id, upto: int, missing: Sequence[int]) -> None:
         """Give the streams of that id credit, and send items again that were lost."""
         ended = (self._ended or {}).get(id)
-        streams = [] if ended is None else [ended[1]]
-        running = [work.items for work in self._running if _is_same(work.call.id, id)]
-        streams += [items for items in running if items is not None]
-        for items in streams:
-            items.grant(upto)
-            if not items.again(missing):
-                failure = self._responder.fail(items.to, _GONE_ITEM)
-                self._outgoing.push(*filter(None, (failure,)))
-                self.cancel(id)
+        for work in self._running:
+            if work.items is not None and _is_same(work.call.id, id):
+                ended = None  # its id is in use again
+                work.items.grant(upto)
+                if not work.items.again(missing):
+                    work.cancel(_GONE_ITEM)
+        if ended is not None and not ended[1].again(missing):
+            failure = self._responder.fail(ended[1].to, _GONE_ITEM)
+            self._outgoing.push(*filter(None, (failure,)))
 
     def _retire(self, work: Work) -> None:
         """Keep the items of a stream that is over, for whom they are lost."""
         if work.items is None or self._seen is None:
+            return
+        if self._outgoing.is_broken:  # the other end is gone
+            work.items.forget()
             return
         self._ended = self._ended or {}
         assert not isinstance(work.call.id, UnsetType)
@@ -220,7 +224,10 @@ class Incoming:
             work.cancel()
 
     async def finish(self) -> None:
-        """Wait until no call runs."""
+        """Wait until no call runs, now that nothing more is read."""
+        for work in self._running:
+            if work.items is not None:
+                work.items.expect_no_credit()
         while self._in_flight:
             await self._next_change()
 

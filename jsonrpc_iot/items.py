@@ -24,6 +24,9 @@ class Sink(Protocol):
     def push(self, *messages: bytes) -> None:
         """Send messages; never waits."""
 
+    def offer(self, message: bytes) -> bool:
+        """Send a message unless too much waits already."""
+
 
 class ItemSender:
     """Sends the items of one result as far as the reader's credit goes.
@@ -55,6 +58,7 @@ class ItemSender:
         self._sent = SentItems(budget)
         self._patience = patience
         self._credit: anyio.Event | None = None
+        self._is_last = False
 
     async def send_all(self, items: Iterable[object] | AsyncIterable[object]) -> Count:
         """Send all items; returns the result that ends the stream.
@@ -78,10 +82,17 @@ class ItemSender:
         if self._credit is not None:
             self._credit.set()
 
+    def expect_no_credit(self) -> None:
+        """Send what there is credit for, and end: nothing more is heard of the reader."""
+        self._is_last = True
+        if self._credit is not None:
+            self._credit.set()
+
     def again(self, missing: Iterable[int]) -> bool:
         """Send items again; says whether all of them are still kept."""
         messages = self._sent.again(missing)
-        self._sink.push(*messages or ())
+        for message in messages or ():
+            self._sink.offer(message)  # a reader that asks for ever must not fill the memory
         return messages is not None
 
     def forget(self) -> None:
@@ -107,8 +118,8 @@ class ItemSender:
 
     async def _wait_for_credit(self) -> None:
         with anyio.move_on_after(self._patience):
-            while not self._sent.may_send:
+            while not self._sent.may_send and not self._is_last:
                 self._credit = anyio.Event()
                 await self._credit.wait()
-            return
-        raise Cancelled("The reader is gone")
+        if not self._sent.may_send:
+            raise Cancelled("The reader is gone")

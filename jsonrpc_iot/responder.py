@@ -27,6 +27,8 @@ from .work import Batch, Work
 
 Begun = bytes | Work | Batch | None
 
+_FOR_RUNNING_CALLS = ("rpc.cancel", "rpc.more")
+
 
 class Identity(NamedTuple):
     """Tells a request from others of the same peer.
@@ -172,26 +174,32 @@ class Responder:
         return Identity(key, retry=message.retry)
 
     def decline(
-        self, data: bytes, error: RpcError, limit: int | None, session: Session
+        self, data: bytes, error: RpcError, limit: int | None, session: Session, context: Context
     ) -> bytes | None:
         """Answer one message with an error instead of running anything.
 
         Args:
-            data: the message; responses in it are taken all the same.
+            data: the message; responses, credit and cancellations in it are taken all the same.
             error: the answer to each request.
             limit: bytes that the response may have, `None` for any number.
             session: takes responses.
+            context: the connection's.
         """
         message = self.codec.decode(data)
         if isinstance(message, list):
-            replies = [self.decline(bytes(entry), error, limit, session) for entry in message]
+            replies = [
+                self.decline(bytes(entry), error, limit, session, context) for entry in message
+            ]
             return self.codec.join([*filter(None, replies)]) if any(replies) else None
         if session.take(message):
             return None
         if isinstance(message, Invalid):
             return self._refuse(message, limit)
-        to = self._reply_to(data, limit)
-        return None if message.id is UNSET else self._replier.error(to, "", error)
+        if message.id is UNSET:
+            if message.method in _FOR_RUNNING_CALLS:
+                self._begin_message(data, message, context, limit)
+            return None
+        return self._replier.error(self._reply_to(data, limit), "", error)
 
     def fail(self, to: ReplyTo, error: RpcError) -> bytes | None:
         """The response that carries an error."""

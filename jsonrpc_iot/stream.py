@@ -36,6 +36,9 @@ class Stream(Generic[T]):
         item: the type of an item.
         timeout: seconds to wait for each item, `None` for ever.
         window: items that may be under way or wait here.
+
+    Raises:
+        ValueError: the window has no room for an item.
     """
 
     def __init__(
@@ -47,6 +50,8 @@ class Stream(Generic[T]):
         timeout: float | None,
         window: int = FIRST_CREDIT,
     ) -> None:
+        if window < 1:
+            raise ValueError("the window must have room for an item")
         self._find_peer = find_peer
         self._method = method
         self._params = params
@@ -221,6 +226,8 @@ class _ItemByItem(Generic[T]):
         elif self._changed.is_set():
             return
         elif anyio.current_time() >= deadline:
+            if isinstance(self._call.outcome, JsonRpcIotError):
+                raise self._call.outcome
             raise CallTimeout(f"{self._call.method}: no item came in time")
         else:
             self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)

@@ -52,11 +52,11 @@ class Work:
         if self._turn is not None:
             context.hold = Hold(self._turn.leave)
         self._scope: anyio.CancelScope | None = None
-        self._cancelled = False
+        self._cancelled: RpcError | None = None
 
-    def cancel(self) -> None:
-        """Stop the call; its response becomes -32003."""
-        self._cancelled = True
+    def cancel(self, reason: RpcError | None = None) -> None:
+        """Stop the call; its response becomes -32003, or what the reason says."""
+        self._cancelled = reason or Cancelled()
         if self._scope is not None:
             self._scope.cancel()
 
@@ -72,8 +72,8 @@ class Work:
 
     async def run(self) -> bytes | None:
         """Run the call and make its response, `None` where there is nothing to say."""
-        if self._cancelled:
-            return self.refuse(Cancelled())
+        if self._cancelled is not None:
+            return self.refuse(self._cancelled)
         try:
             with anyio.CancelScope() as self._scope:
                 if self._timeout != math.inf:
@@ -89,7 +89,7 @@ class Work:
         return self._fail(self._reason())
 
     def _reason(self) -> RpcError:
-        return Cancelled() if self._cancelled else DeadlineExceeded()
+        return self._cancelled or DeadlineExceeded()
 
     async def _perform(self) -> Any:
         try:

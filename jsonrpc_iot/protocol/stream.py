@@ -18,7 +18,7 @@ FIRST_CREDIT = 8
 """Items that may be sent before the reader has said anything."""
 
 _KEPT_ITEMS = 128
-_ASKED_AT_ONCE = 32
+_ASKED_AT_ONCE = 16  # so that the request fits a packet of 220 bytes
 
 
 class ReceivedItem(Struct, frozen=True):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
+from msgspec.json import encode
 
 from .context import Context
 from .errors import InvalidParams
@@ -13,7 +14,7 @@ from .protocol.messages import Id
 from .service import method, notification, service
 from .table import HandlerTable
 
-_ENVELOPE_BYTES = len('{"jsonrpc":"2.0","id":"","result":}')
+_ENVELOPE_BYTES = len('{"jsonrpc":"2.0","id":,"result":}')
 
 
 class About(Struct, frozen=True):
@@ -76,7 +77,7 @@ class Builtin:
         if not (contents.methods or contents.notifications or contents.events):
             raise InvalidParams(data={"path": "$.method", "message": "Nothing has that name"})
         limit = None if context.info is None else context.info.max_message
-        room = None if limit is None else limit - _ENVELOPE_BYTES - len(str(context.id))
+        room = None if limit is None else limit - _ENVELOPE_BYTES - len(encode(context.id))
         return document_of_one(contents, room)
 
     @notification

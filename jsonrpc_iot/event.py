@@ -12,6 +12,7 @@ from typing import Any, ForwardRef, Generic, TypeVar, get_args, overload
 
 import anyio
 import anyio.from_thread
+import anyio.lowlevel
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from msgspec import inspect
 
@@ -126,7 +127,11 @@ class BoundEvent(Generic[T]):
         self._streams: set[MemoryObjectSendStream[T]] = set()
 
     def emit(self, value: T) -> None:
-        """Hand a value to all subscribers; never waits."""
+        """Hand a value to all subscribers, which never wait.
+
+        Any thread may call it. One that is not the event loop's waits until the loop has taken the
+        value.
+        """
         self._listeners.tell(value)
 
     def subscribe(self, subscriber: Callable[[T], object]) -> Callable[[], None]:
@@ -145,11 +150,11 @@ class BoundEvent(Generic[T]):
         with the channel, unless the client reconnects.
         """
         send, receive = anyio.create_memory_object_stream[T](_WAITING_VALUES)
-        loop_thread = threading.get_ident()
+        loop_thread, token = threading.get_ident(), anyio.lowlevel.current_token()
 
         def put(value: T) -> None:
-            if threading.get_ident() != loop_thread:  # a handler in a worker thread emits
-                anyio.from_thread.run_sync(put, value)
+            if threading.get_ident() != loop_thread:
+                anyio.from_thread.run_sync(put, value, token=token)
                 return
             try:
                 send.send_nowait(value)

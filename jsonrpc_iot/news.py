@@ -123,7 +123,6 @@ class RemoteEvent(BoundEvent[Any]):
     def __init__(self, name: str, kind: Any, news: News) -> None:
         super().__init__(name, kind)
         self._news = news
-        self._subscribers = 0
         self._unlisten: Callable[[], None] | None = None
 
     def __repr__(self) -> str:

@@ -122,7 +122,7 @@ class Registry:
         return layer
 
     def emit(self, method: str, params: Any = None) -> None:
-        """Send a notification to every peer of every server of this dispatcher; never waits."""
+        """Send a notification to every peer of every server of this dispatcher; wait for none."""
         self._audience.tell(method, params)
 
     def on_emit(self, send: Emit) -> Callable[[], None]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 import anyio.from_thread
+import anyio.lowlevel
 from anyio.abc import TaskGroup, TaskStatus
 
 from .channel import Channel, Listener, ReceivingChannel, Trace, TracedChannel
@@ -59,6 +60,7 @@ class Server:
         self._budget = Budget(limits.remembered, limits.remembered_bytes)
         self._peers: set[Peer] = set()
         self._thread = threading.get_ident()
+        self._token = anyio.lowlevel.current_token()
         self._peer_left = anyio.Event()
         self._parting = False
         self._closing = anyio.Event()
@@ -74,11 +76,15 @@ class Server:
         return tuple(self._peers)
 
     def broadcast(self, method: str, params: Any = None) -> int:
-        """Notify every peer that can hear; never waits.
+        """Notify every peer that can hear, and wait for none of them.
 
         A peer for whom too much waits already misses the notification, which is counted.
 
-        Worker threads of the event loop may call it too.
+        Any thread may call it; one that is not the event loop's waits until the loop has done it.
+
+        Args:
+            method: the notification's name.
+            params: an object (dict, Struct, dataclass) or an array (list, tuple) of params.
 
         Returns:
             How many peers took it.
@@ -87,7 +93,7 @@ class Server:
             Unencodable: the codec has no form for the params.
         """
         if threading.get_ident() != self._thread:
-            return anyio.from_thread.run_sync(self.broadcast, method, params)
+            return anyio.from_thread.run_sync(self.broadcast, method, params, token=self._token)
         taken = 0
         encoded: dict[object, bytes] = {}
         for peer in self._peers:

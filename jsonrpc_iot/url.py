@@ -138,6 +138,8 @@ def _host_and_port(parts: SplitResult) -> tuple[str, int | None]:
 
 def _choices(annotation: Any) -> list[str]:
     """The values that a type names, none where it does not."""
+    if annotation is bool:
+        return ["0", "1"]
     if get_origin(annotation) is Literal:
         return [str(value) for value in get_args(annotation)]
     return [choice for part in get_args(annotation) for choice in _choices(part)]

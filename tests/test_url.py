@@ -170,7 +170,7 @@ def test_options_are_read_into_a_struct() -> None:
         ("max=many", ["max='many'", "int"]),
         ("max=", ["max=''", "int"]),
         ("max=1.5", ["max='1.5'", "int"]),
-        ("eager=maybe", ["eager='maybe'", "bool"]),
+        ("eager=maybe", ["eager='maybe'", "valid are 0, 1"]),
         ("wait=0", ["wait='0'", "> 0"]),
         ("wait=soon", ["wait='soon'", "float"]),
         ("role=master", ["role='master'", "mcu", "module"]),

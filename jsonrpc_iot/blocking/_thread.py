@@ -1,10 +1,12 @@
 """The thread whose event loop all blocking clients share, from the first to the last of them.
 
 It is a daemon, so that a client that nobody closed does not keep the process alive. When the
-process ends it closes the clients that are left, for a short time, and without a word.
+process ends it closes the clients that are left, for a short time, and without a word. It does not
+follow into a forked process: the clients there are closed, and new ones get a thread of their own.
 """
 
 import atexit
+import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -64,6 +66,8 @@ class LoopThread:
             if not cls._waits_for_exit:
                 cls._waits_for_exit = True
                 atexit.register(cls._exit)
+                if hasattr(os, "register_at_fork"):  # not on Windows
+                    os.register_at_fork(after_in_child=cls._forked)
             shared = cls._shared
             if shared is None or shared._is_over:
                 shared = cls()
@@ -152,6 +156,17 @@ class LoopThread:
         with self._sharing:
             if LoopThread._shared is self:
                 LoopThread._shared = None
+
+    @classmethod
+    def _forked(cls) -> None:
+        """Close what the parent process has open: nothing runs it here."""
+        cls._sharing = threading.Lock()  # who held the old one is not here
+        shared, cls._shared = cls._shared, None
+        if shared is not None:
+            shared._soon = None
+            shared._is_over = True
+            for tenant in tuple(shared._tenants):
+                tenant.over()
 
     @classmethod
     def _exit(cls) -> None:

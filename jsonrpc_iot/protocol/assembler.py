@@ -25,14 +25,42 @@ LATELY_SECONDS = 1.0
 class AssemblyBudget:
     """What all peers of one listener may hold together of unfinished messages.
 
+    When all is taken, a peer that has less than an equal share takes it from the one that has most,
+    whose unfinished messages are dropped. So no few peers can keep it from the others.
+
     Args:
         left: bytes.
     """
 
-    __slots__ = ("left",)
+    __slots__ = ("_holders", "_total", "left")
 
     def __init__(self, left: int = DEFAULT_LIMITS.assembled_bytes_in_all) -> None:
         self.left = left
+        self._total = left
+        self._holders: set[Assembler] = set()
+
+    def has_room(self, holder: "Assembler", cost: int) -> bool:
+        """Whether a peer may take so much; makes room for one that has less than its share."""
+        if cost <= self.left:
+            return True
+        peers = len(self._holders) + (holder not in self._holders)
+        if (holder.used + cost) * peers > self._total:
+            return False
+        max(self._holders, key=lambda each: each.used).abandon_all()  # has more, so it is another
+        return True
+
+    def take(self, holder: "Assembler", cost: int) -> None:
+        """Note that a peer holds more."""
+        self.left -= cost
+        holder.used += cost
+        self._holders.add(holder)
+
+    def give_back(self, holder: "Assembler", size: int) -> None:
+        """Note that a peer holds less."""
+        self.left += size
+        holder.used -= size
+        if not holder.used:
+            self._holders.discard(holder)
 
 
 class _Assembly:
@@ -98,6 +126,7 @@ class Assembler:
     Attributes:
         dropped: segments that made no sense, or for which there was no room.
         abandoned: messages that were never finished.
+        used: bytes that the unfinished messages take, for `AssemblyBudget` to count.
     """
 
     __slots__ = (
@@ -107,21 +136,21 @@ class Assembler:
         "_limit",
         "_packet",
         "_unfinished",
-        "_used",
         "abandoned",
         "dropped",
+        "used",
     )
 
     def __init__(self, packet: int, limits: Limits, budget: AssemblyBudget) -> None:
         self._packet = packet
         self._limit = limits.assembled_bytes
         self._budget = budget
-        self._used = 0
         self._unfinished: dict[int, _Assembly] = {}
         self._finished: dict[int, _Finished] = {}  # oldest first
         self._answers: dict[int, int] = {}  # counts of finished messages to be reported
         self.dropped = 0
         self.abandoned = 0
+        self.used = 0
 
     def is_moving(self, now: float) -> bool:
         """Whether part of a message has arrived lately."""
@@ -187,9 +216,13 @@ class Assembler:
 
     def clear(self) -> None:
         """Drop all, and give the room back."""
+        self.abandon_all()
+        self._finished.clear()
+
+    def abandon_all(self) -> None:
+        """Drop what is unfinished, and give its room back."""
         for number in tuple(self._unfinished):
             self._abandon(number)
-        self._finished.clear()
 
     def _add(
         self, assembly: _Assembly, number: int, index: int, chunk: bytes, now: float
@@ -200,11 +233,10 @@ class Assembler:
             assembly.fresh += 1  # the report may have been lost
             return None
         cost = len(chunk) + SEGMENT_COST
-        if self._used + cost > self._limit or cost > self._budget.left:
+        if self.used + cost > self._limit or not self._budget.has_room(self, cost):
             self.dropped += 1
             return None
-        self._used += cost
-        self._budget.left -= cost
+        self._budget.take(self, cost)
         assembly.size += cost
         assembly.new_at = now
         assembly.fresh += 1
@@ -251,7 +283,8 @@ class Assembler:
             self._abandon(number)
         if index < count - 1 and count * (len(chunk) + SEGMENT_COST) > self._limit:
             return None
-        if len(chunk) + SEGMENT_COST > min(self._limit - self._used, self._budget.left):
+        cost = len(chunk) + SEGMENT_COST
+        if self.used + cost > self._limit or not self._budget.has_room(self, cost):
             return None
         if len(self._unfinished) >= UNFINISHED:
             oldest = min(self._unfinished, key=lambda each: self._unfinished[each].new_at)
@@ -267,5 +300,4 @@ class Assembler:
 
     def _release(self, number: int) -> None:
         size = self._unfinished.pop(number).size
-        self._used -= size
-        self._budget.left += size
+        self._budget.give_back(self, size)

@@ -28,7 +28,7 @@ _REPORT = re.compile(
 
 
 def largest_message(packet: int, limits: Limits) -> int:
-    """Bytes of the largest message that is sent in segments.
+    """Bytes of the largest message that is sent, in segments or in one packet.
 
     It is what 4,095 segments hold, unless a receiver with the same limits would take fewer.
 
@@ -37,7 +37,8 @@ def largest_message(packet: int, limits: Limits) -> int:
         limits: of which `assembled_bytes` is used here.
     """
     chunk = packet - HEADER_BYTES
-    return chunk * min(MAX_SEGMENTS, limits.assembled_bytes // (chunk + SEGMENT_COST))
+    segments = min(MAX_SEGMENTS, limits.assembled_bytes // (chunk + SEGMENT_COST))
+    return max(packet, chunk * segments)
 
 
 class _Transfer:
@@ -200,8 +201,8 @@ class SegmentSender:
         if transfer is None:
             return  # a late one
         below = int(match[2], 16)
-        missing = _read_missing(match[3], transfer.count)
-        if missing is None or below > transfer.count:
+        missing = _read_missing(match[3], transfer.next)
+        if missing is None or below > transfer.next:
             self.dropped += 1
         elif below == transfer.count and not missing:
             self._end(transfer.number)
@@ -341,14 +342,14 @@ def cut(message: bytes, size: int) -> list[int]:
     return cuts if len(cuts) <= MAX_SEGMENTS + 1 else anywhere
 
 
-def _read_missing(text: bytes, count: int) -> dict[int, None] | None:
-    """The indexes of a report's list, `None` where they are no indexes in ascending order."""
+def _read_missing(text: bytes, end: int) -> dict[int, None] | None:
+    """The indexes of a report's list, `None` where they do not ascend or reach `end`."""
     missing: dict[int, None] = {}
     least = 0
     for item in text.split(b",")[1:]:
         first = int(item[:3], 16)
         last = int(item[4:], 16) if len(item) > 3 else first
-        if not least <= first <= last < count:
+        if not least <= first <= last < end:
             return None
         missing.update(dict.fromkeys(range(first, last + 1)))
         least = last + 1

@@ -52,7 +52,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     try:
         links = read_marker(*marker.args, **marker.kwargs)
     except (TypeError, ValueError) as error:
-        raise pytest.UsageError(f"{metafunc.definition.nodeid}: rpc_link: {error}") from None
+        text = f"{metafunc.definition.nodeid}: rpc_link: {error}"
+        raise pytest.fail.Exception(text, pytrace=False) from None
     # As a marker it also takes the place of a fixture `rpc_where` with parameters of its own.
     metafunc.definition.add_marker(pytest.mark.parametrize("rpc_where", links, ids=show))
 

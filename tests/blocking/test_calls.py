@@ -160,7 +160,7 @@ def test_a_stream_that_is_closed_is_cancelled_at_the_device(rig: Rig) -> None:
             items = pool.submit(list, stream)
             assert rig.next() == "began"
             stream.close()
-            assert items.result(SECONDS) == []
+            assert items.result(SECONDS) in ([], [0])  # the item may come before the end
         assert rig.next() == "cancelled"
 
 

@@ -1,5 +1,6 @@
 """Programs that end without closing, or in the middle of something: at once, and without a word."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -219,3 +220,24 @@ print(connect_sync(url).call("add", [1, 2]))
         rig.broadcast("leave")
         out, _ = output(process)
     assert (process.returncode, out) == (0, "closed\n3\n")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_connects_for_itself(rig: Rig) -> None:
+    source = """
+import os
+child = os.fork()
+if child == 0:
+    try:
+        device.call("rpc.ping")
+    except ChannelClosed:
+        device.close()
+        with connect_sync(url) as own:
+            own.notify("note", [own.call("add", [1, 2])])
+    sys.exit()
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(code, device.call("add", [2, 2]))
+"""
+    with program(f"{BEGIN}\n{source}", rig.url) as process:
+        assert output(process) == ("0 4\n", "")
+    assert rig.next() == 3

@@ -1,6 +1,7 @@
 """What a device emits, as its proxies hear it."""
 
 import logging
+import threading
 from typing import Any
 
 import anyio
@@ -188,6 +189,18 @@ async def test_values_that_nobody_takes_are_counted() -> None:
         assert device.names.missed == 0
     with within_time():
         await fill(device.names, device.names.emit)
+
+
+async def test_any_thread_may_emit() -> None:
+    device = FakeRelay()
+    async with calling("memory://proxied", device) as (_, client):
+        relay = client.proxy(Relay)
+        async with relay.names.values() as far, device.names.values() as own:
+            watcher = threading.Thread(target=device.names.emit, args=(["pin"],))
+            watcher.start()
+            assert await own.receive() == ["pin"]
+            assert await far.receive() == ["pin"]
+            await anyio.to_thread.run_sync(watcher.join)
 
 
 async def test_a_device_hears_its_own_values_also_from_threads() -> None:

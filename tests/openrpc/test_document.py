@@ -207,3 +207,19 @@ def test_a_cut_takes_prose_but_no_property(lamp: Dispatcher) -> None:
     assert "description" not in document["methods"][0]
     assert "description" not in level
     assert level["properties"]["description"] == {"type": "string", "default": ""}
+
+
+@pytest.mark.parametrize("id", ["é" * 60, "\n" * 60, "x" * 60, 10**60, 1.5, None])
+def test_the_description_fits_beside_any_id(id: Any) -> None:
+    dispatcher = Dispatcher()
+
+    def dim(level: Level, seconds: float = 0) -> None: ...
+
+    dim.__doc__ = "Dim. " + "Words. " * 20
+    dispatcher.method(dim)
+    request = {"jsonrpc": "2.0", "id": id, "method": "rpc.discover", "params": {"method": "dim"}}
+    for size in range(350, 600):
+        reply = dispatcher.dispatch_sync(msgspec.json.encode(request), with_limit(size))
+        assert reply is not None
+        assert len(reply) <= size
+        assert b'"result"' in reply

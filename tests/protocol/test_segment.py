@@ -114,6 +114,15 @@ def test_what_has_just_left_again_is_not_repeated_for_an_older_report() -> None:
     assert end.poll(0.011) == []
 
 
+@pytest.mark.parametrize("report", [b"~00!021", b"~00!000,000-020", b"~00!000,000-062"])
+def test_a_report_of_segments_that_have_never_left_is_dropped(report: bytes) -> None:
+    end = new()
+    end.sender.send(text(CHUNK * 100))
+    assert len(end.poll(0)) == 32
+    end.receive([report], 1)
+    assert end.dropped == 1
+
+
 @pytest.mark.parametrize(
     "report",
     [
@@ -208,6 +217,11 @@ def test_the_largest_message_fits_the_numbers(letter: str, packet: int) -> None:
     assert len(cut(message, packet - 9)) - 1 <= 4095
 
 
+def test_what_fits_one_packet_is_sent_whatever_a_receiver_assembles() -> None:
+    assert largest_message(1400, Limits(assembled_bytes=1000)) == 1400
+    assert largest_message(1400, Limits(assembled_bytes=1600)) == 1400
+
+
 def test_no_message_is_sent_that_the_other_end_would_not_take() -> None:
     limits = Limits(assembled_bytes=100_000)
     end, there = new(1400, limits), new(1400, limits)
@@ -239,7 +253,7 @@ def test_any_order_will_do(order: str) -> None:
     there = new()
     assert there.receive(packets, 0) == [message]
     assert there.poll(0) == [b"~00!015"]
-    assert there.assembler._used == 0
+    assert there.assembler.used == 0
 
 
 def test_reports_come_every_16_segments_at_the_end_and_after_a_pause() -> None:
@@ -339,10 +353,10 @@ def test_an_unfinished_message_is_dropped_after_10_s() -> None:
     there.receive([segment(1, 1, 3, b"x")], 18)  # nothing new
     there.poll(18.9)
     assert there.assembler.abandoned == 0
-    assert there.assembler._used > 0
+    assert there.assembler.used > 0
     there.poll(19)
     assert there.assembler.abandoned == 1
-    assert there.assembler._used == 0
+    assert there.assembler.used == 0
 
 
 def test_eight_messages_are_assembled_at_once_and_stale_ones_make_room() -> None:
@@ -364,20 +378,41 @@ def test_bytes_are_bounded_for_a_peer_and_for_all() -> None:
     for there in ends:
         there.receive([segment(0, index, 10, b"x" * 60) for index in range(1, 10)], 0)
         there.receive([segment(1, index, 10, b"x" * 60) for index in range(1, 10)], 0)
-        assert there.assembler._used <= 2_000
+        assert there.assembler.used <= 2_000
     assert budget.left >= 0
-    assert sum(there.assembler._used for there in ends) == 5_000 - budget.left > 4_000
+    assert sum(there.assembler.used for there in ends) == 5_000 - budget.left > 3_000
     assert all(there.dropped for there in ends)
     for there in ends:
         there.assembler.clear()
     assert budget.left == 5_000
 
 
+def test_who_holds_most_makes_room_for_who_has_less_than_a_share() -> None:
+    budget = AssemblyBudget(10_000)
+    hogs = [Segmentation(PACKET, limits=Limits(), budget=budget) for _ in range(8)]
+    for index in range(1, 100):
+        for hog in hogs:
+            hog.receive([segment(0, index, 101, b"x" * CHUNK)], 0)
+    assert budget.left < CHUNK + 128
+    newcomer = Segmentation(PACKET, limits=Limits(), budget=budget)
+    message = text(5 * CHUNK)
+    newcomer.sender.send(message)
+    assert newcomer.receive(newcomer.poll(0), 0) == [message]
+    assert newcomer.dropped == 0
+    assert [hog.assembler.abandoned for hog in hogs].count(1) == 1
+    assert 0 <= budget.left == 10_000 - sum(hog.assembler.used for hog in hogs)
+    # One that has its share already takes from nobody.
+    for index in range(1, 100):
+        newcomer.receive([segment(1, index, 101, b"x" * CHUNK)], 0)
+    assert newcomer.assembler.used <= 10_000 / 8 + CHUNK + 128
+    assert newcomer.dropped > 50
+
+
 def test_a_message_that_can_never_fit_is_not_begun() -> None:
     there = new(limits=Limits(assembled_bytes=100_000))
     there.receive([segment(0, 0, 4095, b"x" * 1000)], 0)
     assert there.dropped == 1
-    assert there.assembler._used == 0
+    assert there.assembler.used == 0
 
 
 # Both ends
@@ -411,7 +446,7 @@ def test_all_messages_arrive_once_whatever_the_link_does(
             assert end.sender.given_up == 0
     assert not here.sender.is_busy
     assert not there.sender.is_busy
-    assert here.assembler._used == there.assembler._used == 0
+    assert here.assembler.used == there.assembler.used == 0
 
 
 def test_a_message_whose_last_report_is_lost_arrives_once_however_many_follow() -> None:
@@ -480,7 +515,7 @@ def test_any_packets_give_messages_or_counted_drops_and_nothing_else(
         if not packet.startswith(b"~"):
             assert messages == [packet]
         assert all(len(each) <= PACKET for each in there.poll(now))
-        assert 0 <= there.assembler._used <= 1500
-        assert there.assembler._used + there.assembler._budget.left == 1 << 26
+        assert 0 <= there.assembler.used <= 1500
+        assert there.assembler.used + there.assembler._budget.left == 1 << 26
     there.poll(now + 10)
-    assert there.assembler._used == 0
+    assert there.assembler.used == 0

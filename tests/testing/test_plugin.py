@@ -240,6 +240,7 @@ def test_a_link_that_makes_no_sense(device: pytest.Pytester, arguments: str, rea
     )
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([reason])
+    result.stdout.no_fnmatch_line("*plugin.py:*")  # no traceback through pytest
 
 
 def test_a_marker_on_a_test_of_something_else(device: pytest.Pytester) -> None:

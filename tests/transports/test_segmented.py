@@ -342,14 +342,15 @@ class Proxy:
 @asynccontextmanager
 async def proxied(device: Dispatcher, faults: Faults, seed: int = 1) -> AsyncIterator[Proxy]:
     with anyio.fail_after(SECONDS):
-        async with serve(device, UDP, grace=1) as server, anyio.create_task_group() as tasks:
+        async with serve(device, UDP, grace=1) as server:
             proxy = Proxy(server.urls[0], faults, seed)
             try:
-                tasks.start_soon(proxy.run)
-                yield proxy
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(proxy.run)
+                    yield proxy
+                    tasks.cancel_scope.cancel()
             finally:
-                tasks.cancel_scope.cancel()
-                proxy.close()
+                proxy.close()  # when nobody reads its sockets any more
 
 
 @pytest.mark.parametrize("seed", [1, 2])

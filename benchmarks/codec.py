@@ -1,8 +1,8 @@
-"""The JSON codec alone: what its checks cost over msgspec, next to orjson and the standard library.
+"""The codecs alone: what their checks cost over msgspec, next to orjson and the standard library.
 
 Decoding goes from a request's bytes to its params, encoding from a result to the reply's bytes.
 Ours and msgspec's floor decode into Structs, so they validate types as well; orjson and json
-stop at dictionaries and lists.
+stop at dictionaries and lists. The same messages in MessagePack are beside those in JSON.
 """
 
 import json
@@ -13,13 +13,15 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from jsonrpc_iot.protocol.codec import Codec
 from jsonrpc_iot.protocol.jsoncodec import JsonCodec
 from jsonrpc_iot.protocol.messages import Message
+from jsonrpc_iot.protocol.msgpackcodec import MsgpackCodec
 
 from ._harness import Options, Report, Timed, equals, figure, measure, sync_loop
 
 SIZES = {"100 B": 100, "1 KB": 1000, "60 KB": 60_000}
-OURS, FLOOR = "ours", "msgspec's floor"
+OURS, FLOOR, MSGPACK = "ours", "msgspec's floor", "ours in MessagePack"
 
 _HEAD = b'{"method":"wifi.import","id":12345,"params":{"networks":['
 _TAIL = b"]}}"
@@ -62,6 +64,7 @@ def run(options: Options) -> Report:
             "decode: request to params; encode: result to reply; both: one after the other",
             "ours and the floor validate types, orjson and json do not",
             "both counts a message in and a message out as one",
+            *map(_sizes, SIZES),
         ],
     )
     contenders: dict[str, Timed] = {}
@@ -78,7 +81,7 @@ def run(options: Options) -> Report:
             what = f"{step} {size}"
             ours, floor = samples[f"{what}, {OURS}"], samples[f"{what}, {FLOOR}"]
             report.compare(f"{what}: time, ours / floor", ours, floor)
-            for peer in ("orjson", "json"):
+            for peer in (MSGPACK, "orjson", "json"):
                 if (other := samples.get(f"{what}, {peer}")) is not None:
                     report.compare(f"{what}: time, {peer} / ours", other, ours)
     return report
@@ -95,29 +98,27 @@ def request(length: int) -> bytes:
     return _HEAD + ",".join(networks).encode() + _TAIL
 
 
+def _sizes(size: str) -> str:
+    data = request(SIZES[size])
+    return (
+        f"{size}: {len(data):,} bytes on the wire in JSON, {len(in_msgpack(data)):,} in MessagePack"
+    )
+
+
 Steps = tuple[Callable[[], object], Callable[[], object], Callable[[], object]]
 
 
 def _contenders(data: bytes, report: Report) -> dict[str, Steps]:
-    codec = JsonCodec()
     decode_params = msgspec.json.Decoder(Params).decode
     decode_request = msgspec.json.Decoder(Request).decode
     encode_reply = msgspec.json.Encoder().encode
-
-    def ours(data: bytes) -> list[Network]:
-        message = codec.decode(data)
-        assert type(message) is Message
-        return decode_params(message.params).networks
 
     def floor(data: bytes) -> list[Network]:
         return decode_params(decode_request(data).params).networks
 
     found = {
-        OURS: _steps(
-            data,
-            ours,
-            lambda result: codec.encode_result(12345, result, UNSET, may_hold_nan=False),
-        ),
+        OURS: _our_steps(JsonCodec(), data),
+        MSGPACK: _our_steps(MsgpackCodec(), in_msgpack(data)),
         FLOOR: _steps(data, floor, lambda result: encode_reply(Reply(12345, result))),
         "json": _steps(
             data,
@@ -137,11 +138,32 @@ def _contenders(data: bytes, report: Report) -> dict[str, Steps]:
     return found
 
 
-def _steps(data: bytes, decode: Callable[[bytes], Any], encode: Callable[[Any], bytes]) -> Steps:
+def in_msgpack(data: bytes) -> bytes:
+    """A JSON message in MessagePack."""
+    return msgspec.msgpack.encode(msgspec.json.decode(data))
+
+
+def _our_steps(codec: Codec, data: bytes) -> Steps:
+    decode_params = codec.decoder(Params)
+
+    def decode(data: bytes) -> list[Network]:
+        message = codec.decode(data)
+        assert type(message) is Message
+        return decode_params(message.params).networks
+
+    def encode(result: list[Network]) -> bytes:
+        return codec.encode_result(12345, result, UNSET, may_hold_nan=False)
+
+    return _steps(data, decode, encode, codec.decoder(dict[str, Any]))
+
+
+def _steps(
+    data: bytes,
+    decode: Callable[[bytes], Any],
+    encode: Callable[[Any], bytes],
+    read: Callable[[bytes], dict[str, Any]] = msgspec.json.decode,
+) -> Steps:
     result = decode(data)
-    if msgspec.json.decode(encode(result)) != {
-        "id": 12345,
-        "result": msgspec.json.decode(data)["params"]["networks"],
-    }:
+    if read(encode(result)) != {"id": 12345, "result": read(data)["params"]["networks"]}:
         raise AssertionError("decoded or encoded wrongly")
     return lambda: decode(data), lambda: encode(result), lambda: encode(decode(data))

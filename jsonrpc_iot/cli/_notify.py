@@ -8,9 +8,8 @@ from typing import Any
 
 import anyio
 
-from jsonrpc_iot import CallTimeout, ChannelClosed, FramingError, MessageTooLarge
+from jsonrpc_iot import CallTimeout, ChannelClosed, Dispatcher, FramingError, MessageTooLarge
 from jsonrpc_iot.channel import Channel, Trace, TracedChannel
-from jsonrpc_iot.protocol.jsoncodec import JsonCodec
 from jsonrpc_iot.protocol.messages import Dialect
 from jsonrpc_iot.protocol.session import Session
 from jsonrpc_iot.transports import open_channel
@@ -41,13 +40,14 @@ async def send_notification(
     Raises:
         CallTimeout: the time ran out.
         MessageTooLarge: it does not fit the channel; nothing was sent.
-        Unencodable: JSON has no form for it.
+        Unencodable: the channel's codec has no form for it.
         TransportError: the device cannot be reached, or the connection broke.
     """
-    message = Session(JsonCodec(), dialect=dialect).notification(method, params)
     try:
         with anyio.fail_after(timeout):
             async with await open_channel(url) as channel:
+                codec = Dispatcher().responder(channel.info.codec).codec
+                message = Session(codec, dialect=dialect).notification(method, params)
                 limit = channel.info.max_message
                 if limit is not None and len(message) > limit:
                     raise MessageTooLarge(len(message), limit)

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
 
-import msgspec
 import typer
 
 from jsonrpc_iot import DeadlineExceeded, JsonRpcIotError, RpcError, UsageError
 
+from ._json import encode_json
 from ._output import escape_json, explain, forget_stdout, write_error
 
 P = ParamSpec("P")
@@ -89,4 +89,4 @@ def _error_object(error: RpcError) -> str:
     members = {"code": error.code, "message": error.message}
     if error.data is not None:
         members["data"] = error.data
-    return msgspec.json.encode(members).decode()
+    return encode_json(members).decode()

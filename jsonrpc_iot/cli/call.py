@@ -20,6 +20,7 @@ from jsonrpc_iot import (
 from jsonrpc_iot.protocol.messages import Dialect
 from jsonrpc_iot.url import Url
 
+from ._json import encode_json, json_text
 from ._notify import send_notification
 from ._options import (
     ConnectTimeoutOption,
@@ -69,7 +70,7 @@ async def _call(
         url, timeout=timeout, connect_timeout=timeout, dialect=dialect, trace=tracer
     ) as client:
         result = await client.call(method, params, result=msgspec.Raw)
-        print_json(bytes(result))  # at once, as parting may take a moment
+        print_json(json_text(bytes(result), url))  # at once, as parting may take a moment
 
 
 async def _stream(
@@ -82,7 +83,7 @@ async def _stream(
         client.stream(method, params, item=msgspec.Raw) as items,
     ):
         async for item in items:
-            print_json_line(bytes(item))
+            print_json_line(json_text(bytes(item), url))
 
 
 def notify(
@@ -157,7 +158,7 @@ async def _print_notifications(
             tasks.start_soon(_stay_known, client, str(Url.parse(url)), timeout)
         printed = missed = 0
         async for notification in notifications:
-            print_json_line(msgspec.json.encode(notification))
+            print_json_line(encode_json(notification))
             printed += 1
             if client.missed > missed:
                 missed = client.missed

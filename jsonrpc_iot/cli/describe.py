@@ -4,13 +4,13 @@ import contextlib
 from typing import Annotated, Any
 
 import anyio
-import msgspec
 import typer
 
 from jsonrpc_iot import Client, MalformedResponse, MethodNotFound, RpcError, connect
 from jsonrpc_iot.protocol.messages import Dialect
 from jsonrpc_iot.url import Url
 
+from ._json import encode_json
 from ._options import DialectOption, TimeoutOption, TraceOption, UrlArgument
 from ._output import Tracer, escape, explain, is_terminal, print_json, progress
 
@@ -42,7 +42,7 @@ def describe(
     if table:
         _print_tables(whole)
     else:
-        print_json(msgspec.json.encode(whole))
+        print_json(encode_json(whole))
 
 
 async def _describe(url: str, timeout: float, dialect: Dialect, tracer: Tracer | None) -> Document:
@@ -233,7 +233,7 @@ def _kind(schema: object) -> str:
     if isinstance(choices, list):
         return " | ".join(map(_kind, choices))
     if isinstance(schema.get("enum"), list):
-        return " | ".join(msgspec.json.encode(value).decode() for value in schema["enum"])
+        return " | ".join(encode_json(value).decode() for value in schema["enum"])
     kind = schema.get("type", "any")
     if kind == "array":
         return f"{_kind(schema.get('items'))}[]"

@@ -58,6 +58,7 @@ class Codec(ABC):
     _map_starts: ClassVar[bytes]
     _array_starts: ClassVar[bytes]
     _empty_map: ClassVar[bytes]
+    _complaint: ClassVar[bytes]  # begins the other format's error for what could not be read
 
     def __init__(self) -> None:
         self._decode_envelope: Callable[[bytes], Envelope] = self.decoder(cast(Any, Envelope))
@@ -208,7 +209,8 @@ class Codec(ABC):
         try:
             members = self._members(data)
         except DECODE_ERRORS:
-            return Invalid(ParseError())
+            # Two ends with different codecs would otherwise answer each other's errors for ever.
+            return Invalid(ParseError(), silent=data.startswith(self._complaint))
         if members is None:
             return Invalid(InvalidRequest())
         return self._judge(members) if isinstance(members, dict) else members

@@ -13,7 +13,8 @@ from msgspec import inspect
 
 def has_nan(value: Any) -> bool:
     """Whether a NaN or an infinity is anywhere in `value`, any object that msgspec encodes."""
-    todo = [msgspec.to_builtins(value, enc_hook=_nothing)]
+    # Bytes stay, since as text a key could be equal to another one.
+    todo = [msgspec.to_builtins(value, builtin_types=(bytes,), enc_hook=_nothing)]
     while todo:
         item = todo.pop()
         if isinstance(item, float):

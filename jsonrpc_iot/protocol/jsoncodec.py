@@ -49,6 +49,7 @@ class JsonCodec(Codec):
     _map_starts = b"{"
     _array_starts = b"["
     _empty_map = b"{}"
+    _complaint = b"\x83\xa7jsonrpc\xa32.0\xa2id\xc0\xa5error"
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         super().__init__()

@@ -48,7 +48,7 @@ class Invalid(Struct, frozen=True):
         id: the id to answer with, `None` when it cannot be read.
         jsonrpc: the member of that name for the answer: of JSON-RPC 2.0 when the dialect cannot be
             read, since IoT ends ignore it.
-        silent: the message is a broken notification, which is never answered.
+        silent: the message is never answered: a broken notification, or an error in another format.
         response: the message has no method, so it may be meant as a response.
         has_outcome: it has a result or an error.
     """

@@ -4,7 +4,9 @@ NaN and infinities, which JSON has no form for, are refused here too, so that a 
 over every link. Binary values travel as they are.
 """
 
+import re
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
@@ -19,8 +21,11 @@ T = TypeVar("T")
 
 _FIXMAP, _FIXARRAY = 0x80, 0x90
 _FIX_ITEMS = 16
-_FLOAT32, _FLOAT64 = 0xCA, 0xCB
+_FLOAT64 = 0xCB
+# A float whose exponent is all ones, or bytes like it.
+_LIKE_NAN = re.compile(rb"\xca[\x7f\xff][\x80-\xff]|\xcb[\x7f\xff][\xf0-\xff]")
 _ARRAY16, _ARRAY32, _MAP16, _MAP32 = 0xDC, 0xDD, 0xDE, 0xDF
+_NO_HEADS = bytes([*range(_FIXMAP), *range(0xA0, _ARRAY16), *range(_MAP32 + 1, 256)])
 
 _decode_any = msgspec.msgpack.Decoder().decode
 _decode_members = msgspec.msgpack.Decoder(dict[Any, Raw]).decode
@@ -43,6 +48,7 @@ class MsgpackCodec(Codec):
     _map_starts = bytes([*range(_FIXMAP, _FIXMAP + _FIX_ITEMS), _MAP16, _MAP32])
     _array_starts = bytes([*range(_FIXARRAY, _FIXARRAY + _FIX_ITEMS), _ARRAY16, _ARRAY32])
     _empty_map = bytes([_FIXMAP])
+    _complaint = b'{"jsonrpc":"2.0","id":null,"error":'
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         super().__init__()
@@ -62,9 +68,10 @@ class MsgpackCodec(Codec):
             UnicodeDecodeError: a text in it is not UTF-8.
         """
         value = _decode_any(data)
-        if (_FLOAT32 in data or _FLOAT64 in data) and has_nan(value):
+        if _LIKE_NAN.search(data) and has_nan(value):
             raise msgspec.DecodeError("NaN and infinities have no form in JSON")
-        if len(data) > self._nesting and isinstance(value, dict | list):
+        heads = len(data.translate(None, _NO_HEADS))  # of maps and arrays, and bytes like them
+        if heads > self._nesting and isinstance(value, dict | list):
             _check_depth(value, self._nesting)
 
     def wire_id(self, data: bytes, id: Id) -> WireId:
@@ -99,12 +106,11 @@ class MsgpackCodec(Codec):
 def _check_depth(value: Any, limit: int) -> None:
     level = [value]
     for _ in range(limit):
-        level = [
-            part
-            for container in level
-            for part in (container.values() if isinstance(container, dict) else container)
-            if isinstance(part, dict | list)
-        ]
+        maps = [container for container in level if isinstance(container, dict)]
+        arrays = [container for container in level if not isinstance(container, dict)]
+        keys = chain.from_iterable(maps)  # among them tuples, which were arrays
+        parts = chain(keys, *map(dict.values, maps), *arrays)
+        level = [part for part in parts if isinstance(part, dict | list | tuple)]
         if not level:
             return
     raise msgspec.DecodeError(f"nested deeper than {limit} levels")

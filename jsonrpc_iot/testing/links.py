@@ -11,6 +11,7 @@ import anyio.lowlevel
 from msgspec import Struct, structs
 
 from ..channel import Channel, ChannelInfo, StreamChannel
+from ..protocol.messages import CodecName
 from ..transports import memory
 
 
@@ -225,6 +226,7 @@ class LossyLink:
         max_message: bytes of the largest message that either end may send.
         reliable: what the channels say of themselves.
         retry_seconds: the first timer of a request.
+        codec: how messages are written.
         waiting: messages that may be under way in one direction; more are lost and counted.
 
     Attributes:
@@ -242,6 +244,7 @@ class LossyLink:
         max_message: int | None = None,
         reliable: bool = False,
         retry_seconds: float = 0.5,
+        codec: CodecName = "json",
         waiting: int = 10_000,
     ) -> None:
         self.to_server = OneWay(faults, f"{seed} to server", waiting)
@@ -253,6 +256,7 @@ class LossyLink:
             max_message=max_message,
             reliable=reliable,
             retry_seconds=retry_seconds,
+            codec=codec,
         )
         back = structs.replace(info, local=info.peer, peer=info.local)
         self.client: Channel = _LinkEnd(self, self.to_server, self.to_client, info)

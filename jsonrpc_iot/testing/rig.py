@@ -44,7 +44,11 @@ class Lossy(NamedTuple):
 
     def __str__(self) -> str:
         values = {**_differing(self.faults, Faults()), **self.options}
-        return ",".join(f"{name}={value:g}" for name, value in values.items()) or "lossy"
+        shown = (
+            f"{name}={value if isinstance(value, str) else format(value, 'g')}"
+            for name, value in values.items()
+        )
+        return ",".join(shown) or "lossy"
 
     def link(self, number: int) -> LossyLink:
         """A link for one client; each has other faults, and the same in each run."""

@@ -18,6 +18,10 @@ class PacketOptions(Struct, frozen=True):
     segment: bool = False
     codec: CodecName = "json"
 
+    def reached_at(self, address: str) -> str:
+        """The URL for clients of a listener with these options, which need its codec too."""
+        return address if self.codec == "json" else f"{address}?codec={self.codec}"
+
 
 def wants_segments(url: Url) -> bool:
     """Whether a URL asks for segments; that its transport knows the option shows elsewhere.

@@ -79,7 +79,7 @@ class MemoryListener(Listener):
     @property
     def addresses(self) -> Sequence[str]:
         """The one URL."""
-        return [f"memory://{self._name}"]
+        return [self._options.reached_at(f"memory://{self._name}")]
 
     async def connect(self, options: MemoryOptions) -> Channel:
         """Open a channel to this listener; its `max` holds unless the caller has one."""

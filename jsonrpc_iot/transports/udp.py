@@ -127,7 +127,7 @@ class UdpListener(Listener):
     @property
     def addresses(self) -> Sequence[str]:
         """The one URL."""
-        return [self._address]
+        return [self._options.reached_at(self._address)]
 
     @property
     def is_exposed(self) -> bool:

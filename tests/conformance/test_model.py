@@ -2,7 +2,9 @@
 
 import pytest
 
-from .model import SECRET, Case, Message, fail, ok, same
+from .cases import CASES, PACKET_CASES
+from .model import SECRET, UNPARSED, UNPARSED_AFTER_IOT, Case, Message, fail, ok, same
+from .recoded import is_expressible
 
 ONE = ok(1, "x")
 
@@ -71,3 +73,10 @@ def test_equality_tells_json_types_apart() -> None:
     assert not same([0], [False])
     assert not same({"a": 1}, {"a": 1.0})
     assert same({"a": [1, None]}, {"a": [1, None]})
+
+
+def test_most_cases_of_sound_json_have_a_form_in_msgpack() -> None:
+    unread = (UNPARSED, UNPARSED_AFTER_IOT)
+    sound = [case for case in PACKET_CASES if not any(each in unread for each in case.expect)]
+    assert sum(map(is_expressible, sound)) > 500
+    assert not any(map(is_expressible, (CASES["bom"], CASES["bad-id-1e400"], CASES["call-big"])))

@@ -15,6 +15,7 @@ from .backends import BACKENDS, Outcome, check_outcome, run_on
 from .cases import PACKET_CASES, STREAM_CASES
 from .device import Device
 from .model import Case, ok, strict_json
+from .recoded import RECODED
 from .wire import TRANSPORTS, OpenWire, Transport, Wire
 
 # In JSON-RPC 2.0, so that errors for unreadable messages must be in it too.
@@ -28,10 +29,16 @@ class Unfinished(Exception):
     """The sentinel was not answered, or too few replies came."""
 
 
+def cases_for(transport: Transport) -> list[Case]:
+    """The cases that can be sent over a transport."""
+    cases = STREAM_CASES if transport.stream else PACKET_CASES
+    return [case for case in cases if transport.takes(case)]
+
+
 PARAMS = [
     pytest.param(transport, case, id=f"{transport.name}-{case.name}", marks=transport.marks())
-    for transport in TRANSPORTS
-    for case in (STREAM_CASES if transport.stream else PACKET_CASES)
+    for transport in (*TRANSPORTS, *RECODED)
+    for case in cases_for(transport)
 ]
 
 
@@ -44,8 +51,7 @@ def test_case(transport: Transport, case: Case) -> None:
 @cache
 def outcomes(transport: Transport, backend: str) -> dict[str, Outcome]:
     """What all cases gave over one transport on one event loop."""
-    cases = STREAM_CASES if transport.stream else PACKET_CASES
-
+    cases = cases_for(transport)
     found: dict[str, Outcome] = {}
 
     async def run_all() -> None:

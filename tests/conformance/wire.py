@@ -25,8 +25,11 @@ from jsonrpc_iot.channel import Channel
 from jsonrpc_iot.transports import open_channel
 
 from .device import Device
+from .model import Case
 
 NAME = "conformance"
+
+OpenChannel = Callable[[str], Awaitable[Channel]]
 
 _SOCKETS = 3
 
@@ -101,23 +104,25 @@ class UdpWire(Wire):
     Args:
         url: the device's.
         channel: connected to it.
+        opener: opens more of the kind.
     """
 
-    def __init__(self, url: str, channel: Channel) -> None:
+    def __init__(self, url: str, channel: Channel, opener: OpenChannel = open_channel) -> None:
         self._url = url
+        self._opener = opener
         self._channels = [channel]
         self._sent: set[str] = set()
         self._received: deque[bytes] = deque()
 
     @classmethod
-    async def open(cls, url: str, directory: Path) -> "UdpWire":
-        return cls(url, await open_channel(url))
+    async def open(cls, url: str, directory: Path, opener: OpenChannel = open_channel) -> "UdpWire":
+        return cls(url, await opener(url), opener)
 
     async def send(self, message: bytes) -> None:
         identity = self._identity(message)
         if identity in self._sent and b'"sentinel' not in message:
             self._sent.clear()
-            self._channels.append(await open_channel(self._url))
+            self._channels.append(await self._opener(self._url))
             for channel in self._channels[:-_SOCKETS]:
                 await channel.aclose()
             del self._channels[:-_SOCKETS]
@@ -132,7 +137,7 @@ class UdpWire(Wire):
         except (ValueError, RecursionError):
             return repr(message)
         if not isinstance(value, dict):
-            return repr(message)
+            return repr(value)
         return repr([value.get(name) for name in ("id", "method", "params")])
 
     async def receive(self) -> bytes:
@@ -177,6 +182,7 @@ class Transport:
         cuts: a message may be larger than `max`.
         lossy: what comes twice runs once, and replies may overtake each other.
         needs: the address family that the machine must have.
+        takes: whether a case can be sent over it.
     """
 
     name: str
@@ -185,6 +191,7 @@ class Transport:
     cuts: bool = False
     lossy: bool = False
     needs: str = ""
+    takes: Callable[[Case], bool] = lambda case: True
 
     def marks(self) -> list[pytest.MarkDecorator]:
         """Skips tests where the machine lacks the transport."""
@@ -192,7 +199,7 @@ class Transport:
         return [pytest.mark.skipif(missing, reason=f"no {self.needs} on this machine")]
 
 
-def _at(url: str, opener: Callable[[str, Path], Awaitable[Wire]]) -> Served:
+def served_at(url: str, opener: Callable[[str, Path], Awaitable[Wire]]) -> Served:
     """Serve at that URL, `DIR` in it being a directory of its own."""
 
     @asynccontextmanager
@@ -224,14 +231,16 @@ async def _open_tcp(url: str, directory: Path) -> Wire:
 
 def _by_udp(device: Device, options: str, limits: Limits) -> AbstractAsyncContextManager[OpenWire]:
     """Serve with room for every case, unless the test sets a limit of its own."""
-    return _at("udp://127.0.0.1:0", UdpWire.open)(device, options or "max=65507", limits)
+    return served_at("udp://127.0.0.1:0", UdpWire.open)(device, options or "max=65507", limits)
 
 
 def _in_segments(
     device: Device, options: str, limits: Limits
 ) -> AbstractAsyncContextManager[OpenWire]:
     """Serve with packets that are smaller than some of the cases."""
-    return _at("udp://127.0.0.1:0?segment=1", UdpWire.open)(device, options or "max=100", limits)
+    return served_at("udp://127.0.0.1:0?segment=1", UdpWire.open)(
+        device, options or "max=100", limits
+    )
 
 
 @asynccontextmanager
@@ -265,10 +274,10 @@ async def _by_a_client(device: Device, options: str, limits: Limits) -> AsyncIte
 
 
 TRANSPORTS = [
-    Transport("memory", _at(f"memory://{NAME}", _open_memory), stream=False),
-    Transport("pipe", _at(f"pipe://{NAME}?dir=DIR", _open_pipe), needs="AF_UNIX"),
-    Transport("tcp4", _at("tcp://127.0.0.1:0", _open_tcp)),
-    Transport("tcp6", _at("tcp://[::1]:0", _open_tcp), needs="AF_INET6"),
+    Transport("memory", served_at(f"memory://{NAME}", _open_memory), stream=False),
+    Transport("pipe", served_at(f"pipe://{NAME}?dir=DIR", _open_pipe), needs="AF_UNIX"),
+    Transport("tcp4", served_at("tcp://127.0.0.1:0", _open_tcp)),
+    Transport("tcp6", served_at("tcp://[::1]:0", _open_tcp), needs="AF_INET6"),
     Transport("udp", _by_udp, stream=False, lossy=True),
     Transport("udp+segments", _in_segments, stream=False, cuts=True, lossy=True),
     Transport("client", _by_a_client),

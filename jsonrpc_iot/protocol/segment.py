@@ -30,6 +30,7 @@ class Segmentation:
         limits: bounds on what the other end may cost.
         budget: what is left for all peers.
         first_number: of the first message.
+        is_known: the other end is who it says it is; see `SegmentSender`.
 
     Attributes:
         sender: what leaves.
@@ -46,8 +47,9 @@ class Segmentation:
         limits: Limits = DEFAULT_LIMITS,
         budget: AssemblyBudget | None = None,
         first_number: int = 0,
+        is_known: bool = True,
     ) -> None:
-        self.sender = SegmentSender(packet, retry_seconds, first_number)
+        self.sender = SegmentSender(packet, retry_seconds, first_number, is_known=is_known)
         self.assembler = Assembler(
             packet, limits, budget or AssemblyBudget(limits.assembled_bytes_in_all)
         )

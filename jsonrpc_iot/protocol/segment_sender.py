@@ -22,6 +22,9 @@ _WINDOW = 32
 _FIRST_TIMER = 0.25
 _LONGEST_TIMER = 2.0
 _GIVE_UP_SECONDS = 30.0
+_STRANGERS_WINDOW = 16
+_STRANGERS_TRIES = 4
+_MOST_REPEATS = 64  # of each segment, on average: a receiver must not keep us busy for ever
 _REPORT = re.compile(
     rb"~([0-9a-fA-F]{2})!([0-9a-fA-F]{3})((?:,[0-9a-fA-F]{3}(?:-[0-9a-fA-F]{3})?)*)"
 )
@@ -56,6 +59,8 @@ class _Transfer:
         "prefix",
         "progress_at",
         "repeated",
+        "sent",
+        "tries",
         "turn",
     )
 
@@ -69,6 +74,8 @@ class _Transfer:
         self.flying: dict[int, float] = {}  # unreported segments and when they left, oldest first
         self.again: dict[int, None] = {}  # segments to repeat
         self.repeated: set[int] = set()  # segments that have left more than once
+        self.sent = 0  # segments, repeated ones too
+        self.tries = 0  # timers that ran out since the last report
         self.delay = 0.0
         self.due = inf
         self.progress_at = 0.0
@@ -84,6 +91,9 @@ class SegmentSender:
     Args:
         packet: bytes of the largest packet, more than 9.
         retry_seconds: how long to wait for a report before segments are sent again.
+        first_number: of the first message.
+        is_known: the other end is who it says it is. One that may have a forged address is sent
+            less, and for less long, until it has reported something.
 
     Attributes:
         waiting_bytes: bytes of the messages that have not arrived yet.
@@ -94,6 +104,7 @@ class SegmentSender:
     __slots__ = (
         "_active",
         "_first_delay",
+        "_is_known",
         "_just_left",
         "_next_number",
         "_packet",
@@ -105,10 +116,18 @@ class SegmentSender:
         "waiting_bytes",
     )
 
-    def __init__(self, packet: int, retry_seconds: float = 0.0, first_number: int = 0) -> None:
+    def __init__(
+        self,
+        packet: int,
+        retry_seconds: float = 0.0,
+        first_number: int = 0,
+        *,
+        is_known: bool = True,
+    ) -> None:
         self._packet = packet
         self._first_delay = max(_FIRST_TIMER, retry_seconds)
         self._next_number = first_number
+        self._is_known = is_known
         self._turns = 0
         self._rtt = 0.0
         self._active: dict[int, _Transfer] = {}
@@ -170,7 +189,8 @@ class SegmentSender:
             if transfer.due <= now:
                 self._time_out(transfer, now)
         packets: list[bytes] = []
-        room = _WINDOW - sum(len(each.flying) for each in self._active.values())
+        window = _WINDOW if self._is_known else _STRANGERS_WINDOW
+        room = window - sum(len(each.flying) for each in self._active.values())
         for transfer in self._active.values():
             room -= self._transmit(transfer, room, now, packets)
         while room > 0 and self._may_start():
@@ -205,12 +225,17 @@ class SegmentSender:
         if missing is None or below > transfer.next:
             self.dropped += 1
         elif below == transfer.count and not missing:
+            self._is_known = True
             self._end(transfer.number)
+        elif transfer.sent > _MOST_REPEATS * transfer.count:
+            self._give_up(transfer)
         else:
+            self._is_known = True
             self._note(transfer, below, missing, now)
 
     def _note(self, transfer: _Transfer, below: int, missing: dict[int, None], now: float) -> None:
         """Repeat what is missing; what is not and lies below a missing one has arrived."""
+        transfer.tries = 0
         flying, again = transfer.flying, transfer.again
         reach = max(below, *missing) if missing else below
         prefix = min(below, *missing) if missing else below
@@ -273,7 +298,8 @@ class SegmentSender:
         for index in indexes:
             del transfer.again[index]
         transfer.repeated.update(indexes)
-        fresh = min(transfer.next + max(0, room - len(indexes)), transfer.count)
+        room = max(0, room - len(indexes)) if self._is_known or not transfer.tries else 0
+        fresh = min(transfer.next + room, transfer.count)
         indexes += range(transfer.next, fresh)
         if not indexes:
             return 0
@@ -289,15 +315,17 @@ class SegmentSender:
             flying[index] = now
             head = b"~%02x%03x%03x" % (number, index, count)
             packets.append(b"".join((head, view[cuts[index] : cuts[index + 1]])))
+        transfer.sent += len(indexes)
         self._just_left.append(transfer)
         self._set_timer(transfer, now)
         return len(indexes)
 
     def _time_out(self, transfer: _Transfer, now: float) -> None:
         """Ask for a report, with the first and the last segment that may be missing."""
-        if now >= transfer.progress_at + _GIVE_UP_SECONDS:
-            self._end(transfer.number)
-            self.given_up += 1
+        transfer.tries += 1
+        is_stranger = not self._is_known and transfer.tries > _STRANGERS_TRIES
+        if is_stranger or now >= transfer.progress_at + _GIVE_UP_SECONDS:
+            self._give_up(transfer)
             return
         transfer.flying.clear()
         asking = (transfer.prefix, transfer.next - 1)
@@ -308,6 +336,10 @@ class SegmentSender:
     def _set_timer(self, transfer: _Transfer, now: float) -> None:
         due = now + max(transfer.delay, 2 * self._rtt)
         transfer.due = min(due, transfer.progress_at + _GIVE_UP_SECONDS)
+
+    def _give_up(self, transfer: _Transfer) -> None:
+        self._end(transfer.number)
+        self.given_up += 1
 
     def _end(self, number: int) -> None:
         self.waiting_bytes -= len(self._active.pop(number).message)

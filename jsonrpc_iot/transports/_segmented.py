@@ -40,13 +40,19 @@ class SegmentedChannel(Channel):
         inner: carries the packets; it has a `max_message`, of more than 9 bytes.
         limits: bounds on what the other end may cost.
         budget: what is left for all peers of a listener.
+        is_known: the other end is who it says it is; see `SegmentSender`.
 
     Attributes:
         segmentation: what is under way, and counts of what was dropped.
     """
 
     def __init__(
-        self, inner: Channel, limits: Limits, budget: AssemblyBudget | None = None
+        self,
+        inner: Channel,
+        limits: Limits,
+        budget: AssemblyBudget | None = None,
+        *,
+        is_known: bool = True,
     ) -> None:
         info = inner.info
         assert info.max_message is not None
@@ -59,6 +65,7 @@ class SegmentedChannel(Channel):
             limits=limits,
             budget=budget,
             first_number=random.randrange(256),
+            is_known=is_known,
         )
         self._sender = self.segmentation.sender
         self._ready: list[bytes] = []
@@ -356,4 +363,5 @@ def segmented(channel: Channel, limits: Limits, budget: AssemblyBudget | None = 
     """A channel that sends big messages in segments; as it is, where any size fits."""
     if channel.info.max_message is None:
         return channel
-    return SegmentedChannel(channel, limits, budget)
+    is_known = budget is None or channel.info.reliable
+    return SegmentedChannel(channel, limits, budget, is_known=is_known)

@@ -5,7 +5,7 @@ import random
 from heapq import heappop, heappush
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jsonrpc_iot.protocol.limits import Limits
@@ -165,6 +165,35 @@ def test_without_reports_the_sender_asks_ever_more_rarely_and_gives_up_after_30_
     assert end.sender.waiting_bytes == 0
 
 
+def test_a_stranger_is_sent_little_until_it_has_reported_something() -> None:
+    end = Segmentation(PACKET, is_known=False)
+    end.sender.send(text(CHUNK * 100))
+    assert len(end.poll(0)) == 16
+    seconds, packets = 0.0, 0
+    while end.sender.is_busy:
+        seconds = end.next_due()
+        packets += len(end.poll(seconds))
+    assert (packets, end.sender.given_up) == (8, 1)
+    assert seconds < 10
+
+    end.sender.send(text(CHUNK * 100))
+    end.poll(20)
+    end.receive([b"~02!010", b"~01!010"], 20)
+    assert len(end.poll(20)) == 32
+
+
+def test_a_receiver_cannot_keep_a_message_leaving_for_ever() -> None:
+    end = new()
+    end.sender.send(text(CHUNK * 4))
+    now, packets = 0.0, len(end.poll(0))
+    while end.sender.is_busy:
+        now += 0.3
+        end.receive([b"~00!001", b"~00!000,000"], now)
+        packets += len(end.poll(now))
+    assert packets <= 64 * 4 + 32
+    assert end.sender.given_up == 1
+
+
 def test_a_forgotten_message_leaves_no_more() -> None:
     end = new()
     first, second = text(CHUNK * 100), text(CHUNK * 99)
@@ -303,7 +332,7 @@ def test_a_number_that_comes_again_begins_a_new_message(change: str) -> None:
     elif change == "content":
         packets, message, now = [segment(7, i, 2, b"xy") for i in range(2)], b"xyxy", 1
     else:
-        packets, message, now = [segment(7, 0, 2, b"ab"), segment(7, 1, 2, b"c")], b"abc", 11
+        packets, message, now = [segment(7, 0, 2, b"ab"), segment(7, 1, 2, b"c")], b"abc", 46
     assert there.receive(packets, now) == [message]
 
 
@@ -426,6 +455,7 @@ def test_a_message_that_can_never_fit_is_not_begun() -> None:
     st.floats(0, 1),
     st.integers(0, 1 << 32),
 )
+@example([], [123, 898, 309, 650, 61], 0.48046875, 0.015625, 0.552734375, 312413177)
 def test_all_messages_arrive_once_whatever_the_link_does(
     out: list[int], back: list[int], drop: float, double: float, late: float, seed: int
 ) -> None:

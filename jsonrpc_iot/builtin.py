@@ -10,10 +10,12 @@ from .context import Context
 from .errors import InvalidParams
 from .handler import Handler
 from .openrpc import Contents, Info, document, document_of_one
+from .openrpc_cuts import Document
 from .protocol.messages import Id
 from .service import method, notification, service
 from .table import HandlerTable
 
+_KEPT_DOCUMENTS = 16
 _ENVELOPE_BYTES = len('{"jsonrpc":"2.0","id":,"result":}')
 
 
@@ -43,6 +45,8 @@ class Builtin:
     def __init__(self, about: About, table: HandlerTable) -> None:
         self._about = about
         self._table = table
+        self._documents: dict[tuple[str, ...], Document] = {}  # by what the caller may use
+        table.on_change(self._documents.clear)
 
     @method(idempotent=True)
     def ping(self) -> bool:
@@ -72,13 +76,22 @@ class Builtin:
             dict(sorted(self._table.events.items())),
         )
         if method is None:
-            return document(contents)
+            return self._whole(contents)
         contents = _only(contents, method)
         if not (contents.methods or contents.notifications or contents.events):
             raise InvalidParams(data={"path": "$.method", "message": "Nothing has that name"})
         limit = None if context.info is None else context.info.max_message
         room = None if limit is None else limit - _ENVELOPE_BYTES - len(encode(context.id))
         return document_of_one(contents, room)
+
+    def _whole(self, contents: Contents) -> Document:
+        """The whole document, which takes long enough to make that callers must not flood us."""
+        key = tuple(each.name for each in (*contents.methods, *contents.notifications))
+        if key not in self._documents:
+            if len(self._documents) >= _KEPT_DOCUMENTS:
+                self._documents.clear()
+            self._documents[key] = document(contents)
+        return self._documents[key]
 
     @notification
     def more(

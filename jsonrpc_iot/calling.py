@@ -185,8 +185,7 @@ class Calling(ABC):
                     )
         finally:
             cancellations = [self.session.give_up(call) for call in calls]
-            if not answered.is_set():
-                self._channel.forget(message)
+            self._channel.forget(message)
             if sent:
                 self._outgoing.push(*filter(None, cancellations))
 

@@ -20,6 +20,7 @@ from .middleware import Call
 from .protocol.codec import Codec
 from .protocol.limits import Limits
 from .protocol.messages import Invalid, Message, Result, Result2
+from .protocol.segment import SEGMENT_MARK
 from .protocol.session import Session
 from .reply import Replier, ReplyTo
 from .table import HandlerTable
@@ -215,6 +216,8 @@ class Responder:
         if session is not None and session.take(message):
             return None
         if isinstance(message, Invalid):
+            if session is not None and data.startswith(SEGMENT_MARK):
+                session.take_segment()
             return self._refuse(message, limit)
         if message.method is UNSET:
             return None

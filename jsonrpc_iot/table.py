@@ -71,6 +71,7 @@ class HandlerTable:
         with self.lock:
             for name, kind in kinds.items():
                 self.events.setdefault(name, kind)
+            self._tell()
 
     def _tell(self) -> None:
         for callback in self._on_change:

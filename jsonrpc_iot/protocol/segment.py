@@ -15,9 +15,11 @@ from .assembler import HEADER_BYTES, Assembler, AssemblyBudget
 from .limits import DEFAULT_LIMITS, Limits
 from .segment_sender import SegmentSender, largest_message
 
-__all__ = ["HEADER_BYTES", "AssemblyBudget", "Segmentation", "largest_message"]
+__all__ = ["HEADER_BYTES", "SEGMENT_MARK", "AssemblyBudget", "Segmentation", "largest_message"]
 
-_TILDE = 0x7E
+SEGMENT_MARK = b"~"
+
+_TILDE = SEGMENT_MARK[0]
 _BANG = 0x21
 
 

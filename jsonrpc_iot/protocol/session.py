@@ -373,7 +373,21 @@ class Session:
 
     def _read_error(self, call: OpenCall, raw: Raw) -> JsonRpcIotError:
         error = self.codec.decode_error(raw)
-        return error or MalformedResponse(f"{call.method}: the error is no JSON-RPC error")
+        if error is None:
+            return MalformedResponse(f"{call.method}: the error is no JSON-RPC error")
+        error.add_note(f"the answer to {call.method!r}")
+        return error
+
+    def take_segment(self) -> None:
+        """Note a segment on a channel without segments: the other end's URL has an option more."""
+        problem = "the other end sends in segments: connect with ?segment=1"
+        if len(self._open) == 1:
+            (id,) = self._open
+            call = self._forget(id)
+            assert call is not None
+            call.answer(MalformedResponse(f"{call.method}: {problem}"))
+        else:
+            self._note_stray(problem)
 
     def _take_item(self, params: Raw) -> None:
         try:

@@ -223,3 +223,12 @@ def test_the_description_fits_beside_any_id(id: Any) -> None:
         assert reply is not None
         assert len(reply) <= size
         assert b'"result"' in reply
+
+
+def test_what_is_registered_later_is_described_too() -> None:
+    dispatcher = Dispatcher()
+    before = described(dispatcher)
+    assert described(dispatcher) == before
+
+    dispatcher.method("later")(lambda: None)
+    assert described(dispatcher)["methods"][0]["name"] == "later"

@@ -17,6 +17,7 @@ from jsonrpc_iot import (
     Dispatcher,
     InvalidUrl,
     Limits,
+    MalformedResponse,
     MessageTooLarge,
     ParseError,
     TooLarge,
@@ -465,3 +466,12 @@ async def test_where_any_size_fits_nothing_is_cut() -> None:
 async def test_switched_off() -> None:
     async with await open_listener("udp://127.0.0.1:0?segment=0") as listener:
         assert "segment" not in listener.addresses[0]
+
+
+async def test_a_client_without_the_option_is_told_what_to_do() -> None:
+    async with serve(new_device(), UDP) as server:
+        plain = server.urls[0].removesuffix("?segment=1")
+        with anyio.fail_after(SECONDS):
+            async with connect(plain) as client:
+                with pytest.raises(MalformedResponse, match="connect with \\?segment=1"):
+                    await client.call("big", [20_000])

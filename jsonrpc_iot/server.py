@@ -97,10 +97,10 @@ class Server:
         taken = 0
         encoded: dict[object, bytes] = {}
         for peer in self._peers:
-            jsonrpc = peer.session.jsonrpc_to_send
-            if jsonrpc not in encoded:
-                encoded[jsonrpc] = peer.session.notification(method, params)
-            taken += peer.offer(encoded[jsonrpc])
+            way = peer.session.jsonrpc_to_send, peer.info.codec
+            if way not in encoded:
+                encoded[way] = peer.session.notification(method, params)
+            taken += peer.offer(encoded[way])
         return taken
 
     async def add(self, channel: Channel) -> Peer:

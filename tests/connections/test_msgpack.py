@@ -1,7 +1,7 @@
 """Clients and servers with `?codec=msgpack`: all that works in JSON, and bytes as they are."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import anyio
@@ -16,6 +16,7 @@ from jsonrpc_iot import (
     Event,
     InvalidUrl,
     MessageTooLarge,
+    Notification,
     Server,
     TooLarge,
     connect,
@@ -269,3 +270,18 @@ async def test_the_url_of_a_listener_is_one_to_connect_to(url: str, expected: st
         assert listener.addresses == [expected]
         async with await open_channel(expected) as channel:
             assert channel.info.codec == ("msgpack" if "msgpack" in url else "json")
+
+
+async def test_one_server_speaks_with_each_peer_in_its_codec() -> None:
+    urls = "memory://json", "memory://packed?codec=msgpack"
+    with anyio.fail_after(SECONDS):
+        async with serve(Dispatcher(), *urls) as server, AsyncExitStack() as stack:
+            streams = []
+            for url in urls:
+                client = await stack.enter_async_context(connect(url))
+                streams.append(await stack.enter_async_context(client.notifications()))
+                await client.call("rpc.ping")
+            assert server.broadcast("news", {"a": 1}) == 2
+            assert [await stream.receive() for stream in streams] == [
+                Notification("news", {"a": 1})
+            ] * 2

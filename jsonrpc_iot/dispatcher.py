@@ -43,6 +43,8 @@ class Dispatcher(Registry):
         self._debug = debug
         self._responders: dict[CodecName, Responder] = {}
         self._json = self.responder("json")
+        # What the method below says, with a call less, which is a tenth of the time.
+        self.dispatch_sync = self._json.dispatch_sync  # type: ignore[method-assign]
 
     def responder(self, codec: CodecName) -> Responder:
         """What answers messages in that codec."""

@@ -46,14 +46,12 @@ class Incoming:
     """
 
     __slots__ = (
-        "_budget",
         "_context",
         "_ended",
         "_in_flight",
         "_limit",
         "_limits",
         "_outgoing",
-        "_reliable",
         "_responder",
         "_running",
         "_seen",
@@ -82,8 +80,6 @@ class Incoming:
         self._context = context
         self._limits = limits
         self._limit = info.max_message
-        self._reliable = info.reliable
-        self._budget = budget
         self._seen = DuplicateTable(budget) if budget is not None else None
         self._ended: dict[WireId, tuple[float, ItemSender]] | None = None  # oldest first
         self._running: list[Work] = []
@@ -165,9 +161,11 @@ class Incoming:
 
     def open_items(self, to: ReplyTo) -> ItemSender:
         """What sends the items of a result."""
-        patience = None if self._reliable else self._limits.linger_seconds
         codec = self._responder.codec
-        return ItemSender(to, codec, self._outgoing, self._budget, patience)
+        if self._seen is None:
+            return ItemSender(to, codec, self._outgoing, None, None)
+        patience = self._limits.linger_seconds
+        return ItemSender(to, codec, self._outgoing, self._seen.budget, patience)
 
     def more(self, id: Id, upto: int, missing: Sequence[int]) -> None:
         """Give the streams of that id credit, and send items again that were lost."""
@@ -285,7 +283,7 @@ class Incoming:
         """
         with anyio.move_on_after(self._limits.linger_seconds):
             while self._in_flight >= self._limits.in_flight:
-                if self._session.open_calls or not self._reliable or self.leaving:
+                if self._session.open_calls or self._seen is not None or self.leaving:
                     return False
                 if self._outgoing.needs_receiver:
                     return False

@@ -47,12 +47,15 @@ class DuplicateTable:
 
     Args:
         budget: what is left for all peers.
+
+    Attributes:
+        budget: as above.
     """
 
-    __slots__ = ("_budget", "_finished", "_running")
+    __slots__ = ("_finished", "_running", "budget")
 
     def __init__(self, budget: Budget) -> None:
-        self._budget = budget
+        self.budget = budget
         # Both are made when they are needed, since most peers are idle.
         self._running: set[Hashable] | None = None
         self._finished: dict[Hashable, tuple[float, bytes | None]] | None = None  # oldest first
@@ -78,9 +81,9 @@ class DuplicateTable:
             if retry or now - finished_at <= DOUBLED_SECONDS:
                 return reply
             self._drop(key)
-        if self._budget.entries <= 0 or len(self) >= self._budget.share:
+        if self.budget.entries <= 0 or len(self) >= self.budget.share:
             return Verdict.FULL
-        self._budget.entries -= 1
+        self.budget.entries -= 1
         self._running.add(key)
         return Verdict.RUN
 
@@ -95,9 +98,9 @@ class DuplicateTable:
         if self._running is None or self._finished is None or key not in self._running:
             return  # the peer has gone meanwhile
         self._running.remove(key)
-        if reply is not None and len(reply) > self._budget.reply_bytes:
+        if reply is not None and len(reply) > self.budget.reply_bytes:
             reply = None
-        self._budget.reply_bytes -= len(reply or b"")
+        self.budget.reply_bytes -= len(reply or b"")
         self._finished[key] = (now, reply)
 
     def forget(self, now: float) -> None:
@@ -112,7 +115,7 @@ class DuplicateTable:
         """Drop everything, running requests too: the peer is gone."""
         while self._finished:
             self._drop(next(iter(self._finished)))
-        self._budget.entries += len(self._running or ())
+        self.budget.entries += len(self._running or ())
         self._running = self._finished = None
 
     def __len__(self) -> int:
@@ -121,8 +124,8 @@ class DuplicateTable:
     def _drop(self, key: Hashable) -> None:
         assert self._finished is not None
         reply = self._finished.pop(key)[1]
-        self._budget.entries += 1
-        self._budget.reply_bytes += len(reply or b"")
+        self.budget.entries += 1
+        self.budget.reply_bytes += len(reply or b"")
 
 
 class _Repeat:

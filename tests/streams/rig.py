@@ -198,9 +198,9 @@ async def reading(stream: Any) -> AsyncIterator[Reader]:
 
 def room(peer: Peer) -> int:
     """Bytes that the server of a peer may keep."""
-    budget = peer._incoming._budget
-    assert budget is not None
-    return budget.reply_bytes
+    seen = peer._incoming._seen
+    assert seen is not None
+    return seen.budget.reply_bytes
 
 
 @contextmanager

@@ -26,6 +26,7 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
         can_call_back: the other end can be called and notified, not only answered.
         retry_seconds: where messages get lost, how long to wait for an answer before a request is
             sent again.
+        retry_seconds_per_byte: what each byte of the request adds to that, on slow links.
         codec: how the messages are written.
     """
 
@@ -36,6 +37,7 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
     reliable: bool = True
     can_call_back: bool = True
     retry_seconds: float = 0.5
+    retry_seconds_per_byte: float = 0.0
     codec: CodecName = "json"
 
 

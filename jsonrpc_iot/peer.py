@@ -182,9 +182,15 @@ class Peer(Calling):
         if self._outgoing.is_stalled():
             logger.warning("%s does not read; closing", self.info.peer)
             self._break()
-        elif self.session.jsonrpc is None and now - self._opened_at > self._limits.silent_seconds:
+        elif self._is_silent(now):
             logger.info("%s says nothing; closing", self.info.peer)
             self._break()
+
+    def _is_silent(self, now: float) -> bool:
+        """Whether the other end has connected and never said anything; a line is no connection."""
+        if self.session.jsonrpc is not None or not self.info.reliable:
+            return False
+        return now - self._opened_at > self._limits.silent_seconds
 
     def _begin(self) -> None:
         self._open = True
@@ -296,6 +302,7 @@ def new_session(
     return Session(
         dispatcher.responder(info.codec).codec,
         retry_seconds=None if info.reliable else info.retry_seconds,
+        retry_seconds_per_byte=info.retry_seconds_per_byte,
         first_id=1 if info.reliable else random.randrange(1, 1 << 31),
         dialect=dialect,
         extensions=extensions,

@@ -163,6 +163,7 @@ class Repeats:
         first_seconds: the first timer; it doubles each time.
         mark: marks a request as the same again.
         uniform: gives a random number between two, for the ±20 % of each timer.
+        per_byte: seconds that each byte of a request adds to its first timer.
     """
 
     def __init__(
@@ -170,15 +171,18 @@ class Repeats:
         first_seconds: float,
         mark: Callable[[bytes], bytes],
         uniform: Callable[[float, float], float] = random.uniform,
+        *,
+        per_byte: float = 0.0,
     ) -> None:
         self._first = first_seconds
+        self._per_byte = per_byte
         self._mark = mark
         self._uniform = uniform
         self._open: dict[int, _Repeat] = {}
 
     def add(self, id: int, request: bytes, now: float, *, idempotent: bool) -> None:
         """Start the timer of a request that is being sent."""
-        delay = self._first
+        delay = self._first + self._per_byte * len(request)
         self._open[id] = _Repeat(request, now + self._jittered(delay), 2 * delay, idempotent)
 
     def remove(self, ids: Iterable[int]) -> None:

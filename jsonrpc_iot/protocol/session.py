@@ -100,6 +100,7 @@ class Session:
         on_notification: is shown each notification that arrives.
         retry_seconds: on a channel that loses messages, how long to wait for an answer before a
             request is sent again.
+        retry_seconds_per_byte: what each byte of the request adds to that.
 
     Attributes:
         codec: as above.
@@ -120,6 +121,7 @@ class Session:
         "_probe",
         "_repeats",
         "_responses",
+        "_retry_per_byte",
         "_retry_seconds",
         "_streams",
         "codec",
@@ -137,6 +139,7 @@ class Session:
         dialect: Dialect = "iot",
         extensions: bool | None = None,
         retry_seconds: float | None = None,
+        retry_seconds_per_byte: float = 0.0,
         on_notification: Callable[[Message], object] | None = None,
     ) -> None:
         self.codec = codec
@@ -146,6 +149,7 @@ class Session:
         self._on_notification = on_notification
         self.on_stray: Callable[[str], object] | None = None
         self._retry_seconds = retry_seconds
+        self._retry_per_byte = retry_seconds_per_byte
         self._repeats: Repeats | None = None
         self._ask_again_at = 0.0
         self._overdue: Sequence[bytes] = ()
@@ -210,7 +214,10 @@ class Session:
             self._streams = self._streams or {}
             self._streams[call.id] = call
         if self._retry_seconds is not None and now is not None:
-            self._repeats = self._repeats or Repeats(self._retry_seconds, self.codec.mark_retry)
+            if self._repeats is None:
+                self._repeats = Repeats(
+                    self._retry_seconds, self.codec.mark_retry, per_byte=self._retry_per_byte
+                )
             self._repeats.add(call.id, request, now, idempotent=idempotent)
         return call, request
 

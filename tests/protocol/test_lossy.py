@@ -317,3 +317,9 @@ def test_giving_up_stops_the_timer() -> None:
     talk.session.give_up(call)
     assert talk.session.next_due is None
     assert talk.session.poll(100) == []
+
+
+def test_a_long_request_has_more_time_on_a_slow_link() -> None:
+    repeats = Repeats(0.25, JsonCodec().mark_retry, exact, per_byte=0.01)
+    repeats.add(1, REQUEST, 100, idempotent=False)
+    assert repeats.next_due() == 100 + 0.25 + 0.01 * len(REQUEST)

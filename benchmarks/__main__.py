@@ -9,7 +9,17 @@ import msgspec
 from ._harness import Machine, Options, Report, machine, machine_text, text
 from ._plot import svg
 
-PROGRAMS = ("codec", "dispatch", "jsonstream", "roundtrip", "proxy", "udp", "segments", "memory")
+PROGRAMS = (
+    "codec",
+    "dispatch",
+    "jsonstream",
+    "tuya",
+    "roundtrip",
+    "proxy",
+    "udp",
+    "segments",
+    "memory",
+)
 
 
 class Output(msgspec.Struct):

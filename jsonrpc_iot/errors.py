@@ -26,7 +26,8 @@ JsonRpcIotError
     ├── ConnectFailed           a client cannot reach its URL
     │   └── ConnectTimeout      not within its time (also a TimeoutError)
     ├── ChannelClosed           the channel ended; a call's outcome is unknown
-    └── FramingError            the byte stream can no longer be cut into messages
+    ├── FramingError            the byte stream can no longer be cut into messages
+    └── MalformedFrame          one frame arrived whole, but its data makes no sense
 """
 
 from typing import Any, ClassVar
@@ -239,3 +240,10 @@ class FramingError(TransportError):
     def __init__(self, error: RpcError) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+class MalformedFrame(TransportError):
+    """One frame arrived whole, but its data makes no sense; the text says why.
+
+    Those after it can be read as ever.
+    """

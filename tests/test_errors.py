@@ -23,6 +23,7 @@ from jsonrpc_iot import (
     InvalidRequest,
     InvalidUrl,
     JsonRpcIotError,
+    MalformedFrame,
     MalformedResponse,
     MessageTooLarge,
     MethodNotFound,
@@ -73,6 +74,7 @@ TREE: list[tuple[type[Exception], type[Exception]]] = [
     (ConnectTimeout, TimeoutError),
     (ChannelClosed, TransportError),
     (FramingError, TransportError),
+    (MalformedFrame, TransportError),
 ]
 
 

@@ -33,6 +33,10 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
         "100-byte messages with newline, 64 KiB pieces / 500 MB/s": (">=", 1.0),
         "objects: time per byte, long / short": ("<=", 1.5),
     },
+    "tuya": {
+        "64-byte frames, 64 KiB pieces / smallest loop": (">=", 0.7),
+        "random noise / 20 MB/s": (">=", 1.0),
+    },
     "roundtrip": {
         "pipelined, JSON-RPC 2.0 / aiorpcX": (">=", 15.0),
         "ping-pong / anyio echo": (">=", 0.85),

@@ -28,6 +28,10 @@ PUBLIC = {
     "jsonrpc_iot.blocking": """
         BlockingBatch BlockingClient BlockingFeed BlockingStream connect_sync
     """,
+    "jsonrpc_iot.testing": """
+        Ends Faults LineCounts LineFaults LineWay LinkCounts LossyLink OneWay VirtualSerial
+        check_channel_contract memory_pair served virtual_serial_pair
+    """,
 }
 
 NOTIFICATION = [

@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from ._options import seconds
-from ._output import escape, explain, is_terminal, print_json_line
+from ._output import escape, explain, is_terminal, print_json_line, print_text
 from ._statistics import show_milliseconds
 
 if TYPE_CHECKING:
@@ -42,19 +42,27 @@ def discover(
     """Find devices by asking for sys.info; any answer counts, an error too.
 
     Asks over UDP: the local network by broadcast and multicast, and this host.
+    Lists this host's serial adapters first, where the extra uart is installed.
     """
+    from ._ports import serial_ports
     from ._search import Where
 
     where = Where(target or (), port)
     found: list[Found] = []
+    ports = [] if where.targets else serial_ports()
     if json or not is_terminal():
 
         def print_line(device: "Found") -> None:
             found.append(device)
             print_json_line(msgspec.json.encode(device))
 
+        for each in ports:
+            print_json_line(msgspec.json.encode(each))
         anyio.run(_search, where, timeout, print_line)
     else:
+        for each in ports:
+            ids = "" if each.vid is None else f"  {each.vid:04x}:{each.pid or 0:04x}"
+            print_text(escape(f"{each.serial}  {each.description}{ids}"))
         _search_live(where, timeout, found)
     if not found:
         explain(

@@ -10,14 +10,20 @@ All chance comes from the seed. Time is the event loop's, so a test clock works 
 from .contract import check_channel_contract
 from .ends import Ends, served
 from .links import Faults, LinkCounts, LossyLink, OneWay, memory_pair
+from .serial import LineCounts, LineFaults, LineWay, VirtualSerial, virtual_serial_pair
 
 __all__ = [
     "Ends",
     "Faults",
+    "LineCounts",
+    "LineFaults",
+    "LineWay",
     "LinkCounts",
     "LossyLink",
     "OneWay",
+    "VirtualSerial",
     "check_channel_contract",
     "memory_pair",
     "served",
+    "virtual_serial_pair",
 ]

@@ -57,7 +57,7 @@ $(VENV)/.pip:
 
 $(VENV)/.demo: $(VENV)/.pip pyproject.toml
 	@echo 'Installing the package ...'
-	@$(PIP) install -e '.[cli]'
+	@$(PIP) install -e '.[cli,uart]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.pip pyproject.toml

@@ -3,10 +3,12 @@
 To show one more transport, add its line to `STAGES`.
 """
 
+import os
 import socket
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -47,6 +49,10 @@ def _has_ipv6() -> bool:
     return True
 
 
+def _has_serial_ports() -> bool:
+    return hasattr(os, "openpty") and find_spec("serial_asyncio_fast") is not None
+
+
 class Stage(NamedTuple):
     """One way to reach the device.
 
@@ -67,6 +73,7 @@ STAGES = (
     Stage("tcp", "tcp://127.0.0.1:0"),
     Stage("tcp (IPv6)", "tcp://[::1]:0", _has_ipv6),
     Stage("udp", "udp://127.0.0.1:0"),
+    Stage("uart", "uart+pty://", _has_serial_ports),
 )
 
 

@@ -13,6 +13,8 @@ _MODULES = {
     "pipe": "pipe",
     "tcp": "tcp",
     "tls": "tcp",
+    "uart": "uart",
+    "uart+pty": "uart",
     "udp": "udp",
     "unix": "pipe",
 }

@@ -1,5 +1,7 @@
 """What all transports have in common whose messages are packets."""
 
+from typing import ClassVar
+
 from msgspec import Struct, structs
 
 from ..protocol.messages import CodecName
@@ -18,9 +20,15 @@ class PacketOptions(Struct, frozen=True):
     segment: bool = False
     codec: CodecName = "json"
 
+    both_ends: ClassVar[tuple[str, ...]] = ("codec",)
+    """Options that clients of a listener need as well; what makes segments adds its own."""
+
     def reached_at(self, address: str) -> str:
-        """The URL for clients of a listener with these options, which need its codec too."""
-        return address if self.codec == "json" else f"{address}?codec={self.codec}"
+        """The URL for clients of a listener with these options."""
+        usual = type(self)()
+        given = {name: getattr(self, name) for name in self.both_ends}
+        unusual = [f"{name}={each}" for name, each in given.items() if each != getattr(usual, name)]
+        return f"{address}?{'&'.join(unusual)}" if unusual else address
 
 
 def wants_segments(url: Url) -> bool:

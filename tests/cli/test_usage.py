@@ -126,7 +126,7 @@ def test_the_help_of_a_command_explains_all_its_options(command: str) -> None:
     [
         (["d"], ["describe", "discover", "demo"]),
         (["call", "t"], ["tcp://", "tls://"]),
-        (["simulate", "--bind", "u"], ["udp://", "unix://"]),
+        (["simulate", "--bind", "ua"], ["uart://", "uart+pty://"]),
         (["bench", "--con"], ["--concurrency"]),
     ],
 )

@@ -1,0 +1,241 @@
+"""`uart://`: RPC frames on a pseudo terminal, against raw frames and against ourselves."""
+
+import os
+import select
+import sys
+import tty
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from jsonrpc_iot import (
+    BindFailed,
+    CallTimeout,
+    ChannelClosed,
+    Client,
+    ConnectFailed,
+    Dispatcher,
+    InvalidUrl,
+    MessageTooLarge,
+    Server,
+    TooLarge,
+    connect,
+    serve,
+)
+from jsonrpc_iot.services.wifi import SimulatedWifi
+from jsonrpc_iot.testing import LineFaults, virtual_serial_pair
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals"),
+]
+
+SECONDS = 10.0
+
+
+def connect_to(server: Server) -> AbstractAsyncContextManager[Client]:
+    return connect(server.urls[0], timeout=SECONDS)
+
+
+def frame(data: bytes, command: int = 0xFE, version: int = 0) -> bytes:
+    """A frame, written out as the protocol document has it."""
+    head = b"\x55\xaa" + bytes([version, command]) + len(data).to_bytes(2, "big") + data
+    return head + bytes([sum(head) % 256])
+
+
+def device() -> Dispatcher:
+    dispatcher = Dispatcher()
+
+    @dispatcher.method
+    def echo(value: object) -> object:
+        return value
+
+    dispatcher.include(SimulatedWifi(scan_time=0.0))
+    return dispatcher
+
+
+@asynccontextmanager
+async def serving(url: str = "uart+pty://") -> AsyncIterator[Server]:
+    with anyio.fail_after(SECONDS):
+        async with serve(device(), url, grace=0.5) as server:
+            yield server
+
+
+class Raw:
+    """The other end of a line, without any of our code."""
+
+    def __init__(self, url: str) -> None:
+        self._fd = os.open(url.removeprefix("uart://").partition("?")[0], os.O_RDWR | os.O_NOCTTY)
+        tty.setraw(self._fd)
+
+    def write(self, data: bytes) -> None:
+        os.write(self._fd, data)
+
+    async def read(self, count: int) -> bytes:
+        """The next bytes, so many of them."""
+        return await anyio.to_thread.run_sync(self._read, count)
+
+    def _read(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            ready, _, _ = select.select([self._fd], [], [], SECONDS)
+            assert ready, data
+            data += os.read(self._fd, count - len(data))
+        return data
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+@pytest.fixture
+def asyncio_only(anyio_backend_name: str) -> None:
+    if anyio_backend_name == "trio":
+        pytest.skip("serial ports need asyncio")
+
+
+needs_asyncio = pytest.mark.usefixtures("asyncio_only")
+
+
+@pytest.fixture
+async def raw() -> AsyncIterator[Raw]:
+    async with serving() as server:
+        end = Raw(server.urls[0])
+        yield end
+        end.close()
+
+
+async def test_a_request_in_a_frame_gets_its_reply_in_one(raw: Raw) -> None:
+    reply = frame(b'{"id":1,"result":"U\xc2\xaa"}')
+    raw.write(frame(b'{"method":"echo","id":1,"params":["U\xc2\xaa"]}'))
+    assert await raw.read(len(reply)) == reply
+
+
+async def test_noise_other_commands_and_broken_frames_are_passed_over(raw: Raw) -> None:
+    good = frame(b'{"method":"echo","id":2,"params":[2]}', version=3)
+    broken = bytearray(good)
+    broken[-1] ^= 1
+    noise = b"\x00\x55\x55\xaa\xff" + bytes(broken) + frame(b"", command=0) + b"\x55"
+    reply = frame(b'{"id":2,"result":2}')
+    for byte in noise + good:
+        raw.write(bytes([byte]))
+    assert await raw.read(len(reply)) == reply
+
+
+async def test_what_is_no_json_is_answered(raw: Raw) -> None:
+    raw.write(frame(b"{"))
+    head = await raw.read(6)
+    assert head[:4] == b"\x55\xaa\x00\xfe"
+    assert b"-32700" in await raw.read(int.from_bytes(head[4:], "big") + 1)
+
+
+async def test_a_good_frame_behind_a_length_that_lies_comes_out_after_a_silence(raw: Raw) -> None:
+    reply = frame(b'{"id":3,"result":3}')
+    raw.write(b"\x55\xaa\x00\xfe\x03\x00" + frame(b'{"method":"echo","id":3,"params":[3]}'))
+    assert await raw.read(len(reply)) == reply
+
+
+@needs_asyncio
+async def test_sizes_are_exact() -> None:
+    async with serving("uart+pty://?buffer=256") as server:
+        url = server.urls[0]
+        assert url.endswith("?buffer=256")
+        async with connect(url) as client:
+            assert client.info.max_message == 249
+            assert await client.call("echo", ["x" * 200]) == "x" * 200
+            with pytest.raises(MessageTooLarge, match="249"):
+                await client.call("echo", ["x" * 249])
+        async with connect(url.removesuffix("?buffer=256")) as client:
+            assert client.info.max_message == 1024
+            with pytest.raises(TooLarge) as refused:
+                await client.call("echo", ["x" * 249])
+            assert refused.value.data["limit"] == 249
+            with pytest.raises(MessageTooLarge, match="1024"):
+                await client.call("echo", ["x" * 1024])
+
+
+@needs_asyncio
+async def test_a_scan_streams() -> None:
+    async with serving("uart+pty://?buffer=256") as server, connect_to(server) as client:
+        found = [each async for each in client.stream("wifi.scan")]
+        assert len(found) > 5
+
+
+@needs_asyncio
+async def test_the_server_notifies() -> None:
+    async with (
+        serving() as server,
+        connect_to(server) as client,
+        client.notifications() as news,
+    ):
+        assert server.broadcast("changed", {"on": True}) == 1
+        assert (await news.receive()).method == "changed"
+
+
+@needs_asyncio
+async def test_segments_and_msgpack() -> None:
+    async with serving("uart+pty://?segment=1&codec=msgpack") as server:
+        assert server.urls[0].endswith("?codec=msgpack&segment=1")
+        async with connect_to(server) as client:
+            assert await client.call("echo", ["x" * 20_000]) == "x" * 20_000
+
+
+@needs_asyncio
+async def test_no_such_port() -> None:
+    with pytest.raises(ConnectFailed, match="/dev/nowhere"):
+        async with connect("uart:///dev/nowhere"):
+            pass
+    with pytest.raises(BindFailed, match="/dev/nowhere"):
+        async with serve(Dispatcher(), "uart:///dev/nowhere"):
+            pass
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["uart://", "uart:///dev/x?baudrate=0", "uart:///dev/x?buffer=7", "uart:///dev/x?role=mcu"],
+)
+async def test_urls_that_make_no_sense(url: str) -> None:
+    with pytest.raises(InvalidUrl):
+        async with connect(url):
+            pass
+
+
+@needs_asyncio
+async def test_both_ends_come_back_after_the_adapter_was_unplugged() -> None:
+    async with virtual_serial_pair(paths=True) as line:
+        urls = [f"uart://{line.first}", f"uart://{line.second}"]
+        with anyio.fail_after(SECONDS):
+            async with (
+                serve(device(), urls[0], grace=0.5),
+                connect(urls[1], reconnect=True, timeout=1) as client,
+            ):
+                assert await client.call("echo", [1]) == 1
+                await line.unplug()
+                with pytest.raises((ChannelClosed, CallTimeout)):
+                    await client.call("echo", [2])
+                await line.replug()
+                while True:
+                    try:
+                        assert await client.call("echo", [3], idempotent=True) == 3
+                        break
+                    except CallTimeout:
+                        continue
+
+
+@needs_asyncio
+async def test_a_noisy_line_answers_each_call_once() -> None:
+    calls: list[int] = []
+    dispatcher = Dispatcher()
+    dispatcher.method("note")(calls.append)
+    faults = LineFaults(drop=0.0005, flip=0.0005, insert=0.0005)
+    async with virtual_serial_pair(faults, seed=3, paths=True) as line:
+        with anyio.fail_after(30):
+            async with (
+                serve(dispatcher, f"uart://{line.first}", grace=0.5),
+                connect(f"uart://{line.second}", timeout=SECONDS) as client,
+            ):
+                for number in range(30):
+                    await client.call("note", [number])
+    assert calls == list(range(30))

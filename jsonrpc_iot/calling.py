@@ -208,7 +208,7 @@ class Calling(ABC):
                 if self._channel.is_mid_message:
                     continue
                 messages = self.session.poll(anyio.current_time())
-                self._outgoing.push(*(each for each in messages if self._fits(each)))
+                self._outgoing.push(*(each for each in messages if self.info.fits(each)))
         finally:
             self._new_timer = None
 
@@ -232,7 +232,7 @@ class Calling(ABC):
 
     def push(self, message: bytes) -> None:
         """Send a message without waiting, if it fits the channel."""
-        if self._fits(message):
+        if self.info.fits(message):
             self._outgoing.push(message)
             self._wake_reader()
 
@@ -306,7 +306,7 @@ class Calling(ABC):
         Returns:
             Whether it was taken.
         """
-        if not self._open or not self._fits(message):
+        if not self._open or not self.info.fits(message):
             return False
         return self._outgoing.offer(message)
 
@@ -316,10 +316,6 @@ class Calling(ABC):
         if probe is not None:
             self._outgoing.push(probe)
 
-    def _fits(self, message: bytes) -> bool:
-        limit = self.info.max_message
-        return limit is None or len(message) <= limit
-
     def _check_size(self, message: bytes) -> None:
-        if self.info.max_message is not None and not self._fits(message):
+        if self.info.max_message is not None and not self.info.fits(message):
             raise MessageTooLarge(len(message), self.info.max_message)

@@ -40,6 +40,10 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
     retry_seconds_per_byte: float = 0.0
     codec: CodecName = "json"
 
+    def fits(self, message: bytes) -> bool:
+        """Whether a message may be sent."""
+        return self.max_message is None or len(message) <= self.max_message
+
 
 class PeerCredentials(Struct, frozen=True):
     """The process at the other end of a local socket, as the kernel knows it."""

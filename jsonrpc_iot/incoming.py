@@ -114,6 +114,8 @@ class Incoming:
 
     async def _take_lossy(self, messages: Sequence[bytes], seen: DuplicateTable) -> None:
         """Handle messages that may be lost, doubled or late: each request runs at most once."""
+        info = self._context.info
+        assert info is not None
         replies: list[bytes] = []
         for message in messages:
             request = self._responder.identify(message)
@@ -129,7 +131,7 @@ class Incoming:
                 replies.append(verdict)
             elif verdict is None:
                 replies += filter(None, (self._decline(message, _GONE),))
-        replies += filter(self._fits, self._session.overdue())
+        replies += filter(info.fits, self._session.overdue())
         if replies and self._outgoing.needs_receiver:
             self._outgoing.push(*replies)
         elif replies:
@@ -145,9 +147,6 @@ class Incoming:
 
     def _decline(self, message: bytes, error: RpcError) -> bytes | None:
         return self._responder.decline(message, error, self._limit, self._session, self._context)
-
-    def _fits(self, message: bytes) -> bool:
-        return self._limit is None or len(message) <= self._limit
 
     def _remember(self, key: int | None, reply: bytes | None) -> None:
         if self._seen is not None and key is not None:

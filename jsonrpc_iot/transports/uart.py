@@ -19,7 +19,7 @@ from ..errors import BindFailed, TransportError
 from ..protocol.limits import Limits
 from ..protocol.tuya import OVERHEAD, Command, FrameDecoder, encode_frame
 from ..url import Url
-from ._packets import PacketOptions
+from ._packets import BatchedChannel, PacketOptions
 from ._pty import open_pty
 from ._serial import open_port
 
@@ -57,7 +57,7 @@ class UartOptions(PacketOptions, frozen=True):
         return fits if self.max is None else min(fits, self.max)
 
 
-class UartChannel(Channel):
+class UartChannel(BatchedChannel):
     """The RPC frames of one serial line.
 
     Args:
@@ -70,9 +70,9 @@ class UartChannel(Channel):
     """
 
     def __init__(self, stream: ByteStream, info: ChannelInfo) -> None:
+        super().__init__()
         self._stream = stream
         self._info = info
-        self._waiting: list[bytes] = []
         self._pieces_sent = 0
         self.decoder = FrameDecoder(max_data=_LONGEST_DATA)
         self.other_frames = 0
@@ -87,17 +87,7 @@ class UartChannel(Channel):
         """See `Channel.pieces_sent`."""
         return self._pieces_sent
 
-    async def receive(self) -> bytes:
-        """Wait for the next message; see `Channel.receive`."""
-        if not self._waiting:
-            self._waiting = (await self.receive_batch())[::-1]
-        return self._waiting.pop()
-
-    async def receive_batch(self) -> list[bytes]:
-        """Wait for messages; see `Channel.receive_batch`."""
-        if self._waiting:
-            waiting, self._waiting = self._waiting[::-1], []
-            return waiting
+    async def _next_batch(self) -> list[bytes]:
         while True:
             piece = b""
             with anyio.CancelScope(deadline=self.decoder.next_due()):

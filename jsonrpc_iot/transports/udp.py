@@ -19,7 +19,7 @@ from ..errors import BindFailed, ConnectFailed
 from ..protocol.limits import Limits
 from ..url import Url, host_port
 from ._demux import Demux
-from ._packets import PacketOptions
+from ._packets import BatchedChannel, PacketOptions
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -47,30 +47,20 @@ class UdpOptions(PacketOptions, frozen=True):
     reuse_port: bool = False
 
 
-class UdpChannel(Channel):
+class UdpChannel(BatchedChannel):
     """A socket that is connected to one address."""
 
     def __init__(self, raw: socket.socket, info: ChannelInfo) -> None:
+        super().__init__()
         self._raw = raw
         self._info = info
-        self._waiting: list[bytes] = []
 
     @property
     def info(self) -> ChannelInfo:
         """The facts about this channel."""
         return self._info
 
-    async def receive(self) -> bytes:
-        """Wait for the next datagram; see `Channel.receive`."""
-        if not self._waiting:
-            self._waiting = (await self.receive_batch())[::-1]
-        return self._waiting.pop()
-
-    async def receive_batch(self) -> list[bytes]:
-        """Wait for datagrams; see `Channel.receive_batch`."""
-        if self._waiting:
-            waiting, self._waiting = self._waiting[::-1], []
-            return waiting
+    async def _next_batch(self) -> list[bytes]:
         while True:
             await _wait_readable(self._raw)
             if packets := [packet for packet, _ in read_packets(self._raw)]:
@@ -168,15 +158,7 @@ class UdpListener(Listener):
             logger.debug("%s: a datagram to %s was not sent: %s", self._address, address, error)
 
     def _describe(self, address: Address) -> ChannelInfo:
-        return ChannelInfo(
-            transport="udp",
-            local=self._address,
-            peer=f"udp://{host_port(*address[:2])}",
-            max_message=self._options.max,
-            reliable=False,
-            retry_seconds=RETRY_SECONDS,
-            codec=self._options.codec,
-        )
+        return _describe(self._address, address, self._options)
 
 
 async def connect(url: Url, limits: Limits) -> Channel:
@@ -190,15 +172,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
     except OSError as error:
         raw.close()
         raise ConnectFailed(f"{url}: {error.strerror or error}") from error
-    info = ChannelInfo(
-        transport="udp",
-        local=f"udp://{host_port(*raw.getsockname()[:2])}",
-        peer=f"udp://{host_port(*address[:2])}",
-        max_message=options.max,
-        reliable=False,
-        retry_seconds=RETRY_SECONDS,
-        codec=options.codec,
-    )
+    info = _describe(f"udp://{host_port(*raw.getsockname()[:2])}", address, options)
     return UdpChannel(raw, info)
 
 
@@ -234,6 +208,18 @@ def read_packets(raw: socket.socket) -> list[tuple[bytes, Address]]:
         except OSError as error:
             raise anyio.ClosedResourceError from error
     return packets
+
+
+def _describe(local: str, peer: Address, options: UdpOptions) -> ChannelInfo:
+    return ChannelInfo(
+        transport="udp",
+        local=local,
+        peer=f"udp://{host_port(*peer[:2])}",
+        max_message=options.max,
+        reliable=False,
+        retry_seconds=RETRY_SECONDS,
+        codec=options.codec,
+    )
 
 
 async def _wait_readable(raw: socket.socket) -> None:

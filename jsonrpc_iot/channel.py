@@ -28,6 +28,7 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
             sent again.
         retry_seconds_per_byte: what each byte of the request adds to that, on slow links.
         codec: how the messages are written.
+        in_flight: requests of this end that may be open at once; `None` for any number.
     """
 
     transport: str
@@ -39,6 +40,7 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
     retry_seconds: float = 0.5
     retry_seconds_per_byte: float = 0.0
     codec: CodecName = "json"
+    in_flight: int | None = None
 
     def fits(self, message: bytes) -> bool:
         """Whether a message may be sent."""
@@ -57,6 +59,8 @@ class ChannelAttribute(TypedAttributeSet):
     """Facts that only some transports know; ask with `channel.extra(…)`."""
 
     credentials: PeerCredentials = typed_attribute()
+    baudrate: int = typed_attribute()
+    """Bits per second of a serial line."""
 
 
 class Channel(ObjectStream[bytes]):

@@ -52,6 +52,7 @@ PARTS: dict[str, Set[str]] = {
     "channel": BASE,
     **dict.fromkeys(DISPATCH, LINK | DISPATCH),
     "transports": LINK,
+    "tuya": LINK | {"transports"},
     **dict.fromkeys(PEER, LINK | DISPATCH | PEER),
     "proxy": LINK | DISPATCH | PEER,
     "client": LINK | DISPATCH | PEER | {"proxy", "transports"},

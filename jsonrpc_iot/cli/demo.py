@@ -16,7 +16,7 @@ import anyio
 import msgspec
 import typer
 
-from jsonrpc_iot import Client, Dispatcher, JsonRpcIotError, MethodNotFound, connect
+from jsonrpc_iot import Client, Dispatcher, JsonRpcIotError, MethodNotFound, TooLarge, connect
 from jsonrpc_iot import serve as serve_at
 
 from ._options import JsonOption
@@ -74,6 +74,7 @@ STAGES = (
     Stage("tcp (IPv6)", "tcp://[::1]:0", _has_ipv6),
     Stage("udp", "udp://127.0.0.1:0"),
     Stage("uart", "uart+pty://", _has_serial_ports),
+    Stage("tuya-dp", "tuya-dp+pty://?role=mcu&gap=0", _has_serial_ports),
 )
 
 
@@ -179,13 +180,21 @@ async def _check(client: Client) -> Networks:
     """Call each service once; returns what the radio sees."""
     _expect(True, await client.call("rpc.ping"))
     _expect(_NAME, (await client.call("sys.info", result=dict[str, Any]))["name"])
-    networks = await client.call("wifi.scan", result=Networks)
+    networks = await _scan(client)
     _expect(True, all(network["rssi"] < 0 for network in networks) and bool(networks))
     try:
         await client.call("no.such.method")
     except MethodNotFound:
         return networks
     raise WrongAnswer("a method that is not there was answered")
+
+
+async def _scan(client: Client) -> Networks:
+    """What the radio sees, network by network where all do not fit a message."""
+    try:
+        return await client.call("wifi.scan", result=Networks)
+    except TooLarge:
+        return [each async for each in client.stream("wifi.scan", item=dict[str, Any])]
 
 
 async def _measure(client: Client) -> list[float]:

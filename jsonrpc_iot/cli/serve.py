@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
-from jsonrpc_iot import Dispatcher, UsageError
+from jsonrpc_iot import Context, Dispatcher, UsageError
 from jsonrpc_iot import run as run_server
 
 from ._options import TraceOption, complete_url
@@ -105,6 +105,12 @@ def virtual_device(name: str, seed: int) -> Dispatcher:
     dispatcher = Dispatcher(title=name)
     _include_system(dispatcher, name)
     dispatcher.include(_simulated_wifi(seed))
+
+    @dispatcher.notification("tuya.datapoint")
+    async def take_datapoint(id: int, type: str, value: object, context: Context) -> None:
+        """Take on the value of a Tuya DataPoint, and report it, as devices do."""
+        await context.notify("tuya.datapoint", {"id": id, "type": type, "value": value})
+
     return dispatcher
 
 

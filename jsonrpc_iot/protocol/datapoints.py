@@ -6,9 +6,9 @@ the device's own affair.
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
@@ -129,11 +129,7 @@ def _number_form(point: DataPoint) -> tuple[int, bool]:
 
 def encode_datapoints(points: Iterable[DataPoint]) -> bytes:
     """Put units one after the other, as a frame carries them."""
-    units = bytearray()
-    for point in points:
-        packed = _pack(point)
-        units += _HEADER.pack(point.id, point.type, len(packed)) + packed
-    return bytes(units)
+    return b"".join(Unit(point.id, point.type, _pack(point)).encode() for point in points)
 
 
 def decode_datapoints(data: bytes) -> list[DataPoint]:
@@ -146,7 +142,40 @@ def decode_datapoints(data: bytes) -> list[DataPoint]:
         MalformedFrame: a unit is cut off, of an unknown type, of a length that its type does not
             have, or holds a value that it cannot have; the text says which.
     """
-    points: list[DataPoint] = []
+    return [unit.decode() for unit in split_units(data)]
+
+
+class Unit(NamedTuple):
+    """A unit as it stands in a frame, of a type and value that may be wrong.
+
+    Args:
+        id: which DataPoint.
+        type: of `DataPointType` or not.
+        data: the value's bytes.
+    """
+
+    id: int
+    type: int
+    data: bytes
+
+    def encode(self) -> bytes:
+        """As it stands in a frame."""
+        return _HEADER.pack(self.id, self.type, len(self.data)) + self.data
+
+    def decode(self) -> DataPoint:
+        """Read it; raises `MalformedFrame` where its type and value make no DataPoint."""
+        return _unpack(*self)
+
+
+def split_units(data: bytes) -> Iterator[Unit]:
+    """Find the units one after the other.
+
+    Args:
+        data: of a frame that sets or reports DataPoints.
+
+    Raises:
+        MalformedFrame: the last one is cut off; those before it were found.
+    """
     at = 0
     while at < len(data):
         start = at + UNIT_OVERHEAD
@@ -158,8 +187,7 @@ def decode_datapoints(data: bytes) -> list[DataPoint]:
             raise MalformedFrame(
                 f"DataPoint {id}: cut off, {len(data) - start} of {length} bytes are here"
             )
-        points.append(_unpack(id, type_, data[start:at]))
-    return points
+        yield Unit(id, type_, data[start:at])
 
 
 def _unpack(id: int, type_: int, packed: bytes) -> DataPoint:

@@ -13,6 +13,8 @@ _MODULES = {
     "pipe": "pipe",
     "tcp": "tcp",
     "tls": "tcp",
+    "tuya-dp": "tuya_dp",
+    "tuya-dp+pty": "tuya_dp",
     "uart": "uart",
     "uart+pty": "uart",
     "udp": "udp",

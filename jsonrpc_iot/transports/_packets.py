@@ -29,7 +29,11 @@ class PacketOptions(Struct, frozen=True):
         """The URL for clients of a listener with these options."""
         usual = type(self)()
         given = {name: getattr(self, name) for name in self.both_ends}
-        unusual = [f"{name}={each}" for name, each in given.items() if each != getattr(usual, name)]
+        unusual = [
+            f"{name}={each:g}" if isinstance(each, float) else f"{name}={each}"
+            for name, each in given.items()
+            if each != getattr(usual, name)
+        ]
         return f"{address}?{'&'.join(unusual)}" if unusual else address
 
 

@@ -1,0 +1,170 @@
+"""A serial line of Tuya frames, shared by all who read it and write to it.
+
+Nobody has to read it all the time: whoever waits for something reads for everybody, so a line needs
+no task of its own.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol, final
+
+import anyio
+from anyio.abc import ByteStream
+
+from ..errors import MalformedFrame
+from ..protocol.datapoints import Unit, split_units
+from ..protocol.tuya import Command, Frame, FrameDecoder, encode_frame
+from ..protocol.tuya_role import Mcu, Role
+
+logger = logging.getLogger("jsonrpc_iot.transports")
+
+LONGEST_DATA = 4096
+"""Bytes of data of the longest frame that is accepted."""
+
+_ANSWER_SECONDS = 2.0
+_RESULT_SECONDS = 5.5  # a module says after 5 s that it failed
+
+
+class TakesFrames(Protocol):
+    """Is told of what comes; must not wait."""
+
+    def take_frame(self, frame: Frame) -> None:
+        """A frame came."""
+
+    def take_unit(self, unit: Unit) -> bool:
+        """A unit of a DataPoint came; says whether it was meant for this one."""
+
+
+@final
+class TuyaLine:
+    """The frames of one line.
+
+    Args:
+        stream: the line.
+        role: which end of the line this is; with none, frames are only carried.
+
+    Attributes:
+        role: as above.
+        decoder: cuts the line into frames, and counts what it drops.
+        takers: those who want to know what comes. A unit goes to the first who takes it.
+        frames_sent: all that left.
+        malformed: units of DataPoints that were no such thing, and frames that end within one.
+        unanswered: answers of the role for which the line had no room for too long.
+    """
+
+    def __init__(self, stream: ByteStream, role: Role | None = None) -> None:
+        self.role = role
+        self.decoder = FrameDecoder(max_data=LONGEST_DATA)
+        self.takers: list[TakesFrames] = []
+        self.frames_sent = 0
+        self.malformed = 0
+        self.unanswered = 0
+        self._stream = stream
+        self._sending = anyio.Lock(fast_acquire=True)
+        self._confirming = anyio.Lock()
+        self._reading: anyio.Event | None = None
+        self._receiving = anyio.CancelScope()
+
+    async def wait(self, is_done: Callable[[], bool]) -> None:
+        """Read, or let somebody else read, until something is there.
+
+        Args:
+            is_done: says whether it is.
+
+        Raises:
+            anyio.BrokenResourceError: the line is gone.
+            anyio.ClosedResourceError: this end has closed it.
+            anyio.EndOfStream: a serial server on TCP has closed it.
+        """
+        while not is_done():
+            if self._reading is not None:
+                await self._reading.wait()
+                continue
+            self._reading = anyio.Event()
+            try:
+                await self._read()
+            finally:
+                self._reading.set()
+                self._reading = None
+
+    def look_again(self) -> None:
+        """Have all who wait ask whether what they wait for is there."""
+        self._receiving.cancel()
+
+    async def send(self, command: int, data: bytes) -> None:
+        """Send one frame.
+
+        Raises:
+            anyio.BrokenResourceError: the line is gone.
+            anyio.ClosedResourceError: this end has closed it.
+        """
+        await self.send_frame(encode_frame(command, data, self.role.version if self.role else 0))
+
+    async def send_frame(self, frame: bytes) -> None:
+        """Send one frame that is encoded already; see `send`."""
+        async with self._sending:
+            await self._stream.send(frame)
+        self.frames_sent += 1
+
+    async def report_and_confirm(self, units: bytes) -> bool:
+        """Report DataPoints, and wait for what the module says; one report at a time.
+
+        Returns:
+            Whether it took them. One that says nothing did not.
+        """
+        role = self.role
+        assert isinstance(role, Mcu)
+        async with self._confirming:
+            role.report_result = None
+            await self.send(Command.SYNC_REPORT, units)
+            with anyio.move_on_after(_RESULT_SECONDS):
+                await self.wait(lambda: role.report_result is not None)
+            return bool(role.report_result)
+
+    async def aclose(self) -> None:
+        """Give the port back."""
+        await self._stream.aclose()
+
+    async def _read(self) -> None:
+        """Take in what comes next, or do what is due."""
+        role, decoder = self.role, self.decoder
+        due = min(decoder.next_due(), role.next_due()) if role else decoder.next_due()
+        piece = b""
+        with anyio.CancelScope(deadline=due) as self._receiving:
+            piece = await self._stream.receive()
+        now = anyio.current_time()
+        answers: list[bytes] = []
+        for frame in decoder.feed(piece, now) if piece else decoder.expire(now):
+            if role:
+                answers += role.take(frame, now)
+            self._hand_out(frame)
+        if role:
+            answers += role.poll(now)
+        if answers:
+            await self._answer(answers)
+
+    def _hand_out(self, frame: Frame) -> None:
+        for taker in self.takers:
+            taker.take_frame(frame)
+        if self.role is None or frame.command not in self.role.takes:
+            return
+        try:
+            for unit in split_units(frame.data):
+                for taker in self.takers:
+                    if taker.take_unit(unit):
+                        break
+        except MalformedFrame as error:
+            self.count_malformed(error)
+
+    def count_malformed(self, error: MalformedFrame) -> None:
+        """Note what was no DataPoint."""
+        self.malformed += 1
+        logger.warning("a frame with DataPoints: %s", error)
+
+    async def _answer(self, frames: list[bytes]) -> None:
+        """Send what the role says, or give up: two ends that only send would wait for ever."""
+        with anyio.move_on_after(_ANSWER_SECONDS):
+            for frame in frames:
+                await self.send_frame(frame)
+            return
+        self.unanswered += len(frames)

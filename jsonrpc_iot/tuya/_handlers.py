@@ -1,0 +1,75 @@
+"""Who is told of what comes over a link."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from functools import partial
+from inspect import isawaitable
+
+import anyio
+
+from ..errors import MalformedFrame
+from ..protocol.datapoints import DataPoint, Unit
+from ..protocol.tuya import Frame
+
+logger = logging.getLogger("jsonrpc_iot.tuya")
+
+_WAITING_EVENTS = 256
+
+FrameHandler = Callable[[Frame], Awaitable[object] | object]
+DataPointHandler = Callable[[DataPoint], Awaitable[object] | object]
+Event = Callable[[], Awaitable[object] | object]
+
+
+class Handlers:
+    """The handlers of one link. They run one after the other, in the order of what came.
+
+    Attributes:
+        commands: handlers of frames, by command.
+        datapoints: handlers of DataPoints, by id.
+        dropped: events that came while too many others waited.
+        malformed: units that were no DataPoints.
+    """
+
+    def __init__(self) -> None:
+        self.commands: defaultdict[int, list[FrameHandler]] = defaultdict(list)
+        self.datapoints: dict[int, DataPointHandler] = {}
+        self.dropped = 0
+        self.malformed = 0
+        self._put, self._events = anyio.create_memory_object_stream[Event](_WAITING_EVENTS)
+
+    def take_frame(self, frame: Frame) -> None:
+        """See `TakesFrames`."""
+        if frame.command in self.commands:
+            for handler in self.commands[frame.command]:
+                self.put(partial(handler, frame))
+
+    def take_unit(self, unit: Unit) -> bool:
+        """See `TakesFrames`."""
+        handler = self.datapoints.get(unit.id)
+        if handler is None:
+            return False
+        try:
+            self.put(partial(handler, unit.decode()))
+        except MalformedFrame as error:
+            self.malformed += 1
+            logger.warning("%s", error)
+        return True
+
+    def put(self, event: Event) -> None:
+        """Have something run when its turn comes."""
+        try:
+            self._put.send_nowait(event)
+        except anyio.WouldBlock:
+            self.dropped += 1
+
+    async def run(self) -> None:
+        """Run them, until cancelled. An exception in one is logged."""
+        with self._put, self._events:
+            async for event in self._events:
+                try:
+                    outcome = event()
+                    if isawaitable(outcome):
+                        await outcome
+                except Exception:
+                    logger.exception("a handler of a Tuya link failed")

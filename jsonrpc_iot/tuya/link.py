@@ -1,0 +1,223 @@
+"""One serial port, shared by RPC, handlers of commands and handlers of DataPoints."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from inspect import isawaitable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import anyio
+from anyio.abc import ByteStream
+from msgspec import structs
+
+from ..channel import Channel
+from ..errors import ChannelClosed, UsageError
+from ..protocol.datapoints import DataPoint, encode_datapoints
+from ..protocol.tuya import Frame, FrameDecoder, encode_frame
+from ..protocol.tuya_role import Role
+from ..transports import tuya_dp, uart
+from ..transports._pty import open_pty
+from ..transports._serial import open_port
+from ..transports._tuya_line import TuyaLine
+from ..url import Url
+from ._handlers import DataPointHandler, Handlers
+
+CommandHandler = Callable[[Frame], Awaitable[bytes | None] | bytes | None]
+C = TypeVar("C", bound=CommandHandler)
+D = TypeVar("D", bound=DataPointHandler)
+
+
+class TuyaLink:
+    """A serial line of Tuya frames, while the `async with` block runs.
+
+    Handlers run one after the other, in the order of what came; an exception in one is logged. When
+    the port is gone, the channels end and the block is left with `ChannelClosed`.
+
+    Args:
+        where: a `uart://` URL with its `baudrate` and `buffer`, also `uart+pty://` for a line
+            without hardware; or an open stream, which the link closes.
+    """
+
+    def __init__(self, where: str | ByteStream) -> None:
+        self._where = where
+        self._options = uart.UartOptions()
+        self._name = "a stream"
+        self._stack = AsyncExitStack()
+        self._line: TuyaLine | None = None
+        self._failure: ChannelClosed | None = None
+        self._handlers = Handlers()
+
+    @property
+    def address(self) -> str:
+        """The URL of the port; of a pty, that of its far end."""
+        return self._name
+
+    @property
+    def decoder(self) -> FrameDecoder:
+        """What cuts the line into frames, for its counts of what it dropped."""
+        return self._open_line.decoder
+
+    @property
+    def dropped(self) -> int:
+        """Events that came while too many others waited for their handlers."""
+        return self._handlers.dropped
+
+    def on_command(self, command: int) -> Callable[[C], C]:
+        """Register a handler of a command: it gets the frame, and what it returns is sent back.
+
+        Args:
+            command: 0 to 255. What the link answers by itself it goes on answering.
+        """
+
+        def register(handler: C) -> C:
+            self._handlers.commands[command].append(partial(self._answer, handler))
+            return handler
+
+        return register
+
+    async def send(self, command: int, data: bytes = b"") -> None:
+        """Send a frame.
+
+        Args:
+            command: 0 to 255.
+            data: up to what the other end's buffer can hold.
+
+        Raises:
+            ChannelClosed: the port is gone.
+        """
+        line = self._open_line
+        await self._send(encode_frame(command, data, line.role.version if line.role else 0))
+
+    async def _send(self, frame: bytes) -> None:
+        try:
+            await self._open_line.send_frame(frame)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            raise self._gone() from None
+
+    def rpc_channel(self, **options: Any) -> Channel:
+        """A channel of messages in frames of command 0xFE, for `connect` or `serve`.
+
+        Args:
+            options: those of a `uart://` URL that say what is sent: `max`, `codec`, `in_flight`.
+
+        Raises:
+            UsageError: the link is not open.
+        """
+        asked = structs.replace(self._options, **options)
+        return uart.open_channel(self._open_line, self._name, asked, owns_line=False)
+
+    async def __aenter__(self) -> Self:
+        """Open the port.
+
+        Raises:
+            ConnectFailed: it cannot be had.
+            InvalidUrl: the URL makes no sense.
+        """
+        if self._line is not None:
+            raise UsageError("this link was open already: make a new one")
+        self._line = TuyaLine(await self._open(), self._role())
+        self._line.takers.append(self._handlers)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._line.aclose)
+            tasks = await stack.enter_async_context(anyio.create_task_group())
+            stack.callback(tasks.cancel_scope.cancel)
+            tasks.start_soon(self._handlers.run)
+            tasks.start_soon(self._watch, tasks.cancel_scope)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        """Give the port back; raises `ChannelClosed` where it was gone before."""
+        handled = await self._stack.__aexit__(kind, error, traceback)
+        if self._failure is not None and (error is None or handled):
+            raise self._failure
+        return bool(handled)
+
+    @property
+    def _open_line(self) -> TuyaLine:
+        if self._line is None:
+            raise UsageError("the link is not open: use it inside `async with`")
+        return self._line
+
+    def _role(self) -> Role | None:
+        return None
+
+    async def _open(self) -> ByteStream:
+        if not isinstance(self._where, str):
+            return self._where
+        url = Url.parse(self._where)
+        if url.scheme not in ("uart", "uart+pty"):
+            raise url.error("a link takes uart:// or uart+pty://, or a stream")
+        self._options = url.read_options(uart.UartOptions)
+        self._name = str(url)
+        if url.scheme == "uart":
+            return await open_port(url, self._options.baudrate)
+        stream, path = open_pty()
+        self._name = self._options.reached_at(f"uart://{path}")
+        return stream
+
+    async def _watch(self, scope: anyio.CancelScope) -> None:
+        """Read the line all the time, so that what comes is handled."""
+        try:
+            while True:
+                await self._notice_changes()
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream):
+            self._failure = self._gone()
+            scope.cancel()
+
+    async def _notice_changes(self) -> None:
+        """Read until the role has changed, and say so."""
+        await self._open_line.wait(lambda: False)
+
+    def _gone(self) -> ChannelClosed:
+        return ChannelClosed(f"{self._name}: the port is gone; was the adapter unplugged?")
+
+    async def _answer(self, handler: CommandHandler, frame: Frame) -> None:
+        answer = handler(frame)
+        data = await answer if isawaitable(answer) else answer
+        if data is not None:
+            await self.send(frame.command, data)
+
+
+class DataPointLink(TuyaLink):
+    """A line whose two ends exchange DataPoints."""
+
+    def on_datapoint(self, id: int) -> Callable[[D], D]:
+        """Register a handler of a DataPoint: it gets each value that the other end sends.
+
+        Args:
+            id: 0 to 255.
+        """
+
+        def register(handler: D) -> D:
+            self._handlers.datapoints[id] = handler
+            return handler
+
+        return register
+
+    def datapoint_channel(
+        self, dpid: int = tuya_dp.DPID, *, gap: float = tuya_dp.GAP_SECONDS, **options: Any
+    ) -> Channel:
+        """A channel of messages in a string DataPoint, for `connect` or `serve`.
+
+        DataPoints without a handler come over it as notifications `tuya.datapoint`.
+
+        Args:
+            dpid: which DataPoint, 1 to 255.
+            gap: seconds between two sends, at least; Tuya's cloud wants 1.
+            options: `max`, and of an MCU `sync_report`, as in a `tuya-dp://` URL.
+
+        Raises:
+            UsageError: the link is not open.
+        """
+        asked = tuya_dp.TuyaDpOptions(dpid=dpid, gap=gap, buffer=self._options.buffer, **options)
+        return tuya_dp.open_channel(self._open_line, self._name, asked, owns_line=False)
+
+    async def _send_datapoints(self, role: Role, points: tuple[DataPoint, ...]) -> None:
+        await self.send(role.sends, encode_datapoints(points))

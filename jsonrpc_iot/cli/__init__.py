@@ -17,6 +17,7 @@ from .call import call, listen, notify
 from .demo import demo
 from .describe import describe
 from .discover import discover
+from .monitor import monitor
 from .ping import ping
 from .serve import serve, simulate
 
@@ -72,6 +73,7 @@ for command in (
     ping,
     bench,
     discover,
+    monitor,
     serve,
     simulate,
     demo,

@@ -20,7 +20,12 @@ def seconds(value: float | None) -> float | None:
 
 
 def complete_url(beginning: str) -> list[str]:
-    """The beginnings of URLs that a shell offers."""
+    """The beginnings of URLs that a shell offers to connect to."""
+    return [offer for offer in complete_bind(beginning) if not offer.endswith("+pty://")]
+
+
+def complete_bind(beginning: str) -> list[str]:
+    """The beginnings of URLs that a shell offers to serve on."""
     from jsonrpc_iot.transports import schemes
 
     offers = [f"{scheme}://" for scheme in schemes() if scheme != "memory"]

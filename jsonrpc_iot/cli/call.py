@@ -1,7 +1,5 @@
 """`call`, `notify` and `listen`: what a person says to one device, and hears from it."""
 
-import signal
-import sys
 from typing import Annotated
 
 import anyio
@@ -33,6 +31,7 @@ from ._options import (
 )
 from ._output import Tracer, explain, print_json, print_json_line
 from ._params import Params, read_params
+from ._signals import cancel_on_signal
 
 # A server forgets whoever is silent for 60 s on a link that has no end of its own.
 _PING_SECONDS = 20.0
@@ -134,16 +133,9 @@ async def _listen(
     url: str, count: int | None, timeout: float, dialect: Dialect, tracer: Tracer | None
 ) -> None:
     async with anyio.create_task_group() as tasks:
-        if sys.platform != "win32":
-            tasks.start_soon(_cancel_on_signal, tasks.cancel_scope)
+        await tasks.start(cancel_on_signal, tasks.cancel_scope)
         await _print_notifications(url, count, timeout, dialect, tracer)
         tasks.cancel_scope.cancel()
-
-
-async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for _ in signals:
-            scope.cancel()
 
 
 async def _print_notifications(

@@ -13,7 +13,7 @@ import typer
 from jsonrpc_iot import Context, Dispatcher, UsageError
 from jsonrpc_iot import run as run_server
 
-from ._options import TraceOption, complete_url
+from ._options import TraceOption, complete_bind
 from ._output import Tracer, escape_log, print_text
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ BindOption: TypeAlias = Annotated[
         metavar="URL",
         help="Where to listen; give it once for each URL. Port 0 takes a free port.",
         show_default=False,
-        autocompletion=complete_url,
+        autocompletion=complete_bind,
     ),
 ]
 VerboseOption: TypeAlias = Annotated[

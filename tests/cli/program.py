@@ -121,12 +121,13 @@ class Running:
         """Wait for the next line on standard output, with its line feed; `""` at its end."""
         return self._lines.get(timeout=SECONDS)
 
-    def wait_for_error(self, start: str) -> None:
-        """Wait for a line on standard error that starts like this."""
+    def wait_for_error(self, start: str) -> str:
+        """Wait for a line on standard error that starts like this; returns it."""
         seen = [self._errors.get(timeout=SECONDS)]
         while not seen[-1].startswith(start):
             assert seen[-1], seen
             seen.append(self._errors.get(timeout=SECONDS))
+        return seen[-1]
 
     def finish(self) -> Done:
         """Wait until it ends; the outputs are what has not been read yet."""

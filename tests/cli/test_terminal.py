@@ -5,8 +5,11 @@ import re
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
+
+from jsonrpc_iot.protocol.tuya import Command, encode_frame
 
 from .conftest import Simulated
 from .device import answer_with, bad_device
@@ -80,6 +83,21 @@ def test_a_device_cannot_steer_it_by_a_notification() -> None:
         done = run_on_terminal("listen", url, "--count", "1")
 
     assert done == Done(0, '{"method":"\\u009b","params":["\\u007f"]}\n', "")
+
+
+def test_nothing_on_a_serial_line_steers_it(tmp_path: Path) -> None:
+    hostile = "\x1b]0;owned\x07\x1b[2J\r\n\x9b31m\u202e".encode()
+    line = encode_frame(Command.RPC, hostile) + encode_frame(Command.PRODUCT, hostile)
+    recording = tmp_path / "line"
+    recording.write_text(json.dumps({"time": 0, "bytes": (b"\x1b[2J" + line).hex()}))
+
+    done = run_on_terminal("monitor", "--replay", str(recording))
+
+    noise, *frames = done.out.splitlines()
+    assert noise == "\x1b[2m    0.000  noise: 4 bytes\x1b[0m"
+    assert len(frames) == 2
+    assert all(character.isprintable() for frame in frames for character in frame)
+    assert all(r"\u001b]0;owned\u0007\u001b[2J\u000d\u000a\u009b31m\u202e" in f for f in frames)
 
 
 def test_the_demo_shows_its_progress() -> None:

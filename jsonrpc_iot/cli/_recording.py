@@ -1,0 +1,89 @@
+"""Files of what a serial line brought: one JSON object a line for each read, with its time."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from jsonrpc_iot import UsageError
+
+Piece = tuple[float, bytes]
+"""Seconds since the start, and what came then."""
+
+
+class _Line(Struct):
+    time: Annotated[float, Meta(ge=0)]
+    bytes: str
+
+
+class Recorder:
+    """Writes a new file, each piece at once, so that a crash loses nothing.
+
+    Args:
+        path: of a file that is not there.
+
+    Raises:
+        UsageError: it is there, or cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = path.open("xb")
+        except FileExistsError:
+            raise UsageError(f"{path} is there already: remove it, or take another name") from None
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def write(self, time: float, data: bytes) -> None:
+        """Add a piece."""
+        self._file.write(msgspec.json.encode(_Line(time, data.hex())) + b"\n")
+        self._file.flush()
+
+
+def read_recording(path: Path) -> Iterator[Piece]:
+    """The pieces of a file, in order.
+
+    Raises:
+        UsageError: it cannot be read, or a line of it is broken; the text says which.
+    """
+    last = 0.0
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    time, data = _read_line(line, last)
+                except ValueError as error:
+                    raise UsageError(f"{path}:{number}: {error}") from None
+                last = time
+                yield time, data
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _read_line(line: bytes, last: float) -> Piece:
+    """One piece; raises `ValueError` with the reason where there is none."""
+    try:
+        read = msgspec.json.decode(line, type=_Line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f'not like {{"time": 0.5, "bytes": "55aa"}}: {error}') from None
+    if not math.isfinite(read.time) or read.time < last:
+        raise ValueError(f"the time {read.time:g} is not {last:g} or later")
+    try:
+        return read.time, bytes.fromhex(read.bytes)
+    except ValueError:
+        raise ValueError("the bytes are no hex digits") from None

@@ -1,0 +1,270 @@
+"""`monitor`: the frames of a serial line as they come, or out of a recording.
+
+What a frame means is the business of `_frames`, the form of a recording that of `_recording`.
+"""
+
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import anyio
+import msgspec
+import typer
+from anyio.abc import ByteStream
+from msgspec import structs
+
+from jsonrpc_iot import ChannelClosed, UsageError
+from jsonrpc_iot.protocol.tuya import Frame, FrameDecoder
+from jsonrpc_iot.url import Url
+
+from ._frames import Noise, Report, explain_frame, show_frame, show_noise
+from ._output import escape, is_terminal, print_json_line, print_text, write_error
+from ._recording import Recorder, read_recording
+from ._signals import cancel_on_signal
+
+if TYPE_CHECKING:
+    from jsonrpc_iot.transports.uart import UartOptions
+
+_SCHEMES = ("tuya-dp", "uart", "uart+pty")
+
+# Noise without an end is shown as often as this.
+_NOISE_SECONDS = 1.0
+
+# Of times that are shown and recorded; a recording has to give the very times of the live line.
+_DECIMALS = 6
+
+Show: TypeAlias = Callable[[Report | Noise], None]
+
+
+def complete_line(beginning: str) -> list[str]:
+    """The beginnings of URLs that a shell offers."""
+    offers = [f"{scheme}://" for scheme in _SCHEMES]
+    return [offer for offer in offers if offer.startswith(beginning)]
+
+
+class Watch:
+    """Decodes a line and shows what is on it; all times are seconds since the start.
+
+    The same pieces at the same times are shown the same, whoever calls when: what silence decides
+    has the time at which it is due.
+
+    Args:
+        show: gets frames and noise in their order.
+        count: how many frames are wanted; `None` for all.
+
+    Attributes:
+        decoder: finds the frames.
+        frames: how many were shown.
+    """
+
+    def __init__(self, show: Show, count: int | None) -> None:
+        self.decoder = FrameDecoder()
+        self.frames = 0
+        self._show = show
+        self._count = count
+        self._shown_noise = 0
+        self._noise_since = math.inf
+
+    @property
+    def is_done(self) -> bool:
+        """Whether as many frames were shown as are wanted."""
+        return self.frames == self._count
+
+    def take(self, time: float, data: bytes) -> None:
+        """Take what the line brought."""
+        self.advance(time)
+        # One byte at a time: so it is known which noise comes before which frame.
+        for at in range(len(data)):
+            if self.is_done:
+                return
+            noise = self.decoder.noise_bytes
+            frames = self.decoder.feed(data[at : at + 1], time)
+            if frames or self.decoder.noise_bytes > noise:
+                self._found(time, frames)
+
+    def advance(self, time: float) -> None:
+        """Let the time go on until then."""
+        while not self.is_done and (due := self.next_due()) <= time:
+            if due == self.decoder.next_due():
+                self._found(due, self.decoder.expire(due))
+            else:
+                self._show_noise()
+
+    def next_due(self) -> float:
+        """When `advance` has something to do, if nothing comes before; infinity for never."""
+        return min(self.decoder.next_due(), self._noise_since + _NOISE_SECONDS)
+
+    def finish(self) -> None:
+        """Show what has not been shown: nothing will come any more."""
+        while not self.is_done and (due := self.next_due()) < math.inf:
+            self.advance(due)
+
+    def totals(self) -> str:
+        """What was on the line, in a sentence."""
+        decoder = self.decoder
+        return (
+            f"frames: {self.frames}, noise bytes: {decoder.noise_bytes}, "
+            f"bad checksums: {decoder.bad_checksums}, too long: {decoder.too_long}, "
+            f"expired: {decoder.expired}"
+        )
+
+    def _found(self, time: float, frames: list[Frame]) -> None:
+        if self.decoder.noise_bytes > self._shown_noise:
+            self._noise_since = min(self._noise_since, time)
+        for frame in frames:
+            self._show_noise()
+            self._show(explain_frame(round(time, _DECIMALS), frame))
+            self.frames += 1
+            if self.is_done:
+                break
+
+    def _show_noise(self) -> None:
+        noise = self.decoder.noise_bytes - self._shown_noise
+        if noise:
+            self._show(Noise(round(self._noise_since, _DECIMALS), noise))
+        self._shown_noise += noise
+        self._noise_since = math.inf
+
+
+def monitor(
+    url: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="URL",
+            help="The line: uart:///dev/ttyUSB0?baudrate=9600, uart://socket/HOST:PORT, or "
+            "uart+pty:// for a new pseudo terminal.",
+            show_default=False,
+            autocompletion=complete_line,
+        ),
+    ] = None,
+    *,
+    count: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Exit after N frames.", show_default=False),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line for each frame.")
+    ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write what the line brings to a new file.", show_default=False
+        ),
+    ] = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Show what a file of --record holds.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Show the Tuya frames on a serial line: JSON-RPC messages, DataPoints and all others.
+
+    Only reads, until SIGINT or SIGTERM, which is success, or until the adapter is unplugged. Bytes
+    that belong to no frame are noise. Totals go to standard error.
+    """
+    watch = Watch(_print_json if json else _print_line, count)
+    problem = ""
+    if replay is not None:
+        if url is not None or record is not None:
+            raise UsageError("--replay takes neither a URL nor --record")
+        _replay(watch, replay)
+    elif url is None:
+        raise UsageError("a URL such as uart:///dev/ttyUSB0 is missing, or --replay FILE")
+    else:
+        with suppress(KeyboardInterrupt):  # where signals cannot be received otherwise
+            problem = anyio.run(_watch_live, watch, Url.parse(url), record)
+    watch.finish()
+    write_error(watch.totals())
+    if problem:
+        raise ChannelClosed(f"{Url.parse(url or '')}: {problem}")
+
+
+def _replay(watch: Watch, path: Path) -> None:
+    with suppress(KeyboardInterrupt):
+        for time, data in read_recording(path):
+            watch.take(time, data)
+            if watch.is_done:
+                return
+
+
+async def _watch_live(watch: Watch, url: Url, record: Path | None) -> str:
+    """Show a line until enough is shown or a signal comes; returns why it broke, if it did."""
+    problem = ""
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(cancel_on_signal, tasks.cancel_scope)
+        with ExitStack() as stack:
+            async with _open_line(url) as (stream, ready):
+                recorder = None if record is None else stack.enter_context(Recorder(record))
+                write_error(escape(ready))
+                problem = await _read_line(watch, stream, recorder)
+        tasks.cancel_scope.cancel()
+    return problem
+
+
+async def _read_line(watch: Watch, stream: ByteStream, recorder: Recorder | None) -> str:
+    """Show a line until enough is shown, or it breaks; returns why it broke, if it did."""
+    start = anyio.current_time()
+    while not watch.is_done:
+        piece = b""
+        try:
+            with anyio.CancelScope(deadline=start + watch.next_due()):
+                piece = await stream.receive()
+        except anyio.EndOfStream:
+            return "the serial server has ended the connection"
+        except anyio.BrokenResourceError:
+            return "the line is gone; is it unplugged?"
+        time = round(anyio.current_time() - start, _DECIMALS)
+        if recorder is not None and piece:
+            recorder.write(time, piece)
+        watch.take(time, piece)
+    return ""
+
+
+@asynccontextmanager
+async def _open_line(url: Url) -> AsyncIterator[tuple[ByteStream, str]]:
+    """Open a port or make a pty; yields the bytes, and what to say when it is open."""
+    from jsonrpc_iot.transports._pty import open_pty
+    from jsonrpc_iot.transports._serial import open_port
+
+    if url.scheme not in _SCHEMES:
+        raise url.error(f"monitor watches serial lines: {', '.join(_SCHEMES)}")
+    options = _read_options(url)
+    if url.scheme == "uart+pty":
+        url.forbid_port()
+        url.forbid_path()
+        stream, path = open_pty()
+        ready = f"listening {options.reached_at(f'uart://{path}')}"
+    else:
+        stream = await open_port(url, options.baudrate)
+        ready = f"watching {url}"
+    async with stream:
+        yield stream, ready
+
+
+def _read_options(url: Url) -> "UartOptions":
+    """The options of a URL, of which those of RPC do not matter to who only watches."""
+    from jsonrpc_iot.transports.uart import UartOptions
+
+    if url.scheme == "tuya-dp":
+        rest = {name: each for name, each in url.options.items() if name not in ("role", "dpid")}
+        url = structs.replace(url, options=rest)
+    return url.read_options(UartOptions)
+
+
+def _print_json(seen: Report | Noise) -> None:
+    print_json_line(msgspec.json.encode(seen))
+
+
+def _print_line(seen: Report | Noise) -> None:
+    if isinstance(seen, Report):
+        print_text(show_frame(seen))
+    elif is_terminal():
+        from rich.console import Console
+        from rich.text import Text
+
+        Console().print(Text(show_noise(seen), style="dim"), soft_wrap=True)
+    else:
+        print_text(show_noise(seen))

@@ -10,12 +10,14 @@ from anyio.abc import TaskGroup
 from .channel import Channel, ChannelInfo
 from .errors import (
     CallTimeout,
+    ChannelClosed,
     JsonRpcIotError,
     MalformedResponse,
     MessageTooLarge,
     RpcError,
     TransportError,
 )
+from .in_flight import InFlight, not_sent
 from .outgoing import Outgoing
 from .protocol.session import OpenCall, Session
 from .protocol.stream import FIRST_CREDIT, ReceivedItems
@@ -37,10 +39,20 @@ class Calling(ABC):
 
     Attributes:
         info: the facts about the channel.
+        in_flight: gives turns to requests, where only so many may be open at once.
         session: what the two ends remember of their conversation.
     """
 
-    __slots__ = ("_channel", "_new_timer", "_open", "_outgoing", "_tasks", "info", "session")
+    __slots__ = (
+        "_channel",
+        "_new_timer",
+        "_open",
+        "_outgoing",
+        "_tasks",
+        "in_flight",
+        "info",
+        "session",
+    )
 
     def __init__(
         self, channel: Channel, session: Session, tasks: TaskGroup, queue_bytes: int
@@ -52,6 +64,8 @@ class Calling(ABC):
         self._outgoing = Outgoing(channel, tasks, queue_bytes, self._break)
         self._new_timer: anyio.Event | None = None
         self._open = False
+        limit = self.info.in_flight
+        self.in_flight = None if limit is None else InFlight(limit)
 
     @abstractmethod
     def _closed(self) -> JsonRpcIotError:
@@ -105,18 +119,28 @@ class Calling(ABC):
         Raises:
             RpcError: the other end answered with an error; of the class of its code.
             CallTimeout: no answer came in time. Where the other end understands, it is told to
-                stop.
+                stop. Or the call was not sent, because others were open for so long, and the
+                channel takes no more at once; the text says so.
             ChannelClosed: the channel is closed, or closed before the answer came.
             MessageTooLarge: the request does not fit the channel; nothing was sent.
             MalformedResponse: the answer is no response, or its result is not of the type.
             Unencodable: the codec has no form for the params.
             TransportError: the channel has no way back to its client.
         """
+        if self.in_flight is None:
+            return await self._call(method, params, result, timeout, idempotent)
+        async with self.in_flight.turn(method, timeout) as left:
+            return await self._call(method, params, result, left, idempotent)
+
+    async def _call(
+        self, method: str, params: Any, result: Any, timeout: float | None, idempotent: bool
+    ) -> Any:
+        """Call without waiting for a turn."""
         answered = anyio.Event()
         call, request = self.open(
             method, params, answered.set, timeout, idempotent=idempotent, alone=True
         )
-        await self.exchange(request, (call,), answered, timeout)
+        await self._exchange(request, (call,), answered, timeout)
         return call.result(result)
 
     def open(
@@ -165,9 +189,33 @@ class Calling(ABC):
     ) -> None:
         """Send a message that holds open calls, and wait until they are answered.
 
-        A call that is not answered in time gets `CallTimeout` as its outcome. A call that nobody
-        waits for any more is cancelled at the other end, if that understands.
+        Where only so many requests may be open at once, the message waits for its turn, and counts
+        as one. A call that is not answered in time gets `CallTimeout` as its outcome. A call that
+        nobody waits for any more is cancelled at the other end, if that understands.
         """
+        if self.in_flight is None or not calls:
+            await self._exchange(message, calls, answered, timeout)
+            return
+        try:
+            async with self.in_flight.turn(calls[0].method, timeout) as left:
+                await self._exchange(message, calls, answered, left)
+        except CallTimeout:
+            for call in calls:
+                call.outcome = not_sent(call.method, timeout)
+        except ChannelClosed:
+            pass  # that is the outcome of all calls
+        finally:
+            for call in calls:
+                self.session.give_up(call)
+
+    async def _exchange(
+        self,
+        message: bytes,
+        calls: Sequence[OpenCall],
+        answered: anyio.Event,
+        timeout: float | None,
+    ) -> None:
+        """Send a message without waiting for a turn; see `exchange`."""
         sent = False
         try:
             self._check_size(message)
@@ -181,7 +229,7 @@ class Calling(ABC):
             for call in calls:
                 if call.outcome is None:
                     call.outcome = CallTimeout(
-                        f"{call.method}: no answer within {timeout or 0:g} s"
+                        f"{call.method}: no answer within {round(timeout or 0, 3):g} s"
                     )
         finally:
             cancellations = [self.session.give_up(call) for call in calls]
@@ -241,19 +289,30 @@ class Calling(ABC):
 
         Args:
             timeout: seconds that the caller has. One that does not say is not waited for as long.
+
+        Raises:
+            CallTimeout: it could not be asked in time, because other calls were open for so long.
         """
         if self.session.extensions is None:
-            seconds = _ASKING_SECONDS if timeout is None else min(_ASKING_SECONDS, timeout)
-            known: bool | None = None
-            try:
-                known = await self.call("rpc.ping", timeout=seconds, idempotent=True) is True
-            except (RpcError, MalformedResponse):
-                known = False
-            except CallTimeout:
-                pass
-            if self.session.extensions is None:
-                self.session.extensions = known
+            if self.in_flight is None:
+                await self._ask_for_extensions(timeout)
+            else:
+                async with self.in_flight.turn("rpc.ping", timeout) as left:
+                    if self.session.extensions is None:  # else another one has asked meanwhile
+                        await self._ask_for_extensions(left)
         return bool(self.session.extensions)
+
+    async def _ask_for_extensions(self, timeout: float | None) -> None:
+        seconds = _ASKING_SECONDS if timeout is None else min(_ASKING_SECONDS, timeout)
+        known: bool | None = None
+        try:
+            known = await self._call("rpc.ping", None, Any, seconds, True) is True
+        except (RpcError, MalformedResponse):
+            known = False
+        except CallTimeout:
+            pass
+        if self.session.extensions is None:
+            self.session.extensions = known
 
     def abandon(self, call: OpenCall, *, sent: bool) -> None:
         """Wait no more for a streamed call, and cancel it at the other end if it was sent."""
@@ -311,8 +370,11 @@ class Calling(ABC):
         return self._outgoing.offer(message)
 
     def _send_probe(self) -> None:
-        """Ask what the other end understands, where it matters and is not known."""
-        probe = self.session.probe() if self.info.reliable else None
+        """Ask what the other end understands, where it matters and is not known.
+
+        Where only so many requests may be open at once, who needs to know asks in turn.
+        """
+        probe = self.session.probe() if self.info.reliable and self.in_flight is None else None
         if probe is not None:
             self._outgoing.push(probe)
 

@@ -13,6 +13,13 @@ from msgspec import Struct
 
 from .protocol.messages import CodecName
 
+Trace = Callable[[str, bytes], object]
+"""Is shown each message: `<-` for one that arrived, `->` for one that leaves, and its bytes.
+
+Where messages travel in frames or in pieces, these are shown too, as they are on the link: `<=` for
+what arrived, `=>` for what leaves, and `<?` for bytes that arrived and belong to no frame.
+"""
+
 
 class ChannelInfo(Struct, frozen=True, kw_only=True):
     """The facts about a channel.
@@ -56,7 +63,12 @@ class PeerCredentials(Struct, frozen=True):
 
 
 class ChannelAttribute(TypedAttributeSet):
-    """Facts that only some transports know; ask with `channel.extra(…)`."""
+    """Facts that only some transports know; ask with `channel.extra(…)`.
+
+    Attributes:
+        credentials: the process at the other end of a local socket.
+        baudrate: bits per second of a serial line.
+    """
 
     credentials: PeerCredentials = typed_attribute()
     baudrate: int = typed_attribute()
@@ -92,6 +104,14 @@ class Channel(ObjectStream[bytes]):
 
     def keep_while(self, is_busy: Callable[[], bool]) -> None:
         """Stay open while that says so, where silence would end the channel."""
+        return
+
+    def trace_frames(self, trace: Trace) -> None:
+        """Show each frame or packet from now on, where these differ from the messages.
+
+        Args:
+            trace: is shown them, also those that carry something else than messages.
+        """
         return
 
     @property
@@ -194,22 +214,19 @@ class ReceivingChannel(Channel):
         """Hand all messages to a receiver from now on, those that wait already first."""
 
 
-Trace = Callable[[str, bytes], object]
-"""Is shown each message: `<-` for one that arrived, `->` for one that leaves, and its bytes."""
-
-
 @final
 class TracedChannel(Channel):
     """A channel that shows what passes.
 
     Args:
         channel: carries the messages.
-        trace: is called with each of them.
+        trace: is called with each of them, and with what they travel in.
     """
 
     def __init__(self, channel: Channel, trace: Trace) -> None:
         self._channel = channel
         self._trace = trace
+        channel.trace_frames(trace)
 
     @property
     def info(self) -> ChannelInfo:
@@ -238,6 +255,10 @@ class TracedChannel(Channel):
     def keep_while(self, is_busy: Callable[[], bool]) -> None:
         """See `Channel.keep_while`."""
         self._channel.keep_while(is_busy)
+
+    def trace_frames(self, trace: Trace) -> None:
+        """See `Channel.trace_frames`."""
+        self._channel.trace_frames(trace)
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:

@@ -392,7 +392,7 @@ async def connect(
             it is asked.
         dispatcher: answers what the device calls; an empty one by default.
         limits: bounds on what the device may cost.
-        trace: is called with each message that arrives or leaves.
+        trace: is called with each message that arrives or leaves, and the frames; see `Trace`.
 
     Raises:
         InvalidUrl: the URL makes no sense.

@@ -187,7 +187,10 @@ class MessageTooLarge(JsonRpcIotError):
 
 
 class CallTimeout(JsonRpcIotError, TimeoutError):
-    """No response came within the caller's time; whether the method ran is unknown."""
+    """No response came within the caller's time; whether the method ran is unknown.
+
+    Unless the text says that the request was not sent.
+    """
 
 
 class MalformedResponse(JsonRpcIotError):

@@ -205,6 +205,8 @@ class Peer(Calling):
         if self._open:
             self._open = False
             self.session.close(self._closed)
+            if self.in_flight is not None:
+                self.in_flight.end(self._closed)
             if self._on_end is not None:
                 self._on_end(self)
 

@@ -212,7 +212,7 @@ async def serve(
             `requires` are refused to everybody.
         limits: bounds on what a peer may cost; the dispatcher's by default.
         grace: seconds that running calls have to finish when the block ends.
-        trace: is called with each message that arrives or leaves.
+        trace: is called with each message that arrives or leaves, and the frames; see `Trace`.
 
     Raises:
         InvalidUrl: a URL makes no sense.

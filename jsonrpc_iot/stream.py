@@ -15,6 +15,7 @@ from .protocol.stream import FIRST_CREDIT, Count, ReceivedItems
 
 if TYPE_CHECKING:
     from .calling import Calling
+    from .turns import Turn
 
 T = TypeVar("T")
 
@@ -149,6 +150,7 @@ class _ItemByItem(Generic[T]):
             method, params, self._note_change, None, items=self._items
         )
         self._sent = False
+        self._turn: Turn | None = None
         self._asked: set[int] = set()
         self._patience = _REMINDERS_AFTER_ERROR
         self._pause = peer.info.retry_seconds
@@ -157,10 +159,7 @@ class _ItemByItem(Generic[T]):
     async def next(self, deadline: float) -> T:
         """The next item; `deadline` is the event loop's time."""
         if not self._sent:
-            await self._peer.send(self._request)
-            self._sent = True
-            if self._items.granted > FIRST_CREDIT:
-                self._more(upto=self._items.granted)
+            await self._send(deadline)
         while True:
             self._note_end()
             raw = self._items.take()
@@ -174,7 +173,28 @@ class _ItemByItem(Generic[T]):
     def close(self) -> None:
         """Cancel the call, if it still runs."""
         if threading.get_ident() == self._thread:
+            self._leave_turn()
             self._peer.abandon(self._call, sent=self._sent)
+
+    async def _send(self, deadline: float) -> None:
+        """Send the request, where only so many may be open at once in its turn."""
+        if self._peer.in_flight is not None:
+            left = None if deadline == math.inf else max(0.0, deadline - anyio.current_time())
+            self._turn = await self._peer.in_flight.take(self._call.method, left)
+        try:
+            await self._peer.send(self._request)
+            self._sent = True
+        finally:
+            if not self._sent:
+                self._leave_turn()
+        if self._items.granted > FIRST_CREDIT:
+            self._more(upto=self._items.granted)
+
+    def _leave_turn(self) -> None:
+        """Let other requests leave: whoever reads the items may want to make some meanwhile."""
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.leave()
 
     def _note_end(self) -> None:
         """Find out how many items there are, once the call has succeeded."""
@@ -249,3 +269,4 @@ class _ItemByItem(Generic[T]):
 
     def _note_change(self) -> None:
         self._changed.set()
+        self._leave_turn()

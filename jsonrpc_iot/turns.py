@@ -1,4 +1,4 @@
-"""First come, first served: the order in which a peer's serial calls run."""
+"""First come, first served: the order in which serial calls run, and limited requests leave."""
 
 from collections import deque
 
@@ -8,31 +8,37 @@ import anyio
 class Turn:
     """A place in the queue, taken when the call arrives and held until it is over."""
 
-    __slots__ = ("_queue", "_ready")
+    __slots__ = ("_at_once", "_queue", "_ready")
 
-    def __init__(self, queue: "deque[Turn]") -> None:
+    def __init__(self, queue: "deque[Turn]", at_once: int) -> None:
         self._queue = queue
+        self._at_once = at_once
         self._ready: anyio.Event | None = None
         queue.append(self)
 
     async def come(self) -> None:
-        """Wait until all who came before have left."""
-        if self._queue[0] is not self:
+        """Wait until all who came before have left, or all but so many as may run at once."""
+        if self._queue.index(self) >= self._at_once:
             self._ready = anyio.Event()
             await self._ready.wait()
 
     def leave(self) -> None:
         """Give up the place, wherever in the queue it is."""
-        was_first = self._queue[0] is self
         self._queue.remove(self)
-        if was_first and self._queue and (ready := self._queue[0]._ready) is not None:
-            ready.set()
+        if len(self._queue) >= self._at_once:
+            self._queue[self._at_once - 1].wake()
+
+    def wake(self) -> None:
+        """Let whoever waits in `come` go on."""
+        if self._ready is not None:
+            self._ready.set()
 
 
 class Turns:
     """The queue of one peer.
 
-    anyio's Lock would do, were it not that trio starts the tasks of one batch in random order.
+    anyio's Lock and CapacityLimiter would do, were it not that trio starts the tasks of one batch
+    in random order.
     """
 
     __slots__ = ("_queue",)
@@ -40,8 +46,17 @@ class Turns:
     def __init__(self) -> None:
         self._queue: deque[Turn] | None = None
 
-    def take(self) -> Turn:
-        """Take the next place."""
+    def take(self, at_once: int = 1) -> Turn:
+        """Take the next place.
+
+        Args:
+            at_once: how many may hold a turn at once; the same each time.
+        """
         if self._queue is None:
             self._queue = deque()
-        return Turn(self._queue)
+        return Turn(self._queue, at_once)
+
+    def wake_all(self) -> None:
+        """Let all who wait go on, because there is nothing to wait for any more."""
+        for turn in self._queue or ():
+            turn.wake()

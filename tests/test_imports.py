@@ -41,7 +41,7 @@ DISPATCH = {
     "turns",
     "work",
 }
-PEER = {"batch", "calling", "incoming", "news", "outgoing", "peer", "stream"}
+PEER = {"batch", "calling", "in_flight", "incoming", "news", "outgoing", "peer", "stream"}
 
 # A part is a module of the package or a folder of that name with all in it. It may import the parts
 # of its row, and the modules of its own folder.

@@ -74,6 +74,6 @@ DialectOption: TypeAlias = Annotated[
     typer.Option(help="How to speak until the device has spoken."),
 ]
 TraceOption: TypeAlias = Annotated[
-    bool, typer.Option("--trace", help="Show every message on standard error.")
+    bool, typer.Option("--trace", help="Show every message and frame on standard error.")
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -118,7 +118,9 @@ def write_error(text: str) -> None:
 
 
 class Tracer:
-    """Shows each message on standard error: its direction, the URL, and the text or hex digits.
+    """Shows each message and frame on standard error: direction, URL, and text or hex digits.
+
+    The directions are those of `Trace`. What is no text is shown in hex, and no Tuya frame is text.
 
     Args:
         url: what to show between direction and message, with its password masked.

@@ -21,6 +21,7 @@ def memory_pair(
     reliable: bool = True,
     can_call_back: bool = True,
     retry_seconds: float = 0.5,
+    in_flight: int | None = None,
 ) -> tuple[StreamChannel, StreamChannel]:
     """Two channels, each the other's peer, that lose nothing.
 
@@ -29,6 +30,7 @@ def memory_pair(
         reliable: what the channels say of themselves; `False` brings the rules for lossy links.
         can_call_back: what the channels say of themselves.
         retry_seconds: the first timer of a request on a lossy link.
+        in_flight: requests of either end that may be open at once; `None` for any number.
     """
     here, there = memory.memory_pair()
     info = structs.replace(
@@ -37,6 +39,7 @@ def memory_pair(
         reliable=reliable,
         can_call_back=can_call_back,
         retry_seconds=retry_seconds,
+        in_flight=in_flight,
     )
     return StreamChannel(here, info), StreamChannel(there, info)
 
@@ -228,6 +231,7 @@ class LossyLink:
         retry_seconds: the first timer of a request.
         codec: how messages are written.
         waiting: messages that may be under way in one direction; more are lost and counted.
+        in_flight: requests of either end that may be open at once; `None` for any number.
 
     Attributes:
         client: the one end.
@@ -246,6 +250,7 @@ class LossyLink:
         retry_seconds: float = 0.5,
         codec: CodecName = "json",
         waiting: int = 10_000,
+        in_flight: int | None = None,
     ) -> None:
         self.to_server = OneWay(faults, f"{seed} to server", waiting)
         self.to_client = OneWay(faults, f"{seed} to client", waiting)
@@ -257,6 +262,7 @@ class LossyLink:
             reliable=reliable,
             retry_seconds=retry_seconds,
             codec=codec,
+            in_flight=in_flight,
         )
         back = structs.replace(info, local=info.peer, peer=info.local)
         self.client: Channel = _LinkEnd(self, self.to_server, self.to_client, info)

@@ -13,9 +13,9 @@ import anyio
 from anyio.abc import TaskGroup
 from msgspec import structs
 
-from ..channel import Channel, ChannelInfo, Listener, Serve
+from ..channel import Channel, ChannelInfo, Listener, Serve, Trace
 from ..protocol.limits import Limits
-from ..protocol.segment import AssemblyBudget, Segmentation, largest_message
+from ..protocol.segment import SEGMENT_MARK, AssemblyBudget, Segmentation, largest_message
 from ..url import Url
 from ._packets import wants_segments
 
@@ -77,6 +77,7 @@ class SegmentedChannel(Channel):
         self._failure: Exception | None = None
         self._closed = False
         self._packets_sent = 0
+        self._traces: list[Trace] = []
 
     @property
     def info(self) -> ChannelInfo:
@@ -111,6 +112,11 @@ class SegmentedChannel(Channel):
     def keep_while(self, is_busy: Callable[[], bool]) -> None:
         """See `Channel.keep_while`."""
         self._inner.keep_while(is_busy)
+
+    def trace_frames(self, trace: Trace) -> None:
+        """Show segments and reports, and the inner channel's frames; see `Channel.trace_frames`."""
+        self._traces.append(trace)
+        self._inner.trace_frames(trace)
 
     async def receive(self) -> bytes:
         """Wait for the next message; see `Channel.receive`."""
@@ -262,6 +268,8 @@ class SegmentedChannel(Channel):
             tasks.cancel_scope.cancel()
 
     def _take(self, packets: Sequence[bytes]) -> None:
+        if self._traces:
+            self._show("<=", [packet for packet in packets if packet.startswith(SEGMENT_MARK)])
         self._ready += self.segmentation.receive(packets, anyio.current_time())
         self._wake()
 
@@ -276,11 +284,17 @@ class SegmentedChannel(Channel):
         """Send what waits; the caller has the lock, and may be cancelled."""
         while self._outbox:
             packets = tuple(self._outbox)
+            self._show("=>", packets)
             await self._inner.send_batch(packets)
             del self._outbox[: len(packets)]
             self._packets_sent += len(packets)
             self._sender.left(anyio.current_time())
             self._wake()
+
+    def _show(self, direction: str, packets: Sequence[bytes]) -> None:
+        for trace in self._traces:
+            for packet in packets:
+                trace(direction, packet)
 
     def _wake(self) -> None:
         if self._changed is not None:

@@ -7,7 +7,7 @@ from typing import Any, final
 import anyio
 import anyio.lowlevel
 
-from ..channel import ChannelAttribute, ChannelInfo
+from ..channel import ChannelAttribute, ChannelInfo, Trace
 from ..protocol.datapoints import Unit
 from ..protocol.tuya import Command, Frame
 from ._packets import BatchedChannel
@@ -59,6 +59,10 @@ class LineChannel(BatchedChannel):
     def pieces_sent(self) -> int:
         """See `Channel.pieces_sent`."""
         return self.line.frames_sent
+
+    def trace_frames(self, trace: Trace) -> None:
+        """Show the frames of all commands, and the noise; see `Channel.trace_frames`."""
+        self.line.trace_frames(trace)
 
     def take_frame(self, frame: Frame) -> None:
         """See `TakesFrames`."""

@@ -11,10 +11,12 @@ from typing import Protocol, final
 import anyio
 from anyio.abc import ByteStream
 
+from ..channel import Trace
 from ..errors import MalformedFrame
 from ..protocol.datapoints import Unit, split_units
 from ..protocol.tuya import Command, Frame, FrameDecoder, encode_frame
 from ..protocol.tuya_role import Mcu, Role
+from ._frame_trace import FrameTrace
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -60,6 +62,7 @@ class TuyaLine:
         self.malformed = 0
         self.unanswered = 0
         self._stream = stream
+        self._traces: dict[Trace, FrameTrace] = {}
         self._sending = anyio.Lock(fast_acquire=True)
         self._confirming = anyio.Lock()
         self._reading: anyio.Event | None = None
@@ -87,6 +90,11 @@ class TuyaLine:
                 self._reading.set()
                 self._reading = None
 
+    def trace_frames(self, trace: Trace) -> None:
+        """Show the frames of all commands, and the noise; see `Channel.trace_frames`."""
+        if trace not in self._traces:
+            self._traces[trace] = FrameTrace(trace, self.decoder)
+
     def look_again(self) -> None:
         """Have all who wait ask whether what they wait for is there."""
         self._receiving.cancel()
@@ -103,6 +111,8 @@ class TuyaLine:
     async def send_frame(self, frame: bytes) -> None:
         """Send one frame that is encoded already; see `send`."""
         async with self._sending:
+            for trace in self._traces.values():
+                trace.left(frame)
             await self._stream.send(frame)
         self.frames_sent += 1
 
@@ -134,7 +144,10 @@ class TuyaLine:
             piece = await self._stream.receive()
         now = anyio.current_time()
         answers: list[bytes] = []
-        for frame in decoder.feed(piece, now) if piece else decoder.expire(now):
+        frames = decoder.feed(piece, now) if piece else decoder.expire(now)
+        for trace in self._traces.values():
+            trace.took(piece, frames)
+        for frame in frames:
             if role:
                 answers += role.take(frame, now)
             self._hand_out(frame)

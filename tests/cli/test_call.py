@@ -3,6 +3,7 @@
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,7 +15,7 @@ import pytest
 
 from .conftest import Simulated
 from .device import answer_with, bad_device, hang_up, lines, say_nothing, wait_for_message
-from .program import COMMAND, ROOT, Done, environment, run, run_unread, run_with, started
+from .program import COMMAND, ROOT, Done, environment, run, run_unread, run_with, serving, started
 
 REFUSED = "tcp://127.0.0.1:1"
 HOSTILE = "\x1b[2J \x7f \x9b31m \u202e"
@@ -254,6 +255,31 @@ def test_a_trace_shows_binary_in_hex() -> None:
 
     assert f"<- {url} 7b 22 69 64 22 3a" in done.err
     assert " 22 ff 22 7d\n" in done.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_a_trace_shows_the_frames_of_a_serial_line_in_hex() -> None:
+    with serving("simulate", "--bind", "uart+pty://") as (url,):
+        done = run("call", url, "echo", "[1]", "--trace")
+
+    shown = [line.split(" ", 2) for line in done.err.splitlines()]
+    assert (done.code, done.out) == (0, "1\n")
+    for message, frame in (("->", "=>"), ("<-", "<=")):
+        messages = [text for mark, _, text in shown if mark == message]
+        frames = [text for mark, _, text in shown if mark == frame]
+        assert messages
+        for text, digits in zip(messages, frames, strict=True):
+            assert digits.startswith(f"55 aa 00 fe 00 {len(text):02x} {text.encode().hex(' ')} ")
+
+
+def test_a_trace_shows_segments() -> None:
+    with serving("simulate", "--bind", "udp://127.0.0.1:0?segment=1") as (url,):
+        done = run("call", url, "echo", f"value={'x' * 4000}", "--trace")
+
+    assert (done.code, done.result) == (0, "x" * 4000)
+    marks = [line.split(" ~")[0].split(" ")[0] for line in done.err.splitlines() if " ~" in line]
+    assert set(marks) == {"=>", "<="}
+    assert min(marks.count("=>"), marks.count("<=")) >= 3
 
 
 def test_nobody_reads_standard_output(device: Simulated) -> None:

@@ -136,7 +136,7 @@ def test_the_help_of_a_command_explains_all_its_options(command: str) -> None:
     ("words", "offers"),
     [
         (["d"], ["describe", "discover", "demo"]),
-        (["call", "t"], ["tcp://", "tls://"]),
+        (["call", "t"], ["tcp://", "tls://", "tuya-dp://"]),
         (["call", "ua"], ["uart://"]),
         (["monitor", "ua"], ["uart://", "uart+pty://"]),
         (["monitor", "t"], ["tuya-dp://"]),

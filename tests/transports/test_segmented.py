@@ -251,6 +251,27 @@ async def test_a_call_that_takes_longer_than_the_first_timer_is_sent_once() -> N
     assert len([each for each in seen if each.startswith(b"->")]) == 1
 
 
+async def test_a_trace_shows_segments_and_reports_beside_the_messages() -> None:
+    link = LossyLink(max_message=220, retry_seconds=SECONDS)
+    shown: list[tuple[str, bytes]] = []
+    again: list[str] = []
+    inner = TracedChannel(wrapped(link.client), lambda mark, data: shown.append((mark, data)))
+    here = TracedChannel(inner, lambda mark, _: again.append(mark))
+    with anyio.fail_after(SECONDS):
+        async with served(new_device(), here, wrapped(link.server), extensions=True) as ends:
+            assert await ends.client.call("echo", ["x" * 600]) == "x" * 600
+            assert await ends.client.call("echo", [1]) == 1
+    for way, messages in (("=>", "->"), ("<=", "<-")):
+        pieces = [data for mark, data in shown if mark == way]
+        assert all(piece.startswith(b"~") for piece in pieces)
+        segments = [piece for piece in pieces if piece[3:4] != b"!"]
+        assert len(segments) > 2
+        assert len(segments) < len(pieces)
+        (message,) = (data for mark, data in shown if mark == messages and len(data) > 600)
+        assert b"".join(segment[9:] for segment in segments) == message
+    assert sorted(again) == sorted(mark for mark, _ in shown)
+
+
 async def test_a_call_that_is_given_up_leaves_no_more() -> None:
     link = LossyLink(Faults(drop=1), max_message=220)
     here = wrapped(link.client)

@@ -10,10 +10,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import anyio
 import anyio.to_thread
 import pytest
+from anyio import TypedAttributeLookupError
 
 from jsonrpc_iot import (
     BindFailed,
     CallTimeout,
+    ChannelAttribute,
     ChannelClosed,
     Client,
     ConnectFailed,
@@ -25,8 +27,10 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
+from jsonrpc_iot.channel import TracedChannel
 from jsonrpc_iot.services.wifi import SimulatedWifi
 from jsonrpc_iot.testing import LineFaults, virtual_serial_pair
+from jsonrpc_iot.transports import open_channel
 
 pytestmark = [
     pytest.mark.anyio,
@@ -124,6 +128,31 @@ async def test_noise_other_commands_and_broken_frames_are_passed_over(raw: Raw) 
     assert await raw.read(len(reply)) == reply
 
 
+async def test_a_trace_shows_all_frames_and_the_noise() -> None:
+    shown: list[tuple[str, bytes]] = []
+    request, reply = b'{"method":"echo","id":2,"params":[2]}', b'{"id":2,"result":2}'
+    heartbeat = frame(b"\x01", command=0, version=3)
+
+    def trace(mark: str, data: bytes) -> None:
+        shown.append((mark, data))
+
+    with anyio.fail_after(SECONDS):
+        async with serve(device(), "uart+pty://", trace=trace, grace=0.5) as server:
+            raw = Raw(server.urls[0])
+            raw.write(b"boot\n" + heartbeat + b"\x00" + frame(request, version=3) + b"end")
+            assert await raw.read(len(frame(reply))) == frame(reply)
+            raw.close()
+    noise = b"".join(data for mark, data in shown if mark == "<?")
+    assert noise == b"boot\n\x00end"
+    assert [each for each in shown if each[0] != "<?"] == [
+        ("<=", heartbeat),
+        ("<=", frame(request, version=3)),
+        ("<-", request),
+        ("->", reply),
+        ("=>", frame(reply)),
+    ]
+
+
 async def test_what_is_no_json_is_answered(raw: Raw) -> None:
     raw.write(frame(b"{"))
     head = await raw.read(6)
@@ -154,6 +183,29 @@ async def test_sizes_are_exact() -> None:
             assert refused.value.data["limit"] == 249
             with pytest.raises(MessageTooLarge, match="1024"):
                 await client.call("echo", ["x" * 1024])
+
+
+@needs_asyncio
+async def test_one_request_at_a_time() -> None:
+    async with serving() as server, connect(f"{server.urls[0]}?in_flight=1") as client:
+        assert client.info.in_flight == 1
+        async for each in client.stream("wifi.scan"):
+            assert await client.call("echo", [each]) == each
+    async with serving() as server, connect_to(server) as client:
+        assert client.info.in_flight is None
+
+
+@needs_asyncio
+@pytest.mark.parametrize("segment", [0, 1])
+async def test_a_channel_knows_its_baudrate(segment: int) -> None:
+    async with virtual_serial_pair(paths=True) as line:
+        options = f"baudrate=57600&segment={segment}"
+        channel = await open_channel(f"uart://{line.first}?{options}")
+        async with TracedChannel(channel, lambda *_: None) as traced:
+            assert channel.extra(ChannelAttribute.baudrate) == 57_600
+            assert traced.extra(ChannelAttribute.baudrate) == 57_600
+            with pytest.raises(TypedAttributeLookupError):
+                traced.extra(ChannelAttribute.credentials)
 
 
 @needs_asyncio
@@ -194,7 +246,13 @@ async def test_no_such_port() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["uart://", "uart:///dev/x?baudrate=0", "uart:///dev/x?buffer=7", "uart:///dev/x?role=mcu"],
+    [
+        "uart://",
+        "uart:///dev/x?baudrate=0",
+        "uart:///dev/x?buffer=7",
+        "uart:///dev/x?in_flight=0",
+        "uart:///dev/x?role=mcu",
+    ],
 )
 async def test_urls_that_make_no_sense(url: str) -> None:
     with pytest.raises(InvalidUrl):

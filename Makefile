@@ -8,6 +8,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 # make test ARGS="-k tcp"; ARGS goes to whatever the target runs.
 ARGS ?=
 
+# Processes that share the tests: more than cores, since tests wait most of the time.
+WORKERS ?= 3
+
 .PHONY: help demo test lint bench docs clean
 .DELETE_ON_ERROR:
 
@@ -25,7 +28,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	@tools/system-packages
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: $(VENV)/.test
 	@$(BIN)/ruff check

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -32,3 +33,13 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """Name the event loop of an async test, and its options: each test runs on all of them."""
     backend: tuple[str, dict[str, Any]] = request.param
     return backend
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let reports pass between processes, which takes no lone surrogates that tests have logged."""
+    report = yield
+    report.sections = [
+        (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report

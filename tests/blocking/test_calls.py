@@ -4,6 +4,7 @@ import socket
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
@@ -207,14 +208,21 @@ def test_notifications_end_with_the_channel(rig: Rig) -> None:
 def test_a_loop_over_notifications_ends_when_another_thread_says_so(rig: Rig) -> None:
     with connect_sync(rig.url) as device, ThreadPoolExecutor() as pool:
         news = device.notifications()
-        heard = [pool.submit(list, news) for _ in range(3)]
+        heard: Queue[str] = Queue()
+
+        def listen() -> None:
+            for each in news:
+                heard.put(each.method)
+
+        loops = [pool.submit(listen) for _ in range(3)]
         device.call("rpc.ping")
         rig.broadcast("once")
-        with device.notifications() as more:
-            rig.broadcast("twice")
-            more.receive(SECONDS)
+        rig.broadcast("twice")
+        assert {heard.get(timeout=SECONDS), heard.get(timeout=SECONDS)} == {"once", "twice"}
         news.close()
-        assert sum(len(each.result(SECONDS)) for each in heard) == 2
+        for loop in loops:
+            loop.result(SECONDS)
+        assert heard.empty()
 
 
 def test_a_notification_that_nobody_hears_any_more(rig: Rig) -> None:

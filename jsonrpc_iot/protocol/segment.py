@@ -78,7 +78,8 @@ class Segmentation:
             if not packet or packet[0] != _TILDE:
                 messages.append(packet)
             elif len(packet) > 3 and packet[3] == _BANG:
-                self.sender.take_report(packet, now)
+                # Tuya's cloud drops what is equal to the last value, so its channel adds spaces.
+                self.sender.take_report(packet.rstrip(b" "), now)
             elif (message := take(packet, now)) is not None:
                 messages.append(message)
         return messages

@@ -27,6 +27,7 @@ _OFFLINE_SECONDS = 3.0
 _STEP_SECONDS = 1.0
 _STEP_TRIES = 3
 _REPLAY_SECONDS = 3.0
+_FIRST_YEAR = 2000
 _ACCEPTED, _REFUSED = b"\1", b"\0"
 
 
@@ -48,7 +49,7 @@ class Product(Struct, frozen=True, rename={"id": "p", "version": "v", "mode": "m
         """Read an answer. Old MCUs answer plain text: it becomes the id."""
         try:
             return msgspec.json.decode(data, type=cls)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return cls(data.decode(errors="replace"))
 
 
@@ -211,6 +212,7 @@ class Module(Role):
 
     def take(self, frame: Frame, now: float) -> list[bytes]:
         """Go on with the start, or answer the MCU; see `Role.take`."""
+        self._offline_due = math.inf  # whatever it says, it is there
         match frame.command:
             case Command.HEARTBEAT:
                 return self._take_heartbeat(frame.data, now)
@@ -257,7 +259,6 @@ class Module(Role):
 
     def _take_heartbeat(self, data: bytes, now: float) -> list[bytes]:
         was_online, self.is_online = self.is_online, True
-        self._offline_due = math.inf
         self._heartbeat_due = now + self._pause()
         if was_online and data != b"\0":
             return []
@@ -286,11 +287,15 @@ class Module(Role):
     def _time(self, command: int) -> bytes:
         """The time as an MCU gets it: a one, the year since 2000, and so on."""
         is_local = command == Command.LOCAL_TIME
+        none = bytes(8 if is_local else 7)
         if self._clock is None:
-            return bytes(8 if is_local else 7)
+            return none
         time = self._clock()
         fields = time.timetuple() if is_local else time.utctimetuple()
-        encoded = bytes((1, fields.tm_year - 2000, *fields[1:6]))
+        year = fields.tm_year - _FIRST_YEAR
+        if not 0 <= year <= 0xFF:  # a clock that was never set
+            return none
+        encoded = bytes((1, year, *fields[1:6]))
         return encoded + bytes((time.isoweekday(),)) if is_local else encoded
 
 

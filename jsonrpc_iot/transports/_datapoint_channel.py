@@ -49,6 +49,13 @@ class _Notification(Struct, frozen=True, omit_defaults=True):
     method: str
     params: _Params
     jsonrpc: str | None = None
+
+
+class _Envelope(Struct, frozen=True):
+    """As much of a message as says whether it is a `tuya.datapoint`."""
+
+    method: str
+    params: msgspec.Raw = msgspec.Raw(b"{}")
     id: UnsetType | msgspec.Raw = UNSET
 
 
@@ -100,10 +107,16 @@ class DataPointChannel(LineChannel):
         self._last_sent = b""
         self._last_arrived = b""
 
+    def is_for(self, unit: Unit) -> bool:
+        """See `TakesFrames`."""
+        return unit.id == self._dpid
+
     def take_unit(self, unit: Unit) -> bool:
         """See `TakesFrames`."""
         if unit.id == self._dpid:
             self._take_message(unit)
+        elif any(each is not self and each.is_for(unit) for each in self.line.takers):
+            return False
         else:
             try:
                 params = _Params.of(unit.decode())
@@ -137,7 +150,9 @@ class DataPointChannel(LineChannel):
         units = self._datapoint(item) if _METHOD_IN_JSON in item else self._message(item)
         if not units:
             return
-        await anyio.sleep_until(self._free_at)
+        await self.line.pause(self._free_at, lambda: self._closed)
+        if self._closed:
+            raise anyio.ClosedResourceError
         try:
             if not self._sync:
                 await self.line.send(self._role.sends, units)
@@ -155,13 +170,16 @@ class DataPointChannel(LineChannel):
     def _datapoint(self, item: bytes) -> bytes:
         """The unit that a notification stands for; none, with a warning, where there is no such."""
         try:
-            note = msgspec.json.decode(item, type=_Notification)
-            if note.method != METHOD or note.id is not UNSET:
-                return self._message(item)
-            point = note.params.datapoint()
+            note = msgspec.json.decode(item, type=_Envelope)
+        except ValueError:  # a response or a batch that names it
+            return self._message(item)
+        if note.method != METHOD or note.id is not UNSET:
+            return self._message(item)
+        try:
+            point = msgspec.json.decode(note.params, type=_Params).datapoint()
             if point.id == self._dpid:
                 raise ValueError(f"DataPoint {self._dpid} is for messages")
-        except (ValueError, UnicodeDecodeError) as error:
+        except ValueError as error:
             logger.warning("%s: a %s that is none: %s", self._info.peer, METHOD, error)
             return b""
         if isinstance(self._role, Mcu):

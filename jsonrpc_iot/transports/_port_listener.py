@@ -15,6 +15,9 @@ _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 8.0
 
 
+Open = Callable[[], Awaitable[ByteStream]]
+
+
 class PortListener(Listener):
     """Serves one line, and opens it again when its adapter was unplugged and comes back.
 
@@ -22,7 +25,7 @@ class PortListener(Listener):
         stream: the line, open already.
         address: the URL that reaches the other end of it.
         make_channel: what is served on it.
-        open_again: opens the line.
+        open_again: opens the line; `None` for a pty, which would come back as another one.
     """
 
     def __init__(
@@ -30,7 +33,7 @@ class PortListener(Listener):
         stream: ByteStream,
         address: str,
         make_channel: Callable[[ByteStream], Channel],
-        open_again: Callable[[], Awaitable[ByteStream]],
+        open_again: Open | None,
     ) -> None:
         self._stream: ByteStream | None = stream
         self._address = address
@@ -45,7 +48,12 @@ class PortListener(Listener):
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
         """Serve until cancelled; see `Listener.serve`."""
         while True:
-            stream, self._stream = self._stream or await self._open_again(), None
+            if self._stream is None:
+                if self._open is None:
+                    await anyio.sleep_forever()
+                    return
+                self._stream = await _open_again(self._open)
+            stream, self._stream = self._stream, None
             await handler(self._make_channel(stream))
 
     async def aclose(self) -> None:
@@ -53,13 +61,14 @@ class PortListener(Listener):
         if self._stream is not None:
             await self._stream.aclose()
 
-    async def _open_again(self) -> ByteStream:
-        """Try until the port is back."""
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
-            await anyio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-            try:
-                return await self._open()
-            except TransportError as error:
-                logger.info("%s; trying again", error)
+
+async def _open_again(open_port: Open) -> ByteStream:
+    """Try until the port is back."""
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        await anyio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        try:
+            return await open_port()
+        except TransportError as error:
+            logger.info("%s; trying again", error)

@@ -68,6 +68,10 @@ class LineChannel(BatchedChannel):
         """See `TakesFrames`."""
         return
 
+    def is_for(self, unit: Unit) -> bool:
+        """See `TakesFrames`."""
+        return False
+
     def take_unit(self, unit: Unit) -> bool:
         """See `TakesFrames`."""
         return False

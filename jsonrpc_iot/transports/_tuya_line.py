@@ -33,8 +33,11 @@ class TakesFrames(Protocol):
     def take_frame(self, frame: Frame) -> None:
         """A frame came."""
 
+    def is_for(self, unit: Unit) -> bool:
+        """Whether a unit is meant for this one by its id."""
+
     def take_unit(self, unit: Unit) -> bool:
-        """A unit of a DataPoint came; says whether it was meant for this one."""
+        """A unit of a DataPoint came; says whether this one took it."""
 
 
 @final
@@ -67,6 +70,7 @@ class TuyaLine:
         self._confirming = anyio.Lock()
         self._reading: anyio.Event | None = None
         self._receiving = anyio.CancelScope()
+        self._answers: list[bytes] = []
 
     async def wait(self, is_done: Callable[[], bool]) -> None:
         """Read, or let somebody else read, until something is there.
@@ -94,6 +98,25 @@ class TuyaLine:
         """Show the frames of all commands, and the noise; see `Channel.trace_frames`."""
         if trace not in self._traces:
             self._traces[trace] = FrameTrace(trace, self.decoder)
+
+    async def pause(self, until: float, is_done: Callable[[], bool]) -> None:
+        """Wait within a send, and read meanwhile: the other end must not be left without answers.
+
+        Args:
+            until: seconds of the event loop's clock.
+            is_done: says whether to go on at once.
+
+        Raises:
+            anyio.BrokenResourceError: the line is gone.
+            anyio.ClosedResourceError: this end has closed it.
+        """
+        if anyio.current_time() >= until:
+            return
+        with anyio.CancelScope(deadline=until):
+            try:
+                await self.wait(is_done)
+            except anyio.EndOfStream:
+                raise anyio.BrokenResourceError from None
 
     def look_again(self) -> None:
         """Have all who wait ask whether what they wait for is there."""
@@ -127,8 +150,8 @@ class TuyaLine:
         async with self._confirming:
             role.report_result = None
             await self.send(Command.SYNC_REPORT, units)
-            with anyio.move_on_after(_RESULT_SECONDS):
-                await self.wait(lambda: role.report_result is not None)
+            until = anyio.current_time() + _RESULT_SECONDS
+            await self.pause(until, lambda: role.report_result is not None)
             return bool(role.report_result)
 
     async def aclose(self) -> None:
@@ -137,24 +160,23 @@ class TuyaLine:
 
     async def _read(self) -> None:
         """Take in what comes next, or do what is due."""
+        await self._answer()  # what a reader who was cancelled left
         role, decoder = self.role, self.decoder
         due = min(decoder.next_due(), role.next_due()) if role else decoder.next_due()
         piece = b""
         with anyio.CancelScope(deadline=due) as self._receiving:
             piece = await self._stream.receive()
         now = anyio.current_time()
-        answers: list[bytes] = []
         frames = decoder.feed(piece, now) if piece else decoder.expire(now)
         for trace in self._traces.values():
             trace.took(piece, frames)
         for frame in frames:
             if role:
-                answers += role.take(frame, now)
+                self._answers += role.take(frame, now)
             self._hand_out(frame)
         if role:
-            answers += role.poll(now)
-        if answers:
-            await self._answer(answers)
+            self._answers += role.poll(now)
+        await self._answer()
 
     def _hand_out(self, frame: Frame) -> None:
         for taker in self.takers:
@@ -174,10 +196,14 @@ class TuyaLine:
         self.malformed += 1
         logger.warning("a frame with DataPoints: %s", error)
 
-    async def _answer(self, frames: list[bytes]) -> None:
+    async def _answer(self) -> None:
         """Send what the role says, or give up: two ends that only send would wait for ever."""
-        with anyio.move_on_after(_ANSWER_SECONDS):
-            for frame in frames:
-                await self.send_frame(frame)
+        if not self._answers:
             return
-        self.unanswered += len(frames)
+        with anyio.move_on_after(_ANSWER_SECONDS):
+            while self._answers:
+                await self.send_frame(self._answers[0])
+                del self._answers[0]
+            return
+        self.unanswered += len(self._answers)
+        self._answers.clear()

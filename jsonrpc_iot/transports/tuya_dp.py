@@ -32,6 +32,7 @@ from .uart import BAUDRATE
 DPID = 232
 MAX_MESSAGE = 255
 GAP_SECONDS = 1.0
+_LONGEST_GAP_SECONDS = 3600.0
 
 _FRAME_OVERHEAD = OVERHEAD + UNIT_OVERHEAD
 _RETRY_SECONDS = 3.0
@@ -55,7 +56,7 @@ class TuyaDpOptions(PacketOptions, frozen=True):
     dpid: Annotated[int, Meta(ge=1, le=255)] = DPID
     baudrate: Annotated[int, Meta(gt=0)] = BAUDRATE
     buffer: Annotated[int, Meta(gt=_FRAME_OVERHEAD)] = MAX_MESSAGE + _FRAME_OVERHEAD
-    gap: Annotated[float, Meta(ge=0)] = GAP_SECONDS
+    gap: Annotated[float, Meta(ge=0, le=_LONGEST_GAP_SECONDS)] = GAP_SECONDS
     sync_report: bool = False
     product: str = "jsonrpc-iot"
     max: Annotated[int, Meta(gt=0)] | None = None
@@ -76,7 +77,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
             "tuya-dp+pty is for serving; its other end is the tuya-dp:// URL that serving shows"
         )
     options = _read(url, "module")
-    return _channel(url, options, await open_port(url, options.baudrate))
+    return _channel(str(url), options, await open_port(url, options.baudrate))
 
 
 async def listen(url: Url, limits: Limits) -> Listener:
@@ -84,21 +85,22 @@ async def listen(url: Url, limits: Limits) -> Listener:
     options = _read(url, "mcu")
     if url.scheme == "tuya-dp+pty":
         stream, path = open_pty()
+        name = f"tuya-dp://{path}"
     else:
         stream = await open_port(url, options.baudrate, failure=BindFailed)
-        path = url.host + quote(url.path)
+        path, name = url.host + quote(url.path), str(url)
     other: Literal["mcu", "module"] = "module" if options.role == "mcu" else "mcu"
     address = structs.replace(options, role=other).reached_at(f"tuya-dp://{path}")
-    return PortListener(
-        stream, address, partial(_channel, url, options), partial(open_port, url, options.baudrate)
-    )
+    is_pty = url.scheme == "tuya-dp+pty"
+    open_again = None if is_pty else partial(open_port, url, options.baudrate)
+    return PortListener(stream, address, partial(_channel, name, options), open_again)
 
 
-def _channel(url: Url, options: TuyaDpOptions, stream: ByteStream) -> DataPointChannel:
+def _channel(name: str, options: TuyaDpOptions, stream: ByteStream) -> DataPointChannel:
     role: Role = Module(clock=local_time)
     if options.role == "mcu":
         role = Mcu(Product(options.product, "1.0.0"), buffer=options.buffer)
-    return open_channel(TuyaLine(stream, role), str(url), options)
+    return open_channel(TuyaLine(stream, role), name, options)
 
 
 def open_channel(
@@ -144,6 +146,6 @@ def _read(url: Url, role: Literal["mcu", "module"]) -> TuyaDpOptions:
     options = url.read_options(TuyaDpOptions)
     if options.codec != "json":
         raise url.error(f"a DataPoint holds text, so codec={options.codec} does not go over it")
-    if options.sync_report and role == "module" and options.role != "mcu":
+    if options.sync_report and (options.role or role) == "module":
         raise url.error("sync_report is for role=mcu: only an MCU reports")
     return structs.replace(options, role=options.role or role)

@@ -88,7 +88,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
             "uart+pty is for serving; its other end is the uart:// URL that serving shows"
         )
     options = _read(url)
-    return _channel(url, options, await open_port(url, options.baudrate))
+    return _channel(str(url), options, await open_port(url, options.baudrate))
 
 
 async def listen(url: Url, limits: Limits) -> Listener:
@@ -96,17 +96,18 @@ async def listen(url: Url, limits: Limits) -> Listener:
     options = _read(url)
     if url.scheme == "uart+pty":
         stream, path = open_pty()
-        address = options.reached_at(f"uart://{path}")
+        name = f"uart://{path}"
+        address = options.reached_at(name)
     else:
         stream = await open_port(url, options.baudrate, failure=BindFailed)
-        address = str(url)
-    return PortListener(
-        stream, address, partial(_channel, url, options), partial(open_port, url, options.baudrate)
-    )
+        name = address = str(url)
+    is_pty = url.scheme == "uart+pty"
+    open_again = None if is_pty else partial(open_port, url, options.baudrate)
+    return PortListener(stream, address, partial(_channel, name, options), open_again)
 
 
-def _channel(url: Url, options: UartOptions, stream: ByteStream) -> RpcChannel:
-    return open_channel(TuyaLine(stream), str(url), options)
+def _channel(name: str, options: UartOptions, stream: ByteStream) -> RpcChannel:
+    return open_channel(TuyaLine(stream), name, options)
 
 
 def _read(url: Url) -> UartOptions:

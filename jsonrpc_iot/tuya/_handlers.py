@@ -1,12 +1,13 @@
 """Who is told of what comes over a link."""
 
 import logging
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import isawaitable
 
 import anyio
+import anyio.lowlevel
 
 from ..errors import MalformedFrame
 from ..protocol.datapoints import DataPoint, Unit
@@ -36,13 +37,18 @@ class Handlers:
         self.datapoints: dict[int, DataPointHandler] = {}
         self.dropped = 0
         self.malformed = 0
-        self._put, self._events = anyio.create_memory_object_stream[Event](_WAITING_EVENTS)
+        self._events: deque[Event] = deque()
+        self._news = anyio.Event()
 
     def take_frame(self, frame: Frame) -> None:
         """See `TakesFrames`."""
         if frame.command in self.commands:
             for handler in self.commands[frame.command]:
                 self.put(partial(handler, frame))
+
+    def is_for(self, unit: Unit) -> bool:
+        """See `TakesFrames`."""
+        return unit.id in self.datapoints
 
     def take_unit(self, unit: Unit) -> bool:
         """See `TakesFrames`."""
@@ -58,17 +64,21 @@ class Handlers:
 
     def put(self, event: Event) -> None:
         """Have something run when its turn comes."""
-        try:
-            self._put.send_nowait(event)
-        except anyio.WouldBlock:
+        if len(self._events) >= _WAITING_EVENTS:
             self.dropped += 1
+            return
+        self._events.append(event)
+        self._news.set()
 
     async def run(self) -> None:
         """Run them, until cancelled. An exception in one is logged."""
-        with self._put, self._events:
-            async for event in self._events:
+        while True:
+            await self._news.wait()
+            self._news = anyio.Event()
+            while self._events:
+                await anyio.lowlevel.checkpoint()
                 try:
-                    outcome = event()
+                    outcome = self._events.popleft()()
                     if isawaitable(outcome):
                         await outcome
                 except Exception:

@@ -1,6 +1,6 @@
 """One serial port, shared by RPC, handlers of commands and handlers of DataPoints."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from contextlib import AsyncExitStack
 from functools import partial
 from inspect import isawaitable
@@ -9,13 +9,13 @@ from typing import Any, Self, TypeVar
 
 import anyio
 from anyio.abc import ByteStream
-from msgspec import structs
+from msgspec import Struct, ValidationError, convert, structs
 
 from ..channel import Channel
 from ..errors import ChannelClosed, UsageError
 from ..protocol.datapoints import DataPoint, encode_datapoints
 from ..protocol.tuya import Frame, FrameDecoder, encode_frame
-from ..protocol.tuya_role import Role
+from ..protocol.tuya_role import Mcu, Role
 from ..transports import tuya_dp, uart
 from ..transports._pty import open_pty
 from ..transports._serial import open_port
@@ -26,6 +26,7 @@ from ._handlers import DataPointHandler, Handlers
 CommandHandler = Callable[[Frame], Awaitable[bytes | None] | bytes | None]
 C = TypeVar("C", bound=CommandHandler)
 D = TypeVar("D", bound=DataPointHandler)
+S = TypeVar("S", bound=Struct)
 
 
 class TuyaLink:
@@ -68,7 +69,11 @@ class TuyaLink:
 
         Args:
             command: 0 to 255. What the link answers by itself it goes on answering.
+
+        Raises:
+            ValueError: there is no such command.
         """
+        encode_frame(command)
 
         def register(handler: C) -> C:
             self._handlers.commands[command].append(partial(self._answer, handler))
@@ -102,9 +107,9 @@ class TuyaLink:
             options: those of a `uart://` URL that say what is sent: `max`, `codec`, `in_flight`.
 
         Raises:
-            UsageError: the link is not open.
+            UsageError: the link is not open, or an option makes no sense.
         """
-        asked = structs.replace(self._options, **options)
+        asked = _with(self._options, options, {"max", "codec", "in_flight"})
         return uart.open_channel(self._open_line, self._name, asked, owns_line=False)
 
     async def __aenter__(self) -> Self:
@@ -132,12 +137,14 @@ class TuyaLink:
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool:
+    ) -> None:
         """Give the port back; raises `ChannelClosed` where it was gone before."""
+        if isinstance(error, Exception | KeyboardInterrupt | SystemExit):
+            await self._stack.__aexit__(None, None, None)  # a group of tasks would wrap it
+            return
         handled = await self._stack.__aexit__(kind, error, traceback)
         if self._failure is not None and (error is None or handled):
             raise self._failure
-        return bool(handled)
 
     @property
     def _open_line(self) -> TuyaLine:
@@ -193,7 +200,12 @@ class DataPointLink(TuyaLink):
 
         Args:
             id: 0 to 255.
+
+        Raises:
+            ValueError: there is no such id.
         """
+        if not 0 <= id <= 0xFF:
+            raise ValueError(f"DataPoint id {id} is not in 0 to 255")
 
         def register(handler: D) -> D:
             self._handlers.datapoints[id] = handler
@@ -214,10 +226,24 @@ class DataPointLink(TuyaLink):
             options: `max`, and of an MCU `sync_report`, as in a `tuya-dp://` URL.
 
         Raises:
-            UsageError: the link is not open.
+            UsageError: the link is not open, or an option makes no sense.
         """
-        asked = tuya_dp.TuyaDpOptions(dpid=dpid, gap=gap, buffer=self._options.buffer, **options)
+        if options.get("sync_report") and not isinstance(self._role(), Mcu):
+            raise UsageError("sync_report is for a TuyaMcu: only an MCU reports")
+        usual = tuya_dp.TuyaDpOptions(buffer=self._options.buffer)
+        options = {"dpid": dpid, "gap": gap, **options}
+        asked = _with(usual, options, {"dpid", "gap", "max", "sync_report"})
         return tuya_dp.open_channel(self._open_line, self._name, asked, owns_line=False)
 
     async def _send_datapoints(self, role: Role, points: tuple[DataPoint, ...]) -> None:
         await self.send(role.sends, encode_datapoints(points))
+
+
+def _with(usual: S, options: dict[str, Any], known: Set[str]) -> S:
+    """Options with some of them replaced."""
+    if unknown := sorted(set(options) - known):
+        raise UsageError(f"unknown option {unknown[0]!r}; valid are {', '.join(sorted(known))}")
+    try:
+        return convert(structs.asdict(usual) | options, type(usual))
+    except ValidationError as error:
+        raise UsageError(f"an option makes no sense: {error}") from None

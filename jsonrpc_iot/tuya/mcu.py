@@ -9,7 +9,7 @@ from anyio.abc import ByteStream
 from ..errors import TransportError
 from ..protocol.datapoints import DataPoint, encode_datapoints
 from ..protocol.tuya import Command, Frame, NetworkStatus
-from ..protocol.tuya_role import BUFFER, Mcu, Product, read_network_status
+from ..protocol.tuya_role import Mcu, Product, read_network_status
 from .link import DataPointLink
 
 StatusHandler = Callable[[NetworkStatus | int], Awaitable[object] | object]
@@ -27,7 +27,6 @@ class TuyaMcu(DataPointLink):
         product: what it says of itself, or the product's id alone.
         working_mode: empty where the module shows its state by itself, otherwise the numbers of the
             module's pins for the state's lamp and the reset button.
-        buffer: bytes of the largest frame that the module can hold.
     """
 
     def __init__(
@@ -36,12 +35,11 @@ class TuyaMcu(DataPointLink):
         product: Product | str,
         *,
         working_mode: bytes = b"",
-        buffer: int = BUFFER,
     ) -> None:
         super().__init__(where)
         if isinstance(product, str):
             product = Product(product, "1.0.0")
-        self._mcu = Mcu(product, working_mode, buffer)
+        self._mcu = Mcu(product, working_mode)
 
     @property
     def network_status(self) -> NetworkStatus | int | None:
@@ -59,7 +57,13 @@ class TuyaMcu(DataPointLink):
         return handler
 
     def set(self, *points: DataPoint) -> None:
-        """Keep values for the module's query of all DataPoints, without reporting them."""
+        """Keep values for the module's query of all DataPoints, without reporting them.
+
+        Raises:
+            ValueError: one is too long for a frame.
+        """
+        for point in points:
+            self._mcu.encode(self._mcu.sends, encode_datapoints([point]))
         self._mcu.datapoints.update({point.id: point for point in points})
 
     async def report(self, *points: DataPoint, confirm: bool = False) -> None:

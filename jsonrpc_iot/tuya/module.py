@@ -26,7 +26,7 @@ class TuyaModule(DataPointLink):
     Args:
         where: as in `TuyaLink`.
         network_status: what it tells the MCU.
-        rssi: signal strength in dBm for an MCU that asks, 0 for unknown.
+        rssi: signal strength in dBm for an MCU that asks, -128 to 127, 0 for unknown.
     """
 
     def __init__(
@@ -38,6 +38,8 @@ class TuyaModule(DataPointLink):
     ) -> None:
         super().__init__(where)
         self._module = Module(network_status, local_time)
+        if not -128 <= rssi <= 127:
+            raise ValueError(f"rssi {rssi} is not in -128 to 127")
         self._module.rssi = rssi
         self._online_handler: OnlineHandler | None = None
 

@@ -9,7 +9,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,7 +22,11 @@ from anyio.streams.stapled import MultiListener
 
 from jsonrpc_iot import Limits, connect, serve
 from jsonrpc_iot.channel import Channel
-from jsonrpc_iot.transports import open_channel
+from jsonrpc_iot.protocol.tuya_role import Mcu, Module, Product
+from jsonrpc_iot.testing import virtual_serial_pair
+from jsonrpc_iot.transports import open_channel, tuya_dp, uart
+from jsonrpc_iot.transports._tuya_line import TuyaLine
+from jsonrpc_iot.url import Url
 
 from .device import Device
 from .model import Case
@@ -181,6 +185,8 @@ class Transport:
         stream: framed as a stream, so that newlines end messages.
         cuts: a message may be larger than `max`.
         lossy: what comes twice runs once, and replies may overtake each other.
+        small: messages are small whatever `max` says.
+        one_call: one call of an end is open at a time.
         needs: the address family that the machine must have.
         takes: whether a case can be sent over it.
     """
@@ -190,6 +196,8 @@ class Transport:
     stream: bool = True
     cuts: bool = False
     lossy: bool = False
+    small: bool = False
+    one_call: bool = False
     needs: str = ""
     takes: Callable[[Case], bool] = lambda case: True
 
@@ -243,6 +251,47 @@ def _in_segments(
     )
 
 
+Ends = Callable[[ByteStream, ByteStream, str], tuple[Channel, Channel]]
+
+
+def _by_line(make_ends: Ends, usual: str) -> Served:
+    """The device serves serial lines in memory, from the first end of each."""
+
+    @asynccontextmanager
+    async def served(device: Device, options: str, limits: Limits) -> AsyncIterator[OpenWire]:
+        async with (
+            AsyncExitStack() as lines,
+            serve(device.dispatcher, f"memory://{NAME}-beside", limits=limits) as server,
+        ):
+
+            async def open_line(url: str) -> Channel:
+                line = await lines.enter_async_context(virtual_serial_pair())
+                here, there = make_ends(line.first, line.second, url)
+                await server.add(here)
+                return there
+
+            yield lambda: UdpWire.open(f"uart:///dev/x?{options or usual}", Path(), open_line)
+
+    return served
+
+
+def _uart(here: ByteStream, there: ByteStream, url: str) -> tuple[Channel, Channel]:
+    options = Url.parse(url).read_options(uart.UartOptions)
+    first, second = (uart.open_channel(TuyaLine(end), url, options) for end in (here, there))
+    return first, second
+
+
+def _tuya_dp(here: ByteStream, there: ByteStream, url: str) -> tuple[Channel, Channel]:
+    options = Url.parse(url).read_options(tuya_dp.TuyaDpOptions)
+    mcu, module = TuyaLine(here, Mcu(Product("x"))), TuyaLine(there, Module())
+    return tuya_dp.open_channel(mcu, url, options), tuya_dp.open_channel(module, url, options)
+
+
+def _within(limit: int, *but: str) -> Callable[[Case], bool]:
+    """Takes cases that are no larger, but not those whose replies do not fit."""
+    return lambda case: len(case.sent) <= limit and case.name not in but
+
+
 @asynccontextmanager
 async def _by_a_client(device: Device, options: str, limits: Limits) -> AsyncIterator[OpenWire]:
     """The device serves from the calling end of TCP connections."""
@@ -280,6 +329,22 @@ TRANSPORTS = [
     Transport("tcp6", served_at("tcp://[::1]:0", _open_tcp), needs="AF_INET6"),
     Transport("udp", _by_udp, stream=False, lossy=True),
     Transport("udp+segments", _in_segments, stream=False, cuts=True, lossy=True),
+    Transport(
+        "uart",
+        _by_line(_uart, "buffer=4000"),
+        stream=False,
+        lossy=True,
+        takes=_within(3000, "batch-of-256-scalars"),
+    ),
+    Transport(
+        "tuya-dp",
+        _by_line(_tuya_dp, "gap=0"),
+        stream=False,
+        lossy=True,
+        small=True,
+        one_call=True,
+        takes=_within(160, "batch-of-every-scalar", "call-methods"),
+    ),
     Transport("client", _by_a_client),
 ]
 

@@ -549,3 +549,10 @@ def test_any_packets_give_messages_or_counted_drops_and_nothing_else(
         assert there.assembler.used + there.assembler._budget.left == 1 << 26
     there.poll(now + 10)
     assert there.assembler.used == 0
+
+
+def test_a_report_with_spaces_behind_it_counts() -> None:
+    """A channel that must not send equal packets in a row adds them."""
+    segmentation = Segmentation(40)
+    assert segmentation.receive([b"~01!003", b"~01!003 ", b"~01!003,004 "], 0.0) == []
+    assert segmentation.dropped == 0

@@ -1,14 +1,10 @@
 """`uart://`: RPC frames on a pseudo terminal, against raw frames and against ourselves."""
 
-import os
-import select
 import sys
-import tty
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import anyio
-import anyio.to_thread
 import pytest
 from anyio import TypedAttributeLookupError
 
@@ -32,22 +28,16 @@ from jsonrpc_iot.services.wifi import SimulatedWifi
 from jsonrpc_iot.testing import LineFaults, virtual_serial_pair
 from jsonrpc_iot.transports import open_channel
 
+from .raw_line import SECONDS, Raw, frame, raw_end
+
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals"),
 ]
 
-SECONDS = 10.0
-
 
 def connect_to(server: Server) -> AbstractAsyncContextManager[Client]:
     return connect(server.urls[0], timeout=SECONDS)
-
-
-def frame(data: bytes, command: int = 0xFE, version: int = 0) -> bytes:
-    """A frame, written out as the protocol document has it."""
-    head = b"\x55\xaa" + bytes([version, command]) + len(data).to_bytes(2, "big") + data
-    return head + bytes([sum(head) % 256])
 
 
 def device() -> Dispatcher:
@@ -68,32 +58,6 @@ async def serving(url: str = "uart+pty://") -> AsyncIterator[Server]:
             yield server
 
 
-class Raw:
-    """The other end of a line, without any of our code."""
-
-    def __init__(self, url: str) -> None:
-        self._fd = os.open(url.removeprefix("uart://").partition("?")[0], os.O_RDWR | os.O_NOCTTY)
-        tty.setraw(self._fd)
-
-    def write(self, data: bytes) -> None:
-        os.write(self._fd, data)
-
-    async def read(self, count: int) -> bytes:
-        """The next bytes, so many of them."""
-        return await anyio.to_thread.run_sync(self._read, count)
-
-    def _read(self, count: int) -> bytes:
-        data = b""
-        while len(data) < count:
-            ready, _, _ = select.select([self._fd], [], [], SECONDS)
-            assert ready, data
-            data += os.read(self._fd, count - len(data))
-        return data
-
-    def close(self) -> None:
-        os.close(self._fd)
-
-
 @pytest.fixture
 def asyncio_only(anyio_backend_name: str) -> None:
     if anyio_backend_name == "trio":
@@ -106,9 +70,8 @@ needs_asyncio = pytest.mark.usefixtures("asyncio_only")
 @pytest.fixture
 async def raw() -> AsyncIterator[Raw]:
     async with serving() as server:
-        end = Raw(server.urls[0])
-        yield end
-        end.close()
+        with raw_end(server.urls[0]) as end:
+            yield end
 
 
 async def test_a_request_in_a_frame_gets_its_reply_in_one(raw: Raw) -> None:
@@ -138,10 +101,9 @@ async def test_a_trace_shows_all_frames_and_the_noise() -> None:
 
     with anyio.fail_after(SECONDS):
         async with serve(device(), "uart+pty://", trace=trace, grace=0.5) as server:
-            raw = Raw(server.urls[0])
-            raw.write(b"boot\n" + heartbeat + b"\x00" + frame(request, version=3) + b"end")
-            assert await raw.read(len(frame(reply))) == frame(reply)
-            raw.close()
+            with raw_end(server.urls[0]) as raw:
+                raw.write(b"boot\n" + heartbeat + b"\x00" + frame(request, version=3) + b"end")
+                assert await raw.read(len(frame(reply))) == frame(reply)
     noise = b"".join(data for mark, data in shown if mark == "<?")
     assert noise == b"boot\n\x00end"
     assert [each for each in shown if each[0] != "<?"] == [

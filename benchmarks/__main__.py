@@ -17,6 +17,7 @@ PROGRAMS = (
     "roundtrip",
     "proxy",
     "udp",
+    "uart",
     "segments",
     "memory",
 )

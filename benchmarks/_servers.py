@@ -1,4 +1,4 @@
-"""The servers that `roundtrip`, `udp`, `segments` and `memory` load, each in a process of its own.
+"""The servers that `roundtrip`, `udp`, `uart`, `segments` and `memory` load, each its own process.
 
 `python -m benchmarks._servers KIND BACKEND` serves on a free port of 127.0.0.1, prints that port
 and stops when its standard input ends.
@@ -21,7 +21,7 @@ _CHUNK = 65536
 
 
 class Server(Struct, frozen=True):
-    """A running server: its process and what it printed (a port, a URL for `pipe` and `big`)."""
+    """A running server: its process and what it printed (a port, a URL for others, a path)."""
 
     pid: int
     address: str
@@ -38,7 +38,8 @@ def server(kind: str, backend: str = "asyncio") -> Iterator[Server]:
 
     Args:
         kind: `ours`, `pipe` (ours on a Unix socket), `udp` (ours), `big_udp` and `big_tcp`
-            (ours, with big results), `echo`, `udp_echo` or `aiorpcx`.
+            (ours, with big results), `uart` (ours on a pty), `echo`, `udp_echo`, `uart_echo` or
+            `aiorpcx`.
         backend: `asyncio`, `uvloop` or `trio`, which aiorpcX does not know.
 
     Raises:
@@ -76,7 +77,8 @@ async def _ours(url: str = "tcp://127.0.0.1:0") -> None:
     dispatcher.method("wifi.connect_idempotent", idempotent=True)(_connect)
     async with serve(dispatcher, url, limits=Limits(peers=100_000)) as running:
         address = running.urls[0]
-        _ready(address if url.startswith("pipe:") else address.rpartition(":")[2])
+        has_port = url.startswith(("tcp:", "udp:"))
+        _ready(address.rpartition(":")[2] if has_port else address)
         await running.wait_closed()
 
 
@@ -86,6 +88,16 @@ async def _pipe() -> None:
 
 async def _udp() -> None:
     await _ours("udp://127.0.0.1:0")
+
+
+async def _uart() -> None:
+    await _ours("uart+pty://")
+
+
+async def _uart_echo() -> None:
+    from ._uart_echo import serve_echo
+
+    await serve_echo(_ready)
 
 
 async def _big(url: str) -> None:
@@ -162,6 +174,8 @@ def main() -> None:
         "udp": _udp,
         "echo": _echo,
         "udp_echo": _udp_echo,
+        "uart": _uart,
+        "uart_echo": _uart_echo,
         "big_udp": _big_udp,
         "big_tcp": _big_tcp,
         "aiorpcx": _aiorpcx,

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.program import serving
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
-QUOTED = re.compile(r"<!-- (examples/\S+) -->\n```python\n(.*?)```", re.DOTALL)
+QUOTED = re.compile(r"<!-- (examples/\S+) -->\n```(?:python|c)\n(.*?)```", re.DOTALL)
 SECONDS = 20.0
+
+needs_ptys = pytest.mark.skipif(sys.platform == "win32", reason="no pseudo terminals")
 
 
 def run(name: str, *arguments: str, source: str | None = None) -> str:
@@ -113,3 +117,24 @@ def test_blinds() -> None:
         "passes 50",
         "refused {'path': '$.open', 'message': 'Expected `int` <= 100'}",
     ]
+
+
+@needs_ptys
+def test_tuya() -> None:
+    with served("tuya_lamp.py", "uart+pty://") as (url,):
+        lines = run("tuya_gateway.py", url).splitlines()
+    assert lines == [
+        "product lamp-demo",
+        "switch False",
+        "switch True",
+        "toggled to False",
+        "switch False",
+        "toggled to True",
+    ]
+
+
+@needs_ptys
+def test_raw_uart() -> None:
+    with serving("simulate", "--bind", "uart+pty://") as (url,):
+        reply = run("raw_uart.py", url.removeprefix("uart://"))
+    assert reply == '{"id":1,"result":{"ssid":"","state":0,"signal":0}}\n'

@@ -47,6 +47,7 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
         "ping-pong, idempotent / anyio echo": (">=", 0.85),
         "100 clients at once: answered / made": (">=", 1.0),
     },
+    "uart": {"client.call / bare echo": ("<=", 1.5)},
     "segments": {
         "segmented UDP / TCP, 1 MB result": ("<=", 3.0),
     },

@@ -81,7 +81,7 @@ class _Master(ByteStream):
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Wait for bytes; raises `ClosedResourceError` once this end is closed."""
         with self._receiving:
-            await anyio.lowlevel.checkpoint()
+            await anyio.lowlevel.checkpoint_if_cancelled()
             while self._master >= 0:
                 try:
                     return os.read(self._master, max_bytes)
@@ -92,7 +92,7 @@ class _Master(ByteStream):
     async def send(self, item: bytes) -> None:
         """Send bytes; raises `ClosedResourceError` once this end is closed."""
         with self._sending:
-            await anyio.lowlevel.checkpoint()
+            await anyio.lowlevel.checkpoint_if_cancelled()
             rest = memoryview(item)
             while self._master >= 0:
                 try:

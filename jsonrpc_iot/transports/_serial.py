@@ -232,7 +232,7 @@ class SerialStream(ByteStream):
             ClosedResourceError: this end has closed it.
         """
         with self._receiving:
-            await anyio.lowlevel.checkpoint()
+            await anyio.lowlevel.checkpoint_if_cancelled()
             while True:
                 if self._closed:
                     self._gone()
@@ -252,7 +252,7 @@ class SerialStream(ByteStream):
             ClosedResourceError: this end has closed it.
         """
         with self._sending:
-            await anyio.lowlevel.checkpoint()
+            await anyio.lowlevel.checkpoint_if_cancelled()
             await self._drain()
             self._transport.write(item)
             await self._drain()

@@ -5,6 +5,7 @@ no task of its own.
 """
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Protocol, final
 
@@ -50,6 +51,7 @@ class TuyaLine:
 
     Attributes:
         role: as above.
+        is_shared: there are channels that come and go, so that `look_again` has to work.
         decoder: cuts the line into frames, and counts what it drops.
         takers: those who want to know what comes. A unit goes to the first who takes it.
         frames_sent: all that left.
@@ -59,6 +61,7 @@ class TuyaLine:
 
     def __init__(self, stream: ByteStream, role: Role | None = None) -> None:
         self.role = role
+        self.is_shared = False
         self.decoder = FrameDecoder(max_data=LONGEST_DATA)
         self.takers: list[TakesFrames] = []
         self.frames_sent = 0
@@ -68,8 +71,9 @@ class TuyaLine:
         self._traces: dict[Trace, FrameTrace] = {}
         self._sending = anyio.Lock(fast_acquire=True)
         self._confirming = anyio.Lock()
-        self._reading: anyio.Event | None = None
-        self._receiving = anyio.CancelScope()
+        self._is_read = False
+        self._news: anyio.Event | None = None
+        self._receiving: anyio.CancelScope | None = None
         self._answers: list[bytes] = []
 
     async def wait(self, is_done: Callable[[], bool]) -> None:
@@ -84,15 +88,18 @@ class TuyaLine:
             anyio.EndOfStream: a serial server on TCP has closed it.
         """
         while not is_done():
-            if self._reading is not None:
-                await self._reading.wait()
+            if self._is_read:
+                self._news = self._news or anyio.Event()
+                await self._news.wait()
                 continue
-            self._reading = anyio.Event()
+            self._is_read = True
             try:
                 await self._read()
             finally:
-                self._reading.set()
-                self._reading = None
+                self._is_read = False
+                if self._news is not None:
+                    self._news.set()
+                    self._news = None
 
     def trace_frames(self, trace: Trace) -> None:
         """Show the frames of all commands, and the noise; see `Channel.trace_frames`."""
@@ -119,8 +126,9 @@ class TuyaLine:
                 raise anyio.BrokenResourceError from None
 
     def look_again(self) -> None:
-        """Have all who wait ask whether what they wait for is there."""
-        self._receiving.cancel()
+        """Have all who wait ask whether what they wait for is there; of a line that is shared."""
+        if self._receiving is not None:
+            self._receiving.cancel()
 
     async def send(self, command: int, data: bytes) -> None:
         """Send one frame.
@@ -163,9 +171,7 @@ class TuyaLine:
         await self._answer()  # what a reader who was cancelled left
         role, decoder = self.role, self.decoder
         due = min(decoder.next_due(), role.next_due()) if role else decoder.next_due()
-        piece = b""
-        with anyio.CancelScope(deadline=due) as self._receiving:
-            piece = await self._stream.receive()
+        piece = await self._receive(due)
         now = anyio.current_time()
         frames = decoder.feed(piece, now) if piece else decoder.expire(now)
         for trace in self._traces.values():
@@ -177,6 +183,14 @@ class TuyaLine:
         if role:
             self._answers += role.poll(now)
         await self._answer()
+
+    async def _receive(self, due: float) -> bytes:
+        """What the line brings by then, or nothing."""
+        if due == math.inf and not self.is_shared:
+            return await self._stream.receive()
+        with anyio.CancelScope(deadline=due) as self._receiving:
+            return await self._stream.receive()
+        return b""
 
     def _hand_out(self, frame: Frame) -> None:
         for taker in self.takers:

@@ -122,6 +122,7 @@ class TuyaLink:
         if self._line is not None:
             raise UsageError("this link was open already: make a new one")
         self._line = TuyaLine(await self._open(), self._role())
+        self._line.is_shared = True
         self._line.takers.append(self._handlers)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._line.aclose)

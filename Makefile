@@ -60,7 +60,7 @@ $(VENV)/.pip:
 
 $(VENV)/.demo: $(VENV)/.pip pyproject.toml
 	@echo 'Installing the package ...'
-	@$(PIP) install -e '.[cli,uart]'
+	@$(PIP) install -e '.[cli,uart,mqtt]' --group demo
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.pip pyproject.toml

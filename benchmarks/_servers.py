@@ -19,6 +19,9 @@ from msgspec import Struct
 
 _CHUNK = 65536
 
+MQTT_PORT = "BENCHMARK_MQTT_PORT"
+"""The environment variable that names the broker's port to `mqtt` and `mqtt_echo`."""
+
 
 class Server(Struct, frozen=True):
     """A running server: its process and what it printed (a port, a URL for others, a path)."""
@@ -38,8 +41,8 @@ def server(kind: str, backend: str = "asyncio") -> Iterator[Server]:
 
     Args:
         kind: `ours`, `pipe` (ours on a Unix socket), `udp` (ours), `big_udp` and `big_tcp`
-            (ours, with big results), `uart` (ours on a pty), `echo`, `udp_echo`, `uart_echo` or
-            `aiorpcx`.
+            (ours, with big results), `uart` (ours on a pty), `echo`, `udp_echo`, `uart_echo`,
+            `aiorpcx`, or `mqtt` (ours) and `mqtt_echo`, which need a broker.
         backend: `asyncio`, `uvloop` or `trio`, which aiorpcX does not know.
 
     Raises:
@@ -80,6 +83,29 @@ async def _ours(url: str = "tcp://127.0.0.1:0") -> None:
         has_port = url.startswith(("tcp:", "udp:"))
         _ready(address.rpartition(":")[2] if has_port else address)
         await running.wait_closed()
+
+
+async def _mqtt() -> None:
+    url = f"mqtt://127.0.0.1:{os.environ[MQTT_PORT]}/benchmark/{os.getpid()}"
+    from jsonrpc_iot import Dispatcher, serve
+
+    dispatcher = Dispatcher()
+    dispatcher.method("wifi.connect")(_connect)
+    async with serve(dispatcher, url) as running:
+        _ready(running.urls[0])
+        await running.wait_closed()
+
+
+async def _mqtt_echo() -> None:
+    aiomqtt = importlib.import_module("aiomqtt")
+    topic = f"benchmark/{os.getpid()}"
+    options = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
+    port = int(os.environ[MQTT_PORT])
+    async with aiomqtt.Client("127.0.0.1", port, socket_options=options) as client:
+        await client.subscribe(topic, 1)
+        _ready(topic)
+        async for message in client.messages:
+            await client.publish(f"{topic}/response", message.payload, 1)
 
 
 async def _pipe() -> None:
@@ -172,6 +198,8 @@ def main() -> None:
         "ours": _ours,
         "pipe": _pipe,
         "udp": _udp,
+        "mqtt": _mqtt,
+        "mqtt_echo": _mqtt_echo,
         "echo": _echo,
         "udp_echo": _udp_echo,
         "uart": _uart,

@@ -7,9 +7,18 @@ nothing else. A blocking client is held against the asynchronous one behind `Blo
 both on asyncio.
 """
 
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+import asyncio
+import importlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import TypeAlias
 
@@ -20,7 +29,7 @@ from jsonrpc_iot import connect, connect_sync
 
 from ._harness import Options, Report, Timed, equals, measure, sync_loop
 from ._load import REQUEST, REQUEST_2_0, ping_pong, pipelined
-from ._servers import server
+from ._servers import MQTT_PORT, server
 
 PIPELINED = "pipelined"
 PIPELINED_2_0 = "pipelined, JSON-RPC 2.0"
@@ -29,6 +38,8 @@ AIORPCX = "aiorpcX, pipelined, JSON-RPC 2.0"
 PING_PONG = "ping-pong"
 ECHO = "anyio echo, ping-pong"
 SYNC = "connect_sync, tcp, one at a time"
+MQTT = "client, mqtt, one at a time"
+MQTT_ECHO = "bare aiomqtt echo, one at a time"
 PORTAL = "client, tcp, through a bare anyio portal"
 
 _ASYNC_REQUEST = REQUEST_2_0.replace(b"wifi.connect", b"wifi.connect_async")
@@ -83,6 +94,13 @@ def run(options: Options) -> Report:
         right = equals(None)
         load[SYNC] = sync_loop(lambda: device.call("wifi.connect", _PARAMS), right)
         load[PORTAL] = sync_loop(lambda: portal.call(client.call, "wifi.connect", _PARAMS), right)
+        if broker := stack.enter_context(_mosquitto()):
+            at = stack.enter_context(server("mqtt")).address
+            topic = stack.enter_context(server("mqtt_echo")).address
+            load[MQTT] = partial(_on, "asyncio", partial(_our_calls, at), 1)
+            load[MQTT_ECHO] = partial(_on, "asyncio", partial(_mqtt_echoes, broker, topic), 1)
+        else:
+            report.missing.append("Mosquitto, for MQTT")
         samples = measure(load, rounds=options.rounds(9), seconds=options.seconds(0.5))
 
     rates = {name: [1 / second for second in seconds] for name, seconds in samples.items()}
@@ -93,6 +111,8 @@ def run(options: Options) -> Report:
         report.compare(what, rates[PIPELINED_2_0], rates[AIORPCX], ">=", 15.0)
         report.compare(f"{PIPELINED_ASYNC} / aiorpcX", rates[PIPELINED_ASYNC], rates[AIORPCX])
     report.compare(f"{PING_PONG} / anyio echo", rates[PING_PONG], rates[ECHO], ">=", 0.85)
+    if MQTT in rates:
+        report.compare(f"{MQTT} / bare aiomqtt echo", rates[MQTT], rates[MQTT_ECHO], ">=", 0.7)
     what = "time of a call, connect_sync / portal"
     report.compare(what, samples[SYNC], samples[PORTAL], "<=", 1.3)
     return report
@@ -109,6 +129,57 @@ def _on(backend: str, run_calls: Calls, tasks: int, count: int) -> float:
 async def _our_calls(url: str, tasks: int, count: int) -> float:
     async with connect(url) as client:
         return await _time(partial(client.call, "wifi.connect", _PARAMS), tasks, count)
+
+
+async def _mqtt_echoes(port: int, topic: str, tasks: int, count: int) -> float:
+    """The same messages there and back without any RPC."""
+    aiomqtt = importlib.import_module("aiomqtt")
+    options = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
+    async with aiomqtt.Client("127.0.0.1", port, socket_options=options) as client:
+        await client.subscribe(f"{topic}/response", 1)
+        messages = aiter(client.messages)
+
+        async def echo() -> None:
+            await asyncio.gather(client.publish(topic, _PING, 1), anext(messages))
+
+        return await _time(echo, tasks, count)
+
+
+@contextmanager
+def _mosquitto() -> Iterator[int]:
+    """Run a broker until the block ends; yields its port, 0 where there is none."""
+    program = shutil.which("mosquitto")
+    if program is None:
+        yield 0
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "conf")
+        # Without its TCP_NODELAY a bare client waits 40 ms several times a message.
+        path.write_text(
+            f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n"
+            + ("user root\n" if os.getuid() == 0 else "")
+        )
+        quiet = subprocess.DEVNULL
+        with subprocess.Popen([program, "-c", str(path)], stdout=quiet, stderr=quiet) as process:
+            os.environ[MQTT_PORT] = str(port)
+            try:
+                _wait_for(port)
+                yield port
+            finally:
+                process.terminate()
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(500):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1.0).close()
+            return
+        except OSError:
+            time.sleep(0.01)
+    raise RuntimeError("Mosquitto did not start")
 
 
 async def _aiorpcx_calls(aiorpcx: ModuleType, port: int, tasks: int, count: int) -> float:

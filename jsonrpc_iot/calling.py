@@ -219,6 +219,7 @@ class Calling(ABC):
         sent = False
         try:
             self._check_size(message)
+            self._channel.expect_within(message, timeout)
             with anyio.move_on_after(timeout):
                 await self._outgoing.wait_for_room()
                 sent = True

@@ -31,6 +31,9 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
         max_message: bytes of the largest message that may be sent, `None` for any size.
         reliable: messages arrive once each, in order, or the channel ends.
         can_call_back: the other end can be called and notified, not only answered.
+        hears_broadcasts: what is for everybody is sent here too; not where another channel takes it
+            to the same end.
+        is_shared: what answers others may arrive here too, so ids begin at a random number.
         retry_seconds: where messages get lost, how long to wait for an answer before a request is
             sent again.
         retry_seconds_per_byte: what each byte of the request adds to that, on slow links.
@@ -44,6 +47,8 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
     max_message: int | None = None
     reliable: bool = True
     can_call_back: bool = True
+    hears_broadcasts: bool = True
+    is_shared: bool = False
     retry_seconds: float = 0.5
     retry_seconds_per_byte: float = 0.0
     codec: CodecName = "json"
@@ -100,6 +105,10 @@ class Channel(ObjectStream[bytes]):
 
     def forget(self, message: bytes) -> None:
         """Stop sending a message for which nobody waits any more, if it is still leaving."""
+        return
+
+    def expect_within(self, message: bytes, seconds: float | None) -> None:
+        """Learn that somebody waits for the answer to a message, so long, and until `forget`."""
         return
 
     def keep_while(self, is_busy: Callable[[], bool]) -> None:
@@ -251,6 +260,10 @@ class TracedChannel(Channel):
     def forget(self, message: bytes) -> None:
         """See `Channel.forget`."""
         self._channel.forget(message)
+
+    def expect_within(self, message: bytes, seconds: float | None) -> None:
+        """See `Channel.expect_within`."""
+        self._channel.expect_within(message, seconds)
 
     def keep_while(self, is_busy: Callable[[], bool]) -> None:
         """See `Channel.keep_while`."""

@@ -265,7 +265,8 @@ class Peer(Calling):
                 logger.debug("%s: parting failed: %r", self.info.peer, error)
 
     def _note_stray(self, what: str) -> None:
-        logger.info("%s: dropped %s", self.info.peer, what)
+        level = logging.DEBUG if self.info.is_shared else logging.INFO  # answers to others
+        logger.log(level, "%s: dropped %s", self.info.peer, what)
 
     def _wake_reader(self) -> None:
         self._incoming.wake_up()
@@ -305,7 +306,8 @@ def new_session(
         dispatcher.responder(info.codec).codec,
         retry_seconds=None if info.reliable else info.retry_seconds,
         retry_seconds_per_byte=info.retry_seconds_per_byte,
-        first_id=1 if info.reliable else random.randrange(1, 1 << 31),
+        first_id=1 if info.reliable and not info.is_shared else random.randrange(1, 1 << 31),
+        shared=info.is_shared,
         dialect=dialect,
         extensions=extensions,
         on_notification=on_notification,

@@ -97,6 +97,8 @@ class Server:
         taken = 0
         encoded: dict[object, bytes] = {}
         for peer in self._peers:
+            if not peer.info.hears_broadcasts:
+                continue
             way = peer.session.jsonrpc_to_send, peer.info.codec
             if way not in encoded:
                 encoded[way] = peer.session.notification(method, params)

@@ -26,6 +26,7 @@ class Url(Struct, frozen=True):
         path: with its leading slash.
         options: what follows the question mark.
         text: the whole URL, with its password masked.
+        user: who logs in there, "" for nobody.
     """
 
     scheme: str
@@ -34,6 +35,7 @@ class Url(Struct, frozen=True):
     path: str
     options: dict[str, str]
     text: str
+    user: str = ""
 
     @classmethod
     def parse(cls, text: str) -> "Url":
@@ -56,9 +58,11 @@ class Url(Struct, frozen=True):
             raise InvalidUrl(f"{shown!r}: give the password as ?password=env:NAME or file:PATH")
         pairs = parse_qsl(parts.query, keep_blank_values=True)
         options = dict(pairs)
+        user = unquote(parts.username or "")
         if len(options) < len(pairs):
             raise InvalidUrl(f"{shown!r}: an option is given twice")
-        return cls(parts.scheme, host, port, unquote(parts.path), options, shown)
+        path = unquote(parts.path)
+        return cls(parts.scheme, host, port, path, options, shown, user)
 
     def __str__(self) -> str:
         return self.text

@@ -72,9 +72,10 @@ DEPENDENCIES: dict[str, Set[str]] = {
     "errors": set(),
     "protocol": {"msgspec"},
     "testing": CORE_DEPENDENCIES | {"pytest"},
-    "cli": CORE_DEPENDENCIES | {"typer", "rich", "serial"},
+    "cli": CORE_DEPENDENCIES | {"amqtt", "typer", "rich", "serial"},
     # _typeshed is for type checkers alone.
-    "transports": CORE_DEPENDENCIES | {"serial", "serial_asyncio_fast", "_typeshed"},
+    "transports": CORE_DEPENDENCIES
+    | {"aiomqtt", "paho", "serial", "serial_asyncio_fast", "_typeshed"},
 }
 
 # The protocol gets bytes and the time as arguments: it has no I/O, no clock and no log of its own.
@@ -97,6 +98,7 @@ NOT_FOR: dict[str, Set[str]] = {
 # What the extras install, and more loops than the one that runs.
 OPTIONAL = {
     "aiomqtt",
+    "amqtt",
     "bleak",
     "click",
     "dbus_fast",

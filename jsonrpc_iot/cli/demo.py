@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from importlib.util import find_spec
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import anyio
 import msgspec
@@ -19,6 +19,7 @@ import typer
 from jsonrpc_iot import Client, Dispatcher, JsonRpcIotError, MethodNotFound, TooLarge, connect
 from jsonrpc_iot import serve as serve_at
 
+from ._broker import has_broker, local_broker
 from ._options import JsonOption
 from ._output import escape, explain, print_json, print_text, progress
 from ._run import FAILED_THERE
@@ -58,7 +59,8 @@ class Stage(NamedTuple):
 
     Args:
         name: what the table calls it.
-        url: where to serve; `{folder}` is a folder that lasts as long as the demo.
+        url: where to serve; `{folder}` is a folder that lasts as long as the demo, and `{broker}`
+            the URL of a topic of an MQTT broker that is started for it.
         is_here: whether this machine has it.
     """
 
@@ -75,6 +77,7 @@ STAGES = (
     Stage("udp", "udp://127.0.0.1:0"),
     Stage("uart", "uart+pty://", _has_serial_ports),
     Stage("tuya-dp", "tuya-dp+pty://?role=mcu&gap=0", _has_serial_ports),
+    Stage("mqtt", "{broker}", has_broker),
 )
 
 
@@ -150,8 +153,11 @@ async def _demo(folder: str, show: bool) -> tuple[list[Row], Networks]:
 
 
 async def _serve(stack: AsyncExitStack, device: Dispatcher, stage: Stage, folder: str) -> str | Row:
-    url = stage.url.format(folder=folder)
+    url = stage.url
     try:
+        if url == "{broker}":
+            url = await stack.enter_async_context(local_broker(unquote(folder)))
+        url = url.format(folder=folder)
         server = await stack.enter_async_context(serve_at(device, url))
     except JsonRpcIotError as error:
         return Row(transport=stage.name, url=url, error=str(error))

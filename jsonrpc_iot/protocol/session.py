@@ -101,6 +101,7 @@ class Session:
         retry_seconds: on a channel that loses messages, how long to wait for an answer before a
             request is sent again.
         retry_seconds_per_byte: what each byte of the request adds to that.
+        shared: what answers others may arrive here too, so an error without an id fails no call.
 
     Attributes:
         codec: as above.
@@ -123,6 +124,7 @@ class Session:
         "_responses",
         "_retry_per_byte",
         "_retry_seconds",
+        "_shared",
         "_streams",
         "codec",
         "extensions",
@@ -140,6 +142,7 @@ class Session:
         extensions: bool | None = None,
         retry_seconds: float | None = None,
         retry_seconds_per_byte: float = 0.0,
+        shared: bool = False,
         on_notification: Callable[[Message], object] | None = None,
     ) -> None:
         self.codec = codec
@@ -149,6 +152,7 @@ class Session:
         self._on_notification = on_notification
         self.on_stray: Callable[[str], object] | None = None
         self._retry_seconds = retry_seconds
+        self._shared = shared
         self._retry_per_byte = retry_seconds_per_byte
         self._repeats: Repeats | None = None
         self._ask_again_at = 0.0
@@ -365,7 +369,8 @@ class Session:
     def _take_response(self, message: Message) -> None:
         self._responses += 1
         id = message.id
-        if id is None and message.error is not ABSENT and len(self._open) == 1:
+        is_nameless = id is None and message.error is not ABSENT
+        if is_nameless and len(self._open) == 1 and not self._shared:
             id = next(iter(self._open))
         call = self._forget(id) if type(id) is int else None
         if call is not None:

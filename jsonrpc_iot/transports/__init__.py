@@ -10,6 +10,8 @@ from ..url import Url
 
 _MODULES = {
     "memory": "memory",
+    "mqtt": "mqtt",
+    "mqtts": "mqtt",
     "pipe": "pipe",
     "tcp": "tcp",
     "tls": "tcp",

@@ -5,7 +5,7 @@ they come. Addresses are bounded, forgotten after a while, and all that is dropp
 """
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 import anyio
@@ -27,6 +27,7 @@ class Demux(Generic[A]):
         describe: gives the facts about the channel to an address.
         max_peers: addresses that are remembered at once.
         idle_seconds: silence after which an address is forgotten.
+        standing: addresses that have a channel from the start, and are never forgotten.
 
     Attributes:
         refused: packets from new addresses when there were too many.
@@ -40,6 +41,7 @@ class Demux(Generic[A]):
         *,
         max_peers: int,
         idle_seconds: float = IDLE_SECONDS,
+        standing: Collection[A] = (),
     ) -> None:
         self.transmit = transmit
         self.describe = describe
@@ -47,10 +49,20 @@ class Demux(Generic[A]):
         self.dropped = 0
         self._max_peers = max_peers
         self._idle_seconds = idle_seconds
+        self._standing = standing
         self._channels: dict[A, DemuxChannel[A]] = {}
 
     def __len__(self) -> int:
         return len(self._channels)
+
+    def open_standing(self) -> "list[DemuxChannel[A]]":
+        """The channels that there are before any packet has come; those that are new."""
+        new = []
+        for address in self._standing:
+            if address not in self._channels:
+                channel = self._channels[address] = DemuxChannel(self, address)
+                new.append(channel)
+        return new
 
     async def deliver(
         self, packets: Iterable[tuple[bytes, A]], now: float
@@ -86,7 +98,9 @@ class Demux(Generic[A]):
         Args:
             now: seconds.
         """
-        for channel in tuple(self._channels.values()):
+        for address, channel in tuple(self._channels.items()):
+            if address in self._standing:
+                continue
             silence = now - channel.heard_at
             if silence > self._idle_seconds and not channel.is_busy:
                 await channel.aclose()

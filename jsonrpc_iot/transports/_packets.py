@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from typing import ClassVar
+from urllib.parse import quote
 
 from msgspec import Struct, structs
 
@@ -30,7 +31,7 @@ class PacketOptions(Struct, frozen=True):
         usual = type(self)()
         given = {name: getattr(self, name) for name in self.both_ends}
         unusual = [
-            f"{name}={each:g}" if isinstance(each, float) else f"{name}={each}"
+            f"{name}={quote(f'{each:g}' if isinstance(each, float) else str(each), safe='/:')}"
             for name, each in given.items()
             if each != getattr(usual, name)
         ]

@@ -3,7 +3,7 @@
 import os
 import ssl
 from collections.abc import Sequence
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Protocol, cast
 
 import anyio
 from anyio.abc import SocketAttribute, SocketListener, SocketStream
@@ -35,6 +35,17 @@ class TcpOptions(Struct, frozen=True):
 
     max: Annotated[int, Meta(gt=0)] = MAX_MESSAGE
     reuse_port: bool = False
+
+
+class TlsFiles(Protocol):
+    """The files of one end of a TLS connection, as in `TlsOptions`."""
+
+    @property
+    def cert(self) -> str | None: ...  # noqa: D102
+    @property
+    def key(self) -> str | None: ...  # noqa: D102
+    @property
+    def ca(self) -> str | None: ...  # noqa: D102
 
 
 class TlsOptions(TcpOptions, frozen=True):
@@ -122,7 +133,7 @@ def _read(url: Url, *, server: bool) -> tuple[TcpOptions, ssl.SSLContext | None]
         return url.read_options(TcpOptions), None
     options = url.read_options(TlsOptions)
     try:
-        return options, _server_context(url, options) if server else _client_context(options)
+        return options, _server_context(url, options) if server else client_context(options)
     except OSError as error:
         raise url.error(f"cannot load cert, key or ca: {_reason(error)}") from error
 
@@ -141,7 +152,8 @@ def _authenticates(context: ssl.SSLContext | None) -> bool:
     return context is not None and context.verify_mode == ssl.CERT_REQUIRED
 
 
-def _client_context(options: TlsOptions) -> ssl.SSLContext:
+def client_context(options: TlsFiles) -> ssl.SSLContext:
+    """How a client checks a server and shows itself; raises `OSError` for files that are none."""
     context = ssl.create_default_context(cafile=options.ca)
     if options.cert is not None:
         context.load_cert_chain(options.cert, options.key)

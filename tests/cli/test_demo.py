@@ -17,6 +17,7 @@ def test_a_report_in_json() -> None:
     assert (rows["memory"]["limit"], rows["pipe"]["limit"]) == (None, 65_536)
     assert (rows["tcp"]["limit"], report["unit"]) == (1_048_576, "ms")
     assert rows["udp"]["limit"] == 1400
+    assert rows["mqtt"]["limit"] == 4096
     assert "coffee-corner" in [network["ssid"] for network in report["wifi.scan"]]
 
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from .link import Link, everywhere, linked, on_servers
+from .link import Link, both_ways, everywhere, linked, on_servers
 from .model import CANCELLED, DEADLINE_EXCEEDED, NOT_AN_OBJECT, UNPARSED, fail, ok
 from .wire import Transport
 
@@ -99,21 +99,21 @@ async def asked(transport: Transport) -> AsyncIterator[tuple[Link, int]]:
         yield link, id
 
 
-@everywhere
+@both_ways
 async def test_the_device_may_call_us(transport: Transport) -> None:
     async with asked(transport) as (link, id):
         await link.send(b'{"id":%d,"result":{"a":null}}' % id)
         await link.expect(ok("ask", {"a": None}))
 
 
-@everywhere
+@both_ways
 async def test_a_null_result_is_a_success(transport: Transport) -> None:
     async with asked(transport) as (link, id):
         await link.send(b'{"result":null,"id":%d}' % id)
         await link.expect(ok("ask", None))
 
 
-@everywhere
+@both_ways
 async def test_both_ends_may_use_the_same_id(transport: Transport) -> None:
     async with asked(transport) as (link, id):
         await link.send(b'{"id":%d,"method":"echo","params":["mine"]}' % id)
@@ -122,7 +122,7 @@ async def test_both_ends_may_use_the_same_id(transport: Transport) -> None:
         await link.expect(ok("ask", "yours"))
 
 
-@everywhere
+@both_ways
 async def test_responses_with_other_ids_are_dropped(transport: Transport) -> None:
     async with asked(transport) as (link, id):
         for other in (b'"%d"' % id, b"true", b"%d.5" % id, b"null", b"[%d]" % id, b"%d" % (id + 9)):
@@ -134,14 +134,14 @@ async def test_responses_with_other_ids_are_dropped(transport: Transport) -> Non
         await link.expect_silence()
 
 
-@everywhere
+@both_ways
 async def test_an_error_for_the_devices_call_reaches_its_handler(transport: Transport) -> None:
     async with asked(transport) as (link, id):
         await link.send(b'{"id":%d,"error":{"code":77,"message":"no","data":[1]}}' % id)
         await link.expect(fail("ask", 77, message="no", data=[1]))
 
 
-@everywhere
+@both_ways
 @pytest.mark.parametrize(
     "body",
     [
@@ -166,14 +166,14 @@ async def test_a_malformed_response_fails_the_call_unanswered(
         await link.expect_silence()
 
 
-@everywhere
+@both_ways
 async def test_an_error_without_id_fails_the_only_open_call(transport: Transport) -> None:
     async with asked(transport) as (link, _):
         await link.send(b'{"id":null,"error":{"code":-32600,"message":"Invalid Request"}}')
         await link.expect(fail("ask", -32600, message="Invalid Request"))
 
 
-@everywhere
+@both_ways
 async def test_an_error_without_id_fails_none_of_two_open_calls(transport: Transport) -> None:
     if transport.one_call:
         pytest.skip("one call at a time is open")
@@ -191,7 +191,7 @@ async def test_an_error_without_id_fails_none_of_two_open_calls(transport: Trans
 # Dialects
 
 
-@everywhere
+@both_ways
 async def test_pushes_come_in_the_dialect_of_the_last_valid_message(transport: Transport) -> None:
     iot, v2 = b'{"method":"announce"}', b'{"jsonrpc":"2.0","method":"announce"}'
     push = {"method": "device.changed", "params": {"on": True}}
@@ -214,7 +214,7 @@ async def test_an_invalid_message_changes_no_dialect(transport: Transport) -> No
         assert (await link.receive())["jsonrpc"] == "2.0"
 
 
-@everywhere
+@both_ways
 async def test_the_devices_calls_come_in_our_dialect(transport: Transport) -> None:
     async with linked(transport) as link:
         await link.send(b'{"jsonrpc":"2.0","id":"a","method":"ask","params":["peer.get"]}')

@@ -11,7 +11,7 @@ import pytest
 
 from jsonrpc_iot import Limits
 
-from .backends import BACKENDS, Outcome, check_outcome, run_on
+from .backends import Outcome, check_outcome, run_on
 from .cases import PACKET_CASES, STREAM_CASES
 from .device import Device
 from .model import Case, ok, strict_json
@@ -44,7 +44,7 @@ PARAMS = [
 
 @pytest.mark.parametrize(("transport", "case"), PARAMS)
 def test_case(transport: Transport, case: Case) -> None:
-    for backend in BACKENDS:
+    for backend in transport.backends:
         check_outcome(case, outcomes(transport, backend)[case.name], backend)
 
 

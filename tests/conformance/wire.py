@@ -28,6 +28,8 @@ from jsonrpc_iot.transports import open_channel, tuya_dp, uart
 from jsonrpc_iot.transports._tuya_line import TuyaLine
 from jsonrpc_iot.url import Url
 
+from ..brokers import mosquitto
+from .backends import BACKENDS
 from .device import Device
 from .model import Case
 
@@ -188,6 +190,8 @@ class Transport:
         small: messages are small whatever `max` says.
         one_call: one call of an end is open at a time.
         needs: the address family that the machine must have.
+        one_way: the device cannot call, and what it pushes is for everybody.
+        backends: the event loops that it works on.
         takes: whether a case can be sent over it.
     """
 
@@ -199,6 +203,8 @@ class Transport:
     small: bool = False
     one_call: bool = False
     needs: str = ""
+    one_way: bool = False
+    backends: tuple[str, ...] = tuple(BACKENDS)
     takes: Callable[[Case], bool] = lambda case: True
 
     def marks(self) -> list[pytest.MarkDecorator]:
@@ -220,6 +226,14 @@ def served_at(url: str, opener: Callable[[str, Path], Awaitable[Wire]]) -> Serve
                 yield lambda: opener(server.urls[0], Path(directory))
 
     return served
+
+
+@asynccontextmanager
+async def _by_mqtt(device: Device, options: str, limits: Limits) -> AsyncIterator[OpenWire]:
+    """Serve a topic of its own, with room for every case, unless the test sets a limit."""
+    url = mosquitto().url(f"?{options or 'max=1000000'}")
+    async with serve(device.dispatcher, url, limits=limits, grace=0.5) as server:
+        yield lambda: UdpWire.open(server.urls[0], Path())
 
 
 async def _open_memory(url: str, directory: Path) -> Wire:
@@ -344,6 +358,14 @@ TRANSPORTS = [
         small=True,
         one_call=True,
         takes=_within(160, "batch-of-every-scalar", "call-methods"),
+    ),
+    Transport(
+        "mqtt",
+        _by_mqtt,
+        stream=False,
+        lossy=True,
+        one_way=True,
+        backends=("asyncio", "asyncio+uvloop"),
     ),
     Transport("client", _by_a_client),
 ]

@@ -1,0 +1,226 @@
+"""The serving end: a channel for each topic that answers are wanted at, over one connection.
+
+Callers that name no such topic share one channel, whose answers everybody hears. What is for
+everybody is sent there too, once. Messages may come twice and cannot be held back, so these
+channels are not reliable ones, also where those of their clients are: each request runs at most
+once, and what is too much is told so.
+"""
+
+import logging
+import random
+import secrets
+from collections import deque
+from collections.abc import Sequence
+from functools import lru_cache
+
+import anyio
+from anyio.abc import TaskGroup
+
+from ...channel import ChannelInfo, Listener, Serve
+from ...errors import BindFailed, TransportError
+from ...protocol.limits import Limits
+from ...url import Url
+from .._demux import Demux
+from ._broker import Arrived, Broker, Refused, new_properties
+from ._heads import Correlations, HeadReader
+from ._options import MqttOptions, broker_address, request_topic, server_address
+
+logger = logging.getLogger("jsonrpc_iot.transports")
+
+_WAITING = 1000
+_SWEEP_SECONDS = 5.0
+_FIRST_BACKOFF_SECONDS = 0.5
+_LONGEST_BACKOFF_SECONDS = 30.0
+
+
+class MqttListener(Listener):
+    """Serves one topic of a broker, also when that has been away.
+
+    Args:
+        url: what was asked for.
+        options: those of the URL.
+        limits: bounds on what peers may cost.
+
+    Attributes:
+        ignored: retained requests, and those that want their answer at a topic that is not ours.
+        overrun: requests that came faster than they were handled.
+        unsent: answers and pushes for which there was no connection, or no room.
+    """
+
+    def __init__(self, url: Url, options: MqttOptions, limits: Limits) -> None:
+        self._url = url
+        self._options = options
+        self._topic = request_topic(url, options)
+        self._everybody = f"{self._topic}/response"
+        self._presence = None if options.share else f"{self._topic}/online"
+        self._answers_below = options.replies or self._topic
+        self._name = f"jsonrpc-iot-{secrets.token_hex(8)}"
+        self._heads = HeadReader(options.codec)
+        self._correlations = Correlations(self._heads)
+        self._properties = lru_cache(256)(new_properties)
+        self._demux: Demux[str] = Demux(
+            self._transmit, self._describe, max_peers=limits.peers, standing=(self._everybody,)
+        )
+        self._broker: Broker | None = None
+        self._arrived: deque[Arrived] = deque()
+        self._wake: anyio.Event | None = None
+        self.ignored = 0
+        self.overrun = 0
+        self.unsent = 0
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """The one URL."""
+        return [server_address(self._url, self._options)]
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether others may reach it through a broker that does not ask who they are."""
+        return self._url.is_exposed and not self._options.authenticates
+
+    @property
+    def is_shared(self) -> bool:
+        """All peers share the connection."""
+        return True
+
+    async def open(self) -> None:
+        """Connect, subscribe, and say that the device is online.
+
+        Raises:
+            BindFailed: the broker is not there, or refuses us.
+        """
+        will = (self._presence, b"false") if self._presence else None
+        broker = await Broker.open(self._url, self._options, BindFailed, name=self._name, will=will)
+        try:
+            if self._options.share and broker.version != "5":
+                raise BindFailed(
+                    f"{self._url}: share needs MQTT 5, which the broker does not speak"
+                )
+            broker.on_arrival = self._take
+            broker.on_end = self._wake_up
+            group = f"$share/{self._options.share}/" if self._options.share else ""
+            await broker.subscribe(group + self._topic, self._options.qos)
+        except BaseException as error:
+            with anyio.CancelScope(shield=True):
+                await broker.aclose()
+            if isinstance(error, Refused):
+                raise BindFailed(f"{self._url}: {error}") from None
+            if isinstance(error, anyio.BrokenResourceError):
+                raise BindFailed(f"{self._url}: the broker closed the connection") from None
+            raise
+        self._broker = broker
+        self._tell_presence(b"true")
+
+    async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
+        """Serve until cancelled; see `Listener.serve`."""
+        for channel in self._demux.open_standing():
+            task_group.start_soon(handler, channel)
+        async with anyio.create_task_group() as sweeping:
+            sweeping.start_soon(self._sweep)
+            while True:
+                packets = [self._packet(each) for each in await self._next_batch()]
+                for channel in await self._demux.deliver(packets, anyio.current_time()):
+                    task_group.start_soon(handler, channel)
+
+    async def aclose(self) -> None:
+        """Say that the device is offline, and leave the broker."""
+        if self._broker is not None:
+            self._tell_presence(b"false")
+            await self._broker.aclose()
+
+    async def _next_batch(self) -> list[Arrived]:
+        while not self._arrived:
+            if self._broker is None or self._broker.is_lost:
+                await self._open_again()
+            else:
+                self._wake = anyio.Event()
+                await self._wake.wait()
+        batch = list(self._arrived)
+        self._arrived.clear()
+        return batch
+
+    async def _open_again(self) -> None:
+        """Try until it works, with a random pause that grows (full jitter)."""
+        logger.warning("%s: the connection to the broker is lost", self._url)
+        pause = _FIRST_BACKOFF_SECONDS
+        while True:
+            await anyio.sleep(random.uniform(0, pause))  # not a secret
+            pause = min(2 * pause, _LONGEST_BACKOFF_SECONDS)
+            try:
+                await self.open()
+            except TransportError as error:
+                logger.debug("%s; trying again", error)
+            else:
+                logger.warning("%s: connected to the broker again", self._url)
+                return
+
+    async def _sweep(self) -> None:
+        while True:
+            await anyio.sleep(_SWEEP_SECONDS)
+            await self._demux.expire(anyio.current_time())
+
+    def _take(self, arrived: Arrived) -> None:
+        """Keep a request until it is handled."""
+        if arrived.is_retained or not self._may_answer_at(arrived.answer_to):
+            if not self.ignored:
+                logger.info("%s: ignored a request; no more are told of", self._url)
+            self.ignored += 1
+        elif len(self._arrived) >= _WAITING:
+            self.overrun += 1
+        else:
+            self._arrived.append(arrived)
+            self._wake_up()
+
+    def _may_answer_at(self, topic: str | None) -> bool:
+        """Whether a caller may have its answers there: else it would choose where we publish."""
+        if topic is None:
+            return True
+        if any(each in topic for each in "+#\0") or topic in (self._topic, self._presence):
+            return False
+        below = self._answers_below
+        return topic == below or topic.startswith(f"{below.rstrip('/')}/")
+
+    def _packet(self, arrived: Arrived) -> tuple[bytes, str]:
+        """A request as its channel gets it, and the topic that tells which that is."""
+        address = arrived.answer_to or self._everybody
+        data = arrived.data
+        if arrived.correlation is not None:
+            self._correlations.put(address, data, arrived.correlation)
+        return self._heads.as_again(data) if arrived.is_again else data, address
+
+    def _transmit(self, packet: bytes, address: str) -> None:
+        correlation = self._correlations.take(address, packet)
+        if self._broker is None:
+            self.unsent += 1
+            return
+        is_5 = self._broker.version == "5"
+        properties = self._properties(None, correlation) if is_5 and correlation else None
+        if self._broker.publish(address, packet, self._options.qos, properties) is None:
+            self.unsent += 1
+
+    def _tell_presence(self, state: bytes) -> None:
+        if self._presence is not None and self._broker is not None:
+            self._broker.publish(self._presence, state, 1, retain=True)
+
+    def _describe(self, address: str) -> ChannelInfo:
+        return ChannelInfo(
+            transport=self._url.scheme,
+            local=broker_address(self._url, self._topic),
+            peer=broker_address(self._url, address),
+            max_message=self._options.max,
+            reliable=False,
+            can_call_back=False,
+            hears_broadcasts=address == self._everybody,
+            codec=self._options.codec,
+        )
+
+    def _wake_up(self) -> None:
+        if self._wake is not None:
+            self._wake.set()
+
+
+async def open_listener(url: Url, options: MqttOptions, limits: Limits) -> Listener:
+    """Connect to a broker and subscribe; see `listen` of the package."""
+    listener = MqttListener(url, options, limits)
+    await listener.open()
+    return listener

@@ -1,0 +1,143 @@
+"""Real MQTT brokers on free ports of this machine, each started once and kept for all tests."""
+
+import atexit
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from functools import cache
+from itertools import count
+from pathlib import Path
+
+from ._system import require_command
+
+SECONDS = 20.0
+USER, PASSWORD = "lamp", "correct horse"
+
+_topics = count()
+
+
+class Broker:
+    """A broker in a process of its own.
+
+    Args:
+        command: starts it; `{port}` and `{folder}` stand for what it gets.
+        files: by name, what is in its folder.
+    """
+
+    def __init__(self, command: list[str], files: dict[str, str]) -> None:
+        self.port = _free_port()
+        self._folder = tempfile.TemporaryDirectory(prefix="broker-")
+        place = {"port": self.port, "folder": self._folder.name}
+        for name, text in files.items():
+            path = Path(self._folder.name, name)
+            path.write_text(text.format(**place))
+            path.chmod(0o600)
+        self._command = [part.format(**place) for part in command]
+        self._process: subprocess.Popen[bytes] | None = None
+        atexit.register(self.stop)
+
+    @property
+    def folder(self) -> Path:
+        return Path(self._folder.name)
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def url(self, options: str = "", *, topic: str = "", scheme: str = "mqtt") -> str:
+        """The URL of a topic; without one, of a topic that nobody has used yet."""
+        return f"{scheme}://{self.host}{topic or new_topic()}{options}"
+
+    def start(self) -> "Broker":
+        """Start it, and wait until it accepts connections."""
+        with open(self.folder / "log", "ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        end = time.monotonic() + SECONDS
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1.0).close()
+            except OSError:
+                log_text = (self.folder / "log").read_text()
+                assert self._process.poll() is None, log_text
+                assert time.monotonic() < end, log_text
+                time.sleep(0.02)
+            else:
+                return self
+
+    def stop(self) -> None:
+        """End it as a crash would: nobody is told."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+def new_topic() -> str:
+    """A topic that nobody has used yet."""
+    return f"/tests/{os.getpid()}/{next(_topics)}/rpc"
+
+
+def new_mosquitto(configuration: str = "allow_anonymous true\n", **files: str) -> Broker:
+    """Start another Mosquitto."""
+    program = require_command("mosquitto")
+    text = f"listener {{port}} 127.0.0.1\n{configuration}"
+    # As root it would become another user, who cannot read its folder.
+    text += "user root\n" if os.getuid() == 0 else ""
+    return Broker([program, "-c", "{folder}/conf"], {"conf": text, **files}).start()
+
+
+@cache
+def mosquitto() -> Broker:
+    """The Mosquitto that tests share; each takes a topic of its own."""
+    return new_mosquitto()
+
+
+@cache
+def secret_mosquitto() -> Broker:
+    """One that wants a password."""
+    require_command("mosquitto_passwd")
+    program = require_command("mosquitto")
+    text = "listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {folder}/users\n"
+    text += "user root\n" if os.getuid() == 0 else ""
+    broker = Broker(
+        [program, "-c", "{folder}/conf"], {"conf": text, "users": f"{USER}:{PASSWORD}\n"}
+    )
+    subprocess.run(["mosquitto_passwd", "-U", str(broker.folder / "users")], check=True)
+    return broker.start()
+
+
+@cache
+def nats() -> Broker:
+    """A nats-server with MQTT, which speaks 3.1.1 only."""
+    program = _nats_program()
+    text = (
+        'server_name: tests\nlisten: "127.0.0.1:-1"\n'
+        'jetstream {{ store_dir: "{folder}/store" }}\n'
+        'mqtt {{ listen: "127.0.0.1:{port}" }}\n'
+    )
+    return Broker([program, "-c", "{folder}/conf"], {"conf": text}).start()
+
+
+@cache
+def amqtt() -> Broker:
+    """The broker in Python that the demo takes where there is no Mosquitto; 3.1.1 only."""
+    imports = "import asyncio; from jsonrpc_iot.cli._broker import run_amqtt"
+    command = [sys.executable, "-c", imports + "; asyncio.run(run_amqtt({port}))"]
+    return Broker(command, {}).start()
+
+
+def _nats_program() -> str:
+    found = Path(sys.executable).with_name("nats-server")
+    return str(found) if found.exists() else require_command("nats-server")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

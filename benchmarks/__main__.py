@@ -19,6 +19,7 @@ PROGRAMS = (
     "udp",
     "uart",
     "segments",
+    "http",
     "memory",
 )
 

@@ -41,8 +41,8 @@ def server(kind: str, backend: str = "asyncio") -> Iterator[Server]:
 
     Args:
         kind: `ours`, `pipe` (ours on a Unix socket), `udp` (ours), `big_udp` and `big_tcp`
-            (ours, with big results), `uart` (ours on a pty), `echo`, `udp_echo`, `uart_echo`,
-            `aiorpcx`, or `mqtt` (ours) and `mqtt_echo`, which need a broker.
+            (ours, with big results), `uart` (ours on a pty), `http` (ours), `starlette`, `echo`,
+            `udp_echo`, `uart_echo`, `aiorpcx`, or, with a broker, `mqtt` (ours) and `mqtt_echo`.
         backend: `asyncio`, `uvloop` or `trio`, which aiorpcX does not know.
 
     Raises:
@@ -80,8 +80,8 @@ async def _ours(url: str = "tcp://127.0.0.1:0") -> None:
     dispatcher.method("wifi.connect_idempotent", idempotent=True)(_connect)
     async with serve(dispatcher, url, limits=Limits(peers=100_000)) as running:
         address = running.urls[0]
-        has_port = url.startswith(("tcp:", "udp:"))
-        _ready(address.rpartition(":")[2] if has_port else address)
+        has_port = url.startswith(("tcp:", "udp:", "http:"))
+        _ready(address.rpartition(":")[2].removesuffix("/rpc") if has_port else address)
         await running.wait_closed()
 
 
@@ -124,6 +124,31 @@ async def _uart_echo() -> None:
     from ._uart_echo import serve_echo
 
     await serve_echo(_ready)
+
+
+async def _http() -> None:
+    await _ours("http://127.0.0.1:0/rpc")
+
+
+async def _starlette() -> None:
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    async def answer(request: Request) -> JSONResponse:
+        body = await request.json()
+        return JSONResponse({"id": body["id"], "result": None})
+
+    app = Starlette(routes=[Route("/rpc", answer, methods=["POST"])])
+    # With the protocol named, asyncio sets TCP_NODELAY; without it each call takes 40 ms.
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound.bind(("127.0.0.1", 0))
+    bound.listen(4096)
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
+    _ready(str(bound.getsockname()[1]))
+    await uvicorn.Server(config).serve([bound])
 
 
 async def _big(url: str) -> None:
@@ -201,6 +226,8 @@ def main() -> None:
         "mqtt": _mqtt,
         "mqtt_echo": _mqtt_echo,
         "echo": _echo,
+        "http": _http,
+        "starlette": _starlette,
         "udp_echo": _udp_echo,
         "uart": _uart,
         "uart_echo": _uart_echo,

@@ -7,9 +7,11 @@ documentation pages.
 
 import logging
 
+from .asgi import asgi_app
 from .batch import BatchedCall, CallBatch
 from .blocking import BlockingClient, connect_sync
 from .channel import (
+    Authenticate,
     Channel,
     ChannelAttribute,
     ChannelInfo,
@@ -58,7 +60,7 @@ from .options import Example
 from .peer import Peer
 from .protocol.limits import Limits
 from .protocol.messages import Dialect
-from .server import Authenticate, Server, run, serve
+from .server import Server, run, serve
 from .service import method, notification, service
 from .stream import Stream
 
@@ -117,6 +119,7 @@ __all__ = [
     "Unauthorized",
     "Unencodable",
     "UsageError",
+    "asgi_app",
     "connect",
     "connect_sync",
     "method",

@@ -4,7 +4,15 @@ A transport implements these two contracts; everything above them is the same fo
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Container,
+    Coroutine,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from typing import Any, Protocol, final
 
 from anyio import TypedAttributeSet, typed_attribute
@@ -73,11 +81,12 @@ class ChannelAttribute(TypedAttributeSet):
     Attributes:
         credentials: the process at the other end of a local socket.
         baudrate: bits per second of a serial line.
+        bearer_token: what a request or its upgrade brought to prove who it is from.
     """
 
     credentials: PeerCredentials = typed_attribute()
     baudrate: int = typed_attribute()
-    """Bits per second of a serial line."""
+    bearer_token: str = typed_attribute()
 
 
 class Channel(ObjectStream[bytes]):
@@ -120,6 +129,13 @@ class Channel(ObjectStream[bytes]):
 
         Args:
             trace: is shown them, also those that carry something else than messages.
+        """
+        return
+
+    def start(self, tasks: TaskGroup) -> None:
+        """Begin what goes on beside sending and receiving, in tasks that outlive the channel.
+
+        Whoever uses a channel calls this first, once; a `Peer` does.
         """
         return
 
@@ -273,6 +289,10 @@ class TracedChannel(Channel):
         """See `Channel.trace_frames`."""
         self._channel.trace_frames(trace)
 
+    def start(self, tasks: TaskGroup) -> None:
+        """See `Channel.start`."""
+        self._channel.start(tasks)
+
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
         """The channel's attributes."""
@@ -311,7 +331,17 @@ class TracedChannel(Channel):
         await self._channel.aclose()
 
 
+Permissions = Container[str] | None
+Authenticate = Callable[[Channel], Permissions | Awaitable[Permissions]]
+"""Says what the other end of a channel may do; `None` for a stranger."""
+
 Serve = Callable[[Channel], Coroutine[Any, Any, None]]
+
+Scope = MutableMapping[str, Any]
+AsgiReceive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+AsgiSend = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp = Callable[[Scope, AsgiReceive, AsgiSend], Awaitable[None]]
+"""An application as web servers run it (asgi.readthedocs.io, version 3)."""
 
 
 class Listener(AsyncResource):
@@ -327,6 +357,14 @@ class Listener(AsyncResource):
         """Whether other machines may reach it."""
         return False
 
+    def beside(self, url: str) -> "Listener | None":
+        """A listener for another URL on what this one has bound already, if that is possible.
+
+        Raises:
+            InvalidUrl: the URL makes no sense there.
+        """
+        return None
+
     @property
     def is_shared(self) -> bool:
         """Whether its channels have no socket of their own, and end with it."""
@@ -338,3 +376,32 @@ class Listener(AsyncResource):
 
         Nothing that one channel does ends the listener.
         """
+
+
+class WebRules(Struct, frozen=True, kw_only=True):
+    """What the URL of a web listener says of the requests to it.
+
+    Args:
+        path: where they go.
+        max_message: bytes of the largest reply.
+        token: the bearer token that every request must have, `None` if it need not have one.
+        cors: the origin whose pages may call it from a browser, `*` for all.
+    """
+
+    path: str
+    max_message: int
+    token: str | None = None
+    cors: str | None = None
+
+
+class WebListener(Listener):
+    """A listener whose requests are answered one by one, by an application, not over channels."""
+
+    @property
+    @abstractmethod
+    def rules(self) -> WebRules:
+        """What holds for its requests."""
+
+    @abstractmethod
+    def mount(self, app: AsgiApp) -> None:
+        """Have an application answer the requests; to be called before `serve`."""

@@ -42,8 +42,8 @@ class Caller(Protocol):
     def more(self, id: Id, upto: int, missing: Sequence[int]) -> None:
         """Give the streams of that id credit, and send items again that were lost."""
 
-    def open_items(self, to: ReplyTo) -> ItemSender:
-        """What sends the items of a result to the other end."""
+    def open_items(self, to: ReplyTo) -> ItemSender | None:
+        """What sends the items of a result to the other end, `None` if there is no way."""
 
 
 class Context:
@@ -137,7 +137,7 @@ class Context:
 
     def open_items(self, to: ReplyTo) -> None:
         """Have the result travel item by item, if there is a way to the caller."""
-        if self._caller is not None and (self.info is None or self.info.can_call_back):
+        if self._caller is not None:
             self.items = self._caller.open_items(to)
 
     def demand(self, permission: str) -> None:

@@ -154,9 +154,9 @@ class Peer(Calling):
         """Give the other end's streams of that id credit, and send items again that were lost."""
         self._incoming.more(id, upto, missing)
 
-    def open_items(self, to: ReplyTo) -> ItemSender:
-        """What sends the items of a result to the other end."""
-        return self._incoming.open_items(to)
+    def open_items(self, to: ReplyTo) -> ItemSender | None:
+        """What sends the items of a result to the other end, `None` if there is no way."""
+        return self._incoming.open_items(to) if self.info.can_call_back else None
 
     def leave(self, grace: float) -> None:
         """Read no more, let running calls finish for `grace` seconds, and end."""
@@ -195,6 +195,7 @@ class Peer(Calling):
     def _begin(self) -> None:
         self._open = True
         self._opened_at = anyio.current_time()
+        self._channel.start(self._tasks)
         if self._probe:
             self._send_probe()
         if self._on_open is not None:

@@ -4,7 +4,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from inspect import isawaitable
@@ -15,7 +15,17 @@ import anyio.from_thread
 import anyio.lowlevel
 from anyio.abc import TaskGroup, TaskStatus
 
-from .channel import Channel, Listener, ReceivingChannel, Trace, TracedChannel
+from .asgi import RpcApp
+from .channel import (
+    Authenticate,
+    Channel,
+    Listener,
+    Permissions,
+    ReceivingChannel,
+    Trace,
+    TracedChannel,
+    WebListener,
+)
 from .dispatcher import Dispatcher
 from .errors import ChannelClosed
 from .peer import Peer, new_session, watch
@@ -24,10 +34,6 @@ from .protocol.lossy import Budget
 from .transports import open_listener
 
 logger = logging.getLogger("jsonrpc_iot.server")
-
-Permissions = Container[str] | None
-Authenticate = Callable[[Channel], Permissions | Awaitable[Permissions]]
-"""Says what the other end of a channel may do; `None` for a stranger."""
 
 
 class Server:
@@ -59,6 +65,7 @@ class Server:
         self._trace = trace
         self._budget = Budget(limits.remembered, limits.remembered_bytes)
         self._peers: set[Peer] = set()
+        self._apps = [self._mount(each) for each in listeners if isinstance(each, WebListener)]
         self._thread = threading.get_ident()
         self._token = anyio.lowlevel.current_token()
         self._peer_left = anyio.Event()
@@ -78,7 +85,8 @@ class Server:
     def broadcast(self, method: str, params: Any = None) -> int:
         """Notify every peer that can hear, and wait for none of them.
 
-        A peer for whom too much waits already misses the notification, which is counted.
+        A peer for whom too much waits already misses the notification, which is counted. Over HTTP
+        those hear it who have subscribed to events.
 
         Any thread may call it; one that is not the event loop's waits until the loop has done it.
 
@@ -103,7 +111,7 @@ class Server:
             if way not in encoded:
                 encoded[way] = peer.session.notification(method, params)
             taken += peer.offer(encoded[way])
-        return taken
+        return taken + sum(app.publish(method, params) for app in self._apps)
 
     async def add(self, channel: Channel) -> Peer:
         """Serve one more channel, which is open already, until it ends or the server does.
@@ -131,6 +139,18 @@ class Server:
     async def wait_closed(self) -> None:
         """Wait until somebody calls `close`."""
         await self._closing.wait()
+
+    def _mount(self, listener: WebListener) -> RpcApp:
+        """Have the requests of a listener without channels answered."""
+        app = RpcApp(
+            self._dispatcher,
+            listener.rules,
+            authenticate=self._authenticate,
+            limits=self._limits,
+            trace=self._trace,
+        )
+        listener.mount(app)
+        return app
 
     async def _serve(
         self, channel: Channel, *, task_status: TaskStatus[Peer] | None = None
@@ -189,7 +209,11 @@ class Server:
         self._parting = True
         for peer in self._peers:
             peer.leave(grace)
+        for app in self._apps:
+            app.leave()
         with anyio.move_on_after(grace):
+            for app in self._apps:
+                await app.wait_idle()
             while self._peers:
                 self._peer_left = anyio.Event()
                 await self._peer_left.wait()
@@ -229,11 +253,11 @@ async def serve(
         channels = [each for each in where if not isinstance(each, str)]
         for channel in channels:
             await stack.enter_async_context(channel)
-        listeners = [
-            await stack.enter_async_context(await open_listener(url, limits))
-            for url in where
-            if isinstance(url, str)
-        ]
+        listeners: list[Listener] = []
+        for url in where:
+            if isinstance(url, str):
+                listener = await open_listener(url, limits, listeners)
+                listeners.append(await stack.enter_async_context(listener))
         if authenticate is None:
             _warn_if_exposed(listeners)
         async with anyio.create_task_group() as peers:

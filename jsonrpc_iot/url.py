@@ -158,6 +158,6 @@ def mask(text: str) -> str:
 
 def _masked_option(option: str) -> str:
     name, _, value = option.partition("=")
-    if unquote(name) != "password" or unquote(value).startswith(("env:", "file:")):
+    if unquote(name) not in ("password", "token") or unquote(value).startswith(("env:", "file:")):
         return option
     return f"{name}=***"

@@ -22,7 +22,7 @@ PUBLIC = {
         MessageTooLarge MethodNotFound Middleware MissingExtra Next Notification ParseError
         Peer Trace
         PeerCredentials RpcError Server ServerError Stream StreamChannel TooLarge TransportError
-        Unauthorized Unencodable UsageError connect connect_sync method notification run
+        Unauthorized Unencodable UsageError asgi_app connect connect_sync method notification run
         serve service
     """,
     "jsonrpc_iot.blocking": """

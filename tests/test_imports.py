@@ -53,13 +53,14 @@ PARTS: dict[str, Set[str]] = {
     **dict.fromkeys(DISPATCH, LINK | DISPATCH),
     "transports": LINK,
     "tuya": LINK | {"transports"},
+    "asgi": LINK | DISPATCH,
     **dict.fromkeys(PEER, LINK | DISPATCH | PEER),
     "proxy": LINK | DISPATCH | PEER,
     "client": LINK | DISPATCH | PEER | {"proxy", "transports"},
-    "server": LINK | DISPATCH | PEER | {"transports"},
+    "server": LINK | DISPATCH | PEER | {"asgi", "transports"},
     "blocking": LINK | DISPATCH | PEER | {"client"},
     "testing": LINK | DISPATCH | PEER | {"transports", "client", "server", "blocking"},
-    "__init__": LINK | DISPATCH | PEER | {"client", "server", "blocking"},
+    "__init__": LINK | DISPATCH | PEER | {"asgi", "client", "server", "blocking"},
     "services": {API},
     "novacloud": {API},
     "cli": {API} | LINK | {"transports", "services", "novacloud", "testing"},
@@ -73,9 +74,10 @@ DEPENDENCIES: dict[str, Set[str]] = {
     "protocol": {"msgspec"},
     "testing": CORE_DEPENDENCIES | {"pytest"},
     "cli": CORE_DEPENDENCIES | {"amqtt", "typer", "rich", "serial"},
+    "asgi": CORE_DEPENDENCIES | {"starlette"},
     # _typeshed is for type checkers alone.
     "transports": CORE_DEPENDENCIES
-    | {"aiomqtt", "paho", "serial", "serial_asyncio_fast", "_typeshed"},
+    | {"aiomqtt", "paho", "serial", "serial_asyncio_fast", "_typeshed", "h11", "httpx2", "uvicorn"},
 }
 
 # The protocol gets bytes and the time as arguments: it has no I/O, no clock and no log of its own.
@@ -102,6 +104,7 @@ OPTIONAL = {
     "bleak",
     "click",
     "dbus_fast",
+    "h11",
     "httpx2",
     "paho",
     "pytest",

@@ -129,7 +129,7 @@ class Link:
         self._jobs.add(job)
         try:
             if self.is_closed or not self._thread.call_soon(partial(self._start, job)):
-                raise self._closed()
+                job.fail(self._closed())
             return job.wait()
         finally:
             self._jobs.discard(job)

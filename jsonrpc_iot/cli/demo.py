@@ -54,6 +54,10 @@ def _has_serial_ports() -> bool:
     return hasattr(os, "openpty") and find_spec("serial_asyncio_fast") is not None
 
 
+def _has_http() -> bool:
+    return find_spec("uvicorn") is not None and find_spec("httpx2") is not None
+
+
 class Stage(NamedTuple):
     """One way to reach the device.
 
@@ -75,6 +79,7 @@ STAGES = (
     Stage("tcp", "tcp://127.0.0.1:0"),
     Stage("tcp (IPv6)", "tcp://[::1]:0", _has_ipv6),
     Stage("udp", "udp://127.0.0.1:0"),
+    Stage("http", "http://127.0.0.1:0/rpc", _has_http),
     Stage("uart", "uart+pty://", _has_serial_ports),
     Stage("tuya-dp", "tuya-dp+pty://?role=mcu&gap=0", _has_serial_ports),
     Stage("mqtt", "{broker}", has_broker),

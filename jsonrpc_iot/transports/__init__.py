@@ -1,5 +1,6 @@
 """The transports, one file each, imported when a URL asks for them."""
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Protocol, cast
 
@@ -9,6 +10,8 @@ from ..protocol.limits import DEFAULT_LIMITS, Limits
 from ..url import Url
 
 _MODULES = {
+    "http": "http",
+    "https": "http",
     "memory": "memory",
     "mqtt": "mqtt",
     "mqtts": "mqtt",
@@ -68,12 +71,22 @@ async def open_channel(url: str, limits: Limits = DEFAULT_LIMITS) -> Channel:
     return await find_transport(parsed).connect(parsed, limits)
 
 
-async def open_listener(url: str, limits: Limits = DEFAULT_LIMITS) -> Listener:
+async def open_listener(
+    url: str, limits: Limits = DEFAULT_LIMITS, others: Sequence[Listener] = ()
+) -> Listener:
     """Bind a URL.
+
+    Args:
+        url: where to listen.
+        limits: bounds on what peers may cost.
+        others: listeners that may have bound the URL's address already.
 
     Raises:
         InvalidUrl: the URL makes no sense.
         BindFailed: it cannot be bound.
     """
     parsed = Url.parse(url)
+    for other in others:
+        if (listener := other.beside(url)) is not None:
+            return listener
     return await find_transport(parsed).listen(parsed, limits)

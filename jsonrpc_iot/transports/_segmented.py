@@ -118,6 +118,10 @@ class SegmentedChannel(Channel):
         self._traces.append(trace)
         self._inner.trace_frames(trace)
 
+    def start(self, tasks: TaskGroup) -> None:
+        """See `Channel.start`."""
+        self._inner.start(tasks)
+
     async def receive(self) -> bytes:
         """Wait for the next message; see `Channel.receive`."""
         if not self._ready:

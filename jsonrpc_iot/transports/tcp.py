@@ -1,9 +1,8 @@
 """`tcp://HOST[:8805]` and `tls://HOST:PORT`: one JSON message a line, both ways."""
 
-import os
 import ssl
 from collections.abc import Sequence
-from typing import Annotated, Any, Protocol, cast
+from typing import Annotated, Any, cast
 
 import anyio
 from anyio.abc import SocketAttribute, SocketListener, SocketStream
@@ -16,6 +15,7 @@ from ..protocol.limits import Limits
 from ..url import Url, host_port
 from ._framed import FramedChannel
 from ._sockets import StreamListener, raw_socket, set_options
+from ._tls import authenticates, client_context, reason, server_context
 
 DEFAULT_PORT = 8805
 MAX_MESSAGE = 1 << 20
@@ -37,22 +37,11 @@ class TcpOptions(Struct, frozen=True):
     reuse_port: bool = False
 
 
-class TlsFiles(Protocol):
-    """The files of one end of a TLS connection, as in `TlsOptions`."""
-
-    @property
-    def cert(self) -> str | None: ...  # noqa: D102
-    @property
-    def key(self) -> str | None: ...  # noqa: D102
-    @property
-    def ca(self) -> str | None: ...  # noqa: D102
-
-
 class TlsOptions(TcpOptions, frozen=True):
-    """Options of a `tls://` URL. All files are PEM.
+    """Options of a `tls://` URL.
 
     Args:
-        cert: this end's certificate chain; a server must have one.
+        cert: this end's certificate chain, a PEM file; a server must have one.
         key: its private key, if that is not in the same file.
         ca: the authorities to trust. A server that is given them demands a client certificate; a
             client without them trusts the system's.
@@ -75,7 +64,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
         secure = await _handshake(stream, context, server_side=False, hostname=host)
         return _channel(url.scheme, options, limits, secure)
     except (OSError, UnicodeError, AttributeError, *_GONE) as error:
-        raise ConnectFailed(f"{url}: {_reason(error)}") from error
+        raise ConnectFailed(f"{url}: {reason(error)}") from error
 
 
 async def listen(url: Url, limits: Limits) -> Listener:
@@ -90,7 +79,7 @@ async def listen(url: Url, limits: Limits) -> Listener:
             reuse_port=options.reuse_port,
         )
     except (OSError, ValueError) as error:
-        raise BindFailed(f"{url}: {_reason(error)}") from error
+        raise BindFailed(f"{url}: {reason(error)}") from error
 
     async def open_channel(stream: SocketStream) -> Channel:
         set_options(stream)
@@ -109,7 +98,7 @@ async def listen(url: Url, limits: Limits) -> Listener:
         addresses,
         open_channel,
         max_peers=limits.peers,
-        is_exposed=url.is_exposed and not _authenticates(context),
+        is_exposed=url.is_exposed and not authenticates(context),
     )
 
 
@@ -133,31 +122,9 @@ def _read(url: Url, *, server: bool) -> tuple[TcpOptions, ssl.SSLContext | None]
         return url.read_options(TcpOptions), None
     options = url.read_options(TlsOptions)
     try:
-        return options, _server_context(url, options) if server else client_context(options)
+        return options, server_context(url, options) if server else client_context(options)
     except OSError as error:
-        raise url.error(f"cannot load cert, key or ca: {_reason(error)}") from error
-
-
-def _server_context(url: Url, options: TlsOptions) -> ssl.SSLContext:
-    if options.cert is None:
-        raise url.error("a server needs ?cert=FILE, and key=FILE unless the key is in it")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=options.ca)
-    context.load_cert_chain(options.cert, options.key)
-    if options.ca is not None:
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
-
-def _authenticates(context: ssl.SSLContext | None) -> bool:
-    return context is not None and context.verify_mode == ssl.CERT_REQUIRED
-
-
-def client_context(options: TlsFiles) -> ssl.SSLContext:
-    """How a client checks a server and shows itself; raises `OSError` for files that are none."""
-    context = ssl.create_default_context(cafile=options.ca)
-    if options.cert is not None:
-        context.load_cert_chain(options.cert, options.key)
-    return context
+        raise url.error(f"cannot load cert, key or ca: {reason(error)}") from error
 
 
 async def _handshake(
@@ -194,17 +161,3 @@ def _address(scheme: str, stream: SocketStream | TLSStream, attribute: Any) -> s
     """One end's address; the system has none for a connection that is gone already."""
     address = stream.extra(attribute, None)
     return f"{scheme}://{host_port(*address[:2])}" if address else f"{scheme}://gone"
-
-
-def _reason(error: Exception) -> str:
-    """What a person needs of an exception: a connection's many attempts have one cause each."""
-    causes = error.__cause__
-    if isinstance(causes, ExceptionGroup):
-        return "; ".join(sorted({_reason(cause) for cause in causes.exceptions}))
-    if isinstance(causes, OSError):
-        return _reason(causes)
-    if isinstance(error, ssl.SSLError):  # whose errno is no errno
-        return error.reason or str(error)
-    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -51,6 +51,7 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
     "segments": {
         "segmented UDP / TCP, 1 MB result": ("<=", 3.0),
     },
+    "http": {"serve / Starlette": (">=", 0.8)},
     "memory": {
         "asyncio, connected: serve / echo": ("<=", 1.5),
         "asyncio, after a call: serve / echo": ("<=", 1.5),

@@ -16,7 +16,7 @@ from .cases import PACKET_CASES, STREAM_CASES
 from .device import Device
 from .model import Case, ok, strict_json
 from .recoded import RECODED
-from .wire import TRANSPORTS, OpenWire, Transport, Wire
+from .wire import BY_REQUEST, TRANSPORTS, OpenWire, Transport, Wire
 
 # In JSON-RPC 2.0, so that errors for unreadable messages must be in it too.
 SENTINEL = b'{"jsonrpc":"2.0","id":"sentinel","method":"echo","params":["still here"]}'
@@ -37,7 +37,7 @@ def cases_for(transport: Transport) -> list[Case]:
 
 PARAMS = [
     pytest.param(transport, case, id=f"{transport.name}-{case.name}", marks=transport.marks())
-    for transport in (*TRANSPORTS, *RECODED)
+    for transport in (*TRANSPORTS, *RECODED, *BY_REQUEST)
     for case in cases_for(transport)
 ]
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio
+import httpx2
 import pytest
 from anyio.abc import ByteStream, SocketAttribute, SocketListener, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
@@ -306,6 +307,51 @@ def _within(limit: int, *but: str) -> Callable[[Case], bool]:
     return lambda case: len(case.sent) <= limit and case.name not in but
 
 
+class HttpWire(Wire):
+    """POSTs to an address, each sent when the one before is answered.
+
+    Args:
+        url: the device's.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client = httpx2.AsyncClient(trust_env=False)
+        self._replies: deque[bytes] = deque()
+        self._news = anyio.Event()
+
+    @classmethod
+    async def open(cls, url: str, directory: Path) -> "HttpWire":
+        return cls(url)
+
+    async def send(self, message: bytes) -> None:
+        headers = {"content-type": "application/json"}
+        response = await self._client.post(self._url, content=message, headers=headers)
+        assert response.status_code in (200, 202, 400)
+        assert (response.status_code == 202) == (response.content == b"")
+        if response.content:
+            assert response.headers["content-type"] == "application/json"
+            self._check_status(response.status_code, response.content)
+            self._replies.append(response.content)
+            self._news.set()
+
+    @staticmethod
+    def _check_status(status: int, content: bytes) -> None:
+        """400 is for what could not be understood, and for nothing else."""
+        reply = json.loads(content)
+        code = reply.get("error", {}).get("code") if isinstance(reply, dict) else None
+        assert status == (400 if code in (-32700, -32600) else 200)
+
+    async def receive(self) -> bytes:
+        while not self._replies:
+            self._news = anyio.Event()
+            await self._news.wait()
+        return self._replies.popleft()
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+
 @asynccontextmanager
 async def _by_a_client(device: Device, options: str, limits: Limits) -> AsyncIterator[OpenWire]:
     """The device serves from the calling end of TCP connections."""
@@ -368,6 +414,16 @@ TRANSPORTS = [
         backends=("asyncio", "asyncio+uvloop"),
     ),
     Transport("client", _by_a_client),
+]
+
+# Each message in a request of its own, so that what holds for connections does not hold there.
+BY_REQUEST = [
+    Transport(
+        "http",
+        served_at("http://127.0.0.1:0/rpc", HttpWire.open),
+        stream=False,
+        backends=("asyncio", "asyncio+uvloop"),
+    ),
 ]
 
 

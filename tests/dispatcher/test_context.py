@@ -44,7 +44,7 @@ class FarEnd:
     def more(self, id: int | float | str | None, upto: int, missing: Sequence[int]) -> None:
         self.heard.append(("more", id, upto, missing))
 
-    def open_items(self, to: ReplyTo) -> ItemSender:
+    def open_items(self, to: ReplyTo) -> ItemSender | None:
         raise NotImplementedError
 
 

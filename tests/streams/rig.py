@@ -14,7 +14,7 @@ from jsonrpc_iot.protocol.messages import Dialect
 from jsonrpc_iot.testing import memory_pair
 from tests.connections.rig import Tally, eventually
 
-SECONDS = 10.0
+SECONDS = 25.0
 
 
 class Far:

@@ -20,8 +20,9 @@ from paho.mqtt.properties import Properties
 
 from ...errors import BindFailed, ConnectFailed
 from ...url import Url
+from .._secrets import read_secret
 from ._connection import Closed, ClosingSocket, Connection
-from ._options import MqttOptions, broker_port, read_password
+from ._options import MqttOptions, broker_port
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -113,7 +114,7 @@ class Broker:
         Raises:
             InvalidUrl: a file or the password is not there.
         """
-        password = read_password(url, options)
+        password = read_secret(url, "password")
         tls = options.tls(url)
         if tls is not None:
             tls.sslsocket_class = ClosingSocket

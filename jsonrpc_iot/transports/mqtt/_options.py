@@ -1,6 +1,5 @@
 """What a URL says of topics, broker and login."""
 
-import os
 import ssl
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import quote
@@ -9,7 +8,7 @@ from msgspec import Meta
 
 from ...url import Url, host_port
 from .._packets import PacketOptions
-from ..tcp import client_context
+from .._tls import client_context
 
 MAX_MESSAGE = 4096
 """Bytes of the largest message that is sent unless the URL says otherwise."""
@@ -153,26 +152,3 @@ def server_address(url: Url, options: MqttOptions) -> str:
     """The URL for clients of a server."""
     path = "" if options.topic else url.path
     return options.reached_at(broker_address(url, path))
-
-
-def read_password(url: Url, options: MqttOptions) -> str | None:
-    """The password that a URL names.
-
-    Raises:
-        InvalidUrl: it is not there.
-    """
-    if not options.password:
-        return None
-    kind, _, place = options.password.partition(":")
-    if kind == "env" and place:
-        if (password := os.environ.get(place)) is None:
-            raise url.error(f"there is no environment variable {place}")
-        return password
-    if kind == "file" and place:
-        try:
-            with open(place, encoding="utf-8") as file:
-                return file.read().rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is no text"
-            raise url.error(f"cannot read the password from {place}: {reason}") from None
-    raise url.error("give the password as password=env:NAME or password=file:PATH")

@@ -1,0 +1,196 @@
+"""The HTTP that every answer needs: statuses, headers, and bodies within bounds."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+
+from ..channel import AsgiReceive, AsgiSend, Scope
+from ..errors import RpcError, TooLarge
+from ..protocol.jsoncodec import JsonCodec
+
+JSON = b"application/json"
+EVENT_STREAM = b"text/event-stream"
+KEEP_ALIVE_SECONDS = 15.0
+KEEP_ALIVE = b":\n\n"
+
+_DRAIN_SECONDS = 2.0
+_BYTES_A_SECOND = 1 << 16  # a body that comes more slowly than this is given up in the end
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Refusal(Exception):
+    """A request that gets no JSON-RPC answer.
+
+    Args:
+        status: the HTTP status.
+        problem: one short sentence, in the body.
+        headers: more headers.
+        error: the error object that takes the place of the sentence.
+    """
+
+    def __init__(
+        self, status: int, problem: str, headers: Headers = (), error: RpcError | None = None
+    ) -> None:
+        super().__init__(problem)
+        self.status = status
+        self.problem = problem
+        self.headers = headers
+        self.error = error
+
+    def body(self, codec: JsonCodec) -> tuple[bytes, bytes]:
+        """The content type and the body."""
+        if self.error is not None:
+            reply = codec.encode_error(None, self.error, "2.0")
+            assert reply is not None
+            return JSON, reply
+        return b"text/plain; charset=utf-8", f"{self.problem}\n".encode()
+
+
+class Disconnected(Exception):
+    """The client is gone, or takes nothing."""
+
+
+async def respond(
+    send: AsgiSend, status: int, body: bytes, kind: bytes = JSON, headers: Headers = ()
+) -> None:
+    """Send a whole response."""
+    start = [(b"content-length", b"%d" % len(body)), *headers]
+    if body:
+        start.append((b"content-type", kind))
+    await send({"type": "http.response.start", "status": status, "headers": start})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def respond_early(
+    receive: AsgiReceive,
+    send: AsgiSend,
+    status: int,
+    body: bytes,
+    kind: bytes,
+    headers: Headers,
+) -> None:
+    """Send a whole response while the client still sends.
+
+    Most clients read it only when they have sent all, and to close before that would reset the
+    connection and lose it. So what comes is dropped, for a while.
+    """
+    start = [(b"content-length", b"%d" % len(body)), (b"content-type", kind), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": start})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    with anyio.move_on_after(_DRAIN_SECONDS):
+        while (await receive()).get("more_body"):
+            pass
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def begin_events(send: AsgiSend, headers: Headers = ()) -> None:
+    """Send the head of a stream of events."""
+    start = [
+        (b"content-type", EVENT_STREAM),
+        (b"cache-control", b"no-store"),
+        (b"x-accel-buffering", b"no"),  # nginx would hold events back
+        *headers,
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": start})
+
+
+async def send_events(scope: Scope, send: AsgiSend, chunk: bytes, seconds: float) -> None:
+    """Send a part of a stream of events.
+
+    Args:
+        scope: the request's.
+        send: takes it.
+        chunk: whole events.
+        seconds: that the client may take for it.
+
+    Raises:
+        Disconnected: it takes longer.
+    """
+    with anyio.move_on_after(seconds):
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        return
+    connection = scope.get("state", {}).get("jsonrpc_iot")
+    if connection is not None:  # of our own listener
+        connection.abort()
+    raise Disconnected("the client does not read")
+
+
+async def end_events(send: AsgiSend) -> None:
+    """End a stream of events."""
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def wait_for_disconnect(receive: AsgiReceive, scope: anyio.CancelScope) -> None:
+    """Cancel a scope when the client goes away. The body must have been read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+class Bodies:
+    """Reads the bodies of requests, none too large and not too many at once.
+
+    Args:
+        limit: bytes of one body.
+        in_all: bytes of all that are not complete yet.
+        seconds: that a body may take, and a second more for each 64 KiB.
+    """
+
+    def __init__(self, limit: int, in_all: int, seconds: float) -> None:
+        self._limit = limit
+        self._room = max(in_all, limit)
+        self._seconds = seconds
+
+    async def read(self, receive: AsgiReceive, length: bytes | None) -> bytes:
+        """Read a body.
+
+        Args:
+            receive: gives it.
+            length: the Content-Length, `None` if the client did not say.
+
+        Raises:
+            Refusal: it is too large, or too slow, or there is no room.
+            Disconnected: the client is gone.
+        """
+        if length is not None and (not length.isdigit() or int(length[:20]) > self._limit):
+            raise self._too_large(int(length[:20]) if length.isdigit() else 0)
+        with anyio.move_on_after(self._seconds) as scope:
+            message = await receive()
+            if not message.get("more_body") and message["type"] == "http.request":
+                body: bytes = message.get("body", b"")
+                if len(body) > self._limit:
+                    raise self._too_large(len(body))
+                return body
+            return await self._read_parts(message, receive, scope)
+        raise Refusal(408, "The body takes too long", [(b"connection", b"close")])
+
+    async def _read_parts(
+        self, message: Any, receive: AsgiReceive, scope: anyio.CancelScope
+    ) -> bytes:
+        body = bytearray()
+        started = anyio.current_time()
+        try:
+            while True:
+                if message["type"] != "http.request":
+                    raise Disconnected
+                part: bytes = message.get("body", b"")
+                self._room -= len(part)
+                body += part
+                if len(body) > self._limit:
+                    raise self._too_large(len(body))
+                if not message.get("more_body"):
+                    return bytes(body)
+                if self._room < 0:
+                    closing = [(b"retry-after", b"1"), (b"connection", b"close")]
+                    raise Refusal(503, "Too many bodies at once", closing)
+                scope.deadline = started + self._seconds + len(body) / _BYTES_A_SECOND
+                message = await receive()
+        finally:
+            self._room += len(body)
+
+    def _too_large(self, size: int) -> Refusal:
+        error = TooLarge(data={"size": size, "limit": self._limit})
+        # What is left of the body is not read, so the connection has to end.
+        return Refusal(413, "The body is too large", [(b"connection", b"close")], error)

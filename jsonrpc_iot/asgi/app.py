@@ -1,0 +1,353 @@
+"""The application: which request is which, who may send it, and the status that it gets.
+
+Source: the protocol page, section 3.2, "HTTP".
+"""
+
+import hmac
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from inspect import isawaitable
+from typing import Any
+
+import anyio
+from msgspec import UNSET, Raw, Struct
+from msgspec.json import Decoder
+
+from ..channel import (
+    AsgiApp,
+    AsgiReceive,
+    AsgiSend,
+    Authenticate,
+    Permissions,
+    Scope,
+    Trace,
+    WebRules,
+)
+from ..dispatcher import Dispatcher
+from ..errors import MissingExtra, Unauthorized
+from ..protocol.jsoncodec import JsonCodec
+from ..protocol.limits import Limits
+from ..protocol.messages import Request
+from ..work import Batch, Work
+from ._http import EVENT_STREAM, JSON, Bodies, Disconnected, Refusal, respond, respond_early
+from .caller import Caller, RequestFacts, bearer_token, host_of
+from .events import EventLog
+from .exchange import Items, Running, context_of, run_in_events, run_to_end, status_of
+
+logger = logging.getLogger("jsonrpc_iot.http")
+
+MAX_MESSAGE = 16 << 20
+"""Bytes of the largest message over HTTP, in either direction."""
+
+_DISCOVER = b'{"id":1,"method":"rpc.discover"}'
+_CLOSE = [(b"connection", b"close")]
+_SMALL_BODY = 1 << 16  # bytes that are worth to be read for the connection to live on
+
+
+class _Document(Struct):
+    result: Raw
+
+
+_decode_document = Decoder(_Document).decode
+
+
+class RpcApp:
+    """Answers the requests to one path, and to `openrpc.json` below it; `asgi_app` makes one.
+
+    Args:
+        dispatcher: answers.
+        rules: the path and what else holds for requests.
+        authenticate: says what a caller may do.
+        limits: bounds on what callers may cost.
+        trace: is shown each message.
+        kept_events: notifications that are kept for clients that come back.
+
+    Attributes:
+        events: the notifications, to whoever reads them.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        rules: WebRules,
+        *,
+        authenticate: Authenticate | None = None,
+        limits: Limits | None = None,
+        trace: Trace | None = None,
+        kept_events: int = 1024,
+    ) -> None:
+        self._limits = limits = limits or dispatcher.limits
+        self._responder = dispatcher.responder("json")
+        codec = self._responder.codec
+        assert isinstance(codec, JsonCodec)
+        self._codec = codec
+        self._path = rules.path.rstrip("/")
+        self._rules = rules
+        self._token = rules.token.encode() if rules.token is not None else None
+        self._authenticate = authenticate
+        self._trace = trace or (lambda direction, message: None)
+        self._bodies = Bodies(
+            max(MAX_MESSAGE, limits.receive_bytes),
+            limits.assembled_bytes_in_all,
+            limits.message_seconds,
+        )
+        self._callers: dict[str, Caller] = {}
+        self._busy = 0
+        self._idle = anyio.Event()
+        self._leaving = False
+        self.events = EventLog(kept_events, limits.queue_bytes)
+        self._answer: AsgiApp = _with_cors(self._answer_http, rules.cors)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether requests are being answered."""
+        return self._busy > 0
+
+    def publish(self, method: str, params: Any = None) -> int:
+        """Send a notification to all subscribers; any thread may call it.
+
+        Returns:
+            How many there are.
+
+        Raises:
+            Unencodable: the codec has no form for the params.
+        """
+        members = UNSET if params is None else params
+        message = self._codec.encode_request(Request(method, UNSET, params=members))
+        self._trace("->", message)
+        return self.events.publish(message)
+
+    def leave(self) -> None:
+        """Answer what is being answered, refuse the rest, and end all subscriptions."""
+        self._leaving = True
+        self.events.close()
+
+    async def wait_idle(self) -> None:
+        """Wait until no request is being answered."""
+        while self._busy:
+            self._idle = anyio.Event()
+            await self._idle.wait()
+
+    async def __call__(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
+        """Answer one request, as ASGI has it."""
+        if scope["type"] == "http":
+            self._busy += 1
+            try:
+                await self._answer(scope, receive, send)
+            except Disconnected as reason:
+                logger.debug("%s: disconnected: %s", scope.get("client"), reason)
+            finally:
+                self._busy -= 1
+                if not self._busy:
+                    self._idle.set()
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _live(self, receive: AsgiReceive, send: AsgiSend) -> None:
+        while True:
+            phase = (await receive())["type"]
+            if phase == "lifespan.shutdown":
+                self.leave()
+            await send({"type": f"{phase}.complete"})
+            if phase == "lifespan.shutdown":
+                return
+
+    async def _answer_http(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
+        headers = dict(scope["headers"])
+        try:
+            if self._leaving:
+                raise Refusal(503, "The server is closing", _CLOSE)
+            below = self._below(scope)
+            if below == "":
+                if scope["method"] == "POST":
+                    await self._post(scope, headers, receive, send)
+                elif scope["method"] == "GET":
+                    await self._get(scope, headers, receive, send)
+                else:
+                    raise Refusal(405, "POST a message, or GET events", [(b"allow", b"GET, POST")])
+            elif below == "/openrpc.json":
+                await self._describe(scope, headers, send)
+            else:
+                raise Refusal(404, "Not found")
+        except Refusal as refusal:
+            kind, body = refusal.body(self._codec)
+            left = headers.get(b"content-length", b"0")
+            is_small = left.isdigit() and int(left[:20]) <= _SMALL_BODY
+            if is_small and b"transfer-encoding" not in headers:
+                await respond(send, refusal.status, body, kind, refusal.headers)
+            else:
+                closing = {**dict(refusal.headers), b"connection": b"close"}.items()
+                await respond_early(receive, send, refusal.status, body, kind, list(closing))
+
+    def _below(self, scope: Scope) -> str | None:
+        """What the path has after ours, `None` where it is another one."""
+        path: str = scope["path"]
+        root: str = scope.get("root_path", "")
+        if root and path.startswith(root):
+            path = path[len(root) :]
+        if not path.startswith(self._path):
+            return None
+        return path[len(self._path) :].rstrip("/")
+
+    async def _identify(
+        self, scope: Scope, headers: dict[bytes, bytes]
+    ) -> tuple[RequestFacts, Permissions]:
+        """Find out who sends a request, and what it may do."""
+        token = bearer_token(headers.get(b"authorization"))
+        if self._token is not None and not hmac.compare_digest(self._token, (token or "").encode()):
+            raise _unauthorized()
+        facts = RequestFacts(scope, token, self._rules.max_message)
+        if self._authenticate is None:
+            return facts, None
+        try:
+            with anyio.fail_after(self._limits.message_seconds):
+                permissions = self._authenticate(facts)
+                return facts, await permissions if isawaitable(permissions) else permissions
+        except Exception:
+            logger.exception("%s: authenticate failed", facts.info.peer)
+            raise _unauthorized() from None
+
+    async def _post(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: AsgiReceive, send: AsgiSend
+    ) -> None:
+        kind = headers.get(b"content-type", b"")
+        if kind != JSON and kind.partition(b";")[0].strip().lower() != JSON:
+            raise Refusal(415, "The content type has to be application/json")
+        facts, permissions = await self._identify(scope, headers)
+        data = await self._bodies.read(receive, headers.get(b"content-length"))
+        self._trace("<-", data)
+        host = host_of(scope)
+        caller = self._callers.get(host) or Caller()
+        items = Items(self._codec) if accepts(headers, EVENT_STREAM) else None
+        context = context_of(items, facts.info, permissions, caller)
+        reply = self._responder.begin(data, context, self._rules.max_message)
+        if isinstance(reply, Work | Batch):
+            self._callers[host] = caller
+            with self._released(host, caller), Running(reply, caller, self._limits) as running:
+                if items is not None and running.streams:
+                    await self._stream(running, items, scope, receive, send)
+                    return
+                reply = await run_to_end(running, scope, receive, len(data))
+        if reply is None:
+            await respond(send, 202, b"")
+            return
+        self._trace("->", reply)
+        await respond(send, status_of(reply), reply)
+
+    async def _stream(
+        self, running: Running, items: Items, scope: Scope, receive: AsgiReceive, send: AsgiSend
+    ) -> None:
+        seconds = self._limits.send_seconds
+        await run_in_events(
+            running, items, scope, receive, send, seconds, lambda reply: self._trace("->", reply)
+        )
+
+    @contextmanager
+    def _released(self, host: str, caller: Caller) -> Iterator[None]:
+        """Forget a caller in the end, when nothing of it runs any more."""
+        try:
+            yield
+        finally:
+            if not caller.running:
+                self._callers.pop(host, None)
+
+    async def _get(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: AsgiReceive, send: AsgiSend
+    ) -> None:
+        if not accepts(headers, EVENT_STREAM):
+            raise Refusal(406, "GET gives events: say Accept: text/event-stream, or POST a message")
+        await self._identify(scope, headers)
+        last = headers.get(b"last-event-id")
+        event_id = None if last is None else last.decode("latin-1")
+        await self.events.serve(scope, receive, send, event_id, self._limits.send_seconds)
+
+    async def _describe(self, scope: Scope, headers: dict[bytes, bytes], send: AsgiSend) -> None:
+        if scope["method"] != "GET":
+            raise Refusal(405, "GET the document", [(b"allow", b"GET")])
+        facts, permissions = await self._identify(scope, headers)
+        context = context_of(None, facts.info, permissions, Caller())
+        reply = await self._responder.dispatch(_DISCOVER, context)
+        assert reply is not None
+        await respond(send, 200, bytes(_decode_document(reply).result))
+
+
+def asgi_app(
+    dispatcher: Dispatcher,
+    path: str = "/rpc",
+    *,
+    authenticate: Authenticate | None = None,
+    limits: Limits | None = None,
+    max_message: int = MAX_MESSAGE,
+    cors: str | None = None,
+    token: str | None = None,
+    trace: Trace | None = None,
+    kept_events: int = 1024,
+) -> RpcApp:
+    """An ASGI application that answers POSTs to a path, and sends events to those who GET it.
+
+    Args:
+        dispatcher: answers; what it emits goes to the subscribers.
+        path: below the place where the application is mounted.
+        authenticate: says what a caller may do, from the facts of its request.
+        limits: bounds on what callers may cost; the dispatcher's by default.
+        max_message: bytes of the largest reply.
+        cors: the origin whose pages may call it from a browser, `*` for all.
+        token: the bearer token that every request must have.
+        trace: is called with each message that arrives or leaves.
+        kept_events: notifications that are kept for clients that come back with `Last-Event-ID`.
+
+    Raises:
+        MissingExtra: `cors` is given, and the extra `http` is not installed.
+    """
+    rules = WebRules(path=path, max_message=max_message, token=token, cors=cors)
+    app = RpcApp(
+        dispatcher,
+        rules,
+        authenticate=authenticate,
+        limits=limits,
+        trace=trace,
+        kept_events=kept_events,
+    )
+    dispatcher.on_emit(app.publish)
+    return app
+
+
+def accepts(headers: dict[bytes, bytes], kind: bytes) -> bool:
+    """Whether a client names a media type among those that it takes."""
+    accept = headers.get(b"accept")
+    if accept is None or kind not in accept.lower():
+        return False
+    return any(
+        part.partition(b";")[0].strip() == kind and not _is_refused(part)
+        for part in accept.lower().split(b",")
+    )
+
+
+def _is_refused(part: bytes) -> bool:
+    """Whether a media type has the weight 0."""
+    parameters: Sequence[bytes] = part.replace(b" ", b"").split(b";")[1:]
+    return any(each.startswith(b"q=0") and not each.strip(b"q=0.") for each in parameters)
+
+
+def _unauthorized() -> Refusal:
+    challenge = [(b"www-authenticate", b"Bearer")]
+    return Refusal(401, "A bearer token is needed", challenge, Unauthorized())
+
+
+def _with_cors(app: AsgiApp, origin: str | None) -> AsgiApp:
+    if origin is None:
+        return app
+    try:
+        from starlette.middleware.cors import CORSMiddleware
+    except ImportError as error:
+        raise MissingExtra("CORS needs: pip install 'jsonrpc-iot[http]'") from error
+    return CORSMiddleware(
+        app,
+        allow_origins=[origin],
+        allow_methods=["GET", "POST"],
+        allow_headers=["*"],
+        expose_headers=["last-event-id"],
+    )

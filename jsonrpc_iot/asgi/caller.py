@@ -1,0 +1,111 @@
+"""Who sends a request: the facts that `authenticate` judges, and what runs for one caller."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+import anyio
+
+from ..channel import Channel, ChannelAttribute, ChannelInfo, Scope
+from ..turns import Turns
+from ..url import host_port
+
+
+class RequestFacts(Channel):
+    """The facts of one request, where other transports have a channel. It carries no messages.
+
+    `info` and `extra` tell what there is: the client's address, its bearer token
+    (`ChannelAttribute.bearer_token`), and its certificate (`TLSAttribute.peer_certificate`).
+
+    Args:
+        scope: the request's.
+        token: its bearer token.
+        max_message: bytes of the largest reply.
+    """
+
+    def __init__(self, scope: Scope, token: str | None, max_message: int) -> None:
+        self._info = _info(scope, max_message)
+        self._scope = scope
+        self._token = token
+
+    @property
+    def info(self) -> ChannelInfo:
+        """The facts that every transport has."""
+        return self._info
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        """The facts that only some requests have."""
+        attributes: dict[Any, Callable[[], Any]] = {}
+        if (token := self._token) is not None:
+            attributes[ChannelAttribute.bearer_token] = lambda: token
+        connection = self._scope.get("state", {}).get("jsonrpc_iot")
+        if connection is not None and (tls := connection.tls) is not None:
+            from anyio.streams.tls import TLSAttribute
+
+            attributes[TLSAttribute.peer_certificate] = lambda: tls.getpeercert(False)
+            attributes[TLSAttribute.peer_certificate_binary] = lambda: tls.getpeercert(True)
+        return attributes
+
+    async def receive(self) -> NoReturn:
+        """Fail: a request is no stream of messages."""
+        raise anyio.ClosedResourceError
+
+    async def send(self, item: bytes) -> NoReturn:
+        """Fail: a request is no stream of messages."""
+        raise anyio.ClosedResourceError
+
+    async def send_eof(self) -> None:
+        """Do nothing."""
+
+    async def aclose(self) -> None:
+        """Do nothing."""
+
+
+class Caller:
+    """What runs for the requests of one host.
+
+    Attributes:
+        running: calls that take time.
+        turns: the order of its serial calls.
+        plain_turns: the order of its calls of plain functions, where those have to wait.
+    """
+
+    __slots__ = ("plain_turns", "running", "turns")
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.turns = Turns()
+        self.plain_turns = Turns()
+
+
+def bearer_token(authorization: bytes | None) -> str | None:
+    """The token of an Authorization header (RFC 6750, section 2.1)."""
+    if authorization is None:
+        return None
+    kind, _, token = authorization.partition(b" ")
+    return token.strip().decode("latin-1") if kind.lower() == b"bearer" else None
+
+
+def host_of(scope: Scope) -> str:
+    """The client's host, empty where the web server does not know it."""
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+def _info(scope: Scope, max_message: int) -> ChannelInfo:
+    scheme = scope.get("scheme", "http")
+    client, server = scope.get("client"), scope.get("server")
+    return ChannelInfo(
+        transport=scheme,
+        local=_address(scheme, server),
+        peer=_address(scheme, client),
+        max_message=max_message,
+        can_call_back=False,
+    )
+
+
+def _address(scheme: str, address: Any) -> str:
+    if not address:
+        return f"{scheme}://unknown"
+    host, port = address[0], address[1]
+    return f"{scheme}://{host}" if port is None else f"{scheme}://{host_port(host, port)}"

@@ -1,0 +1,205 @@
+"""Notifications as server-sent events: one log of the newest, which every subscriber reads.
+
+A subscriber is a place in the log, so that a thousand of them need no more memory than one. Whoever
+falls so far behind that events have left the log misses those, which a comment `: gap` tells and
+`dropped` counts.
+
+Source of the format: HTML Living Standard, section 9.2, "Server-sent events".
+"""
+
+import secrets
+import threading
+
+import anyio
+import anyio.from_thread
+import anyio.lowlevel
+
+from ..channel import AsgiReceive, AsgiSend, Scope
+from ._http import (
+    KEEP_ALIVE,
+    KEEP_ALIVE_SECONDS,
+    Disconnected,
+    begin_events,
+    end_events,
+    send_events,
+    wait_for_disconnect,
+)
+
+GAP = b": gap\n\n"
+
+_CHUNK_BYTES = 1 << 16
+
+
+class EventLog:
+    """The newest notifications, numbered, within bounds.
+
+    Args:
+        max_events: as many are kept.
+        max_bytes: of all that are kept; the newest is kept whatever its size.
+
+    Attributes:
+        closed: no more will come.
+        subscribers: who reads at the moment.
+        dropped: events that a subscriber did not get since it read too slowly, counted for each.
+    """
+
+    def __init__(self, max_events: int, max_bytes: int) -> None:
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._events: dict[int, bytes] = {}  # oldest first
+        self._bytes = 0
+        self._first = self._next = 1
+        self._epoch = secrets.token_hex(4)  # the numbers of another run mean nothing here
+        self._lock = threading.Lock()
+        self._news = anyio.Event()
+        self._loop: tuple[int, anyio.lowlevel.EventLoopToken] | None = None
+        self.closed = False
+        self.subscribers = 0
+        self.dropped = 0
+
+    @property
+    def last_id(self) -> str:
+        """The id of the newest event, or what stands for it before there is one."""
+        return f"{self._epoch}-{self._next - 1}"
+
+    def publish(self, message: bytes) -> int:
+        """Add a notification. Any thread may call it.
+
+        Returns:
+            How many subscribers there are.
+        """
+        with self._lock:
+            event = b"id: %s-%d\ndata: %s\n\n" % (self._epoch.encode(), self._next, message)
+            self._events[self._next] = event
+            self._next += 1
+            self._bytes += len(event)
+            while len(self._events) > self._max_events or (
+                self._bytes > self._max_bytes and len(self._events) > 1
+            ):
+                self._bytes -= len(self._events.pop(self._first))
+                self._first += 1
+        self._wake()
+        return self.subscribers
+
+    def close(self) -> None:
+        """Let all subscribers end, once they have read what there is."""
+        self.closed = True
+        self._wake()
+
+    def place_after(self, event_id: str | None) -> tuple[int, bool]:
+        """Where a subscriber begins to read.
+
+        Args:
+            event_id: of the last event that it has, `None` if it begins now.
+
+        Returns:
+            The number of its first event, and whether some before that are lost.
+        """
+        if event_id is None:
+            return self._next, False
+        epoch, _, number = event_id.rpartition("-")
+        if epoch == self._epoch and number.isascii() and number.isdigit() and len(number) < 20:
+            place = int(number) + 1
+            if self._first <= place <= self._next:
+                return place, False
+        return self._first, True
+
+    def read(self, place: int) -> tuple[bytes, int]:
+        """The events at a place.
+
+        Returns:
+            As many as make a good chunk, and the place after them. Where some are lost the chunk
+            begins with a comment.
+        """
+        with self._lock:
+            parts: list[bytes] = []
+            size = 0
+            if place < self._first:
+                self.dropped += self._first - place
+                place = self._first
+                parts.append(GAP)
+            while place < self._next and size < _CHUNK_BYTES:
+                event = self._events[place]
+                parts.append(event)
+                size += len(event)
+                place += 1
+        return b"".join(parts), place
+
+    async def wait(self, place: int) -> None:
+        """Wait until there is something at a place, or the log is closed."""
+        while place >= self._next and not self.closed:
+            await self._news.wait()
+
+    async def serve(
+        self,
+        scope: Scope,
+        receive: AsgiReceive,
+        send: AsgiSend,
+        event_id: str | None,
+        send_seconds: float,
+    ) -> None:
+        """Send the events to one subscriber until either end has enough.
+
+        Args:
+            scope: the request's.
+            receive: tells when the client is gone.
+            send: takes the response.
+            event_id: the last one that the client has.
+            send_seconds: how long the client may take nothing.
+
+        Raises:
+            Disconnected: it took longer.
+        """
+        self._loop = threading.get_ident(), anyio.lowlevel.current_token()
+        place, has_gap = self.place_after(event_id)
+        current = event_id if event_id is not None and not has_gap else self.last_id
+        await begin_events(send, [(b"last-event-id", current.encode())])
+        self.subscribers += 1
+        failure: Disconnected | None = None
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait_for_disconnect, receive, tasks.cancel_scope)
+                try:
+                    if has_gap:
+                        await send_events(scope, send, GAP, send_seconds)
+                    await self._feed(scope, send, place, send_seconds)
+                except Disconnected as error:
+                    failure = error  # goes on below, not in a group
+                tasks.cancel_scope.cancel()
+        finally:
+            self.subscribers -= 1
+        if failure is not None:
+            raise failure
+
+    async def _feed(self, scope: Scope, send: AsgiSend, place: int, send_seconds: float) -> None:
+        while True:
+            chunk, place = self.read(place)
+            if not chunk and self.closed:
+                await end_events(send)
+                return
+            if not chunk:
+                with anyio.move_on_after(KEEP_ALIVE_SECONDS):
+                    await self.wait(place)
+                    continue
+            try:
+                await send_events(scope, send, chunk or KEEP_ALIVE, send_seconds)
+            except Disconnected:
+                self.dropped += self._next - place
+                raise
+
+    def _wake(self) -> None:
+        """Wake all subscribers, from whatever thread."""
+        if self._loop is None:  # there never was one
+            return
+        thread, token = self._loop
+        if thread == threading.get_ident():
+            self._ring()
+            return
+        try:
+            anyio.from_thread.run_sync(self._ring, token=token)
+        except RuntimeError:  # that event loop is over, and its subscribers are gone
+            self._loop = None
+
+    def _ring(self) -> None:
+        self._news.set()
+        self._news = anyio.Event()

@@ -1,0 +1,280 @@
+"""One POST: a message in, its answer out, whole or item by item."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import anyio
+from msgspec import DecodeError, Struct
+from msgspec.json import Decoder
+
+from ..channel import AsgiReceive, AsgiSend, Scope
+from ..context import Context
+from ..errors import Busy, TransportError
+from ..items import ItemSender
+from ..protocol.codec import Codec
+from ..protocol.limits import Limits
+from ..protocol.messages import Id
+from ..reply import ReplyTo
+from ..work import Batch, Work
+from ._http import (
+    KEEP_ALIVE,
+    KEEP_ALIVE_SECONDS,
+    Disconnected,
+    begin_events,
+    end_events,
+    send_events,
+    wait_for_disconnect,
+)
+from .caller import Caller
+
+_BUSY = Busy(data={"retry_after": 1.0})
+_ROOM_BYTES = 1 << 16
+_SMALL_BODY = 1 << 15
+_INVALID = (-32700, -32600)
+
+
+class _Error(Struct):
+    code: int
+
+
+class _Failure(Struct):
+    error: _Error
+
+
+_decode_failure = Decoder(_Failure).decode
+
+
+def status_of(reply: bytes) -> int:
+    """The HTTP status of a reply: 400 where a single message could not be understood."""
+    if b":-32700" not in reply and b":-32600" not in reply:
+        return 200
+    try:
+        return 400 if _decode_failure(reply).error.code in _INVALID else 200
+    except DecodeError:  # a result or a batch, with such a number in it
+        return 200
+
+
+class Items:
+    """The way for the items of streamed results: server-sent events, as fast as they are read.
+
+    Args:
+        codec: writes the items.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._waiting: list[bytes] = []
+        self._bytes = 0
+        self._news = anyio.Event()
+        self._room = anyio.Event()
+
+    async def wait_for_room(self) -> None:
+        """Wait until not too much waits."""
+        while self._bytes > _ROOM_BYTES:
+            self._room = anyio.Event()
+            await self._room.wait()
+
+    def push(self, *messages: bytes) -> None:
+        """Send messages."""
+        for message in messages:
+            self._waiting.append(b"data: %s\n\n" % message)
+            self._bytes += len(message)
+        self._news.set()
+
+    def offer(self, message: bytes) -> bool:
+        """Send a message unless too much waits already."""
+        if self._bytes > _ROOM_BYTES:
+            return False
+        self.push(message)
+        return True
+
+    async def take(self) -> bytes:
+        """Wait for a chunk of events, a comment if none come for a while."""
+        if not self._waiting:
+            self._news = anyio.Event()
+            with anyio.move_on_after(KEEP_ALIVE_SECONDS):
+                await self._news.wait()
+        if not self._waiting:
+            return KEEP_ALIVE
+        chunk = b"".join(self._waiting)
+        self._waiting.clear()
+        self._bytes = 0
+        self._room.set()
+        return chunk
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all has been taken."""
+        return not self._waiting
+
+    # What follows makes it a `Caller` of a context.
+
+    async def call(self, method: str, params: Any = None, **options: Any) -> Any:
+        """Fail: HTTP has no way to call a client."""
+        raise TransportError("HTTP has no way to call a client")
+
+    async def notify(self, method: str, params: Any = None) -> None:
+        """Fail: HTTP has no way to notify one client."""
+        raise TransportError("HTTP has no way to notify the client of a request")
+
+    def cancel(self, id: Id) -> None:
+        """Do nothing: a client that hangs up cancels its call."""
+
+    def more(self, id: Id, upto: int, missing: Sequence[int]) -> None:
+        """Do nothing: a client takes items as fast as it reads."""
+
+    def open_items(self, to: ReplyTo) -> ItemSender:
+        """What sends the items of a result."""
+        sender = ItemSender(to, self._codec, self, None, None)
+        sender.grant(sys.maxsize)
+        return sender
+
+
+class Running:
+    """The calls of one POST that take time, in a `with` block.
+
+    Args:
+        begun: the calls.
+        caller: for whom they run.
+        limits: of which `in_flight` is used here.
+    """
+
+    def __init__(self, begun: Work | Batch, caller: Caller, limits: Limits) -> None:
+        self._batch = begun if isinstance(begun, Batch) else None
+        works = begun.works if isinstance(begun, Batch) else [begun]
+        room = max(0, limits.in_flight - caller.running)
+        self._works, self._turned_away = works[:room], works[room:]
+        self._fresh = set(self._works)
+        self._caller = caller
+        self._reply: bytes | None = None
+
+    def __enter__(self) -> "Running":
+        self._caller.running += len(self._works)
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._caller.running -= len(self._works)
+        for work in self._fresh:  # they leave their places in the queues
+            work.refuse(_BUSY)
+
+    @property
+    def streams(self) -> bool:
+        """Whether a result goes item by item."""
+        return any(work.items is not None for work in self._works)
+
+    async def run(self) -> bytes | None:
+        """Run all, as many as may run at once; returns the reply."""
+        for work in self._turned_away:
+            self._finish(work, work.refuse(_BUSY))
+        if len(self._works) == 1:
+            await self._run_one(self._works[0])
+        elif self._works:
+            async with anyio.create_task_group() as tasks:
+                for work in self._works:
+                    tasks.start_soon(self._run_one, work)
+        return self._reply
+
+    async def _run_one(self, work: Work) -> None:
+        self._fresh.discard(work)
+        self._finish(work, await work.run())
+
+    def _finish(self, work: Work, reply: bytes | None) -> None:
+        self._reply = reply if self._batch is None else self._batch.finish(work, reply)
+
+
+async def run_to_end(
+    running: Running, scope: Scope, receive: AsgiReceive, size: int
+) -> bytes | None:
+    """Run calls, and cancel them when the client goes away.
+
+    Args:
+        running: the calls.
+        scope: the request's.
+        receive: tells when the client is gone.
+        size: bytes of the body.
+
+    Raises:
+        Disconnected: it did.
+    """
+    reply: bytes | None = None
+    finished = False
+    connection = scope.get("state", {}).get("jsonrpc_iot")
+    # A connection of our own listener tells by itself, which saves a task, unless a big body made
+    # uvicorn pause reading.
+    if connection is not None and size <= _SMALL_BODY:
+        with anyio.CancelScope() as cancelling:
+            connection.on_lost.add(cancelling.cancel)
+            try:
+                reply = await running.run()
+                finished = True
+            finally:
+                connection.on_lost.discard(cancelling.cancel)
+        if not finished:
+            raise Disconnected
+        return reply
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait_for_disconnect, receive, tasks.cancel_scope)
+        reply = await running.run()
+        finished = True
+        tasks.cancel_scope.cancel()
+    if not finished:
+        raise Disconnected
+    return reply
+
+
+async def run_in_events(
+    running: Running,
+    items: Items,
+    scope: Scope,
+    receive: AsgiReceive,
+    send: AsgiSend,
+    send_seconds: float,
+    trace: Callable[[bytes], object],
+) -> None:
+    """Run calls and send what they yield as events, the reply as the last one.
+
+    Args:
+        running: the calls.
+        items: the way that their items take.
+        scope: the request's.
+        receive: tells when the client is gone.
+        send: takes the response.
+        send_seconds: how long the client may take nothing.
+        trace: is shown the reply.
+
+    Raises:
+        Disconnected: the client went away, or took longer.
+    """
+    await begin_events(send)
+    over = False
+    failure: Disconnected | None = None
+
+    async def run() -> None:
+        nonlocal over
+        reply = await running.run()
+        over = True
+        if reply is not None:
+            trace(reply)
+        items.push(*filter(None, (reply,)))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait_for_disconnect, receive, tasks.cancel_scope)
+        tasks.start_soon(run)
+        try:
+            while not (over and items.is_empty):
+                await send_events(scope, send, await items.take(), send_seconds)
+            await end_events(send)
+        except Disconnected as error:
+            failure = error  # goes on below, not in a group
+        tasks.cancel_scope.cancel()
+    if failure is not None or not over:
+        raise failure or Disconnected
+
+
+def context_of(items: Items | None, info: Any, permissions: Any, caller: Caller) -> Context:
+    """What handlers are told of a request."""
+    context = Context(items, info, permissions)
+    context.turns = caller.turns
+    context.plain_turns = caller.plain_turns
+    return context

@@ -1,0 +1,1 @@
+"""RPC over HTTP: the server, the client, and what others have."""

@@ -1,0 +1,189 @@
+"""`connect` over HTTP: our own servers, and others' that answer with odd statuses."""
+
+import logging
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import anyio
+import pytest
+from anyio.streams.tls import TLSAttribute
+
+from jsonrpc_iot import (
+    CallTimeout,
+    Channel,
+    ChannelClosed,
+    ConnectFailed,
+    InvalidUrl,
+    ServerError,
+    connect,
+    serve,
+)
+from jsonrpc_iot.transports._httpclient import HttpChannel
+from tests.transports.certificates import Certificates
+
+from .conftest import Device
+
+pytestmark = pytest.mark.anyio
+
+URL = "http://127.0.0.1:0/rpc"
+
+
+async def test_calls_notifications_and_streams(device: Device) -> None:
+    async with serve(device.dispatcher, URL) as server, connect(server.urls[0]) as client:
+        assert await client.call("add", {"a": 1, "b": 2}) == 3
+        async with client.notifications() as news:
+            assert server.broadcast("changed", {"level": 1}) == 1
+            assert (await news.receive()).params == {"level": 1}
+        assert [item async for item in client.stream("count", [300])] == list(range(300))
+        async with client.batch() as batch:
+            sums = [batch.call("add", [number, 1]) for number in range(5)]
+        assert [one.result() for one in sums] == [1, 2, 3, 4, 5]
+
+
+async def test_notifications_arrive_in_order_and_before_the_client_leaves(device: Device) -> None:
+    async with serve(device.dispatcher, URL) as server:
+        async with connect(server.urls[0]) as client:
+            for number in range(20):
+                await client.notify("note", [number])
+        assert device.heard == list(range(20))
+
+
+async def test_a_slow_call_holds_up_no_other_and_ends_on_time(device: Device) -> None:
+    async with serve(device.dispatcher, URL) as server, connect(server.urls[0]) as client:
+        async with anyio.create_task_group() as tasks:
+
+            async def wait() -> None:
+                with pytest.raises(CallTimeout):
+                    await client.call("wait", timeout=0.5)
+
+            tasks.start_soon(wait)
+            await device.started.wait()
+            assert await client.call("add", [1, 2]) == 3
+        with anyio.fail_after(5):
+            await device.ended.wait()
+
+
+async def test_to_leave_a_stream_is_to_cancel_it(device: Device) -> None:
+    async with serve(device.dispatcher, URL) as server, connect(server.urls[0]) as client:
+        async with client.stream("count", [10_000_000]) as items:
+            assert [await anext(items) for _ in range(20)] == list(range(20))
+        with anyio.fail_after(5):
+            await device.ended.wait()
+
+
+async def test_a_server_that_goes_ends_the_channel(device: Device) -> None:
+    urls: list[str] = []
+    up, down, gone = anyio.Event(), anyio.Event(), anyio.Event()
+
+    async def run_server() -> None:
+        async with serve(device.dispatcher, URL) as server:
+            urls.extend(server.urls)
+            up.set()
+            await down.wait()
+        gone.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run_server)
+        await up.wait()
+        async with connect(urls[0]) as client:
+            assert await client.call("add", [1, 2]) == 3
+            down.set()
+            await gone.wait()
+            with pytest.raises(ChannelClosed):
+                await client.call("add", [1, 2])
+        with pytest.raises(ConnectFailed, match="http://127"):
+            async with connect(urls[0]):
+                pass
+
+
+async def test_events_resume_where_they_broke(device: Device) -> None:
+    async with (
+        serve(device.dispatcher, URL) as server,
+        connect(server.urls[0]) as client,
+        client.notifications() as news,
+    ):
+        server.broadcast("changed", [0])
+        assert (await news.receive()).params == [0]
+        assert client._peer is not None
+        channel = client._peer._channel
+        assert isinstance(channel, HttpChannel)
+        assert channel._events._response is not None
+        await channel._events._response.aclose()
+        for number in (1, 2):
+            server.broadcast("changed", [number])
+        with anyio.fail_after(5):
+            assert [(await news.receive()).params for _ in range(2)] == [[1], [2]]
+
+
+@pytest.mark.parametrize("status", [b"404 Not Found", b"502 Bad Gateway", b"204 No Content"])
+async def test_a_status_that_is_no_reply_fails_the_call(status: bytes) -> None:
+    async def answer(stream: anyio.abc.ByteStream) -> None:
+        async with stream:
+            try:
+                while True:
+                    await stream.receive()
+                    head = b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n"
+                    await stream.send(head)
+            except (anyio.EndOfStream, anyio.BrokenResourceError):
+                pass
+
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(listener.serve, answer)
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        async with connect(f"http://127.0.0.1:{port}/rpc", extensions=False) as client:
+            with pytest.raises(ServerError, match=status.decode()[:3]):
+                await client.call("add", [1, 2], timeout=5)
+        tasks.cancel_scope.cancel()
+
+
+async def test_https_and_the_client_s_certificate(device: Device, tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    seen: list[object] = []
+
+    def authenticate(channel: Channel) -> set[str]:
+        certificate = channel.extra(TLSAttribute.peer_certificate)
+        assert certificate is not None
+        seen.append(certificate["subjectAltName"])
+        return {"admin"}
+
+    url = f"https://127.0.0.1:0/rpc?cert={certificates.server}&ca={certificates.ca}"
+    async with serve(device.dispatcher, url, authenticate=authenticate) as server:
+        with pytest.raises(ConnectFailed):
+            async with connect(f"{server.urls[0]}?ca={certificates.ca}"):
+                pass
+        options = f"?ca={certificates.ca}&cert={certificates.client}"
+        async with connect(server.urls[0] + options) as client:
+            assert await client.call("reset") == "done"
+        assert seen[0] == (("email", "lamp@example.org"),)
+
+
+async def test_a_token_is_sent_and_a_wrong_one_refused(
+    device: Device, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LAMP_TOKEN", "secret")
+    wrong = tmp_path / "wrong"
+    wrong.write_text("guess\n")
+    async with serve(device.dispatcher, URL + "?token=env:LAMP_TOKEN") as server:
+        async with connect(server.urls[0] + "?token=env:LAMP_TOKEN") as client:
+            assert await client.call("add", [1, 2]) == 3
+        with pytest.raises(ConnectFailed, match="401"):
+            async with connect(f"{server.urls[0]}?token=file:{wrong}"):
+                pass
+    with pytest.raises(InvalidUrl, match="token=\\*\\*\\*"):
+        async with connect("http://127.0.0.1:1/rpc?token=hunter2"):
+            pass
+
+
+async def test_an_open_address_is_warned_of(
+    device: Device, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("LAMP_TOKEN", "secret")
+    with caplog.at_level(logging.WARNING, "jsonrpc_iot"):
+        async with serve(device.dispatcher, "http://0.0.0.0:0/rpc?token=env:LAMP_TOKEN"):
+            assert not caplog.records
+        async with serve(device.dispatcher, "http://0.0.0.0:0/rpc") as server:
+            assert urlsplit(server.urls[0]).port
+            assert "nobody has to authenticate" in caplog.text

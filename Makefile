@@ -11,12 +11,13 @@ ARGS ?=
 # Processes that share the tests: more than cores, since tests wait most of the time.
 WORKERS ?= 3
 
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test test-browser lint bench docs clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo    show it at work: a simulated device on this machine and calls to it'
 	@echo 'make test    run the tests              ARGS="-k tcp" goes to pytest'
+	@echo 'make test-browser  open the example page in Chromium, which it installs'
 	@echo 'make lint    check style, types and import directions'
 	@echo 'make bench   measure against the targets and other libraries'
 	@echo 'make docs    build the documentation into site/'
@@ -29,6 +30,10 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	@tools/system-packages
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-browser: $(VENV)/.test
+	@tools/system-packages chromium
+	@$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
 lint: $(VENV)/.test
 	@$(BIN)/ruff check
@@ -60,7 +65,7 @@ $(VENV)/.pip:
 
 $(VENV)/.demo: $(VENV)/.pip pyproject.toml
 	@echo 'Installing the package ...'
-	@$(PIP) install -e '.[cli,uart,mqtt]' --group demo
+	@$(PIP) install -e '.[cli,uart,mqtt,http]' --group demo
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.pip pyproject.toml

@@ -10,7 +10,6 @@ from collections.abc import (
     Container,
     Coroutine,
     Mapping,
-    MutableMapping,
     Sequence,
 )
 from typing import Any, Protocol, final
@@ -337,12 +336,6 @@ Authenticate = Callable[[Channel], Permissions | Awaitable[Permissions]]
 
 Serve = Callable[[Channel], Coroutine[Any, Any, None]]
 
-Scope = MutableMapping[str, Any]
-AsgiReceive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-AsgiSend = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-AsgiApp = Callable[[Scope, AsgiReceive, AsgiSend], Awaitable[None]]
-"""An application as web servers run it (asgi.readthedocs.io, version 3)."""
-
 
 class Listener(AsyncResource):
     """Accepts channels at one URL, which is bound already."""
@@ -376,32 +369,3 @@ class Listener(AsyncResource):
 
         Nothing that one channel does ends the listener.
         """
-
-
-class WebRules(Struct, frozen=True, kw_only=True):
-    """What the URL of a web listener says of the requests to it.
-
-    Args:
-        path: where they go.
-        max_message: bytes of the largest reply.
-        token: the bearer token that every request must have, `None` if it need not have one.
-        cors: the origin whose pages may call it from a browser, `*` for all.
-    """
-
-    path: str
-    max_message: int
-    token: str | None = None
-    cors: str | None = None
-
-
-class WebListener(Listener):
-    """A listener whose requests are answered one by one, by an application, not over channels."""
-
-    @property
-    @abstractmethod
-    def rules(self) -> WebRules:
-        """What holds for its requests."""
-
-    @abstractmethod
-    def mount(self, app: AsgiApp) -> None:
-        """Have an application answer the requests; to be called before `serve`."""

@@ -24,7 +24,6 @@ from .channel import (
     ReceivingChannel,
     Trace,
     TracedChannel,
-    WebListener,
 )
 from .dispatcher import Dispatcher
 from .errors import ChannelClosed
@@ -32,6 +31,7 @@ from .peer import Peer, new_session, watch
 from .protocol.limits import Limits
 from .protocol.lossy import Budget
 from .transports import open_listener
+from .web import WebListener
 
 logger = logging.getLogger("jsonrpc_iot.server")
 

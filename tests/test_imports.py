@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 
 API = "API"  # `from jsonrpc_iot import Name`
 BASE = {"errors", "protocol"}
-LINK = BASE | {"url", "channel"}
+LINK = BASE | {"url", "channel", "web"}
 DISPATCH = {
     "builtin",
     "context",
@@ -50,6 +50,7 @@ PARTS: dict[str, Set[str]] = {
     "protocol": {"errors"},
     "url": BASE,
     "channel": BASE,
+    "web": BASE | {"channel"},
     **dict.fromkeys(DISPATCH, LINK | DISPATCH),
     "transports": LINK,
     "tuya": LINK | {"transports"},
@@ -77,7 +78,8 @@ DEPENDENCIES: dict[str, Set[str]] = {
     "asgi": CORE_DEPENDENCIES | {"starlette"},
     # _typeshed is for type checkers alone.
     "transports": CORE_DEPENDENCIES
-    | {"aiomqtt", "paho", "serial", "serial_asyncio_fast", "_typeshed", "h11", "httpx2", "uvicorn"},
+    | {"aiomqtt", "paho", "serial", "serial_asyncio_fast", "_typeshed"}
+    | {"h11", "httpx2", "starlette", "uvicorn", "websockets"},
 }
 
 # The protocol gets bytes and the time as arguments: it has no I/O, no clock and no log of its own.
@@ -116,6 +118,7 @@ OPTIONAL = {
     "typer",
     "uvicorn",
     "uvloop",
+    "websockets",
 }
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import anyio
 
-from ..channel import AsgiReceive, AsgiSend, Scope
 from ..errors import RpcError, TooLarge
 from ..protocol.jsoncodec import JsonCodec
+from ..web import AsgiReceive, AsgiSend, Scope
 
 JSON = b"application/json"
 EVENT_STREAM = b"text/event-stream"

@@ -3,7 +3,6 @@
 Source: the protocol page, section 3.2, "HTTP".
 """
 
-import hmac
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,24 +13,16 @@ import anyio
 from msgspec import UNSET, Raw, Struct
 from msgspec.json import Decoder
 
-from ..channel import (
-    AsgiApp,
-    AsgiReceive,
-    AsgiSend,
-    Authenticate,
-    Permissions,
-    Scope,
-    Trace,
-    WebRules,
-)
+from ..channel import Authenticate, Permissions, Trace
 from ..dispatcher import Dispatcher
 from ..errors import MissingExtra, Unauthorized
 from ..protocol.jsoncodec import JsonCodec
 from ..protocol.limits import Limits
 from ..protocol.messages import Request
+from ..web import AsgiApp, AsgiReceive, AsgiSend, Scope, WebRules, bearer_token
 from ..work import Batch, Work
 from ._http import EVENT_STREAM, JSON, Bodies, Disconnected, Refusal, respond, respond_early
-from .caller import Caller, RequestFacts, bearer_token, host_of
+from .caller import Caller, RequestFacts, host_of
 from .events import EventLog
 from .exchange import Items, Running, context_of, run_in_events, run_to_end, status_of
 
@@ -84,7 +75,6 @@ class RpcApp:
         self._codec = codec
         self._path = rules.path.rstrip("/")
         self._rules = rules
-        self._token = rules.token.encode() if rules.token is not None else None
         self._authenticate = authenticate
         self._trace = trace or (lambda direction, message: None)
         self._bodies = Bodies(
@@ -197,7 +187,7 @@ class RpcApp:
     ) -> tuple[RequestFacts, Permissions]:
         """Find out who sends a request, and what it may do."""
         token = bearer_token(headers.get(b"authorization"))
-        if self._token is not None and not hmac.compare_digest(self._token, (token or "").encode()):
+        if not self._rules.admits(token):
             raise _unauthorized()
         facts = RequestFacts(scope, token, self._rules.max_message)
         if self._authenticate is None:

@@ -5,9 +5,10 @@ from typing import Any, NoReturn
 
 import anyio
 
-from ..channel import Channel, ChannelAttribute, ChannelInfo, Scope
+from ..channel import Channel, ChannelInfo
 from ..turns import Turns
 from ..url import host_port
+from ..web import Scope, request_attributes
 
 
 class RequestFacts(Channel):
@@ -35,16 +36,7 @@ class RequestFacts(Channel):
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
         """The facts that only some requests have."""
-        attributes: dict[Any, Callable[[], Any]] = {}
-        if (token := self._token) is not None:
-            attributes[ChannelAttribute.bearer_token] = lambda: token
-        connection = self._scope.get("state", {}).get("jsonrpc_iot")
-        if connection is not None and (tls := connection.tls) is not None:
-            from anyio.streams.tls import TLSAttribute
-
-            attributes[TLSAttribute.peer_certificate] = lambda: tls.getpeercert(False)
-            attributes[TLSAttribute.peer_certificate_binary] = lambda: tls.getpeercert(True)
-        return attributes
+        return request_attributes(self._scope, self._token)
 
     async def receive(self) -> NoReturn:
         """Fail: a request is no stream of messages."""
@@ -76,14 +68,6 @@ class Caller:
         self.running = 0
         self.turns = Turns()
         self.plain_turns = Turns()
-
-
-def bearer_token(authorization: bytes | None) -> str | None:
-    """The token of an Authorization header (RFC 6750, section 2.1)."""
-    if authorization is None:
-        return None
-    kind, _, token = authorization.partition(b" ")
-    return token.strip().decode("latin-1") if kind.lower() == b"bearer" else None
 
 
 def host_of(scope: Scope) -> str:

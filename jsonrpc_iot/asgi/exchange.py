@@ -8,7 +8,6 @@ import anyio
 from msgspec import DecodeError, Struct
 from msgspec.json import Decoder
 
-from ..channel import AsgiReceive, AsgiSend, Scope
 from ..context import Context
 from ..errors import Busy, TransportError
 from ..items import ItemSender
@@ -16,6 +15,7 @@ from ..protocol.codec import Codec
 from ..protocol.limits import Limits
 from ..protocol.messages import Id
 from ..reply import ReplyTo
+from ..web import AsgiReceive, AsgiSend, Scope
 from ..work import Batch, Work
 from ._http import (
     KEEP_ALIVE,

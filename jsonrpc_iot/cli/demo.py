@@ -55,7 +55,7 @@ def _has_serial_ports() -> bool:
 
 
 def _has_http() -> bool:
-    return find_spec("uvicorn") is not None and find_spec("httpx2") is not None
+    return all(find_spec(name) for name in ("uvicorn", "httpx2", "websockets"))
 
 
 class Stage(NamedTuple):
@@ -80,6 +80,7 @@ STAGES = (
     Stage("tcp (IPv6)", "tcp://[::1]:0", _has_ipv6),
     Stage("udp", "udp://127.0.0.1:0"),
     Stage("http", "http://127.0.0.1:0/rpc", _has_http),
+    Stage("websocket", "ws://127.0.0.1:0/rpc", _has_http),
     Stage("uart", "uart+pty://", _has_serial_ports),
     Stage("tuya-dp", "tuya-dp+pty://?role=mcu&gap=0", _has_serial_ports),
     Stage("mqtt", "{broker}", has_broker),

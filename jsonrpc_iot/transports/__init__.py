@@ -24,6 +24,8 @@ _MODULES = {
     "uart+pty": "uart",
     "udp": "udp",
     "unix": "pipe",
+    "ws": "websocket",
+    "wss": "websocket",
 }
 
 

@@ -24,6 +24,22 @@ class SocketLike(Protocol):
         """The file descriptor, -1 when it is closed."""
 
 
+def write_at_once(raw: SocketLike | None, data: bytes) -> bytes:
+    """Write what a socket takes without waiting.
+
+    Returns:
+        The rest.
+
+    Raises:
+        OSError: the socket takes nothing any more.
+    """
+    if raw is None:
+        return data
+    with suppress(BlockingIOError):
+        return data[os.write(raw.fileno(), data) :]
+    return data
+
+
 class FramedChannel(Channel):
     """JSON messages on a byte stream, as section 3.1 of the protocol page has it.
 
@@ -143,9 +159,7 @@ class FramedChannel(Channel):
         rest of answering a small request.
         """
         try:
-            if self._raw is not None:
-                with suppress(BlockingIOError):
-                    data = data[os.write(self._raw.fileno(), data) :]
+            data = write_at_once(self._raw, data)
             for start in range(0, len(data), _PIECE):
                 await self._stream.send(data[start : start + _PIECE])
                 self._pieces_sent += 1

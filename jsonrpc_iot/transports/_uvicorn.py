@@ -10,15 +10,16 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Literal
+from typing import Any
 
 import anyio
 import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ..channel import AsgiApp
 from ..protocol.limits import Limits
+from ..web import AsgiApp
+from ._websocket_uvicorn import PING_INTERVAL, PING_TIMEOUT, bounded_protocol
 
 _PROTOCOL: Any = H11Protocol
 with suppress(ImportError):  # an extra of uvicorn that makes it faster
@@ -151,7 +152,6 @@ class WebServer:
         *,
         websockets: bool,
     ) -> None:
-        ws: Literal["auto", "none"] = "auto" if websockets else "none"
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -159,7 +159,11 @@ class WebServer:
             server_header=False,
             interface="asgi3",
             lifespan="off",
-            ws=ws,
+            ws=bounded_protocol(limits) if websockets else "none",
+            ws_max_size=limits.receive_bytes,
+            ws_ping_interval=PING_INTERVAL,
+            ws_ping_timeout=PING_TIMEOUT,
+            ws_per_message_deflate=False,
             backlog=BACKLOG,
             limit_concurrency=limits.peers,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Literal
 import anyio
 from anyio.abc import SocketAttribute, TaskGroup
 
-from ..channel import AsgiApp, AsgiReceive, AsgiSend, Listener, Scope, Serve
+from ..channel import Listener, Serve
 from ..errors import BindFailed, MissingExtra, UsageError
 from ..protocol.limits import Limits
 from ..url import Url, host_port
+from ..web import AsgiApp, AsgiReceive, AsgiSend, Scope
 from ._tls import reason
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Address:
         self._url = url
         self._sockets = sockets
         self._context = context
-        self._limits = limits
+        self.limits = limits
         self._routes: dict[tuple[Kind, str], AsgiApp | None] = {}
         self._users = 0
         self._server: WebServer | None = None
@@ -100,7 +101,7 @@ class Address:
                 self._answer,
                 self._sockets,
                 self._context,
-                self._limits,
+                self.limits,
                 websockets=takes_websockets,
             )
             tasks.start_soon(self._server.run)

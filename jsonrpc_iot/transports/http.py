@@ -11,10 +11,11 @@ from urllib.parse import quote
 from anyio.abc import TaskGroup
 from msgspec import Meta, Struct
 
-from ..channel import AsgiApp, Channel, Listener, Serve, WebListener, WebRules
+from ..channel import Channel, Listener, Serve
 from ..errors import MissingExtra
 from ..protocol.limits import Limits
 from ..url import Url, host_port
+from ..web import AsgiApp, WebListener, WebRules
 from ._secrets import read_secret
 from ._tls import client_context, reason, server_context
 from ._web import Address, AddressListener, bind, is_tls

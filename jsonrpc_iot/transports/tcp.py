@@ -61,7 +61,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
         set_options(stream)
         if context is None:
             return _channel(url.scheme, options, limits, stream)
-        secure = await _handshake(stream, context, server_side=False, hostname=host)
+        secure = await tls_handshake(stream, context, server_side=False, hostname=host)
         return _channel(url.scheme, options, limits, secure)
     except (OSError, UnicodeError, AttributeError, *_GONE) as error:
         raise ConnectFailed(f"{url}: {reason(error)}") from error
@@ -85,7 +85,7 @@ async def listen(url: Url, limits: Limits) -> Listener:
         set_options(stream)
         if context is None:
             return _channel(url.scheme, options, limits, stream)
-        secure = await _handshake(stream, context, server_side=True)
+        secure = await tls_handshake(stream, context, server_side=True)
         return _channel(url.scheme, options, limits, secure)
 
     addresses = [
@@ -127,9 +127,10 @@ def _read(url: Url, *, server: bool) -> tuple[TcpOptions, ssl.SSLContext | None]
         raise url.error(f"cannot load cert, key or ca: {reason(error)}") from error
 
 
-async def _handshake(
+async def tls_handshake(
     stream: SocketStream, context: ssl.SSLContext, *, server_side: bool, hostname: str | None = None
 ) -> TLSStream:
+    """Begin TLS on a connection, which is closed if that fails or takes 10 s."""
     try:
         with anyio.fail_after(_HANDSHAKE_SECONDS):
             return await TLSStream.wrap(

@@ -76,7 +76,7 @@ class Link:
 async def linked(
     transport: Transport, options: str = "", limits: Limits = Limits()
 ) -> AsyncIterator[Link]:
-    if _is_on_trio() and "trio" not in transport.backends:
+    if is_on_trio() and "trio" not in transport.backends:
         pytest.skip(f"{transport.name} does not work on this event loop")
     device = shared_device()
     device.reset()
@@ -89,7 +89,7 @@ async def linked(
                 await link.wire.aclose()
 
 
-def _is_on_trio() -> bool:
+def is_on_trio() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -20,6 +20,9 @@ import pytest
 from anyio.abc import ByteStream, SocketAttribute, SocketListener, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.stapled import MultiListener
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as websocket_connect
+from websockets.exceptions import ConnectionClosed
 
 from jsonrpc_iot import Limits, connect, serve
 from jsonrpc_iot.channel import Channel
@@ -99,6 +102,29 @@ class PacketWire(Wire):
 
     async def aclose(self) -> None:
         await self.channel.aclose()
+
+
+class WebSocketWire(Wire):
+    """A WebSocket of the `websockets` library, with one message a text frame.
+
+    Args:
+        connection: is open.
+    """
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    async def send(self, message: bytes) -> None:
+        await self._connection.send(message, text=True)
+
+    async def receive(self) -> bytes:
+        try:
+            return await self._connection.recv(decode=False)
+        except ConnectionClosed:
+            raise anyio.EndOfStream from None
+
+    async def aclose(self) -> None:
+        await self._connection.close()
 
 
 class UdpWire(Wire):
@@ -243,6 +269,10 @@ async def _open_memory(url: str, directory: Path) -> Wire:
 
 async def _open_pipe(url: str, directory: Path) -> Wire:
     return StreamWire(await anyio.connect_unix(directory / f"{NAME}-jsonrpc.socket"))
+
+
+async def _open_websocket(url: str, directory: Path) -> Wire:
+    return WebSocketWire(await websocket_connect(url.partition("?")[0], proxy=None))
 
 
 async def _open_tcp(url: str, directory: Path) -> Wire:
@@ -411,6 +441,12 @@ TRANSPORTS = [
         stream=False,
         lossy=True,
         one_way=True,
+        backends=("asyncio", "asyncio+uvloop"),
+    ),
+    Transport(
+        "ws",
+        served_at("ws://127.0.0.1:0/rpc", _open_websocket),
+        stream=False,
         backends=("asyncio", "asyncio+uvloop"),
     ),
     Transport("client", _by_a_client),

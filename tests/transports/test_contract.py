@@ -1,5 +1,6 @@
 """What every transport's channel does, whatever carries it."""
 
+import contextlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from jsonrpc_iot import Channel, FramingError, Limits
 
 from .certificates import Certificates
-from .links import TRANSPORTS, Link, linked
+from .links import TRANSPORTS, WEBSOCKETS, Link, linked
 
 pytestmark = pytest.mark.anyio
 
@@ -20,11 +21,13 @@ NO_MORE = (anyio.EndOfStream, anyio.BrokenResourceError)
 CLOSED = (anyio.ClosedResourceError, anyio.BrokenResourceError)
 
 
-@pytest.fixture(params=TRANSPORTS)
+@pytest.fixture(params=(*TRANSPORTS, *WEBSOCKETS))
 def link(
     request: pytest.FixtureRequest, tmp_path: Path, certificates: Certificates
 ) -> Callable[[], AbstractAsyncContextManager[Link]]:
     """Open both ends of a channel over each transport."""
+    if request.param in WEBSOCKETS and request.getfixturevalue("anyio_backend_name") == "trio":
+        pytest.skip("uvicorn needs asyncio")
     return lambda limits=Limits(): linked(request.param, tmp_path, certificates, limits)  # type: ignore[misc]
 
 
@@ -134,7 +137,7 @@ async def test_a_channel_that_is_half_closed_still_receives(link: Linked) -> Non
         try:
             await client.send_eof()
         except NotImplementedError:
-            assert client.info.transport == "tls"
+            assert client.info.transport in {"tls", "ws", "wss"}
             return
         assert await server.receive() == b"[1]"
         with pytest.raises(anyio.EndOfStream):
@@ -196,12 +199,12 @@ async def test_the_facts(link: Linked) -> None:
     async with link() as (client, server, _):
         for channel in (client, server):
             info = channel.info
-            assert info.transport in {"memory", "pipe", "unix", "tcp", "tls"}
+            assert info.transport in {"memory", "pipe", "unix", "tcp", "tls", "ws", "wss"}
             assert info.local.startswith(f"{info.transport}://")
             assert info.peer.startswith(f"{info.transport}://")
             assert info.reliable
             assert info.can_call_back
-        if client.info.transport in {"tcp", "tls"}:
+        if client.info.transport in {"tcp", "tls", "ws", "wss"}:
             assert client.info.peer == server.info.local
             assert client.info.local == server.info.peer
 
@@ -223,7 +226,12 @@ async def test_a_message_over_the_limit_ends_the_reading(link: Linked) -> None:
             return
         with pytest.raises(FramingError):
             await server.receive()
+
+        async def read_on() -> None:
+            with contextlib.suppress(*NO_MORE):
+                await server.receive()
+
         async with anyio.create_task_group() as reading:
-            reading.start_soon(server.receive)
+            reading.start_soon(read_on)
             await sent.wait()
             reading.cancel_scope.cancel()

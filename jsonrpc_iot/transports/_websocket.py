@@ -1,0 +1,19 @@
+"""What both ends of a WebSocket have in common.
+
+Close codes that we send: 1000 at an ordinary end, 1002 for broken frames, 1003 for a frame of the
+wrong kind, 1008 for a message that stays unfinished, 1009 for one over the limit, 1011 to who
+answers no ping. 1000, 1001 and 1005 (no code) end the stream, others break it and give the reason.
+"""
+
+MAX_MESSAGE = 1 << 20
+SUBPROTOCOL = "jsonrpc"
+ORDERLY = (1000, 1001, 1005)
+"""Close codes after which nothing is missing."""
+
+ABORT = "jsonrpc_iot.abort"
+"""The ASGI extension that cuts a connection off, whatever waits to be sent."""
+
+
+def closing(code: int, reason: str) -> str:
+    """A close code and its reason, for people."""
+    return f"WebSocket closed, {code}{': ' if reason else ''}{reason}"

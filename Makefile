@@ -65,7 +65,7 @@ $(VENV)/.pip:
 
 $(VENV)/.demo: $(VENV)/.pip pyproject.toml
 	@echo 'Installing the package ...'
-	@$(PIP) install -e '.[cli,uart,mqtt,http]' --group demo
+	@$(PIP) install -e '.[cli,uart,mqtt,http,bumble]' --group demo
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.pip pyproject.toml

@@ -20,6 +20,7 @@ PROGRAMS = (
     "uart",
     "segments",
     "http",
+    "gatt",
     "memory",
 )
 

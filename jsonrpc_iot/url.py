@@ -14,6 +14,8 @@ from .errors import InvalidUrl
 T = TypeVar("T", bound=Struct)
 
 _BLUETOOTH = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
+_NAMED = ("gatt+bumble",)
+"""Schemes whose host is a name with colons of its own, and no port or user, as in `usb:0`."""
 
 
 class Url(Struct, frozen=True):
@@ -54,7 +56,7 @@ class Url(Struct, frozen=True):
             raise InvalidUrl(f"{shown!r} is no URL: it has to look like tcp://127.0.0.1:8805")
         if parts.fragment:
             raise InvalidUrl(f"{shown!r}: a fragment (#…) has no meaning here")
-        if parts.password is not None:
+        if parts.password is not None and parts.scheme not in _NAMED:
             raise InvalidUrl(f"{shown!r}: give the password as ?password=env:NAME or file:PATH")
         pairs = parse_qsl(parts.query, keep_blank_values=True)
         options = dict(pairs)
@@ -129,6 +131,8 @@ def host_port(host: str, port: int) -> str:
 
 def _host_and_port(parts: SplitResult) -> tuple[str, int | None]:
     """Take the authority apart; a port that is none raises `ValueError`."""
+    if parts.scheme in _NAMED:
+        return unquote(parts.netloc), None
     host = parts.netloc.rpartition("@")[2]
     if _BLUETOOTH.fullmatch(host):
         return host, None
@@ -151,7 +155,8 @@ def _choices(annotation: Any) -> list[str]:
 
 def mask(text: str) -> str:
     """A URL without its passwords, to be shown."""
-    text = re.sub(r"(?<=://)([^/?#@:]*):[^/?#@]*@", r"\1:***@", text)
+    if not text.startswith(_NAMED):
+        text = re.sub(r"(?<=://)([^/?#@:]*):[^/?#@]*@", r"\1:***@", text)
     head, mark, query = text.partition("?")
     return head + mark + "&".join(map(_masked_option, query.split("&")))
 

@@ -29,8 +29,11 @@ PUBLIC = {
         BlockingBatch BlockingClient BlockingFeed BlockingStream connect_sync
     """,
     "jsonrpc_iot.testing": """
-        Ends Faults LineCounts LineFaults LineWay LinkCounts LossyLink OneWay VirtualSerial
-        check_channel_contract memory_pair served virtual_serial_pair
+        Ends Faults LineCounts LineFaults LineWay LinkCounts LossyLink OneWay VirtualRadio
+        VirtualSerial check_channel_contract memory_pair served virtual_radio virtual_serial_pair
+    """,
+    "jsonrpc_iot.transports.gatt": """
+        ConnectOptions GattOptions HeardDevice RX SERVICE TX open_gatt require_asyncio scan
     """,
 }
 

@@ -73,12 +73,12 @@ CORE_DEPENDENCIES = {"anyio", "msgspec"}
 DEPENDENCIES: dict[str, Set[str]] = {
     "errors": set(),
     "protocol": {"msgspec"},
-    "testing": CORE_DEPENDENCIES | {"pytest"},
+    "testing": CORE_DEPENDENCIES | {"bumble", "pytest"},
     "cli": CORE_DEPENDENCIES | {"amqtt", "typer", "rich", "serial"},
     "asgi": CORE_DEPENDENCIES | {"starlette"},
     # _typeshed is for type checkers alone.
     "transports": CORE_DEPENDENCIES
-    | {"aiomqtt", "paho", "serial", "serial_asyncio_fast", "_typeshed"}
+    | {"aiomqtt", "bleak", "bumble", "paho", "serial", "serial_asyncio_fast", "_typeshed"}
     | {"h11", "httpx2", "starlette", "uvicorn", "websockets"},
 }
 
@@ -104,6 +104,7 @@ OPTIONAL = {
     "aiomqtt",
     "amqtt",
     "bleak",
+    "bumble",
     "click",
     "dbus_fast",
     "h11",

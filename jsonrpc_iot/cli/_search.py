@@ -1,7 +1,7 @@
 """Looking for devices: each way to search asks whoever is there for `sys.info`.
 
 To look on one more kind of link, write a coroutine like `search_udp` and add it to `SEARCHES`;
-serial ports and BLE belong there.
+what is heard over BLE is the business of `_bluetooth`.
 """
 
 import random

@@ -6,8 +6,8 @@ To show one more transport, add its line to `STAGES`.
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
@@ -58,19 +58,33 @@ def _has_http() -> bool:
     return all(find_spec(name) for name in ("uvicorn", "httpx2", "websockets"))
 
 
+def _has_bumble() -> bool:
+    return find_spec("bleak") is not None and find_spec("bumble") is not None
+
+
+@asynccontextmanager
+async def _virtual_radio(folder: str) -> AsyncIterator[str]:
+    from jsonrpc_iot.testing import virtual_radio
+
+    async with virtual_radio() as radio:
+        yield radio.url("demo")
+
+
 class Stage(NamedTuple):
     """One way to reach the device.
 
     Args:
         name: what the table calls it.
-        url: where to serve; `{folder}` is a folder that lasts as long as the demo, and `{broker}`
-            the URL of a topic of an MQTT broker that is started for it.
+        url: where to serve; `{folder}` is a folder that lasts as long as the demo, `{place}` the
+            URL of what is started for it.
         is_here: whether this machine has it.
+        start: given the folder, starts what the transport needs, and gives the place there.
     """
 
     name: str
     url: str
     is_here: Callable[[], bool] = _always
+    start: Callable[[str], AbstractAsyncContextManager[str]] | None = None
 
 
 STAGES = (
@@ -83,7 +97,8 @@ STAGES = (
     Stage("websocket", "ws://127.0.0.1:0/rpc", _has_http),
     Stage("uart", "uart+pty://", _has_serial_ports),
     Stage("tuya-dp", "tuya-dp+pty://?role=mcu&gap=0", _has_serial_ports),
-    Stage("mqtt", "{broker}", has_broker),
+    Stage("mqtt", "{place}", has_broker, local_broker),
+    Stage("gatt", "{place}", _has_bumble, _virtual_radio),
 )
 
 
@@ -161,9 +176,10 @@ async def _demo(folder: str, show: bool) -> tuple[list[Row], Networks]:
 async def _serve(stack: AsyncExitStack, device: Dispatcher, stage: Stage, folder: str) -> str | Row:
     url = stage.url
     try:
-        if url == "{broker}":
-            url = await stack.enter_async_context(local_broker(unquote(folder)))
-        url = url.format(folder=folder)
+        place = ""
+        if stage.start is not None:
+            place = await stack.enter_async_context(stage.start(unquote(folder)))
+        url = url.format(folder=folder, place=place)
         server = await stack.enter_async_context(serve_at(device, url))
     except JsonRpcIotError as error:
         return Row(transport=stage.name, url=url, error=str(error))

@@ -38,15 +38,30 @@ def discover(
             show_default=False,
         ),
     ] = None,
+    ble: Annotated[
+        bool, typer.Option("--ble", help="Listen for devices that advertise over BLE as well.")
+    ] = False,
+    radio: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TRANSPORT",
+            help="Listen on this transport of bumble instead of the system's Bluetooth.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Find devices by asking for sys.info; any answer counts, an error too.
 
     Asks over UDP: the local network by broadcast and multicast, and this host.
-    Lists this host's serial adapters first, where the extra uart is installed.
+    Lists this host's serial adapters first, where the extra uart is installed,
+    and with --ble at last the devices that advertise the RPC service.
     """
+    from ._bluetooth import BleSearch
     from ._ports import serial_ports
     from ._search import Where
 
+    bluetooth = BleSearch(radio)
+    also = (bluetooth.search,) if ble or radio is not None else ()
     where = Where(target or (), port)
     found: list[Found] = []
     ports = [] if where.targets else serial_ports()
@@ -58,19 +73,25 @@ def discover(
 
         for each in ports:
             print_json_line(msgspec.json.encode(each))
-        anyio.run(_search, where, timeout, print_line)
+        anyio.run(_search, where, timeout, print_line, also)
+        for heard in bluetooth.devices:
+            print_json_line(msgspec.json.encode(heard))
     else:
         for each in ports:
             ids = "" if each.vid is None else f"  {each.vid:04x}:{each.pid or 0:04x}"
             print_text(escape(f"{each.serial}  {each.description}{ids}"))
-        _search_live(where, timeout, found)
-    if not found:
+        _search_live(where, timeout, found, also)
+        for heard in bluetooth.devices:
+            print_text(escape(f"{heard.url}  {heard.name or ''}  {heard.rssi} dBm"))
+    if not found and not bluetooth.heard:
         explain(
             "no devices answered; those that listen elsewhere need --target HOST or --port PORT"
         )
 
 
-async def _search(where: "Where", timeout: float, report: "Report") -> None:
+async def _search(
+    where: "Where", timeout: float, report: "Report", also: "Sequence[Search]"
+) -> None:
     from ._search import SEARCHES
 
     failure: Exception | None = None
@@ -85,13 +106,15 @@ async def _search(where: "Where", timeout: float, report: "Report") -> None:
 
     with anyio.move_on_after(timeout):
         async with anyio.create_task_group() as tasks:
-            for search in SEARCHES:
+            for search in (*SEARCHES, *also):
                 tasks.start_soon(look, search)
     if failure is not None:
         raise failure
 
 
-def _search_live(where: "Where", timeout: float, found: "list[Found]") -> None:
+def _search_live(
+    where: "Where", timeout: float, found: "list[Found]", also: "Sequence[Search]"
+) -> None:
     from rich.console import Group
     from rich.live import Live
     from rich.spinner import Spinner
@@ -104,7 +127,7 @@ def _search_live(where: "Where", timeout: float, found: "list[Found]") -> None:
             live.update(Group(_table(found), spinner))
 
         try:
-            anyio.run(_search, where, timeout, show)
+            anyio.run(_search, where, timeout, show, also)
         finally:
             live.update(_table(found) if found else "")
 

@@ -10,6 +10,7 @@ All chance comes from the seed. Time is the event loop's, so a test clock works 
 from .contract import check_channel_contract
 from .ends import Ends, served
 from .links import Faults, LinkCounts, LossyLink, OneWay, memory_pair
+from .radio import VirtualRadio, virtual_radio
 from .serial import LineCounts, LineFaults, LineWay, VirtualSerial, virtual_serial_pair
 
 __all__ = [
@@ -21,9 +22,11 @@ __all__ = [
     "LinkCounts",
     "LossyLink",
     "OneWay",
+    "VirtualRadio",
     "VirtualSerial",
     "check_channel_contract",
     "memory_pair",
     "served",
+    "virtual_radio",
     "virtual_serial_pair",
 ]

@@ -12,6 +12,8 @@ from ..url import Url
 _MODULES = {
     "http": "http",
     "https": "http",
+    "gatt": "gatt",
+    "gatt+bumble": "gatt",
     "memory": "memory",
     "mqtt": "mqtt",
     "mqtts": "mqtt",

@@ -52,6 +52,10 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
         "segmented UDP / TCP, 1 MB result": ("<=", 3.0),
     },
     "http": {"serve / Starlette": (">=", 0.8)},
+    "gatt": {
+        "time of a call / bare bleak": ("<=", 1.3),
+        "connect to first reply / 1 s": ("<=", 1.0),
+    },
     "memory": {
         "asyncio, connected: serve / echo": ("<=", 1.5),
         "asyncio, after a call: serve / echo": ("<=", 1.5),

@@ -18,6 +18,7 @@ def test_a_report_in_json() -> None:
     assert (rows["tcp"]["limit"], report["unit"]) == (1_048_576, "ms")
     assert rows["udp"]["limit"] == 1400
     assert rows["mqtt"]["limit"] == 4096
+    assert rows["gatt"]["limit"] == 220
     assert "coffee-corner" in [network["ssid"] for network in report["wifi.scan"]]
 
 

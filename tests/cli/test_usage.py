@@ -41,7 +41,10 @@ COMMANDS = (
         (["call", "tcp://127.0.0.1:1", "m", "--timeout", "0"], "'--timeout'"),
         (["call", "tcp://127.0.0.1:1", "m", "--timeout", "inf"], "'--timeout'"),
         (["call", "tcp://127.0.0.1:1", "m", "--dialect", "x"], "'--dialect'"),
-        (["call", "tpc://x", "m"], "tpc://x: unknown scheme 'tpc'; there are http, https, "),
+        (
+            ["call", "tpc://x", "m"],
+            "tpc://x: unknown scheme 'tpc'; there are gatt, gatt+bumble",
+        ),
         (["call", "tcp://127.0.0.1:99999", "m"], "'tcp://127.0.0.1:99999': Port out of range"),
         (["call", "tcp://", "m"], "tcp://: a host is missing"),
         (["call", "lamp", "m"], "'lamp' is no URL"),

@@ -14,6 +14,7 @@ from jsonrpc_iot import Limits
 from .backends import Outcome, check_outcome, run_on
 from .cases import PACKET_CASES, STREAM_CASES
 from .device import Device
+from .gatt import GATT
 from .model import Case, ok, strict_json
 from .recoded import RECODED
 from .wire import BY_REQUEST, TRANSPORTS, OpenWire, Transport, Wire
@@ -37,7 +38,7 @@ def cases_for(transport: Transport) -> list[Case]:
 
 PARAMS = [
     pytest.param(transport, case, id=f"{transport.name}-{case.name}", marks=transport.marks())
-    for transport in (*TRANSPORTS, *RECODED, *BY_REQUEST)
+    for transport in (*TRANSPORTS, *RECODED, *BY_REQUEST, *GATT)
     for case in cases_for(transport)
 ]
 

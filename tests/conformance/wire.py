@@ -220,6 +220,7 @@ class Transport:
         one_way: the device cannot call, and what it pushes is for everybody.
         backends: the event loops that it works on.
         takes: whether a case can be sent over it.
+        asyncio_only: runs on no other event loop.
     """
 
     name: str
@@ -233,6 +234,7 @@ class Transport:
     one_way: bool = False
     backends: tuple[str, ...] = tuple(BACKENDS)
     takes: Callable[[Case], bool] = lambda case: True
+    asyncio_only: bool = False
 
     def marks(self) -> list[pytest.MarkDecorator]:
         """Skips tests where the machine lacks the transport."""

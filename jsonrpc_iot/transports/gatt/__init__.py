@@ -1,0 +1,177 @@
+"""`gatt://ADDRESS-OR-NAME` and `gatt+bumble://TRANSPORT`: one JSON message in one BLE packet.
+
+The central writes the characteristic `tx`, and the device notifies on `rx`. A message larger than
+the link carries is never cut: it is refused before it is sent.
+
+Source: the RPC protocol document, "RPC over GATT".
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from msgspec import structs
+
+from ...channel import Channel, ChannelInfo, Listener
+from ...errors import BindFailed, MissingExtra
+from ...protocol.limits import DEFAULT_LIMITS, Limits
+from ...url import Url
+from ._options import (
+    RX,
+    SERVICE,
+    TX,
+    ConnectOptions,
+    GattOptions,
+    HeardDevice,
+    describe,
+    normalized,
+    read_options,
+    require_asyncio,
+)
+
+if TYPE_CHECKING:
+    from bleak.backends.client import BaseBleakClient
+    from bleak.backends.device import BLEDevice
+    from bleak.backends.scanner import BaseBleakScanner
+
+__all__ = [
+    "RX",
+    "SERVICE",
+    "TX",
+    "ConnectOptions",
+    "GattOptions",
+    "HeardDevice",
+    "open_gatt",
+    "require_asyncio",
+    "scan",
+]
+
+
+async def connect(url: Url, limits: Limits) -> Channel:
+    """Find the device and connect to it."""
+    require_asyncio(url)
+    if url.scheme == "gatt+bumble":
+        _require_bumble(url)
+        from . import bumble
+
+        return await bumble.connect(url, limits)
+    url.forbid_path()
+    url.forbid_port()
+    options = read_options(url, ConnectOptions)
+    if not (url.host or options.name or options.address):
+        raise url.error("say which device: gatt://NAME or gatt://ADDRESS")
+    # Segments are made by whoever has opened this transport.
+    return await open_gatt(url.host, options=structs.replace(options, segment=False))
+
+
+async def listen(url: Url, limits: Limits) -> Listener:
+    """Advertise the service and serve it."""
+    require_asyncio(url)
+    if url.scheme == "gatt+bumble":
+        _require_bumble(url)
+        from . import bumble
+
+        return await bumble.listen(url, limits)
+    # The place of `bluez`, which serves on the system's Bluetooth.
+    raise BindFailed(
+        f"{url}: the system's Bluetooth is for clients; "
+        "gatt+bumble://usb:0?name=lamp serves on an adapter of its own"
+    )
+
+
+async def open_gatt(
+    device: "str | BLEDevice",
+    *,
+    backend: "type[BaseBleakClient] | None" = None,
+    scanner: "type[BaseBleakScanner] | None" = None,
+    options: ConnectOptions = ConnectOptions(),  # noqa: B008  # frozen
+    limits: Limits = DEFAULT_LIMITS,
+) -> Channel:
+    """Connect to a device with any backend of bleak, and get a channel that `connect` takes.
+
+    Args:
+        device: its name or its address, to be scanned for; or a device that a scan has found.
+        backend: the class that bleak connects with, such as the client of a Bluetooth proxy; the
+            system's Bluetooth by default.
+        scanner: the class that bleak scans with.
+        options: those of a `gatt://` URL.
+        limits: bounds on what the device may cost.
+
+    Raises:
+        ConnectFailed: it is not there, or it has no such service.
+        MissingExtra: bleak is not installed.
+        UsageError: this is not asyncio, or an option makes no sense.
+    """
+    url = f"gatt://{device if isinstance(device, str) else device.address}"
+    require_asyncio(url)
+    options = normalized(options)
+    _require_bleak(url)
+    from ._central import Backend, Wanted, find, open_link
+
+    using = Backend(scanner, backend)
+    if isinstance(device, str):
+        wanted = Wanted(options.address or device, options.name or device, options.service)
+        device = await find(wanted, using, url)
+    address = device.address
+
+    def info(mtu: int, reliable: bool) -> ChannelInfo:
+        return describe(
+            options,
+            transport="gatt",
+            local="gatt://",
+            peer=f"gatt://{quote(address, safe=':')}",
+            mtu=mtu,
+            reliable=reliable,
+        )
+
+    channel: Channel = await open_link(device, options, using, info)
+    if options.segment:
+        from .._segmented import segmented
+
+        return segmented(channel, limits)
+    return channel
+
+
+async def scan(where: str, report: Callable[[HeardDevice], object]) -> None:
+    """Listen for devices that advertise the service, until cancelled.
+
+    Args:
+        where: `gatt://`, or `gatt+bumble://TRANSPORT`.
+        report: is called with each advertisement.
+
+    Raises:
+        ConnectFailed: there is no Bluetooth to scan with.
+        InvalidUrl: `where` is none of these.
+        MissingExtra: bleak or bumble is not installed.
+        UsageError: this is not asyncio.
+    """
+    url = Url.parse(where)
+    require_asyncio(url)
+    if url.scheme == "gatt+bumble":
+        _require_bumble(url)
+        from . import bumble
+
+        await bumble.scan(url, report)
+    elif url.scheme == "gatt":
+        _require_bleak(url)
+        from ._central import Backend, listen_for
+
+        await listen_for(read_options(url, GattOptions), Backend(), url, report)
+    else:
+        raise url.error("to scan takes gatt:// or gatt+bumble://TRANSPORT")
+
+
+def _require_bleak(url: object) -> None:
+    try:
+        import bleak  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra(f"{url}: Bluetooth needs: pip install 'jsonrpc-iot[gatt]'") from error
+
+
+def _require_bumble(url: Url) -> None:
+    try:
+        import bleak
+        import bumble  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra(f"{url}: bumble needs: pip install 'jsonrpc-iot[bumble]'") from error
+    del bleak

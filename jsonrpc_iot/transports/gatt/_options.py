@@ -1,0 +1,165 @@
+"""What all ends of a GATT link have in common: its UUIDs, its sizes and the options of its URLs.
+
+Source: the RPC protocol document, "RPC over GATT".
+"""
+
+import asyncio
+from typing import Annotated, Literal, TypeVar
+from uuid import UUID
+
+from msgspec import Meta, Struct, structs
+
+from ...channel import ChannelInfo
+from ...errors import UsageError
+from ...url import Url
+from .._packets import PacketOptions
+
+Opt = TypeVar("Opt", bound="GattOptions")
+
+SERVICE = "55535343-fe7d-4ae5-8fa9-9fafd205e455"
+TX = "49535343-8841-43f4-a8d4-ecbe34729bb3"
+"""The characteristic that the central writes."""
+RX = "49535343-1e4d-4bd9-ba61-23c647249616"
+"""The characteristic that notifies the central."""
+
+MAX_MESSAGE = 220
+RETRY_SECONDS = 1.0
+
+SMALLEST_MTU = 23
+"""The ATT MTU until both ends agree on a larger one (Bluetooth Core, Vol 3, Part F, 3.2.8)."""
+HEADER_BYTES = 3
+"""Of a write and of a notification: the opcode and the handle."""
+LARGEST_VALUE = 512
+"""Bytes of the largest attribute value (Bluetooth Core, Vol 3, Part F, 3.2.9)."""
+
+
+class GattOptions(PacketOptions, frozen=True):
+    """Options of any URL of GATT.
+
+    Args:
+        max: bytes of the largest message that is sent, where the link carries it.
+        service: UUID of the service.
+        tx: UUID of the characteristic that the central writes.
+        rx: UUID of the characteristic that notifies the central.
+        name: what the device advertises.
+        address: its Bluetooth address.
+    """
+
+    max: Annotated[int, Meta(gt=0, le=LARGEST_VALUE)] = MAX_MESSAGE
+    service: str = SERVICE
+    tx: str = TX
+    rx: str = RX
+    name: str = ""
+    address: str = ""
+
+    both_ends = ("name", "address", "service", "tx", "rx", "codec")
+
+    def largest(self, mtu: int) -> int:
+        """Bytes of the largest message that fits a link, and is wanted.
+
+        Args:
+            mtu: ATT MTU of the link, in bytes.
+        """
+        return min(self.max, LARGEST_VALUE, mtu - HEADER_BYTES)
+
+
+class ConnectOptions(GattOptions, frozen=True):
+    """Options of a URL to connect to.
+
+    Args:
+        write: `request` to have each write acknowledged; `command` is faster, and may lose some.
+    """
+
+    write: Literal["request", "command"] = "request"
+
+
+class HeardDevice(Struct, frozen=True, kw_only=True):
+    """A device that advertises the service.
+
+    Args:
+        url: where it can be called.
+        address: its Bluetooth address; on macOS the UUID that the system gives it.
+        name: what it calls itself.
+        rssi: how strong it is here, in dBm.
+    """
+
+    url: str
+    address: str
+    name: str | None
+    rssi: int
+
+
+def read_options(url: Url, kind: type[Opt]) -> Opt:
+    """The options of a URL, with UUIDs in their usual form.
+
+    Raises:
+        InvalidUrl: an option makes no sense.
+    """
+    options = url.read_options(kind)
+    try:
+        return normalized(options)
+    except UsageError as error:
+        raise url.error(str(error)) from None
+
+
+def normalized(options: Opt) -> Opt:
+    """Options with UUIDs in their usual form.
+
+    Raises:
+        UsageError: one of them is none.
+    """
+    normal = {}
+    for name in ("service", "tx", "rx"):
+        text = getattr(options, name)
+        try:
+            normal[name] = normal_uuid(text)
+        except ValueError:
+            raise UsageError(f"option {name}={text!r} is no UUID") from None
+    return structs.replace(options, **normal)
+
+
+def normal_uuid(text: str) -> str:
+    """A UUID in lower case with dashes; short ones of 4 or 8 digits in full.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if len(text) in {4, 8}:
+        return f"{int(text, 16):08x}-0000-1000-8000-00805f9b34fb"
+    return str(UUID(text))
+
+
+def describe(
+    options: GattOptions, *, transport: str, local: str, peer: str, mtu: int, reliable: bool
+) -> ChannelInfo:
+    """The facts about a channel.
+
+    Args:
+        options: of the channel.
+        transport: the URL's scheme.
+        local: this end's URL.
+        peer: the other end's URL.
+        mtu: ATT MTU of the link, in bytes.
+        reliable: writes are acknowledged.
+    """
+    return ChannelInfo(
+        transport=transport,
+        local=local,
+        peer=peer,
+        max_message=options.largest(mtu),
+        reliable=reliable,
+        retry_seconds=RETRY_SECONDS,
+        codec=options.codec,
+    )
+
+
+def require_asyncio(what: object) -> None:
+    """Refuse an event loop on which the Bluetooth libraries do not run.
+
+    Raises:
+        UsageError: it is not asyncio's.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise UsageError(f"{what}: Bluetooth works on asyncio, not on trio") from None

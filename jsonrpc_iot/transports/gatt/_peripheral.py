@@ -1,0 +1,221 @@
+"""The device's end of GATT links: a channel for each central, and the listener that accepts them.
+
+Which Bluetooth carries them is left to others: they hand in what centrals do, and implement
+`Central`.
+"""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import TaskGroup
+
+from ...channel import ChannelInfo, Listener, Serve
+from ...errors import MessageTooLarge
+from ._channel import CallbackChannel
+from ._options import GattOptions, describe
+
+logger = logging.getLogger("jsonrpc_iot.transports")
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+_CLOSE_SECONDS = 2.0
+_WAITING_CHANNELS = 64
+
+
+class Central(ABC):
+    """A central that is connected, as the Bluetooth below sees it."""
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """Its Bluetooth address."""
+
+    @property
+    @abstractmethod
+    def mtu(self) -> int:
+        """ATT MTU of the link, in bytes."""
+
+    @property
+    @abstractmethod
+    def is_subscribed(self) -> bool:
+        """Whether it hears notifications."""
+
+    @abstractmethod
+    async def notify(self, message: bytes) -> None:
+        """Send one notification, and wait while many are waiting to leave.
+
+        Raises:
+            anyio.BrokenResourceError: the link is gone.
+        """
+
+    @abstractmethod
+    async def disconnect(self) -> None:
+        """End the link, if it is still there."""
+
+
+class CentralChannel(CallbackChannel):
+    """The messages from and to one central.
+
+    Args:
+        central: at the other end.
+        info: the facts about it.
+
+    Attributes:
+        unheard: messages to a central that does not hear notifications.
+    """
+
+    def __init__(self, central: Central, info: ChannelInfo) -> None:
+        super().__init__(info)
+        self.unheard = 0
+        self._central = central
+
+    async def send(self, item: bytes) -> None:
+        """Notify the central; see `Channel.send`.
+
+        Raises:
+            MessageTooLarge: it would be truncated on its way.
+        """
+        await anyio.lowlevel.checkpoint()
+        self._check()
+        if not self._info.fits(item):
+            raise MessageTooLarge(len(item), self._info.max_message or 0)
+        if not self._central.is_subscribed:
+            self.unheard += 1
+            logger.debug("%s hears no notifications", self._info.peer)
+            return
+        await self._central.notify(item)
+        self._check()
+
+    async def aclose(self) -> None:
+        """End the link."""
+        if self._close() and not self._is_lost:
+            with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
+                await self._central.disconnect()
+        await anyio.lowlevel.checkpoint()
+
+
+class PeripheralListener(Listener):
+    """Serves the centrals of one device.
+
+    A central gets its channel when it first writes or subscribes. How it writes and the MTU of its
+    link are facts of the channel; if they turn out to be others before a message has come, the
+    central gets another channel.
+
+    Args:
+        options: of the URL.
+        address: the URL that reaches the device.
+        max_centrals: those that are served at once; others are disconnected.
+
+    Attributes:
+        refused: centrals that were too many.
+    """
+
+    def __init__(self, options: GattOptions, address: str, max_centrals: int) -> None:
+        self.refused = 0
+        self._options = options
+        self._address = address
+        self._max_centrals = max_centrals
+        self._channels: dict[Central, CentralChannel] = {}
+        self._work, self._todo = anyio.create_memory_object_stream[CentralChannel | Work](
+            _WAITING_CHANNELS
+        )
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """The one URL."""
+        return [self._address]
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whoever is near may connect."""
+        return True
+
+    @property
+    def is_shared(self) -> bool:
+        """All centrals share the adapter."""
+        return True
+
+    async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
+        """Serve until cancelled; see `Listener.serve`."""
+        async with anyio.create_task_group() as tasks:
+            async for each in self._todo:
+                if isinstance(each, CentralChannel):
+                    task_group.start_soon(handler, each)
+                else:
+                    tasks.start_soon(each)
+
+    async def aclose(self) -> None:
+        """End all links; where there is more to give back, a subclass does it."""
+        for channel in tuple(self._channels.values()):
+            await channel.aclose()
+        self._channels.clear()
+        self._work.close()
+        self._todo.close()
+
+    def written(self, central: Central, message: bytes, *, acknowledged: bool) -> bool:
+        """Take what a central wrote; returns at once and never raises.
+
+        Returns:
+            Whether there was room for it. The central may be told so when the write is one that is
+            acknowledged; others are lost.
+        """
+        channel = self._channel(central, acknowledged)
+        return channel is not None and channel.take(message)
+
+    def subscribed(self, central: Central) -> None:
+        """A central hears notifications from here on."""
+        if central not in self._channels:
+            self._channel(central, acknowledged=True)
+
+    def mtu_changed(self, central: Central) -> None:
+        """The MTU of a central's link is another one."""
+        channel = self._channels.get(central)
+        if channel is not None:
+            self._channel(central, channel.info.reliable)
+
+    def left(self, central: Central) -> None:
+        """The link to a central is gone."""
+        channel = self._channels.pop(central, None)
+        if channel is not None:
+            channel.lose()
+
+    def do_soon(self, work: Work) -> None:
+        """Run that while serving."""
+        try:
+            self._work.send_nowait(work)
+        except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            logger.warning("%s: too much happens at once", self._address)
+
+    def _channel(self, central: Central, acknowledged: bool) -> CentralChannel | None:
+        """The channel of a central, which is a new one where it has to be."""
+        scheme = self._address.partition("://")[0]
+        radio = self._address.partition("?")[0]
+        info = describe(
+            self._options,
+            transport=scheme,
+            local=self._address,
+            peer=("gatt://" if scheme == "gatt" else f"{radio}?address=") + central.address,
+            mtu=central.mtu,
+            reliable=acknowledged,
+        )
+        channel = self._channels.get(central)
+        if channel is not None:
+            if channel.has_taken or channel.info == info:
+                return channel
+            channel.lose()
+        elif len(self._channels) >= self._max_centrals:
+            self.refused += 1
+            self.do_soon(central.disconnect)
+            return None
+        channel = CentralChannel(central, info)
+        try:
+            self._work.send_nowait(channel)
+        except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            self.refused += 1
+            return None
+        self._channels[central] = channel
+        return channel

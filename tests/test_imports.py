@@ -78,7 +78,16 @@ DEPENDENCIES: dict[str, Set[str]] = {
     "asgi": CORE_DEPENDENCIES | {"starlette"},
     # _typeshed is for type checkers alone.
     "transports": CORE_DEPENDENCIES
-    | {"aiomqtt", "bleak", "bumble", "paho", "serial", "serial_asyncio_fast", "_typeshed"}
+    | {
+        "aiomqtt",
+        "bleak",
+        "bumble",
+        "dbus_fast",
+        "paho",
+        "serial",
+        "serial_asyncio_fast",
+        "_typeshed",
+    }
     | {"h11", "httpx2", "starlette", "uvicorn", "websockets"},
 }
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from msgspec import structs
 
 from ...channel import Channel, ChannelInfo, Listener
-from ...errors import BindFailed, MissingExtra
+from ...errors import MissingExtra
 from ...protocol.limits import DEFAULT_LIMITS, Limits
 from ...url import Url
 from ._options import (
@@ -72,11 +72,9 @@ async def listen(url: Url, limits: Limits) -> Listener:
         from . import bumble
 
         return await bumble.listen(url, limits)
-    # The place of `bluez`, which serves on the system's Bluetooth.
-    raise BindFailed(
-        f"{url}: the system's Bluetooth is for clients; "
-        "gatt+bumble://usb:0?name=lamp serves on an adapter of its own"
-    )
+    from . import bluez
+
+    return await bluez.listen(url, limits)
 
 
 async def open_gatt(

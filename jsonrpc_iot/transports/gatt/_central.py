@@ -40,6 +40,11 @@ _WRITES = {"request": "write", "command": "write-without-response"}
 _HEARS = {"notify", "indicate"}
 _CLOSE_SECONDS = 5.0
 _MARGIN_SECONDS = 0.1
+# What a device says whose queue is full at the moment; BlueZ has no way to say the first.
+_FULL = (
+    BleakGATTProtocolErrorCode.INSUFFICIENT_RESOURCE,
+    BleakGATTProtocolErrorCode.PROCEDURE_ALREADY_IN_PROGRESS,
+)
 _FULL_PAUSE_SECONDS = 0.02
 _LARGER_MTU_SECONDS = 1.0
 
@@ -315,8 +320,8 @@ class GattChannel(CallbackChannel):
                 await self._client.write_gatt_char(self._tx, item, self._needs_response(item))
                 return
             except BleakGATTProtocolError as error:
-                if error.code == BleakGATTProtocolErrorCode.INSUFFICIENT_RESOURCE:
-                    await anyio.sleep(_FULL_PAUSE_SECONDS)  # its queue is full at the moment
+                if error.code in _FULL:
+                    await anyio.sleep(_FULL_PAUSE_SECONDS)
                     continue
                 self._fail(error)
             except FAILURES as error:

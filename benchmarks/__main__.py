@@ -22,6 +22,7 @@ PROGRAMS = (
     "http",
     "gatt",
     "memory",
+    "novacloud",
 )
 
 
@@ -44,7 +45,7 @@ def main() -> None:
         "--backend",
         choices=("asyncio", "uvloop", "trio"),
         default="asyncio",
-        help="event loop of the servers in roundtrip, udp and segments",
+        help="event loop of the servers in roundtrip, udp, segments and novacloud",
     )
     arguments = parser.parse_args()
     for name in arguments.program:

@@ -28,6 +28,10 @@ PUBLIC = {
     "jsonrpc_iot.blocking": """
         BlockingBatch BlockingClient BlockingFeed BlockingStream connect_sync
     """,
+    "jsonrpc_iot.novacloud": """
+        AlreadyExists DeviceDisabled NovaError NovaPlatform Settings SqliteStore Store StoreFailed
+        UnknownDevice UnknownKey management
+    """,
     "jsonrpc_iot.testing": """
         Ends Faults LineCounts LineFaults LineWay LinkCounts LossyLink OneWay VirtualRadio
         VirtualSerial check_channel_contract memory_pair served virtual_radio virtual_serial_pair

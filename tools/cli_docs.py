@@ -67,15 +67,20 @@ class Parameter(NamedTuple):
 
 def page() -> str:
     """The whole page."""
-    commands = [each.callback for each in app.registered_commands]
-    return "\n".join([HEAD, *(_section(command) for command in commands if command)])
+    sections = [_section(each.callback) for each in app.registered_commands if each.callback]
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        prefix = f"{group.typer_instance.info.name} "
+        commands = [each.callback for each in group.typer_instance.registered_commands]
+        sections += [_section(command, prefix) for command in commands if command]
+    return "\n".join([HEAD, *sections])
 
 
-def _section(command: Callable[..., Any]) -> str:
+def _section(command: Callable[..., Any], group: str = "") -> str:
     parameters = list(_parameters(command))
     arguments = [each.usage for each in parameters if each.is_argument]
     rows = [f"| `{each.usage}` | {each.help} | {each.default} |" for each in parameters]
-    name = command.__name__
+    name = group + command.__name__
     usage = " ".join([NAME, name, "[OPTIONS]", *arguments])
     text = (inspect.getdoc(command) or "").replace("*", "\\*")
     head = f"## {name}\n\n```text\n{usage}\n```\n\n{text}\n\n| | | default |\n|---|---|---|\n"

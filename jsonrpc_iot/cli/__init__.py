@@ -18,6 +18,7 @@ from .demo import demo
 from .describe import describe
 from .discover import discover
 from .monitor import monitor
+from .nova import nova
 from .ping import ping
 from .serve import serve, simulate
 
@@ -79,6 +80,7 @@ for command in (
     demo,
 ):
     app.command()(guarded(command))
+app.add_typer(nova)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -63,7 +63,7 @@ def serve(
     Built in are echo, sys.info, and wifi.* where asked for. Prints "listening URL" for each address
     that accepts traffic, and stops on SIGINT or SIGTERM.
     """
-    _start_log(verbose=verbose)
+    start_log(verbose=verbose)
     dispatcher = Dispatcher() if target is None else load_dispatcher(target)
     _include_system(dispatcher, platform.node() or "jsonrpc-iot")
     if wifi is not None:
@@ -91,7 +91,7 @@ def simulate(
 
     Prints "listening URL" for each address that accepts traffic, and stops on SIGINT or SIGTERM.
     """
-    _start_log(verbose=verbose)
+    start_log(verbose=verbose)
     _run(virtual_device(name, seed), bind, trace=trace)
 
 
@@ -184,7 +184,12 @@ class _LogFormatter(logging.Formatter):
         return escape_log(super().format(record))
 
 
-def _start_log(*, verbose: bool) -> None:
+def start_log(*, verbose: bool) -> None:
+    """Show the log of the package on standard error.
+
+    Args:
+        verbose: all of it, not only warnings.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_LogFormatter("jsonrpc-iot: %(levelname)s: %(message)s"))
     log = logging.getLogger("jsonrpc_iot")

@@ -61,6 +61,11 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
         "asyncio, after a call: serve / echo": ("<=", 1.5),
         "asyncio, UDP, idle / 2 KiB": ("<=", 1.0),
     },
+    "novacloud": {
+        "an idle device / 16 KiB": ("<=", 1.0),
+        "values stored / 50,000 a second": (">=", 1.0),
+        "command round trip, p99 / median": ("<=", 5.0),
+    },
 }
 PEERS = ("pyjsonrpc2", "json-rpc", "pjrpc", "ajsonrpc", "jsonrpcserver", "aiorpcX", "orjson")
 
@@ -122,7 +127,7 @@ def test_a_program_reports_figures_and_targets(program: str, everything: dict[st
     assert report["setup"]
     assert len(report["rows"]) >= 2
     for row in report["rows"]:
-        assert row["unit"] in {"us", "messages/s", "calls/s", "calls", "MB/s", "KiB"}
+        assert row["unit"] in {"us", "messages/s", "calls/s", "calls", "MB/s", "KiB", "values/s"}
         assert in_order(row["value"], least=0 if row["name"].endswith("lost") else 1e-9), row
     assert set(report["missing"]) <= set(PEERS)
 

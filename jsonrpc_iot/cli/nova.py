@@ -1,0 +1,115 @@
+"""`nova`: NovaCloud TCP. `nova platform` is the server that devices connect to."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+import typer
+
+from jsonrpc_iot import UsageError
+from jsonrpc_iot import serve as serve_at
+
+from ._options import complete_bind
+from ._output import print_text
+from ._run import guarded
+from ._signals import cancel_on_signal
+from .serve import VerboseOption, start_log
+
+if TYPE_CHECKING:
+    import ssl
+
+    from jsonrpc_iot.novacloud import NovaPlatform
+
+nova = typer.Typer(
+    name="nova",
+    help="NovaCloud TCP: the platform for devices.",
+    rich_markup_mode=None,
+)
+
+
+def platform(
+    *,
+    db: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="The SQLite file; made when it is not there."),
+    ],
+    host: Annotated[
+        str, typer.Option(metavar="HOST", help="Where to listen for devices.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="0 takes a free port.")
+    ] = 8100,
+    manage: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="Where to serve the management methods; pipe://novacloud when left out. "
+            "Give it once for each URL.",
+            show_default=False,
+            autocompletion=complete_bind,
+        ),
+    ] = None,
+    cert: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A certificate, in PEM; devices connect with TLS then."),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Its private key, where it is not in the same file."),
+    ] = None,
+    auto_define: Annotated[
+        bool, typer.Option("--auto-define", help="Define a sensor when its first value comes.")
+    ] = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Run a NovaCloud platform: devices connect to it, and management methods say what it knows.
+
+    Prints "listening novacloud://HOST:PORT" and "listening URL" for each management URL, and stops
+    on SIGINT or SIGTERM. Whoever reaches a management URL may do everything.
+    """
+    from jsonrpc_iot.novacloud import NovaPlatform, Settings, SqliteStore, StoreFailed
+
+    start_log(verbose=verbose)
+    made = NovaPlatform(
+        SqliteStore(db),
+        host=host,
+        port=port,
+        tls=_tls(cert, key),
+        settings=Settings(auto_define=auto_define),
+    )
+    try:
+        anyio.run(_run, made, manage or ["pipe://novacloud"])
+    except StoreFailed as error:
+        raise UsageError(f"--db: {error.message}") from None
+
+
+def _tls(cert: Path | None, key: Path | None) -> "ssl.SSLContext | None":
+    import ssl
+
+    if cert is None:
+        if key is not None:
+            raise UsageError("--key is of use with --cert alone")
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(cert, key)
+    except OSError as error:
+        raise UsageError(f"--cert: {error.strerror or error}") from None
+    return context
+
+
+async def _run(platform: "NovaPlatform", urls: list[str]) -> None:
+    from jsonrpc_iot.novacloud import management
+
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(platform)
+        server = await stack.enter_async_context(serve_at(management(platform), *urls))
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(cancel_on_signal, tasks.cancel_scope)
+            for url in (*platform.urls, *server.urls):
+                print_text(f"listening {url}")
+            await anyio.sleep_forever()
+
+
+nova.command()(guarded(platform))

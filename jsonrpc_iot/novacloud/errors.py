@@ -1,0 +1,64 @@
+"""What the platform answers when it cannot do what it was asked; codes as in `management`.
+
+NovaError
+├── UnknownDevice   2001
+├── UnknownKey      2002    no such sensor or actuator
+├── AlreadyExists   2003
+└── DeviceDisabled  2004
+StoreFailed         -32000
+"""
+
+from typing import Any
+
+from jsonrpc_iot import RpcError, ServerError
+
+
+class NovaError(RpcError):
+    """An error of the platform.
+
+    Args:
+        message: one short sentence; the class's own when left out.
+        data: anything that the codec encodes; `None` leaves the member out.
+    """
+
+    default_message = "NovaCloud error"
+
+    def __init__(self, message: str | None = None, data: Any = None) -> None:
+        super().__init__(self.default_code, message or self.default_message, data)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message, self.data)
+
+
+class UnknownDevice(NovaError):
+    """No device has that id."""
+
+    default_code = 2001
+    default_message = "Unknown device"
+
+
+class UnknownKey(NovaError):
+    """The device has no such sensor or actuator; `data` names it."""
+
+    default_code = 2002
+    default_message = "Unknown sensor or actuator"
+
+
+class AlreadyExists(NovaError):
+    """The device, sensor or actuator is there already."""
+
+    default_code = 2003
+    default_message = "Already exists"
+
+
+class DeviceDisabled(NovaError):
+    """The device is disabled and takes no commands."""
+
+    default_code = 2004
+    default_message = "Device disabled"
+
+
+class StoreFailed(ServerError):
+    """The database refused to read or write; the text says why. What was to be stored is not."""
+
+    default_message = "The store failed"

@@ -1,0 +1,242 @@
+"""The messages of NovaCloud TCP in both directions, and one line of JSON for each.
+
+The wire format is the NovaCloud TCP guide's, sections 2 to 7; `ext`, `outbox_id`, `seq` and `ack`
+are this project's extension for acknowledged data. What a message does is left to the two ends.
+"""
+
+import re
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from jsonrpc_iot import MalformedFrame
+
+DEFAULT_PORT = 8100
+MAX_NESTING = 32
+"""Levels of arrays and objects in one message; with the envelope of a result it stays under 64."""
+
+ACK = "ack"
+"""The name of the extension for acknowledged data, in `ext`."""
+
+_LAST_SECOND = 1e13
+
+Timestamp: TypeAlias = Annotated[float, Meta(ge=0, le=_LAST_SECOND)]
+Identifier: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128)]
+Seq: TypeAlias = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
+Payload: TypeAlias = dict[str, Any]
+
+
+class AuthPayload(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Who a device is.
+
+    Args:
+        device_id: the UUID that the platform knows it by.
+        device_key: its secret, an opaque text.
+        ext: extensions that it understands.
+        outbox_id: names the outbox whose rows `seq` counts.
+    """
+
+    device_id: str
+    device_key: Annotated[str, Meta(max_length=1024)]
+    ext: list[str] = []
+    outbox_id: Identifier | UnsetType = UNSET
+
+    def __repr__(self) -> str:  # the key is in no log and no traceback
+        return f"AuthPayload(device_id={self.device_id!r}, device_key=...)"
+
+
+class Auth(Struct, frozen=True, tag_field="type", tag="auth", kw_only=True):
+    """Device to platform: the first message after connecting."""
+
+    payload: AuthPayload
+
+
+class AuthResult(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Whether the device may go on; `ext` repeats the extensions that the platform uses."""
+
+    status: Literal["success", "error"]
+    message: str = ""
+    ext: list[str] = []
+
+
+class AuthResponse(Struct, frozen=True, tag_field="type", tag="auth_response", kw_only=True):
+    """Platform to device: the answer to `auth`. After an error the connection is closed."""
+
+    payload: AuthResult
+
+
+class Data(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="data", kw_only=True):
+    """Device to platform: sensor values by `value_key`.
+
+    Args:
+        payload: the values.
+        timestamp: when they were taken, in Unix seconds; the time of arrival when absent.
+        seq: the number of its row in the outbox.
+    """
+
+    payload: Payload
+    timestamp: Timestamp | None = None
+    seq: Seq | UnsetType = UNSET
+
+
+class Status(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="status", kw_only=True):
+    """Device to platform: how the device is; members as in `Data`."""
+
+    payload: Payload
+    timestamp: Timestamp | None = None
+    seq: Seq | UnsetType = UNSET
+
+
+class Heartbeat(Struct, frozen=True, tag_field="type", tag="heartbeat"):
+    """Device to platform: it is still there. Nobody answers."""
+
+
+class Command(Struct, frozen=True, tag_field="type", tag="command", kw_only=True):
+    """Platform to device: what to do, by `command_key`."""
+
+    command_id: Identifier
+    payload: Payload
+
+
+class CommandResponse(
+    Struct, frozen=True, omit_defaults=True, tag_field="type", tag="command_response", kw_only=True
+):
+    """Device to platform: how a command went; a final status may follow `pending`."""
+
+    command_id: Identifier
+    status: Literal["success", "error", "pending"]
+    payload: Any = None
+
+
+class AckPayload(Struct, frozen=True):
+    """Rows up to and including `upto` are stored."""
+
+    upto: Seq
+
+
+class Ack(Struct, frozen=True, tag_field="type", tag="ack", kw_only=True):
+    """Platform to device: what it may delete from its outbox."""
+
+    payload: AckPayload
+
+
+class ErrorPayload(Struct, frozen=True):
+    """What was wrong, in one sentence."""
+
+    message: str
+
+
+class Error(Struct, frozen=True, tag_field="type", tag="error", kw_only=True):
+    """Platform to device: a line made no sense."""
+
+    payload: ErrorPayload
+
+
+FromDevice: TypeAlias = Auth | Data | Status | Heartbeat | CommandResponse
+FromPlatform: TypeAlias = AuthResponse | Command | Ack | Error
+
+_from_device: msgspec.json.Decoder[FromDevice] = msgspec.json.Decoder(FromDevice)
+_encoder = msgspec.json.Encoder()
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+
+
+def encode_line(message: FromDevice | FromPlatform) -> bytes:
+    r"""One message as a line with its newline, all ASCII: simple devices decode what `recv` gives.
+
+    Raises:
+        TypeError: JSON has no form for a value.
+    """
+    data = _encoder.encode(message)
+    if not data.isascii():
+        data = _NOT_ASCII.sub(_escape, data.decode()).encode()
+    return data + b"\n"
+
+
+def _escape(found: "re.Match[str]") -> str:
+    code = ord(found[0])
+    if code < 0x10000:
+        return f"\\u{code:04x}"
+    code -= 0x10000
+    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+
+
+def decode_from_device(line: bytes) -> FromDevice:
+    """Read one line that a device sent, without its newline.
+
+    Raises:
+        MalformedFrame: it is no message; the text says why, and repeats none of the line's values.
+    """
+    try:
+        if not line.isascii():
+            line.decode()  # msgspec does not look at the members that it skips
+        message = _from_device.decode(line)
+    except _UNREADABLE as error:
+        raise MalformedFrame(_reason(error)) from None
+    _check_nesting(line, message)
+    return message
+
+
+class _AnyMessage(Struct):
+    type: str
+
+
+_any_message = msgspec.json.Decoder(_AnyMessage)
+_values = msgspec.json.Decoder()
+_PLATFORM: dict[str, "msgspec.json.Decoder[FromPlatform]"] = {
+    "auth_response": msgspec.json.Decoder(AuthResponse),
+    "command": msgspec.json.Decoder(Command),
+    "ack": msgspec.json.Decoder(Ack),
+    "error": msgspec.json.Decoder(Error),
+}
+
+
+def decode_from_platform(line: bytes) -> FromPlatform | dict[str, Any]:
+    """Read one line that a platform sent, without its newline.
+
+    Returns:
+        The message; one of an unknown type as the object that it is.
+
+    Raises:
+        MalformedFrame: it is no message; the text says why, and repeats none of the line's values.
+    """
+    message: FromPlatform | dict[str, Any]
+    try:
+        if not line.isascii():
+            line.decode()
+        kind = _any_message.decode(line).type
+        known = _PLATFORM.get(kind)
+        message = _values.decode(line) if known is None else known.decode(line)
+    except _UNREADABLE as error:
+        raise MalformedFrame(_reason(error)) from None
+    _check_nesting(line, message)
+    return message
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, msgspec.ValidationError):
+        text = str(error)
+        return text if len(text) <= 200 and text.isprintable() else "a member has the wrong type"
+    if isinstance(error, msgspec.DecodeError):
+        return "not valid JSON"
+    if isinstance(error, RecursionError):
+        return f"nested deeper than {MAX_NESTING} levels"
+    return "not valid UTF-8"
+
+
+def _check_nesting(line: bytes, message: object) -> None:
+    if line.count(b"[") + line.count(b"{") <= MAX_NESTING:
+        return
+    value = message if isinstance(message, dict) else getattr(message, "payload", None)
+    level = [value]
+    for _ in range(MAX_NESTING):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return
+    raise MalformedFrame(f"nested deeper than {MAX_NESTING} levels")

@@ -1,0 +1,318 @@
+"""What a platform needs of a database. `sqlite` is the one that comes along.
+
+A store keeps rows and knows no rules: who may do what, and what a value has to look like, is the
+platform's business. Another database is a subclass of `Store` that passes the contract tests in
+`tests/novacloud/store_contract.py`. All times are Unix seconds.
+"""
+
+import abc
+import enum
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias
+
+from msgspec import Struct
+
+AHEAD_SECONDS = 300.0
+"""A timestamp this much later than its arrival is flagged, and no latest value until its time."""
+
+SensorType: TypeAlias = Literal["number", "string", "boolean", "json"]
+Aggregate: TypeAlias = Literal["mean", "min", "max", "last", "count"]
+Order: TypeAlias = Literal["asc", "desc"]
+
+
+class CommandStatus(enum.StrEnum):
+    """Where a command is; the last four are final."""
+
+    QUEUED = "QUEUED"
+    SENT = "SENT"
+    PENDING = "PENDING"
+    SUCCESS = "SUCCESS"
+    ERROR = "ERROR"
+    TIMEOUT = "TIMEOUT"
+    EXPIRED = "EXPIRED"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it changes no more."""
+        return self not in _OPEN
+
+
+_OPEN = frozenset({CommandStatus.QUEUED, CommandStatus.SENT, CommandStatus.PENDING})
+
+
+class DeviceRow(Struct, frozen=True, kw_only=True):
+    """A device.
+
+    Args:
+        device_id: a UUID in its canonical form.
+        name: for people.
+        key_hash: SHA-256 of its key.
+        enabled: whether it may connect.
+        created: when it was created.
+        last_seen: when its last message came, as far as is stored.
+    """
+
+    device_id: str
+    name: str
+    key_hash: bytes
+    enabled: bool = True
+    created: float = 0.0
+    last_seen: float | None = None
+
+
+class Sensor(Struct, frozen=True):
+    """A sensor of a device; the store gives the id, which is never given again."""
+
+    id: int
+    value_key: str
+    type: SensorType
+    unit: str | None = None
+
+
+class Actuator(Struct, frozen=True):
+    """An actuator of a device."""
+
+    command_key: str
+    type: SensorType | None = None
+
+
+class Known(Struct, frozen=True):
+    """A device with all that its connection needs."""
+
+    row: DeviceRow
+    sensors: Sequence[Sensor]
+    actuators: Sequence[Actuator]
+
+
+class Report(Struct):
+    """One message of a device, to be stored.
+
+    Args:
+        device_id: whose it is.
+        timestamp: when the device says it was.
+        received: when it came.
+        values: by sensor id. Integers have 64 bits.
+        status: the payload of a status message, `None` for data. It replaces the stored one unless
+            that is newer; one from the future is as old as its arrival.
+        outbox_id: the outbox that `seq` counts in; empty without acknowledgement.
+        seq: what is not above the highest stored one of that outbox is stored already.
+    """
+
+    device_id: str
+    timestamp: float
+    received: float
+    values: Sequence[tuple[int, Any]] = ()
+    status: dict[str, Any] | None = None
+    outbox_id: str = ""
+    seq: int = 0
+
+
+class CommandRow(Struct, kw_only=True):
+    """A command and what became of it.
+
+    Args:
+        command_id: its UUID.
+        device_id: for whom.
+        command: values by `command_key`.
+        status: where it is.
+        payload: that of the last response.
+        created: when it was asked for.
+        expires: until when it may wait for its device.
+        sent: when it was written to the socket.
+        finished: when its status became final.
+    """
+
+    command_id: str
+    device_id: str
+    command: dict[str, Any]
+    status: CommandStatus
+    payload: Any = None
+    created: float
+    expires: float
+    sent: float | None = None
+    finished: float | None = None
+
+
+class Point(Struct, frozen=True, omit_defaults=True):
+    """A value of a sensor; `flagged` where its time was far ahead when it came."""
+
+    timestamp: float
+    value: Any
+    flagged: bool = False
+
+
+class StatusReport(Struct, frozen=True):
+    """What a device last said of itself."""
+
+    payload: dict[str, Any]
+    timestamp: float
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """Which values are wanted.
+
+    Args:
+        sensor: its id.
+        start: the earliest timestamp.
+        end: up to here, exclusive.
+        limit: how many at most.
+        order: by timestamp; with `desc` the latest come first.
+        interval: seconds of one group; groups begin at multiples of it.
+        aggregate: what is told of a group; with an interval alone it is the mean, and without an
+            interval all the values are one group.
+    """
+
+    sensor: int
+    start: float | None = None
+    end: float | None = None
+    limit: int = 1000
+    order: Order = "asc"
+    interval: float | None = None
+    aggregate: Aggregate | None = None
+
+
+class Store(abc.ABC):
+    """Devices, values and commands on a medium that survives the process.
+
+    An `async with` block opens and closes it. A method that changes something returns once the
+    change is durable; either all of it is, or nothing, and then it raises `StoreFailed`.
+    """
+
+    @abc.abstractmethod
+    async def __aenter__(self) -> Self: ...
+
+    @abc.abstractmethod
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None: ...
+
+    @abc.abstractmethod
+    async def write(
+        self, reports: Sequence[Report], commands: Sequence[CommandRow] = ()
+    ) -> list[bool]:
+        """Store reports and the present state of commands, all in one transaction.
+
+        What belongs to a device or sensor that is gone is left out.
+
+        Returns:
+            For each report whether it was new: `False` for a `seq` that is stored already.
+        """
+
+    @abc.abstractmethod
+    async def create_device(self, row: DeviceRow) -> None:
+        """Add a device.
+
+        Raises:
+            AlreadyExists: its id is taken.
+        """
+
+    @abc.abstractmethod
+    async def device(self, device_id: str) -> Known:
+        """A device, its sensors and its actuators.
+
+        Raises:
+            UnknownDevice: there is none.
+        """
+
+    @abc.abstractmethod
+    async def devices(self) -> list[DeviceRow]:
+        """All devices, by name."""
+
+    @abc.abstractmethod
+    async def update_device(
+        self,
+        device_id: str,
+        *,
+        name: str | None = None,
+        enabled: bool | None = None,
+        key_hash: bytes | None = None,
+    ) -> None:
+        """Change what is given.
+
+        Raises:
+            UnknownDevice: there is none.
+        """
+
+    @abc.abstractmethod
+    async def delete_device(self, device_id: str) -> None:
+        """Delete a device with all that belongs to it.
+
+        Raises:
+            UnknownDevice: there is none.
+        """
+
+    @abc.abstractmethod
+    async def seen(self, times: Iterable[tuple[str, float]]) -> None:
+        """Note when the last message of devices came; unknown ones are left out."""
+
+    @abc.abstractmethod
+    async def define_sensor(
+        self, device_id: str, value_key: str, type: SensorType, unit: str | None = None
+    ) -> Sensor:
+        """Add a sensor.
+
+        Raises:
+            UnknownDevice: there is no such device.
+            AlreadyExists: the key is taken.
+        """
+
+    @abc.abstractmethod
+    async def delete_sensor(self, device_id: str, value_key: str) -> None:
+        """Delete a sensor with its values.
+
+        Raises:
+            UnknownKey: there is none.
+        """
+
+    @abc.abstractmethod
+    async def define_actuator(
+        self, device_id: str, command_key: str, type: SensorType | None = None
+    ) -> Actuator:
+        """Add an actuator.
+
+        Raises:
+            UnknownDevice: there is no such device.
+            AlreadyExists: the key is taken.
+        """
+
+    @abc.abstractmethod
+    async def delete_actuator(self, device_id: str, command_key: str) -> None:
+        """Delete an actuator.
+
+        Raises:
+            UnknownKey: there is none.
+        """
+
+    @abc.abstractmethod
+    async def query(self, query: Query) -> list[Point]:
+        """Values of one sensor, or one point for each interval that has any.
+
+        `mean`, `min` and `max` look at numbers only. The timestamp of a group is its beginning;
+        that of a group of all values is `start`, or that of the first value.
+        """
+
+    @abc.abstractmethod
+    async def latest(self, device_id: str, now: float) -> dict[str, Point]:
+        """The newest value of each sensor that has any.
+
+        A value counts once its timestamp is not more than `AHEAD_SECONDS` after `now`; where a
+        sensor has no others, its newest does. Of equal timestamps the last to come counts.
+        """
+
+    @abc.abstractmethod
+    async def status(self, device_id: str) -> StatusReport | None:
+        """The status with the latest timestamp, if there is any."""
+
+    @abc.abstractmethod
+    async def command(self, command_id: str) -> CommandRow | None:
+        """A command, if there is one of that id."""
+
+    @abc.abstractmethod
+    async def commands(
+        self, device_id: str | None = None, *, limit: int = 100, open_only: bool = False
+    ) -> list[CommandRow]:
+        """Commands, the newest first; those of all devices without `device_id`."""

@@ -1,0 +1,71 @@
+"""`nova platform`: the NovaCloud platform as a program."""
+
+import json
+import signal
+import socket
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from .program import Done, listening, run, started
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_platform_and_a_device(tmp_path: Path, number: int) -> None:
+    db = tmp_path / "nova.db"
+    pipe = f"pipe://novacloud?dir={tmp_path}"
+    urls = ("--manage", pipe, "--manage", "tcp://127.0.0.1:0")
+    with started("nova", "platform", "--db", str(db), "--port", "0", *urls) as program:
+        where = listening(program)
+        assert where.startswith("novacloud://127.0.0.1:")
+        assert listening(program).startswith("pipe://novacloud")
+        assert listening(program).startswith("tcp://127.0.0.1:")
+        info = run("call", pipe, "device.create", "name=lamp").result
+        payload = {name: info[name] for name in ("device_id", "device_key")}
+        port = int(where.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as device:
+            device.sendall(json.dumps({"type": "auth", "payload": payload}).encode() + b"\n")
+            assert json.loads(device.recv(1024))["payload"]["status"] == "success"
+            (listed,) = run("call", pipe, "device.list").result
+            assert (listed["name"], listed["online"]) == ("lamp", True)
+            assert program.stop(number) == Done(0, "", "")
+    with sqlite3.connect(db) as connection:
+        assert connection.execute("SELECT name FROM devices").fetchall() == [("lamp",)]
+    connection.close()
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = run("nova", "platform", "--db", str(tmp_path / "nova.db"), "--port", port)
+    assert done.code == 3
+    assert done.complaint.startswith(f"jsonrpc-iot: novacloud://127.0.0.1:{port}: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--db", "{folder}/none/nova.db"), "--db: "),
+        (("--db", "{folder}/a.db", "--key", "key.pem"), "--key"),
+        (("--db", "{folder}/a.db", "--cert", "{folder}/none.pem"), "--cert: "),
+        (("--db", "{folder}/a.db", "--manage", "nonsense://"), "nonsense"),
+        ((), "--db"),
+    ],
+)
+def test_wrong_usage(tmp_path: Path, arguments: tuple[str, ...], complaint: str) -> None:
+    given = [each.format(folder=tmp_path) for each in arguments]
+    done = run("nova", "platform", "--port", "0", *given)
+    assert done.code == 2
+    assert complaint in done.complaint
+
+
+def test_a_platform_that_others_can_reach_warns(tmp_path: Path) -> None:
+    pipe = f"pipe://novacloud?dir={tmp_path}"
+    arguments = ("--db", str(tmp_path / "a.db"), "--host", "0.0.0.0", "--port", "0")
+    with started("nova", "platform", *arguments, "--manage", pipe) as program:
+        url = listening(program)
+        listening(program)
+        done = program.stop()
+    assert done.code == 0
+    assert done.err == f"jsonrpc-iot: WARNING: {url}: keys of devices travel without TLS\n"

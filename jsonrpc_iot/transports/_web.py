@@ -122,12 +122,12 @@ class Address:
         app = self._routes.get((kind, path)) or self._routes.get((kind, path.rpartition("/")[0]))
         if app is not None:
             await app(scope, receive, send)
-        elif kind == "websocket":
-            await send({"type": "websocket.close", "code": 1000})
         else:
+            # A WebSocket that is refused has an HTTP response too; uvicorn knows that extension.
+            prefix = "websocket.http" if kind == "websocket" else "http"
             headers = [(b"content-length", b"10"), (b"content-type", b"text/plain; charset=utf-8")]
-            await send({"type": "http.response.start", "status": 404, "headers": headers})
-            await send({"type": "http.response.body", "body": b"Not found\n"})
+            await send({"type": f"{prefix}.response.start", "status": 404, "headers": headers})
+            await send({"type": f"{prefix}.response.body", "body": b"Not found\n"})
 
 
 class AddressListener(Listener):

@@ -11,13 +11,14 @@ ARGS ?=
 # Processes that share the tests: more than cores, since tests wait most of the time.
 WORKERS ?= 3
 
-.PHONY: help demo test test-browser lint bench docs clean
+.PHONY: help demo test test-browser chaos lint bench docs clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo    show it at work: a simulated device on this machine and calls to it'
 	@echo 'make test    run the tests              ARGS="-k tcp" goes to pytest'
 	@echo 'make test-browser  open the example page in Chromium, which it installs'
+	@echo 'make chaos   kill a NovaCloud device 200 times and look for lost reports'
 	@echo 'make lint    check style, types and import directions'
 	@echo 'make bench   measure against the targets and other libraries'
 	@echo 'make docs    build the documentation into site/'
@@ -34,6 +35,9 @@ test: $(VENV)/.test
 test-browser: $(VENV)/.test
 	@tools/system-packages chromium
 	@$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+
+chaos: $(VENV)/.test
+	@JSONRPC_IOT_CRASHES=200 $(BIN)/python -m pytest -q tests/novacloud/test_device_crash.py $(ARGS)
 
 lint: $(VENV)/.test
 	@$(BIN)/ruff check

@@ -29,12 +29,17 @@ PUBLIC = {
         BlockingBatch BlockingClient BlockingFeed BlockingStream connect_sync
     """,
     "jsonrpc_iot.novacloud": """
-        AlreadyExists DeviceDisabled NovaError NovaPlatform Settings SqliteStore Store StoreFailed
-        UnknownDevice UnknownKey management
+        AlreadyExists DeviceCounts DeviceDisabled DeviceSettings NovaDevice NovaError NovaPlatform
+        Outbox OutboxFailed PlatformSettings Schedule SqliteStore Store StoreFailed UnknownDevice
+        UnknownKey WhenFull management
     """,
     "jsonrpc_iot.testing": """
         Ends Faults LineCounts LineFaults LineWay LinkCounts LossyLink OneWay VirtualRadio
         VirtualSerial check_channel_contract memory_pair served virtual_radio virtual_serial_pair
+    """,
+    "jsonrpc_iot.tuya": """
+        Command DataPoint DataPointType Frame FrameDecoder NetworkStatus Product TuyaLink TuyaMcu
+        TuyaModule
     """,
     "jsonrpc_iot.transports.gatt": """
         ConnectOptions GattOptions HeardDevice RX SERVICE TX open_gatt require_asyncio scan

@@ -27,9 +27,6 @@ commands, options and URL schemes.
 On a terminal JSON is indented and coloured, elsewhere it is one line. Results go to standard
 output, all else to standard error. What a device sends is escaped before it reaches a terminal.
 
-`--trace` marks messages `->` and `<-`. Where they travel in frames or segments, these are shown as
-`=>` and `<=`, and bytes that belong to no frame as `<?`; what is no text is in hex.
-
 | exit code | |
 |---|---|
 | 0 | success |

@@ -18,7 +18,9 @@ from .demo import demo
 from .describe import describe
 from .discover import discover
 from .monitor import monitor
-from .nova import nova
+from .nova_device import device
+from .nova_load import load
+from .nova_platform import platform
 from .ping import ping
 from .serve import serve, simulate
 
@@ -80,6 +82,13 @@ for command in (
     demo,
 ):
     app.command()(guarded(command))
+
+nova = typer.Typer(
+    name="nova", help="NovaCloud TCP: a platform, and devices for it.", rich_markup_mode=None
+)
+nova.command()(guarded(platform))
+nova.command()(guarded(device))
+nova.command()(guarded(load))
 app.add_typer(nova)
 
 

@@ -19,10 +19,10 @@ from jsonrpc_iot import Busy, TooLarge
 
 from ._counts import Counts
 from ._ingest import Ingest
+from ._platform_settings import PlatformSettings
 from ._presence import Presence
 from ._session import Session
 from .messages import Command, CommandResponse, encode_line
-from .settings import Settings
 from .store import CommandRow, CommandStatus, Store
 
 _REMEMBERED = 1024
@@ -80,7 +80,7 @@ class Commands:
     def __init__(
         self,
         store: Store,
-        settings: Settings,
+        settings: PlatformSettings,
         counts: Counts,
         ingest: Ingest,
         presence: Presence,

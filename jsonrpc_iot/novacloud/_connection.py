@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import anyio
 from anyio.abc import ByteStream, SocketAttribute, SocketStream, TaskGroup
 
-from .settings import Settings
+from ._platform_settings import PlatformSettings
 
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 
@@ -94,7 +94,9 @@ class Connection:
         "peer",
     )
 
-    def __init__(self, stream: ByteStream, peer: str, tasks: TaskGroup, settings: Settings) -> None:
+    def __init__(
+        self, stream: ByteStream, peer: str, tasks: TaskGroup, settings: PlatformSettings
+    ) -> None:
         self._stream = stream
         self._tasks = tasks
         self._settings = settings

@@ -15,6 +15,7 @@ from jsonrpc_iot import MalformedFrame
 
 from ._connection import Connection
 from ._counts import Counts
+from ._platform_settings import PlatformSettings
 from ._presence import Presence
 from ._session import Session
 from .errors import StoreFailed, UnknownDevice
@@ -29,7 +30,6 @@ from .messages import (
     decode_from_device,
     encode_line,
 )
-from .settings import Settings
 from .store import Known, Store
 
 _FIRST_DELAY = 0.25
@@ -99,7 +99,7 @@ class Door:
     """
 
     def __init__(
-        self, store: Store, settings: Settings, presence: Presence, counts: Counts
+        self, store: Store, settings: PlatformSettings, presence: Presence, counts: Counts
     ) -> None:
         self._store = store
         self._settings = settings

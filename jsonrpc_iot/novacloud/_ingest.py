@@ -14,10 +14,10 @@ import anyio
 from msgspec import UNSET, Struct, UnsetType
 
 from ._counts import Counts
+from ._platform_settings import PlatformSettings
 from ._session import Session
 from .errors import NovaError, StoreFailed
 from .messages import Ack, AckPayload, Data, Status, encode_line
-from .settings import Settings
 from .store import CommandRow, Report, Sensor, SensorType, Store
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
@@ -62,7 +62,7 @@ class Ingest:
     def __init__(
         self,
         store: Store,
-        settings: Settings,
+        settings: PlatformSettings,
         counts: Counts,
         on_values: Callable[[Telemetry], object],
     ) -> None:

@@ -9,9 +9,9 @@ from contextlib import suppress
 import anyio
 from msgspec import Struct
 
+from ._platform_settings import PlatformSettings
 from ._session import Session
 from .errors import StoreFailed
-from .settings import Settings
 from .store import Store
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
@@ -58,7 +58,7 @@ class Presence:
     def __init__(
         self,
         store: Store,
-        settings: Settings,
+        settings: PlatformSettings,
         on_online: Callable[[Online], object],
         on_offline: Callable[[Offline], object],
     ) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ._connection import Connection
-from .settings import Settings
+from ._platform_settings import PlatformSettings
 from .store import Actuator, Known, Sensor
 
 
@@ -42,7 +42,12 @@ class Session:
     )
 
     def __init__(
-        self, connection: Connection, known: Known, outbox_id: str, now: float, settings: Settings
+        self,
+        connection: Connection,
+        known: Known,
+        outbox_id: str,
+        now: float,
+        settings: PlatformSettings,
     ) -> None:
         self.connection = connection
         self.device_id = known.row.device_id

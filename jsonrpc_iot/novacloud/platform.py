@@ -24,6 +24,7 @@ from ._connection import GONE, Connection, set_options
 from ._counts import Counts
 from ._door import Door
 from ._ingest import Ingest, Telemetry
+from ._platform_settings import PlatformSettings
 from ._presence import Offline, Online, Presence
 from ._session import Session
 from .errors import StoreFailed
@@ -38,7 +39,6 @@ from .messages import (
     decode_from_device,
     encode_line,
 )
-from .settings import Settings
 from .store import Store
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
@@ -77,7 +77,7 @@ class NovaPlatform:
         host: str = "127.0.0.1",
         port: int = DEFAULT_PORT,
         tls: ssl.SSLContext | None = None,
-        settings: Settings = Settings(),  # noqa: B008  # frozen
+        settings: PlatformSettings = PlatformSettings(),  # noqa: B008  # frozen
     ) -> None:
         self.store = store
         self.settings = settings

@@ -12,11 +12,11 @@ from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from jsonrpc_iot import Client, RpcError, connect, serve
-from jsonrpc_iot.novacloud import NovaPlatform, Settings, SqliteStore, management
+from jsonrpc_iot.novacloud import NovaPlatform, PlatformSettings, SqliteStore, management
 
 SECONDS = 10.0
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.IncompleteRead)
-NO_PAUSES = Settings(settle_seconds=0.0, failed_auth_delay=0.0)
+NO_PAUSES = PlatformSettings(settle_seconds=0.0, failed_auth_delay=0.0)
 
 
 class Device:
@@ -163,7 +163,7 @@ class Rig:
 
 @asynccontextmanager
 async def running(
-    folder: Path, settings: Settings = NO_PAUSES, store: SqliteStore | None = None
+    folder: Path, settings: PlatformSettings = NO_PAUSES, store: SqliteStore | None = None
 ) -> AsyncIterator[Rig]:
     """A platform on a free port, its database in a folder."""
     store = store or SqliteStore(folder / "nova.db", durable=False)

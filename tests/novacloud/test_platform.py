@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from jsonrpc_iot import BindFailed
-from jsonrpc_iot.novacloud import NovaPlatform, Settings, SqliteStore
+from jsonrpc_iot.novacloud import NovaPlatform, PlatformSettings, SqliteStore
 from tests.novacloud.rig import NO_PAUSES, SECONDS, Rig, running
 
 pytestmark = pytest.mark.anyio
@@ -411,4 +411,4 @@ async def test_a_port_that_is_taken(tmp_path: Path) -> None:
 
 async def test_settings_are_checked() -> None:
     with pytest.raises(msgspec.ValidationError):
-        msgspec.convert({"burst": 0}, Settings)
+        msgspec.convert({"burst": 0}, PlatformSettings)

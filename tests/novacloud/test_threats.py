@@ -9,13 +9,13 @@ import anyio
 import msgspec
 import pytest
 
-from jsonrpc_iot.novacloud import Settings, SqliteStore
+from jsonrpc_iot.novacloud import PlatformSettings, SqliteStore
 from tests.novacloud.rig import GONE, NO_PAUSES, Device, Rig, running
 
 pytestmark = pytest.mark.anyio
 
 
-def but(**changes: object) -> Settings:
+def but(**changes: object) -> PlatformSettings:
     return msgspec.structs.replace(NO_PAUSES, **changes)
 
 

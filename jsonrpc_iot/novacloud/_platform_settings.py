@@ -8,7 +8,7 @@ Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 
 
-class Settings(Struct, frozen=True, kw_only=True):
+class PlatformSettings(Struct, frozen=True, kw_only=True):
     """Limits and times of a `NovaPlatform`. Times are seconds, sizes bytes.
 
     Args:

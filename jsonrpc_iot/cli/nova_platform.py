@@ -1,4 +1,4 @@
-"""`nova`: NovaCloud TCP. `nova platform` is the server that devices connect to."""
+"""`nova platform`: the server that NovaCloud devices connect to."""
 
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,7 +12,6 @@ from jsonrpc_iot import serve as serve_at
 
 from ._options import complete_bind
 from ._output import print_text
-from ._run import guarded
 from ._signals import cancel_on_signal
 from .serve import VerboseOption, start_log
 
@@ -20,12 +19,6 @@ if TYPE_CHECKING:
     import ssl
 
     from jsonrpc_iot.novacloud import NovaPlatform
-
-nova = typer.Typer(
-    name="nova",
-    help="NovaCloud TCP: the platform for devices.",
-    rich_markup_mode=None,
-)
 
 
 def platform(
@@ -68,7 +61,7 @@ def platform(
     Prints "listening novacloud://HOST:PORT" and "listening URL" for each management URL, and stops
     on SIGINT or SIGTERM. Whoever reaches a management URL may do everything.
     """
-    from jsonrpc_iot.novacloud import NovaPlatform, Settings, SqliteStore, StoreFailed
+    from jsonrpc_iot.novacloud import NovaPlatform, PlatformSettings, SqliteStore, StoreFailed
 
     start_log(verbose=verbose)
     made = NovaPlatform(
@@ -76,7 +69,7 @@ def platform(
         host=host,
         port=port,
         tls=_tls(cert, key),
-        settings=Settings(auto_define=auto_define),
+        settings=PlatformSettings(auto_define=auto_define),
     )
     try:
         anyio.run(_run, made, manage or ["pipe://novacloud"])
@@ -110,6 +103,3 @@ async def _run(platform: "NovaPlatform", urls: list[str]) -> None:
             for url in (*platform.urls, *server.urls):
                 print_text(f"listening {url}")
             await anyio.sleep_forever()
-
-
-nova.command()(guarded(platform))

@@ -1,0 +1,117 @@
+"""`nova device`: a simulated device of a NovaCloud platform, whose actuators change its sensors."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import anyio
+import typer
+
+from ._nova import CaOption, HostOption, PortOption, TlsOption, tls_context
+from ._options import seconds
+from ._output import print_text
+from ._signals import cancel_on_signal
+from ._simulation import Simulation
+from .serve import start_log
+
+if TYPE_CHECKING:
+    from jsonrpc_iot.novacloud import NovaDevice
+
+
+def device(
+    *,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8100,
+    id: Annotated[str, typer.Option("--id", metavar="UUID", help="Its id.")],
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A TOML file with device_key; otherwise NOVACLOUD_DEVICE_KEY is the key.",
+            show_default=False,
+        ),
+    ] = None,
+    sensor: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=WAVE",
+            help="What it measures: sine, walk, random or constant:VALUE. Once for each sensor.",
+            show_default=False,
+        ),
+    ] = None,
+    actuator: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A command that it takes. Once for each.", show_default=False
+        ),
+    ] = None,
+    outbox: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Keeps reports that the platform has not got.", show_default=False
+        ),
+    ] = None,
+    interval: Annotated[
+        float, typer.Option(callback=seconds, metavar="SECONDS", help="Between reports.")
+    ] = 5.0,
+    heartbeat: Annotated[
+        float, typer.Option(callback=seconds, metavar="SECONDS", help="Between signs of life.")
+    ] = 60.0,
+    tls: TlsOption = False,
+    ca: CaOption = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Chooses what is random.")] = 0,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show the whole log, with all messages.")
+    ] = False,
+) -> None:
+    """Be a simulated device of a NovaCloud platform.
+
+    It reports its sensors, follows commands, and connects again whenever that is needed. Prints
+    "connected novacloud://HOST:PORT" once the platform has let it in, and stops on SIGINT or
+    SIGTERM.
+    """
+    from jsonrpc_iot.novacloud import NovaDevice, Outbox
+
+    start_log(verbose=verbose)
+    simulation = Simulation(sensor or ["temperature=sine"], actuator or [], seed)
+    simulated = NovaDevice(
+        host,
+        port,
+        device_id=id,
+        device_key=key_file,
+        outbox=None if outbox is None else Outbox(outbox),
+        tls=tls_context(tls=tls, ca=ca),
+        heartbeat=heartbeat,
+    )
+    for name in simulation.actuators:
+        _register(simulated, simulation, name)
+    anyio.run(_run, simulated, simulation, interval, f"novacloud://{host}:{port}")
+
+
+async def _run(device: "NovaDevice", simulation: Simulation, interval: float, url: str) -> None:
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(cancel_on_signal, tasks.cancel_scope)
+        async with device:
+            tasks.start_soon(_announce, device, url)
+            await _report(device, simulation, interval)
+
+
+async def _report(device: "NovaDevice", simulation: Simulation, interval: float) -> None:
+    begun = anyio.current_time()
+    while True:
+        await device.report(simulation.values(time.time()))
+        past = anyio.current_time() - begun
+        await anyio.sleep(interval - past % interval)
+
+
+async def _announce(device: "NovaDevice", url: str) -> None:
+    await device.connected()
+    print_text(f"connected {url}")
+
+
+def _register(device: "NovaDevice", simulation: Simulation, name: str) -> None:
+    @device.command(name)
+    async def act(value: Any) -> dict[str, Any]:
+        outcome = simulation.act(name, value)
+        await device.report(simulation.values(time.time()))
+        return outcome

@@ -1,0 +1,208 @@
+"""One connection to a platform: lines in both directions, and what the kernel did with them."""
+
+import logging
+import os
+import socket
+import ssl
+import sys
+from collections.abc import Callable
+
+import anyio
+from anyio.abc import ByteStream, SocketAttribute, SocketStream
+from anyio.streams.buffered import BufferedByteReceiveStream
+from anyio.streams.tls import TLSStream
+
+from jsonrpc_iot import TransportError
+
+logger = logging.getLogger("jsonrpc_iot.novacloud")
+
+_GONE = (
+    anyio.EndOfStream,
+    anyio.IncompleteRead,
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    OSError,
+)
+_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # seconds, seconds, times
+_PARTING_BYTES = 1 << 20
+
+
+class LinkLost(TransportError):
+    """The connection cannot be had, or is over; the text says why."""
+
+
+class Link:
+    """A connected stream.
+
+    Args:
+        stream: carries the bytes.
+        write_seconds: that one write may take.
+        max_line: bytes of the longest line that is taken.
+        mask: blacks out what must be in no log.
+
+    Attributes:
+        written: bytes that the kernel has taken.
+    """
+
+    def __init__(
+        self,
+        stream: ByteStream,
+        write_seconds: float,
+        max_line: int,
+        mask: Callable[[str], str],
+    ) -> None:
+        self._stream = stream
+        self._incoming = BufferedByteReceiveStream(stream)
+        self._write_seconds = write_seconds
+        self._max_line = max_line
+        self._mask = mask
+        self._turn = anyio.Lock()
+        self._is_broken = False
+        self.written = 0
+
+    async def send(self, data: bytes, *, secret: bool = False) -> None:
+        """Send whole lines.
+
+        Args:
+            data: the lines.
+            secret: they are in no log.
+
+        Raises:
+            LinkLost: they did not leave in time, or the connection is over. A part of them may
+                have been sent, so nothing more can be.
+        """
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("> %s", "(secret)" if secret else self._mask(data.decode().rstrip("\n")))
+        async with self._turn:
+            if self._is_broken:
+                raise LinkLost("the connection is over")
+            self._is_broken = True  # unless all of it leaves
+            try:
+                with anyio.move_on_after(self._write_seconds) as waiting:
+                    await self._stream.send(data)
+            except _GONE as error:
+                raise LinkLost(f"writing failed: {reason(error)}") from error
+            if waiting.cancelled_caught:
+                raise LinkLost(f"nothing could be written for {self._write_seconds:g} s")
+            self._is_broken = False
+            self.written += len(data)
+
+    async def receive(self) -> bytes:
+        """Wait for a line; returns it without its end.
+
+        Raises:
+            LinkLost: none will come, or it is too long.
+        """
+        try:
+            line = await self._incoming.receive_until(b"\n", self._max_line)
+        except anyio.DelimiterNotFound:
+            raise LinkLost(f"a line is longer than {self._max_line} bytes") from None
+        except _GONE as error:
+            raise LinkLost(f"the platform closed it: {reason(error)}") from error
+        if line and logger.isEnabledFor(logging.DEBUG):
+            logger.debug("< %s", self._mask(line.decode(errors="backslashreplace")))
+        return line
+
+    @property
+    def taken(self) -> int:
+        """Bytes that the other end's kernel has confirmed; where ours does not say, all of them."""
+        return self.written - _unsent(self._stream.extra(SocketAttribute.raw_socket, None))
+
+    async def part(self, seconds: float) -> None:
+        """Close in good order: say that nothing more comes, and read to the end for so long.
+
+        Otherwise the kernel might reset the connection, and the last lines would be lost.
+        """
+        with anyio.move_on_after(seconds):
+            try:
+                if not self._is_broken and isinstance(self._stream, SocketStream):
+                    await self._stream.send_eof()
+                    read = 0
+                    while read < _PARTING_BYTES:
+                        read += len(await self._stream.receive())
+            except (RuntimeError, *_GONE):  # uvloop raises the first after a reset
+                pass
+        await anyio.aclose_forcefully(self._stream)
+
+
+async def open_link(
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None,
+    *,
+    seconds: float,
+    write_seconds: float,
+    max_line: int,
+    mask: Callable[[str], str],
+) -> Link:
+    """Connect.
+
+    Args:
+        host: a name or an address.
+        port: of TCP.
+        tls: how to secure it, `None` not to.
+        seconds: to connect within.
+        write_seconds: that one write may take, and the other end's kernel to confirm it.
+        max_line: bytes of the longest line that is taken.
+        mask: blacks out what must be in no log.
+
+    Raises:
+        LinkLost: nobody answers there, or its certificate is not trusted.
+    """
+    try:
+        with anyio.fail_after(seconds):
+            stream = await anyio.connect_tcp(host, port)
+            try:
+                _set_options(stream, write_seconds)
+                carrier: ByteStream = stream
+                if tls is not None:
+                    carrier = await TLSStream.wrap(
+                        stream, hostname=host, ssl_context=tls, standard_compatible=False
+                    )
+            except BaseException:
+                await anyio.aclose_forcefully(stream)
+                raise
+    except TimeoutError:
+        raise LinkLost(f"no connection within {seconds:g} s") from None
+    except (UnicodeError, *_GONE) as error:
+        raise LinkLost(reason(error)) from error
+    return Link(carrier, write_seconds, max_line, mask)
+
+
+def reason(error: BaseException) -> str:
+    """What a person needs of an exception."""
+    causes = error.__cause__
+    if isinstance(causes, ExceptionGroup):
+        return "; ".join(sorted({reason(cause) for cause in causes.exceptions}))
+    if isinstance(causes, OSError):
+        return reason(causes)
+    if isinstance(error, ssl.SSLError):  # whose errno is no errno
+        return getattr(error, "verify_message", "") or error.reason or str(error)
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__
+
+
+def _set_options(stream: SocketStream, seconds: float) -> None:
+    raw = stream.extra(SocketAttribute.raw_socket)
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if (option := getattr(socket, name, None)) is not None:
+            raw.setsockopt(socket.IPPROTO_TCP, option, value)
+    if (option := getattr(socket, "TCP_USER_TIMEOUT", None)) is not None:
+        raw.setsockopt(socket.IPPROTO_TCP, option, max(1, round(1000 * seconds)))
+
+
+def _unsent(raw: socket.socket | None) -> int:
+    """Bytes that the kernel keeps because the other end's has not confirmed them."""
+    if raw is None or sys.platform != "linux":
+        return 0
+    import fcntl
+    import termios
+
+    try:
+        answer = fcntl.ioctl(raw.fileno(), termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return 0
+    return int.from_bytes(answer, sys.byteorder)

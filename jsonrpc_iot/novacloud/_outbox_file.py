@@ -1,0 +1,353 @@
+"""The SQLite file of an outbox: bounded, crash-proof, and replaced when it is damaged.
+
+All here blocks; `outbox` runs it in threads, one call at a time.
+"""
+
+import logging
+import os
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
+
+from jsonrpc_iot import JsonRpcIotError
+
+logger = logging.getLogger("jsonrpc_iot.novacloud")
+
+Kind: TypeAlias = Literal["data", "status"]
+WhenFull: TypeAlias = Literal["drop_oldest", "drop_newest", "block"]
+T = TypeVar("T")
+
+_LOCK_SECONDS = 2.0  # a process that was just killed may hold the file a moment longer
+_READ_BYTES = 1 << 18  # one reading ends beyond that, so that memory stays bounded
+_OVERHEAD = 48  # bytes that a row takes besides its payload, roughly
+_WAL_BYTES = 1 << 20
+
+# FULL: were a commit lost with the power after its row was sent, the next row would get the same
+# seq, and a platform would take it for a repeat.
+# EXCLUSIVE: two processes would send each row twice; the second one cannot open the file.
+_SETTINGS = f"""
+PRAGMA locking_mode = EXCLUSIVE;
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+PRAGMA journal_size_limit = {_WAL_BYTES};
+"""
+
+# AUTOINCREMENT: a seq is never used again, also when the table was empty in between.
+# `timestamp` has no type, so that a whole number stays one.
+_TABLES = """
+CREATE TABLE IF NOT EXISTS outbox (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    timestamp NOT NULL,
+    payload BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value NOT NULL);
+"""
+
+
+class OutboxFailed(JsonRpcIotError):
+    """The outbox cannot be read or written; the text says why. What was to be reported is not."""
+
+
+class Row(NamedTuple):
+    """One report.
+
+    Args:
+        seq: its number, higher than that of every earlier row of the same outbox.
+        kind: the type of its message.
+        timestamp: when it was made, in Unix seconds.
+        payload: in JSON.
+    """
+
+    seq: int
+    kind: Kind
+    timestamp: float
+    payload: bytes
+
+
+class NewRow(NamedTuple):
+    """A report without a number yet; members as in `Row`."""
+
+    kind: Kind
+    timestamp: float
+    payload: bytes
+
+
+class Bounds(NamedTuple):
+    """What an outbox may hold.
+
+    Args:
+        rows: at most.
+        bytes: at most, of payloads and what each row takes besides.
+        when_full: what happens to what does not fit.
+        quota: bytes that the file may have, `None` for any number.
+    """
+
+    rows: int
+    bytes: int
+    when_full: WhenFull
+    quota: int | None
+
+
+class OutboxFile:
+    """The open file.
+
+    Args:
+        path: where it is, `None` for one in memory.
+        bounds: what it may hold.
+
+    Raises:
+        OutboxFailed: it cannot be opened or made, or another process has it.
+
+    Attributes:
+        id: made with the file, and kept in it.
+        rows: how many there are.
+        bytes: what they take.
+        last_seq: the highest number ever given.
+        dropped: how many rows were dropped since the file was made.
+        replaced: how often a damaged file was set aside.
+    """
+
+    def __init__(self, path: Path | None, bounds: Bounds) -> None:
+        self._path = path
+        self._bounds = bounds
+        self.id = uuid.uuid4().hex
+        self.rows = self.bytes = self.last_seq = self.dropped = self.replaced = 0
+        try:
+            self._database = self._open()
+        except sqlite3.Error as error:
+            if not _is_damage(error) or path is None:
+                raise self._failure("cannot be opened", error) from error
+            self.id = uuid.uuid4().hex  # whatever was read so far
+            self.rows = self.bytes = self.last_seq = self.dropped = 0
+            self._set_aside(error)
+
+    def write(self, new: Sequence[NewRow], upto: int) -> list[int | None]:
+        """Add rows, and forget those up to a number, in one transaction.
+
+        Returns:
+            For each row that was dealt with its number, or `None` where it was dropped. With
+            `block` those that do not fit are left, so there may be fewer than were given.
+
+        Raises:
+            OutboxFailed: the disk refused; nothing has changed.
+        """
+        return self._guarded("cannot be written", lambda: self._write(new, upto))
+
+    def read(self, after: int, limit: int) -> list[Row]:
+        """The oldest rows with a number above `after`, at most `limit`, fewer if they are large."""
+        return self._guarded("cannot be read", lambda: self._read(after, limit))
+
+    def close(self) -> None:
+        """Close the file."""
+        try:
+            self._database.close()
+        except sqlite3.Error as error:
+            logger.warning("%s: closing failed: %s", self._name, error)
+
+    @property
+    def _name(self) -> str:
+        return f"outbox {self._path or 'in memory'}"
+
+    def _open(self) -> sqlite3.Connection:
+        database = sqlite3.connect(
+            self._path or ":memory:",
+            timeout=_LOCK_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            database.executescript(_SETTINGS)
+            if self._bounds.quota is not None:
+                ((page,),) = database.execute("PRAGMA page_size")
+                database.execute(f"PRAGMA max_page_count = {max(self._bounds.quota // page, 1)}")
+            found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise _Damaged(found)
+            with _Transaction(database):
+                for statement in _TABLES.split(";"):
+                    database.execute(statement)
+                self._load(database)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _load(self, database: sqlite3.Connection) -> None:
+        """Read what the file says of itself; tell a new one what is known from before."""
+        for name, value in (("outbox_id", self.id), ("dropped", self.dropped)):
+            database.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, value))
+        facts = dict(database.execute("SELECT name, value FROM facts"))
+        if not isinstance(facts["outbox_id"], str) or not isinstance(facts["dropped"], int):
+            raise _Damaged("facts of the wrong type")
+        self.id, self.dropped = facts["outbox_id"], facts["dropped"]
+        sums = "SELECT count(*), coalesce(sum(length(payload)), 0) FROM outbox"
+        self.rows, payloads = database.execute(sums).fetchone()
+        self.bytes = payloads + _OVERHEAD * self.rows
+        if self.last_seq:  # a new file goes on where the damaged one ended
+            database.execute("DELETE FROM sqlite_sequence WHERE name = 'outbox'")
+            database.execute("INSERT INTO sqlite_sequence VALUES ('outbox', ?)", (self.last_seq,))
+        else:
+            used = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'")
+            self.last_seq = (used.fetchone() or (0,))[0]
+
+    def _write(self, new: Sequence[NewRow], upto: int) -> list[int | None]:
+        database = self._database
+        before = self.rows, self.bytes, self.last_seq, self.dropped
+        try:
+            with _Transaction(database):
+                if upto:
+                    self._forget("seq <= ?", (upto,))
+                given = self._insert(new)
+                self._trim()
+                if self.dropped != before[-1]:
+                    database.execute(
+                        "UPDATE facts SET value = ? WHERE name = 'dropped'", (self.dropped,)
+                    )
+        except BaseException:
+            self.rows, self.bytes, self.last_seq, self.dropped = before
+            raise
+        return given
+
+    def _insert(self, new: Sequence[NewRow]) -> list[int | None]:
+        given: list[int | None] = []
+        for row in new:
+            size = len(row.payload) + _OVERHEAD
+            if self._bounds.when_full != "drop_oldest" and (
+                self.rows + 1 > self._bounds.rows or self.bytes + size > self._bounds.bytes
+            ):
+                if self._bounds.when_full == "block":
+                    break
+                self.dropped += 1
+                given.append(None)
+                continue
+            cursor = self._database.execute(
+                "INSERT INTO outbox (kind, timestamp, payload) VALUES (?, ?, ?)", row
+            )
+            assert cursor.lastrowid is not None
+            self.last_seq = cursor.lastrowid
+            given.append(self.last_seq)
+            self.rows += 1
+            self.bytes += size
+        return given
+
+    def _trim(self) -> None:
+        """Drop the oldest rows until the rest is within bounds."""
+        rows, size = self.rows - self._bounds.rows, self.bytes - self._bounds.bytes
+        if rows <= 0 and size <= 0:
+            return
+        last = 0
+        oldest = self._database.execute("SELECT seq, length(payload) FROM outbox ORDER BY seq")
+        for seq, length in oldest:
+            if rows <= 0 and size <= 0:
+                break
+            last = seq
+            rows -= 1
+            size -= length + _OVERHEAD
+        oldest.close()
+        self.dropped += self._forget("seq <= ?", (last,))
+
+    def _forget(self, where: str, values: Iterable[int]) -> int:
+        sums = f"SELECT count(*), coalesce(sum(length(payload)), 0) FROM outbox WHERE {where}"
+        count, payloads = self._database.execute(sums, tuple(values)).fetchone()
+        self._database.execute(f"DELETE FROM outbox WHERE {where}", tuple(values))
+        self.rows -= count
+        self.bytes -= payloads + _OVERHEAD * count
+        return int(count)
+
+    def _read(self, after: int, limit: int) -> list[Row]:
+        rows: list[Row] = []
+        size = 0
+        found = self._database.execute(
+            "SELECT seq, kind, timestamp, payload FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",
+            (after, limit),
+        )
+        for values in found:
+            row = Row(*values)
+            rows.append(row)
+            size += len(row.payload)
+            if size > _READ_BYTES:
+                break
+        found.close()
+        return rows
+
+    def _guarded(self, what: str, work: Callable[[], T]) -> T:
+        """Do something; on a damaged file once more, on a new one."""
+        try:
+            return work()
+        except sqlite3.Error as error:
+            if not _is_damage(error) or self._path is None:
+                raise self._failure(what, error) from error
+            self._database.close()
+            self._set_aside(error)
+        try:
+            return work()
+        except sqlite3.Error as error:
+            raise self._failure(what, error) from error
+
+    def _set_aside(self, error: sqlite3.Error) -> None:
+        """Move a damaged file out of the way and begin a new one, with the same id where known."""
+        assert self._path is not None
+        aside = self._path.with_name(f"{self._path.name}.corrupt")
+        logger.error("%s is damaged (%s); it is kept as %s", self._name, error, aside)
+        try:
+            # The log of changes belongs to the file, and must not be applied to the new one.
+            for ending in ("-wal", "-shm"):
+                side = self._path.with_name(self._path.name + ending)
+                if side.exists():
+                    os.replace(side, aside.with_name(aside.name + ending))
+            os.replace(self._path, aside)
+            self.dropped += self.rows
+            self._database = self._open()
+        except (OSError, sqlite3.Error) as reason:
+            raise self._failure("cannot be made anew", reason) from reason
+        self.replaced += 1
+
+    def _failure(self, what: str, error: Exception) -> OutboxFailed:
+        return OutboxFailed(f"{self._name} {what}: {_reason(error)}")
+
+
+class _Damaged(sqlite3.DatabaseError):
+    """The file opens, but what is in it cannot be."""
+
+
+class _Transaction:
+    """Commits what the block does, or takes all of it back."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def __enter__(self) -> None:
+        self._database.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            try:
+                self._database.execute("COMMIT")
+                return
+            except sqlite3.Error:
+                self._roll_back()
+                raise
+        self._roll_back()
+
+    def _roll_back(self) -> None:
+        if self._database.in_transaction:  # some failures have rolled back by themselves
+            self._database.execute("ROLLBACK")
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(error, _Damaged) or (
+        code is not None and code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    )
+
+
+def _reason(error: Exception) -> str:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_FULL:
+        return "no space is left for it"
+    if code is not None and code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return "another process has it open"
+    return str(error)

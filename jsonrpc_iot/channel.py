@@ -38,6 +38,8 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
         max_message: bytes of the largest message that may be sent, `None` for any size.
         reliable: messages arrive once each, in order, or the channel ends.
         can_call_back: the other end can be called and notified, not only answered.
+        is_private: an end that cannot be called hears all that is sent here, nobody else does, and
+            all that it sends comes here; so streamed results go item by item.
         hears_broadcasts: what is for everybody is sent here too; not where another channel takes it
             to the same end.
         is_shared: what answers others may arrive here too, so ids begin at a random number.
@@ -54,6 +56,7 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
     max_message: int | None = None
     reliable: bool = True
     can_call_back: bool = True
+    is_private: bool = False
     hears_broadcasts: bool = True
     is_shared: bool = False
     retry_seconds: float = 0.5

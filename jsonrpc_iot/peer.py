@@ -156,7 +156,8 @@ class Peer(Calling):
 
     def open_items(self, to: ReplyTo) -> ItemSender | None:
         """What sends the items of a result to the other end, `None` if there is no way."""
-        return self._incoming.open_items(to) if self.info.can_call_back else None
+        has_way = self.info.can_call_back or self.info.is_private
+        return self._incoming.open_items(to) if has_way else None
 
     def leave(self, grace: float) -> None:
         """Read no more, let running calls finish for `grace` seconds, and end."""

@@ -45,18 +45,25 @@ async def send_notification(
     """
     try:
         with anyio.fail_after(timeout):
-            async with await open_channel(url) as channel:
+            async with await open_channel(url) as channel, anyio.create_task_group() as tasks:
+                channel.start(tasks)
                 codec = Dispatcher().responder(channel.info.codec).codec
                 message = Session(codec, dialect=dialect).notification(method, params)
-                limit = channel.info.max_message
-                if limit is not None and len(message) > limit:
-                    raise MessageTooLarge(len(message), limit)
-                await (TracedChannel(channel, trace) if trace else channel).send(message)
-                await _part(channel)
-    except _BROKEN:
-        raise ChannelClosed(f"{method}: the connection broke before it was sent") from None
+                await _send(TracedChannel(channel, trace) if trace else channel, method, message)
+                tasks.cancel_scope.cancel()
     except TimeoutError:
         raise CallTimeout(f"{method}: not sent within {timeout:g} s") from None
+
+
+async def _send(channel: Channel, method: str, message: bytes) -> None:
+    limit = channel.info.max_message
+    if limit is not None and len(message) > limit:
+        raise MessageTooLarge(len(message), limit)
+    try:
+        await channel.send(message)
+    except _BROKEN:
+        raise ChannelClosed(f"{method}: the connection broke before it was sent") from None
+    await _part(channel)
 
 
 async def _part(channel: Channel) -> None:

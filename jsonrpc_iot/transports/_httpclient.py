@@ -15,59 +15,43 @@ from typing import final
 import anyio
 import anyio.lowlevel
 import httpx2
-import msgspec
 from anyio.abc import TaskGroup
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UnsetType
 
 from ..channel import Channel, ChannelInfo
-from ..errors import ConnectFailed, RpcError, rpc_error
+from ..errors import ConnectFailed
 from ..protocol.limits import Limits
 from ..protocol.stream import FIRST_CREDIT
 from ..url import Url
 from ._httpevents import Events, read_events
+from ._httpreplies import (
+    EVENT_STREAM,
+    BadStatus,
+    Envelope,
+    decode_target,
+    failure_of,
+    is_readable,
+    is_reply,
+    kind_of,
+    read_envelopes,
+    with_id,
+)
 
 logger = logging.getLogger("jsonrpc_iot.transports")
-
-EVENT_STREAM = "text/event-stream"
 
 _RECEIVE_BYTES = 16 << 20
 _CONNECT_SECONDS = 10.0
 _WRITE_SECONDS = 30.0
 _KEEP_SECONDS = 3.0  # shorter than any server's
 _CLOSE_SECONDS = 0.5
-_SHOWN = 200
-_CODES = {401: -32005, 403: -32006, 408: -32002, 413: -32001, 429: -32004, 503: -32004, 504: -32002}
+_HEADERS = {
+    "content-type": "application/json",
+    "accept": f"application/json, {EVENT_STREAM}",
+}
+_PING = b'{"jsonrpc":"2.0","id":0,"method":"rpc.ping"}'
 
 # A connection that failed; whether the server got the request is unknown.
 _FAILED = (httpx2.RequestError, httpx2.StreamError, OSError, anyio.BrokenResourceError)
-
-
-class _Envelope(Struct):
-    """What of a message matters here."""
-
-    id: Raw | UnsetType = UNSET
-    method: str | UnsetType = UNSET
-    params: Raw | UnsetType = UNSET
-
-
-class _Target(Struct):
-    """The params of `rpc.cancel` and `rpc.more`."""
-
-    id: Raw
-    upto: int = 0
-
-
-class _Reply(Struct):
-    id: Raw | UnsetType = UNSET
-    jsonrpc: str | UnsetType = UNSET
-    result: Raw | UnsetType = UNSET
-    error: Raw | UnsetType = UNSET
-
-
-_decode_envelope = msgspec.json.Decoder(_Envelope | list[_Envelope]).decode
-_decode_target = msgspec.json.Decoder(_Target).decode
-_decode_reply = msgspec.json.Decoder(_Reply).decode
-_encode = msgspec.json.Encoder().encode
 
 
 class _Post:
@@ -98,14 +82,6 @@ class _Post:
             await self.news.wait()
 
 
-class _BadStatus(Exception):
-    """A status that is no reply."""
-
-    def __init__(self, response: httpx2.Response, body: bytes) -> None:
-        super().__init__(response.status_code)
-        self.error = _error_of(response, body)
-
-
 async def open_channel(
     url: Url,
     place: str,
@@ -125,7 +101,7 @@ async def open_channel(
         limits: of which `in_flight` and `receive_bytes` are used here.
 
     Raises:
-        ConnectFailed: nobody answers there, or the server refuses the token.
+        ConnectFailed: nobody answers there, nothing is at the path, or the token is refused.
     """
     client = httpx2.AsyncClient(
         verify=True if context is None else context,
@@ -143,6 +119,8 @@ async def open_channel(
         status = await events.open()
         if status in (401, 403, 407):
             raise ConnectFailed(f"{url}: HTTP {status}, the server wants another token")
+        if status == 404 and not await _takes_posts(client, place):
+            raise ConnectFailed(f"{url}: HTTP 404, nothing is served at this path")
     except BaseException as error:
         with anyio.CancelScope(shield=True):
             await client.aclose()
@@ -157,6 +135,12 @@ async def open_channel(
     )
     receive_bytes = max(limits.receive_bytes, _RECEIVE_BYTES)
     return HttpChannel(client, place, events, info, receive_bytes)
+
+
+async def _takes_posts(client: httpx2.AsyncClient, place: str) -> bool:
+    """Whether anything is at a path whose GET gives 404, as it does where only POST is routed."""
+    response = await client.post(place, content=_PING, headers=_HEADERS)
+    return response.status_code != 404 or is_reply(response, response.content)
 
 
 @final
@@ -188,6 +172,7 @@ class HttpChannel(Channel):
         self._info = info
         self._receive_bytes = receive_bytes
         self._tasks: TaskGroup | None = None
+        self._listening = anyio.CancelScope()
         self._posts: dict[bytes, _Post] = {}  # by the request's id
         self._messages: dict[bytes, tuple[bytes, ...]] = {}  # their ids
         self._received: deque[bytes] = deque()
@@ -232,7 +217,9 @@ class HttpChannel(Channel):
             raise anyio.ClosedResourceError
         if self._broken:
             raise anyio.BrokenResourceError
-        envelopes = _read(item)
+        envelopes = read_envelopes(item)
+        if any(each.is_answer for each in envelopes):
+            return  # to what the server cannot have asked: an error for what it sent
         ids = tuple(bytes(each.id) for each in envelopes if not isinstance(each.id, UnsetType))
         if ids:
             self._tasks.start_soon(self._call, item, ids)
@@ -253,6 +240,7 @@ class HttpChannel(Channel):
     async def aclose(self) -> None:
         """End all requests and close the connections."""
         self._closed = True
+        self._listening.cancel()
         for post in tuple(self._posts.values()):
             post.scope.cancel()
         self._wake()
@@ -261,14 +249,14 @@ class HttpChannel(Channel):
             await self._client.aclose()
         await anyio.lowlevel.checkpoint()
 
-    def _handle_here(self, envelopes: Sequence[_Envelope]) -> bool:
+    def _handle_here(self, envelopes: Sequence[Envelope]) -> bool:
         """Do what a notification to the server asks for, where HTTP has a way of its own."""
         if len(envelopes) != 1:
             return False
         (one,) = envelopes
         if one.method not in ("rpc.cancel", "rpc.more") or isinstance(one.params, UnsetType):
             return False
-        target = _decode_target(one.params)
+        target = decode_target(one.params)
         post = self._posts.get(bytes(target.id))
         if post is not None and one.method == "rpc.more":
             post.grant(target.upto)
@@ -279,13 +267,15 @@ class HttpChannel(Channel):
     async def _call(self, message: bytes, ids: tuple[bytes, ...]) -> None:
         """Make a POST and take in what answers it."""
         with anyio.CancelScope() as scope:
+            if self._closed:
+                return
             post = _Post(scope)
             self._posts.update(dict.fromkeys(ids, post))
             self._messages[message] = ids
             try:
                 await self._post(message, ids, post)
-            except _BadStatus as failure:
-                self._take(*(_failure(id, failure.error) for id in ids))
+            except BadStatus as failure:
+                self._take(*(failure_of(id, failure.error) for id in ids))
             except _FAILED as error:
                 self._break(error)
             finally:
@@ -298,7 +288,7 @@ class HttpChannel(Channel):
     async def _notify(self, message: bytes) -> None:
         try:
             await self._post(message, (), None)
-        except _BadStatus as failure:
+        except BadStatus as failure:
             self.refused += 1
             logger.warning("%s: a notification was refused: %s", self._place, failure.error)
         except _FAILED as error:
@@ -306,14 +296,10 @@ class HttpChannel(Channel):
             raise anyio.BrokenResourceError from error
 
     async def _post(self, message: bytes, ids: tuple[bytes, ...], post: _Post | None) -> None:
-        headers = {
-            "content-type": "application/json",
-            "accept": f"application/json, {EVENT_STREAM}",
-        }
-        request = self._client.build_request("POST", self._place, content=message, headers=headers)
+        request = self._client.build_request("POST", self._place, content=message, headers=_HEADERS)
         response = await self._client.send(request, stream=True)
         try:
-            if _kind(response) == EVENT_STREAM and response.status_code == 200:
+            if kind_of(response) == EVENT_STREAM and response.status_code == 200:
                 await self._take_events(response, post)
                 return
             body = await self._body(response)
@@ -322,21 +308,26 @@ class HttpChannel(Channel):
                 await response.aclose()
         if not body and response.is_success:
             if ids:
-                raise _BadStatus(response, body)
+                raise BadStatus(response, body)
             return
-        if response.is_success or _is_reply(response, body):
-            self._take(_with_id(body, ids))
+        if is_readable(body) if response.is_success else is_reply(response, body):
+            self._take(with_id(body, ids))
         else:
-            raise _BadStatus(response, body)
+            raise BadStatus(response, body)
 
     async def _take_events(self, response: httpx2.Response, post: _Post | None) -> None:
         """Take in the events that answer a POST, items no faster than there is credit."""
         items = 0
+        is_answered = False
         async for event in read_events(response, self._receive_bytes):
-            if post is not None and _read(event.data)[0].method == "rpc.item":
+            head = read_envelopes(event.data)[0]
+            if post is not None and head.method == "rpc.item":
                 await post.wait_for_credit(items)
                 items += 1
+            is_answered = is_answered or head.is_answer
             self._take(event.data)
+        if not is_answered:
+            raise BadStatus(response, b"")
 
     async def _body(self, response: httpx2.Response) -> bytes:
         body = bytearray()
@@ -348,11 +339,12 @@ class HttpChannel(Channel):
 
     async def _listen(self) -> None:
         """Take in events, and subscribe again when they end, until that fails for too long."""
-        try:
-            async for event in self._events.listen(self._receive_bytes):
-                self._take(event.data)
-        except _FAILED as error:
-            self._break(error)
+        with self._listening:
+            try:
+                async for event in self._events.listen(self._receive_bytes):
+                    self._take(event.data)
+            except _FAILED as error:
+                self._break(error)
 
     def _take(self, *messages: bytes) -> None:
         self._received.extend(messages)
@@ -378,64 +370,6 @@ class HttpChannel(Channel):
             if self._at_end and not self._posts:
                 raise anyio.EndOfStream
             await self._news.wait()
-
-
-def _read(message: bytes) -> Sequence[_Envelope]:
-    """What a message asks; nothing of what cannot be read."""
-    try:
-        found = _decode_envelope(message)
-    except msgspec.DecodeError:
-        return [_Envelope(id=Raw(b"null"))]  # the server says what it makes of it
-    return (found or [_Envelope()]) if isinstance(found, list) else [found]
-
-
-def _kind(response: httpx2.Response) -> str:
-    kind: str = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return kind
-
-
-def _is_reply(response: httpx2.Response, body: bytes) -> bool:
-    """Whether a response with a bad status is a JSON-RPC error all the same."""
-    if not _kind(response).endswith("json"):
-        return False
-    try:
-        reply = _decode_reply(body)
-    except msgspec.DecodeError:
-        return False
-    return not isinstance(reply.error, UnsetType)
-
-
-def _with_id(body: bytes, ids: tuple[bytes, ...]) -> bytes:
-    """An error whose id could not be read, as the answer to the one call that it belongs to."""
-    if len(ids) != 1 or body[:1] != b"{":
-        return body
-    try:
-        reply = _decode_reply(body)
-    except msgspec.DecodeError:
-        return body
-    if isinstance(reply.error, UnsetType) or bytes(reply.id or b"null") != b"null":
-        return body
-    reply.id = Raw(ids[0])
-    return _encode(reply)
-
-
-def _error_of(response: httpx2.Response, body: bytes) -> RpcError:
-    """The error that a bad status stands for."""
-    status = f"HTTP {response.status_code} {response.reason_phrase}".strip()
-    if response.is_success:
-        return rpc_error(-32000, f"{status}, and no answer to the call")
-    data: dict[str, object] = {"status": response.status_code}
-    if text := body[:_SHOWN].decode("utf-8", "replace").strip():
-        data["body"] = text
-    after = response.headers.get("retry-after", "")
-    if after.isdigit():
-        data["retry_after"] = float(after)
-    return rpc_error(_CODES.get(response.status_code, -32000), status, data)
-
-
-def _failure(id: bytes, error: RpcError) -> bytes:
-    members = {"code": error.code, "message": error.message, "data": error.data}
-    return _encode({"id": Raw(id), "error": members})
 
 
 def _reason(error: BaseException) -> str:

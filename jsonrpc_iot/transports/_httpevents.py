@@ -12,6 +12,8 @@ import anyio
 import httpx2
 from msgspec import Struct
 
+from ._httpreplies import EVENT_STREAM, kind_of
+
 logger = logging.getLogger("jsonrpc_iot.transports")
 
 _SILENT_SECONDS = 45.0  # a server sends a comment every 15 s
@@ -132,14 +134,13 @@ class Events:
         Raises:
             httpx2.RequestError: nobody answers there.
         """
-        headers = {"accept": "text/event-stream", "cache-control": "no-store"}
+        headers = {"accept": EVENT_STREAM, "cache-control": "no-store"}
         if self._last_id is not None:
             headers["last-event-id"] = self._last_id
         timeout = httpx2.Timeout(_SILENT_SECONDS, connect=10.0)
         request = self._client.build_request("GET", self._place, headers=headers, timeout=timeout)
         response = await self._client.send(request, stream=True)
-        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if response.status_code == _STATUS_OK and kind == "text/event-stream":
+        if response.status_code == _STATUS_OK and kind_of(response) == EVENT_STREAM:
             self._response = response
             # Our own servers say where the stream begins.
             self._last_id = response.headers.get("last-event-id", self._last_id)

@@ -1,7 +1,9 @@
 """`notify`: one notification, which has left when the program ends."""
 
+import json
 import socket
 import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -95,3 +97,27 @@ def test_nobody_listens() -> None:
 
     assert done.code == 3
     assert done.complaint
+
+
+def test_over_http_to_a_path_that_takes_only_posts() -> None:
+    seen: list[Any] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(404)
+
+        def do_POST(self) -> None:
+            seen.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(202)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        done = run("notify", f"http://127.0.0.1:{server.server_port}/rpc", "m", "a=1")
+        server.shutdown()
+        thread.join()
+
+    assert done == Done(0, "", "")
+    assert seen[1:] == [{"method": "m", "params": {"a": "1"}}]

@@ -115,15 +115,29 @@ async def test_events_resume_where_they_broke(device: Device) -> None:
             assert [(await news.receive()).params for _ in range(2)] == [[1], [2]]
 
 
-@pytest.mark.parametrize("status", [b"404 Not Found", b"502 Bad Gateway", b"204 No Content"])
-async def test_a_status_that_is_no_reply_fails_the_call(status: bytes) -> None:
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
+        b"502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
+        b"204 No Content\r\n\r\n",
+        b"200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<p>Log in</p>",
+        b'200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{"id":1',
+        b"200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 9\r\n\r\ndata: {}\n",
+    ],
+)
+async def test_a_response_that_is_no_reply_fails_the_call(response: bytes) -> None:
+    posts = 0
+
     async def answer(stream: anyio.abc.ByteStream) -> None:
+        nonlocal posts
         async with stream:
             try:
                 while True:
-                    await stream.receive()
-                    head = b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n"
-                    await stream.send(head)
+                    is_post = (await stream.receive()).startswith(b"POST")
+                    posts += is_post
+                    refusal = b"405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n"
+                    await stream.send(b"HTTP/1.1 " + (response if is_post else refusal))
             except (anyio.EndOfStream, anyio.BrokenResourceError):
                 pass
 
@@ -134,9 +148,18 @@ async def test_a_status_that_is_no_reply_fails_the_call(status: bytes) -> None:
         tasks.start_soon(listener.serve, answer)
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
         async with connect(f"http://127.0.0.1:{port}/rpc", extensions=False) as client:
-            with pytest.raises(ServerError, match=status.decode()[:3]):
-                await client.call("add", [1, 2], timeout=5)
+            for _ in range(2):
+                with pytest.raises(ServerError, match=response.decode()[:3]):
+                    await client.call("add", [1, 2], timeout=5)
+        assert posts == 2  # what it says is not answered
         tasks.cancel_scope.cancel()
+
+
+async def test_a_path_where_nothing_is_fails_at_once(device: Device) -> None:
+    async with serve(device.dispatcher, URL) as server:
+        with pytest.raises(ConnectFailed, match="404, nothing is served at this path"):
+            async with connect(server.urls[0] + "s"):
+                pass
 
 
 async def test_https_and_the_client_s_certificate(device: Device, tmp_path: Path) -> None:

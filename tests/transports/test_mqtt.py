@@ -1,6 +1,7 @@
 """`mqtt://` over Mosquitto: against raw MQTT clients, and against ourselves."""
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -122,6 +123,10 @@ class Device:
         self.ran: list[object] = []
         self.release = anyio.Event()
         self.dispatcher = Dispatcher()
+
+        @self.dispatcher.method
+        def count(upto: int) -> list[int]:
+            return list(range(upto))
 
         @self.dispatcher.method
         def echo(value: object) -> object:
@@ -341,7 +346,9 @@ async def test_the_will_says_that_a_server_has_vanished(raw: Raw, topic: str) ->
     await listener.aclose()
 
 
-async def test_clients_fail_fast_where_the_device_says_that_it_is_offline(topic: str) -> None:
+async def test_clients_fail_fast_where_the_device_says_that_it_is_offline(
+    topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
     url = mosquitto().url(topic=topic)
     async with connect(url):
         pass  # nothing is known of it
@@ -350,6 +357,10 @@ async def test_clients_fail_fast_where_the_device_says_that_it_is_offline(topic:
     with pytest.raises(ConnectFailed, match="the device is offline"):
         async with connect(url):
             pass
+    for _ in range(10):  # what the closed connection has still to tell
+        await asyncio.sleep(0)
+    gc.collect()
+    assert not caplog.records  # of a future that nobody has asked
 
 
 # Pushes
@@ -511,6 +522,30 @@ async def test_segments_and_messagepack(topic: str) -> None:
     with pytest.raises(ConnectFailed, match="segments need MQTT 5"):
         async with connect(mosquitto().url("?segment=1&version=3.1.1")):
             pass
+
+
+# Streams
+
+
+@pytest.mark.parametrize(
+    ("server", "client", "fits"),
+    [
+        ("", "", True),
+        ("?qos=0", "?qos=0", True),
+        ("", "?version=3.1.1", False),
+        ("?share=blue", "", False),
+    ],
+)
+async def test_items_go_one_by_one_where_only_the_caller_hears_them(
+    topic: str, server: str, client: str, fits: bool
+) -> None:
+    async with serving(topic, server), connect(mosquitto().url(client, topic=topic)) as caller:
+        if fits:
+            assert [item async for item in caller.stream("count", [2000])] == list(range(2000))
+        else:
+            assert [item async for item in caller.stream("count", [20])] == list(range(20))
+            with pytest.raises(TooLarge):
+                assert [item async for item in caller.stream("count", [2000])] == []
 
 
 # QoS

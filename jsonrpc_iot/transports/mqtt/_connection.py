@@ -101,6 +101,7 @@ class Connection(aiomqtt.Client):
         failure = None if disconnected.cancelled() else disconnected.exception()
         if not self._connected.done():
             self._connected.set_exception(Closed(str(failure or "the broker closed it")))
+            self._connected.exception()  # aiomqtt may have put a future there that nobody awaits
         self._on_end()
 
     def _on_socket_register_write(self, client: Client, userdata: Any, sock: Any) -> None:

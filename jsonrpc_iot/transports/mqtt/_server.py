@@ -210,6 +210,8 @@ class MqttListener(Listener):
             max_message=self._options.max,
             reliable=False,
             can_call_back=False,
+            # In a group the credit of a stream reaches any server.
+            is_private=address != self._everybody and not self._options.share,
             hears_broadcasts=address == self._everybody,
             codec=self._options.codec,
         )

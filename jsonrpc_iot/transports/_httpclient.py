@@ -16,7 +16,7 @@ import anyio
 import anyio.lowlevel
 import httpx2
 from anyio.abc import TaskGroup
-from msgspec import UnsetType
+from msgspec import DecodeError, UnsetType
 
 from ..channel import Channel, ChannelInfo
 from ..errors import ConnectFailed
@@ -256,7 +256,10 @@ class HttpChannel(Channel):
         (one,) = envelopes
         if one.method not in ("rpc.cancel", "rpc.more") or isinstance(one.params, UnsetType):
             return False
-        target = decode_target(one.params)
+        try:
+            target = decode_target(one.params)
+        except DecodeError:  # whoever wrote it may say what is wrong with it
+            return False
         post = self._posts.get(bytes(target.id))
         if post is not None and one.method == "rpc.more":
             post.grant(target.upto)

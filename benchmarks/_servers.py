@@ -12,10 +12,14 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import SocketAttribute, SocketStream
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
 
 _CHUNK = 65536
 
@@ -41,8 +45,9 @@ def server(kind: str, backend: str = "asyncio") -> Iterator[Server]:
 
     Args:
         kind: `ours`, `pipe` (ours on a Unix socket), `udp` (ours), `big_udp` and `big_tcp`
-            (ours, with big results), `uart` (ours on a pty), `http` (ours), `starlette`, `echo`,
-            `udp_echo`, `uart_echo`, `aiorpcx`, or, with a broker, `mqtt` (ours) and `mqtt_echo`.
+            (ours, with big results), `uart` (ours on a pty), `http` (ours), `websocket` (ours),
+            `starlette`, `websocket_echo`, `echo`, `udp_echo`, `uart_echo`, `aiorpcx`, or, with a
+            broker, `mqtt` (ours) and `mqtt_echo`.
         backend: `asyncio`, `uvloop` or `trio`, which aiorpcX does not know.
 
     Raises:
@@ -80,7 +85,7 @@ async def _ours(url: str = "tcp://127.0.0.1:0") -> None:
     dispatcher.method("wifi.connect_idempotent", idempotent=True)(_connect)
     async with serve(dispatcher, url, limits=Limits(peers=100_000)) as running:
         address = running.urls[0]
-        has_port = url.startswith(("tcp:", "udp:", "http:"))
+        has_port = url.startswith(("tcp:", "udp:", "http:", "ws:"))
         _ready(address.rpartition(":")[2].removesuffix("/rpc") if has_port else address)
         await running.wait_closed()
 
@@ -131,7 +136,6 @@ async def _http() -> None:
 
 
 async def _starlette() -> None:
-    import uvicorn
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import JSONResponse
@@ -141,12 +145,36 @@ async def _starlette() -> None:
         body = await request.json()
         return JSONResponse({"id": body["id"], "result": None})
 
-    app = Starlette(routes=[Route("/rpc", answer, methods=["POST"])])
+    await _uvicorn(Starlette(routes=[Route("/rpc", answer, methods=["POST"])]))
+
+
+async def _websocket() -> None:
+    await _ours("ws://127.0.0.1:0/rpc")
+
+
+async def _websocket_echo() -> None:
+    from starlette.applications import Starlette
+    from starlette.routing import WebSocketRoute
+    from starlette.websockets import WebSocket
+
+    async def echo(websocket: WebSocket) -> None:
+        await websocket.accept()
+        async for text in websocket.iter_text():
+            await websocket.send_text(text)
+
+    await _uvicorn(Starlette(routes=[WebSocketRoute("/rpc", echo)]))
+
+
+async def _uvicorn(app: "Starlette") -> None:
+    import uvicorn
+
     # With the protocol named, asyncio sets TCP_NODELAY; without it each call takes 40 ms.
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.bind(("127.0.0.1", 0))
     bound.listen(4096)
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", ws="websockets-sansio"
+    )
     _ready(str(bound.getsockname()[1]))
     await uvicorn.Server(config).serve([bound])
 
@@ -227,7 +255,9 @@ def main() -> None:
         "mqtt_echo": _mqtt_echo,
         "echo": _echo,
         "http": _http,
+        "websocket": _websocket,
         "starlette": _starlette,
+        "websocket_echo": _websocket_echo,
         "udp_echo": _udp_echo,
         "uart": _uart,
         "uart_echo": _uart_echo,

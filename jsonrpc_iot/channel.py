@@ -151,8 +151,8 @@ class Channel(ObjectStream[bytes]):
         """Wait for the next message.
 
         Raises:
-            anyio.EndOfStream: the other end has closed the channel.
-            anyio.BrokenResourceError: the link is gone.
+            anyio.EndOfStream: the other end has closed the channel; the text, if any, says why.
+            anyio.BrokenResourceError: the link is gone; the text, if any, says why.
             anyio.ClosedResourceError: this end has closed the channel.
             FramingError: the stream can no longer be cut into messages.
         """

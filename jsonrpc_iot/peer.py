@@ -60,7 +60,6 @@ class Peer(Calling):
 
     __slots__ = (
         "_broken",
-        "_failure",
         "_grace",
         "_incoming",
         "_limits",
@@ -70,6 +69,7 @@ class Peer(Calling):
         "_probe",
         "_reading",
         "_waiting",
+        "_why",
     )
 
     def __init__(
@@ -105,7 +105,7 @@ class Peer(Calling):
         self._opened_at = 0.0
         self._waiting = False
         self._grace: float | None = None
-        self._failure: FramingError | None = None
+        self._why = ""
         self._broken = False
 
     async def run(self) -> None:
@@ -219,13 +219,14 @@ class Peer(Calling):
                 messages = await self._channel.receive_batch()
                 self._waiting = False
                 await self._incoming.take(messages)
-        except anyio.EndOfStream:
-            pass
-        except BROKEN:
+        except anyio.EndOfStream as end:
+            self._why = str(end)
+        except BROKEN as error:
             self._broken = True
+            self._why = str(error)
         except FramingError as failure:
             logger.warning("%s: %s; closing", self.info.peer, failure)
-            self._failure = failure
+            self._why = str(failure)
             await self._say_why(failure)
         except Exception:
             logger.exception("%s: receiving failed; closing", self.info.peer)
@@ -283,7 +284,7 @@ class Peer(Calling):
             self._tasks.start_soon(self._channel.aclose)
 
     def _closed(self) -> JsonRpcIotError:
-        why = f" ({self._failure})" if self._failure else ""
+        why = f" ({self._why})" if self._why else ""
         return ChannelClosed(f"the channel to {self.info.peer} is closed{why}; outcome unknown")
 
 

@@ -31,7 +31,7 @@ from .peer import Peer, new_session, watch
 from .protocol.limits import Limits
 from .protocol.lossy import Budget
 from .transports import open_listener
-from .web import WebListener
+from .web import AsgiReceive, AsgiSend, Scope, WebListener, WebRules, refuse_websocket
 
 logger = logging.getLogger("jsonrpc_iot.server")
 
@@ -131,6 +131,35 @@ class Server:
             await anyio.aclose_forcefully(channel)
             raise ChannelClosed(f"{channel.info.peer} is not served") from None
         return peer
+
+    async def add_websocket(
+        self,
+        scope: Scope,
+        receive: AsgiReceive,
+        send: AsgiSend,
+        *,
+        max_message: int = 1 << 20,
+        cors: str | None = None,
+        token: str | None = None,
+    ) -> None:
+        """Serve a WebSocket of a web program until it ends, or refuse it.
+
+        Args:
+            scope: of its request, as ASGI has it.
+            receive: gives its events, of which none has been taken.
+            send: takes them.
+            max_message: bytes of the largest message that is sent.
+            cors: the origin whose pages may connect from a browser, `*` for all. Pages of the
+                program's own address always may.
+            token: the bearer token that the request must have.
+        """
+        from .transports._websocket_server import answer_websocket
+
+        if self._parting:
+            await refuse_websocket(scope, receive, send, 503, "The server is closing")
+            return
+        rules = WebRules(path=scope["path"], max_message=max_message, token=token, cors=cors)
+        await answer_websocket(scope, receive, send, self._serve, self._tasks, rules, self._limits)
 
     def close(self) -> None:
         """Ask whoever waits in `wait_closed` to leave the server's `async with` block."""

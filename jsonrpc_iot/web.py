@@ -2,8 +2,9 @@
 
 import hmac
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -23,7 +24,8 @@ class WebRules(Struct, frozen=True, kw_only=True):
         path: where they go.
         max_message: bytes of the largest reply.
         token: the bearer token that every request must have, `None` if it need not have one.
-        cors: the origin whose pages may call it from a browser, `*` for all.
+        cors: the origin whose pages may call it from a browser, `*` for all. Pages of the server's
+            own address always may.
     """
 
     path: str
@@ -36,6 +38,17 @@ class WebRules(Struct, frozen=True, kw_only=True):
         if self.token is None:
             return True
         return hmac.compare_digest(self.token.encode(), (token or "").encode())
+
+    def admits_page(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether a page may open a WebSocket: a browser lets any page ask, and says whose it is.
+
+        Args:
+            headers: of the request.
+        """
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        if not origin or self.cors in ("*", origin):
+            return True
+        return urlsplit(origin).netloc == headers.get(b"host", b"").decode("latin-1")
 
 
 class WebListener(Listener):
@@ -71,3 +84,26 @@ def request_attributes(scope: Scope, token: str | None) -> dict[Any, Callable[[]
         attributes[TLSAttribute.peer_certificate] = lambda: tls.getpeercert(False)
         attributes[TLSAttribute.peer_certificate_binary] = lambda: tls.getpeercert(True)
     return attributes
+
+
+async def refuse_websocket(
+    scope: Scope, receive: AsgiReceive, send: AsgiSend, status: int, problem: str
+) -> None:
+    """Refuse to open a WebSocket.
+
+    Args:
+        scope: of its request.
+        receive: gives its events.
+        send: takes the answer.
+        status: the HTTP status, 403 where the ASGI server knows no other.
+        problem: one short sentence, in the body.
+    """
+    await receive()
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close"})
+        return
+    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": f"{problem}\n".encode()})

@@ -4,8 +4,7 @@ Source: the protocol page, section 3.2, "HTTP".
 """
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from inspect import isawaitable
 from typing import Any
 
@@ -207,7 +206,7 @@ class RpcApp:
         if kind != JSON and kind.partition(b";")[0].strip().lower() != JSON:
             raise Refusal(415, "The content type has to be application/json")
         facts, permissions = await self._identify(scope, headers)
-        data = await self._bodies.read(receive, headers.get(b"content-length"))
+        data = await self._bodies.read(scope, receive, headers.get(b"content-length"))
         self._trace("<-", data)
         host = host_of(scope)
         caller = self._callers.get(host) or Caller()
@@ -216,11 +215,15 @@ class RpcApp:
         reply = self._responder.begin(data, context, self._rules.max_message)
         if isinstance(reply, Work | Batch):
             self._callers[host] = caller
-            with self._released(host, caller), Running(reply, caller, self._limits) as running:
-                if items is not None and running.streams:
-                    await self._stream(running, items, scope, receive, send)
-                    return
-                reply = await run_to_end(running, scope, receive, len(data))
+            try:
+                with Running(reply, caller, self._limits) as running:
+                    if items is not None and running.streams:
+                        await self._stream(running, items, scope, receive, send)
+                        return
+                    reply = await run_to_end(running, scope, receive, len(data))
+            finally:
+                if not caller.running:
+                    self._callers.pop(host, None)
         if reply is None:
             await respond(send, 202, b"")
             return
@@ -234,15 +237,6 @@ class RpcApp:
         await run_in_events(
             running, items, scope, receive, send, seconds, lambda reply: self._trace("->", reply)
         )
-
-    @contextmanager
-    def _released(self, host: str, caller: Caller) -> Iterator[None]:
-        """Forget a caller in the end, when nothing of it runs any more."""
-        try:
-            yield
-        finally:
-            if not caller.running:
-                self._callers.pop(host, None)
 
     async def _get(
         self, scope: Scope, headers: dict[bytes, bytes], receive: AsgiReceive, send: AsgiSend

@@ -1,6 +1,7 @@
 """Who sends a request: the facts that `authenticate` judges, and what runs for one caller."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import anyio
@@ -24,7 +25,8 @@ class RequestFacts(Channel):
     """
 
     def __init__(self, scope: Scope, token: str | None, max_message: int) -> None:
-        self._info = _info(scope, max_message)
+        scheme, client = scope.get("scheme", "http"), scope.get("client")
+        self._info = _info(scheme, _pair(client), _pair(scope.get("server")), max_message)
         self._scope = scope
         self._token = token
 
@@ -76,9 +78,16 @@ def host_of(scope: Scope) -> str:
     return client[0] if client else ""
 
 
-def _info(scope: Scope, max_message: int) -> ChannelInfo:
-    scheme = scope.get("scheme", "http")
-    client, server = scope.get("client"), scope.get("server")
+_Address = tuple[str, int | None] | None
+
+
+def _pair(address: Any) -> _Address:
+    """An address of a scope, which some servers give as a list."""
+    return (address[0], address[1]) if address else None
+
+
+@lru_cache(maxsize=1024)  # a connection brings many requests
+def _info(scheme: str, client: _Address, server: _Address, max_message: int) -> ChannelInfo:
     return ChannelInfo(
         transport=scheme,
         local=_address(scheme, server),
@@ -88,8 +97,8 @@ def _info(scope: Scope, max_message: int) -> ChannelInfo:
     )
 
 
-def _address(scheme: str, address: Any) -> str:
-    if not address:
+def _address(scheme: str, address: _Address) -> str:
+    if address is None:
         return f"{scheme}://unknown"
-    host, port = address[0], address[1]
+    host, port = address
     return f"{scheme}://{host}" if port is None else f"{scheme}://{host_port(host, port)}"

@@ -138,6 +138,9 @@ class Running:
         begun: the calls.
         caller: for whom they run.
         limits: of which `in_flight` is used here.
+
+    Attributes:
+        is_cancelled: `cancel` was called.
     """
 
     def __init__(self, begun: Work | Batch, caller: Caller, limits: Limits) -> None:
@@ -148,6 +151,13 @@ class Running:
         self._fresh = set(self._works)
         self._caller = caller
         self._reply: bytes | None = None
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        """Stop all, also those that have not begun: nobody waits for the reply."""
+        self.is_cancelled = True
+        for work in self._works:
+            work.cancel()
 
     def __enter__(self) -> "Running":
         self._caller.running += len(self._works)
@@ -203,14 +213,12 @@ async def run_to_end(
     # A connection of our own listener tells by itself, which saves a task, unless a big body made
     # uvicorn pause reading.
     if connection is not None and size <= _SMALL_BODY:
-        with anyio.CancelScope() as cancelling:
-            connection.on_lost.add(cancelling.cancel)
-            try:
-                reply = await running.run()
-                finished = True
-            finally:
-                connection.on_lost.discard(cancelling.cancel)
-        if not finished:
+        connection.on_lost.add(running.cancel)
+        try:
+            reply = await running.run()
+        finally:
+            connection.on_lost.discard(running.cancel)
+        if running.is_cancelled:
             raise Disconnected
         return reply
     async with anyio.create_task_group() as tasks:

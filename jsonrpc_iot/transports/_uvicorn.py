@@ -1,7 +1,8 @@
 """uvicorn as a library: on sockets that are bound already, without signal handlers or log lines.
 
 It is asyncio only. Beside what it does by itself, a head that takes too long or is too long ends
-its connection, and applications learn of the connection: see `Connection`.
+its connection, and applications learn of the connection: see `Connection`. Where the body of a
+request is there already, `scope["state"]["jsonrpc_iot.is_whole"]` says so.
 """
 
 import asyncio
@@ -106,6 +107,10 @@ def _guarded(base: Any, head_seconds: float) -> Any:
             self._in_head = False
             super().on_headers_complete()
 
+        def on_message_complete(self) -> None:
+            self.scope["state"]["jsonrpc_iot.is_whole"] = True
+            super().on_message_complete()
+
         def _stop_timer(self) -> None:
             self._head_bytes = 0
             if self._head_timer is not None:
@@ -157,6 +162,7 @@ class WebServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # else any client on this machine could say who it is
             interface="asgi3",
             lifespan="off",
             ws=bounded_protocol(limits) if websockets else "none",
@@ -165,7 +171,7 @@ class WebServer:
             ws_ping_timeout=PING_TIMEOUT,
             ws_per_message_deflate=False,
             backlog=BACKLOG,
-            limit_concurrency=limits.peers,
+            limit_concurrency=limits.peers + 1,  # uvicorn turns away who makes it that many
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=1,
         )

@@ -14,7 +14,7 @@ from ..channel import Listener, Serve
 from ..errors import BindFailed, MissingExtra, UsageError
 from ..protocol.limits import Limits
 from ..url import Url, host_port
-from ..web import AsgiApp, AsgiReceive, AsgiSend, Scope
+from ..web import AsgiApp, AsgiReceive, AsgiSend, Scope, refuse_websocket
 from ._tls import reason
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Address:
         return True
 
     def route(self, url: Url, kind: Kind, app: AsgiApp) -> None:
-        """Have an application answer at a URL's path, and just below it."""
+        """Have an application answer at a URL's path, for HTTP also just below it."""
         self._routes[kind, route_path(url)] = app
 
     async def serve(self, tasks: TaskGroup) -> None:
@@ -119,15 +119,17 @@ class Address:
 
     async def _answer(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
         kind, path = scope["type"], scope["path"].rstrip("/")
-        app = self._routes.get((kind, path)) or self._routes.get((kind, path.rpartition("/")[0]))
+        app = self._routes.get((kind, path))
+        if app is None and kind == "http":
+            app = self._routes.get((kind, path.rpartition("/")[0]))
         if app is not None:
             await app(scope, receive, send)
+        elif kind == "websocket":
+            await refuse_websocket(scope, receive, send, 404, "Not found")
         else:
-            # A WebSocket that is refused has an HTTP response too; uvicorn knows that extension.
-            prefix = "websocket.http" if kind == "websocket" else "http"
             headers = [(b"content-length", b"10"), (b"content-type", b"text/plain; charset=utf-8")]
-            await send({"type": f"{prefix}.response.start", "status": 404, "headers": headers})
-            await send({"type": f"{prefix}.response.body", "body": b"Not found\n"})
+            await send({"type": "http.response.start", "status": 404, "headers": headers})
+            await send({"type": "http.response.body", "body": b"Not found\n"})
 
 
 class AddressListener(Listener):

@@ -5,6 +5,8 @@ wrong kind, 1008 for a message that stays unfinished, 1009 for one over the limi
 answers no ping. 1000, 1001 and 1005 (no code) end the stream, others break it and give the reason.
 """
 
+import anyio
+
 MAX_MESSAGE = 1 << 20
 SUBPROTOCOL = "jsonrpc"
 ORDERLY = (1000, 1001, 1005)
@@ -17,3 +19,10 @@ ABORT = "jsonrpc_iot.abort"
 def closing(code: int, reason: str) -> str:
     """A close code and its reason, for people."""
     return f"WebSocket closed, {code}{': ' if reason else ''}{reason}"
+
+
+def ending(code: int, reason: str) -> anyio.EndOfStream | anyio.BrokenResourceError:
+    """What whoever receives gets when the other end has closed."""
+    if code not in ORDERLY:
+        return anyio.BrokenResourceError(closing(code, reason))
+    return anyio.EndOfStream(closing(code, reason)) if reason else anyio.EndOfStream()

@@ -25,7 +25,7 @@ from ..url import Url, host_port
 from ._framed import SocketLike, write_at_once
 from ._sockets import raw_socket, set_options
 from ._tls import reason as failure_reason
-from ._websocket import ORDERLY, SUBPROTOCOL, closing
+from ._websocket import SUBPROTOCOL, closing, ending
 from .tcp import tls_handshake
 
 PING_INTERVAL = 20.0
@@ -342,10 +342,7 @@ class ClientChannel(Channel):
         self._over.set()
 
     def _raise_end(self) -> NoReturn:
-        code, reason = self._end or (1006, "")
-        if code in ORDERLY:
-            raise anyio.EndOfStream
-        raise anyio.BrokenResourceError(closing(code, reason))
+        raise ending(*(self._end or (1006, "")))
 
     async def _answer(self) -> None:
         """Send what the protocol answers by itself; while a message leaves, only the last of it.

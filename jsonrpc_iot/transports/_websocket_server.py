@@ -12,12 +12,62 @@ from ..errors import FramingError, TooLarge
 from ..protocol.limits import Limits
 from ..protocol.messages import CodecName
 from ..url import host_port
-from ..web import AsgiReceive, AsgiSend, Scope
-from ._websocket import ABORT, MAX_MESSAGE, ORDERLY, SUBPROTOCOL, closing
+from ..web import (
+    AsgiReceive,
+    AsgiSend,
+    Scope,
+    WebRules,
+    bearer_token,
+    refuse_websocket,
+    request_attributes,
+)
+from ._websocket import ABORT, MAX_MESSAGE, SUBPROTOCOL, closing, ending
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
 _CLOSE_SECONDS = 1.0
+
+
+async def answer_websocket(
+    scope: Scope,
+    receive: AsgiReceive,
+    send: AsgiSend,
+    handler: Serve,
+    tasks: TaskGroup,
+    rules: WebRules,
+    limits: Limits,
+    codec: CodecName = "json",
+) -> None:
+    """Serve a WebSocket until it ends, or refuse it.
+
+    Args:
+        scope: of its request.
+        receive: gives its events.
+        send: takes them.
+        handler: is run with the channel.
+        tasks: runs the handler.
+        rules: say who may connect.
+        limits: of which `receive_bytes` is used here.
+        codec: how the messages are written.
+    """
+    headers = dict(scope["headers"])
+    token = bearer_token(headers.get(b"authorization"))
+    if not rules.admits(token):
+        await refuse_websocket(scope, receive, send, 401, "A bearer token is needed")
+    elif not rules.admits_page(headers):
+        await refuse_websocket(scope, receive, send, 403, "Pages from there may not connect")
+    else:
+        await serve_websocket(
+            scope,
+            receive,
+            send,
+            handler,
+            tasks,
+            limits=limits,
+            max_message=rules.max_message,
+            codec=codec,
+            attributes=request_attributes(scope, token),
+        )
 
 
 async def serve_websocket(
@@ -232,7 +282,7 @@ class WebSocketChannel(Channel):
     def _ending(self, code: int, reason: str) -> Exception:
         if self._closed.is_set():
             return anyio.ClosedResourceError()
-        return anyio.EndOfStream() if code in ORDERLY else self._broken(code, reason)
+        return ending(code, reason)
 
     @staticmethod
     def _broken(code: int, reason: str) -> anyio.BrokenResourceError:

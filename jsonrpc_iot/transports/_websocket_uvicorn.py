@@ -1,16 +1,19 @@
 """uvicorn's WebSockets, with bounds that it lacks.
 
-uvicorn (0.54, `websockets-sansio`) bounds the bytes of a message. Here are also bounded: the time
-that a message takes, its empty fragments, the answers to the pings of who does not read, and the
-time in which a closed connection gets rid of its last bytes. Text that is no UTF-8 is handed on, so
-that it is answered with -32700 like everywhere; uvicorn alone would close with 1007. Use it as
-`uvicorn.Config(ws=bounded_protocol(limits), ws_max_size=…, ws_per_message_deflate=False)`.
+uvicorn (0.54, `websockets-sansio`) bounds the bytes of a message, and stops reading at each message
+until the application has taken it; here it stops when 64 KiB wait. Here are also bounded: the time
+that a message takes, the number of connections, the empty fragments of a message, the answers to
+the pings of who does not read, and the time in which a closed connection gets rid of its last
+bytes. Text that is no UTF-8 is handed on, so that it is answered with -32700 like everywhere;
+uvicorn alone would close with 1007. Use it as `uvicorn.Config(ws=bounded_protocol(limits),
+ws_max_size=…, ws_per_message_deflate=False)`.
 """
 
 import socket
 from asyncio import AbstractEventLoop, BaseTransport, Task, TimerHandle
 from typing import Any, cast
 
+from uvicorn._types import ASGIReceiveEvent
 from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
@@ -27,6 +30,8 @@ _CLOSE_SECONDS = 1.0
 _DRAIN_SECONDS = 3.0
 _REFUSAL_SECONDS = 2.0
 _PONGS = 64
+_QUEUE_BYTES = 1 << 16
+_MESSAGE_BYTES = 1 << 9  # what a waiting message takes beside its text
 
 
 class BoundedProtocol(WebSocketsSansIOProtocol):
@@ -54,6 +59,7 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
         self._fragments = bytearray()
         self._is_fragmented = False
         self._messages = 0
+        self._waiting = 0
         self._slow_timer: TimerHandle | None = None
         self._abort_timer: TimerHandle | None = None
         self._pongs = 0
@@ -66,7 +72,17 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def handle_connect(self, event: Request) -> None:
-        """Open the handshake; the application may cut the connection off."""
+        """Open the handshake; the application may cut the connection off.
+
+        uvicorn bounds the number of connections for HTTP only.
+        """
+        limit = self.config.limit_concurrency
+        if limit is not None and len(self.connections) >= limit:
+            self.handshake_complete = self.close_sent = True
+            self.conn.send_response(self.conn.reject(503, "Too many connections\n"))
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+            return
         super().handle_connect(event)
         if not self.close_sent:
             extensions = cast(dict[str, Any], self.scope["extensions"])
@@ -80,6 +96,13 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
             self._stop_watch()
         elif self._slow_timer is None or self._messages > before:
             self._start_watch()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """Give the application the next event. uvicorn alone reads on only when none waits."""
+        event = await super().receive()
+        if self.queue.empty():
+            self._waiting = 0
+        return event
 
     def handle_text(self, event: Frame) -> None:
         """Begin a text message."""
@@ -176,12 +199,13 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
         self._messages += 1
         if self.close_sent:
             return
+        self._waiting += len(data) + _MESSAGE_BYTES
         if self.curr_msg_data_type == "text":
             text = data.decode(errors="surrogateescape")
             self.queue.put_nowait({"type": "websocket.receive", "text": text})
         else:
             self.queue.put_nowait({"type": "websocket.receive", "bytes": data})
-        if not self.read_paused:
+        if self._waiting > _QUEUE_BYTES and not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
 

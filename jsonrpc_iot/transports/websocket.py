@@ -7,7 +7,6 @@ server as `http://` of that address; a client dials. How each end is kept is in 
 
 import ssl
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from anyio.abc import TaskGroup
 from msgspec import Meta, Struct
@@ -17,12 +16,12 @@ from ..errors import MissingExtra
 from ..protocol.limits import Limits
 from ..protocol.messages import CodecName
 from ..url import Url
-from ..web import AsgiReceive, AsgiSend, Scope, WebRules, bearer_token, request_attributes
+from ..web import AsgiReceive, AsgiSend, Scope, WebRules
 from ._secrets import read_secret
 from ._tls import client_context, reason, server_context
 from ._web import Address, AddressListener, bind
 from ._websocket import MAX_MESSAGE
-from ._websocket_server import serve_websocket
+from ._websocket_server import answer_websocket
 
 
 class WebSocketOptions(Struct, frozen=True):
@@ -115,33 +114,13 @@ class WebSocketListener(AddressListener):
         """Accept until cancelled; see `Listener.serve`."""
 
         async def answer(scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
-            headers = dict(scope["headers"])
-            token = bearer_token(headers.get(b"authorization"))
-            if not (self._rules.admits(token) and self._admits_page(headers)):
-                await receive()
-                await send({"type": "websocket.close"})
-                return
-            await serve_websocket(
-                scope,
-                receive,
-                send,
-                handler,
-                task_group,
-                limits=self._address.limits,
-                max_message=self._rules.max_message,
-                codec=self._codec,
-                attributes=request_attributes(scope, token),
+            limits = self._address.limits
+            await answer_websocket(
+                scope, receive, send, handler, task_group, self._rules, limits, self._codec
             )
 
         self._address.route(self._url, self._kind, answer)
         await self._address.serve(task_group)
-
-    def _admits_page(self, headers: dict[bytes, bytes]) -> bool:
-        """Whether a page may connect: a browser sends any page's WebSockets, and says whose."""
-        origin = headers.get(b"origin", b"").decode("latin-1")
-        if not origin or self._rules.cors in ("*", origin):
-            return True
-        return urlsplit(origin).netloc == headers.get(b"host", b"").decode("latin-1")
 
 
 def _read(url: Url) -> WebSocketOptions:

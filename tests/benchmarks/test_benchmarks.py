@@ -51,7 +51,11 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
     "segments": {
         "segmented UDP / TCP, 1 MB result": ("<=", 3.0),
     },
-    "http": {"serve / Starlette": (">=", 0.8)},
+    "http": {
+        "serve / Starlette": (">=", 0.8),
+        "serve, async handler / Starlette": (">=", 0.8),
+        "serve, WebSocket / echo": (">=", 0.8),
+    },
     "gatt": {
         "time of a call / bare bleak": ("<=", 1.3),
         "connect to first reply / 1 s": ("<=", 1.0),

@@ -13,10 +13,19 @@ from urllib.parse import urlsplit
 
 import anyio
 import anyio.lowlevel
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import SocketAttribute, SocketStream, TaskGroup
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from jsonrpc_iot import Context, Dispatcher, Limits, Server, connect, serve
+from jsonrpc_iot import (
+    CallTimeout,
+    ChannelClosed,
+    Context,
+    Dispatcher,
+    Limits,
+    Server,
+    connect,
+    serve,
+)
 
 SECONDS = 10.0
 """Longer than anything here takes; who waits longer has failed."""
@@ -79,6 +88,42 @@ class Device:
         except anyio.get_cancelled_exc_class():
             self.cancelled.add(method)
             raise
+
+
+class Restarts:
+    """A server that goes away and comes back at the same URL."""
+
+    def __init__(self, device: Device, tasks: TaskGroup, url: str = ANYWHERE) -> None:
+        self._device = device
+        self._tasks = tasks
+        self._leave = anyio.Event()
+        self._gone = anyio.Event()
+        self.server: Any = None
+        self.url = url
+
+    async def start(self) -> None:
+        self._leave, self._gone = anyio.Event(), anyio.Event()
+        up = anyio.Event()
+        self._tasks.start_soon(self._run, up)
+        await up.wait()
+
+    async def stop(self) -> None:
+        self._leave.set()
+        await self._gone.wait()
+
+    async def _run(self, up: anyio.Event) -> None:
+        async with serve(self._device.dispatcher, self.url, grace=0) as self.server:
+            self.url = self.server.urls[0]
+            up.set()
+            await self._leave.wait()
+        self._gone.set()
+
+
+async def outcome(call: Callable[[], Awaitable[object]], into: Tally) -> None:
+    try:
+        into.add(await call())
+    except (ChannelClosed, CallTimeout) as error:
+        into.add(type(error))
 
 
 def echo(value: Any) -> Any:

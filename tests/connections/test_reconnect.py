@@ -1,8 +1,5 @@
 """A client that comes back by itself."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 import anyio
 import pytest
 
@@ -17,38 +14,9 @@ from jsonrpc_iot import (
     serve,
 )
 
-from .rig import ANYWHERE, SECONDS, Device, Tally, eventually, far_end
+from .rig import ANYWHERE, SECONDS, Device, Restarts, Tally, eventually, far_end, outcome
 
 pytestmark = pytest.mark.anyio
-
-
-class Restarts:
-    """A server that goes away and comes back at the same URL."""
-
-    def __init__(self, device: Device, tasks: anyio.abc.TaskGroup) -> None:
-        self._device = device
-        self._tasks = tasks
-        self._leave = anyio.Event()
-        self._gone = anyio.Event()
-        self.server: Any = None
-        self.url = ANYWHERE
-
-    async def start(self) -> None:
-        self._leave, self._gone = anyio.Event(), anyio.Event()
-        up = anyio.Event()
-        self._tasks.start_soon(self._run, up)
-        await up.wait()
-
-    async def stop(self) -> None:
-        self._leave.set()
-        await self._gone.wait()
-
-    async def _run(self, up: anyio.Event) -> None:
-        async with serve(self._device.dispatcher, self.url, grace=0) as self.server:
-            self.url = self.server.urls[0]
-            up.set()
-            await self._leave.wait()
-        self._gone.set()
 
 
 def is_connected(client: Client) -> bool:
@@ -56,13 +24,6 @@ def is_connected(client: Client) -> bool:
         return bool(client.info)
     except ChannelClosed:
         return False
-
-
-async def outcome(call: Callable[[], Awaitable[object]], into: Tally) -> None:
-    try:
-        into.add(await call())
-    except (ChannelClosed, CallTimeout) as error:
-        into.add(type(error))
 
 
 async def test_a_client_comes_back_to_a_restarted_server() -> None:

@@ -11,7 +11,6 @@ from anyio.abc import TaskGroup
 from jsonrpc_iot import Channel, Limits, Listener
 from jsonrpc_iot.transports import open_channel, open_listener
 
-from . import websocket_rig
 from .certificates import Certificates
 
 SECONDS = 10.0
@@ -33,10 +32,15 @@ TRANSPORTS: dict[str, Urls] = {
         f"tls://127.0.0.1:0?cert={certificates.server}&ca={certificates.ca}",
         f"?ca={certificates.ca}&cert={certificates.client}",
     ),
+    "ws": lambda folder, certificates: ("ws://127.0.0.1:0/rpc", ""),
+    "wss": lambda folder, certificates: (
+        f"wss://127.0.0.1:0/rpc?cert={certificates.server}",
+        f"?ca={certificates.ca}",
+    ),
 }
 
 WEBSOCKETS = ("ws", "wss")
-"""Served by a rig of their own; it needs asyncio."""
+"""They are served on asyncio only."""
 
 
 class Link(NamedTuple):
@@ -72,31 +76,10 @@ async def linked(
     name: str, folder: Path, certificates: Certificates, limits: Limits = Limits()
 ) -> AsyncIterator[Link]:
     """A channel over that transport."""
-    if name in WEBSOCKETS:
-        async with _linked_websocket(name, certificates, limits) as link:
-            yield link
-        return
     url, suffix = TRANSPORTS[name](folder, certificates)
     with anyio.fail_after(SECONDS):
         async with accepting(url, limits) as (listener, accept), anyio.create_task_group() as tasks:
             client = await open_channel(listener.addresses[0] + suffix, limits)
-            server = await accept()
-            async with client, server:
-                yield Link(client, server, tasks)
-
-
-@asynccontextmanager
-async def _linked_websocket(
-    name: str, certificates: Certificates, limits: Limits
-) -> AsyncIterator[Link]:
-    trusted = certificates if name == "wss" else None
-    suffix = f"?ca={certificates.ca}" if trusted else ""
-    with anyio.fail_after(SECONDS):
-        async with (
-            websocket_rig.accepting(limits, trusted) as (url, accept),
-            anyio.create_task_group() as tasks,
-        ):
-            client = await open_channel(url + suffix, limits)
             server = await accept()
             async with client, server:
                 yield Link(client, server, tasks)

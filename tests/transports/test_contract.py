@@ -21,7 +21,7 @@ NO_MORE = (anyio.EndOfStream, anyio.BrokenResourceError)
 CLOSED = (anyio.ClosedResourceError, anyio.BrokenResourceError)
 
 
-@pytest.fixture(params=(*TRANSPORTS, *WEBSOCKETS))
+@pytest.fixture(params=TRANSPORTS)
 def link(
     request: pytest.FixtureRequest, tmp_path: Path, certificates: Certificates
 ) -> Callable[[], AbstractAsyncContextManager[Link]]:

@@ -239,8 +239,13 @@ async def open_bus(handler: Handler, on_closed: Callable[[], object]) -> BluezBu
         )
         await bus.connect()
     except (OSError, EOFError, InvalidAddressError, AuthError) as error:
-        raise OSError(
-            f"there is no D-Bus system bus: {str(error) or type(error).__name__}; start it (the "
-            "package dbus), or name it in DBUS_SYSTEM_BUS_ADDRESS, as in a container"
-        ) from error
+        raise OSError(without_bus(error)) from error
     return BluezBus(bus, handler, on_closed)
+
+
+def without_bus(error: Exception) -> str:
+    """What to do where there is no D-Bus to connect to."""
+    return (
+        f"there is no D-Bus system bus: {str(error) or type(error).__name__}; start it (the "
+        "package dbus), or name it in DBUS_SYSTEM_BUS_ADDRESS, as in a container"
+    )

@@ -40,10 +40,11 @@ async def open_radio(
         InvalidUrl: the URL names none.
     """
     own = parse_address(url, address) if address else Address.generate_static_address()
+    name_of_transport = spec(url)
     try:
-        transport = await open_transport(spec(url))
-    except (*FAILURES, ValueError, ImportError) as error:
-        raise failure(f"{url}: bumble cannot open {spec(url)}: {text(error)}") from error
+        transport = await open_transport(name_of_transport)
+    except Exception as error:  # its USB library has errors of its own, and bumble bare ones
+        raise failure(f"{url}: bumble cannot open {name_of_transport}: {text(error)}") from error
     try:
         device = Device.with_hci(name, own, transport.source, transport.sink)
         try:

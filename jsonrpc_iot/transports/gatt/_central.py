@@ -5,6 +5,7 @@ Which Bluetooth bleak uses is left to its backend: the system's own by default, 
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple, TypeVar
@@ -17,7 +18,13 @@ from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
-from bleak.exc import BleakError, BleakGATTProtocolError, BleakGATTProtocolErrorCode
+from bleak.exc import (
+    BleakBluetoothNotAvailableError,
+    BleakDBusError,
+    BleakError,
+    BleakGATTProtocolError,
+    BleakGATTProtocolErrorCode,
+)
 
 from ...channel import ChannelInfo
 from ...errors import ConnectFailed, ConnectTimeout
@@ -157,10 +164,9 @@ async def start_scan(
     try:
         scanner = BleakScanner(look, backend=backend.scanner)
         await one_cancellation(scanner.start())
-    except FileNotFoundError as error:  # of its socket
-        raise ConnectFailed(f"{what}: no Bluetooth to scan with: D-Bus does not run") from error
-    except FAILURES as error:
-        raise ConnectFailed(f"{what}: no Bluetooth to scan with: {_text(error)}") from error
+    except (*FAILURES, ValueError) as error:  # the last of an address of D-Bus that is none
+        why = _advice(error) if backend.scanner is None else _text(error)
+        raise ConnectFailed(f"{what}: no Bluetooth to scan with: {why}") from error
 
     async def stop() -> None:
         with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
@@ -383,5 +389,18 @@ def _name(device: BLEDevice) -> str:
     return f"{device.name} ({device.address})" if device.name else device.address
 
 
+def _advice(error: Exception) -> str:
+    """Why the system has no Bluetooth, and on Linux what to do."""
+    if sys.platform != "linux":
+        return _text(error)
+    from ._bluez_bus import BluezError, without_bus  # what bleak uses is there
+
+    if isinstance(error, BleakDBusError):
+        return BluezError(error.dbus_error, error.dbus_error_details or "").advice()
+    return _text(error) if isinstance(error, BleakError) else without_bus(error)
+
+
 def _text(error: BaseException) -> str:
+    if isinstance(error, BleakBluetoothNotAvailableError):  # its text would show the reason's code
+        return str(error.args[0])
     return str(error) or type(error).__name__

@@ -88,6 +88,25 @@ async def test_a_device_as_it_should_be(radio: VirtualRadio) -> None:
     assert await call_foreign(radio, [(TX, WRITE | COMMAND), (RX, NOTIFY), (OTHER, NOTIFY)])
 
 
+@pytest.mark.parametrize(
+    "junk", [b"", b"\0", b"\xff" * 220, b'{"id":1,"resu', b'{"id":77}', b"{" * 400, b"[]", b"null"]
+)
+async def test_a_device_that_notifies_junk(radio: VirtualRadio, junk: bytes) -> None:
+    """It spoils one call at most."""
+    answering = Answering()
+    with anyio.fail_after(SECONDS):
+        async with (
+            foreign_device(radio, answering.write) as foreign,
+            anyio.create_task_group() as tasks,
+            connect(radio.url("lamp"), extensions=False) as client,
+        ):
+            await foreign.notify(RX, junk)
+            tasks.start_soon(answering.run, foreign)
+            for number in range(3):
+                assert await client.call("echo", [number]) == [number]
+            answering.send.close()
+
+
 async def test_a_device_that_takes_commands_alone(radio: VirtualRadio) -> None:
     assert not await call_foreign(radio, [(TX, COMMAND), (RX, NOTIFY)])
 
@@ -277,9 +296,9 @@ async def test_urls_that_make_no_sense(url: str) -> None:
 
 
 async def test_transports_that_are_not_there() -> None:
-    for url in ("gatt+bumble://unix:/nowhere/radio.sock?name=x", "gatt+bumble://nonsense:0?name=x"):
+    for place in ("unix:/nowhere/radio.sock", "nonsense:0", "usb:FFFF:FFFF", "hci-socket:99"):
         with pytest.raises(ConnectFailed, match="bumble cannot open"):
-            async with connect(url):
+            async with connect(f"gatt+bumble://{place}?name=x"):
                 pass
 
 

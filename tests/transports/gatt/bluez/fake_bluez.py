@@ -69,10 +69,12 @@ class FakeBluez:
         self.advertised: dict[str, Any] | None = None
         self.calls: list[str] = []
         self._advertisement = ""
+        self._scans = 0
         self._tasks: set[asyncio.Task[None]] = (
             set()
         )  # no group, so that a test may stop it anywhere
         self.errors: dict[str, DBusError] = {}
+        self.unanswered: set[str] = set()
         self.news = asyncio.Event()
         self.links = [Link(self, number) for number in range(1, centrals + 1)]
         self.objects: dict[str, dict[str, dict[str, Variant]]] = {
@@ -93,10 +95,10 @@ class FakeBluez:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["FakeBluez"]:
         """Own the name `org.bluez` while the block runs."""
-        self._bus = MessageBus(bus_type=BusType.SYSTEM, negotiate_unix_fd=True)
-        await self._bus.connect()
-        self._bus.add_message_handler(self._handle)
-        await self._bus.request_name("org.bluez")
+        self.bus = MessageBus(bus_type=BusType.SYSTEM, negotiate_unix_fd=True)
+        await self.bus.connect()
+        self.bus.add_message_handler(self._handle)
+        await self.bus.request_name("org.bluez")
         try:
             yield self
         finally:
@@ -104,9 +106,9 @@ class FakeBluez:
                 link.hang_up()
             for task in self._tasks:
                 task.cancel()
-            self._bus.disconnect()
+            self.bus.disconnect()
             with contextlib.suppress(OSError, EOFError):  # D-Bus may be gone already
-                await self._bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+                await self.bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
 
     async def until_advertised(self) -> dict[str, Any]:
         """What the peripheral advertises, once it does."""
@@ -247,21 +249,29 @@ class FakeBluez:
     async def _answer(self, call: Message) -> None:
         self.calls.append(str(call.member))
         self.news.set()
+        if call.member in self.unanswered:
+            return
         try:
             if error := self.errors.get(str(call.member)):
                 raise error
             if call.interface in MANAGERS:
                 await self._manage(call)
+            elif call.path not in self.objects:
+                raise DBusError(f"{DBUS}.Error.UnknownObject", f"no object {call.path}")
             elif call.interface == DEVICE:
                 await self._answer_device(call)
             elif call.interface == CHARACTERISTIC:
                 await self._answer_characteristic(call)
             elif call.member == "StartDiscovery":
-                self._start(self._beacon())
+                self._scans += 1
+                if self._scans == 1:
+                    self._start(self._beacon())
+            elif call.member == "StopDiscovery":
+                self._scans -= 1
             reply = Message.new_method_return(call)
         except DBusError as error:
             reply = Message.new_error(call, error.type, error.text)
-        await self._bus.send(reply)
+        await self.bus.send(reply)
 
     async def _manage(self, call: Message) -> None:
         """Take or give back a service or an advertisement."""
@@ -352,7 +362,7 @@ class FakeBluez:
     async def _beacon(self) -> None:
         """Let whoever scans hear the peripheral again and again."""
         rssi = -50
-        while True:
+        while self._scans:
             rssi = -101 - rssi
             for link in self.links:
                 if not link.is_connected:
@@ -371,7 +381,7 @@ class FakeBluez:
     def _signal(
         self, path: str, interface: str, member: str, signature: str, *body: object
     ) -> None:
-        sent = self._bus.send(Message.new_signal(path, interface, member, signature, list(body)))
+        sent = self.bus.send(Message.new_signal(path, interface, member, signature, list(body)))
         sent.add_done_callback(lambda sent: sent.cancelled() or sent.exception())
 
     async def _watch(self, name: str) -> None:
@@ -387,7 +397,7 @@ class FakeBluez:
         signature: str = "",
         *body: object,
     ) -> Message:
-        reply = await self._bus.call(
+        reply = await self.bus.call(
             Message(destination, path, interface, member, signature=signature, body=list(body))
         )
         if reply.message_type is MessageType.ERROR:

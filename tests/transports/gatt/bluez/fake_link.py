@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import anyio
@@ -26,6 +27,7 @@ class Link:
         self.mtu = fake.mtu
         self.is_connected = False
         self.reads = True
+        self.loses: Callable[[bytes], bool] = lambda _: False
         self.heard: list[bytes] = []
         self.news = asyncio.Event()
         self._fake = fake
@@ -53,6 +55,8 @@ class Link:
 
     async def write(self, value: bytes, kind: str = "request", **more: Variant) -> None:
         """Write to the peripheral."""
+        if kind == "command" and self.loses(value):
+            return
         path, _ = self._fake.characteristic("write")
         options = self._options(type=Variant("s", kind), **more)
         await self._fake.call_app(path, "WriteValue", "aya{sv}", value, options)
@@ -111,6 +115,8 @@ class Link:
                 self.hang_up()
                 return
             value = value[: self.mtu - 3]  # as BlueZ does
+            if self.loses(value):
+                continue
             self.heard.append(value)
             self.news.set()
             self._fake.show_value(self, value)

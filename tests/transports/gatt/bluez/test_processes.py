@@ -1,0 +1,86 @@
+"""Both ends as programs of their own, as the shell starts them."""
+
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio.abc import Process
+
+from ....connections.rig import SECONDS
+from .fake_bluez import FakeBluez
+from .fake_link import Link
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(sys.platform != "linux", reason="BlueZ is Linux's"),
+]
+
+COMMAND = [sys.executable, "-m", "jsonrpc_iot"]
+ROOT = Path(__file__).parents[4]
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """The programs choose their loop by themselves."""
+    return "asyncio"
+
+
+async def run(*arguments: str) -> tuple[int, str, str]:
+    """Run a command to its end; its exit code and what it says."""
+    with anyio.fail_after(SECONDS):
+        done = await anyio.run_process([*COMMAND, *arguments], check=False, cwd=ROOT)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+@asynccontextmanager
+async def simulated(url: str) -> AsyncIterator[Process]:
+    """A simulated device that serves, and is killed in the end."""
+    command = [*COMMAND, "simulate", "--bind", url]
+    async with await anyio.open_process(command, cwd=ROOT, stderr=None) as process:
+        try:
+            assert process.stdout
+            with anyio.fail_after(SECONDS):
+                assert (await process.stdout.receive()).startswith(b"listening gatt://")
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+
+
+async def test_the_command_line(fake: FakeBluez, link: Link) -> None:
+    async with simulated("gatt://?name=kitchen lamp") as device:
+        url = "gatt://kitchen%20lamp"
+        code, out, err = await run("call", url, "echo", "value=hello")
+        assert (code, json.loads(out)) == (0, "hello"), err
+        code, out, err = await run("call", url, "--stream", "wifi.scan")
+        assert code == 0, err
+        assert len(out.splitlines()) > 3
+        code, out, err = await run("discover", "--ble", "--json", "--timeout", "0.7")
+        assert code == 0, err
+        found = [json.loads(line)["url"] for line in out.splitlines()]
+        assert f"gatt://{link.address}" in found
+        started = anyio.current_time()
+        code, _, err = await run("call", "--timeout", "1", "gatt://nobody", "echo")
+        assert code == 124, err
+        assert "heard only kitchen lamp" in err
+        assert anyio.current_time() - started < 3
+        device.terminate()
+        with anyio.fail_after(SECONDS):
+            assert await device.wait() == 0
+    await fake.until_app_left()
+    assert fake.advertised is None
+
+
+async def test_a_device_that_is_killed(fake: FakeBluez, link: Link) -> None:
+    async with simulated("gatt://?name=lamp") as first:
+        code, _, err = await run("call", "gatt://lamp", "echo", "value=1")
+        assert code == 0, err
+        first.kill()
+        await fake.until_app_left()
+    async with simulated("gatt://?name=lamp"):
+        code, _, err = await run("call", "gatt://lamp", "echo", "value=1")
+        assert code == 0, err

@@ -35,7 +35,7 @@ class Options(Struct, frozen=True):
         ("gatt+bumble://usb:0a12:0001", "gatt+bumble", "usb:0a12:0001", None, ""),
         ("gatt+bumble://unix:/run/radio.sock", "gatt+bumble", "unix:", None, "/run/radio.sock"),
         ("gatt+bumble://unix:@radio", "gatt+bumble", "unix:@radio", None, ""),
-        ("gatt+bumble://tcp-client:[::1]:9", "gatt+bumble", "tcp-client:[::1]:9", None, ""),
+        ("gatt+bumble://tcp-client:%5B::1%5D:9", "gatt+bumble", "tcp-client:[::1]:9", None, ""),
         ("gatt+bumble://tcp-client:h:9100", "gatt+bumble", "tcp-client:h:9100", None, ""),
         ("gatt+bumble://usb:%5Bdriver=rtk%5D0", "gatt+bumble", "usb:[driver=rtk]0", None, ""),
         ("gatt+bumble://ws-client:ws://h:1/", "gatt+bumble", "ws-client:ws:", None, "//h:1/"),

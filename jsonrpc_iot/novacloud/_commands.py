@@ -174,8 +174,10 @@ class Commands:
             self._counts.dropped_responses += 1
             return
         if command.row.status is CommandStatus.QUEUED:
-            self._counts.dropped_responses += 1
-            return
+            if command.writing is not session:
+                self._counts.dropped_responses += 1
+                return
+            self._note_sent(command)  # who answers has got it, though we have not heard so
         self._counts.responses += 1
         command.row.payload = message.payload
         self._change(command, _ANSWERS[message.status])

@@ -84,6 +84,7 @@ class Commands:
         self._answer_bytes = 0
         self._unsent: OrderedDict[str, bytes] = OrderedDict()
         self._flushing = anyio.Lock()
+        self._flush_is_due = False
         self._parameters: dict[str, list[str]] = {}
         self._changed = anyio.Event()
 
@@ -92,12 +93,12 @@ class Commands:
         id = command.command_id
         if id in self._answers:
             self._counts.repeated_commands += 1
-            tasks.start_soon(self._deliver, id, self._answers[id])
+            self._deliver_soon(id, self._answers[id], tasks)
         elif id in self._running:
             self._counts.repeated_commands += 1
-            tasks.start_soon(self._send, _pending(id))
+            self._deliver_soon(id, _pending(id), tasks)
         elif len(self._running) >= self._settings.commands:
-            tasks.start_soon(self._deliver, id, _refusal(command, _BUSY))
+            self._deliver_soon(id, self._refusal(command, _BUSY), tasks)
         else:
             self._running[id] = command
             tasks.start_soon(self._run, command)
@@ -105,6 +106,7 @@ class Commands:
     async def flush(self) -> None:
         """Send the answers that could not be sent before."""
         async with self._flushing:
+            self._flush_is_due = False
             while self._unsent:
                 id, line = next(iter(self._unsent.items()))
                 if not await self._send(line):
@@ -120,7 +122,7 @@ class Commands:
     async def give_up(self) -> None:
         """Answer the commands that still run, since nobody will when the device stops."""
         for id, command in list(self._running.items()):
-            await self._deliver(id, _refusal(command, _CLOSING))
+            await self._deliver(id, self._refusal(command, _CLOSING))
 
     async def _run(self, command: Command) -> None:
         id = command.command_id
@@ -181,7 +183,15 @@ class Commands:
         line = _response(command.command_id, results, errors)
         if len(line) <= self._settings.line:
             return line
-        return _refusal(command, _TOO_LARGE)
+        return self._refusal(command, _TOO_LARGE)
+
+    def _refusal(self, command: Command, error: dict[str, Any]) -> bytes:
+        """The answer that all keys have failed, or just that where they do not fit a line."""
+        line = _response(command.command_id, {}, dict.fromkeys(command.payload, error))
+        if len(line) <= self._settings.line:
+            return line
+        payload = {"results": {}, "errors": {}, "error": error}
+        return _final(command.command_id, "error", payload)
 
     def _keep(self, id: str, line: bytes) -> None:
         self._answers[id] = line
@@ -194,10 +204,20 @@ class Commands:
             self._answer_bytes -= len(old)
 
     async def _deliver(self, id: str, line: bytes) -> None:
+        self._put(id, line)
+        await self.flush()
+
+    def _deliver_soon(self, id: str, line: bytes, tasks: TaskGroup) -> None:
+        """Have a line sent by one task for all, however many commands come and nobody reads."""
+        self._put(id, line)
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            tasks.start_soon(self.flush)
+
+    def _put(self, id: str, line: bytes) -> None:
         self._unsent[id] = line
         while len(self._unsent) > _UNSENT:
             self._unsent.popitem(last=False)
-        await self.flush()
 
 
 def _params(names: list[str], value: Any) -> Any:
@@ -208,13 +228,13 @@ def _params(names: list[str], value: Any) -> Any:
 
 
 def _response(id: str, results: dict[str, Raw], errors: dict[str, Any]) -> bytes:
-    status: Literal["success", "error"] = "error" if errors else "success"
-    payload = {"results": results, "errors": errors} if errors else {"results": results}
+    if errors:
+        return _final(id, "error", {"results": results, "errors": errors})
+    return _final(id, "success", {"results": results})
+
+
+def _final(id: str, status: Literal["success", "error"], payload: dict[str, Any]) -> bytes:
     return encode_line(CommandResponse(command_id=id, status=status, payload=payload))
-
-
-def _refusal(command: Command, error: dict[str, Any]) -> bytes:
-    return _response(command.command_id, {}, dict.fromkeys(command.payload, error))
 
 
 def _pending(id: str) -> bytes:

@@ -116,17 +116,18 @@ class Ingest:
         self._hurry.set()
 
     async def run(self) -> None:
-        """Write until `close`."""
-        while not self._closing:
-            await self._wake.wait()
-            self._wake = anyio.Event()
-            if not self._entries:
-                with anyio.move_on_after(_COMMAND_SECONDS):
-                    await self._hurry.wait()
-            self._hurry = anyio.Event()
-            while self._entries or self._commands:
-                if not await self._write():
-                    break
+        """Write until `close`, also when all around is cancelled: what has come is to be stored."""
+        with anyio.CancelScope(shield=True):
+            while not self._closing:
+                await self._wake.wait()
+                self._wake = anyio.Event()
+                if not self._entries:
+                    with anyio.move_on_after(_COMMAND_SECONDS):
+                        await self._hurry.wait()
+                self._hurry = anyio.Event()
+                while self._entries or self._commands:
+                    if not await self._write():
+                        break
         self.finished.set()
 
     async def _write(self) -> bool:

@@ -12,7 +12,8 @@ class Schedule(Struct, frozen=True, kw_only=True):
         first: the longest pause after a first failure; it doubles with each one.
         longest: the longest pause at all.
         stable: a connection that lived so long makes the failures before it forgotten.
-        after_stable: the longest pause after such a connection has ended.
+        after_stable: the longest pause after such a connection has ended. No later bound is
+            smaller, or the devices that came before the platform was back would come together.
         refused: the shortest pause after the platform has refused the key; it doubles too.
         longest_refused: what that grows to.
     """
@@ -38,6 +39,7 @@ class Backoff:
         self._random = source or random.Random()  # no secret
         self._failures = 0
         self._refusals = 0
+        self._least = 0.0
 
     def after_connection(self, lived: float) -> float:
         """The pause after a connection that was authenticated and lived so long, or failed at 0.
@@ -48,12 +50,13 @@ class Backoff:
         self._refusals = 0
         if lived >= self._schedule.stable:
             self._failures = 0
+            self._least = self._schedule.after_stable
             return self._random.uniform(0, self._schedule.after_stable)
         return self.after_failure()
 
     def after_failure(self) -> float:
         """The pause after no connection could be had: full jitter under a doubling bound."""
-        bound = self._schedule.first * 2.0 ** min(self._failures, 60)
+        bound = max(self._least, self._schedule.first * 2.0 ** min(self._failures, 60))
         self._failures += 1
         return self._random.uniform(0, min(bound, self._schedule.longest))
 

@@ -4,6 +4,7 @@ The `sqlite3` module gives up Python's lock around every step of a statement, an
 takes its time to return it. One statement for hundreds of rows has to ask for it once.
 """
 
+import math
 import sqlite3
 from collections.abc import Sequence
 from itertools import chain
@@ -117,7 +118,12 @@ def query_points(db: sqlite3.Connection, query: Query) -> list[Point]:
         f"WHERE {_RANGE}) {_AGGREGATES[query.aggregate or 'mean']} "
         f"ORDER BY begin {order} LIMIT :limit"
     )
-    return [Point(begin, _from_sql(value)) for begin, value in db.execute(text, values)]
+    return [Point(begin, _finite(_from_sql(value))) for begin, value in db.execute(text, values)]
+
+
+def _finite(value: Any) -> Any:
+    """A value, `None` for a mean whose sum is too large for a number: JSON has no infinity."""
+    return None if isinstance(value, float) and math.isinf(value) else value
 
 
 def latest_points(db: sqlite3.Connection, device_id: str, now: float) -> dict[str, Point]:

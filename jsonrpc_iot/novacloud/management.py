@@ -261,7 +261,7 @@ class Values(_Part):
         end: UnixTime | None = None,
         limit: Limit = 1000,
         order: Order = "asc",
-        interval: Annotated[float, Meta(gt=0)] | None = None,
+        interval: Annotated[float, Meta(ge=0.001)] | None = None,
         aggregate: Aggregate | None = None,
     ) -> list[Point]:
         """Values of one sensor by time; streamed on request.

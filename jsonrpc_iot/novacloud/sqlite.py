@@ -293,7 +293,8 @@ class SqliteStore(Store):
         return await self._read(lambda db: [read_command(row) for row in db.execute(text, values)])
 
     async def _write_until_closed(self) -> None:
-        await self._writer.run()
+        with anyio.CancelScope(shield=True):  # others write until the store is closed
+            await self._writer.run()
         self._tasks.cancel_scope.cancel()
 
     def _open(self) -> sqlite3.Connection:

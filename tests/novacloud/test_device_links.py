@@ -42,8 +42,9 @@ def test_only_a_stable_connection_starts_over() -> None:
         assert short <= 60
         first = backoff.after_connection(20.0)
         assert first <= 10
-        assert backoff.after_failure() <= 1
         pauses.append((short, first))
+        assert max(backoff.after_failure() for _ in range(4)) <= 10  # instead of 1, 2, 4 and 8
+        assert backoff.after_failure() <= 16
     assert max(short for short, _ in pauses) > 55
     assert max(first for _, first in pauses) > 9.5
     assert sum(first for _, first in pauses) / len(pauses) == pytest.approx(5, rel=0.08)

@@ -116,8 +116,8 @@ async def test_leaving_the_loop(seed: int) -> None:
                     if each == 30:
                         break
                 await is_clean(ends)
-    assert len(device.closed.items) == 1
-    assert len(device.made.items) < 60
+                assert len(device.closed.items) == 1
+                assert len(device.made.items) < 60
 
 
 @pytest.mark.parametrize("way", ["to_client", "to_server", "both"])

@@ -25,7 +25,24 @@ class TlsFiles(Protocol):
     def ca(self) -> str | None: ...
 
 
-def server_context(url: Url, options: TlsFiles) -> ssl.SSLContext:
+def load_context(url: Url, options: TlsFiles, *, server: bool) -> ssl.SSLContext:
+    """How one end secures its connections.
+
+    Args:
+        url: whose options they are.
+        options: name the files.
+        server: which end it is.
+
+    Raises:
+        InvalidUrl: a file is none, or a server has no certificate.
+    """
+    try:
+        return _server_context(url, options) if server else _client_context(options)
+    except OSError as error:
+        raise url.error(f"cannot load cert, key or ca: {reason(error)}") from error
+
+
+def _server_context(url: Url, options: TlsFiles) -> ssl.SSLContext:
     if options.cert is None:
         raise url.error("a server needs ?cert=FILE, and key=FILE unless the key is in it")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=options.ca)
@@ -39,7 +56,7 @@ def authenticates(context: ssl.SSLContext | None) -> bool:
     return context is not None and context.verify_mode == ssl.CERT_REQUIRED
 
 
-def client_context(options: TlsFiles) -> ssl.SSLContext:
+def _client_context(options: TlsFiles) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=options.ca)
     if options.cert is not None:
         context.load_cert_chain(options.cert, options.key)

@@ -17,7 +17,7 @@ from ..protocol.limits import Limits
 from ..url import Url, host_port
 from ..web import AsgiApp, WebListener, WebRules
 from ._secrets import read_secret
-from ._tls import client_context, reason, server_context
+from ._tls import load_context
 from ._web import Address, AddressListener, bind, is_tls
 
 MAX_MESSAGE = 16 << 20
@@ -60,12 +60,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
     except ImportError as error:
         raise MissingExtra(f"{url}: HTTP needs: pip install 'jsonrpc-iot[http]'") from error
     options = _read(url)
-    context = None
-    if isinstance(options, HttpsOptions):
-        try:
-            context = client_context(options)
-        except OSError as error:
-            raise url.error(f"cannot load cert, key or ca: {reason(error)}") from error
+    context = _context(url, options, server=False)
     if not url.host:
         raise url.error(f"a host is missing, as in {url.scheme}://127.0.0.1:8080/rpc")
     port = url.port if url.port is not None else 443 if is_tls(url) else 80
@@ -78,7 +73,7 @@ async def listen(url: Url, limits: Limits) -> Listener:
     """Bind an address, for this URL and others."""
     options = _read(url)
     rules = _rules(url, options)
-    address = await bind(url, _context(url, options), limits)
+    address = await bind(url, _context(url, options, server=True), limits)
     listener = _reserve(url, rules, address)
     assert listener is not None
     return listener
@@ -137,10 +132,7 @@ def _read(url: Url) -> HttpOptions:
     return url.read_options(HttpsOptions if is_tls(url) else HttpOptions)
 
 
-def _context(url: Url, options: HttpOptions) -> ssl.SSLContext | None:
+def _context(url: Url, options: HttpOptions, *, server: bool) -> ssl.SSLContext | None:
     if not isinstance(options, HttpsOptions):
         return None
-    try:
-        return server_context(url, options)
-    except OSError as error:
-        raise url.error(f"cannot load cert, key or ca: {reason(error)}") from error
+    return load_context(url, options, server=server)

@@ -15,7 +15,7 @@ from ..protocol.limits import Limits
 from ..url import Url, host_port
 from ._framed import FramedChannel
 from ._sockets import StreamListener, raw_socket, set_options
-from ._tls import authenticates, client_context, reason, server_context
+from ._tls import authenticates, load_context, reason
 
 DEFAULT_PORT = 8805
 MAX_MESSAGE = 1 << 20
@@ -121,10 +121,7 @@ def _read(url: Url, *, server: bool) -> tuple[TcpOptions, ssl.SSLContext | None]
     if url.scheme == "tcp":
         return url.read_options(TcpOptions), None
     options = url.read_options(TlsOptions)
-    try:
-        return options, server_context(url, options) if server else client_context(options)
-    except OSError as error:
-        raise url.error(f"cannot load cert, key or ca: {reason(error)}") from error
+    return options, load_context(url, options, server=server)
 
 
 async def tls_handshake(

@@ -18,7 +18,7 @@ from ..protocol.messages import CodecName
 from ..url import Url
 from ..web import AsgiReceive, AsgiSend, Scope, WebRules
 from ._secrets import read_secret
-from ._tls import client_context, reason, server_context
+from ._tls import load_context
 from ._web import Address, AddressListener, bind
 from ._websocket import MAX_MESSAGE
 from ._websocket_server import answer_websocket
@@ -139,7 +139,4 @@ def _reserve(url: Url, options: WebSocketOptions, address: Address) -> WebSocket
 def _context(url: Url, options: WebSocketOptions, *, server: bool) -> ssl.SSLContext | None:
     if not isinstance(options, SecureOptions):
         return None
-    try:
-        return server_context(url, options) if server else client_context(options)
-    except OSError as error:
-        raise url.error(f"cannot load cert, key or ca: {reason(error)}") from error
+    return load_context(url, options, server=server)

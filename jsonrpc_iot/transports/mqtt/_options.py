@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from ...url import Url, host_port
 from .._packets import PacketOptions
-from .._tls import client_context
+from .._tls import load_context
 
 MAX_MESSAGE = 4096
 """Bytes of the largest message that is sent unless the URL says otherwise."""
@@ -90,11 +90,7 @@ class MqttsOptions(MqttOptions, frozen=True):
         Raises:
             InvalidUrl: a file is none.
         """
-        try:
-            return client_context(self)
-        except OSError as error:
-            reason = error.strerror or error
-            raise url.error(f"cannot load cert, key or ca: {reason}") from error
+        return load_context(url, self, server=False)
 
     @property
     def authenticates(self) -> bool:

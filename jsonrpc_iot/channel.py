@@ -18,7 +18,9 @@ from anyio import TypedAttributeSet, typed_attribute
 from anyio.abc import AsyncResource, ObjectStream, TaskGroup
 from msgspec import Struct
 
+from .protocol.limits import Limits
 from .protocol.messages import CodecName
+from .url import Url
 
 Trace = Callable[[str, bytes], object]
 """Is shown each message: `<-` for one that arrived, `->` for one that leaves, and its bytes.
@@ -372,3 +374,13 @@ class Listener(AsyncResource):
 
         Nothing that one channel does ends the listener.
         """
+
+
+class Transport(Protocol):
+    """What a transport's module has."""
+
+    async def connect(self, url: Url, limits: Limits) -> Channel:
+        """Open a channel to a URL; raises `ConnectFailed` or `InvalidUrl`."""
+
+    async def listen(self, url: Url, limits: Limits) -> Listener:
+        """Bind a URL; raises `BindFailed` or `InvalidUrl`."""

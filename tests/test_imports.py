@@ -49,7 +49,7 @@ PARTS: dict[str, Set[str]] = {
     "errors": set(),
     "protocol": {"errors"},
     "url": BASE,
-    "channel": BASE,
+    "channel": BASE | {"url"},
     "web": BASE | {"channel"},
     **dict.fromkeys(DISPATCH, LINK | DISPATCH),
     "transports": LINK,

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Protocol, cast
+from typing import cast
 
-from ..channel import Channel, Listener
+from ..channel import Channel, Listener, Transport
 from ..errors import InvalidUrl
 from ..protocol.limits import DEFAULT_LIMITS, Limits
 from ..url import Url
@@ -29,16 +29,6 @@ _MODULES = {
     "ws": "websocket",
     "wss": "websocket",
 }
-
-
-class Transport(Protocol):
-    """What a transport's module has."""
-
-    async def connect(self, url: Url, limits: Limits) -> Channel:
-        """Open a channel to a URL; raises `ConnectFailed` or `InvalidUrl`."""
-
-    async def listen(self, url: Url, limits: Limits) -> Listener:
-        """Bind a URL; raises `BindFailed` or `InvalidUrl`."""
 
 
 def schemes() -> list[str]:

@@ -7,20 +7,17 @@ the sending and the waiting.
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 from msgspec import structs
 
-from ..channel import Channel, ChannelInfo, Listener, Serve, Trace
+from ..channel import Channel, ChannelInfo, Listener, Serve, Trace, Transport
 from ..protocol.limits import Limits
 from ..protocol.segment import SEGMENT_MARK, AssemblyBudget, Segmentation, largest_message
 from ..url import Url
 from ._packets import wants_segments
-
-if TYPE_CHECKING:
-    from . import Transport
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -361,7 +358,7 @@ class SegmentedTransport:
         inner: carries the packets.
     """
 
-    def __init__(self, inner: "Transport") -> None:
+    def __init__(self, inner: Transport) -> None:
         self._inner = inner
 
     async def connect(self, url: Url, limits: Limits) -> Channel:

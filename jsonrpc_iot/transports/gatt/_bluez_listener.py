@@ -30,9 +30,8 @@ from ._bluez_bus import (
 )
 from ._bluez_central import BluezCentral
 from ._dbus_objects import ObjectTree
-from ._options import SMALLEST_MTU
+from ._options import SMALLEST_MTU, BluezOptions
 from ._peripheral import PeripheralListener
-from .bluez import BluezOptions
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 

@@ -73,6 +73,19 @@ class ConnectOptions(GattOptions, frozen=True):
     write: Literal["request", "command"] = "request"
 
 
+class BluezOptions(GattOptions, frozen=True):
+    """Options of a `gatt://` URL to serve.
+
+    Args:
+        adapter: the Bluetooth adapter, as BlueZ calls it.
+        centrals: how many may be connected at once; more than one takes BlueZ 5.76 or later, or
+            each hears what is meant for another.
+    """
+
+    adapter: Annotated[str, Meta(pattern="^[0-9A-Za-z_]+$")] = "hci0"
+    centrals: Annotated[int, Meta(gt=0)] = 1
+
+
 class HeardDevice(Struct, frozen=True, kw_only=True):
     """A device that advertises the service.
 

@@ -7,34 +7,19 @@ Source: the RPC protocol document, "RPC over GATT".
 """
 
 import sys
-from typing import Annotated
 from urllib.parse import quote
 
-from msgspec import Meta, structs
+from msgspec import structs
 
 from ...channel import Listener
 from ...errors import MissingExtra, UsageError
 from ...protocol.limits import Limits
 from ...url import Url
-from ._options import GattOptions, read_options, require_asyncio
+from ._options import BluezOptions, read_options, require_asyncio
 
 DEFAULT_NAME = "jsonrpc-iot"
-DEFAULT_ADAPTER = "hci0"
 
 _LONGEST_NAME = 29
-
-
-class BluezOptions(GattOptions, frozen=True):
-    """Options of a `gatt://` URL to serve.
-
-    Args:
-        adapter: the Bluetooth adapter, as BlueZ calls it.
-        centrals: how many may be connected at once; more than one takes BlueZ 5.76 or later, or
-            each hears what is meant for another.
-    """
-
-    adapter: Annotated[str, Meta(pattern="^[0-9A-Za-z_]+$")] = DEFAULT_ADAPTER
-    centrals: Annotated[int, Meta(gt=0)] = 1
 
 
 async def listen(url: Url, limits: Limits) -> Listener:

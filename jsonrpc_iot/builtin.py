@@ -1,19 +1,18 @@
 """The methods under `rpc.` that every dispatcher has."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
 from msgspec.json import encode
 
+from .call_context import CallContext
 from .context import Context
 from .errors import InvalidParams
-from .handler import Handler
 from .openrpc import Contents, Info, document, document_of_one
 from .openrpc_cuts import Document
 from .protocol.messages import Id
 from .service import method, notification, service
-from .table import HandlerTable
+from .table import Entries, Entry, HandlerTable
 
 _KEPT_DOCUMENTS = 16
 _ENVELOPE_BYTES = len('{"jsonrpc":"2.0","id":,"result":}')
@@ -56,7 +55,7 @@ class Builtin:
     @method(idempotent=True)
     def methods(self, context: Context) -> list[str]:
         """List the names that the caller may call, sorted."""
-        return [handler.name for handler in _permitted(self._table.methods, context)]
+        return [entry.name for entry in _permitted(self._table.methods, context)]
 
     @method(idempotent=True)
     def discover(self, context: Context, method: str | None = None) -> dict[str, Any]:
@@ -95,39 +94,39 @@ class Builtin:
 
     @notification
     def more(
-        self, context: Context, id: Id, upto: int = 0, missing: list[int] | None = None
+        self, context: CallContext, id: Id, upto: int = 0, missing: list[int] | None = None
     ) -> None:
         """Let a streamed call send its items below `upto`, and send missing ones again."""
         context.more(id, upto, missing or ())
 
     @notification
-    def cancel(self, id: Id, context: Context) -> None:
+    def cancel(self, id: Id, context: CallContext) -> None:
         """Cancel the caller's running call of that id, which then answers -32003."""
         context.cancel(id)
 
 
-def _permitted(handlers: Mapping[str, Handler], context: Context) -> list[Handler]:
-    """The handlers that a caller may use, in the order of their names."""
+def _permitted(entries: Entries, context: Context) -> list[Entry]:
+    """The entries that a caller may use, in the order of their names."""
     permissions = context.permissions or ()
     found = [
-        handler
-        for handler in tuple(handlers.values())
-        if handler.options.requires is None or handler.options.requires in permissions
+        entry
+        for entry in tuple(entries.values())
+        if (requires := entry.handler.options.requires) is None or requires in permissions
     ]
-    return sorted(found, key=lambda handler: handler.name)
+    return sorted(found, key=lambda entry: entry.name)
 
 
-def _is_ours(handler: Handler) -> bool:
+def _is_ours(entry: Entry) -> bool:
     """Whether it belongs to the protocol, so that no document need say what it is."""
-    return handler.name.startswith("rpc.")
+    return entry.name.startswith("rpc.")
 
 
 def _only(contents: Contents, name: str) -> Contents:
     """What has that name."""
     return Contents(
         contents.info,
-        [handler for handler in contents.methods if handler.name == name],
-        [handler for handler in contents.notifications if handler.name == name],
+        [entry for entry in contents.methods if entry.name == name],
+        [entry for entry in contents.notifications if entry.name == name],
         {event: kind for event, kind in contents.events.items() if event == name},
     )
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol, Union, cast
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from .handler import Handler
 from .protocol.codec import Codec
+from .table import Entry
 
 Never = Annotated[str, Meta(min_length=1, max_length=0)]
 
@@ -20,7 +20,7 @@ Never = Annotated[str, Meta(min_length=1, max_length=0)]
 class PlainRequest(Protocol):
     """A request that one pass has decoded and found to be in order."""
 
-    handler: ClassVar[Handler]
+    entry: ClassVar[Entry]
     id: int | str
     params: Struct
     jsonrpc: Literal["2.0"] | UnsetType
@@ -39,26 +39,27 @@ class _Envelope(Struct, frozen=True, kw_only=True, gc=False):
     retry: Never | UnsetType = UNSET
 
 
-def plain_decoder(handlers: Iterable[Handler], codec: Codec) -> Callable[[bytes], PlainRequest]:
-    """A decoder for plain requests to these handlers; what is not plain raises `DecodeError`."""
-    requests = tuple(map(_request_type, handlers))
+def plain_decoder(entries: Iterable[Entry], codec: Codec) -> Callable[[bytes], PlainRequest]:
+    """A decoder for plain requests to these entries; what is not plain raises `DecodeError`."""
+    requests = tuple(map(_request_type, entries))
     if len(requests) < 2:  # msgspec takes a lone Struct without its tag too
         return _refuse
     kind: Any = Union[requests]  # noqa: UP007  # made at run time
     return cast(Callable[[bytes], PlainRequest], codec.decoder(kind))
 
 
-def _request_type(handler: Handler) -> type[Struct]:
+def _request_type(entry: Entry) -> type[Struct]:
+    handler = entry.handler
     params: tuple[Any, ...] = ("params", handler.params)
     if handler.params_optional:
         params += (msgspec.field(default_factory=handler.params),)
     return msgspec.defstruct(
-        f"Request of {handler.name}",
+        f"Request of {entry.name}",
         [cast(tuple[str, type, Any], params)],
         bases=(_Envelope,),
-        namespace={"handler": handler},
+        namespace={"entry": entry},
         tag_field="method",
-        tag=handler.name,
+        tag=entry.name,
         frozen=True,
         kw_only=True,
         gc=False,

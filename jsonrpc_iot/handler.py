@@ -9,9 +9,9 @@ import re
 import types
 from collections import abc
 from collections.abc import Callable
-from copy import copy, deepcopy
+from copy import deepcopy
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -23,9 +23,6 @@ from .options import Example, Options
 from .protocol.codec import Codec
 from .protocol.floats import has_nan, may_hold_float
 from .protocol.jsoncodec import JsonCodec
-
-if TYPE_CHECKING:
-    from .middleware import Middleware
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -40,7 +37,7 @@ class Handler:
     """A function that answers a method or receives a notification.
 
     Args:
-        name: the full name that peers use.
+        name: what the method is called where it is registered, for errors.
         function: what runs.
         options: how it runs.
         declaration: the function of a service class whose types count, bound to the service;
@@ -57,16 +54,12 @@ class Handler:
         by_name: the params of a call cannot come by position.
         params_optional: a call without params is in order.
         call: runs the function with the Struct's values, and a Context where it wants one.
-        plain: it needs neither a task nor a Context, its result holds no float, and it has no
-            layers.
+        plain: it needs neither a task nor a Context, and its result holds no float.
         waits: it takes a task: a coroutine, a generator, a thread, or a turn to wait for.
         may_hold_nan: its result may hold a float.
         result_type: the type of its result.
         doc: its docstring, `""` if it has none.
-        layers: middleware of included dispatchers around it, outermost first.
     """
-
-    layers: "tuple[Middleware, ...]" = ()
 
     def __init__(
         self,
@@ -75,7 +68,6 @@ class Handler:
         options: Options,
         declaration: Callable[..., Any] | None = None,
     ) -> None:
-        self.name = name
         self.options = options
         plain = _plain(function)
         self.is_coroutine = inspect.iscoroutinefunction(plain)
@@ -107,15 +99,7 @@ class Handler:
             )
         self.plain = not (self.waits or wants_context or self.may_hold_nan)
         for example in options.examples:
-            self._check_example(example)
-
-    def included(self, name: str, layers: "tuple[Middleware, ...]") -> "Handler":
-        """The same handler under another name, with more middleware around it."""
-        twin = copy(self)
-        twin.name = name
-        twin.layers = (*layers, *self.layers)
-        twin.plain = self.plain and not layers
-        return twin
+            self._check_example(example, f"method {name!r}, example {example.name!r}")
 
     def parse(self, raw: bytes, codec: Codec) -> Struct:
         """Decode params by name or by position; absent ones and `null` are none by name.
@@ -138,8 +122,7 @@ class Handler:
         except msgspec.ValidationError as error:
             raise InvalidParams(data=_explain(str(error))) from None
 
-    def _check_example(self, example: Example) -> None:
-        where = f"method {self.name!r}, example {example.name!r}"
+    def _check_example(self, example: Example, where: str) -> None:
         try:
             self.parse(msgspec.json.encode(example.params), _JSON)
             result = msgspec.json.encode(example.result)
@@ -208,7 +191,8 @@ def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
 
 
 def _is_context(annotation: Any) -> bool:
-    return annotation is Context or Context in get_args(annotation)
+    kinds = (annotation, *get_args(annotation))
+    return any(isinstance(kind, type) and issubclass(kind, Context) for kind in kinds)
 
 
 def _check_override(

@@ -1,7 +1,6 @@
 """Code around each call: metrics, tracing, access control.
 
-The chain is built when middleware is registered, not when a call comes in; only that around the
-methods of an included dispatcher with middleware of its own is put together for each call.
+Chains are built when handlers and middleware are registered, not when a call comes in.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct, UnsetType
 
+from .call_context import CallContext
 from .context import Context
 from .handler import Handler
 from .protocol.messages import Id
@@ -41,7 +41,7 @@ Middleware = Callable[[Call, Context, Next], Awaitable[Any]]
 
 
 class Chain:
-    """All middleware of a dispatcher around the handlers.
+    """Middleware around handlers.
 
     Args:
         middleware: outermost first.
@@ -59,10 +59,6 @@ class Chain:
             self.run = _link(layer, self.run)
             self.run_directly = _link(layer, self.run_directly)
 
-    def around(self, handler: Handler) -> "Chain":
-        """The chain for one handler, which may bring along middleware of its own."""
-        return Chain((*self.middleware, *handler.layers)) if handler.layers else self
-
 
 def _link(layer: Middleware, following: Next) -> Next:
     def call_next(call: Call, context: Context) -> Awaitable[Any]:
@@ -73,7 +69,8 @@ def _link(layer: Middleware, following: Next) -> Next:
 
 async def _handle(call: Call, context: Context) -> Any:
     if call.handler.options.thread:
-        return await run_in_thread(partial(call.handler.call, call.params, context), context.hold)
+        hold = context.hold if isinstance(context, CallContext) else None
+        return await run_in_thread(partial(call.handler.call, call.params, context), hold)
     return await _handle_directly(call, context)
 
 
@@ -81,7 +78,7 @@ async def _handle_directly(call: Call, context: Context) -> Any:
     outcome = call.handler.call(call.params, context)
     if call.handler.is_generator:
         async with aclosing(outcome) as items:
-            if context.items is not None:
+            if isinstance(context, CallContext) and context.items is not None:
                 return await context.items.send_all(items)
             return [item async for item in items]
     return await outcome if call.handler.is_coroutine else outcome

@@ -18,6 +18,7 @@ from .handler import Handler
 from .openrpc_cuts import Document, Schema, change_objects, cut_to_fit, without
 from .options import Example, KindOfError, code_and_message
 from .protocol.floats import has_nan
+from .table import Entry
 
 VERSION = "1.3.2"
 
@@ -49,25 +50,25 @@ class Contents(Struct, frozen=True):
     """
 
     info: Info
-    methods: Sequence[Handler]
-    notifications: Sequence[Handler]
+    methods: Sequence[Entry]
+    notifications: Sequence[Entry]
     events: Mapping[str, Any]
 
 
 def document(contents: Contents) -> Document:
     """Describe a device."""
-    kinds = [kind for handler in contents.methods for kind in _kinds(handler)]
-    kinds += [kind for handler in contents.notifications for kind in _kinds_of_params(handler)]
+    kinds = [kind for entry in contents.methods for kind in _kinds(entry.handler)]
+    kinds += [kind for each in contents.notifications for kind in _kinds_of_params(each.handler)]
     schemas, components = _schemas([*kinds, *contents.events.values()])
     each = iter(schemas)
     whole: Document = {
         "openrpc": VERSION,
         "info": {"title": contents.info.title, "version": contents.info.version},
-        "methods": [_method(handler, each) for handler in contents.methods],
+        "methods": [_method(entry, each) for entry in contents.methods],
     }
     if contents.info.description is not None:
         whole["info"]["description"] = contents.info.description
-    received = [_received(handler, each) for handler in contents.notifications]
+    received = [_received(entry, each) for entry in contents.notifications]
     emitted = [
         {"name": name, "direction": "emitted", "schema": next(each)} for name in contents.events
     ]
@@ -102,10 +103,11 @@ def _kinds_of_params(handler: Handler) -> list[Any]:
     return [field.type for field in fields(handler.params)]
 
 
-def _method(handler: Handler, schemas: Iterator[Schema]) -> Document:
+def _method(entry: Entry, schemas: Iterator[Schema]) -> Document:
+    handler = entry.handler
     doc = parse(handler.doc)
     options = handler.options
-    method = _head(handler, doc)
+    method = _head(entry, doc)
     if handler.by_name:
         method["paramStructure"] = "by-name"
     method["params"] = _parameters(handler, doc, schemas)
@@ -126,25 +128,27 @@ def _method(handler: Handler, schemas: Iterator[Schema]) -> Document:
     return method | _limits(handler)
 
 
-def _received(handler: Handler, schemas: Iterator[Schema]) -> Document:
+def _received(entry: Entry, schemas: Iterator[Schema]) -> Document:
+    handler = entry.handler
     doc = parse(handler.doc)
-    entry = _head(handler, doc)
-    entry["direction"] = "received"
-    entry["params"] = _parameters(handler, doc, schemas)
+    notification = _head(entry, doc)
+    notification["direction"] = "received"
+    notification["params"] = _parameters(handler, doc, schemas)
     if handler.options.examples:
-        entry["examples"] = [_example(each) for each in handler.options.examples]
-    return entry | _limits(handler)
+        notification["examples"] = [_example(each) for each in handler.options.examples]
+    return notification | _limits(handler)
 
 
-def _head(handler: Handler, doc: Docstring) -> Document:
-    head: Document = {"name": handler.name}
+def _head(entry: Entry, doc: Docstring) -> Document:
+    options = entry.handler.options
+    head: Document = {"name": entry.name}
     if doc.summary:
         head["summary"] = doc.summary
     if doc.description:
         head["description"] = doc.description
-    if handler.options.tags:
-        head["tags"] = [{"name": tag} for tag in handler.options.tags]
-    if handler.options.deprecated:
+    if options.tags:
+        head["tags"] = [{"name": tag} for tag in options.tags]
+    if options.deprecated:
         head["deprecated"] = True
     return head
 

@@ -12,9 +12,9 @@ from typing import TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
+from .call_context import CallContext
 from .calling import Calling
 from .channel import Channel, ChannelInfo, ReceivingChannel
-from .context import Context
 from .dispatcher import Dispatcher
 from .errors import (
     ChannelClosed,
@@ -92,7 +92,7 @@ class Peer(Calling):
         self._probe = probe
         self._on_open = on_open
         self._on_end = on_end
-        context = Context(self, self.info, permissions)
+        context = CallContext(self, self.info, permissions)
         responder = dispatcher.responder(self.info.codec)
         if not self.info.reliable and budget is None:
             budget = Budget(limits.remembered, limits.remembered_bytes)

@@ -10,11 +10,11 @@ from .handler import Handler
 from .middleware import Middleware
 from .options import MethodOptions, NotificationOptions, Options
 from .service import declared, decorator, service_prefix
-from .table import HandlerTable
+from .table import Entries, HandlerTable, Place
 
 F = TypeVar("F", bound=Callable[..., Any])
 Emit = Callable[[str, Any], object]
-Handlers = list[tuple[dict[str, Handler], Handler]]  # each with the table that it belongs to
+Places = list[tuple[Entries, Place]]  # each with the part of the table that it belongs to
 
 _RESERVED = "rpc"
 
@@ -29,7 +29,7 @@ class Registry:
     def __init__(self, about: About) -> None:
         self._table = HandlerTable()
         self._audience = Listeners()
-        self._table.add(self._handlers_of_service(Builtin(about, self._table), _RESERVED))
+        self._table.add(self._places_of_service(Builtin(about, self._table), _RESERVED))
 
     @overload
     def method(self, name: F, /) -> F: ...
@@ -98,14 +98,14 @@ class Registry:
             raise ValueError("a dispatcher cannot include itself")
         emitting: tuple[BoundEvent[Any], ...] = ()
         if isinstance(other, Registry):
-            handlers = self._handlers_of_dispatcher(other, prefix)
+            places = self._places_of_dispatcher(other, prefix)
         else:
             prefix = _join(prefix, service_prefix(other))
-            handlers = self._handlers_of_service(other, prefix)
+            places = self._places_of_service(other, prefix)
             emitting = tuple(events(other))
-        for _, handler in handlers:
-            _refuse_reserved(handler.name)
-        self._table.add(handlers)
+        for _, (name, _, _) in places:
+            _refuse_reserved(name)
+        self._table.add(places)
         if isinstance(other, Registry):
             self._table.declare(
                 {_join(prefix, name): kind for name, kind in other._table.events.items()}
@@ -134,38 +134,34 @@ class Registry:
         return self._audience.add(send)
 
     def _decorate(
-        self, name: F | str | None, names: dict[str, Handler], options: Options
+        self, name: F | str | None, entries: Entries, options: Options
     ) -> F | Callable[[F], F]:
         def register(function: F, chosen: str) -> F:
             _refuse_reserved(chosen)
-            self._table.add([(names, Handler(chosen, function, options))])
+            self._table.add([(entries, (chosen, Handler(chosen, function, options), ()))])
             return function
 
         return decorator(name, register)
 
-    def _handlers_of_service(self, instance: object, prefix: str) -> Handlers:
-        return [
-            (
-                self._table.notifications if item.mark.notification else self._table.methods,
-                Handler(
-                    _join(prefix, item.mark.name),
-                    item.function,
-                    item.mark.options,
-                    item.declaration,
-                ),
-            )
-            for item in declared(instance)
-        ]
+    def _places_of_service(self, instance: object, prefix: str) -> Places:
+        places: Places = []
+        for item in declared(instance):
+            name = _join(prefix, item.mark.name)
+            handler = Handler(name, item.function, item.mark.options, item.declaration)
+            is_notification = item.mark.notification
+            entries = self._table.notifications if is_notification else self._table.methods
+            places.append((entries, (name, handler, ())))
+        return places
 
-    def _handlers_of_dispatcher(self, other: "Registry", prefix: str) -> Handlers:
+    def _places_of_dispatcher(self, other: "Registry", prefix: str) -> Places:
         layers = other._table.chain.middleware
         return [
-            (mine, handler.included(_join(prefix, name), layers))
+            (mine, (_join(prefix, name), entry.handler, (*layers, *entry.layers)))
             for theirs, mine in (
                 (other._table.methods, self._table.methods),
                 (other._table.notifications, self._table.notifications),
             )
-            for name, handler in theirs.items()
+            for name, entry in theirs.items()
             if not name.startswith(f"{_RESERVED}.")
         ]
 

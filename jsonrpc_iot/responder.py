@@ -12,18 +12,18 @@ from typing import NamedTuple
 import anyio
 from msgspec import UNSET, Raw, UnsetType
 
+from .call_context import CallContext
 from .context import Context
 from .errors import InvalidRequest, MethodNotFound, RpcError
 from .fastlane import PlainRequest, plain_decoder
-from .handler import Handler
-from .middleware import Call
+from .middleware import Call, Chain
 from .protocol.codec import Codec
 from .protocol.limits import Limits
 from .protocol.messages import Invalid, Message, Result, Result2
 from .protocol.segment import SEGMENT_MARK
 from .protocol.session import Session
 from .reply import Replier, ReplyTo
-from .table import HandlerTable
+from .table import Entry, HandlerTable
 from .work import Batch, Work
 
 Begun = bytes | Work | Batch | None
@@ -91,16 +91,16 @@ class Responder:
             except Exception:  # noqa: BLE001, S110  # as in `begin`
                 pass
             else:
-                handler = request.handler
-                if handler.plain:
+                entry = request.entry
+                if entry.plain:
                     id, jsonrpc = request.id, request.jsonrpc
                     try:
-                        value = handler.call(request.params, None)
+                        value = entry.handler.call(request.params, None)
                         return self._encode(
                             Result(id, value) if jsonrpc is UNSET else Result2("2.0", id, value)
                         )
                     except Exception as error:  # noqa: BLE001  # as in `begin`
-                        return self._replier.error(ReplyTo(id, jsonrpc, None), handler.name, error)
+                        return self._replier.error(ReplyTo(id, jsonrpc, None), entry.name, error)
         begun = self.begin(data, context, _limit(context))
         if type(begun) is bytes or begun is None:
             return begun
@@ -134,24 +134,25 @@ class Responder:
                 self.codec.check(data)
         except Exception:  # noqa: BLE001  # a param's own code may run
             return self._begin(data, context or self._nobody, limit, session)
-        handler = request.handler
+        entry = request.entry
         id = request.id
         jsonrpc = request.jsonrpc
         if session is not None:
             session.jsonrpc = jsonrpc
             if request.timeout is not UNSET:
                 session.extensions = True
-        if not handler.plain:
-            call = Call(handler.name, request.params, id, handler)
+        if not entry.plain:
+            call = Call(entry.name, request.params, id, entry.handler)
             to = ReplyTo(id, jsonrpc, limit)
-            return self._begin_call(call, to, request.timeout, context or self._nobody)
+            context = context or self._nobody
+            return self._begin_call(call, entry.chain, to, request.timeout, context)
         try:
-            value = handler.call(request.params, None)
+            value = entry.handler.call(request.params, None)
             reply = self._encode(
                 Result(id, value) if jsonrpc is UNSET else Result2("2.0", id, value)
             )
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
-            return self._replier.error(ReplyTo(id, jsonrpc, limit), handler.name, error)
+            return self._replier.error(ReplyTo(id, jsonrpc, limit), entry.name, error)
         if limit is not None and len(reply) > limit:
             return self._replier.too_large(ReplyTo(id, jsonrpc, limit), len(reply))
         return reply
@@ -167,8 +168,8 @@ class Responder:
             return Identity(hash(data), retry=False)
         if isinstance(message, Invalid) or message.method is UNSET or message.id is UNSET:
             return None
-        handler = self._table.methods.get(message.method)
-        if handler is None or (handler.options.idempotent and not message.stream):
+        entry = self._table.methods.get(message.method)
+        if entry is None or (entry.handler.options.idempotent and not message.stream):
             return None
         params = bytes(message.params)
         key = hash((type(message.id), message.id, message.jsonrpc, message.method, params))
@@ -261,18 +262,21 @@ class Responder:
         id = message.id if message.id is UNSET else self.codec.wire_id(data, message.id)
         to = ReplyTo(id, message.jsonrpc, limit)
         try:
-            handler = self._find(message)
+            entry = self._find(message)
+            handler = entry.handler
             if handler.options.requires is not None:
                 context.demand(handler.options.requires)
             params = handler.parse(bytes(message.params), self.codec)
         except Exception as error:  # noqa: BLE001  # a param's own code may run
             return self._replier.error(to, message.method, error)
-        call = Call(handler.name, params, message.id, handler)
-        return self._begin_call(call, to, message.timeout, context, stream=message.stream)
+        call = Call(entry.name, params, message.id, handler)
+        stream = message.stream
+        return self._begin_call(call, entry.chain, to, message.timeout, context, stream=stream)
 
     def _begin_call(
         self,
         call: Call,
+        chain: Chain,
         to: ReplyTo,
         timeout: float | UnsetType,
         context: Context,
@@ -280,27 +284,26 @@ class Responder:
         stream: bool = False,
     ) -> bytes | Work | None:
         handler = call.handler
-        context = context.for_call(call.method, call.id)
+        running = CallContext.of(context, call.method, call.id)
         if stream and to.id is not UNSET:
-            context.open_items(to)
-        chain = self._table.chain.around(handler)
-        if handler.waits or chain.middleware or context.items is not None:
+            running.open_items(to)
+        if handler.waits or chain.middleware or running.items is not None:
             seconds = min(_seconds(handler.options.timeout), _seconds(timeout))
-            return Work(call, context, to, chain, self._replier, seconds)
+            return Work(call, running, to, chain, self._replier, seconds)
         try:
-            value = handler.call(call.params, context)
+            value = handler.call(call.params, running)
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
             return self._replier.error(to, call.method, error)
         return self._replier.result(to, call.method, value, may_hold_nan=handler.may_hold_nan)
 
-    def _find(self, message: Message) -> Handler:
+    def _find(self, message: Message) -> Entry:
         assert message.method is not UNSET
-        handler = self._table.methods.get(message.method)
+        entry = self._table.methods.get(message.method)
         if message.id is UNSET:
-            handler = self._table.notifications.get(message.method, handler)
-        if handler is None:
+            entry = self._table.notifications.get(message.method, entry)
+        if entry is None:
             raise MethodNotFound
-        return handler
+        return entry
 
     def _forget_handlers(self) -> None:
         self._decode_plain = self._decode_first

@@ -14,31 +14,9 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from .turns import Hold
+
 T = TypeVar("T")
-
-
-class Hold:
-    """Something that is given up when the last of its holders lets go.
-
-    Args:
-        give_up: called then.
-    """
-
-    __slots__ = ("_give_up", "_holders")
-
-    def __init__(self, give_up: Callable[[], None]) -> None:
-        self._give_up = give_up
-        self._holders = 1
-
-    def take(self) -> None:
-        """Become a holder, one more than before."""
-        self._holders += 1
-
-    def let_go(self) -> None:
-        """Be a holder no longer."""
-        self._holders -= 1
-        if not self._holders:
-            self._give_up()
 
 
 async def run_in_thread(function: Callable[[], T], hold: Hold | None = None) -> T:

@@ -1,6 +1,7 @@
 """First come, first served: the order in which serial calls run, and limited requests leave."""
 
 from collections import deque
+from collections.abc import Callable
 
 import anyio
 
@@ -60,3 +61,42 @@ class Turns:
         """Let all who wait go on, because there is nothing to wait for any more."""
         for turn in self._queue or ():
             turn.wake()
+
+
+class Lanes:
+    """The queues of one caller.
+
+    Attributes:
+        serial: the order of its serial calls.
+        plain: the order of its calls of plain functions, where those have to wait.
+    """
+
+    __slots__ = ("plain", "serial")
+
+    def __init__(self) -> None:
+        self.serial = Turns()
+        self.plain = Turns()
+
+
+class Hold:
+    """Something that is given up when the last of its holders lets go.
+
+    Args:
+        give_up: called then.
+    """
+
+    __slots__ = ("_give_up", "_holders")
+
+    def __init__(self, give_up: Callable[[], None]) -> None:
+        self._give_up = give_up
+        self._holders = 1
+
+    def take(self) -> None:
+        """Become a holder, one more than before."""
+        self._holders += 1
+
+    def let_go(self) -> None:
+        """Be a holder no longer."""
+        self._holders -= 1
+        if not self._holders:
+            self._give_up()

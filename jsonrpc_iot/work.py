@@ -10,13 +10,12 @@ from typing import Any
 
 import anyio
 
-from .context import Context
+from .call_context import CallContext
 from .errors import Cancelled, DeadlineExceeded, RpcError
 from .items import ItemSender
 from .middleware import Call, Chain
 from .reply import Replier, ReplyTo
-from .threads import Hold
-from .turns import Turn
+from .turns import Hold, Turn
 
 _LISTS = (list, tuple, set, frozenset)
 
@@ -36,7 +35,7 @@ class Work:
     def __init__(
         self,
         call: Call,
-        context: Context,
+        context: CallContext,
         to: ReplyTo,
         chain: Chain,
         replier: Replier,
@@ -122,10 +121,10 @@ class Work:
 
     def _take_turn(self) -> Turn | None:
         if self.call.handler.options.serial:
-            return self._context.turns.take()
+            return self._context.lanes.serial.take()
         # A plain function runs in its turn also with middleware around it.
         plain = not self.call.handler.waits and self.items is None
-        return self._context.plain_turns.take() if plain else None
+        return self._context.lanes.plain.take() if plain else None
 
     def _leave(self) -> None:
         if self._context.hold is not None:

@@ -21,6 +21,7 @@ BASE = {"errors", "protocol"}
 LINK = BASE | {"url", "channel", "web"}
 DISPATCH = {
     "builtin",
+    "call_context",
     "context",
     "dispatcher",
     "docstrings",

@@ -12,6 +12,7 @@ import anyio
 from msgspec import UNSET, Raw, Struct
 from msgspec.json import Decoder
 
+from ..call_context import CallContext
 from ..channel import Authenticate, Permissions, Trace
 from ..dispatcher import Dispatcher
 from ..errors import MissingExtra, Unauthorized
@@ -23,7 +24,7 @@ from ..work import Batch, Work
 from ._http import EVENT_STREAM, JSON, Bodies, Disconnected, Refusal, respond, respond_early
 from .caller import Caller, RequestFacts, host_of
 from .events import EventLog
-from .exchange import Items, Running, context_of, run_in_events, run_to_end, status_of
+from .exchange import Items, Running, run_in_events, run_to_end, status_of
 
 logger = logging.getLogger("jsonrpc_iot.http")
 
@@ -211,7 +212,7 @@ class RpcApp:
         host = host_of(scope)
         caller = self._callers.get(host) or Caller()
         items = Items(self._codec) if accepts(headers, EVENT_STREAM) else None
-        context = context_of(items, facts.info, permissions, caller)
+        context = CallContext(items, facts.info, permissions, caller.lanes)
         reply = self._responder.begin(data, context, self._rules.max_message)
         if isinstance(reply, Work | Batch):
             self._callers[host] = caller
@@ -252,7 +253,7 @@ class RpcApp:
         if scope["method"] != "GET":
             raise Refusal(405, "GET the document", [(b"allow", b"GET")])
         facts, permissions = await self._identify(scope, headers)
-        context = context_of(None, facts.info, permissions, Caller())
+        context = CallContext(None, facts.info, permissions)
         reply = await self._responder.dispatch(_DISCOVER, context)
         assert reply is not None
         await respond(send, 200, bytes(_decode_document(reply).result))

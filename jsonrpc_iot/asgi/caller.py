@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import anyio
 
 from ..channel import Channel, ChannelInfo
-from ..turns import Turns
+from ..turns import Lanes
 from ..url import host_port
 from ..web import Scope, request_attributes
 
@@ -60,16 +60,14 @@ class Caller:
 
     Attributes:
         running: calls that take time.
-        turns: the order of its serial calls.
-        plain_turns: the order of its calls of plain functions, where those have to wait.
+        lanes: the queues of its calls.
     """
 
-    __slots__ = ("plain_turns", "running", "turns")
+    __slots__ = ("lanes", "running")
 
     def __init__(self) -> None:
         self.running = 0
-        self.turns = Turns()
-        self.plain_turns = Turns()
+        self.lanes = Lanes()
 
 
 def host_of(scope: Scope) -> str:

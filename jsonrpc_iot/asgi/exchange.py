@@ -8,7 +8,6 @@ import anyio
 from msgspec import DecodeError, Struct
 from msgspec.json import Decoder
 
-from ..context import Context
 from ..errors import Busy, TransportError
 from ..items import ItemSender
 from ..protocol.codec import Codec
@@ -108,7 +107,7 @@ class Items:
         """Whether all has been taken."""
         return not self._waiting
 
-    # What follows makes it a `Caller` of a context.
+    # What follows makes it the `Connection` of a context.
 
     async def call(self, method: str, params: Any = None, **options: Any) -> Any:
         """Fail: HTTP has no way to call a client."""
@@ -278,11 +277,3 @@ async def run_in_events(
         tasks.cancel_scope.cancel()
     if failure is not None or not over:
         raise failure or Disconnected
-
-
-def context_of(items: Items | None, info: Any, permissions: Any, caller: Caller) -> Context:
-    """What handlers are told of a request."""
-    context = Context(items, info, permissions)
-    context.turns = caller.turns
-    context.plain_turns = caller.plain_turns
-    return context

@@ -72,7 +72,7 @@ def test_options_are_frozen() -> None:
     tags: Sequence[str] = ["a"]
     dispatcher = Dispatcher()
     dispatcher.method(tags=tags)(add)
-    handler = dispatcher._table.methods["add"]
+    handler = dispatcher._table.methods["add"].handler
 
     assert isinstance(tags, list)
     tags.append("b")

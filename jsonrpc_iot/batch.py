@@ -4,8 +4,8 @@ from typing import Any, Generic, TypeVar, overload
 
 import anyio
 
+from .calling import Calls
 from .errors import UsageError
-from .peer import Peer
 from .protocol.session import OpenCall
 
 T = TypeVar("T")
@@ -34,13 +34,13 @@ class CallBatch:
     """Calls and notifications that travel as one message; `Client.batch` makes one.
 
     Args:
-        peer: sends them.
+        calls: sends them.
         timeout: seconds to wait for all answers, `None` for ever.
         limit: entries that it may have.
     """
 
-    def __init__(self, peer: Peer, timeout: float | None, limit: int) -> None:
-        self._peer = peer
+    def __init__(self, calls: Calls, timeout: float | None, limit: int) -> None:
+        self._connection = calls
         self._timeout = timeout
         self._limit = limit
         self._messages: list[bytes] = []
@@ -53,14 +53,14 @@ class CallBatch:
     def call(self, method: str, params: Any = None, *, result: type[T]) -> BatchedCall[T]: ...
     def call(self, method: str, params: Any = None, *, result: Any = Any) -> BatchedCall[Any]:
         """Add a call; see `Client.call`."""
-        call, request = self._peer.open(method, params, self._note_answer, self._timeout)
+        call, request = self._connection.open(method, params, self._note_answer, self._timeout)
         self._calls.append(call)
         self._messages.append(request)
         return BatchedCall(call, result)
 
     def notify(self, method: str, params: Any = None) -> None:
         """Add a notification."""
-        self._messages.append(self._peer.session.notification(method, params))
+        self._messages.append(self._connection.session.notification(method, params))
 
     async def send(self) -> None:
         """Send all and wait for the answers; an empty batch is not sent."""
@@ -72,13 +72,13 @@ class CallBatch:
             )
         if not self._calls:
             self._answered.set()
-        message = self._peer.session.codec.join(self._messages)
-        await self._peer.exchange(message, self._calls, self._answered, self._timeout)
+        message = self._connection.session.codec.join(self._messages)
+        await self._connection.exchange(message, self._calls, self._answered, self._timeout)
 
     def discard(self) -> None:
         """Close the calls without sending them."""
         for call in self._calls:
-            self._peer.session.give_up(call)
+            self._connection.session.give_up(call)
 
     def _note_answer(self) -> None:
         if all(call.outcome is not None for call in self._calls):

@@ -1,8 +1,7 @@
 """The calling half of a peer: calls, notifications and streams of its own over one channel."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, overload
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -20,113 +19,81 @@ from .errors import (
 from .in_flight import InFlight, not_sent
 from .outgoing import Outgoing
 from .protocol.session import OpenCall, Session
-from .protocol.stream import FIRST_CREDIT, ReceivedItems
-from .stream import Stream
-
-T = TypeVar("T")
+from .protocol.stream import ReceivedItems
 
 _ASKING_SECONDS = 2.0
 
 
-class Calling(ABC):
-    """Makes calls over one channel, as long as it is open.
+class Calls:
+    """Makes calls over one channel, between `begin` and `end`.
 
     Args:
         channel: carries the messages.
         session: remembers the conversation.
         tasks: runs what is sent and timed.
-        queue_bytes: bytes that may wait to be sent.
+        outgoing: takes the messages.
+        wake_reader: has the channel read on, now that an answer may come.
 
     Attributes:
         info: the facts about the channel.
         in_flight: gives turns to requests, where only so many may be open at once.
+        is_open: calls can be made.
         session: what the two ends remember of their conversation.
+        why: the channel has ended, or will, for that reason; empty for none in particular.
     """
 
     __slots__ = (
         "_channel",
         "_new_timer",
-        "_open",
         "_outgoing",
         "_tasks",
+        "_wake_reader",
         "in_flight",
         "info",
+        "is_open",
         "session",
+        "why",
     )
 
     def __init__(
-        self, channel: Channel, session: Session, tasks: TaskGroup, queue_bytes: int
+        self,
+        channel: Channel,
+        session: Session,
+        tasks: TaskGroup,
+        outgoing: Outgoing,
+        wake_reader: Callable[[], None],
     ) -> None:
         self.info: ChannelInfo = channel.info
         self.session = session
+        self.is_open = False
+        self.why = ""
         self._channel = channel
         self._tasks = tasks
-        self._outgoing = Outgoing(channel, tasks, queue_bytes, self._break)
+        self._outgoing = outgoing
+        self._wake_reader = wake_reader
         self._new_timer: anyio.Event | None = None
-        self._open = False
         limit = self.info.in_flight
         self.in_flight = None if limit is None else InFlight(limit)
 
-    @abstractmethod
+    def begin(self) -> None:
+        """Let calls be made."""
+        self.is_open = True
+
+    def end(self) -> None:
+        """Make no more calls, and fail the open ones."""
+        self.is_open = False
+        self.session.close(self._closed)
+        if self.in_flight is not None:
+            self.in_flight.end(self._closed)
+
     def _closed(self) -> JsonRpcIotError:
-        """The error of calls that the end of the channel leaves without an answer."""
+        why = f" ({self.why})" if self.why else ""
+        return ChannelClosed(f"the channel to {self.info.peer} is closed{why}; outcome unknown")
 
-    @abstractmethod
-    def _break(self) -> None:
-        """End at once: the channel takes no more."""
-
-    @abstractmethod
-    def _wake_reader(self) -> None:
-        """Have the channel read on, now that an answer may come."""
-
-    @overload
     async def call(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        timeout: float | None = 10.0,
-        idempotent: bool = False,
-    ) -> Any: ...
-    @overload
-    async def call(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        result: type[T],
-        timeout: float | None = 10.0,
-        idempotent: bool = False,
-    ) -> T: ...
-    async def call(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        result: Any = Any,
-        timeout: float | None = 10.0,
-        idempotent: bool = False,
+        self, method: str, params: Any, result: Any, timeout: float | None, idempotent: bool
     ) -> Any:
-        """Call a method of the other end and wait for its result.
-
-        Args:
-            method: the name to call.
-            params: an object (dict, Struct, dataclass) or an array (list, tuple) of params.
-            result: the type that the result must have; it is decoded into it.
-            timeout: seconds to wait, `None` for ever.
-            idempotent: calling twice does no harm, so the request may be sent again to anybody.
-
-        Raises:
-            RpcError: the other end answered with an error; of the class of its code.
-            CallTimeout: no answer came in time. Where the other end understands, it is told to
-                stop. Or the call was not sent, because others were open for so long, and the
-                channel takes no more at once; the text says so.
-            ChannelClosed: the channel is closed, or closed before the answer came.
-            MessageTooLarge: the request does not fit the channel; nothing was sent.
-            MalformedResponse: the answer is no response, or its result is not of the type.
-            Unencodable: the codec has no form for the params.
-            TransportError: the channel has no way back to its client.
-        """
+        """Call a method of the other end and wait for its result; see `Peer.call`."""
         if self.in_flight is None:
             return await self._call(method, params, result, timeout, idempotent)
         async with self.in_flight.turn(method, timeout) as left:
@@ -167,9 +134,9 @@ class Calling(ABC):
         """
         if not self.info.can_call_back:
             raise TransportError(f"{self.info.transport} has no way to call {self.info.peer}")
-        if not self._open:
+        if not self.is_open:
             raise self._closed()
-        self._send_probe()
+        self.probe()
         return self.session.open(
             method,
             params,
@@ -248,7 +215,7 @@ class Calling(ABC):
 
     async def _run_timers(self) -> None:
         try:
-            while self._open and (due := self.session.next_due) is not None:
+            while self.is_open and (due := self.session.next_due) is not None:
                 self._new_timer = anyio.Event()
                 if self._channel.is_mid_message:  # a long answer is not asked for again
                     due = max(due, anyio.current_time() + self.info.retry_seconds)
@@ -261,18 +228,8 @@ class Calling(ABC):
         finally:
             self._new_timer = None
 
-    async def notify(self, method: str, params: Any = None) -> None:
-        """Send a notification.
-
-        Raises:
-            ChannelClosed: the channel is closed.
-            MessageTooLarge: the notification does not fit the channel.
-            Unencodable: the codec has no form for the params.
-        """
-        await self.send(self.session.notification(method, params))
-
     async def send(self, message: bytes) -> None:
-        """Send a message that is encoded already; see `notify`."""
+        """Send a notification that is encoded already; see `Peer.notify`."""
         self._check_size(message)
         await self._outgoing.wait_for_room()
         if self._outgoing.is_broken:
@@ -319,46 +276,8 @@ class Calling(ABC):
         """Wait no more for a streamed call, and cancel it at the other end if it was sent."""
         self.session.close_stream(call)
         cancellation = self.session.give_up(call)
-        if sent and cancellation is not None and self._open:
+        if sent and cancellation is not None and self.is_open:
             self.push(cancellation)
-
-    @overload
-    def stream(
-        self, method: str, params: Any = None, *, timeout: float | None = 10.0, window: int = ...
-    ) -> Stream[Any]: ...
-    @overload
-    def stream(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        item: type[T],
-        timeout: float | None = 10.0,
-        window: int = ...,
-    ) -> Stream[T]: ...
-    def stream(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        item: Any = Any,
-        timeout: float | None = 10.0,
-        window: int = FIRST_CREDIT,
-    ) -> Stream[Any]:
-        """Call a method whose result is a list, and get the items as they come.
-
-        Args:
-            method: the name to call.
-            params: as in `call`.
-            item: the type that each item must have; it is decoded into it.
-            timeout: seconds to wait for each item, `None` for ever.
-            window: items that may be under way or wait here. More are faster over long ways.
-        """
-
-        async def myself(timeout: float | None) -> Calling:
-            return self
-
-        return Stream(myself, method, params, item, timeout, window)
 
     def offer(self, message: bytes) -> bool:
         """Send a message without waiting; drop it when it is too large or too much waits already.
@@ -366,11 +285,11 @@ class Calling(ABC):
         Returns:
             Whether it was taken.
         """
-        if not self._open or not self.info.fits(message):
+        if not self.is_open or not self.info.fits(message):
             return False
         return self._outgoing.offer(message)
 
-    def _send_probe(self) -> None:
+    def probe(self) -> None:
         """Ask what the other end understands, where it matters and is not known.
 
         Where only so many requests may be open at once, who needs to know asks in turn.

@@ -13,6 +13,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from msgspec import UNSET, UnsetType
 
 from .batch import CallBatch
+from .calling import Calls
 from .channel import Channel, ChannelInfo, Trace, TracedChannel
 from .dispatcher import Dispatcher
 from .errors import CallTimeout, ChannelClosed, ConnectFailed, ConnectTimeout, TransportError
@@ -149,9 +150,7 @@ class Client:
                 peer = await self._next_peer(left)
                 left = None if left is None else max(0.0, deadline - anyio.current_time())
             try:
-                return await peer.call(
-                    method, params, result=result, timeout=left, idempotent=idempotent
-                )
+                return await peer.calls.call(method, params, result, left, idempotent)
             except ChannelClosed:
                 if not (idempotent and self._reopen):
                     raise
@@ -186,7 +185,7 @@ class Client:
         """
         seconds = self._timeout if isinstance(timeout, UnsetType) else timeout
         peer = await self._find_peer(seconds)
-        batch = CallBatch(peer, seconds, self._limits.batch)
+        batch = CallBatch(peer.calls, seconds, self._limits.batch)
         try:
             yield batch
             await batch.send()
@@ -231,7 +230,7 @@ class Client:
             window: items that may be under way or wait here. More are faster over long ways.
         """
         seconds = self._timeout if isinstance(timeout, UnsetType) else timeout
-        return Stream(self._find_peer, method, params, item, seconds, window)
+        return Stream(self._find_calls, method, params, item, seconds, window)
 
     def on(self, method: str) -> Callable[[F], F]:
         """Register a function for a notification of the device; its signature is the validation."""
@@ -339,6 +338,9 @@ class Client:
 
     async def _find_peer(self, timeout: float | None) -> Peer:
         return self._peer or await self._next_peer(timeout)
+
+    async def _find_calls(self, timeout: float | None) -> Calls:
+        return (await self._find_peer(timeout)).calls
 
     async def _next_peer(self, timeout: float | None) -> Peer:
         with anyio.move_on_after(timeout):

@@ -1,44 +1,42 @@
 """The one shell around session, dispatcher and channel; clients and servers are made of it.
 
 A peer reads its channel, hands on what arrives, and ends in an orderly way. However the channel
-ends, its open calls fail at once. The calls that it makes itself are `calling`.
+ends, its open calls fail at once. The calls that it makes itself are `calling`, those that it
+answers `incoming`.
 """
 
 import logging
 import random
 from collections.abc import Callable, Container, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import anyio
 from anyio.abc import TaskGroup
 
 from .call_context import CallContext
-from .calling import Calling
+from .calling import Calls
 from .channel import Channel, ChannelInfo, ReceivingChannel
 from .dispatcher import Dispatcher
-from .errors import (
-    ChannelClosed,
-    FramingError,
-    JsonRpcIotError,
-)
+from .errors import FramingError
 from .incoming import Incoming
 from .items import ItemSender
-from .outgoing import BROKEN
+from .outgoing import BROKEN, Outgoing
 from .protocol.limits import Limits
 from .protocol.lossy import Budget
 from .protocol.messages import Dialect, Id, Message
 from .protocol.session import Session
+from .protocol.stream import FIRST_CREDIT
 from .reply import ReplyTo
+from .stream import Stream
 
 T = TypeVar("T")
 
 logger = logging.getLogger("jsonrpc_iot.peer")
 
 _PARTING_SECONDS = 1.0
-_ASKING_SECONDS = 2.0
 
 
-class Peer(Calling):
+class Peer:
     """One end of a connection.
 
     Args:
@@ -54,22 +52,28 @@ class Peer(Calling):
         budget: what may be remembered of requests on channels that lose messages.
 
     Attributes:
+        calls: makes the calls of this end.
         info: the facts about the channel.
         session: what the two ends remember of their conversation.
     """
 
     __slots__ = (
         "_broken",
+        "_channel",
         "_grace",
         "_incoming",
         "_limits",
         "_on_end",
         "_on_open",
         "_opened_at",
+        "_outgoing",
         "_probe",
         "_reading",
+        "_tasks",
         "_waiting",
-        "_why",
+        "calls",
+        "info",
+        "session",
     )
 
     def __init__(
@@ -86,7 +90,11 @@ class Peer(Calling):
         on_end: Callable[["Peer"], object] | None = None,
         budget: Budget | None = None,
     ) -> None:
-        super().__init__(channel, session, tasks, limits.queue_bytes)
+        self.info: ChannelInfo = channel.info
+        self.session = session
+        self._channel = channel
+        self._tasks = tasks
+        self._outgoing = Outgoing(channel, tasks, limits.queue_bytes, self._break)
         session.on_stray = self._note_stray
         self._limits = limits
         self._probe = probe
@@ -101,11 +109,11 @@ class Peer(Calling):
         self._incoming = Incoming(
             responder, session, self._outgoing, tasks, context, limits, budget
         )
+        self.calls = Calls(channel, session, tasks, self._outgoing, self._incoming.wake_up)
         self._reading: anyio.CancelScope | None = None
         self._opened_at = 0.0
         self._waiting = False
         self._grace: float | None = None
-        self._why = ""
         self._broken = False
 
     async def run(self) -> None:
@@ -145,6 +153,104 @@ class Peer(Calling):
     def is_busy(self) -> bool:
         """Whether calls are under way, in either direction."""
         return self._incoming.is_busy or self.session.open_calls > 0
+
+    @overload
+    async def call(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        timeout: float | None = 10.0,
+        idempotent: bool = False,
+    ) -> Any: ...
+    @overload
+    async def call(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        result: type[T],
+        timeout: float | None = 10.0,
+        idempotent: bool = False,
+    ) -> T: ...
+    async def call(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        result: Any = Any,
+        timeout: float | None = 10.0,
+        idempotent: bool = False,
+    ) -> Any:
+        """Call a method of the other end and wait for its result.
+
+        Args:
+            method: the name to call.
+            params: an object (dict, Struct, dataclass) or an array (list, tuple) of params.
+            result: the type that the result must have; it is decoded into it.
+            timeout: seconds to wait, `None` for ever.
+            idempotent: calling twice does no harm, so the request may be sent again to anybody.
+
+        Raises:
+            RpcError: the other end answered with an error; of the class of its code.
+            CallTimeout: no answer came in time. Where the other end understands, it is told to
+                stop. Or the call was not sent, because others were open for so long, and the
+                channel takes no more at once; the text says so.
+            ChannelClosed: the channel is closed, or closed before the answer came.
+            MessageTooLarge: the request does not fit the channel; nothing was sent.
+            MalformedResponse: the answer is no response, or its result is not of the type.
+            Unencodable: the codec has no form for the params.
+            TransportError: the channel has no way back to its client.
+        """
+        return await self.calls.call(method, params, result, timeout, idempotent)
+
+    async def notify(self, method: str, params: Any = None) -> None:
+        """Send a notification.
+
+        Raises:
+            ChannelClosed: the channel is closed.
+            MessageTooLarge: the notification does not fit the channel.
+            Unencodable: the codec has no form for the params.
+        """
+        await self.calls.send(self.session.notification(method, params))
+
+    @overload
+    def stream(
+        self, method: str, params: Any = None, *, timeout: float | None = 10.0, window: int = ...
+    ) -> Stream[Any]: ...
+    @overload
+    def stream(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        item: type[T],
+        timeout: float | None = 10.0,
+        window: int = ...,
+    ) -> Stream[T]: ...
+    def stream(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        item: Any = Any,
+        timeout: float | None = 10.0,
+        window: int = FIRST_CREDIT,
+    ) -> Stream[Any]:
+        """Call a method whose result is a list, and get the items as they come.
+
+        Args:
+            method: the name to call.
+            params: as in `call`.
+            item: the type that each item must have; it is decoded into it.
+            timeout: seconds to wait for each item, `None` for ever.
+            window: items that may be under way or wait here. More are faster over long ways.
+        """
+
+        async def calls(timeout: float | None) -> Calls:
+            return self.calls
+
+        return Stream(calls, method, params, item, timeout, window)
 
     def cancel(self, id: Id) -> None:
         """Cancel the other end's running calls of that id."""
@@ -194,21 +300,18 @@ class Peer(Calling):
         return now - self._opened_at > self._limits.silent_seconds
 
     def _begin(self) -> None:
-        self._open = True
+        self.calls.begin()
         self._opened_at = anyio.current_time()
         self._channel.start(self._tasks)
         if self._probe:
-            self._send_probe()
+            self.calls.probe()
         if self._on_open is not None:
             self._on_open(self)
 
     def _end(self) -> None:
         """Make no more calls, and fail the open ones. Answers and pushes still leave."""
-        if self._open:
-            self._open = False
-            self.session.close(self._closed)
-            if self.in_flight is not None:
-                self.in_flight.end(self._closed)
+        if self.calls.is_open:
+            self.calls.end()
             if self._on_end is not None:
                 self._on_end(self)
 
@@ -220,13 +323,13 @@ class Peer(Calling):
                 self._waiting = False
                 await self._incoming.take(messages)
         except anyio.EndOfStream as end:
-            self._why = str(end)
+            self.calls.why = str(end)
         except BROKEN as error:
             self._broken = True
-            self._why = str(error)
+            self.calls.why = str(error)
         except FramingError as failure:
             logger.warning("%s: %s; closing", self.info.peer, failure)
-            self._why = str(failure)
+            self.calls.why = str(failure)
             await self._say_why(failure)
         except Exception:
             logger.exception("%s: receiving failed; closing", self.info.peer)
@@ -271,9 +374,6 @@ class Peer(Calling):
         level = logging.DEBUG if self.info.is_shared else logging.INFO  # answers to others
         logger.log(level, "%s: dropped %s", self.info.peer, what)
 
-    def _wake_reader(self) -> None:
-        self._incoming.wake_up()
-
     def _break(self) -> None:
         self._broken = True
         self._outgoing.abort()
@@ -282,10 +382,6 @@ class Peer(Calling):
             self._reading.cancel()
         else:
             self._tasks.start_soon(self._channel.aclose)
-
-    def _closed(self) -> JsonRpcIotError:
-        why = f" ({self._why})" if self._why else ""
-        return ChannelClosed(f"the channel to {self.info.peer} is closed{why}; outcome unknown")
 
 
 def new_session(

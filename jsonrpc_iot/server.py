@@ -110,7 +110,7 @@ class Server:
             way = peer.session.jsonrpc_to_send, peer.info.codec
             if way not in encoded:
                 encoded[way] = peer.session.notification(method, params)
-            taken += peer.offer(encoded[way])
+            taken += peer.calls.offer(encoded[way])
         return taken + sum(app.publish(method, params) for app in self._apps)
 
     async def add(self, channel: Channel) -> Peer:

@@ -5,17 +5,15 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import anyio
 from msgspec import Raw
 
+from .calling import Calls
 from .errors import CallTimeout, JsonRpcIotError, MalformedResponse
 from .protocol.stream import FIRST_CREDIT, Count, ReceivedItems
-
-if TYPE_CHECKING:
-    from .calling import Calling
-    from .turns import Turn
+from .turns import Turn
 
 T = TypeVar("T")
 
@@ -31,7 +29,7 @@ class Stream(Generic[T]):
     certain everywhere.
 
     Args:
-        find_peer: gives the connection, within the seconds that it is told.
+        find_calls: gives the connection, within the seconds that it is told.
         method: the name to call.
         params: an object or an array of params.
         item: the type of an item.
@@ -44,7 +42,7 @@ class Stream(Generic[T]):
 
     def __init__(
         self,
-        find_peer: "Callable[[float | None], Awaitable[Calling]]",
+        find_calls: Callable[[float | None], Awaitable[Calls]],
         method: str,
         params: Any,
         item: type[T],
@@ -53,7 +51,7 @@ class Stream(Generic[T]):
     ) -> None:
         if window < 1:
             raise ValueError("the window must have room for an item")
-        self._find_peer = find_peer
+        self._find_calls = find_calls
         self._method = method
         self._params = params
         self._item = item
@@ -109,14 +107,14 @@ class Stream(Generic[T]):
 
     async def _begin(self) -> "_WholeList[T] | _ItemByItem[T]":
         begun = anyio.current_time()
-        peer = await self._find_peer(self._timeout)
-        if await peer.learn_extensions(self._timeout):
-            return _ItemByItem(peer, self._method, self._params, self._item, self._window)
+        calls = await self._find_calls(self._timeout)
+        if await calls.learn_extensions(self._timeout):
+            return _ItemByItem(calls, self._method, self._params, self._item, self._window)
         left = None
         if self._timeout is not None:
             left = max(0.0, begun + self._timeout - anyio.current_time())
         kind = cast(type[list[T]], GenericAlias(list, self._item))
-        return _WholeList(await peer.call(self._method, self._params, result=kind, timeout=left))
+        return _WholeList(await calls.call(self._method, self._params, kind, left, False))
 
 
 class _WholeList(Generic[T]):
@@ -139,21 +137,19 @@ class _WholeList(Generic[T]):
 class _ItemByItem(Generic[T]):
     """The items of one open call."""
 
-    def __init__(
-        self, peer: "Calling", method: str, params: Any, item: type[T], window: int
-    ) -> None:
-        self._peer = peer
+    def __init__(self, calls: Calls, method: str, params: Any, item: type[T], window: int) -> None:
+        self._calls = calls
         self._item = item
         self._changed = anyio.Event()
         self._items = ReceivedItems(window)
-        self._call, self._request = peer.open(
+        self._call, self._request = calls.open(
             method, params, self._note_change, None, items=self._items
         )
         self._sent = False
         self._turn: Turn | None = None
         self._asked: set[int] = set()
         self._patience = _REMINDERS_AFTER_ERROR
-        self._pause = peer.info.retry_seconds
+        self._pause = calls.info.retry_seconds
         self._thread = threading.get_ident()
 
     async def next(self, deadline: float) -> T:
@@ -174,15 +170,15 @@ class _ItemByItem(Generic[T]):
         """Cancel the call, if it still runs."""
         if threading.get_ident() == self._thread:
             self._leave_turn()
-            self._peer.abandon(self._call, sent=self._sent)
+            self._calls.abandon(self._call, sent=self._sent)
 
     async def _send(self, deadline: float) -> None:
         """Send the request, where only so many may be open at once in its turn."""
-        if self._peer.in_flight is not None:
+        if self._calls.in_flight is not None:
             left = None if deadline == math.inf else max(0.0, deadline - anyio.current_time())
-            self._turn = await self._peer.in_flight.take(self._call.method, left)
+            self._turn = await self._calls.in_flight.take(self._call.method, left)
         try:
-            await self._peer.send(self._request)
+            await self._calls.send(self._request)
             self._sent = True
         finally:
             if not self._sent:
@@ -219,17 +215,17 @@ class _ItemByItem(Generic[T]):
             raise StopAsyncIteration
         if self._call.lost is not None:
             raise self._call.lost
-        if self._items.count is not None and self._peer.info.reliable:
+        if self._items.count is not None and self._calls.info.reliable:
             raise MalformedResponse(f"{self._call.method}: the stream has ended with items missing")
 
     def _may_be_late(self) -> bool:
         """Whether items from before an error may be lost or late, and are worth to be asked for."""
-        return not self._peer.info.reliable and self._items.arrived > 0 and self._patience > 0
+        return not self._calls.info.reliable and self._items.arrived > 0 and self._patience > 0
 
     async def _wait(self, deadline: float) -> None:
         """Wait until something has come. Where messages get lost, remind the other end."""
         pause = math.inf
-        if not self._peer.info.reliable:
+        if not self._calls.info.reliable:
             pause = self._pause
             self._ask_for(self._items.missing())
         arrived = self._items.arrived
@@ -237,7 +233,7 @@ class _ItemByItem(Generic[T]):
         with anyio.CancelScope(deadline=min(deadline, anyio.current_time() + pause)):
             await self._changed.wait()
         if self._items.arrived > arrived:
-            self._pause = self._peer.info.retry_seconds
+            self._pause = self._calls.info.retry_seconds
         elif self._changed.is_set():
             return
         elif anyio.current_time() >= deadline:
@@ -252,7 +248,7 @@ class _ItemByItem(Generic[T]):
         """Send all again that may have been lost on its way to the other end."""
         self._asked.clear()
         if self._call.outcome is None:
-            self._peer.push(self._peer.session.codec.mark_retry(self._request))
+            self._calls.push(self._calls.session.codec.mark_retry(self._request))
             self._more(upto=self._items.granted)
         self._patience -= isinstance(self._call.outcome, JsonRpcIotError)
         self._ask_for(self._items.missing(tail=True))
@@ -265,7 +261,7 @@ class _ItemByItem(Generic[T]):
             self._more(missing=new)
 
     def _more(self, *, upto: int = 0, missing: Sequence[int] = ()) -> None:
-        self._peer.push(self._peer.session.more(self._call, upto=upto, missing=missing))
+        self._calls.push(self._calls.session.more(self._call, upto=upto, missing=missing))
 
     def _note_change(self) -> None:
         self._changed.set()

@@ -137,7 +137,7 @@ def wait_stored(db: Path, plain: bool, expected: int, seconds: float) -> None:
 async def _prepare(db: Path, devices: int) -> None:
     """Put the devices into a database, in another process than the one that is measured."""
     from jsonrpc_iot.novacloud import SqliteStore
-    from jsonrpc_iot.novacloud.store import DeviceRow
+    from jsonrpc_iot.novacloud.store.store import DeviceRow
 
     key_hash = sha256(KEY.encode()).digest()
     store = SqliteStore(db)

@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from jsonrpc_iot.protocol.codec import Codec
-from jsonrpc_iot.protocol.jsoncodec import JsonCodec
+from jsonrpc_iot.protocol.codec.codec import Codec
+from jsonrpc_iot.protocol.codec.json import JsonCodec
+from jsonrpc_iot.protocol.codec.msgpack import MsgpackCodec
 from jsonrpc_iot.protocol.messages import Message
-from jsonrpc_iot.protocol.msgpackcodec import MsgpackCodec
 
 from ._harness import Options, Report, Timed, equals, figure, measure, sync_loop
 

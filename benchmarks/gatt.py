@@ -17,12 +17,12 @@ from bumble.device import Connection
 from bumble.gatt import Characteristic, CharacteristicValue, Service
 
 from jsonrpc_iot import ConnectFailed, Dispatcher, connect, serve
+from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.testing import VirtualRadio, virtual_radio
 from jsonrpc_iot.transports.gatt import RX, SERVICE, TX
-from jsonrpc_iot.transports.gatt._bumble_backend import backend_on
-from jsonrpc_iot.transports.gatt._bumble_radio import open_radio
 from jsonrpc_iot.transports.gatt._central import Wanted, find
-from jsonrpc_iot.url import Url
+from jsonrpc_iot.transports.gatt.bumble.backend import backend_on
+from jsonrpc_iot.transports.gatt.bumble.radio import open_radio
 
 from ._harness import Options, Report, async_loop, equals, measure
 

@@ -9,7 +9,7 @@ from functools import partial
 from random import Random
 from typing import Final
 
-from jsonrpc_iot.protocol.tuya import OVERHEAD, Frame, FrameDecoder, encode_frame
+from jsonrpc_iot.protocol.tuya.frame import OVERHEAD, Frame, FrameDecoder, encode_frame
 
 from ._harness import Options, Report, Timed, equals, measure, sync_loop
 

@@ -14,7 +14,7 @@ from functools import partial
 from anyio import run as run_async
 
 from jsonrpc_iot import connect
-from jsonrpc_iot.protocol.tuya import Command, encode_frame
+from jsonrpc_iot.protocol.tuya.frame import Command, encode_frame
 
 from ._harness import Options, Report, Timed, measure
 from ._servers import server

@@ -8,21 +8,19 @@ documentation pages.
 import logging
 
 from .asgi import asgi_app
-from .batch import BatchedCall, CallBatch
 from .blocking import BlockingClient, connect_sync
-from .channel import (
-    Authenticate,
-    Channel,
-    ChannelAttribute,
-    ChannelInfo,
-    Listener,
-    PeerCredentials,
-    StreamChannel,
-    Trace,
-)
-from .client import Client, connect
-from .context import Context
-from .dispatcher import Dispatcher
+from .channel.contract import Authenticate, Channel, Listener, Trace
+from .channel.info import ChannelAttribute, ChannelInfo, PeerCredentials
+from .channel.wrappers import StreamChannel
+from .client.batch import BatchedCall, CallBatch
+from .client.client import Client, connect
+from .client.notifications import Notification
+from .dispatch.declare.context import Context
+from .dispatch.declare.event import BoundEvent, Event
+from .dispatch.declare.options import Example
+from .dispatch.declare.service import method, notification, service
+from .dispatch.dispatcher import Dispatcher
+from .dispatch.run.middleware import Call, Middleware, Next
 from .errors import (
     BindFailed,
     Busy,
@@ -53,16 +51,11 @@ from .errors import (
     Unencodable,
     UsageError,
 )
-from .event import BoundEvent, Event
-from .middleware import Call, Middleware, Next
-from .news import Notification
-from .options import Example
-from .peer import Peer
+from .peer.peer import Peer
+from .peer.stream import Stream
 from .protocol.limits import Limits
 from .protocol.messages import Dialect
-from .server import Server, run, serve
-from .service import method, notification, service
-from .stream import Stream
+from .server.server import Server, run, serve
 
 __all__ = [
     "Authenticate",
@@ -130,3 +123,5 @@ __all__ = [
 ]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+del logging  # `dir` shows what is public

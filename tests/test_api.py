@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 import jsonrpc_iot
-from jsonrpc_iot.options import Options
+from jsonrpc_iot.dispatch.declare.options import Options
 
 PUBLIC = {
     "jsonrpc_iot": """

@@ -1,6 +1,7 @@
 """Who may import whom, read from the source of every file of the package.
 
-Imports inside functions and under `TYPE_CHECKING` count like any other.
+Imports go one way, from folder to folder, and nowhere in a circle. Those inside functions and under
+`TYPE_CHECKING` count like any other.
 """
 
 import ast
@@ -8,6 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Set
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,55 +19,29 @@ PACKAGE = "jsonrpc_iot"
 ROOT = Path(__file__).parent.parent / PACKAGE
 
 API = "API"  # `from jsonrpc_iot import Name`
-BASE = {"errors", "protocol"}
-LINK = BASE | {"url", "channel", "web"}
-DISPATCH = {
-    "builtin",
-    "call_context",
-    "context",
-    "dispatcher",
-    "docstrings",
-    "event",
-    "fastlane",
-    "handler",
-    "items",
-    "middleware",
-    "openrpc",
-    "openrpc_cuts",
-    "options",
-    "registry",
-    "responder",
-    "reply",
-    "service",
-    "table",
-    "threads",
-    "turns",
-    "work",
-}
-PEER = {"batch", "calling", "in_flight", "incoming", "news", "outgoing", "peer", "stream"}
+LINK = {"errors", "protocol", "channel"}
+ANSWER = LINK | {"dispatch"}
+BOTH_ENDS = ANSWER | {"peer", "transports"}
 
-# A part is a module of the package or a folder of that name with all in it. It may import the parts
-# of its row, and the modules of its own folder.
+# A part is a folder of the package with all in it, or one of the three modules of its root. It may
+# import the parts of its row, and what is in its own folder.
 PARTS: dict[str, Set[str]] = {
     "errors": set(),
     "protocol": {"errors"},
-    "url": BASE,
-    "channel": BASE | {"url"},
-    "web": BASE | {"channel"},
-    **dict.fromkeys(DISPATCH, LINK | DISPATCH),
+    "channel": {"errors", "protocol"},
+    "dispatch": LINK,
+    "peer": ANSWER,
     "transports": LINK,
-    "tuya": LINK | {"transports"},
-    "asgi": LINK | DISPATCH,
-    **dict.fromkeys(PEER, LINK | DISPATCH | PEER),
-    "proxy": LINK | DISPATCH | PEER,
-    "client": LINK | DISPATCH | PEER | {"proxy", "transports"},
-    "server": LINK | DISPATCH | PEER | {"asgi", "transports"},
-    "blocking": LINK | DISPATCH | PEER | {"client"},
-    "testing": LINK | DISPATCH | PEER | {"transports", "client", "server", "blocking"},
-    "__init__": LINK | DISPATCH | PEER | {"asgi", "client", "server", "blocking"},
+    "asgi": ANSWER,
+    "client": BOTH_ENDS,
+    "server": BOTH_ENDS | {"asgi"},
+    "blocking": BOTH_ENDS | {"client"},
+    "__init__": BOTH_ENDS | {"asgi", "client", "server", "blocking"},
     "services": {API},
+    "tuya": LINK | {"transports"},
     "novacloud": {API},
-    "cli": {API} | LINK | {"transports", "services", "novacloud", "testing"},
+    "testing": BOTH_ENDS | {"client", "server", "blocking"},
+    "cli": LINK | {API, "transports", "services", "novacloud", "testing"},
     "__main__": {"errors", "cli"},
 }
 
@@ -202,9 +178,88 @@ def objection(part: str, module: str) -> str | None:
     return None
 
 
+def circles(package: Package) -> Iterator[str]:
+    """Yield one line for each circle: of modules, or of what stands side by side in one folder."""
+    modules = {module_name(package.root, path): path for path in package.files}
+    arrows = [
+        (importer, name)
+        for importer, path in modules.items()
+        for name in {item.module for item in package.imports(path)} - {importer}
+        if name in modules
+    ]
+    sides: dict[str, dict[str, set[str]]] = {"": {}}  # in no folder: the modules themselves
+    for importer, imported in arrows:
+        sides[""].setdefault(importer, set()).add(imported)
+        folder, one, other = side_by_side(package.root, modules[importer], modules[imported])
+        sides.setdefault(folder, {}).setdefault(one, set()).add(other)
+    for folder, graph in sides.items():
+        try:
+            tuple(TopologicalSorter(graph).static_order())
+        except CycleError as error:
+            yield f"{folder or 'modules'}: " + " <- ".join(error.args[1])
+
+
+def module_name(root: Path, path: Path) -> str:
+    """The dotted name of a module."""
+    parts = (PACKAGE, *path.relative_to(root).with_suffix("").parts)
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def side_by_side(root: Path, one: Path, other: Path) -> tuple[str, str, str]:
+    """The innermost folder that holds both files, and what in it leads to each."""
+    ones, others = one.relative_to(root).parts, other.relative_to(root).parts
+    depth = next(i for i, (a, b) in enumerate(zip(ones, others, strict=False)) if a != b)
+    return "/".join((PACKAGE, *ones[:depth])), ones[depth], others[depth]
+
+
 def test_imports_go_one_way() -> None:
     found = list(violations(Package(ROOT)))
     assert not found, "\n" + "\n".join(found)
+
+
+def test_imports_go_in_no_circle() -> None:
+    found = list(circles(Package(ROOT)))
+    assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("files", "circle"),
+    [
+        (
+            {"peer/a.py": "from .b import B", "peer/b.py": "def f():\n    from .a import A"},
+            "modules: jsonrpc_iot.peer.",
+        ),
+        (
+            {
+                "peer/a.py": "from .b import B",
+                "peer/b.py": "if TYPE_CHECKING:\n    from .a import A",
+            },
+            "jsonrpc_iot/peer: ",
+        ),
+        (
+            {
+                "dispatch/run/a.py": "from ..declare.b import B",
+                "dispatch/declare/b.py": "from ..run.c import C",
+                "dispatch/run/c.py": "",
+            },
+            "jsonrpc_iot/dispatch: ",
+        ),
+        (
+            {
+                "gatt/__init__.py": "from .a import A",
+                "gatt/a.py": "from . import A",
+            },
+            "modules: jsonrpc_iot.gatt",
+        ),
+    ],
+    ids=["in a function", "for types alone", "of folders", "through a package"],
+)
+def test_a_circle_is_found(tmp_path: Path, files: dict[str, str], circle: str) -> None:
+    for file, source in files.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(source)
+
+    assert any(found.startswith(circle) for found in circles(Package(tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -218,24 +273,28 @@ def test_imports_go_one_way() -> None:
             "def f():\n    from time import monotonic",
             "x.py:2: protocol imports time",
         ),
-        ("protocol/x.py", "from ..channel import Channel", "protocol imports jsonrpc_iot.channel"),
+        (
+            "protocol/x.py",
+            "from ..channel.url import Url",
+            "protocol imports jsonrpc_iot.channel.url",
+        ),
         ("protocol/x.py", "from .. import channel", "protocol imports jsonrpc_iot.channel"),
-        ("channel.py", "from . import Client", "channel imports jsonrpc_iot;"),
+        ("channel/x.py", "from .. import Client", "channel imports jsonrpc_iot;"),
         ("transports/x.py", "from jsonrpc_iot import peer", "transports imports jsonrpc_iot.peer"),
         (
             "transports/x.py",
             "import pydantic",
             "transports imports pydantic, which is not a dependency",
         ),
-        ("services/x.py", "from ..dispatcher import A", "services imports jsonrpc_iot.dispatcher"),
+        ("services/x.py", "from ..dispatch import A", "services imports jsonrpc_iot.dispatch"),
         ("services/wifi/x.py", "from ... import peer", "services imports jsonrpc_iot.peer"),
-        ("client.py", "import jsonrpc_iot.cli", "client imports jsonrpc_iot.cli"),
-        ("server.py", "from .client import connect", "server imports jsonrpc_iot.client"),
+        ("client/x.py", "import jsonrpc_iot.cli", "client imports jsonrpc_iot.cli"),
+        ("server/x.py", "from ..client.y import connect", "server imports jsonrpc_iot.client"),
         ("stray.py", "", "the part 'stray' has no row"),
     ],
 )
 def test_a_wrong_import_is_found(tmp_path: Path, file: str, source: str, message: str) -> None:
-    for name in ("channel.py", "peer.py", file):
+    for name in ("channel/url.py", "peer/peer.py", "client/y.py", file):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / file).write_text(source)
@@ -265,10 +324,11 @@ def test_a_right_import_passes(tmp_path: Path, file: str, source: str) -> None:
     assert list(violations(Package(tmp_path))) == []
 
 
-def test_a_public_name_is_not_taken_for_the_module_of_that_name(tmp_path: Path) -> None:
-    (tmp_path / "service.py").touch()
-    (tmp_path / "__init__.py").write_text("from .service import service")
-    (tmp_path / "services.py").write_text("from jsonrpc_iot import service")
+def test_a_public_name_is_not_taken_for_the_folder_of_that_name(tmp_path: Path) -> None:
+    for folder in ("server", "services"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "__init__.py").write_text("from .server.server import server")
+    (tmp_path / "services/x.py").write_text("from jsonrpc_iot import server")
 
     assert list(violations(Package(tmp_path))) == []
 
@@ -312,11 +372,11 @@ missing = {"fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios
 real_import = builtins.__import__
 
 
-def import_as_on_windows(name, globals=None, *rest, **more):
+def import_as_on_windows(name, globals=None, locals=None, fromlist=(), level=0):
     importer = (globals or {}).get("__name__", "")
-    if name in missing and importer.partition(".")[0] == package:
+    if not level and name in missing and importer.partition(".")[0] == package:
         raise ModuleNotFoundError(f"{importer} imports {name}, which Windows has not")
-    return real_import(name, globals, *rest, **more)
+    return real_import(name, globals, locals, fromlist, level)
 
 
 builtins.__import__ = import_as_on_windows

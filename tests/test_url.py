@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
 from jsonrpc_iot import InvalidUrl
-from jsonrpc_iot.url import Url, host_port
+from jsonrpc_iot.channel.url import Url, host_port
 
 
 class Options(Struct, frozen=True):

@@ -5,9 +5,9 @@ from typing import Any
 
 import anyio
 
+from ..channel.web import AsgiReceive, AsgiSend, Scope
 from ..errors import RpcError, TooLarge
-from ..protocol.jsoncodec import JsonCodec
-from ..web import AsgiReceive, AsgiSend, Scope
+from ..protocol.codec.json import JsonCodec
 
 JSON = b"application/json"
 EVENT_STREAM = b"text/event-stream"

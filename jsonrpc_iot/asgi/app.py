@@ -12,15 +12,16 @@ import anyio
 from msgspec import UNSET, Raw, Struct
 from msgspec.json import Decoder
 
-from ..call_context import CallContext
-from ..channel import Authenticate, Permissions, Trace
-from ..dispatcher import Dispatcher
+from ..channel.contract import Authenticate, Permissions, Trace
+from ..channel.web import AsgiApp, AsgiReceive, AsgiSend, Scope, WebRules, bearer_token
+from ..dispatch.dispatcher import Dispatcher
+from ..dispatch.run.batch import Batch
+from ..dispatch.run.call import Work
+from ..dispatch.run.context import CallContext
 from ..errors import MissingExtra, Unauthorized
-from ..protocol.jsoncodec import JsonCodec
+from ..protocol.codec.json import JsonCodec
 from ..protocol.limits import Limits
 from ..protocol.messages import Request
-from ..web import AsgiApp, AsgiReceive, AsgiSend, Scope, WebRules, bearer_token
-from ..work import Batch, Work
 from ._http import EVENT_STREAM, JSON, Bodies, Disconnected, Refusal, respond, respond_early
 from .caller import Caller, RequestFacts, host_of
 from .events import EventLog

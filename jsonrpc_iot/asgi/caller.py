@@ -6,10 +6,11 @@ from typing import Any, NoReturn
 
 import anyio
 
-from ..channel import Channel, ChannelInfo
-from ..turns import Lanes
-from ..url import host_port
-from ..web import Scope, request_attributes
+from ..channel.contract import Channel
+from ..channel.info import ChannelInfo
+from ..channel.url import host_port
+from ..channel.web import Scope, request_attributes
+from ..dispatch.turns import Lanes
 
 
 class RequestFacts(Channel):

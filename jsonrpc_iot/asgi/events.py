@@ -14,7 +14,7 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 
-from ..web import AsgiReceive, AsgiSend, Scope
+from ..channel.web import AsgiReceive, AsgiSend, Scope
 from ._http import (
     KEEP_ALIVE,
     KEEP_ALIVE_SECONDS,

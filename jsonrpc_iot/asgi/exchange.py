@@ -8,14 +8,15 @@ import anyio
 from msgspec import DecodeError, Struct
 from msgspec.json import Decoder
 
+from ..channel.web import AsgiReceive, AsgiSend, Scope
+from ..dispatch.response import ReplyTo
+from ..dispatch.run.batch import Batch
+from ..dispatch.run.call import Work
+from ..dispatch.run.item_sender import ItemSender
 from ..errors import Busy, TransportError
-from ..items import ItemSender
-from ..protocol.codec import Codec
+from ..protocol.codec.codec import Codec
 from ..protocol.limits import Limits
 from ..protocol.messages import Id
-from ..reply import ReplyTo
-from ..web import AsgiReceive, AsgiSend, Scope
-from ..work import Batch, Work
 from ._http import (
     KEEP_ALIVE,
     KEEP_ALIVE_SECONDS,

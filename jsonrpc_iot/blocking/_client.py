@@ -10,16 +10,17 @@ from typing import Any, Self, TypeVar, overload
 
 from msgspec import UNSET, UnsetType
 
-from ..batch import BatchedCall, CallBatch
-from ..channel import ChannelInfo, Trace
-from ..client import connect
-from ..dispatcher import Dispatcher
+from ..channel.contract import Trace
+from ..channel.info import ChannelInfo
+from ..channel.url import mask
+from ..client.batch import BatchedCall, CallBatch
+from ..client.client import connect
+from ..client.notifications import Notification
+from ..dispatch.dispatcher import Dispatcher
 from ..errors import UsageError
-from ..news import Notification
+from ..protocol.items import FIRST_CREDIT
 from ..protocol.limits import Limits
 from ..protocol.messages import Dialect
-from ..protocol.stream import FIRST_CREDIT
-from ..url import mask
 from ._link import Link
 from ._proxy import BlockingProxy
 from ._streams import BlockingFeed, BlockingStream

@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from ..client import Client
+from ..client.client import Client
 from ..errors import ChannelClosed
 from ._outcome import Outcome, wait_for
 from ._thread import LoopThread

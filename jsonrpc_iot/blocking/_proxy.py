@@ -9,8 +9,8 @@ from typing import Any
 
 import anyio
 
+from ..dispatch.run.threads import run_in_thread
 from ..errors import ChannelClosed
-from ..threads import run_in_thread
 from ._link import Link
 from ._streams import BlockingFeed, BlockingStream
 

@@ -16,7 +16,7 @@ from typing import ClassVar, Protocol
 
 import anyio
 
-from ..threads import call_soon
+from ..dispatch.run.threads import call_soon
 
 _EXIT_SECONDS = 2.0
 _FORCED_EXIT_SECONDS = 1.0

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from jsonrpc_iot.url import Url
+from jsonrpc_iot.channel.url import Url
 
 
 def json_text(raw: bytes, url: str) -> bytes:

@@ -9,7 +9,8 @@ from typing import Any
 import anyio
 
 from jsonrpc_iot import CallTimeout, ChannelClosed, Dispatcher, FramingError, MessageTooLarge
-from jsonrpc_iot.channel import Channel, Trace, TracedChannel
+from jsonrpc_iot.channel.contract import Channel, Trace
+from jsonrpc_iot.channel.wrappers import TracedChannel
 from jsonrpc_iot.protocol.messages import Dialect
 from jsonrpc_iot.protocol.session import Session
 from jsonrpc_iot.transports import open_channel

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from jsonrpc_iot.url import Url
+from jsonrpc_iot.channel.url import Url
 
 # Characters that steer a terminal, or that hide or reorder what it shows: DEL and C1, the marks and
 # embeddings of bidirectional text, separators of lines. C0 and surrogates cannot stand in JSON.

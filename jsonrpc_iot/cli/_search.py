@@ -16,8 +16,8 @@ import anyio
 import msgspec
 
 from jsonrpc_iot import ConnectFailed
-from jsonrpc_iot.transports.udp import Address, read_packets
-from jsonrpc_iot.url import Url, host_port
+from jsonrpc_iot.channel.url import Url, host_port
+from jsonrpc_iot.transports.packets.udp import Address, read_packets
 
 METHOD = "sys.info"
 

@@ -15,8 +15,8 @@ from jsonrpc_iot import (
     RpcError,
     connect,
 )
+from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.protocol.messages import Dialect
-from jsonrpc_iot.url import Url
 
 from ._json import encode_json, json_text
 from ._notify import send_notification

@@ -7,8 +7,8 @@ import anyio
 import typer
 
 from jsonrpc_iot import Client, MalformedResponse, MethodNotFound, RpcError, connect
+from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.protocol.messages import Dialect
-from jsonrpc_iot.url import Url
 
 from ._json import encode_json
 from ._options import DialectOption, TimeoutOption, TraceOption, UrlArgument

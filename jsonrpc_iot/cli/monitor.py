@@ -16,8 +16,8 @@ from anyio.abc import ByteStream
 from msgspec import structs
 
 from jsonrpc_iot import ChannelClosed, UsageError
-from jsonrpc_iot.protocol.tuya import Frame, FrameDecoder
-from jsonrpc_iot.url import Url
+from jsonrpc_iot.channel.url import Url
+from jsonrpc_iot.protocol.tuya.frame import Frame, FrameDecoder
 
 from ._frames import Noise, Report, explain_frame, show_frame, show_noise
 from ._output import escape, is_terminal, print_json_line, print_text, write_error
@@ -25,7 +25,7 @@ from ._recording import Recorder, read_recording
 from ._signals import cancel_on_signal
 
 if TYPE_CHECKING:
-    from jsonrpc_iot.transports.uart import UartOptions
+    from jsonrpc_iot.transports.serial.uart import UartOptions
 
 _SCHEMES = ("tuya-dp", "uart", "uart+pty")
 
@@ -226,8 +226,8 @@ async def _read_line(watch: Watch, stream: ByteStream, recorder: Recorder | None
 @asynccontextmanager
 async def _open_line(url: Url) -> AsyncIterator[tuple[ByteStream, str]]:
     """Open a port or make a pty; yields the bytes, and what to say when it is open."""
-    from jsonrpc_iot.transports._pty import open_pty
-    from jsonrpc_iot.transports._serial import open_port
+    from jsonrpc_iot.transports.serial.port import open_port
+    from jsonrpc_iot.transports.serial.pty import open_pty
 
     if url.scheme not in _SCHEMES:
         raise url.error(f"monitor watches serial lines: {', '.join(_SCHEMES)}")
@@ -246,7 +246,7 @@ async def _open_line(url: Url) -> AsyncIterator[tuple[ByteStream, str]]:
 
 def _read_options(url: Url) -> "UartOptions":
     """The options of a URL, of which those of RPC do not matter to who only watches."""
-    from jsonrpc_iot.transports.uart import UartOptions
+    from jsonrpc_iot.transports.serial.uart import UartOptions
 
     if url.scheme == "tuya-dp":
         rest = {name: each for name, each in url.options.items() if name not in ("role", "dpid")}

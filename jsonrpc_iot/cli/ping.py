@@ -8,8 +8,8 @@ import msgspec
 import typer
 
 from jsonrpc_iot import CallTimeout, Client, MalformedResponse, RpcError, connect
+from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.protocol.messages import Dialect
-from jsonrpc_iot.url import Url
 
 from ._options import DialectOption, JsonOption, TraceOption, UrlArgument, seconds
 from ._output import Tracer, print_json, print_text

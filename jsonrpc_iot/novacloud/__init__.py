@@ -5,16 +5,16 @@
 it keeps everything.
 """
 
-from ._device_settings import DeviceCounts, DeviceSettings
-from ._platform_settings import PlatformSettings
-from ._reconnect import Schedule
-from .device import NovaDevice
+from .device.backoff import Schedule
+from .device.device import NovaDevice
+from .device.outbox import Outbox, OutboxFailed, WhenFull
+from .device.settings import DeviceCounts, DeviceSettings
 from .errors import AlreadyExists, DeviceDisabled, NovaError, StoreFailed, UnknownDevice, UnknownKey
-from .management import management
-from .outbox import Outbox, OutboxFailed, WhenFull
-from .platform import NovaPlatform
-from .sqlite import SqliteStore
-from .store import Store
+from .platform.management import management
+from .platform.platform import NovaPlatform
+from .platform.settings import PlatformSettings
+from .store.sqlite import SqliteStore
+from .store.store import Store
 
 __all__ = [
     "AlreadyExists",

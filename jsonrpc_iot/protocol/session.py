@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 from msgspec import UNSET, Raw, UnsetType
 
 from ..errors import JsonRpcIotError, MalformedResponse, RpcError, TransportError
-from .codec import DECODE_ERRORS, Codec, Jsonrpc
-from .lossy import Repeats
+from .codec.codec import DECODE_ERRORS, Codec, Jsonrpc
+from .items import Credit, ReceivedItem, ReceivedItems
 from .messages import ABSENT, Dialect, Invalid, Message, Request
-from .stream import Credit, ReceivedItem, ReceivedItems
+from .retries import Repeats
 
 T = TypeVar("T")
 

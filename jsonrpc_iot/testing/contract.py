@@ -3,7 +3,8 @@
 import anyio
 import anyio.lowlevel
 
-from ..channel import Channel, ChannelInfo
+from ..channel.contract import Channel
+from ..channel.info import ChannelInfo
 
 _AT_ONCE = 40
 

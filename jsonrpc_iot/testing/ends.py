@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from ..channel import Channel
-from ..client import Client, connect
-from ..dispatcher import Dispatcher
-from ..peer import Peer
+from ..channel.contract import Channel
+from ..client.client import Client, connect
+from ..dispatch.dispatcher import Dispatcher
+from ..peer.peer import Peer
 from ..protocol.limits import Limits
-from ..server import serve
+from ..server.server import serve
 
 
 class Ends(NamedTuple):

@@ -10,9 +10,11 @@ import anyio
 import anyio.lowlevel
 from msgspec import Struct, structs
 
-from ..channel import Channel, ChannelInfo, StreamChannel
+from ..channel.contract import Channel
+from ..channel.info import ChannelInfo
+from ..channel.wrappers import StreamChannel
 from ..protocol.messages import CodecName
-from ..transports import memory
+from ..transports.packets import memory
 
 
 def memory_pair(

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator
 
     from ..blocking import BlockingClient
-    from ..client import Client
-    from ..dispatcher import Dispatcher
-    from ..server import Server
+    from ..client.client import Client
+    from ..dispatch.dispatcher import Dispatcher
+    from ..server.server import Server
     from .links import LossyLink
     from .rig import Connect, Rig, Where
 

@@ -18,10 +18,10 @@ from anyio.from_thread import start_blocking_portal
 from msgspec import structs
 
 from ..blocking import BlockingClient, connect_sync
-from ..channel import Channel, Trace
-from ..client import Client, connect
-from ..dispatcher import Dispatcher
-from ..server import Server, serve
+from ..channel.contract import Channel, Trace
+from ..client.client import Client, connect
+from ..dispatch.dispatcher import Dispatcher
+from ..server.server import Server, serve
 from .links import Faults, LinkCounts, LossyLink
 
 _KEPT_MESSAGES = 50

@@ -14,7 +14,7 @@ from anyio.abc import ByteStream, TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from msgspec import Struct
 
-from ..transports._pty import open_pty
+from ..transports.serial.pty import open_pty
 
 T = TypeVar("T", ByteStream, str)
 

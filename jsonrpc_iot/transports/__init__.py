@@ -1,33 +1,33 @@
-"""The transports, one file each, imported when a URL asks for them."""
+"""The transports, in folders by what they share, imported when a URL asks for them."""
 
 from collections.abc import Sequence
 from importlib import import_module
 from typing import cast
 
-from ..channel import Channel, Listener, Transport
+from ..channel.contract import Channel, Listener, Transport
+from ..channel.url import Url
 from ..errors import InvalidUrl
 from ..protocol.limits import DEFAULT_LIMITS, Limits
-from ..url import Url
 
 _MODULES = {
-    "http": "http",
-    "https": "http",
+    "http": "web.http",
+    "https": "web.http",
     "gatt": "gatt",
     "gatt+bumble": "gatt",
-    "memory": "memory",
+    "memory": "packets.memory",
     "mqtt": "mqtt",
     "mqtts": "mqtt",
-    "pipe": "pipe",
-    "tcp": "tcp",
-    "tls": "tcp",
-    "tuya-dp": "tuya_dp",
-    "tuya-dp+pty": "tuya_dp",
-    "uart": "uart",
-    "uart+pty": "uart",
-    "udp": "udp",
-    "unix": "pipe",
-    "ws": "websocket",
-    "wss": "websocket",
+    "pipe": "sockets.pipe",
+    "tcp": "sockets.tcp",
+    "tls": "sockets.tcp",
+    "tuya-dp": "serial.tuya_dp",
+    "tuya-dp+pty": "serial.tuya_dp",
+    "uart": "serial.uart",
+    "uart+pty": "serial.uart",
+    "udp": "packets.udp",
+    "unix": "sockets.pipe",
+    "ws": "web.websocket",
+    "wss": "web.websocket",
 }
 
 
@@ -49,7 +49,7 @@ def find_transport(url: Url) -> Transport:
     transport = cast(Transport, import_module(f".{module}", __name__))
     if "segment" not in url.options:
         return transport
-    from ._segmented import SegmentedTransport
+    from .packets.segmented import SegmentedTransport
 
     return SegmentedTransport(transport)
 

@@ -4,9 +4,9 @@
 a line without either. Who needs RPC alone gives `uart://` or `tuya-dp://` to `serve` or `connect`.
 """
 
-from ..protocol.datapoints import DataPoint, DataPointType
-from ..protocol.tuya import Command, Frame, FrameDecoder, NetworkStatus
-from ..protocol.tuya_role import Product
+from ..protocol.tuya.datapoints import DataPoint, DataPointType
+from ..protocol.tuya.frame import Command, Frame, FrameDecoder, NetworkStatus
+from ..protocol.tuya.role import Product
 from .link import TuyaLink
 from .mcu import TuyaMcu
 from .module import TuyaModule

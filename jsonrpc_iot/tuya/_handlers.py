@@ -10,8 +10,8 @@ import anyio
 import anyio.lowlevel
 
 from ..errors import MalformedFrame
-from ..protocol.datapoints import DataPoint, Unit
-from ..protocol.tuya import Frame
+from ..protocol.tuya.datapoints import DataPoint, Unit
+from ..protocol.tuya.frame import Frame
 
 logger = logging.getLogger("jsonrpc_iot.tuya")
 

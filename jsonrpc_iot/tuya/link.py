@@ -11,16 +11,16 @@ import anyio
 from anyio.abc import ByteStream
 from msgspec import Struct, ValidationError, convert, structs
 
-from ..channel import Channel
+from ..channel.contract import Channel
+from ..channel.url import Url
 from ..errors import ChannelClosed, UsageError
-from ..protocol.datapoints import DataPoint, encode_datapoints
-from ..protocol.tuya import Frame, FrameDecoder, encode_frame
-from ..protocol.tuya_role import Mcu, Role
-from ..transports import tuya_dp, uart
-from ..transports._pty import open_pty
-from ..transports._serial import open_port
-from ..transports._tuya_line import TuyaLine
-from ..url import Url
+from ..protocol.tuya.datapoints import DataPoint, encode_datapoints
+from ..protocol.tuya.frame import Frame, FrameDecoder, encode_frame
+from ..protocol.tuya.role import Mcu, Role
+from ..transports.serial import tuya_dp, uart
+from ..transports.serial.line import TuyaLine
+from ..transports.serial.port import open_port
+from ..transports.serial.pty import open_pty
 from ._handlers import DataPointHandler, Handlers
 
 CommandHandler = Callable[[Frame], Awaitable[bytes | None] | bytes | None]

@@ -7,9 +7,9 @@ import anyio
 from anyio.abc import ByteStream
 
 from ..errors import TransportError
-from ..protocol.datapoints import DataPoint, encode_datapoints
-from ..protocol.tuya import Command, Frame, NetworkStatus
-from ..protocol.tuya_role import Mcu, Product, read_network_status
+from ..protocol.tuya.datapoints import DataPoint, encode_datapoints
+from ..protocol.tuya.frame import Command, Frame, NetworkStatus
+from ..protocol.tuya.role import Mcu, Product, read_network_status
 from .link import DataPointLink
 
 StatusHandler = Callable[[NetworkStatus | int], Awaitable[object] | object]

@@ -6,10 +6,10 @@ from typing import TypeVar
 import anyio
 from anyio.abc import ByteStream
 
-from ..protocol.datapoints import DataPoint
-from ..protocol.tuya import NetworkStatus
-from ..protocol.tuya_role import Module, Product
-from ..transports.tuya_dp import local_time
+from ..protocol.tuya.datapoints import DataPoint
+from ..protocol.tuya.frame import NetworkStatus
+from ..protocol.tuya.role import Module, Product
+from ..transports.serial.tuya_dp import local_time
 from .link import DataPointLink
 
 OnlineHandler = Callable[[bool], Awaitable[object] | object]

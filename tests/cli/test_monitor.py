@@ -17,7 +17,7 @@ import pytest
 from jsonrpc_iot import cli
 from jsonrpc_iot.cli._frames import Noise, Report
 from jsonrpc_iot.cli.monitor import Watch
-from jsonrpc_iot.protocol.tuya import Frame, FrameDecoder
+from jsonrpc_iot.protocol.tuya.frame import Frame, FrameDecoder
 
 from .program import Done, Running, run_unread, started
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jsonrpc_iot.protocol.tuya import Command, encode_frame
+from jsonrpc_iot.protocol.tuya.frame import Command, encode_frame
 
 from .conftest import Simulated
 from .device import answer_with, bad_device

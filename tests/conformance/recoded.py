@@ -11,7 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from jsonrpc_iot.channel import Channel, ChannelInfo
+from jsonrpc_iot.channel.contract import Channel
+from jsonrpc_iot.channel.info import ChannelInfo
 from jsonrpc_iot.transports import open_channel
 
 from .model import Case, strict_json

@@ -25,12 +25,13 @@ from websockets.asyncio.client import connect as websocket_connect
 from websockets.exceptions import ConnectionClosed
 
 from jsonrpc_iot import Limits, connect, serve
-from jsonrpc_iot.channel import Channel
-from jsonrpc_iot.protocol.tuya_role import Mcu, Module, Product
+from jsonrpc_iot.channel.contract import Channel
+from jsonrpc_iot.channel.url import Url
+from jsonrpc_iot.protocol.tuya.role import Mcu, Module, Product
 from jsonrpc_iot.testing import virtual_serial_pair
-from jsonrpc_iot.transports import open_channel, tuya_dp, uart
-from jsonrpc_iot.transports._tuya_line import TuyaLine
-from jsonrpc_iot.url import Url
+from jsonrpc_iot.transports import open_channel
+from jsonrpc_iot.transports.serial import tuya_dp, uart
+from jsonrpc_iot.transports.serial.line import TuyaLine
 
 from ..brokers import mosquitto
 from .backends import BACKENDS

@@ -16,7 +16,7 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
-from jsonrpc_iot.channel import ReceivingChannel
+from jsonrpc_iot.channel.contract import ReceivingChannel
 from jsonrpc_iot.testing import memory_pair
 from jsonrpc_iot.transports import open_channel, open_listener
 

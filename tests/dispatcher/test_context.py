@@ -8,8 +8,8 @@ import pytest
 from msgspec import UNSET, UnsetType
 
 from jsonrpc_iot import ChannelInfo, Context, Dispatcher, RpcError, TransportError
-from jsonrpc_iot.items import ItemSender
-from jsonrpc_iot.reply import ReplyTo
+from jsonrpc_iot.dispatch.response import ReplyTo
+from jsonrpc_iot.dispatch.run.item_sender import ItemSender
 
 from ._messages import code, error, notice, request, value
 

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from jsonrpc_iot import Context, Dispatcher
-from jsonrpc_iot.turns import Turns
+from jsonrpc_iot.dispatch.turns import Turns
 
 from ._messages import batch, code, notice, request, value, values_by_id
 

@@ -18,7 +18,7 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
-from jsonrpc_iot.transports._httpclient import HttpChannel
+from jsonrpc_iot.transports.web.http_client import HttpChannel
 from tests.transports.certificates import Certificates
 
 from .conftest import Device

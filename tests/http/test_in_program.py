@@ -15,7 +15,7 @@ from starlette.routing import Mount, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from jsonrpc_iot import ConnectFailed, Dispatcher, Server, asgi_app, connect, serve
-from jsonrpc_iot.web import AsgiApp
+from jsonrpc_iot.channel.web import AsgiApp
 
 from .conftest import Device
 

@@ -8,9 +8,9 @@ import anyio.lowlevel
 import pytest
 
 from jsonrpc_iot import ChannelClosed, Dispatcher, JsonRpcIotError
-from jsonrpc_iot.peer import Peer, new_session
+from jsonrpc_iot.peer.peer import Peer, new_session
+from jsonrpc_iot.protocol.duplicates import Budget
 from jsonrpc_iot.protocol.limits import Limits
-from jsonrpc_iot.protocol.lossy import Budget
 from jsonrpc_iot.testing import Faults, LossyLink, served
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from jsonrpc_iot.novacloud import AlreadyExists, UnknownDevice, UnknownKey
-from jsonrpc_iot.novacloud.store import (
+from jsonrpc_iot.novacloud.store.store import (
     Actuator,
     CommandRow,
     CommandStatus,

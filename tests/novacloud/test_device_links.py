@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from jsonrpc_iot.novacloud import DeviceSettings, Schedule
-from jsonrpc_iot.novacloud._reconnect import Backoff
+from jsonrpc_iot.novacloud.device.backoff import Backoff
 
 from .scripted import AT_ONCE, SECONDS, Platform, connected, until
 

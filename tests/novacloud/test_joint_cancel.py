@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from jsonrpc_iot.novacloud import SqliteStore
-from jsonrpc_iot.novacloud.store import Query
+from jsonrpc_iot.novacloud.store.store import Query
 
 from .rig import running
 

@@ -15,8 +15,8 @@ import anyio
 import pytest
 
 from jsonrpc_iot.novacloud import SqliteStore
-from jsonrpc_iot.novacloud._door import hash_key
-from jsonrpc_iot.novacloud.store import DeviceRow
+from jsonrpc_iot.novacloud.platform.admission import hash_key
+from jsonrpc_iot.novacloud.store.store import DeviceRow
 
 from .scripted import ID, KEY
 from .test_device_crash import REPORTER

@@ -17,9 +17,9 @@ from jsonrpc_iot.novacloud import (
     Schedule,
     SqliteStore,
 )
-from jsonrpc_iot.novacloud._door import hash_key
-from jsonrpc_iot.novacloud._reconnect import Backoff
-from jsonrpc_iot.novacloud.store import DeviceRow
+from jsonrpc_iot.novacloud.device.backoff import Backoff
+from jsonrpc_iot.novacloud.platform.admission import hash_key
+from jsonrpc_iot.novacloud.store.store import DeviceRow
 
 from .scripted import KEY
 

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jsonrpc_iot import MalformedFrame
-from jsonrpc_iot.novacloud._connection import Lines
 from jsonrpc_iot.novacloud.messages import (
     Ack,
     AckPayload,
@@ -28,6 +27,7 @@ from jsonrpc_iot.novacloud.messages import (
     decode_from_platform,
     encode_line,
 )
+from jsonrpc_iot.novacloud.platform.connection import Lines
 
 FROM_DEVICE: list[Any] = [
     (Auth(payload=AuthPayload(device_id="a", device_key="k")), {"type": "auth"}),

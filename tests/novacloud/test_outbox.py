@@ -245,7 +245,7 @@ async def test_a_full_disk(tmp_path: Path) -> None:
 
 
 async def test_two_cannot_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jsonrpc_iot.novacloud._outbox_file._LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("jsonrpc_iot.novacloud.device.outbox_file._LOCK_SECONDS", 0.1)
     async with Outbox(tmp_path / "o") as outbox:
         await outbox.put("data", 1, b"{}")
         with pytest.raises(OutboxFailed, match="another process"):

@@ -18,8 +18,8 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from jsonrpc_iot.novacloud._door import hash_key
-from jsonrpc_iot.novacloud.store import DeviceRow
+from jsonrpc_iot.novacloud.platform.admission import hash_key
+from jsonrpc_iot.novacloud.store.store import DeviceRow
 from tests.novacloud.rig import SECONDS, Rig, running
 
 pytestmark = pytest.mark.anyio

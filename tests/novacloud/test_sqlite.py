@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from jsonrpc_iot.novacloud import SqliteStore, StoreFailed
-from jsonrpc_iot.novacloud._schema import STEPS
-from jsonrpc_iot.novacloud.store import Query, Report, Store
+from jsonrpc_iot.novacloud.store.schema import STEPS
+from jsonrpc_iot.novacloud.store.store import Query, Report, Store
 from tests.novacloud.store_contract import A, StoreContract, row
 
 pytestmark = pytest.mark.anyio

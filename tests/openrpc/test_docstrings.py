@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jsonrpc_iot.docstrings import Docstring, parse
+from jsonrpc_iot.dispatch.openrpc.docstrings import Docstring, parse
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
 from jsonrpc_iot import Dispatcher, InvalidRequest, Limits, ParseError, RpcError, Unencodable
-from jsonrpc_iot.protocol.jsoncodec import JsonCodec
+from jsonrpc_iot.protocol.codec.json import JsonCodec
 from jsonrpc_iot.protocol.messages import ABSENT, Invalid, Message, Request
 from tests.conformance.model import same, strict_json
 

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jsonrpc_iot import MalformedFrame
-from jsonrpc_iot.protocol.datapoints import (
+from jsonrpc_iot.protocol.tuya.datapoints import (
     UNIT_OVERHEAD,
     DataPoint,
     DataPointType,
     decode_datapoints,
     encode_datapoints,
 )
-from jsonrpc_iot.protocol.tuya import Command, FrameDecoder
+from jsonrpc_iot.protocol.tuya.frame import Command, FrameDecoder
 
 RAW, BOOL, VALUE, STRING, ENUM, BITMAP = DataPointType
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from jsonrpc_iot.protocol.floats import has_nan, may_hold_float
+from jsonrpc_iot.protocol.codec.floats import has_nan, may_hold_float
 
 T = TypeVar("T")
 

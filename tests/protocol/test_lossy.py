@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jsonrpc_iot.protocol.jsoncodec import JsonCodec
-from jsonrpc_iot.protocol.lossy import Budget, Due, DuplicateTable, Repeats, Verdict
+from jsonrpc_iot.protocol.codec.json import JsonCodec
+from jsonrpc_iot.protocol.duplicates import Budget, DuplicateTable, Verdict
 from jsonrpc_iot.protocol.messages import Invalid, Message
+from jsonrpc_iot.protocol.retries import Due, Repeats
 from jsonrpc_iot.protocol.session import Session
 
 CODEC = JsonCodec()

@@ -20,11 +20,11 @@ from jsonrpc_iot import (
     RpcError,
     Unencodable,
 )
-from jsonrpc_iot.channel import ChannelInfo
-from jsonrpc_iot.protocol.codec import Codec
-from jsonrpc_iot.protocol.jsoncodec import JsonCodec
+from jsonrpc_iot.channel.info import ChannelInfo
+from jsonrpc_iot.protocol.codec.codec import Codec
+from jsonrpc_iot.protocol.codec.json import JsonCodec
+from jsonrpc_iot.protocol.codec.msgpack import MsgpackCodec
 from jsonrpc_iot.protocol.messages import ABSENT, Invalid, Message, Request
-from jsonrpc_iot.protocol.msgpackcodec import MsgpackCodec
 
 from .msgpack_bytes import (
     all_values,

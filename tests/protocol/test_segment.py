@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jsonrpc_iot.protocol.limits import Limits
-from jsonrpc_iot.protocol.segment import AssemblyBudget, Segmentation, largest_message
-from jsonrpc_iot.protocol.segment_sender import cut
+from jsonrpc_iot.protocol.segments.format import AssemblyBudget, Segmentation, largest_message
+from jsonrpc_iot.protocol.segments.sender import cut
 
 PACKET = 40
 CHUNK = PACKET - 9

@@ -14,7 +14,7 @@ from jsonrpc_iot import (
     RpcError,
     Unencodable,
 )
-from jsonrpc_iot.protocol.jsoncodec import JsonCodec
+from jsonrpc_iot.protocol.codec.json import JsonCodec
 from jsonrpc_iot.protocol.messages import Invalid, Message
 from jsonrpc_iot.protocol.session import OpenCall, Session
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from jsonrpc_iot.protocol.jsoncodec import JsonCodec
-from jsonrpc_iot.protocol.lossy import Budget
+from jsonrpc_iot.protocol.codec.json import JsonCodec
+from jsonrpc_iot.protocol.duplicates import Budget
+from jsonrpc_iot.protocol.items import FIRST_CREDIT, ReceivedItems, SentItems
 from jsonrpc_iot.protocol.session import Session
-from jsonrpc_iot.protocol.stream import FIRST_CREDIT, ReceivedItems, SentItems
 
 HUGE = 10**30
 ROOM = 1 << 20

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jsonrpc_iot.protocol.tuya import (
+from jsonrpc_iot.protocol.tuya.frame import (
     OVERHEAD,
     Command,
     Frame,

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from jsonrpc_iot.protocol.datapoints import DataPoint, DataPointType, decode_datapoints
-from jsonrpc_iot.protocol.tuya import Command, Frame, FrameDecoder, NetworkStatus
-from jsonrpc_iot.protocol.tuya_role import Mcu, Module, Product, Role
+from jsonrpc_iot.protocol.tuya.datapoints import DataPoint, DataPointType, decode_datapoints
+from jsonrpc_iot.protocol.tuya.frame import Command, Frame, FrameDecoder, NetworkStatus
+from jsonrpc_iot.protocol.tuya.role import Mcu, Module, Product, Role
 
 PRODUCT = Product("pid", "1.2.3", 2)
 ON = bytes.fromhex("0101000101")

@@ -9,7 +9,7 @@ import anyio
 import anyio.lowlevel
 
 from jsonrpc_iot import Channel, Client, Dispatcher, Limits, RpcError, connect, serve
-from jsonrpc_iot.peer import Peer
+from jsonrpc_iot.peer.peer import Peer
 from jsonrpc_iot.protocol.messages import Dialect
 from jsonrpc_iot.testing import memory_pair
 from tests.connections.rig import Tally, eventually

@@ -61,7 +61,12 @@ def test_loading_it_loads_nothing_but_the_package() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     loaded = set(done.stdout.split())
     assert PLUGIN in loaded
-    assert not loaded & {"jsonrpc_iot.testing.rig", "trio", "uvloop", "jsonrpc_iot.transports.tcp"}
+    assert not loaded & {
+        "jsonrpc_iot.testing.rig",
+        "trio",
+        "uvloop",
+        "jsonrpc_iot.transports.sockets.tcp",
+    }
 
 
 def test_the_fixtures_and_the_marker_are_listed(device: pytest.Pytester) -> None:

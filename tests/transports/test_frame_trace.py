@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jsonrpc_iot.protocol.tuya import Frame, FrameDecoder, encode_frame
-from jsonrpc_iot.transports._frame_trace import FrameTrace
+from jsonrpc_iot.protocol.tuya.frame import Frame, FrameDecoder, encode_frame
+from jsonrpc_iot.transports.serial.trace import FrameTrace
 
 frames = st.builds(encode_frame, st.integers(0, 255), st.binary(max_size=12), st.integers(0, 255))
 broken = frames.map(lambda frame: frame[:-1] + bytes([frame[-1] ^ 1]))

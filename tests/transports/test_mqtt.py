@@ -31,8 +31,8 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
-from jsonrpc_iot.channel import Channel
-from jsonrpc_iot.protocol.lossy import DOUBLED_SECONDS
+from jsonrpc_iot.channel.contract import Channel
+from jsonrpc_iot.protocol.duplicates import DOUBLED_SECONDS
 from jsonrpc_iot.protocol.messages import CodecName
 from jsonrpc_iot.testing import check_channel_contract
 from jsonrpc_iot.transports import open_channel, open_listener

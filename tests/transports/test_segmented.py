@@ -24,11 +24,11 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
-from jsonrpc_iot.channel import TracedChannel
-from jsonrpc_iot.protocol.segment import AssemblyBudget
+from jsonrpc_iot.channel.wrappers import TracedChannel
+from jsonrpc_iot.protocol.segments.format import AssemblyBudget
 from jsonrpc_iot.testing import Faults, LossyLink, check_channel_contract, memory_pair, served
 from jsonrpc_iot.transports import open_channel, open_listener
-from jsonrpc_iot.transports._segmented import SegmentedChannel
+from jsonrpc_iot.transports.packets.segmented import SegmentedChannel
 
 pytestmark = pytest.mark.anyio
 

@@ -11,10 +11,10 @@ import pytest
 from anyio.abc import ByteStream
 
 from jsonrpc_iot import BindFailed, ConnectFailed, InvalidUrl, MissingExtra, UsageError
+from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.testing import LineFaults, virtual_serial_pair
-from jsonrpc_iot.transports._pty import open_pty
-from jsonrpc_iot.transports._serial import READ_BUFFER, open_port
-from jsonrpc_iot.url import Url
+from jsonrpc_iot.transports.serial.port import READ_BUFFER, open_port
+from jsonrpc_iot.transports.serial.pty import open_pty
 
 from .links import SECONDS
 

@@ -101,7 +101,7 @@ async def test_handshakes_that_never_begin_keep_nobody_out(certificates: Certifi
 async def test_a_handshake_that_never_ends_is_given_up(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jsonrpc_iot.transports.tcp._HANDSHAKE_SECONDS", 0.1)
+    monkeypatch.setattr("jsonrpc_iot.transports.sockets.tcp._HANDSHAKE_SECONDS", 0.1)
     async with serve(Dispatcher(), f"{ANYWHERE}?cert={certificates.server}") as server:
         async with Raw.to(server.urls[0]) as raw:
             await raw.stream.send(b"\x16\x03\x01\x02\x00")

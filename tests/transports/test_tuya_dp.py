@@ -22,8 +22,10 @@ from jsonrpc_iot import (
     serve,
 )
 from jsonrpc_iot.testing import check_channel_contract, virtual_serial_pair
-from jsonrpc_iot.transports import _port_listener, _tuya_line, open_channel, open_listener
-from jsonrpc_iot.transports._datapoint_channel import DataPointChannel
+from jsonrpc_iot.transports import open_channel, open_listener
+from jsonrpc_iot.transports.serial import line as _tuya_line
+from jsonrpc_iot.transports.serial import listener as _port_listener
+from jsonrpc_iot.transports.serial.datapoint_channel import DataPointChannel
 
 from .links import accepting
 from .raw_line import SECONDS, Raw, frame, raw_device, raw_end, text, unit

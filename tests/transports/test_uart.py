@@ -23,7 +23,7 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
-from jsonrpc_iot.channel import TracedChannel
+from jsonrpc_iot.channel.wrappers import TracedChannel
 from jsonrpc_iot.services.wifi import SimulatedWifi
 from jsonrpc_iot.testing import LineFaults, virtual_serial_pair
 from jsonrpc_iot.transports import open_channel

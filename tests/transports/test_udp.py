@@ -27,7 +27,7 @@ from jsonrpc_iot import (
 )
 from jsonrpc_iot.testing import check_channel_contract
 from jsonrpc_iot.transports import open_channel
-from jsonrpc_iot.transports._demux import Demux
+from jsonrpc_iot.transports.packets.demux import Demux
 
 from .links import accepting
 

@@ -30,7 +30,7 @@ from jsonrpc_iot import (
     serve,
 )
 from jsonrpc_iot.transports import open_channel, open_listener
-from jsonrpc_iot.transports._websocket_server import WebSocketChannel
+from jsonrpc_iot.transports.web.websocket_server import WebSocketChannel
 
 from ..connections.rig import Device, Restarts, Tally, eventually, outcome, unharmed
 from .certificates import Certificates

@@ -14,7 +14,7 @@ import pytest
 from anyio.abc import ByteStream
 
 from jsonrpc_iot import ChannelClosed, Dispatcher, InvalidUrl, TransportError, UsageError
-from jsonrpc_iot.protocol.tuya_role import Mcu
+from jsonrpc_iot.protocol.tuya.role import Mcu
 from jsonrpc_iot.testing import (
     LineFaults,
     VirtualSerial,
@@ -22,7 +22,7 @@ from jsonrpc_iot.testing import (
     served,
     virtual_serial_pair,
 )
-from jsonrpc_iot.transports._tuya_line import TuyaLine
+from jsonrpc_iot.transports.serial.line import TuyaLine
 from jsonrpc_iot.tuya import (
     DataPoint,
     DataPointType,

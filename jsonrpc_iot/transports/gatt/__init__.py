@@ -12,10 +12,11 @@ from urllib.parse import quote
 
 from msgspec import structs
 
-from ...channel import Channel, ChannelInfo, Listener
+from ...channel.contract import Channel, Listener
+from ...channel.info import ChannelInfo
+from ...channel.url import Url
 from ...errors import MissingExtra
 from ...protocol.limits import DEFAULT_LIMITS, Limits
-from ...url import Url
 from ._options import (
     RX,
     SERVICE,
@@ -52,7 +53,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
     require_asyncio(url)
     if url.scheme == "gatt+bumble":
         _require_bumble(url)
-        from . import bumble
+        from .bumble import listener as bumble
 
         return await bumble.connect(url, limits)
     url.forbid_path()
@@ -69,10 +70,10 @@ async def listen(url: Url, limits: Limits) -> Listener:
     require_asyncio(url)
     if url.scheme == "gatt+bumble":
         _require_bumble(url)
-        from . import bumble
+        from .bumble import listener as bumble
 
         return await bumble.listen(url, limits)
-    from . import bluez
+    from .bluez import listen as bluez
 
     return await bluez.listen(url, limits)
 
@@ -124,7 +125,7 @@ async def open_gatt(
 
     channel: Channel = await open_link(device, options, using, info)
     if options.segment:
-        from .._segmented import segmented
+        from ..packets.segmented import segmented
 
         return segmented(channel, limits)
     return channel
@@ -147,7 +148,7 @@ async def scan(where: str, report: Callable[[HeardDevice], object]) -> None:
     require_asyncio(url)
     if url.scheme == "gatt+bumble":
         _require_bumble(url)
-        from . import bumble
+        from .bumble import listener as bumble
 
         await bumble.scan(url, report)
     elif url.scheme == "gatt":

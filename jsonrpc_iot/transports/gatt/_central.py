@@ -26,9 +26,9 @@ from bleak.exc import (
     BleakGATTProtocolErrorCode,
 )
 
-from ...channel import ChannelInfo
+from ...channel.info import ChannelInfo
+from ...channel.url import Url
 from ...errors import ConnectFailed, ConnectTimeout
-from ...url import Url
 from ._channel import CallbackChannel
 from ._options import (
     HEADER_BYTES,
@@ -393,7 +393,7 @@ def _advice(error: Exception) -> str:
     """Why the system has no Bluetooth, and on Linux what to do."""
     if sys.platform != "linux":
         return _text(error)
-    from ._bluez_bus import BluezError, without_bus  # what bleak uses is there
+    from .bluez.bus import BluezError, without_bus  # what bleak uses is there
 
     if isinstance(error, BleakDBusError):
         return BluezError(error.dbus_error, error.dbus_error_details or "").advice()

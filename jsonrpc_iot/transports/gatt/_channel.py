@@ -7,8 +7,8 @@ from typing import NoReturn
 import anyio
 import anyio.lowlevel
 
-from ...channel import ChannelInfo
-from .._packets import BatchedChannel
+from ...channel.info import ChannelInfo
+from ..packets.options import BatchedChannel
 
 WAITING_MESSAGES = 256
 

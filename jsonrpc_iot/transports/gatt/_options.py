@@ -9,10 +9,10 @@ from uuid import UUID
 
 from msgspec import Meta, Struct, structs
 
-from ...channel import ChannelInfo
+from ...channel.info import ChannelInfo
+from ...channel.url import Url
 from ...errors import UsageError
-from ...url import Url
-from .._packets import PacketOptions
+from ..packets.options import PacketOptions
 
 Opt = TypeVar("Opt", bound="GattOptions")
 

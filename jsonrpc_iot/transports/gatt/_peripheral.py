@@ -13,7 +13,8 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from ...channel import ChannelInfo, Listener, Serve
+from ...channel.contract import Listener, Serve
+from ...channel.info import ChannelInfo
 from ...errors import MessageTooLarge
 from ._channel import CallbackChannel
 from ._options import GattOptions, describe

@@ -10,10 +10,10 @@ Source: the RPC protocol document, "RPC over MQTT".
 import asyncio
 from importlib.util import find_spec
 
-from ...channel import Channel, Listener
+from ...channel.contract import Channel, Listener
+from ...channel.url import Url
 from ...errors import MissingExtra, UsageError
 from ...protocol.limits import Limits
-from ...url import Url
 from ._options import read_options
 
 __all__ = ["connect", "listen"]

@@ -18,9 +18,9 @@ from paho.mqtt.client import MQTT_ERR_SUCCESS, MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from ...channel.url import Url
 from ...errors import BindFailed, ConnectFailed
-from ...url import Url
-from .._secrets import read_secret
+from ..secrets import read_secret
 from ._connection import Closed, ClosingSocket, Connection
 from ._options import MqttOptions, broker_port
 

@@ -10,10 +10,11 @@ from functools import lru_cache
 import anyio
 from paho.mqtt.properties import Properties
 
-from ...channel import Channel, ChannelInfo
+from ...channel.contract import Channel
+from ...channel.info import ChannelInfo
+from ...channel.url import Url
 from ...errors import ConnectFailed
-from ...url import Url
-from .._packets import BatchedChannel
+from ..packets.options import BatchedChannel
 from ._broker import Arrived, Broker, Refused, new_properties
 from ._heads import HeadReader
 from ._options import MqttOptions, broker_address, request_topic

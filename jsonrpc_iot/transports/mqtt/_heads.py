@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from ...protocol.codec import DECODE_ERRORS, Codec
-from ...protocol.jsoncodec import JsonCodec
+from ...protocol.codec.codec import DECODE_ERRORS, Codec
+from ...protocol.codec.json import JsonCodec
+from ...protocol.codec.msgpack import MsgpackCodec
 from ...protocol.messages import CodecName
-from ...protocol.msgpackcodec import MsgpackCodec
-from ...protocol.segment import SEGMENT_MARK
+from ...protocol.segments.format import SEGMENT_MARK
 
 _KEPT_BYTES = 4 << 20
 _ENTRY_BYTES = 100

@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 from msgspec import Meta
 
-from ...url import Url, host_port
-from .._packets import PacketOptions
-from .._tls import load_context
+from ...channel.url import Url, host_port
+from ..packets.options import PacketOptions
+from ..sockets.tls import load_context
 
 MAX_MESSAGE = 4096
 """Bytes of the largest message that is sent unless the URL says otherwise."""

@@ -16,11 +16,12 @@ from functools import lru_cache
 import anyio
 from anyio.abc import TaskGroup
 
-from ...channel import ChannelInfo, Listener, Serve
+from ...channel.contract import Listener, Serve
+from ...channel.info import ChannelInfo
+from ...channel.url import Url
 from ...errors import BindFailed, TransportError
 from ...protocol.limits import Limits
-from ...url import Url
-from .._demux import Demux
+from ..packets.demux import Demux
 from ._broker import Arrived, Broker, Refused, new_properties
 from ._heads import Correlations, HeadReader
 from ._options import MqttOptions, broker_address, request_topic, server_address

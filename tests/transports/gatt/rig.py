@@ -13,12 +13,12 @@ from bumble.device import Connection, Device
 from bumble.gatt import Characteristic, CharacteristicValue, Service
 
 from jsonrpc_iot import Channel, ConnectFailed, Dispatcher
+from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.testing import VirtualRadio
 from jsonrpc_iot.transports.gatt import RX, SERVICE, TX, ConnectOptions, open_gatt
-from jsonrpc_iot.transports.gatt._bumble_backend import backend_on
-from jsonrpc_iot.transports.gatt._bumble_radio import open_radio
 from jsonrpc_iot.transports.gatt._central import Backend, Wanted, find
-from jsonrpc_iot.url import Url
+from jsonrpc_iot.transports.gatt.bumble.backend import backend_on
+from jsonrpc_iot.transports.gatt.bumble.radio import open_radio
 
 SECONDS = 10.0
 DEFAULTS = ConnectOptions()

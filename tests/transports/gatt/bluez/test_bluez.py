@@ -11,7 +11,7 @@ import pytest
 from bleak import BleakScanner
 from dbus_fast import DBusError, Variant
 
-from jsonrpc_iot.transports.gatt import _bluez_listener
+from jsonrpc_iot.transports.gatt.bluez import listener as _bluez_listener
 
 from ....connections.rig import SECONDS, Device
 from .fake_bluez import FakeBluez, dbus_daemon

@@ -1,0 +1,1 @@
+"""What a transport is to the rest: channels, listeners, URLs."""

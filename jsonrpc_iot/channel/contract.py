@@ -1,0 +1,187 @@
+"""What a transport is to the rest: channels that carry whole messages, and listeners.
+
+A transport implements these two contracts; everything above them is the same for all transports.
+"""
+
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable, Container, Coroutine, Sequence
+from typing import Any, Protocol
+
+from anyio.abc import AsyncResource, ObjectStream, TaskGroup
+
+from ..protocol.limits import Limits
+from .info import ChannelInfo
+from .url import Url
+
+Trace = Callable[[str, bytes], object]
+"""Is shown each message: `<-` for one that arrived, `->` for one that leaves, and its bytes.
+
+Where messages travel in frames or in pieces, these are shown too, as they are on the link: `<=` for
+what arrived, `=>` for what leaves, and `<?` for bytes that arrived and belong to no frame.
+"""
+
+
+class Channel(ObjectStream[bytes]):
+    """A stream of whole messages in both directions.
+
+    A transport implements `info`, `receive`, `send`, `send_eof` and `aclose`, and the batch
+    methods where it can do better than one message at a time. One task receives and one sends at
+    a time; a `receive` that is cancelled loses no message.
+    """
+
+    @property
+    def pieces_sent(self) -> int:
+        """A number that grows while a message leaves in pieces, so that slow is told from stuck."""
+        return 0
+
+    @property
+    def is_mid_message(self) -> bool:
+        """Whether part of a message has just arrived or left, so that more of it is to come."""
+        return False
+
+    @property
+    def sends_need_receiver(self) -> bool:
+        """Whether a `send` may wait for what only `receive` takes in."""
+        return False
+
+    def forget(self, message: bytes) -> None:
+        """Stop sending a message for which nobody waits any more, if it is still leaving."""
+        return
+
+    def expect_within(self, message: bytes, seconds: float | None) -> None:
+        """Learn that somebody waits for the answer to a message, so long, and until `forget`."""
+        return
+
+    def keep_while(self, is_busy: Callable[[], bool]) -> None:
+        """Stay open while that says so, where silence would end the channel."""
+        return
+
+    def trace_frames(self, trace: Trace) -> None:
+        """Show each frame or packet from now on, where these differ from the messages.
+
+        Args:
+            trace: is shown them, also those that carry something else than messages.
+        """
+        return
+
+    def start(self, tasks: TaskGroup) -> None:
+        """Begin what goes on beside sending and receiving, in tasks that outlive the channel.
+
+        Whoever uses a channel calls this first, once; a `Peer` does.
+        """
+        return
+
+    @property
+    @abstractmethod
+    def info(self) -> ChannelInfo:
+        """The facts about this channel."""
+
+    @abstractmethod
+    async def receive(self) -> bytes:
+        """Wait for the next message.
+
+        Raises:
+            anyio.EndOfStream: the other end has closed the channel; the text, if any, says why.
+            anyio.BrokenResourceError: the link is gone; the text, if any, says why.
+            anyio.ClosedResourceError: this end has closed the channel.
+            FramingError: the stream can no longer be cut into messages.
+        """
+
+    async def receive_batch(self) -> list[bytes]:
+        """Wait until there is a message; return it with all others that came along."""
+        return [await self.receive()]
+
+    @abstractmethod
+    async def send(self, item: bytes) -> None:
+        """Send one message.
+
+        Raises:
+            anyio.BrokenResourceError: the link is gone.
+            anyio.ClosedResourceError: this end has closed the channel.
+        """
+
+    @abstractmethod
+    async def send_eof(self) -> None:
+        """Say that no more messages will be sent, and go on receiving.
+
+        Raises:
+            NotImplementedError: the link cannot be closed in one direction.
+        """
+
+    async def send_batch(self, messages: Sequence[bytes]) -> None:
+        """Send messages, in as few writes as the transport allows."""
+        for message in messages:
+            await self.send(message)
+
+
+class Receiver(Protocol):
+    """Takes the messages of a channel as they come."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it still works on what it took."""
+
+    async def take(self, messages: Sequence[bytes]) -> None:
+        """Handle messages; must not wait for the other end."""
+
+    def end(self) -> None:
+        """The channel is closed."""
+
+
+class ReceivingChannel(Channel):
+    """A channel that can hand out its messages by itself, so that an idle one needs no task."""
+
+    @abstractmethod
+    async def attach(self, receiver: Receiver) -> None:
+        """Hand all messages to a receiver from now on, those that wait already first."""
+
+
+Permissions = Container[str] | None
+Authenticate = Callable[[Channel], Permissions | Awaitable[Permissions]]
+"""Says what the other end of a channel may do; `None` for a stranger."""
+
+Serve = Callable[[Channel], Coroutine[Any, Any, None]]
+
+
+class Listener(AsyncResource):
+    """Accepts channels at one URL, which is bound already."""
+
+    @property
+    @abstractmethod
+    def addresses(self) -> Sequence[str]:
+        """The URLs that reach this listener, which `connect` takes as they stand."""
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines may reach it."""
+        return False
+
+    def beside(self, url: str) -> "Listener | None":
+        """A listener for another URL on what this one has bound already, if that is possible.
+
+        Raises:
+            InvalidUrl: the URL makes no sense there.
+        """
+        return None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether its channels have no socket of their own, and end with it."""
+        return False
+
+    @abstractmethod
+    async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
+        """Accept until cancelled, and run the handler for each channel in the task group.
+
+        Nothing that one channel does ends the listener.
+        """
+
+
+class Transport(Protocol):
+    """What a transport's module has."""
+
+    async def connect(self, url: Url, limits: Limits) -> Channel:
+        """Open a channel to a URL; raises `ConnectFailed` or `InvalidUrl`."""
+
+    async def listen(self, url: Url, limits: Limits) -> Listener:
+        """Bind a URL; raises `BindFailed` or `InvalidUrl`."""

@@ -1,0 +1,69 @@
+"""The facts about a channel, and those that only some transports know."""
+
+from anyio import TypedAttributeSet, typed_attribute
+from msgspec import Struct
+
+from ..protocol.messages import CodecName
+
+
+class ChannelInfo(Struct, frozen=True, kw_only=True):
+    """The facts about a channel.
+
+    Args:
+        transport: the URL's scheme.
+        local: this end's address.
+        peer: the other end's address.
+        max_message: bytes of the largest message that may be sent, `None` for any size.
+        reliable: messages arrive once each, in order, or the channel ends.
+        can_call_back: the other end can be called and notified, not only answered.
+        is_private: an end that cannot be called hears all that is sent here, nobody else does, and
+            all that it sends comes here; so streamed results go item by item.
+        hears_broadcasts: what is for everybody is sent here too; not where another channel takes it
+            to the same end.
+        is_shared: what answers others may arrive here too, so ids begin at a random number.
+        retry_seconds: where messages get lost, how long to wait for an answer before a request is
+            sent again.
+        retry_seconds_per_byte: what each byte of the request adds to that, on slow links.
+        codec: how the messages are written.
+        in_flight: requests of this end that may be open at once; `None` for any number.
+    """
+
+    transport: str
+    local: str = ""
+    peer: str = ""
+    max_message: int | None = None
+    reliable: bool = True
+    can_call_back: bool = True
+    is_private: bool = False
+    hears_broadcasts: bool = True
+    is_shared: bool = False
+    retry_seconds: float = 0.5
+    retry_seconds_per_byte: float = 0.0
+    codec: CodecName = "json"
+    in_flight: int | None = None
+
+    def fits(self, message: bytes) -> bool:
+        """Whether a message may be sent."""
+        return self.max_message is None or len(message) <= self.max_message
+
+
+class PeerCredentials(Struct, frozen=True):
+    """The process at the other end of a local socket, as the kernel knows it."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+class ChannelAttribute(TypedAttributeSet):
+    """Facts that only some transports know; ask with `channel.extra(…)`.
+
+    Attributes:
+        credentials: the process at the other end of a local socket.
+        baudrate: bits per second of a serial line.
+        bearer_token: what a request or its upgrade brought to prove who it is from.
+    """
+
+    credentials: PeerCredentials = typed_attribute()
+    baudrate: int = typed_attribute()
+    bearer_token: str = typed_attribute()

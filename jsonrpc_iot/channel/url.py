@@ -1,0 +1,168 @@
+"""URLs: where to serve and where to connect, the same text for both."""
+
+import re
+from ipaddress import ip_address
+from typing import Any, Literal, TypeVar, get_args, get_origin
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import fields
+
+from ..errors import InvalidUrl
+
+T = TypeVar("T", bound=Struct)
+
+_BLUETOOTH = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
+_NAMED = ("gatt+bumble",)
+"""Schemes whose host is a name with colons of its own, and no port or user, as in `usb:0`."""
+
+
+class Url(Struct, frozen=True):
+    """A URL in parts.
+
+    Args:
+        scheme: names the transport.
+        host: name or address, without brackets; kept as it was written.
+        port: `None` where the URL has none.
+        path: with its leading slash.
+        options: what follows the question mark.
+        text: the whole URL, with its password masked.
+        user: who logs in there, "" for nobody.
+    """
+
+    scheme: str
+    host: str
+    port: int | None
+    path: str
+    options: dict[str, str]
+    text: str
+    user: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "Url":
+        """Take a URL apart.
+
+        Raises:
+            InvalidUrl: it has no scheme, a bad port, or an option twice.
+        """
+        shown = mask(text)
+        try:
+            parts = urlsplit(text)
+            host, port = _host_and_port(parts)
+        except ValueError as error:
+            raise InvalidUrl(f"{shown!r}: {error}") from None
+        if not parts.scheme or "://" not in text:
+            raise InvalidUrl(f"{shown!r} is no URL: it has to look like tcp://127.0.0.1:8805")
+        if parts.fragment:
+            raise InvalidUrl(f"{shown!r}: a fragment (#…) has no meaning here")
+        if parts.password is not None and parts.scheme not in _NAMED:
+            raise InvalidUrl(f"{shown!r}: give the password as ?password=env:NAME or file:PATH")
+        pairs = parse_qsl(parts.query, keep_blank_values=True)
+        options = dict(pairs)
+        user = unquote(parts.username or "")
+        if len(options) < len(pairs):
+            raise InvalidUrl(f"{shown!r}: an option is given twice")
+        path = unquote(parts.path)
+        return cls(parts.scheme, host, port, path, options, shown, user)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def error(self, problem: str) -> InvalidUrl:
+        """The error that says what is wrong with this URL."""
+        return InvalidUrl(f"{self}: {problem}")
+
+    def read_options(self, kind: type[T]) -> T:
+        """Decode the options into a transport's Struct.
+
+        Raises:
+            InvalidUrl: an option is unknown, or its value is not of the declared type.
+        """
+        known = [field.encode_name for field in fields(kind)]
+        unknown = sorted(set(self.options) - set(known))
+        if unknown:
+            raise self.error(
+                f"unknown option {unknown[0]!r}; {self.scheme} has {', '.join(sorted(known))}"
+            )
+        try:
+            return msgspec.convert(self.options, kind, strict=False)
+        except msgspec.ValidationError as error:
+            problem, _, path = str(error).partition(" - at `$.")
+            name = path.rstrip("`")
+            types = [field.type for field in fields(kind) if field.encode_name == name]
+            if choices := ", ".join(_choices(types[0]) if types else ()):
+                problem += f"; valid are {choices}"
+            raise self.error(f"option {name}={self.options.get(name, '')!r}: {problem}") from None
+
+    def forbid_path(self) -> None:
+        """Refuse a path, for transports that have none.
+
+        Raises:
+            InvalidUrl: the URL has one.
+        """
+        if self.path not in ("", "/"):
+            raise self.error(f"{self.scheme} takes no path, and here is {self.path!r}")
+
+    def forbid_port(self) -> None:
+        """Refuse a port, for transports that have none.
+
+        Raises:
+            InvalidUrl: the URL has one.
+        """
+        if self.port is not None:
+            raise self.error(f"{self.scheme} takes no port")
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines may reach the host."""
+        if not self.host or self.host == "localhost":
+            return False
+        try:
+            return not ip_address(self.host.partition("%")[0]).is_loopback
+        except ValueError:
+            return True
+
+
+def host_port(host: str, port: int) -> str:
+    """An address as it stands in a URL: IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _host_and_port(parts: SplitResult) -> tuple[str, int | None]:
+    """Take the authority apart; a port that is none raises `ValueError`."""
+    if parts.scheme in _NAMED:
+        return unquote(parts.netloc), None
+    host = parts.netloc.rpartition("@")[2]
+    if _BLUETOOTH.fullmatch(host):
+        return host, None
+    if not host.startswith("["):
+        return unquote(host.partition(":")[0]), parts.port
+    host, _, rest = host[1:].partition("]")
+    if rest and not rest.startswith(":"):
+        raise ValueError(f"after the brackets comes a port, not {rest!r}")
+    return host, parts.port
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The values that a type names, none where it does not."""
+    if annotation is bool:
+        return ["0", "1"]
+    if get_origin(annotation) is Literal:
+        return [str(value) for value in get_args(annotation)]
+    return [choice for part in get_args(annotation) for choice in _choices(part)]
+
+
+def mask(text: str) -> str:
+    """A URL without its passwords, to be shown."""
+    if not text.startswith(_NAMED):
+        text = re.sub(r"(?<=://)([^/?#@:]*):[^/?#@]*@", r"\1:***@", text)
+    head, mark, query = text.partition("?")
+    return head + mark + "&".join(map(_masked_option, query.split("&")))
+
+
+def _masked_option(option: str) -> str:
+    name, _, value = option.partition("=")
+    if unquote(name) not in ("password", "token") or unquote(value).startswith(("env:", "file:")):
+        return option
+    return f"{name}=***"

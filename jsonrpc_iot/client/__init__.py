@@ -1,0 +1,1 @@
+"""The client: calls, batches and notifications of one device, and typed proxies."""

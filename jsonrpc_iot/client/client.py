@@ -1,0 +1,439 @@
+"""Call a device at any URL."""
+
+import logging
+import math
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, TypeVar, overload
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream
+from msgspec import UNSET, UnsetType
+
+from ..channel.contract import Channel, Trace
+from ..channel.info import ChannelInfo
+from ..channel.url import mask
+from ..channel.wrappers import TracedChannel
+from ..dispatch.dispatcher import Dispatcher
+from ..errors import CallTimeout, ChannelClosed, ConnectFailed, ConnectTimeout, TransportError
+from ..peer.calls import Calls
+from ..peer.peer import Peer, new_session, watch
+from ..peer.stream import Stream
+from ..protocol.items import FIRST_CREDIT
+from ..protocol.limits import Limits
+from ..protocol.messages import Dialect
+from ..transports import open_channel
+from .batch import CallBatch
+from .notifications import News, Notification
+from .proxy import new_proxy
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+S = TypeVar("S")
+
+logger = logging.getLogger("jsonrpc_iot.client")
+
+_FIRST_BACKOFF_SECONDS = 0.5
+_LONGEST_BACKOFF_SECONDS = 30.0
+_STABLE_SECONDS = 20.0
+_GRACE_SECONDS = 1.0
+
+
+class Client:
+    """A device at the other end of a channel; `connect` makes one.
+
+    Args:
+        name: where the device is, to be shown.
+        dispatcher: answers what the device calls, and receives its notifications.
+        timeout: seconds that a call waits unless it says otherwise.
+        limits: bounds on what the device may cost.
+        dialect: the one to use until the device has spoken.
+        extensions: whether the device understands the protocol's extensions; `None` to ask it.
+        trace: is shown each message.
+        reopen: opens a new channel when the old one has ended; `None` to end with it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        dispatcher: Dispatcher,
+        *,
+        timeout: float | None,
+        limits: Limits,
+        dialect: Dialect,
+        extensions: bool | None,
+        trace: Trace | None,
+        reopen: Callable[[], Awaitable[Channel]] | None,
+    ) -> None:
+        self._name = name
+        self._dispatcher = dispatcher
+        self._timeout = timeout
+        self._limits = limits
+        self._dialect = dialect
+        self._extensions = extensions
+        self._trace = trace
+        self._reopen = reopen
+        self._news = News()
+        self._peer: Peer | None = None
+        self._connected = anyio.Event()
+        self._backoff = _FIRST_BACKOFF_SECONDS
+        self._over = anyio.Event()
+
+    @property
+    def missed(self) -> int:
+        """How many notifications came while 256 others waited in a `notifications` stream."""
+        return self._news.missed
+
+    @property
+    def info(self) -> ChannelInfo:
+        """The facts about the present channel.
+
+        Raises:
+            ChannelClosed: there is none at the moment.
+        """
+        if self._peer is None:
+            raise ChannelClosed(f"{self._name}: not connected at the moment")
+        return self._peer.info
+
+    @overload
+    async def call(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        timeout: float | UnsetType | None = UNSET,
+        idempotent: bool = False,
+    ) -> Any: ...
+    @overload
+    async def call(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        result: type[T],
+        timeout: float | UnsetType | None = UNSET,
+        idempotent: bool = False,
+    ) -> T: ...
+    async def call(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        result: Any = Any,
+        timeout: float | UnsetType | None = UNSET,
+        idempotent: bool = False,
+    ) -> Any:
+        """Call a method and wait for its result.
+
+        Args:
+            method: the name to call.
+            params: an object (dict, Struct, dataclass) or an array (list, tuple) of params.
+            result: the type that the result must have; it is decoded into it.
+            timeout: seconds to wait, `None` for ever; the client's own by default.
+            idempotent: calling twice does no harm, so the request may be sent again: to any peer
+                that does not answer, and after a reconnect.
+
+        Raises:
+            RpcError: the device answered with an error; of the class of its code.
+            CallTimeout: no answer came in time.
+            ChannelClosed: the channel is closed, or closed before the answer came.
+            MessageTooLarge: the request does not fit the channel; nothing was sent.
+            MalformedResponse: the answer is no response, or its result is not of the type.
+            Unencodable: the codec has no form for the params.
+            TransportError: the channel leads only the other way.
+        """
+        left = seconds = self._timeout if isinstance(timeout, UnsetType) else timeout
+        deadline = math.inf if seconds is None else anyio.current_time() + seconds
+        while True:
+            peer = self._peer
+            if peer is None:
+                peer = await self._next_peer(left)
+                left = None if left is None else max(0.0, deadline - anyio.current_time())
+            try:
+                return await peer.calls.call(method, params, result, left, idempotent)
+            except ChannelClosed:
+                if not (idempotent and self._reopen):
+                    raise
+            left = None if left is None else max(0.0, deadline - anyio.current_time())
+            if left == 0:
+                raise CallTimeout(f"{method}: no answer within {seconds} s")
+
+    async def notify(self, method: str, params: Any = None) -> None:
+        """Send a notification.
+
+        Raises:
+            CallTimeout: a client that reconnects is not connected again in time.
+            ChannelClosed: the channel is closed.
+            MessageTooLarge: the notification does not fit the channel.
+            Unencodable: the codec has no form for the params.
+        """
+        peer = await self._find_peer(self._timeout)
+        await peer.notify(method, params)
+
+    @asynccontextmanager
+    async def batch(self, timeout: float | UnsetType | None = UNSET) -> AsyncIterator[CallBatch]:
+        """Collect calls and notifications, and send them as one message when the block ends.
+
+        Args:
+            timeout: seconds to wait for all answers, `None` for ever; the client's by default.
+
+        Raises:
+            CallTimeout: a client that reconnects is not connected again in time.
+            ChannelClosed: the channel is closed.
+            UsageError: more entries than a batch may have.
+            MessageTooLarge: the batch does not fit the channel; nothing was sent.
+        """
+        seconds = self._timeout if isinstance(timeout, UnsetType) else timeout
+        peer = await self._find_peer(seconds)
+        batch = CallBatch(peer.calls, seconds, self._limits.batch)
+        try:
+            yield batch
+            await batch.send()
+        finally:
+            batch.discard()
+
+    @overload
+    def stream(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        timeout: float | UnsetType | None = UNSET,
+        window: int = ...,
+    ) -> Stream[Any]: ...
+    @overload
+    def stream(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        item: type[T],
+        timeout: float | UnsetType | None = UNSET,
+        window: int = ...,
+    ) -> Stream[T]: ...
+    def stream(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        item: Any = Any,
+        timeout: float | UnsetType | None = UNSET,
+        window: int = FIRST_CREDIT,
+    ) -> Stream[Any]:
+        """Call a method whose result is a list, and get the items as they come.
+
+        Args:
+            method: the name to call.
+            params: as in `call`.
+            item: the type that each item must have; it is decoded into it.
+            timeout: seconds to wait for each item, `None` for ever; the client's own by default.
+            window: items that may be under way or wait here. More are faster over long ways.
+        """
+        seconds = self._timeout if isinstance(timeout, UnsetType) else timeout
+        return Stream(self._find_calls, method, params, item, seconds, window)
+
+    def on(self, method: str) -> Callable[[F], F]:
+        """Register a function for a notification of the device; its signature is the validation."""
+        return self._dispatcher.notification(method)
+
+    @asynccontextmanager
+    async def notifications(self) -> AsyncIterator[MemoryObjectReceiveStream[Notification]]:
+        """All notifications that come while the block runs, as a stream to iterate over.
+
+        The stream ends with the channel, unless the client reconnects.
+        """
+        async with self._news.stream() as notifications:
+            yield notifications
+
+    def proxy(
+        self,
+        service: Callable[..., S],
+        *,
+        prefix: str = "",
+        timeout: float | UnsetType | None = UNSET,
+    ) -> S:
+        """Something that looks like a service and calls the device.
+
+        Its methods make calls, and decode the result into the declared type; those that yield give
+        a `Stream`, notifications are sent, and events hear of the device's. A method whose
+        declaration is a plain function has to be awaited all the same.
+
+        Args:
+            service: a class decorated with `@service`, abstract or not; no instance is made.
+            prefix: what the device put before the service's names when it included it.
+            timeout: seconds that each call waits, `None` for ever; by default the client's own, and
+                at least a second more than the method itself may take.
+
+        Raises:
+            TypeError: `service` is no such class, or one of its types cannot travel; the text names
+                the method or event.
+        """
+        return new_proxy(self._name, self, self._news, service, prefix, timeout, self._timeout)
+
+    async def _run(self, channel: Channel) -> None:
+        """Keep the connection, starting with an open channel, until it is over for good."""
+        await self._run_peer(channel)
+        while self._reopen is not None:
+            await self._run_peer(await self._open_again(self._reopen))
+        self._news.end()
+        self._over.set()
+
+    async def _leave(self, grace: float) -> None:
+        """Let the device's running calls finish for `grace` seconds, send what waits, and end."""
+        self._reopen = None
+        self._connected.set()
+        for peer in self._peers():
+            peer.leave(grace)
+            await self._over.wait()
+
+    def _peers(self) -> tuple[Peer, ...]:
+        return () if self._peer is None else (self._peer,)
+
+    async def _run_peer(self, channel: Channel) -> None:
+        if self._trace is not None:
+            channel = TracedChannel(channel, self._trace)
+        codec = self._dispatcher.responder(channel.info.codec).codec
+        session = new_session(
+            self._dispatcher,
+            channel.info,
+            dialect=self._dialect,
+            extensions=self._extensions,
+            on_notification=partial(self._news.publish, codec),
+        )
+        begin = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            peer = Peer(
+                channel,
+                self._dispatcher,
+                session,
+                tasks,
+                limits=self._limits,
+                probe=True,
+                on_open=self._gain,
+                on_end=self._lose,
+            )
+            await peer.run()
+            tasks.cancel_scope.cancel()
+        if anyio.current_time() - begin > _STABLE_SECONDS:
+            self._backoff = _FIRST_BACKOFF_SECONDS
+
+    def _gain(self, peer: Peer) -> None:
+        self._peer = peer
+        self._connected.set()
+
+    def _lose(self, peer: Peer) -> None:
+        if self._reopen is not None:
+            self._peer = None
+            self._connected = anyio.Event()
+
+    async def _open_again(self, reopen: Callable[[], Awaitable[Channel]]) -> Channel:
+        """Try until it works, with a random pause that grows (full jitter)."""
+        while True:
+            await anyio.sleep(random.uniform(0, self._backoff))  # not a secret
+            self._backoff = min(2 * self._backoff, _LONGEST_BACKOFF_SECONDS)
+            try:
+                return await reopen()
+            except (TransportError, OSError) as error:
+                logger.info("%s; trying again", error)
+
+    async def _find_peer(self, timeout: float | None) -> Peer:
+        return self._peer or await self._next_peer(timeout)
+
+    async def _find_calls(self, timeout: float | None) -> Calls:
+        return (await self._find_peer(timeout)).calls
+
+    async def _next_peer(self, timeout: float | None) -> Peer:
+        with anyio.move_on_after(timeout):
+            while self._peer is None and self._reopen is not None:
+                await self._connected.wait()
+        if self._peer is None and self._reopen is None:
+            raise ChannelClosed(f"{self._name}: the client is closed")
+        if self._peer is None:
+            raise CallTimeout(f"{self._name}: not connected again within {timeout} s")
+        return self._peer
+
+
+async def open_in_time(url: str, limits: Limits, seconds: float | None) -> Channel:
+    """Open a channel within a time.
+
+    Raises:
+        ConnectTimeout: it took longer.
+    """
+    try:
+        with anyio.fail_after(seconds):
+            return await open_channel(url, limits)
+    except ConnectFailed:
+        raise
+    except TimeoutError:
+        raise ConnectTimeout(f"{mask(url)}: no connection within {seconds} s") from None
+
+
+@asynccontextmanager
+async def connect(
+    where: str | Channel,
+    *,
+    timeout: float | None = 10.0,
+    connect_timeout: float | None = 10.0,
+    reconnect: bool = False,
+    dialect: Dialect = "iot",
+    extensions: bool | None = None,
+    dispatcher: Dispatcher | None = None,
+    limits: Limits | None = None,
+    trace: Trace | None = None,
+) -> AsyncIterator[Client]:
+    """Connect to a device while the `async with` block runs.
+
+    Args:
+        where: the device's URL, or an open channel to it, which is closed in the end.
+        timeout: seconds that a call waits unless it says otherwise, `None` for ever.
+        connect_timeout: seconds to connect within, `None` for no limit.
+        reconnect: open a new channel when the old one ends, after a random pause that grows. Open
+            calls fail all the same, since nobody knows whether they ran.
+        dialect: `iot` or `jsonrpc2`, until the device has spoken.
+        extensions: whether the device understands `timeout`, `rpc.cancel` and the like; by default
+            it is asked.
+        dispatcher: answers what the device calls; an empty one by default.
+        limits: bounds on what the device may cost.
+        trace: is called with each message that arrives or leaves, and the frames; see `Trace`.
+
+    Raises:
+        InvalidUrl: the URL makes no sense.
+        ConnectFailed: nobody answers there; `ConnectTimeout` if that took too long to find out.
+        ValueError: a channel that is open already shall reconnect.
+    """
+    if reconnect and not isinstance(where, str):
+        raise ValueError("an open channel cannot be opened again: reconnect needs a URL")
+    dispatcher = dispatcher or Dispatcher()
+    limits = limits or dispatcher.limits
+
+    async def open() -> Channel:
+        if isinstance(where, str):
+            return await open_in_time(where, limits, connect_timeout)
+        return where
+
+    client = Client(
+        mask(where) if isinstance(where, str) else where.info.peer,
+        dispatcher,
+        timeout=timeout,
+        limits=limits,
+        dialect=dialect,
+        extensions=extensions,
+        trace=trace,
+        reopen=open if reconnect else None,
+    )
+    channel = await open()
+    failure: BaseException | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(client._run, channel)
+        await client._connected.wait()
+        tasks.start_soon(watch, client._peers, limits)
+        try:
+            yield client
+        except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001
+            failure = error  # goes on below, not in a group
+        await client._leave(_GRACE_SECONDS)
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure

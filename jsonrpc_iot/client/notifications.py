@@ -1,0 +1,111 @@
+"""What a client hears: notifications by name, and the events of a device that are made of them."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from msgspec import UNSET, Raw, Struct
+
+from ..dispatch.declare.callbacks import Listeners
+from ..protocol.codec.codec import DECODE_ERRORS, Codec
+from ..protocol.messages import ABSENT, Message
+
+logger = logging.getLogger("jsonrpc_iot.client")
+
+_WAITING_NOTIFICATIONS = 256
+
+
+class Notification(Struct, frozen=True, omit_defaults=True):
+    """A notification from the other end.
+
+    Args:
+        method: its name.
+        params: an object or an array, `None` if it has none.
+    """
+
+    method: str
+    params: Any = None
+
+
+class News:
+    """Who wants to hear which notification of a device, over all of a client's channels.
+
+    Attributes:
+        missed: notifications that came while 256 others waited in a `stream`.
+    """
+
+    def __init__(self) -> None:
+        self._receivers: dict[str, Listeners] = {}
+        self._streams: set[MemoryObjectSendStream[Notification]] = set()
+        self._endings = Listeners()
+        self._is_over = False
+        self.missed = 0
+
+    @asynccontextmanager
+    async def stream(self) -> AsyncIterator[MemoryObjectReceiveStream[Notification]]:
+        """All notifications that come while the block runs; see `Client.notifications`."""
+        send, receive = anyio.create_memory_object_stream[Notification](_WAITING_NOTIFICATIONS)
+        with send, receive:
+            if self._is_over:
+                send.close()
+            self._streams.add(send)
+            try:
+                yield receive
+            finally:
+                self._streams.discard(send)
+
+    def listen(
+        self, method: str, receive: Callable[[Codec, Raw], object], end: Callable[[], object]
+    ) -> Callable[[], None]:
+        """Have one callback called with codec and params of each, another when none follow.
+
+        Returns:
+            A function that ends this.
+        """
+        if self._is_over:
+            end()
+        receivers = self._receivers.setdefault(method, Listeners())
+        leaves = receivers.add(receive), self._endings.add(end)
+
+        def leave() -> None:
+            for each in leaves:
+                each()
+            if not len(receivers) and self._receivers.get(method) is receivers:
+                del self._receivers[method]
+
+        return leave
+
+    def publish(self, codec: Codec, message: Message) -> None:
+        """Tell those who want to hear it."""
+        receivers = self._receivers.get(cast(str, message.method))
+        if receivers is not None:
+            receivers.tell(codec, message.params)
+        if self._streams:
+            self._put(codec, message)
+
+    def _put(self, codec: Codec, message: Message) -> None:
+        """Put a notification into all streams."""
+        assert message.method is not UNSET
+        try:
+            params = None if message.params is ABSENT else codec.decode_value(message.params, Any)
+        except DECODE_ERRORS as error:  # a number that no float holds
+            logger.warning("%s: dropped a notification: %s", message.method, error)
+            return
+        notification = Notification(message.method, params)
+        for stream in tuple(self._streams):
+            try:
+                stream.send_nowait(notification)
+            except anyio.WouldBlock:
+                self.missed += 1
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                self._streams.discard(stream)
+
+    def end(self) -> None:
+        """Tell all that nothing follows."""
+        self._is_over = True
+        for stream in self._streams:
+            stream.close()
+        self._endings.tell()

@@ -1,0 +1,1 @@
+"""What a program declares: services, events, options, signatures."""

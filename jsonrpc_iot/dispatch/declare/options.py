@@ -1,0 +1,120 @@
+"""How a handler is run and described: the options of the decorators, and what they are checked for.
+
+Whether an example fits a signature is left to `handler`, which knows the signature.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
+
+from ...errors import RpcError
+
+KindOfError = type[RpcError] | RpcError
+
+
+class Example(Struct, frozen=True, eq=False):
+    """A call of a method and its result, for the description of a device.
+
+    Args:
+        name: what it shows, in a word or two.
+        params: those of the call, by name.
+        result: what the call gives; a notification has none.
+        summary: more about it, in a sentence.
+    """
+
+    name: str
+    params: dict[str, Any] = {}
+    result: Any = None
+    summary: str = ""
+
+
+class NotificationOptions(TypedDict, total=False):
+    """What `@notification` takes beside a name; `Options` says what it means."""
+
+    thread: bool
+    serial: bool
+    timeout: float | None
+    requires: str | None
+    tags: Sequence[str]
+    deprecated: bool
+    examples: Sequence[Example]
+
+
+class MethodOptions(NotificationOptions, total=False):
+    """What `@method` takes beside a name; `Options` says what it means."""
+
+    idempotent: bool
+    errors: Sequence[KindOfError]
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """How a handler is run, and what its description says beside its signature.
+
+    Args:
+        thread: run it in a worker thread, for code that blocks.
+        serial: run it one call at a time per peer, in order of arrival.
+        timeout: seconds until it is cancelled and answered with -32002.
+        requires: the permission that a caller needs.
+        idempotent: calling it twice is no different from calling it once.
+        errors: what it raises for its callers: children of `RpcError`, or instances of it.
+        tags: words to group methods by.
+        deprecated: callers should do without it.
+        examples: calls that show its use.
+
+    Raises:
+        ValueError: the timeout is not more than 0, a tag or the name of an example is empty, or
+            two errors have one code.
+        TypeError: errors, tags or examples are something else.
+    """
+
+    thread: bool = False
+    serial: bool = False
+    timeout: float | None = None
+    requires: str | None = None
+    idempotent: bool = False
+    errors: Sequence[KindOfError] = ()
+    tags: Sequence[str] = ()
+    deprecated: bool = False
+    examples: Sequence[Example] = ()
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None and not self.timeout > 0:
+            raise ValueError(f"timeout={self.timeout}: a timeout is more than 0 seconds")
+        for name in ("errors", "tags", "examples"):  # tuples, which nobody changes later
+            force_setattr(self, name, _as_tuple(name, getattr(self, name)))
+        _check_errors(self.errors)
+        if not all(isinstance(tag, str) for tag in self.tags):
+            raise TypeError(f"tags={self.tags!r}: tags are texts")
+        if not all(isinstance(example, Example) for example in self.examples):
+            raise TypeError(f"examples={self.examples!r}: examples are made with Example(...)")
+        if not all(isinstance(example.params, dict) for example in self.examples):
+            raise TypeError(f"examples={self.examples!r}: their params are dicts, by name")
+        if not all(self.tags) or not all(example.name for example in self.examples):
+            raise ValueError("tags and the names of examples are not empty")
+
+
+def code_and_message(error: KindOfError) -> tuple[int, str]:
+    """Code and message of an error, or of those that a class makes."""
+    if isinstance(error, RpcError):
+        return error.code, error.message
+    return error.default_code, error.default_message
+
+
+def _as_tuple(name: str, value: Sequence[Any]) -> tuple[Any, ...]:
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        raise TypeError(f"{name}={value!r}: several {name} stand in a tuple or list")
+    return tuple(value)
+
+
+def _check_errors(errors: Sequence[KindOfError]) -> None:
+    for error in errors:
+        is_class = isinstance(error, type) and issubclass(error, RpcError)
+        if not is_class and not isinstance(error, RpcError):
+            raise TypeError(f"errors: {error!r} is neither a child of RpcError nor an RpcError")
+    codes = Counter(code_and_message(error)[0] for error in errors)
+    for code, number in codes.items():
+        if number > 1:
+            raise ValueError(f"errors: {number} have the code {code}")

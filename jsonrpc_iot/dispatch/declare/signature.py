@@ -1,0 +1,138 @@
+"""The signature of a handler: its parameters as a msgspec Struct, and its result."""
+
+import inspect
+from collections import abc
+from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Struct
+
+from .context import Context
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_GENERATORS = (abc.AsyncGenerator, abc.AsyncIterator, abc.AsyncIterable)
+_IMMUTABLE = (type(None), bool, int, float, str, bytes)
+
+
+class Signature(NamedTuple):
+    """What a method looks like from the caller's side.
+
+    Args:
+        parameters: those that travel, so without a Context.
+        result: the type of the result; where that comes item by item, of each item.
+        streams: it comes item by item.
+    """
+
+    parameters: list[inspect.Parameter]
+    result: Any
+    streams: bool
+
+
+def signature(function: Callable[..., Any], name: str) -> Signature:
+    """Read the signature of a method's declaration.
+
+    Raises:
+        TypeError: as for a `Handler` of that name.
+    """
+    plain = _plain(function)
+    hints = _hints(function, name)
+    taken = [p for p in _parameters(function, name) if not _is_context(hints.get(p.name))]
+    _struct(name, taken, hints, array_like=False)
+    result = hints.get("return", Any)
+    streams = inspect.isasyncgenfunction(plain) or (
+        not inspect.iscoroutinefunction(plain) and (get_origin(result) or result) in _GENERATORS
+    )
+    return Signature(taken, _result_type(hints) if streams else result, streams)
+
+
+def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function whose annotations count: that of a partial or of a callable object."""
+    while isinstance(function, partial):
+        function = function.func
+    if inspect.isroutine(function):
+        return function
+    plain: Callable[..., Any] = type(function).__call__
+    return plain
+
+
+def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
+    try:
+        return get_type_hints(_plain(function), include_extras=True)
+    except Exception as error:  # whatever the text of an annotation raises
+        raise TypeError(f"method {name!r}: an annotation has no meaning: {error}") from error
+
+
+def _is_context(annotation: Any) -> bool:
+    kinds = (annotation, *get_args(annotation))
+    return any(isinstance(kind, type) and issubclass(kind, Context) for kind in kinds)
+
+
+def _check_override(
+    function: Callable[..., Any], parameters: list[inspect.Parameter], name: str
+) -> None:
+    """Refuse a function that cannot be called as its declaration says."""
+    positional = [p.name for p in parameters if p.kind in _POSITIONAL]
+    by_name = {p.name: p for p in parameters if p.kind not in _POSITIONAL}
+    try:
+        inspect.signature(function).bind(*positional, **by_name)
+    except TypeError as error:
+        raise TypeError(f"method {name!r} does not fit its declaration: {error}") from None
+
+
+def _parameters(function: Callable[..., Any], name: str) -> list[inspect.Parameter]:
+    parameters = list(inspect.signature(function).parameters.values())
+    for parameter in parameters:
+        if parameter.kind in _VARIADIC:
+            raise TypeError(
+                f"method {name!r}: parameter {str(parameter)!r} says nothing about the params; "
+                "name each of them, or take one list or dict"
+            )
+    return parameters
+
+
+def _result_type(hints: dict[str, Any]) -> Any:
+    result = hints.get("return", Any)
+    if (get_origin(result) or result) not in _GENERATORS:
+        return result
+    return get_args(result)[0] if get_args(result) else Any
+
+
+def _struct(
+    name: str, parameters: list[inspect.Parameter], hints: dict[str, Any], *, array_like: bool
+) -> type[Struct]:
+    fields: list[Any] = []
+    for parameter in parameters:
+        annotation = hints.get(parameter.name, Any)
+        try:
+            msgspec.json.Decoder(annotation)
+        except TypeError as error:
+            raise TypeError(f"method {name!r}, parameter {parameter.name!r}: {error}") from None
+        default = parameter.default
+        if default is parameter.empty:
+            fields.append((parameter.name, annotation))
+        elif isinstance(default, _IMMUTABLE):
+            fields.append((parameter.name, annotation, default))
+        else:
+            factory = msgspec.field(default_factory=_factory(default))
+            fields.append((parameter.name, annotation, factory))
+    return msgspec.defstruct(
+        f"Params of {name}",
+        fields,
+        array_like=array_like,
+        forbid_unknown_fields=True,
+        kw_only=not array_like,
+        gc=False,  # what JSON holds has no cycles
+    )
+
+
+def _factory(default: Any) -> Callable[[], Any]:
+    """Gives each call its own copy of a default that calls could change."""
+    try:
+        hash(default)
+    except TypeError:
+        return partial(deepcopy, default)
+    return lambda: default

@@ -1,0 +1,173 @@
+"""Handlers made ready to run: the signature becomes two msgspec Structs, once.
+
+One Struct takes params by name and one by position. The types of the signature are the
+validation; nothing is inspected when a call comes in.
+"""
+
+import inspect
+import re
+import types
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from ..errors import InvalidParams
+from ..protocol.codec.codec import Codec
+from ..protocol.codec.floats import has_nan, may_hold_float
+from ..protocol.codec.json import JsonCodec
+from .declare.context import Context
+from .declare.options import Example, Options
+from .declare.signature import (
+    _POSITIONAL,
+    _check_override,
+    _hints,
+    _is_context,
+    _parameters,
+    _plain,
+    _result_type,
+    _struct,
+)
+
+_WHERE = re.compile(r"(?P<message>.*?)(?: - at (?:`key` in )?`\$?(?P<path>[^`]*)`)?", re.DOTALL)
+_JSON = JsonCodec()
+_FIELD = re.compile(r"Object (?:missing required|contains unknown) field `(?P<name>[^`]*)`")
+
+
+class Handler:
+    """A function that answers a method or receives a notification.
+
+    Args:
+        name: what the method is called where it is registered, for errors.
+        function: what runs.
+        options: how it runs.
+        declaration: the function of a service class whose types count, bound to the service;
+            `function` itself by default.
+
+    Raises:
+        TypeError: an annotation cannot be resolved, a parameter has a type that msgspec cannot
+            handle, the function takes `*args` or `**kwargs`, which say nothing about the params,
+            or it does not fit its declaration.
+        ValueError: an example does not fit the signature.
+
+    Attributes:
+        params: the Struct of the params by name.
+        by_name: the params of a call cannot come by position.
+        params_optional: a call without params is in order.
+        call: runs the function with the Struct's values, and a Context where it wants one.
+        plain: it needs neither a task nor a Context, and its result holds no float.
+        waits: it takes a task: a coroutine, a generator, a thread, or a turn to wait for.
+        may_hold_nan: its result may hold a float.
+        result_type: the type of its result.
+        doc: its docstring, `""` if it has none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        options: Options,
+        declaration: Callable[..., Any] | None = None,
+    ) -> None:
+        self.options = options
+        plain = _plain(function)
+        self.is_coroutine = inspect.iscoroutinefunction(plain)
+        self.is_generator = inspect.isasyncgenfunction(plain)
+        hints = _hints(declaration or function, name)
+        parameters = _parameters(declaration or function, name)
+        if declaration is not None:
+            _check_override(function, parameters, name)
+        wants_context = {p.name for p in parameters if _is_context(hints.get(p.name))}
+        taken = [p for p in parameters if p.name not in wants_context]
+        positional = [p for p in taken if p.kind in _POSITIONAL]
+        self.params = _struct(name, taken, hints, array_like=False)
+        self.params_optional = all(p.default is not p.empty for p in taken)
+        self._by_position: type[Struct] | None = None
+        if all(p in positional or p.default is not p.empty for p in taken):
+            self._by_position = _struct(name, positional, hints, array_like=True)
+        self.by_name = self._by_position is None
+        self.call = _compile_call(function, parameters, wants_context)
+        self.may_hold_nan = may_hold_float(_result_type(hints))
+        result: Any = _result_type(hints)
+        self.result_type: Any = types.GenericAlias(list, result) if self.is_generator else result
+        self.doc = inspect.getdoc(_plain(declaration or function)) or ""
+        if options.thread and (self.is_coroutine or self.is_generator):
+            raise TypeError(f"method {name!r}: thread=True is for plain functions")
+        self.waits = self.is_coroutine or self.is_generator or options.thread or options.serial
+        if options.timeout is not None and not self.waits:
+            raise TypeError(
+                f"method {name!r}: a plain function cannot be timed out; thread=True can"
+            )
+        self.plain = not (self.waits or wants_context or self.may_hold_nan)
+        for example in options.examples:
+            self._check_example(example, f"method {name!r}, example {example.name!r}")
+
+    def parse(self, raw: bytes, codec: Codec) -> Struct:
+        """Decode params by name or by position; absent ones and `null` are none by name.
+
+        Args:
+            raw: as they came, empty for absent ones.
+            codec: of the message that they came in.
+
+        Raises:
+            InvalidParams: they do not fit the signature.
+        """
+        by_name = codec.as_map(raw)
+        if by_name is None and self._by_position is None:
+            raise InvalidParams(data={"path": "$", "message": "Expected params by name"})
+        try:
+            if by_name is not None:
+                return codec.decode_params(by_name, self.params)
+            assert self._by_position is not None
+            return self.params(**asdict(codec.decode_params(raw, self._by_position)))
+        except msgspec.ValidationError as error:
+            raise InvalidParams(data=_explain(str(error))) from None
+
+    def _check_example(self, example: Example, where: str) -> None:
+        try:
+            self.parse(msgspec.json.encode(example.params), _JSON)
+            result = msgspec.json.encode(example.result)
+        except InvalidParams as error:
+            raise ValueError(f"{where}: {error.data['path']}: {error.data['message']}") from None
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{where} has no form in JSON: {error}") from error
+        if has_nan([example.params, example.result]):
+            raise ValueError(f"{where}: NaN and infinities have no form in JSON")
+        try:
+            decoder = msgspec.json.Decoder(self.result_type)
+        except TypeError:  # no type of JSON, so nothing to check
+            return
+        try:
+            decoder.decode(result)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"{where}: the result: {error}") from None
+
+
+def _compile_call(
+    function: Callable[..., Any], parameters: list[inspect.Parameter], wants_context: set[str]
+) -> Callable[[Struct, Context | None], Any]:
+    """Compile `function(params.a, context, b=params.b)`, which is faster than any loop over names.
+
+    The names are those of Python parameters, so they are identifiers.
+    """
+    arguments = []
+    for parameter in parameters:
+        name = parameter.name
+        value = "context" if name in wants_context else f"params.{name}"
+        arguments.append(value if parameter.kind in _POSITIONAL else f"{name}={value}")
+    source = f"lambda params, context: function({', '.join(arguments)})"
+    call: Callable[[Struct, Context | None], Any] = eval(source, {"function": function})
+    return call
+
+
+def _explain(text: str) -> dict[str, str]:
+    """msgspec's error as data: the path of what is wrong, and what was expected there."""
+    match = _WHERE.fullmatch(text)
+    assert match is not None
+    message = match["message"]
+    path = "$" + (match["path"] or "")
+    if field := _FIELD.match(message):
+        path = f"{path}.{field['name']}"
+    return {"path": path, "message": message}

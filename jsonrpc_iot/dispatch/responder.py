@@ -1,0 +1,329 @@
+"""Bytes in, bytes out: the messages of one codec, answered by handlers.
+
+A responder knows nothing of connections; a `Peer` runs the calls that take time and remembers what
+a connection must remember.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import anyio
+from msgspec import UNSET, Raw, UnsetType
+
+from ..errors import InvalidRequest, MethodNotFound, RpcError
+from ..protocol.codec.codec import Codec
+from ..protocol.limits import Limits
+from ..protocol.messages import Invalid, Message, Result, Result2
+from ..protocol.segments.format import SEGMENT_MARK
+from ..protocol.session import Session
+from .declare.context import Context
+from .one_pass import PlainRequest, plain_decoder
+from .response import Replier, ReplyTo
+from .run.batch import Batch
+from .run.call import Work
+from .run.context import CallContext
+from .run.middleware import Call, Chain
+from .table import Entry, HandlerTable
+
+Begun = bytes | Work | Batch | None
+
+_FOR_RUNNING_CALLS = ("rpc.cancel", "rpc.more")
+
+
+class Identity(NamedTuple):
+    """Tells a request from others of the same peer.
+
+    Args:
+        key: hash of id, dialect, method and params, or of a whole batch.
+        retry: it is marked as one that was sent before.
+    """
+
+    key: int
+    retry: bool
+
+
+class Responder:
+    """Answers messages.
+
+    Args:
+        table: has the handlers.
+        codec: of the messages.
+        limits: of which `batch` is used here.
+        debug: tell callers the text and traceback of unforeseen exceptions.
+
+    Attributes:
+        codec: as above.
+    """
+
+    def __init__(self, table: HandlerTable, codec: Codec, limits: Limits, *, debug: bool) -> None:
+        self.codec = codec
+        self._table = table
+        self._limits = limits
+        self._encode = codec.encode
+        self._unsuspicious = codec.unsuspicious
+        self._replier = Replier(codec, debug=debug)
+        self._nobody = Context()
+        self._decode_plain: Callable[[bytes], PlainRequest] = self._decode_first
+        table.on_change(self._forget_handlers)
+
+    async def dispatch(self, data: bytes, context: Context | None = None) -> bytes | None:
+        """Answer one message; see `Dispatcher.dispatch`."""
+        begun = self.begin(data) if context is None else self.begin(data, context, _limit(context))
+        if type(begun) is bytes or begun is None:
+            return begun
+        if isinstance(begun, Work):
+            return await begun.run()
+        assert isinstance(begun, Batch)
+        replies: list[bytes | None] = []
+        async with anyio.create_task_group() as tasks:
+            for work in begun.works:
+                tasks.start_soon(_run_entry, begun, work, replies)
+        return replies[-1]
+
+    def dispatch_sync(self, data: bytes, context: Context | None = None) -> bytes | None:
+        """Answer one message where there is no event loop; see `Dispatcher.dispatch_sync`."""
+        if context is None:  # `begin`, written out for plain requests: a call less is 15 % faster
+            try:
+                request = self._decode_plain(data)
+                if len(data) > self._unsuspicious or not data.isascii():
+                    self.codec.check(data)
+            except Exception:  # noqa: BLE001, S110  # as in `begin`
+                pass
+            else:
+                entry = request.entry
+                if entry.plain:
+                    id, jsonrpc = request.id, request.jsonrpc
+                    try:
+                        value = entry.handler.call(request.params, None)
+                        return self._encode(
+                            Result(id, value) if jsonrpc is UNSET else Result2("2.0", id, value)
+                        )
+                    except Exception as error:  # noqa: BLE001  # as in `begin`
+                        return self._replier.error(ReplyTo(id, jsonrpc, None), entry.name, error)
+        begun = self.begin(data, context, _limit(context))
+        if type(begun) is bytes or begun is None:
+            return begun
+        if isinstance(begun, Work):
+            return begun.run_sync()
+        assert isinstance(begun, Batch)
+        return [begun.finish(work, work.run_sync()) for work in begun.works][-1]
+
+    def begin(
+        self,
+        data: bytes,
+        context: Context | None = None,
+        limit: int | None = None,
+        session: Session | None = None,
+    ) -> Begun:
+        """Begin to answer one message.
+
+        Args:
+            data: the message.
+            context: the connection's; nobody's by default.
+            limit: bytes that the response may have, `None` for any number.
+            session: takes responses, and notes how the other end speaks.
+
+        Returns:
+            The response, or the work or batch of works that will give it, or `None` where there is
+            nothing to say.
+        """
+        try:
+            request = self._decode_plain(data)
+            if len(data) > self._unsuspicious or not data.isascii():
+                self.codec.check(data)
+        except Exception:  # noqa: BLE001  # a param's own code may run
+            return self._begin(data, context or self._nobody, limit, session)
+        entry = request.entry
+        id = request.id
+        jsonrpc = request.jsonrpc
+        if session is not None:
+            session.jsonrpc = jsonrpc
+            if request.timeout is not UNSET:
+                session.extensions = True
+        if not entry.plain:
+            call = Call(entry.name, request.params, id, entry.handler)
+            to = ReplyTo(id, jsonrpc, limit)
+            context = context or self._nobody
+            return self._begin_call(call, entry.chain, to, request.timeout, context)
+        try:
+            value = entry.handler.call(request.params, None)
+            reply = self._encode(
+                Result(id, value) if jsonrpc is UNSET else Result2("2.0", id, value)
+            )
+        except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
+            return self._replier.error(ReplyTo(id, jsonrpc, limit), entry.name, error)
+        if limit is not None and len(reply) > limit:
+            return self._replier.too_large(ReplyTo(id, jsonrpc, limit), len(reply))
+        return reply
+
+    def identify(self, data: bytes) -> Identity | None:
+        """What tells a request from others, where it may come again; `None` if that is harmless.
+
+        It is harmless for notifications, for responses, for what is no valid message, and for
+        methods that are idempotent, unless their result is streamed.
+        """
+        message = self.codec.decode(data)
+        if isinstance(message, list):
+            return Identity(hash(data), retry=False)
+        if isinstance(message, Invalid) or message.method is UNSET or message.id is UNSET:
+            return None
+        entry = self._table.methods.get(message.method)
+        if entry is None or (entry.handler.options.idempotent and not message.stream):
+            return None
+        params = bytes(message.params)
+        key = hash((type(message.id), message.id, message.jsonrpc, message.method, params))
+        return Identity(key, retry=message.retry)
+
+    def decline(
+        self, data: bytes, error: RpcError, limit: int | None, session: Session, context: Context
+    ) -> bytes | None:
+        """Answer one message with an error instead of running anything.
+
+        Args:
+            data: the message; responses, credit and cancellations in it are taken all the same.
+            error: the answer to each request.
+            limit: bytes that the response may have, `None` for any number.
+            session: takes responses.
+            context: the connection's.
+        """
+        message = self.codec.decode(data)
+        if isinstance(message, list):
+            replies = [
+                self.decline(bytes(entry), error, limit, session, context) for entry in message
+            ]
+            return self.codec.join([*filter(None, replies)]) if any(replies) else None
+        if session.take(message):
+            return None
+        if isinstance(message, Invalid):
+            return self._refuse(message, limit)
+        if message.id is UNSET:
+            if message.method in _FOR_RUNNING_CALLS:
+                self._begin_message(data, message, context, limit)
+            return None
+        return self._replier.error(self._reply_to(data, limit), "", error)
+
+    def fail(self, to: ReplyTo, error: RpcError) -> bytes | None:
+        """The response that carries an error."""
+        return self._replier.error(to, "", error)
+
+    def _begin(
+        self, data: bytes, context: Context, limit: int | None, session: Session | None
+    ) -> Begun:
+        """Begin whatever is no plain request."""
+        message = self.codec.decode(data)
+        if isinstance(message, list):
+            return self._begin_batch(message, context, limit, session)
+        if session is not None and session.take(message):
+            return None
+        if isinstance(message, Invalid):
+            if session is not None and data.startswith(SEGMENT_MARK):
+                session.take_segment()
+            return self._refuse(message, limit)
+        if message.method is UNSET:
+            return None
+        return self._begin_message(data, message, context, limit)
+
+    def _begin_batch(
+        self, entries: list[Raw], context: Context, limit: int | None, session: Session | None
+    ) -> Begun:
+        if not 0 < len(entries) <= self._limits.batch:
+            return self._refuse(Invalid(InvalidRequest()), limit)
+        batch = Batch(self._replier, limit)
+        for entry in map(bytes, entries):
+            if self.codec.is_batch(entry):
+                begun: Begun = self._refuse(Invalid(InvalidRequest()), limit)
+            else:
+                begun = self.begin(entry, context, limit, session)
+            if isinstance(begun, Work):
+                batch.works.append(begun)
+            else:
+                assert not isinstance(begun, Batch)
+                batch.add(begun, partial(self._reply_to, entry, limit))
+        return batch if batch.works else batch.join()
+
+    def _reply_to(self, data: bytes, limit: int | None) -> ReplyTo:
+        message = self.codec.decode(data)
+        if isinstance(message, list) or message.id is UNSET:
+            return ReplyTo(None, "2.0", limit)
+        id = self.codec.wire_id(data, message.id) if isinstance(message, Message) else message.id
+        return ReplyTo(id, message.jsonrpc, limit)
+
+    def _refuse(self, invalid: Invalid, limit: int | None) -> bytes | None:
+        if invalid.silent or (invalid.response and invalid.has_outcome):
+            return None
+        return self._replier.error(ReplyTo(invalid.id, invalid.jsonrpc, limit), "", invalid.error)
+
+    def _begin_message(
+        self, data: bytes, message: Message, context: Context, limit: int | None
+    ) -> bytes | Work | None:
+        """Begin to answer a request or notification that is in some way special."""
+        assert message.method is not UNSET
+        id = message.id if message.id is UNSET else self.codec.wire_id(data, message.id)
+        to = ReplyTo(id, message.jsonrpc, limit)
+        try:
+            entry = self._find(message)
+            handler = entry.handler
+            if handler.options.requires is not None:
+                context.demand(handler.options.requires)
+            params = handler.parse(bytes(message.params), self.codec)
+        except Exception as error:  # noqa: BLE001  # a param's own code may run
+            return self._replier.error(to, message.method, error)
+        call = Call(entry.name, params, message.id, handler)
+        stream = message.stream
+        return self._begin_call(call, entry.chain, to, message.timeout, context, stream=stream)
+
+    def _begin_call(
+        self,
+        call: Call,
+        chain: Chain,
+        to: ReplyTo,
+        timeout: float | UnsetType,
+        context: Context,
+        *,
+        stream: bool = False,
+    ) -> bytes | Work | None:
+        handler = call.handler
+        running = CallContext.of(context, call.method, call.id)
+        if stream and to.id is not UNSET:
+            running.open_items(to)
+        if handler.waits or chain.middleware or running.items is not None:
+            seconds = min(_seconds(handler.options.timeout), _seconds(timeout))
+            return Work(call, running, to, chain, self._replier, seconds)
+        try:
+            value = handler.call(call.params, running)
+        except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
+            return self._replier.error(to, call.method, error)
+        return self._replier.result(to, call.method, value, may_hold_nan=handler.may_hold_nan)
+
+    def _find(self, message: Message) -> Entry:
+        assert message.method is not UNSET
+        entry = self._table.methods.get(message.method)
+        if message.id is UNSET:
+            entry = self._table.notifications.get(message.method, entry)
+        if entry is None:
+            raise MethodNotFound
+        return entry
+
+    def _forget_handlers(self) -> None:
+        self._decode_plain = self._decode_first
+
+    def _decode_first(self, data: bytes) -> PlainRequest:
+        """Stand in for the decoder of plain requests until the first message needs it."""
+        with self._table.lock:
+            decode = plain_decoder(self._table.unguarded(), self.codec)
+            self._decode_plain = decode
+        return decode(data)
+
+
+async def _run_entry(batch: Batch, work: Work, replies: list[bytes | None]) -> None:
+    replies.append(batch.finish(work, await work.run()))
+
+
+def _limit(context: Context | None) -> int | None:
+    return None if context is None or context.info is None else context.info.max_message
+
+
+def _seconds(timeout: float | UnsetType | None) -> float:
+    return math.inf if timeout is None or timeout is UNSET else timeout

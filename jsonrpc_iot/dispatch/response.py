@@ -1,0 +1,98 @@
+"""What becomes of a call's outcome: a response that the caller can read and the channel carries."""
+
+import logging
+import traceback
+from typing import Any
+
+from msgspec import Struct, UnsetType
+
+from ..errors import InternalError, RpcError, TooLarge, Unencodable
+from ..protocol.codec.codec import Codec, Jsonrpc
+from ..protocol.messages import WireId
+
+logger = logging.getLogger("jsonrpc_iot.dispatcher")
+
+
+class ReplyTo(Struct, frozen=True):
+    """Where a response goes.
+
+    Args:
+        id: as it is echoed; `UNSET` for a notification, which gets no response.
+        jsonrpc: the member of that name in the request.
+        limit: bytes that the channel carries, `None` for any number.
+    """
+
+    id: WireId | UnsetType
+    jsonrpc: Jsonrpc
+    limit: int | None
+
+
+class Replier:
+    """Turns results and exceptions into responses.
+
+    Args:
+        codec: writes the bytes.
+        debug: tell callers the text and traceback of unforeseen exceptions.
+
+    Attributes:
+        codec: as above.
+        dropped: responses that did not fit their channel even as a bare error.
+    """
+
+    def __init__(self, codec: Codec, *, debug: bool) -> None:
+        self.codec = codec
+        self._debug = debug
+        self.dropped = 0
+
+    def result(self, to: ReplyTo, method: str, value: Any, *, may_hold_nan: bool) -> bytes | None:
+        """The response that carries a result, or the error that takes its place."""
+        if isinstance(to.id, UnsetType):
+            return None
+        try:
+            reply = self.codec.encode_result(to.id, value, to.jsonrpc, may_hold_nan=may_hold_nan)
+        except Unencodable as error:
+            return self.error(to, method, error)
+        if to.limit is None or len(reply) <= to.limit:
+            return reply
+        return self.too_large(to, len(reply))
+
+    def too_large(self, to: ReplyTo, size: int) -> bytes | None:
+        """The error that takes the place of a response of `size` bytes."""
+        assert not isinstance(to.id, UnsetType)
+        error = TooLarge(data={"size": size, "limit": to.limit})
+        return self._encode(to.id, error, to)
+
+    def error(self, to: ReplyTo, method: str, error: Exception) -> bytes | None:
+        """The response that an exception becomes; what nobody foresaw goes to the log."""
+        if not isinstance(error, RpcError):
+            logger.error("method %r failed: %s", method, _text(error), exc_info=error)
+            error = InternalError(data=_describe(error) if self._debug else None)
+        if isinstance(to.id, UnsetType):
+            logger.debug("notification %r failed: %s", method, error)
+            return None
+        return self._encode(to.id, error, to)
+
+    def _encode(self, id: WireId, error: RpcError, to: ReplyTo) -> bytes | None:
+        try:
+            reply = self.codec.encode_error(id, error, to.jsonrpc, to.limit)
+        except AttributeError:  # a child of RpcError that never called its parent's __init__
+            reply = self.codec.encode_error(id, InternalError(), to.jsonrpc, to.limit)
+        if reply is None:
+            self.dropped += 1
+        return reply
+
+
+def _describe(error: Exception) -> dict[str, str]:
+    lines = traceback.format_exception(error)
+    return {
+        "type": type(error).__name__,
+        "message": _text(error),
+        "traceback": "".join(lines),
+    }
+
+
+def _text(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  # the exception's own code runs
+        return "<no text: its __str__ failed>"

@@ -1,0 +1,140 @@
+"""The methods under `rpc.` that every dispatcher has."""
+
+from typing import Any
+
+from msgspec import Struct
+from msgspec.json import encode
+
+from ..errors import InvalidParams
+from ..protocol.messages import Id
+from .declare.context import Context
+from .declare.service import method, notification, service
+from .openrpc.document import Contents, Info, document, document_of_one
+from .openrpc.shrink import Document
+from .run.context import CallContext
+from .table import Entries, Entry, HandlerTable
+
+_KEPT_DOCUMENTS = 16
+_ENVELOPE_BYTES = len('{"jsonrpc":"2.0","id":,"result":}')
+
+
+class About(Struct, frozen=True):
+    """What a dispatcher is, to be described.
+
+    Args:
+        title: what it is called.
+        version: that of its software; this package's own by default.
+        description: more about it.
+    """
+
+    title: str = "JSON-RPC"
+    version: str | None = None
+    description: str | None = None
+
+
+@service("rpc")
+class Builtin:
+    """The built-in methods of one dispatcher.
+
+    Args:
+        about: what the dispatcher is.
+        table: what it has.
+    """
+
+    def __init__(self, about: About, table: HandlerTable) -> None:
+        self._about = about
+        self._table = table
+        self._documents: dict[tuple[str, ...], Document] = {}  # by what the caller may use
+        table.on_change(self._documents.clear)
+
+    @method(idempotent=True)
+    def ping(self) -> bool:
+        """Answer `true`: this peer is there, and knows the protocol's extensions."""
+        return True
+
+    @method(idempotent=True)
+    def methods(self, context: Context) -> list[str]:
+        """List the names that the caller may call, sorted."""
+        return [entry.name for entry in _permitted(self._table.methods, context)]
+
+    @method(idempotent=True)
+    def discover(self, context: Context, method: str | None = None) -> dict[str, Any]:
+        """Describe the methods and notifications of this peer, as an OpenRPC document.
+
+        What the caller may not call is left out. With `method` it holds what has that name alone,
+        cut down to what fits one message.
+
+        Args:
+            context: the caller's.
+            method: the name of a method or notification.
+        """
+        contents = Contents(
+            Info(self._about.title, self._about.version or _version(), self._about.description),
+            _permitted(self._table.methods, context),
+            [each for each in _permitted(self._table.notifications, context) if not _is_ours(each)],
+            dict(sorted(self._table.events.items())),
+        )
+        if method is None:
+            return self._whole(contents)
+        contents = _only(contents, method)
+        if not (contents.methods or contents.notifications or contents.events):
+            raise InvalidParams(data={"path": "$.method", "message": "Nothing has that name"})
+        limit = None if context.info is None else context.info.max_message
+        room = None if limit is None else limit - _ENVELOPE_BYTES - len(encode(context.id))
+        return document_of_one(contents, room)
+
+    def _whole(self, contents: Contents) -> Document:
+        """The whole document, which takes long enough to make that callers must not flood us."""
+        key = tuple(each.name for each in (*contents.methods, *contents.notifications))
+        if key not in self._documents:
+            if len(self._documents) >= _KEPT_DOCUMENTS:
+                self._documents.clear()
+            self._documents[key] = document(contents)
+        return self._documents[key]
+
+    @notification
+    def more(
+        self, context: CallContext, id: Id, upto: int = 0, missing: list[int] | None = None
+    ) -> None:
+        """Let a streamed call send its items below `upto`, and send missing ones again."""
+        context.more(id, upto, missing or ())
+
+    @notification
+    def cancel(self, id: Id, context: CallContext) -> None:
+        """Cancel the caller's running call of that id, which then answers -32003."""
+        context.cancel(id)
+
+
+def _permitted(entries: Entries, context: Context) -> list[Entry]:
+    """The entries that a caller may use, in the order of their names."""
+    permissions = context.permissions or ()
+    found = [
+        entry
+        for entry in tuple(entries.values())
+        if (requires := entry.handler.options.requires) is None or requires in permissions
+    ]
+    return sorted(found, key=lambda entry: entry.name)
+
+
+def _is_ours(entry: Entry) -> bool:
+    """Whether it belongs to the protocol, so that no document need say what it is."""
+    return entry.name.startswith("rpc.")
+
+
+def _only(contents: Contents, name: str) -> Contents:
+    """What has that name."""
+    return Contents(
+        contents.info,
+        [entry for entry in contents.methods if entry.name == name],
+        [entry for entry in contents.notifications if entry.name == name],
+        {event: kind for event, kind in contents.events.items() if event == name},
+    )
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("jsonrpc-iot")
+    except PackageNotFoundError:  # a source tree that is not installed
+        return "unknown"

@@ -1,0 +1,1 @@
+"""Calls that are running: with middleware, in threads, item by item, in batches."""

@@ -1,0 +1,73 @@
+"""The responses to one batch, put together as its calls end."""
+
+import math
+from collections.abc import Callable
+
+from ..response import Replier, ReplyTo
+from .call import Work
+
+
+class Batch:
+    """The responses to one batch, as they come in.
+
+    Args:
+        replier: makes the errors that take the place of responses that do not fit.
+        limit: bytes that the channel carries, `None` for any number.
+
+    Attributes:
+        works: the entries that are still to be run; the response to each goes to `finish`.
+    """
+
+    def __init__(self, replier: Replier, limit: int | None) -> None:
+        self.works: list[Work] = []
+        self._replier = replier
+        self._limit = math.inf if limit is None else limit
+        self._replies: list[tuple[bytes, Callable[[], ReplyTo]]] = []
+        self._size, self._extra = replier.codec.batch_bytes
+        self._finished = 0
+
+    def add(self, reply: bytes | None, to: Callable[[], ReplyTo]) -> None:
+        """Take the response to an entry that needed no work, `None` for a notification's.
+
+        Where the responses do not fit together, the largest become errors of their own: in the end,
+        and before that when they take up twice the room.
+        """
+        if reply is not None:
+            self._replies.append((reply, to))
+            self._size += len(reply) + self._extra
+            self._shorten_to(2 * self._limit)
+
+    def finish(self, work: Work, reply: bytes | None) -> bytes | None:
+        """Take the response to one of the works.
+
+        Returns:
+            The whole response when this was the last one and there is something to say.
+        """
+        self.add(reply, lambda: work.to)
+        self._finished += 1
+        return self.join() if self.is_finished else None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no work is left."""
+        return self._finished == len(self.works)
+
+    def join(self) -> bytes | None:
+        """One message of all responses, `None` where there is nothing to say."""
+        self._shorten_to(self._limit)
+        while self._size > self._limit and self._replies:
+            self._size -= len(self._replies.pop()[0]) + self._extra
+            self._replier.dropped += 1
+        if not self._replies:
+            return None
+        return self._replier.codec.join([reply for reply, _ in self._replies])
+
+    def _shorten_to(self, limit: float) -> None:
+        while self._size > limit and self._replies:
+            largest = max(range(len(self._replies)), key=lambda index: len(self._replies[index][0]))
+            reply, to = self._replies[largest]
+            error = self._replier.too_large(to(), len(reply))
+            if error is None or len(error) >= len(reply):
+                return
+            self._replies[largest] = error, to
+            self._size -= len(reply) - len(error)

@@ -1,0 +1,137 @@
+"""Calls that cannot be answered at once: those that wait, run in a thread or stand in a queue.
+
+The dispatcher makes a `Work` for each of them. Whoever owns the connection runs it, in a task of
+its choice, and may cancel it at any time, also before it has started.
+"""
+
+import math
+from typing import Any
+
+import anyio
+
+from ...errors import Cancelled, DeadlineExceeded, RpcError
+from ..response import Replier, ReplyTo
+from ..turns import Hold, Turn
+from .context import CallContext
+from .item_sender import ItemSender
+from .middleware import Call, Chain
+
+_LISTS = (list, tuple, set, frozenset)
+
+
+class Work:
+    """One call that is waiting to be run, or runs.
+
+    Args:
+        call: the method, params, id and handler.
+        context: of this call.
+        to: where the response goes.
+        chain: runs the handler, with the middleware around it.
+        replier: makes the response.
+        timeout: seconds, `math.inf` for no limit.
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        context: CallContext,
+        to: ReplyTo,
+        chain: Chain,
+        replier: Replier,
+        timeout: float,
+    ) -> None:
+        self.call = call
+        self.to = to
+        self._context = context
+        self._chain = chain
+        self._replier = replier
+        self._timeout = timeout
+        self._turn = self._take_turn()
+        if self._turn is not None:
+            context.hold = Hold(self._turn.leave)
+        self._scope: anyio.CancelScope | None = None
+        self._cancelled: RpcError | None = None
+
+    def cancel(self, reason: RpcError | None = None) -> None:
+        """Stop the call; its response becomes -32003, or what the reason says."""
+        self._cancelled = reason or Cancelled()
+        if self._scope is not None:
+            self._scope.cancel()
+
+    @property
+    def items(self) -> ItemSender | None:
+        """What sends the result item by item, `None` where it travels whole."""
+        return self._context.items
+
+    def refuse(self, error: RpcError) -> bytes | None:
+        """The response to a call that is not going to be run."""
+        self._leave()
+        return self._fail(error)
+
+    async def run(self) -> bytes | None:
+        """Run the call and make its response, `None` where there is nothing to say."""
+        if self._cancelled is not None:
+            return self.refuse(self._cancelled)
+        try:
+            with anyio.CancelScope() as self._scope:
+                if self._timeout != math.inf:
+                    self._scope.deadline = anyio.current_time() + self._timeout
+                    self._context.deadline = self._scope.deadline
+                if self._turn is not None:
+                    await self._turn.come()
+                return self._succeed(await self._perform())
+        except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
+            return self._fail(error)
+        finally:
+            self._leave()
+        return self._fail(self._reason())
+
+    def _reason(self) -> RpcError:
+        return self._cancelled or DeadlineExceeded()
+
+    async def _perform(self) -> Any:
+        try:
+            value = await self._chain.run(self.call, self._context)
+            if self.items is not None and isinstance(value, _LISTS):
+                return await self.items.send_all(value)
+            return value
+        except anyio.get_cancelled_exc_class() as error:
+            if anyio.current_effective_deadline() == -math.inf:
+                raise
+            # Nobody cancelled this call: a future that the handler waited for was cancelled.
+            raise RuntimeError("something that the handler waited for was cancelled") from error
+
+    def run_sync(self) -> bytes | None:
+        """Run the call where there is no event loop, so that a handler cannot wait for anything."""
+        coroutine = self._perform_directly()
+        try:
+            coroutine.send(None)
+            coroutine.close()
+        except StopIteration as finished:
+            return self._succeed(finished.value)
+        except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
+            return self._fail(error)
+        finally:
+            self._leave()
+        return self._fail(RuntimeError("the handler waits, and there is no event loop to wait on"))
+
+    async def _perform_directly(self) -> Any:
+        return await self._chain.run_directly(self.call, self._context)
+
+    def _take_turn(self) -> Turn | None:
+        if self.call.handler.options.serial:
+            return self._context.lanes.serial.take()
+        # A plain function runs in its turn also with middleware around it.
+        plain = not self.call.handler.waits and self.items is None
+        return self._context.lanes.plain.take() if plain else None
+
+    def _leave(self) -> None:
+        if self._context.hold is not None:
+            self._context.hold.let_go()
+
+    def _succeed(self, value: Any) -> bytes | None:
+        may_hold_nan = self.call.handler.may_hold_nan or bool(self._chain.middleware)
+        return self._replier.result(self.to, self.call.method, value, may_hold_nan=may_hold_nan)
+
+    def _fail(self, error: Exception) -> bytes | None:
+        return self._replier.error(self.to, self.call.method, error)

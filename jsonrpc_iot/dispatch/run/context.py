@@ -1,0 +1,93 @@
+"""The context of a running call: what handlers may know, and what runs the call needs beside it."""
+
+from collections.abc import Container, Sequence
+from typing import Protocol
+
+from msgspec import UnsetType
+
+from ...channel.info import ChannelInfo
+from ...protocol.messages import Id
+from ..declare.context import Caller, Context
+from ..response import ReplyTo
+from ..turns import Hold, Lanes
+from .item_sender import ItemSender
+
+
+class Connection(Caller, Protocol):
+    """What a call came over, as the protocol's own methods see it."""
+
+    def cancel(self, id: Id) -> None:
+        """Cancel the other end's running calls of that id."""
+
+    def more(self, id: Id, upto: int, missing: Sequence[int]) -> None:
+        """Give the streams of that id credit, and send items again that were lost."""
+
+    def open_items(self, to: ReplyTo) -> ItemSender | None:
+        """What sends the items of a result to the other end, `None` if there is no way."""
+
+
+class CallContext(Context):
+    """A context with what running a call needs.
+
+    Args:
+        connection: what the calls come over.
+        info: the facts about its channel.
+        permissions: what the caller may do.
+        lanes: the caller's queues, where it has more than one connection.
+
+    Attributes:
+        items: sends the result item by item, `None` where it travels whole.
+        hold: keeps the call's turn, `None` where it has none.
+    """
+
+    __slots__ = ("hold", "items")
+
+    _caller: Connection | None
+
+    def __init__(
+        self,
+        connection: Connection | None,
+        info: ChannelInfo | None,
+        permissions: Container[str] | None,
+        lanes: Lanes | None = None,
+    ) -> None:
+        super().__init__(connection, info, permissions)
+        self.items: ItemSender | None = None
+        self.hold: Hold | None = None
+        if lanes is not None:
+            self._lanes = lanes
+
+    @classmethod
+    def of(cls, connection: Context, method: str, id: Id | UnsetType) -> "CallContext":
+        """The context of one call over a connection."""
+        context = cls.__new__(cls)
+        context._caller = connection._caller  # type: ignore[assignment]  # see `Connection`
+        context._lanes = connection._lanes
+        context.info = connection.info
+        context.permissions = connection.permissions
+        context.method = method
+        context.id = id
+        context.deadline = None
+        context.items = None
+        context.hold = None
+        return context
+
+    @property
+    def lanes(self) -> Lanes:
+        """The queues of its caller."""
+        return self._lanes
+
+    def cancel(self, id: Id) -> None:
+        """Cancel the caller's running calls of that id; this needs no way back."""
+        if self._caller is not None:
+            self._caller.cancel(id)
+
+    def more(self, id: Id, upto: int, missing: Sequence[int]) -> None:
+        """Give the caller's streams of that id credit, and send items again that were lost."""
+        if self._caller is not None:
+            self._caller.more(id, upto, missing)
+
+    def open_items(self, to: ReplyTo) -> None:
+        """Have the result travel item by item, if there is a way to the caller."""
+        if self._caller is not None:
+            self.items = self._caller.open_items(to)

@@ -1,0 +1,113 @@
+"""Handlers by name, and the middleware around them: what a registry fills and responders read."""
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .handler import Handler
+from .run.middleware import Chain, Middleware
+
+Place = tuple[str, Handler, tuple[Middleware, ...]]
+"""A name, its handler, and the middleware that included dispatchers put around it."""
+
+
+class Entry:
+    """A handler's place in a table.
+
+    Args:
+        name: the full name that peers use.
+        handler: what answers.
+        layers: middleware of included dispatchers around it, outermost first.
+        chain: all middleware around it.
+
+    Attributes:
+        plain: the handler needs nothing but its params, and nothing is around it.
+    """
+
+    __slots__ = ("chain", "handler", "layers", "name", "plain")
+
+    def __init__(
+        self, name: str, handler: Handler, layers: tuple[Middleware, ...], chain: Chain
+    ) -> None:
+        self.name = name
+        self.handler = handler
+        self.layers = layers
+        self.put_inside(chain)
+
+    def put_inside(self, outer: Chain) -> None:
+        """Have middleware around it, and around that of its own."""
+        self.chain = Chain((*outer.middleware, *self.layers)) if self.layers else outer
+        self.plain = self.handler.plain and not self.chain.middleware
+
+
+Entries = dict[str, Entry]
+
+
+class HandlerTable:
+    """The handlers of one dispatcher.
+
+    Attributes:
+        methods: the entries of methods, by name.
+        notifications: the entries of notifications, by name.
+        events: the types of what is emitted, by name.
+        chain: the middleware around all of them.
+        lock: is held while anything changes, since other threads may dispatch all the while.
+    """
+
+    def __init__(self) -> None:
+        self.methods: Entries = {}
+        self.notifications: Entries = {}
+        self.events: dict[str, Any] = {}
+        self.chain = Chain()
+        self.lock = threading.Lock()
+        self._on_change: list[Callable[[], None]] = []
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Have a callback called whenever something was added, while the lock is held."""
+        self._on_change.append(callback)
+
+    def add(self, places: Iterable[tuple[Entries, Place]]) -> None:
+        """Add all of these handlers, or none.
+
+        Args:
+            places: each with `methods` or `notifications`, where it belongs.
+
+        Raises:
+            ValueError: a name is taken.
+        """
+        places = list(places)
+        with self.lock:
+            seen: set[tuple[int, str]] = set()
+            for entries, (name, _, _) in places:
+                key = id(entries), name
+                if name in entries or key in seen:
+                    raise ValueError(f"{name!r} is registered already")
+                seen.add(key)
+            for entries, (name, handler, layers) in places:
+                entries[name] = Entry(name, handler, layers, self.chain)
+            self._tell()
+
+    def add_layer(self, layer: Middleware) -> None:
+        """Put middleware around each call, inside that which is there already."""
+        with self.lock:
+            self.chain = Chain((*self.chain.middleware, layer))
+            for entry in (*self.methods.values(), *self.notifications.values()):
+                entry.put_inside(self.chain)
+            self._tell()
+
+    def unguarded(self) -> list[Entry]:
+        """The entries of methods that everybody may call and that have nothing around them."""
+        if self.chain.middleware:
+            return []
+        return [each for each in self.methods.values() if each.handler.options.requires is None]
+
+    def declare(self, kinds: dict[str, Any]) -> None:
+        """Note the types of events; one that several services emit is described by the first."""
+        with self.lock:
+            for name, kind in kinds.items():
+                self.events.setdefault(name, kind)
+            self._tell()
+
+    def _tell(self) -> None:
+        for callback in self._on_change:
+            callback()

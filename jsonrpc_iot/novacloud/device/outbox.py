@@ -1,0 +1,279 @@
+"""Reports that wait for the platform, on disk so that neither an outage nor a crash loses them.
+
+The outbox keeps rows in order; who sends them, and when one may be forgotten, is the device's
+business.
+"""
+
+import logging
+import math
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from jsonrpc_iot import MessageTooLarge, UsageError
+
+from .outbox_file import Bounds, Kind, NewRow, OutboxFailed, OutboxFile, Row, WhenFull
+
+__all__ = ["Outbox", "OutboxFailed", "Row", "WhenFull"]
+
+logger = logging.getLogger("jsonrpc_iot.novacloud")
+T = TypeVar("T")
+
+_GROUP = 500
+_RETRY_SECONDS = 5.0
+
+
+class _Waiting:
+    """A report that waits for its commit."""
+
+    __slots__ = ("done", "error", "row", "seq")
+
+    def __init__(self, row: NewRow) -> None:
+        self.row = row
+        self.done = anyio.Event()
+        self.seq: int | None = None
+        self.error: OutboxFailed | None = None
+
+
+class Outbox:
+    """A bounded queue in an SQLite file, to be used with `async with`.
+
+    Reports that come at the same time are committed together. Only one process can have the file
+    open. A damaged file is set aside as `NAME.corrupt`, and a new one is begun.
+
+    Args:
+        path: the file; `None` keeps the rows in memory, where they end with the program.
+        max_rows: how many rows it holds.
+        max_bytes: how much they take; the file is somewhat larger.
+        when_full: `drop_oldest`, `drop_newest`, or `block` to have reports wait for room.
+        quota: bytes that the file may have at most, `None` for as many as the disk has.
+
+    Raises:
+        UsageError: a bound is less than 1.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        max_rows: int = 100_000,
+        max_bytes: int = 64 << 20,
+        when_full: WhenFull = "drop_oldest",
+        quota: int | None = None,
+    ) -> None:
+        if min(max_rows, max_bytes) < 1:
+            raise UsageError("an outbox holds at least one row and one byte")
+        if when_full not in {"drop_oldest", "drop_newest", "block"}:
+            raise UsageError(f"when_full={when_full!r} is none of drop_oldest, drop_newest, block")
+        self._path = None if path is None else Path(path)
+        self._bounds = Bounds(max_rows, max_bytes, when_full, quota)
+        self._file: OutboxFile | None = None
+        self._waiting: deque[_Waiting] = deque()
+        self._forget = 0
+        self._wake = anyio.Event()
+        self._written = anyio.Event()
+        self._lock = anyio.Lock()
+        self._dropped = 0
+        self._closing = False
+        self._retrying = False
+
+    @property
+    def id(self) -> str:
+        """Made with the file and kept in it: the name under which a platform counts its rows."""
+        return self._opened.id
+
+    @property
+    def rows(self) -> int:
+        """How many rows wait."""
+        return self._opened.rows
+
+    @property
+    def size(self) -> int:
+        """Bytes that the rows take."""
+        return self._opened.bytes
+
+    @property
+    def last_seq(self) -> int:
+        """The highest number that a row was given, also if it is gone; 0 for none."""
+        return self._opened.last_seq
+
+    @property
+    def dropped(self) -> int:
+        """How many rows were dropped for want of room since the file was made."""
+        return self._opened.dropped
+
+    @property
+    def replaced(self) -> int:
+        """How often a damaged file was set aside since the outbox was opened."""
+        return self._opened.replaced
+
+    async def __aenter__(self) -> Self:
+        """Open the file, or make it.
+
+        Raises:
+            OutboxFailed: that is not possible, or another process has it open.
+        """
+        file = await self._run(lambda: OutboxFile(self._path, self._bounds))
+        self._file = file
+        self._dropped = file.dropped
+        self._closing = False
+        self._finished = anyio.Event()
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(self._write_all)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Commit what waits, and close the file."""
+        self._closing = True
+        self._wake.set()
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._finished.wait()
+            await self._tasks.__aexit__(None, None, None)  # so that `exc` goes on in no group
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._run(self._opened.close)
+
+    async def put(self, kind: Kind, timestamp: float, payload: bytes) -> int | None:
+        """Add a row; returns once it is on disk.
+
+        Args:
+            kind: `data` or `status`.
+            timestamp: in Unix seconds; it is never changed.
+            payload: in JSON.
+
+        Returns:
+            Its number, or `None` where it was dropped.
+
+        Raises:
+            OutboxFailed: the disk is full or broken; nothing was added.
+            MessageTooLarge: it would not fit an empty outbox.
+        """
+        if len(payload) + 100 > self._bounds.bytes:
+            raise MessageTooLarge(len(payload), self._bounds.bytes - 100)
+        if self._closing or self._file is None:
+            raise OutboxFailed("the outbox is closed")
+        entry = _Waiting(NewRow(kind, timestamp, payload))
+        self._waiting.append(entry)
+        self._wake.set()
+        try:
+            await entry.done.wait()
+        except BaseException:
+            if entry in self._waiting:  # what is being committed stays
+                self._waiting.remove(entry)
+            raise
+        if entry.error is not None:
+            raise OutboxFailed(str(entry.error)) from entry.error
+        return entry.seq
+
+    async def read(self, after: int, limit: int = 100) -> list[Row]:
+        """The oldest rows with a number above `after`.
+
+        Args:
+            after: a number.
+            limit: rows at most; there may be fewer if they are large.
+
+        Raises:
+            OutboxFailed: the file cannot be read.
+        """
+        file = self._opened
+        async with self._lock:
+            return await self._run(lambda: file.read(after, limit))
+
+    def forget(self, upto: int) -> None:
+        """Delete the rows up to a number, with the next commit."""
+        if upto > self._forget:
+            self._forget = upto
+            self._wake.set()
+
+    async def changed(self, after: int) -> None:
+        """Wait until a number above `after` has been given."""
+        while self.last_seq <= after:
+            await self._written.wait()
+
+    @property
+    def _opened(self) -> OutboxFile:
+        if self._file is None:
+            raise UsageError("the outbox is not open: use `async with`")
+        return self._file
+
+    async def _write_all(self) -> None:
+        try:
+            with anyio.CancelScope(shield=True):  # what waits is committed before the end
+                while not self._closing:
+                    await self._wake.wait()
+                    self._wake = anyio.Event()
+                    while (self._waiting or self._forget) and await self._write_group():
+                        self._tell_dropped()
+                    self._tell_dropped()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self._closing = True
+        for entry in self._waiting:
+            entry.error = OutboxFailed("the outbox was closed before there was room")
+            entry.done.set()
+        self._finished.set()
+        self._tasks.cancel_scope.cancel()
+
+    async def _write_group(self) -> bool:
+        """Commit what waits, as far as it may; returns whether it is worth going on."""
+        file = self._opened
+        size = min(_GROUP, len(self._waiting), self._bounds.rows)
+        group = [self._waiting.popleft() for _ in range(size)]
+        rows = [entry.row for entry in group]
+        upto, self._forget = self._forget, 0
+        try:
+            async with self._lock:
+                given = await self._run(lambda: file.write(rows, upto))
+        except OutboxFailed as error:
+            for entry in group:
+                entry.error = error
+                entry.done.set()
+            if upto:
+                self._forget = max(self._forget, upto)
+                self._tasks.start_soon(self._try_again_later, error)
+            return bool(group)
+        for entry, seq in zip(group, given, strict=False):
+            entry.seq = seq
+            entry.done.set()
+        blocked = group[len(given) :]
+        self._waiting.extendleft(reversed(blocked))
+        self._written.set()
+        self._written = anyio.Event()
+        return not blocked
+
+    async def _try_again_later(self, error: OutboxFailed) -> None:
+        """Rows that were to go have stayed: their deletion is tried once more after a while."""
+        if not self._retrying:
+            self._retrying = True
+            logger.error("%s", error)
+            await anyio.sleep(_RETRY_SECONDS)
+            self._retrying = False
+            self._wake.set()
+
+    def _tell_dropped(self) -> None:
+        """Log the first drop, and then each time that ten times as many are gone."""
+        dropped = self._opened.dropped
+        if dropped > self._dropped and (
+            not self._dropped or math.floor(math.log10(dropped)) > math.log10(self._dropped)
+        ):
+            logger.warning("outbox %s is full: %d dropped", self._path or "in memory", dropped)
+        self._dropped = dropped
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if self._path is None:
+            return work()
+        return await anyio.to_thread.run_sync(work)

@@ -1,0 +1,225 @@
+"""One authenticated connection of a device: heartbeats, the outbox on its way out, lines coming in.
+
+When rows may leave the outbox is decided here. With the extension `ack` the platform says so.
+Without it they leave once the other end's kernel has them and the connection has lived one more
+heartbeat interval; a connection that ends before leaves them where they are.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import anyio
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from jsonrpc_iot import MalformedFrame
+
+from ..messages import Ack, Command, Error, decode_from_platform, encode_line
+from ..messages import Heartbeat as HeartbeatMessage
+from .link import Link
+from .outbox import Outbox, OutboxFailed
+from .outbox_file import Kind, Row
+from .settings import DeviceCounts, DeviceSettings
+
+logger = logging.getLogger("jsonrpc_iot.novacloud")
+
+Take: TypeAlias = Callable[[Command | dict[str, Any]], object]
+
+_HEARTBEAT = encode_line(HeartbeatMessage())
+_GROUP = 64
+_LONGEST_TICK = 3.0
+_RETRY_SECONDS = 5.0
+
+
+class _Line(Struct, omit_defaults=True):
+    """A row as it travels; the payload is JSON already."""
+
+    type: Kind
+    payload: Raw
+    timestamp: float | UnsetType = UNSET
+    seq: int | UnsetType = UNSET
+
+
+class _Mark(Struct):
+    """Rows that were sent: up to which byte and number, and when that was confirmed."""
+
+    offset: int
+    seq: int
+    made: float
+    confirmed: float | None = None
+
+
+class Pace:
+    """How fast rows may leave: `rate` per second, and `burst` at once."""
+
+    def __init__(self, rate: float, burst: int) -> None:
+        self._rate = rate
+        self._burst = float(burst)
+        self._tokens = float(burst)
+        self._filled = 0.0
+
+    def spend(self, count: int, now: float) -> float:
+        """Take `count`; returns the seconds to wait before they may leave."""
+        self._tokens = min(self._burst, self._tokens + self._rate * (now - self._filled)) - count
+        self._filled = now
+        return max(0.0, -self._tokens / self._rate)
+
+
+class Session:
+    """What goes on while a device is connected.
+
+    Args:
+        link: leads to the platform.
+        outbox: what is to be sent.
+        acknowledges: the platform says what it has stored.
+        heartbeat: seconds between heartbeats.
+        settings: of which the rate of draining is used here.
+        counts: of the device.
+        take: gets commands, and messages of unknown types.
+
+    Attributes:
+        link: as above.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        outbox: Outbox,
+        *,
+        acknowledges: bool,
+        heartbeat: float,
+        settings: DeviceSettings,
+        counts: DeviceCounts,
+        take: Take,
+    ) -> None:
+        self.link = link
+        self._outbox = outbox
+        self._acknowledges = acknowledges
+        self._heartbeat = heartbeat
+        self._pace = Pace(settings.drain_rate, settings.drain_burst)
+        self._counts = counts
+        self._take = take
+        self._sent = self._offered = self._acked = 0
+        self._over = False
+        self._marks: deque[_Mark] = deque()
+        self._moved = anyio.Event()
+
+    async def run(self) -> None:
+        """Go on until the connection ends.
+
+        Raises:
+            LinkLost: it has ended; the only way out. Perhaps in a group of such.
+        """
+        try:
+            async with anyio.create_task_group() as tasks:
+                for work in (self._read, self._beat, self._drain):
+                    tasks.start_soon(work)
+                if not self._acknowledges:
+                    tasks.start_soon(self._release)
+        finally:
+            self._over = True
+            self._move(self._sent)
+
+    async def finished(self) -> None:
+        """Wait until all reports are sent, and acknowledged where they are, or the session ends."""
+        while not self._over and (
+            self._sent < self._outbox.last_seq
+            or (self._acknowledges and self._acked < self._offered)
+        ):
+            await self._moved.wait()
+
+    async def _read(self) -> None:
+        while True:
+            line = await self.link.receive()
+            if not line or line.isspace():
+                continue
+            try:
+                message = decode_from_platform(line)
+            except MalformedFrame as error:
+                self._counts.malformed += 1
+                logger.warning("a line of the platform makes no sense: %s", error)
+                continue
+            if isinstance(message, Command | dict):
+                self._take(message)
+            elif isinstance(message, Ack) and self._acknowledges:
+                self._acked = min(message.payload.upto, self._offered)
+                self._outbox.forget(self._acked)
+                self._move(self._sent)
+            elif isinstance(message, Error):
+                self._counts.complaints += 1
+                logger.warning("the platform complains: %.200r", message.payload.message)
+
+    async def _beat(self) -> None:
+        due = anyio.current_time()
+        while True:
+            due = max(due + self._heartbeat, anyio.current_time())
+            await anyio.sleep_until(due)
+            await self.link.send(_HEARTBEAT)
+
+    async def _drain(self) -> None:
+        while True:
+            newest = self._outbox.last_seq
+            try:
+                rows = await self._outbox.read(self._sent, _GROUP)
+            except OutboxFailed as error:
+                logger.error("%s", error)
+                await anyio.sleep(_RETRY_SECONDS)
+                continue
+            if rows:
+                await anyio.sleep(self._pace.spend(len(rows), anyio.current_time()))
+                await self._send(rows)
+            elif newest > self._sent:  # those between were dropped, or acknowledged long ago
+                self._move(newest)
+            else:
+                await self._outbox.changed(self._sent)
+
+    async def _send(self, rows: list[Row]) -> None:
+        self._offered = rows[-1].seq  # an acknowledgement may come before `send` returns
+        await self.link.send(b"".join(map(self._line, rows)))
+        self._counts.sent += len(rows)
+        if not self._acknowledges:
+            self._mark(self._offered)
+        self._move(self._offered)
+
+    def _move(self, seq: int) -> None:
+        self._sent = seq
+        self._moved.set()
+        self._moved = anyio.Event()
+
+    def _line(self, row: Row) -> bytes:
+        line = _Line(row.kind, Raw(row.payload), row.timestamp)
+        if self._acknowledges:
+            line.seq = row.seq
+        elif row.kind == "status":  # the base protocol gives a status no time
+            line.timestamp = UNSET
+        return msgspec.json.encode(line) + b"\n"
+
+    @property
+    def _tick(self) -> float:
+        return min(self._heartbeat / 20, _LONGEST_TICK)
+
+    def _mark(self, seq: int) -> None:
+        now = anyio.current_time()
+        last = self._marks[-1] if self._marks else None
+        if last is None or last.confirmed is not None or now - last.made > self._tick:
+            self._marks.append(_Mark(self.link.written, seq, now))
+        else:  # a few marks are enough for any number of rows
+            last.offset, last.seq = self.link.written, seq
+
+    async def _release(self) -> None:
+        """Forget rows that have certainly left, as far as that can be known."""
+        while True:
+            while not self._marks:
+                await self._moved.wait()
+            await anyio.sleep(self._tick)
+            taken, now = self.link.taken, anyio.current_time()
+            for mark in self._marks:
+                if mark.confirmed is None and mark.offset <= taken:
+                    mark.confirmed = now
+            while self._marks:
+                confirmed = self._marks[0].confirmed
+                if confirmed is None or now - confirmed < self._heartbeat:
+                    break
+                self._outbox.forget(self._marks.popleft().seq)

@@ -1,0 +1,197 @@
+"""Letting devices in: the first message, keys, and what failed attempts cost the one who tries."""
+
+import hmac
+import ipaddress
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from hashlib import sha256
+from typing import Literal
+
+import anyio
+from msgspec import UNSET
+
+from jsonrpc_iot import MalformedFrame
+
+from ..errors import StoreFailed, UnknownDevice
+from ..messages import (
+    ACK,
+    Auth,
+    AuthPayload,
+    AuthResponse,
+    AuthResult,
+    Error,
+    ErrorPayload,
+    decode_from_device,
+    encode_line,
+)
+from ..store.store import Known, Store
+from .connection import Connection
+from .counts import Counts
+from .presence import Presence
+from .session import Session
+from .settings import PlatformSettings
+
+_FIRST_DELAY = 0.25
+_FORGIVEN_SECONDS = 60.0
+_REMEMBERED = 4096
+
+
+def hash_key(key: str) -> bytes:
+    """What is stored of a key."""
+    return sha256(key.encode(errors="surrogatepass")).digest()
+
+
+def canonical_id(device_id: str) -> str | None:
+    """A device's id as it is stored, `None` for what is no UUID."""
+    try:
+        return str(uuid.UUID(device_id))
+    except ValueError:
+        return None
+
+
+class Slowdown:
+    """How long an address waits for the answer to its next failure.
+
+    Args:
+        longest: seconds.
+    """
+
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
+        self._failures: dict[str, tuple[int, float]] = {}
+
+    def fail(self, host: str, now: float) -> float:
+        """Count a failure; returns the seconds to wait. A network of IPv6 is one address."""
+        network = _network(host)
+        count, last = self._failures.pop(network, (0, now))
+        count = 0 if now - last > _FORGIVEN_SECONDS else count
+        self._failures[network] = count + 1, now
+        if len(self._failures) > _REMEMBERED:
+            del self._failures[next(iter(self._failures))]
+        return min(_FIRST_DELAY * 2.0 ** min(count, 30), self._longest)
+
+
+def _network(host: str) -> str:
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if address.version == 4:
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, 64), strict=False))
+
+
+class _Refused(Exception):
+    """Why a device is not let in."""
+
+
+class Door:
+    """Authenticates connections.
+
+    Args:
+        store: knows the devices.
+        settings: limits and times.
+        presence: knows which devices come too often.
+        counts: of the whole platform.
+    """
+
+    def __init__(
+        self, store: Store, settings: PlatformSettings, presence: Presence, counts: Counts
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._presence = presence
+        self._counts = counts
+        self._slowdown = Slowdown(settings.failed_auth_delay)
+
+    async def admit(
+        self, connection: Connection, host: str
+    ) -> tuple[Session, Sequence[bytes | None]] | None:
+        """Read the first message and answer it.
+
+        Args:
+            connection: new.
+            host: its address, without the port.
+
+        Returns:
+            The session and lines that came with the first, or `None` for who is not let in.
+
+        Raises:
+            EndOfStream, BrokenResourceError, ClosedResourceError, OSError: the device is gone.
+        """
+        try:
+            auth, rest = await self._first_message(connection)
+            known = await self._admitted(auth)
+        except _Refused as refusal:
+            self._counts.failed_auths += 1
+            await anyio.sleep(self._slowdown.fail(host, anyio.current_time()))
+            connection.send(_answer("error", str(refusal)))
+            return None
+        except StoreFailed:
+            connection.send(_answer("error", "the platform cannot read its database; try again"))
+            return None
+        acknowledges = ACK in auth.ext and auth.outbox_id is not UNSET
+        outbox_id = auth.outbox_id if acknowledges and auth.outbox_id is not UNSET else ""
+        now = anyio.current_time()
+        session = Session(connection, known, outbox_id, now, self._settings)
+        connection.send(_answer("success", "authenticated", [ACK] if acknowledges else []))
+        return session, rest
+
+    async def _first_message(
+        self, connection: Connection
+    ) -> tuple[AuthPayload, Sequence[bytes | None]]:
+        malformed = 0
+        while True:
+            lines = await connection.receive()
+            for number, line in enumerate(lines):
+                if line is None or len(line) > self._settings.auth_line:
+                    raise _Refused(f"the line is longer than {self._settings.auth_line} bytes")
+                try:
+                    message = decode_from_device(line)
+                except MalformedFrame as error:
+                    self._counts.malformed += 1
+                    malformed += 1
+                    if malformed >= self._settings.malformed_lines:
+                        raise _Refused("too many lines make no sense") from None
+                    connection.send(encode_line(Error(payload=ErrorPayload(str(error)))))
+                    continue
+                if not isinstance(message, Auth):
+                    raise _Refused("the first message has to be auth")
+                return message.payload, lines[number + 1 :]
+            if connection.waiting > self._settings.auth_line:
+                raise _Refused(f"the line is longer than {self._settings.auth_line} bytes")
+
+    async def _admitted(self, auth: AuthPayload) -> Known:
+        """The device that may come in, as it is at the moment at which this returns."""
+        began = anyio.current_time()
+        known = await self._check(auth)
+        delay = self._presence.flap_delay(known.row.device_id)
+        if delay:
+            await anyio.sleep(min(delay, self._settings.auth_seconds / 2))
+        while self._presence.changed_since(known.row.device_id, began):
+            began = anyio.current_time()
+            known = await self._check(auth)
+        return known
+
+    async def _check(self, auth: AuthPayload) -> Known:
+        """The device that an auth message names and proves to be."""
+        known: Known | None = None
+        device_id = canonical_id(auth.device_id)
+        if device_id is not None:
+            with suppress(UnknownDevice):
+                known = await self._store.device(device_id)
+        expected = bytes(32) if known is None else known.row.key_hash
+        is_right = hmac.compare_digest(hash_key(auth.device_key), expected)
+        if known is None or not is_right:
+            raise _Refused("unknown device or wrong key")
+        if not known.row.enabled:
+            raise _Refused("the device is disabled")
+        return known
+
+
+def _answer(status: Literal["success", "error"], message: str, ext: Sequence[str] = ()) -> bytes:
+    result = AuthResult(status=status, message=message, ext=list(ext))
+    return encode_line(AuthResponse(payload=result))

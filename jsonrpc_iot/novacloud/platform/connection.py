@@ -1,0 +1,208 @@
+"""One TCP connection of a device: lines in, lines out, and no task of its own for sending."""
+
+import os
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import anyio
+from anyio.abc import ByteStream, SocketAttribute, SocketStream, TaskGroup
+
+from .settings import PlatformSettings
+
+GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
+
+_PIECE = 1 << 16
+_PARTING_SECONDS = 1.0
+_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # seconds, seconds, times
+
+
+class Lines:
+    """Cuts bytes into lines.
+
+    Args:
+        limit: bytes of the longest line.
+    """
+
+    __slots__ = ("_limit", "_rest", "_skipping")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._rest: bytearray | None = None  # most connections have none most of the time
+        self._skipping = False
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of a line whose end has not come yet."""
+        return self._limit + 1 if self._skipping else len(self._rest or b"")
+
+    def feed(self, data: bytes) -> list[bytes | None]:
+        """Take bytes; returns the lines that end in them, `None` for one that is too long."""
+        end = data.rfind(b"\n")
+        if end < 0:
+            self._keep(data)
+            return []
+        head = data[:end]
+        if self._rest is not None:
+            head = bytes(self._rest) + head
+            self._rest = None
+        parts: list[bytes | None] = [*head.split(b"\n")]
+        if self._skipping:
+            self._skipping = False
+            parts[0] = None
+        self._keep(data[end + 1 :])
+        return [
+            None if part is None or len(part) > self._limit else part
+            for part in parts
+            if part is None or len(part) > self._limit or (part and not part.isspace())
+        ]
+
+    def _keep(self, rest: bytes) -> None:
+        if not rest or self._skipping:
+            return
+        if self._rest is None:
+            self._rest = bytearray()
+        self._rest += rest
+        if len(self._rest) > self._limit:
+            self._rest = None
+            self._skipping = True
+
+
+class Connection:
+    """A device at the other end of a stream.
+
+    Args:
+        stream: carries the bytes.
+        peer: its address, for the log.
+        tasks: runs what has to wait until the device reads.
+        settings: of which `line`, `write_seconds` and `unsent` are used here.
+
+    Attributes:
+        closed: why no more is read or written, `""` while it is.
+    """
+
+    __slots__ = (
+        "_lines",
+        "_raw",
+        "_settings",
+        "_stream",
+        "_tasks",
+        "_unsent",
+        "_waiting",
+        "closed",
+        "peer",
+    )
+
+    def __init__(
+        self, stream: ByteStream, peer: str, tasks: TaskGroup, settings: PlatformSettings
+    ) -> None:
+        self._stream = stream
+        self._tasks = tasks
+        self._settings = settings
+        self._lines = Lines(settings.line)
+        self._raw: socket.socket | None = None
+        if isinstance(stream, SocketStream) and sys.platform != "win32":
+            self._raw = stream.extra(SocketAttribute.raw_socket)
+        self._waiting: deque[tuple[bytes, Callable[[], object] | None]] | None = None
+        self._unsent = 0
+        self.peer = peer
+        self.closed = ""
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that have come of a line whose end has not."""
+        return self._lines.waiting
+
+    async def receive(self) -> Sequence[bytes | None]:
+        """Wait for bytes; returns the lines that end in them, `None` for one that is too long.
+
+        Raises:
+            EndOfStream, BrokenResourceError, ClosedResourceError, OSError: none will come.
+        """
+        data = await self._stream.receive(_PIECE)
+        if self.closed:
+            raise anyio.ClosedResourceError
+        return self._lines.feed(data)
+
+    def send(self, line: bytes, sent: Callable[[], object] | None = None) -> None:
+        """Send a line without waiting; a device that does not read loses its connection.
+
+        Args:
+            line: with its newline.
+            sent: is called once the system has taken the whole line.
+        """
+        if self.closed:
+            return
+        if self._waiting is None and self._raw is not None:
+            try:
+                written = os.write(self._raw.fileno(), line)
+            except BlockingIOError:
+                written = 0
+            except OSError as error:
+                self.close(f"writing failed: {error.strerror}")
+                return
+            if written == len(line):
+                if sent is not None:
+                    sent()
+                return
+            line = line[written:]
+        if self._waiting is None:
+            self._waiting = deque()
+            self._tasks.start_soon(self._write)
+        self._waiting.append((line, sent))
+        self._unsent += len(line)
+        if self._unsent > self._settings.unsent:
+            self.close("does not read")
+
+    def close(self, reason: str) -> None:
+        """Read and write no more; who waits in `receive` gets an exception."""
+        if not self.closed:
+            self.closed = reason
+            self._tasks.start_soon(anyio.aclose_forcefully, self._stream)
+
+    async def part(self) -> None:
+        """Let the device read the last line: closing with bytes unread would throw it away."""
+        with anyio.move_on_after(_PARTING_SECONDS):
+            try:
+                if self._raw is not None and self._waiting is None:
+                    self._raw.shutdown(socket.SHUT_WR)
+                for _ in range(64):
+                    await self._stream.receive(_PIECE)
+            except GONE:
+                pass
+
+    async def _write(self) -> None:
+        assert self._waiting is not None
+        try:
+            while self._waiting:
+                line, sent = self._waiting[0]
+                with anyio.move_on_after(self._settings.write_seconds) as patience:
+                    await self._stream.send(line)
+                if patience.cancelled_caught:
+                    self.close("does not read")
+                    return
+                self._waiting.popleft()
+                self._unsent -= len(line)
+                if sent is not None:
+                    sent()
+            self._waiting = None
+        except GONE:
+            self.close("writing failed")
+
+
+def set_options(stream: SocketStream) -> None:
+    """Send at once, notice a device that has vanished, and read only when asked to.
+
+    anyio's stream on asyncio takes in whatever comes until a first `receive` has had to wait, so a
+    device that never pauses would fill the memory.
+    """
+    transport = getattr(stream, "_transport", None)
+    if transport is not None:
+        transport.pause_reading()
+    raw = stream.extra(SocketAttribute.raw_socket)
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if (option := getattr(socket, name, None)) is not None:
+            raw.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -1,0 +1,256 @@
+"""What devices report on its way into the store: checked, gathered, written in groups, announced.
+
+One task writes. While it waits for a commit the next group comes together, so that groups grow with
+the load and a lone value is stored at once.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from copy import copy
+from typing import Any
+
+import anyio
+from msgspec import UNSET, Struct, UnsetType
+
+from ..errors import NovaError, StoreFailed
+from ..messages import Ack, AckPayload, Data, Status, encode_line
+from ..store.store import CommandRow, Report, Sensor, SensorType, Store
+from .counts import Counts
+from .session import Session
+from .settings import PlatformSettings
+
+logger = logging.getLogger("jsonrpc_iot.novacloud")
+
+_INT64 = 1 << 63
+_MAX_KEY = 128
+_SHOWN_KEY = 64
+
+# New states of commands are gathered for so long, lest the next command wait for their commit.
+_COMMAND_SECONDS = 0.1
+
+
+class Telemetry(Struct, frozen=True):
+    """Values of a device that are stored, by `value_key`."""
+
+    device_id: str
+    timestamp: float
+    values: dict[str, Any]
+
+
+class _Entry(Struct):
+    """A report that waits for its commit, and whose it is."""
+
+    session: Session
+    report: Report
+    values: dict[str, Any]
+
+
+class Ingest:
+    """Takes data and statuses, and the states of commands.
+
+    Args:
+        store: where all of it goes.
+        settings: limits.
+        counts: of the whole platform.
+        on_values: is told of values once they are stored.
+
+    Attributes:
+        finished: is set once all is written after `close`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: PlatformSettings,
+        counts: Counts,
+        on_values: Callable[[Telemetry], object],
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._counts = counts
+        self._on_values = on_values
+        self._entries: list[_Entry] = []
+        self._commands: dict[str, CommandRow] = {}
+        self._wake = anyio.Event()
+        self._hurry = anyio.Event()
+        self._room = anyio.Event()
+        self._closing = False
+        self._failing = False
+        self.finished = anyio.Event()
+
+    async def take(self, session: Session, message: Data | Status) -> None:
+        """Check a message and have it stored; waits while too much waits for the store."""
+        received = time.time()
+        report = Report(
+            session.device_id,
+            received if message.timestamp is None else message.timestamp,
+            received,
+        )
+        values: dict[str, Any] = {}
+        if isinstance(message, Data):
+            if self._settings.auto_define and not message.payload.keys() <= session.sensors.keys():
+                await self._define(session, message.payload)
+            values = self._check(session, report, message.payload)
+        else:
+            report.status = message.payload
+        if session.outbox_id and not isinstance(message.seq, UnsetType):
+            report.outbox_id, report.seq = session.outbox_id, message.seq
+        if not (values or report.seq or report.status is not None):
+            return
+        self._entries.append(_Entry(session, report, values))
+        self._wake.set()
+        self._hurry.set()
+        while len(self._entries) >= self._settings.unwritten:
+            await self._room.wait()
+
+    def save(self, row: CommandRow) -> None:
+        """Have the present state of a command stored."""
+        self._commands[row.command_id] = copy(row)
+        self._wake.set()
+
+    def close(self) -> None:
+        """Take no more; `run` ends when all is written."""
+        self._closing = True
+        self._wake.set()
+        self._hurry.set()
+
+    async def run(self) -> None:
+        """Write until `close`, also when all around is cancelled: what has come is to be stored."""
+        with anyio.CancelScope(shield=True):
+            while not self._closing:
+                await self._wake.wait()
+                self._wake = anyio.Event()
+                if not self._entries:
+                    with anyio.move_on_after(_COMMAND_SECONDS):
+                        await self._hurry.wait()
+                self._hurry = anyio.Event()
+                while self._entries or self._commands:
+                    if not await self._write():
+                        break
+        self.finished.set()
+
+    async def _write(self) -> bool:
+        entries = [each for each in self._entries if not each.session.failed]
+        commands = self._commands
+        self._entries, self._commands = [], {}
+        self._room.set()
+        self._room = anyio.Event()
+        try:
+            fresh = await self._store.write([each.report for each in entries], [*commands.values()])
+        except StoreFailed as error:
+            self._fail(entries, error)
+            self._commands = {**commands, **self._commands}  # tried again with the next report
+            return False
+        self._failing = False
+        self._announce(entries, fresh)
+        return True
+
+    def _fail(self, entries: Sequence[_Entry], error: StoreFailed) -> None:
+        if not self._failing:
+            logger.error("reports are lost: %s", error)
+        self._failing = True
+        for each in entries:
+            if each.report.seq:
+                each.session.failed = True  # the device keeps it, and sends it again
+                each.session.connection.close("the store failed")
+            else:
+                self._counts.lost += 1
+
+    def _announce(self, entries: Sequence[_Entry], fresh: Sequence[bool]) -> None:
+        acks: dict[Session, int] = {}
+        for each, is_new in zip(entries, fresh, strict=True):
+            report = each.report
+            if report.seq:
+                acks[each.session] = max(report.seq, acks.get(each.session, 0))
+            if not is_new:
+                self._counts.duplicates += 1
+            elif each.values:
+                self._counts.values += len(each.values)
+                self._on_values(Telemetry(report.device_id, report.timestamp, each.values))
+        for session, upto in acks.items():
+            session.connection.send(encode_line(Ack(payload=AckPayload(upto))))
+
+    def _check(self, session: Session, report: Report, payload: dict[str, Any]) -> dict[str, Any]:
+        """Put the good values of a message into its report, and count the others."""
+        values: dict[str, Any] = {}
+        rows: list[tuple[int, Any]] = []
+        for key, given in payload.items():
+            sensor = session.sensors.get(key)
+            if sensor is None:
+                self._ignore(session, key, "has no sensor")
+                continue
+            value = _fitting(sensor, given)
+            if value is UNSET:
+                self._ignore(session, key, f"is no {sensor.type}")
+                continue
+            values[sensor.value_key] = value
+            rows.append((sensor.id, value))
+        report.values = rows
+        return values
+
+    def _ignore(self, session: Session, key: str, reason: str) -> None:
+        ignored = self._counts.ignored_of(session.device_id)
+        if reason == "has no sensor":
+            ignored.unknown += 1
+            self._counts.unknown_values += 1
+        else:
+            ignored.wrong += 1
+            self._counts.wrong_values += 1
+        shown = key[:_SHOWN_KEY]
+        if ignored.is_new(shown):
+            logger.warning("%s: a value is not stored: %r %s", session.device_id, shown, reason)
+
+    async def _define(self, session: Session, payload: dict[str, Any]) -> None:
+        """Define sensors for the new keys of a message, up to the device's limit."""
+        for key, value in payload.items():
+            kind = _kind(value)
+            if key in session.sensors or kind is None or not 1 <= len(key) <= _MAX_KEY:
+                continue
+            if len(session.sensors) >= self._settings.sensors:
+                return
+            try:
+                sensor = await self._store.define_sensor(session.device_id, key, kind)
+            except NovaError:  # another connection of the device was first, or it was deleted
+                continue
+            except StoreFailed as error:
+                logger.error("%s: no sensor for %r: %s", session.device_id, key, error)
+                return
+            session.add_sensor(sensor)
+
+
+def _kind(value: Any) -> SensorType | None:
+    """The type of sensor that a first value stands for."""
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    if isinstance(value, str):
+        return "string"
+    return None if value is None else "json"
+
+
+def _fitting(sensor: Sensor, value: Any) -> Any:
+    """A value as it is stored, `UNSET` where it does not fit its sensor."""
+    kind = sensor.type
+    if kind == "number":
+        if type(value) is float:
+            return value
+        if type(value) is not int:
+            return UNSET
+        if -_INT64 <= value < _INT64:
+            return value
+        try:
+            return float(value)
+        except OverflowError:
+            return UNSET
+    if kind == "string":
+        return value if isinstance(value, str) else UNSET
+    if kind == "boolean":
+        return value if isinstance(value, bool) else UNSET
+    return UNSET if value is None else value
+
+
+def fits(kind: SensorType, value: Any) -> bool:
+    """Whether a value is of a sensor's or actuator's type."""
+    return _fitting(Sensor(0, "", kind), value) is not UNSET

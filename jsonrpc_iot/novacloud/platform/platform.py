@@ -1,0 +1,281 @@
+"""The NovaCloud platform: the TCP server that devices connect to.
+
+`NovaPlatform` puts the parts together: `admission` lets devices in, `presence` knows who is there,
+`ingest` stores what they report, `commands` follows commands. What people and programs ask of it
+is `management`.
+"""
+
+import logging
+import ssl
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from ipaddress import ip_address
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+from anyio.abc import ByteStream, SocketAttribute, SocketStream, TaskGroup
+from anyio.streams.tls import TLSStream
+
+from jsonrpc_iot import BindFailed, Event, MalformedFrame, service
+
+from ..errors import StoreFailed
+from ..messages import (
+    DEFAULT_PORT,
+    CommandResponse,
+    Data,
+    Error,
+    ErrorPayload,
+    Heartbeat,
+    Status,
+    decode_from_device,
+    encode_line,
+)
+from ..store.store import Store
+from .admission import Door
+from .commands import Commands, CommandUpdate
+from .connection import GONE, Connection, set_options
+from .counts import Counts
+from .ingest import Ingest, Telemetry
+from .presence import Offline, Online, Presence
+from .session import Session
+from .settings import PlatformSettings
+
+logger = logging.getLogger("jsonrpc_iot.novacloud")
+
+_BACKLOG = 4096
+_PAUSE_SECONDS = 0.1
+_LAST_WRITE_SECONDS = 5.0
+
+
+@service("")
+class NovaPlatform:
+    """A platform, while the `async with` block runs.
+
+    Its events may be subscribed to in the same process; `management` sends them to its callers.
+
+    Args:
+        store: is opened and closed with the platform.
+        host: the address to listen on.
+        port: 0 takes a free one.
+        tls: has devices connect with TLS.
+        settings: limits and times.
+
+    Attributes:
+        counts: what it has counted so far.
+    """
+
+    device_online = Event[Online]("device.online")
+    device_offline = Event[Offline]("device.offline")
+    telemetry = Event[Telemetry]("telemetry")
+    command_update = Event[CommandUpdate]("command.update")
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        host: str = "127.0.0.1",
+        port: int = DEFAULT_PORT,
+        tls: ssl.SSLContext | None = None,
+        settings: PlatformSettings = PlatformSettings(),  # noqa: B008  # frozen
+    ) -> None:
+        self.store = store
+        self.settings = settings
+        self.counts = Counts()
+        self.presence = Presence(store, settings, self.device_online.emit, self.device_offline.emit)
+        self.ingest = Ingest(store, settings, self.counts, self.telemetry.emit)
+        self.commands = Commands(
+            store,
+            settings,
+            self.counts,
+            self.ingest,
+            self.presence,
+            self.command_update.emit,
+        )
+        self._door = Door(store, settings, self.presence, self.counts)
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._urls: list[str] = []
+        self._stack = AsyncExitStack()
+        self._connections: TaskGroup
+        self._slots: anyio.Semaphore
+
+    @property
+    def urls(self) -> Sequence[str]:
+        """Where devices connect, as `novacloud://HOST:PORT`."""
+        return self._urls
+
+    @property
+    def port(self) -> int:
+        """The port that devices connect to."""
+        return self._port
+
+    async def __aenter__(self) -> Self:
+        """Open the store and listen.
+
+        Raises:
+            BindFailed: the port cannot be had.
+            StoreFailed: the store cannot be opened.
+        """
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.store)
+            await self.commands.load()
+            listeners = await self._bind(stack)
+            background = await stack.enter_async_context(anyio.create_task_group())
+            for run in (self.ingest.run, self.presence.run, self.commands.run):
+                background.start_soon(run)
+            stack.push_async_callback(self._finish, background)
+            self._slots = anyio.Semaphore(self.settings.unauthenticated)
+            self._connections = await stack.enter_async_context(anyio.create_task_group())
+            stack.callback(self._connections.cancel_scope.cancel)
+            for listener in listeners:
+                self._connections.start_soon(self._accept, listener)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        """Close all connections, store what has come, and close the store."""
+        return await self._stack.__aexit__(None, None, None)
+
+    async def _bind(self, stack: AsyncExitStack) -> list[Any]:
+        url = f"novacloud://{_bracketed(self._host)}:{self._port}"
+        try:
+            bound = await anyio.create_tcp_listener(
+                local_host=self._host, local_port=self._port, backlog=_BACKLOG
+            )
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise BindFailed(f"{url}: {reason}") from error
+        await stack.enter_async_context(bound)
+        for listener in bound.listeners:
+            address: Any = listener.extra(SocketAttribute.local_address)
+            host, self._port = address[:2]
+            self._urls.append(f"novacloud://{_bracketed(host)}:{self._port}")
+            if self._tls is None and not ip_address(host.partition("%")[0]).is_loopback:
+                logger.warning("%s: keys of devices travel without TLS", self._urls[-1])
+        return list(bound.listeners)
+
+    async def _finish(self, background: TaskGroup) -> None:
+        """Store what the connections have left behind."""
+        with anyio.move_on_after(_LAST_WRITE_SECONDS, shield=True):
+            for session in list(self.presence.sessions.values()):
+                self.presence.leave(session, "the platform stops")
+            try:
+                await self.presence.save()
+            except StoreFailed as error:
+                logger.error("the times of last messages are lost: %s", error)
+            self.ingest.close()
+            await self.ingest.finished.wait()
+        background.cancel_scope.cancel()
+
+    async def _accept(self, listener: Any) -> None:
+        while True:
+            await self._slots.acquire()
+            try:
+                stream: SocketStream = await listener.accept()
+            except (OSError, anyio.BrokenResourceError) as error:
+                # Out of descriptors, or the connection is gone already.
+                self._slots.release()
+                logger.warning("%s: cannot accept: %s", self._urls[0], error)
+                await anyio.sleep(_PAUSE_SECONDS)
+                continue
+            self.counts.connections += 1
+            self._connections.start_soon(self._serve, stream)
+
+    async def _serve(self, stream: SocketStream) -> None:
+        """Serve one connection until it ends, whatever happens on it."""
+        try:
+            entered = await self._let_in(stream)
+            if entered is not None:
+                await self._run(*entered)
+        except GONE:
+            pass
+        except Exception:
+            logger.exception("a connection failed")
+        finally:
+            await anyio.aclose_forcefully(stream)
+
+    async def _let_in(self, stream: SocketStream) -> tuple[Session, Sequence[bytes | None]] | None:
+        """Authenticate a connection, which takes one of the slots meanwhile."""
+        try:
+            set_options(stream)
+            host = stream.extra(SocketAttribute.remote_address)[0]
+            carrier: ByteStream = stream
+            with anyio.move_on_after(self.settings.auth_seconds):
+                if self._tls is not None:
+                    carrier = await TLSStream.wrap(
+                        stream,
+                        server_side=True,
+                        ssl_context=self._tls,
+                        standard_compatible=False,
+                    )
+                connection = Connection(carrier, host, self._connections, self.settings)
+                entered = await self._door.admit(connection, host)
+                if entered is None:
+                    await connection.part()
+                return entered
+            return None
+        finally:
+            self._slots.release()
+
+    async def _run(self, session: Session, lines: Sequence[bytes | None]) -> None:
+        """Serve an authenticated device."""
+        connection = session.connection
+        self.presence.join(session)
+        try:
+            await self._take(session, lines)
+            if self.commands.waits_for(session.device_id):
+                self.commands.settle(session)
+            while not connection.closed:
+                lines = await connection.receive()
+                if lines:
+                    session.settles = 0.0
+                    await self._take(session, lines)
+                    self.commands.flush(session)
+        finally:
+            self.presence.leave(session, connection.closed or "closed")
+
+    async def _take(self, session: Session, lines: Sequence[bytes | None]) -> None:
+        connection = session.connection
+        for line in lines:
+            wait = session.spend(anyio.current_time())
+            if wait:
+                await anyio.sleep(wait)
+            if connection.closed:
+                return
+            try:
+                if line is None:
+                    raise MalformedFrame(f"longer than {self.settings.line} bytes")
+                message = decode_from_device(line)
+                if not isinstance(message, Data | Status | Heartbeat | CommandResponse):
+                    raise MalformedFrame("the device is authenticated already")
+            except MalformedFrame as error:
+                self._complain(session, str(error))
+                if session.malformed >= self.settings.malformed_lines:
+                    await connection.part()
+                    connection.close("too many lines make no sense")
+                    return
+                continue
+            session.malformed = 0
+            self.counts.messages += 1
+            self.presence.touch(session)
+            if isinstance(message, Data | Status):
+                await self.ingest.take(session, message)
+            elif isinstance(message, CommandResponse):
+                self.commands.respond(session, message)
+
+    def _complain(self, session: Session, reason: str) -> None:
+        self.counts.malformed += 1
+        session.malformed += 1
+        logger.info("%s: a line makes no sense: %s", session.device_id, reason)
+        session.connection.send(encode_line(Error(payload=ErrorPayload(reason))))
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

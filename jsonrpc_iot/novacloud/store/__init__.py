@@ -1,0 +1,1 @@
+"""What a NovaCloud platform keeps, and the database that comes along."""

@@ -1,0 +1,123 @@
+"""Rows of the SQLite store: devices, commands, and the sequence numbers of outboxes."""
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ..errors import AlreadyExists, UnknownDevice
+from .store import CommandRow, CommandStatus, DeviceRow, Report
+
+_KEPT_OUTBOXES = 16
+DEVICE = "device_id, name, key_hash, enabled, created, last_seen"
+COMMAND = "command_id, device_id, command, status, payload, created, expires, sent, finished"
+
+
+def read_device(row: tuple[Any, ...]) -> DeviceRow:
+    """Make a device of its columns `DEVICE`."""
+    device_id, name, key_hash, enabled, created, last_seen = row
+    return DeviceRow(
+        device_id=device_id,
+        name=name,
+        key_hash=key_hash,
+        enabled=bool(enabled),
+        created=created,
+        last_seen=last_seen,
+    )
+
+
+def define(db: sqlite3.Connection, text: str, row: tuple[Any, ...]) -> int:
+    """Insert something of a device; returns its row id.
+
+    Raises:
+        UnknownDevice: there is no such device.
+        AlreadyExists: it is there already.
+    """
+    device_id, key, *_ = row
+    if not db.execute("SELECT 1 FROM devices WHERE device_id = ?", (device_id,)).fetchone():
+        raise UnknownDevice(data={"device_id": device_id})
+    try:
+        return db.execute(text, row).lastrowid or 0
+    except sqlite3.IntegrityError:
+        raise AlreadyExists(data={"key": key}) from None
+
+
+def take_sequence_numbers(db: sqlite3.Connection, reports: Sequence[Report]) -> list[bool]:
+    """Say which reports are new, and remember the highest `seq` of each outbox."""
+    heads: dict[tuple[str, str], int] = {}
+    fresh = []
+    for report in reports:
+        if report.seq:
+            outbox = report.device_id, report.outbox_id
+            if outbox not in heads:
+                heads[outbox] = _head(db, outbox)
+            fresh.append(report.seq > heads[outbox])
+            heads[outbox] = max(heads[outbox], report.seq)
+        else:
+            fresh.append(True)
+    used = time.time_ns()
+    for (device_id, outbox_id), seq in heads.items():
+        db.execute(
+            "INSERT INTO outboxes (device_id, outbox_id, seq, used) "
+            "SELECT device_id, ?2, ?3, ?4 FROM devices WHERE device_id = ?1 "
+            "ON CONFLICT DO UPDATE SET seq = excluded.seq, used = excluded.used",
+            (device_id, outbox_id, seq, used),
+        )
+    return fresh
+
+
+def _head(db: sqlite3.Connection, outbox: tuple[str, str]) -> int:
+    """The highest stored `seq` of an outbox; a new one drives out the oldest of its device."""
+    row = db.execute(
+        "SELECT seq FROM outboxes WHERE device_id = ? AND outbox_id = ?", outbox
+    ).fetchone()
+    if row is not None:
+        return int(row[0])
+    db.execute(
+        "DELETE FROM outboxes WHERE device_id = ?1 AND outbox_id NOT IN (SELECT outbox_id "
+        "FROM outboxes WHERE device_id = ?1 ORDER BY used DESC LIMIT ?2)",
+        (outbox[0], _KEPT_OUTBOXES - 1),
+    )
+    return 0
+
+
+def save_commands(db: sqlite3.Connection, commands: Sequence[CommandRow]) -> None:
+    """Store the present state of commands, except of those that are final."""
+    db.executemany(
+        f"INSERT INTO commands ({COMMAND}) SELECT ?1, device_id, ?3, ?4, ?5, ?6, ?7, ?8, ?9 "
+        "FROM devices WHERE device_id = ?2 ON CONFLICT (command_id) DO UPDATE SET "
+        "status = excluded.status, payload = excluded.payload, sent = excluded.sent, "
+        "finished = excluded.finished WHERE commands.finished IS NULL",
+        [
+            (
+                each.command_id,
+                each.device_id,
+                msgspec.json.encode(each.command),
+                each.status.value,
+                msgspec.json.encode(each.payload),
+                each.created,
+                each.expires,
+                each.sent,
+                each.finished,
+            )
+            for each in commands
+        ],
+    )
+
+
+def read_command(row: tuple[Any, ...]) -> CommandRow:
+    """Make a command of its columns `COMMAND`."""
+    command_id, device_id, command, status, payload, created, expires, sent, finished = row
+    return CommandRow(
+        command_id=command_id,
+        device_id=device_id,
+        command=msgspec.json.decode(command),
+        status=CommandStatus(status),
+        payload=msgspec.json.decode(payload),
+        created=created,
+        expires=expires,
+        sent=sent,
+        finished=finished,
+    )

@@ -1,0 +1,91 @@
+"""The tables of a platform's SQLite file, and how older files become new ones.
+
+`PRAGMA user_version` counts the steps of `STEPS` that a file has behind it.
+"""
+
+import sqlite3
+
+from ..errors import StoreFailed
+
+STEPS = (
+    """
+CREATE TABLE devices (
+    device_id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    key_hash BLOB NOT NULL,
+    enabled INTEGER NOT NULL,
+    created REAL NOT NULL,
+    last_seen REAL
+) WITHOUT ROWID;
+
+-- AUTOINCREMENT: the values of a deleted sensor never become those of another.
+CREATE TABLE sensors (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    device_id TEXT NOT NULL REFERENCES devices ON DELETE CASCADE,
+    value_key TEXT NOT NULL,
+    type TEXT NOT NULL,
+    unit TEXT,
+    UNIQUE (device_id, value_key)
+);
+
+CREATE TABLE actuators (
+    device_id TEXT NOT NULL REFERENCES devices ON DELETE CASCADE,
+    command_key TEXT NOT NULL,
+    type TEXT,
+    PRIMARY KEY (device_id, command_key)
+) WITHOUT ROWID;
+
+-- A value is a number, a text, or JSON in a blob. `received` is in microseconds, and no two reports
+-- have the same.
+CREATE TABLE telemetry (
+    sensor INTEGER NOT NULL,
+    timestamp REAL NOT NULL,
+    received INTEGER NOT NULL,
+    value NOT NULL,
+    PRIMARY KEY (sensor, timestamp, received)
+) WITHOUT ROWID;
+
+CREATE TABLE statuses (
+    device_id TEXT PRIMARY KEY REFERENCES devices ON DELETE CASCADE,
+    timestamp REAL NOT NULL,
+    rank REAL NOT NULL,
+    payload BLOB NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE outboxes (
+    device_id TEXT NOT NULL REFERENCES devices ON DELETE CASCADE,
+    outbox_id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    used INTEGER NOT NULL,
+    PRIMARY KEY (device_id, outbox_id)
+) WITHOUT ROWID;
+
+CREATE TABLE commands (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    command_id TEXT NOT NULL UNIQUE,
+    device_id TEXT NOT NULL REFERENCES devices ON DELETE CASCADE,
+    command BLOB NOT NULL,
+    status TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    created REAL NOT NULL,
+    expires REAL NOT NULL,
+    sent REAL,
+    finished REAL
+);
+CREATE INDEX commands_of_device ON commands (device_id, number);
+CREATE INDEX open_commands ON commands (number) WHERE finished IS NULL;
+""",
+)
+
+
+def upgrade(db: sqlite3.Connection) -> None:
+    """Bring a file up to date, one transaction for each step.
+
+    Raises:
+        StoreFailed: the file is of a newer version than this program.
+    """
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > len(STEPS):
+        raise StoreFailed(f"the file has version {version}; this program knows {len(STEPS)}")
+    for number, step in enumerate(STEPS[version:], version + 1):
+        db.executescript(f"BEGIN IMMEDIATE;{step};PRAGMA user_version = {number};COMMIT;")

@@ -1,0 +1,371 @@
+"""The store in one SQLite file: a writer thread with group commit, readers beside it.
+
+The file is in WAL mode, so readers see the last commit and never wait for the writer. What the rows
+mean is in `schema`, the statements for telemetry in `telemetry`.
+"""
+
+import sqlite3
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import anyio
+import anyio.to_thread
+import msgspec
+from anyio.abc import TaskGroup
+
+from ..errors import AlreadyExists, StoreFailed, UnknownDevice, UnknownKey
+from .rows import (
+    COMMAND,
+    DEVICE,
+    define,
+    read_command,
+    read_device,
+    save_commands,
+    take_sequence_numbers,
+)
+from .schema import upgrade
+from .store import (
+    Actuator,
+    CommandRow,
+    DeviceRow,
+    Known,
+    Point,
+    Query,
+    Report,
+    Sensor,
+    SensorType,
+    StatusReport,
+    Store,
+)
+from .telemetry import TelemetryTable, latest_points, query_points
+from .writer import Writer
+
+T = TypeVar("T")
+
+_READERS = 4
+_BUSY_SECONDS = 5.0
+_LOG_PAGES = 16_384  # from here on the writer itself moves the log into the file
+
+
+class SqliteStore(Store):
+    """A `Store` in a file.
+
+    Args:
+        path: the file, made when it is not there; two more lie beside it while it is open.
+        durable: have each commit reach the disk, so that a power failure loses nothing that was
+            acknowledged. Without it the last second may be lost, the file stays sound.
+        max_pages: the size limit of the file in pages of 4 KiB; none by default.
+    """
+
+    def __init__(
+        self, path: str | Path, *, durable: bool = True, max_pages: int | None = None
+    ) -> None:
+        self._path = Path(path)
+        self._durable = durable
+        self._max_pages = max_pages
+        self._stack = AsyncExitStack()
+        self._tasks: TaskGroup
+        self._writer: Writer
+        self._telemetry = TelemetryTable()
+        self._readers: list[sqlite3.Connection] = []
+        self._reading: anyio.CapacityLimiter
+
+    async def __aenter__(self) -> Self:
+        """Open the file.
+
+        Raises:
+            StoreFailed: it cannot be opened, is no database, or one of a newer version.
+        """
+        try:
+            db = await anyio.to_thread.run_sync(self._open)
+        except sqlite3.Error as error:
+            raise StoreFailed(f"{self._path}: {error}") from None
+        self._reading = anyio.CapacityLimiter(_READERS)
+        async with AsyncExitStack() as stack:
+            stack.callback(db.close)
+            beside = self._connect()
+            stack.callback(beside.close)
+            self._writer = Writer(db, beside)
+            stack.callback(self._close_readers)
+            self._tasks = await stack.enter_async_context(anyio.create_task_group())
+            self._tasks.start_soon(self._write_until_closed)
+            self._tasks.start_soon(self._writer.run_beside)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        """Write what waits, and close the file."""
+        self._writer.close()
+        self._tasks.cancel_scope.shield = True
+        await self._stack.aclose()
+        return None
+
+    async def write(
+        self, reports: Sequence[Report], commands: Sequence[CommandRow] = ()
+    ) -> list[bool]:
+        """See `Store.write`."""
+        return await self._writer.do(lambda db: self._write(db, reports, commands))
+
+    async def create_device(self, row: DeviceRow) -> None:
+        """See `Store.create_device`."""
+
+        def create(db: sqlite3.Connection) -> None:
+            try:
+                db.execute(
+                    f"INSERT INTO devices ({DEVICE}) VALUES (?, ?, ?, ?, ?, ?)",
+                    msgspec.structs.astuple(row),
+                )
+            except sqlite3.IntegrityError:
+                raise AlreadyExists(data={"device_id": row.device_id}) from None
+
+        await self._writer.do(create)
+
+    async def device(self, device_id: str) -> Known:
+        """See `Store.device`."""
+        # Many devices have sensors of the same names, and one text is enough for all.
+        intern: Callable[[str], Any] = sys.intern
+
+        def find(db: sqlite3.Connection) -> Known:
+            row = db.execute(
+                f"SELECT {DEVICE} FROM devices WHERE device_id = ?", (device_id,)
+            ).fetchone()
+            if row is None:
+                raise UnknownDevice(data={"device_id": device_id})
+            sensors = db.execute(
+                "SELECT id, value_key, type, unit FROM sensors WHERE device_id = ? ORDER BY id",
+                (device_id,),
+            )
+            actuators = db.execute(
+                "SELECT command_key, type FROM actuators WHERE device_id = ? ORDER BY command_key",
+                (device_id,),
+            )
+            return Known(
+                read_device(row),
+                tuple(
+                    Sensor(id, intern(key), intern(type), unit and intern(unit))
+                    for id, key, type, unit in sensors
+                ),
+                tuple(Actuator(intern(key), type and intern(type)) for key, type in actuators),
+            )
+
+        return await self._read(find)
+
+    async def devices(self) -> list[DeviceRow]:
+        """See `Store.devices`."""
+        text = f"SELECT {DEVICE} FROM devices ORDER BY name, device_id"
+        return await self._read(lambda db: [read_device(row) for row in db.execute(text)])
+
+    async def update_device(
+        self,
+        device_id: str,
+        *,
+        name: str | None = None,
+        enabled: bool | None = None,
+        key_hash: bytes | None = None,
+    ) -> None:
+        """See `Store.update_device`."""
+
+        def update(db: sqlite3.Connection) -> None:
+            changed = db.execute(
+                "UPDATE devices SET name = ifnull(?, name), enabled = ifnull(?, enabled), "
+                "key_hash = ifnull(?, key_hash) WHERE device_id = ?",
+                (name, enabled, key_hash, device_id),
+            )
+            if not changed.rowcount:
+                raise UnknownDevice(data={"device_id": device_id})
+
+        await self._writer.do(update)
+
+    async def delete_device(self, device_id: str) -> None:
+        """See `Store.delete_device`."""
+
+        def delete(db: sqlite3.Connection) -> None:
+            of_device = "SELECT id FROM sensors WHERE device_id = ?"
+            db.execute(f"DELETE FROM telemetry WHERE sensor IN ({of_device})", (device_id,))
+            gone = db.execute("DELETE FROM devices WHERE device_id = ?", (device_id,))
+            if not gone.rowcount:
+                raise UnknownDevice(data={"device_id": device_id})
+
+        await self._writer.do(delete)
+
+    async def seen(self, times: Iterable[tuple[str, float]]) -> None:
+        """See `Store.seen`."""
+        rows = [(at, device_id) for device_id, at in times]
+        text = "UPDATE devices SET last_seen = ? WHERE device_id = ?"
+        await self._writer.do(lambda db: db.executemany(text, rows))
+
+    async def define_sensor(
+        self, device_id: str, value_key: str, type: SensorType, unit: str | None = None
+    ) -> Sensor:
+        """See `Store.define_sensor`."""
+        text = "INSERT INTO sensors (device_id, value_key, type, unit) VALUES (?, ?, ?, ?)"
+        row = device_id, value_key, type, unit
+        id = await self._writer.do(lambda db: define(db, text, row))
+        return Sensor(id, value_key, type, unit)
+
+    async def delete_sensor(self, device_id: str, value_key: str) -> None:
+        """See `Store.delete_sensor`."""
+
+        def delete(db: sqlite3.Connection) -> None:
+            found = db.execute(
+                "DELETE FROM sensors WHERE device_id = ? AND value_key = ? RETURNING id",
+                (device_id, value_key),
+            ).fetchall()
+            if not found:
+                raise UnknownKey(data={"value_key": value_key})
+            db.executemany("DELETE FROM telemetry WHERE sensor = ?", found)
+
+        await self._writer.do(delete)
+
+    async def define_actuator(
+        self, device_id: str, command_key: str, type: SensorType | None = None
+    ) -> Actuator:
+        """See `Store.define_actuator`."""
+        text = "INSERT INTO actuators (device_id, command_key, type) VALUES (?, ?, ?)"
+        row = device_id, command_key, type
+        await self._writer.do(lambda db: define(db, text, row))
+        return Actuator(command_key, type)
+
+    async def delete_actuator(self, device_id: str, command_key: str) -> None:
+        """See `Store.delete_actuator`."""
+
+        def delete(db: sqlite3.Connection) -> None:
+            gone = db.execute(
+                "DELETE FROM actuators WHERE device_id = ? AND command_key = ?",
+                (device_id, command_key),
+            )
+            if not gone.rowcount:
+                raise UnknownKey(data={"command_key": command_key})
+
+        await self._writer.do(delete)
+
+    async def query(self, query: Query) -> list[Point]:
+        """See `Store.query`."""
+        return await self._read(lambda db: query_points(db, query))
+
+    async def latest(self, device_id: str, now: float) -> dict[str, Point]:
+        """See `Store.latest`."""
+        return await self._read(lambda db: latest_points(db, device_id, now))
+
+    async def status(self, device_id: str) -> StatusReport | None:
+        """See `Store.status`."""
+
+        def find(db: sqlite3.Connection) -> StatusReport | None:
+            row = db.execute(
+                "SELECT payload, timestamp FROM statuses WHERE device_id = ?", (device_id,)
+            ).fetchone()
+            return row and StatusReport(msgspec.json.decode(row[0]), row[1])
+
+        return await self._read(find)
+
+    async def command(self, command_id: str) -> CommandRow | None:
+        """See `Store.command`."""
+
+        def find(db: sqlite3.Connection) -> CommandRow | None:
+            row = db.execute(
+                f"SELECT {COMMAND} FROM commands WHERE command_id = ?", (command_id,)
+            ).fetchone()
+            return row and read_command(row)
+
+        return await self._read(find)
+
+    async def commands(
+        self, device_id: str | None = None, *, limit: int = 100, open_only: bool = False
+    ) -> list[CommandRow]:
+        """See `Store.commands`."""
+        conditions = ["TRUE"] if device_id is None else ["device_id = :device_id"]
+        if open_only:
+            conditions.append("finished IS NULL")
+        text = (
+            f"SELECT {COMMAND} FROM commands WHERE {' AND '.join(conditions)} "
+            "ORDER BY number DESC LIMIT :limit"
+        )
+        values = {"device_id": device_id, "limit": limit}
+        return await self._read(lambda db: [read_command(row) for row in db.execute(text, values)])
+
+    async def _write_until_closed(self) -> None:
+        with anyio.CancelScope(shield=True):  # others write until the store is closed
+            await self._writer.run()
+        self._tasks.cancel_scope.cancel()
+
+    def _open(self) -> sqlite3.Connection:
+        db = self._connect()
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
+            db.execute("PRAGMA cache_size = -16384")  # KiB; readers have little to come back to
+            db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+            upgrade(db)
+            if self._max_pages is not None:
+                db.execute(f"PRAGMA max_page_count = {self._max_pages:d}")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(
+            self._path,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+            timeout=_BUSY_SECONDS,
+        )
+        db.execute("PRAGMA foreign_keys = ON")
+        return db
+
+    async def _read(self, find: Callable[[sqlite3.Connection], T]) -> T:
+        return await anyio.to_thread.run_sync(self._find, find, limiter=self._reading)
+
+    def _find(self, find: Callable[[sqlite3.Connection], T]) -> T:
+        """Read in this thread, on a connection that is free at the moment."""
+        try:
+            db = self._readers.pop() if self._readers else self._connect()
+            try:
+                return find(db)
+            finally:
+                self._readers.append(db)
+        except sqlite3.Error as error:
+            raise StoreFailed(str(error)) from None
+
+    def _close_readers(self) -> None:
+        for db in self._readers:
+            db.close()
+        self._readers.clear()
+
+    def _write(
+        self, db: sqlite3.Connection, reports: Sequence[Report], commands: Sequence[CommandRow]
+    ) -> list[bool]:
+        fresh = take_sequence_numbers(db, reports)
+        new = [report for report, is_new in zip(reports, fresh, strict=True) if is_new]
+        self._telemetry.insert(db, new)
+        statuses = [
+            (
+                report.timestamp,
+                min(report.timestamp, report.received),
+                msgspec.json.encode(report.status),
+                report.device_id,
+            )
+            for report in new
+            if report.status is not None
+        ]
+        if statuses:
+            db.executemany(
+                "INSERT INTO statuses (timestamp, rank, payload, device_id) "
+                "SELECT ?1, ?2, ?3, device_id FROM devices WHERE device_id = ?4 "
+                "ON CONFLICT (device_id) DO UPDATE SET timestamp = excluded.timestamp, "
+                "rank = excluded.rank, payload = excluded.payload WHERE excluded.rank >= rank",
+                statuses,
+            )
+        if commands:
+            save_commands(db, commands)
+        return fresh

@@ -1,0 +1,304 @@
+"""The calling half of a peer: calls, notifications and streams of its own over one channel."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from ..channel.contract import Channel
+from ..channel.info import ChannelInfo
+from ..errors import (
+    CallTimeout,
+    ChannelClosed,
+    JsonRpcIotError,
+    MalformedResponse,
+    MessageTooLarge,
+    RpcError,
+    TransportError,
+)
+from ..protocol.items import ReceivedItems
+from ..protocol.session import OpenCall, Session
+from .in_flight import InFlight, not_sent
+from .outgoing import Outgoing
+
+_ASKING_SECONDS = 2.0
+
+
+class Calls:
+    """Makes calls over one channel, between `begin` and `end`.
+
+    Args:
+        channel: carries the messages.
+        session: remembers the conversation.
+        tasks: runs what is sent and timed.
+        outgoing: takes the messages.
+        wake_reader: has the channel read on, now that an answer may come.
+
+    Attributes:
+        info: the facts about the channel.
+        in_flight: gives turns to requests, where only so many may be open at once.
+        is_open: calls can be made.
+        session: what the two ends remember of their conversation.
+        why: the channel has ended, or will, for that reason; empty for none in particular.
+    """
+
+    __slots__ = (
+        "_channel",
+        "_new_timer",
+        "_outgoing",
+        "_tasks",
+        "_wake_reader",
+        "in_flight",
+        "info",
+        "is_open",
+        "session",
+        "why",
+    )
+
+    def __init__(
+        self,
+        channel: Channel,
+        session: Session,
+        tasks: TaskGroup,
+        outgoing: Outgoing,
+        wake_reader: Callable[[], None],
+    ) -> None:
+        self.info: ChannelInfo = channel.info
+        self.session = session
+        self.is_open = False
+        self.why = ""
+        self._channel = channel
+        self._tasks = tasks
+        self._outgoing = outgoing
+        self._wake_reader = wake_reader
+        self._new_timer: anyio.Event | None = None
+        limit = self.info.in_flight
+        self.in_flight = None if limit is None else InFlight(limit)
+
+    def begin(self) -> None:
+        """Let calls be made."""
+        self.is_open = True
+
+    def end(self) -> None:
+        """Make no more calls, and fail the open ones."""
+        self.is_open = False
+        self.session.close(self._closed)
+        if self.in_flight is not None:
+            self.in_flight.end(self._closed)
+
+    def _closed(self) -> JsonRpcIotError:
+        why = f" ({self.why})" if self.why else ""
+        return ChannelClosed(f"the channel to {self.info.peer} is closed{why}; outcome unknown")
+
+    async def call(
+        self, method: str, params: Any, result: Any, timeout: float | None, idempotent: bool
+    ) -> Any:
+        """Call a method of the other end and wait for its result; see `Peer.call`."""
+        if self.in_flight is None:
+            return await self._call(method, params, result, timeout, idempotent)
+        async with self.in_flight.turn(method, timeout) as left:
+            return await self._call(method, params, result, left, idempotent)
+
+    async def _call(
+        self, method: str, params: Any, result: Any, timeout: float | None, idempotent: bool
+    ) -> Any:
+        """Call without waiting for a turn."""
+        answered = anyio.Event()
+        call, request = self.open(
+            method, params, answered.set, timeout, idempotent=idempotent, alone=True
+        )
+        await self._exchange(request, (call,), answered, timeout)
+        return call.result(result)
+
+    def open(
+        self,
+        method: str,
+        params: Any,
+        on_answer: Callable[[], object],
+        timeout: float | None,
+        *,
+        idempotent: bool = False,
+        alone: bool = False,
+        items: ReceivedItems | None = None,
+    ) -> tuple[OpenCall, bytes]:
+        """Open a call; `exchange` sends it.
+
+        Args:
+            method: the name to call.
+            params: an object or an array of params.
+            on_answer: is called once, when the outcome is there.
+            timeout: seconds that the caller will wait.
+            idempotent: calling twice does no harm.
+            alone: it is not sent in a batch, so it can be sent again by itself.
+            items: takes the result item by item.
+        """
+        if not self.info.can_call_back:
+            raise TransportError(f"{self.info.transport} has no way to call {self.info.peer}")
+        if not self.is_open:
+            raise self._closed()
+        self.probe()
+        return self.session.open(
+            method,
+            params,
+            on_answer,
+            timeout=timeout,
+            idempotent=idempotent,
+            now=anyio.current_time() if alone and not self.info.reliable else None,
+            items=items,
+        )
+
+    async def exchange(
+        self,
+        message: bytes,
+        calls: Sequence[OpenCall],
+        answered: anyio.Event,
+        timeout: float | None,
+    ) -> None:
+        """Send a message that holds open calls, and wait until they are answered.
+
+        Where only so many requests may be open at once, the message waits for its turn, and counts
+        as one. A call that is not answered in time gets `CallTimeout` as its outcome. A call that
+        nobody waits for any more is cancelled at the other end, if that understands.
+        """
+        if self.in_flight is None or not calls:
+            await self._exchange(message, calls, answered, timeout)
+            return
+        try:
+            async with self.in_flight.turn(calls[0].method, timeout) as left:
+                await self._exchange(message, calls, answered, left)
+        except CallTimeout:
+            for call in calls:
+                call.outcome = not_sent(call.method, timeout)
+        except ChannelClosed:
+            pass  # that is the outcome of all calls
+        finally:
+            for call in calls:
+                self.session.give_up(call)
+
+    async def _exchange(
+        self,
+        message: bytes,
+        calls: Sequence[OpenCall],
+        answered: anyio.Event,
+        timeout: float | None,
+    ) -> None:
+        """Send a message without waiting for a turn; see `exchange`."""
+        sent = False
+        try:
+            self._check_size(message)
+            self._channel.expect_within(message, timeout)
+            with anyio.move_on_after(timeout):
+                await self._outgoing.wait_for_room()
+                sent = True
+                self._outgoing.push(message)
+                self._repeat()
+                self._wake_reader()
+                await answered.wait()
+            for call in calls:
+                if call.outcome is None:
+                    call.outcome = CallTimeout(
+                        f"{call.method}: no answer within {round(timeout or 0, 3):g} s"
+                    )
+        finally:
+            cancellations = [self.session.give_up(call) for call in calls]
+            self._channel.forget(message)
+            if sent:
+                self._outgoing.push(*filter(None, cancellations))
+
+    def _repeat(self) -> None:
+        """Send again what is not answered, as long as anything is under way."""
+        if self._new_timer is not None:
+            self._new_timer.set()
+        elif self.session.next_due is not None:
+            self._new_timer = anyio.Event()
+            self._tasks.start_soon(self._run_timers)
+
+    async def _run_timers(self) -> None:
+        try:
+            while self.is_open and (due := self.session.next_due) is not None:
+                self._new_timer = anyio.Event()
+                if self._channel.is_mid_message:  # a long answer is not asked for again
+                    due = max(due, anyio.current_time() + self.info.retry_seconds)
+                with anyio.CancelScope(deadline=due):
+                    await self._new_timer.wait()
+                if self._channel.is_mid_message:
+                    continue
+                messages = self.session.poll(anyio.current_time())
+                self._outgoing.push(*(each for each in messages if self.info.fits(each)))
+        finally:
+            self._new_timer = None
+
+    async def send(self, message: bytes) -> None:
+        """Send a notification that is encoded already; see `Peer.notify`."""
+        self._check_size(message)
+        await self._outgoing.wait_for_room()
+        if self._outgoing.is_broken:
+            raise self._closed()
+        self.push(message)
+
+    def push(self, message: bytes) -> None:
+        """Send a message without waiting, if it fits the channel."""
+        if self.info.fits(message):
+            self._outgoing.push(message)
+            self._wake_reader()
+
+    async def learn_extensions(self, timeout: float | None) -> bool:
+        """Find out whether the other end understands the protocol's extensions.
+
+        Args:
+            timeout: seconds that the caller has. One that does not say is not waited for as long.
+
+        Raises:
+            CallTimeout: it could not be asked in time, because other calls were open for so long.
+        """
+        if self.session.extensions is None:
+            if self.in_flight is None:
+                await self._ask_for_extensions(timeout)
+            else:
+                async with self.in_flight.turn("rpc.ping", timeout) as left:
+                    if self.session.extensions is None:  # else another one has asked meanwhile
+                        await self._ask_for_extensions(left)
+        return bool(self.session.extensions)
+
+    async def _ask_for_extensions(self, timeout: float | None) -> None:
+        seconds = _ASKING_SECONDS if timeout is None else min(_ASKING_SECONDS, timeout)
+        known: bool | None = None
+        try:
+            known = await self._call("rpc.ping", None, Any, seconds, True) is True
+        except (RpcError, MalformedResponse):
+            known = False
+        except CallTimeout:
+            pass
+        if self.session.extensions is None:
+            self.session.extensions = known
+
+    def abandon(self, call: OpenCall, *, sent: bool) -> None:
+        """Wait no more for a streamed call, and cancel it at the other end if it was sent."""
+        self.session.close_stream(call)
+        cancellation = self.session.give_up(call)
+        if sent and cancellation is not None and self.is_open:
+            self.push(cancellation)
+
+    def offer(self, message: bytes) -> bool:
+        """Send a message without waiting; drop it when it is too large or too much waits already.
+
+        Returns:
+            Whether it was taken.
+        """
+        if not self.is_open or not self.info.fits(message):
+            return False
+        return self._outgoing.offer(message)
+
+    def probe(self) -> None:
+        """Ask what the other end understands, where it matters and is not known.
+
+        Where only so many requests may be open at once, who needs to know asks in turn.
+        """
+        probe = self.session.probe() if self.info.reliable and self.in_flight is None else None
+        if probe is not None:
+            self._outgoing.push(probe)
+
+    def _check_size(self, message: bytes) -> None:
+        if self.info.max_message is not None and not self.info.fits(message):
+            raise MessageTooLarge(len(message), self.info.max_message)

@@ -1,0 +1,319 @@
+"""What the other end of one channel asks for: begun in order, run within limits, answered."""
+
+import logging
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import anyio
+from anyio.abc import TaskGroup
+from msgspec import UnsetType
+
+from ..dispatch.declare.context import Context
+from ..dispatch.responder import Begun, Responder
+from ..dispatch.response import ReplyTo
+from ..dispatch.run.batch import Batch
+from ..dispatch.run.call import Work
+from ..dispatch.run.item_sender import ItemSender
+from ..errors import Busy, InternalError, RpcError, ServerError
+from ..protocol.duplicates import RETRY_SECONDS, Budget, DuplicateTable, Verdict
+from ..protocol.limits import Limits
+from ..protocol.messages import Id, WireId
+from ..protocol.session import Session
+from .outgoing import Outgoing
+
+logger = logging.getLogger("jsonrpc_iot.peer")
+
+_FLUSH_BYTES = 1 << 16
+_BUSY = Busy(data={"retry_after": 1.0})
+_GONE = InternalError("reply no longer held")
+_GONE_ITEM = ServerError("An item that was lost is no longer held")
+
+
+class Incoming:
+    """The receiving half of a peer.
+
+    Args:
+        responder: answers.
+        session: takes the responses to calls of ours.
+        outgoing: takes the responses to theirs.
+        tasks: runs the calls that take time.
+        context: what handlers are told of the connection.
+        limits: of which `in_flight` and `linger_seconds` are used here.
+        budget: room for what may be asked for again on a channel that loses messages, else `None`.
+
+    Attributes:
+        leaving: no more calls are begun.
+    """
+
+    __slots__ = (
+        "_context",
+        "_ended",
+        "_in_flight",
+        "_limit",
+        "_limits",
+        "_outgoing",
+        "_responder",
+        "_running",
+        "_seen",
+        "_session",
+        "_tasks",
+        "_wake",
+        "leaving",
+    )
+
+    def __init__(
+        self,
+        responder: Responder,
+        session: Session,
+        outgoing: Outgoing,
+        tasks: TaskGroup,
+        context: Context,
+        limits: Limits,
+        budget: Budget | None,
+    ) -> None:
+        info = context.info
+        assert info is not None
+        self._responder = responder
+        self._session = session
+        self._outgoing = outgoing
+        self._tasks = tasks
+        self._context = context
+        self._limits = limits
+        self._limit = info.max_message
+        self._seen = DuplicateTable(budget) if budget is not None else None
+        self._ended: dict[WireId, tuple[float, ItemSender]] | None = None  # oldest first
+        self._running: list[Work] = []
+        self._in_flight = 0
+        self._wake: anyio.Event | None = None
+        self.leaving = False
+
+    async def take(self, messages: Sequence[bytes]) -> None:
+        """Handle messages in order; returns when the channel may be read on."""
+        if self._seen is not None:
+            await self._take_lossy(messages, self._seen)
+            return
+        begin = self._responder.begin
+        replies: list[bytes] = []
+        size = 0
+        for message in messages:
+            begun: Begun
+            if self._outgoing.is_full and self._session.open_calls:
+                begun = self._decline(message, _BUSY)
+            else:
+                begun = begin(message, self._context, self._limit, self._session)
+            if type(begun) is bytes:
+                replies.append(begun)
+                size += len(begun)
+            elif begun is not None:
+                await self._start(cast(Work | Batch, begun), replies)
+            if size > _FLUSH_BYTES:
+                await self._send(replies)
+                replies, size = [], 0
+        if replies:
+            await self._send(replies)
+
+    async def _take_lossy(self, messages: Sequence[bytes], seen: DuplicateTable) -> None:
+        """Handle messages that may be lost, doubled or late: each request runs at most once."""
+        info = self._context.info
+        assert info is not None
+        replies: list[bytes] = []
+        for message in messages:
+            request = self._responder.identify(message)
+            if request is None:
+                await self._begin_lossy(message, None, replies)
+                continue
+            verdict = seen.admit(request.key, retry=request.retry, now=anyio.current_time())
+            if verdict is Verdict.RUN:
+                await self._begin_lossy(message, request.key, replies)
+            elif verdict is Verdict.FULL:
+                replies += filter(None, (self._decline(message, _BUSY),))
+            elif isinstance(verdict, bytes):
+                replies.append(verdict)
+            elif verdict is None:
+                replies += filter(None, (self._decline(message, _GONE),))
+        replies += filter(info.fits, self._session.overdue())
+        if replies and self._outgoing.needs_receiver:
+            self._outgoing.push(*replies)
+        elif replies:
+            await self._outgoing.send(replies)
+
+    async def _begin_lossy(self, message: bytes, key: int | None, replies: list[bytes]) -> None:
+        begun = self._responder.begin(message, self._context, self._limit, self._session)
+        if begun is None or isinstance(begun, bytes):
+            self._remember(key, begun)
+            replies += filter(None, (begun,))
+        else:
+            await self._start(begun, replies, key)
+
+    def _decline(self, message: bytes, error: RpcError) -> bytes | None:
+        return self._responder.decline(message, error, self._limit, self._session, self._context)
+
+    def _remember(self, key: int | None, reply: bytes | None) -> None:
+        if self._seen is not None and key is not None:
+            self._seen.finish(key, reply, anyio.current_time())
+
+    def cancel(self, id: Id) -> None:
+        """Cancel the running calls of that id."""
+        for work in self._running:
+            if _is_same(work.call.id, id):
+                work.cancel()
+
+    def open_items(self, to: ReplyTo) -> ItemSender:
+        """What sends the items of a result."""
+        codec = self._responder.codec
+        if self._seen is None:
+            return ItemSender(to, codec, self._outgoing, None, None)
+        patience = self._limits.linger_seconds
+        return ItemSender(to, codec, self._outgoing, self._seen.budget, patience)
+
+    def more(self, id: Id, upto: int, missing: Sequence[int]) -> None:
+        """Give the streams of that id credit, and send items again that were lost."""
+        ended = (self._ended or {}).get(id)
+        for work in self._running:
+            if work.items is not None and _is_same(work.call.id, id):
+                ended = None  # its id is in use again
+                work.items.grant(upto)
+                if not work.items.again(missing):
+                    work.cancel(_GONE_ITEM)
+        if ended is not None and not ended[1].again(missing):
+            failure = self._responder.fail(ended[1].to, _GONE_ITEM)
+            self._outgoing.push(*filter(None, (failure,)))
+
+    def _retire(self, work: Work) -> None:
+        """Keep the items of a stream that is over, for whom they are lost."""
+        if work.items is None or self._seen is None:
+            return
+        if self._outgoing.is_broken:  # the other end is gone
+            work.items.forget()
+            return
+        self._ended = self._ended or {}
+        assert not isinstance(work.call.id, UnsetType)
+        previous = self._ended.pop(work.call.id, None)
+        if previous is not None:
+            previous[1].forget()
+        self._ended[work.call.id] = (anyio.current_time(), work.items)
+
+    def forget(self, now: float) -> None:
+        """Drop remembered responses that are too old to be asked for again.
+
+        Args:
+            now: the event loop's time.
+        """
+        if self._seen is not None:
+            self._seen.forget(now)
+        while self._ended and now - next(iter(self._ended.values()))[0] > RETRY_SECONDS:
+            self._ended.pop(next(iter(self._ended)))[1].forget()
+
+    def forget_all(self) -> None:
+        """Drop all remembered responses: the other end is gone."""
+        if self._seen is not None:
+            self._seen.clear()
+        self.forget(math.inf)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether calls run."""
+        return self._in_flight > 0
+
+    def cancel_all(self) -> None:
+        """Cancel all running calls."""
+        for work in tuple(self._running):
+            work.cancel()
+
+    async def finish(self) -> None:
+        """Wait until no call runs, now that nothing more is read."""
+        for work in self._running:
+            if work.items is not None:
+                work.items.expect_no_credit()
+        while self._in_flight:
+            await self._next_change()
+
+    def wake_up(self) -> None:
+        """Let whoever waits here look again at what has changed."""
+        if self._wake is not None:
+            self._wake.set()
+            self._wake = None
+
+    async def _send(self, replies: Sequence[bytes]) -> None:
+        """Send replies. Who waits until they are written does not read.
+
+        So where an answer to a call of our own may be on its way, or what is sent leaves only as
+        the channel is read, nobody waits.
+        """
+        if self._session.open_calls or self._outgoing.needs_receiver:
+            self._outgoing.push(*replies)
+        else:
+            await self._outgoing.send(replies)
+
+    async def _start(
+        self, begun: Work | Batch, replies: list[bytes], key: int | None = None
+    ) -> None:
+        """Start calls that take time; wait for a free place where the channel can wait.
+
+        Args:
+            begun: the calls.
+            replies: finished ones, which are sent before anybody waits.
+            key: under which the response is remembered.
+        """
+        batch = begun if isinstance(begun, Batch) else None
+        for work in begun.works if isinstance(begun, Batch) else (begun,):
+            if self._in_flight >= self._limits.in_flight:
+                if replies:
+                    await self._send(tuple(replies))
+                    replies.clear()
+                if not await self._make_room():
+                    refusal = work.refuse(_BUSY)
+                    refusal = batch.finish(work, refusal) if batch else refusal
+                    if batch is None or batch.is_finished:
+                        self._remember(key, refusal)
+                    if refusal is not None:
+                        replies.append(refusal)
+                    continue
+            self._in_flight += 1
+            self._running.append(work)
+            self._tasks.start_soon(self._run, work, batch, key)
+
+    async def _make_room(self) -> bool:
+        """Wait until fewer calls run; says whether they do.
+
+        Who waits does not read. So where an answer to a call of our own may be on its way, or the
+        channel cannot hold back what is sent, the call is turned away instead. And nobody waits
+        for ever, since the other end may have gone meanwhile.
+        """
+        with anyio.move_on_after(self._limits.linger_seconds):
+            while self._in_flight >= self._limits.in_flight:
+                if self._session.open_calls or self._seen is not None or self.leaving:
+                    return False
+                if self._outgoing.needs_receiver:
+                    return False
+                if any(work.items for work in self._running):  # whose credit must be read
+                    return False
+                await self._next_change()
+        return self._in_flight < self._limits.in_flight
+
+    async def _next_change(self) -> None:
+        self._wake = self._wake or anyio.Event()
+        await self._wake.wait()
+
+    async def _run(self, work: Work, batch: Batch | None, key: int | None) -> None:
+        try:
+            reply = await work.run()
+            self._running.remove(work)
+            self._retire(work)
+            if batch is not None:
+                reply = batch.finish(work, reply)
+            if batch is None or batch.is_finished:
+                self._remember(key, reply)
+            if reply is not None:
+                await self._outgoing.send((reply,))
+        except Exception:
+            logger.exception("method %r: no response could be made", work.call.method)
+        finally:
+            self._in_flight -= 1
+            self.wake_up()
+
+
+def _is_same(one: Id | UnsetType, other: Id) -> bool:
+    """Whether two ids are the same on the wire, where `1` and `1.0` are not."""
+    return type(one) is type(other) and one == other

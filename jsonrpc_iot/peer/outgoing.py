@@ -1,0 +1,175 @@
+"""What waits to be sent over one channel.
+
+Whoever has something to send while nobody else is sending sends it there and then, with all that
+piles up meanwhile; there is no writer task that sits and waits. Callers who may give up push into
+a task instead, since half a message would break the stream for everybody.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import anyio
+from anyio.abc import TaskGroup
+
+from ..channel.contract import Channel
+
+logger = logging.getLogger("jsonrpc_iot.peer")
+
+BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError)
+
+
+class Outgoing:
+    """The sending half of a peer.
+
+    Args:
+        channel: takes the messages.
+        tasks: runs what is pushed.
+        limit: bytes that may wait.
+        on_broken: is called when the channel takes no more.
+
+    Attributes:
+        is_broken: nothing more is sent.
+        dropped: messages that were offered while too many bytes waited.
+    """
+
+    __slots__ = (
+        "_busy",
+        "_bytes",
+        "_channel",
+        "_limit",
+        "_on_broken",
+        "_queue",
+        "_stalled_at",
+        "_tasks",
+        "_wake",
+        "_writes",
+        "dropped",
+        "is_broken",
+    )
+
+    def __init__(
+        self,
+        channel: Channel,
+        tasks: TaskGroup,
+        limit: int,
+        on_broken: Callable[[], object],
+    ) -> None:
+        self._channel = channel
+        self._tasks = tasks
+        self._limit = limit
+        self._on_broken = on_broken
+        self._queue: list[bytes] = []
+        self._bytes = 0
+        self._busy = False
+        self.is_broken = False
+        self._writes = 0
+        self._stalled_at: tuple[int, int] | None = None
+        self._wake: anyio.Event | None = None
+        self.dropped = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits that nothing more should."""
+        return self._bytes > self._limit
+
+    @property
+    def needs_receiver(self) -> bool:
+        """Whether the task that reads the channel must not wait for what is sent."""
+        return self._channel.sends_need_receiver
+
+    async def send(self, messages: Sequence[bytes]) -> None:
+        """Send messages; returns when they are sent or have room to wait.
+
+        Not for callers who may give up. Says nothing when the channel is broken: `on_broken` does.
+        """
+        if self._busy or self._queue:
+            self.push(*messages)
+            await self.wait_for_room()
+            return
+        self._busy = True
+        try:
+            await self._write(messages)
+        finally:
+            self._end_write()
+        if self._queue:
+            await self._flush()
+
+    def push(self, *messages: bytes) -> None:
+        """Send messages from a task of their own, whatever waits already."""
+        self._queue.extend(messages)
+        self._bytes += sum(map(len, messages))
+        if not self._busy and not self.is_broken:
+            self._busy = True
+            self._tasks.start_soon(self._flush)
+
+    def offer(self, message: bytes) -> bool:
+        """Push a message, or drop and count it when too much waits.
+
+        Returns:
+            Whether it was pushed.
+        """
+        if self.is_full:
+            self.dropped += 1
+            return False
+        self.push(message)
+        return True
+
+    async def wait_for_room(self) -> None:
+        """Wait until not too much waits."""
+        while self.is_full and not self.is_broken:
+            await self._next_write()
+
+    async def drain(self) -> None:
+        """Wait until all that waits is sent."""
+        while self._busy and not self.is_broken:
+            await self._next_write()
+
+    def abort(self) -> None:
+        """Send no more, and let nobody wait for it."""
+        self.is_broken = True
+        self._wake_up()
+
+    def is_stalled(self) -> bool:
+        """Whether a write is under way that has not moved since this was last asked."""
+        progress = (self._writes, self._channel.pieces_sent)
+        stalled = self._busy and self._stalled_at == progress
+        self._stalled_at = progress if self._busy else None
+        return stalled
+
+    async def _flush(self) -> None:
+        self._busy = True
+        try:
+            while self._queue and not self.is_broken:
+                messages, self._queue = self._queue, []
+                await self._write(messages)
+                self._bytes -= sum(map(len, messages))
+                self._wake_up()
+        finally:
+            self._end_write()
+
+    async def _write(self, messages: Sequence[bytes]) -> None:
+        try:
+            await self._channel.send_batch(messages)
+        except BROKEN:
+            self._fail()
+        except Exception:
+            logger.exception("%s: sending failed", self._channel.info.peer)
+            self._fail()
+        self._writes += 1
+
+    def _fail(self) -> None:
+        self.abort()
+        self._on_broken()
+
+    def _end_write(self) -> None:
+        self._busy = False
+        self._wake_up()
+
+    def _wake_up(self) -> None:
+        if self._wake is not None:
+            self._wake.set()
+            self._wake = None
+
+    async def _next_write(self) -> None:
+        self._wake = self._wake or anyio.Event()
+        await self._wake.wait()

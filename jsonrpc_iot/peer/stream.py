@@ -1,0 +1,268 @@
+"""Results that come item by item, from the caller's side."""
+
+import math
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from types import GenericAlias
+from typing import Any, Generic, TypeVar, cast
+
+import anyio
+from msgspec import Raw
+
+from ..dispatch.turns import Turn
+from ..errors import CallTimeout, JsonRpcIotError, MalformedResponse
+from ..protocol.items import FIRST_CREDIT, Count, ReceivedItems
+from .calls import Calls
+
+T = TypeVar("T")
+
+_LONGEST_PAUSE_SECONDS = 8.0
+_REMINDERS_AFTER_ERROR = 2
+
+
+class Stream(Generic[T]):
+    """The items of a list, as they come; `Client.stream` makes one.
+
+    Iterate over it once, with `async for`. The request is sent with the first step. To leave the
+    loop is to cancel the call: at once on CPython; `async with stream:` around the loop makes that
+    certain everywhere.
+
+    Args:
+        find_calls: gives the connection, within the seconds that it is told.
+        method: the name to call.
+        params: an object or an array of params.
+        item: the type of an item.
+        timeout: seconds to wait for each item, `None` for ever.
+        window: items that may be under way or wait here.
+
+    Raises:
+        ValueError: the window has no room for an item.
+    """
+
+    def __init__(
+        self,
+        find_calls: Callable[[float | None], Awaitable[Calls]],
+        method: str,
+        params: Any,
+        item: type[T],
+        timeout: float | None,
+        window: int = FIRST_CREDIT,
+    ) -> None:
+        if window < 1:
+            raise ValueError("the window must have room for an item")
+        self._find_calls = find_calls
+        self._method = method
+        self._params = params
+        self._item = item
+        self._timeout = timeout
+        self._window = window
+        self._source: _WholeList[T] | _ItemByItem[T] | None = None
+        self._over = False
+
+    def __aiter__(self) -> "Stream[T]":
+        return self
+
+    async def __anext__(self) -> T:
+        """The next item.
+
+        Raises:
+            StopAsyncIteration: that was the last one.
+            RpcError: the device ended the stream with an error.
+            CallTimeout: no item came in time.
+            JsonRpcIotError: whatever else a call may come to; see `Client.call`.
+        """
+        if self._over:
+            raise StopAsyncIteration
+        deadline = math.inf if self._timeout is None else anyio.current_time() + self._timeout
+        try:
+            if self._source is None:
+                self._source = await self._begin()
+            return await self._source.next(deadline)
+        except (StopAsyncIteration, JsonRpcIotError):
+            self._close()
+            raise
+
+    async def aclose(self) -> None:
+        """Take no more items; the call is cancelled if it still runs."""
+        self._close()
+
+    async def __aenter__(self) -> "Stream[T]":
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        self._close()
+
+    def __del__(self) -> None:
+        # The loop that iterated was left. Whoever collects garbage in another thread, or after the
+        # event loop, has nothing to cancel.
+        with suppress(Exception):
+            self._close()
+
+    def _close(self) -> None:
+        self._over = True
+        source, self._source = self._source, None
+        if source is not None:
+            source.close()
+
+    async def _begin(self) -> "_WholeList[T] | _ItemByItem[T]":
+        begun = anyio.current_time()
+        calls = await self._find_calls(self._timeout)
+        if await calls.learn_extensions(self._timeout):
+            return _ItemByItem(calls, self._method, self._params, self._item, self._window)
+        left = None
+        if self._timeout is not None:
+            left = max(0.0, begun + self._timeout - anyio.current_time())
+        kind = cast(type[list[T]], GenericAlias(list, self._item))
+        return _WholeList(await calls.call(self._method, self._params, kind, left, False))
+
+
+class _WholeList(Generic[T]):
+    """The items of a device that knows no streams: all at once."""
+
+    def __init__(self, items: list[T]) -> None:
+        self._items = items[::-1]
+
+    async def next(self, deadline: float) -> T:
+        """The next item."""
+        if not self._items:
+            raise StopAsyncIteration
+        return self._items.pop()
+
+    def close(self) -> None:
+        """Drop the rest."""
+        self._items.clear()
+
+
+class _ItemByItem(Generic[T]):
+    """The items of one open call."""
+
+    def __init__(self, calls: Calls, method: str, params: Any, item: type[T], window: int) -> None:
+        self._calls = calls
+        self._item = item
+        self._changed = anyio.Event()
+        self._items = ReceivedItems(window)
+        self._call, self._request = calls.open(
+            method, params, self._note_change, None, items=self._items
+        )
+        self._sent = False
+        self._turn: Turn | None = None
+        self._asked: set[int] = set()
+        self._patience = _REMINDERS_AFTER_ERROR
+        self._pause = calls.info.retry_seconds
+        self._thread = threading.get_ident()
+
+    async def next(self, deadline: float) -> T:
+        """The next item; `deadline` is the event loop's time."""
+        if not self._sent:
+            await self._send(deadline)
+        while True:
+            self._note_end()
+            raw = self._items.take()
+            if raw is not None:
+                if upto := self._items.grant():
+                    self._more(upto=upto)
+                return self._call.decode(raw, self._item, "an item")
+            self._check_end()
+            await self._wait(deadline)
+
+    def close(self) -> None:
+        """Cancel the call, if it still runs."""
+        if threading.get_ident() == self._thread:
+            self._leave_turn()
+            self._calls.abandon(self._call, sent=self._sent)
+
+    async def _send(self, deadline: float) -> None:
+        """Send the request, where only so many may be open at once in its turn."""
+        if self._calls.in_flight is not None:
+            left = None if deadline == math.inf else max(0.0, deadline - anyio.current_time())
+            self._turn = await self._calls.in_flight.take(self._call.method, left)
+        try:
+            await self._calls.send(self._request)
+            self._sent = True
+        finally:
+            if not self._sent:
+                self._leave_turn()
+        if self._items.granted > FIRST_CREDIT:
+            self._more(upto=self._items.granted)
+
+    def _leave_turn(self) -> None:
+        """Let other requests leave: whoever reads the items may want to make some meanwhile."""
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.leave()
+
+    def _note_end(self) -> None:
+        """Find out how many items there are, once the call has succeeded."""
+        outcome = self._call.outcome
+        if self._items.count is not None or not isinstance(outcome, Raw):
+            return
+        if not self._items.arrived:
+            with suppress(MalformedResponse):  # a device that ignores the wish for a stream
+                self._items.fill(self._call.decode(outcome, list[Raw], "the result"))
+                return
+        try:
+            self._items.count = self._call.decode(outcome, Count, "the result").count
+        except MalformedResponse:
+            problem = f"{self._call.method}: the result is no list, so it has no items to stream"
+            raise MalformedResponse(problem) from None
+
+    def _check_end(self) -> None:
+        """See whether there is anything to wait for, now that the next item is not here."""
+        if isinstance(self._call.outcome, JsonRpcIotError) and not self._may_be_late():
+            raise self._call.outcome
+        if self._items.is_complete:
+            raise StopAsyncIteration
+        if self._call.lost is not None:
+            raise self._call.lost
+        if self._items.count is not None and self._calls.info.reliable:
+            raise MalformedResponse(f"{self._call.method}: the stream has ended with items missing")
+
+    def _may_be_late(self) -> bool:
+        """Whether items from before an error may be lost or late, and are worth to be asked for."""
+        return not self._calls.info.reliable and self._items.arrived > 0 and self._patience > 0
+
+    async def _wait(self, deadline: float) -> None:
+        """Wait until something has come. Where messages get lost, remind the other end."""
+        pause = math.inf
+        if not self._calls.info.reliable:
+            pause = self._pause
+            self._ask_for(self._items.missing())
+        arrived = self._items.arrived
+        self._changed = anyio.Event()
+        with anyio.CancelScope(deadline=min(deadline, anyio.current_time() + pause)):
+            await self._changed.wait()
+        if self._items.arrived > arrived:
+            self._pause = self._calls.info.retry_seconds
+        elif self._changed.is_set():
+            return
+        elif anyio.current_time() >= deadline:
+            if isinstance(self._call.outcome, JsonRpcIotError):
+                raise self._call.outcome
+            raise CallTimeout(f"{self._call.method}: no item came in time")
+        else:
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+            self._remind()
+
+    def _remind(self) -> None:
+        """Send all again that may have been lost on its way to the other end."""
+        self._asked.clear()
+        if self._call.outcome is None:
+            self._calls.push(self._calls.session.codec.mark_retry(self._request))
+            self._more(upto=self._items.granted)
+        self._patience -= isinstance(self._call.outcome, JsonRpcIotError)
+        self._ask_for(self._items.missing(tail=True))
+
+    def _ask_for(self, missing: list[int]) -> None:
+        """Ask for items that were lost, once until the next reminder."""
+        new = [seq for seq in missing if seq not in self._asked]
+        if new:
+            self._asked.update(new)
+            self._more(missing=new)
+
+    def _more(self, *, upto: int = 0, missing: Sequence[int] = ()) -> None:
+        self._calls.push(self._calls.session.more(self._call, upto=upto, missing=missing))
+
+    def _note_change(self) -> None:
+        self._changed.set()
+        self._leave_turn()

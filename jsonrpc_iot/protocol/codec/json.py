@@ -1,0 +1,157 @@
+"""Messages in JSON, and what JSON texts may do that msgspec does not look at."""
+
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import ClassVar, TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from ..limits import DEFAULT_LIMITS, Limits
+from ..messages import CodecName, Id, WireId
+from .codec import Codec
+
+T = TypeVar("T")
+
+_BOM = b"\xef\xbb\xbf"
+_MAX_DIGITS = 4300
+_DIGITS = b"0123456789"
+_RUN_OF_DIGITS = re.compile(rb"\d*")
+_LONG_INTEGER = re.compile(rb"(?<![\d.eE+])(?<![eE]-)\d{%d,}(?![\d.eE])" % (_MAX_DIGITS + 1))
+_LONG_NEGATIVE = re.compile(rb"-\d{%d}" % _MAX_DIGITS)
+_TO_ROUND_BRACKETS = bytes.maketrans(b"{}[]", b"()()")
+_NO_STRUCTURE = bytes(set(range(256)) - set(b'{}[]"'))
+
+
+class _RawId(msgspec.Struct):
+    id: Raw
+
+
+_decode_members = msgspec.json.Decoder(dict[str, Raw] | list[Raw]).decode
+_decode_raw = msgspec.json.Decoder(Raw).decode
+_decode_raw_id = msgspec.json.Decoder(_RawId).decode
+
+
+class JsonCodec(Codec):
+    """JSON messages within limits.
+
+    Args:
+        limits: of which `nesting` is used here.
+    """
+
+    name: ClassVar[CodecName] = "json"
+    batch_bytes = (len("["), len(","))  # the last message's comma is the closing bracket
+
+    _null = b"null"
+    _nan = b"null"  # msgspec writes NaN like that
+    _map_starts = b"{"
+    _array_starts = b"["
+    _empty_map = b"{}"
+    _complaint = b"\x83\xa7jsonrpc\xa32.0\xa2id\xc0\xa5error"
+
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        super().__init__()
+        self.encode = msgspec.json.Encoder().encode
+        self._nesting = limits.nesting
+        self.unsuspicious = min(2 * limits.nesting + 1, _MAX_DIGITS)
+
+    @classmethod
+    def decoder(cls, kind: type[T]) -> Callable[[bytes], T]:
+        """A function that decodes bytes into a type; see `Codec.decoder`."""
+        return msgspec.json.Decoder(kind).decode
+
+    def check(self, data: bytes) -> None:
+        """Refuse what msgspec lets pass in the parts of a message that it skips.
+
+        Raises:
+            msgspec.DecodeError: it is nested too deep, or an integer is too long.
+            UnicodeDecodeError: it is not UTF-8.
+        """
+        if not data.isascii():
+            str(data, "utf-8")
+        if len(data) > self.unsuspicious:
+            _check_depth(data, self._nesting)
+            _check_digits(data)
+
+    def decode_params(self, raw: bytes, kind: type[T]) -> T:
+        """Decode the params of a request; see `Codec.decode_params`."""
+        try:
+            return self.decode_value(raw, kind)
+        except msgspec.ValidationError as error:
+            try:
+                return _decode_leniently(raw, kind)
+            except (msgspec.ValidationError, RecursionError, UnicodeError):
+                raise error from None
+
+    def wire_id(self, data: bytes, id: Id) -> WireId:
+        """The id to echo: raw where Python would spell the number differently (`1.50`, `-0`)."""
+        if type(id) is float or (id == 0 and b"-0" in data):
+            return _decode_raw_id(data.removeprefix(_BOM)).id
+        return id
+
+    def join(self, messages: Sequence[bytes]) -> bytes:
+        """One batch of messages."""
+        return b"[" + b",".join(messages) + b"]"
+
+    def mark_retry(self, request: bytes) -> bytes:
+        """A request with the mark that says that it is the same again."""
+        return request[:-1] + b',"retry":true}'
+
+    def _members(self, data: bytes) -> dict[str, Raw] | list[Raw] | None:
+        value = bytes(_decode_raw(data.removeprefix(_BOM)))
+        self.check(data)
+        return _decode_members(value) if value[:1] in (b"{", b"[") else None
+
+
+def _decode_leniently(text: bytes, kind: type[T]) -> T:
+    """Decode what msgspec takes for an error and we do not."""
+    if _LONG_NEGATIVE.search(text):  # a sign does not count among the 4,300 digits of an integer
+        return msgspec.convert(json.loads(text, parse_float=_finite), kind, str_keys=True)
+    # Of members given twice the last counts, whatever the first was.
+    once = json.loads(text, parse_float=_verbatim, parse_int=_verbatim)
+    return msgspec.json.decode(msgspec.json.encode(once), type=kind)
+
+
+def _verbatim(number: str) -> Raw:
+    return Raw(number.encode())
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise msgspec.ValidationError("Number out of range")
+    return value
+
+
+def _check_depth(data: bytes, limit: int) -> None:
+    if data.count(b"{") + data.count(b"[") <= limit:
+        return
+    structure = _without_escapes(data).translate(_TO_ROUND_BRACKETS, _NO_STRUCTURE)
+    structure = structure.replace(b'""', b"")  # strings without brackets, or what lies between two
+    brackets = b"".join(structure.split(b'"')[::2])
+    for _ in range(limit):
+        brackets = brackets.replace(b"()", b"")
+        if not brackets:
+            return
+    raise msgspec.DecodeError(f"nested deeper than {limit} levels")
+
+
+def _check_digits(data: bytes) -> None:
+    """Python refuses integers of more than 4,300 digits; such a run covers one of these places."""
+    for at in range(_MAX_DIGITS, len(data), _MAX_DIGITS + 1):
+        before = data[at - _MAX_DIGITS : at]
+        run = _RUN_OF_DIGITS.match(data, at)
+        assert run is not None
+        digits = len(before) - len(before.rstrip(_DIGITS)) + run.end() - at
+        if digits > _MAX_DIGITS:
+            outside_strings = b'""'.join(_without_escapes(data).split(b'"')[::2])
+            if _LONG_INTEGER.search(outside_strings):
+                raise msgspec.DecodeError(f"integer of more than {_MAX_DIGITS} digits")
+            return
+
+
+def _without_escapes(data: bytes) -> bytes:
+    """A JSON text in which each quote begins or ends a string."""
+    return data.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in data else data

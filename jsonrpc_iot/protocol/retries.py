@@ -1,0 +1,109 @@
+"""Requests over links that lose packets: repeated until they are answered.
+
+The rules are those of the protocol page, section 1, "Lossy channels". `Repeats` is told the
+time; it has no clock and does no I/O.
+"""
+
+import random
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+_JITTER = 0.2
+
+
+class _Repeat:
+    """A request that is not answered yet, and when it is due again."""
+
+    __slots__ = ("delay", "due", "idempotent", "request", "waits_for_probe")
+
+    def __init__(self, request: bytes, due: float, delay: float, idempotent: bool) -> None:
+        self.request = request
+        self.due = due
+        self.delay = delay
+        self.idempotent = idempotent
+        self.waits_for_probe = False
+
+
+class Due(NamedTuple):
+    """What a timer brought up.
+
+    Args:
+        messages: to be sent now.
+        probe: ask whether the other end knows the extensions.
+    """
+
+    messages: list[bytes]
+    probe: bool
+
+
+class Repeats:
+    """The open requests of one client on a lossy channel.
+
+    A request is repeated, marked `retry`, to a peer that is known to understand that, and as it was
+    when it is idempotent. To a peer that is known not to, and to one that does not say, never.
+
+    Args:
+        first_seconds: the first timer; it doubles each time.
+        mark: marks a request as the same again.
+        uniform: gives a random number between two, for the ±20 % of each timer.
+        per_byte: seconds that each byte of a request adds to its first timer.
+    """
+
+    def __init__(
+        self,
+        first_seconds: float,
+        mark: Callable[[bytes], bytes],
+        uniform: Callable[[float, float], float] = random.uniform,
+        *,
+        per_byte: float = 0.0,
+    ) -> None:
+        self._first = first_seconds
+        self._per_byte = per_byte
+        self._mark = mark
+        self._uniform = uniform
+        self._open: dict[int, _Repeat] = {}
+
+    def add(self, id: int, request: bytes, now: float, *, idempotent: bool) -> None:
+        """Start the timer of a request that is being sent."""
+        delay = self._first + self._per_byte * len(request)
+        self._open[id] = _Repeat(request, now + self._jittered(delay), 2 * delay, idempotent)
+
+    def remove(self, ids: Iterable[int]) -> None:
+        """Stop the timers of requests that are answered or given up."""
+        for id in ids:
+            self._open.pop(id, None)
+
+    def next_due(self) -> float | None:
+        """When `poll` has something to do."""
+        return min((repeat.due for repeat in self._open.values()), default=None)
+
+    def poll(self, now: float, extensions: bool | None) -> Due:
+        """What is to be sent by now.
+
+        Args:
+            now: seconds.
+            extensions: whether the other end understands `retry`, `None` while nobody knows.
+        """
+        due = Due([], probe=False)
+        for repeat in self._open.values():
+            if repeat.due > now:
+                continue
+            repeat.due = now + self._jittered(repeat.delay)
+            repeat.delay *= 2
+            if extensions or repeat.idempotent:
+                request = self._mark(repeat.request) if extensions else repeat.request
+                due.messages.append(request)
+            elif extensions is None:
+                repeat.waits_for_probe = True
+                due = due._replace(probe=True)
+        return due
+
+    def learn(self, extensions: bool) -> list[bytes]:
+        """What is to be sent now that the probe is answered."""
+        waiting = [repeat for repeat in self._open.values() if repeat.waits_for_probe]
+        for repeat in waiting:
+            repeat.waits_for_probe = False
+        return [self._mark(repeat.request) for repeat in waiting] if extensions else []
+
+    def _jittered(self, delay: float) -> float:
+        return delay * self._uniform(1 - _JITTER, 1 + _JITTER)

@@ -1,0 +1,1 @@
+"""Messages larger than a packet, cut into segments and put together again."""

@@ -1,0 +1,97 @@
+"""Big messages over small packets: cut at one end, put together at the other.
+
+Source: the design page, "Size is a contract". A segment is `~` MM III CCC and a chunk: message
+number (2 hex digits), index and count (3 each). A report is `~` MM `!` III: all below III have
+arrived; after it may come `,` and indexes and ranges that are missing (`,00a,00c-01f`). All else
+is a plain message, which fits one packet and never begins with `~`.
+
+Everything here is told the time, has no clock and does no I/O. Any bytes give messages or counted
+drops, nothing else.
+"""
+
+from collections.abc import Iterable
+
+from ..limits import DEFAULT_LIMITS, Limits
+from .receiver import HEADER_BYTES, Assembler, AssemblyBudget
+from .sender import SegmentSender, largest_message
+
+__all__ = ["HEADER_BYTES", "SEGMENT_MARK", "AssemblyBudget", "Segmentation", "largest_message"]
+
+SEGMENT_MARK = b"~"
+
+_TILDE = SEGMENT_MARK[0]
+_BANG = 0x21
+
+
+class Segmentation:
+    """Both directions of one channel.
+
+    Args:
+        packet: bytes of the largest packet, more than 9.
+        retry_seconds: how long to wait for a report before segments are sent again.
+        limits: bounds on what the other end may cost.
+        budget: what is left for all peers.
+        first_number: of the first message.
+        is_known: the other end is who it says it is; see `SegmentSender`.
+
+    Attributes:
+        sender: what leaves.
+        assembler: what arrives.
+    """
+
+    __slots__ = ("assembler", "sender")
+
+    def __init__(
+        self,
+        packet: int,
+        *,
+        retry_seconds: float = 0.0,
+        limits: Limits = DEFAULT_LIMITS,
+        budget: AssemblyBudget | None = None,
+        first_number: int = 0,
+        is_known: bool = True,
+    ) -> None:
+        self.sender = SegmentSender(packet, retry_seconds, first_number, is_known=is_known)
+        self.assembler = Assembler(
+            packet, limits, budget or AssemblyBudget(limits.assembled_bytes_in_all)
+        )
+
+    @property
+    def dropped(self) -> int:
+        """Packets that made no sense, or for which there was no room."""
+        return self.sender.dropped + self.assembler.dropped
+
+    def is_moving(self, now: float) -> bool:
+        """Whether part of a message has come through lately, in either direction."""
+        return self.sender.is_moving(now) or self.assembler.is_moving(now)
+
+    def receive(self, packets: Iterable[bytes], now: float) -> list[bytes]:
+        """Take packets; return the plain messages, and those that are whole by them.
+
+        Args:
+            packets: in the order of their arrival.
+            now: seconds.
+        """
+        messages: list[bytes] = []
+        take = self.assembler.take
+        for packet in packets:
+            if not packet or packet[0] != _TILDE:
+                messages.append(packet)
+            elif len(packet) > 3 and packet[3] == _BANG:
+                # Tuya's cloud drops what is equal to the last value, so its channel adds spaces.
+                self.sender.take_report(packet.rstrip(b" "), now)
+            elif (message := take(packet, now)) is not None:
+                messages.append(message)
+        return messages
+
+    def poll(self, now: float) -> list[bytes]:
+        """The packets to send: reports first.
+
+        Args:
+            now: seconds.
+        """
+        return self.assembler.poll(now) + self.sender.poll(now)
+
+    def next_due(self) -> float:
+        """When `poll` has something to send, if no packet comes before."""
+        return min(self.assembler.next_due(), self.sender.next_due())

@@ -1,0 +1,358 @@
+"""Serve one dispatcher at several URLs, and on open channels, all at once."""
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from inspect import isawaitable
+from typing import Any
+
+import anyio
+import anyio.from_thread
+import anyio.lowlevel
+from anyio.abc import TaskGroup, TaskStatus
+
+from ..asgi import RpcApp
+from ..channel.contract import Authenticate, Channel, Listener, Permissions, ReceivingChannel, Trace
+from ..channel.web import AsgiReceive, AsgiSend, Scope, WebListener, WebRules, refuse_websocket
+from ..channel.wrappers import TracedChannel
+from ..dispatch.dispatcher import Dispatcher
+from ..errors import ChannelClosed
+from ..peer.peer import Peer, new_session, watch
+from ..protocol.duplicates import Budget
+from ..protocol.limits import Limits
+from ..transports import open_listener
+
+logger = logging.getLogger("jsonrpc_iot.server")
+
+
+class Server:
+    """A dispatcher at its URLs and channels; `serve` makes one.
+
+    Args:
+        dispatcher: answers.
+        listeners: bound already.
+        tasks: runs the peers and their calls.
+        authenticate: says what a peer may do.
+        limits: bounds on what a peer may cost.
+        trace: is shown each message.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        listeners: Sequence[Listener],
+        tasks: TaskGroup,
+        authenticate: Authenticate | None,
+        limits: Limits,
+        trace: Trace | None,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._listeners = listeners
+        self._tasks = tasks
+        self._authenticate = authenticate
+        self._limits = limits
+        self._trace = trace
+        self._budget = Budget(limits.remembered, limits.remembered_bytes)
+        self._peers: set[Peer] = set()
+        self._apps = [self._mount(each) for each in listeners if isinstance(each, WebListener)]
+        self._thread = threading.get_ident()
+        self._token = anyio.lowlevel.current_token()
+        self._peer_left = anyio.Event()
+        self._parting = False
+        self._closing = anyio.Event()
+
+    @property
+    def urls(self) -> list[str]:
+        """Where the server is reached; `connect` takes them as they stand."""
+        return [address for listener in self._listeners for address in listener.addresses]
+
+    @property
+    def peers(self) -> Sequence[Peer]:
+        """The peers that are connected; each can be called and notified."""
+        return tuple(self._peers)
+
+    def broadcast(self, method: str, params: Any = None) -> int:
+        """Notify every peer that can hear, and wait for none of them.
+
+        A peer for whom too much waits already misses the notification, which is counted. Over HTTP
+        those hear it who have subscribed to events.
+
+        Any thread may call it; one that is not the event loop's waits until the loop has done it.
+
+        Args:
+            method: the notification's name.
+            params: an object (dict, Struct, dataclass) or an array (list, tuple) of params.
+
+        Returns:
+            How many peers took it.
+
+        Raises:
+            Unencodable: the codec has no form for the params.
+        """
+        if threading.get_ident() != self._thread:
+            return anyio.from_thread.run_sync(self.broadcast, method, params, token=self._token)
+        taken = 0
+        encoded: dict[object, bytes] = {}
+        for peer in self._peers:
+            if not peer.info.hears_broadcasts:
+                continue
+            way = peer.session.jsonrpc_to_send, peer.info.codec
+            if way not in encoded:
+                encoded[way] = peer.session.notification(method, params)
+            taken += peer.calls.offer(encoded[way])
+        return taken + sum(app.publish(method, params) for app in self._apps)
+
+    async def add(self, channel: Channel) -> Peer:
+        """Serve one more channel, which is open already, until it ends or the server does.
+
+        Args:
+            channel: leads to one peer; the server closes it, also when it is not served.
+
+        Returns:
+            The peer, which can be called and notified at once.
+
+        Raises:
+            ChannelClosed: it is not served, since `authenticate` failed or the server is closing.
+        """
+        try:
+            peer: Peer = await self._tasks.start(self._serve, channel)
+        except RuntimeError:  # it ended before it was open, or never began
+            await anyio.aclose_forcefully(channel)
+            raise ChannelClosed(f"{channel.info.peer} is not served") from None
+        return peer
+
+    async def add_websocket(
+        self,
+        scope: Scope,
+        receive: AsgiReceive,
+        send: AsgiSend,
+        *,
+        max_message: int = 1 << 20,
+        cors: str | None = None,
+        token: str | None = None,
+    ) -> None:
+        """Serve a WebSocket of a web program until it ends, or refuse it.
+
+        Args:
+            scope: of its request, as ASGI has it.
+            receive: gives its events, of which none has been taken.
+            send: takes them.
+            max_message: bytes of the largest message that is sent.
+            cors: the origin whose pages may connect from a browser, `*` for all. Pages of the
+                program's own address always may.
+            token: the bearer token that the request must have.
+        """
+        from ..transports.web.websocket_server import answer_websocket
+
+        if self._parting:
+            await refuse_websocket(scope, receive, send, 503, "The server is closing")
+            return
+        rules = WebRules(path=scope["path"], max_message=max_message, token=token, cors=cors)
+        await answer_websocket(scope, receive, send, self._serve, self._tasks, rules, self._limits)
+
+    def close(self) -> None:
+        """Ask whoever waits in `wait_closed` to leave the server's `async with` block."""
+        self._closing.set()
+
+    async def wait_closed(self) -> None:
+        """Wait until somebody calls `close`."""
+        await self._closing.wait()
+
+    def _mount(self, listener: WebListener) -> RpcApp:
+        """Have the requests of a listener without channels answered."""
+        app = RpcApp(
+            self._dispatcher,
+            listener.rules,
+            authenticate=self._authenticate,
+            limits=self._limits,
+            trace=self._trace,
+        )
+        listener.mount(app)
+        return app
+
+    async def _serve(
+        self, channel: Channel, *, task_status: TaskStatus[Peer] | None = None
+    ) -> None:
+        """Serve one channel until it ends, whatever happens on it."""
+        if self._trace is not None:
+            channel = TracedChannel(channel, self._trace)
+        attached = False
+        try:
+            with anyio.fail_after(self._limits.message_seconds):
+                permissions = await self._permissions(channel)
+            if not self._parting:
+                on_open = task_status.started if task_status else None
+                attached = await self._run_peer(channel, permissions, on_open)
+        except Exception:
+            logger.exception("%s: serving failed", channel.info.peer)
+        finally:
+            if not attached:
+                await anyio.aclose_forcefully(channel)
+
+    async def _permissions(self, channel: Channel) -> Permissions:
+        permissions = self._authenticate(channel) if self._authenticate else None
+        return await permissions if isawaitable(permissions) else permissions
+
+    async def _run_peer(
+        self, channel: Channel, permissions: Permissions, on_open: Callable[[Peer], object] | None
+    ) -> bool:
+        """Serve a channel; says whether it lives on without a task."""
+        peer = Peer(
+            channel,
+            self._dispatcher,
+            new_session(self._dispatcher, channel.info),
+            self._tasks,
+            limits=self._limits,
+            permissions=permissions,
+            on_open=on_open,
+            on_end=self._forget if isinstance(channel, ReceivingChannel) else None,
+            budget=self._budget,
+        )
+        self._peers.add(peer)
+        if isinstance(channel, ReceivingChannel):
+            await peer.attach(channel)
+            return True
+        try:
+            await peer.run()
+        finally:
+            self._forget(peer)
+        return False
+
+    def _forget(self, peer: Peer) -> None:
+        self._peers.discard(peer)
+        self._peer_left.set()
+
+    async def _part(self, grace: float) -> None:
+        """Let the peers finish for `grace` seconds."""
+        self._parting = True
+        for peer in self._peers:
+            peer.leave(grace)
+        for app in self._apps:
+            app.leave()
+        with anyio.move_on_after(grace):
+            for app in self._apps:
+                await app.wait_idle()
+            while self._peers:
+                self._peer_left = anyio.Event()
+                await self._peer_left.wait()
+
+
+@asynccontextmanager
+async def serve(
+    dispatcher: Dispatcher,
+    *where: str | Channel,
+    authenticate: Authenticate | None = None,
+    limits: Limits | None = None,
+    grace: float = 5.0,
+    trace: Trace | None = None,
+) -> AsyncIterator[Server]:
+    """Serve a dispatcher at all URLs and channels while the `async with` block runs.
+
+    Args:
+        dispatcher: answers; it may be served several times.
+        where: URLs to listen at, where port 0 takes a free port, and open channels, each to one
+            peer, which are closed in the end.
+        authenticate: says what a peer may do, from its channel's facts. Without it, methods with
+            `requires` are refused to everybody.
+        limits: bounds on what a peer may cost; the dispatcher's by default.
+        grace: seconds that running calls have to finish when the block ends.
+        trace: is called with each message that arrives or leaves, and the frames; see `Trace`.
+
+    Raises:
+        InvalidUrl: a URL makes no sense.
+        BindFailed: a URL cannot be bound; the text names it. None is served then.
+        ChannelClosed: `authenticate` failed for a channel.
+    """
+    if not where:
+        raise ValueError("serve needs at least one URL, such as tcp://127.0.0.1:8805")
+    limits = limits or dispatcher.limits
+    failure: BaseException | None = None
+    async with AsyncExitStack() as stack:
+        channels = [each for each in where if not isinstance(each, str)]
+        for channel in channels:
+            await stack.enter_async_context(channel)
+        listeners: list[Listener] = []
+        for url in where:
+            if isinstance(url, str):
+                listener = await open_listener(url, limits, listeners)
+                listeners.append(await stack.enter_async_context(listener))
+        if authenticate is None:
+            _warn_if_exposed(listeners)
+        async with anyio.create_task_group() as peers:
+            server = Server(dispatcher, listeners, peers, authenticate, limits, trace)
+            stack.callback(dispatcher.on_emit(server.broadcast))
+            async with anyio.create_task_group() as accepting:
+                for listener in listeners:
+                    accepting.start_soon(listener.serve, server._serve, peers)
+                accepting.start_soon(watch, lambda: server._peers, limits)
+                try:
+                    for channel in channels:
+                        await server.add(channel)
+                    yield server
+                except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001
+                    failure = error  # goes on below, not in a group
+                accepting.cancel_scope.cancel()
+            for listener in listeners:
+                if not listener.is_shared:
+                    await listener.aclose()
+            await server._part(grace)
+            peers.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+def run(
+    dispatcher: Dispatcher,
+    *urls: str,
+    on_listening: Callable[[str], object] | None = None,
+    backend: str = "asyncio",
+    **options: Any,
+) -> None:
+    """Serve a dispatcher until the process gets SIGINT or SIGTERM.
+
+    Args:
+        dispatcher: answers.
+        urls: where to listen.
+        on_listening: is called with each URL once it accepts traffic.
+        backend: the event loop, `asyncio` or `trio`.
+        options: those of `serve`.
+
+    Raises:
+        InvalidUrl: a URL makes no sense.
+        BindFailed: a URL cannot be bound; the text names it.
+    """
+    anyio.run(
+        partial(_run, dispatcher, urls, on_listening or (lambda url: None), options),
+        backend=backend,
+    )
+
+
+async def _run(
+    dispatcher: Dispatcher,
+    urls: tuple[str, ...],
+    on_listening: Callable[[str], object],
+    options: dict[str, Any],
+) -> None:
+    async with serve(dispatcher, *urls, **options) as server:
+        if sys.platform == "win32":
+            for url in server.urls:
+                on_listening(url)
+            await server.wait_closed()
+        else:
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                for url in server.urls:
+                    on_listening(url)
+                async for _ in signals:
+                    break
+
+
+def _warn_if_exposed(listeners: Sequence[Listener]) -> None:
+    exposed = [url for listener in listeners if listener.is_exposed for url in listener.addresses]
+    if exposed:
+        logger.warning(
+            "%s: other machines can reach it, and nobody has to authenticate", ", ".join(exposed)
+        )

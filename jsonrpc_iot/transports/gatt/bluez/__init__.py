@@ -1,0 +1,1 @@
+"""Bluetooth LE of a Linux machine, through BlueZ."""

@@ -1,0 +1,62 @@
+"""`gatt://?name=NAME`: a GATT peripheral on the system's Bluetooth, which on Linux is BlueZ.
+
+BlueZ is spoken to over D-Bus, through dbus-fast, of the extra `gatt`; it needs asyncio. Other
+systems give programs no way to be a peripheral that Python knows.
+
+Source: the RPC protocol document, "RPC over GATT".
+"""
+
+import sys
+from urllib.parse import quote
+
+from msgspec import structs
+
+from ....channel.contract import Listener
+from ....channel.url import Url
+from ....errors import MissingExtra, UsageError
+from ....protocol.limits import Limits
+from .._options import BluezOptions, read_options, require_asyncio
+
+DEFAULT_NAME = "jsonrpc-iot"
+
+_LONGEST_NAME = 29
+
+
+async def listen(url: Url, limits: Limits) -> Listener:
+    """Register the service with BlueZ and advertise it.
+
+    Raises:
+        BindFailed: BlueZ or its adapter is not to be had; the text says what to do.
+        InvalidUrl: the URL makes no sense.
+        MissingExtra: the extra `gatt` is not installed.
+        UsageError: this is not Linux, or not asyncio.
+    """
+    options = _read(url)
+    require_asyncio(url)
+    if sys.platform != "linux":
+        raise UsageError(f"{url}: serving over Bluetooth needs Linux and BlueZ; clients need not")
+    try:
+        import dbus_fast  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra(f"{url}: Bluetooth needs: pip install 'jsonrpc-iot[gatt]'") from error
+    from .listener import BluezListener
+
+    unnamed = structs.replace(options, name="")  # the name is in the URL's place for hosts
+    address = unnamed.reached_at(f"gatt://{quote(options.name, safe='')}")
+    listener = BluezListener(url, options, address, min(options.centrals, limits.peers))
+    await listener.start()
+    return listener
+
+
+def _read(url: Url) -> BluezOptions:
+    url.forbid_path()
+    url.forbid_port()
+    if url.host:
+        raise url.error(f"to serve, say how to be called: gatt://?name={quote(url.host)}")
+    options = read_options(url, BluezOptions)
+    if options.address:
+        raise url.error("the address is the adapter's own; adapter=hci1 takes another one")
+    name = options.name or DEFAULT_NAME
+    if len(name.encode()) > _LONGEST_NAME:
+        raise url.error(f"a name has at most {_LONGEST_NAME} bytes")
+    return structs.replace(options, name=name)

@@ -1,0 +1,369 @@
+"""The service as bluetoothd sees it: registered, advertised, and registered again when it restarts.
+
+Source: BlueZ, doc/org.bluez.GattManager.rst and doc/org.bluez.LEAdvertisingManager.rst.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import TaskGroup
+from dbus_fast import DBusError, Message, MessageType, Variant
+
+from ....channel.contract import Serve
+from ....channel.url import Url
+from ....errors import BindFailed
+from .._options import SMALLEST_MTU, BluezOptions
+from .._peripheral import PeripheralListener
+from .bus import (
+    ADAPTER,
+    ADVERTISING_MANAGER,
+    BLUEZ,
+    DEVICE,
+    GATT_MANAGER,
+    BluezBus,
+    BluezError,
+    Objects,
+    open_bus,
+)
+from .central import BluezCentral
+from .objects import ObjectTree
+
+logger = logging.getLogger("jsonrpc_iot.transports")
+
+ROOT = "/jsonrpc_iot"
+SERVICE_PATH = f"{ROOT}/service"
+TX_PATH = f"{SERVICE_PATH}/tx"
+RX_PATH = f"{SERVICE_PATH}/rx"
+ADVERTISEMENT_PATH = "/jsonrpc_iot_advertisement"
+
+_SERVICE = "org.bluez.GattService1"
+_CHARACTERISTIC = "org.bluez.GattCharacteristic1"
+_ADVERTISEMENT = "org.bluez.LEAdvertisement1"
+
+Options = Mapping[str, Variant]
+
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 8.0
+_CLOSE_SECONDS = 2.0
+_SUBSCRIBE_AGAIN_SECONDS = 1.0
+
+
+class BluezListener(PeripheralListener):
+    """Serves the centrals that reach one adapter.
+
+    Args:
+        url: what was asked for.
+        options: those of the URL.
+        address: the URL that reaches the device.
+        max_centrals: those that are served at once; others are disconnected.
+    """
+
+    def __init__(self, url: Url, options: BluezOptions, address: str, max_centrals: int) -> None:
+        super().__init__(options, address, max_centrals)
+        self._url = url
+        self._adapter = f"/org/bluez/{options.adapter}"
+        self._name = options.adapter
+        self._tree = self._make_tree(options)
+        self._bus: BluezBus | None = None
+        self._centrals: dict[str, BluezCentral] = {}
+        self._strangers: set[str] = set()
+        self._is_registered = False
+        self._news = asyncio.Event()
+
+    async def start(self) -> None:
+        """Register and advertise.
+
+        Raises:
+            BindFailed: that cannot be; the text says why and what to do.
+        """
+        try:
+            await self._register()
+        except BaseException:
+            await self._close_bus()
+            await super().aclose()
+            raise
+
+    async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
+        """Serve until cancelled; see `Listener.serve`."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(super().serve, handler, task_group)
+            while True:
+                await self._until_lost()
+                self._all_left()
+                await self._register_again()
+
+    async def aclose(self) -> None:
+        """Stop advertising, end all links, and take the service back."""
+        with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
+            await self._forget(ADVERTISING_MANAGER, "UnregisterAdvertisement", ADVERTISEMENT_PATH)
+        await super().aclose()
+        with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
+            await self._forget(GATT_MANAGER, "UnregisterApplication", ROOT)
+        await self._close_bus()
+        self._all_left()
+        await anyio.lowlevel.checkpoint()
+
+    def _make_tree(self, options: BluezOptions) -> ObjectTree[BluezBus]:
+        tree: ObjectTree[BluezBus] = ObjectTree()
+        for path, (interface, properties) in _objects(options).items():
+            tree.add(path, interface, properties)
+        tree.add_method(TX_PATH, _CHARACTERISTIC, "WriteValue", "aya{sv}", self._write)
+        tree.add_method(RX_PATH, _CHARACTERISTIC, "AcquireNotify", "a{sv}", self._acquire)
+        tree.add_method(ADVERTISEMENT_PATH, _ADVERTISEMENT, "Release", "", self._release)
+        return tree
+
+    async def _until_lost(self) -> None:
+        """Wait until bluetoothd, the adapter or D-Bus is gone."""
+        while self._is_registered and self._bus is not None and not self._bus.closed.is_set():
+            self._news.clear()
+            await self._news.wait()
+        self._is_registered = False
+
+    async def _register_again(self) -> None:
+        """Try until the service is registered."""
+        logger.warning("%s: bluetoothd or its adapter is gone; waiting for it", self._url)
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            self._news.clear()
+            try:
+                await self._register()
+            except BindFailed as error:
+                logger.info("%s; trying again", error)
+            else:
+                logger.info("%s: registered again", self._url)
+                return
+            with anyio.move_on_after(pause):
+                await self._news.wait()
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    async def _register(self) -> None:
+        try:
+            bus = await self._open_bus()
+            objects = await bus.objects()
+            self._check_adapter(objects)
+            self._strangers = {
+                path
+                for path, interfaces in objects.items()
+                if interfaces.get(DEVICE, {}).get("Connected")
+            }
+            # What is left of an earlier time, where bluetoothd itself took back only a part of it.
+            await self._forget(ADVERTISING_MANAGER, "UnregisterAdvertisement", ADVERTISEMENT_PATH)
+            await self._forget(GATT_MANAGER, "UnregisterApplication", ROOT)
+            self._is_registered = True
+            await self._call(GATT_MANAGER, "RegisterApplication", "oa{sv}", ROOT, {})
+            await self._call(
+                ADVERTISING_MANAGER, "RegisterAdvertisement", "oa{sv}", ADVERTISEMENT_PATH, {}
+            )
+        except BluezError as error:
+            self._is_registered = False
+            raise BindFailed(f"{self._url}: {error.advice()}") from error
+        except OSError as error:
+            raise BindFailed(f"{self._url}: {error}") from error
+
+    async def _open_bus(self) -> BluezBus:
+        if self._bus is None or self._bus.closed.is_set():
+            await self._close_bus()
+            self._bus = await open_bus(self._handle, self._news.set)
+            await self._bus.watch_signals()
+        return self._bus
+
+    async def _close_bus(self) -> None:
+        if self._bus is not None:
+            await self._bus.aclose()
+
+    def _check_adapter(self, objects: Objects) -> None:
+        """Refuse an adapter that is not there, is off, or cannot be a peripheral."""
+        adapters = sorted(
+            path.rpartition("/")[2] for path, interfaces in objects.items() if ADAPTER in interfaces
+        )
+        adapter = objects.get(self._adapter, {})
+        problem = ""
+        if not adapters:
+            problem = (
+                "there is no Bluetooth adapter; is it plugged in? `bluetoothctl list` shows it"
+            )
+        elif ADAPTER not in adapter:
+            problem = f"there is no adapter {self._name}; there are {', '.join(adapters)}"
+        elif not adapter[ADAPTER].get("Powered"):
+            problem = (
+                f"the adapter {self._name} is off; turn it on: bluetoothctl power on "
+                "(if that fails: rfkill unblock bluetooth)"
+            )
+        elif GATT_MANAGER not in adapter or ADVERTISING_MANAGER not in adapter:
+            problem = f"the adapter {self._name} cannot be a peripheral of Bluetooth LE"
+        if problem:
+            raise BindFailed(f"{self._url}: {problem}")
+
+    async def _call(self, interface: str, member: str, signature: str, *body: object) -> None:
+        if self._bus is not None:
+            await self._bus.call(self._adapter, interface, member, signature, *body)
+
+    async def _forget(self, interface: str, member: str, path: str) -> None:
+        """Take back what was registered, if it was."""
+        try:
+            await self._call(interface, member, "o", path)
+        except BluezError as error:
+            logger.debug("%s: %s: %s", self._url, member, error)
+
+    def _handle(self, message: Message, bus: BluezBus) -> Message | bool:
+        """Answer a call, or hear of bluetoothd; both at once."""
+        if message.message_type is MessageType.SIGNAL:
+            self._hear(message.path or "", message.member or "", message.body)
+            return False
+        return self._tree.answer(message, bus)
+
+    def _hear(self, path: str, member: str, body: Sequence[object]) -> None:
+        match member, body:
+            case "NameOwnerChanged", [str(name), old, _] if name == BLUEZ:
+                if old:
+                    self._lose()
+                self._news.set()
+            case "InterfacesAdded", [str(added), dict()] if added == self._adapter:
+                self._news.set()
+            case "InterfacesRemoved", [str(removed), list(interfaces)]:
+                if DEVICE in interfaces:
+                    self._left(removed)
+                if removed == self._adapter and GATT_MANAGER in interfaces:
+                    self._lose()
+            case "PropertiesChanged", [str(interface), dict(changed), *_]:
+                if interface == DEVICE and "Connected" in changed:
+                    if not _value(changed, "Connected"):
+                        self._left(path)
+                elif interface == ADAPTER and path == self._adapter and "Powered" in changed:
+                    self._news.set()
+
+    def _lose(self) -> None:
+        """What was registered is gone."""
+        self._is_registered = False
+        self._all_left()
+        self._news.set()
+
+    def _all_left(self) -> None:
+        for path in tuple(self._centrals):
+            self._left(path)
+
+    def _left(self, path: str) -> None:
+        self._strangers.discard(path)
+        central = self._centrals.pop(path, None)
+        if central is not None:
+            central.leave()
+            self.left(central)
+
+    def _central(self, bus: BluezBus, options: Options) -> BluezCentral:
+        """The central that a call is about."""
+        path, mtu = _value(options, "device"), _value(options, "mtu")
+        if not isinstance(path, str):
+            raise DBusError("org.bluez.Error.NotSupported", "say which device it is")
+        central = self._centrals.get(path)
+        if central is None:
+            central = self._centrals[path] = BluezCentral(bus, path, self._hung_up)
+        central.mtu = mtu if isinstance(mtu, int) else max(central.mtu, SMALLEST_MTU)
+        return central
+
+    def _write(self, call: Message, bus: BluezBus) -> Message:
+        """Take what a central wrote."""
+        value, options = call.body
+        if _value(options, "offset"):
+            raise DBusError("org.bluez.Error.InvalidOffset", "a write has to be whole")
+        if not _value(options, "prepare-authorize"):
+            central = self._central(bus, options)
+            if not self._is_deaf(central):
+                acknowledged = _value(options, "type") != "command"
+                if not self.written(central, bytes(value), acknowledged=acknowledged):
+                    # ATT error 0xFE: the central may try again.
+                    raise DBusError("org.bluez.Error.InProgress", "there is too much to do")
+        return Message.new_method_return(call)
+
+    def _is_deaf(self, central: BluezCentral) -> bool:
+        """Whether a central believes in a subscription of an earlier time, and has to come anew.
+
+        When a program that serves ends, bluetoothd keeps the links to its centrals.
+        """
+        is_deaf = central.path in self._strangers and not central.is_subscribed
+        if is_deaf:
+            logger.info("gatt://%s was here before us; it has to reconnect", central.address)
+            self.do_soon(central.disconnect)
+        return is_deaf
+
+    def _acquire(self, call: Message, bus: BluezBus) -> bool:
+        """Give bluetoothd the socket that notifies a central."""
+        (options,) = call.body
+        central = self._central(bus, options)
+        self._strangers.discard(central.path)
+        theirs = central.subscribe()
+        reply = Message.new_method_return(call, "hq", [0, central.mtu], [theirs.fileno()])
+        bus.send(reply).add_done_callback(partial(_close, theirs))
+        self.subscribed(central)
+        return True
+
+    def _release(self, call: Message, bus: BluezBus) -> Message:
+        """The adapter advertises us no more."""
+        self._lose()
+        return Message.new_method_return(call)
+
+    def _hung_up(self, central: BluezCentral) -> None:
+        """A central has unsubscribed, or left, or bluetoothd (5.82) has closed the wrong socket.
+
+        A central that is still there would wait for answers that cannot come: it is disconnected,
+        so that it reconnects cleanly (https://github.com/bluez/bluez/issues/1452).
+        """
+        if central.is_there:
+            self.do_soon(partial(_part_unless_subscribed, central))
+
+
+async def _part_unless_subscribed(central: BluezCentral) -> None:
+    if not await central.subscribes_again(_SUBSCRIBE_AGAIN_SECONDS):
+        await central.disconnect()
+
+
+def _close(end: socket.socket, sent: "asyncio.Future[None]") -> None:
+    end.close()
+    if not sent.cancelled() and sent.exception():
+        logger.debug("a socket did not reach bluetoothd: %s", sent.exception())
+
+
+def _value(properties: Options, name: str) -> object:
+    """What a D-Bus dictionary has there; `None` for nothing."""
+    variant = properties.get(name)
+    return variant.value if variant is not None else None
+
+
+def _objects(options: BluezOptions) -> dict[str, tuple[str, Options]]:
+    """The objects that bluetoothd looks at: interface and properties by path."""
+    return {
+        SERVICE_PATH: (
+            _SERVICE,
+            {"UUID": Variant("s", options.service), "Primary": Variant("b", True)},
+        ),
+        TX_PATH: (
+            _CHARACTERISTIC,
+            {
+                "UUID": Variant("s", options.tx),
+                "Service": Variant("o", SERVICE_PATH),
+                "Flags": Variant("as", ["write", "write-without-response"]),
+            },
+        ),
+        RX_PATH: (
+            _CHARACTERISTIC,
+            {
+                "UUID": Variant("s", options.rx),
+                "Service": Variant("o", SERVICE_PATH),
+                "Flags": Variant("as", ["notify"]),
+                "NotifyAcquired": Variant("b", False),  # that it is there asks for AcquireNotify
+            },
+        ),
+        ADVERTISEMENT_PATH: (
+            _ADVERTISEMENT,
+            {
+                "Type": Variant("s", "peripheral"),
+                "ServiceUUIDs": Variant("as", [options.service]),
+                "LocalName": Variant("s", options.name),
+                "Discoverable": Variant("b", True),
+            },
+        ),
+    }

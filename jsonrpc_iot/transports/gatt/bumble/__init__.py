@@ -1,0 +1,1 @@
+"""Bluetooth LE through bumble, on adapters that the system leaves alone."""

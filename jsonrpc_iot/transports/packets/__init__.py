@@ -1,0 +1,1 @@
+"""Links that carry packets: UDP, memory, and messages in segments over any."""

@@ -1,0 +1,218 @@
+"""Packets from many addresses over one link: a channel for each address.
+
+A peer that is silent costs no task: once its channel has a receiver, packets are handed to that as
+they come. Addresses are bounded, forgotten after a while, and all that is dropped is counted.
+"""
+
+from collections import deque
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from typing import Generic, TypeVar
+
+import anyio
+
+from ...channel.contract import Receiver, ReceivingChannel
+from ...channel.info import ChannelInfo
+
+A = TypeVar("A", bound=Hashable)
+
+IDLE_SECONDS = 60.0
+
+_WAITING_PACKETS = 64
+
+
+class Demux(Generic[A]):
+    """The channels of one link.
+
+    Args:
+        transmit: sends a packet to an address, at once or not at all.
+        describe: gives the facts about the channel to an address.
+        max_peers: addresses that are remembered at once.
+        idle_seconds: silence after which an address is forgotten.
+        standing: addresses that have a channel from the start, and are never forgotten.
+
+    Attributes:
+        refused: packets from new addresses when there were too many.
+        dropped: packets that came faster than their channel's reader took them.
+    """
+
+    def __init__(
+        self,
+        transmit: Callable[[bytes, A], None],
+        describe: Callable[[A], ChannelInfo],
+        *,
+        max_peers: int,
+        idle_seconds: float = IDLE_SECONDS,
+        standing: Collection[A] = (),
+    ) -> None:
+        self.transmit = transmit
+        self.describe = describe
+        self.refused = 0
+        self.dropped = 0
+        self._max_peers = max_peers
+        self._idle_seconds = idle_seconds
+        self._standing = standing
+        self._channels: dict[A, DemuxChannel[A]] = {}
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+    def open_standing(self) -> "list[DemuxChannel[A]]":
+        """The channels that there are before any packet has come; those that are new."""
+        new = []
+        for address in self._standing:
+            if address not in self._channels:
+                channel = self._channels[address] = DemuxChannel(self, address)
+                new.append(channel)
+        return new
+
+    async def deliver(
+        self, packets: Iterable[tuple[bytes, A]], now: float
+    ) -> "list[DemuxChannel[A]]":
+        """Hand packets to the channels of their addresses.
+
+        Args:
+            packets: with the address that each came from.
+            now: seconds.
+
+        Returns:
+            Channels that are new.
+        """
+        new = []
+        sorted_packets: dict[A, list[bytes]] = {}
+        for packet, address in packets:
+            sorted_packets.setdefault(address, []).append(packet)
+        for address, messages in sorted_packets.items():
+            channel = self._channels.get(address)
+            if channel is None:
+                if len(self._channels) >= self._max_peers:
+                    self.refused += len(messages)
+                    continue
+                channel = self._channels[address] = DemuxChannel(self, address)
+                new.append(channel)
+            channel.heard_at = now
+            await channel.deliver(messages)
+        return new
+
+    async def expire(self, now: float) -> None:
+        """Forget the addresses that have been silent for too long.
+
+        Args:
+            now: seconds.
+        """
+        for address, channel in tuple(self._channels.items()):
+            if address in self._standing:
+                continue
+            silence = now - channel.heard_at
+            if silence > self._idle_seconds and not channel.is_busy:
+                await channel.aclose()
+
+    def forget(self, address: A) -> None:
+        """Remove a channel that is closed."""
+        self._channels.pop(address, None)
+
+
+class DemuxChannel(ReceivingChannel, Generic[A]):
+    """The packets from and to one address."""
+
+    __slots__ = (
+        "_address",
+        "_closed",
+        "_demux",
+        "_is_kept",
+        "_packets",
+        "_receiver",
+        "_wake",
+        "heard_at",
+    )
+
+    def __init__(self, demux: Demux[A], address: A) -> None:
+        self._demux = demux
+        self._address = address
+        self._packets: deque[bytes] | None = None
+        self._receiver: Receiver | None = None
+        self._is_kept: Callable[[], bool] | None = None
+        self._wake: anyio.Event | None = None
+        self._closed = False
+        self.heard_at = 0.0
+
+    @property
+    def info(self) -> ChannelInfo:
+        """The facts about this channel."""
+        return self._demux.describe(self._address)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether whoever receives still works for the other end."""
+        if self._receiver is not None:
+            return self._receiver.is_busy
+        return self._is_kept is not None and self._is_kept()
+
+    def keep_while(self, is_busy: Callable[[], bool]) -> None:
+        """See `Channel.keep_while`; where a receiver is attached, that is asked."""
+        self._is_kept = is_busy
+
+    async def attach(self, receiver: Receiver) -> None:
+        """Hand all packets to a receiver from now on; see `ReceivingChannel.attach`."""
+        self._receiver = receiver
+        if self._packets:
+            packets, self._packets = list(self._packets), None
+            await receiver.take(packets)
+
+    async def deliver(self, packets: list[bytes]) -> None:
+        """Take packets from the link."""
+        if self._receiver is not None:
+            await self._receiver.take(packets)
+            return
+        if self._packets is None:
+            self._packets = deque()
+        room = _WAITING_PACKETS - len(self._packets)
+        self._packets.extend(packets[:room])
+        self._demux.dropped += max(0, len(packets) - room)
+        if self._wake is not None:
+            self._wake.set()
+
+    async def receive(self) -> bytes:
+        """Wait for the next packet; see `Channel.receive`."""
+        return (await self._next_packets()).popleft()
+
+    async def receive_batch(self) -> list[bytes]:
+        """Wait for packets; see `Channel.receive_batch`."""
+        packets = await self._next_packets()
+        batch = list(packets)
+        packets.clear()
+        return batch
+
+    async def _next_packets(self) -> deque[bytes]:
+        """Wait until there are packets; return all that wait."""
+        while not self._packets:
+            if self._closed:
+                raise anyio.ClosedResourceError
+            self._wake = anyio.Event()
+            await self._wake.wait()
+        return self._packets
+
+    async def send(self, item: bytes) -> None:
+        """Send one packet, or lose it: nobody waits for a link that loses packets anyway."""
+        if self._closed:
+            raise anyio.ClosedResourceError
+        self._demux.transmit(item, self._address)
+
+    async def send_batch(self, messages: Sequence[bytes]) -> None:
+        """Send one packet for each message."""
+        for message in messages:
+            await self.send(message)
+
+    async def send_eof(self) -> None:
+        """Packets have no end; see `Channel.send_eof`."""
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        """Forget the address."""
+        if self._closed:
+            return
+        self._closed = True
+        self._demux.forget(self._address)
+        if self._wake is not None:
+            self._wake.set()
+        if self._receiver is not None:
+            self._receiver.end()

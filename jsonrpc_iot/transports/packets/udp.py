@@ -1,0 +1,257 @@
+"""`udp://HOST[:8805]`: one JSON message in one datagram, which may be lost, doubled or late.
+
+Source: the RPC protocol document, "RPC over UDP".
+"""
+
+import logging
+import socket
+import sys
+from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import Annotated
+
+import anyio
+from anyio.abc import TaskGroup
+from msgspec import Meta
+
+from ...channel.contract import Channel, Listener, Serve
+from ...channel.info import ChannelInfo
+from ...channel.url import Url, host_port
+from ...errors import BindFailed, ConnectFailed
+from ...protocol.limits import Limits
+from .demux import Demux
+from .options import BatchedChannel, PacketOptions
+
+logger = logging.getLogger("jsonrpc_iot.transports")
+
+DEFAULT_PORT = 8805
+MAX_MESSAGE = 1400
+RETRY_SECONDS = 0.5
+
+Address = tuple[str, int] | tuple[str, int, int, int]
+
+_LARGEST_DATAGRAM = 65_535
+_PACKETS_AT_ONCE = 64
+_BUFFER_BYTES = 4 << 20
+_SWEEP_SECONDS = 5.0
+
+
+class UdpOptions(PacketOptions, frozen=True):
+    """Options of a `udp://` URL.
+
+    Args:
+        max: bytes of the largest datagram that is sent.
+        reuse_port: several processes on this host share the port; serving only.
+    """
+
+    max: Annotated[int, Meta(gt=0)] = MAX_MESSAGE
+    reuse_port: bool = False
+
+
+class UdpChannel(BatchedChannel):
+    """A socket that is connected to one address."""
+
+    def __init__(self, raw: socket.socket, info: ChannelInfo) -> None:
+        super().__init__()
+        self._raw = raw
+        self._info = info
+
+    @property
+    def info(self) -> ChannelInfo:
+        """The facts about this channel."""
+        return self._info
+
+    async def _next_batch(self) -> list[bytes]:
+        while True:
+            await _wait_readable(self._raw)
+            if packets := [packet for packet, _ in read_packets(self._raw)]:
+                return packets
+
+    async def send(self, item: bytes) -> None:
+        """Send one datagram; see `Channel.send`."""
+        while True:
+            try:
+                self._raw.send(item)
+                return
+            except BlockingIOError:
+                await anyio.wait_writable(self._raw)
+            except ConnectionRefusedError:
+                continue  # the answer to an earlier datagram; this one has not been tried yet
+            except OSError as error:
+                if self._raw.fileno() < 0:
+                    raise anyio.ClosedResourceError from None
+                logger.info("%s: a datagram was not sent: %s", self._info.peer, error)
+                return
+
+    async def send_eof(self) -> None:
+        """Datagrams have no end; see `Channel.send_eof`."""
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        """Close the socket."""
+        if self._raw.fileno() >= 0:
+            anyio.notify_closing(self._raw)
+            self._raw.close()
+
+
+class UdpListener(Listener):
+    """Serves the addresses that send to one socket.
+
+    Args:
+        raw: bound.
+        url: what was asked for.
+        options: those of the URL.
+        limits: bounds on what peers may cost.
+
+    Attributes:
+        lost: datagrams that the system did not take.
+    """
+
+    def __init__(self, raw: socket.socket, url: Url, options: UdpOptions, limits: Limits) -> None:
+        self._raw = raw
+        self._address = f"udp://{host_port(*raw.getsockname()[:2])}"
+        self._is_exposed = url.is_exposed
+        self._options = options
+        self._demux: Demux[Address] = Demux(self._transmit, self._describe, max_peers=limits.peers)
+        self.lost = 0
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """The one URL."""
+        return [self._options.reached_at(self._address)]
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines may reach it."""
+        return self._is_exposed
+
+    @property
+    def is_shared(self) -> bool:
+        """All peers share the socket."""
+        return True
+
+    async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
+        """Serve until cancelled; see `Listener.serve`."""
+        async with anyio.create_task_group() as sweeping:
+            sweeping.start_soon(self._sweep)
+            while True:
+                await _wait_readable(self._raw)
+                packets = read_packets(self._raw)
+                for channel in await self._demux.deliver(packets, anyio.current_time()):
+                    task_group.start_soon(handler, channel)
+
+    async def aclose(self) -> None:
+        """Close the socket."""
+        if self._raw.fileno() >= 0:
+            anyio.notify_closing(self._raw)
+            self._raw.close()
+
+    async def _sweep(self) -> None:
+        while True:
+            await anyio.sleep(_SWEEP_SECONDS)
+            await self._demux.expire(anyio.current_time())
+
+    def _transmit(self, packet: bytes, address: Address) -> None:
+        try:
+            self._raw.sendto(packet, address)
+        except OSError as error:
+            self.lost += 1
+            logger.debug("%s: a datagram to %s was not sent: %s", self._address, address, error)
+
+    def _describe(self, address: Address) -> ChannelInfo:
+        return _describe(self._address, address, self._options)
+
+
+async def connect(url: Url, limits: Limits) -> Channel:
+    """Open a socket to a server; whether one is there shows when it answers."""
+    options = url.read_options(UdpOptions)
+    family, address = await _resolve(url, ConnectFailed)
+    raw = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        raw.setblocking(False)
+        raw.connect(address)
+    except OSError as error:
+        raw.close()
+        raise ConnectFailed(f"{url}: {error.strerror or error}") from error
+    info = _describe(f"udp://{host_port(*raw.getsockname()[:2])}", address, options)
+    return UdpChannel(raw, info)
+
+
+async def listen(url: Url, limits: Limits) -> Listener:
+    """Bind a port; a multicast address is joined."""
+    options = url.read_options(UdpOptions)
+    family, address = await _resolve(url, BindFailed)
+    raw = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        raw.setblocking(False)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+        if options.reuse_port:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        raw.bind(address)
+        _join(raw, family, address[0])
+    except (OSError, AttributeError) as error:
+        raw.close()
+        raise BindFailed(f"{url}: {getattr(error, 'strerror', None) or error}") from error
+    return UdpListener(raw, url, options, limits)
+
+
+def read_packets(raw: socket.socket) -> list[tuple[bytes, Address]]:
+    """What a socket has for us, but not more than can be handled at once."""
+    packets: list[tuple[bytes, Address]] = []
+    while len(packets) < _PACKETS_AT_ONCE:
+        try:
+            packets.append(raw.recvfrom(_LARGEST_DATAGRAM))
+        except BlockingIOError:
+            break
+        except ConnectionError:
+            continue  # nobody got one of our datagrams: on this link a loss like any other
+        except OSError as error:
+            raise anyio.ClosedResourceError from error
+    return packets
+
+
+def _describe(local: str, peer: Address, options: UdpOptions) -> ChannelInfo:
+    return ChannelInfo(
+        transport="udp",
+        local=local,
+        peer=f"udp://{host_port(*peer[:2])}",
+        max_message=options.max,
+        reliable=False,
+        retry_seconds=RETRY_SECONDS,
+        codec=options.codec,
+    )
+
+
+async def _wait_readable(raw: socket.socket) -> None:
+    if raw.fileno() < 0:
+        raise anyio.ClosedResourceError
+    await anyio.wait_readable(raw)
+
+
+async def _resolve(url: Url, failure: type[BindFailed | ConnectFailed]) -> tuple[int, Address]:
+    url.forbid_path()
+    if not url.host:
+        raise url.error(f"a host is missing, as in udp://127.0.0.1:{DEFAULT_PORT}")
+    port = DEFAULT_PORT if url.port is None else url.port
+    try:
+        found = await anyio.getaddrinfo(url.host, port, type=socket.SOCK_DGRAM)
+    except OSError as error:
+        raise failure(f"{url}: {error.strerror or error}") from error
+    family, *_, address = found[0]
+    return family, address
+
+
+def _join(raw: socket.socket, family: int, host: str) -> None:
+    try:
+        group = ip_address(host.partition("%")[0])
+    except ValueError:
+        return
+    if not group.is_multicast:
+        return
+    if family == socket.AF_INET:
+        membership = group.packed + socket.INADDR_ANY.to_bytes(4, "big")
+        raw.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+    else:
+        membership = group.packed + (0).to_bytes(4, sys.byteorder)
+        raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)

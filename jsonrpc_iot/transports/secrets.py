@@ -1,0 +1,35 @@
+"""Secrets that a URL names: where they are, not what they are."""
+
+import os
+from pathlib import Path
+
+from ..channel.url import Url
+
+
+def read_secret(url: Url, name: str) -> str | None:
+    """The secret of an option, from the environment (`env:NAME`) or a file (`file:PATH`).
+
+    Args:
+        url: has the option or not.
+        name: the option's.
+
+    Returns:
+        The secret, `None` without the option.
+
+    Raises:
+        InvalidUrl: the option is neither, or there is no such variable or file.
+    """
+    text = url.options.get(name)
+    if text is None:
+        return None
+    kind, _, place = text.partition(":")
+    if kind == "env" and place:
+        if not (secret := os.environ.get(place)):
+            raise url.error(f"{name}: the environment has no {place}")
+        return secret
+    if kind == "file" and place:
+        try:
+            return Path(place).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeError) as error:
+            raise url.error(f"{name}: cannot read {place}: {error}") from error
+    raise url.error(f"give the {name} as ?{name}=env:NAME or file:PATH")

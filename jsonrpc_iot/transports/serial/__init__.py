@@ -1,0 +1,1 @@
+"""Serial lines: ports, Tuya frames and their DataPoints."""

@@ -1,0 +1,132 @@
+"""Channels that share a serial line of Tuya frames."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, final
+
+import anyio
+import anyio.lowlevel
+
+from ...channel.contract import Trace
+from ...channel.info import ChannelAttribute, ChannelInfo
+from ...protocol.tuya.datapoints import Unit
+from ...protocol.tuya.frame import Command, Frame
+from ..packets.options import BatchedChannel
+from .line import TuyaLine
+
+_WAITING_MESSAGES = 1024
+
+
+class LineChannel(BatchedChannel):
+    """Messages of one kind on a line.
+
+    Args:
+        line: carries the frames.
+        info: the facts about the channel.
+        baudrate: of the line, in bits per second; `None` where that means nothing.
+        owns_line: close the line with the channel.
+
+    Attributes:
+        line: as above.
+        dropped: messages that came while too many others waited to be received.
+    """
+
+    def __init__(
+        self, line: TuyaLine, info: ChannelInfo, baudrate: int | None, *, owns_line: bool = True
+    ) -> None:
+        super().__init__()
+        self.line = line
+        self.dropped = 0
+        self._info = info
+        self._baudrate = baudrate
+        self._owns_line = owns_line
+        self._arrived: list[bytes] = []
+        self._closed = False
+        line.takers.append(self)
+
+    @property
+    def info(self) -> ChannelInfo:
+        """The facts about this channel."""
+        return self._info
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        """The baud rate, where there is one."""
+        if self._baudrate is None:
+            return {}
+        return {ChannelAttribute.baudrate: lambda: self._baudrate}
+
+    @property
+    def pieces_sent(self) -> int:
+        """See `Channel.pieces_sent`."""
+        return self.line.frames_sent
+
+    def trace_frames(self, trace: Trace) -> None:
+        """Show the frames of all commands, and the noise; see `Channel.trace_frames`."""
+        self.line.trace_frames(trace)
+
+    def take_frame(self, frame: Frame) -> None:
+        """See `TakesFrames`."""
+        return
+
+    def is_for(self, unit: Unit) -> bool:
+        """See `TakesFrames`."""
+        return False
+
+    def take_unit(self, unit: Unit) -> bool:
+        """See `TakesFrames`."""
+        return False
+
+    async def _next_batch(self) -> list[bytes]:
+        await self.line.wait(lambda: bool(self._arrived) or self._closed)
+        if self._closed:
+            raise anyio.ClosedResourceError
+        batch, self._arrived = self._arrived, []
+        return batch
+
+    async def send(self, item: bytes) -> None:
+        """Send one message; see `Channel.send`."""
+        if self._closed:
+            raise anyio.ClosedResourceError
+        await self._send(item)
+
+    async def send_eof(self) -> None:
+        """A line has no end; see `Channel.send_eof`."""
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        """Leave the line, and give the port back where it is the channel's own."""
+        self._closed = True
+        if self in self.line.takers:
+            self.line.takers.remove(self)
+        if self._owns_line:
+            await self.line.aclose()
+        else:
+            self.line.look_again()
+            await anyio.lowlevel.checkpoint()
+
+    def _arrive(self, message: bytes) -> None:
+        if len(self._arrived) < _WAITING_MESSAGES:
+            self._arrived.append(message)
+        else:
+            self.dropped += 1
+
+    @abstractmethod
+    async def _send(self, item: bytes) -> None:
+        """Send one message."""
+
+
+@final
+class RpcChannel(LineChannel):
+    """One message in one frame of command 0xFE.
+
+    Source: the RPC protocol document, "RPC over UART".
+    """
+
+    def take_frame(self, frame: Frame) -> None:
+        """See `TakesFrames`."""
+        if frame.command == Command.RPC:
+            self._arrive(frame.data)
+
+    async def _send(self, item: bytes) -> None:
+        await self.line.send(Command.RPC, item)

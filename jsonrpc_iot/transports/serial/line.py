@@ -1,0 +1,223 @@
+"""A serial line of Tuya frames, shared by all who read it and write to it.
+
+Nobody has to read it all the time: whoever waits for something reads for everybody, so a line needs
+no task of its own.
+"""
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Protocol, final
+
+import anyio
+from anyio.abc import ByteStream
+
+from ...channel.contract import Trace
+from ...errors import MalformedFrame
+from ...protocol.tuya.datapoints import Unit, split_units
+from ...protocol.tuya.frame import Command, Frame, FrameDecoder, encode_frame
+from ...protocol.tuya.role import Mcu, Role
+from .trace import FrameTrace
+
+logger = logging.getLogger("jsonrpc_iot.transports")
+
+LONGEST_DATA = 4096
+"""Bytes of data of the longest frame that is accepted."""
+
+_ANSWER_SECONDS = 2.0
+_RESULT_SECONDS = 5.5  # a module says after 5 s that it failed
+
+
+class TakesFrames(Protocol):
+    """Is told of what comes; must not wait."""
+
+    def take_frame(self, frame: Frame) -> None:
+        """A frame came."""
+
+    def is_for(self, unit: Unit) -> bool:
+        """Whether a unit is meant for this one by its id."""
+
+    def take_unit(self, unit: Unit) -> bool:
+        """A unit of a DataPoint came; says whether this one took it."""
+
+
+@final
+class TuyaLine:
+    """The frames of one line.
+
+    Args:
+        stream: the line.
+        role: which end of the line this is; with none, frames are only carried.
+
+    Attributes:
+        role: as above.
+        is_shared: there are channels that come and go, so that `look_again` has to work.
+        decoder: cuts the line into frames, and counts what it drops.
+        takers: those who want to know what comes. A unit goes to the first who takes it.
+        frames_sent: all that left.
+        malformed: units of DataPoints that were no such thing, and frames that end within one.
+        unanswered: answers of the role for which the line had no room for too long.
+    """
+
+    def __init__(self, stream: ByteStream, role: Role | None = None) -> None:
+        self.role = role
+        self.is_shared = False
+        self.decoder = FrameDecoder(max_data=LONGEST_DATA)
+        self.takers: list[TakesFrames] = []
+        self.frames_sent = 0
+        self.malformed = 0
+        self.unanswered = 0
+        self._stream = stream
+        self._traces: dict[Trace, FrameTrace] = {}
+        self._sending = anyio.Lock(fast_acquire=True)
+        self._confirming = anyio.Lock()
+        self._is_read = False
+        self._news: anyio.Event | None = None
+        self._receiving: anyio.CancelScope | None = None
+        self._answers: list[bytes] = []
+
+    async def wait(self, is_done: Callable[[], bool]) -> None:
+        """Read, or let somebody else read, until something is there.
+
+        Args:
+            is_done: says whether it is.
+
+        Raises:
+            anyio.BrokenResourceError: the line is gone.
+            anyio.ClosedResourceError: this end has closed it.
+            anyio.EndOfStream: a serial server on TCP has closed it.
+        """
+        while not is_done():
+            if self._is_read:
+                self._news = self._news or anyio.Event()
+                await self._news.wait()
+                continue
+            self._is_read = True
+            try:
+                await self._read()
+            finally:
+                self._is_read = False
+                if self._news is not None:
+                    self._news.set()
+                    self._news = None
+
+    def trace_frames(self, trace: Trace) -> None:
+        """Show the frames of all commands, and the noise; see `Channel.trace_frames`."""
+        if trace not in self._traces:
+            self._traces[trace] = FrameTrace(trace, self.decoder)
+
+    async def pause(self, until: float, is_done: Callable[[], bool]) -> None:
+        """Wait within a send, and read meanwhile: the other end must not be left without answers.
+
+        Args:
+            until: seconds of the event loop's clock.
+            is_done: says whether to go on at once.
+
+        Raises:
+            anyio.BrokenResourceError: the line is gone.
+            anyio.ClosedResourceError: this end has closed it.
+        """
+        if anyio.current_time() >= until:
+            return
+        with anyio.CancelScope(deadline=until):
+            try:
+                await self.wait(is_done)
+            except anyio.EndOfStream:
+                raise anyio.BrokenResourceError from None
+
+    def look_again(self) -> None:
+        """Have all who wait ask whether what they wait for is there; of a line that is shared."""
+        if self._receiving is not None:
+            self._receiving.cancel()
+
+    async def send(self, command: int, data: bytes) -> None:
+        """Send one frame.
+
+        Raises:
+            anyio.BrokenResourceError: the line is gone.
+            anyio.ClosedResourceError: this end has closed it.
+        """
+        await self.send_frame(encode_frame(command, data, self.role.version if self.role else 0))
+
+    async def send_frame(self, frame: bytes) -> None:
+        """Send one frame that is encoded already; see `send`."""
+        async with self._sending:
+            for trace in self._traces.values():
+                trace.left(frame)
+            await self._stream.send(frame)
+        self.frames_sent += 1
+
+    async def report_and_confirm(self, units: bytes) -> bool:
+        """Report DataPoints, and wait for what the module says; one report at a time.
+
+        Returns:
+            Whether it took them. One that says nothing did not.
+        """
+        role = self.role
+        assert isinstance(role, Mcu)
+        async with self._confirming:
+            role.report_result = None
+            await self.send(Command.SYNC_REPORT, units)
+            until = anyio.current_time() + _RESULT_SECONDS
+            await self.pause(until, lambda: role.report_result is not None)
+            return bool(role.report_result)
+
+    async def aclose(self) -> None:
+        """Give the port back."""
+        await self._stream.aclose()
+
+    async def _read(self) -> None:
+        """Take in what comes next, or do what is due."""
+        await self._answer()  # what a reader who was cancelled left
+        role, decoder = self.role, self.decoder
+        due = min(decoder.next_due(), role.next_due()) if role else decoder.next_due()
+        piece = await self._receive(due)
+        now = anyio.current_time()
+        frames = decoder.feed(piece, now) if piece else decoder.expire(now)
+        for trace in self._traces.values():
+            trace.took(piece, frames)
+        for frame in frames:
+            if role:
+                self._answers += role.take(frame, now)
+            self._hand_out(frame)
+        if role:
+            self._answers += role.poll(now)
+        await self._answer()
+
+    async def _receive(self, due: float) -> bytes:
+        """What the line brings by then, or nothing."""
+        if due == math.inf and not self.is_shared:
+            return await self._stream.receive()
+        with anyio.CancelScope(deadline=due) as self._receiving:
+            return await self._stream.receive()
+        return b""
+
+    def _hand_out(self, frame: Frame) -> None:
+        for taker in self.takers:
+            taker.take_frame(frame)
+        if self.role is None or frame.command not in self.role.takes:
+            return
+        try:
+            for unit in split_units(frame.data):
+                for taker in self.takers:
+                    if taker.take_unit(unit):
+                        break
+        except MalformedFrame as error:
+            self.count_malformed(error)
+
+    def count_malformed(self, error: MalformedFrame) -> None:
+        """Note what was no DataPoint."""
+        self.malformed += 1
+        logger.warning("a frame with DataPoints: %s", error)
+
+    async def _answer(self) -> None:
+        """Send what the role says, or give up: two ends that only send would wait for ever."""
+        if not self._answers:
+            return
+        with anyio.move_on_after(_ANSWER_SECONDS):
+            while self._answers:
+                await self.send_frame(self._answers[0])
+                del self._answers[0]
+            return
+        self.unanswered += len(self._answers)
+        self._answers.clear()

@@ -1,0 +1,284 @@
+"""Serial ports as byte streams. What the bytes mean is left to those who frame them.
+
+Ports are opened through pyserial-asyncio-fast, of the extra `uart`; it needs asyncio. A serial
+server on TCP (`uart://socket/HOST:PORT`) needs neither.
+"""
+
+import asyncio
+import errno
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn, cast, final
+from urllib.parse import urlsplit
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import ByteStream
+
+from ...channel.url import Url
+from ...errors import BindFailed, ConnectFailed, MissingExtra, UsageError
+from ..sockets.listener import set_options
+
+if TYPE_CHECKING:
+    import serial
+    from _typeshed import ReadableBuffer
+    from serial_asyncio_fast import SerialTransport
+
+READ_BUFFER = 64 * 1024
+"""Bytes that are kept for a slow reader before the system has to keep them."""
+
+_CLOSE_SECONDS = 2.0
+_BUSY = (errno.EBUSY, errno.EAGAIN)
+_ABSENT = (errno.ENOENT, errno.ENXIO, errno.ENODEV)
+_DENIED = (errno.EACCES, errno.EPERM)
+
+
+async def open_port(
+    url: Url, baudrate: int, *, failure: type[ConnectFailed | BindFailed] = ConnectFailed
+) -> ByteStream:
+    """Open the serial port of a URL, 8N1, for this program alone.
+
+    Args:
+        url: `uart:///dev/ttyUSB0`, `uart://COM3` or `uart://socket/HOST:PORT`; any scheme.
+        baudrate: bits per second; a serial server on TCP has its own.
+        failure: what to raise where the port cannot be opened.
+
+    Raises:
+        ConnectFailed: or `failure`: there is no such port, or it is not to be had.
+        InvalidUrl: the URL names no port, or the port cannot have that rate.
+        MissingExtra: the extra `uart` is not installed.
+        UsageError: a port cannot be opened on trio.
+    """
+    if url.host == "socket":
+        return await _open_socket(url, failure)
+    device = _device(url)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise UsageError(
+            f"{url}: serial ports work on asyncio, not on trio; "
+            f"there only {url.scheme}://socket/HOST:PORT does"
+        ) from None
+    try:
+        import serial_asyncio_fast
+    except ImportError as error:
+        raise MissingExtra(f"{url}: serial ports need: pip install 'jsonrpc-iot[uart]'") from error
+    protocol = _Protocol()
+    port = await anyio.to_thread.run_sync(_open_device, url, device, baudrate, failure, protocol)
+    await serial_asyncio_fast.connection_for_serial(
+        asyncio.get_running_loop(), lambda: protocol, port
+    )
+    with anyio.CancelScope(shield=True):  # a moment, after which there is something to close
+        transport = await protocol.made
+    return SerialStream(transport, protocol)
+
+
+def _device(url: Url) -> str:
+    url.forbid_port()
+    if url.path not in ("", "/") and not url.host:
+        return url.path
+    if url.host and url.path in ("", "/") and sys.platform == "win32":
+        return url.host
+    raise url.error(
+        f"a port looks like {url.scheme}:///dev/ttyUSB0 or {url.scheme}://socket/HOST:PORT"
+    )
+
+
+def _open_device(
+    url: Url,
+    device: str,
+    baudrate: int,
+    failure: type[ConnectFailed | BindFailed],
+    protocol: "_Protocol",
+) -> "serial.Serial":
+    import serial
+
+    class Port(serial.Serial):
+        """Writes what there is room for, where pyserial (3.5) tries for ever and blocks the loop.
+
+        A port that is gone takes all: the library would log an error with a traceback.
+        """
+
+        def write(self, b: "ReadableBuffer", /) -> int | None:
+            try:
+                return super().write(b) if sys.platform == "win32" else os.write(self.fileno(), b)
+            except BlockingIOError:
+                raise
+            except OSError:
+                protocol.is_gone = True
+                return len(memoryview(b))
+
+    try:
+        return Port(device, baudrate, exclusive=True)
+    except (ValueError, OverflowError) as error:
+        raise url.error(f"{device} cannot have {baudrate} baud: {error}") from error
+    except OSError as error:
+        raise failure(f"{url}: {_advice(device, error)}") from error
+
+
+def _advice(device: str, error: OSError) -> str:
+    """What is wrong with a port, and what to do."""
+    if error.errno in _ABSENT:
+        return f"there is no device {device}; is it plugged in? `jsonrpc-iot discover` lists ports"
+    if error.errno in _DENIED:
+        return f"no permission for {device}; join the group that owns it, {_group(device)}"
+    if error.errno in _BUSY:
+        return f"another program has {device} open"
+    return f"{device} cannot be opened as a serial port: {error}"
+
+
+def _group(device: str) -> str:
+    """The group that may use a device."""
+    try:
+        import grp
+
+        return grp.getgrgid(os.stat(device).st_gid).gr_name
+    except (ImportError, OSError, KeyError):
+        return "often dialout"
+
+
+async def _open_socket(url: Url, failure: type[ConnectFailed | BindFailed]) -> ByteStream:
+    url.forbid_port()
+    try:
+        parts = urlsplit(f"/{url.path}")
+        host, port, rest = parts.hostname, parts.port, parts.path
+    except ValueError:
+        host, port, rest = None, None, ""
+    if not host or port is None or rest:
+        raise url.error(f"a serial server looks like {url.scheme}://socket/192.0.2.7:4001")
+    try:
+        stream = await anyio.connect_tcp(host, port)
+        set_options(stream)
+    except (OSError, UnicodeError) as error:
+        raise failure(f"{url}: no serial server answers there: {error}") from error
+    return stream
+
+
+@final
+class _Protocol(asyncio.Protocol):
+    """Takes in what the library reads, and keeps what it says of the port."""
+
+    def __init__(self) -> None:
+        self.made: asyncio.Future[SerialTransport] = asyncio.get_running_loop().create_future()
+        self.received = bytearray()
+        self.is_lost = False
+        self.is_gone = False
+        self.news = asyncio.Event()
+        self.drained = asyncio.Event()
+        self.drained.set()
+        self.closed = asyncio.Event()
+        self._paused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        made = cast("SerialTransport", transport)
+        # Each byte that the system did not take pauses writing, until it has taken all.
+        made.set_write_buffer_limits(high=0, low=0)
+        self.made.set_result(made)
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        self.news.set()
+        if len(self.received) >= READ_BUFFER and not self._paused:
+            self._paused = True
+            self.made.result().pause_reading()
+
+    def take(self, max_bytes: int) -> bytes:
+        """The oldest bytes."""
+        data = bytes(self.received[:max_bytes])
+        del self.received[:max_bytes]
+        if not self.received and not self.is_lost:
+            self.news.clear()
+        if self._paused and len(self.received) < READ_BUFFER // 2:
+            self._paused = False
+            self.made.result().resume_reading()
+        return data
+
+    def pause_writing(self) -> None:
+        self.drained.clear()
+
+    def resume_writing(self) -> None:
+        # The library (0.16) goes on watching for room when nothing is left to write, and then
+        # fails in a loop. The buffer is empty here, so that this only ends the watching.
+        self.made.result().flush()
+        self.drained.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_lost = True
+        for event in (self.news, self.drained, self.closed):
+            event.set()
+
+
+@final
+class SerialStream(ByteStream):
+    """An open serial port. It has no end: it is there, or it is unplugged.
+
+    Args:
+        transport: the library's.
+        protocol: what the transport talks to.
+    """
+
+    def __init__(self, transport: "SerialTransport", protocol: _Protocol) -> None:
+        self._transport = transport
+        self._protocol = protocol
+        self._closed = False
+        self._receiving = anyio.ResourceGuard("reading from")
+        self._sending = anyio.ResourceGuard("writing to")
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        """Wait for bytes.
+
+        Raises:
+            BrokenResourceError: the adapter was unplugged, and all that came before was received.
+            ClosedResourceError: this end has closed it.
+        """
+        with self._receiving:
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            while True:
+                if self._closed:
+                    self._gone()
+                if self._protocol.received:
+                    return self._protocol.take(max_bytes)
+                if self._protocol.is_lost:
+                    self._gone()
+                await self._protocol.news.wait()
+
+    async def send(self, item: bytes) -> None:
+        """Send bytes; returns when the system has all of them.
+
+        A call that is cancelled leaves its bytes to be sent.
+
+        Raises:
+            BrokenResourceError: the adapter was unplugged.
+            ClosedResourceError: this end has closed it.
+        """
+        with self._sending:
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            await self._drain()
+            self._transport.write(item)
+            await self._drain()
+
+    async def send_eof(self) -> None:
+        """Do nothing: a serial line has no way to say that no more will come."""
+        await anyio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        """Close the port, once the line has the bytes that were sent; others are lost."""
+        if not self._closed:
+            self._closed = True
+            if not self._transport.is_closing():
+                if self._protocol.drained.is_set():
+                    self._transport.close()
+                else:  # of a send that was cancelled
+                    self._transport.abort()
+            self._protocol.news.set()
+        with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
+            await self._protocol.closed.wait()
+        await anyio.lowlevel.checkpoint()
+
+    async def _drain(self) -> None:
+        await self._protocol.drained.wait()
+        if self._closed or self._protocol.is_gone or self._transport.is_closing():
+            self._gone()
+
+    def _gone(self) -> NoReturn:
+        raise anyio.ClosedResourceError if self._closed else anyio.BrokenResourceError

@@ -1,0 +1,121 @@
+"""Pseudo terminals: a serial line without hardware; programs open its far end by its path."""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import final
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import ByteStream
+
+from ...errors import BindFailed, UsageError
+
+
+def open_pty(link: str | None = None) -> tuple[ByteStream, str]:
+    """Make a line, raw in both directions.
+
+    Args:
+        link: a symbolic link to make, whose name outlives the line when it is made again. One that
+            points nowhere is replaced.
+
+    Returns:
+        This end, and the path of the far one: the link's, where there is one. Programs may open and
+        close that as often as they like; what nobody reads waits, and then so does `send`.
+
+    Raises:
+        BindFailed: there is something at the link's place, or the system gives no line.
+        UsageError: the system has no ptys.
+    """
+    if not hasattr(os, "openpty"):
+        raise UsageError("this system has no ptys; use a real port or a serial server on TCP")
+    import tty
+
+    try:
+        master, slave = os.openpty()
+    except OSError as error:
+        raise BindFailed(f"cannot make a pty: {error}") from error
+    try:
+        tty.setraw(slave)
+        os.set_blocking(master, False)
+        path = os.ttyname(slave)
+        if link is not None:
+            _make_link(Path(link), path)
+    except BaseException:
+        os.close(master)
+        os.close(slave)
+        raise
+    return _Master(master, slave, path, link), link or path
+
+
+def _make_link(link: Path, path: str) -> None:
+    try:
+        if link.is_symlink() and not link.exists():
+            link.unlink()
+        link.symlink_to(path)
+    except FileExistsError:
+        raise BindFailed(f"{link} is there already: remove it, or take another name") from None
+    except OSError as error:
+        raise BindFailed(f"cannot make the link {link}: {error}") from error
+
+
+@final
+class _Master(ByteStream):
+    """This end of a pty. It has no end: the far one may be closed and opened again.
+
+    Args:
+        master: this end's descriptor.
+        slave: the far end's; kept open, because with nobody there this end would fail.
+        path: that of the far end.
+        link: points to the path, and goes with it.
+    """
+
+    def __init__(self, master: int, slave: int, path: str, link: str | None) -> None:
+        self._master = master
+        self._slave = slave
+        self._path = path
+        self._link = link
+        self._receiving = anyio.ResourceGuard("reading from")
+        self._sending = anyio.ResourceGuard("writing to")
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        """Wait for bytes; raises `ClosedResourceError` once this end is closed."""
+        with self._receiving:
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            while self._master >= 0:
+                try:
+                    return os.read(self._master, max_bytes)
+                except BlockingIOError:
+                    await anyio.wait_readable(self._master)
+            raise anyio.ClosedResourceError
+
+    async def send(self, item: bytes) -> None:
+        """Send bytes; raises `ClosedResourceError` once this end is closed."""
+        with self._sending:
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            rest = memoryview(item)
+            while self._master >= 0:
+                try:
+                    rest = rest[os.write(self._master, rest) :]
+                except BlockingIOError:
+                    await anyio.wait_writable(self._master)
+                if not rest:
+                    return
+            raise anyio.ClosedResourceError
+
+    async def send_eof(self) -> None:
+        """Do nothing: a serial line has no way to say that no more will come."""
+        await anyio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        """Unplug the line: a program that has the far end open finds it gone."""
+        master, self._master = self._master, -1
+        if master >= 0:
+            anyio.notify_closing(master)
+            os.close(master)
+            os.close(self._slave)
+            if self._link is not None:
+                with contextlib.suppress(OSError):
+                    if os.readlink(self._link) == self._path:
+                        os.unlink(self._link)
+        await anyio.lowlevel.checkpoint()

@@ -1,0 +1,152 @@
+"""`tuya-dp:///dev/ttyS1`: one JSON message in one string DataPoint of a Tuya serial line.
+
+The MCU's end answers its module as Tuya's protocol wants it, the module's end looks after the MCU.
+Messages go down to the MCU in command 0x06, and up to the module in 0x07 or, confirmed, in 0x22.
+
+Source: the RPC protocol document, "RPC over Tuya DP".
+"""
+
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Literal
+from urllib.parse import quote
+
+from anyio.abc import ByteStream
+from msgspec import Meta, structs
+
+from ...channel.contract import Channel, Listener
+from ...channel.info import ChannelInfo
+from ...channel.url import Url
+from ...errors import BindFailed
+from ...protocol.limits import Limits
+from ...protocol.tuya.datapoints import UNIT_OVERHEAD
+from ...protocol.tuya.frame import OVERHEAD
+from ...protocol.tuya.role import Mcu, Module, Product, Role
+from ..packets.options import PacketOptions
+from .datapoint_channel import DataPointChannel
+from .line import TuyaLine
+from .listener import PortListener
+from .port import open_port
+from .pty import open_pty
+from .uart import BAUDRATE
+
+DPID = 232
+MAX_MESSAGE = 255
+GAP_SECONDS = 1.0
+_LONGEST_GAP_SECONDS = 3600.0
+
+_FRAME_OVERHEAD = OVERHEAD + UNIT_OVERHEAD
+_RETRY_SECONDS = 3.0
+
+
+class TuyaDpOptions(PacketOptions, frozen=True):
+    """Options of a `tuya-dp://` URL.
+
+    Args:
+        role: this end of the line; of a server `mcu` by default, of a client `module`.
+        dpid: the DataPoint that carries the messages.
+        baudrate: bits per second; 8 data bits, no parity, 1 stop bit.
+        buffer: bytes of the largest frame that the other end can hold, 11 more than of the message.
+        gap: seconds between two sends, at least; Tuya's cloud wants 1, a line alone needs none.
+        sync_report: have the module confirm each report, of an MCU.
+        product: the product's id (PID) on Tuya's platform, which an MCU tells its module.
+        max: bytes of the largest message that is sent.
+    """
+
+    role: Literal["mcu", "module"] | None = None
+    dpid: Annotated[int, Meta(ge=1, le=255)] = DPID
+    baudrate: Annotated[int, Meta(gt=0)] = BAUDRATE
+    buffer: Annotated[int, Meta(gt=_FRAME_OVERHEAD)] = MAX_MESSAGE + _FRAME_OVERHEAD
+    gap: Annotated[float, Meta(ge=0, le=_LONGEST_GAP_SECONDS)] = GAP_SECONDS
+    sync_report: bool = False
+    product: str = "jsonrpc-iot"
+    max: Annotated[int, Meta(gt=0)] | None = None
+
+    both_ends = ("role", "dpid", "baudrate", "buffer", "gap")
+
+    @property
+    def max_message(self) -> int:
+        """Bytes of the largest message that is sent."""
+        fits = min(MAX_MESSAGE, self.buffer - _FRAME_OVERHEAD)
+        return fits if self.max is None else min(fits, self.max)
+
+
+async def connect(url: Url, limits: Limits) -> Channel:
+    """Open a port."""
+    if url.scheme == "tuya-dp+pty":
+        raise url.error(
+            "tuya-dp+pty is for serving; its other end is the tuya-dp:// URL that serving shows"
+        )
+    options = _read(url, "module")
+    return _channel(str(url), options, await open_port(url, options.baudrate))
+
+
+async def listen(url: Url, limits: Limits) -> Listener:
+    """Open a port, or make a pseudo-terminal for `tuya-dp+pty://`."""
+    options = _read(url, "mcu")
+    if url.scheme == "tuya-dp+pty":
+        stream, path = open_pty()
+        name = f"tuya-dp://{path}"
+    else:
+        stream = await open_port(url, options.baudrate, failure=BindFailed)
+        path, name = url.host + quote(url.path), str(url)
+    other: Literal["mcu", "module"] = "module" if options.role == "mcu" else "mcu"
+    address = structs.replace(options, role=other).reached_at(f"tuya-dp://{path}")
+    is_pty = url.scheme == "tuya-dp+pty"
+    open_again = None if is_pty else partial(open_port, url, options.baudrate)
+    return PortListener(stream, address, partial(_channel, name, options), open_again)
+
+
+def _channel(name: str, options: TuyaDpOptions, stream: ByteStream) -> DataPointChannel:
+    role: Role = Module(clock=local_time)
+    if options.role == "mcu":
+        role = Mcu(Product(options.product, "1.0.0"), buffer=options.buffer)
+    return open_channel(TuyaLine(stream, role), name, options)
+
+
+def open_channel(
+    line: TuyaLine, name: str, options: TuyaDpOptions, *, owns_line: bool = True
+) -> DataPointChannel:
+    """A channel on a line.
+
+    Args:
+        line: with a role.
+        name: what the channel is called in errors.
+        options: of the channel.
+        owns_line: close the line with the channel.
+    """
+    info = ChannelInfo(
+        transport="tuya-dp",
+        local=name,
+        peer=name,
+        max_message=options.max_message,
+        reliable=False,
+        retry_seconds=_RETRY_SECONDS,
+        in_flight=1,
+    )
+    return DataPointChannel(
+        line,
+        info,
+        options.baudrate,
+        dpid=options.dpid,
+        gap=options.gap,
+        sync=options.sync_report,
+        owns_line=owns_line,
+    )
+
+
+def local_time() -> datetime:
+    """The time with its zone, for an MCU that asks."""
+    return datetime.now().astimezone()
+
+
+def _read(url: Url, role: Literal["mcu", "module"]) -> TuyaDpOptions:
+    if url.scheme == "tuya-dp+pty":
+        url.forbid_port()
+        url.forbid_path()
+    options = url.read_options(TuyaDpOptions)
+    if options.codec != "json":
+        raise url.error(f"a DataPoint holds text, so codec={options.codec} does not go over it")
+    if options.sync_report and (options.role or role) == "module":
+        raise url.error("sync_report is for role=mcu: only an MCU reports")
+    return structs.replace(options, role=options.role or role)

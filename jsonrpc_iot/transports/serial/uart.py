@@ -1,0 +1,118 @@
+"""`uart:///dev/ttyUSB0`: one JSON message in one Tuya frame of command 0xFE on a serial line.
+
+There is no role and no heartbeat: both ends are alike, and frames of other commands are left alone.
+Bytes get lost on a serial line, so the channel is a lossy one.
+
+Source: the RPC protocol document, "RPC over UART".
+"""
+
+from functools import partial
+from typing import Annotated
+
+from anyio.abc import ByteStream
+from msgspec import Meta
+
+from ...channel.contract import Channel, Listener
+from ...channel.info import ChannelInfo
+from ...channel.url import Url
+from ...errors import BindFailed
+from ...protocol.limits import Limits
+from ...protocol.tuya.frame import OVERHEAD
+from ..packets.options import PacketOptions
+from .frame_channel import RpcChannel
+from .line import TuyaLine
+from .listener import PortListener
+from .port import open_port
+from .pty import open_pty
+
+MAX_MESSAGE = 1024
+BAUDRATE = 115_200
+
+_RETRY_SECONDS = 0.25
+_BITS_THERE_AND_BACK = 20  # of a byte: 10 bits each way
+
+
+class UartOptions(PacketOptions, frozen=True):
+    """Options of a `uart://` URL.
+
+    Args:
+        baudrate: bits per second; 8 data bits, no parity, 1 stop bit.
+        buffer: bytes of the largest frame that the other end can hold, 7 more than of the message.
+        max: bytes of the largest message that is sent.
+        in_flight: requests of this end that may be open at once; any number by default.
+    """
+
+    baudrate: Annotated[int, Meta(gt=0)] = BAUDRATE
+    buffer: Annotated[int, Meta(gt=OVERHEAD)] = MAX_MESSAGE + OVERHEAD
+    max: Annotated[int, Meta(gt=0)] | None = None
+    in_flight: Annotated[int, Meta(gt=0)] | None = None
+
+    both_ends = ("baudrate", "buffer", "codec")
+
+    @property
+    def max_message(self) -> int:
+        """Bytes of the largest message that is sent."""
+        fits = self.buffer - OVERHEAD
+        return fits if self.max is None else min(fits, self.max)
+
+
+def open_channel(
+    line: TuyaLine, name: str, options: UartOptions, *, owns_line: bool = True
+) -> RpcChannel:
+    """A channel on a line.
+
+    Args:
+        line: with a role or not.
+        name: what the channel is called in errors.
+        options: of the channel.
+        owns_line: close the line with the channel.
+    """
+    per_byte = _BITS_THERE_AND_BACK / options.baudrate
+    info = ChannelInfo(
+        transport="uart",
+        local=name,
+        peer=name,
+        max_message=options.max_message,
+        reliable=False,
+        retry_seconds=_RETRY_SECONDS + per_byte * options.max_message,
+        retry_seconds_per_byte=per_byte,
+        codec=options.codec,
+        in_flight=options.in_flight,
+    )
+    return RpcChannel(line, info, options.baudrate, owns_line=owns_line)
+
+
+async def connect(url: Url, limits: Limits) -> Channel:
+    """Open a port."""
+    if url.scheme == "uart+pty":
+        raise url.error(
+            "uart+pty is for serving; its other end is the uart:// URL that serving shows"
+        )
+    options = _read(url)
+    return _channel(str(url), options, await open_port(url, options.baudrate))
+
+
+async def listen(url: Url, limits: Limits) -> Listener:
+    """Open a port, or make a pseudo-terminal for `uart+pty://`."""
+    options = _read(url)
+    if url.scheme == "uart+pty":
+        stream, path = open_pty()
+        name = f"uart://{path}"
+        address = options.reached_at(name)
+    else:
+        stream = await open_port(url, options.baudrate, failure=BindFailed)
+        name = address = str(url)
+    is_pty = url.scheme == "uart+pty"
+    open_again = None if is_pty else partial(open_port, url, options.baudrate)
+    return PortListener(stream, address, partial(_channel, name, options), open_again)
+
+
+def _channel(name: str, options: UartOptions, stream: ByteStream) -> RpcChannel:
+    return open_channel(TuyaLine(stream), name, options)
+
+
+def _read(url: Url) -> UartOptions:
+    if url.scheme == "uart+pty":
+        url.forbid_port()
+        url.forbid_path()
+    return url.read_options(UartOptions)

@@ -1,0 +1,1 @@
+"""Streams of bytes: TCP, TLS and pipes."""

@@ -1,0 +1,130 @@
+"""Listening stream sockets: accepting, whatever happens, and no more peers than allowed."""
+
+import logging
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+
+import anyio
+from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
+
+from ...channel.contract import Channel, Listener, Serve
+from .framed import SocketLike
+
+logger = logging.getLogger("jsonrpc_iot.transports")
+
+_PAUSE_SECONDS = 0.1
+_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # seconds, seconds, times
+
+Open = Callable[[SocketStream], Awaitable[Channel]]
+
+
+class StreamListener(Listener):
+    """Accepts connections on bound sockets.
+
+    Args:
+        sockets: one for each address.
+        addresses: the URLs that reach them.
+        open_channel: makes a channel of an accepted connection; may take its time.
+        max_peers: connections that are served at once.
+        is_exposed: whether other machines may reach it.
+        on_close: is called before the sockets are closed.
+
+    Attributes:
+        turned_away: connections that came when there were too many.
+    """
+
+    def __init__(
+        self,
+        sockets: Sequence[SocketListener],
+        addresses: Sequence[str],
+        open_channel: Open,
+        *,
+        max_peers: int,
+        is_exposed: bool = False,
+        on_close: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._sockets = sockets
+        self._addresses = addresses
+        self._open = open_channel
+        self._max_peers = max_peers
+        self._is_exposed = is_exposed
+        self._on_close = on_close
+        self._closed = False
+        self._peers = 0
+        self.turned_away = 0
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """The URLs that reach this listener."""
+        return self._addresses
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines may reach it."""
+        return self._is_exposed
+
+    async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
+        """Accept until cancelled; see `Listener.serve`."""
+        async with anyio.create_task_group() as accepting:
+            for listening in self._sockets:
+                accepting.start_soon(self._accept, listening, handler, task_group)
+
+    async def aclose(self) -> None:
+        """Close the sockets; the accepted connections live on."""
+        if not self._closed:
+            self._closed = True
+            self._on_close()
+            for listening in self._sockets:
+                await listening.aclose()
+
+    async def _accept(
+        self, listening: SocketListener, handler: Serve, task_group: TaskGroup
+    ) -> None:
+        while True:
+            try:
+                stream = await listening.accept()
+            except (OSError, anyio.BrokenResourceError) as error:
+                # Out of descriptors, or the connection is gone already.
+                logger.warning("%s: cannot accept: %s", self._addresses[0], error)
+                await anyio.sleep(_PAUSE_SECONDS)
+                continue
+            if self._peers >= self._max_peers:
+                if not self.turned_away:
+                    logger.warning("%s: over %d peers", self._addresses[0], self._max_peers)
+                self.turned_away += 1
+                await stream.aclose()
+                continue
+            self._peers += 1
+            task_group.start_soon(self._serve_one, stream, handler)
+
+    async def _serve_one(self, stream: SocketStream, handler: Serve) -> None:
+        try:
+            await handler(await self._open(stream))
+        except Exception as error:  # noqa: BLE001  # one connection's failure is its own
+            logger.info("%s: a connection failed: %r", self._addresses[0], error)
+            await anyio.aclose_forcefully(stream)
+        finally:
+            self._peers -= 1
+
+
+def raw_socket(stream: SocketStream) -> SocketLike | None:
+    """The socket that can be written to directly, where the system has such."""
+    return None if sys.platform == "win32" else stream.extra(SocketAttribute.raw_socket)
+
+
+def set_options(stream: SocketStream) -> None:
+    """Send small messages at once, notice a peer that has vanished, and read only when asked to.
+
+    anyio's stream on asyncio (4.16) takes in whatever comes until a first `receive` has had to
+    wait, so a sender that never pauses would fill the memory.
+    """
+    transport = getattr(stream, "_transport", None)
+    if transport is not None:
+        transport.pause_reading()
+    raw = stream.extra(SocketAttribute.raw_socket)
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if (option := getattr(socket, name, None)) is not None:
+            raw.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -1,0 +1,237 @@
+"""`pipe://NAME` and `unix:///abs/path.sock`: Unix sockets between the processes of one host.
+
+Source: the RPC protocol document, "RPC over Pipe": each process listens on
+`/var/run/<name>-jsonrpc.socket`.
+"""
+
+import os
+import socket
+import stat
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import anyio
+from anyio.abc import ByteStream, SocketAttribute, SocketListener, SocketStream
+from msgspec import Meta, Struct
+
+from ...channel.contract import Channel, Listener
+from ...channel.info import ChannelAttribute, ChannelInfo, PeerCredentials
+from ...channel.url import Url
+from ...errors import BindFailed, ConnectFailed, TransportError
+from ...protocol.limits import Limits
+from .framed import FramedChannel
+from .listener import StreamListener, raw_socket
+
+MAX_MESSAGE = 1 << 16
+MODE = 0o660
+
+_BACKLOG = 4096
+_MAX_PATH_BYTES = 107
+_LIVENESS_SECONDS = 1.0
+_SEARCH_PATH = ("$JSONRPC_IOT_RUNTIME_DIR", "/var/run", "$XDG_RUNTIME_DIR")
+
+
+class UnixOptions(Struct, frozen=True):
+    """Options of a `unix://` URL.
+
+    Args:
+        max: bytes of the largest message that is sent.
+    """
+
+    max: Annotated[int, Meta(gt=0)] = MAX_MESSAGE
+
+
+class PipeOptions(UnixOptions, frozen=True):
+    """Options of a `pipe://` URL.
+
+    Args:
+        dir: the folder of the socket, and no other.
+    """
+
+    dir: str | None = None
+
+
+async def connect(url: Url, limits: Limits) -> Channel:
+    """Connect to a server on this host."""
+    path, options = _read(url, _with_socket)
+    _check_system(url)
+    try:
+        stream = await anyio.connect_unix(path)
+    except OSError as error:
+        raise ConnectFailed(f"{url}: {path}: {_reason(error)}") from error
+    return _channel(url, options, limits, stream)
+
+
+async def listen(url: Url, limits: Limits) -> Listener:
+    """Bind a socket file; one that a dead server left behind is replaced."""
+    path, options = _read(url, _writable)
+    _check_system(url)
+    try:
+        listening = await _bind(path, url)
+    except OSError as error:
+        raise BindFailed(f"{url}: {path}: {_reason(error)}") from error
+    identity = _identity(path)
+
+    async def open_channel(stream: SocketStream) -> Channel:
+        return _channel(url, options, limits, stream)
+
+    def remove() -> None:
+        if _identity(path) == identity:
+            path.unlink(missing_ok=True)
+
+    return StreamListener(
+        [listening], [url.text], open_channel, max_peers=limits.peers, on_close=remove
+    )
+
+
+def socket_path(folder: Path, name: str) -> Path:
+    """The socket file of the server `name`."""
+    return folder / f"{name}-jsonrpc.socket"
+
+
+def _read(url: Url, choose: Callable[[Url, list[Path]], Path]) -> tuple[Path, UnixOptions]:
+    if url.scheme == "unix":
+        if url.host or not url.path.startswith("/"):
+            raise url.error("an absolute path is needed, as in unix:///run/lamp.sock")
+        path, options = Path(url.path), url.read_options(UnixOptions)
+    else:
+        url.forbid_path()
+        url.forbid_port()
+        options = url.read_options(PipeOptions)
+        if not url.host:
+            raise url.error("a name is missing, as in pipe://lamp")
+        folders = [Path(options.dir)] if options.dir else _folders()
+        path = choose(url, [socket_path(folder, url.host) for folder in folders])
+    if "\0" in str(path) or "/" in url.host:
+        raise url.error("a name or path has no NUL, and a name no slash")
+    longest = max(path, path.with_name(f".{os.getpid()}"), key=lambda name: len(str(name)))
+    if len(os.fsencode(longest)) > _MAX_PATH_BYTES:
+        raise url.error(f"{path} is over {_MAX_PATH_BYTES} bytes, too long for a socket")
+    return path, options
+
+
+def _folders() -> list[Path]:
+    expanded = map(os.path.expandvars, _SEARCH_PATH)
+    return [Path(folder) for folder in expanded if folder and not folder.startswith("$")]
+
+
+def _with_socket(url: Url, paths: list[Path]) -> Path:
+    """The first that exists; where none does, the first, for the error to name."""
+    return next((path for path in paths if path.is_socket()), paths[0])
+
+
+def _writable(url: Url, paths: list[Path]) -> Path:
+    """The first in a folder that this process may write to."""
+    for path in paths:
+        if os.access(path.parent, os.W_OK | os.X_OK):
+            return path
+    folders = ", ".join(str(path.parent) for path in paths)
+    raise BindFailed(f"{url}: no folder to write the socket to; tried {folders}; ?dir= names one")
+
+
+async def _bind(path: Path, url: Url) -> SocketListener:
+    """Bind under a name of our own and move the socket into place, so that it is never half there.
+
+    That way it has its mode before anyone can connect, and replaces a dead one in one step.
+    """
+    if _is_socket(path, url) and await _is_alive(path):
+        raise BindFailed(f"{url}: {path}: another server is listening there")
+    draft = path.with_name(f".{os.getpid()}")
+    listening = await anyio.create_unix_listener(draft, mode=MODE, backlog=_BACKLOG)
+    try:
+        draft.rename(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        await listening.aclose()
+        raise
+    return listening
+
+
+def _is_socket(path: Path, url: Url) -> bool:
+    if os.path.lexists(path) and not path.is_socket():
+        raise BindFailed(f"{url}: {path} exists and is no socket")
+    return path.is_socket()
+
+
+async def _is_alive(path: Path) -> bool:
+    try:
+        with anyio.fail_after(_LIVENESS_SECONDS):
+            stream = await anyio.connect_unix(path)
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
+    await stream.aclose()
+    return True
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISSOCK(status.st_mode) else None
+
+
+class _Stream(ByteStream):
+    """A Unix socket that is read only when there is something to read.
+
+    anyio's own wait for data (4.16, asyncio) logs an error when it is cancelled while data arrives.
+    """
+
+    __slots__ = ("_raw", "_stream")
+
+    def __init__(self, stream: SocketStream) -> None:
+        self._stream = stream
+        self._raw = stream.extra(SocketAttribute.raw_socket)
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        return self._stream.extra_attributes
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        await anyio.wait_readable(self._raw)
+        return await self._stream.receive(max_bytes)
+
+    async def send(self, item: bytes) -> None:
+        await self._stream.send(item)
+
+    async def send_eof(self) -> None:
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        if self._raw.fileno() >= 0:
+            anyio.notify_closing(self._raw)
+        await self._stream.aclose()
+
+
+def _channel(url: Url, options: UnixOptions, limits: Limits, stream: SocketStream) -> Channel:
+    credentials = _credentials(stream)
+    pid = f"#pid={credentials.pid}" if credentials else ""
+    info = ChannelInfo(
+        transport=url.scheme, local=url.text, peer=url.text + pid, max_message=options.max
+    )
+    attributes = {ChannelAttribute.credentials: lambda: credentials} if credentials else None
+    return FramedChannel(_Stream(stream), info, limits, raw_socket(stream), attributes)
+
+
+def _credentials(stream: SocketStream) -> PeerCredentials | None:
+    """Who is at the other end, where the system tells (Linux: unix(7), SO_PEERCRED)."""
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return None
+    raw = stream.extra(SocketAttribute.raw_socket)
+    format = "3i"
+    data = raw.getsockopt(socket.SOL_SOCKET, option, struct.calcsize(format))
+    return PeerCredentials(*struct.unpack(format, data))
+
+
+def _check_system(url: Url) -> None:
+    if not hasattr(socket, "AF_UNIX"):
+        raise TransportError(f"{url}: this system's Python has no Unix sockets; use tcp://")
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error.__cause__ or error)

@@ -1,0 +1,162 @@
+"""`tcp://HOST[:8805]` and `tls://HOST:PORT`: one JSON message a line, both ways."""
+
+import ssl
+from collections.abc import Sequence
+from typing import Annotated, Any, cast
+
+import anyio
+from anyio.abc import SocketAttribute, SocketListener, SocketStream
+from anyio.streams.tls import TLSStream
+from msgspec import Meta, Struct
+
+from ...channel.contract import Channel, Listener
+from ...channel.info import ChannelInfo
+from ...channel.url import Url, host_port
+from ...errors import BindFailed, ConnectFailed
+from ...protocol.limits import Limits
+from .framed import FramedChannel
+from .listener import StreamListener, raw_socket, set_options
+from .tls import authenticates, load_context, reason
+
+DEFAULT_PORT = 8805
+MAX_MESSAGE = 1 << 20
+
+_BACKLOG = 4096
+_HANDSHAKE_SECONDS = 10.0
+_GONE = (anyio.BrokenResourceError, anyio.EndOfStream)
+
+
+class TcpOptions(Struct, frozen=True):
+    """Options of a `tcp://` URL.
+
+    Args:
+        max: bytes of the largest message that is sent.
+        reuse_port: several processes on this host share the port; serving only.
+    """
+
+    max: Annotated[int, Meta(gt=0)] = MAX_MESSAGE
+    reuse_port: bool = False
+
+
+class TlsOptions(TcpOptions, frozen=True):
+    """Options of a `tls://` URL.
+
+    Args:
+        cert: this end's certificate chain, a PEM file; a server must have one.
+        key: its private key, if that is not in the same file.
+        ca: the authorities to trust. A server that is given them demands a client certificate; a
+            client without them trusts the system's.
+    """
+
+    cert: str | None = None
+    key: str | None = None
+    ca: str | None = None
+
+
+async def connect(url: Url, limits: Limits) -> Channel:
+    """Connect to a server."""
+    options, context = _read(url, server=False)
+    host, port = _host(url), _port(url)
+    try:
+        stream = await anyio.connect_tcp(host, port)
+        set_options(stream)
+        if context is None:
+            return _channel(url.scheme, options, limits, stream)
+        secure = await tls_handshake(stream, context, server_side=False, hostname=host)
+        return _channel(url.scheme, options, limits, secure)
+    except (OSError, UnicodeError, AttributeError, *_GONE) as error:
+        raise ConnectFailed(f"{url}: {reason(error)}") from error
+
+
+async def listen(url: Url, limits: Limits) -> Listener:
+    """Bind a port, on every address that the host has."""
+    options, context = _read(url, server=True)
+    host, port = _host(url), _port(url)
+    try:
+        bound = await anyio.create_tcp_listener(
+            local_host=host,
+            local_port=port,
+            backlog=_BACKLOG,
+            reuse_port=options.reuse_port,
+        )
+    except (OSError, ValueError) as error:
+        raise BindFailed(f"{url}: {reason(error)}") from error
+
+    async def open_channel(stream: SocketStream) -> Channel:
+        set_options(stream)
+        if context is None:
+            return _channel(url.scheme, options, limits, stream)
+        secure = await tls_handshake(stream, context, server_side=True)
+        return _channel(url.scheme, options, limits, secure)
+
+    addresses = [
+        f"{url.scheme}://{host_port(*listening.extra(SocketAttribute.local_address)[:2])}"
+        for listening in bound.listeners
+    ]
+    sockets = cast(Sequence[SocketListener], bound.listeners)
+    return StreamListener(
+        sockets,
+        addresses,
+        open_channel,
+        max_peers=limits.peers,
+        is_exposed=url.is_exposed and not authenticates(context),
+    )
+
+
+def _host(url: Url) -> str:
+    url.forbid_path()
+    if not url.host:
+        raise url.error(f"a host is missing, as in {url.scheme}://127.0.0.1:{DEFAULT_PORT}")
+    return url.host
+
+
+def _port(url: Url) -> int:
+    if url.port is not None:
+        return url.port
+    if url.scheme == "tls":
+        raise url.error("a port is missing")
+    return DEFAULT_PORT
+
+
+def _read(url: Url, *, server: bool) -> tuple[TcpOptions, ssl.SSLContext | None]:
+    if url.scheme == "tcp":
+        return url.read_options(TcpOptions), None
+    options = url.read_options(TlsOptions)
+    return options, load_context(url, options, server=server)
+
+
+async def tls_handshake(
+    stream: SocketStream, context: ssl.SSLContext, *, server_side: bool, hostname: str | None = None
+) -> TLSStream:
+    """Begin TLS on a connection, which is closed if that fails or takes 10 s."""
+    try:
+        with anyio.fail_after(_HANDSHAKE_SECONDS):
+            return await TLSStream.wrap(
+                stream,
+                server_side=server_side,
+                hostname=hostname,
+                ssl_context=context,
+                standard_compatible=False,
+            )
+    except BaseException:
+        await anyio.aclose_forcefully(stream)
+        raise
+
+
+def _channel(
+    scheme: str, options: TcpOptions, limits: Limits, stream: SocketStream | TLSStream
+) -> Channel:
+    info = ChannelInfo(
+        transport=scheme,
+        local=_address(scheme, stream, SocketAttribute.local_address),
+        peer=_address(scheme, stream, SocketAttribute.remote_address),
+        max_message=options.max,
+    )
+    raw = None if isinstance(stream, TLSStream) else raw_socket(stream)
+    return FramedChannel(stream, info, limits, raw)
+
+
+def _address(scheme: str, stream: SocketStream | TLSStream, attribute: Any) -> str:
+    """One end's address; the system has none for a connection that is gone already."""
+    address = stream.extra(attribute, None)
+    return f"{scheme}://{host_port(*address[:2])}" if address else f"{scheme}://gone"

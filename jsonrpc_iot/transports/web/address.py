@@ -1,0 +1,234 @@
+"""What `http://` and `ws://` share when they are served: one server for all URLs of an address."""
+
+import asyncio
+import socket
+import ssl
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import anyio
+from anyio.abc import SocketAttribute, TaskGroup
+
+from ...channel.contract import Listener, Serve
+from ...channel.url import Url, host_port
+from ...channel.web import AsgiApp, AsgiReceive, AsgiSend, Scope, refuse_websocket
+from ...errors import BindFailed, MissingExtra, UsageError
+from ...protocol.limits import Limits
+from ..sockets.tls import reason
+
+if TYPE_CHECKING:
+    from .uvicorn_http import WebServer
+
+Kind = Literal["http", "websocket"]
+
+_BACKLOG = 4096
+
+
+class Address:
+    """One bound address, and what answers there.
+
+    Args:
+        url: the first one that asked for it.
+        sockets: bound.
+        context: for TLS, `None` without.
+        limits: bounds on what clients may cost.
+    """
+
+    def __init__(
+        self,
+        url: Url,
+        sockets: Sequence[socket.socket],
+        context: ssl.SSLContext | None,
+        limits: Limits,
+    ) -> None:
+        self._url = url
+        self._sockets = sockets
+        self._context = context
+        self.limits = limits
+        self._routes: dict[tuple[Kind, str], AsgiApp | None] = {}
+        self._users = 0
+        self._server: WebServer | None = None
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether it speaks TLS."""
+        return self._context is not None
+
+    @property
+    def is_authenticating(self) -> bool:
+        """Whether clients must have a certificate."""
+        return self._context is not None and self._context.verify_mode == ssl.CERT_REQUIRED
+
+    def urls(self, url: Url) -> list[str]:
+        """The URLs that reach a URL's path here."""
+        found = []
+        for each in self._sockets:
+            host, port = each.getsockname()[:2]
+            found.append(f"{url.scheme}://{host_port(host, port)}{url.path}")
+        return found
+
+    def reserve(self, url: Url, kind: Kind) -> bool:
+        """Take a URL's path, if it is of this address and free.
+
+        Raises:
+            InvalidUrl: its certificates are others than those of the address.
+        """
+        mine = self._url
+        place = kind, route_path(url)
+        if (url.host, url.port, is_tls(url)) != (mine.host, mine.port, self.is_tls):
+            return False
+        if place in self._routes:
+            return False
+        for name in ("cert", "key", "ca"):
+            if url.options.get(name, mine.options.get(name)) != mine.options.get(name):
+                raise url.error(f"{name} is another one than that of {mine}")
+        self._routes[place] = None
+        self._users += 1
+        return True
+
+    def route(self, url: Url, kind: Kind, app: AsgiApp) -> None:
+        """Have an application answer at a URL's path, for HTTP also just below it."""
+        self._routes[kind, route_path(url)] = app
+
+    async def serve(self, tasks: TaskGroup) -> None:
+        """Accept until cancelled; whoever comes first runs the server for all."""
+        from .uvicorn_http import WebServer
+
+        if self._server is None:
+            takes_websockets = any(kind == "websocket" for kind, _ in self._routes)
+            self._server = WebServer(
+                self._answer,
+                self._sockets,
+                self._context,
+                self.limits,
+                websockets=takes_websockets,
+            )
+            tasks.start_soon(self._server.run)
+        await anyio.sleep_forever()
+
+    def release(self) -> None:
+        """Give up one URL; with the last one the address is closed."""
+        self._users -= 1
+        if self._users:
+            return
+        if self._server is not None:
+            self._server.stop_accepting()
+        for each in self._sockets:
+            each.close()
+
+    async def _answer(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
+        kind, path = scope["type"], scope["path"].rstrip("/")
+        app = self._routes.get((kind, path))
+        if app is None and kind == "http":
+            app = self._routes.get((kind, path.rpartition("/")[0]))
+        if app is not None:
+            await app(scope, receive, send)
+        elif kind == "websocket":
+            await refuse_websocket(scope, receive, send, 404, "Not found")
+        else:
+            headers = [(b"content-length", b"10"), (b"content-type", b"text/plain; charset=utf-8")]
+            await send({"type": "http.response.start", "status": 404, "headers": headers})
+            await send({"type": "http.response.body", "body": b"Not found\n"})
+
+
+class AddressListener(Listener):
+    """A listener for one URL of an address. `http` and `websocket` each have one.
+
+    Args:
+        address: bound; the listener has reserved its path there.
+        url: where it listens.
+        kind: of the requests.
+    """
+
+    def __init__(self, address: Address, url: Url, kind: Kind, *, has_token: bool = False) -> None:
+        self._address = address
+        self._url = url
+        self._kind = kind
+        self._has_token = has_token
+        self._closed = False
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """The URLs that reach this listener."""
+        return self._address.urls(self._url)
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines may reach it without authentication."""
+        authenticates = self._has_token or self._address.is_authenticating
+        return self._url.is_exposed and not authenticates
+
+    def beside(self, url: str) -> Listener | None:
+        """A listener for another URL of the same address, if its scheme is `http` or `ws`."""
+        from .. import find_transport
+
+        parsed = Url.parse(url)
+        if parsed.scheme not in ("http", "https", "ws", "wss"):
+            return None
+        listen_at = getattr(find_transport(parsed), "listen_at", None)
+        found: Listener | None = None if listen_at is None else listen_at(parsed, self._address)
+        return found
+
+    @abstractmethod
+    async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
+        """Accept until cancelled; see `Listener.serve`."""
+
+    async def aclose(self) -> None:
+        """Give up the URL; running requests go on."""
+        if not self._closed:
+            self._closed = True
+            self._address.release()
+
+
+def is_tls(url: Url) -> bool:
+    """Whether a URL's scheme is one with TLS."""
+    return url.scheme in ("https", "wss")
+
+
+def route_path(url: Url) -> str:
+    """A URL's path as routes have it."""
+    return url.path.rstrip("/")
+
+
+async def bind(url: Url, context: ssl.SSLContext | None, limits: Limits) -> Address:
+    """Bind a URL's address.
+
+    Raises:
+        BindFailed: it cannot be bound.
+        InvalidUrl: it has no host.
+        MissingExtra: the extra `http` is not installed.
+        UsageError: the event loop is not asyncio's.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise UsageError(
+            f"{url}: serving HTTP works on asyncio, not on trio; "
+            "there an ASGI server such as hypercorn can run asgi_app(dispatcher)"
+        ) from None
+    try:
+        from . import uvicorn_http  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra(f"{url}: HTTP needs: pip install 'jsonrpc-iot[http]'") from error
+    if not url.host:
+        raise url.error(f"a host is missing, as in {url.scheme}://127.0.0.1:8080/rpc")
+    port = url.port if url.port is not None else 443 if is_tls(url) else 80
+    try:
+        # anyio knows how to bind a name that has several addresses to one port.
+        bound = await anyio.create_tcp_listener(
+            local_host=url.host, local_port=port, backlog=_BACKLOG
+        )
+    except (OSError, ValueError) as error:
+        raise BindFailed(f"{url}: {reason(error)}") from error
+    async with bound:
+        sockets = [_tcp(each.extra(SocketAttribute.raw_socket)) for each in bound.listeners]
+    return Address(url, sockets, context, limits)
+
+
+def _tcp(bound: socket.socket) -> socket.socket:
+    """The same socket again, as one that asyncio knows for TCP, so that it sets TCP_NODELAY."""
+    copy = bound.dup()
+    again = socket.socket(copy.family, copy.type, socket.IPPROTO_TCP, fileno=copy.detach())
+    again.setblocking(False)
+    return again

@@ -1,0 +1,246 @@
+"""uvicorn's WebSockets, with bounds that it lacks.
+
+uvicorn (0.54, `websockets-sansio`) bounds the bytes of a message, and stops reading at each message
+until the application has taken it; here it stops when 64 KiB wait. Here are also bounded: the time
+that a message takes, the number of connections, the empty fragments of a message, the answers to
+the pings of who does not read, and the time in which a closed connection gets rid of its last
+bytes. Text that is no UTF-8 is handed on, so that it is answered with -32700 like everywhere;
+uvicorn alone would close with 1007. Use it as `uvicorn.Config(ws=bounded_protocol(limits),
+ws_max_size=…, ws_per_message_deflate=False)`.
+"""
+
+import socket
+from asyncio import AbstractEventLoop, BaseTransport, Task, TimerHandle
+from typing import Any, cast
+
+from uvicorn._types import ASGIReceiveEvent
+from uvicorn.config import Config
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.frames import Frame
+from websockets.http11 import Request
+
+from ...protocol.limits import DEFAULT_LIMITS, Limits
+from .closing import ABORT
+
+PING_INTERVAL = 20.0
+PING_TIMEOUT = 20.0
+
+_CLOSE_SECONDS = 1.0
+_DRAIN_SECONDS = 3.0
+_REFUSAL_SECONDS = 2.0
+_PONGS = 64
+_QUEUE_BYTES = 1 << 16
+_MESSAGE_BYTES = 1 << 9  # what a waiting message takes beside its text
+
+
+class BoundedProtocol(WebSocketsSansIOProtocol):
+    """One WebSocket connection of uvicorn.
+
+    Args:
+        config: uvicorn's.
+        server_state: uvicorn's.
+        app_state: the lifespan's state.
+    """
+
+    message_seconds = DEFAULT_LIMITS.message_seconds
+    """How long a message may stay unfinished; a subclass sets another time."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.conn.debug = False  # it would log the headers, tokens and all
+        self.close_timeout = _CLOSE_SECONDS
+        self._fragments = bytearray()
+        self._is_fragmented = False
+        self._messages = 0
+        self._waiting = 0
+        self._slow_timer: TimerHandle | None = None
+        self._abort_timer: TimerHandle | None = None
+        self._pongs = 0
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Send small messages at once; asyncio sees to that only for some bound sockets."""
+        super().connection_made(transport)
+        raw = transport.get_extra_info("socket")
+        if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def handle_connect(self, event: Request) -> None:
+        """Open the handshake; the application may cut the connection off.
+
+        uvicorn bounds the number of connections for HTTP only.
+        """
+        limit = self.config.limit_concurrency
+        if limit is not None and len(self.connections) >= limit:
+            self.handshake_complete = self.close_sent = True
+            self.conn.send_response(self.conn.reject(503, "Too many connections\n"))
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+            return
+        super().handle_connect(event)
+        if not self.close_sent:
+            extensions = cast(dict[str, Any], self.scope["extensions"])
+            extensions[ABORT] = {"stalled": self._abort_if_stalled}
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes in, and the time that messages take."""
+        before = self._messages
+        super().data_received(data)
+        if not self._is_mid_message:
+            self._stop_watch()
+        elif self._slow_timer is None or self._messages > before:
+            self._start_watch()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """Give the application the next event. uvicorn alone reads on only when none waits."""
+        event = await super().receive()
+        if self.queue.empty():
+            self._waiting = 0
+        return event
+
+    def handle_text(self, event: Frame) -> None:
+        """Begin a text message."""
+        self.curr_msg_data_type = "text"
+        self._begin(event)
+
+    def handle_bytes(self, event: Frame) -> None:
+        """Begin a binary message."""
+        self.curr_msg_data_type = "bytes"
+        self._begin(event)
+
+    def handle_cont(self, event: Frame) -> None:
+        """Go on with a message; fragments that hold nothing leave nothing behind."""
+        self._fragments += event.data
+        if event.fin:
+            self._is_fragmented = False
+            data, self._fragments = bytes(self._fragments), bytearray()
+            self._finish(data)
+
+    def handle_ping(self) -> None:
+        """Answer; who asks and asks and never reads is not answered any more."""
+        output = b"".join(self.conn.data_to_send())
+        if self.writable.is_set():
+            self._pongs = 0
+        elif self._pongs >= _PONGS:
+            return
+        self._pongs += 1
+        self.transport.write(output)
+
+    def keepalive_timeout(self) -> None:
+        """Close, unless the answer may wait behind messages that nobody takes here."""
+        if self.read_paused:
+            self.pong_timer = None
+            self.pending_ping_payload = None
+            self.schedule_ping()
+        else:
+            super().keepalive_timeout()
+            self._abort_after(_DRAIN_SECONDS)
+
+    def handle_parser_exception(self) -> None:
+        """Close with the reason, and throw away what still comes, so that the reason arrives.
+
+        Closing with unread bytes would reset the connection.
+        """
+        self.handle_events()  # what came whole before it
+        if not self.close_sent and self.conn.close_sent is not None:
+            close = self.conn.close_sent
+            self.queue.put_nowait(
+                cast(
+                    Any,
+                    {
+                        "type": "websocket.disconnect",
+                        "code": close.code,
+                        "reason": close.reason,
+                        "violation": True,
+                    },
+                )
+            )
+            self.close_sent = True
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            self._stop_watch()
+            self.close_timer = self.loop.call_later(_REFUSAL_SECONDS, self.transport.abort)
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the application, if nobody said goodbye."""
+        self._stop_watch()
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
+        super().connection_lost(exc)
+
+    def on_task_complete(self, task: Task[None]) -> None:
+        """Close in a while, even if the other end never takes the last bytes."""
+        super().on_task_complete(task)
+        self._abort_after(_DRAIN_SECONDS)
+
+    @property
+    def _is_mid_message(self) -> bool:
+        return self._is_fragmented or bool(self.conn.reader.buffer)
+
+    def _begin(self, event: Frame) -> None:
+        if event.fin:
+            self._finish(bytes(event.data))
+        else:
+            self._is_fragmented = True
+            self._fragments += event.data
+
+    def _finish(self, data: bytes) -> None:
+        self._messages += 1
+        if self.close_sent:
+            return
+        self._waiting += len(data) + _MESSAGE_BYTES
+        if self.curr_msg_data_type == "text":
+            text = data.decode(errors="surrogateescape")
+            self.queue.put_nowait({"type": "websocket.receive", "text": text})
+        else:
+            self.queue.put_nowait({"type": "websocket.receive", "bytes": data})
+        if self._waiting > _QUEUE_BYTES and not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    def _start_watch(self) -> None:
+        self._stop_watch()
+        if not self.disconnected and not self.close_sent:
+            self._slow_timer = self.loop.call_later(self.message_seconds, self._slow)
+
+    def _stop_watch(self) -> None:
+        if self._slow_timer is not None:
+            self._slow_timer.cancel()
+            self._slow_timer = None
+
+    def _slow(self) -> None:
+        """End a connection whose message does not end; time in which we do not read is not its."""
+        self._slow_timer = None
+        if self.read_paused:
+            self._start_watch()
+            return
+        self.conn.fail(1008, f"a message stayed unfinished for {self.message_seconds:g} s")
+        self.handle_parser_exception()
+
+    def _abort_if_stalled(self) -> None:
+        if not self.writable.is_set():
+            self.transport.abort()
+
+    def _abort_after(self, seconds: float) -> None:
+        if not self.disconnected and self._abort_timer is None:
+            self._abort_timer = self.loop.call_later(seconds, self.transport.abort)
+
+
+def bounded_protocol(limits: Limits) -> type[BoundedProtocol]:
+    """The protocol for uvicorn's `ws`, with these limits."""
+
+    class Protocol(BoundedProtocol):
+        message_seconds = limits.message_seconds
+
+    return Protocol

@@ -1,0 +1,378 @@
+"""The dialling end of a WebSocket: the protocol of `websockets`, without its I/O, on anyio."""
+
+import logging
+import ssl
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+import anyio
+from anyio.abc import ByteStream, SocketAttribute
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidState, InvalidStatus
+from websockets.frames import Frame, Opcode
+from websockets.typing import Subprotocol
+from websockets.uri import WebSocketURI
+
+from ...channel.contract import Channel
+from ...channel.info import ChannelInfo
+from ...channel.url import Url, host_port
+from ...errors import ConnectFailed, FramingError, ParseError, TooLarge
+from ...protocol.limits import Limits
+from ...protocol.messages import CodecName
+from ..sockets.framed import SocketLike, write_at_once
+from ..sockets.listener import raw_socket, set_options
+from ..sockets.tcp import tls_handshake
+from ..sockets.tls import reason as failure_reason
+from .closing import SUBPROTOCOL, closing, ending
+
+PING_INTERVAL = 20.0
+"""Seconds of silence after which the server is asked whether it lives."""
+
+PING_TIMEOUT = 20.0
+"""Seconds that it has to show it."""
+
+_HANDSHAKE_SECONDS = 10.0
+_CLOSE_SECONDS = 1.0
+_PIECE = 1 << 16
+_GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
+
+# The library would log headers and payloads, tokens too.
+_SILENT = logging.getLogger("jsonrpc_iot.transports.websocket.frames")
+_SILENT.disabled = True
+
+
+async def dial(
+    url: Url,
+    limits: Limits,
+    max_message: int,
+    codec: CodecName,
+    token: str | None,
+    context: ssl.SSLContext | None,
+) -> "ClientChannel":
+    """Connect, and ask the server for a WebSocket.
+
+    Args:
+        url: where.
+        limits: of which `receive_bytes` and `message_seconds` are used here.
+        max_message: bytes of the largest message that is sent.
+        codec: how the messages are written.
+        token: is sent as a bearer token.
+        context: for TLS.
+
+    Raises:
+        ConnectFailed: nobody answers there, or the answer is no.
+    """
+    port = url.port or (80 if context is None else 443)
+    path = quote(url.path or "/", safe="/:@!$&'()*+,;=-._~")
+    protocol = ClientProtocol(
+        WebSocketURI(context is not None, url.host, port, path, ""),
+        subprotocols=[Subprotocol(SUBPROTOCOL)],
+        max_size=max(limits.receive_bytes, max_message),
+        logger=_SILENT,
+    )
+    try:
+        connected = await anyio.connect_tcp(url.host, port)
+        set_options(connected)
+        stream: ByteStream = connected
+        if context is not None:
+            stream = await tls_handshake(connected, context, server_side=False, hostname=url.host)
+        try:
+            with anyio.fail_after(_HANDSHAKE_SECONDS):
+                await _upgrade(url, stream, protocol, token)
+        except BaseException:
+            await anyio.aclose_forcefully(stream)
+            raise
+    except TimeoutError as error:
+        raise ConnectFailed(f"{url}: no answer in {_HANDSHAKE_SECONDS:g} s") from error
+    except (OSError, UnicodeError, AttributeError, *_GONE) as error:
+        raise ConnectFailed(f"{url}: {failure_reason(error)}") from error
+    local = stream.extra(SocketAttribute.local_address, ("gone", 0))
+    info = ChannelInfo(
+        transport=url.scheme,
+        local=f"{url.scheme}://{host_port(*local[:2])}",
+        peer=f"{url.scheme}://{host_port(url.host, port)}{url.path or '/'}",
+        max_message=max_message,
+        codec=codec,
+    )
+    raw = raw_socket(connected) if context is None else None
+    return ClientChannel(stream, protocol, info, limits, raw)
+
+
+async def _upgrade(
+    url: Url, stream: ByteStream, protocol: ClientProtocol, token: str | None
+) -> None:
+    request = protocol.connect()
+    if token is not None:
+        request.headers["Authorization"] = f"Bearer {token}"
+    protocol.send_request(request)
+    await stream.send(b"".join(protocol.data_to_send()))
+    while not protocol.events and protocol.handshake_exc is None:
+        try:
+            protocol.receive_data(await stream.receive(_PIECE))
+        except anyio.EndOfStream:
+            protocol.receive_eof()
+    refusal = protocol.handshake_exc
+    if isinstance(refusal, InvalidStatus):
+        status = refusal.response.status_code
+        phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "unknown status"
+        raise ConnectFailed(f"{url}: refused with HTTP {status} {phrase}{_advice(status)}")
+    if refusal is not None:
+        raise ConnectFailed(f"{url}: the server speaks no WebSocket: {refusal}") from refusal
+    del protocol.events[0]  # the response; what follows it is kept
+
+
+def _advice(status: int) -> str:
+    """What may help."""
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return "; a token is given as ?token=env:NAME or file:PATH"
+    return "; is the path right?" if status == HTTPStatus.NOT_FOUND else ""
+
+
+class ClientChannel(Channel):
+    """An open WebSocket, from its client's side.
+
+    Args:
+        stream: carries the bytes.
+        protocol: has done its handshake.
+        info: the facts about the channel.
+        limits: of which `message_seconds` is used here.
+        raw: the socket under the stream, where what is sent goes to it as it stands.
+    """
+
+    def __init__(
+        self,
+        stream: ByteStream,
+        protocol: ClientProtocol,
+        info: ChannelInfo,
+        limits: Limits,
+        raw: SocketLike | None,
+    ) -> None:
+        self._stream = stream
+        self._protocol = protocol
+        self._info = info
+        self._limits = limits
+        self._raw = raw
+        self._opcode = Opcode.BINARY if info.codec == "msgpack" else Opcode.TEXT
+        self._messages: deque[bytes] = deque()
+        self._fragments: bytearray | None = None
+        self._left: float | None = None
+        self._asked = False
+        self._failure: FramingError | None = None
+        self._end: tuple[int, str] | None = None
+        self._closed = False
+        self._over = anyio.Event()
+        self._receivers = 0
+        self._writing = anyio.Lock(fast_acquire=True)
+        self._control = b""
+        self._pieces_sent = 0
+        self._take_events()
+
+    @property
+    def info(self) -> ChannelInfo:
+        """The facts about this channel."""
+        return self._info
+
+    @property
+    def pieces_sent(self) -> int:
+        """See `Channel.pieces_sent`."""
+        return self._pieces_sent
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        """The stream's attributes."""
+        return self._stream.extra_attributes
+
+    async def receive(self) -> bytes:
+        """Wait for the next message; see `Channel.receive`."""
+        if not self._messages:
+            self._messages.extend(await self.receive_batch())
+        return self._messages.popleft()
+
+    async def receive_batch(self) -> list[bytes]:
+        """Wait for messages; see `Channel.receive_batch`."""
+        self._receivers += 1
+        try:
+            while True:
+                if self._closed:
+                    raise anyio.ClosedResourceError
+                if self._messages:
+                    messages = list(self._messages)
+                    self._messages.clear()
+                    return messages
+                if self._failure is not None:
+                    failure, self._failure = self._failure, None
+                    raise failure
+                if self._over.is_set():
+                    self._raise_end()
+                await self._read()
+        finally:
+            self._receivers -= 1
+
+    async def send(self, item: bytes) -> None:
+        """Send one message; see `Channel.send`."""
+        await self.send_batch((item,))
+
+    async def send_batch(self, messages: Sequence[bytes]) -> None:
+        """Send messages in one write."""
+        if self._closed:
+            raise anyio.ClosedResourceError
+        protocol = self._protocol
+        frame = protocol.send_text if self._opcode is Opcode.TEXT else protocol.send_binary
+        try:
+            for message in messages:
+                frame(message)
+        except InvalidState:
+            raise anyio.BrokenResourceError(closing(*(self._end or (1006, "")))) from None
+        await self._write(b"".join(protocol.data_to_send()))
+
+    async def send_eof(self) -> None:
+        """Refuse: a WebSocket is closed in both directions at once."""
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        """Say goodbye, wait a second for the answer, and close."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if not self._over.is_set() and not self._writing.locked():
+                with anyio.move_on_after(_CLOSE_SECONDS), suppress(*_GONE, InvalidState):
+                    self._protocol.send_close(1000)
+                    await self._write(b"".join(self._protocol.data_to_send()))
+                    await self._wait_for_end()
+        finally:
+            self._over.set()
+            await self._stream.aclose()
+
+    async def _wait_for_end(self) -> None:
+        """Read until the other end has closed too; whoever receives does it anyway."""
+        if self._receivers:
+            await self._over.wait()
+        while not self._over.is_set():
+            await self._read()
+
+    async def _read(self) -> None:
+        """Take in what comes next, and answer pings."""
+        is_whole = self._left is None
+        begin = anyio.current_time()
+        seconds = self._limits.message_seconds if self._left is None else self._left
+        if is_whole:
+            seconds = PING_TIMEOUT if self._asked else PING_INTERVAL
+        data: bytes | None = None
+        with anyio.move_on_after(seconds):
+            try:
+                data = await self._stream.receive(_PIECE)
+            except (anyio.EndOfStream, anyio.BrokenResourceError, OSError):
+                self._lose()
+                return
+        if data is None:
+            await self._be_silent(is_whole)
+            return
+        self._asked = False
+        had = len(self._messages)
+        self._protocol.receive_data(data)
+        self._take_events()
+        if self._fragments is None and not self._protocol.reader.buffer:
+            self._left = None
+        elif self._left is None or len(self._messages) > had:
+            self._left = self._limits.message_seconds
+        else:
+            self._left = max(0.0, self._left - (anyio.current_time() - begin))
+        await self._answer()
+
+    async def _be_silent(self, is_whole: bool) -> None:
+        """Nothing came for long."""
+        if not is_whole:
+            reason = f"a message stayed unfinished for {self._limits.message_seconds:g} s"
+            self._fail(1008, reason, FramingError(ParseError(data=reason)))
+        elif self._asked:
+            self._end = 1011, f"no answer to a ping in {PING_TIMEOUT:g} s"
+            self._protocol.fail(*self._end)
+            self._over.set()
+        elif not self._writing.locked():
+            self._asked = True
+            self._protocol.send_ping(b"")
+        await self._answer()
+
+    def _take_events(self) -> None:
+        protocol = self._protocol
+        for event in protocol.events_received():
+            if isinstance(event, Frame) and not self._closed:
+                self._take(event)
+        error = protocol.parser_exc
+        if error is not None and self._end is None and protocol.close_sent is not None:
+            self._end = protocol.close_sent.code, protocol.close_sent.reason
+            if self._end[0] == 1009:
+                limit = protocol.max_size
+                self._failure = FramingError(TooLarge(str(error), {"limit": limit}))
+        if protocol.close_rcvd is not None:
+            self._end = self._end or (protocol.close_rcvd.code, protocol.close_rcvd.reason)
+            self._over.set()
+
+    def _take(self, frame: Frame) -> None:
+        if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
+            if frame.opcode is not self._opcode:
+                kind = "text" if self._opcode is Opcode.TEXT else "binary"
+                self._fail(1003, f"send {kind} frames", None)
+            elif frame.fin:
+                self._messages.append(bytes(frame.data))
+            else:
+                self._fragments = bytearray(frame.data)
+        elif frame.opcode is Opcode.CONT and self._fragments is not None:
+            self._fragments += frame.data
+            if frame.fin:
+                self._messages.append(bytes(self._fragments))
+                self._fragments = None
+
+    def _fail(self, code: int, reason: str, failure: FramingError | None) -> None:
+        """Close, since the other end has broken a rule."""
+        if self._end is None:
+            self._end = code, reason
+            self._failure = failure
+            self._fragments = self._left = None
+            self._protocol.fail(code, reason)
+            if failure is None:
+                self._over.set()
+
+    def _lose(self) -> None:
+        self._end = self._end or (1006, "the connection was lost")
+        self._over.set()
+
+    def _raise_end(self) -> NoReturn:
+        raise ending(*(self._end or (1006, "")))
+
+    async def _answer(self) -> None:
+        """Send what the protocol answers by itself; while a message leaves, only the last of it.
+
+        Whoever receives may be cancelled, and half a frame would break the stream.
+        """
+        data = b"".join(self._protocol.data_to_send())
+        if not data:
+            return
+        if self._writing.locked():
+            self._control = data
+            return
+        with anyio.move_on_after(PING_TIMEOUT, shield=True) as scope, suppress(*_GONE):
+            await self._write(data)
+        if scope.cancelled_caught:
+            self._lose()
+
+    async def _write(self, data: bytes) -> None:
+        async with self._writing:
+            await self._write_alone(data)
+            while self._control:
+                control, self._control = self._control, b""
+                await self._write_alone(control)
+
+    async def _write_alone(self, data: bytes) -> None:
+        try:
+            data = write_at_once(self._raw, data)
+            for start in range(0, len(data), _PIECE):
+                await self._stream.send(data[start : start + _PIECE])
+                self._pieces_sent += 1
+        except OSError as error:
+            raise anyio.BrokenResourceError from error

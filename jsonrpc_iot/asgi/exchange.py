@@ -9,9 +9,11 @@ from msgspec import DecodeError, Struct
 from msgspec.json import Decoder
 
 from ..channel.web import AsgiReceive, AsgiSend, Scope
+from ..dispatch.declare.context import Timeout
 from ..dispatch.response import ReplyTo
 from ..dispatch.run.batch import Batch
 from ..dispatch.run.call import Work
+from ..dispatch.run.context import Connection
 from ..dispatch.run.item_sender import ItemSender
 from ..errors import Busy, TransportError
 from ..protocol.codec.codec import Codec
@@ -55,7 +57,7 @@ def status_of(reply: bytes) -> int:
         return 200
 
 
-class Items:
+class Items(Connection):
     """The way for the items of streamed results: server-sent events, as fast as they are read.
 
     Args:
@@ -108,10 +110,9 @@ class Items:
         """Whether all has been taken."""
         return not self._waiting
 
-    # What follows makes it the `Connection` of a context.
-
-    async def call(self, method: str, params: Any = None, **options: Any) -> Any:
-        """Fail: HTTP has no way to call a client."""
+    async def _call(
+        self, method: str, params: Any, result: Any, timeout: Timeout, idempotent: bool
+    ) -> Any:
         raise TransportError("HTTP has no way to call a client")
 
     async def notify(self, method: str, params: Any = None) -> None:

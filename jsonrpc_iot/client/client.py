@@ -6,22 +6,22 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from ..channel.contract import Channel, Trace
 from ..channel.info import ChannelInfo
 from ..channel.url import mask
 from ..channel.wrappers import TracedChannel
+from ..dispatch.declare.context import Timeout
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import CallTimeout, ChannelClosed, ConnectFailed, ConnectTimeout, TransportError
 from ..peer.calls import Calls
 from ..peer.peer import Peer, new_session, watch
-from ..peer.stream import Stream
-from ..protocol.items import FIRST_CREDIT
+from ..peer.remote import Remote
 from ..protocol.limits import Limits
 from ..protocol.messages import Dialect
 from ..transports import open_channel
@@ -29,7 +29,6 @@ from .batch import CallBatch
 from .notifications import News, Notification
 from .proxy import new_proxy
 
-T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S")
 
@@ -41,7 +40,7 @@ _STABLE_SECONDS = 20.0
 _GRACE_SECONDS = 1.0
 
 
-class Client:
+class Client(Remote):
     """A device at the other end of a channel; `connect` makes one.
 
     Args:
@@ -97,54 +96,10 @@ class Client:
             raise ChannelClosed(f"{self._name}: not connected at the moment")
         return self._peer.info
 
-    @overload
-    async def call(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        timeout: float | UnsetType | None = UNSET,
-        idempotent: bool = False,
-    ) -> Any: ...
-    @overload
-    async def call(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        result: type[T],
-        timeout: float | UnsetType | None = UNSET,
-        idempotent: bool = False,
-    ) -> T: ...
-    async def call(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        result: Any = Any,
-        timeout: float | UnsetType | None = UNSET,
-        idempotent: bool = False,
+    async def _call(
+        self, method: str, params: Any, result: Any, timeout: Timeout, idempotent: bool
     ) -> Any:
-        """Call a method and wait for its result.
-
-        Args:
-            method: the name to call.
-            params: an object (dict, Struct, dataclass) or an array (list, tuple) of params.
-            result: the type that the result must have; it is decoded into it.
-            timeout: seconds to wait, `None` for ever; the client's own by default.
-            idempotent: calling twice does no harm, so the request may be sent again: to any peer
-                that does not answer, and after a reconnect.
-
-        Raises:
-            RpcError: the device answered with an error; of the class of its code.
-            CallTimeout: no answer came in time.
-            ChannelClosed: the channel is closed, or closed before the answer came.
-            MessageTooLarge: the request does not fit the channel; nothing was sent.
-            MalformedResponse: the answer is no response, or its result is not of the type.
-            Unencodable: the codec has no form for the params.
-            TransportError: the channel leads only the other way.
-        """
-        left = seconds = self._timeout if isinstance(timeout, UnsetType) else timeout
+        left = seconds = self._seconds(timeout)
         deadline = math.inf if seconds is None else anyio.current_time() + seconds
         while True:
             peer = self._peer
@@ -173,7 +128,7 @@ class Client:
         await peer.notify(method, params)
 
     @asynccontextmanager
-    async def batch(self, timeout: float | UnsetType | None = UNSET) -> AsyncIterator[CallBatch]:
+    async def batch(self, timeout: Timeout = UNSET) -> AsyncIterator[CallBatch]:
         """Collect calls and notifications, and send them as one message when the block ends.
 
         Args:
@@ -185,7 +140,7 @@ class Client:
             UsageError: more entries than a batch may have.
             MessageTooLarge: the batch does not fit the channel; nothing was sent.
         """
-        seconds = self._timeout if isinstance(timeout, UnsetType) else timeout
+        seconds = self._seconds(timeout)
         peer = await self._find_peer(seconds)
         batch = CallBatch(peer.calls, seconds, self._limits.batch)
         try:
@@ -193,46 +148,6 @@ class Client:
             await batch.send()
         finally:
             batch.discard()
-
-    @overload
-    def stream(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        timeout: float | UnsetType | None = UNSET,
-        window: int = ...,
-    ) -> Stream[Any]: ...
-    @overload
-    def stream(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        item: type[T],
-        timeout: float | UnsetType | None = UNSET,
-        window: int = ...,
-    ) -> Stream[T]: ...
-    def stream(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        item: Any = Any,
-        timeout: float | UnsetType | None = UNSET,
-        window: int = FIRST_CREDIT,
-    ) -> Stream[Any]:
-        """Call a method whose result is a list, and get the items as they come.
-
-        Args:
-            method: the name to call.
-            params: as in `call`.
-            item: the type that each item must have; it is decoded into it.
-            timeout: seconds to wait for each item, `None` for ever; the client's own by default.
-            window: items that may be under way or wait here. More are faster over long ways.
-        """
-        seconds = self._timeout if isinstance(timeout, UnsetType) else timeout
-        return Stream(self._find_calls, method, params, item, seconds, window)
 
     def on(self, method: str) -> Callable[[F], F]:
         """Register a function for a notification of the device; its signature is the validation."""
@@ -252,7 +167,7 @@ class Client:
         service: Callable[..., S],
         *,
         prefix: str = "",
-        timeout: float | UnsetType | None = UNSET,
+        timeout: Timeout = UNSET,
     ) -> S:
         """Something that looks like a service and calls the device.
 
@@ -340,6 +255,10 @@ class Client:
 
     async def _find_peer(self, timeout: float | None) -> Peer:
         return self._peer or await self._next_peer(timeout)
+
+    @property
+    def _usual_timeout(self) -> float | None:
+        return self._timeout
 
     async def _find_calls(self, timeout: float | None) -> Calls:
         return (await self._find_peer(timeout)).calls

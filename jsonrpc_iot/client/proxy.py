@@ -6,45 +6,29 @@ arguments in C and which leaves out what was not given. Making the calls is the 
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct
 from msgspec import inspect as types
 
+from ..dispatch.declare.context import Timeout
 from ..dispatch.declare.event import BoundEvent, Event, declared_events
 from ..dispatch.declare.options import Options
 from ..dispatch.declare.service import Declaration, declarations
 from ..dispatch.declare.signature import signature as signature_of
-from ..peer.stream import Stream
+from ..peer.remote import Remote
 from ..protocol.codec.codec import DECODE_ERRORS, Codec
 from .notifications import News
 
 S = TypeVar("S")
 
-Timeout = float | UnsetType | None
-
 _SPARE_SECONDS = 1.0
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 logger = logging.getLogger("jsonrpc_iot.client")
-
-
-class Caller(Protocol):
-    """Who makes the calls: a `Client`."""
-
-    def call(
-        self, method: str, params: Any, *, result: Any, timeout: Timeout, idempotent: bool
-    ) -> Awaitable[Any]:
-        """Call a method."""
-
-    def stream(self, method: str, params: Any, *, item: Any, timeout: Timeout) -> Stream[Any]:
-        """Call a method whose result is a list."""
-
-    def notify(self, method: str, params: Any) -> Awaitable[None]:
-        """Send a notification."""
 
 
 class _Method(Struct, frozen=True):
@@ -173,7 +157,7 @@ class RemoteEvent(BoundEvent[Any]):
 
 def new_proxy(
     device: str,
-    caller: Caller,
+    caller: Remote,
     news: News,
     service: Callable[..., S],
     prefix: str,
@@ -214,7 +198,7 @@ def _seconds(own: float | None, usual: float | None) -> float | None:
     return usual if own is None or usual is None else max(usual, own + _SPARE_SECONDS)
 
 
-def _function(caller: Caller, method: _Method, name: str, timeout: Timeout) -> Callable[..., Any]:
+def _function(caller: Remote, method: _Method, name: str, timeout: Timeout) -> Callable[..., Any]:
     """What a proxy has in place of a declaration; `name` is the full one."""
     bind, signature = method.bind, method.signature
     act: Callable[[Struct | None], Any]

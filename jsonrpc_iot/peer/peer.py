@@ -1,43 +1,42 @@
 """The one shell around session, dispatcher and channel; clients and servers are made of it.
 
 A peer reads its channel, hands on what arrives, and ends in an orderly way. However the channel
-ends, its open calls fail at once. The calls that it makes itself are `calling`, those that it
-answers `incoming`.
+ends, its open calls fail at once. The calls that it makes itself are in `calls`, those that it
+answers in `incoming`.
 """
 
 import logging
 import random
-from collections.abc import Callable, Container, Iterable, Sequence
-from typing import Any, TypeVar, overload
+from collections.abc import Callable, Container, Coroutine, Iterable, Sequence
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
 from ..channel.contract import Channel, ReceivingChannel
 from ..channel.info import ChannelInfo
+from ..dispatch.declare.context import Timeout
 from ..dispatch.dispatcher import Dispatcher
 from ..dispatch.response import ReplyTo
-from ..dispatch.run.context import CallContext
+from ..dispatch.run.context import CallContext, Connection
 from ..dispatch.run.item_sender import ItemSender
 from ..errors import FramingError
 from ..protocol.duplicates import Budget
-from ..protocol.items import FIRST_CREDIT
 from ..protocol.limits import Limits
 from ..protocol.messages import Dialect, Id, Message
 from ..protocol.session import Session
 from .calls import Calls
 from .incoming import Incoming
 from .outgoing import BROKEN, Outgoing
-from .stream import Stream
-
-T = TypeVar("T")
+from .remote import Remote
 
 logger = logging.getLogger("jsonrpc_iot.peer")
 
+_CALL_SECONDS = 10.0
 _PARTING_SECONDS = 1.0
 
 
-class Peer:
+class Peer(Remote, Connection):
     """One end of a connection.
 
     Args:
@@ -155,103 +154,21 @@ class Peer:
         """Whether calls are under way, in either direction."""
         return self._incoming.is_busy or self.session.open_calls > 0
 
-    @overload
-    async def call(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        timeout: float | None = 10.0,
-        idempotent: bool = False,
-    ) -> Any: ...
-    @overload
-    async def call(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        result: type[T],
-        timeout: float | None = 10.0,
-        idempotent: bool = False,
-    ) -> T: ...
-    async def call(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        result: Any = Any,
-        timeout: float | None = 10.0,
-        idempotent: bool = False,
-    ) -> Any:
-        """Call a method of the other end and wait for its result.
-
-        Args:
-            method: the name to call.
-            params: an object (dict, Struct, dataclass) or an array (list, tuple) of params.
-            result: the type that the result must have; it is decoded into it.
-            timeout: seconds to wait, `None` for ever.
-            idempotent: calling twice does no harm, so the request may be sent again to anybody.
-
-        Raises:
-            RpcError: the other end answered with an error; of the class of its code.
-            CallTimeout: no answer came in time. Where the other end understands, it is told to
-                stop. Or the call was not sent, because others were open for so long, and the
-                channel takes no more at once; the text says so.
-            ChannelClosed: the channel is closed, or closed before the answer came.
-            MessageTooLarge: the request does not fit the channel; nothing was sent.
-            MalformedResponse: the answer is no response, or its result is not of the type.
-            Unencodable: the codec has no form for the params.
-            TransportError: the channel has no way back to its client.
-        """
-        return await self.calls.call(method, params, result, timeout, idempotent)
-
     async def notify(self, method: str, params: Any = None) -> None:
-        """Send a notification.
-
-        Raises:
-            ChannelClosed: the channel is closed.
-            MessageTooLarge: the notification does not fit the channel.
-            Unencodable: the codec has no form for the params.
-        """
+        """Send a notification to the other end; see `Client.notify`."""
         await self.calls.send(self.session.notification(method, params))
 
-    @overload
-    def stream(
-        self, method: str, params: Any = None, *, timeout: float | None = 10.0, window: int = ...
-    ) -> Stream[Any]: ...
-    @overload
-    def stream(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        item: type[T],
-        timeout: float | None = 10.0,
-        window: int = ...,
-    ) -> Stream[T]: ...
-    def stream(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        item: Any = Any,
-        timeout: float | None = 10.0,
-        window: int = FIRST_CREDIT,
-    ) -> Stream[Any]:
-        """Call a method whose result is a list, and get the items as they come.
+    def _call(
+        self, method: str, params: Any, result: Any, timeout: Timeout, idempotent: bool
+    ) -> Coroutine[Any, Any, Any]:
+        return self.calls.call(method, params, result, self._seconds(timeout), idempotent)
 
-        Args:
-            method: the name to call.
-            params: as in `call`.
-            item: the type that each item must have; it is decoded into it.
-            timeout: seconds to wait for each item, `None` for ever.
-            window: items that may be under way or wait here. More are faster over long ways.
-        """
+    @property
+    def _usual_timeout(self) -> float:
+        return _CALL_SECONDS
 
-        async def calls(timeout: float | None) -> Calls:
-            return self.calls
-
-        return Stream(calls, method, params, item, timeout, window)
+    async def _find_calls(self, timeout: float | None) -> Calls:
+        return self.calls
 
     def cancel(self, id: Id) -> None:
         """Cancel the other end's running calls of that id."""

@@ -8,7 +8,9 @@ import pytest
 from msgspec import UNSET, UnsetType
 
 from jsonrpc_iot import ChannelInfo, Context, Dispatcher, RpcError, TransportError
+from jsonrpc_iot.dispatch.declare.context import Timeout
 from jsonrpc_iot.dispatch.response import ReplyTo
+from jsonrpc_iot.dispatch.run.context import Connection
 from jsonrpc_iot.dispatch.run.item_sender import ItemSender
 
 from ._messages import code, error, notice, request, value
@@ -16,19 +18,14 @@ from ._messages import code, error, notice, request, value
 pytestmark = pytest.mark.anyio
 
 
-class FarEnd:
+class FarEnd(Connection):
     """The other end of a connection, which notes what it is asked."""
 
     def __init__(self) -> None:
         self.heard: list[object] = []
 
-    async def call(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        result: Any = Any,
-        timeout: float | None = 10.0,
+    async def _call(
+        self, method: str, params: Any, result: Any, timeout: Timeout, idempotent: bool
     ) -> Any:
         self.heard.append(("call", method, params, result, timeout))
         if method == "refuse":

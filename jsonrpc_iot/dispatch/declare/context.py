@@ -1,7 +1,8 @@
 """What a handler may know about the call that it answers, and whom it may talk back to."""
 
-from collections.abc import Container
-from typing import Any, Protocol, TypeVar, overload
+from abc import ABC, abstractmethod
+from collections.abc import Container, Coroutine
+from typing import Any, TypeVar, overload
 
 from msgspec import UNSET, UnsetType
 
@@ -12,13 +13,23 @@ from ..turns import Lanes
 
 T = TypeVar("T")
 
+Timeout = float | UnsetType | None
+"""Seconds to wait, `None` for ever, `UNSET` for what is usual."""
 
-class Caller(Protocol):
-    """The other end of a connection, as handlers see it."""
+
+class Caller(ABC):
+    """What calls the other end of a connection."""
+
+    __slots__ = ()
 
     @overload
     async def call(
-        self, method: str, params: Any = None, *, timeout: float | None = ...
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        timeout: Timeout = UNSET,
+        idempotent: bool = False,
     ) -> Any: ...
     @overload
     async def call(
@@ -27,14 +38,61 @@ class Caller(Protocol):
         params: Any = None,
         *,
         result: type[T],
-        timeout: float | None = ...,
+        timeout: Timeout = UNSET,
+        idempotent: bool = False,
     ) -> T: ...
+    def call(
+        self,
+        method: str,
+        params: Any = None,
+        *,
+        result: Any = Any,
+        timeout: Timeout = UNSET,
+        idempotent: bool = False,
+    ) -> Coroutine[Any, Any, Any]:
+        """Call a method of the other end and wait for its result.
 
+        Args:
+            method: the name to call.
+            params: an object (dict, Struct, dataclass) or an array (list, tuple) of params.
+            result: the type that the result must have; it is decoded into it.
+            timeout: seconds to wait, `None` for ever; by default those of the client, else 10.
+            idempotent: calling twice does no harm, so the request may be sent again: to any peer
+                that does not answer, and by a client that reconnects.
+
+        Raises:
+            RpcError: the other end answered with an error; of the class of its code.
+            CallTimeout: no answer came in time. Where the other end understands, it is told to
+                stop. Or the call was not sent, because others were open for so long, and the
+                channel takes no more at once; the text says so.
+            ChannelClosed: the channel is closed, or closed before the answer came.
+            MessageTooLarge: the request does not fit the channel; nothing was sent.
+            MalformedResponse: the answer is no response, or its result is not of the type.
+            Unencodable: the codec has no form for the params.
+            TransportError: the channel has no way back to its client.
+        """
+        return self._call(method, params, result, timeout, idempotent)
+
+    @abstractmethod
+    def _call(
+        self, method: str, params: Any, result: Any, timeout: Timeout, idempotent: bool
+    ) -> Coroutine[Any, Any, Any]:
+        """Call a method; see `call`."""
+
+    @abstractmethod
     async def notify(self, method: str, params: Any = None) -> None:
-        """Send a notification to the other end."""
+        """Send a notification to the other end.
+
+        Raises:
+            CallTimeout: a client that reconnects is not connected again in time.
+            ChannelClosed: the channel is closed.
+            MessageTooLarge: the notification does not fit the channel.
+            Unencodable: the codec has no form for the params.
+            TransportError: the channel has no way back to its client.
+        """
 
 
-class Context:
+class Context(Caller):
     """One call's surroundings. A parameter annotated `Context` receives it.
 
     Args:
@@ -92,29 +150,12 @@ class Context:
         if permission not in self.permissions:
             raise Forbidden(data={"requires": permission})
 
-    @overload
-    async def call(
-        self, method: str, params: Any = None, *, timeout: float | None = 10.0
-    ) -> Any: ...
-    @overload
-    async def call(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        result: type[T],
-        timeout: float | None = 10.0,
-    ) -> T: ...
-    async def call(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        result: Any = Any,
-        timeout: float | None = 10.0,
+    async def _call(
+        self, method: str, params: Any, result: Any, timeout: Timeout, idempotent: bool
     ) -> Any:
-        """Call a method of the other end; see `Client.call`."""
-        return await self.caller.call(method, params, result=result, timeout=timeout)
+        return await self.caller.call(
+            method, params, result=result, timeout=timeout, idempotent=idempotent
+        )
 
     async def notify(self, method: str, params: Any = None) -> None:
         """Send a notification to the other end; see `Client.notify`."""

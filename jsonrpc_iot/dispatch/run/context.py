@@ -1,7 +1,7 @@
 """The context of a running call: what handlers may know, and what runs the call needs beside it."""
 
+from abc import abstractmethod
 from collections.abc import Container, Sequence
-from typing import Protocol
 
 from msgspec import UnsetType
 
@@ -13,15 +13,20 @@ from ..turns import Hold, Lanes
 from .item_sender import ItemSender
 
 
-class Connection(Caller, Protocol):
+class Connection(Caller):
     """What a call came over, as the protocol's own methods see it."""
 
+    __slots__ = ()
+
+    @abstractmethod
     def cancel(self, id: Id) -> None:
         """Cancel the other end's running calls of that id."""
 
+    @abstractmethod
     def more(self, id: Id, upto: int, missing: Sequence[int]) -> None:
         """Give the streams of that id credit, and send items again that were lost."""
 
+    @abstractmethod
     def open_items(self, to: ReplyTo) -> ItemSender | None:
         """What sends the items of a result to the other end, `None` if there is no way."""
 

@@ -11,7 +11,7 @@ from msgspec.json import Decoder
 from ..channel.web import AsgiReceive, AsgiSend, Scope
 from ..dispatch.declare.context import Timeout
 from ..dispatch.response import ReplyTo
-from ..dispatch.run.batch import Batch
+from ..dispatch.run.batch import Batch, run_all
 from ..dispatch.run.call import Work
 from ..dispatch.run.context import Connection
 from ..dispatch.run.item_sender import ItemSender
@@ -145,13 +145,10 @@ class Running:
     """
 
     def __init__(self, begun: Work | Batch, caller: Caller, limits: Limits) -> None:
-        self._batch = begun if isinstance(begun, Batch) else None
-        works = begun.works if isinstance(begun, Batch) else [begun]
         room = max(0, limits.in_flight - caller.running)
-        self._works, self._turned_away = works[:room], works[room:]
-        self._fresh = set(self._works)
+        self._begun = begun
+        self._works, self._turned_away = begun.works[:room], begun.works[room:]
         self._caller = caller
-        self._reply: bytes | None = None
         self.is_cancelled = False
 
     def cancel(self) -> None:
@@ -166,8 +163,8 @@ class Running:
 
     def __exit__(self, *failure: object) -> None:
         self._caller.running -= len(self._works)
-        for work in self._fresh:  # they leave their places in the queues
-            work.refuse(_BUSY)
+        for work in self._works:
+            work.leave()
 
     @property
     def streams(self) -> bool:
@@ -176,22 +173,10 @@ class Running:
 
     async def run(self) -> bytes | None:
         """Run all, as many as may run at once; returns the reply."""
+        reply: bytes | None = None
         for work in self._turned_away:
-            self._finish(work, work.refuse(_BUSY))
-        if len(self._works) == 1:
-            await self._run_one(self._works[0])
-        elif self._works:
-            async with anyio.create_task_group() as tasks:
-                for work in self._works:
-                    tasks.start_soon(self._run_one, work)
-        return self._reply
-
-    async def _run_one(self, work: Work) -> None:
-        self._fresh.discard(work)
-        self._finish(work, await work.run())
-
-    def _finish(self, work: Work, reply: bytes | None) -> None:
-        self._reply = reply if self._batch is None else self._batch.finish(work, reply)
+            reply = self._begun.finish(work, work.refuse(_BUSY))
+        return await run_all(self._begun, self._works) if self._works else reply
 
 
 async def run_to_end(

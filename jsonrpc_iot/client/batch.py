@@ -6,7 +6,7 @@ import anyio
 
 from ..errors import UsageError
 from ..peer.calls import Calls
-from ..protocol.session import OpenCall
+from ..protocol.open_call import OpenCall
 
 T = TypeVar("T")
 

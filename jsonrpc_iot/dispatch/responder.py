@@ -5,11 +5,12 @@ a connection must remember.
 """
 
 import math
+import os
 from collections.abc import Callable
 from functools import partial
+from hashlib import blake2b
 from typing import NamedTuple
 
-import anyio
 from msgspec import UNSET, Raw, UnsetType
 
 from ..errors import InvalidRequest, MethodNotFound, RpcError
@@ -21,14 +22,16 @@ from ..protocol.session import Session
 from .declare.context import Context
 from .one_pass import PlainRequest, plain_decoder
 from .response import Replier, ReplyTo
-from .run.batch import Batch
+from .run.batch import Batch, run_all
 from .run.call import Work
 from .run.context import CallContext
 from .run.middleware import Call, Chain
 from .table import Entry, HandlerTable
 
 Begun = bytes | Work | Batch | None
+Read = Message | Invalid | list[Raw]
 
+_KEY = os.urandom(16)  # so that nobody can look for two requests with one digest
 _FOR_RUNNING_CALLS = ("rpc.cancel", "rpc.more")
 
 
@@ -36,11 +39,12 @@ class Identity(NamedTuple):
     """Tells a request from others of the same peer.
 
     Args:
-        key: hash of id, dialect, method and params, or of a whole batch.
+        key: digest of id, dialect, method and params, or of a whole batch; nobody can make two
+            requests that have the same one.
         retry: it is marked as one that was sent before.
     """
 
-    key: int
+    key: bytes
     retry: bool
 
 
@@ -73,14 +77,8 @@ class Responder:
         begun = self.begin(data) if context is None else self.begin(data, context, _limit(context))
         if type(begun) is bytes or begun is None:
             return begun
-        if isinstance(begun, Work):
-            return await begun.run()
-        assert isinstance(begun, Batch)
-        replies: list[bytes | None] = []
-        async with anyio.create_task_group() as tasks:
-            for work in begun.works:
-                tasks.start_soon(_run_entry, begun, work, replies)
-        return replies[-1]
+        assert isinstance(begun, Work | Batch)
+        return await run_all(begun)
 
     def dispatch_sync(self, data: bytes, context: Context | None = None) -> bytes | None:
         """Answer one message where there is no event loop; see `Dispatcher.dispatch_sync`."""
@@ -105,9 +103,7 @@ class Responder:
         begun = self.begin(data, context, _limit(context))
         if type(begun) is bytes or begun is None:
             return begun
-        if isinstance(begun, Work):
-            return begun.run_sync()
-        assert isinstance(begun, Batch)
+        assert isinstance(begun, Work | Batch)
         return [begun.finish(work, work.run_sync()) for work in begun.works][-1]
 
     def begin(
@@ -134,7 +130,8 @@ class Responder:
             if len(data) > self._unsuspicious or not data.isascii():
                 self.codec.check(data)
         except Exception:  # noqa: BLE001  # a param's own code may run
-            return self._begin(data, context or self._nobody, limit, session)
+            message = self.codec.decode(data)
+            return self._begin(data, message, context or self._nobody, limit, session)
         entry = request.entry
         id = request.id
         jsonrpc = request.jsonrpc
@@ -158,40 +155,60 @@ class Responder:
             return self._replier.too_large(ReplyTo(id, jsonrpc, limit), len(reply))
         return reply
 
-    def identify(self, data: bytes) -> Identity | None:
+    def read(self, data: bytes) -> Read:
+        """Read the envelope of a message, for `identify`, `begin_read` and `decline`."""
+        return self.codec.decode(data)
+
+    def identify(self, data: bytes, message: Read) -> Identity | None:
         """What tells a request from others, where it may come again; `None` if that is harmless.
 
         It is harmless for notifications, for responses, for what is no valid message, and for
         methods that are idempotent, unless their result is streamed.
+
+        Args:
+            data: the message.
+            message: what `read` made of it.
         """
-        message = self.codec.decode(data)
         if isinstance(message, list):
-            return Identity(hash(data), retry=False)
+            return Identity(_digest(data), retry=False)
         if isinstance(message, Invalid) or message.method is UNSET or message.id is UNSET:
             return None
         entry = self._table.methods.get(message.method)
         if entry is None or (entry.handler.options.idempotent and not message.stream):
             return None
-        params = bytes(message.params)
-        key = hash((type(message.id), message.id, message.jsonrpc, message.method, params))
-        return Identity(key, retry=message.retry)
+        facts = (message.id, message.jsonrpc, message.method)
+        return Identity(_digest(repr(facts).encode(), bytes(message.params)), message.retry)
+
+    def begin_read(
+        self, data: bytes, message: Read, context: Context, limit: int | None, session: Session
+    ) -> Begun:
+        """Begin to answer a message that is read already; see `begin`."""
+        return self._begin(data, message, context, limit, session)
 
     def decline(
-        self, data: bytes, error: RpcError, limit: int | None, session: Session, context: Context
+        self,
+        data: bytes,
+        message: Read,
+        error: RpcError,
+        limit: int | None,
+        session: Session,
+        context: Context,
     ) -> bytes | None:
         """Answer one message with an error instead of running anything.
 
         Args:
             data: the message; responses, credit and cancellations in it are taken all the same.
+            message: what `read` made of it.
             error: the answer to each request.
             limit: bytes that the response may have, `None` for any number.
             session: takes responses.
             context: the connection's.
         """
-        message = self.codec.decode(data)
         if isinstance(message, list):
+            entries = map(bytes, message)
             replies = [
-                self.decline(bytes(entry), error, limit, session, context) for entry in message
+                self.decline(entry, self.read(entry), error, limit, session, context)
+                for entry in entries
             ]
             return self.codec.join([*filter(None, replies)]) if any(replies) else None
         if session.take(message):
@@ -202,17 +219,21 @@ class Responder:
             if message.method in _FOR_RUNNING_CALLS:
                 self._begin_message(data, message, context, limit)
             return None
-        return self._replier.error(self._reply_to(data, limit), "", error)
+        return self._replier.error(self._reply_to(data, message, limit), "", error)
 
     def fail(self, to: ReplyTo, error: RpcError) -> bytes | None:
         """The response that carries an error."""
         return self._replier.error(to, "", error)
 
     def _begin(
-        self, data: bytes, context: Context, limit: int | None, session: Session | None
+        self,
+        data: bytes,
+        message: Read,
+        context: Context,
+        limit: int | None,
+        session: Session | None,
     ) -> Begun:
         """Begin whatever is no plain request."""
-        message = self.codec.decode(data)
         if isinstance(message, list):
             return self._begin_batch(message, context, limit, session)
         if session is not None and session.take(message):
@@ -240,11 +261,13 @@ class Responder:
                 batch.works.append(begun)
             else:
                 assert not isinstance(begun, Batch)
-                batch.add(begun, partial(self._reply_to, entry, limit))
+                batch.add(begun, partial(self._reply_to_entry, entry, limit))
         return batch if batch.works else batch.join()
 
-    def _reply_to(self, data: bytes, limit: int | None) -> ReplyTo:
-        message = self.codec.decode(data)
+    def _reply_to_entry(self, data: bytes, limit: int | None) -> ReplyTo:
+        return self._reply_to(data, self.codec.decode(data), limit)
+
+    def _reply_to(self, data: bytes, message: Read, limit: int | None) -> ReplyTo:
         if isinstance(message, list) or message.id is UNSET:
             return ReplyTo(None, "2.0", limit)
         id = self.codec.wire_id(data, message.id) if isinstance(message, Message) else message.id
@@ -317,8 +340,11 @@ class Responder:
         return decode(data)
 
 
-async def _run_entry(batch: Batch, work: Work, replies: list[bytes | None]) -> None:
-    replies.append(batch.finish(work, await work.run()))
+def _digest(*parts: bytes) -> bytes:
+    digest = blake2b(key=_KEY, digest_size=16)
+    for part in parts:
+        digest.update(part)
+    return digest.digest()
 
 
 def _limit(context: Context | None) -> int | None:

@@ -18,7 +18,8 @@ from ..errors import (
     TransportError,
 )
 from ..protocol.items import ReceivedItems
-from ..protocol.session import OpenCall, Session
+from ..protocol.open_call import OpenCall
+from ..protocol.session import Session
 from .in_flight import InFlight, not_sent
 from .outgoing import Outgoing
 

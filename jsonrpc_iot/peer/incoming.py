@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 from msgspec import UnsetType
 
 from ..dispatch.declare.context import Context
-from ..dispatch.responder import Begun, Responder
+from ..dispatch.responder import Begun, Read, Responder
 from ..dispatch.response import ReplyTo
 from ..dispatch.run.batch import Batch
 from ..dispatch.run.call import Work
@@ -99,7 +99,7 @@ class Incoming:
         for message in messages:
             begun: Begun
             if self._outgoing.is_full and self._session.open_calls:
-                begun = self._decline(message, _BUSY)
+                begun = self._decline(message, self._responder.read(message), _BUSY)
             else:
                 begun = begin(message, self._context, self._limit, self._session)
             if type(begun) is bytes:
@@ -118,38 +118,43 @@ class Incoming:
         info = self._context.info
         assert info is not None
         replies: list[bytes] = []
-        for message in messages:
-            request = self._responder.identify(message)
+        for data in messages:
+            message = self._responder.read(data)
+            request = self._responder.identify(data, message)
             if request is None:
-                await self._begin_lossy(message, None, replies)
+                await self._begin_lossy(data, message, None, replies)
                 continue
             verdict = seen.admit(request.key, retry=request.retry, now=anyio.current_time())
             if verdict is Verdict.RUN:
-                await self._begin_lossy(message, request.key, replies)
+                await self._begin_lossy(data, message, request.key, replies)
             elif verdict is Verdict.FULL:
-                replies += filter(None, (self._decline(message, _BUSY),))
+                replies += filter(None, (self._decline(data, message, _BUSY),))
             elif isinstance(verdict, bytes):
                 replies.append(verdict)
             elif verdict is None:
-                replies += filter(None, (self._decline(message, _GONE),))
+                replies += filter(None, (self._decline(data, message, _GONE),))
         replies += filter(info.fits, self._session.overdue())
         if replies and self._outgoing.needs_receiver:
             self._outgoing.push(*replies)
         elif replies:
             await self._outgoing.send(replies)
 
-    async def _begin_lossy(self, message: bytes, key: int | None, replies: list[bytes]) -> None:
-        begun = self._responder.begin(message, self._context, self._limit, self._session)
+    async def _begin_lossy(
+        self, data: bytes, message: Read, key: bytes | None, replies: list[bytes]
+    ) -> None:
+        begun = self._responder.begin_read(data, message, self._context, self._limit, self._session)
         if begun is None or isinstance(begun, bytes):
             self._remember(key, begun)
             replies += filter(None, (begun,))
         else:
             await self._start(begun, replies, key)
 
-    def _decline(self, message: bytes, error: RpcError) -> bytes | None:
-        return self._responder.decline(message, error, self._limit, self._session, self._context)
+    def _decline(self, data: bytes, message: Read, error: RpcError) -> bytes | None:
+        return self._responder.decline(
+            data, message, error, self._limit, self._session, self._context
+        )
 
-    def _remember(self, key: int | None, reply: bytes | None) -> None:
+    def _remember(self, key: bytes | None, reply: bytes | None) -> None:
         if self._seen is not None and key is not None:
             self._seen.finish(key, reply, anyio.current_time())
 
@@ -247,7 +252,7 @@ class Incoming:
             await self._outgoing.send(replies)
 
     async def _start(
-        self, begun: Work | Batch, replies: list[bytes], key: int | None = None
+        self, begun: Work | Batch, replies: list[bytes], key: bytes | None = None
     ) -> None:
         """Start calls that take time; wait for a free place where the channel can wait.
 
@@ -256,23 +261,21 @@ class Incoming:
             replies: finished ones, which are sent before anybody waits.
             key: under which the response is remembered.
         """
-        batch = begun if isinstance(begun, Batch) else None
-        for work in begun.works if isinstance(begun, Batch) else (begun,):
+        for work in begun.works:
             if self._in_flight >= self._limits.in_flight:
                 if replies:
                     await self._send(tuple(replies))
                     replies.clear()
                 if not await self._make_room():
-                    refusal = work.refuse(_BUSY)
-                    refusal = batch.finish(work, refusal) if batch else refusal
-                    if batch is None or batch.is_finished:
+                    refusal = begun.finish(work, work.refuse(_BUSY))
+                    if begun.is_finished:
                         self._remember(key, refusal)
                     if refusal is not None:
                         replies.append(refusal)
                     continue
             self._in_flight += 1
             self._running.append(work)
-            self._tasks.start_soon(self._run, work, batch, key)
+            self._tasks.start_soon(self._run, work, begun, key)
 
     async def _make_room(self) -> bool:
         """Wait until fewer calls run; says whether they do.
@@ -296,14 +299,13 @@ class Incoming:
         self._wake = self._wake or anyio.Event()
         await self._wake.wait()
 
-    async def _run(self, work: Work, batch: Batch | None, key: int | None) -> None:
+    async def _run(self, work: Work, begun: Work | Batch, key: bytes | None) -> None:
         try:
             reply = await work.run()
             self._running.remove(work)
             self._retire(work)
-            if batch is not None:
-                reply = batch.finish(work, reply)
-            if batch is None or batch.is_finished:
+            reply = begun.finish(work, reply)
+            if begun.is_finished:
                 self._remember(key, reply)
             if reply is not None:
                 await self._outgoing.send((reply,))

@@ -7,7 +7,7 @@ bytes, and giving up in time, is the business of `Peer`.
 
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Any, TypeVar
+from typing import Any
 
 from msgspec import UNSET, Raw, UnsetType
 
@@ -15,77 +15,10 @@ from ..errors import JsonRpcIotError, MalformedResponse, RpcError, TransportErro
 from .codec.codec import DECODE_ERRORS, Codec, Jsonrpc
 from .items import Credit, ReceivedItem, ReceivedItems
 from .messages import ABSENT, Dialect, Invalid, Message, Request
+from .open_call import OpenCall
 from .retries import Repeats
 
-T = TypeVar("T")
-
 _EXTENSION_METHODS = ("rpc.cancel", "rpc.more")
-
-
-class OpenCall:
-    """A call of ours that is not answered yet.
-
-    Args:
-        codec: reads the result.
-        id: the request's.
-        method: the name that was called.
-        on_answer: is called when the outcome is there, and when an item has come.
-        items: takes the items of a streamed result.
-
-    Attributes:
-        outcome: the raw result, or what went wrong, or `None` while the call is open.
-        lost: why no more items can come, once that is so.
-    """
-
-    __slots__ = ("_codec", "id", "items", "lost", "method", "on_answer", "outcome")
-
-    def __init__(
-        self,
-        codec: Codec,
-        id: int,
-        method: str,
-        on_answer: Callable[[], object],
-        items: ReceivedItems | None = None,
-    ) -> None:
-        self._codec = codec
-        self.id = id
-        self.method = method
-        self.items = items
-        self.outcome: Raw | JsonRpcIotError | None = None
-        self.lost: JsonRpcIotError | None = None
-        self.on_answer = on_answer
-
-    def answer(self, outcome: Raw | JsonRpcIotError) -> None:
-        """Note the outcome and tell whoever waits for it."""
-        self.outcome = outcome
-        self.on_answer()
-
-    def lose(self, reason: JsonRpcIotError) -> None:
-        """Note that no more items can come, and tell whoever waits for them."""
-        self.lost = reason
-        self.on_answer()
-
-    def result(self, kind: type[T]) -> T:
-        """The result of an answered call, decoded into a type.
-
-        Raises:
-            JsonRpcIotError: what the call came to instead.
-        """
-        assert self.outcome is not None
-        if not isinstance(self.outcome, Raw):
-            raise self.outcome
-        return self.decode(self.outcome, kind, "the result")
-
-    def decode(self, raw: Raw, kind: type[T], what: str) -> T:
-        """Decode a part of the answer into a type.
-
-        Raises:
-            MalformedResponse: it is not of that type.
-        """
-        try:
-            return self._codec.decode_value(raw, kind)
-        except DECODE_ERRORS as error:
-            raise MalformedResponse(f"{self.method}: {what} is not as declared: {error}") from None
 
 
 class Session:

@@ -16,7 +16,8 @@ from jsonrpc_iot import (
 )
 from jsonrpc_iot.protocol.codec.json import JsonCodec
 from jsonrpc_iot.protocol.messages import Invalid, Message
-from jsonrpc_iot.protocol.session import OpenCall, Session
+from jsonrpc_iot.protocol.open_call import OpenCall
+from jsonrpc_iot.protocol.session import Session
 
 CODEC = JsonCodec()
 

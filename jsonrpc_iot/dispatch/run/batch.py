@@ -1,7 +1,9 @@
 """The responses to one batch, put together as its calls end."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import anyio
 
 from ..response import Replier, ReplyTo
 from .call import Work
@@ -71,3 +73,29 @@ class Batch:
                 return
             self._replies[largest] = error, to
             self._size -= len(reply) - len(error)
+
+
+async def run_all(begun: Work | Batch, works: Sequence[Work] | None = None) -> bytes | None:
+    """Run a call, or those of a batch at once.
+
+    Args:
+        begun: takes the responses.
+        works: what is to be run; all by default.
+
+    Returns:
+        The whole response, `None` where there is nothing to say.
+    """
+    works = begun.works if works is None else works
+    reply: bytes | None = None
+
+    async def run(work: Work) -> None:
+        nonlocal reply
+        reply = begun.finish(work, await work.run())
+
+    if len(works) == 1:
+        await run(works[0])
+    else:
+        async with anyio.create_task_group() as tasks:
+            for work in works:
+                tasks.start_soon(run, work)
+    return reply

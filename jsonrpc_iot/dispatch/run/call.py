@@ -5,6 +5,7 @@ its choice, and may cancel it at any time, also before it has started.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
@@ -59,14 +60,31 @@ class Work:
             self._scope.cancel()
 
     @property
+    def works(self) -> "Sequence[Work]":
+        """Itself: alone it is run and finished like a `Batch`."""
+        return (self,)
+
+    is_finished = True
+
+    def finish(self, work: "Work", reply: bytes | None) -> bytes | None:
+        """Take the response; see `Batch.finish`."""
+        return reply
+
+    @property
     def items(self) -> ItemSender | None:
         """What sends the result item by item, `None` where it travels whole."""
         return self._context.items
 
     def refuse(self, error: RpcError) -> bytes | None:
         """The response to a call that is not going to be run."""
-        self._leave()
+        self.leave()
         return self._fail(error)
+
+    def leave(self) -> None:
+        """Give up the place in the queue, if the call still has it; it is not run any more."""
+        hold, self._context.hold = self._context.hold, None
+        if hold is not None:
+            hold.let_go()
 
     async def run(self) -> bytes | None:
         """Run the call and make its response, `None` where there is nothing to say."""
@@ -83,7 +101,7 @@ class Work:
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
             return self._fail(error)
         finally:
-            self._leave()
+            self.leave()
         return self._fail(self._reason())
 
     def _reason(self) -> RpcError:
@@ -112,7 +130,7 @@ class Work:
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
             return self._fail(error)
         finally:
-            self._leave()
+            self.leave()
         return self._fail(RuntimeError("the handler waits, and there is no event loop to wait on"))
 
     async def _perform_directly(self) -> Any:
@@ -124,10 +142,6 @@ class Work:
         # A plain function runs in its turn also with middleware around it.
         plain = not self.call.handler.waits and self.items is None
         return self._context.lanes.plain.take() if plain else None
-
-    def _leave(self) -> None:
-        if self._context.hold is not None:
-            self._context.hold.let_go()
 
     def _succeed(self, value: Any) -> bytes | None:
         may_hold_nan = self.call.handler.may_hold_nan or bool(self._chain.middleware)

@@ -21,14 +21,14 @@ from ..protocol.codec.json import JsonCodec
 from .declare.context import Context
 from .declare.options import Example, Options
 from .declare.signature import (
-    _POSITIONAL,
-    _check_override,
-    _hints,
-    _is_context,
-    _parameters,
-    _plain,
-    _result_type,
-    _struct,
+    POSITIONAL,
+    check_override,
+    hints_of,
+    is_context,
+    parameters_of,
+    params_struct,
+    plain_function,
+    result_type,
 )
 
 _WHERE = re.compile(r"(?P<message>.*?)(?: - at (?:`key` in )?`\$?(?P<path>[^`]*)`)?", re.DOTALL)
@@ -72,27 +72,27 @@ class Handler:
         declaration: Callable[..., Any] | None = None,
     ) -> None:
         self.options = options
-        plain = _plain(function)
+        plain = plain_function(function)
         self.is_coroutine = inspect.iscoroutinefunction(plain)
         self.is_generator = inspect.isasyncgenfunction(plain)
-        hints = _hints(declaration or function, name)
-        parameters = _parameters(declaration or function, name)
+        hints = hints_of(declaration or function, name)
+        parameters = parameters_of(declaration or function, name)
         if declaration is not None:
-            _check_override(function, parameters, name)
-        wants_context = {p.name for p in parameters if _is_context(hints.get(p.name))}
+            check_override(function, parameters, name)
+        wants_context = {p.name for p in parameters if is_context(hints.get(p.name))}
         taken = [p for p in parameters if p.name not in wants_context]
-        positional = [p for p in taken if p.kind in _POSITIONAL]
-        self.params = _struct(name, taken, hints, array_like=False)
+        positional = [p for p in taken if p.kind in POSITIONAL]
+        self.params = params_struct(name, taken, hints, array_like=False)
         self.params_optional = all(p.default is not p.empty for p in taken)
         self._by_position: type[Struct] | None = None
         if all(p in positional or p.default is not p.empty for p in taken):
-            self._by_position = _struct(name, positional, hints, array_like=True)
+            self._by_position = params_struct(name, positional, hints, array_like=True)
         self.by_name = self._by_position is None
         self.call = _compile_call(function, parameters, wants_context)
-        self.may_hold_nan = may_hold_float(_result_type(hints))
-        result: Any = _result_type(hints)
+        self.may_hold_nan = may_hold_float(result_type(hints))
+        result: Any = result_type(hints)
         self.result_type: Any = types.GenericAlias(list, result) if self.is_generator else result
-        self.doc = inspect.getdoc(_plain(declaration or function)) or ""
+        self.doc = inspect.getdoc(plain_function(declaration or function)) or ""
         if options.thread and (self.is_coroutine or self.is_generator):
             raise TypeError(f"method {name!r}: thread=True is for plain functions")
         self.waits = self.is_coroutine or self.is_generator or options.thread or options.serial
@@ -156,7 +156,7 @@ def _compile_call(
     for parameter in parameters:
         name = parameter.name
         value = "context" if name in wants_context else f"params.{name}"
-        arguments.append(value if parameter.kind in _POSITIONAL else f"{name}={value}")
+        arguments.append(value if parameter.kind in POSITIONAL else f"{name}={value}")
     source = f"lambda params, context: function({', '.join(arguments)})"
     call: Callable[[Struct, Context | None], Any] = eval(source, {"function": function})
     return call

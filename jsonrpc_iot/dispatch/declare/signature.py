@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from .context import Context
 
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _GENERATORS = (abc.AsyncGenerator, abc.AsyncIterator, abc.AsyncIterable)
 _IMMUTABLE = (type(None), bool, int, float, str, bytes)
@@ -38,18 +38,18 @@ def signature(function: Callable[..., Any], name: str) -> Signature:
     Raises:
         TypeError: as for a `Handler` of that name.
     """
-    plain = _plain(function)
-    hints = _hints(function, name)
-    taken = [p for p in _parameters(function, name) if not _is_context(hints.get(p.name))]
-    _struct(name, taken, hints, array_like=False)
+    plain = plain_function(function)
+    hints = hints_of(function, name)
+    taken = [p for p in parameters_of(function, name) if not is_context(hints.get(p.name))]
+    params_struct(name, taken, hints, array_like=False)
     result = hints.get("return", Any)
     streams = inspect.isasyncgenfunction(plain) or (
         not inspect.iscoroutinefunction(plain) and (get_origin(result) or result) in _GENERATORS
     )
-    return Signature(taken, _result_type(hints) if streams else result, streams)
+    return Signature(taken, result_type(hints) if streams else result, streams)
 
 
-def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
+def plain_function(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function whose annotations count: that of a partial or of a callable object."""
     while isinstance(function, partial):
         function = function.func
@@ -59,31 +59,42 @@ def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
     return plain
 
 
-def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
+def hints_of(function: Callable[..., Any], name: str) -> dict[str, Any]:
+    """The annotations of a function, resolved.
+
+    Raises:
+        TypeError: one has no meaning; the text names the method `name`.
+    """
     try:
-        return get_type_hints(_plain(function), include_extras=True)
+        return get_type_hints(plain_function(function), include_extras=True)
     except Exception as error:  # whatever the text of an annotation raises
         raise TypeError(f"method {name!r}: an annotation has no meaning: {error}") from error
 
 
-def _is_context(annotation: Any) -> bool:
+def is_context(annotation: Any) -> bool:
+    """Whether a parameter of that type gets the context instead of a param."""
     kinds = (annotation, *get_args(annotation))
     return any(isinstance(kind, type) and issubclass(kind, Context) for kind in kinds)
 
 
-def _check_override(
+def check_override(
     function: Callable[..., Any], parameters: list[inspect.Parameter], name: str
 ) -> None:
     """Refuse a function that cannot be called as its declaration says."""
-    positional = [p.name for p in parameters if p.kind in _POSITIONAL]
-    by_name = {p.name: p for p in parameters if p.kind not in _POSITIONAL}
+    positional = [p.name for p in parameters if p.kind in POSITIONAL]
+    by_name = {p.name: p for p in parameters if p.kind not in POSITIONAL}
     try:
         inspect.signature(function).bind(*positional, **by_name)
     except TypeError as error:
         raise TypeError(f"method {name!r} does not fit its declaration: {error}") from None
 
 
-def _parameters(function: Callable[..., Any], name: str) -> list[inspect.Parameter]:
+def parameters_of(function: Callable[..., Any], name: str) -> list[inspect.Parameter]:
+    """The parameters of a function.
+
+    Raises:
+        TypeError: it takes `*args` or `**kwargs`.
+    """
     parameters = list(inspect.signature(function).parameters.values())
     for parameter in parameters:
         if parameter.kind in _VARIADIC:
@@ -94,16 +105,22 @@ def _parameters(function: Callable[..., Any], name: str) -> list[inspect.Paramet
     return parameters
 
 
-def _result_type(hints: dict[str, Any]) -> Any:
+def result_type(hints: dict[str, Any]) -> Any:
+    """The declared type of the result; of each item, where it comes item by item."""
     result = hints.get("return", Any)
     if (get_origin(result) or result) not in _GENERATORS:
         return result
     return get_args(result)[0] if get_args(result) else Any
 
 
-def _struct(
+def params_struct(
     name: str, parameters: list[inspect.Parameter], hints: dict[str, Any], *, array_like: bool
 ) -> type[Struct]:
+    """Make the Struct that params are decoded into, by name or (`array_like`) by position.
+
+    Raises:
+        TypeError: msgspec cannot decode into the type of a parameter.
+    """
     fields: list[Any] = []
     for parameter in parameters:
         annotation = hints.get(parameter.name, Any)

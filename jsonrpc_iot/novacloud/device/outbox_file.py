@@ -13,6 +13,8 @@ from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 from jsonrpc_iot import JsonRpcIotError
 
+from ..store.writer import Transaction
+
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
 Kind: TypeAlias = Literal["data", "status"]
@@ -166,7 +168,7 @@ class OutboxFile:
             found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise _Damaged(found)
-            with _Transaction(database):
+            with Transaction(database, "IMMEDIATE"):
                 for statement in _TABLES.split(";"):
                     database.execute(statement)
                 self._load(database)
@@ -197,7 +199,7 @@ class OutboxFile:
         database = self._database
         before = self.rows, self.bytes, self.last_seq, self.dropped
         try:
-            with _Transaction(database):
+            with Transaction(database, "IMMEDIATE"):
                 if upto:
                     self._forget("seq <= ?", (upto,))
                 given = self._insert(new)
@@ -311,30 +313,6 @@ class OutboxFile:
 
 class _Damaged(sqlite3.DatabaseError):
     """The file opens, but what is in it cannot be."""
-
-
-class _Transaction:
-    """Commits what the block does, or takes all of it back."""
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
-
-    def __enter__(self) -> None:
-        self._database.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            try:
-                self._database.execute("COMMIT")
-                return
-            except sqlite3.Error:
-                self._roll_back()
-                raise
-        self._roll_back()
-
-    def _roll_back(self) -> None:
-        if self._database.in_transaction:  # some failures have rolled back by themselves
-            self._database.execute("ROLLBACK")
 
 
 def _is_damage(error: sqlite3.Error) -> bool:

@@ -161,6 +161,10 @@ class Connection:
             self.closed = reason
             self._tasks.start_soon(anyio.aclose_forcefully, self._stream)
 
+    def end(self) -> None:
+        """Note that nobody reads from it any more; what is still to be sent is dropped."""
+        self.closed = self.closed or "closed"
+
     async def part(self) -> None:
         """Let the device read the last line: closing with bytes unread would throw it away."""
         with anyio.move_on_after(_PARTING_SECONDS):

@@ -239,7 +239,8 @@ class NovaPlatform:
                     await self._take(session, lines)
                     self.commands.flush(session)
         finally:
-            self.presence.leave(session, connection.closed or "closed")
+            connection.end()  # the store may be writing, and its acknowledgements come too late
+            self.presence.leave(session, connection.closed)
 
     async def _take(self, session: Session, lines: Sequence[bytes | None]) -> None:
         connection = session.connection

@@ -2,7 +2,7 @@
 
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -142,8 +142,8 @@ async def connected(
         platform.close()
 
 
-async def until(condition: Any) -> None:
+async def until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
     """Wait until a condition holds, which nothing announces."""
-    with anyio.fail_after(SECONDS):
+    with anyio.fail_after(seconds):
         while not condition():  # noqa: ASYNC110
             await anyio.sleep(0.005)

@@ -250,3 +250,20 @@ class StoreContract(abc.ABC):
                 tasks.start_soon(self.write, store, sensor, (number, number))
                 tasks.start_soon(store.devices)
         assert len(await self.values(store, sensor)) == 50
+
+    async def test_a_reader_sees_all_of_a_commit_or_nothing_of_it(self, store: Store) -> None:
+        sensors = [await self.sensor(store, f"t{number}") for number in range(20)]
+        over = False
+
+        async def report() -> None:
+            nonlocal over
+            for at in range(200):
+                await store.write([Report(A, at, 1e9, [(sensor.id, at) for sensor in sensors])])
+            over = True
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(report)
+            while not over:
+                latest = await store.latest(A, 1e9)
+                assert len(latest) in {0, len(sensors)}
+                assert len({point.value for point in latest.values()}) <= 1

@@ -103,9 +103,10 @@ def test_a_load(tmp_path: Path) -> None:
     store = Store(1)
     words = ("--port", str(store.port), "--keys", str(keys), "--rate", "20", "--duration", "0.5")
     done = run("nova", "load", "--devices", "3", *words, "--json")
-    store.close()
     report = done.result
     assert (done.code, done.err) == (0, "")
+    store.wait_for(report["reports"])  # those at the end nobody has acknowledged
+    store.close()
     assert (report["devices"], report["connected"], report["failed"]) == (3, 3, 0)
     assert 20 <= report["reports"] <= 30
     assert report["acknowledged"] + report["lost"] == report["reports"]

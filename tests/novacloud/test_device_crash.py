@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from .scripted import ID, KEY
+from .scripted import ID, KEY, SECONDS
 
 CRASHES = int(os.environ.get("JSONRPC_IOT_CRASHES", "10"))
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ class Store:
         self._random = random.Random(seed)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._heads: dict[str, int] = {}
         self.values: list[int] = []
         self.repeats = 0
@@ -57,6 +57,11 @@ class Store:
 
     def close(self) -> None:
         self._socket.close()
+
+    def wait_for(self, count: int) -> None:
+        """Wait until it has so many rows, of which it need not have acknowledged any."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.values) >= count, SECONDS)
 
     def _accept(self) -> None:
         while True:
@@ -92,7 +97,7 @@ class Store:
             pass
 
     def _take(self, outbox: str, message: dict[str, Any]) -> None:
-        with self._lock:
+        with self._changed:
             if message["seq"] <= self._heads.get(outbox, 0):
                 self.repeats += 1
                 return
@@ -100,6 +105,7 @@ class Store:
             number = message["payload"].get("n")
             assert number in {message["timestamp"], None}
             self.values.append(number)
+            self._changed.notify_all()
 
 
 def _send(stream: Any, message: dict[str, Any]) -> None:

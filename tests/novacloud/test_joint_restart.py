@@ -19,6 +19,7 @@ from jsonrpc_iot.novacloud import (
 )
 from jsonrpc_iot.novacloud.device.backoff import Backoff
 from jsonrpc_iot.novacloud.platform.admission import hash_key
+from jsonrpc_iot.novacloud.platform.ingest import Telemetry
 from jsonrpc_iot.novacloud.store.store import DeviceRow
 
 from .scripted import KEY
@@ -76,12 +77,17 @@ async def _restart(folder: Path) -> tuple[list[float], list[str]]:
             await store.define_sensor(id, "t", "number")
     came: list[float] = []
     reports: list[str] = []
-    all_came = anyio.Event()
+    all_came, all_reported = anyio.Event(), anyio.Event()
 
     def note(_: object) -> None:
         came.append(time.monotonic())
         if len(came) == DEVICES:
             all_came.set()
+
+    def note_report(each: Telemetry) -> None:
+        reports.append(each.device_id)
+        if len(reports) == DEVICES:
+            all_reported.set()
 
     async with anyio.create_task_group() as tasks:
         devices: list[NovaDevice] = []
@@ -106,14 +112,13 @@ async def _restart(folder: Path) -> tuple[list[float], list[str]]:
             settings=PlatformSettings(),
         )
         second.device_online.subscribe(note)
-        second.telemetry.subscribe(lambda each: reports.append(each.device_id))
+        second.telemetry.subscribe(note_report)
         for device in devices:
             await device.report({"t": 1})
         async with second:
             with anyio.fail_after(SECONDS):
                 await all_came.wait()
-                while len(reports) < DEVICES:  # noqa: ASYNC110
-                    await anyio.sleep(0.01)
+                await all_reported.wait()
             tasks.cancel_scope.cancel()
     assert sorted(reports) == ids
     return came, reports

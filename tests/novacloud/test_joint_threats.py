@@ -11,6 +11,7 @@ import pytest
 from jsonrpc_iot.novacloud import DeviceSettings, NovaDevice, PlatformSettings, Schedule
 
 from .rig import NO_PAUSES, SECONDS, Rig, running
+from .scripted import until
 from .test_threats import beside
 
 pytestmark = pytest.mark.anyio
@@ -45,12 +46,9 @@ async def test_two_devices_that_fight_for_one_id(
                 return bool((await rig.stats())["flapping"] == [info["device_id"]])
 
             await rig.until(flaps)
-            with anyio.fail_after(SECONDS):
-                while one.counts.connections + other.counts.connections < 6:  # noqa: ASYNC110
-                    await anyio.sleep(0.01)
+            await until(lambda: one.counts.connections + other.counts.connections >= 6, SECONDS)
             begun, before = anyio.current_time(), (await rig.stats())["connections"]
-            while (await rig.stats())["connections"] < before + 3:  # noqa: ASYNC110
-                await anyio.sleep(0.01)
+            await rig.until_stat("connections", before + 3)
             assert anyio.current_time() - begun > 0.1
         assert f"{info['device_id']}: replaced 3 times in a minute" in caplog.text
 
@@ -76,9 +74,7 @@ async def test_a_device_of_ours_that_is_shut_out(
                 case _:
                     await rig.call("device.delete", device_id=id)
             await device.report({"t": 1}, timestamp=1)
-            with anyio.fail_after(SECONDS):
-                while device.refusal is None:  # noqa: ASYNC110
-                    await anyio.sleep(0.005)
+            await until(lambda: device.refusal is not None, SECONDS)
             assert not device.is_connected
             if change == "disable":
                 error = await rig.fails("command.send", device_id=id, payload={"light": 1})

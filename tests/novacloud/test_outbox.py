@@ -218,6 +218,25 @@ async def test_damage_while_it_is_open(tmp_path: Path, caplog: pytest.LogCapture
         assert (outbox.id, await seqs(outbox)) == (id, [101])
 
 
+async def test_what_is_not_committed_yet_is_not_shown(tmp_path: Path) -> None:
+    async with Outbox(tmp_path / "o", max_rows=2) as outbox:
+        await outbox.put("data", 1, b"{}")
+        await outbox.put("data", 2, b"{}")
+        shown: list[tuple[int, ...]] = []
+
+        def look(_: str) -> None:  # before each statement, as a reader in another thread may
+            shown.append((outbox.rows, outbox.size, outbox.last_seq, outbox.dropped))
+
+        before = outbox.rows, outbox.size, outbox.last_seq, outbox.dropped
+        assert outbox._file is not None
+        outbox._file._database.set_trace_callback(look)
+        await outbox.put("data", 3, b"[1,2,3]")
+        outbox._file._database.set_trace_callback(None)
+        assert len(shown) > 3
+        assert set(shown) == {before}
+        assert (outbox.rows, outbox.last_seq, outbox.dropped) == (2, 3, 1)
+
+
 async def test_a_full_disk(tmp_path: Path) -> None:
     path = tmp_path / "outbox.db"
     payload = 1000 * b"x"

@@ -98,7 +98,8 @@ async def test_the_snippets_of_sections_3_to_7(tmp_path: Path) -> None:
         source = source.replace(ADDRESS, f"('127.0.0.1', {rig.platform.port})")
         async with program(source) as process:
             assert await next_line(process) == "认证成功\uff0c可以开始通信"
-            values = await rig.until(partial(latest, rig))
+            await rig.push("telemetry")
+            values = await latest(rig)
             assert {key: point["value"] for key, point in values.items()} == {
                 "temperature": 25.5,
                 "humidity": 65,
@@ -140,12 +141,13 @@ client.disconnect()
         sample = SAMPLE.replace(MISTAKE, MENDED).replace('"__main__"', '"nobody"')
         async with program(sample + drive) as process:
             assert await next_line(process) == "认证成功"
-            values = await rig.until(partial(latest, rig))
+            assert (await rig.push("device.online"))["device_id"] == DEVICE_ID
+            await rig.push("telemetry")
+            values = await latest(rig)
             assert values["temperature"] == {"value": 21.5, "timestamp": 1000.0}
             assert (await rig.until(partial(status, rig)))["payload"] == {"battery": 99}
             outcome = await rig.call(
                 "command.send", device_id=DEVICE_ID, payload={"light_switch": "ON"}
             )
             assert outcome["payload"]["current_state"] == {"light_switch": "ON"}
-        assert (await rig.push("device.online"))["device_id"] == DEVICE_ID
         assert (await rig.push("device.offline"))["reason"] == "closed"

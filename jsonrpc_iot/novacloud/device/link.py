@@ -13,6 +13,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.tls import TLSStream
 
 from jsonrpc_iot import TransportError
+from jsonrpc_iot.transports.sockets.listener import set_options
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
@@ -23,7 +24,6 @@ _GONE = (
     anyio.ClosedResourceError,
     OSError,
 )
-_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # seconds, seconds, times
 _PARTING_BYTES = 1 << 20
 
 
@@ -153,7 +153,8 @@ async def open_link(
         with anyio.fail_after(seconds):
             stream = await anyio.connect_tcp(host, port)
             try:
-                _set_options(stream, write_seconds)
+                set_options(stream)
+                _set_patience(stream, write_seconds)
                 carrier: ByteStream = stream
                 if tls is not None:
                     carrier = await TLSStream.wrap(
@@ -183,13 +184,9 @@ def reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _set_options(stream: SocketStream, seconds: float) -> None:
+def _set_patience(stream: SocketStream, seconds: float) -> None:
+    """Have the kernel give up a connection whose other end confirms nothing for so long."""
     raw = stream.extra(SocketAttribute.raw_socket)
-    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE.items():
-        if (option := getattr(socket, name, None)) is not None:
-            raw.setsockopt(socket.IPPROTO_TCP, option, value)
     if (option := getattr(socket, "TCP_USER_TIMEOUT", None)) is not None:
         raw.setsockopt(socket.IPPROTO_TCP, option, max(1, round(1000 * seconds)))
 

@@ -90,22 +90,22 @@ class Outbox:
     @property
     def rows(self) -> int:
         """How many rows wait."""
-        return self._opened.rows
+        return self._opened.totals.rows
 
     @property
     def size(self) -> int:
         """Bytes that the rows take."""
-        return self._opened.bytes
+        return self._opened.totals.bytes
 
     @property
     def last_seq(self) -> int:
         """The highest number that a row was given, also if it is gone; 0 for none."""
-        return self._opened.last_seq
+        return self._opened.totals.last_seq
 
     @property
     def dropped(self) -> int:
         """How many rows were dropped for want of room since the file was made."""
-        return self._opened.dropped
+        return self._opened.totals.dropped
 
     @property
     def replaced(self) -> int:
@@ -120,7 +120,7 @@ class Outbox:
         """
         file = await self._run(lambda: OutboxFile(self._path, self._bounds))
         self._file = file
-        self._dropped = file.dropped
+        self._dropped = file.totals.dropped
         self._closing = False
         self._finished = anyio.Event()
         self._tasks = anyio.create_task_group()
@@ -266,7 +266,7 @@ class Outbox:
 
     def _tell_dropped(self) -> None:
         """Log the first drop, and then each time that ten times as many are gone."""
-        dropped = self._opened.dropped
+        dropped = self.dropped
         if dropped > self._dropped and (
             not self._dropped or math.floor(math.log10(dropped)) > math.log10(self._dropped)
         ):

@@ -7,11 +7,16 @@ import logging
 import os
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
+from msgspec import Struct
+
 from jsonrpc_iot import JsonRpcIotError
+
+from ..store.writer import Transaction
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
@@ -91,6 +96,22 @@ class Bounds(NamedTuple):
     quota: int | None
 
 
+class Totals(Struct):
+    """What an outbox holds and has held.
+
+    Args:
+        rows: how many there are.
+        bytes: what they take.
+        last_seq: the highest number ever given.
+        dropped: how many rows were dropped since the file was made.
+    """
+
+    rows: int = 0
+    bytes: int = 0
+    last_seq: int = 0
+    dropped: int = 0
+
+
 class OutboxFile:
     """The open file.
 
@@ -103,10 +124,8 @@ class OutboxFile:
 
     Attributes:
         id: made with the file, and kept in it.
-        rows: how many there are.
-        bytes: what they take.
-        last_seq: the highest number ever given.
-        dropped: how many rows were dropped since the file was made.
+        totals: as of the last commit: others look at them while this thread is writing, and a
+            number of a row that is not there yet would be taken for one that was dropped.
         replaced: how often a damaged file was set aside.
     """
 
@@ -114,14 +133,14 @@ class OutboxFile:
         self._path = path
         self._bounds = bounds
         self.id = uuid.uuid4().hex
-        self.rows = self.bytes = self.last_seq = self.dropped = self.replaced = 0
+        self.totals = Totals()
+        self.replaced = 0
         try:
             self._database = self._open()
         except sqlite3.Error as error:
             if not _is_damage(error) or path is None:
                 raise self._failure("cannot be opened", error) from error
-            self.id = uuid.uuid4().hex  # whatever was read so far
-            self.rows = self.bytes = self.last_seq = self.dropped = 0
+            self.id, self.totals = uuid.uuid4().hex, Totals()  # whatever was read so far
             self._set_aside(error)
 
     def write(self, new: Sequence[NewRow], upto: int) -> list[int | None]:
@@ -166,7 +185,7 @@ class OutboxFile:
             found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise _Damaged(found)
-            with _Transaction(database):
+            with Transaction(database, "IMMEDIATE"):
                 for statement in _TABLES.split(";"):
                     database.execute(statement)
                 self._load(database)
@@ -177,65 +196,62 @@ class OutboxFile:
 
     def _load(self, database: sqlite3.Connection) -> None:
         """Read what the file says of itself; tell a new one what is known from before."""
-        for name, value in (("outbox_id", self.id), ("dropped", self.dropped)):
+        totals = Totals(last_seq=self.totals.last_seq)
+        for name, value in (("outbox_id", self.id), ("dropped", self.totals.dropped)):
             database.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, value))
         facts = dict(database.execute("SELECT name, value FROM facts"))
         if not isinstance(facts["outbox_id"], str) or not isinstance(facts["dropped"], int):
             raise _Damaged("facts of the wrong type")
-        self.id, self.dropped = facts["outbox_id"], facts["dropped"]
+        self.id, totals.dropped = facts["outbox_id"], facts["dropped"]
         sums = "SELECT count(*), coalesce(sum(length(payload)), 0) FROM outbox"
-        self.rows, payloads = database.execute(sums).fetchone()
-        self.bytes = payloads + _OVERHEAD * self.rows
-        if self.last_seq:  # a new file goes on where the damaged one ended
+        totals.rows, payloads = database.execute(sums).fetchone()
+        totals.bytes = payloads + _OVERHEAD * totals.rows
+        if totals.last_seq:  # a new file goes on where the damaged one ended
             database.execute("DELETE FROM sqlite_sequence WHERE name = 'outbox'")
-            database.execute("INSERT INTO sqlite_sequence VALUES ('outbox', ?)", (self.last_seq,))
+            database.execute("INSERT INTO sqlite_sequence VALUES ('outbox', ?)", (totals.last_seq,))
         else:
             used = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'")
-            self.last_seq = (used.fetchone() or (0,))[0]
+            totals.last_seq = (used.fetchone() or (0,))[0]
+        self.totals = totals
 
     def _write(self, new: Sequence[NewRow], upto: int) -> list[int | None]:
-        database = self._database
-        before = self.rows, self.bytes, self.last_seq, self.dropped
-        try:
-            with _Transaction(database):
-                if upto:
-                    self._forget("seq <= ?", (upto,))
-                given = self._insert(new)
-                self._trim()
-                if self.dropped != before[-1]:
-                    database.execute(
-                        "UPDATE facts SET value = ? WHERE name = 'dropped'", (self.dropped,)
-                    )
-        except BaseException:
-            self.rows, self.bytes, self.last_seq, self.dropped = before
-            raise
+        totals = copy(self.totals)
+        with Transaction(self._database, "IMMEDIATE"):
+            self._forget(totals, upto)
+            given = self._insert(totals, new)
+            self._trim(totals)
+            if totals.dropped != self.totals.dropped:
+                self._database.execute(
+                    "UPDATE facts SET value = ? WHERE name = 'dropped'", (totals.dropped,)
+                )
+        self.totals = totals
         return given
 
-    def _insert(self, new: Sequence[NewRow]) -> list[int | None]:
+    def _insert(self, totals: Totals, new: Sequence[NewRow]) -> list[int | None]:
         given: list[int | None] = []
         for row in new:
             size = len(row.payload) + _OVERHEAD
             if self._bounds.when_full != "drop_oldest" and (
-                self.rows + 1 > self._bounds.rows or self.bytes + size > self._bounds.bytes
+                totals.rows + 1 > self._bounds.rows or totals.bytes + size > self._bounds.bytes
             ):
                 if self._bounds.when_full == "block":
                     break
-                self.dropped += 1
+                totals.dropped += 1
                 given.append(None)
                 continue
             cursor = self._database.execute(
                 "INSERT INTO outbox (kind, timestamp, payload) VALUES (?, ?, ?)", row
             )
             assert cursor.lastrowid is not None
-            self.last_seq = cursor.lastrowid
-            given.append(self.last_seq)
-            self.rows += 1
-            self.bytes += size
+            totals.last_seq = cursor.lastrowid
+            given.append(totals.last_seq)
+            totals.rows += 1
+            totals.bytes += size
         return given
 
-    def _trim(self) -> None:
+    def _trim(self, totals: Totals) -> None:
         """Drop the oldest rows until the rest is within bounds."""
-        rows, size = self.rows - self._bounds.rows, self.bytes - self._bounds.bytes
+        rows, size = totals.rows - self._bounds.rows, totals.bytes - self._bounds.bytes
         if rows <= 0 and size <= 0:
             return
         last = 0
@@ -247,14 +263,16 @@ class OutboxFile:
             rows -= 1
             size -= length + _OVERHEAD
         oldest.close()
-        self.dropped += self._forget("seq <= ?", (last,))
+        totals.dropped += self._forget(totals, last)
 
-    def _forget(self, where: str, values: Iterable[int]) -> int:
-        sums = f"SELECT count(*), coalesce(sum(length(payload)), 0) FROM outbox WHERE {where}"
-        count, payloads = self._database.execute(sums, tuple(values)).fetchone()
-        self._database.execute(f"DELETE FROM outbox WHERE {where}", tuple(values))
-        self.rows -= count
-        self.bytes -= payloads + _OVERHEAD * count
+    def _forget(self, totals: Totals, upto: int) -> int:
+        if not upto:
+            return 0
+        sums = "SELECT count(*), coalesce(sum(length(payload)), 0) FROM outbox WHERE seq <= ?"
+        count, payloads = self._database.execute(sums, (upto,)).fetchone()
+        self._database.execute("DELETE FROM outbox WHERE seq <= ?", (upto,))
+        totals.rows -= count
+        totals.bytes -= payloads + _OVERHEAD * count
         return int(count)
 
     def _read(self, after: int, limit: int) -> list[Row]:
@@ -299,7 +317,7 @@ class OutboxFile:
                 if side.exists():
                     os.replace(side, aside.with_name(aside.name + ending))
             os.replace(self._path, aside)
-            self.dropped += self.rows
+            self.totals.dropped += self.totals.rows
             self._database = self._open()
         except (OSError, sqlite3.Error) as reason:
             raise self._failure("cannot be made anew", reason) from reason
@@ -311,30 +329,6 @@ class OutboxFile:
 
 class _Damaged(sqlite3.DatabaseError):
     """The file opens, but what is in it cannot be."""
-
-
-class _Transaction:
-    """Commits what the block does, or takes all of it back."""
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
-
-    def __enter__(self) -> None:
-        self._database.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            try:
-                self._database.execute("COMMIT")
-                return
-            except sqlite3.Error:
-                self._roll_back()
-                raise
-        self._roll_back()
-
-    def _roll_back(self) -> None:
-        if self._database.in_transaction:  # some failures have rolled back by themselves
-            self._database.execute("ROLLBACK")
 
 
 def _is_damage(error: sqlite3.Error) -> bool:

@@ -15,7 +15,6 @@ GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError,
 
 _PIECE = 1 << 16
 _PARTING_SECONDS = 1.0
-_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # seconds, seconds, times
 
 
 class Lines:
@@ -161,6 +160,10 @@ class Connection:
             self.closed = reason
             self._tasks.start_soon(anyio.aclose_forcefully, self._stream)
 
+    def end(self) -> None:
+        """Note that nobody reads from it any more; what is still to be sent is dropped."""
+        self.closed = self.closed or "closed"
+
     async def part(self) -> None:
         """Let the device read the last line: closing with bytes unread would throw it away."""
         with anyio.move_on_after(_PARTING_SECONDS):
@@ -189,20 +192,3 @@ class Connection:
             self._waiting = None
         except GONE:
             self.close("writing failed")
-
-
-def set_options(stream: SocketStream) -> None:
-    """Send at once, notice a device that has vanished, and read only when asked to.
-
-    anyio's stream on asyncio takes in whatever comes until a first `receive` has had to wait, so a
-    device that never pauses would fill the memory.
-    """
-    transport = getattr(stream, "_transport", None)
-    if transport is not None:
-        transport.pause_reading()
-    raw = stream.extra(SocketAttribute.raw_socket)
-    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE.items():
-        if (option := getattr(socket, name, None)) is not None:
-            raw.setsockopt(socket.IPPROTO_TCP, option, value)

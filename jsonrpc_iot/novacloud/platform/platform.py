@@ -18,6 +18,7 @@ from anyio.abc import ByteStream, SocketAttribute, SocketStream, TaskGroup
 from anyio.streams.tls import TLSStream
 
 from jsonrpc_iot import BindFailed, Event, MalformedFrame, service
+from jsonrpc_iot.transports.sockets.listener import set_options
 
 from ..errors import StoreFailed
 from ..messages import (
@@ -34,7 +35,7 @@ from ..messages import (
 from ..store.store import Store
 from .admission import Door
 from .commands import Commands, CommandUpdate
-from .connection import GONE, Connection, set_options
+from .connection import GONE, Connection
 from .counts import Counts
 from .ingest import Ingest, Telemetry
 from .presence import Offline, Online, Presence
@@ -239,7 +240,8 @@ class NovaPlatform:
                     await self._take(session, lines)
                     self.commands.flush(session)
         finally:
-            self.presence.leave(session, connection.closed or "closed")
+            connection.end()  # the store may be writing, and its acknowledgements come too late
+            self.presence.leave(session, connection.closed)
 
     async def _take(self, session: Session, lines: Sequence[bytes | None]) -> None:
         connection = session.connection

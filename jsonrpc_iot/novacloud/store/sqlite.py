@@ -42,7 +42,7 @@ from .store import (
     Store,
 )
 from .telemetry import TelemetryTable, latest_points, query_points
-from .writer import Writer
+from .writer import Transaction, Writer
 
 T = TypeVar("T")
 
@@ -327,11 +327,12 @@ class SqliteStore(Store):
         return await anyio.to_thread.run_sync(self._find, find, limiter=self._reading)
 
     def _find(self, find: Callable[[sqlite3.Connection], T]) -> T:
-        """Read in this thread, on a connection that is free at the moment."""
+        """Read one moment of the file in this thread, on a connection that nobody else uses."""
         try:
             db = self._readers.pop() if self._readers else self._connect()
             try:
-                return find(db)
+                with Transaction(db, "DEFERRED"):
+                    return find(db)
             finally:
                 self._readers.append(db)
         except sqlite3.Error as error:

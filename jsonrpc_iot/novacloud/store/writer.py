@@ -3,7 +3,7 @@
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -18,6 +18,36 @@ logger = logging.getLogger("jsonrpc_iot.novacloud")
 
 _MUCH = 5000
 """Changed rows after which the log is moved into the file."""
+
+
+class Transaction:
+    """Commits what the block does, or takes all of it back.
+
+    Args:
+        db: in autocommit mode.
+        kind: `IMMEDIATE` to write; `DEFERRED` to read, all of it as it was at one moment.
+    """
+
+    def __init__(self, db: sqlite3.Connection, kind: Literal["IMMEDIATE", "DEFERRED"]) -> None:
+        self._db = db
+        self._kind = kind
+
+    def __enter__(self) -> None:
+        self._db.execute(f"BEGIN {self._kind}")
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            try:
+                self._db.execute("COMMIT")
+                return
+            except sqlite3.Error:
+                self._roll_back()
+                raise
+        self._roll_back()
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:  # some failures, as that of a full disk, have done it already
+            self._db.execute("ROLLBACK")
 
 
 class _Job(Generic[T]):
@@ -107,7 +137,6 @@ class Writer:
         try:
             self._commit_together(jobs)
         except sqlite3.Error as error:
-            self._roll_back()
             if len(jobs) == 1:
                 jobs[0].error = StoreFailed(str(error))
                 return
@@ -116,17 +145,12 @@ class Writer:
                 self._commit([job])
 
     def _commit_together(self, jobs: Sequence[_Job[Any]]) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        for job in jobs:
-            self._db.execute("SAVEPOINT job")
-            try:
-                job.result = job.run(self._db)
-            except RpcError as error:
-                job.error = error
-                self._db.execute("ROLLBACK TO job")
-            self._db.execute("RELEASE job")
-        self._db.execute("COMMIT")
-
-    def _roll_back(self) -> None:
-        if self._db.in_transaction:  # SQLite ends it by itself when the disk is full
-            self._db.execute("ROLLBACK")
+        with Transaction(self._db, "IMMEDIATE"):
+            for job in jobs:
+                self._db.execute("SAVEPOINT job")
+                try:
+                    job.result = job.run(self._db)
+                except RpcError as error:
+                    job.error = error
+                    self._db.execute("ROLLBACK TO job")
+                self._db.execute("RELEASE job")

@@ -52,6 +52,7 @@ class Client(Remote):
         extensions: whether the device understands the protocol's extensions; `None` to ask it.
         trace: is shown each message.
         reopen: opens a new channel when the old one has ended; `None` to end with it.
+        was_here: another client may have had this one's place on the link before.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Client(Remote):
         extensions: bool | None,
         trace: Trace | None,
         reopen: Callable[[], Awaitable[Channel]] | None,
+        was_here: bool,
     ) -> None:
         self._name = name
         self._dispatcher = dispatcher
@@ -74,6 +76,7 @@ class Client(Remote):
         self._extensions = extensions
         self._trace = trace
         self._reopen = reopen
+        self._was_here = was_here
         self._news = News()
         self._peer: Peer | None = None
         self._connected = anyio.Event()
@@ -228,6 +231,7 @@ class Client(Remote):
                 probe=True,
                 on_open=self._gain,
                 on_end=self._lose,
+                since=begin if self._was_here else -math.inf,
             )
             await peer.run()
             tasks.cancel_scope.cancel()
@@ -341,6 +345,7 @@ async def connect(
         extensions=extensions,
         trace=trace,
         reopen=open if reconnect else None,
+        was_here=isinstance(where, str),
     )
     channel = await open()
     failure: BaseException | None = None

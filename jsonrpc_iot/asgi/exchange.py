@@ -28,7 +28,7 @@ from ._http import (
     send_events,
     wait_for_disconnect,
 )
-from .caller import Caller
+from .requester import Host
 
 _BUSY = Busy(data={"retry_after": 1.0})
 _ROOM_BYTES = 1 << 16
@@ -144,7 +144,7 @@ class Running:
         is_cancelled: `cancel` was called.
     """
 
-    def __init__(self, begun: Work | Batch, caller: Caller, limits: Limits) -> None:
+    def __init__(self, begun: Work | Batch, caller: Host, limits: Limits) -> None:
         room = max(0, limits.in_flight - caller.running)
         self._begun = begun
         self._works, self._turned_away = begun.works[:room], begun.works[room:]

@@ -26,7 +26,7 @@ from ..protocol.limits import Limits
 from ..protocol.messages import Dialect
 from ..transports import open_channel
 from .batch import CallBatch
-from .notifications import News, Notification
+from .notifications import Notification, Notifications
 from .proxy import new_proxy
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -77,7 +77,7 @@ class Client(Remote):
         self._trace = trace
         self._reopen = reopen
         self._was_here = was_here
-        self._news = News()
+        self._notifications = Notifications()
         self._peer: Peer | None = None
         self._connected = anyio.Event()
         self._backoff = _FIRST_BACKOFF_SECONDS
@@ -86,7 +86,7 @@ class Client(Remote):
     @property
     def missed(self) -> int:
         """How many notifications came while 256 others waited in a `notifications` stream."""
-        return self._news.missed
+        return self._notifications.missed
 
     @property
     def info(self) -> ChannelInfo:
@@ -162,7 +162,7 @@ class Client(Remote):
 
         The stream ends with the channel, unless the client reconnects.
         """
-        async with self._news.stream() as notifications:
+        async with self._notifications.stream() as notifications:
             yield notifications
 
     def proxy(
@@ -188,14 +188,15 @@ class Client(Remote):
             TypeError: `service` is no such class, or one of its types cannot travel; the text names
                 the method or event.
         """
-        return new_proxy(self._name, self, self._news, service, prefix, timeout, self._timeout)
+        notifications = self._notifications
+        return new_proxy(self._name, self, notifications, service, prefix, timeout, self._timeout)
 
     async def _run(self, channel: Channel) -> None:
         """Keep the connection, starting with an open channel, until it is over for good."""
         await self._run_peer(channel)
         while self._reopen is not None:
             await self._run_peer(await self._open_again(self._reopen))
-        self._news.end()
+        self._notifications.end()
         self._over.set()
 
     async def _leave(self, grace: float) -> None:
@@ -218,7 +219,7 @@ class Client(Remote):
             channel.info,
             dialect=self._dialect,
             extensions=self._extensions,
-            on_notification=partial(self._news.publish, codec),
+            on_notification=partial(self._notifications.publish, codec),
         )
         begin = anyio.current_time()
         async with anyio.create_task_group() as tasks:

@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
-from msgspec import DecodeError, Struct
+from msgspec import Struct
 from msgspec.json import Decoder
 
 from ..context import Context
 from ..errors import Busy, TransportError
 from ..items import ItemSender
-from ..protocol.codec import Codec
+from ..protocol.codec import DECODE_ERRORS, Codec
 from ..protocol.limits import Limits
 from ..protocol.messages import Id
 from ..reply import ReplyTo
@@ -51,7 +51,7 @@ def status_of(reply: bytes) -> int:
         return 200
     try:
         return 400 if _decode_failure(reply).error.code in _INVALID else 200
-    except DecodeError:  # a result or a batch, with such a number in it
+    except DECODE_ERRORS:  # a result or a batch, with such a number in it
         return 200
 
 

@@ -16,10 +16,11 @@ import anyio
 import anyio.lowlevel
 import httpx2
 from anyio.abc import TaskGroup
-from msgspec import DecodeError, UnsetType
+from msgspec import UnsetType
 
 from ..channel import Channel, ChannelInfo
 from ..errors import ConnectFailed
+from ..protocol.codec import DECODE_ERRORS
 from ..protocol.limits import Limits
 from ..protocol.stream import FIRST_CREDIT
 from ..url import Url
@@ -258,7 +259,7 @@ class HttpChannel(Channel):
             return False
         try:
             target = decode_target(one.params)
-        except DecodeError:  # whoever wrote it may say what is wrong with it
+        except DECODE_ERRORS:  # whoever wrote it may say what is wrong with it
             return False
         post = self._posts.get(bytes(target.id))
         if post is not None and one.method == "rpc.more":

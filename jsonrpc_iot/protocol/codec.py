@@ -35,7 +35,7 @@ Jsonrpc = Literal["2.0"] | UnsetType
 Envelope = Message | list[Raw]
 
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding raises; where bytes are no UTF-8, the first since msgspec 0.23, before the second."""
+"""What decoding raises; the first where bytes are no UTF-8 too, the second before msgspec 0.23."""
 
 
 class Codec(ABC):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
-from msgspec import DecodeError, Struct
+from msgspec import Struct
 from msgspec.json import Decoder
 
 from ..channel.web import AsgiReceive, AsgiSend, Scope
@@ -16,7 +16,7 @@ from ..dispatch.run.call import Work
 from ..dispatch.run.context import Connection
 from ..dispatch.run.item_sender import ItemSender
 from ..errors import Busy, TransportError
-from ..protocol.codec.codec import Codec
+from ..protocol.codec.codec import DECODE_ERRORS, Codec
 from ..protocol.limits import Limits
 from ..protocol.messages import Id
 from ._http import (
@@ -53,7 +53,7 @@ def status_of(reply: bytes) -> int:
         return 200
     try:
         return 400 if _decode_failure(reply).error.code in _INVALID else 200
-    except DecodeError:  # a result or a batch, with such a number in it
+    except DECODE_ERRORS:  # a result or a batch, with such a number in it
         return 200
 
 

@@ -80,6 +80,11 @@ class HeadReader:
             return message
         return self._codec.mark_retry(text)
 
+    def ping(self, id: int) -> bytes:
+        """A request that any device has some answer to."""
+        encode = msgspec.json.encode if self._codec.name == "json" else msgspec.msgpack.encode
+        return encode({"id": id, "method": "rpc.ping"})
+
     def is_for_client(self, message: bytes) -> bool:
         """Whether a client has anything to do with a message: answers, pushes and segments."""
         if message.startswith(SEGMENT_MARK):

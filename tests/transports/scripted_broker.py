@@ -1,0 +1,133 @@
+"""A broker that does what a test says, where a real one cannot be made to: packets byte by byte.
+
+Source: MQTT 3.1.1 and 5.0 (OASIS).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+CONNECT, PUBLISH, PUBACK, SUBSCRIBE, PINGREQ, DISCONNECT = 1, 3, 4, 8, 12, 14
+
+ACCEPTED_311 = b"\x20\x02\x00\x00"
+ACCEPTED_5 = b"\x20\x03\x00\x00\x00"
+KICK_5 = b"\xe0\x02\x98\x00"  # administrative action
+
+Packet = tuple[int, bytes]
+"""The first byte, and all behind the length."""
+
+
+def packet(first: int, body: bytes) -> bytes:
+    """A packet of any kind."""
+    length, size = bytearray(), len(body)
+    while True:
+        size, low = divmod(size, 128)
+        length.append(low | 128 if size else low)
+        if not size:
+            return bytes([first]) + bytes(length) + body
+
+
+def message(topic: str, data: bytes, *, mid: int = 0, again: bool = False) -> bytes:
+    """A PUBLISH of MQTT 3.1.1, with QoS 1 where it has a number."""
+    first = 0x30 | (8 if again else 0) | (2 if mid else 0)
+    number = mid.to_bytes(2, "big") if mid else b""
+    return packet(first, len(topic).to_bytes(2, "big") + topic.encode() + number + data)
+
+
+class ScriptedBroker:
+    """Accepts connections, grants what is asked for, and acknowledges what is published.
+
+    Args:
+        accepted: the CONNACK.
+        puback: what is behind the number in each PUBACK; `None` for none at all.
+        farewell: is sent once a subscription is granted, and the connection closed.
+
+    Attributes:
+        port: where it listens.
+        connects: the CONNECT packet of each connection so far.
+        acknowledged: the numbers of its messages that were acknowledged.
+    """
+
+    def __init__(
+        self, accepted: bytes, puback: bytes | None = b"", farewell: bytes | None = None
+    ) -> None:
+        self.port = 0
+        self.connects: list[bytes] = []
+        self.acknowledged: list[int] = []
+        self._accepted = accepted
+        self._puback = puback
+        self._farewell = farewell
+        self._published: asyncio.Queue[bytes] = asyncio.Queue()
+        self._writer: asyncio.StreamWriter
+
+    def url(self, topic: str, options: str = "?version=3.1.1") -> str:
+        return f"mqtt://127.0.0.1:{self.port}{topic}{options}"
+
+    def send(self, data: bytes) -> None:
+        """Send anything over the latest connection."""
+        self._writer.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the other end has taken most of what was sent."""
+        await self._writer.drain()
+
+    async def published(self, seconds: float = 10.0) -> bytes:
+        """The next PUBLISH from the other end, without its first byte and length."""
+        return await asyncio.wait_for(self._published.get(), seconds)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        try:
+            while await self._answer(*await _read(reader)):
+                pass
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, first: int, body: bytes) -> bool:
+        kind, is_5 = first >> 4, self._accepted is not ACCEPTED_311
+        if kind == CONNECT:
+            self.connects.append(body)
+            self.send(self._accepted)
+        elif kind == SUBSCRIBE:
+            self.send(packet(0x90, body[:2] + (b"\x00" if is_5 else b"") + b"\x01"))
+            if self._farewell is not None:
+                self.send(self._farewell)
+                await self.drain()
+                return False
+        elif kind == PUBLISH:
+            topic_end = 2 + int.from_bytes(body[:2], "big")
+            if first & 6 and self._puback is not None:
+                self.send(packet(0x40, body[topic_end : topic_end + 2] + self._puback))
+            self._published.put_nowait(body)
+        elif kind == PUBACK:
+            self.acknowledged.append(int.from_bytes(body[:2], "big"))
+        elif kind == PINGREQ:
+            self.send(b"\xd0\x00")
+        return kind != DISCONNECT
+
+
+async def _read(reader: asyncio.StreamReader) -> Packet:
+    first = (await reader.readexactly(1))[0]
+    size = shift = 0
+    while True:
+        byte = (await reader.readexactly(1))[0]
+        size |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return first, await reader.readexactly(size)
+
+
+@asynccontextmanager
+async def scripted_broker(
+    accepted: bytes = ACCEPTED_311, puback: bytes | None = b"", farewell: bytes | None = None
+) -> AsyncIterator[ScriptedBroker]:
+    """Run a broker until the block ends; see `ScriptedBroker`."""
+    broker = ScriptedBroker(accepted, puback, farewell)
+    server = await asyncio.start_server(broker.serve, "127.0.0.1", 0)
+    broker.port = server.sockets[0].getsockname()[1]
+    try:
+        yield broker
+    finally:
+        server.close()

@@ -6,6 +6,7 @@ Source: MQTT 3.1.1 and 5.0 (OASIS).
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 CONNECT, PUBLISH, PUBACK, SUBSCRIBE, PINGREQ, DISCONNECT = 1, 3, 4, 8, 12, 14
 
@@ -40,20 +41,33 @@ class ScriptedBroker:
     Args:
         accepted: the CONNACK.
         puback: what is behind the number in each PUBACK; `None` for none at all.
-        farewell: is sent once a subscription is granted, and the connection closed.
+        farewell: is sent when a subscription is asked for, and the connection closed.
+        granted: is the answer to each subscription, `None` for none.
+        pings: answers pings.
 
     Attributes:
         port: where it listens.
         connects: the CONNECT packet of each connection so far.
         acknowledged: the numbers of its messages that were acknowledged.
+        pinged: a ping has come.
     """
 
     def __init__(
-        self, accepted: bytes, puback: bytes | None = b"", farewell: bytes | None = None
+        self,
+        accepted: bytes = ACCEPTED_311,
+        *,
+        puback: bytes | None = b"",
+        farewell: bytes | None = None,
+        granted: int | None = 1,
+        pings: bool = True,
     ) -> None:
         self.port = 0
         self.connects: list[bytes] = []
         self.acknowledged: list[int] = []
+        self.pinged = asyncio.Event()
+        self._granted = granted
+        self._pings = pings
+        self._open = 0
         self._accepted = accepted
         self._puback = puback
         self._farewell = farewell
@@ -71,18 +85,37 @@ class ScriptedBroker:
         """Wait until the other end has taken most of what was sent."""
         await self._writer.drain()
 
+    def close(self) -> None:
+        """Close the latest connection, with all that was sent delivered."""
+        self._writer.close()
+
+    async def idle(self) -> None:
+        """Wait until every connection that there was is closed."""
+        while self._open:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    async def stuck(self) -> None:
+        """Wait until the other end has taken nothing for a while."""
+        transport = self._writer.transport
+        waiting = -1
+        while waiting != transport.get_write_buffer_size() or not waiting:
+            waiting = transport.get_write_buffer_size()
+            await asyncio.sleep(0.2)
+
     async def published(self, seconds: float = 10.0) -> bytes:
         """The next PUBLISH from the other end, without its first byte and length."""
         return await asyncio.wait_for(self._published.get(), seconds)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
+        self._open += 1
         try:
             while await self._answer(*await _read(reader)):
                 pass
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            self._open -= 1
             writer.close()
 
     async def _answer(self, first: int, body: bytes) -> bool:
@@ -91,7 +124,8 @@ class ScriptedBroker:
             self.connects.append(body)
             self.send(self._accepted)
         elif kind == SUBSCRIBE:
-            self.send(packet(0x90, body[:2] + (b"\x00" if is_5 else b"") + b"\x01"))
+            if self._granted is not None:
+                self.send(packet(0x90, body[:2] + bytes([0] * is_5 + [self._granted])))
             if self._farewell is not None:
                 self.send(self._farewell)
                 await self.drain()
@@ -104,7 +138,9 @@ class ScriptedBroker:
         elif kind == PUBACK:
             self.acknowledged.append(int.from_bytes(body[:2], "big"))
         elif kind == PINGREQ:
-            self.send(b"\xd0\x00")
+            self.pinged.set()
+            if self._pings:
+                self.send(b"\xd0\x00")
         return kind != DISCONNECT
 
 
@@ -121,10 +157,10 @@ async def _read(reader: asyncio.StreamReader) -> Packet:
 
 @asynccontextmanager
 async def scripted_broker(
-    accepted: bytes = ACCEPTED_311, puback: bytes | None = b"", farewell: bytes | None = None
+    accepted: bytes = ACCEPTED_311, **options: Any
 ) -> AsyncIterator[ScriptedBroker]:
     """Run a broker until the block ends; see `ScriptedBroker`."""
-    broker = ScriptedBroker(accepted, puback, farewell)
+    broker = ScriptedBroker(accepted, **options)
     server = await asyncio.start_server(broker.serve, "127.0.0.1", 0)
     broker.port = server.sockets[0].getsockname()[1]
     try:

@@ -105,36 +105,27 @@ class MqttListener(Listener):
                 )
             group = f"$share/{self._options.share}/" if self._options.share else ""
             self._qos = await broker.subscribe(group + self._topic, self._options.qos)
-            self._broker = broker
-            self._tell_presence(b"true")
-            await self._watch_presence(broker)
         except BaseException as error:
-            self._broker = None
             with anyio.CancelScope(shield=True):
                 await broker.aclose()
             if isinstance(error, Refused | anyio.BrokenResourceError):
                 raise BindFailed(f"{self._url}: {error}") from None
             raise
+        self._broker = broker
         self._opened_at = anyio.current_time()
         self._is_refused = False
-
-    async def _watch_presence(self, broker: Broker) -> None:
-        """Hear what is said of us: an old will or the goodbye of a server before may come last."""
-        if self._presence is not None:
-            try:
-                await broker.subscribe(self._presence, 1)
-            except Refused as error:
-                logger.info("%s: %s", self._url, error)
+        self._tell_presence(b"true")
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
         """Serve until cancelled; see `Listener.serve`."""
         for channel in self._demux.open_standing():
             task_group.start_soon(handler, channel)
-        async with anyio.create_task_group() as sweeping:
-            sweeping.start_soon(self._sweep)
-            sweeping.start_soon(self._stay_online)
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._sweep)
+            beside.start_soon(self._stay_online)
+            beside.start_soon(self._watch_presence)
             while True:
-                packets = [self._packet(each) for each in await self._next_batch()]
+                packets = [self._packet(each) for each in await self._next_batch(beside)]
                 for channel in await self._demux.deliver(packets, anyio.current_time()):
                     task_group.start_soon(handler, channel)
 
@@ -144,10 +135,11 @@ class MqttListener(Listener):
             self._tell_presence(b"false")
             await self._broker.aclose()
 
-    async def _next_batch(self) -> list[Arrived]:
+    async def _next_batch(self, beside: TaskGroup) -> list[Arrived]:
         while True:
             if self._broker is None or self._broker.is_lost:
                 await self._open_again()
+                beside.start_soon(self._watch_presence)
             elif batch := await self._hear(self._broker):
                 return batch
 
@@ -178,8 +170,19 @@ class MqttListener(Listener):
                 logger.warning("%s: connected to the broker again", self._url)
                 return
 
+    async def _watch_presence(self) -> None:
+        """Hear what is said of us: an old will or the goodbye of a server before may come last."""
+        if self._presence is None or self._broker is None:
+            return
+        try:
+            await self._broker.subscribe(self._presence, 1)
+        except Refused as error:
+            logger.info("%s: %s", self._url, error)
+        except anyio.BrokenResourceError:
+            pass  # which the reader notices
+
     async def _stay_online(self) -> None:
-        """Correct what others say of us, now and then."""
+        """Correct what is said of us, now and then."""
         while True:
             await self._doubted.wait()
             self._doubted = anyio.Event()

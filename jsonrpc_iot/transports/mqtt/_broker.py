@@ -18,7 +18,7 @@ from ...channel.url import Url
 from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
 from ..secrets import read_secret
-from ._facts import ANSWER_SECONDS, Arrived, LinkLost, LinkRefused, Settings, Will
+from ._facts import ANSWER_SECONDS, Arrived, Facts, LinkLost, LinkRefused, Settings, Will
 from ._link import Link
 from ._options import MqttOptions, broker_port
 
@@ -52,17 +52,18 @@ class Broker:
     Args:
         link: connected.
         version: of MQTT.
+        facts: what the broker says of itself.
 
     Attributes:
         version: as above.
-        facts: what the broker says of itself.
+        facts: as above.
         dropped: messages that were not sent, since too many waited, the broker takes none so large
             or the connection was gone.
     """
 
-    def __init__(self, link: Link, version: str) -> None:
+    def __init__(self, link: Link, version: str, facts: Facts) -> None:
         self.version = version
-        self.facts = link.facts
+        self.facts = facts
         self.dropped = 0
         self._link = link
         self._unconfirmed: dict[int, Confirm | None] = {}
@@ -117,7 +118,9 @@ class Broker:
                 settings = _another_way(settings, error, options)
                 continue
             if link.facts.window >= settings.window:
-                return cls(link, settings.version)
+                is_meek = settings.will is not None and not settings.will.retain
+                facts = replace(link.facts, retains=link.facts.retains and not is_meek)
+                return cls(link, settings.version, facts)
             await link.aclose()
             settings = replace(settings, window=link.facts.window)
         raise failure(f"{url}: {why}")
@@ -315,6 +318,9 @@ def _another_way(settings: Settings, error: Exception, options: MqttOptions) -> 
         return replace(settings, will=replace(will, qos=0))
     if settings.version == "5" and options.version is None and _is_about_version(error):
         return replace(settings, version="3.1.1", seconds=ANSWER_SECONDS)
+    if settings.version == "3.1.1" and type(error) is LinkLost and will is not None and will.retain:
+        # What MQTT 5 has codes for, a broker with MQTT 3.1.1 can only hang up at.
+        return replace(settings, will=replace(will, retain=False, qos=0))
     return None
 
 

@@ -141,7 +141,8 @@ def broker_port(url: Url) -> int:
 def broker_address(url: Url, topic: str) -> str:
     """A topic at a broker, as it is shown and as it is called."""
     at = f"{quote(url.user, safe='')}@" if url.user else ""
-    return f"{url.scheme}://{at}{host_port(url.host, broker_port(url))}/{quote(topic.removeprefix('/'))}"
+    path = quote(topic.removeprefix("/"))
+    return f"{url.scheme}://{at}{host_port(url.host, broker_port(url))}/{path}"
 
 
 def server_address(url: Url, options: MqttOptions) -> str:

@@ -247,7 +247,8 @@ class MqttListener(Listener):
     def _tell_presence(self, state: bytes) -> None:
         if self._presence is not None and self._broker is not None:
             confirm = partial(self._confirm, self._presence)
-            self._broker.publish(self._presence, state, 1, retain=True, on_confirmed=confirm)
+            qos = 1 if self._broker.facts.retains else 0  # else whoever hears it hears the next
+            self._broker.publish(self._presence, state, qos, retain=True, on_confirmed=confirm)
 
     def _describe(self, address: str) -> ChannelInfo:
         return ChannelInfo(

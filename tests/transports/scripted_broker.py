@@ -110,7 +110,7 @@ class ScriptedBroker:
         self._writer = writer
         self._open += 1
         try:
-            while await self._answer(*await _read(reader)):
+            while await self._answer(writer, *await _read(reader)):
                 pass
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -118,29 +118,29 @@ class ScriptedBroker:
             self._open -= 1
             writer.close()
 
-    async def _answer(self, first: int, body: bytes) -> bool:
+    async def _answer(self, writer: asyncio.StreamWriter, first: int, body: bytes) -> bool:
         kind, is_5 = first >> 4, self._accepted is not ACCEPTED_311
         if kind == CONNECT:
             self.connects.append(body)
-            self.send(self._accepted)
+            writer.write(self._accepted)
         elif kind == SUBSCRIBE:
             if self._granted is not None:
-                self.send(packet(0x90, body[:2] + bytes([0] * is_5 + [self._granted])))
+                writer.write(packet(0x90, body[:2] + bytes([0] * is_5 + [self._granted])))
             if self._farewell is not None:
-                self.send(self._farewell)
-                await self.drain()
+                writer.write(self._farewell)
+                await writer.drain()
                 return False
         elif kind == PUBLISH:
             topic_end = 2 + int.from_bytes(body[:2], "big")
             if first & 6 and self._puback is not None:
-                self.send(packet(0x40, body[topic_end : topic_end + 2] + self._puback))
+                writer.write(packet(0x40, body[topic_end : topic_end + 2] + self._puback))
             self._published.put_nowait(body)
         elif kind == PUBACK:
             self.acknowledged.append(int.from_bytes(body[:2], "big"))
         elif kind == PINGREQ:
             self.pinged.set()
             if self._pings:
-                self.send(b"\xd0\x00")
+                writer.write(b"\xd0\x00")
         return kind != DISCONNECT
 
 

@@ -273,6 +273,15 @@ async def test_a_large_message_of_a_stranger_does_not_reach_the_server() -> None
         assert link.oversize == 1  # the broker has dropped the other one
 
 
+async def test_both_ends_tell_the_broker_how_large_a_packet_they_take() -> None:
+    limits = Limits(receive_bytes=10_000)
+    most = b"\x27" + (10_000 + (256 << 10)).to_bytes(4, "big")
+    async with scripted_broker(ACCEPTED_5) as broker:
+        url = broker.url("/lamp/rpc", "")
+        async with serving(url, limits=limits), connect(url, limits=limits):
+            assert [most in each for each in broker.connects] == [True, True]
+
+
 # Storms
 
 

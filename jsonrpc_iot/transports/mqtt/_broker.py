@@ -18,7 +18,16 @@ from ...channel.url import Url
 from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
 from ..secrets import read_secret
-from ._facts import ANSWER_SECONDS, Arrived, Facts, LinkLost, LinkRefused, Settings, Will
+from ._facts import (
+    ANSWER_SECONDS,
+    Arrived,
+    Facts,
+    LinkLost,
+    LinkRefused,
+    LinkSilent,
+    Settings,
+    Will,
+)
 from ._link import Link
 from ._options import MqttOptions, broker_port
 
@@ -105,9 +114,9 @@ class Broker:
             password=read_secret(url, "password"),
             tls=options.tls(url),
             will=Will(*will) if will else None,
-            seconds=ANSWER_SECONDS if options.version else _FIRST_ANSWER_SECONDS,
+            seconds=ANSWER_SECONDS if options.version == "3.1.1" else _FIRST_ANSWER_SECONDS,
             max_payload=limits.receive_bytes,
-            max_packet=limits.receive_bytes + _AROUND if failure is BindFailed else None,
+            max_packet=limits.receive_bytes + _AROUND,
         )
         why = ""
         while settings is not None:
@@ -318,6 +327,8 @@ def _another_way(settings: Settings, error: Exception, options: MqttOptions) -> 
         return replace(settings, will=replace(will, qos=0))
     if settings.version == "5" and options.version is None and _is_about_version(error):
         return replace(settings, version="3.1.1", seconds=ANSWER_SECONDS)
+    if options.version == "5" and type(error) is LinkSilent and settings.max_packet is not None:
+        return replace(settings, max_packet=None, seconds=ANSWER_SECONDS)
     if settings.version == "3.1.1" and type(error) is LinkLost and will is not None and will.retain:
         # What MQTT 5 has codes for, a broker with MQTT 3.1.1 can only hang up at.
         return replace(settings, will=replace(will, retain=False, qos=0))

@@ -4,6 +4,9 @@ import ssl
 from typing import Literal
 
 from msgspec import Struct
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 MqttVersion = Literal["5", "3.1.1"]
@@ -128,3 +131,37 @@ class ClosingSocket(ssl.SSLSocket):
         except BaseException:
             self.close()
             raise
+
+
+def new_client(settings: Settings) -> Client:
+    """Paho's client, which connects once and leaves it to us what is acknowledged when."""
+    is_5 = settings.version == "5"
+    paho = Client(
+        CallbackAPIVersion.VERSION2,
+        settings.name,
+        clean_session=None if is_5 else True,
+        protocol=MQTTProtocolVersion.MQTTv5 if is_5 else MQTTProtocolVersion.MQTTv311,
+        reconnect_on_failure=False,
+        manual_ack=True,
+    )
+    paho.max_inflight_messages = settings.window
+    if settings.user is not None:
+        paho.username_pw_set(settings.user, settings.password)
+    if settings.tls is not None:
+        settings.tls.sslsocket_class = ClosingSocket
+        paho.tls_set_context(settings.tls)
+    if (will := settings.will) is not None:
+        paho.will_set(will.topic, will.data, will.qos, will.retain)
+    return paho
+
+
+def read_facts(properties: Properties | None) -> Facts:
+    """What a broker has said of itself."""
+    return Facts(
+        getattr(properties, "MaximumPacketSize", None),
+        getattr(properties, "MaximumQoS", 2),
+        bool(getattr(properties, "RetainAvailable", 1)),
+        getattr(properties, "ReceiveMaximum", MOST_IN_FLIGHT),
+        getattr(properties, "AssignedClientIdentifier", None),
+        getattr(properties, "ServerKeepAlive", None),
+    )

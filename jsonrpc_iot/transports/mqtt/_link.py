@@ -17,21 +17,21 @@ from contextlib import suppress
 from functools import partial
 
 from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, DisconnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ._facts import (
     ANSWER_SECONDS,
-    MOST_IN_FLIGHT,
     Arrived,
-    ClosingSocket,
     Facts,
     LinkLost,
     LinkRefused,
     LinkSilent,
     Settings,
+    new_client,
+    read_facts,
 )
 
 _TCP_SECONDS = 10.0
@@ -74,30 +74,14 @@ class Link:
         self._bytes = 0
         self._is_paused = False
         self._is_deaf = False
+        self._waits_for_room = False
         self._wake: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._paho = self._new_paho()
 
     def _new_paho(self) -> Client:
-        settings = self._settings
-        is_5 = settings.version == "5"
-        paho = Client(
-            CallbackAPIVersion.VERSION2,
-            settings.name,
-            clean_session=None if is_5 else True,
-            protocol=MQTTProtocolVersion.MQTTv5 if is_5 else MQTTProtocolVersion.MQTTv311,
-            reconnect_on_failure=False,
-            manual_ack=True,
-        )
+        paho = new_client(self._settings)
         paho.connect_timeout = _TCP_SECONDS
-        paho.max_inflight_messages = settings.window
-        if settings.user is not None:
-            paho.username_pw_set(settings.user, settings.password)
-        if settings.tls is not None:
-            settings.tls.sslsocket_class = ClosingSocket
-            paho.tls_set_context(settings.tls)
-        if (will := settings.will) is not None:
-            paho.will_set(will.topic, will.data, will.qos, will.retain)
         paho.on_connect = self._note_connected
         paho.on_disconnect = self._note_disconnected
         paho.on_subscribe = self._note_subscribed
@@ -105,7 +89,6 @@ class Link:
         paho.on_message = self._note_message
         paho.on_socket_close = self._detach
         paho.on_socket_register_write = self._want_write
-        paho.on_socket_unregister_write = self._want_no_write
         return paho
 
     @classmethod
@@ -255,8 +238,7 @@ class Link:
         self._socket = paho_socket
         paho_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._loop.add_reader(paho_socket.fileno(), self._read)
-        if self._paho.want_write():
-            self._loop.add_writer(paho_socket.fileno(), self._write)
+        self._loop.call_soon(self._write)
 
     def _detach(self, *ignored: object) -> None:
         """Forget the socket, which is about to be closed."""
@@ -267,11 +249,7 @@ class Link:
 
     def _want_write(self, *ignored: object) -> None:
         if self._socket is not None:  # else it is the thread that connects
-            self._loop.add_writer(self._socket.fileno(), self._write)
-
-    def _want_no_write(self, *ignored: object) -> None:
-        if self._socket is not None:
-            self._loop.remove_writer(self._socket.fileno())
+            self._loop.call_soon(self._write)
 
     def _read(self) -> None:
         if self._socket is None or self._is_paused:
@@ -292,10 +270,23 @@ class Link:
             self._loop.call_soon(self._read)  # the kernel has no more to tell of that
 
     def _write(self) -> None:
+        """Write what waits: at once, and what the kernel has no room for when it has."""
+        if self._socket is None:
+            return
         try:
             self._paho.loop_write()
         except Exception as error:  # noqa: BLE001  # as above
             self._fail(error)
+        self._watch_for_room(self._paho.want_write())
+
+    def _watch_for_room(self, has_more: bool) -> None:
+        if self._socket is None or has_more == self._waits_for_room:
+            return
+        self._waits_for_room = has_more
+        if has_more:
+            self._loop.add_writer(self._socket.fileno(), self._write)
+        else:
+            self._loop.remove_writer(self._socket.fileno())
 
     def _fail(self, error: Exception) -> None:
         self.abort(f"the connection failed: {error!r}")
@@ -357,15 +348,7 @@ class Link:
         if reason.is_failure:
             self._connected.set_exception(LinkRefused(reason))
             return
-        said = partial(getattr, properties)
-        self.facts = Facts(
-            said("MaximumPacketSize", None),
-            said("MaximumQoS", 2),
-            bool(said("RetainAvailable", 1)),
-            said("ReceiveMaximum", MOST_IN_FLIGHT),
-            said("AssignedClientIdentifier", None),
-            said("ServerKeepAlive", None),
-        )
+        self.facts = read_facts(properties)
         self._connected.set_result(None)
 
     def _note_disconnected(

@@ -250,12 +250,17 @@ class MqttListener(Listener):
             qos = 1 if self._broker.facts.retains else 0  # else whoever hears it hears the next
             self._broker.publish(self._presence, state, qos, retain=True, on_confirmed=confirm)
 
+    def _largest(self, address: str) -> int:
+        """Bytes of the largest message that is sent there; correlation data may take some more."""
+        room = None if self._broker is None else self._broker.largest(len(address.encode()) + 64)
+        return self._options.max if room is None else min(room, self._options.max)
+
     def _describe(self, address: str) -> ChannelInfo:
         return ChannelInfo(
             transport=self._url.scheme,
             local=broker_address(self._url, self._topic),
             peer=broker_address(self._url, address),
-            max_message=self._options.max,
+            max_message=self._largest(address),
             reliable=False,
             can_call_back=False,
             # In a group the credit of a stream reaches any server.

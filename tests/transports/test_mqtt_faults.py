@@ -150,7 +150,8 @@ async def test_a_device_that_says_nothing_is_offline_also_with_mqtt_3() -> None:
 def strict() -> Iterator[Broker]:
     """A broker where anybody may listen and nobody may publish, but below /free."""
     broker = new_mosquitto(
-        "allow_anonymous true\nacl_file {folder}/acl\n", acl="topic read #\ntopic /free/#\n"
+        "allow_anonymous true\nacl_file {folder}/acl\n",
+        acl="topic read #\ntopic /free/#\ntopic /+/rpc/online\n",
     )
     yield broker
     broker.stop()
@@ -162,6 +163,17 @@ async def test_a_request_that_the_broker_refuses_fails_at_once(strict: Broker) -
         async with connect(strict.url(topic="/lamp/rpc")) as client:
             await client.call("echo", [1], timeout=SECONDS)
     assert time.monotonic() - began < SECONDS / 2
+
+
+async def test_a_refusal_is_told_also_where_the_device_is_said_to_be_offline(
+    strict: Broker,
+) -> None:
+    async with onlooker(strict, "/lamp/rpc/online") as others:
+        others.publish("/lamp/rpc/online", b"false", 1, retain=True)
+        await heard(others, b"false")
+        with anyio.fail_after(SECONDS), pytest.raises(ChannelClosed, match="Not authorized"):
+            async with connect(strict.url(topic="/lamp/rpc")) as client:
+                await client.call("echo", [1], timeout=SECONDS)
 
 
 async def test_a_notification_that_the_broker_refuses_is_no_success(strict: Broker) -> None:

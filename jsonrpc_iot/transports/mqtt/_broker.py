@@ -271,9 +271,8 @@ class Broker:
             with anyio.move_on_after(_FLUSH_SECONDS):
                 while self._unconfirmed and not self.is_lost:
                     await self._next_confirmed()
-            await self._link.aclose()
         finally:
-            self._link.abort()
+            await self._link.aclose()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -133,15 +133,15 @@ class MqttChannel(BatchedChannel):
         """
         with anyio.move_on_after(_PROOF_SECONDS) as waiting:
 
-            def give_up_unheard(reason: ReasonCode) -> None:
-                if reason.value == NOBODY:
+            def learn(reason: ReasonCode) -> None:
+                if reason.is_failure:  # which the first call tells better
+                    self._is_offline = False
+                if reason.is_failure or reason.value == NOBODY:
                     waiting.cancel()
 
             ping = self._heads.ping(secrets.randbelow(1 << 31))
             properties = self._properties(math.ceil(_PROOF_SECONDS)) if self._own else None
-            self._broker.publish(
-                self._topic, ping, self._qos, properties, on_confirmed=give_up_unheard
-            )
+            self._broker.publish(self._topic, ping, self._qos, properties, on_confirmed=learn)
             while self._is_offline:
                 try:
                     heard = self._sort(await self._broker.receive())

@@ -6,6 +6,7 @@ from typing import Literal
 from msgspec import Struct
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -13,6 +14,8 @@ MqttVersion = Literal["5", "3.1.1"]
 
 ANSWER_SECONDS = 10.0
 MOST_IN_FLIGHT = 0xFFFF
+
+_TCP_SECONDS = 10.0
 
 
 class LinkLost(Exception):
@@ -144,6 +147,7 @@ def new_client(settings: Settings) -> Client:
         reconnect_on_failure=False,
         manual_ack=True,
     )
+    paho.connect_timeout = _TCP_SECONDS
     paho.max_inflight_messages = settings.window
     if settings.user is not None:
         paho.username_pw_set(settings.user, settings.password)
@@ -153,6 +157,15 @@ def new_client(settings: Settings) -> Client:
     if (will := settings.will) is not None:
         paho.will_set(will.topic, will.data, will.qos, will.retain)
     return paho
+
+
+def connect_properties(settings: Settings) -> Properties | None:
+    """What a broker with MQTT 5 is told of us."""
+    if settings.version != "5" or settings.max_packet is None:
+        return None
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.MaximumPacketSize = settings.max_packet
+    return properties
 
 
 def read_facts(properties: Properties | None) -> Facts:

@@ -18,7 +18,6 @@ from functools import partial
 
 from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import MQTTErrorCode
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -30,11 +29,11 @@ from ._facts import (
     LinkRefused,
     LinkSilent,
     Settings,
+    connect_properties,
     new_client,
     read_facts,
 )
 
-_TCP_SECONDS = 10.0
 _PARTING_SECONDS = 1.0
 _WAITING = 1000
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
@@ -77,11 +76,7 @@ class Link:
         self._waits_for_room = False
         self._wake: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._paho = self._new_paho()
-
-    def _new_paho(self) -> Client:
-        paho = new_client(self._settings)
-        paho.connect_timeout = _TCP_SECONDS
+        self._paho = paho = new_client(settings)
         paho.on_connect = self._note_connected
         paho.on_disconnect = self._note_disconnected
         paho.on_subscribe = self._note_subscribed
@@ -89,7 +84,6 @@ class Link:
         paho.on_message = self._note_message
         paho.on_socket_close = self._detach
         paho.on_socket_register_write = self._want_write
-        return paho
 
     @classmethod
     async def open(cls, settings: Settings) -> "Link":
@@ -112,11 +106,7 @@ class Link:
 
     async def _connect(self) -> None:
         settings = self._settings
-        properties = None
-        if settings.version == "5" and settings.max_packet is not None:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.MaximumPacketSize = settings.max_packet
-        connect = partial(self._paho.connect, properties=properties)
+        connect = partial(self._paho.connect, properties=connect_properties(settings))
         connecting = self._loop.run_in_executor(
             None, connect, settings.host, settings.port, settings.keepalive
         )
@@ -211,13 +201,16 @@ class Link:
 
     async def aclose(self) -> None:
         """Say goodbye, and close the connection."""
-        if self.ended is None:
-            self._paho.disconnect()
-            with suppress(TimeoutError):
+        try:
+            if self.ended is None:
+                self._paho.disconnect()
                 async with asyncio.timeout(_PARTING_SECONDS):
                     while self.ended is None:
                         await self._next_event()
-        self.abort()
+        except TimeoutError:
+            pass
+        finally:
+            self.abort()
 
     def abort(self, why: str = "closed") -> None:
         """Close the connection without a word; safe wherever paho may be just now.

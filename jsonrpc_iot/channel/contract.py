@@ -21,16 +21,17 @@ what arrived, `=>` for what leaves, and `<?` for bytes that arrived and belong t
 """
 
 
-class LateMessage(bytes):
-    """A message that has waited in the system, because this program was busy or stopped.
-
-    A transport that knows may receive messages as such; who calls waits no longer than he said.
+class Arrival(bytes):
+    """A message of which the link knows more than its bytes; a transport may receive such ones.
 
     Attributes:
-        waited: seconds.
+        waited: seconds that it was held by the system, because this program was busy or stopped;
+            who calls waits no longer than he said.
+        is_repeat: it may have been delivered before.
     """
 
     waited: float = 0.0
+    is_repeat: bool = False
 
 
 class Channel(ObjectStream[bytes]):

@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import anyio
-import msgspec
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -33,7 +32,6 @@ from jsonrpc_iot import (
 )
 from jsonrpc_iot.channel.contract import Channel
 from jsonrpc_iot.protocol.duplicates import DOUBLED_SECONDS
-from jsonrpc_iot.protocol.messages import CodecName
 from jsonrpc_iot.testing import check_channel_contract
 from jsonrpc_iot.transports import open_channel, open_listener
 from jsonrpc_iot.transports.mqtt._client import MqttChannel
@@ -715,19 +713,6 @@ async def test_what_the_broker_marks_as_delivered_before_is_not_run_again(topic:
 def _answer(published: bytes) -> bytes:
     """The message in a PUBLISH packet."""
     return published[published.index(b"{") :]
-
-
-@pytest.mark.parametrize("codec", ["json", "msgpack"])
-def test_the_mark_of_what_was_delivered_before(codec: CodecName) -> None:
-    encode = msgspec.json.encode if codec == "json" else msgspec.msgpack.encode
-    decode = msgspec.json.decode if codec == "json" else msgspec.msgpack.decode
-    heads = HeadReader(codec)
-    request = {"id": 1, "method": "x"}
-    assert decode(heads.as_again(encode(request))) == {**request, "retry": True}
-    for other in ({"method": "x"}, [request], [], 1, "x", None):
-        assert heads.as_again(encode(other)) == encode(other)
-    for junk in (b"", b"{", b"\xff", b"\xc1"):
-        assert heads.as_again(junk) == junk
 
 
 def test_correlations_take_up_no_more_room_than_they_may() -> None:

@@ -16,7 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 from paho.mqtt.reasoncodes import ReasonCode
 
-from ...channel.contract import Listener, Serve
+from ...channel.contract import Arrival, Listener, Serve
 from ...channel.info import ChannelInfo
 from ...channel.url import Url
 from ...errors import BindFailed, TransportError
@@ -222,7 +222,10 @@ class MqttListener(Listener):
         data = arrived.data
         if arrived.correlation is not None:
             self._correlations.put(address, data, arrived.correlation)
-        return self._heads.as_again(data) if arrived.is_again else data, address
+        if arrived.is_again:
+            data = Arrival(data)
+            data.is_repeat = True
+        return data, address
 
     def _transmit(self, packet: bytes, address: str) -> None:
         correlation = self._correlations.take(address, packet)

@@ -16,7 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 from msgspec import Meta
 
-from ...channel.contract import Channel, LateMessage, Listener, Serve
+from ...channel.contract import Arrival, Channel, Listener, Serve
 from ...channel.info import ChannelInfo
 from ...channel.url import Url, host_port
 from ...errors import BindFailed, ConnectFailed
@@ -245,7 +245,7 @@ def read_packets(
 
 
 def _receive_dated(raw: socket.socket) -> Packet:
-    """Get a datagram; one that the kernel has held for a while as a `LateMessage`."""
+    """Get a datagram; one that the kernel has held for a while as an `Arrival`."""
     if not _HAS_TIMES:
         return _receive(raw)
     data, ancillary, _, address = raw.recvmsg(_LARGEST_DATAGRAM, _ANCILLARY_BYTES)
@@ -254,7 +254,7 @@ def _receive_dated(raw: socket.socket) -> Packet:
             seconds, nanoseconds = _TIME.unpack(value)
             waited = time.time() - seconds - nanoseconds / 1e9
             if waited > _LATE_SECONDS:
-                data = LateMessage(data)
+                data = Arrival(data)
                 data.waited = waited
     return data, address
 

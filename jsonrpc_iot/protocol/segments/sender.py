@@ -172,6 +172,11 @@ class SegmentSender:
                 self.waiting_bytes -= len(message)
                 return
 
+    def message_of(self, number: int) -> bytes | None:
+        """The message that is leaving under a number."""
+        transfer = self._active.get(number)
+        return None if transfer is None else transfer.message
+
     def next_due(self) -> float:
         """When `poll` has something to send, if no report comes before."""
         return min((each.due for each in self._active.values()), default=inf)

@@ -205,11 +205,7 @@ class SegmentedChannel(WrappedChannel):
             await self._changed.wait()
         if self._closed:
             raise anyio.ClosedResourceError
-        async with self._lock:
-            await self._write_out()
-            await self._inner.send_batch(messages)
-            self._packets_sent += len(messages)
-            await self._write_out()
+        await self._write(messages)
 
     async def _send_big(self, message: bytes) -> None:
         self._check()
@@ -220,8 +216,7 @@ class SegmentedChannel(WrappedChannel):
             self._check()
         self._sender.send(message)
         self._outbox += self._sender.poll(anyio.current_time())
-        async with self._lock:
-            await self._write_out()
+        await self._write()
         if self._parked is not None:
             self._parked.deadline = min(self._parked.deadline, self._sender.next_due())
 
@@ -238,16 +233,14 @@ class SegmentedChannel(WrappedChannel):
             if self._info.reliable:
                 await self._write_and_read()
             else:
-                async with self._lock:
-                    await self._write_out()
+                await self._write()
             if self._ready:
                 return
         with anyio.CancelScope(deadline=self.segmentation.next_due()) as self._parked:
             self._take(await self._inner.receive_batch())
         self._poll()
         if self._outbox and not self._info.reliable and not self._lock.locked():
-            async with self._lock:
-                await self._write_out()
+            await self._write()
 
     async def _write_and_read(self) -> None:
         """Send what is due, and read meanwhile: a channel that loses nothing holds senders back.
@@ -264,11 +257,10 @@ class SegmentedChannel(WrappedChannel):
                     self._failure = error
 
             tasks.start_soon(read)
-            async with self._lock:
-                try:
-                    await self._write_out()
-                except _BROKEN as error:
-                    self._failure = self._failure or error
+            try:
+                await self._write()
+            except _BROKEN as error:
+                self._failure = self._failure or error
             tasks.cancel_scope.cancel()
 
     def _take(self, packets: Sequence[bytes]) -> None:
@@ -284,8 +276,16 @@ class SegmentedChannel(WrappedChannel):
             logger.info("%s: no segment of a message got through; given up", self._info.peer)
             self._changed.notify()
 
+    async def _write(self, messages: Sequence[bytes] = ()) -> None:
+        """Send what waits, then messages that fit a packet. May be cancelled."""
+        async with self._lock:
+            await self._write_out()
+            if messages:
+                await self._inner.send_batch(messages)
+                self._packets_sent += len(messages)
+                await self._write_out()
+
     async def _write_out(self) -> None:
-        """Send what waits; the caller has the lock, and may be cancelled."""
         while self._outbox:
             packets = tuple(self._outbox)
             self._show("=>", packets)

@@ -87,6 +87,7 @@ class SegmentSender:
 
     __slots__ = (
         "_active",
+        "_arrived_at",
         "_first_delay",
         "_is_known",
         "_just_left",
@@ -114,6 +115,7 @@ class SegmentSender:
         self._is_known = is_known
         self._turns = 0
         self._rtt = 0.0
+        self._arrived_at = -inf  # the last message that did as a whole
         self._active: dict[int, _Transfer] = {}
         self._waiting: deque[_Transfer] = deque()
         self._just_left: list[_Transfer] = []
@@ -134,7 +136,9 @@ class SegmentSender:
         return all(each.next == each.count for each in self._active.values())
 
     def is_moving(self, now: float) -> bool:
-        """Whether segments have arrived lately."""
+        """Whether segments have arrived lately, or a message so lately that no answer can have."""
+        if now - self._arrived_at < self._first_delay:
+            return True
         since = now - max(LATELY_SECONDS, 2 * self._first_delay)
         return any(each.progress_at > since for each in self._active.values())
 
@@ -213,6 +217,7 @@ class SegmentSender:
             self.dropped += 1
         elif below == transfer.count and not missing:
             self._is_known = True
+            self._arrived_at = now
             self._end(transfer.number)
         elif transfer.sent > _MOST_REPEATS * transfer.count:
             self._give_up(transfer)

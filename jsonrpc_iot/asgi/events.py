@@ -14,6 +14,7 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 
+from ..channel.changes import Change
 from ..channel.web import AsgiReceive, AsgiSend, Scope
 from ._http import (
     KEEP_ALIVE,
@@ -51,7 +52,7 @@ class EventLog:
         self._first = self._next = 1
         self._epoch = secrets.token_hex(4)  # the numbers of another run mean nothing here
         self._lock = threading.Lock()
-        self._news = anyio.Event()
+        self._news = Change()
         self._loop: tuple[int, anyio.lowlevel.EventLoopToken] | None = None
         self.closed = False
         self.subscribers = 0
@@ -193,13 +194,9 @@ class EventLog:
             return
         thread, token = self._loop
         if thread == threading.get_ident():
-            self._ring()
+            self._news.notify()
             return
         try:
-            anyio.from_thread.run_sync(self._ring, token=token)
+            anyio.from_thread.run_sync(self._news.notify, token=token)
         except RuntimeError:  # that event loop is over, and its subscribers are gone
             self._loop = None
-
-    def _ring(self) -> None:
-        self._news.set()
-        self._news = anyio.Event()

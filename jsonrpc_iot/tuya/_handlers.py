@@ -9,6 +9,7 @@ from inspect import isawaitable
 import anyio
 import anyio.lowlevel
 
+from ..channel.changes import Change
 from ..errors import MalformedFrame
 from ..protocol.tuya.datapoints import DataPoint, Unit
 from ..protocol.tuya.frame import Frame
@@ -38,7 +39,7 @@ class Handlers:
         self.dropped = 0
         self.malformed = 0
         self._events: deque[Event] = deque()
-        self._news = anyio.Event()
+        self._news = Change()
 
     def take_frame(self, frame: Frame) -> None:
         """See `TakesFrames`."""
@@ -68,13 +69,13 @@ class Handlers:
             self.dropped += 1
             return
         self._events.append(event)
-        self._news.set()
+        self._news.notify()
 
     async def run(self) -> None:
         """Run them, until cancelled. An exception in one is logged."""
         while True:
-            await self._news.wait()
-            self._news = anyio.Event()
+            if not self._events:
+                await self._news.wait()
             while self._events:
                 await anyio.lowlevel.checkpoint()
                 try:

@@ -6,16 +6,17 @@ the sending and the waiting.
 
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import anyio
 from anyio.abc import TaskGroup
 from msgspec import structs
 
+from ...channel.changes import Change
 from ...channel.contract import Channel, Listener, Serve, Trace, Transport
 from ...channel.info import ChannelInfo
 from ...channel.url import Url
+from ...channel.wrappers import WrappedChannel
 from ...protocol.limits import Limits
 from ...protocol.segments.format import SEGMENT_MARK, AssemblyBudget, Segmentation, largest_message
 from .options import wants_segments
@@ -27,7 +28,7 @@ _LINGER_SECONDS = 0.9
 _BROKEN = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 
-class SegmentedChannel(Channel):
+class SegmentedChannel(WrappedChannel):
     """A channel that sends what is too big for a packet in segments.
 
     What leaves in segments leaves as reports come in, so somebody must be in `receive`. Where the
@@ -35,7 +36,8 @@ class SegmentedChannel(Channel):
     in order.
 
     Args:
-        inner: carries the packets; it has a `max_message`, of more than 9 bytes.
+        inner: carries the packets, which have left when its `send_batch` returns; it has a
+            `max_message`, of more than 9 bytes.
         limits: bounds on what the other end may cost.
         budget: what is left for all peers of a listener.
         is_known: the other end is who it says it is; see `SegmentSender`.
@@ -52,11 +54,13 @@ class SegmentedChannel(Channel):
         *,
         is_known: bool = True,
     ) -> None:
+        super().__init__(inner)
         info = inner.info
         assert info.max_message is not None
-        self._inner = inner
         self._packet = info.max_message
-        self._info = structs.replace(info, max_message=largest_message(self._packet, limits))
+        self._info = structs.replace(
+            info, max_message=largest_message(self._packet, limits), sends_need_receiver=True
+        )
         self.segmentation = Segmentation(
             self._packet,
             retry_seconds=info.retry_seconds,
@@ -71,21 +75,17 @@ class SegmentedChannel(Channel):
         self._lock = anyio.Lock(fast_acquire=True)
         self._parked: anyio.CancelScope | None = None
         self._receiving = False
-        self._changed: anyio.Event | None = None
+        self._changed = Change()
         self._failure: Exception | None = None
         self._closed = False
         self._packets_sent = 0
         self._traces: list[Trace] = []
+        self._deadlines: dict[bytes, float] = {}  # of the big messages that await an answer
 
     @property
     def info(self) -> ChannelInfo:
         """The facts about this channel."""
         return self._info
-
-    @property
-    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        """The inner channel's attributes."""
-        return self._inner.extra_attributes
 
     @property
     def pieces_sent(self) -> int:
@@ -97,28 +97,26 @@ class SegmentedChannel(Channel):
         """Whether a segment has arrived at either end lately."""
         return self.segmentation.is_moving(anyio.current_time())
 
-    @property
-    def sends_need_receiver(self) -> bool:
-        """Segments leave as reports come in."""
-        return True
+    def expect_within(self, message: bytes, seconds: float | None) -> None:
+        """Have each packet of a message expire with its call; see `Channel.expect_within`."""
+        if self._fits_packet(message):
+            self._inner.expect_within(message, seconds)
+        elif seconds is not None:
+            self._deadlines[message] = anyio.current_time() + seconds
 
     def forget(self, message: bytes) -> None:
         """Stop sending a message, if it is still leaving."""
-        self._sender.forget(message)
-        self._wake()
-
-    def keep_while(self, is_busy: Callable[[], bool]) -> None:
-        """See `Channel.keep_while`."""
-        self._inner.keep_while(is_busy)
+        if self._fits_packet(message):
+            self._inner.forget(message)
+        else:
+            self._deadlines.pop(message, None)
+            self._sender.forget(message)
+            self._changed.notify()
 
     def trace_frames(self, trace: Trace) -> None:
         """Show segments and reports, and the inner channel's frames; see `Channel.trace_frames`."""
         self._traces.append(trace)
         self._inner.trace_frames(trace)
-
-    def start(self, tasks: TaskGroup) -> None:
-        """See `Channel.start`."""
-        self._inner.start(tasks)
 
     async def receive(self) -> bytes:
         """Wait for the next message; see `Channel.receive`."""
@@ -140,7 +138,7 @@ class SegmentedChannel(Channel):
                 await self._turn()
         except _BROKEN as error:
             self._failure = error
-            self._wake()
+            self._changed.notify()
             raise
         finally:
             self._receiving = False
@@ -159,7 +157,7 @@ class SegmentedChannel(Channel):
         """Send messages; see `send`."""
         small: list[bytes] = []
         for message in messages:
-            if len(message) <= self._packet and not message.startswith(b"~"):
+            if self._fits_packet(message):
                 small.append(message)
                 continue
             if small:
@@ -181,9 +179,13 @@ class SegmentedChannel(Channel):
                 await self._linger()
         finally:
             self._closed = True
-            self._wake()
+            self._changed.notify()
             self.segmentation.assembler.clear()
             await self._inner.aclose()
+
+    def _fits_packet(self, message: bytes) -> bool:
+        """Whether a message leaves as it is."""
+        return len(message) <= self._packet and not message.startswith(SEGMENT_MARK)
 
     async def _linger(self) -> None:
         """Wait until what is under way has arrived, with nobody else waiting for messages."""
@@ -191,7 +193,7 @@ class SegmentedChannel(Channel):
             try:
                 while self._sender.is_busy and self._failure is None:
                     if self._receiving:
-                        await self._next_change()
+                        await self._changed.wait()
                     else:
                         await self._turn()
             except _BROKEN as error:
@@ -200,26 +202,21 @@ class SegmentedChannel(Channel):
     async def _send_small(self, messages: list[bytes]) -> None:
         while self._info.reliable and not self._sender.is_all_out:
             self._check()
-            await self._next_change()
+            await self._changed.wait()
         if self._closed:
             raise anyio.ClosedResourceError
-        async with self._lock:
-            await self._write_out()
-            await self._inner.send_batch(messages)
-            self._packets_sent += len(messages)
-            await self._write_out()
+        await self._write(messages)
 
     async def _send_big(self, message: bytes) -> None:
         self._check()
         while self._sender.waiting_bytes and (
             self._sender.waiting_bytes + len(message) > _WAITING_BYTES
         ):
-            await self._next_change()
+            await self._changed.wait()
             self._check()
         self._sender.send(message)
         self._outbox += self._sender.poll(anyio.current_time())
-        async with self._lock:
-            await self._write_out()
+        await self._write()
         if self._parked is not None:
             self._parked.deadline = min(self._parked.deadline, self._sender.next_due())
 
@@ -236,16 +233,14 @@ class SegmentedChannel(Channel):
             if self._info.reliable:
                 await self._write_and_read()
             else:
-                async with self._lock:
-                    await self._write_out()
+                await self._write()
             if self._ready:
                 return
         with anyio.CancelScope(deadline=self.segmentation.next_due()) as self._parked:
             self._take(await self._inner.receive_batch())
         self._poll()
         if self._outbox and not self._info.reliable and not self._lock.locked():
-            async with self._lock:
-                await self._write_out()
+            await self._write()
 
     async def _write_and_read(self) -> None:
         """Send what is due, and read meanwhile: a channel that loses nothing holds senders back.
@@ -262,50 +257,67 @@ class SegmentedChannel(Channel):
                     self._failure = error
 
             tasks.start_soon(read)
-            async with self._lock:
-                try:
-                    await self._write_out()
-                except _BROKEN as error:
-                    self._failure = self._failure or error
+            try:
+                await self._write()
+            except _BROKEN as error:
+                self._failure = self._failure or error
             tasks.cancel_scope.cancel()
 
     def _take(self, packets: Sequence[bytes]) -> None:
         if self._traces:
             self._show("<=", [packet for packet in packets if packet.startswith(SEGMENT_MARK)])
         self._ready += self.segmentation.receive(packets, anyio.current_time())
-        self._wake()
+        self._changed.notify()
 
     def _poll(self) -> None:
         given_up = self._sender.given_up
         self._outbox += self.segmentation.poll(anyio.current_time())
         if self._sender.given_up > given_up:
             logger.info("%s: no segment of a message got through; given up", self._info.peer)
-            self._wake()
+            self._changed.notify()
+
+    async def _write(self, messages: Sequence[bytes] = ()) -> None:
+        """Send what waits, then messages that fit a packet. May be cancelled."""
+        async with self._lock:
+            await self._write_out()
+            if messages:
+                await self._inner.send_batch(messages)
+                self._packets_sent += len(messages)
+                await self._write_out()
 
     async def _write_out(self) -> None:
-        """Send what waits; the caller has the lock, and may be cancelled."""
         while self._outbox:
             packets = tuple(self._outbox)
             self._show("=>", packets)
-            await self._inner.send_batch(packets)
+            expected = self._expect(packets)
+            try:
+                await self._inner.send_batch(packets)
+            finally:
+                for packet in expected:
+                    self._inner.forget(packet)
             del self._outbox[: len(packets)]
             self._packets_sent += len(packets)
             self._sender.left(anyio.current_time())
-            self._wake()
+            self._changed.notify()
+
+    def _expect(self, packets: Sequence[bytes]) -> list[bytes]:
+        """Tell the inner channel which packets expire, until they have left; returns these.
+
+        It is not to repeat them later: that is done here, as reports tell what is missing.
+        """
+        expected = []
+        now = anyio.current_time()
+        for packet in packets if self._deadlines else ():
+            message = self.segmentation.message_of(packet)
+            if message is not None and (deadline := self._deadlines.get(message)) is not None:
+                self._inner.expect_within(packet, max(0.0, deadline - now))
+                expected.append(packet)
+        return expected
 
     def _show(self, direction: str, packets: Sequence[bytes]) -> None:
         for trace in self._traces:
             for packet in packets:
                 trace(direction, packet)
-
-    def _wake(self) -> None:
-        if self._changed is not None:
-            self._changed.set()
-            self._changed = None
-
-    async def _next_change(self) -> None:
-        self._changed = self._changed or anyio.Event()
-        await self._changed.wait()
 
 
 class SegmentedListener(Listener):

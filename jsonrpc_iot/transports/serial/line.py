@@ -12,6 +12,7 @@ from typing import Protocol, final
 import anyio
 from anyio.abc import ByteStream
 
+from ...channel.changes import Change
 from ...channel.contract import Trace
 from ...errors import MalformedFrame
 from ...protocol.tuya.datapoints import Unit, split_units
@@ -72,7 +73,7 @@ class TuyaLine:
         self._sending = anyio.Lock(fast_acquire=True)
         self._confirming = anyio.Lock()
         self._is_read = False
-        self._news: anyio.Event | None = None
+        self._news = Change()
         self._receiving: anyio.CancelScope | None = None
         self._answers: list[bytes] = []
 
@@ -89,7 +90,6 @@ class TuyaLine:
         """
         while not is_done():
             if self._is_read:
-                self._news = self._news or anyio.Event()
                 await self._news.wait()
                 continue
             self._is_read = True
@@ -97,9 +97,7 @@ class TuyaLine:
                 await self._read()
             finally:
                 self._is_read = False
-                if self._news is not None:
-                    self._news.set()
-                    self._news = None
+                self._news.notify()
 
     def trace_frames(self, trace: Trace) -> None:
         """Show the frames of all commands, and the noise; see `Channel.trace_frames`."""

@@ -18,6 +18,7 @@ import httpx2
 from anyio.abc import TaskGroup
 from msgspec import UnsetType
 
+from ...channel.changes import Change
 from ...channel.contract import Channel
 from ...channel.info import ChannelInfo
 from ...channel.url import Url
@@ -70,13 +71,12 @@ class _Post:
     def __init__(self, scope: anyio.CancelScope) -> None:
         self.scope = scope
         self.upto = FIRST_CREDIT
-        self.news = anyio.Event()
+        self.news = Change()
 
     def grant(self, upto: int) -> None:
         """Take credit."""
         self.upto = max(self.upto, upto)
-        self.news.set()
-        self.news = anyio.Event()
+        self.news.notify()
 
     async def wait_for_credit(self, count: int) -> None:
         """Wait until one more than that many items may be taken in."""
@@ -178,7 +178,7 @@ class HttpChannel(Channel):
         self._posts: dict[bytes, _Post] = {}  # by the request's id
         self._messages: dict[bytes, tuple[bytes, ...]] = {}  # their ids
         self._received: deque[bytes] = deque()
-        self._news = anyio.Event()
+        self._news = Change()
         self._broken = False
         self._closed = False
         self._at_end = False
@@ -231,7 +231,7 @@ class HttpChannel(Channel):
     async def send_eof(self) -> None:
         """Send no more; the channel ends when all answers are here."""
         self._at_end = True
-        self._wake()
+        self._news.notify()
 
     def forget(self, message: bytes) -> None:
         """Hang up on a call for which nobody waits any more; the server cancels it."""
@@ -245,7 +245,7 @@ class HttpChannel(Channel):
         self._listening.cancel()
         for post in tuple(self._posts.values()):
             post.scope.cancel()
-        self._wake()
+        self._news.notify()
         with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
             await self._events.aclose()
             await self._client.aclose()
@@ -288,7 +288,7 @@ class HttpChannel(Channel):
                 for id in ids:
                     if self._posts.get(id) is post:
                         del self._posts[id]
-                self._wake()
+                self._news.notify()
 
     async def _notify(self, message: bytes) -> None:
         try:
@@ -353,17 +353,13 @@ class HttpChannel(Channel):
 
     def _take(self, *messages: bytes) -> None:
         self._received.extend(messages)
-        self._wake()
+        self._news.notify()
 
     def _break(self, error: Exception) -> None:
         if not self._closed:
             logger.info("%s: %s", self._place, _reason(error))
         self._broken = True
-        self._wake()
-
-    def _wake(self) -> None:
-        self._news.set()
-        self._news = anyio.Event()
+        self._news.notify()
 
     async def _wait(self) -> None:
         await anyio.lowlevel.checkpoint()

@@ -66,11 +66,6 @@ class MqttChannel(BatchedChannel):
         """The facts about this channel."""
         return self._info
 
-    @property
-    def sends_need_receiver(self) -> bool:
-        """The broker is not read while much waits to be received, what it confirms neither."""
-        return True
-
     async def subscribe(self) -> None:
         """Subscribe to the answers, and see whether the device is there if it is said not to be.
 
@@ -270,6 +265,8 @@ def describe(url: Url, options: MqttOptions, local: str, peer: str) -> ChannelIn
         max_message=options.max,
         reliable=options.qos > 0,
         is_shared=True,
+        # The broker is not read while much waits to be received, what it confirms neither.
+        sends_need_receiver=True,
         retry_seconds=RETRY_SECONDS,
         codec=options.codec,
     )

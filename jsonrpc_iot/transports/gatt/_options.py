@@ -10,9 +10,9 @@ from uuid import UUID
 from msgspec import Meta, Struct, structs
 
 from ...channel.info import ChannelInfo
+from ...channel.options import PacketOptions
 from ...channel.url import Url
 from ...errors import UsageError
-from ..packets.options import PacketOptions
 
 Opt = TypeVar("Opt", bound="GattOptions")
 

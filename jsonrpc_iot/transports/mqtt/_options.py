@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 from msgspec import Meta
 
+from ...channel.options import PacketOptions
 from ...channel.url import Url, host_port
-from ..packets.options import PacketOptions
 from ..sockets.tls import load_context
 
 MAX_MESSAGE = 4096

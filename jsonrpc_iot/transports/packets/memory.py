@@ -13,11 +13,11 @@ from msgspec import Meta, structs
 
 from ...channel.contract import Channel, Listener, Serve
 from ...channel.info import ChannelInfo
+from ...channel.options import PacketOptions
 from ...channel.url import Url
 from ...channel.wrappers import StreamChannel
 from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
-from .options import PacketOptions
 
 _WAITING_MESSAGES = 64
 

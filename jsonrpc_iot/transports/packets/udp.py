@@ -18,11 +18,12 @@ from msgspec import Meta
 
 from ...channel.contract import Arrival, Channel, Listener, Serve
 from ...channel.info import ChannelInfo
+from ...channel.options import PacketOptions
 from ...channel.url import Url, host_port
 from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
 from .demux import Demux
-from .options import BatchedChannel, PacketOptions
+from .options import BatchedChannel
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 

@@ -16,13 +16,13 @@ from msgspec import Meta, structs
 
 from ...channel.contract import Channel, Listener
 from ...channel.info import ChannelInfo
+from ...channel.options import PacketOptions
 from ...channel.url import Url
 from ...errors import BindFailed
 from ...protocol.limits import Limits
 from ...protocol.tuya.datapoints import UNIT_OVERHEAD
 from ...protocol.tuya.frame import OVERHEAD
 from ...protocol.tuya.role import Mcu, Module, Product, Role
-from ..packets.options import PacketOptions
 from .datapoint_channel import DataPointChannel
 from .line import TuyaLine
 from .listener import PortListener

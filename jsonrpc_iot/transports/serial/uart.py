@@ -14,11 +14,11 @@ from msgspec import Meta
 
 from ...channel.contract import Channel, Listener
 from ...channel.info import ChannelInfo
+from ...channel.options import PacketOptions
 from ...channel.url import Url
 from ...errors import BindFailed
 from ...protocol.limits import Limits
 from ...protocol.tuya.frame import OVERHEAD
-from ..packets.options import PacketOptions
 from .frame_channel import RpcChannel
 from .line import TuyaLine
 from .listener import PortListener

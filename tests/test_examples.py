@@ -120,6 +120,7 @@ def test_blinds() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the transport is for Linux")
+@pytest.mark.timeout(120)  # many tests, on a machine that may be busy
 def test_a_transport_passes_its_own_tests() -> None:
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q"]
     done = subprocess.run(
@@ -127,7 +128,7 @@ def test_a_transport_passes_its_own_tests() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=100,
         check=False,
     )
     assert done.returncode == 0, done.stdout

@@ -131,12 +131,12 @@ class OneWay:
     def thaw(self) -> None:
         """Deliver what waits, and go on."""
         self.is_frozen = False
-        self._wake()
+        self._changed.set()
 
     def end(self) -> None:
         """Deliver what is under way, and take no more."""
         self.is_over = True
-        self._wake()
+        self._changed.set()
 
     def lose_all(self) -> None:
         """End, and lose what is under way."""
@@ -170,7 +170,7 @@ class OneWay:
         for _ in range(1 + twice):
             self._schedule(message, now)
         self._ready.extend(each for _, _, each in overtaken)
-        self._wake()
+        self._changed.set()
         return True
 
     async def get(self) -> bytes:
@@ -216,9 +216,6 @@ class OneWay:
 
     def _chance(self, probability: float) -> bool:
         return probability > 0 and self._random.random() < probability
-
-    def _wake(self) -> None:
-        self._changed.set()
 
 
 @final

@@ -13,7 +13,7 @@ import msgspec
 
 from jsonrpc_iot import ConnectFailed
 from jsonrpc_iot.channel.url import Url, host_port
-from jsonrpc_iot.transports.packets.udp import Address, read_packets
+from jsonrpc_iot.transports.packets.udp import Address, read_packets, resolve
 
 METHOD = "sys.info"
 
@@ -190,17 +190,7 @@ async def _resolve(target: str, port: int) -> tuple[int, Address]:
     url = Url.parse(target if "://" in target else f"udp://{target}")
     if url.scheme != "udp" or not url.host or url.options:
         raise url.error("a target is HOST or HOST:PORT")
-    url.forbid_path()
-    try:
-        found = await anyio.getaddrinfo(
-            url.host, port if url.port is None else url.port, type=socket.SOCK_DGRAM
-        )
-    except OSError as error:
-        raise ConnectFailed(f"{url}: {error.strerror or error}") from None
-    except UnicodeError:
-        raise url.error("no host has such a name") from None
-    family, *_, address = found[0]
-    return family, address
+    return await resolve(url, ConnectFailed, port)
 
 
 def _shown_host(address: Address) -> str:

@@ -23,7 +23,9 @@ Event = Callable[[], Awaitable[object] | object]
 
 
 class Handlers:
-    """The handlers of one link. They run one after the other, in the order of what came.
+    """The handlers of one link, which its line tells of what comes (see `TakesFrames`).
+
+    They run one after the other, in the order of what came.
 
     Attributes:
         commands: handlers of frames, by command.
@@ -41,17 +43,14 @@ class Handlers:
         self._news = anyio.Event()
 
     def take_frame(self, frame: Frame) -> None:
-        """See `TakesFrames`."""
         if frame.command in self.commands:
             for handler in self.commands[frame.command]:
                 self.put(partial(handler, frame))
 
     def is_for(self, unit: Unit) -> bool:
-        """See `TakesFrames`."""
         return unit.id in self.datapoints
 
     def take_unit(self, unit: Unit) -> bool:
-        """See `TakesFrames`."""
         handler = self.datapoints.get(unit.id)
         if handler is None:
             return False

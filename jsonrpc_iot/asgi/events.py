@@ -15,6 +15,7 @@ import anyio.from_thread
 import anyio.lowlevel
 
 from ..channel.changes import Change
+from ..channel.tasks import task_group
 from ..channel.web import AsgiReceive, AsgiSend, Scope
 from ._http import (
     KEEP_ALIVE,
@@ -156,21 +157,15 @@ class EventLog:
         current = event_id if event_id is not None and not has_gap else self.last_id
         await begin_events(send, [(b"last-event-id", current.encode())])
         self.subscribers += 1
-        failure: Disconnected | None = None
         try:
-            async with anyio.create_task_group() as tasks:
+            async with task_group() as tasks:
                 tasks.start_soon(wait_for_disconnect, receive, tasks.cancel_scope)
-                try:
-                    if has_gap:
-                        await send_events(scope, send, GAP, send_seconds)
-                    await self._feed(scope, send, place, send_seconds)
-                except Disconnected as error:
-                    failure = error  # goes on below, not in a group
+                if has_gap:
+                    await send_events(scope, send, GAP, send_seconds)
+                await self._feed(scope, send, place, send_seconds)
                 tasks.cancel_scope.cancel()
         finally:
             self.subscribers -= 1
-        if failure is not None:
-            raise failure
 
     async def _feed(self, scope: Scope, send: AsgiSend, place: int, send_seconds: float) -> None:
         while True:

@@ -304,7 +304,6 @@ class _LinkEnd(Channel):
         return self._info
 
     async def receive(self) -> bytes:
-        """Wait for the next message; see `Channel.receive`."""
         if self._closed:
             raise anyio.ClosedResourceError
         try:
@@ -315,7 +314,6 @@ class _LinkEnd(Channel):
             raise
 
     async def send(self, item: bytes) -> None:
-        """Send one message; see `Channel.send`."""
         await anyio.lowlevel.checkpoint()
         if self._closed:
             raise anyio.ClosedResourceError

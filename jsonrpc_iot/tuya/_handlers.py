@@ -24,7 +24,9 @@ Event = Callable[[], Awaitable[object] | object]
 
 
 class Handlers:
-    """The handlers of one link. They run one after the other, in the order of what came.
+    """The handlers of one link, which its line tells of what comes (see `TakesFrames`).
+
+    They run one after the other, in the order of what came.
 
     Attributes:
         commands: handlers of frames, by command.
@@ -42,17 +44,14 @@ class Handlers:
         self._news = Change()
 
     def take_frame(self, frame: Frame) -> None:
-        """See `TakesFrames`."""
         if frame.command in self.commands:
             for handler in self.commands[frame.command]:
                 self.put(partial(handler, frame))
 
     def is_for(self, unit: Unit) -> bool:
-        """See `TakesFrames`."""
         return unit.id in self.datapoints
 
     def take_unit(self, unit: Unit) -> bool:
-        """See `TakesFrames`."""
         handler = self.datapoints.get(unit.id)
         if handler is None:
             return False

@@ -77,5 +77,5 @@ def error_of(method: str, payload: Any) -> RpcError:
         if type(code) is int and isinstance(message, str):
             return RpcError(code, message, error.get("data"))
     if isinstance(error, str):
-        return ServerError(error[:1000])
+        return ServerError(error[:1000] or None)
     return ServerError("the device failed", payload)

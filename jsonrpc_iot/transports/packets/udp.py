@@ -175,7 +175,7 @@ class UdpListener(Listener):
 async def connect(url: Url, limits: Limits) -> Channel:
     """Open a socket to a server; whether one is there shows when it answers."""
     options = url.read_options(UdpOptions)
-    family, address = await _resolve(url, ConnectFailed)
+    family, address = await resolve(url, ConnectFailed)
     raw = socket.socket(family, socket.SOCK_DGRAM)
     try:
         raw.setblocking(False)
@@ -190,7 +190,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
 async def listen(url: Url, limits: Limits) -> Listener:
     """Bind a port; a multicast address is joined."""
     options = url.read_options(UdpOptions)
-    family, address = await _resolve(url, BindFailed)
+    family, address = await resolve(url, BindFailed)
     raw = socket.socket(family, socket.SOCK_DGRAM)
     try:
         raw.setblocking(False)
@@ -279,15 +279,29 @@ async def _wait_readable(raw: socket.socket) -> None:
     await anyio.wait_readable(raw)
 
 
-async def _resolve(url: Url, failure: type[BindFailed | ConnectFailed]) -> tuple[int, Address]:
+async def resolve(
+    url: Url, failure: type[BindFailed | ConnectFailed], default_port: int = DEFAULT_PORT
+) -> tuple[int, Address]:
+    """The family and address of a URL's host.
+
+    Args:
+        url: names a host, and no path.
+        failure: what to raise where nobody knows the host.
+        default_port: the port of a URL without.
+
+    Raises:
+        InvalidUrl: there is no host or there is a path, or no host can have such a name.
+    """
     url.forbid_path()
     if not url.host:
         raise url.error(f"a host is missing, as in udp://127.0.0.1:{DEFAULT_PORT}")
-    port = DEFAULT_PORT if url.port is None else url.port
+    port = default_port if url.port is None else url.port
     try:
         found = await anyio.getaddrinfo(url.host, port, type=socket.SOCK_DGRAM)
     except OSError as error:
         raise failure(f"{url}: {error.strerror or error}") from error
+    except UnicodeError:
+        raise url.error("no host has such a name") from None
     family, *_, address = found[0]
     return family, address
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 import anyio
 from anyio.abc import SocketAttribute, SocketListener, SocketStream
 from anyio.streams.tls import TLSStream
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from ...channel.contract import Channel, Listener
 from ...channel.info import ChannelInfo
@@ -16,7 +16,7 @@ from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
 from .framed import FramedChannel
 from .listener import StreamListener, raw_socket, set_options
-from .tls import authenticates, load_context, reason
+from .tls import TlsOptions, authenticates, load_context, read_options, reason
 
 DEFAULT_PORT = 8805
 MAX_MESSAGE = 1 << 20
@@ -26,8 +26,8 @@ _HANDSHAKE_SECONDS = 10.0
 _GONE = (anyio.BrokenResourceError, anyio.EndOfStream)
 
 
-class TcpOptions(Struct, frozen=True):
-    """Options of a `tcp://` URL.
+class TcpOptions(TlsOptions, frozen=True):
+    """Options of a `tcp://` or `tls://` URL.
 
     Args:
         max: bytes of the largest message that is sent.
@@ -38,24 +38,10 @@ class TcpOptions(Struct, frozen=True):
     reuse_port: bool = False
 
 
-class TlsOptions(TcpOptions, frozen=True):
-    """Options of a `tls://` URL.
-
-    Args:
-        cert: this end's certificate chain, a PEM file; a server must have one.
-        key: its private key, if that is not in the same file.
-        ca: the authorities to trust. A server that is given them demands a client certificate; a
-            client without them trusts the system's.
-    """
-
-    cert: str | None = None
-    key: str | None = None
-    ca: str | None = None
-
-
 async def connect(url: Url, limits: Limits) -> Channel:
     """Connect to a server."""
-    options, context = _read(url, server=False)
+    options = read_options(url, TcpOptions)
+    context = load_context(url, options, server=False)
     host, port = _host(url), _port(url)
     try:
         stream = await anyio.connect_tcp(host, port)
@@ -70,7 +56,8 @@ async def connect(url: Url, limits: Limits) -> Channel:
 
 async def listen(url: Url, limits: Limits) -> Listener:
     """Bind a port, on every address that the host has."""
-    options, context = _read(url, server=True)
+    options = read_options(url, TcpOptions)
+    context = load_context(url, options, server=True)
     host, port = _host(url), _port(url)
     try:
         bound = await anyio.create_tcp_listener(
@@ -116,13 +103,6 @@ def _port(url: Url) -> int:
     if url.scheme == "tls":
         raise url.error("a port is missing")
     return DEFAULT_PORT
-
-
-def _read(url: Url, *, server: bool) -> tuple[TcpOptions, ssl.SSLContext | None]:
-    if url.scheme == "tcp":
-        return url.read_options(TcpOptions), None
-    options = url.read_options(TlsOptions)
-    return options, load_context(url, options, server=server)
 
 
 async def tls_handshake(

@@ -22,12 +22,12 @@ from ...channel.info import ChannelInfo
 from ...channel.url import Url, host_port
 from ...errors import ConnectFailed, FramingError, ParseError, TooLarge
 from ...protocol.limits import Limits
-from ...protocol.messages import CodecName
 from ..sockets.framed import SocketLike, write_at_once
 from ..sockets.listener import raw_socket, set_options
 from ..sockets.tcp import tls_handshake
 from ..sockets.tls import reason as failure_reason
 from .closing import SUBPROTOCOL, closing, ending
+from .options import WebSocketOptions, host_and_port
 
 PING_INTERVAL = 20.0
 """Seconds of silence after which the server is asked whether it lives."""
@@ -48,8 +48,7 @@ _SILENT.disabled = True
 async def dial(
     url: Url,
     limits: Limits,
-    max_message: int,
-    codec: CodecName,
+    options: WebSocketOptions,
     token: str | None,
     context: ssl.SSLContext | None,
 ) -> "ClientChannel":
@@ -58,28 +57,27 @@ async def dial(
     Args:
         url: where.
         limits: of which `receive_bytes` and `message_seconds` are used here.
-        max_message: bytes of the largest message that is sent.
-        codec: how the messages are written.
+        options: of the URL.
         token: is sent as a bearer token.
         context: for TLS.
 
     Raises:
         ConnectFailed: nobody answers there, or the answer is no.
     """
-    port = url.port or (80 if context is None else 443)
+    host, port = host_and_port(url)
     path = quote(url.path or "/", safe="/:@!$&'()*+,;=-._~")
     protocol = ClientProtocol(
-        WebSocketURI(context is not None, url.host, port, path, ""),
+        WebSocketURI(context is not None, host, port, path, ""),
         subprotocols=[Subprotocol(SUBPROTOCOL)],
-        max_size=max(limits.receive_bytes, max_message),
+        max_size=max(limits.receive_bytes, options.max),
         logger=_SILENT,
     )
     try:
-        connected = await anyio.connect_tcp(url.host, port)
+        connected = await anyio.connect_tcp(host, port)
         set_options(connected)
         stream: ByteStream = connected
         if context is not None:
-            stream = await tls_handshake(connected, context, server_side=False, hostname=url.host)
+            stream = await tls_handshake(connected, context, server_side=False, hostname=host)
         try:
             with anyio.fail_after(_HANDSHAKE_SECONDS):
                 await _upgrade(url, stream, protocol, token)
@@ -94,9 +92,9 @@ async def dial(
     info = ChannelInfo(
         transport=url.scheme,
         local=f"{url.scheme}://{host_port(*local[:2])}",
-        peer=f"{url.scheme}://{host_port(url.host, port)}{url.path or '/'}",
-        max_message=max_message,
-        codec=codec,
+        peer=f"{url.scheme}://{host_port(host, port)}{url.path or '/'}",
+        max_message=options.max,
+        codec=options.codec,
     )
     raw = raw_socket(connected) if context is None else None
     return ClientChannel(stream, protocol, info, limits, raw)

@@ -14,7 +14,7 @@ from ...channel.contract import Channel
 from ...channel.info import ChannelInfo
 from ...channel.url import Url
 from ...errors import ConnectFailed
-from ..packets.options import BatchedChannel
+from ..batched import BatchedChannel
 from ._broker import Arrived, Broker, Refused, new_properties
 from ._heads import HeadReader
 from ._options import MqttOptions, broker_address, request_topic

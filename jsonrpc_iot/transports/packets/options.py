@@ -1,12 +1,10 @@
 """What all transports have in common whose messages are packets."""
 
-from abc import abstractmethod
 from typing import ClassVar
 from urllib.parse import quote
 
 from msgspec import Struct, structs
 
-from ...channel.contract import Channel
 from ...channel.url import Url
 from ...protocol.messages import CodecName
 from ...protocol.segments.format import HEADER_BYTES
@@ -36,30 +34,6 @@ class PacketOptions(Struct, frozen=True):
             if each != getattr(usual, name)
         ]
         return f"{address}?{'&'.join(unusual)}" if unusual else address
-
-
-class BatchedChannel(Channel):
-    """A channel that reads several messages at once; a transport implements `_next_batch`."""
-
-    def __init__(self) -> None:
-        self._waiting: list[bytes] = []  # newest first
-
-    async def receive(self) -> bytes:
-        """Wait for the next message; see `Channel.receive`."""
-        if not self._waiting:
-            self._waiting = (await self._next_batch())[::-1]
-        return self._waiting.pop()
-
-    async def receive_batch(self) -> list[bytes]:
-        """Wait for messages; see `Channel.receive_batch`."""
-        if self._waiting:
-            waiting, self._waiting = self._waiting[::-1], []
-            return waiting
-        return await self._next_batch()
-
-    @abstractmethod
-    async def _next_batch(self) -> list[bytes]:
-        """Wait for messages from the link, one at least."""
 
 
 def wants_segments(url: Url) -> bool:

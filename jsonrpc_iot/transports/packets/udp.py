@@ -21,8 +21,9 @@ from ...channel.info import ChannelInfo
 from ...channel.url import Url, host_port
 from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
+from ..batched import BatchedChannel
 from .demux import Demux
-from .options import BatchedChannel, PacketOptions
+from .options import PacketOptions
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -62,13 +63,8 @@ class UdpChannel(BatchedChannel):
 
     def __init__(self, raw: socket.socket, info: ChannelInfo) -> None:
         super().__init__()
-        self._raw = raw
         self._info = info
-
-    @property
-    def info(self) -> ChannelInfo:
-        """The facts about this channel."""
-        return self._info
+        self._raw = raw
 
     async def _next_batch(self) -> list[bytes]:
         while True:
@@ -91,10 +87,6 @@ class UdpChannel(BatchedChannel):
                     raise anyio.ClosedResourceError from None
                 logger.info("%s: a datagram was not sent: %s", self._info.peer, error)
                 return
-
-    async def send_eof(self) -> None:
-        """Datagrams have no end; see `Channel.send_eof`."""
-        raise NotImplementedError
 
     async def aclose(self) -> None:
         """Close the socket."""

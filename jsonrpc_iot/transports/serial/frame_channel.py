@@ -11,7 +11,7 @@ from ...channel.contract import Trace
 from ...channel.info import ChannelAttribute, ChannelInfo
 from ...protocol.tuya.datapoints import Unit
 from ...protocol.tuya.frame import Command, Frame
-from ..packets.options import BatchedChannel
+from ..batched import BatchedChannel
 from .line import TuyaLine
 
 _WAITING_MESSAGES = 1024
@@ -35,19 +35,14 @@ class LineChannel(BatchedChannel):
         self, line: TuyaLine, info: ChannelInfo, baudrate: int | None, *, owns_line: bool = True
     ) -> None:
         super().__init__()
+        self._info = info
         self.line = line
         self.dropped = 0
-        self._info = info
         self._baudrate = baudrate
         self._owns_line = owns_line
         self._arrived: list[bytes] = []
         self._closed = False
         line.takers.append(self)
-
-    @property
-    def info(self) -> ChannelInfo:
-        """The facts about this channel."""
-        return self._info
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
@@ -89,10 +84,6 @@ class LineChannel(BatchedChannel):
         if self._closed:
             raise anyio.ClosedResourceError
         await self._send(item)
-
-    async def send_eof(self) -> None:
-        """A line has no end; see `Channel.send_eof`."""
-        raise NotImplementedError
 
     async def aclose(self) -> None:
         """Leave the line, and give the port back where it is the channel's own."""

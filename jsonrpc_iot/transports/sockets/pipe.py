@@ -181,15 +181,19 @@ class _Stream(ByteStream):
     anyio's own wait for data (4.16, asyncio) logs an error when it is cancelled while data arrives.
     """
 
-    __slots__ = ("_raw", "_stream")
+    __slots__ = ("_credentials", "_raw", "_stream")
 
-    def __init__(self, stream: SocketStream) -> None:
+    def __init__(self, stream: SocketStream, credentials: PeerCredentials | None) -> None:
         self._stream = stream
         self._raw = stream.extra(SocketAttribute.raw_socket)
+        self._credentials = credentials
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        return self._stream.extra_attributes
+        attributes = self._stream.extra_attributes
+        if self._credentials is None:
+            return attributes
+        return {**attributes, ChannelAttribute.credentials: lambda: self._credentials}
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         await anyio.wait_readable(self._raw)
@@ -213,8 +217,7 @@ def _channel(url: Url, options: UnixOptions, limits: Limits, stream: SocketStrea
     info = ChannelInfo(
         transport=url.scheme, local=url.text, peer=url.text + pid, max_message=options.max
     )
-    attributes = {ChannelAttribute.credentials: lambda: credentials} if credentials else None
-    return FramedChannel(_Stream(stream), info, limits, raw_socket(stream), attributes)
+    return FramedChannel(_Stream(stream, credentials), info, limits, raw_socket(stream))
 
 
 def _credentials(stream: SocketStream) -> PeerCredentials | None:

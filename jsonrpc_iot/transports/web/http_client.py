@@ -8,7 +8,6 @@ reply becomes an error response to the call.
 
 import logging
 import ssl
-from collections import deque
 from collections.abc import Sequence
 from typing import final
 
@@ -25,6 +24,7 @@ from ...errors import ConnectFailed
 from ...protocol.codec.codec import DECODE_ERRORS
 from ...protocol.items import FIRST_CREDIT
 from ...protocol.limits import Limits
+from ..batched import BatchedChannel
 from .http_events import Events, read_events
 from .http_replies import (
     EVENT_STREAM,
@@ -146,7 +146,7 @@ async def _takes_posts(client: httpx2.AsyncClient, place: str) -> bool:
 
 
 @final
-class HttpChannel(Channel):
+class HttpChannel(BatchedChannel):
     """The calling end of HTTP.
 
     Args:
@@ -168,44 +168,28 @@ class HttpChannel(Channel):
         info: ChannelInfo,
         receive_bytes: int,
     ) -> None:
+        super().__init__()
+        self._info = info
         self._client = client
         self._place = place
         self._events = events
-        self._info = info
         self._receive_bytes = receive_bytes
         self._tasks: TaskGroup | None = None
         self._listening = anyio.CancelScope()
         self._posts: dict[bytes, _Post] = {}  # by the request's id
         self._messages: dict[bytes, tuple[bytes, ...]] = {}  # their ids
-        self._received: deque[bytes] = deque()
+        self._received: list[bytes] = []
         self._news = anyio.Event()
         self._broken = False
         self._closed = False
         self._at_end = False
         self.refused = 0
 
-    @property
-    def info(self) -> ChannelInfo:
-        """The facts about this channel."""
-        return self._info
-
     def start(self, tasks: TaskGroup) -> None:
         """Begin to listen for events; see `Channel.start`."""
         self._tasks = tasks
         if self._events.is_open:
             tasks.start_soon(self._listen)
-
-    async def receive(self) -> bytes:
-        """Wait for the next message; see `Channel.receive`."""
-        await self._wait()
-        return self._received.popleft()
-
-    async def receive_batch(self) -> list[bytes]:
-        """Wait for messages; see `Channel.receive_batch`."""
-        await self._wait()
-        messages = list(self._received)
-        self._received.clear()
-        return messages
 
     async def send(self, item: bytes) -> None:
         """Send one message. Returns when a notification has arrived, at once for a request.
@@ -365,7 +349,7 @@ class HttpChannel(Channel):
         self._news.set()
         self._news = anyio.Event()
 
-    async def _wait(self) -> None:
+    async def _next_batch(self) -> list[bytes]:
         await anyio.lowlevel.checkpoint()
         while not self._received:
             if self._closed:
@@ -375,6 +359,8 @@ class HttpChannel(Channel):
             if self._at_end and not self._posts:
                 raise anyio.EndOfStream
             await self._news.wait()
+        messages, self._received = self._received, []
+        return messages
 
 
 def _reason(error: BaseException) -> str:

@@ -2,11 +2,9 @@
 
 import logging
 import ssl
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Any, NoReturn
 from urllib.parse import quote
 
 import anyio
@@ -17,12 +15,11 @@ from websockets.frames import Frame, Opcode
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
-from ...channel.contract import Channel
 from ...channel.info import ChannelInfo
 from ...channel.url import Url, host_port
-from ...errors import ConnectFailed, FramingError, ParseError, TooLarge
+from ...errors import ConnectFailed, FramingError, TooLarge
 from ...protocol.limits import Limits
-from ..sockets.framed import SocketLike, write_at_once
+from ..sockets.framed import PIECE, ByteStreamChannel, SocketLike
 from ..sockets.listener import raw_socket, set_options
 from ..sockets.tcp import tls_handshake
 from ..sockets.tls import reason as failure_reason
@@ -37,7 +34,6 @@ PING_TIMEOUT = 20.0
 
 _HANDSHAKE_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
-_PIECE = 1 << 16
 _GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
 
 # The library would log headers and payloads, tokens too.
@@ -110,7 +106,7 @@ async def _upgrade(
     await stream.send(b"".join(protocol.data_to_send()))
     while not protocol.events and protocol.handshake_exc is None:
         try:
-            protocol.receive_data(await stream.receive(_PIECE))
+            protocol.receive_data(await stream.receive(PIECE))
         except anyio.EndOfStream:
             protocol.receive_eof()
     refusal = protocol.handshake_exc
@@ -130,7 +126,7 @@ def _advice(status: int) -> str:
     return "; is the path right?" if status == HTTPStatus.NOT_FOUND else ""
 
 
-class ClientChannel(Channel):
+class ClientChannel(ByteStreamChannel):
     """An open WebSocket, from its client's side.
 
     Args:
@@ -149,15 +145,11 @@ class ClientChannel(Channel):
         limits: Limits,
         raw: SocketLike | None,
     ) -> None:
-        self._stream = stream
+        super().__init__(stream, info, limits, raw)
         self._protocol = protocol
-        self._info = info
-        self._limits = limits
-        self._raw = raw
         self._opcode = Opcode.BINARY if info.codec == "msgpack" else Opcode.TEXT
-        self._messages: deque[bytes] = deque()
+        self._messages: list[bytes] = []
         self._fragments: bytearray | None = None
-        self._left: float | None = None
         self._asked = False
         self._failure: FramingError | None = None
         self._end: tuple[int, str] | None = None
@@ -166,46 +158,22 @@ class ClientChannel(Channel):
         self._receivers = 0
         self._writing = anyio.Lock(fast_acquire=True)
         self._control = b""
-        self._pieces_sent = 0
         self._take_events()
 
-    @property
-    def info(self) -> ChannelInfo:
-        """The facts about this channel."""
-        return self._info
-
-    @property
-    def pieces_sent(self) -> int:
-        """See `Channel.pieces_sent`."""
-        return self._pieces_sent
-
-    @property
-    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        """The stream's attributes."""
-        return self._stream.extra_attributes
-
-    async def receive(self) -> bytes:
-        """Wait for the next message; see `Channel.receive`."""
-        if not self._messages:
-            self._messages.extend(await self.receive_batch())
-        return self._messages.popleft()
-
-    async def receive_batch(self) -> list[bytes]:
-        """Wait for messages; see `Channel.receive_batch`."""
+    async def _next_batch(self) -> list[bytes]:
         self._receivers += 1
         try:
             while True:
                 if self._closed:
                     raise anyio.ClosedResourceError
                 if self._messages:
-                    messages = list(self._messages)
-                    self._messages.clear()
+                    messages, self._messages = self._messages, []
                     return messages
                 if self._failure is not None:
                     failure, self._failure = self._failure, None
                     raise failure
                 if self._over.is_set():
-                    self._raise_end()
+                    raise ending(*(self._end or (1006, "")))
                 await self._read()
         finally:
             self._receivers -= 1
@@ -226,10 +194,6 @@ class ClientChannel(Channel):
         except InvalidState:
             raise anyio.BrokenResourceError(closing(*(self._end or (1006, "")))) from None
         await self._write(b"".join(protocol.data_to_send()))
-
-    async def send_eof(self) -> None:
-        """Refuse: a WebSocket is closed in both directions at once."""
-        raise NotImplementedError
 
     async def aclose(self) -> None:
         """Say goodbye, wait a second for the answer, and close."""
@@ -263,7 +227,7 @@ class ClientChannel(Channel):
         data: bytes | None = None
         with anyio.move_on_after(seconds):
             try:
-                data = await self._stream.receive(_PIECE)
+                data = await self._stream.receive(PIECE)
             except (anyio.EndOfStream, anyio.BrokenResourceError, OSError):
                 self._lose()
                 return
@@ -285,8 +249,8 @@ class ClientChannel(Channel):
     async def _be_silent(self, is_whole: bool) -> None:
         """Nothing came for long."""
         if not is_whole:
-            reason = f"a message stayed unfinished for {self._limits.message_seconds:g} s"
-            self._fail(1008, reason, FramingError(ParseError(data=reason)))
+            failure = self._unfinished()
+            self._fail(1008, str(failure.error.data), failure)
         elif self._asked:
             self._end = 1011, f"no answer to a ping in {PING_TIMEOUT:g} s"
             self._protocol.fail(*self._end)
@@ -340,9 +304,6 @@ class ClientChannel(Channel):
         self._end = self._end or (1006, "the connection was lost")
         self._over.set()
 
-    def _raise_end(self) -> NoReturn:
-        raise ending(*(self._end or (1006, "")))
-
     async def _answer(self) -> None:
         """Send what the protocol answers by itself; while a message leaves, only the last of it.
 
@@ -361,16 +322,6 @@ class ClientChannel(Channel):
 
     async def _write(self, data: bytes) -> None:
         async with self._writing:
-            await self._write_alone(data)
-            while self._control:
-                control, self._control = self._control, b""
-                await self._write_alone(control)
-
-    async def _write_alone(self, data: bytes) -> None:
-        try:
-            data = write_at_once(self._raw, data)
-            for start in range(0, len(data), _PIECE):
-                await self._stream.send(data[start : start + _PIECE])
-                self._pieces_sent += 1
-        except OSError as error:
-            raise anyio.BrokenResourceError from error
+            while data:
+                await super()._write(data)
+                data, self._control = self._control, b""

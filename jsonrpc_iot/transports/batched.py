@@ -12,8 +12,6 @@ class BatchedChannel(Channel):
     A transport sets `_info` and implements `_next_batch`, `send` and `aclose`.
     """
 
-    __slots__ = ("_info", "_waiting")
-
     _info: ChannelInfo
 
     def __init__(self) -> None:

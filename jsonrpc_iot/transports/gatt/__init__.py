@@ -13,7 +13,6 @@ from urllib.parse import quote
 from msgspec import structs
 
 from ...channel.contract import Channel, Listener
-from ...channel.info import ChannelInfo
 from ...channel.url import Url
 from ...errors import MissingExtra
 from ...protocol.limits import DEFAULT_LIMITS, Limits
@@ -24,7 +23,6 @@ from ._options import (
     ConnectOptions,
     GattOptions,
     HeardDevice,
-    describe,
     normalized,
     read_options,
     require_asyncio,
@@ -105,25 +103,17 @@ async def open_gatt(
     require_asyncio(url)
     options = normalized(options)
     _require_bleak(url)
-    from ._central import Backend, Wanted, find, open_link
+    from ._central import open_link
+    from ._scan import Backend, Wanted, find
 
     using = Backend(scanner, backend)
     if isinstance(device, str):
         wanted = Wanted(options.address or device, options.name or device, options.service)
         device = await find(wanted, using, url)
-    address = device.address
-
-    def info(mtu: int, reliable: bool) -> ChannelInfo:
-        return describe(
-            options,
-            transport="gatt",
-            local="gatt://",
-            peer=f"gatt://{quote(address, safe=':')}",
-            mtu=mtu,
-            reliable=reliable,
-        )
-
-    channel: Channel = await open_link(device, options, using, info)
+    peer = f"gatt://{quote(device.address, safe=':')}"
+    channel: Channel = await open_link(
+        device, options, using, transport="gatt", local="gatt://", peer=peer
+    )
     if options.segment:
         from ..packets.segmented import segmented
 
@@ -153,7 +143,7 @@ async def scan(where: str, report: Callable[[HeardDevice], object]) -> None:
         await bumble.scan(url, report)
     elif url.scheme == "gatt":
         _require_bleak(url)
-        from ._central import Backend, listen_for
+        from ._scan import Backend, listen_for
 
         await listen_for(read_options(url, GattOptions), Backend(), url, report)
     else:

@@ -24,6 +24,9 @@ RX = "49535343-1e4d-4bd9-ba61-23c647249616"
 
 MAX_MESSAGE = 220
 RETRY_SECONDS = 1.0
+DEFAULT_NAME = "jsonrpc-iot"
+
+_LONGEST_NAME = 29
 
 SMALLEST_MTU = 23
 """The ATT MTU until both ends agree on a larger one (Bluetooth Core, Vol 3, Part F, 3.2.8)."""
@@ -129,6 +132,18 @@ def normalized(options: Opt) -> Opt:
         except ValueError:
             raise UsageError(f"option {name}={text!r} is no UUID") from None
     return structs.replace(options, **normal)
+
+
+def named(url: Url, options: Opt) -> Opt:
+    """Options of a device that advertises, which has a name.
+
+    Raises:
+        InvalidUrl: the name does not fit an advertisement.
+    """
+    name = options.name or DEFAULT_NAME
+    if len(name.encode()) > _LONGEST_NAME:
+        raise url.error(f"a name has at most {_LONGEST_NAME} bytes")
+    return structs.replace(options, name=name)
 
 
 def normal_uuid(text: str) -> str:

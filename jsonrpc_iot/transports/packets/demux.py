@@ -114,17 +114,6 @@ class Demux(Generic[A]):
 class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
     """The packets from and to one address."""
 
-    __slots__ = (
-        "_address",
-        "_closed",
-        "_demux",
-        "_is_kept",
-        "_packets",
-        "_receiver",
-        "_wake",
-        "heard_at",
-    )
-
     def __init__(self, demux: Demux[A], address: A) -> None:
         super().__init__()
         self._info = demux.describe(address)

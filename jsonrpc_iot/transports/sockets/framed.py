@@ -35,8 +35,6 @@ class ByteStreamChannel(BatchedChannel):
         raw: the socket under the stream, where what is sent goes to it as it stands.
     """
 
-    __slots__ = ("_left", "_limits", "_pieces_sent", "_raw", "_stream")
-
     def __init__(
         self, stream: ByteStream, info: ChannelInfo, limits: Limits, raw: SocketLike | None = None
     ) -> None:
@@ -85,8 +83,6 @@ class FramedChannel(ByteStreamChannel):
 
     The arguments are those of `ByteStreamChannel`; of the limits, `receive_bytes` is used too.
     """
-
-    __slots__ = ("_failed", "_splitter")
 
     def __init__(
         self, stream: ByteStream, info: ChannelInfo, limits: Limits, raw: SocketLike | None = None

@@ -22,7 +22,7 @@ from ...channel.web import (
 from ...errors import FramingError, TooLarge
 from ...protocol.limits import Limits
 from ...protocol.messages import CodecName
-from .closing import ABORT, MAX_MESSAGE, SUBPROTOCOL, closing, ending
+from .closing import ABORT, SUBPROTOCOL, closing, ending
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -41,14 +41,16 @@ async def answer_websocket(
 ) -> None:
     """Serve a WebSocket until it ends, or refuse it.
 
+    The subprotocol `jsonrpc` is chosen if it is offered.
+
     Args:
         scope: of its request.
         receive: gives its events.
         send: takes them.
-        handler: is run with the channel.
+        handler: is run with the channel; it may also hand the channel on and return.
         tasks: runs the handler.
         rules: say who may connect.
-        limits: of which `receive_bytes` is used here.
+        limits: of which `receive_bytes` is used here, where the ASGI server has no limit.
         codec: how the messages are written.
     """
     headers = dict(scope["headers"])
@@ -58,60 +60,23 @@ async def answer_websocket(
     elif not rules.admits_page(headers):
         await refuse_websocket(scope, receive, send, 403, "Pages from there may not connect")
     else:
-        await serve_websocket(
-            scope,
-            receive,
-            send,
-            handler,
-            tasks,
-            limits=limits,
+        await receive()  # the request, of which the scope has told all
+        chosen = SUBPROTOCOL if SUBPROTOCOL in scope.get("subprotocols", ()) else None
+        await send({"type": "websocket.accept", "subprotocol": chosen})
+        info = ChannelInfo(
+            transport=scope["scheme"],
+            local=_address(scope, "server", scope["path"]),
+            peer=_address(scope, "client"),
             max_message=rules.max_message,
             codec=codec,
-            attributes=request_attributes(scope, token),
         )
-
-
-async def serve_websocket(
-    scope: Scope,
-    receive: AsgiReceive,
-    send: AsgiSend,
-    handler: Serve,
-    tasks: TaskGroup,
-    *,
-    limits: Limits,
-    max_message: int = MAX_MESSAGE,
-    codec: CodecName = "json",
-    attributes: Mapping[Any, Callable[[], Any]] | None = None,
-) -> None:
-    """Accept a WebSocket and serve it until it ends.
-
-    Args:
-        scope: of its request; the subprotocol `jsonrpc` is chosen if it is offered.
-        receive: gives its events.
-        send: takes them.
-        handler: is run with the channel; it may also hand the channel on and return.
-        tasks: runs the handler.
-        limits: of which `receive_bytes` is used here, where the ASGI server has no limit.
-        max_message: bytes of the largest message that is sent.
-        codec: how the messages are written.
-        attributes: what the channel's `extra` tells of the request that opened it.
-    """
-    await receive()  # the request, of which the scope has told all
-    chosen = SUBPROTOCOL if SUBPROTOCOL in scope.get("subprotocols", ()) else None
-    await send({"type": "websocket.accept", "subprotocol": chosen})
-    info = ChannelInfo(
-        transport=scope["scheme"],
-        local=_address(scope, "server", scope["path"]),
-        peer=_address(scope, "client"),
-        max_message=max_message,
-        codec=codec,
-    )
-    channel = WebSocketChannel(scope, receive, send, info, limits, attributes)
-    tasks.start_soon(_serve, handler, channel)
-    try:
-        await channel.wait_closed()
-    finally:
-        channel.abort()
+        attributes = request_attributes(scope, token)
+        channel = WebSocketChannel(scope, receive, send, info, limits, attributes)
+        tasks.start_soon(_serve, handler, channel)
+        try:
+            await channel.wait_closed()
+        finally:
+            channel.abort()
 
 
 async def _serve(handler: Serve, channel: "WebSocketChannel") -> None:
@@ -141,20 +106,6 @@ class WebSocketChannel(Channel):
         attributes: what `extra` tells.
     """
 
-    __slots__ = (
-        "_attributes",
-        "_closed",
-        "_end",
-        "_give",
-        "_info",
-        "_is_binary",
-        "_limit",
-        "_scope",
-        "_sending",
-        "_sent",
-        "_take",
-    )
-
     def __init__(
         self,
         scope: Scope,
@@ -162,14 +113,14 @@ class WebSocketChannel(Channel):
         send: AsgiSend,
         info: ChannelInfo,
         limits: Limits,
-        attributes: Mapping[Any, Callable[[], Any]] | None = None,
+        attributes: Mapping[Any, Callable[[], Any]],
     ) -> None:
         self._scope = scope
         self._take = receive
         self._give = send
         self._info = info
         self._limit = max(limits.receive_bytes, info.max_message or 0)
-        self._attributes = attributes or {}
+        self._attributes = attributes
         self._is_binary = info.codec == "msgpack"
         self._closed = anyio.Event()
         self._sending = False

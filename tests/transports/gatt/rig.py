@@ -16,7 +16,7 @@ from jsonrpc_iot import Channel, ConnectFailed, Dispatcher
 from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.testing import VirtualRadio
 from jsonrpc_iot.transports.gatt import RX, SERVICE, TX, ConnectOptions, open_gatt
-from jsonrpc_iot.transports.gatt._central import Backend, Wanted, find
+from jsonrpc_iot.transports.gatt._scan import Backend, Wanted, find
 from jsonrpc_iot.transports.gatt.bumble.backend import backend_on
 from jsonrpc_iot.transports.gatt.bumble.radio import open_radio
 

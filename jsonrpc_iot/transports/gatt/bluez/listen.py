@@ -15,11 +15,7 @@ from ....channel.contract import Listener
 from ....channel.url import Url
 from ....errors import MissingExtra, UsageError
 from ....protocol.limits import Limits
-from .._options import BluezOptions, read_options, require_asyncio
-
-DEFAULT_NAME = "jsonrpc-iot"
-
-_LONGEST_NAME = 29
+from .._options import BluezOptions, named, read_options, require_asyncio
 
 
 async def listen(url: Url, limits: Limits) -> Listener:
@@ -56,7 +52,4 @@ def _read(url: Url) -> BluezOptions:
     options = read_options(url, BluezOptions)
     if options.address:
         raise url.error("the address is the adapter's own; adapter=hci1 takes another one")
-    name = options.name or DEFAULT_NAME
-    if len(name.encode()) > _LONGEST_NAME:
-        raise url.error(f"a name has at most {_LONGEST_NAME} bytes")
-    return structs.replace(options, name=name)
+    return named(url, options)

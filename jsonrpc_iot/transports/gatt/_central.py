@@ -184,7 +184,7 @@ class GattChannel(CallbackChannel):
 
     def hear(self, message: bytes) -> None:
         """Take a notification."""
-        if not self.take(message):
+        if not self.queue(message):
             logger.warning("%s: a notification came too fast for us", self._info.peer)
             if self._info.reliable:
                 self.lose()

@@ -14,7 +14,7 @@ WAITING_MESSAGES = 256
 
 
 class CallbackChannel(BatchedChannel):
-    """A channel with a bounded queue that `take` fills; a transport implements the sending.
+    """A channel with a bounded queue that `queue` fills; a transport implements the sending.
 
     Args:
         info: the facts about it.
@@ -36,7 +36,7 @@ class CallbackChannel(BatchedChannel):
         self._is_closed = False
         self._is_lost = False
 
-    def take(self, message: bytes) -> bool:
+    def queue(self, message: bytes) -> bool:
         """Put a message into the queue, at once; says whether there was room."""
         self.has_taken = True
         if len(self._messages) >= self._room:

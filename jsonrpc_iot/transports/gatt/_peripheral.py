@@ -163,7 +163,7 @@ class PeripheralListener(Listener):
             acknowledged; others are lost.
         """
         channel = self._channel(central, acknowledged)
-        return channel is not None and channel.take(message)
+        return channel is not None and channel.queue(message)
 
     def subscribed(self, central: Central) -> None:
         """A central hears notifications from here on."""

@@ -9,15 +9,14 @@ import anyio.lowlevel
 
 from ...channel.contract import Trace
 from ...channel.info import ChannelAttribute, ChannelInfo
-from ...protocol.tuya.datapoints import Unit
 from ...protocol.tuya.frame import Command, Frame
 from ..batched import BatchedChannel
-from .line import TuyaLine
+from .line import TakesFrames, TuyaLine
 
 _WAITING_MESSAGES = 1024
 
 
-class LineChannel(BatchedChannel):
+class LineChannel(BatchedChannel, TakesFrames):
     """Messages of one kind on a line.
 
     Args:
@@ -59,18 +58,6 @@ class LineChannel(BatchedChannel):
     def trace_frames(self, trace: Trace) -> None:
         """Show the frames of all commands, and the noise; see `Channel.trace_frames`."""
         self.line.trace_frames(trace)
-
-    def take_frame(self, frame: Frame) -> None:
-        """See `TakesFrames`."""
-        return
-
-    def is_for(self, unit: Unit) -> bool:
-        """See `TakesFrames`."""
-        return False
-
-    def take_unit(self, unit: Unit) -> bool:
-        """See `TakesFrames`."""
-        return False
 
     async def _next_batch(self) -> list[bytes]:
         await self.line.wait(lambda: bool(self._arrived) or self._closed)

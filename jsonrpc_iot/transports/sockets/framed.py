@@ -1,12 +1,14 @@
 """A byte stream and a framer make a channel."""
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
-from anyio.abc import ByteStream
+from anyio.abc import ByteStream, SocketAttribute
+from anyio.streams.tls import TLSStream
 
 from ...channel.info import ChannelInfo
 from ...errors import FramingError, ParseError
@@ -18,13 +20,6 @@ PIECE = 1 << 16
 """Bytes that are read or written at once."""
 
 
-class SocketLike(Protocol):
-    """What is needed of a socket here."""
-
-    def fileno(self) -> int:
-        """The file descriptor, -1 when it is closed."""
-
-
 class ByteStreamChannel(BatchedChannel):
     """What channels on a byte stream have in common.
 
@@ -32,16 +27,15 @@ class ByteStreamChannel(BatchedChannel):
         stream: carries the bytes.
         info: the facts about the channel.
         limits: of which `message_seconds` is used here.
-        raw: the socket under the stream, where what is sent goes to it as it stands.
     """
 
-    def __init__(
-        self, stream: ByteStream, info: ChannelInfo, limits: Limits, raw: SocketLike | None = None
-    ) -> None:
+    def __init__(self, stream: ByteStream, info: ChannelInfo, limits: Limits) -> None:
         super().__init__()
         self._info = info
         self._stream = stream
-        self._raw = raw
+        # Where what is sent goes to the socket as it stands, and the system has such sockets.
+        is_plain = sys.platform != "win32" and not isinstance(stream, TLSStream)
+        self._raw = stream.extra(SocketAttribute.raw_socket, None) if is_plain else None
         self._limits = limits
         self._left: float | None = None  # seconds for the rest of a message
         self._pieces_sent = 0
@@ -84,10 +78,8 @@ class FramedChannel(ByteStreamChannel):
     The arguments are those of `ByteStreamChannel`; of the limits, `receive_bytes` is used too.
     """
 
-    def __init__(
-        self, stream: ByteStream, info: ChannelInfo, limits: Limits, raw: SocketLike | None = None
-    ) -> None:
-        super().__init__(stream, info, limits, raw)
+    def __init__(self, stream: ByteStream, info: ChannelInfo, limits: Limits) -> None:
+        super().__init__(stream, info, limits)
         self._splitter = JsonSplitter(max(limits.receive_bytes, info.max_message or 0))
         self._failed = False
 

@@ -2,14 +2,12 @@
 
 import logging
 import socket
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
 
 from ...channel.contract import Channel, Listener, Serve
-from .framed import SocketLike
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -101,11 +99,6 @@ class StreamListener(Listener):
             await anyio.aclose_forcefully(stream)
         finally:
             self._peers -= 1
-
-
-def raw_socket(stream: SocketStream) -> SocketLike | None:
-    """The socket that can be written to directly, where the system has such."""
-    return None if sys.platform == "win32" else stream.extra(SocketAttribute.raw_socket)
 
 
 def set_options(stream: SocketStream) -> None:

@@ -22,7 +22,8 @@ from ...channel.url import Url
 from ...errors import BindFailed, ConnectFailed, TransportError
 from ...protocol.limits import Limits
 from .framed import FramedChannel
-from .listener import StreamListener, raw_socket
+from .listener import StreamListener
+from .tls import reason
 
 MAX_MESSAGE = 1 << 16
 MODE = 0o660
@@ -60,7 +61,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
     try:
         stream = await anyio.connect_unix(path)
     except OSError as error:
-        raise ConnectFailed(f"{url}: {path}: {_reason(error)}") from error
+        raise ConnectFailed(f"{url}: {path}: {reason(error)}") from error
     return _channel(url, options, limits, stream)
 
 
@@ -71,7 +72,7 @@ async def listen(url: Url, limits: Limits) -> Listener:
     try:
         listening = await _bind(path, url)
     except OSError as error:
-        raise BindFailed(f"{url}: {path}: {_reason(error)}") from error
+        raise BindFailed(f"{url}: {path}: {reason(error)}") from error
     identity = _identity(path)
 
     async def open_channel(stream: SocketStream) -> Channel:
@@ -217,7 +218,7 @@ def _channel(url: Url, options: UnixOptions, limits: Limits, stream: SocketStrea
     info = ChannelInfo(
         transport=url.scheme, local=url.text, peer=url.text + pid, max_message=options.max
     )
-    return FramedChannel(_Stream(stream, credentials), info, limits, raw_socket(stream))
+    return FramedChannel(_Stream(stream, credentials), info, limits)
 
 
 def _credentials(stream: SocketStream) -> PeerCredentials | None:
@@ -234,7 +235,3 @@ def _credentials(stream: SocketStream) -> PeerCredentials | None:
 def _check_system(url: Url) -> None:
     if not hasattr(socket, "AF_UNIX"):
         raise TransportError(f"{url}: this system's Python has no Unix sockets; use tcp://")
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error.__cause__ or error)

@@ -15,7 +15,7 @@ from ...channel.url import Url, host_port
 from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
 from .framed import FramedChannel
-from .listener import StreamListener, raw_socket, set_options
+from .listener import StreamListener, set_options
 from .tls import TlsOptions, authenticates, load_context, read_options, reason
 
 DEFAULT_PORT = 8805
@@ -24,6 +24,8 @@ MAX_MESSAGE = 1 << 20
 _BACKLOG = 4096
 _HANDSHAKE_SECONDS = 10.0
 _GONE = (anyio.BrokenResourceError, anyio.EndOfStream)
+
+Stream = SocketStream | TLSStream
 
 
 class TcpOptions(TlsOptions, frozen=True):
@@ -42,16 +44,8 @@ async def connect(url: Url, limits: Limits) -> Channel:
     """Connect to a server."""
     options = read_options(url, TcpOptions)
     context = load_context(url, options, server=False)
-    host, port = _host(url), _port(url)
-    try:
-        stream = await anyio.connect_tcp(host, port)
-        set_options(stream)
-        if context is None:
-            return _channel(url.scheme, options, limits, stream)
-        secure = await tls_handshake(stream, context, server_side=False, hostname=host)
-        return _channel(url.scheme, options, limits, secure)
-    except (OSError, UnicodeError, AttributeError, *_GONE) as error:
-        raise ConnectFailed(f"{url}: {reason(error)}") from error
+    stream = await dial(url, _host(url), _port(url), context)
+    return _channel(url.scheme, options, limits, stream)
 
 
 async def listen(url: Url, limits: Limits) -> Listener:
@@ -70,11 +64,7 @@ async def listen(url: Url, limits: Limits) -> Listener:
         raise BindFailed(f"{url}: {reason(error)}") from error
 
     async def open_channel(stream: SocketStream) -> Channel:
-        set_options(stream)
-        if context is None:
-            return _channel(url.scheme, options, limits, stream)
-        secure = await tls_handshake(stream, context, server_side=True)
-        return _channel(url.scheme, options, limits, secure)
+        return _channel(url.scheme, options, limits, await _secure(stream, context))
 
     addresses = [
         f"{url.scheme}://{host_port(*listening.extra(SocketAttribute.local_address)[:2])}"
@@ -105,15 +95,36 @@ def _port(url: Url) -> int:
     return DEFAULT_PORT
 
 
-async def tls_handshake(
-    stream: SocketStream, context: ssl.SSLContext, *, server_side: bool, hostname: str | None = None
-) -> TLSStream:
-    """Begin TLS on a connection, which is closed if that fails or takes 10 s."""
+async def dial(url: Url, host: str, port: int, context: ssl.SSLContext | None) -> Stream:
+    """Connect to a port, and begin TLS where there is a context for it.
+
+    Args:
+        url: to be shown.
+        host: name or address.
+        port: of the server.
+        context: for TLS, `None` without.
+
+    Raises:
+        ConnectFailed: nobody answers there, or not as the context wants it.
+    """
     try:
+        return await _secure(await anyio.connect_tcp(host, port), context, hostname=host)
+    except (OSError, UnicodeError, AttributeError, *_GONE) as error:
+        raise ConnectFailed(f"{url}: {reason(error)}") from error
+
+
+async def _secure(
+    stream: SocketStream, context: ssl.SSLContext | None, *, hostname: str | None = None
+) -> Stream:
+    """Begin to use a connection, which is closed if TLS fails or takes 10 s."""
+    try:
+        set_options(stream)
+        if context is None:
+            return stream
         with anyio.fail_after(_HANDSHAKE_SECONDS):
             return await TLSStream.wrap(
                 stream,
-                server_side=server_side,
+                server_side=hostname is None,
                 hostname=hostname,
                 ssl_context=context,
                 standard_compatible=False,
@@ -123,20 +134,17 @@ async def tls_handshake(
         raise
 
 
-def _channel(
-    scheme: str, options: TcpOptions, limits: Limits, stream: SocketStream | TLSStream
-) -> Channel:
+def _channel(scheme: str, options: TcpOptions, limits: Limits, stream: Stream) -> Channel:
     info = ChannelInfo(
         transport=scheme,
-        local=_address(scheme, stream, SocketAttribute.local_address),
-        peer=_address(scheme, stream, SocketAttribute.remote_address),
+        local=address_of(scheme, stream, SocketAttribute.local_address),
+        peer=address_of(scheme, stream, SocketAttribute.remote_address),
         max_message=options.max,
     )
-    raw = None if isinstance(stream, TLSStream) else raw_socket(stream)
-    return FramedChannel(stream, info, limits, raw)
+    return FramedChannel(stream, info, limits)
 
 
-def _address(scheme: str, stream: SocketStream | TLSStream, attribute: Any) -> str:
+def address_of(scheme: str, stream: Stream, attribute: Any) -> str:
     """One end's address; the system has none for a connection that is gone already."""
     address = stream.extra(attribute, None)
     return f"{scheme}://{host_port(*address[:2])}" if address else f"{scheme}://gone"

@@ -264,7 +264,7 @@ class HttpChannel(BatchedChannel):
             try:
                 await self._post(message, ids, post)
             except BadStatus as failure:
-                self._take(*(failure_of(id, failure.error) for id in ids))
+                self._arrive(*(failure_of(id, failure.error) for id in ids))
             except _FAILED as error:
                 self._break(error)
             finally:
@@ -300,7 +300,7 @@ class HttpChannel(BatchedChannel):
                 raise BadStatus(response, body)
             return
         if is_readable(body) if response.is_success else is_reply(response, body):
-            self._take(with_id(body, ids))
+            self._arrive(with_id(body, ids))
         else:
             raise BadStatus(response, body)
 
@@ -314,7 +314,7 @@ class HttpChannel(BatchedChannel):
                 await post.wait_for_credit(items)
                 items += 1
             is_answered = is_answered or head.is_answer
-            self._take(event.data)
+            self._arrive(event.data)
         if not is_answered:
             raise BadStatus(response, b"")
 
@@ -331,11 +331,11 @@ class HttpChannel(BatchedChannel):
         with self._listening:
             try:
                 async for event in self._events.listen(self._receive_bytes):
-                    self._take(event.data)
+                    self._arrive(event.data)
             except _FAILED as error:
                 self._break(error)
 
-    def _take(self, *messages: bytes) -> None:
+    def _arrive(self, *messages: bytes) -> None:
         self._received.extend(messages)
         self._wake()
 

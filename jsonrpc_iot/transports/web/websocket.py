@@ -33,10 +33,10 @@ async def connect(url: Url, limits: Limits) -> Channel:
     context = load_context(url, options, server=False)
     token = read_secret(url, "token")
     try:
-        from .websocket_client import dial
+        from .websocket_client import open_websocket
     except ImportError as error:
         raise MissingExtra(f"{url}: WebSockets need: pip install 'jsonrpc-iot[http]'") from error
-    return await dial(url, limits, options, token, context)
+    return await open_websocket(url, limits, options, token, context)
 
 
 async def listen(url: Url, limits: Limits) -> Listener:

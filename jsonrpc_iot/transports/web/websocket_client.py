@@ -19,9 +19,8 @@ from ...channel.info import ChannelInfo
 from ...channel.url import Url, host_port
 from ...errors import ConnectFailed, FramingError, TooLarge
 from ...protocol.limits import Limits
-from ..sockets.framed import PIECE, ByteStreamChannel, SocketLike
-from ..sockets.listener import raw_socket, set_options
-from ..sockets.tcp import tls_handshake
+from ..sockets.framed import PIECE, ByteStreamChannel
+from ..sockets.tcp import address_of, dial
 from ..sockets.tls import reason as failure_reason
 from .closing import SUBPROTOCOL, closing, ending
 from .options import WebSocketOptions, host_and_port
@@ -41,7 +40,7 @@ _SILENT = logging.getLogger("jsonrpc_iot.transports.websocket.frames")
 _SILENT.disabled = True
 
 
-async def dial(
+async def open_websocket(
     url: Url,
     limits: Limits,
     options: WebSocketOptions,
@@ -68,32 +67,25 @@ async def dial(
         max_size=max(limits.receive_bytes, options.max),
         logger=_SILENT,
     )
+    stream = await dial(url, host, port, context)
     try:
-        connected = await anyio.connect_tcp(host, port)
-        set_options(connected)
-        stream: ByteStream = connected
-        if context is not None:
-            stream = await tls_handshake(connected, context, server_side=False, hostname=host)
-        try:
-            with anyio.fail_after(_HANDSHAKE_SECONDS):
-                await _upgrade(url, stream, protocol, token)
-        except BaseException:
-            await anyio.aclose_forcefully(stream)
-            raise
-    except TimeoutError as error:
-        raise ConnectFailed(f"{url}: no answer in {_HANDSHAKE_SECONDS:g} s") from error
-    except (OSError, UnicodeError, AttributeError, *_GONE) as error:
-        raise ConnectFailed(f"{url}: {failure_reason(error)}") from error
-    local = stream.extra(SocketAttribute.local_address, ("gone", 0))
+        with anyio.fail_after(_HANDSHAKE_SECONDS):
+            await _upgrade(url, stream, protocol, token)
+    except BaseException as error:
+        await anyio.aclose_forcefully(stream)
+        if isinstance(error, TimeoutError):
+            raise ConnectFailed(f"{url}: no answer in {_HANDSHAKE_SECONDS:g} s") from error
+        if isinstance(error, (OSError, *_GONE)):
+            raise ConnectFailed(f"{url}: {failure_reason(error)}") from error
+        raise
     info = ChannelInfo(
         transport=url.scheme,
-        local=f"{url.scheme}://{host_port(*local[:2])}",
+        local=address_of(url.scheme, stream, SocketAttribute.local_address),
         peer=f"{url.scheme}://{host_port(host, port)}{url.path or '/'}",
         max_message=options.max,
         codec=options.codec,
     )
-    raw = raw_socket(connected) if context is None else None
-    return ClientChannel(stream, protocol, info, limits, raw)
+    return ClientChannel(stream, protocol, info, limits)
 
 
 async def _upgrade(
@@ -134,18 +126,12 @@ class ClientChannel(ByteStreamChannel):
         protocol: has done its handshake.
         info: the facts about the channel.
         limits: of which `message_seconds` is used here.
-        raw: the socket under the stream, where what is sent goes to it as it stands.
     """
 
     def __init__(
-        self,
-        stream: ByteStream,
-        protocol: ClientProtocol,
-        info: ChannelInfo,
-        limits: Limits,
-        raw: SocketLike | None,
+        self, stream: ByteStream, protocol: ClientProtocol, info: ChannelInfo, limits: Limits
     ) -> None:
-        super().__init__(stream, info, limits, raw)
+        super().__init__(stream, info, limits)
         self._protocol = protocol
         self._opcode = Opcode.BINARY if info.codec == "msgpack" else Opcode.TEXT
         self._messages: list[bytes] = []
@@ -264,7 +250,7 @@ class ClientChannel(ByteStreamChannel):
         protocol = self._protocol
         for event in protocol.events_received():
             if isinstance(event, Frame) and not self._closed:
-                self._take(event)
+                self._take_frame(event)
         error = protocol.parser_exc
         if error is not None and self._end is None and protocol.close_sent is not None:
             self._end = protocol.close_sent.code, protocol.close_sent.reason
@@ -275,7 +261,7 @@ class ClientChannel(ByteStreamChannel):
             self._end = self._end or (protocol.close_rcvd.code, protocol.close_rcvd.reason)
             self._over.set()
 
-    def _take(self, frame: Frame) -> None:
+    def _take_frame(self, frame: Frame) -> None:
         if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
             if frame.opcode is not self._opcode:
                 kind = "text" if self._opcode is Opcode.TEXT else "binary"

@@ -116,8 +116,8 @@ class WebSocketChannel(Channel):
         attributes: Mapping[Any, Callable[[], Any]],
     ) -> None:
         self._scope = scope
-        self._take = receive
-        self._give = send
+        self._asgi_receive = receive
+        self._asgi_send = send
         self._info = info
         self._limit = max(limits.receive_bytes, info.max_message or 0)
         self._attributes = attributes
@@ -148,7 +148,7 @@ class WebSocketChannel(Channel):
             raise anyio.ClosedResourceError
         if self._end is not None:
             raise self._ending(*self._end)
-        event = await self._take()
+        event = await self._asgi_receive()
         if event["type"] != "websocket.receive":
             self._end = event.get("code", 1006), event.get("reason") or ""
             if event.get("violation") and self._end[0] == 1009:
@@ -175,9 +175,9 @@ class WebSocketChannel(Channel):
         self._sending = True
         try:
             if self._is_binary:
-                await self._give({"type": "websocket.send", "bytes": item})
+                await self._asgi_send({"type": "websocket.send", "bytes": item})
             else:
-                await self._give({"type": "websocket.send", "text": item.decode()})
+                await self._asgi_send({"type": "websocket.send", "text": item.decode()})
             self._sent += 1
         except Exception as error:  # each ASGI server has its own way to say that nobody is there
             if self._closed.is_set():
@@ -214,7 +214,7 @@ class WebSocketChannel(Channel):
             if self._end is None and not self._sending:
                 with anyio.move_on_after(_CLOSE_SECONDS):
                     try:
-                        await self._give(
+                        await self._asgi_send(
                             {"type": "websocket.close", "code": code, "reason": reason}
                         )
                     except Exception as error:  # noqa: BLE001  # there is nobody to tell

@@ -14,8 +14,8 @@ from msgspec import structs
 
 from ...channel.contract import Channel, Listener
 from ...channel.url import Url
-from ...errors import MissingExtra
 from ...protocol.limits import DEFAULT_LIMITS, Limits
+from .. import requirements
 from ._options import (
     RX,
     SERVICE,
@@ -25,7 +25,6 @@ from ._options import (
     HeardDevice,
     normalized,
     read_options,
-    require_asyncio,
 )
 
 if TYPE_CHECKING:
@@ -150,17 +149,18 @@ async def scan(where: str, report: Callable[[HeardDevice], object]) -> None:
         raise url.error("to scan takes gatt:// or gatt+bumble://TRANSPORT")
 
 
+def require_asyncio(what: object) -> None:
+    """Refuse an event loop on which the Bluetooth libraries do not run.
+
+    Raises:
+        UsageError: it is not asyncio's.
+    """
+    requirements.require_asyncio(what, "Bluetooth works")
+
+
 def _require_bleak(url: object) -> None:
-    try:
-        import bleak  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra(f"{url}: Bluetooth needs: pip install 'jsonrpc-iot[gatt]'") from error
+    requirements.require_extra(url, "Bluetooth needs", "gatt", "bleak")
 
 
-def _require_bumble(url: Url) -> None:
-    try:
-        import bleak
-        import bumble  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra(f"{url}: bumble needs: pip install 'jsonrpc-iot[bumble]'") from error
-    del bleak
+def _require_bumble(url: object) -> None:
+    requirements.require_extra(url, "bumble needs", "bumble", "bleak", "bumble")

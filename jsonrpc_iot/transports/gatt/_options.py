@@ -3,7 +3,6 @@
 Source: the RPC protocol document, "RPC over GATT".
 """
 
-import asyncio
 from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
@@ -179,15 +178,3 @@ def describe(
         retry_seconds=RETRY_SECONDS,
         codec=options.codec,
     )
-
-
-def require_asyncio(what: object) -> None:
-    """Refuse an event loop on which the Bluetooth libraries do not run.
-
-    Raises:
-        UsageError: it is not asyncio's.
-    """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        raise UsageError(f"{what}: Bluetooth works on asyncio, not on trio") from None

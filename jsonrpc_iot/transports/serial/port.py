@@ -16,7 +16,8 @@ import anyio.lowlevel
 from anyio.abc import ByteStream
 
 from ...channel.url import Url
-from ...errors import BindFailed, ConnectFailed, MissingExtra, UsageError
+from ...errors import BindFailed, ConnectFailed
+from ..requirements import require_asyncio, require_extra
 from ..sockets.listener import set_options
 
 if TYPE_CHECKING:
@@ -52,17 +53,11 @@ async def open_port(
     if url.host == "socket":
         return await _open_socket(url, failure)
     device = _device(url)
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        raise UsageError(
-            f"{url}: serial ports work on asyncio, not on trio; "
-            f"there only {url.scheme}://socket/HOST:PORT does"
-        ) from None
-    try:
-        import serial_asyncio_fast
-    except ImportError as error:
-        raise MissingExtra(f"{url}: serial ports need: pip install 'jsonrpc-iot[uart]'") from error
+    instead = f"; there only {url.scheme}://socket/HOST:PORT does"
+    require_asyncio(url, "serial ports work", instead)
+    require_extra(url, "serial ports need", "uart", "serial_asyncio_fast")
+    import serial_asyncio_fast
+
     stream = SerialStream()
     port = await anyio.to_thread.run_sync(_open_device, url, device, baudrate, failure, stream)
     await serial_asyncio_fast.connection_for_serial(

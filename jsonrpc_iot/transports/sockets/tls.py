@@ -56,18 +56,16 @@ def load_context(url: Url, options: TlsOptions, *, server: bool) -> ssl.SSLConte
     """
     if not is_tls(url):
         return None
+    if server and options.cert is None:
+        raise url.error("a server needs ?cert=FILE, and key=FILE unless the key is in it")
+    purpose = ssl.Purpose.CLIENT_AUTH if server else ssl.Purpose.SERVER_AUTH
     try:
-        return _server_context(url, options) if server else _client_context(options)
+        context = ssl.create_default_context(purpose, cafile=options.ca)
+        if options.cert is not None:
+            context.load_cert_chain(options.cert, options.key)
     except OSError as error:
         raise url.error(f"cannot load cert, key or ca: {reason(error)}") from error
-
-
-def _server_context(url: Url, options: TlsOptions) -> ssl.SSLContext:
-    if options.cert is None:
-        raise url.error("a server needs ?cert=FILE, and key=FILE unless the key is in it")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=options.ca)
-    context.load_cert_chain(options.cert, options.key)
-    if options.ca is not None:
+    if server and options.ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 
@@ -75,13 +73,6 @@ def _server_context(url: Url, options: TlsOptions) -> ssl.SSLContext:
 def authenticates(context: ssl.SSLContext | None) -> bool:
     """Whether the other end has to prove who it is."""
     return context is not None and context.verify_mode == ssl.CERT_REQUIRED
-
-
-def _client_context(options: TlsOptions) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=options.ca)
-    if options.cert is not None:
-        context.load_cert_chain(options.cert, options.key)
-    return context
 
 
 def reason(error: Exception) -> str:

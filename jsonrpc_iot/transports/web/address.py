@@ -1,6 +1,5 @@
 """What `http://` and `ws://` share when they are served: one server for all URLs of an address."""
 
-import asyncio
 import socket
 import ssl
 from abc import abstractmethod
@@ -13,9 +12,10 @@ from anyio.abc import SocketAttribute, TaskGroup
 from ...channel.contract import Listener, Serve
 from ...channel.url import Url, host_port
 from ...channel.web import AsgiApp, AsgiReceive, AsgiSend, Scope, WebRules, refuse_websocket
-from ...errors import BindFailed, MissingExtra, UsageError
+from ...errors import BindFailed
 from ...protocol.limits import Limits
-from ..sockets.tls import TlsOptions, is_tls, load_context, reason
+from ..requirements import require_asyncio, require_extra
+from ..sockets.tls import TlsOptions, authenticates, is_tls, load_context, reason
 from .options import WebOptions, host_and_port
 
 if TYPE_CHECKING:
@@ -54,14 +54,9 @@ class Address:
         self._server: WebServer | None = None
 
     @property
-    def is_tls(self) -> bool:
-        """Whether it speaks TLS."""
-        return self._context is not None
-
-    @property
     def is_authenticating(self) -> bool:
         """Whether clients must have a certificate."""
-        return self._context is not None and self._context.verify_mode == ssl.CERT_REQUIRED
+        return authenticates(self._context)
 
     def urls(self, url: Url) -> list[str]:
         """The URLs that reach a URL's path here."""
@@ -79,7 +74,7 @@ class Address:
         """
         mine = self._url
         place = kind, route_path(url)
-        if (url.host, url.port, is_tls(url)) != (mine.host, mine.port, self.is_tls):
+        if (url.host, url.port, is_tls(url)) != (mine.host, mine.port, is_tls(mine)):
             return False
         if place in self._routes:
             return False
@@ -210,17 +205,9 @@ async def bind(url: Url, options: WebOptions, limits: Limits, listen_at: ListenA
     """
     options.rules(url)  # whether they can be had, before anything is open
     context = load_context(url, options, server=True)
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        raise UsageError(
-            f"{url}: serving HTTP works on asyncio, not on trio; "
-            "there an ASGI server such as hypercorn can run asgi_app(dispatcher)"
-        ) from None
-    try:
-        from . import uvicorn_http  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra(f"{url}: HTTP needs: pip install 'jsonrpc-iot[http]'") from error
+    instead = "; there an ASGI server such as hypercorn can run asgi_app(dispatcher)"
+    require_asyncio(url, "serving HTTP works", instead)
+    require_extra(url, "HTTP needs", "http", "h11", "uvicorn", "websockets")
     host, port = host_and_port(url)
     try:
         # anyio knows how to bind a name that has several addresses to one port.

@@ -11,8 +11,8 @@ from anyio.abc import TaskGroup
 from ...channel.contract import Channel, Listener, Serve
 from ...channel.url import Url, host_port
 from ...channel.web import AsgiApp, WebListener
-from ...errors import MissingExtra
 from ...protocol.limits import Limits
+from ..requirements import require_extra
 from ..secrets import read_secret
 from ..sockets.tls import load_context, read_options
 from .address import Address, AddressListener, bind
@@ -21,10 +21,9 @@ from .options import HttpOptions, host_and_port
 
 async def connect(url: Url, limits: Limits) -> Channel:
     """Reach a server, and subscribe to its events where it has such."""
-    try:
-        from .http_client import open_channel
-    except ImportError as error:
-        raise MissingExtra(f"{url}: HTTP needs: pip install 'jsonrpc-iot[http]'") from error
+    require_extra(url, "HTTP needs", "http", "httpx2")
+    from .http_client import open_channel
+
     options = read_options(url, HttpOptions)
     context = load_context(url, options, server=False)
     place = f"{url.scheme}://{host_port(*host_and_port(url))}{quote(url.path) or '/'}"

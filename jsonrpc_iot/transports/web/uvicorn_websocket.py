@@ -150,17 +150,8 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
         self.handle_events()  # what came whole before it
         if not self.close_sent and self.conn.close_sent is not None:
             close = self.conn.close_sent
-            self.queue.put_nowait(
-                cast(
-                    Any,
-                    {
-                        "type": "websocket.disconnect",
-                        "code": close.code,
-                        "reason": close.reason,
-                        "violation": True,
-                    },
-                )
-            )
+            event: Any = {"type": "websocket.disconnect", "violation": True}
+            self.queue.put_nowait(event | {"code": close.code, "reason": close.reason})
             self.close_sent = True
             self.transport.write(b"".join(self.conn.data_to_send()))
             if self.transport.can_write_eof():

@@ -10,9 +10,9 @@ from anyio.abc import TaskGroup
 from ...channel.contract import Channel, Listener, Serve
 from ...channel.url import Url
 from ...channel.web import AsgiReceive, AsgiSend, Scope, WebRules
-from ...errors import MissingExtra
 from ...protocol.limits import Limits
 from ...protocol.messages import CodecName
+from ..requirements import require_extra
 from ..secrets import read_secret
 from ..sockets.tls import load_context, read_options
 from .address import Address, AddressListener, bind
@@ -32,10 +32,9 @@ async def connect(url: Url, limits: Limits) -> Channel:
     options = read_options(url, WebSocketOptions)
     context = load_context(url, options, server=False)
     token = read_secret(url, "token")
-    try:
-        from .websocket_client import open_websocket
-    except ImportError as error:
-        raise MissingExtra(f"{url}: WebSockets need: pip install 'jsonrpc-iot[http]'") from error
+    require_extra(url, "WebSockets need", "http", "websockets")
+    from .websocket_client import open_websocket
+
     return await open_websocket(url, limits, options, token, context)
 
 

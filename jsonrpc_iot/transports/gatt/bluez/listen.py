@@ -13,9 +13,10 @@ from msgspec import structs
 
 from ....channel.contract import Listener
 from ....channel.url import Url
-from ....errors import MissingExtra, UsageError
+from ....errors import UsageError
 from ....protocol.limits import Limits
-from .._options import BluezOptions, named, read_options, require_asyncio
+from ...requirements import require_asyncio, require_extra
+from .._options import BluezOptions, named, read_options
 
 
 async def listen(url: Url, limits: Limits) -> Listener:
@@ -28,13 +29,10 @@ async def listen(url: Url, limits: Limits) -> Listener:
         UsageError: this is not Linux, or not asyncio.
     """
     options = _read(url)
-    require_asyncio(url)
+    require_asyncio(url, "Bluetooth works")
     if sys.platform != "linux":
         raise UsageError(f"{url}: serving over Bluetooth needs Linux and BlueZ; clients need not")
-    try:
-        import dbus_fast  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra(f"{url}: Bluetooth needs: pip install 'jsonrpc-iot[gatt]'") from error
+    require_extra(url, "Bluetooth needs", "gatt", "dbus_fast")
     from .listener import BluezListener
 
     unnamed = structs.replace(options, name="")  # the name is in the URL's place for hosts

@@ -184,10 +184,16 @@ class PeripheralListener(Listener):
 
     def do_soon(self, work: Work) -> None:
         """Run that while serving."""
-        try:
-            self._work.send_nowait(work)
-        except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        if not self._hand_over(work):
             logger.warning("%s: too much happens at once", self._address)
+
+    def _hand_over(self, each: "CentralChannel | Work") -> bool:
+        """Have `serve` begin with that; says whether there was room."""
+        try:
+            self._work.send_nowait(each)
+        except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            return False
+        return True
 
     def _channel(self, central: Central, acknowledged: bool) -> CentralChannel | None:
         """The channel of a central, which is a new one where it has to be."""
@@ -211,9 +217,7 @@ class PeripheralListener(Listener):
             self.do_soon(central.disconnect)
             return None
         channel = CentralChannel(central, info)
-        try:
-            self._work.send_nowait(channel)
-        except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        if not self._hand_over(channel):
             self.refused += 1
             return None
         self._channels[central] = channel

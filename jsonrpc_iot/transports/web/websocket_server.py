@@ -171,7 +171,7 @@ class WebSocketChannel(Channel):
         if self._closed.is_set():
             raise anyio.ClosedResourceError
         if self._end is not None:
-            raise self._broken(*self._end)
+            raise anyio.BrokenResourceError(closing(*self._end))
         self._sending = True
         try:
             if self._is_binary:
@@ -229,13 +229,9 @@ class WebSocketChannel(Channel):
         logger.info("%s: refused a message: %s", self._info.peer, reason)
         await self._close(code, reason)
         self._end = code, reason
-        raise self._broken(code, reason)
+        raise anyio.BrokenResourceError(closing(code, reason))
 
     def _ending(self, code: int, reason: str) -> Exception:
         if self._closed.is_set():
             return anyio.ClosedResourceError()
         return ending(code, reason)
-
-    @staticmethod
-    def _broken(code: int, reason: str) -> anyio.BrokenResourceError:
-        return anyio.BrokenResourceError(closing(code, reason))

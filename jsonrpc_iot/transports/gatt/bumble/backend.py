@@ -25,6 +25,7 @@ from bumble.att import ATT_Error
 from bumble.core import UUID, AdvertisingData, BaseBumbleError
 from bumble.core import TimeoutError as BumbleTimeout
 from bumble.device import Advertisement, Connection, Device, Peer
+from bumble.gatt import Characteristic
 from bumble.gatt_client import CharacteristicProxy
 from bumble.hci import Address
 
@@ -35,14 +36,6 @@ from .radio import drain, text
 MTU = 517
 """The largest that a central asks for (as Android does)."""
 
-_PROPERTIES: tuple[tuple[int, CharacteristicPropertyName], ...] = (
-    (0x01, "broadcast"),
-    (0x02, "read"),
-    (0x04, "write-without-response"),
-    (0x08, "write"),
-    (0x10, "notify"),
-    (0x20, "indicate"),
-)
 _SERVICE_LISTS = (
     AdvertisingData.INCOMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS,
     AdvertisingData.COMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS,
@@ -217,12 +210,13 @@ class BumbleClient(BaseBleakClient):
     def _characteristic(
         self, inner: CharacteristicProxy[bytes], service: BleakGATTService
     ) -> BleakGATTCharacteristic:
-        properties = [name for bit, name in _PROPERTIES if inner.properties & bit]
+        names = [each.name for each in Characteristic.Properties if each & inner.properties]
+        properties = [name.lower().replace("_", "-") for name in names if name]
         return BleakGATTCharacteristic(
             inner,
             inner.handle,
             _uuid(inner.uuid),
-            properties,
+            cast(list[CharacteristicPropertyName], properties),
             lambda: self.mtu_size - HEADER_BYTES,
             service,
         )

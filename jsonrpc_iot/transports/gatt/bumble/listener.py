@@ -144,8 +144,6 @@ class BumbleListener(PeripheralListener):
         # A radio behind a socket of this host is virtual: nobody is near.
         self.is_exposed = not spec(url).startswith("unix")
         self._url = url
-        self._options = options
-        self._max_centrals = max_centrals
         self._stack = AsyncExitStack()
         self._device: Device | None = None
         self._centrals: dict[Connection, BumbleCentral] = {}

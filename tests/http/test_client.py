@@ -1,6 +1,7 @@
 """`connect` over HTTP: our own servers, and others' that answer with odd statuses."""
 
 import logging
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +20,8 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
+from jsonrpc_iot.protocol.backoff import Backoff
+from jsonrpc_iot.transports import open_channel
 from jsonrpc_iot.transports.web import http_events
 from jsonrpc_iot.transports.web.http_client import HttpChannel
 from tests.transports.certificates import Certificates
@@ -245,7 +248,28 @@ async def test_events_that_end_at_once_are_asked_for_ever_more_seldom(
     port = bound.extra(anyio.abc.SocketAttribute.local_port)
     async with bound, anyio.create_task_group() as tasks:
         tasks.start_soon(bound.serve, answer)
-        async with connect(f"http://127.0.0.1:{port}/rpc"):
+        # No extensions to ask for, so that all requests are for events.
+        async with connect(f"http://127.0.0.1:{port}/rpc", extensions=False):
             await anyio.sleep(2)
         tasks.cancel_scope.cancel()
-    assert 2 <= asked < 25  # and hundreds where the pauses do not grow
+    assert 3 <= asked < 25  # and hundreds where the pauses do not grow
+
+
+async def test_a_client_may_be_closed_just_when_it_would_ask_for_events_again(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Backoff, "next_pause", lambda _: 0.1)
+    closing = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        async with serve(device.dispatcher, URL, grace=0) as server:
+            channel = await open_channel(server.urls[0])
+            channel.start(tasks)
+
+        async def close() -> None:
+            closing.set()
+            await anyio.sleep(0.05)  # over in the same turn of the loop as the pause
+            await channel.aclose()
+
+        tasks.start_soon(close)
+        await closing.wait()
+        time.sleep(0.3)  # noqa: ASYNC251

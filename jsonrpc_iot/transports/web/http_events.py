@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import anyio
+import anyio.lowlevel
 import httpx2
 from msgspec import Struct
 
@@ -178,6 +179,8 @@ class Events:
         end = anyio.current_time() + _GIVE_UP_SECONDS
         while True:
             await anyio.sleep(self._backoff.next_pause())
+            # On asyncio a sleep that is over is not cancelled, even if its scope is meanwhile.
+            await anyio.lowlevel.checkpoint_if_cancelled()
             try:
                 status = await self.open()
             except httpx2.RequestError:

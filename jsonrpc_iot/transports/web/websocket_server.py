@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from ...channel.contract import Channel, Serve
+from ...channel.contract import Serve
 from ...channel.info import ChannelInfo
 from ...channel.url import host_port
 from ...channel.web import (
@@ -22,6 +22,7 @@ from ...channel.web import (
 from ...errors import FramingError, TooLarge
 from ...protocol.limits import Limits
 from ...protocol.messages import CodecName
+from ..batched import BatchedChannel
 from .closing import ABORT, SUBPROTOCOL, closing, ending
 
 logger = logging.getLogger("jsonrpc_iot.transports")
@@ -94,7 +95,7 @@ def _address(scope: Scope, end: str, path: str = "") -> str:
     return f"{scope['scheme']}://{where}{path}"
 
 
-class WebSocketChannel(Channel):
+class WebSocketChannel(BatchedChannel):
     """A WebSocket that an ASGI server has accepted.
 
     Args:
@@ -115,10 +116,11 @@ class WebSocketChannel(Channel):
         limits: Limits,
         attributes: Mapping[Any, Callable[[], Any]],
     ) -> None:
+        super().__init__()
+        self._info = info
         self._scope = scope
         self._asgi_receive = receive
         self._asgi_send = send
-        self._info = info
         self._limit = max(limits.receive_bytes, info.max_message or 0)
         self._attributes = attributes
         self._is_binary = info.codec == "msgpack"
@@ -126,11 +128,6 @@ class WebSocketChannel(Channel):
         self._sending = False
         self._sent = 0
         self._end: tuple[int, str] | None = None
-
-    @property
-    def info(self) -> ChannelInfo:
-        """The facts about this channel."""
-        return self._info
 
     @property
     def pieces_sent(self) -> int:
@@ -142,8 +139,7 @@ class WebSocketChannel(Channel):
         """What is known of the request that opened the channel."""
         return self._attributes
 
-    async def receive(self) -> bytes:
-        """Wait for the next message; see `Channel.receive`."""
+    async def _next_batch(self) -> list[bytes]:
         if self._closed.is_set():
             raise anyio.ClosedResourceError
         if self._end is not None:
@@ -161,10 +157,10 @@ class WebSocketChannel(Channel):
             message = event["bytes"]
         else:
             kind = "binary" if self._is_binary else "text"
-            return await self._refuse(1003, f"send {kind} frames")
+            raise await self._refuse(1003, f"send {kind} frames")
         if len(message) > self._limit:
-            await self._refuse(1009, f"more than {self._limit} bytes")
-        return message
+            raise await self._refuse(1009, f"more than {self._limit} bytes")
+        return [message]
 
     async def send(self, item: bytes) -> None:
         """Send one message; see `Channel.send`."""
@@ -185,10 +181,6 @@ class WebSocketChannel(Channel):
             raise anyio.BrokenResourceError from error
         finally:
             self._sending = False
-
-    async def send_eof(self) -> None:
-        """Refuse: a WebSocket is closed in both directions at once."""
-        raise NotImplementedError
 
     async def aclose(self) -> None:
         """Say goodbye and close; a peer that does not read is cut off."""
@@ -225,11 +217,12 @@ class WebSocketChannel(Channel):
             if not said:
                 self.abort()
 
-    async def _refuse(self, code: int, reason: str) -> bytes:
+    async def _refuse(self, code: int, reason: str) -> anyio.BrokenResourceError:
+        """Close, since the other end has broken a rule; returns what whoever receives gets."""
         logger.info("%s: refused a message: %s", self._info.peer, reason)
         await self._close(code, reason)
         self._end = code, reason
-        raise anyio.BrokenResourceError(closing(code, reason))
+        return anyio.BrokenResourceError(closing(code, reason))
 
     def _ending(self, code: int, reason: str) -> Exception:
         if self._closed.is_set():

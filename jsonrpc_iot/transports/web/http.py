@@ -4,19 +4,17 @@ Serving is done by uvicorn, on asyncio; what answers is an application that the 
 client is `HttpChannel`, on any event loop.
 """
 
-from urllib.parse import quote
-
 from anyio.abc import TaskGroup
 
 from ...channel.contract import Channel, Listener, Serve
-from ...channel.url import Url, host_port
+from ...channel.url import Url
 from ...channel.web import AsgiApp, WebListener
 from ...protocol.limits import Limits
 from ..requirements import require_extra
 from ..secrets import read_secret
 from ..sockets.tls import load_context, read_options
 from .address import Address, AddressListener, bind
-from .options import HttpOptions, host_and_port
+from .options import HttpOptions
 
 
 async def connect(url: Url, limits: Limits) -> Channel:
@@ -26,9 +24,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
 
     options = read_options(url, HttpOptions)
     context = load_context(url, options, server=False)
-    place = f"{url.scheme}://{host_port(*host_and_port(url))}{quote(url.path) or '/'}"
-    token = read_secret(url, "token")
-    return await open_channel(url, place, context, token, options.max, limits)
+    return await open_channel(url, limits, options, read_secret(url, "token"), context)
 
 
 async def listen(url: Url, limits: Limits) -> Listener:

@@ -10,6 +10,7 @@ import logging
 import ssl
 from collections.abc import Sequence
 from typing import final
+from urllib.parse import quote
 
 import anyio
 import anyio.lowlevel
@@ -19,7 +20,7 @@ from msgspec import UnsetType
 
 from ...channel.contract import Channel
 from ...channel.info import ChannelInfo
-from ...channel.url import Url
+from ...channel.url import Url, host_port
 from ...errors import ConnectFailed
 from ...protocol.codec.codec import DECODE_ERRORS
 from ...protocol.items import FIRST_CREDIT
@@ -38,6 +39,7 @@ from .http_replies import (
     read_envelopes,
     with_id,
 )
+from .options import HttpOptions, host_and_port
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -86,25 +88,25 @@ class _Post:
 
 async def open_channel(
     url: Url,
-    place: str,
-    context: ssl.SSLContext | None,
-    token: str | None,
-    max_message: int,
     limits: Limits,
+    options: HttpOptions,
+    token: str | None,
+    context: ssl.SSLContext | None,
 ) -> Channel:
     """Reach a server, and subscribe to its events where it has such.
 
     Args:
-        url: to be shown.
-        place: where the requests go.
-        context: for TLS, `None` without.
-        token: the bearer token, `None` without.
-        max_message: bytes of the largest message that is sent.
+        url: where.
         limits: of which `in_flight` and `receive_bytes` are used here.
+        options: of the URL.
+        token: is sent as a bearer token.
+        context: for TLS.
 
     Raises:
         ConnectFailed: nobody answers there, nothing is at the path, or the token is refused.
+        InvalidUrl: the URL has no host.
     """
+    place = f"{url.scheme}://{host_port(*host_and_port(url))}{quote(url.path) or '/'}"
     client = httpx2.AsyncClient(
         verify=True if context is None else context,
         headers={} if token is None else {"authorization": f"Bearer {token}"},
@@ -133,7 +135,7 @@ async def open_channel(
         transport=url.scheme,
         local=f"{url.scheme}://client",
         peer=place,
-        max_message=max_message,
+        max_message=options.max,
     )
     receive_bytes = max(limits.receive_bytes, _RECEIVE_BYTES)
     return HttpChannel(client, place, events, info, receive_bytes)

@@ -23,9 +23,6 @@ from websockets.http11 import Request
 from ...protocol.limits import DEFAULT_LIMITS, Limits
 from .closing import ABORT
 
-PING_INTERVAL = 20.0
-PING_TIMEOUT = 20.0
-
 _CLOSE_SECONDS = 1.0
 _DRAIN_SECONDS = 3.0
 _REFUSAL_SECONDS = 2.0

@@ -16,7 +16,7 @@ from ..requirements import require_extra
 from ..secrets import read_secret
 from ..sockets.tls import load_context, read_options
 from .address import Address, AddressListener, bind
-from .options import WebSocketOptions, host_and_port
+from .options import WebSocketOptions
 from .websocket_server import answer_websocket
 
 
@@ -28,14 +28,12 @@ async def connect(url: Url, limits: Limits) -> Channel:
         InvalidUrl: the URL makes no sense, or its token or certificates cannot be read.
         MissingExtra: the extra `http` is not installed.
     """
-    host_and_port(url)
     options = read_options(url, WebSocketOptions)
     context = load_context(url, options, server=False)
-    token = read_secret(url, "token")
     require_extra(url, "WebSockets need", "http", "websockets")
     from .websocket_client import open_websocket
 
-    return await open_websocket(url, limits, options, token, context)
+    return await open_websocket(url, limits, options, read_secret(url, "token"), context)
 
 
 async def listen(url: Url, limits: Limits) -> Listener:

@@ -22,14 +22,8 @@ from ...protocol.limits import Limits
 from ..sockets.framed import PIECE, ByteStreamChannel
 from ..sockets.tcp import address_of, dial
 from ..sockets.tls import reason as failure_reason
-from .closing import SUBPROTOCOL, closing, ending
+from .closing import PING_INTERVAL, PING_TIMEOUT, SUBPROTOCOL, closing, ending
 from .options import WebSocketOptions, host_and_port
-
-PING_INTERVAL = 20.0
-"""Seconds of silence after which the server is asked whether it lives."""
-
-PING_TIMEOUT = 20.0
-"""Seconds that it has to show it."""
 
 _HANDSHAKE_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0

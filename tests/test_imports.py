@@ -39,7 +39,7 @@ PARTS: dict[str, Set[str]] = {
     "__init__": BOTH_ENDS | {"asgi", "client", "server", "blocking"},
     "services": {API},
     "tuya": LINK | {"transports"},
-    "novacloud": {API, "transports"},
+    "novacloud": {API, "protocol", "transports"},
     "testing": BOTH_ENDS | {"client", "server", "blocking"},
     "cli": LINK | {API, "transports", "services", "novacloud", "testing"},
     "__main__": {"errors", "cli"},

@@ -29,7 +29,7 @@ from jsonrpc_iot.channel.wrappers import TracedChannel, WrappedChannel
 from jsonrpc_iot.protocol.segments.format import AssemblyBudget
 from jsonrpc_iot.testing import Faults, LossyLink, check_channel_contract, memory_pair, served
 from jsonrpc_iot.transports import open_channel, open_listener
-from jsonrpc_iot.transports.packets.segmented import SegmentedChannel
+from jsonrpc_iot.transports.packets.segmented_channel import SegmentedChannel
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,7 @@ from ...channel.info import ChannelInfo
 from ...channel.url import Url
 from ...errors import ConnectFailed
 from ...protocol.limits import Limits
-from ..packets.options import BatchedChannel
+from ..batched import BatchedChannel
 from ._broker import NOBODY, Arrived, Broker, Refused, new_properties
 from ._heads import HeadReader
 from ._options import MqttOptions, broker_address, request_topic
@@ -165,7 +165,7 @@ class MqttChannel(BatchedChannel):
 
     def _keep(self, messages: list[bytes]) -> None:
         """Keep messages that came before anybody received."""
-        self._waiting = messages[::-1] + self._waiting
+        self._waiting = messages[::-1] + (self._waiting or [])
 
     async def _next_batch(self) -> list[bytes]:
         while not (batch := self._sort(await self._broker.receive())):

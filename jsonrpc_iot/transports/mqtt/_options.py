@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from ...channel.options import PacketOptions
 from ...channel.url import Url, host_port
-from ..sockets.tls import load_context
+from ..sockets.tls import TlsOptions, load_context
 
 MAX_MESSAGE = 4096
 """Bytes of the largest message that is sent unless the URL says otherwise."""
@@ -90,7 +90,8 @@ class MqttsOptions(MqttOptions, frozen=True):
         Raises:
             InvalidUrl: a file is none.
         """
-        return load_context(url, self, server=False)
+        files = TlsOptions(self.cert, self.key, self.ca)
+        return load_context(url, files, server=False)
 
     @property
     def authenticates(self) -> bool:

@@ -70,18 +70,15 @@ class MemoryListener(Listener):
         options: those of the URL.
     """
 
+    addresses: Sequence[str] = ()
     names: ClassVar[dict[str, "MemoryListener"]] = {}
 
     def __init__(self, name: str, options: MemoryOptions) -> None:
         self._name = name
         self._options = options
+        self.addresses = [options.reached_at(f"memory://{name}")]
         self._send, self._receive = anyio.create_memory_object_stream[Channel](_WAITING_MESSAGES)
         self.names[name] = self
-
-    @property
-    def addresses(self) -> Sequence[str]:
-        """The one URL."""
-        return [self._options.reached_at(f"memory://{self._name}")]
 
     async def connect(self, options: MemoryOptions) -> Channel:
         """Open a channel to this listener; its `max` holds unless the caller has one."""

@@ -22,8 +22,8 @@ from ...channel.options import PacketOptions
 from ...channel.url import Url, host_port
 from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
+from ..batched import BatchedChannel
 from .demux import Demux
-from .options import BatchedChannel
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -63,13 +63,8 @@ class UdpChannel(BatchedChannel):
 
     def __init__(self, raw: socket.socket, info: ChannelInfo) -> None:
         super().__init__()
-        self._raw = raw
         self._info = info
-
-    @property
-    def info(self) -> ChannelInfo:
-        """The facts about this channel."""
-        return self._info
+        self._raw = raw
 
     async def _next_batch(self) -> list[bytes]:
         while True:
@@ -93,15 +88,9 @@ class UdpChannel(BatchedChannel):
                 logger.info("%s: a datagram was not sent: %s", self._info.peer, error)
                 return
 
-    async def send_eof(self) -> None:
-        """Datagrams have no end; see `Channel.send_eof`."""
-        raise NotImplementedError
-
     async def aclose(self) -> None:
         """Close the socket."""
-        if self._raw.fileno() >= 0:
-            anyio.notify_closing(self._raw)
-            self._raw.close()
+        _close(self._raw)
 
 
 class UdpListener(Listener):
@@ -114,31 +103,26 @@ class UdpListener(Listener):
         limits: bounds on what peers may cost.
 
     Attributes:
+        addresses: the one URL.
+        is_exposed: whether other machines may reach it.
         lost: datagrams that the system did not take.
     """
+
+    addresses: Sequence[str] = ()
+    is_exposed = False
+    is_shared = True  # all peers share the socket
 
     def __init__(self, raw: socket.socket, url: Url, options: UdpOptions, limits: Limits) -> None:
         self._raw = raw
         self._address = f"udp://{host_port(*raw.getsockname()[:2])}"
-        self._is_exposed = url.is_exposed
-        self._options = options
-        self._demux: Demux[Address] = Demux(self._transmit, self._describe, max_peers=limits.peers)
+        self.addresses = [options.reached_at(self._address)]
+        self.is_exposed = url.is_exposed
+        self._demux: Demux[Address] = Demux(
+            self._transmit,
+            lambda peer: _describe(self._address, peer, options),
+            max_peers=limits.peers,
+        )
         self.lost = 0
-
-    @property
-    def addresses(self) -> Sequence[str]:
-        """The one URL."""
-        return [self._options.reached_at(self._address)]
-
-    @property
-    def is_exposed(self) -> bool:
-        """Whether other machines may reach it."""
-        return self._is_exposed
-
-    @property
-    def is_shared(self) -> bool:
-        """All peers share the socket."""
-        return True
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
         """Serve until cancelled; see `Listener.serve`."""
@@ -152,9 +136,7 @@ class UdpListener(Listener):
 
     async def aclose(self) -> None:
         """Close the socket."""
-        if self._raw.fileno() >= 0:
-            anyio.notify_closing(self._raw)
-            self._raw.close()
+        _close(self._raw)
 
     async def _sweep(self) -> None:
         while True:
@@ -167,9 +149,6 @@ class UdpListener(Listener):
         except OSError as error:
             self.lost += 1
             logger.debug("%s: a datagram to %s was not sent: %s", self._address, address, error)
-
-    def _describe(self, address: Address) -> ChannelInfo:
-        return _describe(self._address, address, self._options)
 
 
 async def connect(url: Url, limits: Limits) -> Channel:
@@ -271,6 +250,12 @@ def _describe(local: str, peer: Address, options: UdpOptions) -> ChannelInfo:
         retry_seconds=RETRY_SECONDS,
         codec=options.codec,
     )
+
+
+def _close(raw: socket.socket) -> None:
+    if raw.fileno() >= 0:
+        anyio.notify_closing(raw)
+        raw.close()
 
 
 async def _wait_readable(raw: socket.socket) -> None:

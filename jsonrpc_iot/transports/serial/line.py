@@ -30,16 +30,19 @@ _RESULT_SECONDS = 5.5  # a module says after 5 s that it failed
 
 
 class TakesFrames(Protocol):
-    """Is told of what comes; must not wait."""
+    """Is told of what comes, and must not wait; one that says no more than this takes nothing."""
 
     def take_frame(self, frame: Frame) -> None:
         """A frame came."""
+        return
 
     def is_for(self, unit: Unit) -> bool:
         """Whether a unit is meant for this one by its id."""
+        return False
 
     def take_unit(self, unit: Unit) -> bool:
         """A unit of a DataPoint came; says whether this one took it."""
+        return False
 
 
 @final

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Container, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
 import anyio
@@ -207,17 +206,12 @@ class NovaDevice:
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
+    async def __aexit__(self, *failure: object) -> None:
         """Finish commands, send what waits if that goes quickly, and close the connection."""
         assert self._stack is not None
         stack, self._stack = self._stack, None
         stack.push_async_callback(self._finish)
-        return await stack.__aexit__(None, None, None)  # so that `exc` goes on in no group
+        await stack.aclose()  # the failure goes on by itself, in no group
 
     async def _finish(self) -> None:
         self._supervisor.tell("STOPPING=1")

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from jsonrpc_iot import JsonRpcIotError
 
-from ..store.writer import Transaction
+from ..group_commit import Transaction
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 

@@ -4,6 +4,7 @@ The wire format is the NovaCloud TCP guide's, sections 2 to 7; `ext`, `outbox_id
 are this project's extension for acknowledged data. What a message does is left to the two ends.
 """
 
+import json
 import re
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -138,7 +139,7 @@ FromPlatform: TypeAlias = AuthResponse | Command | Ack | Error
 
 _from_device: msgspec.json.Decoder[FromDevice] = msgspec.json.Decoder(FromDevice)
 _encoder = msgspec.json.Encoder()
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
@@ -150,16 +151,8 @@ def encode_line(message: FromDevice | FromPlatform) -> bytes:
     """
     data = _encoder.encode(message)
     if not data.isascii():
-        data = _NOT_ASCII.sub(_escape, data.decode()).encode()
+        data = _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], data.decode()).encode()
     return data + b"\n"
-
-
-def _escape(found: "re.Match[str]") -> str:
-    code = ord(found[0])
-    if code < 0x10000:
-        return f"\\u{code:04x}"
-    code -= 0x10000
-    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
 
 
 def decode_from_device(line: bytes) -> FromDevice:

@@ -18,6 +18,7 @@ from jsonrpc_iot import MalformedFrame
 
 from ..messages import Ack, Command, Error, decode_from_platform, encode_line
 from ..messages import Heartbeat as HeartbeatMessage
+from ..token_bucket import TokenBucket
 from .link import Link
 from .outbox import Outbox, OutboxFailed
 from .outbox_file import Kind, Row
@@ -51,22 +52,6 @@ class _Mark(Struct):
     confirmed: float | None = None
 
 
-class Pace:
-    """How fast rows may leave: `rate` per second, and `burst` at once."""
-
-    def __init__(self, rate: float, burst: int) -> None:
-        self._rate = rate
-        self._burst = float(burst)
-        self._tokens = float(burst)
-        self._filled = 0.0
-
-    def spend(self, count: int, now: float) -> float:
-        """Take `count`; returns the seconds to wait before they may leave."""
-        self._tokens = min(self._burst, self._tokens + self._rate * (now - self._filled)) - count
-        self._filled = now
-        return max(0.0, -self._tokens / self._rate)
-
-
 class Session:
     """What goes on while a device is connected.
 
@@ -98,7 +83,7 @@ class Session:
         self._outbox = outbox
         self._acknowledges = acknowledges
         self._heartbeat = heartbeat
-        self._pace = Pace(settings.drain_rate, settings.drain_burst)
+        self._tokens = TokenBucket(settings.drain_rate, settings.drain_burst)
         self._counts = counts
         self._take = take
         self._sent = self._offered = self._acked = 0
@@ -168,7 +153,7 @@ class Session:
                 await anyio.sleep(_RETRY_SECONDS)
                 continue
             if rows:
-                await anyio.sleep(self._pace.spend(len(rows), anyio.current_time()))
+                await anyio.sleep(self._tokens.spend(len(rows), anyio.current_time()))
                 await self._send(rows)
             elif newest > self._sent:  # those between were dropped, or acknowledged long ago
                 self._move(newest)

@@ -10,7 +10,6 @@ import ssl
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from ipaddress import ip_address
-from types import TracebackType
 from typing import Any, Self
 
 import anyio
@@ -135,14 +134,9 @@ class NovaPlatform:
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
+    async def __aexit__(self, *failure: object) -> None:
         """Close all connections, store what has come, and close the store."""
-        return await self._stack.__aexit__(None, None, None)
+        await self._stack.aclose()  # the failure goes on by itself, in no group
 
     async def _bind(self, stack: AsyncExitStack) -> list[Any]:
         url = f"novacloud://{_bracketed(self._host)}:{self._port}"
@@ -246,7 +240,7 @@ class NovaPlatform:
     async def _take(self, session: Session, lines: Sequence[bytes | None]) -> None:
         connection = session.connection
         for line in lines:
-            wait = session.spend(anyio.current_time())
+            wait = session.tokens.spend(1, anyio.current_time())
             if wait:
                 await anyio.sleep(wait)
             if connection.closed:

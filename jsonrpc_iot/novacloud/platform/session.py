@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ..store.store import Actuator, Known, Sensor
+from ..token_bucket import TokenBucket
 from .connection import Connection
 from .settings import PlatformSettings
 
@@ -23,12 +24,10 @@ class Session:
         malformed: lines in a row that made no sense.
         settles: when it may be sent its first command.
         failed: a row of its outbox could not be stored, so none after it may be.
+        tokens: one for each message that may be looked at.
     """
 
     __slots__ = (
-        "_refilled",
-        "_settings",
-        "_tokens",
         "actuators",
         "connection",
         "device_id",
@@ -39,6 +38,7 @@ class Session:
         "seen",
         "sensors",
         "settles",
+        "tokens",
     )
 
     def __init__(
@@ -61,18 +61,8 @@ class Session:
         self.malformed = 0
         self.settles = now + settings.settle_seconds
         self.failed = False
-        self._settings = settings
-        self._tokens = float(settings.burst)
-        self._refilled = now
+        self.tokens = TokenBucket(settings.messages_per_second, settings.burst)
 
     def add_sensor(self, sensor: Sensor) -> None:
         """Take values of one more sensor."""
         self.sensors[sensor.value_key] = sensor
-
-    def spend(self, now: float) -> float:
-        """Count one message; returns the seconds to wait before it may be looked at."""
-        rate = self._settings.messages_per_second
-        tokens = min(self._tokens + (now - self._refilled) * rate, float(self._settings.burst)) - 1
-        self._tokens = tokens
-        self._refilled = now
-        return -tokens / rate if tokens < 0 else 0.0

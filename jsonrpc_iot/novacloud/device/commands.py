@@ -37,7 +37,7 @@ class _Reply(Struct):
 _reply = msgspec.json.Decoder(_Reply)
 
 
-class Commands:
+class CommandRunner:
     """The commands of one device: running, answered, and answered but not yet sent.
 
     Args:
@@ -70,7 +70,7 @@ class Commands:
         self._parameters: dict[str, list[str]] = {}
         self._changed = anyio.Event()
 
-    def take(self, command: Command, tasks: TaskGroup) -> None:
+    def start(self, command: Command, tasks: TaskGroup) -> None:
         """Begin to run a command, or answer one that came before as then."""
         id = command.command_id
         if id in self._answers:

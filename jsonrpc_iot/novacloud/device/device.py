@@ -30,13 +30,13 @@ from ..messages import (
     encode_line,
 )
 from .backoff import Backoff
-from .commands import Commands
+from .commands import CommandRunner
 from .key import find_key
 from .link import Link, LinkLost, open_link
 from .outbox import Outbox, OutboxFailed
 from .outbox_file import Kind
 from .payload import encode_payload
-from .session import Session
+from .session import PlatformSession
 from .settings import DeviceCounts, DeviceSettings
 from .systemd import Supervisor
 
@@ -118,12 +118,12 @@ class NovaDevice:
         self.outbox = _outbox(outbox)
         self.counts = DeviceCounts()
         self.refusal: str | None = None
-        self._commands = Commands(
+        self._commands = CommandRunner(
             self.dispatcher, permissions, self._settings, self.counts, self._send
         )
         self._on_message: dict[str, OnMessage] = {}
         self._backoff = Backoff(self._settings.schedule)
-        self._session: Session | None = None
+        self._session: PlatformSession | None = None
         self._connected = anyio.Event()
         self._handling = 0
         self._stack: AsyncExitStack | None = None
@@ -282,14 +282,14 @@ class NovaDevice:
         try:
             acknowledges = await self._authenticate(link)
             began = anyio.current_time()
-            session = Session(
+            session = PlatformSession(
                 link,
                 self.outbox,
                 acknowledges=acknowledges,
                 heartbeat=self._heartbeat,
                 settings=self._settings,
                 counts=self.counts,
-                take=self._take,
+                deliver=self._receive,
             )
             self._begin(session)
             try:
@@ -327,7 +327,7 @@ class NovaDevice:
             raise _Refused(self._key.mask(result.message) or "no reason given")
         return ACK in result.ext
 
-    def _begin(self, session: Session) -> None:
+    def _begin(self, session: PlatformSession) -> None:
         self.counts.connections += 1
         self.refusal = None
         self._session = session
@@ -346,9 +346,9 @@ class NovaDevice:
             return False
         return True
 
-    def _take(self, message: Command | dict[str, Any]) -> None:
+    def _receive(self, message: Command | dict[str, Any]) -> None:
         if isinstance(message, Command):
-            self._commands.take(message, self._tasks)
+            self._commands.start(message, self._tasks)
             return
         handler = self._on_message.get(message["type"])
         if handler is None or self._handling >= _MESSAGES_AT_ONCE:

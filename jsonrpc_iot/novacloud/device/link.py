@@ -1,7 +1,6 @@
 """One connection to a platform: lines in both directions, and what the kernel did with them."""
 
 import logging
-import os
 import socket
 import ssl
 import sys
@@ -14,6 +13,7 @@ from anyio.streams.tls import TLSStream
 
 from jsonrpc_iot import TransportError
 from jsonrpc_iot.transports.sockets.listener import set_options
+from jsonrpc_iot.transports.sockets.tls import reason
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
@@ -168,20 +168,6 @@ async def open_link(
     except (UnicodeError, *_GONE) as error:
         raise LinkLost(reason(error)) from error
     return Link(carrier, write_seconds, max_line, mask)
-
-
-def reason(error: BaseException) -> str:
-    """What a person needs of an exception."""
-    causes = error.__cause__
-    if isinstance(causes, ExceptionGroup):
-        return "; ".join(sorted({reason(cause) for cause in causes.exceptions}))
-    if isinstance(causes, OSError):
-        return reason(causes)
-    if isinstance(error, ssl.SSLError):  # whose errno is no errno
-        return getattr(error, "verify_message", "") or error.reason or str(error)
-    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)
-    return str(error) or type(error).__name__
 
 
 def _set_patience(stream: SocketStream, seconds: float) -> None:

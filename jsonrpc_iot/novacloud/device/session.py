@@ -26,7 +26,7 @@ from .settings import DeviceCounts, DeviceSettings
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
-Take: TypeAlias = Callable[[Command | dict[str, Any]], object]
+Deliver: TypeAlias = Callable[[Command | dict[str, Any]], object]
 
 _HEARTBEAT = encode_line(HeartbeatMessage())
 _GROUP = 64
@@ -52,7 +52,7 @@ class _Mark(Struct):
     confirmed: float | None = None
 
 
-class Session:
+class PlatformSession:
     """What goes on while a device is connected.
 
     Args:
@@ -62,7 +62,7 @@ class Session:
         heartbeat: seconds between heartbeats.
         settings: of which the rate of draining is used here.
         counts: of the device.
-        take: gets commands, and messages of unknown types.
+        deliver: gets commands, and messages of unknown types.
 
     Attributes:
         link: as above.
@@ -77,7 +77,7 @@ class Session:
         heartbeat: float,
         settings: DeviceSettings,
         counts: DeviceCounts,
-        take: Take,
+        deliver: Deliver,
     ) -> None:
         self.link = link
         self._outbox = outbox
@@ -85,7 +85,7 @@ class Session:
         self._heartbeat = heartbeat
         self._tokens = TokenBucket(settings.drain_rate, settings.drain_burst)
         self._counts = counts
-        self._take = take
+        self._deliver = deliver
         self._sent = self._offered = self._acked = 0
         self._over = False
         self._marks: deque[_Mark] = deque()
@@ -127,7 +127,7 @@ class Session:
                 logger.warning("a line of the platform makes no sense: %s", error)
                 continue
             if isinstance(message, Command | dict):
-                self._take(message)
+                self._deliver(message)
             elif isinstance(message, Ack) and self._acknowledges:
                 self._acked = min(message.payload.upto, self._offered)
                 self._outbox.forget(self._acked)

@@ -14,10 +14,10 @@ import anyio
 from msgspec import UNSET, Struct, UnsetType
 
 from ..errors import NovaError, StoreFailed
-from ..messages import Ack, AckPayload, Data, Status, encode_line
+from ..messages import Ack, AckPayload, Data, Payload, Status, encode_line
 from ..store.store import CommandRow, Report, Sensor, SensorType, Store
 from .counts import Counts
-from .session import Session
+from .session import DeviceSession
 from .settings import PlatformSettings
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
@@ -41,7 +41,7 @@ class Telemetry(Struct, frozen=True):
 class _Entry(Struct):
     """A report that waits for its commit, and whose it is."""
 
-    session: Session
+    session: DeviceSession
     report: Report
     values: dict[str, Any]
 
@@ -79,7 +79,7 @@ class Ingest:
         self._failing = False
         self.finished = anyio.Event()
 
-    async def take(self, session: Session, message: Data | Status) -> None:
+    async def accept(self, session: DeviceSession, message: Data | Status) -> None:
         """Check a message and have it stored; waits while too much waits for the store."""
         received = time.time()
         report = Report(
@@ -158,7 +158,7 @@ class Ingest:
                 self._counts.lost += 1
 
     def _announce(self, entries: Sequence[_Entry], fresh: Sequence[bool]) -> None:
-        acks: dict[Session, int] = {}
+        acks: dict[DeviceSession, int] = {}
         for each, is_new in zip(entries, fresh, strict=True):
             report = each.report
             if report.seq:
@@ -171,7 +171,7 @@ class Ingest:
         for session, upto in acks.items():
             session.connection.send(encode_line(Ack(payload=AckPayload(upto))))
 
-    def _check(self, session: Session, report: Report, payload: dict[str, Any]) -> dict[str, Any]:
+    def _check(self, session: DeviceSession, report: Report, payload: Payload) -> Payload:
         """Put the good values of a message into its report, and count the others."""
         values: dict[str, Any] = {}
         rows: list[tuple[int, Any]] = []
@@ -189,7 +189,7 @@ class Ingest:
         report.values = rows
         return values
 
-    def _ignore(self, session: Session, key: str, reason: str) -> None:
+    def _ignore(self, session: DeviceSession, key: str, reason: str) -> None:
         ignored = self._counts.ignored_of(session.device_id)
         if reason == "has no sensor":
             ignored.unknown += 1
@@ -201,7 +201,7 @@ class Ingest:
         if ignored.is_new(shown):
             logger.warning("%s: a value is not stored: %r %s", session.device_id, shown, reason)
 
-    async def _define(self, session: Session, payload: dict[str, Any]) -> None:
+    async def _define(self, session: DeviceSession, payload: dict[str, Any]) -> None:
         """Define sensors for the new keys of a message, up to the device's limit."""
         for key, value in payload.items():
             kind = _kind(value)

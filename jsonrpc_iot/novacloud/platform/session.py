@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from ..store.store import Actuator, Known, Sensor
 from ..token_bucket import TokenBucket
-from .connection import Connection
+from .connection import DeviceConnection
 from .settings import PlatformSettings
 
 
-class Session:
+class DeviceSession:
     """What the platform knows of a device while it is connected. Times are monotonic.
 
     Args:
@@ -43,7 +43,7 @@ class Session:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: DeviceConnection,
         known: Known,
         outbox_id: str,
         now: float,

@@ -26,9 +26,6 @@ class NovaError(RpcError):
     def __init__(self, message: str | None = None, data: Any = None) -> None:
         super().__init__(self.default_code, message or self.default_message, data)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.message, self.data)
-
 
 class UnknownDevice(NovaError):
     """No device has that id."""

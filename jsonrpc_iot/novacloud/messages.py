@@ -47,7 +47,11 @@ class AuthPayload(Struct, frozen=True, omit_defaults=True, kw_only=True):
         return f"AuthPayload(device_id={self.device_id!r}, device_key=...)"
 
 
-class Auth(Struct, frozen=True, tag_field="type", tag="auth", kw_only=True):
+class _Message(Struct, frozen=True, omit_defaults=True, tag_field="type", kw_only=True):
+    """One line."""
+
+
+class Auth(_Message, frozen=True, tag="auth"):
     """Device to platform: the first message after connecting."""
 
     payload: AuthPayload
@@ -61,17 +65,17 @@ class AuthResult(Struct, frozen=True, omit_defaults=True, kw_only=True):
     ext: list[str] = []
 
 
-class AuthResponse(Struct, frozen=True, tag_field="type", tag="auth_response", kw_only=True):
+class AuthResponse(_Message, frozen=True, tag="auth_response"):
     """Platform to device: the answer to `auth`. After an error the connection is closed."""
 
     payload: AuthResult
 
 
-class Data(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="data", kw_only=True):
-    """Device to platform: sensor values by `value_key`.
+class _Report(_Message, frozen=True):
+    """What an outbox holds.
 
     Args:
-        payload: the values.
+        payload: values by name.
         timestamp: when they were taken, in Unix seconds; the time of arrival when absent.
         seq: the number of its row in the outbox.
     """
@@ -81,28 +85,26 @@ class Data(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="data"
     seq: Seq | UnsetType = UNSET
 
 
-class Status(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="status", kw_only=True):
-    """Device to platform: how the device is; members as in `Data`."""
-
-    payload: Payload
-    timestamp: Timestamp | None = None
-    seq: Seq | UnsetType = UNSET
+class Data(_Report, frozen=True, tag="data"):
+    """Device to platform: sensor values by `value_key`."""
 
 
-class Heartbeat(Struct, frozen=True, tag_field="type", tag="heartbeat"):
+class Status(_Report, frozen=True, tag="status"):
+    """Device to platform: how the device is."""
+
+
+class Heartbeat(_Message, frozen=True, tag="heartbeat"):
     """Device to platform: it is still there. Nobody answers."""
 
 
-class Command(Struct, frozen=True, tag_field="type", tag="command", kw_only=True):
+class Command(_Message, frozen=True, tag="command"):
     """Platform to device: what to do, by `command_key`."""
 
     command_id: Identifier
     payload: Payload
 
 
-class CommandResponse(
-    Struct, frozen=True, omit_defaults=True, tag_field="type", tag="command_response", kw_only=True
-):
+class CommandResponse(_Message, frozen=True, tag="command_response"):
     """Device to platform: how a command went; a final status may follow `pending`."""
 
     command_id: Identifier
@@ -116,7 +118,7 @@ class AckPayload(Struct, frozen=True):
     upto: Seq
 
 
-class Ack(Struct, frozen=True, tag_field="type", tag="ack", kw_only=True):
+class Ack(_Message, frozen=True, tag="ack"):
     """Platform to device: what it may delete from its outbox."""
 
     payload: AckPayload
@@ -128,7 +130,7 @@ class ErrorPayload(Struct, frozen=True):
     message: str
 
 
-class Error(Struct, frozen=True, tag_field="type", tag="error", kw_only=True):
+class Error(_Message, frozen=True, tag="error"):
     """Platform to device: a line made no sense."""
 
     payload: ErrorPayload

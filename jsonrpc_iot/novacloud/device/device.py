@@ -32,7 +32,7 @@ from ..messages import (
 from .backoff import Backoff
 from .commands import CommandRunner
 from .key import find_key
-from .link import Link, LinkLost, open_link
+from .link import Link, LinkLost
 from .outbox import Outbox, OutboxFailed
 from .outbox_file import Kind
 from .payload import encode_payload
@@ -270,15 +270,8 @@ class NovaDevice:
             LinkLost: no connection could be had, or the platform did not let the device in.
             _Refused: it said no.
         """
-        link = await open_link(
-            self._host,
-            self._port,
-            self._tls,
-            seconds=self._settings.connect_seconds,
-            write_seconds=self._heartbeat,
-            max_line=self._settings.line,
-            mask=self._key.mask,
-        )
+        link = Link(self._heartbeat, self._settings.line, self._key.mask)
+        await link.open(self._host, self._port, self._tls, seconds=self._settings.connect_seconds)
         try:
             acknowledges = await self._authenticate(link)
             began = anyio.current_time()

@@ -16,6 +16,8 @@ import anyio.to_thread
 import msgspec
 from anyio.abc import TaskGroup
 
+from jsonrpc_iot import RpcError
+
 from ..errors import AlreadyExists, StoreFailed, UnknownDevice, UnknownKey
 from ..group_commit import Transaction
 from .rows import (
@@ -161,16 +163,12 @@ class SqliteStore(Store):
         enabled: bool | None = None,
         key_hash: bytes | None = None,
     ) -> None:
-        def update(db: sqlite3.Connection) -> None:
-            changed = db.execute(
-                "UPDATE devices SET name = ifnull(?, name), enabled = ifnull(?, enabled), "
-                "key_hash = ifnull(?, key_hash) WHERE device_id = ?",
-                (name, enabled, key_hash, device_id),
-            )
-            if not changed.rowcount:
-                raise UnknownDevice(data={"device_id": device_id})
-
-        await self._writer.do(update)
+        await self._change(
+            "UPDATE devices SET name = ifnull(?, name), enabled = ifnull(?, enabled), "
+            "key_hash = ifnull(?, key_hash) WHERE device_id = ?",
+            (name, enabled, key_hash, device_id),
+            UnknownDevice(data={"device_id": device_id}),
+        )
 
     async def delete_device(self, device_id: str) -> None:
         def delete(db: sqlite3.Connection) -> None:
@@ -216,15 +214,11 @@ class SqliteStore(Store):
         return Actuator(command_key, type)
 
     async def delete_actuator(self, device_id: str, command_key: str) -> None:
-        def delete(db: sqlite3.Connection) -> None:
-            gone = db.execute(
-                "DELETE FROM actuators WHERE device_id = ? AND command_key = ?",
-                (device_id, command_key),
-            )
-            if not gone.rowcount:
-                raise UnknownKey(data={"command_key": command_key})
-
-        await self._writer.do(delete)
+        await self._change(
+            "DELETE FROM actuators WHERE device_id = ? AND command_key = ?",
+            (device_id, command_key),
+            UnknownKey(data={"command_key": command_key}),
+        )
 
     async def query(self, query: Query) -> list[Point]:
         return await self._read(lambda db: query_points(db, query))
@@ -262,6 +256,15 @@ class SqliteStore(Store):
         )
         values = {"device_id": device_id, "limit": limit}
         return await self._read(lambda db: [read_command(row) for row in db.execute(text, values)])
+
+    async def _change(self, text: str, values: tuple[Any, ...], missing: RpcError) -> None:
+        """Change one row; raises `missing` where there is none."""
+
+        def change(db: sqlite3.Connection) -> None:
+            if not db.execute(text, values).rowcount:
+                raise missing
+
+        await self._writer.do(change)
 
     async def _write_until_closed(self) -> None:
         await self._writer.run()

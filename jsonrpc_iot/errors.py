@@ -13,7 +13,8 @@ JsonRpcIotError
 │   ├── Cancelled               -32003
 │   ├── Busy                    -32004
 │   ├── Unauthorized            -32005
-│   └── Forbidden               -32006
+│   ├── Forbidden               -32006
+│   └── OutcomeUnknown          -32011
 ├── MessageTooLarge             a message does not fit the channel; nothing was sent
 ├── CallTimeout                 no response within the caller's time (also a TimeoutError)
 ├── MalformedResponse           the other end answered, but not with a JSON-RPC response
@@ -157,6 +158,17 @@ class Forbidden(_CodedError):
 
     default_code = -32006
     default_message = "Forbidden"
+
+
+class OutcomeUnknown(_CodedError):
+    """A request that came again was sent before this peer was there, and may have run.
+
+    `data` tells, as `{"listening": seconds}`, for how long it has been there. A client whose call
+    is younger than that calls again, since nothing can have run.
+    """
+
+    default_code = -32011
+    default_message = "Not known whether it ran"
 
 
 _BY_CODE = {cls.default_code: cls for cls in _CodedError.__subclasses__()}

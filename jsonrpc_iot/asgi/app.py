@@ -23,9 +23,9 @@ from ..protocol.codec.json import JsonCodec
 from ..protocol.limits import Limits
 from ..protocol.messages import Request
 from ._http import EVENT_STREAM, JSON, Bodies, Disconnected, Refusal, respond, respond_early
-from .caller import Caller, RequestFacts, host_of
 from .events import EventLog
 from .exchange import Items, Running, run_in_events, run_to_end, status_of
+from .requester import Host, RequestFacts, host_of
 
 logger = logging.getLogger("jsonrpc_iot.http")
 
@@ -83,7 +83,7 @@ class RpcApp:
             limits.assembled_bytes_in_all,
             limits.message_seconds,
         )
-        self._callers: dict[str, Caller] = {}
+        self._callers: dict[str, Host] = {}
         self._busy = 0
         self._idle = anyio.Event()
         self._leaving = False
@@ -211,7 +211,7 @@ class RpcApp:
         data = await self._bodies.read(scope, receive, headers.get(b"content-length"))
         self._trace("<-", data)
         host = host_of(scope)
-        caller = self._callers.get(host) or Caller()
+        caller = self._callers.get(host) or Host()
         items = Items(self._codec) if accepts(headers, EVENT_STREAM) else None
         context = CallContext(items, facts.info, permissions, caller.lanes)
         reply = self._responder.begin(data, context, self._rules.max_message)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
-from msgspec import DecodeError, Struct
+from msgspec import Struct
 from msgspec.json import Decoder
 
 from ..channel.web import AsgiReceive, AsgiSend, Scope
@@ -16,7 +16,7 @@ from ..dispatch.run.call import Work
 from ..dispatch.run.context import Connection
 from ..dispatch.run.item_sender import ItemSender
 from ..errors import Busy, TransportError
-from ..protocol.codec.codec import Codec
+from ..protocol.codec.codec import DECODE_ERRORS, Codec
 from ..protocol.limits import Limits
 from ..protocol.messages import Id
 from ._http import (
@@ -28,7 +28,7 @@ from ._http import (
     send_events,
     wait_for_disconnect,
 )
-from .caller import Caller
+from .requester import Host
 
 _BUSY = Busy(data={"retry_after": 1.0})
 _ROOM_BYTES = 1 << 16
@@ -53,7 +53,7 @@ def status_of(reply: bytes) -> int:
         return 200
     try:
         return 400 if _decode_failure(reply).error.code in _INVALID else 200
-    except DecodeError:  # a result or a batch, with such a number in it
+    except DECODE_ERRORS:  # a result or a batch, with such a number in it
         return 200
 
 
@@ -144,7 +144,7 @@ class Running:
         is_cancelled: `cancel` was called.
     """
 
-    def __init__(self, begun: Work | Batch, caller: Caller, limits: Limits) -> None:
+    def __init__(self, begun: Work | Batch, caller: Host, limits: Limits) -> None:
         room = max(0, limits.in_flight - caller.running)
         self._begun = begun
         self._works, self._turned_away = begun.works[:room], begun.works[room:]

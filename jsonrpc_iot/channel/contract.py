@@ -21,6 +21,18 @@ what arrived, `=>` for what leaves, and `<?` for bytes that arrived and belong t
 """
 
 
+class LateMessage(bytes):
+    """A message that has waited in the system, because this program was busy or stopped.
+
+    A transport that knows may receive messages as such; who calls waits no longer than he said.
+
+    Attributes:
+        waited: seconds.
+    """
+
+    waited: float = 0.0
+
+
 class Channel(ObjectStream[bytes]):
     """A stream of whole messages in both directions.
 

@@ -20,6 +20,8 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
             all that it sends comes here; so streamed results go item by item.
         hears_broadcasts: what is for everybody is sent here too; not where another channel takes it
             to the same end.
+        has_twins: other servers answer at the same address, so what this one does not remember may
+            have run at another.
         is_shared: what answers others may arrive here too, so ids begin at a random number.
         retry_seconds: where messages get lost, how long to wait for an answer before a request is
             sent again.
@@ -36,6 +38,7 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
     can_call_back: bool = True
     is_private: bool = False
     hears_broadcasts: bool = True
+    has_twins: bool = False
     is_shared: bool = False
     retry_seconds: float = 0.5
     retry_seconds_per_byte: float = 0.0

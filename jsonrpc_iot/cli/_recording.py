@@ -78,7 +78,7 @@ def read_recording(path: Path) -> Iterator[Piece]:
 def _read_line(line: bytes, last: float) -> Piece:
     """One piece; raises `ValueError` with the reason where there is none."""
     try:
-        read = msgspec.json.decode(line, type=_Line)
+        read = msgspec.json.decode(line.decode(), type=_Line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f'not like {{"time": 0.5, "bytes": "55aa"}}: {error}') from None
     if not math.isfinite(read.time) or read.time < last:

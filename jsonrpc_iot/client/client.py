@@ -26,7 +26,7 @@ from ..protocol.limits import Limits
 from ..protocol.messages import Dialect
 from ..transports import open_channel
 from .batch import CallBatch
-from .notifications import News, Notification
+from .notifications import Notification, Notifications
 from .proxy import new_proxy
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -52,6 +52,7 @@ class Client(Remote):
         extensions: whether the device understands the protocol's extensions; `None` to ask it.
         trace: is shown each message.
         reopen: opens a new channel when the old one has ended; `None` to end with it.
+        was_here: another client may have had this one's place on the link before.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Client(Remote):
         extensions: bool | None,
         trace: Trace | None,
         reopen: Callable[[], Awaitable[Channel]] | None,
+        was_here: bool,
     ) -> None:
         self._name = name
         self._dispatcher = dispatcher
@@ -74,7 +76,8 @@ class Client(Remote):
         self._extensions = extensions
         self._trace = trace
         self._reopen = reopen
-        self._news = News()
+        self._was_here = was_here
+        self._notifications = Notifications()
         self._peer: Peer | None = None
         self._connected = anyio.Event()
         self._backoff = _FIRST_BACKOFF_SECONDS
@@ -83,7 +86,7 @@ class Client(Remote):
     @property
     def missed(self) -> int:
         """How many notifications came while 256 others waited in a `notifications` stream."""
-        return self._news.missed
+        return self._notifications.missed
 
     @property
     def info(self) -> ChannelInfo:
@@ -159,7 +162,7 @@ class Client(Remote):
 
         The stream ends with the channel, unless the client reconnects.
         """
-        async with self._news.stream() as notifications:
+        async with self._notifications.stream() as notifications:
             yield notifications
 
     def proxy(
@@ -185,14 +188,15 @@ class Client(Remote):
             TypeError: `service` is no such class, or one of its types cannot travel; the text names
                 the method or event.
         """
-        return new_proxy(self._name, self, self._news, service, prefix, timeout, self._timeout)
+        notifications = self._notifications
+        return new_proxy(self._name, self, notifications, service, prefix, timeout, self._timeout)
 
     async def _run(self, channel: Channel) -> None:
         """Keep the connection, starting with an open channel, until it is over for good."""
         await self._run_peer(channel)
         while self._reopen is not None:
             await self._run_peer(await self._open_again(self._reopen))
-        self._news.end()
+        self._notifications.end()
         self._over.set()
 
     async def _leave(self, grace: float) -> None:
@@ -215,7 +219,7 @@ class Client(Remote):
             channel.info,
             dialect=self._dialect,
             extensions=self._extensions,
-            on_notification=partial(self._news.publish, codec),
+            on_notification=partial(self._notifications.publish, codec),
         )
         begin = anyio.current_time()
         async with anyio.create_task_group() as tasks:
@@ -228,6 +232,7 @@ class Client(Remote):
                 probe=True,
                 on_open=self._gain,
                 on_end=self._lose,
+                since=begin if self._was_here else -math.inf,
             )
             await peer.run()
             tasks.cancel_scope.cancel()
@@ -341,6 +346,7 @@ async def connect(
         extensions=extensions,
         trace=trace,
         reopen=open if reconnect else None,
+        was_here=isinstance(where, str),
     )
     channel = await open()
     failure: BaseException | None = None

@@ -9,12 +9,12 @@ import os
 from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
-from typing import NamedTuple
 
 from msgspec import UNSET, Raw, UnsetType
 
 from ..errors import InvalidRequest, MethodNotFound, RpcError
 from ..protocol.codec.codec import Codec
+from ..protocol.duplicates import Identity
 from ..protocol.limits import Limits
 from ..protocol.messages import Invalid, Message, Result, Result2
 from ..protocol.segments.format import SEGMENT_MARK
@@ -33,19 +33,6 @@ Read = Message | Invalid | list[Raw]
 
 _KEY = os.urandom(16)  # so that nobody can look for two requests with one digest
 _FOR_RUNNING_CALLS = ("rpc.cancel", "rpc.more")
-
-
-class Identity(NamedTuple):
-    """Tells a request from others of the same peer.
-
-    Args:
-        key: digest of id, dialect, method and params, or of a whole batch; nobody can make two
-            requests that have the same one.
-        retry: it is marked as one that was sent before.
-    """
-
-    key: bytes
-    retry: bool
 
 
 class Responder:
@@ -170,14 +157,25 @@ class Responder:
             message: what `read` made of it.
         """
         if isinstance(message, list):
-            return Identity(_digest(data), retry=False)
+            entries = map(self.read, map(bytes, message))
+            extended = any(isinstance(each, Message) and each.is_extended for each in entries)
+            return Identity(_digest(data), extended=extended)
         if isinstance(message, Invalid) or message.method is UNSET or message.id is UNSET:
             return None
         entry = self._table.methods.get(message.method)
-        if entry is None or (entry.handler.options.idempotent and not message.stream):
+        if entry is None:
+            return None
+        idempotent = entry.handler.options.idempotent
+        if idempotent and not message.stream:
             return None
         facts = (message.id, message.jsonrpc, message.method)
-        return Identity(_digest(repr(facts).encode(), bytes(message.params)), message.retry)
+        return Identity(
+            _digest(repr(facts).encode(), bytes(message.params)),
+            message.id,
+            bool(message.retry),
+            message.is_extended,
+            idempotent,
+        )
 
     def begin_read(
         self, data: bytes, message: Read, context: Context, limit: int | None, session: Session

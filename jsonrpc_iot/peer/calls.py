@@ -1,6 +1,7 @@
 """The calling half of a peer: calls, notifications and streams of its own over one channel."""
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any
 
 import anyio
@@ -14,6 +15,7 @@ from ..errors import (
     JsonRpcIotError,
     MalformedResponse,
     MessageTooLarge,
+    OutcomeUnknown,
     RpcError,
     TransportError,
 )
@@ -105,12 +107,35 @@ class Calls:
         self, method: str, params: Any, result: Any, timeout: float | None, idempotent: bool
     ) -> Any:
         """Call without waiting for a turn."""
-        answered = anyio.Event()
-        call, request = self.open(
-            method, params, answered.set, timeout, idempotent=idempotent, alone=True
+        deadline = inf if timeout is None else anyio.current_time() + timeout
+        while True:
+            answered = anyio.Event()
+            sent_at = anyio.current_time()
+            call, request = self.open(
+                method, params, answered.set, timeout, idempotent=idempotent, alone=True
+            )
+            await self._exchange(request, (call,), answered, timeout)
+            if not isinstance(call.outcome, OutcomeUnknown):
+                return call.result(result)
+            now = anyio.current_time()
+            if now >= deadline or not self.never_ran(call.outcome, sent_at):
+                return call.result(result)
+            timeout = None if timeout is None else deadline - now
+
+    def never_ran(self, outcome: OutcomeUnknown, sent_at: float) -> bool:
+        """Whether a request cannot have run, though the other end does not know.
+
+        Args:
+            outcome: what the other end said.
+            sent_at: when the request was sent first.
+        """
+        data = outcome.data
+        listening = data.get("listening") if isinstance(data, dict) else None
+        return (
+            not self.info.reliable
+            and isinstance(listening, int | float)
+            and listening >= anyio.current_time() - sent_at
         )
-        await self._exchange(request, (call,), answered, timeout)
-        return call.result(result)
 
     def open(
         self,

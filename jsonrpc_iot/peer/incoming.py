@@ -7,18 +7,27 @@ from typing import cast
 
 import anyio
 from anyio.abc import TaskGroup
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType, structs
 
+from ..channel.contract import LateMessage
 from ..dispatch.declare.context import Context
 from ..dispatch.responder import Begun, Read, Responder
 from ..dispatch.response import ReplyTo
 from ..dispatch.run.batch import Batch
 from ..dispatch.run.call import Work
 from ..dispatch.run.item_sender import ItemSender
-from ..errors import Busy, InternalError, RpcError, ServerError
-from ..protocol.duplicates import RETRY_SECONDS, Budget, DuplicateTable, Verdict
+from ..errors import (
+    Busy,
+    Cancelled,
+    DeadlineExceeded,
+    InternalError,
+    OutcomeUnknown,
+    RpcError,
+    ServerError,
+)
+from ..protocol.duplicates import RETRY_SECONDS, Budget, DuplicateTable, Identity, Verdict
 from ..protocol.limits import Limits
-from ..protocol.messages import Id, WireId
+from ..protocol.messages import Id, Message, WireId
 from ..protocol.session import Session
 from .outgoing import Outgoing
 
@@ -41,6 +50,7 @@ class Incoming:
         context: what handlers are told of the connection.
         limits: of which `in_flight` and `linger_seconds` are used here.
         budget: room for what may be asked for again on a channel that loses messages, else `None`.
+        since: when this end began to listen, as the event loop counts.
 
     Attributes:
         leaving: no more calls are begun.
@@ -71,6 +81,7 @@ class Incoming:
         context: Context,
         limits: Limits,
         budget: Budget | None,
+        since: float,
     ) -> None:
         info = context.info
         assert info is not None
@@ -81,7 +92,10 @@ class Incoming:
         self._context = context
         self._limits = limits
         self._limit = info.max_message
-        self._seen = DuplicateTable(budget) if budget is not None else None
+        self._seen: DuplicateTable | None = None
+        if budget is not None:
+            self._seen = DuplicateTable(budget, since=since, has_twins=info.has_twins)
+            outgoing.on_sent = self._note_sent
         self._ended: dict[WireId, tuple[float, ItemSender]] | None = None  # oldest first
         self._running: list[Work] = []
         self._in_flight = 0
@@ -118,51 +132,83 @@ class Incoming:
         info = self._context.info
         assert info is not None
         replies: list[bytes] = []
-        for data in messages:
-            message = self._responder.read(data)
+        arrived = [(data, self._read(data)) for data in messages]
+        if len(arrived) > 1:  # what is cancelled by what waits here too need not begin
+            arrived.sort(key=lambda each: not _is_cancellation(each[1]))
+        for data, message in arrived:
             request = self._responder.identify(data, message)
-            if request is None:
-                await self._begin_lossy(data, message, None, replies)
-                continue
-            verdict = seen.admit(request.key, retry=request.retry, now=anyio.current_time())
-            if verdict is Verdict.RUN:
-                await self._begin_lossy(data, message, request.key, replies)
-            elif verdict is Verdict.FULL:
-                replies += filter(None, (self._decline(data, message, _BUSY),))
+            verdict = None if request is None else seen.admit(request, anyio.current_time())
+            if verdict in (None, Verdict.RUN) and _is_too_late(message):
+                verdict = Verdict.LATE
+            if verdict in (None, Verdict.RUN):
+                await self._begin_lossy(data, message, request, replies)
             elif isinstance(verdict, bytes):
                 replies.append(verdict)
-            elif verdict is None:
-                replies += filter(None, (self._decline(data, message, _GONE),))
+            elif verdict is not Verdict.JOIN:
+                reply = self._decline(data, message, self._objection(verdict, seen))
+                if verdict is not Verdict.FULL:
+                    self._remember(request, reply)
+                replies += filter(None, (reply,))
         replies += filter(info.fits, self._session.overdue())
         if replies and self._outgoing.needs_receiver:
             self._outgoing.push(*replies)
         elif replies:
             await self._outgoing.send(replies)
 
+    def _read(self, data: bytes) -> Read:
+        """Read a message; of its caller's patience, what is left counts."""
+        message = self._responder.read(data)
+        if not isinstance(data, LateMessage) or not isinstance(message, Message):
+            return message
+        if message.timeout is UNSET:
+            return message
+        return structs.replace(message, timeout=message.timeout - data.waited)
+
+    def _objection(self, verdict: Verdict, seen: DuplicateTable) -> RpcError:
+        """Why a request does not run, and has no stored response."""
+        match verdict:
+            case Verdict.GONE:
+                return _GONE
+            case Verdict.CANCELLED:
+                return Cancelled()
+            case Verdict.LATE:
+                return DeadlineExceeded()
+            case Verdict.UNKNOWN:
+                seconds = seen.listening(anyio.current_time())
+                return OutcomeUnknown(data=seconds and {"listening": round(seconds, 3)})
+            case _:
+                return _BUSY
+
     async def _begin_lossy(
-        self, data: bytes, message: Read, key: bytes | None, replies: list[bytes]
+        self, data: bytes, message: Read, request: Identity | None, replies: list[bytes]
     ) -> None:
         begun = self._responder.begin_read(data, message, self._context, self._limit, self._session)
         if begun is None or isinstance(begun, bytes):
-            self._remember(key, begun)
+            self._remember(request, begun)
             replies += filter(None, (begun,))
         else:
-            await self._start(begun, replies, key)
+            await self._start(begun, replies, request)
 
     def _decline(self, data: bytes, message: Read, error: RpcError) -> bytes | None:
         return self._responder.decline(
             data, message, error, self._limit, self._session, self._context
         )
 
-    def _remember(self, key: bytes | None, reply: bytes | None) -> None:
-        if self._seen is not None and key is not None:
-            self._seen.finish(key, reply, anyio.current_time())
+    def _remember(self, request: Identity | None, reply: bytes | None) -> None:
+        if self._seen is not None and request is not None:
+            self._seen.finish(request.key, reply, anyio.current_time())
+
+    def _note_sent(self, messages: Sequence[bytes]) -> None:
+        if self._seen is not None:
+            self._seen.note_sent(messages, anyio.current_time())
 
     def cancel(self, id: Id) -> None:
-        """Cancel the running calls of that id."""
-        for work in self._running:
-            if _is_same(work.call.id, id):
-                work.cancel()
+        """Cancel the running calls of that id; where its request may still come, that too."""
+        running = [work for work in self._running if _is_same(work.call.id, id)]
+        for work in running:
+            work.cancel()
+        if self._seen is not None and not running:
+            self._seen.cancel(id, anyio.current_time())
 
     def open_items(self, to: ReplyTo) -> ItemSender:
         """What sends the items of a result."""
@@ -252,14 +298,14 @@ class Incoming:
             await self._outgoing.send(replies)
 
     async def _start(
-        self, begun: Work | Batch, replies: list[bytes], key: bytes | None = None
+        self, begun: Work | Batch, replies: list[bytes], request: Identity | None = None
     ) -> None:
         """Start calls that take time; wait for a free place where the channel can wait.
 
         Args:
             begun: the calls.
             replies: finished ones, which are sent before anybody waits.
-            key: under which the response is remembered.
+            request: under which the response is remembered.
         """
         for work in begun.works:
             if self._in_flight >= self._limits.in_flight:
@@ -269,13 +315,13 @@ class Incoming:
                 if not await self._make_room():
                     refusal = begun.finish(work, work.refuse(_BUSY))
                     if begun.is_finished:
-                        self._remember(key, refusal)
+                        self._remember(request, refusal)
                     if refusal is not None:
                         replies.append(refusal)
                     continue
             self._in_flight += 1
             self._running.append(work)
-            self._tasks.start_soon(self._run, work, begun, key)
+            self._tasks.start_soon(self._run, work, begun, request)
 
     async def _make_room(self) -> bool:
         """Wait until fewer calls run; says whether they do.
@@ -299,14 +345,14 @@ class Incoming:
         self._wake = self._wake or anyio.Event()
         await self._wake.wait()
 
-    async def _run(self, work: Work, begun: Work | Batch, key: bytes | None) -> None:
+    async def _run(self, work: Work, begun: Work | Batch, request: Identity | None) -> None:
         try:
             reply = await work.run()
             self._running.remove(work)
             self._retire(work)
             reply = begun.finish(work, reply)
             if begun.is_finished:
-                self._remember(key, reply)
+                self._remember(request, reply)
             if reply is not None:
                 await self._outgoing.send((reply,))
         except Exception:
@@ -314,6 +360,15 @@ class Incoming:
         finally:
             self._in_flight -= 1
             self.wake_up()
+
+
+def _is_cancellation(message: Read) -> bool:
+    return isinstance(message, Message) and message.method == "rpc.cancel"
+
+
+def _is_too_late(message: Read) -> bool:
+    """Whether the caller has stopped waiting; see `Incoming._read`."""
+    return isinstance(message, Message) and message.timeout is not UNSET and message.timeout <= 0
 
 
 def _is_same(one: Id | UnsetType, other: Id) -> bool:

@@ -29,6 +29,7 @@ class Outgoing:
 
     Attributes:
         is_broken: nothing more is sent.
+        on_sent: is shown what has left, if anybody wants to know.
         dropped: messages that were offered while too many bytes waited.
     """
 
@@ -45,6 +46,7 @@ class Outgoing:
         "_writes",
         "dropped",
         "is_broken",
+        "on_sent",
     )
 
     def __init__(
@@ -66,6 +68,7 @@ class Outgoing:
         self._stalled_at: tuple[int, int] | None = None
         self._wake: anyio.Event | None = None
         self.dropped = 0
+        self.on_sent: Callable[[Sequence[bytes]], object] | None = None
 
     @property
     def is_full(self) -> bool:
@@ -156,6 +159,8 @@ class Outgoing:
             logger.exception("%s: sending failed", self._channel.info.peer)
             self._fail()
         self._writes += 1
+        if self.on_sent is not None:
+            self.on_sent(messages)
 
     def _fail(self) -> None:
         self.abort()

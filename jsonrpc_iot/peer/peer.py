@@ -8,6 +8,7 @@ answers in `incoming`.
 import logging
 import random
 from collections.abc import Callable, Container, Coroutine, Iterable, Sequence
+from math import inf
 from typing import Any
 
 import anyio
@@ -50,6 +51,8 @@ class Peer(Remote, Connection):
         on_open: is called once, when calls can be made.
         on_end: is called once, when no more calls can be made.
         budget: what may be remembered of requests on channels that lose messages.
+        since: when this end began to listen at its address, as the event loop counts; by default
+            nobody was there before.
 
     Attributes:
         calls: makes the calls of this end.
@@ -89,6 +92,7 @@ class Peer(Remote, Connection):
         on_open: Callable[["Peer"], object] | None = None,
         on_end: Callable[["Peer"], object] | None = None,
         budget: Budget | None = None,
+        since: float = -inf,
     ) -> None:
         self.info: ChannelInfo = channel.info
         self.session = session
@@ -107,7 +111,7 @@ class Peer(Remote, Connection):
         if self.info.reliable:
             budget = None
         self._incoming = Incoming(
-            responder, session, self._outgoing, tasks, context, limits, budget
+            responder, session, self._outgoing, tasks, context, limits, budget, since
         )
         self.calls = Calls(channel, session, tasks, self._outgoing, self._incoming.wake_up)
         self._reading: anyio.CancelScope | None = None

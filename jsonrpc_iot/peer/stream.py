@@ -11,7 +11,7 @@ import anyio
 from msgspec import Raw
 
 from ..dispatch.turns import Turn
-from ..errors import CallTimeout, JsonRpcIotError, MalformedResponse
+from ..errors import CallTimeout, JsonRpcIotError, MalformedResponse, OutcomeUnknown
 from ..protocol.items import FIRST_CREDIT, Count, ReceivedItems
 from .calls import Calls
 
@@ -76,9 +76,16 @@ class Stream(Generic[T]):
             raise StopAsyncIteration
         deadline = math.inf if self._timeout is None else anyio.current_time() + self._timeout
         try:
-            if self._source is None:
-                self._source = await self._begin()
-            return await self._source.next(deadline)
+            while True:
+                if self._source is None:
+                    self._source = await self._begin()
+                try:
+                    return await self._source.next(deadline)
+                except OutcomeUnknown as error:
+                    if not self._source.never_ran(error):
+                        raise
+                    self._source.close()
+                    self._source = None
         except (StopAsyncIteration, JsonRpcIotError):
             self._close()
             raise
@@ -129,6 +136,10 @@ class _WholeList(Generic[T]):
             raise StopAsyncIteration
         return self._items.pop()
 
+    def never_ran(self, error: OutcomeUnknown) -> bool:
+        """Say no: it is over."""
+        return False
+
     def close(self) -> None:
         """Drop the rest."""
         self._items.clear()
@@ -146,11 +157,16 @@ class _ItemByItem(Generic[T]):
             method, params, self._note_change, None, items=self._items
         )
         self._sent = False
+        self._opened_at = anyio.current_time()
         self._turn: Turn | None = None
         self._asked: set[int] = set()
         self._patience = _REMINDERS_AFTER_ERROR
         self._pause = calls.info.retry_seconds
         self._thread = threading.get_ident()
+
+    def never_ran(self, error: OutcomeUnknown) -> bool:
+        """Whether the call may be made again, after that answer."""
+        return self._items.arrived == 0 and self._calls.never_ran(error, self._opened_at)
 
     async def next(self, deadline: float) -> T:
         """The next item; `deadline` is the event loop's time."""

@@ -1,38 +1,80 @@
-"""Requests over links that double packets and repeat them: run at most once.
+"""Requests over links that double packets, delay and repeat them: run at most once.
 
 The rules are those of the protocol page, section 1, "Lossy channels". The table is told the
 time; it has no clock and does no I/O.
 """
 
-from collections.abc import Hashable
+from collections.abc import Iterable
 from enum import Enum
+from math import inf
+from typing import NamedTuple
+
+from .messages import Id
 
 RETRY_SECONDS = 30.0
 DOUBLED_SECONDS = 0.5
+
+_CANCELLATIONS = 64
+_LONG_ID = 64
+
+
+class Identity(NamedTuple):
+    """What tells a request from others of the same peer.
+
+    Args:
+        key: digest of id, dialect, method and params, or of a whole batch; nobody can make two
+            requests that have the same one.
+        id: the request's, `None` for a batch.
+        retry: it is marked as one that was sent before.
+        extended: it carries an extension, so its sender does not use the id for anything else.
+        idempotent: to run it twice does no harm.
+    """
+
+    key: bytes
+    id: Id = None
+    retry: bool = False
+    extended: bool = False
+    idempotent: bool = False
 
 
 class Verdict(Enum):
     """What to do with a request that has no stored response."""
 
     RUN = "run it"
-    JOIN = "it is running: its response will do for both"
+    JOIN = "it is running, or its response is about to leave: that will do for both"
     FULL = "too many requests are remembered: refuse it"
+    GONE = "it was run, and its response is not held any more"
+    UNKNOWN = "it may have run before this end began to listen: say so"
+    CANCELLED = "its caller has cancelled it"
+    LATE = "its caller has stopped waiting"
 
 
 class Budget:
     """What all duplicate tables of one server may hold together.
 
     Args:
-        entries: requests that are remembered; one peer has at most a quarter of them.
-        reply_bytes: bytes of stored responses.
+        entries: requests that are remembered; one peer has at most a quarter of what is left.
+        reply_bytes: bytes of stored responses; likewise.
     """
 
-    __slots__ = ("entries", "reply_bytes", "share")
+    __slots__ = ("entries", "reply_bytes")
 
     def __init__(self, entries: int, reply_bytes: int) -> None:
         self.entries = entries
-        self.share = max(1, entries // 4)
         self.reply_bytes = reply_bytes
+
+
+class _Finished:
+    """A request that has run, and its response, `None` where that is not held."""
+
+    __slots__ = ("at", "extended", "is_leaving", "left_at", "reply")
+
+    def __init__(self, reply: bytes | None, at: float, extended: bool) -> None:
+        self.reply = reply
+        self.at = at
+        self.extended = extended
+        self.is_leaving = reply is not None
+        self.left_at = inf if self.is_leaving else at
 
 
 class DuplicateTable:
@@ -43,82 +85,166 @@ class DuplicateTable:
 
     Args:
         budget: what is left for all peers.
+        since: when this end began to listen, in seconds as `now` elsewhere; what ran before that,
+            nobody knows.
+        has_twins: other servers answer at the same address, and may have run what is not known
+            here.
 
     Attributes:
         budget: as above.
     """
 
-    __slots__ = ("_finished", "_running", "budget")
+    __slots__ = (
+        "_bytes",
+        "_cancelled",
+        "_finished",
+        "_has_twins",
+        "_leaving",
+        "_running",
+        "_since",
+        "budget",
+    )
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, *, since: float = -inf, has_twins: bool = False) -> None:
         self.budget = budget
-        # Both are made when they are needed, since most peers are idle.
-        self._running: set[Hashable] | None = None
-        self._finished: dict[Hashable, tuple[float, bytes | None]] | None = None  # oldest first
+        self._since = since
+        self._has_twins = has_twins
+        self._bytes = 0
+        # All are made when they are needed, since most peers are idle.
+        self._running: dict[bytes, bool] | None = None  # whether a copy was extended
+        self._finished: dict[bytes, _Finished] | None = None  # oldest first
+        self._leaving: dict[int, bytes] | None = None  # by `id` of the response
+        self._cancelled: dict[Id, float] | None = None  # oldest first
 
-    def admit(self, key: Hashable, *, retry: bool, now: float) -> Verdict | bytes | None:
+    def admit(self, request: Identity, now: float) -> Verdict | bytes:
         """Decide about a request.
 
         Args:
-            key: tells requests apart: id, method and params.
-            retry: it is marked as the same request again.
+            request: what tells it from others.
             now: seconds.
 
         Returns:
-            The stored response, `None` for one that is not held any more, or a verdict.
+            The stored response, or a verdict. What shall run, or is answered with a verdict of
+            `UNKNOWN` or `CANCELLED`, is remembered until `finish`.
         """
         self.forget(now)
         if self._running is None or self._finished is None:
-            self._running, self._finished = set(), {}
-        if key in self._running:
+            self._running, self._finished = {}, {}
+        if request.key in self._running:
+            self._running[request.key] |= request.extended
             return Verdict.JOIN
-        if key in self._finished:
-            finished_at, reply = self._finished[key]
-            if retry or now - finished_at <= DOUBLED_SECONDS:
-                return reply
-            self._drop(key)
-        if self.budget.entries <= 0 or len(self) >= self.budget.share:
+        finished = self._finished.get(request.key)
+        if finished is not None:
+            doubled = now - finished.left_at <= DOUBLED_SECONDS
+            if doubled or request.retry or request.extended or finished.extended:
+                finished.extended |= request.extended
+                return self._again(request.key, finished)
+            self._drop(request.key)
+        if len(self) >= (self.budget.entries + len(self)) / 4:
             return Verdict.FULL
         self.budget.entries -= 1
-        self._running.add(key)
+        self._running[request.key] = request.extended
+        if self._cancelled and self._cancelled.pop(request.id, None) is not None:
+            return Verdict.CANCELLED
+        if request.retry and not request.idempotent and self.listening(now) is not None:
+            return Verdict.UNKNOWN
         return Verdict.RUN
 
-    def finish(self, key: Hashable, reply: bytes | None, now: float) -> None:
+    def listening(self, now: float) -> float | None:
+        """Seconds for which this end knows what has run, `None` where that is long enough."""
+        if self._has_twins:
+            return 0.0
+        seconds = now - self._since
+        return seconds if seconds < RETRY_SECONDS else None
+
+    def finish(self, key: bytes, reply: bytes | None, now: float) -> None:
         """Store the response of an admitted request; it is kept for 30 s.
 
         Args:
             key: of the request.
-            reply: `None` where there was nothing to say.
+            reply: `None` where there was nothing to say; else `note_sent` tells when it has left.
             now: seconds.
         """
         if self._running is None or self._finished is None or key not in self._running:
             return  # the peer has gone meanwhile
-        self._running.remove(key)
-        if reply is not None and len(reply) > self.budget.reply_bytes:
-            reply = None
-        self.budget.reply_bytes -= len(reply or b"")
-        self._finished[key] = (now, reply)
+        extended = self._running.pop(key)
+        size = len(reply or b"")
+        if size > (self.budget.reply_bytes + self._bytes) / 4 - self._bytes:
+            self._finished[key] = _Finished(None, now, extended)
+            return
+        self.budget.reply_bytes -= size
+        self._bytes += size
+        self._finished[key] = _Finished(reply, now, extended)
+        self._note_leaving(key, reply)
+
+    def note_sent(self, messages: Iterable[bytes], now: float) -> None:
+        """Note which responses have left.
+
+        Args:
+            messages: as they were given to `finish`, or returned by `admit`; others too.
+            now: seconds.
+        """
+        if not self._leaving:
+            return
+        for message in messages:
+            key = self._leaving.pop(id(message), None)
+            finished = None if key is None else (self._finished or {}).get(key)
+            if finished is not None:
+                finished.left_at = min(finished.left_at, now)
+                finished.is_leaving = False
+
+    def cancel(self, id: Id, now: float) -> None:
+        """Keep a cancellation whose request has not come, for 30 s."""
+        if isinstance(id, str) and len(id) > _LONG_ID:
+            return
+        self._cancelled = self._cancelled or {}
+        self._cancelled.pop(id, None)
+        if len(self._cancelled) >= _CANCELLATIONS:
+            del self._cancelled[next(iter(self._cancelled))]
+        self._cancelled[id] = now
 
     def forget(self, now: float) -> None:
-        """Drop what was finished more than 30 s ago."""
+        """Drop what was finished or cancelled more than 30 s ago."""
         while self._finished:
             key = next(iter(self._finished))
-            if now - self._finished[key][0] <= RETRY_SECONDS:
-                return
+            if now - self._finished[key].at <= RETRY_SECONDS:
+                break
             self._drop(key)
+        while self._cancelled:
+            id = next(iter(self._cancelled))
+            if now - self._cancelled[id] <= RETRY_SECONDS:
+                break
+            del self._cancelled[id]
 
     def clear(self) -> None:
         """Drop everything, running requests too: the peer is gone."""
         while self._finished:
             self._drop(next(iter(self._finished)))
         self.budget.entries += len(self._running or ())
-        self._running = self._finished = None
+        self._running = self._finished = self._leaving = self._cancelled = None
 
     def __len__(self) -> int:
         return len(self._running or ()) + len(self._finished or ())
 
-    def _drop(self, key: Hashable) -> None:
+    def _again(self, key: bytes, finished: _Finished) -> Verdict | bytes:
+        if finished.is_leaving:
+            return Verdict.JOIN
+        if finished.reply is None:
+            return Verdict.GONE
+        finished.is_leaving = True
+        self._note_leaving(key, finished.reply)
+        return finished.reply
+
+    def _note_leaving(self, key: bytes, reply: bytes | None) -> None:
+        if reply is not None:
+            self._leaving = {} if self._leaving is None else self._leaving
+            self._leaving[id(reply)] = key
+
+    def _drop(self, key: bytes) -> None:
         assert self._finished is not None
-        reply = self._finished.pop(key)[1]
+        finished = self._finished.pop(key)
+        if self._leaving and finished.reply is not None:
+            self._leaving.pop(id(finished.reply), None)
         self.budget.entries += 1
-        self.budget.reply_bytes += len(reply or b"")
+        self.budget.reply_bytes += len(finished.reply or b"")
+        self._bytes -= len(finished.reply or b"")

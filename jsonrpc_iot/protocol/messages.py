@@ -37,7 +37,12 @@ class Message(Struct, frozen=True, gc=False):
     error: Raw = ABSENT
     timeout: float | UnsetType = UNSET
     stream: bool = False
-    retry: bool = False
+    retry: bool | UnsetType = UNSET
+
+    @property
+    def is_extended(self) -> bool:
+        """Whether it has a member that only the protocol's extensions know."""
+        return self.timeout is not UNSET or self.stream or self.retry is not UNSET
 
 
 class Invalid(Struct, frozen=True):
@@ -78,7 +83,7 @@ class Request(Struct, frozen=True, omit_defaults=True, gc=False):
     params: Any = UNSET
     timeout: float | UnsetType = UNSET
     stream: bool = False
-    retry: bool = False
+    retry: bool | UnsetType = UNSET
 
 
 class Result(Struct, frozen=True, gc=False):

@@ -247,12 +247,7 @@ class Session:
         if message.method is UNSET:
             self._take_response(message)
             return True
-        if (
-            message.timeout is not UNSET
-            or message.stream
-            or message.retry
-            or message.method in _EXTENSION_METHODS
-        ):
+        if message.is_extended or message.method in _EXTENSION_METHODS:
             self.extensions = True
         if message.id is UNSET:
             if message.method == "rpc.item":
@@ -272,8 +267,12 @@ class Session:
     ) -> bytes:
         members = UNSET if params is None else params
         jsonrpc = self.jsonrpc_to_send
+        # Where a copy may come late, each request to an end that knows extensions shows one.
+        is_bare = timeout is UNSET and not stream and id is not UNSET
+        says_first = is_bare and self.extensions and self._retry_seconds is not None
+        retry = False if says_first else UNSET
         return self.codec.encode_request(
-            Request(method, jsonrpc, id=id, params=members, timeout=timeout, stream=stream)
+            Request(method, jsonrpc, id, members, timeout, stream=stream, retry=retry)
         )
 
     def _ask(self, now: float) -> bytes:

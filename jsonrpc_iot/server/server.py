@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from inspect import isawaitable
+from math import inf
 from typing import Any
 
 import anyio
@@ -57,6 +58,7 @@ class Server:
         self._limits = limits
         self._trace = trace
         self._budget = Budget(limits.remembered, limits.remembered_bytes)
+        self._since = anyio.current_time()
         self._peers: set[Peer] = set()
         self._apps = [self._mount(each) for each in listeners if isinstance(each, WebListener)]
         self._thread = threading.get_ident()
@@ -211,6 +213,7 @@ class Server:
             on_open=on_open,
             on_end=self._forget if isinstance(channel, ReceivingChannel) else None,
             budget=self._budget,
+            since=self._since if on_open is None else -inf,  # nobody was at an added channel before
         )
         self._peers.add(peer)
         if isinstance(channel, ReceivingChannel):

@@ -221,7 +221,6 @@ class Transport:
         one_way: the device cannot call, and what it pushes is for everybody.
         backends: the event loops that it works on.
         takes: whether a case can be sent over it.
-        asyncio_only: runs on no other event loop.
     """
 
     name: str
@@ -235,12 +234,12 @@ class Transport:
     one_way: bool = False
     backends: tuple[str, ...] = tuple(BACKENDS)
     takes: Callable[[Case], bool] = lambda case: True
-    asyncio_only: bool = False
 
     def marks(self) -> list[pytest.MarkDecorator]:
-        """Skips tests where the machine lacks the transport."""
+        """Keeps tests to machines that have the transport, and to its event loops."""
         missing = bool(self.needs) and not _has_family(self.needs)
-        return [pytest.mark.skipif(missing, reason=f"no {self.needs} on this machine")]
+        marks = [pytest.mark.skipif(missing, reason=f"no {self.needs} on this machine")]
+        return marks if "trio" in self.backends else [*marks, pytest.mark.only_on("asyncio")]
 
 
 def served_at(url: str, opener: Callable[[str, Path], Awaitable[Wire]]) -> Served:

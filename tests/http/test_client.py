@@ -115,6 +115,15 @@ async def test_events_resume_where_they_broke(device: Device) -> None:
             assert [(await news.receive()).params for _ in range(2)] == [[1], [2]]
 
 
+def _json(status: bytes, body: bytes) -> bytes:
+    head = b"%b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    return head % (status, len(body)) + body
+
+
+NO_UTF8 = b'{"id":1,"error":{},"method":"\xff"}'
+TOO_DEEP = b'{"id":1,"error":{},"x":%b' % (100_000 * b"[")
+
+
 @pytest.mark.parametrize(
     "response",
     [
@@ -122,7 +131,11 @@ async def test_events_resume_where_they_broke(device: Device) -> None:
         b"502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
         b"204 No Content\r\n\r\n",
         b"200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<p>Log in</p>",
-        b'200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{"id":1',
+        _json(b"200 OK", b'{"id":1'),
+        pytest.param(_json(b"200 OK", NO_UTF8), id="200-no-utf8"),
+        pytest.param(_json(b"200 OK", TOO_DEEP), id="200-too-deep"),
+        pytest.param(_json(b"404 Not Found", b'{"jsonrpc":"\xff","error":{}}'), id="404-no-utf8"),
+        pytest.param(_json(b"500 Oh", TOO_DEEP), id="500-too-deep"),
         b"200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 9\r\n\r\ndata: {}\n",
     ],
 )
@@ -149,7 +162,7 @@ async def test_a_response_that_is_no_reply_fails_the_call(response: bytes) -> No
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
         async with connect(f"http://127.0.0.1:{port}/rpc", extensions=False) as client:
             for _ in range(2):
-                with pytest.raises(ServerError, match=response.decode()[:3]):
+                with pytest.raises(ServerError, match=response[:3].decode()):
                     await client.call("add", [1, 2], timeout=5)
         assert posts == 2  # what it says is not answered
         tasks.cancel_scope.cancel()

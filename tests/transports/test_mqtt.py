@@ -44,15 +44,9 @@ from jsonrpc_iot.transports.mqtt._server import MqttListener
 from ..brokers import Broker, mosquitto, new_mosquitto, new_topic
 from .links import accepting
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.only_on("asyncio")]
 
 SECONDS = 20.0
-
-
-@pytest.fixture(autouse=True)
-def asyncio_only(anyio_backend_name: str, request: pytest.FixtureRequest) -> None:
-    if anyio_backend_name == "trio" and "on_trio" not in request.node.name:
-        pytest.skip("MQTT needs asyncio")
 
 
 class Raw:
@@ -660,9 +654,8 @@ async def test_a_client_that_does_not_reconnect_ends_with_the_broker(
             await client.call("x", timeout=SECONDS)
 
 
-async def test_mqtt_does_not_work_on_trio(anyio_backend_name: str) -> None:
-    if anyio_backend_name != "trio":
-        pytest.skip("of trio alone")
+@pytest.mark.only_on("trio")
+async def test_mqtt_does_not_work_on_trio() -> None:
     for open_it in (open_channel, open_listener):
         with pytest.raises(UsageError, match="MQTT works on asyncio, not on trio"):
             await open_it("mqtt://127.0.0.1/x")

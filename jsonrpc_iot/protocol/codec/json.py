@@ -97,7 +97,7 @@ class JsonCodec(Codec):
 
     def mark_retry(self, request: bytes) -> bytes:
         """A request with the mark that says that it is the same again."""
-        return request[:-1] + b',"retry":true}'
+        return request[:-1].removesuffix(b',"retry":false') + b',"retry":true}'
 
     def _members(self, data: bytes) -> dict[str, Raw] | list[Raw] | None:
         value = bytes(_decode_raw(data.removeprefix(_BOM)))

@@ -65,7 +65,7 @@ class MsgpackCodec(Codec):
 
         Raises:
             msgspec.DecodeError: it is nested too deep, or holds NaN or an infinity.
-            UnicodeDecodeError: a text in it is not UTF-8.
+            UnicodeDecodeError: or `DecodeError`: a text in it is not UTF-8.
         """
         value = _decode_any(data)
         if _LIKE_NAN.search(data) and has_nan(value):
@@ -90,7 +90,10 @@ class MsgpackCodec(Codec):
         return head + b"".join(messages)
 
     def mark_retry(self, request: bytes) -> bytes:
-        """A request, which has far fewer members than fit its head, with one more."""
+        """A request, which has far fewer members than fit its head, with one more.
+
+        Where it says `retry` already, the last one counts.
+        """
         return bytes([request[0] + 1]) + request[1:] + self.encode("retry") + self.encode(True)
 
     def _members(self, data: bytes) -> dict[str, Raw] | list[Raw] | None:

@@ -5,8 +5,10 @@ Source: the RPC protocol document, "RPC over UDP".
 
 import logging
 import socket
+import struct
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Annotated
 
@@ -14,7 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 from msgspec import Meta
 
-from ...channel.contract import Channel, Listener, Serve
+from ...channel.contract import Channel, LateMessage, Listener, Serve
 from ...channel.info import ChannelInfo
 from ...channel.url import Url, host_port
 from ...errors import BindFailed, ConnectFailed
@@ -31,8 +33,15 @@ RETRY_SECONDS = 0.5
 Address = tuple[str, int] | tuple[str, int, int, int]
 
 _LARGEST_DATAGRAM = 65_535
-_PACKETS_AT_ONCE = 64
 _BUFFER_BYTES = 4 << 20
+_PACKET_BYTES = 256  # what the kernel takes beside the data, at the least
+_LATE_SECONDS = 0.05
+
+# Linux, socket(7): when the kernel got a datagram, as a `timespec` of the system's time.
+_HAS_TIMES = sys.platform == "linux"
+_SO_TIMESTAMPNS = 35
+_TIME = struct.Struct("@ll")
+_ANCILLARY_BYTES = 64
 _SWEEP_SECONDS = 5.0
 
 
@@ -136,7 +145,7 @@ class UdpListener(Listener):
             sweeping.start_soon(self._sweep)
             while True:
                 await _wait_readable(self._raw)
-                packets = read_packets(self._raw)
+                packets = read_packets(self._raw, _receive_dated)
                 for channel in await self._demux.deliver(packets, anyio.current_time()):
                     task_group.start_soon(handler, channel)
 
@@ -186,6 +195,8 @@ async def listen(url: Url, limits: Limits) -> Listener:
         raw.setblocking(False)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+        if _HAS_TIMES:
+            raw.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         if options.reuse_port:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         raw.bind(address)
@@ -196,19 +207,56 @@ async def listen(url: Url, limits: Limits) -> Listener:
     return UdpListener(raw, url, options, limits)
 
 
-def read_packets(raw: socket.socket) -> list[tuple[bytes, Address]]:
-    """What a socket has for us, but not more than can be handled at once."""
-    packets: list[tuple[bytes, Address]] = []
-    while len(packets) < _PACKETS_AT_ONCE:
+Packet = tuple[bytes, Address]
+
+
+def _receive(raw: socket.socket) -> Packet:
+    return raw.recvfrom(_LARGEST_DATAGRAM)
+
+
+def read_packets(
+    raw: socket.socket, receive: Callable[[socket.socket], Packet] = _receive
+) -> list[Packet]:
+    """All that a socket has for us, as far as one receive buffer holds it.
+
+    Who was held up sees by that what has been cancelled meanwhile, before he begins it.
+
+    Args:
+        raw: does not block.
+        receive: gets one datagram.
+
+    Raises:
+        anyio.ClosedResourceError: the socket is closed.
+    """
+    packets: list[Packet] = []
+    room = _BUFFER_BYTES
+    while room > 0:
         try:
-            packets.append(raw.recvfrom(_LARGEST_DATAGRAM))
+            packet = receive(raw)
         except BlockingIOError:
             break
         except ConnectionError:
             continue  # nobody got one of our datagrams: on this link a loss like any other
         except OSError as error:
             raise anyio.ClosedResourceError from error
+        packets.append(packet)
+        room -= len(packet[0]) + _PACKET_BYTES
     return packets
+
+
+def _receive_dated(raw: socket.socket) -> Packet:
+    """Get a datagram; one that the kernel has held for a while as a `LateMessage`."""
+    if not _HAS_TIMES:
+        return _receive(raw)
+    data, ancillary, _, address = raw.recvmsg(_LARGEST_DATAGRAM, _ANCILLARY_BYTES)
+    for level, kind, value in ancillary:
+        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
+            seconds, nanoseconds = _TIME.unpack(value)
+            waited = time.time() - seconds - nanoseconds / 1e9
+            if waited > _LATE_SECONDS:
+                data = LateMessage(data)
+                data.waited = waited
+    return data, address
 
 
 def _describe(local: str, peer: Address, options: UdpOptions) -> ChannelInfo:
@@ -218,6 +266,7 @@ def _describe(local: str, peer: Address, options: UdpOptions) -> ChannelInfo:
         peer=f"udp://{host_port(*peer[:2])}",
         max_message=options.max,
         reliable=False,
+        has_twins=options.reuse_port,
         retry_seconds=RETRY_SECONDS,
         codec=options.codec,
     )

@@ -16,12 +16,13 @@ import anyio
 import anyio.lowlevel
 import httpx2
 from anyio.abc import TaskGroup
-from msgspec import DecodeError, UnsetType
+from msgspec import UnsetType
 
 from ...channel.contract import Channel
 from ...channel.info import ChannelInfo
 from ...channel.url import Url
 from ...errors import ConnectFailed
+from ...protocol.codec.codec import DECODE_ERRORS
 from ...protocol.items import FIRST_CREDIT
 from ...protocol.limits import Limits
 from .http_events import Events, read_events
@@ -259,7 +260,7 @@ class HttpChannel(Channel):
             return False
         try:
             target = decode_target(one.params)
-        except DecodeError:  # whoever wrote it may say what is wrong with it
+        except DECODE_ERRORS:  # whoever wrote it may say what is wrong with it
             return False
         post = self._posts.get(bytes(target.id))
         if post is not None and one.method == "rpc.more":

@@ -307,7 +307,7 @@ class ClientChannel(Channel):
         if error is not None and self._end is None and protocol.close_sent is not None:
             self._end = protocol.close_sent.code, protocol.close_sent.reason
             if self._end[0] == 1009:
-                limit = protocol.max_size
+                limit = max(self._limits.receive_bytes, self._info.max_message or 0)
                 self._failure = FramingError(TooLarge(str(error), {"limit": limit}))
         if protocol.close_rcvd is not None:
             self._end = self._end or (protocol.close_rcvd.code, protocol.close_rcvd.reason)

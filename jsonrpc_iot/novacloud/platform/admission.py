@@ -26,6 +26,7 @@ from ..messages import (
     encode_line,
 )
 from ..store.store import Known, Store
+from ..token_bucket import TokenBucket
 from .connection import DeviceConnection
 from .counts import Counts
 from .presence import Presence
@@ -136,7 +137,16 @@ class Admission:
         acknowledges = ACK in auth.ext and auth.outbox_id is not UNSET
         outbox_id = auth.outbox_id if acknowledges and auth.outbox_id is not UNSET else ""
         now = anyio.current_time()
-        session = DeviceSession(connection, known, outbox_id, now, self._settings)
+        session = DeviceSession(
+            connection=connection,
+            device_id=known.row.device_id,
+            outbox_id=outbox_id,
+            sensors={sensor.value_key: sensor for sensor in known.sensors},
+            actuators=known.actuators,
+            tokens=TokenBucket(self._settings.messages_per_second, self._settings.burst),
+            seen=now,
+            settles=now + self._settings.settle_seconds,
+        )
         connection.send(_answer("success", "authenticated", [ACK] if acknowledges else []))
         return session, rest
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import anyio
-from msgspec import Struct
+from msgspec import Struct, field
 
 from jsonrpc_iot import Busy, TooLarge
 
@@ -43,26 +43,22 @@ class CommandUpdate(Struct, frozen=True):
     payload: Any = None
 
 
-class OpenCommand:
+class OpenCommand(Struct, eq=False):
     """A command that is not final, or has just become it.
 
     Args:
         row: as the store has it.
         line: what goes to the device.
-
-    Attributes:
         writing: the session whose connection has the line.
         finished: is set once the status is final.
+        deadline: when its present status ends, by the monotonic clock.
     """
 
-    __slots__ = ("deadline", "finished", "line", "row", "writing")
-
-    def __init__(self, row: CommandRow, line: bytes) -> None:
-        self.row = row
-        self.line = line
-        self.writing: DeviceSession | None = None
-        self.finished = anyio.Event()
-        self.deadline = 0.0
+    row: CommandRow
+    line: bytes
+    writing: DeviceSession | None = None
+    finished: anyio.Event = field(default_factory=anyio.Event)
+    deadline: float = 0.0
 
 
 class OpenCommands:

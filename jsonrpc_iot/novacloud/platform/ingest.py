@@ -221,7 +221,7 @@ class Ingest:
             except StoreFailed as error:
                 logger.error("%s: no sensor for %r: %s", session.device_id, key, error)
                 return
-            session.add_sensor(sensor)
+            session.sensors[key] = sensor
 
 
 def _kind(value: Any) -> SensorType | None:

@@ -162,7 +162,7 @@ class Sensors(Part):
         self._presence.note_change(chosen)
         session = self._presence.sessions.get(chosen)
         if session is not None:
-            session.add_sensor(sensor)
+            session.sensors[value_key] = sensor
         return _sensor_info(sensor)
 
     @method(idempotent=True, errors=(UnknownDevice, StoreFailed))

@@ -20,9 +20,9 @@ MAX_NESTING = 32
 ACK = "ack"
 """The name of the extension for acknowledged data, in `ext`."""
 
-_LAST_SECOND = 1e13
+LAST_SECOND = 1e13
 
-Timestamp: TypeAlias = Annotated[float, Meta(ge=0, le=_LAST_SECOND)]
+Timestamp: TypeAlias = Annotated[float, Meta(ge=0, le=LAST_SECOND)]
 Identifier: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128)]
 Seq: TypeAlias = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
 Payload: TypeAlias = dict[str, Any]
@@ -185,6 +185,8 @@ _PLATFORM: dict[str, "msgspec.json.Decoder[FromPlatform]"] = {
     "ack": msgspec.json.Decoder(Ack),
     "error": msgspec.json.Decoder(Error),
 }
+PLATFORM_TYPES = _PLATFORM.keys()
+"""Types of the messages that platforms are known to send."""
 
 
 def decode_from_platform(line: bytes) -> FromPlatform | dict[str, Any]:

@@ -21,6 +21,8 @@ from jsonrpc_iot import Dispatcher, MalformedFrame, MessageTooLarge, UsageError
 from ..messages import (
     ACK,
     DEFAULT_PORT,
+    LAST_SECOND,
+    PLATFORM_TYPES,
     Auth,
     AuthPayload,
     AuthResponse,
@@ -45,9 +47,7 @@ OnMessage: TypeAlias = Callable[[dict[str, Any]], object]
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
-_KNOWN_TYPES = {"auth_response", "command", "ack", "error"}
 _ENVELOPE = 128  # bytes of a line besides its payload
-_LAST_SECOND = 1e13
 _USUAL_HEARTBEAT = (30, 180)
 _MESSAGES_AT_ONCE = 64
 _PARTING_SECONDS = 1.0
@@ -155,7 +155,7 @@ class NovaDevice:
         Raises:
             UsageError: the protocol does know the type, or it is taken.
         """
-        if type in _KNOWN_TYPES or type in self._on_message:
+        if type in PLATFORM_TYPES or type in self._on_message:
             raise UsageError(f"messages of type {type!r} have a receiver already")
 
         def register(function: F) -> F:
@@ -228,7 +228,7 @@ class NovaDevice:
     async def _put(self, kind: Kind, values: Mapping[str, Any], timestamp: float | None) -> None:
         if timestamp is None:
             timestamp = round(time.time(), 3)
-        elif not 0 <= timestamp <= _LAST_SECOND:  # NaN too
+        elif not 0 <= timestamp <= LAST_SECOND:  # NaN too
             raise UsageError(f"timestamp={timestamp!r} is no Unix time in seconds")
         payload = encode_payload(values)
         longest = self._settings.line - _ENVELOPE

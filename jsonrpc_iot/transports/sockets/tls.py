@@ -83,7 +83,7 @@ def reason(error: Exception) -> str:
     if isinstance(causes, OSError):
         return reason(causes)
     if isinstance(error, ssl.SSLError):  # whose errno is no errno
-        return error.reason or str(error)
+        return getattr(error, "verify_message", "") or error.reason or str(error)
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

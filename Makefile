@@ -62,7 +62,7 @@ lint: $(VENV)/.test
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -q tests/test_imports.py
+	@$(BIN)/python -m pytest -q tests/test_imports.py tests/test_layout.py
 
 bench: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks $(ARGS)

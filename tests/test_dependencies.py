@@ -59,7 +59,7 @@ def test_what_is_installed_is_in_the_tested_range(requirement: str) -> None:
     )
 
 
-REACHED_INTO = {"uvicorn", "websockets", "bumble", "bleak", "dbus-fast", "aiomqtt"}
+REACHED_INTO = {"uvicorn", "websockets", "bumble", "bleak", "dbus-fast"}
 
 
 def test_whose_insides_we_use_has_a_cap() -> None:

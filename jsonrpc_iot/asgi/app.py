@@ -12,6 +12,7 @@ import anyio
 from msgspec import UNSET, Raw, Struct
 from msgspec.json import Decoder
 
+from ..channel.changes import Change
 from ..channel.contract import Authenticate, Permissions, Trace
 from ..channel.web import AsgiApp, AsgiReceive, AsgiSend, Scope, WebRules, bearer_token
 from ..dispatch.dispatcher import Dispatcher
@@ -85,7 +86,7 @@ class RpcApp:
         )
         self._callers: dict[str, Host] = {}
         self._busy = 0
-        self._idle = anyio.Event()
+        self._idle = Change()
         self._leaving = False
         self.events = EventLog(kept_events, limits.queue_bytes)
         self._answer: AsgiApp = _with_cors(self._answer_http, rules.cors)
@@ -117,7 +118,6 @@ class RpcApp:
     async def wait_idle(self) -> None:
         """Wait until no request is being answered."""
         while self._busy:
-            self._idle = anyio.Event()
             await self._idle.wait()
 
     async def __call__(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
@@ -131,7 +131,7 @@ class RpcApp:
             finally:
                 self._busy -= 1
                 if not self._busy:
-                    self._idle.set()
+                    self._idle.notify()
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         else:

@@ -8,6 +8,7 @@ import anyio
 from msgspec import Struct
 from msgspec.json import Decoder
 
+from ..channel.changes import Change
 from ..channel.web import AsgiReceive, AsgiSend, Scope
 from ..dispatch.declare.context import Timeout
 from ..dispatch.response import ReplyTo
@@ -68,13 +69,12 @@ class Items(Connection):
         self._codec = codec
         self._waiting: list[bytes] = []
         self._bytes = 0
-        self._news = anyio.Event()
-        self._room = anyio.Event()
+        self._news = Change()
+        self._room = Change()
 
     async def wait_for_room(self) -> None:
         """Wait until not too much waits."""
         while self._bytes > _ROOM_BYTES:
-            self._room = anyio.Event()
             await self._room.wait()
 
     def push(self, *messages: bytes) -> None:
@@ -82,7 +82,7 @@ class Items(Connection):
         for message in messages:
             self._waiting.append(b"data: %s\n\n" % message)
             self._bytes += len(message)
-        self._news.set()
+        self._news.notify()
 
     def offer(self, message: bytes) -> bool:
         """Send a message unless too much waits already."""
@@ -94,7 +94,6 @@ class Items(Connection):
     async def take(self) -> bytes:
         """Wait for a chunk of events, a comment if none come for a while."""
         if not self._waiting:
-            self._news = anyio.Event()
             with anyio.move_on_after(KEEP_ALIVE_SECONDS):
                 await self._news.wait()
         if not self._waiting:
@@ -102,7 +101,7 @@ class Items(Connection):
         chunk = b"".join(self._waiting)
         self._waiting.clear()
         self._bytes = 0
-        self._room.set()
+        self._room.notify()
         return chunk
 
     @property

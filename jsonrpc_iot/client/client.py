@@ -2,7 +2,6 @@
 
 import logging
 import math
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -22,6 +21,7 @@ from ..errors import CallTimeout, ChannelClosed, ConnectFailed, ConnectTimeout, 
 from ..peer.calls import Calls
 from ..peer.peer import Peer, new_session, watch
 from ..peer.remote import Remote
+from ..protocol.backoff import Backoff
 from ..protocol.limits import Limits
 from ..protocol.messages import Dialect
 from ..transports import open_channel
@@ -34,9 +34,8 @@ S = TypeVar("S")
 
 logger = logging.getLogger("jsonrpc_iot.client")
 
-_FIRST_BACKOFF_SECONDS = 0.5
-_LONGEST_BACKOFF_SECONDS = 30.0
-_STABLE_SECONDS = 20.0
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 30.0
 _GRACE_SECONDS = 1.0
 
 
@@ -80,7 +79,7 @@ class Client(Remote):
         self._notifications = Notifications()
         self._peer: Peer | None = None
         self._connected = anyio.Event()
-        self._backoff = _FIRST_BACKOFF_SECONDS
+        self._backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         self._over = anyio.Event()
 
     @property
@@ -236,8 +235,7 @@ class Client(Remote):
             )
             await peer.run()
             tasks.cancel_scope.cancel()
-        if anyio.current_time() - begin > _STABLE_SECONDS:
-            self._backoff = _FIRST_BACKOFF_SECONDS
+        self._backoff.connection_ended(anyio.current_time() - begin)
 
     def _gain(self, peer: Peer) -> None:
         self._peer = peer
@@ -249,10 +247,9 @@ class Client(Remote):
             self._connected = anyio.Event()
 
     async def _open_again(self, reopen: Callable[[], Awaitable[Channel]]) -> Channel:
-        """Try until it works, with a random pause that grows (full jitter)."""
+        """Try until it works."""
         while True:
-            await anyio.sleep(random.uniform(0, self._backoff))  # not a secret
-            self._backoff = min(2 * self._backoff, _LONGEST_BACKOFF_SECONDS)
+            await anyio.sleep(self._backoff.next_pause())
             try:
                 return await reopen()
             except (TransportError, OSError) as error:

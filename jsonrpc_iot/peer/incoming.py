@@ -9,7 +9,7 @@ import anyio
 from anyio.abc import TaskGroup
 from msgspec import UNSET, UnsetType, structs
 
-from ..channel.contract import LateMessage
+from ..channel.contract import Arrival
 from ..dispatch.declare.context import Context
 from ..dispatch.responder import Begun, Read, Responder
 from ..dispatch.response import ReplyTo
@@ -136,7 +136,7 @@ class Incoming:
         if len(arrived) > 1:  # what is cancelled by what waits here too need not begin
             arrived.sort(key=lambda each: not _is_cancellation(each[1]))
         for data, message in arrived:
-            request = self._responder.identify(data, message)
+            request = self._identify(data, message)
             verdict = None if request is None else seen.admit(request, anyio.current_time())
             if verdict in (None, Verdict.RUN) and _is_too_late(message):
                 verdict = Verdict.LATE
@@ -158,11 +158,17 @@ class Incoming:
     def _read(self, data: bytes) -> Read:
         """Read a message; of its caller's patience, what is left counts."""
         message = self._responder.read(data)
-        if not isinstance(data, LateMessage) or not isinstance(message, Message):
+        if not isinstance(data, Arrival) or not isinstance(message, Message):
             return message
         if message.timeout is UNSET:
             return message
         return structs.replace(message, timeout=message.timeout - data.waited)
+
+    def _identify(self, data: bytes, message: Read) -> Identity | None:
+        request = self._responder.identify(data, message)
+        if request is not None and isinstance(data, Arrival) and data.is_repeat:
+            return request._replace(retry=True)
+        return request
 
     def _objection(self, verdict: Verdict, seen: DuplicateTable) -> RpcError:
         """Why a request does not run, and has no stored response."""

@@ -29,6 +29,7 @@ class Outgoing:
 
     Attributes:
         is_broken: nothing more is sent.
+        needs_receiver: the task that reads the channel must not wait for what is sent.
         on_sent: is shown what has left, if anybody wants to know.
         dropped: messages that were offered while too many bytes waited.
     """
@@ -46,6 +47,7 @@ class Outgoing:
         "_writes",
         "dropped",
         "is_broken",
+        "needs_receiver",
         "on_sent",
     )
 
@@ -64,6 +66,7 @@ class Outgoing:
         self._bytes = 0
         self._busy = False
         self.is_broken = False
+        self.needs_receiver = channel.info.sends_need_receiver
         self._writes = 0
         self._stalled_at: tuple[int, int] | None = None
         self._wake: anyio.Event | None = None
@@ -74,11 +77,6 @@ class Outgoing:
     def is_full(self) -> bool:
         """Whether so much waits that nothing more should."""
         return self._bytes > self._limit
-
-    @property
-    def needs_receiver(self) -> bool:
-        """Whether the task that reads the channel must not wait for what is sent."""
-        return self._channel.sends_need_receiver
 
     async def send(self, messages: Sequence[bytes]) -> None:
         """Send messages; returns when they are sent or have room to wait.

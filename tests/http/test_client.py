@@ -1,10 +1,12 @@
 """`connect` over HTTP: our own servers, and others' that answer with odd statuses."""
 
 import logging
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.abc
 import pytest
 from anyio.streams.tls import TLSAttribute
 
@@ -18,6 +20,9 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
+from jsonrpc_iot.protocol.backoff import Backoff
+from jsonrpc_iot.transports import open_channel
+from jsonrpc_iot.transports.web import http_events
 from jsonrpc_iot.transports.web.http_client import HttpChannel
 from tests.transports.certificates import Certificates
 
@@ -223,3 +228,48 @@ async def test_an_open_address_is_warned_of(
         async with serve(device.dispatcher, "http://0.0.0.0:0/rpc") as server:
             assert urlsplit(server.urls[0]).port
             assert "nobody has to authenticate" in caplog.text
+
+
+async def test_events_that_end_at_once_are_asked_for_ever_more_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_events, "_FIRST_PAUSE_SECONDS", 0.01)
+    asked = 0
+
+    async def answer(stream: anyio.abc.ByteStream) -> None:
+        nonlocal asked
+        async with stream:
+            asked += 1
+            await stream.receive()
+            head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n"
+            await stream.send(head + b"\r\n: hello\n\n")
+
+    bound = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = bound.extra(anyio.abc.SocketAttribute.local_port)
+    async with bound, anyio.create_task_group() as tasks:
+        tasks.start_soon(bound.serve, answer)
+        # No extensions to ask for, so that all requests are for events.
+        async with connect(f"http://127.0.0.1:{port}/rpc", extensions=False):
+            await anyio.sleep(2)
+        tasks.cancel_scope.cancel()
+    assert 3 <= asked < 25  # and hundreds where the pauses do not grow
+
+
+async def test_a_client_may_be_closed_just_when_it_would_ask_for_events_again(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Backoff, "next_pause", lambda _: 0.1)
+    closing = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        async with serve(device.dispatcher, URL, grace=0) as server:
+            channel = await open_channel(server.urls[0])
+            channel.start(tasks)
+
+        async def close() -> None:
+            closing.set()
+            await anyio.sleep(0.05)  # over in the same turn of the loop as the pause
+            await channel.aclose()
+
+        tasks.start_soon(close)
+        await closing.wait()
+        time.sleep(0.3)  # noqa: ASYNC251

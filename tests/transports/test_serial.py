@@ -10,9 +10,11 @@ import anyio
 import pytest
 from anyio.abc import ByteStream
 
-from jsonrpc_iot import BindFailed, ConnectFailed, InvalidUrl, MissingExtra, UsageError
+from jsonrpc_iot import BindFailed, Channel, ConnectFailed, InvalidUrl, MissingExtra, UsageError
 from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.testing import LineFaults, virtual_serial_pair
+from jsonrpc_iot.transports.serial import listener, uart
+from jsonrpc_iot.transports.serial.line import TuyaLine
 from jsonrpc_iot.transports.serial.port import READ_BUFFER, open_port
 from jsonrpc_iot.transports.serial.pty import open_pty
 
@@ -399,3 +401,27 @@ async def test_devices_on_any_loop() -> None:
             finally:
                 os.close(here)
                 os.close(there)
+
+
+async def test_a_port_that_ends_at_once_is_opened_ever_more_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listener, "_FIRST_PAUSE_SECONDS", 0.01)
+    opened = 0
+
+    async def open_again() -> ByteStream:
+        nonlocal opened
+        opened += 1
+        return open_pty()[0]
+
+    async def hang_up(channel: Channel) -> None:
+        await channel.aclose()
+
+    def make_channel(stream: ByteStream) -> Channel:
+        return uart.open_channel(TuyaLine(stream), "uart:///dev/x", uart.UartOptions())
+
+    port = listener.PortListener(open_pty()[0], "uart:///dev/x", make_channel, open_again)
+    async with port, anyio.create_task_group() as tasks:
+        with anyio.move_on_after(2):
+            await port.serve(hang_up, tasks)
+    assert 1 <= opened < 25  # and some 400 where the pauses do not grow

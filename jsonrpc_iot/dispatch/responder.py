@@ -64,7 +64,9 @@ class Responder:
         begun = self.begin(data) if context is None else self.begin(data, context, _limit(context))
         if type(begun) is bytes or begun is None:
             return begun
-        assert isinstance(begun, Work | Batch)
+        if isinstance(begun, Work):
+            return await begun.run()
+        assert isinstance(begun, Batch)
         return await run_all(begun)
 
     def dispatch_sync(self, data: bytes, context: Context | None = None) -> bytes | None:

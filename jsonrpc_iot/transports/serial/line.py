@@ -16,7 +16,7 @@ from ...channel.changes import Change
 from ...channel.contract import Trace
 from ...errors import MalformedFrame
 from ...protocol.tuya.datapoints import Unit, split_units
-from ...protocol.tuya.frame import Command, Frame, FrameDecoder, encode_frame
+from ...protocol.tuya.frame import BITS_PER_BYTE, Command, Frame, FrameDecoder, encode_frame
 from ...protocol.tuya.role import Mcu, Role
 from .trace import FrameTrace
 
@@ -25,6 +25,12 @@ logger = logging.getLogger("jsonrpc_iot.transports")
 LONGEST_DATA = 4096
 """Bytes of data of the longest frame that is accepted."""
 
+# When something is due that silence decides, what has arrived meanwhile is read before: until for so
+# long nothing comes, or so many pieces have come.
+_LATE_SECONDS = 0.01
+_LATE_PIECES = 64
+
+_LEAST_BAUDRATE = 9600  # of a serial server, whose rate nobody knows, too
 _ANSWER_SECONDS = 2.0
 _RESULT_SECONDS = 5.5  # a module says after 5 s that it failed
 
@@ -52,6 +58,8 @@ class TuyaLine:
     Args:
         stream: the line.
         role: which end of the line this is; with none, frames are only carried.
+        baudrate: bits per second.
+        frame_gap: seconds between the end of a frame and the next one, at least.
 
     Attributes:
         role: as above.
@@ -63,15 +71,26 @@ class TuyaLine:
         unanswered: answers of the role for which the line had no room for too long.
     """
 
-    def __init__(self, stream: ByteStream, role: Role | None = None) -> None:
+    def __init__(
+        self,
+        stream: ByteStream,
+        role: Role | None = None,
+        *,
+        baudrate: int = _LEAST_BAUDRATE,
+        frame_gap: float = 0.0,
+    ) -> None:
         self.role = role
         self.is_shared = False
-        self.decoder = FrameDecoder(max_data=LONGEST_DATA)
+        self.decoder = FrameDecoder(LONGEST_DATA, baudrate=min(baudrate, _LEAST_BAUDRATE))
         self.takers: list[TakesFrames] = []
         self.frames_sent = 0
         self.malformed = 0
         self.unanswered = 0
         self._stream = stream
+        self._byte_seconds = BITS_PER_BYTE / baudrate
+        self._frame_gap = frame_gap
+        self._free_at = -math.inf
+        self._late_pieces = 0
         self._traces: dict[Trace, FrameTrace] = {}
         self._sending = anyio.Lock(fast_acquire=True)
         self._confirming = anyio.Lock()
@@ -143,9 +162,14 @@ class TuyaLine:
     async def send_frame(self, frame: bytes) -> None:
         """Send one frame that is encoded already; see `send`."""
         async with self._sending:
+            if self._frame_gap:
+                await anyio.sleep_until(self._free_at)
             for trace in self._traces.values():
                 trace.left(frame)
             await self._stream.send(frame)
+            if self._frame_gap:
+                seconds = len(frame) * self._byte_seconds + self._frame_gap
+                self._free_at = anyio.current_time() + seconds
         self.frames_sent += 1
 
     async def report_and_confirm(self, units: bytes) -> bool:
@@ -172,24 +196,28 @@ class TuyaLine:
         await self._answer()  # what a reader who was cancelled left
         role, decoder = self.role, self.decoder
         due = min(decoder.next_due(), role.next_due()) if role else decoder.next_due()
-        piece = await self._receive(due)
+        until = max(due, anyio.current_time() + _LATE_SECONDS)
+        piece = await self._receive(until)
         now = anyio.current_time()
-        frames = decoder.feed(piece, now) if piece else decoder.expire(now)
+        has_more = bool(piece) or now < until
+        is_late = has_more and now >= due and self._late_pieces < _LATE_PIECES
+        self._late_pieces = self._late_pieces + 1 if is_late else 0
+        frames = decoder.feed(piece, now, is_late=is_late) if piece else decoder.expire(now)
         for trace in self._traces.values():
             trace.took(piece, frames)
         for frame in frames:
             if role:
                 self._answers += role.take(frame, now)
             self._hand_out(frame)
-        if role:
+        if role and not is_late:
             self._answers += role.poll(now)
         await self._answer()
 
-    async def _receive(self, due: float) -> bytes:
+    async def _receive(self, until: float) -> bytes:
         """What the line brings by then, or nothing."""
-        if due == math.inf and not self.is_shared:
+        if until == math.inf and not self.is_shared:
             return await self._stream.receive()
-        with anyio.CancelScope(deadline=due) as self._receiving:
+        with anyio.CancelScope(deadline=until) as self._receiving:
             return await self._stream.receive()
         return b""
 

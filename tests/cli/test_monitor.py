@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from time import sleep
 from typing import Any
 
 import pytest
@@ -359,6 +360,29 @@ def test_a_recording_is_shown_like_the_line(
     ]
     again = Done(cli.run(["monitor", "--replay", str(path), *options]), *capsys.readouterr())
     assert again == Done(0, live, done.err)
+
+
+@needs_pty
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="programs cannot be stopped here")
+def test_what_came_while_it_was_stopped_is_no_noise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "line.jsonl"
+    with watching("--record", str(path)) as (program, line):
+        os.write(line, frame(0xFE, b'"one"')[:8])
+        while not path.stat().st_size:  # until it has read that
+            sleep(0.001)
+        program.process.send_signal(signal.SIGSTOP)
+        os.write(line, frame(0xFE, b'"one"')[8:] + frame(0xFE, b'"two"'))
+        sleep(0.6)
+        program.process.send_signal(signal.SIGCONT)
+        shown = [program.next_line(), program.next_line()]
+        done = program.stop()
+
+    assert [each.split()[-1] for each in shown] == ['"one"', '"two"']
+    assert done.err == f"frames: 2, {NOTHING}"
+    assert cli.run(["monitor", "--replay", str(path)]) == 0
+    assert capsys.readouterr().out == "".join(shown)
 
 
 @needs_pty

@@ -269,10 +269,8 @@ def test_a_wrong_length_on_a_line_without_silence_costs_less_than_two_seconds(
     decoder = FrameDecoder()
     stream = encoded(Frame(0, Command.RPC, b"x" * size))
     swallowing = stream[:4] + bytes([stream[4] ^ 1 << bit]) + stream[5:]
-    heard = []
-    for number in range(200):
-        if decoder.feed(swallowing if number == 5 else stream, number * every):
-            heard.append(number * every)
+    pieces = [swallowing if number == 5 else stream for number in range(200)]
+    heard = [at * every for at, piece in enumerate(pieces) if decoder.feed(piece, at * every)]
     assert max(b - a for a, b in pairwise(heard)) < 2
     assert heard[-1] == 199 * every
 

@@ -24,6 +24,9 @@ OVERHEAD = 7
 BITS_PER_BYTE = 10
 """On the line: a start bit, eight of data and a stop bit."""
 
+LATE_SECONDS = 0.01
+"""How long to look for what has arrived before `FrameDecoder.expire`, which may be overdue."""
+
 _MARK = b"\x55\xaa"
 _FIRST = _MARK[:1]
 _HEADER = Struct(">2sBBH")

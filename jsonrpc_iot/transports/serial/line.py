@@ -16,7 +16,14 @@ from ...channel.changes import Change
 from ...channel.contract import Trace
 from ...errors import MalformedFrame
 from ...protocol.tuya.datapoints import Unit, split_units
-from ...protocol.tuya.frame import BITS_PER_BYTE, Command, Frame, FrameDecoder, encode_frame
+from ...protocol.tuya.frame import (
+    BITS_PER_BYTE,
+    LATE_SECONDS,
+    Command,
+    Frame,
+    FrameDecoder,
+    encode_frame,
+)
 from ...protocol.tuya.role import Mcu, Role
 from .trace import FrameTrace
 
@@ -25,9 +32,7 @@ logger = logging.getLogger("jsonrpc_iot.transports")
 LONGEST_DATA = 4096
 """Bytes of data of the longest frame that is accepted."""
 
-# When something is due that silence decides, what has arrived meanwhile is read before: until for so
-# long nothing comes, or so many pieces have come.
-_LATE_SECONDS = 0.01
+# What has arrived is read before something that is overdue counts, but not for ever.
 _LATE_PIECES = 64
 
 _LEAST_BAUDRATE = 9600  # of a serial server, whose rate nobody knows, too
@@ -185,6 +190,9 @@ class TuyaLine:
             await self.send(Command.SYNC_REPORT, units)
             until = anyio.current_time() + _RESULT_SECONDS
             await self.pause(until, lambda: role.report_result is not None)
+            if role.report_result is None:  # if this program was busy, it may be here
+                until = anyio.current_time() + LATE_SECONDS
+                await self.pause(until, lambda: role.report_result is not None)
             return bool(role.report_result)
 
     async def aclose(self) -> None:
@@ -196,7 +204,7 @@ class TuyaLine:
         await self._answer()  # what a reader who was cancelled left
         role, decoder = self.role, self.decoder
         due = min(decoder.next_due(), role.next_due()) if role else decoder.next_due()
-        until = max(due, anyio.current_time() + _LATE_SECONDS)
+        until = max(due, anyio.current_time() + LATE_SECONDS)
         piece = await self._receive(until)
         now = anyio.current_time()
         has_more = bool(piece) or now < until

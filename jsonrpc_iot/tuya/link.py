@@ -71,12 +71,16 @@ class TuyaLink(anyio.AsyncContextManagerMixin):
         """Register a handler of a command: it gets the frame, and what it returns is sent back.
 
         Args:
-            command: 0 to 255. What the link answers by itself it goes on answering.
+            command: 0 to 255. What the link answers by itself it goes on answering; but what it
+                would refuse, 0x0E, 0x20, 0x2B, 0x2D and 0x34, is left to the handler.
 
         Raises:
             ValueError: there is no such command.
         """
         encode_frame(command)
+        role = self._role()
+        if role is not None:
+            role.left_to_program.add(command)
 
         def register(handler: C) -> C:
             self._handlers.commands[command].append(partial(self._answer, handler))
@@ -97,9 +101,10 @@ class TuyaLink(anyio.AsyncContextManagerMixin):
         line = self._open_line
         await self._send(encode_frame(command, data, line.role.version if line.role else 0))
 
-    async def _send(self, frame: bytes) -> None:
+    async def _send(self, *frames: bytes) -> None:
         try:
-            await self._open_line.send_frame(frame)
+            for frame in frames:
+                await self._open_line.send_frame(frame)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             raise self._gone() from None
 

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from jsonrpc_iot import connect
-from jsonrpc_iot.protocol.tuya import role
+from jsonrpc_iot.protocol.tuya import module as module_role
 from jsonrpc_iot.transports.serial import line as tuya_line
 from jsonrpc_iot.tuya import DataPoint, DataPointType, TuyaLink, TuyaMcu, TuyaModule
 
@@ -65,8 +65,8 @@ async def start_of(mcu: Raw) -> None:
 
 
 async def test_the_answer_to_a_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(role, "_HEARTBEAT_SECONDS", 0.3)  # instead of 15
-    monkeypatch.setattr(role, "_OFFLINE_SECONDS", 0.2)  # instead of 3
+    monkeypatch.setattr(module_role, "_HEARTBEAT_SECONDS", 0.3)  # instead of 15
+    monkeypatch.setattr(module_role, "_OFFLINE_SECONDS", 0.2)  # instead of 3
     told: list[bool] = []
     module = TuyaModule("uart+pty://")
     module.on_online(told.append)

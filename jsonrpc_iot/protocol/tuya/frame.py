@@ -50,10 +50,16 @@ class Command(IntEnum):
     REPORT_DATAPOINTS = 0x07
     QUERY_DATAPOINTS = 0x08
     GMT_TIME = 0x0C
+    WIFI_TEST = 0x0E
     LOCAL_TIME = 0x1C
+    OPEN_WEATHER = 0x20
     SYNC_REPORT = 0x22
     SYNC_REPORT_RESULT = 0x23
     RSSI = 0x24
+    STOP_HEARTBEAT = 0x25
+    ASK_NETWORK_STATUS = 0x2B
+    MAC_ADDRESS = 0x2D
+    EXTENDED = 0x34
     RPC = 0xFE
     """A message of JSON-RPC: not Tuya's, but this project's."""
 

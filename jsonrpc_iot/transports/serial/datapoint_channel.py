@@ -14,7 +14,8 @@ from msgspec import UNSET, Struct, UnsetType
 from ...channel.info import ChannelInfo
 from ...errors import MalformedFrame
 from ...protocol.tuya.datapoints import DataPoint, DataPointType, Unit, encode_datapoints
-from ...protocol.tuya.role import Mcu, Module
+from ...protocol.tuya.module import Module
+from ...protocol.tuya.role import Mcu
 from .frame_channel import LineChannel
 from .line import TuyaLine
 

@@ -232,10 +232,11 @@ class TuyaLine:
     def _hand_out(self, frame: Frame) -> None:
         for taker in self.takers:
             taker.take_frame(frame)
-        if self.role is None or frame.command not in self.role.takes:
+        units = self.role.units(frame) if self.role else None
+        if units is None:
             return
         try:
-            for unit in split_units(frame.data):
+            for unit in split_units(units):
                 for taker in self.takers:
                     if taker.take_unit(unit):
                         break

@@ -20,7 +20,8 @@ from ...channel.url import Url
 from ...protocol.limits import Limits
 from ...protocol.tuya.datapoints import UNIT_OVERHEAD
 from ...protocol.tuya.frame import OVERHEAD
-from ...protocol.tuya.role import Mcu, Module, Product, Role
+from ...protocol.tuya.module import Module
+from ...protocol.tuya.role import Mcu, Product, Role
 from .datapoint_channel import DataPointChannel
 from .line import TuyaLine
 from .listener import connect_to_port, listen_at_port

@@ -223,7 +223,6 @@ async def _read_line(watch: Watch, stream: ByteStream, record: Record | None) ->
 @asynccontextmanager
 async def _open_line(url: Url) -> AsyncIterator[tuple[ByteStream, str]]:
     """Open a port or make a pty; yields the bytes, and what to say when it is open."""
-    from jsonrpc_iot.transports.serial.port import open_port
     from jsonrpc_iot.transports.serial.pty import open_pty
 
     if url.scheme not in _SCHEMES:
@@ -235,7 +234,7 @@ async def _open_line(url: Url) -> AsyncIterator[tuple[ByteStream, str]]:
         stream, path = open_pty()
         ready = f"listening {options.reached_at(f'uart://{path}')}"
     else:
-        stream = await open_port(url, options.baudrate)
+        stream = await options.open(url)
         ready = f"watching {url}"
     async with stream:
         yield stream, ready

@@ -12,6 +12,7 @@ from ..channel.info import ChannelInfo
 from ..errors import (
     CallTimeout,
     ChannelClosed,
+    DeadlineExceeded,
     JsonRpcIotError,
     MalformedResponse,
     MessageTooLarge,
@@ -211,6 +212,7 @@ class Calls:
         timeout: float | None,
     ) -> None:
         """Send a message without waiting for a turn; see `exchange`."""
+        deadline = inf if timeout is None else anyio.current_time() + timeout
         sent = False
         try:
             self._check_size(message)
@@ -222,9 +224,9 @@ class Calls:
                 self._repeat()
                 self._wake_reader()
                 await answered.wait()
-            await look_for(answered)
+            is_late = await look_for(answered, deadline)
             for call in calls:
-                if call.outcome is None:
+                if call.outcome is None or (is_late and isinstance(call.outcome, DeadlineExceeded)):
                     call.outcome = CallTimeout(
                         f"{call.method}: no answer within {round(timeout or 0, 3):g} s"
                     )
@@ -332,8 +334,14 @@ class Calls:
             raise MessageTooLarge(len(message), self.info.max_message)
 
 
-async def look_for(event: anyio.Event) -> None:
-    """Let what has arrived be read before a deadline counts: this program may have been busy."""
-    if not event.is_set():
+async def look_for(event: anyio.Event, deadline: float) -> bool:
+    """Let what has arrived be read before a deadline counts, if this program was busy meanwhile.
+
+    Returns:
+        Whether it was.
+    """
+    is_late = not event.is_set() and anyio.current_time() > deadline + _LATE_SECONDS
+    if is_late:
         with anyio.move_on_after(_LATE_SECONDS):
             await event.wait()
+    return is_late

@@ -137,6 +137,9 @@ class Incoming:
             arrived.sort(key=lambda each: not _is_cancellation(each[1]))
         for data, message in arrived:
             request = self._identify(data, message)
+            if request is not None and self._outgoing.is_full:
+                self._outgoing.dropped += 1  # as if it was lost on its way: it comes again
+                continue
             verdict = None if request is None else seen.admit(request, anyio.current_time())
             if verdict in (None, Verdict.RUN) and _is_too_late(message):
                 verdict = Verdict.LATE

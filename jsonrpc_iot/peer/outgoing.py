@@ -150,15 +150,18 @@ class Outgoing:
 
     async def _write(self, messages: Sequence[bytes]) -> None:
         try:
-            await self._channel.send_batch(messages)
+            if self.on_sent is None:
+                await self._channel.send_batch(messages)
+            else:  # which may take long for each
+                for message in messages:
+                    await self._channel.send(message)
+                    self.on_sent((message,))
         except BROKEN:
             self._fail()
         except Exception:
             logger.exception("%s: sending failed", self._channel.info.peer)
             self._fail()
         self._writes += 1
-        if self.on_sent is not None:
-            self.on_sent(messages)
 
     def _fail(self) -> None:
         self.abort()

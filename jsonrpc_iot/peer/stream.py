@@ -246,9 +246,10 @@ class _ItemByItem(Generic[T]):
             self._ask_for(self._items.missing())
         arrived = self._items.arrived
         self._changed = anyio.Event()
-        with anyio.CancelScope(deadline=min(deadline, anyio.current_time() + pause)):
+        until = min(deadline, anyio.current_time() + pause)
+        with anyio.CancelScope(deadline=until):
             await self._changed.wait()
-        await look_for(self._changed)
+        await look_for(self._changed, until)
         if self._items.arrived > arrived:
             self._pause = self._calls.info.retry_seconds
         elif self._changed.is_set():

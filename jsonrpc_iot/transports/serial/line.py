@@ -36,6 +36,11 @@ LONGEST_DATA = 4096
 _LATE_PIECES = 64
 
 _LEAST_BAUDRATE = 9600  # of a serial server, whose rate nobody knows, too
+
+# On a slower line who sends waits until the frame has left, all but so much of it: what waits in
+# the buffers of the system counts as sent, and is asked for again before it has left.
+_SLOW_BAUDRATE = 115_200
+_AHEAD_SECONDS = 0.1
 _ANSWER_SECONDS = 2.0
 _RESULT_SECONDS = 5.5  # a module says after 5 s that it failed
 
@@ -81,7 +86,7 @@ class TuyaLine:
         stream: ByteStream,
         role: Role | None = None,
         *,
-        baudrate: int = _LEAST_BAUDRATE,
+        baudrate: int = _SLOW_BAUDRATE,
         frame_gap: float = 0.0,
     ) -> None:
         self.role = role
@@ -93,6 +98,7 @@ class TuyaLine:
         self.unanswered = 0
         self._stream = stream
         self._byte_seconds = BITS_PER_BYTE / baudrate
+        self._is_slow = baudrate < _SLOW_BAUDRATE
         self._frame_gap = frame_gap
         self._free_at = -math.inf
         self._late_pieces = 0
@@ -156,25 +162,26 @@ class TuyaLine:
             self._receiving.cancel()
 
     async def send(self, command: int, data: bytes) -> None:
-        """Send one frame.
+        """Send one frame, and let it leave.
 
         Raises:
             anyio.BrokenResourceError: the line is gone.
             anyio.ClosedResourceError: this end has closed it.
         """
         await self.send_frame(encode_frame(command, data, self.role.version if self.role else 0))
+        if self._is_slow:
+            await self.pause(self._free_at - _AHEAD_SECONDS, lambda: False)
 
     async def send_frame(self, frame: bytes) -> None:
-        """Send one frame that is encoded already; see `send`."""
+        """Send one frame that is encoded already; returns when the system has it; see `send`."""
         async with self._sending:
             if self._frame_gap:
                 await anyio.sleep_until(self._free_at)
             for trace in self._traces.values():
                 trace.left(frame)
             await self._stream.send(frame)
-            if self._frame_gap:
-                seconds = len(frame) * self._byte_seconds + self._frame_gap
-                self._free_at = anyio.current_time() + seconds
+            begin = max(self._free_at, anyio.current_time())
+            self._free_at = begin + len(frame) * self._byte_seconds + self._frame_gap
         self.frames_sent += 1
 
     async def report_and_confirm(self, units: bytes) -> bool:

@@ -166,15 +166,21 @@ class Calls:
         if not self.is_open:
             raise self._closed()
         self.probe()
+        leaves_at = anyio.current_time() + self._queue_seconds
         return self.session.open(
             method,
             params,
             on_answer,
             timeout=timeout,
             idempotent=idempotent,
-            now=anyio.current_time() if alone and not self.info.reliable else None,
+            now=leaves_at if alone and not self.info.reliable else None,
             items=items,
         )
+
+    @property
+    def _queue_seconds(self) -> float:
+        """How long what waits keeps a slow link busy, so that nobody can answer what is behind it."""
+        return self._outgoing.waiting_bytes * self.info.retry_seconds_per_byte
 
     async def exchange(
         self,
@@ -250,9 +256,10 @@ class Calls:
                 self._new_timer = anyio.Event()
                 if self._channel.is_mid_message:  # a long answer is not asked for again
                     due = max(due, anyio.current_time() + self.info.retry_seconds)
+                due = max(due, anyio.current_time() + self._queue_seconds)
                 with anyio.CancelScope(deadline=due):
                     await self._new_timer.wait()
-                if self._channel.is_mid_message:
+                if self._channel.is_mid_message or self._queue_seconds:
                     continue
                 messages = self.session.poll(anyio.current_time())
                 self._outgoing.push(*(each for each in messages if self.info.fits(each)))

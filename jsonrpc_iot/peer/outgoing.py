@@ -74,6 +74,11 @@ class Outgoing:
         self.on_sent: Callable[[Sequence[bytes]], object] | None = None
 
     @property
+    def waiting_bytes(self) -> int:
+        """Bytes of what waits to be sent."""
+        return self._bytes
+
+    @property
     def is_full(self) -> bool:
         """Whether so much waits that nothing more should."""
         return self._bytes > self._limit

@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -85,6 +86,30 @@ async def test_a_port_is_for_one_program() -> None:
             await open_port(Url.parse(f"uart://{path}"), 115200)
         with pytest.raises(BindFailed, match="another program"):
             await open_port(Url.parse(f"uart://{path}"), 115200, failure=BindFailed)
+
+
+@needs_asyncio
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [("", (True, True)), ("?dtr=0", (False, True)), ("?dtr=1&rts=0", (True, False))],
+)
+async def test_lines_that_reset_a_board_are_as_the_url_has_them(
+    monkeypatch: pytest.MonkeyPatch, query: str, expected: tuple[bool, bool]
+) -> None:
+    import serial
+
+    told: dict[str, bool] = {}  # a pty has no such lines; so what the library is told counts
+    for name in ("dtr", "rts"):
+
+        def update(port: Any, name: str = name) -> None:
+            told[name] = getattr(port, name)
+
+        monkeypatch.setattr(serial.Serial, f"_update_{name}_state", update)
+    far, path = open_pty()
+    async with far:
+        url = Url.parse(f"uart://{path}{query}")
+        async with await url.read_options(uart.UartOptions).open(url):
+            assert (told["dtr"], told["rts"]) == expected
 
 
 @needs_asyncio

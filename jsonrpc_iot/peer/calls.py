@@ -179,7 +179,7 @@ class Calls:
 
     @property
     def _queue_seconds(self) -> float:
-        """How long what waits keeps a slow link busy, so that nobody can answer what is behind it."""
+        """How long what waits keeps a slow link busy: nobody can answer what is behind it."""
         return self._outgoing.waiting_bytes * self.info.retry_seconds_per_byte
 
     async def exchange(
@@ -269,6 +269,7 @@ class Calls:
     async def send(self, message: bytes) -> None:
         """Send a notification that is encoded already; see `Peer.notify`."""
         self._check_size(message)
+        self._channel.check(message)
         await self._outgoing.wait_for_room()
         if self._outgoing.is_broken:
             raise self._closed()

@@ -42,9 +42,7 @@ async def test_replies_that_wait_for_the_line_leave_once() -> None:
         ):
             async with anyio.create_task_group() as tasks:
                 for number in range(REPLIES):
-                    tasks.start_soon(
-                        lambda each=number: client.call("read", [each], idempotent=True)
-                    )
+                    tasks.start_soon(read_once, number)
             start = anyio.current_time()
             assert await client.call("rpc.ping") is True
             assert anyio.current_time() - start < 2

@@ -109,6 +109,7 @@ class PortListener(Listener):
         while True:
             if self._stream is None:
                 if self._open is None:
+                    logger.warning("%s: nothing more is served there", self.addresses[0])
                     await anyio.sleep_forever()
                     return
                 self._stream = await self._open_again(self._open)

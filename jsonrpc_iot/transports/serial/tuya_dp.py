@@ -68,21 +68,29 @@ class TuyaDpOptions(PortOptions, frozen=True):
 async def connect(url: Url, limits: Limits) -> Channel:
     """Open a port."""
     options = _read(url, "module")
-    return await connect_to_port(url, options, partial(_channel, options))
+    return await connect_to_port(url, options, partial(_channel, options, _mcu(options)))
 
 
 async def listen(url: Url, limits: Limits) -> Listener:
     """Open a port, or make a pseudo-terminal for `tuya-dp+pty://`."""
     options = _read(url, "mcu")
     theirs = structs.replace(options, role="module" if options.role == "mcu" else "mcu")
-    make_channel = partial(_channel, options)
+    # The MCU outlives its adapter, which may be unplugged, and so does what it holds.
+    make_channel = partial(_channel, options, _mcu(options))
     return await listen_at_port(url, options, make_channel, theirs.reached_at)
 
 
-def _channel(options: TuyaDpOptions, name: str, stream: ByteStream) -> DataPointChannel:
-    role: Role = Module(clock=local_time)
-    if options.role == "mcu":
-        role = Mcu(Product(options.product, "1.0.0"), buffer=options.buffer)
+def _mcu(options: TuyaDpOptions) -> Mcu | None:
+    """This end, if it is one that remembers."""
+    if options.role == "module":
+        return None
+    return Mcu(Product(options.product, "1.0.0"), buffer=options.buffer)
+
+
+def _channel(
+    options: TuyaDpOptions, mcu: Mcu | None, name: str, stream: ByteStream
+) -> DataPointChannel:
+    role: Role = mcu or Module(clock=local_time)
     line = TuyaLine(stream, role, baudrate=options.baudrate, frame_gap=options.frame_gap)
     return open_channel(line, name, options)
 
@@ -106,6 +114,7 @@ def open_channel(
         reliable=False,
         retry_seconds=_RETRY_SECONDS,
         in_flight=1,
+        is_shared=True,
         sends_need_receiver=True,
     )
     return DataPointChannel(

@@ -72,6 +72,7 @@ def open_channel(
         retry_seconds_per_byte=per_byte,
         codec=options.codec,
         in_flight=options.in_flight,
+        is_shared=True,
         sends_need_receiver=True,
     )
     return RpcChannel(line, info, options.baudrate, owns_line=owns_line)

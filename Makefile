@@ -18,7 +18,8 @@ help:
 	@echo 'make demo    show it at work: a simulated device on this machine and calls to it'
 	@echo 'make test    run the tests              ARGS="-k tcp" goes to pytest'
 	@echo 'make test-browser  open the example page in Chromium, which it installs'
-	@echo 'make chaos   kill NovaCloud devices and a platform 200 times, restart one under 1,000'
+	@echo 'make chaos   call over bad links while devices are stopped and killed; kill NovaCloud'
+	@echo '             devices and a platform 200 times, restart one under 1,000'
 	@echo 'make lint    check style, types and import directions'
 	@echo 'make bench   measure against the targets and other libraries'
 	@echo 'make docs    build the documentation into site/'
@@ -37,6 +38,7 @@ test-browser: $(VENV)/.test
 	@$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
 chaos: $(VENV)/.test
+	@$(BIN)/python -m tests.lossy.chaos
 	@JSONRPC_IOT_CRASHES=200 $(BIN)/python -m pytest -q \
 	  tests/novacloud/test_device_crash.py tests/novacloud/test_joint_crash.py \
 	  tests/novacloud/test_joint_restart.py $(ARGS)

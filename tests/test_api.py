@@ -20,7 +20,7 @@ PUBLIC = {
         InternalError InvalidParams
         InvalidRequest InvalidUrl JsonRpcIotError Limits Listener MalformedFrame MalformedResponse
         MessageTooLarge MethodNotFound Middleware MissingExtra Next Notification ParseError
-        Peer Trace
+        OutcomeUnknown Peer Trace
         PeerCredentials RpcError Server ServerError Stream StreamChannel TooLarge TransportError
         Unauthorized Unencodable UsageError asgi_app connect connect_sync method notification run
         serve service

@@ -32,6 +32,13 @@ class LateMessage(bytes):
 
     waited: float = 0.0
 
+    @classmethod
+    def after(cls, message: bytes, seconds: float) -> "LateMessage":
+        """A message that has waited so many seconds more."""
+        late = cls(message)
+        late.waited = seconds + (message.waited if isinstance(message, cls) else 0.0)
+        return late
+
 
 class Channel(ObjectStream[bytes]):
     """A stream of whole messages in both directions.

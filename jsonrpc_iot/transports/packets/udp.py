@@ -21,7 +21,7 @@ from ...channel.info import ChannelInfo
 from ...channel.url import Url, host_port
 from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
-from .demux import Demux
+from .demux import LATE_SECONDS, Demux
 from .options import BatchedChannel, PacketOptions
 
 logger = logging.getLogger("jsonrpc_iot.transports")
@@ -35,7 +35,6 @@ Address = tuple[str, int] | tuple[str, int, int, int]
 _LARGEST_DATAGRAM = 65_535
 _BUFFER_BYTES = 4 << 20
 _PACKET_BYTES = 256  # what the kernel takes beside the data, at the least
-_LATE_SECONDS = 0.05
 
 # Linux, socket(7): when the kernel got a datagram, as a `timespec` of the system's time.
 _HAS_TIMES = sys.platform == "linux"
@@ -253,9 +252,8 @@ def _receive_dated(raw: socket.socket) -> Packet:
         if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
             seconds, nanoseconds = _TIME.unpack(value)
             waited = time.time() - seconds - nanoseconds / 1e9
-            if waited > _LATE_SECONDS:
-                data = LateMessage(data)
-                data.waited = waited
+            if waited > LATE_SECONDS:
+                data = LateMessage.after(data, waited)
     return data, address
 
 

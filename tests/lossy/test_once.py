@@ -12,7 +12,9 @@ import anyio
 import pytest
 
 from jsonrpc_iot import Context, OutcomeUnknown, connect
+from jsonrpc_iot.transports import open_channel
 
+from ..brokers import mosquitto
 from ..cli.program import run
 from .rig import ANYWHERE, LATER_SECONDS, SECONDS, Raw, Relay, raw, serving
 
@@ -124,6 +126,24 @@ async def test_servers_that_share_a_port_never_know(listening: float) -> None:
             assert await end.exchange(**first) == answer
             assert (await end.exchange(id=8, method="toggle", timeout=5))["result"] == 1
             assert (await end.exchange(id=8, method="toggle", retry=True))["result"] == 1
+
+
+async def test_servers_of_an_mqtt_group_never_know(anyio_backend_name: str) -> None:
+    if anyio_backend_name == "trio":
+        pytest.skip("MQTT needs asyncio")
+    relay = Relay()
+    first = b'{"id":7,"method":"toggle","timeout":5}'
+    async with (
+        serving(relay, mosquitto().url("?share=relays&qos=0"), listening=1000.0) as server,
+        await open_channel(server.urls[0]) as end,
+    ):
+        for message in (first[:-1] + b',"retry":true}', first):
+            await end.send(message)
+            error = json.loads(await end.receive())["error"]
+            assert error["code"] == UNKNOWN
+            assert "data" not in error
+        await end.send(first.replace(b"7", b"8"))
+        assert json.loads(await end.receive())["result"] == 1
 
 
 def refuse(end: Raw, request: dict[str, Any], **data: float) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from typing import Any
 
 import anyio
 import pytest
@@ -20,6 +21,14 @@ pytestmark = [
 ]
 
 GAP_SECONDS = 0.8
+
+
+@pytest.fixture
+def asyncio_only(anyio_backend_name: str) -> None:
+    if anyio_backend_name == "trio":
+        pytest.skip("serial ports need asyncio")
+
+
 REQUEST = b'{"method":"toggle","id":1}'
 
 
@@ -46,6 +55,28 @@ async def test_a_module_that_repeats_while_the_response_waits_for_its_gap() -> N
             assert await next_message(line) == {"id": 1, "result": 1}
             line.write(frame(text(REQUEST), 6))
             assert await next_message(line) == {"id": 1, "result": 1}
+    assert len(relay.ran) == 1
+
+
+async def test_what_ran_before_the_adapter_was_unplugged_is_not_run_again(
+    asyncio_only: None,
+) -> None:
+    """The other end need not notice that, and repeats what was not answered."""
+    relay = Relay()
+    async with virtual_serial_pair(paths=True) as pair, serving(relay, f"uart://{pair.first}"):
+        first = b'{"method":"toggle","id":1,"timeout":9}'
+        with raw_end(f"uart://{pair.second}") as line:
+            line.write(frame(first))
+            assert json.loads(await line.data(0xFE, 0)) == {"id": 1, "result": 1}
+        await pair.replug()
+        with raw_end(f"uart://{pair.second}") as line:
+            while not await line.has_data(0.1):
+                line.write(frame(b'{"method":"rpc.ping","id":2}'))  # lost until the port is open
+            line.write(frame(first[:-1] + b',"retry":true}'))
+            answer: dict[str, Any] = {"id": 2}
+            while answer["id"] == 2:
+                answer = json.loads(await line.data(0xFE, 0))
+    assert answer.get("error", {}).get("code") == -32011
     assert len(relay.ran) == 1
 
 

@@ -214,6 +214,7 @@ class MqttListener(Listener):
             # In a group the credit of a stream reaches any server.
             is_private=address != self._everybody and not self._options.share,
             hears_broadcasts=address == self._everybody,
+            has_twins=bool(self._options.share),
             codec=self._options.codec,
         )
 

@@ -33,7 +33,7 @@ async def run(plan: Plan, names: list[str], folder: Path) -> list[Tally]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.lossy.chaos", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; default all")
-    parser.add_argument("--seconds", type=float, default=110.0, help="how long calls are begun")
+    parser.add_argument("--seconds", type=float, default=80.0, help="how long calls are begun")
     parser.add_argument("--silence", type=float, default=31.0, help="before leaks are counted")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     arguments = parser.parse_args()

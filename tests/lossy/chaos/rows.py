@@ -15,6 +15,7 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 from msgspec import Struct, structs
 
+from jsonrpc_iot import Limits
 from jsonrpc_iot.testing import Faults, virtual_radio
 from jsonrpc_iot.transports.serial.pty import open_pty
 
@@ -33,7 +34,9 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     Args:
         seconds: for how long calls are begun.
-        silence: seconds after which a device may hold nothing any more; 0 does not look.
+        silence: seconds after which a device may hold nothing any more, counted from when the last
+            packet can have come, and the last stream has ended for want of a reader; 0 does not
+            look.
         seed: gives the same troubles again.
         stops: seconds for which a device is stopped, at the most.
         pauses: seconds between two troubles of a device, from and to.
@@ -148,7 +151,7 @@ async def run_row(name: str, row: Row, plan: Plan, folder: Path) -> Tally:
     executions.touch()
     faults = row.faults or plan.faults
     weather = Weather(faults, f"{plan.seed} {name}")
-    silence = plan.silence and plan.silence + faults.delay_seconds + row.options.wait
+    silence = plan.silence and plan.silence + faults.delay_seconds + Limits().linger_seconds
     options = structs.replace(row.options, seconds=plan.seconds, seed=plan.seed, silence=silence)
     if row.is_spoilt_by_callers:
         options = structs.replace(options, link=faults)

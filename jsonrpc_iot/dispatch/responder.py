@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
 
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from ..errors import InvalidRequest, MethodNotFound, RpcError
 from ..protocol.codec.codec import Codec
@@ -293,9 +293,18 @@ class Responder:
             params = handler.parse(bytes(message.params), self.codec)
         except Exception as error:  # noqa: BLE001  # a param's own code may run
             return self._replier.error(to, message.method, error)
+        if entry.plain and not message.stream:
+            return self._run_plain(entry, params, to)
         call = Call(entry.name, params, message.id, handler)
         stream = message.stream
         return self._begin_call(call, entry.chain, to, message.timeout, context, stream=stream)
+
+    def _run_plain(self, entry: Entry, params: Struct, to: ReplyTo) -> bytes | None:
+        try:
+            value = entry.handler.call(params, None)
+        except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
+            return self._replier.error(to, entry.name, error)
+        return self._replier.result(to, entry.name, value, may_hold_nan=False)
 
     def _begin_call(
         self,

@@ -128,8 +128,8 @@ class DuplicateTable:
             `UNKNOWN` or `CANCELLED`, is remembered until `finish`.
         """
         self.forget(now)
-        if self._running is None or self._finished is None:
-            self._running, self._finished = {}, {}
+        self._running = {} if self._running is None else self._running
+        self._finished = {} if self._finished is None else self._finished
         if request.key in self._running:
             self._running[request.key] |= request.extended
             return Verdict.JOIN
@@ -168,6 +168,8 @@ class DuplicateTable:
         if self._running is None or self._finished is None or key not in self._running:
             return  # the peer has gone meanwhile
         extended = self._running.pop(key)
+        if not self._running:
+            self._running = None
         size = len(reply or b"")
         if size > (self.budget.reply_bytes + self._bytes) / 4 - self._bytes:
             self._finished[key] = _Finished(None, now, extended)
@@ -192,6 +194,8 @@ class DuplicateTable:
             if finished is not None:
                 finished.left_at = min(finished.left_at, now)
                 finished.is_leaving = False
+        if not self._leaving:
+            self._leaving = None
 
     def cancel(self, id: Id, now: float) -> None:
         """Keep a cancellation whose request has not come, for 30 s."""

@@ -32,6 +32,7 @@ Begun = bytes | Work | Batch | None
 Read = Message | Invalid | list[Raw]
 
 _KEY = os.urandom(16)  # so that nobody can look for two requests with one digest
+_SHORT = 96  # bytes, which cost less than their digest
 _FOR_RUNNING_CALLS = ("rpc.cancel", "rpc.more")
 
 
@@ -161,7 +162,7 @@ class Responder:
         if isinstance(message, list):
             entries = map(self.read, map(bytes, message))
             extended = any(isinstance(each, Message) and each.is_extended for each in entries)
-            return Identity(_digest(data), extended=extended)
+            return Identity(_key(data), extended=extended)
         if isinstance(message, Invalid) or message.method is UNSET or message.id is UNSET:
             return None
         entry = self._table.methods.get(message.method)
@@ -170,9 +171,10 @@ class Responder:
         idempotent = entry.handler.options.idempotent
         if idempotent and not message.stream:
             return None
-        facts = (message.id, message.jsonrpc, message.method)
+        dialect = "" if message.jsonrpc is UNSET else message.jsonrpc
+        head = f"{message.id!r} {message.method!r} {dialect} "
         return Identity(
-            _digest(repr(facts).encode(), bytes(message.params)),
+            _key(head.encode(errors="backslashreplace") + message.params),
             message.id,
             bool(message.retry),
             message.is_extended,
@@ -349,11 +351,11 @@ class Responder:
         return decode(data)
 
 
-def _digest(*parts: bytes) -> bytes:
-    digest = blake2b(key=_KEY, digest_size=16)
-    for part in parts:
-        digest.update(part)
-    return digest.digest()
+def _key(data: bytes) -> bytes:
+    """What stands for data among what is remembered: itself if that is short, else a digest."""
+    if len(data) <= _SHORT:
+        return data
+    return blake2b(data, key=_KEY, digest_size=16).digest()
 
 
 def _limit(context: Context | None) -> int | None:

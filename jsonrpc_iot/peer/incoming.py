@@ -167,7 +167,7 @@ class Incoming:
     def _identify(self, data: bytes, message: Read) -> Identity | None:
         request = self._responder.identify(data, message)
         if request is not None and isinstance(data, Arrival) and data.is_repeat:
-            return request._replace(retry=True)
+            return structs.replace(request, retry=True)
         return request
 
     def _objection(self, verdict: Verdict, seen: DuplicateTable) -> RpcError:

@@ -7,7 +7,8 @@ time; it has no clock and does no I/O.
 from collections.abc import Iterable
 from enum import Enum
 from math import inf
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from .messages import Id
 
@@ -18,12 +19,12 @@ _CANCELLATIONS = 64
 _LONG_ID = 64
 
 
-class Identity(NamedTuple):
+class Identity(Struct, frozen=True, gc=False):
     """What tells a request from others of the same peer.
 
     Args:
-        key: digest of id, dialect, method and params, or of a whole batch; nobody can make two
-            requests that have the same one.
+        key: id, dialect, method and params, or a whole batch, in full or as a keyed digest: nobody
+            can make two requests that have the same one.
         id: the request's, `None` for a batch.
         retry: it is marked as one that was sent before.
         extended: it carries an extension, so its sender does not use the id for anything else.

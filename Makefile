@@ -3,26 +3,32 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+UV = $(PYTHON) tools/uv.py $(VENV)
+OLDEST := 3.11
 
 # make test ARGS="-k tcp"; ARGS goes to whatever the target runs.
 ARGS ?=
 
 # Processes that share the tests: more than cores, since tests wait most of the time.
 WORKERS ?= 3
+PYTEST = python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo test test-browser chaos lint bench docs clean
+.PHONY: help demo test test-oldest test-newest test-browser chaos lint bench docs lock upgrade clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo    show it at work: a simulated device on this machine and calls to it'
 	@echo 'make test    run the tests              ARGS="-k tcp" goes to pytest'
+	@echo 'make test-oldest   with the oldest libraries that pyproject.toml allows'
+	@echo 'make test-newest   with the newest libraries of today'
 	@echo 'make test-browser  open the example page in Chromium, which it installs'
 	@echo 'make chaos   call over bad links while devices are stopped and killed; kill NovaCloud'
 	@echo '             devices and a platform 200 times, restart one under 1,000'
 	@echo 'make lint    check style, types and import directions'
 	@echo 'make bench   measure against the targets and other libraries'
 	@echo 'make docs    build the documentation into site/'
+	@echo 'make lock    pin in the locks what has changed in pyproject.toml'
+	@echo 'make upgrade pin the newest of all'
 	@echo 'make clean   remove all that these have made, $(VENV) too'
 	@echo 'PYTHON=python3.13 chooses the interpreter that $(VENV) is made with, after a make clean.'
 
@@ -31,7 +37,18 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	@tools/system-packages
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	@$(BIN)/$(PYTEST) $(ARGS)
+
+test-oldest: $(VENV)-oldest/.test
+	@tools/system-packages
+	@$(VENV)-oldest/bin/$(PYTEST) $(ARGS)
+
+test-newest: $(VENV)/.uv
+	@echo 'Installing the newest into $(VENV)-newest ...'
+	@$(UV) venv -q --clear --python $(BIN)/python $(VENV)-newest
+	@$(UV) pip install -q --python $(VENV)-newest -e '.[all,bumble]' --group test
+	@tools/system-packages
+	@$(VENV)-newest/bin/$(PYTEST) $(ARGS)
 
 test-browser: $(VENV)/.test
 	@tools/system-packages chromium
@@ -47,7 +64,7 @@ lint: $(VENV)/.test
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -q tests/test_imports.py
+	@$(BIN)/python -m pytest -q tests/test_imports.py tests/test_layout.py
 
 bench: $(VENV)/.bench
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -55,38 +72,59 @@ bench: $(VENV)/.bench
 docs: $(VENV)/.docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS)
 
+# The locks hold for every system and Python. They are made from one index alone: others that pip
+# may be told of can have a part of a release's files, and so of its hashes.
+COMPILE = UV_INDEX= UV_FIND_LINKS= UV_CUSTOM_COMPILE_COMMAND='make lock' $(UV) pip compile -q \
+  pyproject.toml --all-extras --universal --python-version $(OLDEST) --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --no-annotate $(UPGRADE)
+
+upgrade: UPGRADE = --upgrade
+lock upgrade: $(VENV)/.uv
+	@$(COMPILE) --group build --group test --group docs -o requirements.lock
+	@$(COMPILE) --group build --group test --resolution lowest-direct -o requirements-oldest.lock
+
 clean:
-	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest build dist site
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Each stamp says that its packages are installed as pyproject.toml of that time asked for.
+# Each stamp says that its packages are installed as the lock of that time pins them.
 
-$(VENV)/.pip:
+# $(call install,ENVIRONMENT,LOCK,PARTS OF pyproject.toml); what they need is checked by its hash.
+define install
+@$(UV) pip install -q --python $(1) -c $(2) -b $(2) --require-hashes -r pyproject.toml $(3)
+@$(UV) pip install -q --python $(1) -b $(2) --no-deps -e .
+@touch $@
+endef
+
+$(VENV)/.uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo 'jsonrpc-iot needs Python 3.11 or newer, but $(PYTHON) is' \
 	    "$$($(PYTHON) --version 2>/dev/null || echo 'not there')." \
 	    'Name another one: make PYTHON=python3.13 ...' >&2; exit 1; }
 	@echo 'Setting up $(VENV) ...'
-	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install --upgrade 'pip>=25.1'
+	@$(PYTHON) -m venv --without-pip $(VENV)
 	@touch $@
 
-$(VENV)/.demo: $(VENV)/.pip pyproject.toml
+$(VENV)/.demo: $(VENV)/.uv pyproject.toml requirements.lock
 	@echo 'Installing the package ...'
-	@$(PIP) install -e '.[cli,uart,mqtt,http,bumble]' --group demo
-	@touch $@
+	$(call install,$(VENV),requirements.lock,$(addprefix --extra ,cli uart mqtt http bumble) --group demo)
 
-$(VENV)/.test: $(VENV)/.pip pyproject.toml
+$(VENV)/.test: $(VENV)/.uv pyproject.toml requirements.lock
 	@echo 'Installing the package with all extras, and what the tests need ...'
-	@$(PIP) install -e '.[all]' --group test
-	@touch $@ $(VENV)/.demo $(VENV)/.bench
+	$(call install,$(VENV),requirements.lock,--all-extras --group test)
+	@touch $(VENV)/.demo $(VENV)/.bench
 
-$(VENV)/.bench: $(VENV)/.pip pyproject.toml
+$(VENV)/.bench: $(VENV)/.uv pyproject.toml requirements.lock
 	@echo 'Installing the package and the libraries to compare with ...'
-	@$(PIP) install -e '.[all]' --group bench
-	@touch $@ $(VENV)/.demo
+	$(call install,$(VENV),requirements.lock,--extra all --group bench)
+	@touch $(VENV)/.demo
 
-$(VENV)/.docs: $(VENV)/.pip pyproject.toml
+$(VENV)/.docs: $(VENV)/.uv pyproject.toml requirements.lock
 	@echo 'Installing the package and the documentation tools ...'
-	@$(PIP) install -e . --group docs
-	@touch $@
+	$(call install,$(VENV),requirements.lock,--group docs)
+
+$(VENV)-oldest/.test: $(VENV)/.uv pyproject.toml requirements-oldest.lock
+	@echo 'Installing the oldest libraries into $(VENV)-oldest ...'
+	@$(UV) venv -q --clear --python $(OLDEST) $(VENV)-oldest
+	$(call install,$(VENV)-oldest,requirements-oldest.lock,--all-extras --group test)

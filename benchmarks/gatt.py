@@ -20,7 +20,7 @@ from jsonrpc_iot import ConnectFailed, Dispatcher, connect, serve
 from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.testing import VirtualRadio, virtual_radio
 from jsonrpc_iot.transports.gatt import RX, SERVICE, TX
-from jsonrpc_iot.transports.gatt._central import Wanted, find
+from jsonrpc_iot.transports.gatt._scan import Wanted, find
 from jsonrpc_iot.transports.gatt.bumble.backend import backend_on
 from jsonrpc_iot.transports.gatt.bumble.radio import open_radio
 

@@ -9,8 +9,10 @@ import logging
 
 from .asgi import asgi_app
 from .blocking import BlockingClient, connect_sync
-from .channel.contract import Authenticate, Channel, Listener, Trace
+from .channel.contract import Authenticate, Channel, Listener, Trace, Transport
 from .channel.info import ChannelAttribute, ChannelInfo, PeerCredentials
+from .channel.options import PacketOptions
+from .channel.url import Url
 from .channel.wrappers import StreamChannel
 from .client.batch import BatchedCall, CallBatch
 from .client.client import Client, connect
@@ -57,6 +59,7 @@ from .peer.stream import Stream
 from .protocol.limits import Limits
 from .protocol.messages import Dialect
 from .server.server import Server, run, serve
+from .transports import register_transport
 
 __all__ = [
     "Authenticate",
@@ -100,6 +103,7 @@ __all__ = [
     "Next",
     "Notification",
     "OutcomeUnknown",
+    "PacketOptions",
     "ParseError",
     "Peer",
     "PeerCredentials",
@@ -110,15 +114,18 @@ __all__ = [
     "StreamChannel",
     "TooLarge",
     "Trace",
+    "Transport",
     "TransportError",
     "Unauthorized",
     "Unencodable",
+    "Url",
     "UsageError",
     "asgi_app",
     "connect",
     "connect_sync",
     "method",
     "notification",
+    "register_transport",
     "run",
     "serve",
     "service",

@@ -31,7 +31,7 @@ JsonRpcIotError
     └── MalformedFrame          one frame arrived whole, but its data makes no sense
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, overload
 
 
 class JsonRpcIotError(Exception):
@@ -52,115 +52,122 @@ class RpcError(JsonRpcIotError):
     Raise it in a handler to answer a request with an error; a caller gets it raised from the call.
     Errors with a code of the table above are raised as that code's class.
 
+    A class of your own says what its errors have in common, and is raised without a code:
+
+        class NoWater(RpcError):
+            default_code = 2001
+            default_message = "No water"
+
     Args:
-        code: the JSON-RPC error code, any integer.
-        message: one short sentence.
+        code: the JSON-RPC error code, any integer; the class's own when left out.
+        message: one short sentence; the class's own when left out.
         data: anything that the codec encodes; `None` leaves the member out.
     """
 
     default_code: ClassVar[int] = -32000
     default_message: ClassVar[str] = "Server error"
 
-    def __init__(self, code: int, message: str, data: Any = None) -> None:
-        super().__init__(code, message, data)
+    @overload
+    def __init__(self, code: int, message: str, data: Any = None) -> None: ...
+    @overload
+    def __init__(self, message: str | None = None, data: Any = None) -> None: ...
+    def __init__(self, *args: Any, **named: Any) -> None:
+        has_code = "code" in named or isinstance(next(iter(args), None), int)
+        self._set(*args, **named) if has_code else self._set(self.default_code, *args, **named)
+
+    def _set(self, code: int, message: str | None = None, data: Any = None) -> None:
         self.code = code
-        self.message = message
+        self.message = self.default_message if message is None else message
         self.data = data
+        self.args = (code, self.message, data)
 
     def __str__(self) -> str:
         detail = "" if self.data is None else f": {self.data}"
         return f"{self.message} ({self.code}){detail}"
 
 
-class _CodedError(RpcError):
-    """An `RpcError` whose class stands for its code."""
-
-    def __init__(self, message: str | None = None, data: Any = None) -> None:
-        super().__init__(self.default_code, message or self.default_message, data)
-
-
-class ParseError(_CodedError):
+class ParseError(RpcError):
     """The message is not JSON."""
 
     default_code = -32700
     default_message = "Parse error"
 
 
-class InvalidRequest(_CodedError):
+class InvalidRequest(RpcError):
     """The message is JSON, but neither a request nor a response."""
 
     default_code = -32600
     default_message = "Invalid Request"
 
 
-class MethodNotFound(_CodedError):
+class MethodNotFound(RpcError):
     """No method has that name."""
 
     default_code = -32601
     default_message = "Method not found"
 
 
-class InvalidParams(_CodedError):
+class InvalidParams(RpcError):
     """The parameters do not fit the method's signature; `data` says where and why."""
 
     default_code = -32602
     default_message = "Invalid params"
 
 
-class InternalError(_CodedError):
+class InternalError(RpcError):
     """The handler failed in a way that it did not foresee."""
 
     default_code = -32603
     default_message = "Internal error"
 
 
-class ServerError(_CodedError):
+class ServerError(RpcError):
     """Generic failure that has no code of its own."""
 
 
-class TooLarge(_CodedError):
+class TooLarge(RpcError):
     """The message does not fit the channel; `data` is `{"size": bytes, "limit": bytes}`."""
 
     default_code = -32001
     default_message = "Message too large"
 
 
-class DeadlineExceeded(_CodedError):
+class DeadlineExceeded(RpcError):
     """The time that the caller or the method allows is over."""
 
     default_code = -32002
     default_message = "Deadline exceeded"
 
 
-class Cancelled(_CodedError):
+class Cancelled(RpcError):
     """The caller cancelled the call."""
 
     default_code = -32003
     default_message = "Cancelled"
 
 
-class Busy(_CodedError):
+class Busy(RpcError):
     """Too much at once; `data` may be `{"retry_after": seconds}`."""
 
     default_code = -32004
     default_message = "Busy"
 
 
-class Unauthorized(_CodedError):
+class Unauthorized(RpcError):
     """The method needs a permission, and the peer has not been authenticated."""
 
     default_code = -32005
     default_message = "Unauthorized"
 
 
-class Forbidden(_CodedError):
+class Forbidden(RpcError):
     """The peer is known, but lacks the permission that the method needs."""
 
     default_code = -32006
     default_message = "Forbidden"
 
 
-class OutcomeUnknown(_CodedError):
+class OutcomeUnknown(RpcError):
     """A request that came again was sent before this peer was there, and may have run.
 
     `data` tells, as `{"listening": seconds}`, for how long it has been there. A client whose call
@@ -171,17 +178,12 @@ class OutcomeUnknown(_CodedError):
     default_message = "Not known whether it ran"
 
 
-_BY_CODE = {cls.default_code: cls for cls in _CodedError.__subclasses__()}
+_BY_CODE = {cls.default_code: cls for cls in RpcError.__subclasses__()}
 
 
 def rpc_error(code: int, message: str, data: Any = None) -> RpcError:
     """The error of that code: of the code's own class where it has one."""
-    cls = _BY_CODE.get(code)
-    if cls is None:
-        return RpcError(code, message, data)
-    error = cls(message, data)
-    error.message = message  # a foreign peer's empty message stays empty
-    return error
+    return _BY_CODE.get(code, RpcError)(code, message, data)
 
 
 class MessageTooLarge(JsonRpcIotError):

@@ -35,6 +35,18 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     return backend
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave tests out on event loops that they are not for, as their mark `only_on` says."""
+    items[:] = [item for item in items if _is_for_its_loop(item)]
+
+
+def _is_for_its_loop(item: pytest.Item) -> bool:
+    mark = item.get_closest_marker("only_on")
+    callspec = getattr(item, "callspec", None)
+    backend = callspec.params.get("anyio_backend") if callspec else None
+    return mark is None or backend is None or backend[0] in mark.args
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Let reports pass between processes, which takes no lone surrogates that tests have logged."""

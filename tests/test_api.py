@@ -19,11 +19,11 @@ PUBLIC = {
         Context DeadlineExceeded Dialect Dispatcher Event Example Forbidden FramingError
         InternalError InvalidParams
         InvalidRequest InvalidUrl JsonRpcIotError Limits Listener MalformedFrame MalformedResponse
-        MessageTooLarge MethodNotFound Middleware MissingExtra Next Notification ParseError
-        OutcomeUnknown Peer Trace
+        MessageTooLarge MethodNotFound Middleware MissingExtra Next Notification OutcomeUnknown
+        PacketOptions ParseError Peer Trace Transport Url
         PeerCredentials RpcError Server ServerError Stream StreamChannel TooLarge TransportError
-        Unauthorized Unencodable UsageError asgi_app connect connect_sync method notification run
-        serve service
+        Unauthorized Unencodable UsageError asgi_app connect connect_sync method notification
+        register_transport run serve service
     """,
     "jsonrpc_iot.blocking": """
         BlockingBatch BlockingClient BlockingFeed BlockingStream connect_sync

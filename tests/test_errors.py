@@ -104,6 +104,31 @@ def test_each_code_has_a_class(error: Callable[..., RpcError], code: int, messag
     assert error(data=[1]).data == [1]
 
 
+class NoWater(RpcError):
+    default_code = 2001
+    default_message = "No water"
+
+
+def test_a_class_of_ones_own_has_its_code() -> None:
+    with pytest.raises(NoWater) as raised:
+        raise NoWater
+    assert (raised.value.code, raised.value.message) == (2001, "No water")
+    detailed = NoWater("Below the mark", {"litres": 0.1})
+    assert (detailed.code, detailed.message, detailed.data) == (
+        2001,
+        "Below the mark",
+        {"litres": 0.1},
+    )
+    assert NoWater(data=[1]).data == [1]
+    assert copy.copy(detailed).data == detailed.data
+
+
+@pytest.mark.parametrize("error", [RpcError(7, "Seven"), RpcError(code=7, message="Seven")])
+def test_a_code_may_be_given(error: RpcError) -> None:
+    assert (error.code, error.message, error.data) == (7, "Seven", None)
+    assert NoWater(7, "Seven").code == 7
+
+
 @pytest.mark.parametrize(("error", "code", "message"), CODED)
 def test_a_code_is_raised_as_its_class(error: type[RpcError], code: int, message: str) -> None:
     found = rpc_error(code, "Foreign words", {"a": 1})

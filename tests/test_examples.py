@@ -119,6 +119,22 @@ def test_blinds() -> None:
     ]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the transport is for Linux")
+@pytest.mark.timeout(120)  # many tests, on a machine that may be busy
+def test_a_transport_passes_its_own_tests() -> None:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q"]
+    done = subprocess.run(
+        [*command, str(EXAMPLES / "seqpacket_test.py")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "passed" in done.stdout
+
+
 @needs_ptys
 def test_tuya() -> None:
     with served("tuya_lamp.py", "uart+pty://") as (url,):

@@ -39,7 +39,7 @@ PARTS: dict[str, Set[str]] = {
     "__init__": BOTH_ENDS | {"asgi", "client", "server", "blocking"},
     "services": {API},
     "tuya": LINK | {"transports"},
-    "novacloud": {API, "transports"},
+    "novacloud": {API, "protocol", "transports"},
     "testing": BOTH_ENDS | {"client", "server", "blocking"},
     "cli": LINK | {API, "transports", "services", "novacloud", "testing"},
     "__main__": {"errors", "cli"},
@@ -56,7 +56,6 @@ DEPENDENCIES: dict[str, Set[str]] = {
     # _typeshed is for type checkers alone.
     "transports": CORE_DEPENDENCIES
     | {
-        "aiomqtt",
         "bleak",
         "bumble",
         "dbus_fast",
@@ -87,7 +86,6 @@ NOT_FOR: dict[str, Set[str]] = {
 
 # What the extras install, and more loops than the one that runs.
 OPTIONAL = {
-    "aiomqtt",
     "amqtt",
     "bleak",
     "bumble",

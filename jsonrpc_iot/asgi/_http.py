@@ -158,32 +158,21 @@ class Bodies:
         if length is not None and (not length.isdigit() or int(length[:20]) > self._limit):
             raise self._too_large(int(length[:20]) if length.isdigit() else 0)
         if "jsonrpc_iot.is_whole" in scope.get("state", ()):  # our listener has it: no need to wait
-            return self._whole(await receive())
+            body = _part(await receive())
+            if len(body) > self._limit:
+                raise self._too_large(len(body))
+            return body
         with anyio.move_on_after(self._seconds) as time:
-            message = await receive()
-            if not message.get("more_body"):
-                return self._whole(message)
-            return await self._read_parts(message, receive, time)
+            return await self._read_parts(receive, time)
         raise Refusal(408, "The body takes too long", [(b"connection", b"close")])
 
-    def _whole(self, message: Any) -> bytes:
-        if message["type"] != "http.request":
-            raise Disconnected
-        body: bytes = message.get("body", b"")
-        if len(body) > self._limit:
-            raise self._too_large(len(body))
-        return body
-
-    async def _read_parts(
-        self, message: Any, receive: AsgiReceive, time: anyio.CancelScope
-    ) -> bytes:
+    async def _read_parts(self, receive: AsgiReceive, time: anyio.CancelScope) -> bytes:
         body = bytearray()
         started = anyio.current_time()
         try:
             while True:
-                if message["type"] != "http.request":
-                    raise Disconnected
-                part: bytes = message.get("body", b"")
+                message = await receive()
+                part = _part(message)
                 self._room -= len(part)
                 body += part
                 if len(body) > self._limit:
@@ -194,7 +183,6 @@ class Bodies:
                     closing = [(b"retry-after", b"1"), (b"connection", b"close")]
                     raise Refusal(503, "Too many bodies at once", closing)
                 time.deadline = started + self._seconds + len(body) / _BYTES_A_SECOND
-                message = await receive()
         finally:
             self._room += len(body)
 
@@ -202,3 +190,10 @@ class Bodies:
         error = TooLarge(data={"size": size, "limit": self._limit})
         # What is left of the body is not read, so the connection has to end.
         return Refusal(413, "The body is too large", [(b"connection", b"close")], error)
+
+
+def _part(message: Any) -> bytes:
+    if message["type"] != "http.request":
+        raise Disconnected
+    part: bytes = message.get("body", b"")
+    return part

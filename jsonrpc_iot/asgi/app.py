@@ -12,6 +12,7 @@ import anyio
 from msgspec import UNSET, Raw, Struct
 from msgspec.json import Decoder
 
+from ..channel.changes import Change
 from ..channel.contract import Authenticate, Permissions, Trace
 from ..channel.web import AsgiApp, AsgiReceive, AsgiSend, Scope, WebRules, bearer_token
 from ..dispatch.dispatcher import Dispatcher
@@ -23,9 +24,9 @@ from ..protocol.codec.json import JsonCodec
 from ..protocol.limits import Limits
 from ..protocol.messages import Request
 from ._http import EVENT_STREAM, JSON, Bodies, Disconnected, Refusal, respond, respond_early
-from .caller import Caller, RequestFacts, host_of
 from .events import EventLog
 from .exchange import Items, Running, run_in_events, run_to_end, status_of
+from .requester import Host, RequestFacts, host_of
 
 logger = logging.getLogger("jsonrpc_iot.http")
 
@@ -83,9 +84,9 @@ class RpcApp:
             limits.assembled_bytes_in_all,
             limits.message_seconds,
         )
-        self._callers: dict[str, Caller] = {}
+        self._callers: dict[str, Host] = {}
         self._busy = 0
-        self._idle = anyio.Event()
+        self._idle = Change()
         self._leaving = False
         self.events = EventLog(kept_events, limits.queue_bytes)
         self._answer: AsgiApp = _with_cors(self._answer_http, rules.cors)
@@ -117,7 +118,6 @@ class RpcApp:
     async def wait_idle(self) -> None:
         """Wait until no request is being answered."""
         while self._busy:
-            self._idle = anyio.Event()
             await self._idle.wait()
 
     async def __call__(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
@@ -131,7 +131,7 @@ class RpcApp:
             finally:
                 self._busy -= 1
                 if not self._busy:
-                    self._idle.set()
+                    self._idle.notify()
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         else:
@@ -211,7 +211,7 @@ class RpcApp:
         data = await self._bodies.read(scope, receive, headers.get(b"content-length"))
         self._trace("<-", data)
         host = host_of(scope)
-        caller = self._callers.get(host) or Caller()
+        caller = self._callers.get(host) or Host()
         items = Items(self._codec) if accepts(headers, EVENT_STREAM) else None
         context = CallContext(items, facts.info, permissions, caller.lanes)
         reply = self._responder.begin(data, context, self._rules.max_message)

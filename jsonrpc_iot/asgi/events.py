@@ -14,6 +14,8 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 
+from ..channel.changes import Change
+from ..channel.tasks import task_group
 from ..channel.web import AsgiReceive, AsgiSend, Scope
 from ._http import (
     KEEP_ALIVE,
@@ -51,7 +53,7 @@ class EventLog:
         self._first = self._next = 1
         self._epoch = secrets.token_hex(4)  # the numbers of another run mean nothing here
         self._lock = threading.Lock()
-        self._news = anyio.Event()
+        self._news = Change()
         self._loop: tuple[int, anyio.lowlevel.EventLoopToken] | None = None
         self.closed = False
         self.subscribers = 0
@@ -155,21 +157,15 @@ class EventLog:
         current = event_id if event_id is not None and not has_gap else self.last_id
         await begin_events(send, [(b"last-event-id", current.encode())])
         self.subscribers += 1
-        failure: Disconnected | None = None
         try:
-            async with anyio.create_task_group() as tasks:
+            async with task_group() as tasks:
                 tasks.start_soon(wait_for_disconnect, receive, tasks.cancel_scope)
-                try:
-                    if has_gap:
-                        await send_events(scope, send, GAP, send_seconds)
-                    await self._feed(scope, send, place, send_seconds)
-                except Disconnected as error:
-                    failure = error  # goes on below, not in a group
+                if has_gap:
+                    await send_events(scope, send, GAP, send_seconds)
+                await self._feed(scope, send, place, send_seconds)
                 tasks.cancel_scope.cancel()
         finally:
             self.subscribers -= 1
-        if failure is not None:
-            raise failure
 
     async def _feed(self, scope: Scope, send: AsgiSend, place: int, send_seconds: float) -> None:
         while True:
@@ -193,13 +189,9 @@ class EventLog:
             return
         thread, token = self._loop
         if thread == threading.get_ident():
-            self._ring()
+            self._news.notify()
             return
         try:
-            anyio.from_thread.run_sync(self._ring, token=token)
+            anyio.from_thread.run_sync(self._news.notify, token=token)
         except RuntimeError:  # that event loop is over, and its subscribers are gone
             self._loop = None
-
-    def _ring(self) -> None:
-        self._news.set()
-        self._news = anyio.Event()

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
-from msgspec import DecodeError, Struct
+from msgspec import Struct
 from msgspec.json import Decoder
 
+from ..channel.changes import Change
 from ..channel.web import AsgiReceive, AsgiSend, Scope
 from ..dispatch.declare.context import Timeout
 from ..dispatch.response import ReplyTo
@@ -16,7 +17,7 @@ from ..dispatch.run.call import Work
 from ..dispatch.run.context import Connection
 from ..dispatch.run.item_sender import ItemSender
 from ..errors import Busy, TransportError
-from ..protocol.codec.codec import Codec
+from ..protocol.codec.codec import DECODE_ERRORS, Codec
 from ..protocol.limits import Limits
 from ..protocol.messages import Id
 from ._http import (
@@ -28,7 +29,7 @@ from ._http import (
     send_events,
     wait_for_disconnect,
 )
-from .caller import Caller
+from .requester import Host
 
 _BUSY = Busy(data={"retry_after": 1.0})
 _ROOM_BYTES = 1 << 16
@@ -53,7 +54,7 @@ def status_of(reply: bytes) -> int:
         return 200
     try:
         return 400 if _decode_failure(reply).error.code in _INVALID else 200
-    except DecodeError:  # a result or a batch, with such a number in it
+    except DECODE_ERRORS:  # a result or a batch, with such a number in it
         return 200
 
 
@@ -68,13 +69,12 @@ class Items(Connection):
         self._codec = codec
         self._waiting: list[bytes] = []
         self._bytes = 0
-        self._news = anyio.Event()
-        self._room = anyio.Event()
+        self._news = Change()
+        self._room = Change()
 
     async def wait_for_room(self) -> None:
         """Wait until not too much waits."""
         while self._bytes > _ROOM_BYTES:
-            self._room = anyio.Event()
             await self._room.wait()
 
     def push(self, *messages: bytes) -> None:
@@ -82,7 +82,7 @@ class Items(Connection):
         for message in messages:
             self._waiting.append(b"data: %s\n\n" % message)
             self._bytes += len(message)
-        self._news.set()
+        self._news.notify()
 
     def offer(self, message: bytes) -> bool:
         """Send a message unless too much waits already."""
@@ -94,7 +94,6 @@ class Items(Connection):
     async def take(self) -> bytes:
         """Wait for a chunk of events, a comment if none come for a while."""
         if not self._waiting:
-            self._news = anyio.Event()
             with anyio.move_on_after(KEEP_ALIVE_SECONDS):
                 await self._news.wait()
         if not self._waiting:
@@ -102,7 +101,7 @@ class Items(Connection):
         chunk = b"".join(self._waiting)
         self._waiting.clear()
         self._bytes = 0
-        self._room.set()
+        self._room.notify()
         return chunk
 
     @property
@@ -144,7 +143,7 @@ class Running:
         is_cancelled: `cancel` was called.
     """
 
-    def __init__(self, begun: Work | Batch, caller: Caller, limits: Limits) -> None:
+    def __init__(self, begun: Work | Batch, caller: Host, limits: Limits) -> None:
         room = max(0, limits.in_flight - caller.running)
         self._begun = begun
         self._works, self._turned_away = begun.works[:room], begun.works[room:]

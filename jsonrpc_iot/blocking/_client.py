@@ -5,10 +5,9 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from inspect import iscoroutinefunction
-from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypedDict, TypeVar, Unpack, overload
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from ..channel.contract import Trace
 from ..channel.info import ChannelInfo
@@ -16,6 +15,7 @@ from ..channel.url import mask
 from ..client.batch import BatchedCall, CallBatch
 from ..client.client import connect
 from ..client.notifications import Notification
+from ..dispatch.declare.context import Timeout
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import UsageError
 from ..protocol.items import FIRST_CREDIT
@@ -37,34 +37,20 @@ class BlockingBatch:
         timeout: seconds to wait for all answers, `None` for ever; the client's by default.
     """
 
-    def __init__(self, link: Link, timeout: float | UnsetType | None) -> None:
+    def __init__(self, link: Link, timeout: Timeout) -> None:
         self._link = link
         self._timeout = timeout
         self._opened: AbstractAsyncContextManager[CallBatch] | None = None
         self._batch: CallBatch | None = None
 
     def __enter__(self) -> Self:
-        opened = self._opened = self._link.client.batch(self._timeout)
-
-        async def enter() -> CallBatch:
-            return await opened.__aenter__()
-
-        self._batch = self._link.run(enter)
+        self._opened = self._link.client.batch(self._timeout)
+        self._batch = self._link.run(self._opened.__aenter__)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        opened = self._opened
-        assert opened is not None
-
-        async def leave() -> None:
-            await opened.__aexit__(kind, error, traceback)
-
-        self._link.run(leave)
+    def __exit__(self, *failure: Any) -> None:
+        assert self._opened is not None
+        self._link.run(partial(self._opened.__aexit__, *failure))
 
     @overload
     def call(self, method: str, params: Any = None) -> BatchedCall[Any]: ...
@@ -129,12 +115,7 @@ class BlockingClient:
 
     @overload
     def call(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        timeout: float | UnsetType | None = UNSET,
-        idempotent: bool = False,
+        self, method: str, params: Any = None, *, timeout: Timeout = UNSET, idempotent: bool = ...
     ) -> Any: ...
     @overload
     def call(
@@ -143,8 +124,8 @@ class BlockingClient:
         params: Any = None,
         *,
         result: type[T],
-        timeout: float | UnsetType | None = UNSET,
-        idempotent: bool = False,
+        timeout: Timeout = UNSET,
+        idempotent: bool = ...,
     ) -> T: ...
     def call(
         self,
@@ -152,73 +133,38 @@ class BlockingClient:
         params: Any = None,
         *,
         result: Any = Any,
-        timeout: float | UnsetType | None = UNSET,
+        timeout: Timeout = UNSET,
         idempotent: bool = False,
     ) -> Any:
         """Call a method and wait for its result. Ctrl-C cancels the call.
 
-        Args:
-            method: the name to call.
-            params: an object (dict, Struct, dataclass) or an array (list, tuple) of params.
-            result: the type that the result must have; it is decoded into it.
-            timeout: seconds to wait, `None` for ever; the client's own by default.
-            idempotent: calling twice does no harm, so the request may be sent again: to any peer
-                that does not answer, and after a reconnect.
+        The parameters and errors are those of `Client.call`.
 
         Raises:
-            RpcError: the device answered with an error; of the class of its code.
-            CallTimeout: no answer came in time.
-            ChannelClosed: the channel is closed, or closed before the answer came.
-            MessageTooLarge: the request does not fit the channel; nothing was sent.
-            MalformedResponse: the answer is no response, or its result is not of the type.
-            Unencodable: the codec has no form for the params.
-            TransportError: the channel leads only the other way.
             RuntimeError: the caller is the event loop's own thread.
         """
+        call = self._client.call
         return self._link.run(
-            partial(
-                self._client.call,
-                method,
-                params,
-                result=result,
-                timeout=timeout,
-                idempotent=idempotent,
-            )
+            lambda: call(method, params, result=result, timeout=timeout, idempotent=idempotent)
         )
 
     def notify(self, method: str, params: Any = None) -> None:
-        """Send a notification.
-
-        Raises:
-            CallTimeout: a client that reconnects is not connected again in time.
-            ChannelClosed: the channel is closed.
-            MessageTooLarge: the notification does not fit the channel.
-            Unencodable: the codec has no form for the params.
-        """
+        """Send a notification; raises what `Client.notify` raises."""
         self._link.run(partial(self._client.notify, method, params))
 
-    def batch(self, timeout: float | UnsetType | None = UNSET) -> BlockingBatch:
+    def batch(self, timeout: Timeout = UNSET) -> BlockingBatch:
         """Collect calls and notifications, and send them as one message when the block ends.
+
+        The block raises what that of `Client.batch` raises.
 
         Args:
             timeout: seconds to wait for all answers, `None` for ever; the client's by default.
-
-        Raises:
-            CallTimeout: a client that reconnects is not connected again in time.
-            ChannelClosed: the channel is closed.
-            UsageError: more entries than a batch may have.
-            MessageTooLarge: the batch does not fit the channel; nothing was sent.
         """
         return BlockingBatch(self._link, timeout)
 
     @overload
     def stream(
-        self,
-        method: str,
-        params: Any = None,
-        *,
-        timeout: float | UnsetType | None = UNSET,
-        window: int = ...,
+        self, method: str, params: Any = None, *, timeout: Timeout = UNSET, window: int = ...
     ) -> BlockingStream[Any]: ...
     @overload
     def stream(
@@ -227,7 +173,7 @@ class BlockingClient:
         params: Any = None,
         *,
         item: type[T],
-        timeout: float | UnsetType | None = UNSET,
+        timeout: Timeout = UNSET,
         window: int = ...,
     ) -> BlockingStream[T]: ...
     def stream(
@@ -236,22 +182,19 @@ class BlockingClient:
         params: Any = None,
         *,
         item: Any = Any,
-        timeout: float | UnsetType | None = UNSET,
+        timeout: Timeout = UNSET,
         window: int = FIRST_CREDIT,
     ) -> BlockingStream[Any]:
         """Call a method whose result is a list, and get the items as they come.
 
-        Args:
-            method: the name to call.
-            params: as in `call`.
-            item: the type that each item must have; it is decoded into it.
-            timeout: seconds to wait for each item, `None` for ever; the client's own by default.
-            window: items that may be under way or wait here. More are faster over long ways.
+        The parameters are those of `Client.stream`.
         """
-        make = partial(
-            self._client.stream, method, params, item=item, timeout=timeout, window=window
+        stream = self._client.stream
+        return BlockingStream(
+            self,
+            self._link,
+            lambda: stream(method, params, item=item, timeout=timeout, window=window),
         )
-        return BlockingStream(self, self._link, make)
 
     def on(self, method: str) -> Callable[[F], F]:
         """Register a function for a notification of the device; its signature is the validation.
@@ -274,42 +217,31 @@ class BlockingClient:
         """
         return BlockingFeed(self, self._link, self._client.notifications, timeout)
 
-    def proxy(
-        self,
-        service: type,
-        *,
-        prefix: str = "",
-        timeout: float | UnsetType | None = UNSET,
-    ) -> Any:
-        """The methods and events of a service of the device; see `Client.proxy`.
+    def proxy(self, service: type, *, prefix: str = "", timeout: Timeout = UNSET) -> Any:
+        """The methods and events of a service of the device.
 
         Its methods wait and return the value. Python's types have no word for "the same methods
-        without await", so a type checker sees `Any`.
-
-        Args:
-            service: the class that declares the service.
-            prefix: as in `Client.proxy`.
-            timeout: as in `Client.proxy`.
-
-        Raises:
-            TypeError: `service` is no service class, or one of its types cannot travel.
+        without await", so a type checker sees `Any`. Parameters and errors are as in
+        `Client.proxy`.
         """
         proxy = self._client.proxy(service, prefix=prefix, timeout=timeout)
         return BlockingProxy(self, self._link, proxy)
 
 
-def connect_sync(
-    where: str,
-    *,
-    timeout: float | None = 10.0,
-    connect_timeout: float | None = 10.0,
-    reconnect: bool = False,
-    dialect: Dialect = "iot",
-    extensions: bool | None = None,
-    dispatcher: Dispatcher | None = None,
-    limits: Limits | None = None,
-    trace: Trace | None = None,
-) -> BlockingClient:
+class ConnectOptions(TypedDict, total=False):
+    """What `connect` takes beside the URL, and tells the meaning of."""
+
+    timeout: float | None
+    connect_timeout: float | None
+    reconnect: bool
+    dialect: Dialect
+    extensions: bool | None
+    dispatcher: Dispatcher | None
+    limits: Limits | None
+    trace: Trace | None
+
+
+def connect_sync(where: str, **options: Unpack[ConnectOptions]) -> BlockingClient:
     """Connect to a device, without async.
 
     It connects at once, so it works with and without `with`. The event loop is asyncio's, in a
@@ -317,16 +249,8 @@ def connect_sync(
 
     Args:
         where: the device's URL; not `memory://`, whose both ends are in one event loop.
-        timeout: seconds that a call waits unless it says otherwise, `None` for ever.
-        connect_timeout: seconds to connect within, `None` for no limit.
-        reconnect: open a new channel when the old one ends, after a random pause that grows. Open
-            calls fail all the same, since nobody knows whether they ran.
-        dialect: `iot` or `jsonrpc2`, until the device has spoken.
-        extensions: whether the device understands `timeout`, `rpc.cancel` and the like; by default
-            it is asked.
-        dispatcher: answers what the device calls; an empty one by default.
-        limits: bounds on what the device may cost.
-        trace: is called with each message that arrives or leaves, and the frames; see `Trace`.
+        **options: those of `connect`: timeout, connect_timeout, reconnect, dialect, extensions,
+            dispatcher, limits and trace.
 
     Raises:
         InvalidUrl: the URL makes no sense.
@@ -337,18 +261,7 @@ def connect_sync(
         raise UsageError(
             f"{where}: connect_sync has an event loop of its own, and memory:// stays within one"
         )
-    dispatcher = dispatcher or Dispatcher()
-    connecting = connect(
-        where,
-        timeout=timeout,
-        connect_timeout=connect_timeout,
-        reconnect=reconnect,
-        dialect=dialect,
-        extensions=extensions,
-        dispatcher=dispatcher,
-        limits=limits,
-        trace=trace,
-    )
-    link = Link(mask(where), connecting)
+    dispatcher = options["dispatcher"] = options.get("dispatcher") or Dispatcher()
+    link = Link(mask(where), connect(where, **options))
     link.open()
     return BlockingClient(link, dispatcher)

@@ -86,13 +86,32 @@ class BlockingEvent:
         Returns:
             A function that ends the subscription.
         """
-        subscription = Subscription(self._event, subscriber)
-        self._link.run_sync(subscription.open)
-        self._link.run_soon(subscription.deliver)
+        send, receive = anyio.create_memory_object_stream[Any](_WAITING_VALUES)
+
+        def take(value: Any) -> None:
+            try:
+                send.send_nowait(value)
+            except anyio.WouldBlock:
+                logger.warning("%r is too slow: dropped a value", subscriber)
+
+        async def deliver() -> None:
+            with send, receive:
+                async for value in receive:
+                    try:
+                        await run_in_thread(partial(subscriber, value))
+                    except Exception:
+                        logger.exception("a listener failed: %r", subscriber)
+
+        unsubscribe = self._link.run_sync(partial(self._event.subscribe, take))
+        self._link.run_soon(deliver)
+
+        def close() -> None:
+            unsubscribe()
+            send.close()
 
         def leave() -> None:
             with suppress(ChannelClosed):
-                self._link.run_sync(subscription.close)
+                self._link.run_sync(close)
 
         return leave
 
@@ -103,44 +122,3 @@ class BlockingEvent:
             timeout: seconds without any after which a loop over them ends, `None` for never.
         """
         return BlockingFeed(self._owner, self._link, self._event.values, timeout)
-
-
-class Subscription:
-    """A function that hears of an event's values in a worker thread; in the event loop's thread.
-
-    Args:
-        event: the asynchronous proxy's.
-        subscriber: called with each value.
-    """
-
-    def __init__(self, event: Any, subscriber: Callable[[Any], object]) -> None:
-        self._event = event
-        self._subscriber = subscriber
-        self._leave: Callable[[], object] | None = None
-
-    def open(self) -> None:
-        """Begin to hear."""
-        self._send, self._receive = anyio.create_memory_object_stream[Any](_WAITING_VALUES)
-        self._leave = self._event.subscribe(self._take)
-
-    def _take(self, value: Any) -> None:
-        try:
-            self._send.send_nowait(value)
-        except anyio.WouldBlock:
-            logger.warning("%r is too slow: dropped a value", self._subscriber)
-
-    async def deliver(self) -> None:
-        """Call the function with each value until `close`."""
-        with self._send, self._receive:
-            async for value in self._receive:
-                try:
-                    await run_in_thread(partial(self._subscriber, value))
-                except Exception:
-                    logger.exception("a listener failed: %r", self._subscriber)
-
-    def close(self) -> None:
-        """Hear no more."""
-        if self._leave is not None:
-            self._leave()
-            self._leave = None
-        self._send.close()

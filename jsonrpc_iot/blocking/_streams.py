@@ -112,7 +112,7 @@ class BlockingStream(Generic[T]):
         return item
 
     def close(self) -> None:
-        """Cancel the call, unless all items are here."""
+        """End it; a call is cancelled, unless all its items are here."""
         with suppress(ChannelClosed):
             self._link.run(self._source.aclose)
 
@@ -166,7 +166,3 @@ class BlockingFeed(BlockingStream[T], Generic[T]):
         if item is Nothing.LATE:
             raise TimeoutError(f"{self._link.name}: nothing came within {timeout or 0:g} s")
         return item
-
-    def close(self) -> None:
-        """Take no more note of what comes."""
-        super().close()

@@ -21,22 +21,26 @@ what arrived, `=>` for what leaves, and `<?` for bytes that arrived and belong t
 """
 
 
-class LateMessage(bytes):
-    """A message that has waited in the system, because this program was busy or stopped.
-
-    A transport that knows may receive messages as such; who calls waits no longer than he said.
+class Arrival(bytes):
+    """A message of which the link knows more than its bytes; a transport may receive such ones.
 
     Attributes:
-        waited: seconds.
+        waited: seconds that it was held by the system, because this program was busy or stopped;
+            who calls waits no longer than he said.
+        is_repeat: it may have been delivered before.
     """
 
     waited: float = 0.0
+    is_repeat: bool = False
 
     @classmethod
-    def after(cls, message: bytes, seconds: float) -> "LateMessage":
-        """A message that has waited so many seconds more."""
+    def after(cls, message: bytes, seconds: float) -> "Arrival":
+        """A message that has waited so many seconds, and what was known of it before."""
         late = cls(message)
-        late.waited = seconds + (message.waited if isinstance(message, cls) else 0.0)
+        late.waited = seconds
+        if isinstance(message, cls):
+            late.waited += message.waited
+            late.is_repeat = message.is_repeat
         return late
 
 
@@ -46,6 +50,9 @@ class Channel(ObjectStream[bytes]):
     A transport implements `info`, `receive`, `send`, `send_eof` and `aclose`, and the batch
     methods where it can do better than one message at a time. One task receives and one sends at
     a time; a `receive` that is cancelled loses no message.
+
+    `start`, `expect_within`, `forget`, `keep_while`, `trace_frames`, `pieces_sent` and
+    `is_mid_message` are for links that have to know, or have something to tell; others leave them.
     """
 
     @property
@@ -56,11 +63,6 @@ class Channel(ObjectStream[bytes]):
     @property
     def is_mid_message(self) -> bool:
         """Whether part of a message has just arrived or left, so that more of it is to come."""
-        return False
-
-    @property
-    def sends_need_receiver(self) -> bool:
-        """Whether a `send` may wait for what only `receive` takes in."""
         return False
 
     def forget(self, message: bytes) -> None:

@@ -28,6 +28,8 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
         retry_seconds_per_byte: what each byte of the request adds to that, on slow links.
         codec: how the messages are written.
         in_flight: requests of this end that may be open at once; `None` for any number.
+        sends_need_receiver: what is sent may leave only as something is received, so whoever
+            receives must not wait for it.
     """
 
     transport: str
@@ -44,6 +46,7 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
     retry_seconds_per_byte: float = 0.0
     codec: CodecName = "json"
     in_flight: int | None = None
+    sends_need_receiver: bool = False
 
     def fits(self, message: bytes) -> bool:
         """Whether a message may be sent."""

@@ -1,6 +1,7 @@
 """URLs: where to serve and where to connect, the same text for both."""
 
 import re
+from collections.abc import Container
 from ipaddress import ip_address
 from typing import Any, Literal, TypeVar, get_args, get_origin
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -73,13 +74,18 @@ class Url(Struct, frozen=True):
         """The error that says what is wrong with this URL."""
         return InvalidUrl(f"{self}: {problem}")
 
-    def read_options(self, kind: type[T]) -> T:
+    def read_options(self, kind: type[T], without: Container[str] = ()) -> T:
         """Decode the options into a transport's Struct.
+
+        Args:
+            kind: what they become.
+            without: names of those that this scheme does not have.
 
         Raises:
             InvalidUrl: an option is unknown, or its value is not of the declared type.
         """
-        known = [field.encode_name for field in fields(kind)]
+        names = [field.encode_name for field in fields(kind)]
+        known = [name for name in names if name not in without]
         unknown = sorted(set(self.options) - set(known))
         if unknown:
             raise self.error(

@@ -1,4 +1,4 @@
-"""Channels made of something else: a traced one, and one of any stream."""
+"""Channels made of something else: of any stream, of another channel, and one that is traced."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
@@ -44,8 +44,70 @@ class StreamChannel(Channel):
         await self._stream.aclose()
 
 
+class WrappedChannel(Channel):
+    """A channel that does all that another one does; what is made of it overrides what differs.
+
+    One that changes messages overrides the batch methods too.
+
+    Args:
+        inner: carries the messages.
+    """
+
+    def __init__(self, inner: Channel) -> None:
+        self._inner = inner
+
+    @property
+    def info(self) -> ChannelInfo:
+        return self._inner.info
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        return self._inner.extra_attributes
+
+    @property
+    def pieces_sent(self) -> int:
+        return self._inner.pieces_sent
+
+    @property
+    def is_mid_message(self) -> bool:
+        return self._inner.is_mid_message
+
+    def expect_within(self, message: bytes, seconds: float | None) -> None:
+        self._inner.expect_within(message, seconds)
+
+    def forget(self, message: bytes) -> None:
+        self._inner.forget(message)
+
+    def keep_while(self, is_busy: Callable[[], bool]) -> None:
+        self._inner.keep_while(is_busy)
+
+    def trace_frames(self, trace: Trace) -> None:
+        self._inner.trace_frames(trace)
+
+    def start(self, tasks: TaskGroup) -> None:
+        self._inner.start(tasks)
+
+    async def receive(self) -> bytes:
+        return await self._inner.receive()
+
+    async def receive_batch(self) -> list[bytes]:
+        return await self._inner.receive_batch()
+
+    async def send(self, item: bytes) -> None:
+        await self._inner.send(item)
+
+    async def send_batch(self, messages: Sequence[bytes]) -> None:
+        await self._inner.send_batch(messages)
+
+    async def send_eof(self) -> None:
+        await self._inner.send_eof()
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
 @final
-class TracedChannel(Channel):
+class TracedChannel(WrappedChannel):
     """A channel that shows what passes.
 
     Args:
@@ -54,83 +116,26 @@ class TracedChannel(Channel):
     """
 
     def __init__(self, channel: Channel, trace: Trace) -> None:
-        self._channel = channel
+        super().__init__(channel)
         self._trace = trace
         channel.trace_frames(trace)
 
-    @property
-    def info(self) -> ChannelInfo:
-        """The facts about the channel."""
-        return self._channel.info
-
-    @property
-    def pieces_sent(self) -> int:
-        """See `Channel.pieces_sent`."""
-        return self._channel.pieces_sent
-
-    @property
-    def is_mid_message(self) -> bool:
-        """See `Channel.is_mid_message`."""
-        return self._channel.is_mid_message
-
-    @property
-    def sends_need_receiver(self) -> bool:
-        """See `Channel.sends_need_receiver`."""
-        return self._channel.sends_need_receiver
-
-    def forget(self, message: bytes) -> None:
-        """See `Channel.forget`."""
-        self._channel.forget(message)
-
-    def expect_within(self, message: bytes, seconds: float | None) -> None:
-        """See `Channel.expect_within`."""
-        self._channel.expect_within(message, seconds)
-
-    def keep_while(self, is_busy: Callable[[], bool]) -> None:
-        """See `Channel.keep_while`."""
-        self._channel.keep_while(is_busy)
-
-    def trace_frames(self, trace: Trace) -> None:
-        """See `Channel.trace_frames`."""
-        self._channel.trace_frames(trace)
-
-    def start(self, tasks: TaskGroup) -> None:
-        """See `Channel.start`."""
-        self._channel.start(tasks)
-
-    @property
-    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        """The channel's attributes."""
-        return self._channel.extra_attributes
-
     async def receive(self) -> bytes:
-        """Wait for the next message; see `Channel.receive`."""
-        message = await self._channel.receive()
+        message = await self._inner.receive()
         self._trace("<-", message)
         return message
 
     async def receive_batch(self) -> list[bytes]:
-        """Wait for messages; see `Channel.receive_batch`."""
-        messages = await self._channel.receive_batch()
+        messages = await self._inner.receive_batch()
         for message in messages:
             self._trace("<-", message)
         return messages
 
     async def send(self, item: bytes) -> None:
-        """Send one message; see `Channel.send`."""
         self._trace("->", item)
-        await self._channel.send(item)
+        await self._inner.send(item)
 
     async def send_batch(self, messages: Sequence[bytes]) -> None:
-        """Send messages; see `Channel.send_batch`."""
         for message in messages:
             self._trace("->", message)
-        await self._channel.send_batch(messages)
-
-    async def send_eof(self) -> None:
-        """Say that no more messages will be sent."""
-        await self._channel.send_eof()
-
-    async def aclose(self) -> None:
-        """Close the channel."""
-        await self._channel.aclose()
+        await self._inner.send_batch(messages)

@@ -42,13 +42,9 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import PackageNotFoundError, version
+        from jsonrpc_iot.services.system import package_version
 
-        try:
-            number = version(NAME)
-        except PackageNotFoundError:  # a source tree that is not installed
-            number = "unknown"
-        print_text(f"{NAME} {number}")
+        print_text(f"{NAME} {package_version()}")
         raise typer.Exit
 
 

@@ -24,7 +24,7 @@ _PAUSE_SECONDS = 0.02
 def has_broker() -> bool:
     """Whether this machine has a broker, and what speaks to one."""
     has_any = shutil.which("mosquitto") is not None or find_spec("amqtt") is not None
-    return has_any and find_spec("aiomqtt") is not None
+    return has_any and find_spec("paho") is not None
 
 
 @asynccontextmanager

@@ -62,8 +62,9 @@ async def _send(channel: Channel, method: str, message: bytes) -> None:
         raise MessageTooLarge(len(message), limit)
     try:
         await channel.send(message)
-    except _BROKEN:
-        raise ChannelClosed(f"{method}: the connection broke before it was sent") from None
+    except _BROKEN as error:
+        why = f" ({error})" if str(error) else ""
+        raise ChannelClosed(f"{method}: the connection broke before it was sent{why}") from None
     await _part(channel)
 
 

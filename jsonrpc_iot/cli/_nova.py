@@ -19,9 +19,7 @@ PortOption: TypeAlias = Annotated[
 TlsOption: TypeAlias = Annotated[bool, typer.Option("--tls", help="Secure the connection.")]
 CaOption: TypeAlias = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE", help="The authorities to trust, as PEM; implies --tls.", show_default=False
-    ),
+    typer.Option(metavar="FILE", help="The authorities to trust, as PEM; implies --tls."),
 ]
 
 

@@ -9,11 +9,15 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from jsonrpc_iot.channel.url import Url
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 # Characters that steer a terminal, or that hide or reorder what it shows: DEL and C1, the marks and
 # embeddings of bidirectional text, separators of lines. C0 and surrogates cannot stand in JSON.
@@ -86,6 +90,19 @@ def print_json_line(data: bytes) -> None:
 def json_line(data: bytes) -> str:
     """A JSON text on one line, escaped."""
     return escape_json(msgspec.json.format(data, indent=-1).decode())
+
+
+def table_of(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> "Table":
+    """A table for people, its cells escaped."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(escape(cell)) for cell in row))
+    return table
 
 
 @contextlib.contextmanager

@@ -20,6 +20,10 @@ class SerialPort(Struct, frozen=True, kw_only=True):
     vid: int | None = None
     pid: int | None = None
 
+    def __str__(self) -> str:
+        ids = "" if self.vid is None else f"  {self.vid:04x}:{self.pid or 0:04x}"
+        return f"{self.serial}  {self.description}{ids}"
+
 
 def serial_ports() -> list[SerialPort]:
     """The adapters with known hardware, by name; none where the extra `uart` is not installed."""

@@ -1,9 +1,9 @@
 """Files of what a serial line brought: one JSON object a line for each read, with its time."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Annotated
 
 import msgspec
@@ -14,14 +14,18 @@ from jsonrpc_iot import UsageError
 Piece = tuple[float, bytes]
 """Seconds since the start, and what came then."""
 
+Record = Callable[[float, bytes], None]
+"""Adds a piece to a recording."""
+
 
 class _Line(Struct):
     time: Annotated[float, Meta(ge=0)]
     bytes: str
 
 
-class Recorder:
-    """Writes a new file, each piece at once, so that a crash loses nothing.
+@contextmanager
+def recorder(path: Path) -> Iterator[Record]:
+    """What writes a new file while the block runs, each piece at once: a crash loses nothing.
 
     Args:
         path: of a file that is not there.
@@ -29,30 +33,19 @@ class Recorder:
     Raises:
         UsageError: it is there, or cannot be made.
     """
+    try:
+        file = path.open("xb")
+    except FileExistsError:
+        raise UsageError(f"{path} is there already: remove it, or take another name") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
 
-    def __init__(self, path: Path) -> None:
-        try:
-            self._file = path.open("xb")
-        except FileExistsError:
-            raise UsageError(f"{path} is there already: remove it, or take another name") from None
-        except OSError as error:
-            raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+    def record(time: float, data: bytes) -> None:
+        file.write(msgspec.json.encode(_Line(time, data.hex())) + b"\n")
+        file.flush()
 
-    def __enter__(self) -> "Recorder":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._file.close()
-
-    def write(self, time: float, data: bytes) -> None:
-        """Add a piece."""
-        self._file.write(msgspec.json.encode(_Line(time, data.hex())) + b"\n")
-        self._file.flush()
+    with file:
+        yield record
 
 
 def read_recording(path: Path) -> Iterator[Piece]:
@@ -78,7 +71,7 @@ def read_recording(path: Path) -> Iterator[Piece]:
 def _read_line(line: bytes, last: float) -> Piece:
     """One piece; raises `ValueError` with the reason where there is none."""
     try:
-        read = msgspec.json.decode(line, type=_Line)
+        read = msgspec.json.decode(line.decode(), type=_Line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f'not like {{"time": 0.5, "bytes": "55aa"}}: {error}') from None
     if not math.isfinite(read.time) or read.time < last:

@@ -1,23 +1,19 @@
-"""Looking for devices: each way to search asks whoever is there for `sys.info`.
-
-To look on one more kind of link, write a coroutine like `search_udp` and add it to `SEARCHES`;
-what is heard over BLE is the business of `_bluetooth`.
-"""
+"""Looking for devices over UDP: whoever is there is asked for `sys.info`."""
 
 import random
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import cache
 from ipaddress import ip_address
-from typing import Any, NamedTuple
+from typing import Any
 
 import anyio
 import msgspec
 
 from jsonrpc_iot import ConnectFailed
 from jsonrpc_iot.channel.url import Url, host_port
-from jsonrpc_iot.transports.packets.udp import Address, read_packets
+from jsonrpc_iot.transports.packets.udp import Address, read_packets, resolve
 
 METHOD = "sys.info"
 
@@ -55,26 +51,18 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     error: dict[str, Any] | None = None
 
 
-class Where(NamedTuple):
-    """Where to look.
+Report = Callable[[Found], object]
+
+
+async def search_udp(targets: Sequence[str], port: int, report: Report) -> None:
+    """Ask over UDP: by broadcast and multicast, and this host, or the targets alone.
+
+    Goes on until it is cancelled.
 
     Args:
         targets: hosts to ask, each with a port or without; none for whoever is near.
         port: the one of hosts without.
-    """
-
-    targets: Sequence[str]
-    port: int
-
-
-Report = Callable[[Found], object]
-Search = Callable[[Where, Report], Awaitable[None]]
-
-
-async def search_udp(where: Where, report: Report) -> None:
-    """Ask over UDP: by broadcast and multicast, and this host, or the targets alone.
-
-    Goes on until it is cancelled.
+        report: is called with each device that answers.
 
     Raises:
         ConnectFailed: a target's name is not known.
@@ -84,18 +72,12 @@ async def search_udp(where: Where, report: Report) -> None:
         sockets: dict[int, socket.socket] = {
             family: raw for family in _FAMILIES if (raw := _open(stack, family))
         }
-        if where.targets:
-            addresses = [await _resolve(target, where.port) for target in where.targets]
-        else:
-            addresses = list(_near(where.port))
+        addresses = [await _resolve(target, port) for target in targets] or [*_near(port)]
         search = _UdpSearch(sockets, addresses, report)
         async with anyio.create_task_group() as tasks:
             for raw in sockets.values():
                 tasks.start_soon(search.listen, raw)
             await search.ask()
-
-
-SEARCHES: tuple[Search, ...] = (search_udp,)
 
 
 class _UdpSearch:
@@ -208,17 +190,7 @@ async def _resolve(target: str, port: int) -> tuple[int, Address]:
     url = Url.parse(target if "://" in target else f"udp://{target}")
     if url.scheme != "udp" or not url.host or url.options:
         raise url.error("a target is HOST or HOST:PORT")
-    url.forbid_path()
-    try:
-        found = await anyio.getaddrinfo(
-            url.host, port if url.port is None else url.port, type=socket.SOCK_DGRAM
-        )
-    except OSError as error:
-        raise ConnectFailed(f"{url}: {error.strerror or error}") from None
-    except UnicodeError:
-        raise url.error("no host has such a name") from None
-    family, *_, address = found[0]
-    return family, address
+    return await resolve(url, ConnectFailed, port)
 
 
 def _shown_host(address: Address) -> str:

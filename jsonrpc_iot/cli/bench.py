@@ -10,9 +10,9 @@ import anyio
 import msgspec
 import typer
 
-from jsonrpc_iot import CallTimeout, Client, MalformedResponse, RpcError, connect
+from jsonrpc_iot import CallTimeout, Client, MalformedResponse, RpcError
+from jsonrpc_iot.channel.tasks import task_group
 from jsonrpc_iot.channel.url import Url
-from jsonrpc_iot.protocol.messages import Dialect
 
 from ._options import (
     DialectOption,
@@ -21,7 +21,8 @@ from ._options import (
     ParamsArgument,
     TimeoutOption,
     UrlArgument,
-    seconds,
+    connect_to,
+    duration,
 )
 from ._output import is_terminal, print_json
 from ._params import Params, read_params
@@ -126,9 +127,7 @@ def bench(
     concurrency: Annotated[
         int, typer.Option(min=1, max=10_000, metavar="N", help="Calls under way at a time.")
     ] = 8,
-    duration: Annotated[
-        float, typer.Option(callback=seconds, metavar="SECONDS", help="How long to go on.")
-    ] = 5.0,
+    duration: Annotated[float, duration("How long to go on.")] = 5.0,
     timeout: TimeoutOption = 10.0,
     dialect: DialectOption = "iot",
     json: JsonOption = False,
@@ -140,44 +139,20 @@ def bench(
     """
     arguments = read_params(params or ())
     load = Load()
+
+    async def run() -> None:
+        async with connect_to(url, timeout, dialect) as client, task_group() as tasks:
+            for _ in range(concurrency):
+                tasks.start_soon(load.run, client, method, arguments, duration)
+
     try:
         with _progress(load):
-            anyio.run(_bench, load, url, method, arguments, concurrency, duration, timeout, dialect)
+            anyio.run(run)
     finally:
         if load.calls:
             _show(_report(load, url, method, concurrency), as_json=json or not is_terminal())
     if load.last_error is not None and not load.times.count:
         raise load.last_error
-
-
-async def _bench(
-    load: Load,
-    url: str,
-    method: str,
-    params: Params,
-    concurrency: int,
-    duration: float,
-    timeout: float,
-    dialect: Dialect,
-) -> None:
-    failure: Exception | None = None
-
-    async def work(scope: anyio.CancelScope) -> None:
-        nonlocal failure
-        try:
-            await load.run(client, method, params, duration)
-        except Exception as error:  # noqa: BLE001  # goes on below, not in a group
-            failure = error
-            scope.cancel()
-
-    async with (
-        connect(url, timeout=timeout, connect_timeout=timeout, dialect=dialect) as client,
-        anyio.create_task_group() as tasks,
-    ):
-        for _ in range(concurrency):
-            tasks.start_soon(work, tasks.cancel_scope)
-    if failure is not None:
-        raise failure
 
 
 def _name(error: Exception) -> str:

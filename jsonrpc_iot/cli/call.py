@@ -1,5 +1,7 @@
 """`call`, `notify` and `listen`: what a person says to one device, and hears from it."""
 
+from contextlib import suppress
+from functools import partial
 from typing import Annotated
 
 import anyio
@@ -21,17 +23,18 @@ from jsonrpc_iot.protocol.messages import Dialect
 from ._json import encode_json, json_text
 from ._notify import send_notification
 from ._options import (
-    ConnectTimeoutOption,
     DialectOption,
     MethodArgument,
     ParamsArgument,
     TimeoutOption,
     TraceOption,
     UrlArgument,
+    connect_to,
+    duration,
 )
 from ._output import Tracer, explain, print_json, print_json_line
-from ._params import Params, read_params
-from ._signals import cancel_on_signal
+from ._params import read_params
+from ._signals import until_signal
 
 # A server forgets whoever is silent for 60 s on a link that has no end of its own.
 _PING_SECONDS = 20.0
@@ -57,32 +60,18 @@ def call(
     With --stream the time is for each item, and lists may be longer than a message can be.
     """
     arguments = read_params(params or ())
-    tracer = Tracer(url) if trace else None
-    run = _stream if stream else _call
-    anyio.run(run, url, method, arguments, timeout, dialect, tracer)
 
+    async def run() -> None:
+        async with connect_to(url, timeout, dialect, trace=trace) as client:
+            if not stream:
+                result = await client.call(method, arguments, result=msgspec.Raw)
+                print_json(json_text(bytes(result), url))  # at once, as parting may take a moment
+                return
+            async with client.stream(method, arguments, item=msgspec.Raw) as items:
+                async for item in items:
+                    print_json_line(json_text(bytes(item), url))
 
-async def _call(
-    url: str, method: str, params: Params, timeout: float, dialect: Dialect, tracer: Tracer | None
-) -> None:
-    async with connect(
-        url, timeout=timeout, connect_timeout=timeout, dialect=dialect, trace=tracer
-    ) as client:
-        result = await client.call(method, params, result=msgspec.Raw)
-        print_json(json_text(bytes(result), url))  # at once, as parting may take a moment
-
-
-async def _stream(
-    url: str, method: str, params: Params, timeout: float, dialect: Dialect, tracer: Tracer | None
-) -> None:
-    async with (
-        connect(
-            url, timeout=timeout, connect_timeout=timeout, dialect=dialect, trace=tracer
-        ) as client,
-        client.stream(method, params, item=msgspec.Raw) as items,
-    ):
-        async for item in items:
-            print_json_line(json_text(bytes(item), url))
+    anyio.run(run)
 
 
 def notify(
@@ -97,23 +86,17 @@ def notify(
     """Send one notification. No answer comes, so success says only that it was sent."""
     arguments = read_params(params or ())
     tracer = Tracer(url) if trace else None
-    anyio.run(_notify, url, method, arguments, timeout, dialect, tracer)
-
-
-async def _notify(
-    url: str, method: str, params: Params, timeout: float, dialect: Dialect, tracer: Tracer | None
-) -> None:
-    await send_notification(url, method, params, timeout, dialect=dialect, trace=tracer)
+    send = partial(send_notification, dialect=dialect, trace=tracer)
+    anyio.run(send, url, method, arguments, timeout)
 
 
 def listen(
     url: UrlArgument,
     *,
     count: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Exit after N notifications.", show_default=False),
+        int | None, typer.Option(min=1, metavar="N", help="Exit after N notifications.")
     ] = None,
-    timeout: ConnectTimeoutOption = 10.0,
+    timeout: Annotated[float, duration("How long to wait for the connection.")] = 10.0,
     dialect: DialectOption = "iot",
     trace: TraceOption = False,
 ) -> None:
@@ -123,43 +106,33 @@ def listen(
     without connections, such as UDP, it sends rpc.ping every 20 s, lest the device forget it.
     """
     tracer = Tracer(url) if trace else None
-    try:
+    with suppress(KeyboardInterrupt):  # where signals cannot be received otherwise
         anyio.run(_listen, url, count, timeout, dialect, tracer)
-    except KeyboardInterrupt:  # where signals cannot be received otherwise
-        return
 
 
 async def _listen(
     url: str, count: int | None, timeout: float, dialect: Dialect, tracer: Tracer | None
 ) -> None:
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(cancel_on_signal, tasks.cancel_scope)
-        await _print_notifications(url, count, timeout, dialect, tracer)
-        tasks.cancel_scope.cancel()
-
-
-async def _print_notifications(
-    url: str, count: int | None, timeout: float, dialect: Dialect, tracer: Tracer | None
-) -> None:
-    async with (
-        connect(url, connect_timeout=timeout, dialect=dialect, trace=tracer) as client,
-        client.notifications() as notifications,
-        anyio.create_task_group() as tasks,
-    ):
-        if not client.info.reliable:
-            tasks.start_soon(_stay_known, client, str(Url.parse(url)), timeout)
-        printed = missed = 0
-        async for notification in notifications:
-            print_json_line(encode_json(notification))
-            printed += 1
-            if client.missed > missed:
-                missed = client.missed
-                explain(f"notifications that came too fast and were missed: {missed}")
-            if printed == count:
-                tasks.cancel_scope.cancel()
-                return
-        tasks.cancel_scope.cancel()
-    raise ChannelClosed(f"{Url.parse(url)}: the connection has ended")
+    async with until_signal():
+        async with (
+            connect(url, connect_timeout=timeout, dialect=dialect, trace=tracer) as client,
+            client.notifications() as notifications,
+            anyio.create_task_group() as tasks,
+        ):
+            if not client.info.reliable:
+                tasks.start_soon(_stay_known, client, str(Url.parse(url)), timeout)
+            printed = missed = 0
+            async for notification in notifications:
+                print_json_line(encode_json(notification))
+                printed += 1
+                if client.missed > missed:
+                    missed = client.missed
+                    explain(f"notifications that came too fast and were missed: {missed}")
+                if printed == count:
+                    tasks.cancel_scope.cancel()
+                    return
+            tasks.cancel_scope.cancel()
+        raise ChannelClosed(f"{Url.parse(url)}: the connection has ended")
 
 
 async def _stay_known(

@@ -8,6 +8,7 @@ import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
@@ -33,14 +34,6 @@ _MAX_SECONDS = 0.5
 Networks = list[dict[str, Any]]
 
 
-def _always() -> bool:
-    return True
-
-
-def _has_unix_sockets() -> bool:
-    return hasattr(socket, "AF_UNIX")
-
-
 def _has_ipv6() -> bool:
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
@@ -50,16 +43,15 @@ def _has_ipv6() -> bool:
     return True
 
 
-def _has_serial_ports() -> bool:
-    return hasattr(os, "openpty") and find_spec("serial_asyncio_fast") is not None
+def _has_modules(*names: str) -> bool:
+    return all(map(find_spec, names))
 
 
-def _has_http() -> bool:
-    return all(find_spec(name) for name in ("uvicorn", "httpx2", "websockets"))
+def _has_ptys() -> bool:
+    return hasattr(os, "openpty") and _has_modules("serial_asyncio_fast")
 
 
-def _has_bumble() -> bool:
-    return find_spec("bleak") is not None and find_spec("bumble") is not None
+_has_http = partial(_has_modules, "uvicorn", "httpx2", "websockets")
 
 
 @asynccontextmanager
@@ -83,22 +75,22 @@ class Stage(NamedTuple):
 
     name: str
     url: str
-    is_here: Callable[[], bool] = _always
+    is_here: Callable[[], bool] = lambda: True
     start: Callable[[str], AbstractAsyncContextManager[str]] | None = None
 
 
 STAGES = (
     Stage("memory", "memory://demo"),
-    Stage("pipe", "pipe://demo?dir={folder}", _has_unix_sockets),
+    Stage("pipe", "pipe://demo?dir={folder}", lambda: hasattr(socket, "AF_UNIX")),
     Stage("tcp", "tcp://127.0.0.1:0"),
     Stage("tcp (IPv6)", "tcp://[::1]:0", _has_ipv6),
     Stage("udp", "udp://127.0.0.1:0"),
     Stage("http", "http://127.0.0.1:0/rpc", _has_http),
     Stage("websocket", "ws://127.0.0.1:0/rpc", _has_http),
-    Stage("uart", "uart+pty://", _has_serial_ports),
-    Stage("tuya-dp", "tuya-dp+pty://?role=mcu&gap=0", _has_serial_ports),
+    Stage("uart", "uart+pty://", _has_ptys),
+    Stage("tuya-dp", "tuya-dp+pty://?role=mcu&gap=0", _has_ptys),
     Stage("mqtt", "{place}", has_broker, local_broker),
-    Stage("gatt", "{place}", _has_bumble, _virtual_radio),
+    Stage("gatt", "{place}", partial(_has_modules, "bleak", "bumble"), _virtual_radio),
 )
 
 

@@ -1,18 +1,18 @@
 """`describe`: what a device can do, as an OpenRPC document put together from small pieces."""
 
-import contextlib
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Annotated, Any
 
 import anyio
 import typer
 
-from jsonrpc_iot import Client, MalformedResponse, MethodNotFound, RpcError, connect
+from jsonrpc_iot import Client, MalformedResponse, MethodNotFound, RpcError
+from jsonrpc_iot.channel.tasks import task_group
 from jsonrpc_iot.channel.url import Url
-from jsonrpc_iot.protocol.messages import Dialect
 
 from ._json import encode_json
-from ._options import DialectOption, TimeoutOption, TraceOption, UrlArgument
-from ._output import Tracer, escape, explain, is_terminal, print_json, progress
+from ._options import DialectOption, TimeoutOption, TraceOption, UrlArgument, connect_to
+from ._output import explain, is_terminal, print_json, progress, table_of
 
 _AT_ONCE = 8
 _LARGE = 64 * 1024  # bytes; in messages of that size a whole document should fit
@@ -36,22 +36,19 @@ def describe(
     method, which leaves out notifications of other names. Of a device without rpc.discover the
     names alone are known.
     """
-    tracer = Tracer(url) if trace else None
     with progress("asking"):
-        whole = anyio.run(_describe, url, timeout, dialect, tracer)
+        whole = anyio.run(_describe, url, connect_to(url, timeout, dialect, trace=trace))
     if table:
         _print_tables(whole)
     else:
         print_json(encode_json(whole))
 
 
-async def _describe(url: str, timeout: float, dialect: Dialect, tracer: Tracer | None) -> Document:
-    async with connect(
-        url, timeout=timeout, connect_timeout=timeout, dialect=dialect, trace=tracer
-    ) as client:
+async def _describe(url: str, connected: AbstractAsyncContextManager[Client]) -> Document:
+    async with connected as client:
         limit = client.info.max_message
         if limit is None or limit >= _LARGE:
-            with contextlib.suppress(RpcError, MalformedResponse):
+            with suppress(RpcError, MalformedResponse):
                 return await _ask(client)
         try:
             listed = [name async for name in client.stream("rpc.methods", item=str)]
@@ -90,31 +87,24 @@ async def _pieces(client: Client, names: list[str]) -> dict[str, Document]:
     """The documents of single methods, by name, as far as the device has them."""
     pieces: dict[str, Document] = {}
     waiting = iter(names)
-    failure: Exception | None = None
 
-    async def ask(scope: anyio.CancelScope) -> None:
-        nonlocal failure
+    async def ask() -> None:
         for name in waiting:
             try:
                 piece = await _ask(client, name)
             except MethodNotFound:
-                scope.cancel()
+                tasks.cancel_scope.cancel()
             except (RpcError, MalformedResponse):
                 continue
-            except Exception as error:  # noqa: BLE001  # goes on below, not in a group
-                failure = error
-                scope.cancel()
             else:
                 if entries := _entries(piece, "methods", name)[:1]:
                     others = _entries(piece, "x-notifications", name)
                     pieces[name] = {**piece, "methods": entries, "x-notifications": others}
 
-    async with anyio.create_task_group() as tasks:
+    async with task_group() as tasks:
         # A link that loses messages is slow as well, and the device at its end small.
         for _ in range(_AT_ONCE if client.info.reliable else 1):
-            tasks.start_soon(ask, tasks.cancel_scope)
-    if failure is not None:
-        raise failure
+            tasks.start_soon(ask)
     return pieces
 
 
@@ -175,8 +165,6 @@ def _renamed(value: Any, names: dict[str, str]) -> Any:
 
 def _print_tables(whole: Document) -> None:
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     methods = [_method_row(each) for each in _entries(whole, "methods")]
     tables = [(("method", "params", "result", ""), methods)]
@@ -185,14 +173,9 @@ def _print_tables(whole: Document) -> None:
         tables.append((("notification", "params", "direction", ""), rows))
     console = Console(width=None if is_terminal() else 1000)
     for titles, rows in tables:
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for title in titles:
-            table.add_column(title, overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(escape(cell)) for cell in row))
         if rows is not methods:
             console.print()
-        console.print(table)
+        console.print(table_of(titles, rows))
 
 
 def _method_row(method: Document) -> tuple[str, str, str, str]:

@@ -1,28 +1,34 @@
 """`discover`: which devices there are. How they are found is the business of `_search`."""
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 import msgspec
 import typer
 
-from ._options import seconds
-from ._output import escape, explain, is_terminal, print_json_line, print_text
+from jsonrpc_iot.channel.tasks import task_group
+
+from ._options import duration
+from ._output import escape, explain, is_terminal, print_json_line, print_text, table_of
 from ._statistics import show_milliseconds
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ._search import Found, Report, Search, Where
+    from jsonrpc_iot.transports.gatt import HeardDevice
+
+    from ._search import Found, Report
+
+Search = Callable[[], Coroutine[Any, Any, None]]
 
 
 def discover(
     *,
-    timeout: Annotated[
-        float, typer.Option(callback=seconds, metavar="SECONDS", help="How long to look.")
-    ] = 3.0,
+    timeout: Annotated[float, duration("How long to look.")] = 3.0,
     json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line for each device.")
     ] = False,
@@ -32,10 +38,7 @@ def discover(
     target: Annotated[
         list[str] | None,
         typer.Option(
-            "--target",
-            metavar="HOST",
-            help="Ask this host alone, HOST or HOST:PORT; give it once for each.",
-            show_default=False,
+            metavar="HOST", help="Ask this host alone, HOST or HOST:PORT; give it once for each."
         ),
     ] = None,
     ble: Annotated[
@@ -46,7 +49,6 @@ def discover(
         typer.Option(
             metavar="TRANSPORT",
             help="Listen on this transport of bumble instead of the system's Bluetooth.",
-            show_default=False,
         ),
     ] = None,
 ) -> None:
@@ -56,65 +58,58 @@ def discover(
     Lists this host's serial adapters first, where the extra uart is installed,
     and with --ble at last the devices that advertise the RPC service.
     """
-    from ._bluetooth import BleSearch
     from ._ports import serial_ports
-    from ._search import Where
+    from ._search import search_udp
 
-    bluetooth = BleSearch(radio)
-    also = (bluetooth.search,) if ble or radio is not None else ()
-    where = Where(target or (), port)
     found: list[Found] = []
-    ports = [] if where.targets else serial_ports()
-    if json or not is_terminal():
+    heard: dict[str, HeardDevice] = {}
+    in_lines = json or not is_terminal()
 
-        def print_line(device: "Found") -> None:
-            found.append(device)
+    def print_device(device: msgspec.Struct, text: str) -> None:
+        if in_lines:
             print_json_line(msgspec.json.encode(device))
+        else:
+            print_text(escape(text))
 
-        for each in ports:
-            print_json_line(msgspec.json.encode(each))
-        anyio.run(_search, where, timeout, print_line, also)
-        for heard in bluetooth.devices:
-            print_json_line(msgspec.json.encode(heard))
-    else:
-        for each in ports:
-            ids = "" if each.vid is None else f"  {each.vid:04x}:{each.pid or 0:04x}"
-            print_text(escape(f"{each.serial}  {each.description}{ids}"))
-        _search_live(where, timeout, found, also)
-        for heard in bluetooth.devices:
-            print_text(escape(f"{heard.url}  {heard.name or ''}  {heard.rssi} dBm"))
-    if not found and not bluetooth.heard:
+    def print_found(device: "Found") -> None:
+        found.append(device)
+        print_json_line(msgspec.json.encode(device))
+
+    for each in () if target else serial_ports():
+        print_device(each, str(each))
+    with nullcontext(print_found) if in_lines else _live_table(found) as report:
+        searches: list[Search] = [partial(search_udp, target or (), port, report)]
+        if ble or radio is not None:
+            searches.append(_ble_search(radio, heard))
+        anyio.run(_search, searches, timeout)
+    for device in sorted(heard.values(), key=lambda device: -device.rssi):
+        print_device(device, f"{device.url}  {device.name or ''}  {device.rssi} dBm")
+    if not found and not heard:
         explain(
             "no devices answered; those that listen elsewhere need --target HOST or --port PORT"
         )
 
 
-async def _search(
-    where: "Where", timeout: float, report: "Report", also: "Sequence[Search]"
-) -> None:
-    from ._search import SEARCHES
-
-    failure: Exception | None = None
-
-    async def look(search: "Search") -> None:
-        nonlocal failure
-        try:
-            await search(where, report)
-        except Exception as error:  # noqa: BLE001  # goes on below, not in a group
-            failure = error
-            tasks.cancel_scope.cancel()
-
+async def _search(searches: Sequence[Search], timeout: float) -> None:
     with anyio.move_on_after(timeout):
-        async with anyio.create_task_group() as tasks:
-            for search in (*SEARCHES, *also):
-                tasks.start_soon(look, search)
-    if failure is not None:
-        raise failure
+        async with task_group() as tasks:
+            for search in searches:
+                tasks.start_soon(search)
 
 
-def _search_live(
-    where: "Where", timeout: float, found: "list[Found]", also: "Sequence[Search]"
-) -> None:
+def _ble_search(radio: str | None, heard: "dict[str, HeardDevice]") -> Search:
+    """What keeps each device as it was heard last, by address. Nobody connects to any."""
+    from jsonrpc_iot.transports.gatt import scan
+
+    def hear(device: "HeardDevice") -> None:
+        heard[device.address] = device
+
+    return partial(scan, "gatt://" if radio is None else f"gatt+bumble://{radio}", hear)
+
+
+@contextmanager
+def _live_table(found: "list[Found]") -> "Iterator[Report]":
+    """What adds a device to those found, which are shown meanwhile and in the end."""
     from rich.console import Group
     from rich.live import Live
     from rich.spinner import Spinner
@@ -122,35 +117,31 @@ def _search_live(
     spinner = Spinner("dots", "looking for devices")
     with Live(spinner, transient=False) as live:
 
-        def show(device: "Found") -> None:
+        def report(device: "Found") -> None:
             found.append(device)
             live.update(Group(_table(found), spinner))
 
         try:
-            anyio.run(_search, where, timeout, show, also)
+            yield report
         finally:
             live.update(_table(found) if found else "")
 
 
 def _table(found: "Sequence[Found]") -> "Table":
-    from rich.table import Table
-    from rich.text import Text
+    titles = ("address", "name", "version", "platform", "uptime", "round trip")
+    return table_of(titles, map(_row, found))
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("address", "name", "version", "platform", "uptime", "round trip"):
-        table.add_column(title, overflow="fold")
-    for device in found:
-        error = "" if device.error is None else f"error {_problem(device.error)}"
-        cells = (
-            device.address,
-            error if device.name is None else device.name,
-            device.version or "",
-            device.platform or "",
-            _uptime(device.uptime),
-            show_milliseconds(device.round_trip_ms),
-        )
-        table.add_row(*(Text(escape(cell)) for cell in cells))
-    return table
+
+def _row(device: "Found") -> tuple[str, ...]:
+    error = "" if device.error is None else f"error {_problem(device.error)}"
+    return (
+        device.address,
+        error if device.name is None else device.name,
+        device.version or "",
+        device.platform or "",
+        _uptime(device.uptime),
+        show_milliseconds(device.round_trip_ms),
+    )
 
 
 def _problem(error: dict[str, object]) -> str:

@@ -5,7 +5,7 @@ What a frame means is the business of `_frames`, the form of a recording that of
 
 import math
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -21,8 +21,8 @@ from jsonrpc_iot.protocol.tuya.frame import Frame, FrameDecoder
 
 from ._frames import Noise, Report, explain_frame, show_frame, show_noise
 from ._output import escape, is_terminal, print_json_line, print_text, write_error
-from ._recording import Recorder, read_recording
-from ._signals import cancel_on_signal
+from ._recording import Record, read_recording, recorder
+from ._signals import until_signal
 
 if TYPE_CHECKING:
     from jsonrpc_iot.transports.serial.uart import UartOptions
@@ -135,29 +135,23 @@ def monitor(
             metavar="URL",
             help="The line: uart:///dev/ttyUSB0?baudrate=9600, uart://socket/HOST:PORT, or "
             "uart+pty:// for a new pseudo terminal.",
-            show_default=False,
             autocompletion=complete_line,
         ),
     ] = None,
     *,
     count: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Exit after N frames.", show_default=False),
+        int | None, typer.Option(min=1, metavar="N", help="Exit after N frames.")
     ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line for each frame.")
     ] = False,
     record: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="Write what the line brings to a new file.", show_default=False
-        ),
+        typer.Option(metavar="FILE", help="Write what the line brings to a new file."),
     ] = None,
     replay: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="Show what a file of --record holds.", show_default=False
-        ),
+        typer.Option(metavar="FILE", help="Show what a file of --record holds."),
     ] = None,
 ) -> None:
     """Show the Tuya frames on a serial line: JSON-RPC messages, DataPoints and all others.
@@ -193,18 +187,14 @@ def _replay(watch: Watch, path: Path) -> None:
 async def _watch_live(watch: Watch, url: Url, record: Path | None) -> str:
     """Show a line until enough is shown or a signal comes; returns why it broke, if it did."""
     problem = ""
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(cancel_on_signal, tasks.cancel_scope)
-        with ExitStack() as stack:
-            async with _open_line(url) as (stream, ready):
-                recorder = None if record is None else stack.enter_context(Recorder(record))
-                write_error(escape(ready))
-                problem = await _read_line(watch, stream, recorder)
-        tasks.cancel_scope.cancel()
+    async with until_signal(), _open_line(url) as (stream, ready):
+        with nullcontext() if record is None else recorder(record) as write:
+            write_error(escape(ready))
+            problem = await _read_line(watch, stream, write)
     return problem
 
 
-async def _read_line(watch: Watch, stream: ByteStream, recorder: Recorder | None) -> str:
+async def _read_line(watch: Watch, stream: ByteStream, record: Record | None) -> str:
     """Show a line until enough is shown, or it breaks; returns why it broke, if it did."""
     start = anyio.current_time()
     while not watch.is_done:
@@ -217,8 +207,8 @@ async def _read_line(watch: Watch, stream: ByteStream, recorder: Recorder | None
         except anyio.BrokenResourceError:
             return "the line is gone; is it unplugged?"
         time = round(anyio.current_time() - start, _DECIMALS)
-        if recorder is not None and piece:
-            recorder.write(time, piece)
+        if record is not None and piece:
+            record(time, piece)
         watch.take(time, piece)
     return ""
 

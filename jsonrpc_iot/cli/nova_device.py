@@ -8,9 +8,9 @@ import anyio
 import typer
 
 from ._nova import CaOption, HostOption, PortOption, TlsOption, tls_context
-from ._options import seconds
+from ._options import duration
 from ._output import print_text
-from ._signals import cancel_on_signal
+from ._signals import until_signal
 from ._simulation import Simulation
 from .serve import start_log
 
@@ -28,7 +28,6 @@ def device(
         typer.Option(
             metavar="FILE",
             help="A TOML file with device_key; otherwise NOVACLOUD_DEVICE_KEY is the key.",
-            show_default=False,
         ),
     ] = None,
     sensor: Annotated[
@@ -36,27 +35,18 @@ def device(
         typer.Option(
             metavar="NAME=WAVE",
             help="What it measures: sine, walk, random or constant:VALUE. Once for each sensor.",
-            show_default=False,
         ),
     ] = None,
     actuator: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME", help="A command that it takes. Once for each.", show_default=False
-        ),
+        typer.Option(metavar="NAME", help="A command that it takes. Once for each."),
     ] = None,
     outbox: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="Keeps reports that the platform has not got.", show_default=False
-        ),
+        typer.Option(metavar="FILE", help="Keeps reports that the platform has not got."),
     ] = None,
-    interval: Annotated[
-        float, typer.Option(callback=seconds, metavar="SECONDS", help="Between reports.")
-    ] = 5.0,
-    heartbeat: Annotated[
-        float, typer.Option(callback=seconds, metavar="SECONDS", help="Between signs of life.")
-    ] = 60.0,
+    interval: Annotated[float, duration("Between reports.")] = 5.0,
+    heartbeat: Annotated[float, duration("Between signs of life.")] = 60.0,
     tls: TlsOption = False,
     ca: CaOption = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Chooses what is random.")] = 0,
@@ -89,11 +79,9 @@ def device(
 
 
 async def _run(device: "NovaDevice", simulation: Simulation, interval: float, url: str) -> None:
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(cancel_on_signal, tasks.cancel_scope)
-        async with device:
-            tasks.start_soon(_announce, device, url)
-            await _report(device, simulation, interval)
+    async with until_signal() as tasks, device:
+        tasks.start_soon(_announce, device, url)
+        await _report(device, simulation, interval)
 
 
 async def _report(device: "NovaDevice", simulation: Simulation, interval: float) -> None:

@@ -13,7 +13,7 @@ import typer
 from jsonrpc_iot import ConnectFailed, UsageError
 
 from ._nova import CaOption, HostOption, PortOption, TlsOption, tls_context
-from ._options import JsonOption, seconds
+from ._options import JsonOption, duration
 from ._output import is_terminal, print_json, print_text
 from ._statistics import show_milliseconds
 
@@ -30,15 +30,10 @@ def load(
         ),
     ],
     devices: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="How many; all in the file by default."),
+        int | None, typer.Option(min=1, metavar="N", help="How many; all in the file by default.")
     ] = None,
-    rate: Annotated[
-        float, typer.Option(callback=seconds, metavar="R", help="Reports per second of each.")
-    ] = 1.0,
-    duration: Annotated[
-        float, typer.Option(callback=seconds, metavar="SECONDS", help="How long to go on.")
-    ] = 10.0,
+    rate: Annotated[float, duration("Reports per second of each.", "R")] = 1.0,
+    duration: Annotated[float, duration("How long to go on.")] = 10.0,
     connecting: Annotated[
         int, typer.Option(min=1, metavar="N", help="Devices that connect at a time.")
     ] = 100,

@@ -1,6 +1,5 @@
 """`nova platform`: the server that NovaCloud devices connect to."""
 
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +11,7 @@ from jsonrpc_iot import serve as serve_at
 
 from ._options import complete_bind
 from ._output import print_text
-from ._signals import cancel_on_signal
+from ._signals import until_signal
 from .serve import VerboseOption, start_log
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ def platform(
             metavar="URL",
             help="Where to serve the management methods; pipe://novacloud when left out. "
             "Give it once for each URL.",
-            show_default=False,
             autocompletion=complete_bind,
         ),
     ] = None,
@@ -95,11 +93,7 @@ def _tls(cert: Path | None, key: Path | None) -> "ssl.SSLContext | None":
 async def _run(platform: "NovaPlatform", urls: list[str]) -> None:
     from jsonrpc_iot.novacloud import management
 
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(platform)
-        server = await stack.enter_async_context(serve_at(management(platform), *urls))
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(cancel_on_signal, tasks.cancel_scope)
-            for url in (*platform.urls, *server.urls):
-                print_text(f"listening {url}")
-            await anyio.sleep_forever()
+    async with platform, serve_at(management(platform), *urls) as server, until_signal():
+        for url in (*platform.urls, *server.urls):
+            print_text(f"listening {url}")
+        await anyio.sleep_forever()

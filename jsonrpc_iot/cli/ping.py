@@ -7,12 +7,11 @@ import anyio
 import msgspec
 import typer
 
-from jsonrpc_iot import CallTimeout, Client, MalformedResponse, RpcError, connect
+from jsonrpc_iot import CallTimeout, Client, MalformedResponse, RpcError
 from jsonrpc_iot.channel.url import Url
-from jsonrpc_iot.protocol.messages import Dialect
 
-from ._options import DialectOption, JsonOption, TraceOption, UrlArgument, seconds
-from ._output import Tracer, print_json, print_text
+from ._options import DialectOption, JsonOption, TraceOption, UrlArgument, connect_to, duration
+from ._output import print_json, print_text
 from ._statistics import RoundTrips, show_milliseconds
 
 
@@ -61,20 +60,10 @@ def ping(
     count: Annotated[int, typer.Option(min=1, metavar="N", help="How many to send.")] = 5,
     interval: Annotated[
         float | None,
-        typer.Option(
-            callback=seconds,
-            metavar="SECONDS",
-            help="Send one every so often, instead of at once after each answer.",
-            show_default=False,
-        ),
+        duration("Send one every so often, instead of at once after each answer."),
     ] = None,
     timeout: Annotated[
-        float,
-        typer.Option(
-            callback=seconds,
-            metavar="SECONDS",
-            help="How long to wait for the connection, and for each answer.",
-        ),
+        float, duration("How long to wait for the connection, and for each answer.")
     ] = 5.0,
     dialect: DialectOption = "iot",
     json: JsonOption = False,
@@ -86,40 +75,24 @@ def ping(
     single answer the exit code is 124.
     """
     pings = Pings()
-    tracer = Tracer(url) if trace else None
+
+    async def run() -> None:
+        # Asking for extensions would be one more rpc.ping, which distorts the first measurement.
+        async with connect_to(url, timeout, dialect, extensions=False, trace=trace) as client:
+            next_time = -math.inf
+            for _ in range(count):
+                await anyio.sleep_until(next_time)
+                if interval is not None:
+                    next_time = max(next_time, anyio.current_time()) + interval
+                await pings.send(client)
+
     try:
-        anyio.run(_ping, pings, url, count, interval, timeout, dialect, tracer)
+        anyio.run(run)
     finally:
         if pings.sent:
             _show(pings, url, json=json)
     if not pings.times:
         raise CallTimeout(f"{Url.parse(url)}: no answer within {timeout:g} s each")
-
-
-async def _ping(
-    pings: Pings,
-    url: str,
-    count: int,
-    interval: float | None,
-    timeout: float,
-    dialect: Dialect,
-    tracer: Tracer | None,
-) -> None:
-    # Asking for extensions would be one more rpc.ping, which distorts the first measurement.
-    async with connect(
-        url,
-        timeout=timeout,
-        connect_timeout=timeout,
-        dialect=dialect,
-        extensions=False,
-        trace=tracer,
-    ) as client:
-        next_time = -math.inf
-        for _ in range(count):
-            await anyio.sleep_until(next_time)
-            if interval is not None:
-                next_time = max(next_time, anyio.current_time()) + interval
-            await pings.send(client)
 
 
 def _show(pings: Pings, url: str, *, json: bool) -> None:

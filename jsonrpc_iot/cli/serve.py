@@ -28,7 +28,6 @@ BindOption: TypeAlias = Annotated[
         "--bind",
         metavar="URL",
         help="Where to listen; give it once for each URL. Port 0 takes a free port.",
-        show_default=False,
         autocompletion=complete_bind,
     ),
 ]
@@ -46,14 +45,13 @@ def serve(
         typer.Argument(
             metavar="MODULE:ATTR",
             help="A Dispatcher, such as lamp:dispatcher; the present folder is searched first.",
-            show_default=False,
         ),
     ] = None,
     *,
     bind: BindOption,
     wifi: Annotated[
         WifiBackend | None,
-        typer.Option(help="Serve the wifi service too, on this radio.", show_default=False),
+        typer.Option(help="Serve the wifi service too, on this radio."),
     ] = None,
     trace: TraceOption = False,
     verbose: VerboseOption = False,

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -22,11 +21,12 @@ from ..errors import CallTimeout, ChannelClosed, ConnectFailed, ConnectTimeout, 
 from ..peer.calls import Calls
 from ..peer.peer import Peer, new_session, watch
 from ..peer.remote import Remote
+from ..protocol.backoff import Backoff
 from ..protocol.limits import Limits
 from ..protocol.messages import Dialect
 from ..transports import open_channel
 from .batch import CallBatch
-from .notifications import News, Notification
+from .notifications import Notification, Notifications
 from .proxy import new_proxy
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -34,9 +34,8 @@ S = TypeVar("S")
 
 logger = logging.getLogger("jsonrpc_iot.client")
 
-_FIRST_BACKOFF_SECONDS = 0.5
-_LONGEST_BACKOFF_SECONDS = 30.0
-_STABLE_SECONDS = 20.0
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 30.0
 _GRACE_SECONDS = 1.0
 
 
@@ -77,16 +76,16 @@ class Client(Remote):
         self._trace = trace
         self._reopen = reopen
         self._was_here = was_here
-        self._news = News()
+        self._notifications = Notifications()
         self._peer: Peer | None = None
         self._connected = anyio.Event()
-        self._backoff = _FIRST_BACKOFF_SECONDS
+        self._backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         self._over = anyio.Event()
 
     @property
     def missed(self) -> int:
         """How many notifications came while 256 others waited in a `notifications` stream."""
-        return self._news.missed
+        return self._notifications.missed
 
     @property
     def info(self) -> ChannelInfo:
@@ -162,7 +161,7 @@ class Client(Remote):
 
         The stream ends with the channel, unless the client reconnects.
         """
-        async with self._news.stream() as notifications:
+        async with self._notifications.stream() as notifications:
             yield notifications
 
     def proxy(
@@ -188,14 +187,15 @@ class Client(Remote):
             TypeError: `service` is no such class, or one of its types cannot travel; the text names
                 the method or event.
         """
-        return new_proxy(self._name, self, self._news, service, prefix, timeout, self._timeout)
+        notifications = self._notifications
+        return new_proxy(self._name, self, notifications, service, prefix, timeout, self._timeout)
 
     async def _run(self, channel: Channel) -> None:
         """Keep the connection, starting with an open channel, until it is over for good."""
         await self._run_peer(channel)
         while self._reopen is not None:
             await self._run_peer(await self._open_again(self._reopen))
-        self._news.end()
+        self._notifications.end()
         self._over.set()
 
     async def _leave(self, grace: float) -> None:
@@ -218,7 +218,7 @@ class Client(Remote):
             channel.info,
             dialect=self._dialect,
             extensions=self._extensions,
-            on_notification=partial(self._news.publish, codec),
+            on_notification=partial(self._notifications.publish, codec),
         )
         begin = anyio.current_time()
         async with anyio.create_task_group() as tasks:
@@ -235,8 +235,7 @@ class Client(Remote):
             )
             await peer.run()
             tasks.cancel_scope.cancel()
-        if anyio.current_time() - begin > _STABLE_SECONDS:
-            self._backoff = _FIRST_BACKOFF_SECONDS
+        self._backoff.connection_ended(anyio.current_time() - begin)
 
     def _gain(self, peer: Peer) -> None:
         self._peer = peer
@@ -248,10 +247,9 @@ class Client(Remote):
             self._connected = anyio.Event()
 
     async def _open_again(self, reopen: Callable[[], Awaitable[Channel]]) -> Channel:
-        """Try until it works, with a random pause that grows (full jitter)."""
+        """Try until it works."""
         while True:
-            await anyio.sleep(random.uniform(0, self._backoff))  # not a secret
-            self._backoff = min(2 * self._backoff, _LONGEST_BACKOFF_SECONDS)
+            await anyio.sleep(self._backoff.next_pause())
             try:
                 return await reopen()
             except (TransportError, OSError) as error:

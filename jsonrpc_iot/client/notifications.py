@@ -9,7 +9,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from msgspec import UNSET, Raw, Struct
 
-from ..dispatch.declare.callbacks import Listeners
+from ..dispatch.declare.callbacks import Callbacks
 from ..protocol.codec.codec import DECODE_ERRORS, Codec
 from ..protocol.messages import ABSENT, Message
 
@@ -30,7 +30,7 @@ class Notification(Struct, frozen=True, omit_defaults=True):
     params: Any = None
 
 
-class News:
+class Notifications:
     """Who wants to hear which notification of a device, over all of a client's channels.
 
     Attributes:
@@ -38,9 +38,9 @@ class News:
     """
 
     def __init__(self) -> None:
-        self._receivers: dict[str, Listeners] = {}
+        self._receivers: dict[str, Callbacks] = {}
         self._streams: set[MemoryObjectSendStream[Notification]] = set()
-        self._endings = Listeners()
+        self._endings = Callbacks()
         self._is_over = False
         self.missed = 0
 
@@ -67,7 +67,7 @@ class News:
         """
         if self._is_over:
             end()
-        receivers = self._receivers.setdefault(method, Listeners())
+        receivers = self._receivers.setdefault(method, Callbacks())
         leaves = receivers.add(receive), self._endings.add(end)
 
         def leave() -> None:

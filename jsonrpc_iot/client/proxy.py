@@ -21,7 +21,7 @@ from ..dispatch.declare.service import Declaration, declarations
 from ..dispatch.declare.signature import signature as signature_of
 from ..peer.remote import Remote
 from ..protocol.codec.codec import DECODE_ERRORS, Codec
-from .notifications import News
+from .notifications import Notifications
 
 S = TypeVar("S")
 
@@ -108,12 +108,12 @@ class RemoteEvent(BoundEvent[Any]):
     Args:
         name: the notification's full name.
         kind: the type of its values.
-        news: where the notifications come from.
+        notifications: where the notifications come from.
     """
 
-    def __init__(self, name: str, kind: Any, news: News) -> None:
+    def __init__(self, name: str, kind: Any, notifications: Notifications) -> None:
         super().__init__(name, kind)
-        self._news = news
+        self._notifications = notifications
         self._unlisten: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
@@ -131,11 +131,11 @@ class RemoteEvent(BoundEvent[Any]):
         """Have a callback called with each value; the client is listened to meanwhile."""
         leave = super().subscribe(subscriber)
         if self._unlisten is None:
-            self._unlisten = self._news.listen(self.name, self._receive, self._end)
+            self._unlisten = self._notifications.listen(self.name, self._receive, self._end)
 
         def leave_and_rest() -> None:
             leave()
-            if not len(self._listeners) and self._unlisten is not None:
+            if not len(self._callbacks) and self._unlisten is not None:
                 self._unlisten()
                 self._unlisten = None
 
@@ -148,7 +148,7 @@ class RemoteEvent(BoundEvent[Any]):
             self.malformed += 1
             logger.warning("%s: dropped a notification: %s", self.name, error)
             return
-        self._listeners.tell(value)
+        self._callbacks.tell(value)
 
     def _end(self) -> None:
         for stream in self._streams:
@@ -158,7 +158,7 @@ class RemoteEvent(BoundEvent[Any]):
 def new_proxy(
     device: str,
     caller: Remote,
-    news: News,
+    notifications: Notifications,
     service: Callable[..., S],
     prefix: str,
     timeout: Timeout,
@@ -169,7 +169,7 @@ def new_proxy(
     Args:
         device: where it is, to be shown.
         caller: makes the calls.
-        news: brings the notifications.
+        notifications: brings the notifications.
         service: the class.
         prefix: goes before the service's own.
         timeout: seconds for each call, `UNSET` to let the method decide.
@@ -188,7 +188,7 @@ def new_proxy(
         function.__qualname__ = f"{service.__qualname__}.{method.attribute}"
         members[method.attribute] = function
     for event in plan.events:
-        members[event.attribute] = RemoteEvent(_join(prefix, event.name), event.kind, news)
+        members[event.attribute] = RemoteEvent(_join(prefix, event.name), event.kind, notifications)
     about = f"<proxy of {service.__qualname__} at {device}>"
     return cast(S, Proxy(about, service.__qualname__, members))
 

@@ -9,7 +9,7 @@ from ..protocol.codec.json import JsonCodec
 from ..protocol.codec.msgpack import MsgpackCodec
 from ..protocol.limits import DEFAULT_LIMITS, Limits
 from ..protocol.messages import CodecName
-from .declare.callbacks import Listeners
+from .declare.callbacks import Callbacks
 from .declare.context import Context
 from .declare.event import BoundEvent, events
 from .declare.options import MethodOptions, NotificationOptions, Options
@@ -40,7 +40,7 @@ class Registry:
 
     def __init__(self, about: About) -> None:
         self._table = HandlerTable()
-        self._audience = Listeners()
+        self._audience = Callbacks()
         self._table.add(self._places_of_service(Builtin(about, self._table), _RESERVED))
 
     @overload

@@ -8,26 +8,13 @@ NovaError
 StoreFailed         -32000
 """
 
-from typing import Any
-
 from jsonrpc_iot import RpcError, ServerError
 
 
 class NovaError(RpcError):
-    """An error of the platform.
-
-    Args:
-        message: one short sentence; the class's own when left out.
-        data: anything that the codec encodes; `None` leaves the member out.
-    """
+    """An error of the platform."""
 
     default_message = "NovaCloud error"
-
-    def __init__(self, message: str | None = None, data: Any = None) -> None:
-        super().__init__(self.default_code, message or self.default_message, data)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.message, self.data)
 
 
 class UnknownDevice(NovaError):

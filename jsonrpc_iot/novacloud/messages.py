@@ -4,6 +4,7 @@ The wire format is the NovaCloud TCP guide's, sections 2 to 7; `ext`, `outbox_id
 are this project's extension for acknowledged data. What a message does is left to the two ends.
 """
 
+import json
 import re
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -19,9 +20,9 @@ MAX_NESTING = 32
 ACK = "ack"
 """The name of the extension for acknowledged data, in `ext`."""
 
-_LAST_SECOND = 1e13
+LAST_SECOND = 1e13
 
-Timestamp: TypeAlias = Annotated[float, Meta(ge=0, le=_LAST_SECOND)]
+Timestamp: TypeAlias = Annotated[float, Meta(ge=0, le=LAST_SECOND)]
 Identifier: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128)]
 Seq: TypeAlias = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
 Payload: TypeAlias = dict[str, Any]
@@ -46,7 +47,11 @@ class AuthPayload(Struct, frozen=True, omit_defaults=True, kw_only=True):
         return f"AuthPayload(device_id={self.device_id!r}, device_key=...)"
 
 
-class Auth(Struct, frozen=True, tag_field="type", tag="auth", kw_only=True):
+class _Message(Struct, frozen=True, omit_defaults=True, tag_field="type", kw_only=True):
+    """One line."""
+
+
+class Auth(_Message, frozen=True, tag="auth"):
     """Device to platform: the first message after connecting."""
 
     payload: AuthPayload
@@ -60,17 +65,17 @@ class AuthResult(Struct, frozen=True, omit_defaults=True, kw_only=True):
     ext: list[str] = []
 
 
-class AuthResponse(Struct, frozen=True, tag_field="type", tag="auth_response", kw_only=True):
+class AuthResponse(_Message, frozen=True, tag="auth_response"):
     """Platform to device: the answer to `auth`. After an error the connection is closed."""
 
     payload: AuthResult
 
 
-class Data(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="data", kw_only=True):
-    """Device to platform: sensor values by `value_key`.
+class _Report(_Message, frozen=True):
+    """What an outbox holds.
 
     Args:
-        payload: the values.
+        payload: values by name.
         timestamp: when they were taken, in Unix seconds; the time of arrival when absent.
         seq: the number of its row in the outbox.
     """
@@ -80,28 +85,26 @@ class Data(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="data"
     seq: Seq | UnsetType = UNSET
 
 
-class Status(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="status", kw_only=True):
-    """Device to platform: how the device is; members as in `Data`."""
-
-    payload: Payload
-    timestamp: Timestamp | None = None
-    seq: Seq | UnsetType = UNSET
+class Data(_Report, frozen=True, tag="data"):
+    """Device to platform: sensor values by `value_key`."""
 
 
-class Heartbeat(Struct, frozen=True, tag_field="type", tag="heartbeat"):
+class Status(_Report, frozen=True, tag="status"):
+    """Device to platform: how the device is."""
+
+
+class Heartbeat(_Message, frozen=True, tag="heartbeat"):
     """Device to platform: it is still there. Nobody answers."""
 
 
-class Command(Struct, frozen=True, tag_field="type", tag="command", kw_only=True):
+class Command(_Message, frozen=True, tag="command"):
     """Platform to device: what to do, by `command_key`."""
 
     command_id: Identifier
     payload: Payload
 
 
-class CommandResponse(
-    Struct, frozen=True, omit_defaults=True, tag_field="type", tag="command_response", kw_only=True
-):
+class CommandResponse(_Message, frozen=True, tag="command_response"):
     """Device to platform: how a command went; a final status may follow `pending`."""
 
     command_id: Identifier
@@ -115,7 +118,7 @@ class AckPayload(Struct, frozen=True):
     upto: Seq
 
 
-class Ack(Struct, frozen=True, tag_field="type", tag="ack", kw_only=True):
+class Ack(_Message, frozen=True, tag="ack"):
     """Platform to device: what it may delete from its outbox."""
 
     payload: AckPayload
@@ -127,7 +130,7 @@ class ErrorPayload(Struct, frozen=True):
     message: str
 
 
-class Error(Struct, frozen=True, tag_field="type", tag="error", kw_only=True):
+class Error(_Message, frozen=True, tag="error"):
     """Platform to device: a line made no sense."""
 
     payload: ErrorPayload
@@ -138,7 +141,7 @@ FromPlatform: TypeAlias = AuthResponse | Command | Ack | Error
 
 _from_device: msgspec.json.Decoder[FromDevice] = msgspec.json.Decoder(FromDevice)
 _encoder = msgspec.json.Encoder()
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
@@ -150,16 +153,8 @@ def encode_line(message: FromDevice | FromPlatform) -> bytes:
     """
     data = _encoder.encode(message)
     if not data.isascii():
-        data = _NOT_ASCII.sub(_escape, data.decode()).encode()
+        data = _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], data.decode()).encode()
     return data + b"\n"
-
-
-def _escape(found: "re.Match[str]") -> str:
-    code = ord(found[0])
-    if code < 0x10000:
-        return f"\\u{code:04x}"
-    code -= 0x10000
-    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
 
 
 def decode_from_device(line: bytes) -> FromDevice:
@@ -190,6 +185,8 @@ _PLATFORM: dict[str, "msgspec.json.Decoder[FromPlatform]"] = {
     "ack": msgspec.json.Decoder(Ack),
     "error": msgspec.json.Decoder(Error),
 }
+PLATFORM_TYPES = _PLATFORM.keys()
+"""Types of the messages that platforms are known to send."""
 
 
 def decode_from_platform(line: bytes) -> FromPlatform | dict[str, Any]:

@@ -9,7 +9,7 @@ import anyio
 from anyio.abc import TaskGroup
 from msgspec import UNSET, structs
 
-from ..channel.contract import LateMessage
+from ..channel.contract import Arrival
 from ..dispatch.declare.context import Context
 from ..dispatch.responder import Begun, Read, Responder
 from ..dispatch.response import ReplyTo
@@ -95,7 +95,7 @@ class Incoming:
         self._seen: DuplicateTable | None = None
         if budget is not None:
             self._seen = DuplicateTable(budget, since=since, has_twins=info.has_twins)
-            outgoing.on_sent = self._note_sent
+            outgoing.seen = self._seen
         self._ended: dict[ExactId, tuple[float, ItemSender]] | None = None  # oldest first
         self._running: list[Work] = []
         self._in_flight = 0
@@ -138,7 +138,7 @@ class Incoming:
         begin = anyio.current_time()
         for data, message in arrived:
             now = anyio.current_time()
-            request = self._responder.identify(data, message)
+            request = self._identify(data, message)
             verdict = None if request is None else seen.admit(request, now)
             if verdict in (None, Verdict.RUN) and _is_too_late(message, now - begin):
                 verdict = Verdict.LATE
@@ -160,11 +160,17 @@ class Incoming:
     def _read(self, data: bytes) -> Read:
         """Read a message; of its caller's patience, what is left counts."""
         message = self._responder.read(data)
-        if not isinstance(data, LateMessage) or not isinstance(message, Message):
+        if not isinstance(data, Arrival) or not isinstance(message, Message):
             return message
         if message.timeout is UNSET:
             return message
         return structs.replace(message, timeout=message.timeout - data.waited)
+
+    def _identify(self, data: bytes, message: Read) -> Identity | None:
+        request = self._responder.identify(data, message)
+        if request is not None and isinstance(data, Arrival) and data.is_repeat:
+            return structs.replace(request, retry=True)
+        return request
 
     def _objection(self, verdict: Verdict, seen: DuplicateTable) -> RpcError:
         """Why a request does not run, and has no stored response."""
@@ -199,10 +205,6 @@ class Incoming:
     def _remember(self, request: Identity | None, reply: bytes | None) -> None:
         if self._seen is not None and request is not None:
             self._seen.finish(request.key, reply, anyio.current_time())
-
-    def _note_sent(self, messages: Sequence[bytes]) -> None:
-        if self._seen is not None:
-            self._seen.note_sent(messages, anyio.current_time())
 
     def cancel(self, id: Id) -> None:
         """Cancel the running calls of that id; where its request may still come, that too."""

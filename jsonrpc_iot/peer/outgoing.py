@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ..channel.contract import Channel
+from ..protocol.duplicates import DuplicateTable
 
 logger = logging.getLogger("jsonrpc_iot.peer")
 
@@ -29,7 +30,8 @@ class Outgoing:
 
     Attributes:
         is_broken: nothing more is sent.
-        on_sent: is shown what has left, if anybody wants to know.
+        needs_receiver: the task that reads the channel must not wait for what is sent.
+        seen: is told what has left, where that matters for what comes again.
         dropped: messages that were offered while too many bytes waited.
     """
 
@@ -46,7 +48,8 @@ class Outgoing:
         "_writes",
         "dropped",
         "is_broken",
-        "on_sent",
+        "needs_receiver",
+        "seen",
     )
 
     def __init__(
@@ -64,21 +67,17 @@ class Outgoing:
         self._bytes = 0
         self._busy = False
         self.is_broken = False
+        self.needs_receiver = channel.info.sends_need_receiver
         self._writes = 0
         self._stalled_at: tuple[int, int] | None = None
         self._wake: anyio.Event | None = None
         self.dropped = 0
-        self.on_sent: Callable[[Sequence[bytes]], object] | None = None
+        self.seen: DuplicateTable | None = None
 
     @property
     def is_full(self) -> bool:
         """Whether so much waits that nothing more should."""
         return self._bytes > self._limit
-
-    @property
-    def needs_receiver(self) -> bool:
-        """Whether the task that reads the channel must not wait for what is sent."""
-        return self._channel.sends_need_receiver
 
     async def send(self, messages: Sequence[bytes]) -> None:
         """Send messages; returns when they are sent or have room to wait.
@@ -159,8 +158,8 @@ class Outgoing:
             logger.exception("%s: sending failed", self._channel.info.peer)
             self._fail()
         self._writes += 1
-        if self.on_sent is not None:
-            self.on_sent(messages)
+        if self.seen is not None:
+            self.seen.note_sent(messages, anyio.current_time())
 
     def _fail(self) -> None:
         self.abort()

@@ -12,7 +12,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         in_flight: calls of one peer that run at once. Over it a reliable channel is not read.
         queue_bytes: bytes that wait to be sent to one peer. Over it a push is dropped and counted,
             and a reply makes its sender wait.
-        receive_bytes: size of the largest message that a stream transport takes in.
+        receive_bytes: size of the largest message that a stream transport or MQTT takes in.
         message_seconds: how long a message on a stream may stay unfinished.
         send_seconds: how long a peer may read nothing at all before its channel is closed.
         linger_seconds: how long calls go on after the other end has stopped sending, and how long

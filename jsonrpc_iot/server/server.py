@@ -17,6 +17,7 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup, TaskStatus
 
 from ..asgi import RpcApp
+from ..channel.changes import Change
 from ..channel.contract import Authenticate, Channel, Listener, Permissions, ReceivingChannel, Trace
 from ..channel.web import AsgiReceive, AsgiSend, Scope, WebListener, WebRules, refuse_websocket
 from ..channel.wrappers import TracedChannel
@@ -64,7 +65,7 @@ class Server:
         self._apps = [self._mount(each) for each in listeners if isinstance(each, WebListener)]
         self._thread = threading.get_ident()
         self._token = anyio.lowlevel.current_token()
-        self._peer_left = anyio.Event()
+        self._peer_left = Change()
         self._parting = False
         self._closing = anyio.Event()
 
@@ -243,7 +244,7 @@ class Server:
 
     def _forget(self, peer: Peer) -> None:
         self._peers.discard(peer)
-        self._peer_left.set()
+        self._peer_left.notify()
 
     async def _part(self, grace: float) -> None:
         """Let the peers finish for `grace` seconds."""
@@ -256,7 +257,6 @@ class Server:
             for app in self._apps:
                 await app.wait_idle()
             while self._peers:
-                self._peer_left = anyio.Event()
                 await self._peer_left.wait()
 
 

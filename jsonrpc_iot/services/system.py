@@ -40,7 +40,8 @@ _INFO = Example(
 )
 
 
-def _package_version() -> str:
+def package_version() -> str:
+    """The version of this package that is installed."""
     try:
         return importlib.metadata.version("jsonrpc-iot")
     except importlib.metadata.PackageNotFoundError:  # a source tree that is not installed
@@ -65,7 +66,7 @@ class System:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
-        self._version = _package_version() if version is None else version
+        self._version = package_version() if version is None else version
         self._clock = clock
         self._started = clock()
 

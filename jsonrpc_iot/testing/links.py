@@ -10,6 +10,7 @@ import anyio
 import anyio.lowlevel
 from msgspec import Struct, structs
 
+from ..channel.changes import Change
 from ..channel.contract import Channel
 from ..channel.info import ChannelInfo
 from ..channel.wrappers import StreamChannel
@@ -117,7 +118,7 @@ class OneWay:
         self._ready: deque[bytes] = deque()
         self._later: list[tuple[float, int, bytes]] = []
         self._overtaken: list[tuple[float, int, bytes]] = []
-        self._changed = anyio.Event()
+        self._changed = Change()
         self.is_over = False
 
     def __len__(self) -> int:
@@ -131,12 +132,12 @@ class OneWay:
     def thaw(self) -> None:
         """Deliver what waits, and go on."""
         self.is_frozen = False
-        self._wake()
+        self._changed.notify()
 
     def end(self) -> None:
         """Deliver what is under way, and take no more."""
         self.is_over = True
-        self._wake()
+        self._changed.notify()
 
     def lose_all(self) -> None:
         """End, and lose what is under way."""
@@ -170,7 +171,7 @@ class OneWay:
         for _ in range(1 + twice):
             self._schedule(message, now)
         self._ready.extend(each for _, _, each in overtaken)
-        self._wake()
+        self._changed.notify()
         return True
 
     async def get(self) -> bytes:
@@ -183,7 +184,6 @@ class OneWay:
                 return self._ready.popleft()
             if self.is_over and not len(self):
                 raise anyio.EndOfStream
-            self._changed = anyio.Event()
             with anyio.CancelScope(deadline=self._next_due()):
                 await self._changed.wait()
 
@@ -216,9 +216,6 @@ class OneWay:
 
     def _chance(self, probability: float) -> bool:
         return probability > 0 and self._random.random() < probability
-
-    def _wake(self) -> None:
-        self._changed.set()
 
 
 @final
@@ -307,7 +304,6 @@ class _LinkEnd(Channel):
         return self._info
 
     async def receive(self) -> bytes:
-        """Wait for the next message; see `Channel.receive`."""
         if self._closed:
             raise anyio.ClosedResourceError
         try:
@@ -318,7 +314,6 @@ class _LinkEnd(Channel):
             raise
 
     async def send(self, item: bytes) -> None:
-        """Send one message; see `Channel.send`."""
         await anyio.lowlevel.checkpoint()
         if self._closed:
             raise anyio.ClosedResourceError

@@ -15,6 +15,7 @@ PYTEST_DONT_REWRITE: no assertion here is for the user.
 
 from __future__ import annotations
 
+from contextlib import closing
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +117,7 @@ def _rpc_rig(
     except (TypeError, ValueError) as error:
         raise pytest.fail.Exception(f"{request.node.nodeid}: {error}", pytrace=False) from None
     request.node.stash[_RIG] = rig
-    with rig:
+    with closing(rig):
         yield rig
 
 

@@ -10,8 +10,7 @@ from contextlib import (
     contextmanager,
 )
 from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol
 
 import anyio
 from anyio.from_thread import start_blocking_portal
@@ -169,7 +168,7 @@ def _escaped(character: str) -> str:
 
 
 class Rig:
-    """A device under test, and the link to it; a context manager.
+    """A device under test, and the link to it.
 
     Args:
         device: a dispatcher, or an instance of a service.
@@ -195,19 +194,11 @@ class Rig:
         self._unused = [self.link] if self.link else []
         self._options = {"grace": 0, **options}
         self._served = 0
-        self._stack = ExitStack()
+        self._folders = ExitStack()
 
-    def __enter__(self) -> Self:
-        self._stack.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, traceback)
+    def close(self) -> None:
+        """Remove the folders of what was served."""
+        self._folders.close()
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[Server]:
@@ -283,7 +274,7 @@ class Rig:
         self._served += 1
         folder = ""
         if "{folder}" in _URLS[where]:  # not pytest's, which is too long for a socket
-            folder = self._stack.enter_context(TemporaryDirectory(prefix="rpc-"))
+            folder = self._folders.enter_context(TemporaryDirectory(prefix="rpc-"))
         return _URLS[where].format(rig=id(self), folder=folder, number=self._served)
 
 

@@ -146,9 +146,13 @@ class VirtualSerial(ABC, Generic[T]):
     async def unplug(self) -> None:
         """Take both adapters away: streams break, devices are gone."""
 
-    @abstractmethod
     async def replug(self) -> None:
         """Plug both adapters in again, in the same places."""
+        await self.unplug()
+        self._plug()
+
+    @abstractmethod
+    def _plug(self) -> None: ...
 
 
 Pair = AbstractAsyncContextManager[VirtualSerial[T]]
@@ -238,10 +242,6 @@ class _Streams(VirtualSerial[ByteStream]):
         for end in self._ends:
             end.unplug()
         await anyio.lowlevel.checkpoint()
-
-    async def replug(self) -> None:
-        await self.unplug()
-        self._plug()
 
 
 @final
@@ -334,10 +334,6 @@ class _Devices(VirtualSerial[str]):
         masters, self._masters = self._masters, ()
         for master in masters:
             await master.aclose()
-
-    async def replug(self) -> None:
-        await self.unplug()
-        self._plug()
 
 
 async def _pump(source: ByteStream, way: LineWay, sink: ByteStream) -> None:

@@ -9,6 +9,7 @@ from inspect import isawaitable
 import anyio
 import anyio.lowlevel
 
+from ..channel.changes import Change
 from ..errors import MalformedFrame
 from ..protocol.tuya.datapoints import DataPoint, Unit
 from ..protocol.tuya.frame import Frame
@@ -23,7 +24,9 @@ Event = Callable[[], Awaitable[object] | object]
 
 
 class Handlers:
-    """The handlers of one link. They run one after the other, in the order of what came.
+    """The handlers of one link, which its line tells of what comes (see `TakesFrames`).
+
+    They run one after the other, in the order of what came.
 
     Attributes:
         commands: handlers of frames, by command.
@@ -38,20 +41,17 @@ class Handlers:
         self.dropped = 0
         self.malformed = 0
         self._events: deque[Event] = deque()
-        self._news = anyio.Event()
+        self._news = Change()
 
     def take_frame(self, frame: Frame) -> None:
-        """See `TakesFrames`."""
         if frame.command in self.commands:
             for handler in self.commands[frame.command]:
                 self.put(partial(handler, frame))
 
     def is_for(self, unit: Unit) -> bool:
-        """See `TakesFrames`."""
         return unit.id in self.datapoints
 
     def take_unit(self, unit: Unit) -> bool:
-        """See `TakesFrames`."""
         handler = self.datapoints.get(unit.id)
         if handler is None:
             return False
@@ -68,13 +68,13 @@ class Handlers:
             self.dropped += 1
             return
         self._events.append(event)
-        self._news.set()
+        self._news.notify()
 
     async def run(self) -> None:
         """Run them, until cancelled. An exception in one is logged."""
         while True:
-            await self._news.wait()
-            self._news = anyio.Event()
+            if not self._events:
+                await self._news.wait()
             while self._events:
                 await anyio.lowlevel.checkpoint()
                 try:

@@ -1,10 +1,9 @@
 """One serial port, shared by RPC, handlers of commands and handlers of DataPoints."""
 
-from collections.abc import Awaitable, Callable, Set
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Set
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from inspect import isawaitable
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import anyio
@@ -12,6 +11,7 @@ from anyio.abc import ByteStream
 from msgspec import Struct, ValidationError, convert, structs
 
 from ..channel.contract import Channel
+from ..channel.tasks import task_group
 from ..channel.url import Url
 from ..errors import ChannelClosed, UsageError
 from ..protocol.tuya.datapoints import DataPoint, encode_datapoints
@@ -29,7 +29,7 @@ D = TypeVar("D", bound=DataPointHandler)
 S = TypeVar("S", bound=Struct)
 
 
-class TuyaLink:
+class TuyaLink(anyio.AsyncContextManagerMixin):
     """A serial line of Tuya frames, while the `async with` block runs.
 
     Handlers run one after the other, in the order of what came; an exception in one is logged. When
@@ -38,13 +38,16 @@ class TuyaLink:
     Args:
         where: a `uart://` URL with its `baudrate` and `buffer`, also `uart+pty://` for a line
             without hardware; or an open stream, which the link closes.
+
+    Raises:
+        ConnectFailed: on entering the block: the port cannot be had.
+        InvalidUrl: on entering the block: the URL makes no sense.
     """
 
     def __init__(self, where: str | ByteStream) -> None:
         self._where = where
         self._options = uart.UartOptions()
         self._name = "a stream"
-        self._stack = AsyncExitStack()
         self._line: TuyaLine | None = None
         self._failure: ChannelClosed | None = None
         self._handlers = Handlers()
@@ -112,39 +115,19 @@ class TuyaLink:
         asked = _with(self._options, options, {"max", "codec", "in_flight"})
         return uart.open_channel(self._open_line, self._name, asked, owns_line=False)
 
-    async def __aenter__(self) -> Self:
-        """Open the port.
-
-        Raises:
-            ConnectFailed: it cannot be had.
-            InvalidUrl: the URL makes no sense.
-        """
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncIterator[Self]:
         if self._line is not None:
             raise UsageError("this link was open already: make a new one")
         self._line = TuyaLine(await self._open(), self._role())
         self._line.is_shared = True
         self._line.takers.append(self._handlers)
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(self._line.aclose)
-            tasks = await stack.enter_async_context(anyio.create_task_group())
-            stack.callback(tasks.cancel_scope.cancel)
+        async with aclosing(self._line), task_group() as tasks:
             tasks.start_soon(self._handlers.run)
             tasks.start_soon(self._watch, tasks.cancel_scope)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Give the port back; raises `ChannelClosed` where it was gone before."""
-        if isinstance(error, Exception | KeyboardInterrupt | SystemExit):
-            await self._stack.__aexit__(None, None, None)  # a group of tasks would wrap it
-            return
-        handled = await self._stack.__aexit__(kind, error, traceback)
-        if self._failure is not None and (error is None or handled):
+            yield self
+            tasks.cancel_scope.cancel()
+        if self._failure is not None:
             raise self._failure
 
     @property
@@ -176,7 +159,7 @@ class TuyaLink:
             while True:
                 await self._notice_changes()
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream):
-            self._failure = self._gone()
+            self._failure = self._gone()  # raised unless the block fails by itself
             scope.cancel()
 
     async def _notice_changes(self) -> None:

@@ -1,10 +1,12 @@
 """Everything that an asynchronous client does, without async."""
 
+import inspect
 import socket
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
+from typing import get_type_hints
 
 import pytest
 
@@ -20,9 +22,11 @@ from jsonrpc_iot import (
     RpcError,
     Unencodable,
     UsageError,
+    connect,
     connect_sync,
 )
 from jsonrpc_iot.blocking import BlockingBatch
+from jsonrpc_iot.blocking._client import ConnectOptions
 
 from .rig import SECONDS, Rig, running, urls
 
@@ -286,3 +290,13 @@ def test_the_result_has_the_declared_type(rig: Rig) -> None:
 
     with connect_sync(rig.url) as device:
         assert typed(device) == 3
+
+
+def test_the_options_are_those_of_connect() -> None:
+    options = {
+        parameter.name
+        for parameter in inspect.signature(connect).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    types = get_type_hints(connect)
+    assert get_type_hints(ConnectOptions) == {name: types[name] for name in options}

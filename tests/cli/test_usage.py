@@ -10,6 +10,7 @@ import pytest
 
 from jsonrpc_iot import cli
 
+from .._system import require_command
 from .program import ROOT, Done, run
 
 COMMANDS = (
@@ -159,9 +160,8 @@ def test_what_a_shell_offers(words: list[str], offers: list[str]) -> None:
 
 def test_completion_for_a_shell() -> None:
     script = f"'{sys.executable}' -m jsonrpc_iot --show-completion; exit $?"
-    done = subprocess.run(
-        ["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    command = [require_command("bash"), "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "complete -o default -F _jsonrpc_iot_completion jsonrpc-iot" in done.stdout

@@ -1,6 +1,5 @@
 """A served device with one raw connection to it, for tests that are more than a table."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,6 +25,7 @@ def over(*transports: Transport) -> pytest.MarkDecorator:
 everywhere = over(*TRANSPORTS)
 where_max_holds = over(*(one for one in TRANSPORTS if not (one.cuts or one.small)))
 both_ways = over(*(one for one in TRANSPORTS if not one.one_way))
+for_calls_at_once = over(*(one for one in TRANSPORTS if not one.one_way and not one.one_call))
 on_servers = over(*(one for one in TRANSPORTS if one.name != "client" and not one.one_way))
 on_streams = over(*(one for one in TRANSPORTS if one.stream))
 
@@ -76,8 +76,6 @@ class Link:
 async def linked(
     transport: Transport, options: str = "", limits: Limits = Limits()
 ) -> AsyncIterator[Link]:
-    if is_on_trio() and "trio" not in transport.backends:
-        pytest.skip(f"{transport.name} does not work on this event loop")
     device = shared_device()
     device.reset()
     with anyio.fail_after(SECONDS):
@@ -87,11 +85,3 @@ async def linked(
                 yield link
             finally:
                 await link.wire.aclose()
-
-
-def is_on_trio() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return True
-    return False

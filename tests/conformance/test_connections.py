@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from .link import Link, both_ways, everywhere, linked, on_servers
+from .link import Link, both_ways, everywhere, for_calls_at_once, linked, on_servers
 from .model import CANCELLED, DEADLINE_EXCEEDED, NOT_AN_OBJECT, UNPARSED, fail, ok
 from .wire import Transport
 
@@ -173,10 +173,8 @@ async def test_an_error_without_id_fails_the_only_open_call(transport: Transport
         await link.expect(fail("ask", -32600, message="Invalid Request"))
 
 
-@both_ways
+@for_calls_at_once
 async def test_an_error_without_id_fails_none_of_two_open_calls(transport: Transport) -> None:
-    if transport.one_call:
-        pytest.skip("one call at a time is open")
     async with asked(transport) as (link, first):
         await link.send(b'{"id":"again","method":"ask","params":["peer.get"]}')
         second = (await link.receive())["id"]

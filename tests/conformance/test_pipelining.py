@@ -7,7 +7,6 @@ from jsonrpc_iot import Limits
 
 from .cases import PACKET_CASES, STREAM_CASES
 from .device import shared_device
-from .link import is_on_trio
 from .model import Case
 from .wire import TRANSPORTS, StreamWire, Transport, Wire
 
@@ -26,8 +25,6 @@ PARAMS = [
 
 @pytest.mark.parametrize(("transport", "size"), PARAMS)
 async def test_all_cases_in_a_row(transport: Transport, size: int) -> None:
-    if is_on_trio() and "trio" not in transport.backends:
-        pytest.skip("it needs asyncio")
     device = shared_device()
     device.reset()
     cases = [

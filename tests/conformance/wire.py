@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -221,7 +222,6 @@ class Transport:
         one_way: the device cannot call, and what it pushes is for everybody.
         backends: the event loops that it works on.
         takes: whether a case can be sent over it.
-        asyncio_only: runs on no other event loop.
     """
 
     name: str
@@ -235,12 +235,12 @@ class Transport:
     one_way: bool = False
     backends: tuple[str, ...] = tuple(BACKENDS)
     takes: Callable[[Case], bool] = lambda case: True
-    asyncio_only: bool = False
 
     def marks(self) -> list[pytest.MarkDecorator]:
-        """Skips tests where the machine lacks the transport."""
+        """Keeps tests to machines that have the transport, and to its event loops."""
         missing = bool(self.needs) and not _has_family(self.needs)
-        return [pytest.mark.skipif(missing, reason=f"no {self.needs} on this machine")]
+        marks = [pytest.mark.skipif(missing, reason=f"no {self.needs} on this machine")]
+        return marks if "trio" in self.backends else [*marks, pytest.mark.only_on("asyncio")]
 
 
 def served_at(url: str, opener: Callable[[str, Path], Awaitable[Wire]]) -> Served:
@@ -253,6 +253,7 @@ def served_at(url: str, opener: Callable[[str, Path], Awaitable[Wire]]) -> Serve
             if options:
                 place += ("&" if "?" in place else "?") + options
             async with serve(device.dispatcher, place, limits=limits) as server:
+                server._since = -inf  # as one that has been there for long, and knows all repeats
                 yield lambda: opener(server.urls[0], Path(directory))
 
     return served
@@ -263,6 +264,7 @@ async def _by_mqtt(device: Device, options: str, limits: Limits) -> AsyncIterato
     """Serve a topic of its own, with room for every case, unless the test sets a limit."""
     url = mosquitto().url(f"?{options or 'max=1000000'}")
     async with serve(device.dispatcher, url, limits=limits, grace=0.5) as server:
+        server._since = -inf  # as above
         yield lambda: UdpWire.open(server.urls[0], Path())
 
 

@@ -173,10 +173,8 @@ async def test_megabytes_of_bytes_in_segments() -> None:
             assert await client.call("big", [size], result=bytes) == b"\x80" * size
 
 
-@everywhere
+@pytest.mark.parametrize("url", URLS[1:], ids=["udp", "segments"])  # each end has its own loop
 async def test_without_async(url: str) -> None:
-    if url.startswith("memory:"):
-        pytest.skip("a blocking client has an event loop of its own")
     async with calling(url) as (_, server, _):
 
         def work() -> object:

@@ -1,10 +1,12 @@
 """`connect` over HTTP: our own servers, and others' that answer with odd statuses."""
 
 import logging
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.abc
 import pytest
 from anyio.streams.tls import TLSAttribute
 
@@ -18,6 +20,9 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
+from jsonrpc_iot.protocol.backoff import Backoff
+from jsonrpc_iot.transports import open_channel
+from jsonrpc_iot.transports.web import http_events
 from jsonrpc_iot.transports.web.http_client import HttpChannel
 from tests.transports.certificates import Certificates
 
@@ -115,6 +120,15 @@ async def test_events_resume_where_they_broke(device: Device) -> None:
             assert [(await news.receive()).params for _ in range(2)] == [[1], [2]]
 
 
+def _json(status: bytes, body: bytes) -> bytes:
+    head = b"%b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    return head % (status, len(body)) + body
+
+
+NO_UTF8 = b'{"id":1,"error":{},"method":"\xff"}'
+TOO_DEEP = b'{"id":1,"error":{},"x":%b' % (100_000 * b"[")
+
+
 @pytest.mark.parametrize(
     "response",
     [
@@ -122,7 +136,11 @@ async def test_events_resume_where_they_broke(device: Device) -> None:
         b"502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
         b"204 No Content\r\n\r\n",
         b"200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<p>Log in</p>",
-        b'200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{"id":1',
+        _json(b"200 OK", b'{"id":1'),
+        pytest.param(_json(b"200 OK", NO_UTF8), id="200-no-utf8"),
+        pytest.param(_json(b"200 OK", TOO_DEEP), id="200-too-deep"),
+        pytest.param(_json(b"404 Not Found", b'{"jsonrpc":"\xff","error":{}}'), id="404-no-utf8"),
+        pytest.param(_json(b"500 Oh", TOO_DEEP), id="500-too-deep"),
         b"200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 9\r\n\r\ndata: {}\n",
     ],
 )
@@ -149,7 +167,7 @@ async def test_a_response_that_is_no_reply_fails_the_call(response: bytes) -> No
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
         async with connect(f"http://127.0.0.1:{port}/rpc", extensions=False) as client:
             for _ in range(2):
-                with pytest.raises(ServerError, match=response.decode()[:3]):
+                with pytest.raises(ServerError, match=response[:3].decode()):
                     await client.call("add", [1, 2], timeout=5)
         assert posts == 2  # what it says is not answered
         tasks.cancel_scope.cancel()
@@ -210,3 +228,48 @@ async def test_an_open_address_is_warned_of(
         async with serve(device.dispatcher, "http://0.0.0.0:0/rpc") as server:
             assert urlsplit(server.urls[0]).port
             assert "nobody has to authenticate" in caplog.text
+
+
+async def test_events_that_end_at_once_are_asked_for_ever_more_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_events, "_FIRST_PAUSE_SECONDS", 0.01)
+    asked = 0
+
+    async def answer(stream: anyio.abc.ByteStream) -> None:
+        nonlocal asked
+        async with stream:
+            asked += 1
+            await stream.receive()
+            head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n"
+            await stream.send(head + b"\r\n: hello\n\n")
+
+    bound = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = bound.extra(anyio.abc.SocketAttribute.local_port)
+    async with bound, anyio.create_task_group() as tasks:
+        tasks.start_soon(bound.serve, answer)
+        # No extensions to ask for, so that all requests are for events.
+        async with connect(f"http://127.0.0.1:{port}/rpc", extensions=False):
+            await anyio.sleep(2)
+        tasks.cancel_scope.cancel()
+    assert 3 <= asked < 25  # and hundreds where the pauses do not grow
+
+
+async def test_a_client_may_be_closed_just_when_it_would_ask_for_events_again(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Backoff, "next_pause", lambda _: 0.1)
+    closing = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        async with serve(device.dispatcher, URL, grace=0) as server:
+            channel = await open_channel(server.urls[0])
+            channel.start(tasks)
+
+        async def close() -> None:
+            closing.set()
+            await anyio.sleep(0.05)  # over in the same turn of the loop as the pause
+            await channel.aclose()
+
+        tasks.start_soon(close)
+        await closing.wait()
+        time.sleep(0.3)  # noqa: ASYNC251

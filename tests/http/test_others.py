@@ -1,5 +1,6 @@
 """What people have: curl, pjrpc, jsonrpcclient, Starlette; and our client on trio."""
 
+import importlib
 import json
 import re
 import shlex
@@ -13,6 +14,8 @@ import pytest
 
 from jsonrpc_iot import UsageError, asgi_app, connect, serve
 from tests.http.conftest import Device
+
+from .._system import require_command
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
@@ -48,6 +51,7 @@ CURLS = re.findall(r"```console\n\$ (curl .*?)\n(.*?)```", PAGE, re.DOTALL)
 
 @pytest.mark.parametrize(("command", "output"), CURLS)
 def test_the_curl_lines_in_the_docs(url: str, command: str, output: str) -> None:
+    require_command("curl")
     words = shlex.split(command.replace("\\\n", " ").replace("http://127.0.0.1:8080/rpc", url))
     done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
     assert done.stdout.strip() == output.strip()
@@ -58,15 +62,15 @@ def test_there_are_curl_lines() -> None:
 
 
 def test_pjrpc(url: str) -> None:
-    requests = pytest.importorskip("pjrpc.client.backend.requests")
+    requests = importlib.import_module("pjrpc.client.backend.requests")
     client = requests.Client(url)
     assert client("echo", value=[1, "é"]) == [1, "é"]
     assert client.proxy.echo(value=2) == 2
 
 
 def test_jsonrpcclient(url: str) -> None:
-    jsonrpcclient = pytest.importorskip("jsonrpcclient")
-    requests = pytest.importorskip("requests")
+    jsonrpcclient = importlib.import_module("jsonrpcclient")
+    requests = importlib.import_module("requests")
     sent = jsonrpcclient.request("echo", params={"value": 3})
     answer = jsonrpcclient.parse(requests.post(url, json=sent, timeout=10).json())
     assert answer.result == 3
@@ -94,9 +98,9 @@ def test_serving_on_trio_says_what_to_do() -> None:
 
 @pytest.mark.parametrize(("place", "path"), [("/", "/rpc"), ("/devices", "/devices/rpc")])
 def test_mounted_in_starlette(place: str, path: str) -> None:
-    httpx2 = pytest.importorskip("httpx2")
-    starlette = pytest.importorskip("starlette.applications")
-    routing = pytest.importorskip("starlette.routing")
+    httpx2 = importlib.import_module("httpx2")
+    starlette = importlib.import_module("starlette.applications")
+    routing = importlib.import_module("starlette.routing")
 
     async def main() -> None:
         app = starlette.Starlette(routes=[routing.Mount(place, asgi_app(Device().dispatcher))])

@@ -1,7 +1,6 @@
 """The example for microcontrollers, compiled, against our client over a serial line."""
 
 import os
-import shutil
 import subprocess
 import sys
 import tty
@@ -16,6 +15,8 @@ import pytest
 from jsonrpc_iot import CallTimeout, Client, InvalidParams, MethodNotFound, connect
 from jsonrpc_iot.testing import LineFaults, VirtualSerial, virtual_serial_pair
 
+from .._system import require_command
+
 SOURCES = Path(__file__).parents[2] / "examples" / "mcu"
 SECONDS = 10.0
 PERFECT = LineFaults()
@@ -23,15 +24,9 @@ STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror
 
 pytestmark = [
     pytest.mark.anyio,
+    pytest.mark.only_on("asyncio"),  # as serial ports do
     pytest.mark.skipif(sys.platform != "linux", reason="the example's main is for Linux"),
-    pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def on_asyncio(anyio_backend_name: str) -> None:
-    if anyio_backend_name == "trio":
-        pytest.skip("serial ports work on asyncio")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +34,9 @@ def lamp(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The program."""
     program = str(tmp_path_factory.mktemp("mcu") / "lamp")
     sources = [str(SOURCES / name) for name in ("lamp.c", "rpc_frame.c")]
-    subprocess.run(["cc", *STRICT, "-o", program, *sources], check=True, timeout=60)
+    subprocess.run(
+        [require_command("cc"), *STRICT, "-o", program, *sources], check=True, timeout=60
+    )
     return program
 
 

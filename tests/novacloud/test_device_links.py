@@ -19,6 +19,8 @@ from .scripted import AT_ONCE, SECONDS, Platform, connected, until
 
 pytestmark = pytest.mark.anyio
 
+NO_PLATFORM = b"220 mail.example.com ESMTP\r\n"
+
 
 def test_pauses_are_random_under_a_bound_that_doubles() -> None:
     bounds = [1, 2, 4, 8, 16, 32, 60, 60, 60]
@@ -79,13 +81,26 @@ async def test_a_refused_key_is_reported(caplog: pytest.LogCaptureFixture) -> No
 
 async def test_what_no_platform_says_is_no_admission() -> None:
     platform = Platform()
+    async with platform.device() as device:
+        far = await platform.accept()
+        far.socket.sendall(NO_PLATFORM)
+        await until(lambda: device.counts.malformed)
+        assert (device.counts.malformed, device.counts.connections) == (1, 0)
+        await far.admit()
+        await device.connected()
+        assert (device.counts.malformed, device.counts.connections) == (1, 1)
+    platform.close()
+
+
+async def test_who_does_not_admit_in_time_is_left() -> None:
+    platform = Platform()
     settings = DeviceSettings(auth_seconds=0.1, close_seconds=0.1, schedule=AT_ONCE.schedule)
     async with platform.device(settings=settings) as device:
         far = await platform.accept()
-        await far.read()
-        far.socket.sendall(b"220 mail.example.com ESMTP\r\n")
+        far.socket.sendall(NO_PLATFORM)
+        assert [message["type"] for message in await far.end()] == ["auth"]
         await platform.accept()
-        assert (device.counts.malformed, device.counts.connections) == (1, 0)
+        assert device.counts.connections == 0
     platform.close()
 
 

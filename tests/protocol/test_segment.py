@@ -236,6 +236,16 @@ def test_chunks_are_as_large_as_they_may_be_and_whole_characters(message: bytes,
             chunk.decode()
 
 
+def test_a_message_that_has_arrived_leaves_time_for_its_answer() -> None:
+    end = Segmentation(220, retry_seconds=0.5)
+    end.sender.send(b"x" * 1000)
+    segments = end.poll(10.0)
+    end.receive([b"~00!%03x" % len(segments)], 13.0)
+    assert not end.sender.is_busy
+    assert end.is_moving(13.4)
+    assert not end.is_moving(13.6)
+
+
 @pytest.mark.parametrize("letter", ["x", "é", "中", "😀"])
 @pytest.mark.parametrize("packet", [40, 220, 1400])
 def test_the_largest_message_fits_the_numbers(letter: str, packet: int) -> None:

@@ -29,10 +29,3 @@ def tmp_path() -> Iterator[Path]:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """Certificates for TLS."""
     return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture
-def asyncio_only(anyio_backend_name: str) -> None:
-    """Skip a test on trio, where HTTP is not served."""
-    if anyio_backend_name == "trio":
-        pytest.skip("uvicorn needs asyncio")

@@ -21,13 +21,17 @@ NO_MORE = (anyio.EndOfStream, anyio.BrokenResourceError)
 CLOSED = (anyio.ClosedResourceError, anyio.BrokenResourceError)
 
 
-@pytest.fixture(params=TRANSPORTS)
+PARAMS = [
+    pytest.param(name, marks=[pytest.mark.only_on("asyncio")] if name in WEBSOCKETS else [])
+    for name in TRANSPORTS
+]
+
+
+@pytest.fixture(params=PARAMS)
 def link(
     request: pytest.FixtureRequest, tmp_path: Path, certificates: Certificates
 ) -> Callable[[], AbstractAsyncContextManager[Link]]:
     """Open both ends of a channel over each transport."""
-    if request.param in WEBSOCKETS and request.getfixturevalue("anyio_backend_name") == "trio":
-        pytest.skip("uvicorn needs asyncio")
     return lambda limits=Limits(): linked(request.param, tmp_path, certificates, limits)  # type: ignore[misc]
 
 

@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import anyio
-import msgspec
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -33,26 +32,19 @@ from jsonrpc_iot import (
 )
 from jsonrpc_iot.channel.contract import Channel
 from jsonrpc_iot.protocol.duplicates import DOUBLED_SECONDS
-from jsonrpc_iot.protocol.messages import CodecName
 from jsonrpc_iot.testing import check_channel_contract
 from jsonrpc_iot.transports import open_channel, open_listener
-from jsonrpc_iot.transports.mqtt._broker import Arrived
 from jsonrpc_iot.transports.mqtt._client import MqttChannel
 from jsonrpc_iot.transports.mqtt._heads import Correlations, HeadReader
 from jsonrpc_iot.transports.mqtt._server import MqttListener
 
 from ..brokers import Broker, mosquitto, new_mosquitto, new_topic
 from .links import accepting
+from .scripted_broker import message, scripted_broker
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.only_on("asyncio")]
 
 SECONDS = 20.0
-
-
-@pytest.fixture(autouse=True)
-def asyncio_only(anyio_backend_name: str, request: pytest.FixtureRequest) -> None:
-    if anyio_backend_name == "trio" and "on_trio" not in request.node.name:
-        pytest.skip("MQTT needs asyncio")
 
 
 class Raw:
@@ -341,7 +333,7 @@ async def test_the_will_says_that_a_server_has_vanished(raw: Raw, topic: str) ->
     assert (await raw.receive()).payload == b"true"
     assert isinstance(listener, MqttListener)
     assert listener._broker is not None
-    listener._broker._connection.abort()
+    listener._broker._link.abort()
     assert (await raw.receive()).payload == b"false"
     await listener.aclose()
 
@@ -493,7 +485,7 @@ async def test_a_flood_is_bounded_and_the_server_lives(raw: Raw, topic: str) -> 
             raw.publish(topic, b'{"id":%d,"method":"nope"}' % number)
         assert await client.call("echo", ["still here"], timeout=SECONDS) == "still here"
         listener = listener_of(server)
-        assert len(listener._arrived) <= 1000
+        assert len(listener._broker._link._arrived) <= 1000  # type: ignore[union-attr]
         assert len(listener._demux) <= 2
         assert len(listener._correlations._open) <= 1
 
@@ -660,9 +652,8 @@ async def test_a_client_that_does_not_reconnect_ends_with_the_broker(
             await client.call("x", timeout=SECONDS)
 
 
-async def test_mqtt_does_not_work_on_trio(anyio_backend_name: str) -> None:
-    if anyio_backend_name != "trio":
-        pytest.skip("of trio alone")
+@pytest.mark.only_on("trio")
+async def test_mqtt_does_not_work_on_trio() -> None:
     for open_it in (open_channel, open_listener):
         with pytest.raises(UsageError, match="MQTT works on asyncio, not on trio"):
             await open_it("mqtt://127.0.0.1/x")
@@ -697,36 +688,31 @@ async def test_urls_that_make_no_sense(url: str, problem: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-async def test_what_the_broker_marks_as_delivered_before_is_not_run_again(
-    raw: Raw, topic: str
-) -> None:
+async def test_what_the_broker_marks_as_delivered_before_is_not_run_again(topic: str) -> None:
     request = b'{"id":5,"method":"echo","params":["once"]}\n'
-    async with serving(topic) as (server, device):
-        await raw.subscribe(f"{topic}/response")
-        raw.publish(topic, request)
-        first = (await raw.receive()).payload
+    device = Device()
+    async with (
+        scripted_broker() as broker,
+        serve(device.dispatcher, broker.url(topic), grace=0.5),
+    ):
+        birth = await broker.published()
+        assert birth.endswith(b"true")
+        broker.send(message(topic, request, mid=1))
+        first = await broker.published()
+        assert first.endswith(b'{"id":5,"result":"once"}')
         await anyio.sleep(DOUBLED_SECONDS + 0.1)  # later than any doubled packet
-        listener = listener_of(server)
         # A broker does so after a lost connection, if it keeps the session: ours are never kept.
-        listener._take(Arrived(topic, request, False, True, None, None))
-        assert (await raw.receive()).payload == first
+        broker.send(message(topic, request, mid=1, again=True))
+        assert _answer(await broker.published()) == _answer(first)
         assert device.ran == ["once"]
-        listener._take(Arrived(topic, request, False, False, None, None))
-        assert (await raw.receive()).payload == first
+        broker.send(message(topic, request, mid=1))
+        assert _answer(await broker.published()) == _answer(first)
         assert device.ran == ["once", "once"]
 
 
-@pytest.mark.parametrize("codec", ["json", "msgpack"])
-def test_the_mark_of_what_was_delivered_before(codec: CodecName) -> None:
-    encode = msgspec.json.encode if codec == "json" else msgspec.msgpack.encode
-    decode = msgspec.json.decode if codec == "json" else msgspec.msgpack.decode
-    heads = HeadReader(codec)
-    request = {"id": 1, "method": "x"}
-    assert decode(heads.as_again(encode(request))) == {**request, "retry": True}
-    for other in ({"method": "x"}, [request], [], 1, "x", None):
-        assert heads.as_again(encode(other)) == encode(other)
-    for junk in (b"", b"{", b"\xff", b"\xc1"):
-        assert heads.as_again(junk) == junk
+def _answer(published: bytes) -> bytes:
+    """The message in a PUBLISH packet."""
+    return published[published.index(b"{") :]
 
 
 def test_correlations_take_up_no_more_room_than_they_may() -> None:

@@ -23,16 +23,10 @@ from .._system import require_command
 from ..brokers import PASSWORD, USER, Broker, mosquitto, new_mosquitto, secret_mosquitto
 from .certificates import Certificates
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.only_on("asyncio")]
 
 SECONDS = 20.0
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def asyncio_only(anyio_backend_name: str) -> None:
-    if anyio_backend_name == "trio":
-        pytest.skip("MQTT needs asyncio")
 
 
 def device() -> Dispatcher:

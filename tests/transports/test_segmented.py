@@ -2,12 +2,13 @@
 
 import random
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from jsonrpc_iot import (
@@ -24,11 +25,11 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
-from jsonrpc_iot.channel.wrappers import TracedChannel
+from jsonrpc_iot.channel.wrappers import TracedChannel, WrappedChannel
 from jsonrpc_iot.protocol.segments.format import AssemblyBudget
 from jsonrpc_iot.testing import Faults, LossyLink, check_channel_contract, memory_pair, served
 from jsonrpc_iot.transports import open_channel, open_listener
-from jsonrpc_iot.transports.packets.segmented import SegmentedChannel
+from jsonrpc_iot.transports.packets.segmented_channel import SegmentedChannel
 
 pytestmark = pytest.mark.anyio
 
@@ -46,6 +47,25 @@ def new_device() -> Dispatcher:
 
 def wrapped(channel: Channel, limits: Limits = Limits()) -> SegmentedChannel:
     return SegmentedChannel(channel, limits)
+
+
+class Expiring(WrappedChannel):
+    """Notes which packets leave, and how long each is waited for then; `None` if nobody does."""
+
+    def __init__(self, inner: Channel) -> None:
+        super().__init__(inner)
+        self.expected: dict[bytes, float | None] = {}
+        self.left: list[tuple[bytes, float | None]] = []
+
+    def expect_within(self, message: bytes, seconds: float | None) -> None:
+        self.expected[message] = seconds
+
+    def forget(self, message: bytes) -> None:
+        self.expected.pop(message, None)
+
+    async def send_batch(self, messages: Sequence[bytes]) -> None:
+        self.left += [(message, self.expected.get(message)) for message in messages]
+        await self._inner.send_batch(messages)
 
 
 async def read(channel: Channel) -> None:
@@ -121,10 +141,10 @@ async def test_the_facts() -> None:
     async with pair(220) as (channel, _):
         assert channel.info.max_message == 4095 * 211
         assert channel.info.transport == "memory"
-        assert channel.sends_need_receiver
+        assert channel.info.sends_need_receiver
         assert not channel.is_mid_message
         traced = TracedChannel(channel, lambda *_: None)
-        assert traced.sends_need_receiver
+        assert traced.info.sends_need_receiver
         await channel.send(b"x" * 1000)
         assert channel.is_mid_message
         assert traced.is_mid_message
@@ -188,6 +208,73 @@ async def test_a_small_message_is_sent_plain() -> None:
     async with raw, wrapped(inner) as channel:
         await channel.send(b'{"a":1}')
         assert await raw.receive() == b'{"a":1}'
+
+
+# Channels that let messages expire
+
+
+@asynccontextmanager
+async def expiring() -> AsyncIterator[tuple[SegmentedChannel, Expiring]]:
+    end, other = memory_pair(max_message=220)
+    inner = Expiring(end)
+    async with other, wrapped(inner) as channel:
+        yield channel, inner
+
+
+async def test_each_segment_expires_with_its_call() -> None:
+    link = LossyLink(max_message=220, retry_seconds=0.25)
+    inner = Expiring(link.client)
+    here, big = wrapped(inner), b"x" * 2000
+    async with link.server, here, anyio.create_task_group() as tasks:
+        with anyio.fail_after(SECONDS):
+            here.expect_within(big, 5.0)
+            await here.send(big)
+            assert len(inner.left) == 10
+            assert all(4.0 < (seconds or 0.0) <= 5.0 for _, seconds in inner.left)
+            first = inner.left[0][1]
+            inner.left.clear()
+            tasks.start_soon(read, here)
+            while not inner.left or inner.expected:  # until some are repeated: none was reported
+                await anyio.lowlevel.checkpoint()
+            assert all(4.0 < (seconds or 0.0) < (first or 0.0) - 0.2 for _, seconds in inner.left)
+            # So what was lost is repeated here, and nowhere else.
+            tasks.cancel_scope.cancel()
+
+
+async def test_what_nobody_waits_for_expires_never() -> None:
+    async with expiring() as (here, inner):
+        here.expect_within(b"a" * 1000, None)
+        await here.send(b"a" * 1000)
+        here.expect_within(b"b" * 1000, 5.0)
+        here.forget(b"b" * 1000)
+        await here.send(b"b" * 1000)
+        await here.send(b"c")
+        assert len(inner.left) == 11
+        assert [seconds for _, seconds in inner.left] == [None] * 11
+        here.forget(b"a" * 1000)
+        here.forget(b"b" * 1000)
+
+
+async def test_reports_do_not_expire() -> None:
+    async with expiring() as (here, inner):
+        number = here.segmentation.sender._next_number
+        here.expect_within(b"x" * 1000, 5.0)
+        await here.send(b"x" * 1000)
+        inner.left.clear()
+        here._outbox.append(b"~%02x!001" % number)
+        await here.send(b"small")
+        assert inner.left == [(b"~%02x!001" % number, None), (b"small", None)]
+        here.forget(b"x" * 1000)
+
+
+async def test_a_small_call_is_the_inner_channels_business() -> None:
+    async with expiring() as (here, inner):
+        here.expect_within(b"small", 5.0)
+        await here.send(b"small")
+        assert inner.left == [(b"small", 5.0)]
+        assert inner.expected == {b"small": 5.0}  # so that it can be repeated
+        here.forget(b"small")
+        assert not inner.expected
 
 
 # Peers

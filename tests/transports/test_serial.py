@@ -10,9 +10,11 @@ import anyio
 import pytest
 from anyio.abc import ByteStream
 
-from jsonrpc_iot import BindFailed, ConnectFailed, InvalidUrl, MissingExtra, UsageError
+from jsonrpc_iot import BindFailed, Channel, ConnectFailed, InvalidUrl, MissingExtra, UsageError
 from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.testing import LineFaults, virtual_serial_pair
+from jsonrpc_iot.transports.serial import listener, uart
+from jsonrpc_iot.transports.serial.line import TuyaLine
 from jsonrpc_iot.transports.serial.port import READ_BUFFER, open_port
 from jsonrpc_iot.transports.serial.pty import open_pty
 
@@ -23,6 +25,8 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "openpty"), reason="no ptys here"),
 ]
 
+needs_asyncio = pytest.mark.only_on("asyncio")
+
 
 @pytest.fixture(autouse=True)
 def no_descriptor_is_left() -> Iterator[None]:
@@ -30,17 +34,6 @@ def no_descriptor_is_left() -> Iterator[None]:
     before = terminals()
     yield
     assert terminals() == before
-
-
-@pytest.fixture
-def on_trio(anyio_backend_name: str) -> bool:
-    return anyio_backend_name == "trio"
-
-
-@pytest.fixture
-def needs_asyncio(on_trio: bool) -> None:
-    if on_trio:
-        pytest.skip("serial ports need asyncio")
 
 
 def terminals() -> int:
@@ -75,7 +68,7 @@ async def send_much(stream: ByteStream) -> None:
         await stream.send(bytes(1 << 16))
 
 
-@pytest.mark.usefixtures("needs_asyncio")
+@needs_asyncio
 async def test_bytes_both_ways() -> None:
     every = bytes(range(256))
     async with plugged() as (port, far, _):
@@ -85,7 +78,7 @@ async def test_bytes_both_ways() -> None:
         assert await read_exactly(port, 256) == every
 
 
-@pytest.mark.usefixtures("needs_asyncio")
+@needs_asyncio
 async def test_a_port_is_for_one_program() -> None:
     async with plugged() as (_, _, path):
         with pytest.raises(ConnectFailed, match=f"uart://{path}: another program has"):
@@ -94,7 +87,7 @@ async def test_a_port_is_for_one_program() -> None:
             await open_port(Url.parse(f"uart://{path}"), 115200, failure=BindFailed)
 
 
-@pytest.mark.usefixtures("needs_asyncio")
+@needs_asyncio
 async def test_a_closed_port_can_be_opened_again() -> None:
     far, path = open_pty()
     async with far:
@@ -105,7 +98,7 @@ async def test_a_closed_port_can_be_opened_again() -> None:
                     assert await far.receive() == b"x"
 
 
-@pytest.mark.usefixtures("needs_asyncio")
+@needs_asyncio
 @pytest.mark.parametrize("waits", [True, False])
 async def test_an_unplugged_port_is_broken(waits: bool, caplog: pytest.LogCaptureFixture) -> None:
     async with plugged() as (port, far, _):
@@ -125,7 +118,7 @@ async def test_an_unplugged_port_is_broken(waits: bool, caplog: pytest.LogCaptur
     assert not caplog.records
 
 
-@pytest.mark.usefixtures("needs_asyncio")
+@needs_asyncio
 async def test_unplugged_while_sending() -> None:
     async with plugged() as (port, far, _):
 
@@ -139,7 +132,7 @@ async def test_unplugged_while_sending() -> None:
             await far.aclose()
 
 
-@pytest.mark.usefixtures("needs_asyncio")
+@needs_asyncio
 async def test_what_came_before_the_end_is_received() -> None:
     async with plugged() as (port, far, _):
         await far.send(b"abc")
@@ -150,7 +143,7 @@ async def test_what_came_before_the_end_is_received() -> None:
             await port.receive()
 
 
-@pytest.mark.usefixtures("needs_asyncio")
+@needs_asyncio
 async def test_closing_ends_what_waits() -> None:
     async with plugged() as (port, _, _):
 
@@ -171,7 +164,7 @@ async def test_closing_ends_what_waits() -> None:
             await port.send(b"x")
 
 
-@pytest.mark.usefixtures("needs_asyncio")
+@needs_asyncio
 async def test_a_cancelled_receive_loses_nothing() -> None:
     sent = os.urandom(5000)
     received = b""
@@ -183,7 +176,7 @@ async def test_a_cancelled_receive_loses_nothing() -> None:
     assert received == sent
 
 
-@pytest.mark.usefixtures("needs_asyncio")
+@needs_asyncio
 async def test_a_slow_reader_holds_a_sender_back() -> None:
     sent = os.urandom(4 * READ_BUFFER)
     async with plugged() as (port, far, _):
@@ -204,7 +197,7 @@ async def test_a_slow_reader_holds_a_sender_back() -> None:
         assert await far.receive() == b"!"
 
 
-@pytest.mark.usefixtures("needs_asyncio")
+@needs_asyncio
 async def test_a_full_line_does_not_block_the_loop() -> None:
     async with plugged() as (port, far, _):
         sent = 0
@@ -216,7 +209,7 @@ async def test_a_full_line_does_not_block_the_loop() -> None:
         assert await read_exactly(far, sent) == b"x" * sent
 
 
-@pytest.mark.usefixtures("needs_asyncio")
+@needs_asyncio
 async def test_a_port_that_is_not_read_keeps_little() -> None:
     sent = os.urandom(8 * READ_BUFFER)
     async with plugged() as (port, far, _), anyio.create_task_group() as tasks:
@@ -233,7 +226,7 @@ async def test_a_port_that_is_not_read_keeps_little() -> None:
         assert await read_exactly(port, len(sent)) == sent
 
 
-@pytest.mark.usefixtures("needs_asyncio")
+@needs_asyncio
 async def test_what_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(ConnectFailed, match="no device /dev/nowhere; is it plugged in"):
         await open_port(Url.parse("uart:///dev/nowhere"), 115200)
@@ -252,16 +245,15 @@ async def test_urls_that_name_no_port(url: str) -> None:
         await open_port(Url.parse(url), 115200)
 
 
-@pytest.mark.usefixtures("needs_asyncio")
+@needs_asyncio
 async def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "serial_asyncio_fast", None)
     with pytest.raises(MissingExtra, match=r"pip install 'jsonrpc-iot\[uart\]'"):
         await open_port(Url.parse("uart:///dev/ttyUSB0"), 115200)
 
 
-async def test_trio_is_told(on_trio: bool) -> None:
-    if not on_trio:
-        pytest.skip("on asyncio it works")
+@pytest.mark.only_on("trio")
+async def test_trio_is_told() -> None:
     with pytest.raises(UsageError, match="not on trio"):
         await open_port(Url.parse("uart:///dev/ttyUSB0"), 115200)
 
@@ -378,7 +370,7 @@ async def test_a_baud_rate_takes_its_time() -> None:
         assert await read_exactly(line.second, 192) == bytes(192)
 
 
-@pytest.mark.usefixtures("needs_asyncio")
+@needs_asyncio
 async def test_devices_at_both_ends() -> None:
     with anyio.fail_after(SECONDS):
         async with virtual_serial_pair(baudrate=115200, paths=True) as line:
@@ -409,3 +401,27 @@ async def test_devices_on_any_loop() -> None:
             finally:
                 os.close(here)
                 os.close(there)
+
+
+async def test_a_port_that_ends_at_once_is_opened_ever_more_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listener, "_FIRST_PAUSE_SECONDS", 0.01)
+    opened = 0
+
+    async def open_again() -> ByteStream:
+        nonlocal opened
+        opened += 1
+        return open_pty()[0]
+
+    async def hang_up(channel: Channel) -> None:
+        await channel.aclose()
+
+    def make_channel(stream: ByteStream) -> Channel:
+        return uart.open_channel(TuyaLine(stream), "uart:///dev/x", uart.UartOptions())
+
+    port = listener.PortListener(open_pty()[0], "uart:///dev/x", make_channel, open_again)
+    async with port, anyio.create_task_group() as tasks:
+        with anyio.move_on_after(2):
+            await port.serve(hang_up, tasks)
+    assert 1 <= opened < 25  # and some 400 where the pauses do not grow

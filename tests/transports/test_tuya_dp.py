@@ -39,13 +39,7 @@ MCU = "tuya-dp+pty://?role=mcu&gap=0"
 ON = unit(1, 1, b"\1")
 
 
-@pytest.fixture
-def asyncio_only(anyio_backend_name: str) -> None:
-    if anyio_backend_name == "trio":
-        pytest.skip("serial ports need asyncio")
-
-
-needs_asyncio = pytest.mark.usefixtures("asyncio_only")
+needs_asyncio = pytest.mark.only_on("asyncio")  # as serial ports do
 
 
 class Home:

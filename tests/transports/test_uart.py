@@ -58,13 +58,7 @@ async def serving(url: str = "uart+pty://") -> AsyncIterator[Server]:
             yield server
 
 
-@pytest.fixture
-def asyncio_only(anyio_backend_name: str) -> None:
-    if anyio_backend_name == "trio":
-        pytest.skip("serial ports need asyncio")
-
-
-needs_asyncio = pytest.mark.usefixtures("asyncio_only")
+needs_asyncio = pytest.mark.only_on("asyncio")  # as serial ports do
 
 
 @pytest.fixture

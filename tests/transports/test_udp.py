@@ -341,6 +341,14 @@ async def test_urls_that_make_no_sense(url: str) -> None:
         await open_channel(url)
 
 
+async def test_a_name_that_no_host_can_have() -> None:
+    with pytest.raises(InvalidUrl, match="no host has such a name"):
+        await open_channel("udp://\u00fc..b")
+    with pytest.raises(InvalidUrl, match="no host has such a name"):
+        async with serve(Dispatcher(), "udp://\u00fc..b"):
+            pass
+
+
 async def test_a_host_that_does_not_exist() -> None:
     with pytest.raises(ConnectFailed):
         await open_channel("udp://no-such-host.invalid")

@@ -40,7 +40,7 @@ def frame(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
     return bytes([(fin << 7) | opcode]) + length + bytes(4) + payload
 
 
-needs_asyncio = pytest.mark.usefixtures("asyncio_only")
+needs_asyncio = pytest.mark.only_on("asyncio")  # as uvicorn does
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from collections.abc import Callable
 logger = logging.getLogger("jsonrpc_iot.dispatcher")
 
 
-class Listeners:
+class Callbacks:
     """Callbacks that are told the same, in the order in which they came."""
 
     def __init__(self) -> None:

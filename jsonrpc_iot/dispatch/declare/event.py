@@ -15,7 +15,7 @@ import anyio.lowlevel
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from msgspec import inspect
 
-from .callbacks import Listeners
+from .callbacks import Callbacks
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ class BoundEvent(Generic[T]):
         self.kind = kind
         self.missed = 0
         self.malformed = 0
-        self._listeners = Listeners()
+        self._callbacks = Callbacks()
         self._streams: set[MemoryObjectSendStream[T]] = set()
 
     def emit(self, value: T) -> None:
@@ -99,7 +99,7 @@ class BoundEvent(Generic[T]):
         Any thread may call it. One that is not the event loop's waits until the loop has taken the
         value.
         """
-        self._listeners.tell(value)
+        self._callbacks.tell(value)
 
     def subscribe(self, subscriber: Callable[[T], object]) -> Callable[[], None]:
         """Have a callback called with each value.
@@ -107,7 +107,7 @@ class BoundEvent(Generic[T]):
         Returns:
             A function that ends the subscription.
         """
-        return self._listeners.add(subscriber)
+        return self._callbacks.add(subscriber)
 
     @asynccontextmanager
     async def values(self) -> AsyncIterator[MemoryObjectReceiveStream[T]]:

@@ -4,6 +4,8 @@ import random
 
 from msgspec import Struct
 
+from jsonrpc_iot.protocol import backoff
+
 
 class Schedule(Struct, frozen=True, kw_only=True):
     """Times of reconnecting, in seconds.
@@ -37,8 +39,8 @@ class Backoff:
     def __init__(self, schedule: Schedule, source: random.Random | None = None) -> None:
         self._schedule = schedule
         self._random = source or random.Random()  # no secret
-        self._failures = 0
-        self._refusals = 0
+        self._failures = backoff.Backoff(schedule.first, schedule.longest)
+        self._refusals = backoff.Backoff(schedule.refused, schedule.longest_refused)
         self._least = 0.0
 
     def after_connection(self, lived: float) -> float:
@@ -47,22 +49,19 @@ class Backoff:
         After a stable one it is long enough that the devices of a platform that restarts do not
         all come in the same second.
         """
-        self._refusals = 0
-        if lived >= self._schedule.stable:
-            self._failures = 0
-            self._least = self._schedule.after_stable
-            return self._random.uniform(0, self._schedule.after_stable)
-        return self.after_failure()
+        self._refusals.reset()
+        if lived < self._schedule.stable:
+            return self.after_failure()
+        self._failures.reset()
+        self._least = self._schedule.after_stable
+        return self._random.uniform(0, self._least)
 
     def after_failure(self) -> float:
         """The pause after no connection could be had: full jitter under a doubling bound."""
-        bound = max(self._least, self._schedule.first * 2.0 ** min(self._failures, 60))
-        self._failures += 1
+        bound = max(self._least, self._failures.next_bound())
         return self._random.uniform(0, min(bound, self._schedule.longest))
 
     def after_refusal(self) -> float:
         """The pause after the platform has refused the key, which seldom changes soon."""
-        bound = self._schedule.refused * 2.0 ** min(self._refusals, 60)
-        self._refusals += 1
-        shortest = max(self._schedule.refused, min(bound, self._schedule.longest_refused))
+        shortest = max(self._schedule.refused, self._refusals.next_bound())
         return self._random.uniform(shortest, 1.5 * shortest)

@@ -34,28 +34,10 @@ class _Reply(Struct):
     error: dict[str, Any] | UnsetType = UNSET
 
 
-class _Parameter(Struct):
-    name: str
-
-
-class _Method(Struct):
-    name: str = ""
-    params: list[_Parameter] = []
-
-
-class _Document(Struct):
-    methods: list[_Method] = []
-
-
-class _Described(Struct):
-    result: _Document | UnsetType = UNSET
-
-
 _reply = msgspec.json.Decoder(_Reply)
-_described = msgspec.json.Decoder(_Described)
 
 
-class Commands:
+class CommandRunner:
     """The commands of one device: running, answered, and answered but not yet sent.
 
     Args:
@@ -88,7 +70,7 @@ class Commands:
         self._parameters: dict[str, list[str]] = {}
         self._changed = anyio.Event()
 
-    def take(self, command: Command, tasks: TaskGroup) -> None:
+    def start(self, command: Command, tasks: TaskGroup) -> None:
         """Begin to run a command, or answer one that came before as then."""
         id = command.command_id
         if id in self._answers:
@@ -155,8 +137,10 @@ class Commands:
     async def _call(self, key: str, value: Any) -> _Reply:
         if key.startswith("rpc."):  # belongs to JSON-RPC, and is no actuator
             return _Reply(error={"code": -32601, "message": "Method not found"})
-        params = _params(await self._names(key), value)
-        request = {"jsonrpc": "2.0", "id": 1, "method": key, "params": params}
+        return await self._request(key, _params(await self._names(key), value))
+
+    async def _request(self, method: str, params: Any) -> _Reply:
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         reply = await self._dispatcher.dispatch(msgspec.json.encode(request), self._context)
         assert reply is not None  # it has an id
         return _reply.decode(reply)
@@ -164,19 +148,14 @@ class Commands:
     async def _names(self, key: str) -> list[str]:
         """The names of a method's parameters; none where nothing is known of it."""
         if key not in self._parameters:
-            request = {
-                "jsonrpc": "2.0",
-                "id": 1,
-                "method": "rpc.discover",
-                "params": {"method": key},
-            }
-            reply = await self._dispatcher.dispatch(msgspec.json.encode(request), self._context)
-            document = _described.decode(reply or b"{}").result
-            methods = [] if document is UNSET else document.methods
-            found = next((method for method in methods if method.name == key), None)
+            reply = await self._request("rpc.discover", {"method": key})
+            if isinstance(reply.result, UnsetType):
+                return []
+            methods = msgspec.json.decode(reply.result)["methods"]
+            found = next((method for method in methods if method["name"] == key), None)
             if found is None:  # it may be registered later
                 return []
-            self._parameters[key] = [parameter.name for parameter in found.params]
+            self._parameters[key] = [parameter["name"] for parameter in found["params"]]
         return self._parameters[key]
 
     def _final(self, command: Command, results: dict[str, Raw], errors: dict[str, Any]) -> bytes:

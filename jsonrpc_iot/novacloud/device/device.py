@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Container, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
 import anyio
@@ -22,6 +21,8 @@ from jsonrpc_iot import Dispatcher, MalformedFrame, MessageTooLarge, UsageError
 from ..messages import (
     ACK,
     DEFAULT_PORT,
+    LAST_SECOND,
+    PLATFORM_TYPES,
     Auth,
     AuthPayload,
     AuthResponse,
@@ -31,13 +32,13 @@ from ..messages import (
     encode_line,
 )
 from .backoff import Backoff
-from .commands import Commands
+from .commands import CommandRunner
 from .key import find_key
-from .link import Link, LinkLost, open_link
+from .link import Link, LinkLost
 from .outbox import Outbox, OutboxFailed
 from .outbox_file import Kind
 from .payload import encode_payload
-from .session import Session
+from .session import PlatformSession
 from .settings import DeviceCounts, DeviceSettings
 from .systemd import Supervisor
 
@@ -46,9 +47,7 @@ OnMessage: TypeAlias = Callable[[dict[str, Any]], object]
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
-_KNOWN_TYPES = {"auth_response", "command", "ack", "error"}
 _ENVELOPE = 128  # bytes of a line besides its payload
-_LAST_SECOND = 1e13
 _USUAL_HEARTBEAT = (30, 180)
 _MESSAGES_AT_ONCE = 64
 _PARTING_SECONDS = 1.0
@@ -119,12 +118,12 @@ class NovaDevice:
         self.outbox = _outbox(outbox)
         self.counts = DeviceCounts()
         self.refusal: str | None = None
-        self._commands = Commands(
+        self._commands = CommandRunner(
             self.dispatcher, permissions, self._settings, self.counts, self._send
         )
         self._on_message: dict[str, OnMessage] = {}
         self._backoff = Backoff(self._settings.schedule)
-        self._session: Session | None = None
+        self._session: PlatformSession | None = None
         self._connected = anyio.Event()
         self._handling = 0
         self._stack: AsyncExitStack | None = None
@@ -156,7 +155,7 @@ class NovaDevice:
         Raises:
             UsageError: the protocol does know the type, or it is taken.
         """
-        if type in _KNOWN_TYPES or type in self._on_message:
+        if type in PLATFORM_TYPES or type in self._on_message:
             raise UsageError(f"messages of type {type!r} have a receiver already")
 
         def register(function: F) -> F:
@@ -207,17 +206,12 @@ class NovaDevice:
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
+    async def __aexit__(self, *failure: object) -> None:
         """Finish commands, send what waits if that goes quickly, and close the connection."""
         assert self._stack is not None
         stack, self._stack = self._stack, None
         stack.push_async_callback(self._finish)
-        return await stack.__aexit__(None, None, None)  # so that `exc` goes on in no group
+        await stack.aclose()  # the failure goes on by itself, in no group
 
     async def _finish(self) -> None:
         self._supervisor.tell("STOPPING=1")
@@ -234,7 +228,7 @@ class NovaDevice:
     async def _put(self, kind: Kind, values: Mapping[str, Any], timestamp: float | None) -> None:
         if timestamp is None:
             timestamp = round(time.time(), 3)
-        elif not 0 <= timestamp <= _LAST_SECOND:  # NaN too
+        elif not 0 <= timestamp <= LAST_SECOND:  # NaN too
             raise UsageError(f"timestamp={timestamp!r} is no Unix time in seconds")
         payload = encode_payload(values)
         longest = self._settings.line - _ENVELOPE
@@ -276,26 +270,19 @@ class NovaDevice:
             LinkLost: no connection could be had, or the platform did not let the device in.
             _Refused: it said no.
         """
-        link = await open_link(
-            self._host,
-            self._port,
-            self._tls,
-            seconds=self._settings.connect_seconds,
-            write_seconds=self._heartbeat,
-            max_line=self._settings.line,
-            mask=self._key.mask,
-        )
+        link = Link(self._heartbeat, self._settings.line, self._key.mask)
+        await link.open(self._host, self._port, self._tls, seconds=self._settings.connect_seconds)
         try:
             acknowledges = await self._authenticate(link)
             began = anyio.current_time()
-            session = Session(
+            session = PlatformSession(
                 link,
                 self.outbox,
                 acknowledges=acknowledges,
                 heartbeat=self._heartbeat,
                 settings=self._settings,
                 counts=self.counts,
-                take=self._take,
+                deliver=self._receive,
             )
             self._begin(session)
             try:
@@ -333,7 +320,7 @@ class NovaDevice:
             raise _Refused(self._key.mask(result.message) or "no reason given")
         return ACK in result.ext
 
-    def _begin(self, session: Session) -> None:
+    def _begin(self, session: PlatformSession) -> None:
         self.counts.connections += 1
         self.refusal = None
         self._session = session
@@ -352,9 +339,9 @@ class NovaDevice:
             return False
         return True
 
-    def _take(self, message: Command | dict[str, Any]) -> None:
+    def _receive(self, message: Command | dict[str, Any]) -> None:
         if isinstance(message, Command):
-            self._commands.take(message, self._tasks)
+            self._commands.start(message, self._tasks)
             return
         handler = self._on_message.get(message["type"])
         if handler is None or self._handling >= _MESSAGES_AT_ONCE:

@@ -1,7 +1,6 @@
 """One connection to a platform: lines in both directions, and what the kernel did with them."""
 
 import logging
-import os
 import socket
 import ssl
 import sys
@@ -14,6 +13,7 @@ from anyio.streams.tls import TLSStream
 
 from jsonrpc_iot import TransportError
 from jsonrpc_iot.transports.sockets.listener import set_options
+from jsonrpc_iot.transports.sockets.tls import reason
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
@@ -32,11 +32,10 @@ class LinkLost(TransportError):
 
 
 class Link:
-    """A connected stream.
+    """A connection to a platform, once `open` has made it.
 
     Args:
-        stream: carries the bytes.
-        write_seconds: that one write may take.
+        write_seconds: that one write may take, and the other end's kernel to confirm it.
         max_line: bytes of the longest line that is taken.
         mask: blacks out what must be in no log.
 
@@ -44,21 +43,50 @@ class Link:
         written: bytes that the kernel has taken.
     """
 
-    def __init__(
-        self,
-        stream: ByteStream,
-        write_seconds: float,
-        max_line: int,
-        mask: Callable[[str], str],
-    ) -> None:
-        self._stream = stream
-        self._incoming = BufferedByteReceiveStream(stream)
+    _stream: ByteStream
+    _incoming: BufferedByteReceiveStream
+
+    def __init__(self, write_seconds: float, max_line: int, mask: Callable[[str], str]) -> None:
         self._write_seconds = write_seconds
         self._max_line = max_line
         self._mask = mask
         self._turn = anyio.Lock()
         self._is_broken = False
         self.written = 0
+
+    async def open(
+        self, host: str, port: int, tls: ssl.SSLContext | None, *, seconds: float
+    ) -> None:
+        """Connect.
+
+        Args:
+            host: a name or an address.
+            port: of TCP.
+            tls: how to secure it, `None` not to.
+            seconds: to connect within, the TLS handshake included.
+
+        Raises:
+            LinkLost: nobody answers there, or its certificate is not trusted.
+        """
+        try:
+            with anyio.fail_after(seconds):
+                stream = await anyio.connect_tcp(host, port)
+                try:
+                    set_options(stream)
+                    _set_patience(stream, self._write_seconds)
+                    self._stream = stream
+                    if tls is not None:
+                        self._stream = await TLSStream.wrap(
+                            stream, hostname=host, ssl_context=tls, standard_compatible=False
+                        )
+                except BaseException:
+                    await anyio.aclose_forcefully(stream)
+                    raise
+        except TimeoutError:
+            raise LinkLost(f"no connection within {seconds:g} s") from None
+        except (UnicodeError, *_GONE) as error:
+            raise LinkLost(reason(error)) from error
+        self._incoming = BufferedByteReceiveStream(self._stream)
 
     async def send(self, data: bytes, *, secret: bool = False) -> None:
         """Send whole lines.
@@ -123,65 +151,6 @@ class Link:
             except (RuntimeError, *_GONE):  # uvloop raises the first after a reset
                 pass
         await anyio.aclose_forcefully(self._stream)
-
-
-async def open_link(
-    host: str,
-    port: int,
-    tls: ssl.SSLContext | None,
-    *,
-    seconds: float,
-    write_seconds: float,
-    max_line: int,
-    mask: Callable[[str], str],
-) -> Link:
-    """Connect.
-
-    Args:
-        host: a name or an address.
-        port: of TCP.
-        tls: how to secure it, `None` not to.
-        seconds: to connect within.
-        write_seconds: that one write may take, and the other end's kernel to confirm it.
-        max_line: bytes of the longest line that is taken.
-        mask: blacks out what must be in no log.
-
-    Raises:
-        LinkLost: nobody answers there, or its certificate is not trusted.
-    """
-    try:
-        with anyio.fail_after(seconds):
-            stream = await anyio.connect_tcp(host, port)
-            try:
-                set_options(stream)
-                _set_patience(stream, write_seconds)
-                carrier: ByteStream = stream
-                if tls is not None:
-                    carrier = await TLSStream.wrap(
-                        stream, hostname=host, ssl_context=tls, standard_compatible=False
-                    )
-            except BaseException:
-                await anyio.aclose_forcefully(stream)
-                raise
-    except TimeoutError:
-        raise LinkLost(f"no connection within {seconds:g} s") from None
-    except (UnicodeError, *_GONE) as error:
-        raise LinkLost(reason(error)) from error
-    return Link(carrier, write_seconds, max_line, mask)
-
-
-def reason(error: BaseException) -> str:
-    """What a person needs of an exception."""
-    causes = error.__cause__
-    if isinstance(causes, ExceptionGroup):
-        return "; ".join(sorted({reason(cause) for cause in causes.exceptions}))
-    if isinstance(causes, OSError):
-        return reason(causes)
-    if isinstance(error, ssl.SSLError):  # whose errno is no errno
-        return getattr(error, "verify_message", "") or error.reason or str(error)
-    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)
-    return str(error) or type(error).__name__
 
 
 def _set_patience(stream: SocketStream, seconds: float) -> None:

@@ -6,17 +6,18 @@ business.
 
 import logging
 import math
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 import anyio
 import anyio.to_thread
+from anyio.abc import TaskGroup
 
 from jsonrpc_iot import MessageTooLarge, UsageError
 
+from ..group_commit import Entry, GroupCommit
 from .outbox_file import Bounds, Kind, NewRow, OutboxFailed, OutboxFile, Row, WhenFull
 
 __all__ = ["Outbox", "OutboxFailed", "Row", "WhenFull"]
@@ -26,18 +27,6 @@ T = TypeVar("T")
 
 _GROUP = 500
 _RETRY_SECONDS = 5.0
-
-
-class _Waiting:
-    """A report that waits for its commit."""
-
-    __slots__ = ("done", "error", "row", "seq")
-
-    def __init__(self, row: NewRow) -> None:
-        self.row = row
-        self.done = anyio.Event()
-        self.seq: int | None = None
-        self.error: OutboxFailed | None = None
 
 
 class Outbox:
@@ -73,13 +62,13 @@ class Outbox:
         self._path = None if path is None else Path(path)
         self._bounds = Bounds(max_rows, max_bytes, when_full, quota)
         self._file: OutboxFile | None = None
-        self._waiting: deque[_Waiting] = deque()
+        self._puts: GroupCommit[NewRow, int | None]
+        self._stack: AsyncExitStack
+        self._tasks: TaskGroup
         self._forget = 0
-        self._wake = anyio.Event()
         self._written = anyio.Event()
         self._lock = anyio.Lock()
         self._dropped = 0
-        self._closing = False
         self._retrying = False
 
     @property
@@ -121,29 +110,19 @@ class Outbox:
         file = await self._run(lambda: OutboxFile(self._path, self._bounds))
         self._file = file
         self._dropped = file.totals.dropped
-        self._closing = False
-        self._finished = anyio.Event()
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
-        self._tasks.start_soon(self._write_all)
+        self._puts = GroupCommit(self._write, _closed, min(_GROUP, self._bounds.rows))
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._close)
+            self._tasks = await stack.enter_async_context(anyio.create_task_group())
+            self._tasks.start_soon(self._write_until_closed)
+            self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *failure: object) -> None:
         """Commit what waits, and close the file."""
-        self._closing = True
-        self._wake.set()
-        try:
-            with anyio.CancelScope(shield=True):
-                await self._finished.wait()
-            await self._tasks.__aexit__(None, None, None)  # so that `exc` goes on in no group
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._run(self._opened.close)
+        self._puts.close()
+        self._tasks.cancel_scope.shield = True
+        await self._stack.aclose()
 
     async def put(self, kind: Kind, timestamp: float, payload: bytes) -> int | None:
         """Add a row; returns once it is on disk.
@@ -162,20 +141,9 @@ class Outbox:
         """
         if len(payload) + 100 > self._bounds.bytes:
             raise MessageTooLarge(len(payload), self._bounds.bytes - 100)
-        if self._closing or self._file is None:
-            raise OutboxFailed("the outbox is closed")
-        entry = _Waiting(NewRow(kind, timestamp, payload))
-        self._waiting.append(entry)
-        self._wake.set()
-        try:
-            await entry.done.wait()
-        except BaseException:
-            if entry in self._waiting:  # what is being committed stays
-                self._waiting.remove(entry)
-            raise
-        if entry.error is not None:
-            raise OutboxFailed(str(entry.error)) from entry.error
-        return entry.seq
+        if self._file is None:
+            raise _closed()
+        return await self._puts.do(NewRow(kind, timestamp, payload))
 
     async def read(self, after: int, limit: int = 100) -> list[Row]:
         """The oldest rows with a number above `after`.
@@ -195,7 +163,8 @@ class Outbox:
         """Delete the rows up to a number, with the next commit."""
         if upto > self._forget:
             self._forget = upto
-            self._wake.set()
+            if self._file is not None:
+                self._puts.poke()
 
     async def changed(self, after: int) -> None:
         """Wait until a number above `after` has been given."""
@@ -208,52 +177,37 @@ class Outbox:
             raise UsageError("the outbox is not open: use `async with`")
         return self._file
 
-    async def _write_all(self) -> None:
-        try:
-            with anyio.CancelScope(shield=True):  # what waits is committed before the end
-                while not self._closing:
-                    await self._wake.wait()
-                    self._wake = anyio.Event()
-                    while (self._waiting or self._forget) and await self._write_group():
-                        self._tell_dropped()
-                    self._tell_dropped()
-        finally:
-            self._end()
-
-    def _end(self) -> None:
-        self._closing = True
-        for entry in self._waiting:
-            entry.error = OutboxFailed("the outbox was closed before there was room")
-            entry.done.set()
-        self._finished.set()
+    async def _write_until_closed(self) -> None:
+        await self._puts.run()
         self._tasks.cancel_scope.cancel()
 
-    async def _write_group(self) -> bool:
-        """Commit what waits, as far as it may; returns whether it is worth going on."""
+    async def _close(self) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._run(self._opened.close)
+
+    async def _write(self, group: Sequence[Entry[NewRow, int | None]]) -> int:
         file = self._opened
-        size = min(_GROUP, len(self._waiting), self._bounds.rows)
-        group = [self._waiting.popleft() for _ in range(size)]
-        rows = [entry.row for entry in group]
+        rows = [entry.work for entry in group]
         upto, self._forget = self._forget, 0
         try:
             async with self._lock:
                 given = await self._run(lambda: file.write(rows, upto))
         except OutboxFailed as error:
             for entry in group:
-                entry.error = error
-                entry.done.set()
+                entry.error = OutboxFailed(str(error))
+                entry.error.__cause__ = error
             if upto:
                 self._forget = max(self._forget, upto)
+                if group:  # perhaps there is room for the deletion alone
+                    self._puts.poke()
                 self._tasks.start_soon(self._try_again_later, error)
-            return bool(group)
-        for entry, seq in zip(group, given, strict=False):
-            entry.seq = seq
-            entry.done.set()
-        blocked = group[len(given) :]
-        self._waiting.extendleft(reversed(blocked))
+            return len(group)
+        for entry, seq in zip(group, given, strict=False):  # the others wait for room
+            entry.result = seq
         self._written.set()
         self._written = anyio.Event()
-        return not blocked
+        self._tell_dropped()
+        return len(given)
 
     async def _try_again_later(self, error: OutboxFailed) -> None:
         """Rows that were to go have stayed: their deletion is tried once more after a while."""
@@ -262,7 +216,7 @@ class Outbox:
             logger.error("%s", error)
             await anyio.sleep(_RETRY_SECONDS)
             self._retrying = False
-            self._wake.set()
+            self._puts.poke()
 
     def _tell_dropped(self) -> None:
         """Log the first drop, and then each time that ten times as many are gone."""
@@ -277,3 +231,7 @@ class Outbox:
         if self._path is None:
             return work()
         return await anyio.to_thread.run_sync(work)
+
+
+def _closed() -> OutboxFailed:
+    return OutboxFailed("the outbox is closed")

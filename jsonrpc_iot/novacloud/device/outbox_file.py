@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from jsonrpc_iot import JsonRpcIotError
 
-from ..store.writer import Transaction
+from ..group_commit import Transaction
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
@@ -81,14 +81,7 @@ class NewRow(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """What an outbox may hold.
-
-    Args:
-        rows: at most.
-        bytes: at most, of payloads and what each row takes besides.
-        when_full: what happens to what does not fit.
-        quota: bytes that the file may have, `None` for any number.
-    """
+    """What an outbox may hold; members as the parameters of `Outbox`."""
 
     rows: int
     bytes: int
@@ -97,14 +90,7 @@ class Bounds(NamedTuple):
 
 
 class Totals(Struct):
-    """What an outbox holds and has held.
-
-    Args:
-        rows: how many there are.
-        bytes: what they take.
-        last_seq: the highest number ever given.
-        dropped: how many rows were dropped since the file was made.
-    """
+    """What an outbox holds and has held; members as the properties of `Outbox`."""
 
     rows: int = 0
     bytes: int = 0

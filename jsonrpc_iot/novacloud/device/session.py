@@ -18,6 +18,7 @@ from jsonrpc_iot import MalformedFrame
 
 from ..messages import Ack, Command, Error, decode_from_platform, encode_line
 from ..messages import Heartbeat as HeartbeatMessage
+from ..token_bucket import TokenBucket
 from .link import Link
 from .outbox import Outbox, OutboxFailed
 from .outbox_file import Kind, Row
@@ -25,7 +26,7 @@ from .settings import DeviceCounts, DeviceSettings
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
-Take: TypeAlias = Callable[[Command | dict[str, Any]], object]
+Deliver: TypeAlias = Callable[[Command | dict[str, Any]], object]
 
 _HEARTBEAT = encode_line(HeartbeatMessage())
 _GROUP = 64
@@ -51,23 +52,7 @@ class _Mark(Struct):
     confirmed: float | None = None
 
 
-class Pace:
-    """How fast rows may leave: `rate` per second, and `burst` at once."""
-
-    def __init__(self, rate: float, burst: int) -> None:
-        self._rate = rate
-        self._burst = float(burst)
-        self._tokens = float(burst)
-        self._filled = 0.0
-
-    def spend(self, count: int, now: float) -> float:
-        """Take `count`; returns the seconds to wait before they may leave."""
-        self._tokens = min(self._burst, self._tokens + self._rate * (now - self._filled)) - count
-        self._filled = now
-        return max(0.0, -self._tokens / self._rate)
-
-
-class Session:
+class PlatformSession:
     """What goes on while a device is connected.
 
     Args:
@@ -77,7 +62,7 @@ class Session:
         heartbeat: seconds between heartbeats.
         settings: of which the rate of draining is used here.
         counts: of the device.
-        take: gets commands, and messages of unknown types.
+        deliver: gets commands, and messages of unknown types.
 
     Attributes:
         link: as above.
@@ -92,15 +77,15 @@ class Session:
         heartbeat: float,
         settings: DeviceSettings,
         counts: DeviceCounts,
-        take: Take,
+        deliver: Deliver,
     ) -> None:
         self.link = link
         self._outbox = outbox
         self._acknowledges = acknowledges
         self._heartbeat = heartbeat
-        self._pace = Pace(settings.drain_rate, settings.drain_burst)
+        self._tokens = TokenBucket(settings.drain_rate, settings.drain_burst)
         self._counts = counts
-        self._take = take
+        self._deliver = deliver
         self._sent = self._offered = self._acked = 0
         self._over = False
         self._marks: deque[_Mark] = deque()
@@ -142,7 +127,7 @@ class Session:
                 logger.warning("a line of the platform makes no sense: %s", error)
                 continue
             if isinstance(message, Command | dict):
-                self._take(message)
+                self._deliver(message)
             elif isinstance(message, Ack) and self._acknowledges:
                 self._acked = min(message.payload.upto, self._offered)
                 self._outbox.forget(self._acked)
@@ -168,7 +153,7 @@ class Session:
                 await anyio.sleep(_RETRY_SECONDS)
                 continue
             if rows:
-                await anyio.sleep(self._pace.spend(len(rows), anyio.current_time()))
+                await anyio.sleep(self._tokens.spend(len(rows), anyio.current_time()))
                 await self._send(rows)
             elif newest > self._sent:  # those between were dropped, or acknowledged long ago
                 self._move(newest)

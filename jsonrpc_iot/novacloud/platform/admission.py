@@ -26,10 +26,11 @@ from ..messages import (
     encode_line,
 )
 from ..store.store import Known, Store
-from .connection import Connection
+from ..token_bucket import TokenBucket
+from .connection import DeviceConnection
 from .counts import Counts
 from .presence import Presence
-from .session import Session
+from .session import DeviceSession
 from .settings import PlatformSettings
 
 _FIRST_DELAY = 0.25
@@ -88,7 +89,7 @@ class _Refused(Exception):
     """Why a device is not let in."""
 
 
-class Door:
+class Admission:
     """Authenticates connections.
 
     Args:
@@ -108,8 +109,8 @@ class Door:
         self._slowdown = Slowdown(settings.failed_auth_delay)
 
     async def admit(
-        self, connection: Connection, host: str
-    ) -> tuple[Session, Sequence[bytes | None]] | None:
+        self, connection: DeviceConnection, host: str
+    ) -> tuple[DeviceSession, Sequence[bytes | None]] | None:
         """Read the first message and answer it.
 
         Args:
@@ -136,12 +137,21 @@ class Door:
         acknowledges = ACK in auth.ext and auth.outbox_id is not UNSET
         outbox_id = auth.outbox_id if acknowledges and auth.outbox_id is not UNSET else ""
         now = anyio.current_time()
-        session = Session(connection, known, outbox_id, now, self._settings)
+        session = DeviceSession(
+            connection=connection,
+            device_id=known.row.device_id,
+            outbox_id=outbox_id,
+            sensors={sensor.value_key: sensor for sensor in known.sensors},
+            actuators=known.actuators,
+            tokens=TokenBucket(self._settings.messages_per_second, self._settings.burst),
+            seen=now,
+            settles=now + self._settings.settle_seconds,
+        )
         connection.send(_answer("success", "authenticated", [ACK] if acknowledges else []))
         return session, rest
 
     async def _first_message(
-        self, connection: Connection
+        self, connection: DeviceConnection
     ) -> tuple[AuthPayload, Sequence[bytes | None]]:
         malformed = 0
         while True:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import anyio
-from msgspec import Struct
+from msgspec import Struct, field
 
 from jsonrpc_iot import Busy, TooLarge
 
@@ -22,7 +22,7 @@ from ..store.store import CommandRow, CommandStatus, Store
 from .counts import Counts
 from .ingest import Ingest
 from .presence import Presence
-from .session import Session
+from .session import DeviceSession
 from .settings import PlatformSettings
 
 _REMEMBERED = 1024
@@ -43,29 +43,25 @@ class CommandUpdate(Struct, frozen=True):
     payload: Any = None
 
 
-class OpenCommand:
+class OpenCommand(Struct, eq=False):
     """A command that is not final, or has just become it.
 
     Args:
         row: as the store has it.
         line: what goes to the device.
-
-    Attributes:
         writing: the session whose connection has the line.
         finished: is set once the status is final.
+        deadline: when its present status ends, by the monotonic clock.
     """
 
-    __slots__ = ("deadline", "finished", "line", "row", "writing")
-
-    def __init__(self, row: CommandRow, line: bytes) -> None:
-        self.row = row
-        self.line = line
-        self.writing: Session | None = None
-        self.finished = anyio.Event()
-        self.deadline = 0.0
+    row: CommandRow
+    line: bytes
+    writing: DeviceSession | None = None
+    finished: anyio.Event = field(default_factory=anyio.Event)
+    deadline: float = 0.0
 
 
-class Commands:
+class OpenCommands:
     """All open commands.
 
     Args:
@@ -149,14 +145,14 @@ class Commands:
             self.settle(session)
         return command
 
-    def settle(self, session: Session) -> None:
+    def settle(self, session: DeviceSession) -> None:
         """Send a device what waits for it as soon as it has had its time after authenticating."""
         if session.settles > anyio.current_time():
             self._at(session.settles, "", partial(self.settle, session))
         elif self._presence.online(session.device_id) is session:
             self.flush(session)
 
-    def flush(self, session: Session) -> None:
+    def flush(self, session: DeviceSession) -> None:
         """Send a device what waits for it."""
         for command in list(self._queues.get(session.device_id, {}).values()):
             if command.writing is not session:
@@ -167,7 +163,7 @@ class Commands:
         """Whether commands wait for a device."""
         return bool(self._queues.get(device_id))
 
-    def respond(self, session: Session, message: CommandResponse) -> None:
+    def respond(self, session: DeviceSession, message: CommandResponse) -> None:
         """Take a device's response; one that fits no open command of it is dropped and counted."""
         command = self._open.get(message.command_id)
         if command is None or command.row.device_id != session.device_id:

@@ -68,7 +68,7 @@ class Lines:
             self._skipping = True
 
 
-class Connection:
+class DeviceConnection:
     """A device at the other end of a stream.
 
     Args:

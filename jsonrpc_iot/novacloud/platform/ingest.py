@@ -14,14 +14,20 @@ import anyio
 from msgspec import UNSET, Struct, UnsetType
 
 from ..errors import NovaError, StoreFailed
-from ..messages import Ack, AckPayload, Data, Status, encode_line
-from ..store.store import CommandRow, Report, Sensor, SensorType, Store
+from ..messages import Ack, AckPayload, Data, Payload, Status, encode_line
+from ..store.store import CommandRow, Report, SensorType, Store
 from .counts import Counts
-from .session import Session
+from .session import DeviceSession
 from .settings import PlatformSettings
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
+_KINDS: dict[type, SensorType] = {
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    str: "string",
+}
 _INT64 = 1 << 63
 _MAX_KEY = 128
 _SHOWN_KEY = 64
@@ -41,7 +47,7 @@ class Telemetry(Struct, frozen=True):
 class _Entry(Struct):
     """A report that waits for its commit, and whose it is."""
 
-    session: Session
+    session: DeviceSession
     report: Report
     values: dict[str, Any]
 
@@ -79,7 +85,7 @@ class Ingest:
         self._failing = False
         self.finished = anyio.Event()
 
-    async def take(self, session: Session, message: Data | Status) -> None:
+    async def accept(self, session: DeviceSession, message: Data | Status) -> None:
         """Check a message and have it stored; waits while too much waits for the store."""
         received = time.time()
         report = Report(
@@ -158,7 +164,7 @@ class Ingest:
                 self._counts.lost += 1
 
     def _announce(self, entries: Sequence[_Entry], fresh: Sequence[bool]) -> None:
-        acks: dict[Session, int] = {}
+        acks: dict[DeviceSession, int] = {}
         for each, is_new in zip(entries, fresh, strict=True):
             report = each.report
             if report.seq:
@@ -171,27 +177,25 @@ class Ingest:
         for session, upto in acks.items():
             session.connection.send(encode_line(Ack(payload=AckPayload(upto))))
 
-    def _check(self, session: Session, report: Report, payload: dict[str, Any]) -> dict[str, Any]:
+    def _check(self, session: DeviceSession, report: Report, payload: Payload) -> Payload:
         """Put the good values of a message into its report, and count the others."""
-        values: dict[str, Any] = {}
+        values: Payload = {}
         rows: list[tuple[int, Any]] = []
         for key, given in payload.items():
             sensor = session.sensors.get(key)
-            if sensor is None:
-                self._ignore(session, key, "has no sensor")
-                continue
-            value = _fitting(sensor, given)
-            if value is UNSET:
-                self._ignore(session, key, f"is no {sensor.type}")
+            value = UNSET if sensor is None else _fitting(sensor.type, given)
+            if sensor is None or value is UNSET:
+                self._ignore(session.device_id, key, None if sensor is None else sensor.type)
                 continue
             values[sensor.value_key] = value
             rows.append((sensor.id, value))
         report.values = rows
         return values
 
-    def _ignore(self, session: Session, key: str, reason: str) -> None:
-        ignored = self._counts.ignored_of(session.device_id)
-        if reason == "has no sensor":
+    def _ignore(self, device_id: str, key: str, kind: SensorType | None) -> None:
+        """Count a value that is not of its sensor's type, or has no sensor."""
+        ignored = self._counts.ignored_of(device_id)
+        if kind is None:
             ignored.unknown += 1
             self._counts.unknown_values += 1
         else:
@@ -199,9 +203,10 @@ class Ingest:
             self._counts.wrong_values += 1
         shown = key[:_SHOWN_KEY]
         if ignored.is_new(shown):
-            logger.warning("%s: a value is not stored: %r %s", session.device_id, shown, reason)
+            reason = f"is no {kind}" if kind else "has no sensor"
+            logger.warning("%s: a value is not stored: %r %s", device_id, shown, reason)
 
-    async def _define(self, session: Session, payload: dict[str, Any]) -> None:
+    async def _define(self, session: DeviceSession, payload: dict[str, Any]) -> None:
         """Define sensors for the new keys of a message, up to the device's limit."""
         for key, value in payload.items():
             kind = _kind(value)
@@ -216,41 +221,26 @@ class Ingest:
             except StoreFailed as error:
                 logger.error("%s: no sensor for %r: %s", session.device_id, key, error)
                 return
-            session.add_sensor(sensor)
+            session.sensors[key] = sensor
 
 
 def _kind(value: Any) -> SensorType | None:
-    """The type of sensor that a first value stands for."""
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | float):
-        return "number"
-    if isinstance(value, str):
-        return "string"
-    return None if value is None else "json"
+    """The type of sensor that a value from JSON is of."""
+    return None if value is None else _KINDS.get(type(value), "json")
 
 
-def _fitting(sensor: Sensor, value: Any) -> Any:
-    """A value as it is stored, `UNSET` where it does not fit its sensor."""
-    kind = sensor.type
-    if kind == "number":
-        if type(value) is float:
-            return value
-        if type(value) is not int:
-            return UNSET
-        if -_INT64 <= value < _INT64:
-            return value
+def _fitting(kind: SensorType, value: Any) -> Any:
+    """A value as it is stored, `UNSET` where it is not of that type."""
+    if _KINDS.get(type(value)) != kind and (kind != "json" or value is None):
+        return UNSET
+    if type(value) is int and kind == "number" and not -_INT64 <= value < _INT64:
         try:
             return float(value)
         except OverflowError:
             return UNSET
-    if kind == "string":
-        return value if isinstance(value, str) else UNSET
-    if kind == "boolean":
-        return value if isinstance(value, bool) else UNSET
-    return UNSET if value is None else value
+    return value
 
 
 def fits(kind: SensorType, value: Any) -> bool:
     """Whether a value is of a sensor's or actuator's type."""
-    return _fitting(Sensor(0, "", kind), value) is not UNSET
+    return _fitting(kind, value) is not UNSET

@@ -7,29 +7,18 @@ gives the names and shapes. Whoever reaches it may do everything.
 import secrets
 import time
 import uuid
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any
 
-import anyio
 from msgspec import Meta, to_builtins
 
-from jsonrpc_iot import (
-    Busy,
-    DeadlineExceeded,
-    Dispatcher,
-    InvalidParams,
-    TooLarge,
-    method,
-    service,
-)
+from jsonrpc_iot import DeadlineExceeded, Dispatcher, InvalidParams, method, service
 
 from ..errors import AlreadyExists, DeviceDisabled, StoreFailed, UnknownDevice, UnknownKey
 from ..store.store import (
     Actuator,
     Aggregate,
-    CommandRow,
     CommandStatus,
     DeviceRow,
-    Known,
     Order,
     Point,
     Query,
@@ -38,49 +27,29 @@ from ..store.store import (
     StatusReport,
 )
 from .admission import canonical_id, hash_key
-from .ingest import fits
+from .management_base import (
+    ActuatorList,
+    DeviceInfo,
+    DeviceInfos,
+    Key,
+    Limit,
+    Name,
+    NewDevice,
+    NewKey,
+    Part,
+    SensorInfo,
+    SensorInfos,
+    Unit,
+    UnixTime,
+    Wait,
+    canonical,
+)
+from .management_commands import Commands, error_of, result_of
 from .platform import NovaPlatform
-from .shapes import DeviceInfo, NewDevice, NewKey, Outcome, SensorInfo, error_of, result_of
-
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
-Key = Annotated[str, Meta(min_length=1, max_length=128)]
-Unit = Annotated[str, Meta(max_length=32)]
-UnixTime = Annotated[float, Meta(ge=0)]
-Limit = Annotated[int, Meta(ge=1, le=100_000)]
-Wait = Annotated[float, Meta(ge=0, le=86_400)]
-Expiry = Annotated[float, Meta(gt=0, le=31_536_000)]
-
-
-# Inside a class with a method `list` that word means the method.
-DeviceInfos: TypeAlias = list[DeviceInfo]
-SensorInfos: TypeAlias = list[SensorInfo]
-ActuatorList: TypeAlias = list[Actuator]
-CommandRows: TypeAlias = list[CommandRow]
-
-
-class _Part:
-    """Methods of one kind.
-
-    Args:
-        platform: whose.
-    """
-
-    def __init__(self, platform: NovaPlatform) -> None:
-        self._platform = platform
-        self._store = platform.store
-
-    async def _known(self, device_id: str) -> Known:
-        return await self._store.device(_canonical(device_id))
-
-    async def _sensor(self, device_id: str, value_key: str) -> Sensor:
-        for sensor in (await self._known(device_id)).sensors:
-            if sensor.value_key == value_key:
-                return sensor
-        raise UnknownKey(data={"value_key": value_key})
 
 
 @service("device")
-class Devices(_Part):
+class Devices(Part):
     """Who may connect."""
 
     @method(errors=(AlreadyExists, StoreFailed))
@@ -114,30 +83,30 @@ class Devices(_Part):
         self, device_id: str, name: Name | None = None, enabled: bool | None = None
     ) -> DeviceInfo:
         """Rename a device, enable it, or disable it, which ends its connection."""
-        chosen = _canonical(device_id)
+        chosen = canonical(device_id)
         await self._store.update_device(chosen, name=name, enabled=enabled)
-        self._platform.presence.note_change(chosen)
+        self._presence.note_change(chosen)
         if enabled is False:
-            self._platform.presence.close(chosen, "disabled")
+            self._presence.close(chosen, "disabled")
         return await self.get(chosen)
 
     @method(errors=(UnknownDevice, StoreFailed))
     async def delete(self, device_id: str) -> None:
         """Delete a device with its sensors, actuators, values and commands."""
-        chosen = _canonical(device_id)
+        chosen = canonical(device_id)
         await self._store.delete_device(chosen)
-        self._platform.presence.note_change(chosen)
-        self._platform.presence.close(chosen, "deleted")
+        self._presence.note_change(chosen)
+        self._presence.close(chosen, "deleted")
         self._platform.commands.forget(chosen)
 
     @method(errors=(UnknownDevice, StoreFailed))
     async def rotate_key(self, device_id: str) -> NewKey:
         """Give a device a new key. The old one is worth nothing from now on."""
-        chosen = _canonical(device_id)
+        chosen = canonical(device_id)
         key = secrets.token_hex(16)
         await self._store.update_device(chosen, key_hash=hash_key(key))
-        self._platform.presence.note_change(chosen)
-        self._platform.presence.close(chosen, "its key was changed")
+        self._presence.note_change(chosen)
+        self._presence.close(chosen, "its key was changed")
         return NewKey(chosen, key)
 
     @method(errors=(UnknownDevice, UnknownKey, DeviceDisabled, DeadlineExceeded, StoreFailed))
@@ -169,19 +138,18 @@ class Devices(_Part):
         )
 
     def _info(self, row: DeviceRow) -> DeviceInfo:
-        presence = self._platform.presence
         return DeviceInfo(
             row.device_id,
             row.name,
             row.enabled,
-            presence.online(row.device_id) is not None,
-            presence.last_seen(row.device_id) or row.last_seen,
+            self._presence.online(row.device_id) is not None,
+            self._presence.last_seen(row.device_id) or row.last_seen,
             row.created,
         )
 
 
 @service("sensor")
-class Sensors(_Part):
+class Sensors(Part):
     """What devices may report."""
 
     @method(errors=(UnknownDevice, AlreadyExists, StoreFailed))
@@ -189,12 +157,12 @@ class Sensors(_Part):
         self, device_id: str, value_key: Key, type: SensorType, unit: Unit | None = None
     ) -> SensorInfo:
         """Add a sensor; values of its key are stored from now on."""
-        chosen = _canonical(device_id)
+        chosen = canonical(device_id)
         sensor = await self._store.define_sensor(chosen, value_key, type, unit)
-        self._platform.presence.note_change(chosen)
-        session = self._platform.presence.sessions.get(chosen)
+        self._presence.note_change(chosen)
+        session = self._presence.sessions.get(chosen)
         if session is not None:
-            session.add_sensor(sensor)
+            session.sensors[value_key] = sensor
         return _sensor_info(sensor)
 
     @method(idempotent=True, errors=(UnknownDevice, StoreFailed))
@@ -206,16 +174,16 @@ class Sensors(_Part):
     async def delete(self, device_id: str, value_key: str) -> None:
         """Delete a sensor with its values."""
         sensor = await self._sensor(device_id, value_key)
-        chosen = _canonical(device_id)
+        chosen = canonical(device_id)
         await self._store.delete_sensor(chosen, sensor.value_key)
-        self._platform.presence.note_change(chosen)
-        session = self._platform.presence.sessions.get(chosen)
+        self._presence.note_change(chosen)
+        session = self._presence.sessions.get(chosen)
         if session is not None:
             session.sensors.pop(value_key, None)
 
 
 @service("actuator")
-class Actuators(_Part):
+class Actuators(Part):
     """What devices may be told to do."""
 
     @method(errors=(UnknownDevice, AlreadyExists, StoreFailed))
@@ -223,7 +191,7 @@ class Actuators(_Part):
         self, device_id: str, command_key: Key, type: SensorType | None = None
     ) -> Actuator:
         """Add an actuator; with a type, only values of it are sent."""
-        chosen = _canonical(device_id)
+        chosen = canonical(device_id)
         actuator = await self._store.define_actuator(chosen, command_key, type)
         await self._refresh(chosen)
         return actuator
@@ -241,15 +209,15 @@ class Actuators(_Part):
         await self._refresh(chosen)
 
     async def _refresh(self, device_id: str) -> None:
-        self._platform.presence.note_change(device_id)
+        self._presence.note_change(device_id)
         known = await self._store.device(device_id)
-        session = self._platform.presence.sessions.get(device_id)
+        session = self._presence.sessions.get(device_id)
         if session is not None:
             session.actuators = known.actuators
 
 
 @service("telemetry")
-class Values(_Part):
+class Values(Part):
     """What devices have reported."""
 
     @method(idempotent=True, errors=(UnknownDevice, UnknownKey, StoreFailed))
@@ -296,7 +264,7 @@ class Values(_Part):
 
 
 @service("status")
-class Statuses(_Part):
+class Statuses(Part):
     """What devices have said of themselves."""
 
     @method(idempotent=True, errors=(UnknownDevice, StoreFailed))
@@ -305,87 +273,19 @@ class Statuses(_Part):
         return await self._store.status((await self._known(device_id)).row.device_id)
 
 
-@service("command")
-class Commands(_Part):
-    """Telling devices what to do."""
-
-    @method(
-        errors=(UnknownDevice, UnknownKey, DeviceDisabled, Busy, TooLarge, StoreFailed),
-    )
-    async def send(
-        self,
-        device_id: str,
-        payload: dict[str, Any],
-        wait: bool = True,
-        timeout: Wait = 10.0,
-        expires: Expiry = 300.0,
-    ) -> Outcome:
-        """Send a command; to a device that is not there, when it comes back.
-
-        Args:
-            device_id: whom to.
-            payload: values by `command_key`.
-            wait: whether to wait for the final status.
-            timeout: seconds to wait; then the present status is the answer.
-            expires: seconds that the command may wait for the device.
-        """
-        chosen = _canonical(device_id)
-        await self._check(chosen, payload)
-        command = await self._platform.commands.send(chosen, payload, expires)
-        if wait:
-            with anyio.move_on_after(timeout):
-                await command.finished.wait()
-        row = command.row
-        return Outcome(row.command_id, row.status, row.payload)
-
-    @method(idempotent=True, errors=(StoreFailed,))
-    async def get(self, command_id: str) -> CommandRow | None:
-        """A command and what became of it, `None` for one that is not known."""
-        present = self._platform.commands.find(command_id)
-        return await self._store.command(command_id) if present is None else present
-
-    @method(idempotent=True, errors=(UnknownDevice, StoreFailed))
-    async def list(self, device_id: str | None = None, limit: Limit = 100) -> CommandRows:
-        """Commands, the newest first."""
-        chosen = None if device_id is None else (await self._known(device_id)).row.device_id
-        rows = await self._store.commands(chosen, limit=limit)
-        return [self._platform.commands.find(row.command_id) or row for row in rows]
-
-    async def _check(self, device_id: str, payload: dict[str, Any]) -> None:
-        session = self._platform.presence.sessions.get(device_id)
-        if session is None:
-            known = await self._store.device(device_id)
-            if not known.row.enabled:
-                raise DeviceDisabled
-            actuators = known.actuators
-        else:
-            actuators = session.actuators
-        if not payload:
-            raise InvalidParams(data={"path": "$.payload", "message": "Expected a command key"})
-        types = {actuator.command_key: actuator.type for actuator in actuators}
-        for key, value in payload.items():
-            if key not in types:
-                raise UnknownKey(data={"command_key": key})
-            kind = types[key]
-            if kind is not None and not fits(kind, value):
-                message = f"Expected a {kind}"
-                raise InvalidParams(data={"path": f"$.payload.{key}", "message": message})
-
-
 @service("platform")
-class PlatformInfo(_Part):
+class PlatformInfo(Part):
     """How the platform is."""
 
     @method(idempotent=True)
     def stats(self) -> dict[str, Any]:
         """Counts since the platform began; `ignored` has the values that were not stored."""
-        presence = self._platform.presence
-        sessions = presence.sessions.values()
+        sessions = self._presence.sessions.values()
         counts: dict[str, Any] = to_builtins(self._platform.counts)
         return {
             "connected": len(sessions),
             "online": sum(session.is_online for session in sessions),
-            "flapping": presence.flapping(),
+            "flapping": self._presence.flapping(),
             **counts,
         }
 
@@ -401,13 +301,6 @@ def management(platform: NovaPlatform) -> Dispatcher:
     for part in (Devices, Sensors, Actuators, Values, Statuses, Commands, PlatformInfo):
         dispatcher.include(part(platform))
     return dispatcher
-
-
-def _canonical(device_id: str) -> str:
-    chosen = canonical_id(device_id)
-    if chosen is None:
-        raise UnknownDevice(data={"device_id": device_id})
-    return chosen
 
 
 def _sensor_info(sensor: Sensor) -> SensorInfo:

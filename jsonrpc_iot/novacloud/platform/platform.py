@@ -10,7 +10,6 @@ import ssl
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from ipaddress import ip_address
-from types import TracebackType
 from typing import Any, Self
 
 import anyio
@@ -33,13 +32,13 @@ from ..messages import (
     encode_line,
 )
 from ..store.store import Store
-from .admission import Door
-from .commands import Commands, CommandUpdate
-from .connection import GONE, Connection
+from .admission import Admission
+from .commands import CommandUpdate, OpenCommands
+from .connection import GONE, DeviceConnection
 from .counts import Counts
 from .ingest import Ingest, Telemetry
 from .presence import Offline, Online, Presence
-from .session import Session
+from .session import DeviceSession
 from .settings import PlatformSettings
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
@@ -85,7 +84,7 @@ class NovaPlatform:
         self.counts = Counts()
         self.presence = Presence(store, settings, self.device_online.emit, self.device_offline.emit)
         self.ingest = Ingest(store, settings, self.counts, self.telemetry.emit)
-        self.commands = Commands(
+        self.commands = OpenCommands(
             store,
             settings,
             self.counts,
@@ -93,7 +92,7 @@ class NovaPlatform:
             self.presence,
             self.command_update.emit,
         )
-        self._door = Door(store, settings, self.presence, self.counts)
+        self._admission = Admission(store, settings, self.presence, self.counts)
         self._host = host
         self._port = port
         self._tls = tls
@@ -135,14 +134,9 @@ class NovaPlatform:
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
+    async def __aexit__(self, *failure: object) -> None:
         """Close all connections, store what has come, and close the store."""
-        return await self._stack.__aexit__(None, None, None)
+        await self._stack.aclose()  # the failure goes on by itself, in no group
 
     async def _bind(self, stack: AsyncExitStack) -> list[Any]:
         url = f"novacloud://{_bracketed(self._host)}:{self._port}"
@@ -202,7 +196,9 @@ class NovaPlatform:
         finally:
             await anyio.aclose_forcefully(stream)
 
-    async def _let_in(self, stream: SocketStream) -> tuple[Session, Sequence[bytes | None]] | None:
+    async def _let_in(
+        self, stream: SocketStream
+    ) -> tuple[DeviceSession, Sequence[bytes | None]] | None:
         """Authenticate a connection, which takes one of the slots meanwhile."""
         try:
             set_options(stream)
@@ -216,8 +212,8 @@ class NovaPlatform:
                         ssl_context=self._tls,
                         standard_compatible=False,
                     )
-                connection = Connection(carrier, host, self._connections, self.settings)
-                entered = await self._door.admit(connection, host)
+                connection = DeviceConnection(carrier, host, self._connections, self.settings)
+                entered = await self._admission.admit(connection, host)
                 if entered is None:
                     await connection.part()
                 return entered
@@ -225,28 +221,28 @@ class NovaPlatform:
         finally:
             self._slots.release()
 
-    async def _run(self, session: Session, lines: Sequence[bytes | None]) -> None:
+    async def _run(self, session: DeviceSession, lines: Sequence[bytes | None]) -> None:
         """Serve an authenticated device."""
         connection = session.connection
         self.presence.join(session)
         try:
-            await self._take(session, lines)
+            await self._read(session, lines)
             if self.commands.waits_for(session.device_id):
                 self.commands.settle(session)
             while not connection.closed:
                 lines = await connection.receive()
                 if lines:
                     session.settles = 0.0
-                    await self._take(session, lines)
+                    await self._read(session, lines)
                     self.commands.flush(session)
         finally:
             connection.end()  # the store may be writing, and its acknowledgements come too late
             self.presence.leave(session, connection.closed)
 
-    async def _take(self, session: Session, lines: Sequence[bytes | None]) -> None:
+    async def _read(self, session: DeviceSession, lines: Sequence[bytes | None]) -> None:
         connection = session.connection
         for line in lines:
-            wait = session.spend(anyio.current_time())
+            wait = session.tokens.spend(1, anyio.current_time())
             if wait:
                 await anyio.sleep(wait)
             if connection.closed:
@@ -268,11 +264,11 @@ class NovaPlatform:
             self.counts.messages += 1
             self.presence.touch(session)
             if isinstance(message, Data | Status):
-                await self.ingest.take(session, message)
+                await self.ingest.accept(session, message)
             elif isinstance(message, CommandResponse):
                 self.commands.respond(session, message)
 
-    def _complain(self, session: Session, reason: str) -> None:
+    def _complain(self, session: DeviceSession, reason: str) -> None:
         self.counts.malformed += 1
         session.malformed += 1
         logger.info("%s: a line makes no sense: %s", session.device_id, reason)

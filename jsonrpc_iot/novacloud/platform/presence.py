@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from ..errors import StoreFailed
 from ..store.store import Store
-from .session import Session
+from .session import DeviceSession
 from .settings import PlatformSettings
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
@@ -70,9 +70,9 @@ class Presence:
         self._left: dict[str, float] = {}
         self._changes: dict[str, float] = {}
         self._saved = 0.0
-        self.sessions: dict[str, Session] = {}
+        self.sessions: dict[str, DeviceSession] = {}
 
-    def online(self, device_id: str) -> Session | None:
+    def online(self, device_id: str) -> DeviceSession | None:
         """The session of a device that is online."""
         session = self.sessions.get(device_id)
         return session if session is not None and session.is_online else None
@@ -82,7 +82,7 @@ class Presence:
         session = self.sessions.get(device_id)
         return self._left.get(device_id) if session is None else _wall(session.seen)
 
-    def join(self, session: Session) -> None:
+    def join(self, session: DeviceSession) -> None:
         """Take a session in; an older one of the same device is closed."""
         old = self.sessions.get(session.device_id)
         self.sessions[session.device_id] = session
@@ -92,14 +92,14 @@ class Presence:
             self._note_flap(session.device_id)
         self.touch(session)
 
-    def touch(self, session: Session) -> None:
+    def touch(self, session: DeviceSession) -> None:
         """Note that a message of a session came."""
         session.seen = anyio.current_time()
         if not session.is_online and self.sessions.get(session.device_id) is session:
             session.is_online = True
             self._on_online(Online(session.device_id, time.time()))
 
-    def leave(self, session: Session, reason: str) -> None:
+    def leave(self, session: DeviceSession, reason: str) -> None:
         """Let a session go; the end of a replaced one means nothing."""
         if self.sessions.get(session.device_id) is not session:
             return
@@ -170,7 +170,7 @@ class Presence:
                 if self._left.get(device_id) == at:
                     del self._left[device_id]
 
-    def _set_offline(self, session: Session, reason: str) -> None:
+    def _set_offline(self, session: DeviceSession, reason: str) -> None:
         session.is_online = False
         self._on_offline(Offline(session.device_id, time.time(), reason))
 

@@ -1,78 +1,39 @@
-"""One authenticated connection of a device, and the limit on how fast it may talk."""
+"""What the platform knows of a device that is connected."""
 
 from collections.abc import Sequence
 
-from ..store.store import Actuator, Known, Sensor
-from .connection import Connection
-from .settings import PlatformSettings
+from msgspec import Struct
+
+from ..store.store import Actuator, Sensor
+from ..token_bucket import TokenBucket
+from .connection import DeviceConnection
 
 
-class Session:
-    """What the platform knows of a device while it is connected. Times are monotonic.
+class DeviceSession(Struct, eq=False, kw_only=True):
+    """One authenticated connection of a device. Times are monotonic.
 
     Args:
         connection: leads to it.
-        known: the device as the store has it.
+        device_id: whose it is.
         outbox_id: where its data is acknowledged, otherwise empty.
-        now: when it authenticated.
-        settings: of which the rate and `settle_seconds` are used here.
-
-    Attributes:
-        is_online: whether it has said something lately.
+        sensors: the device's, by `value_key`.
+        actuators: the device's.
+        tokens: one for each message that may be looked at.
         seen: when its last message came.
-        malformed: lines in a row that made no sense.
         settles: when it may be sent its first command.
+        is_online: whether it has said something lately.
+        malformed: lines in a row that made no sense.
         failed: a row of its outbox could not be stored, so none after it may be.
     """
 
-    __slots__ = (
-        "_refilled",
-        "_settings",
-        "_tokens",
-        "actuators",
-        "connection",
-        "device_id",
-        "failed",
-        "is_online",
-        "malformed",
-        "outbox_id",
-        "seen",
-        "sensors",
-        "settles",
-    )
-
-    def __init__(
-        self,
-        connection: Connection,
-        known: Known,
-        outbox_id: str,
-        now: float,
-        settings: PlatformSettings,
-    ) -> None:
-        self.connection = connection
-        self.device_id = known.row.device_id
-        self.outbox_id = outbox_id
-        self.sensors: dict[str, Sensor] = {}
-        self.actuators: Sequence[Actuator] = known.actuators
-        for sensor in known.sensors:
-            self.add_sensor(sensor)
-        self.is_online = False
-        self.seen = now
-        self.malformed = 0
-        self.settles = now + settings.settle_seconds
-        self.failed = False
-        self._settings = settings
-        self._tokens = float(settings.burst)
-        self._refilled = now
-
-    def add_sensor(self, sensor: Sensor) -> None:
-        """Take values of one more sensor."""
-        self.sensors[sensor.value_key] = sensor
-
-    def spend(self, now: float) -> float:
-        """Count one message; returns the seconds to wait before it may be looked at."""
-        rate = self._settings.messages_per_second
-        tokens = min(self._tokens + (now - self._refilled) * rate, float(self._settings.burst)) - 1
-        self._tokens = tokens
-        self._refilled = now
-        return -tokens / rate if tokens < 0 else 0.0
+    connection: DeviceConnection
+    device_id: str
+    outbox_id: str
+    sensors: dict[str, Sensor]
+    actuators: Sequence[Actuator]
+    tokens: TokenBucket
+    seen: float
+    settles: float
+    is_online: bool = False
+    malformed: int = 0
+    failed: bool = False

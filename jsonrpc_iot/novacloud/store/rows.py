@@ -11,21 +11,17 @@ from ..errors import AlreadyExists, UnknownDevice
 from .store import CommandRow, CommandStatus, DeviceRow, Report
 
 _KEPT_OUTBOXES = 16
-DEVICE = "device_id, name, key_hash, enabled, created, last_seen"
-COMMAND = "command_id, device_id, command, status, payload, created, expires, sent, finished"
+DEVICE = ", ".join(DeviceRow.__struct_fields__)
+COMMAND = ", ".join(CommandRow.__struct_fields__)
+"""The columns of a row; they are named like the members."""
+
+_IN_JSON = ("command", "payload")
 
 
 def read_device(row: tuple[Any, ...]) -> DeviceRow:
     """Make a device of its columns `DEVICE`."""
-    device_id, name, key_hash, enabled, created, last_seen = row
-    return DeviceRow(
-        device_id=device_id,
-        name=name,
-        key_hash=key_hash,
-        enabled=bool(enabled),
-        created=created,
-        last_seen=last_seen,
-    )
+    columns = dict(zip(DeviceRow.__struct_fields__, row, strict=True))
+    return DeviceRow(**columns | {"enabled": bool(columns["enabled"])})
 
 
 def define(db: sqlite3.Connection, text: str, row: tuple[Any, ...]) -> int:
@@ -90,34 +86,20 @@ def save_commands(db: sqlite3.Connection, commands: Sequence[CommandRow]) -> Non
         "FROM devices WHERE device_id = ?2 ON CONFLICT (command_id) DO UPDATE SET "
         "status = excluded.status, payload = excluded.payload, sent = excluded.sent, "
         "finished = excluded.finished WHERE commands.finished IS NULL",
-        [
-            (
-                each.command_id,
-                each.device_id,
-                msgspec.json.encode(each.command),
-                each.status.value,
-                msgspec.json.encode(each.payload),
-                each.created,
-                each.expires,
-                each.sent,
-                each.finished,
-            )
-            for each in commands
-        ],
+        [_columns(each) for each in commands],
     )
+
+
+def _columns(row: CommandRow) -> tuple[Any, ...]:
+    columns = msgspec.structs.asdict(row)
+    for name in _IN_JSON:
+        columns[name] = msgspec.json.encode(columns[name])
+    return tuple(columns.values())
 
 
 def read_command(row: tuple[Any, ...]) -> CommandRow:
     """Make a command of its columns `COMMAND`."""
-    command_id, device_id, command, status, payload, created, expires, sent, finished = row
-    return CommandRow(
-        command_id=command_id,
-        device_id=device_id,
-        command=msgspec.json.decode(command),
-        status=CommandStatus(status),
-        payload=msgspec.json.decode(payload),
-        created=created,
-        expires=expires,
-        sent=sent,
-        finished=finished,
-    )
+    columns = dict(zip(CommandRow.__struct_fields__, row, strict=True))
+    for name in _IN_JSON:
+        columns[name] = msgspec.json.decode(columns[name])
+    return CommandRow(**columns | {"status": CommandStatus(columns["status"])})

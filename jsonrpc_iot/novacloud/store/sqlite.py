@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import anyio
@@ -17,7 +16,10 @@ import anyio.to_thread
 import msgspec
 from anyio.abc import TaskGroup
 
+from jsonrpc_iot import RpcError
+
 from ..errors import AlreadyExists, StoreFailed, UnknownDevice, UnknownKey
+from ..group_commit import Transaction
 from .rows import (
     COMMAND,
     DEVICE,
@@ -42,7 +44,7 @@ from .store import (
     Store,
 )
 from .telemetry import TelemetryTable, latest_points, query_points
-from .writer import Transaction, Writer
+from .writer import Writer
 
 T = TypeVar("T")
 
@@ -97,27 +99,18 @@ class SqliteStore(Store):
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
+    async def __aexit__(self, *failure: object) -> None:
         """Write what waits, and close the file."""
         self._writer.close()
         self._tasks.cancel_scope.shield = True
         await self._stack.aclose()
-        return None
 
     async def write(
         self, reports: Sequence[Report], commands: Sequence[CommandRow] = ()
     ) -> list[bool]:
-        """See `Store.write`."""
         return await self._writer.do(lambda db: self._write(db, reports, commands))
 
     async def create_device(self, row: DeviceRow) -> None:
-        """See `Store.create_device`."""
-
         def create(db: sqlite3.Connection) -> None:
             try:
                 db.execute(
@@ -130,7 +123,6 @@ class SqliteStore(Store):
         await self._writer.do(create)
 
     async def device(self, device_id: str) -> Known:
-        """See `Store.device`."""
         # Many devices have sensors of the same names, and one text is enough for all.
         intern: Callable[[str], Any] = sys.intern
 
@@ -160,7 +152,6 @@ class SqliteStore(Store):
         return await self._read(find)
 
     async def devices(self) -> list[DeviceRow]:
-        """See `Store.devices`."""
         text = f"SELECT {DEVICE} FROM devices ORDER BY name, device_id"
         return await self._read(lambda db: [read_device(row) for row in db.execute(text)])
 
@@ -172,22 +163,14 @@ class SqliteStore(Store):
         enabled: bool | None = None,
         key_hash: bytes | None = None,
     ) -> None:
-        """See `Store.update_device`."""
-
-        def update(db: sqlite3.Connection) -> None:
-            changed = db.execute(
-                "UPDATE devices SET name = ifnull(?, name), enabled = ifnull(?, enabled), "
-                "key_hash = ifnull(?, key_hash) WHERE device_id = ?",
-                (name, enabled, key_hash, device_id),
-            )
-            if not changed.rowcount:
-                raise UnknownDevice(data={"device_id": device_id})
-
-        await self._writer.do(update)
+        await self._change(
+            "UPDATE devices SET name = ifnull(?, name), enabled = ifnull(?, enabled), "
+            "key_hash = ifnull(?, key_hash) WHERE device_id = ?",
+            (name, enabled, key_hash, device_id),
+            UnknownDevice(data={"device_id": device_id}),
+        )
 
     async def delete_device(self, device_id: str) -> None:
-        """See `Store.delete_device`."""
-
         def delete(db: sqlite3.Connection) -> None:
             of_device = "SELECT id FROM sensors WHERE device_id = ?"
             db.execute(f"DELETE FROM telemetry WHERE sensor IN ({of_device})", (device_id,))
@@ -198,7 +181,6 @@ class SqliteStore(Store):
         await self._writer.do(delete)
 
     async def seen(self, times: Iterable[tuple[str, float]]) -> None:
-        """See `Store.seen`."""
         rows = [(at, device_id) for device_id, at in times]
         text = "UPDATE devices SET last_seen = ? WHERE device_id = ?"
         await self._writer.do(lambda db: db.executemany(text, rows))
@@ -206,15 +188,12 @@ class SqliteStore(Store):
     async def define_sensor(
         self, device_id: str, value_key: str, type: SensorType, unit: str | None = None
     ) -> Sensor:
-        """See `Store.define_sensor`."""
         text = "INSERT INTO sensors (device_id, value_key, type, unit) VALUES (?, ?, ?, ?)"
         row = device_id, value_key, type, unit
         id = await self._writer.do(lambda db: define(db, text, row))
         return Sensor(id, value_key, type, unit)
 
     async def delete_sensor(self, device_id: str, value_key: str) -> None:
-        """See `Store.delete_sensor`."""
-
         def delete(db: sqlite3.Connection) -> None:
             found = db.execute(
                 "DELETE FROM sensors WHERE device_id = ? AND value_key = ? RETURNING id",
@@ -229,36 +208,25 @@ class SqliteStore(Store):
     async def define_actuator(
         self, device_id: str, command_key: str, type: SensorType | None = None
     ) -> Actuator:
-        """See `Store.define_actuator`."""
         text = "INSERT INTO actuators (device_id, command_key, type) VALUES (?, ?, ?)"
         row = device_id, command_key, type
         await self._writer.do(lambda db: define(db, text, row))
         return Actuator(command_key, type)
 
     async def delete_actuator(self, device_id: str, command_key: str) -> None:
-        """See `Store.delete_actuator`."""
-
-        def delete(db: sqlite3.Connection) -> None:
-            gone = db.execute(
-                "DELETE FROM actuators WHERE device_id = ? AND command_key = ?",
-                (device_id, command_key),
-            )
-            if not gone.rowcount:
-                raise UnknownKey(data={"command_key": command_key})
-
-        await self._writer.do(delete)
+        await self._change(
+            "DELETE FROM actuators WHERE device_id = ? AND command_key = ?",
+            (device_id, command_key),
+            UnknownKey(data={"command_key": command_key}),
+        )
 
     async def query(self, query: Query) -> list[Point]:
-        """See `Store.query`."""
         return await self._read(lambda db: query_points(db, query))
 
     async def latest(self, device_id: str, now: float) -> dict[str, Point]:
-        """See `Store.latest`."""
         return await self._read(lambda db: latest_points(db, device_id, now))
 
     async def status(self, device_id: str) -> StatusReport | None:
-        """See `Store.status`."""
-
         def find(db: sqlite3.Connection) -> StatusReport | None:
             row = db.execute(
                 "SELECT payload, timestamp FROM statuses WHERE device_id = ?", (device_id,)
@@ -268,8 +236,6 @@ class SqliteStore(Store):
         return await self._read(find)
 
     async def command(self, command_id: str) -> CommandRow | None:
-        """See `Store.command`."""
-
         def find(db: sqlite3.Connection) -> CommandRow | None:
             row = db.execute(
                 f"SELECT {COMMAND} FROM commands WHERE command_id = ?", (command_id,)
@@ -281,7 +247,6 @@ class SqliteStore(Store):
     async def commands(
         self, device_id: str | None = None, *, limit: int = 100, open_only: bool = False
     ) -> list[CommandRow]:
-        """See `Store.commands`."""
         conditions = ["TRUE"] if device_id is None else ["device_id = :device_id"]
         if open_only:
             conditions.append("finished IS NULL")
@@ -292,9 +257,17 @@ class SqliteStore(Store):
         values = {"device_id": device_id, "limit": limit}
         return await self._read(lambda db: [read_command(row) for row in db.execute(text, values)])
 
+    async def _change(self, text: str, values: tuple[Any, ...], missing: RpcError) -> None:
+        """Change one row; raises `missing` where there is none."""
+
+        def change(db: sqlite3.Connection) -> None:
+            if not db.execute(text, values).rowcount:
+                raise missing
+
+        await self._writer.do(change)
+
     async def _write_until_closed(self) -> None:
-        with anyio.CancelScope(shield=True):  # others write until the store is closed
-            await self._writer.run()
+        await self._writer.run()
         self._tasks.cancel_scope.cancel()
 
     def _open(self) -> sqlite3.Connection:

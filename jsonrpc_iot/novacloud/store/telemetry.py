@@ -92,13 +92,7 @@ def _from_sql(value: Any) -> Any:
 
 def query_points(db: sqlite3.Connection, query: Query) -> list[Point]:
     """See `Store.query`."""
-    values = {
-        "sensor": query.sensor,
-        "start": query.start,
-        "end": query.end,
-        "limit": query.limit,
-        "interval": query.interval,
-    }
+    values = msgspec.structs.asdict(query)
     order = {"asc": "ASC", "desc": "DESC"}[query.order]
     if query.interval is None and query.aggregate is None:
         text = (

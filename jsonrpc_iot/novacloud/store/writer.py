@@ -1,9 +1,9 @@
-"""One thread that writes to SQLite, and commits whatever has come together in one transaction."""
+"""One thread that writes to the store's file, and one beside it that keeps the log short."""
 
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -11,55 +11,15 @@ import anyio.to_thread
 from jsonrpc_iot import RpcError
 
 from ..errors import StoreFailed
+from ..group_commit import Entry, GroupCommit, Transaction
 
 T = TypeVar("T")
+Job: TypeAlias = Callable[[sqlite3.Connection], Any]
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
 _MUCH = 5000
 """Changed rows after which the log is moved into the file."""
-
-
-class Transaction:
-    """Commits what the block does, or takes all of it back.
-
-    Args:
-        db: in autocommit mode.
-        kind: `IMMEDIATE` to write; `DEFERRED` to read, all of it as it was at one moment.
-    """
-
-    def __init__(self, db: sqlite3.Connection, kind: Literal["IMMEDIATE", "DEFERRED"]) -> None:
-        self._db = db
-        self._kind = kind
-
-    def __enter__(self) -> None:
-        self._db.execute(f"BEGIN {self._kind}")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            try:
-                self._db.execute("COMMIT")
-                return
-            except sqlite3.Error:
-                self._roll_back()
-                raise
-        self._roll_back()
-
-    def _roll_back(self) -> None:
-        if self._db.in_transaction:  # some failures, as that of a full disk, have done it already
-            self._db.execute("ROLLBACK")
-
-
-class _Job(Generic[T]):
-    """Something to write, and what came of it once `done` is set."""
-
-    __slots__ = ("done", "error", "result", "run")
-
-    def __init__(self, run: Callable[[sqlite3.Connection], T]) -> None:
-        self.run = run
-        self.done = anyio.Event()
-        self.result: T | None = None
-        self.error: RpcError | None = None
 
 
 class Writer:
@@ -76,9 +36,12 @@ class Writer:
         self._beside = beside
         self._moved = 0
         self._much = anyio.Event()
-        self._jobs: list[_Job[Any]] = []
-        self._wake = anyio.Event()
-        self._closing = False
+        self._one_at_a_time = anyio.CapacityLimiter(1)
+        self._jobs: GroupCommit[Job, Any] = GroupCommit(
+            self._commit, lambda: StoreFailed("the store is closed")
+        )
+        self.run = self._jobs.run
+        self.close = self._jobs.close
 
     async def do(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run a job; returns what it returns once that is committed.
@@ -87,37 +50,8 @@ class Writer:
             RpcError: the job's own; nothing of the job is stored.
             StoreFailed: SQLite refused; nothing of the job is stored.
         """
-        if self._closing:
-            raise StoreFailed("the store is closed")
-        waiting: _Job[T] = _Job(job)
-        self._jobs.append(waiting)
-        self._wake.set()
-        await waiting.done.wait()
-        if waiting.error is not None:
-            raise waiting.error
-        return waiting.result  # type: ignore[return-value]  # a job without an error has one
-
-    def close(self) -> None:
-        """Take no more jobs; `run` ends when those that wait are done."""
-        self._closing = True
-        self._wake.set()
-
-    async def run(self) -> None:
-        """Write until `close`."""
-        one_at_a_time = anyio.CapacityLimiter(1)
-        while True:
-            await self._wake.wait()
-            self._wake = anyio.Event()
-            while self._jobs:
-                jobs, self._jobs = self._jobs, []
-                with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(self._commit, jobs, limiter=one_at_a_time)
-                for job in jobs:
-                    job.done.set()
-                if self._db.total_changes - self._moved >= _MUCH:
-                    self._much.set()
-            if self._closing:
-                return
+        result: T = await self._jobs.do(job)
+        return result
 
     async def run_beside(self) -> None:
         """Keep the log short, until cancelled."""
@@ -133,23 +67,29 @@ class Writer:
         except sqlite3.Error as error:
             logger.warning("the log of the database cannot be shortened: %s", error)
 
-    def _commit(self, jobs: Sequence[_Job[Any]]) -> None:
+    async def _commit(self, jobs: Sequence[Entry[Job, Any]]) -> int:
+        await anyio.to_thread.run_sync(self._write, jobs, limiter=self._one_at_a_time)
+        if self._db.total_changes - self._moved >= _MUCH:
+            self._much.set()
+        return len(jobs)
+
+    def _write(self, jobs: Sequence[Entry[Job, Any]]) -> None:
         try:
-            self._commit_together(jobs)
+            self._write_together(jobs)
         except sqlite3.Error as error:
             if len(jobs) == 1:
                 jobs[0].error = StoreFailed(str(error))
                 return
             for job in jobs:  # one that is too big for the disk is not to fail the others
                 job.error = job.result = None
-                self._commit([job])
+                self._write([job])
 
-    def _commit_together(self, jobs: Sequence[_Job[Any]]) -> None:
+    def _write_together(self, jobs: Sequence[Entry[Job, Any]]) -> None:
         with Transaction(self._db, "IMMEDIATE"):
             for job in jobs:
                 self._db.execute("SAVEPOINT job")
                 try:
-                    job.result = job.run(self._db)
+                    job.result = job.work(self._db)
                 except RpcError as error:
                     job.error = error
                     self._db.execute("ROLLBACK TO job")

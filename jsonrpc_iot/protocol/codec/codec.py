@@ -35,6 +35,7 @@ Jsonrpc = Literal["2.0"] | UnsetType
 Envelope = Message | list[Raw]
 
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises; the first where bytes are no UTF-8 too, the second before msgspec 0.23."""
 
 
 class Codec(ABC):
@@ -78,7 +79,7 @@ class Codec(ABC):
 
         Raises:
             msgspec.DecodeError: it is nested too deep, or a number is too long.
-            UnicodeDecodeError: it is not UTF-8.
+            UnicodeDecodeError: or `DecodeError`: it is not UTF-8.
         """
 
     @abstractmethod
@@ -113,7 +114,7 @@ class Codec(ABC):
 
         Raises:
             msgspec.DecodeError: it is not of that type.
-            UnicodeDecodeError: it is not UTF-8.
+            UnicodeDecodeError: or `DecodeError`: it is not UTF-8.
         """
         value: T = _decoder(type(self), cast(Hashable, kind))(raw)
         return value

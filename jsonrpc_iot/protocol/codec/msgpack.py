@@ -65,7 +65,7 @@ class MsgpackCodec(Codec):
 
         Raises:
             msgspec.DecodeError: it is nested too deep, or holds NaN or an infinity.
-            UnicodeDecodeError: a text in it is not UTF-8.
+            UnicodeDecodeError: or `DecodeError`: a text in it is not UTF-8.
         """
         value = _decode_any(data)
         if _LIKE_NAN.search(data) and has_nan(value):

@@ -65,6 +65,10 @@ class Segmentation:
         """Whether part of a message has come through lately, in either direction."""
         return self.sender.is_moving(now) or self.assembler.is_moving(now)
 
+    def message_of(self, packet: bytes) -> bytes | None:
+        """The message that a packet from `poll` is a segment of, if that is still leaving."""
+        return None if packet[3] == _BANG else self.sender.message_of(int(packet[1:3], 16))
+
     def receive(self, packets: Iterable[bytes], now: float) -> list[bytes]:
         """Take packets; return the plain messages, and those that are whole by them.
 

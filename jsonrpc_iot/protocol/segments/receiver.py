@@ -8,7 +8,9 @@ from binascii import unhexlify
 from math import inf
 from zlib import crc32
 
-from ..limits import DEFAULT_LIMITS, Limits
+from msgspec import Struct
+
+from ..limits import Limits
 
 HEADER_BYTES = 9
 _REPORT_EVERY = 16
@@ -34,7 +36,7 @@ class AssemblyBudget:
 
     __slots__ = ("_holders", "_total", "left")
 
-    def __init__(self, left: int = DEFAULT_LIMITS.assembled_bytes_in_all) -> None:
+    def __init__(self, left: int) -> None:
         self.left = left
         self._total = left
         self._holders: set[Assembler] = set()
@@ -63,20 +65,17 @@ class AssemblyBudget:
             self._holders.discard(holder)
 
 
-class _Assembly:
+class _Assembly(Struct, eq=False):
     """One message that is arriving."""
 
-    __slots__ = ("count", "fresh", "gap_at", "heard_at", "new_at", "parts", "prefix", "size")
-
-    def __init__(self, count: int, now: float) -> None:
-        self.count = count
-        self.parts: dict[int, bytes] = {}
-        self.prefix = 0
-        self.size = 0
-        self.fresh = 0  # segments since the last report
-        self.gap_at = inf  # since when one is missing that was not reported
-        self.heard_at = now
-        self.new_at = now
+    count: int
+    heard_at: float
+    new_at: float  # when the last segment came that was not there yet
+    parts: dict[int, bytes] = {}
+    prefix: int = 0  # all below have arrived
+    size: int = 0
+    fresh: int = 0  # segments since the last report
+    gap_at: float = inf  # since when one is missing that was not reported
 
     def due(self) -> float:
         """When it is to be reported."""
@@ -104,15 +103,11 @@ class _Assembly:
         return report
 
 
-class _Finished:
+class _Finished(Struct, eq=False):
     """What is remembered of a message that has arrived, so that late copies are known."""
 
-    __slots__ = ("at", "checks", "count")
-
-    def __init__(self, chunks: list[bytes], now: float) -> None:
-        self.count = len(chunks)
-        self.checks = array("I", map(crc32, chunks))
-        self.at = now
+    checks: "array[int]"  # of its chunks
+    at: float
 
 
 class Assembler:
@@ -233,7 +228,7 @@ class Assembler:
             assembly.fresh += 1  # the report may have been lost
             return None
         cost = len(chunk) + SEGMENT_COST
-        if self.used + cost > self._limit or not self._budget.has_room(self, cost):
+        if not self._has_room(cost):
             self.dropped += 1
             return None
         self._budget.take(self, cost)
@@ -256,7 +251,7 @@ class Assembler:
         self._release(number)
         chunks = [assembly.parts[index] for index in range(assembly.count)]
         self._finished.pop(number, None)
-        self._finished[number] = _Finished(chunks, now)
+        self._finished[number] = _Finished(array("I", map(crc32, chunks)), now)
         if len(self._finished) > REMEMBERED:
             del self._finished[next(iter(self._finished))]
         self._answers[number] = assembly.count
@@ -268,7 +263,7 @@ class Assembler:
         if (
             finished is None
             or now - finished.at > _REMEMBERED_SECONDS
-            or finished.count != count
+            or len(finished.checks) != count
             or finished.checks[index] != crc32(chunk)
         ):
             return False
@@ -283,21 +278,22 @@ class Assembler:
             self._abandon(number)
         if index < count - 1 and count * (len(chunk) + SEGMENT_COST) > self._limit:
             return None
-        cost = len(chunk) + SEGMENT_COST
-        if self.used + cost > self._limit or not self._budget.has_room(self, cost):
+        if not self._has_room(len(chunk) + SEGMENT_COST):
             return None
         if len(self._unfinished) >= UNFINISHED:
             oldest = min(self._unfinished, key=lambda each: self._unfinished[each].new_at)
             if now - self._unfinished[oldest].new_at < _IDLE_SECONDS:
                 return None
             self._abandon(oldest)
-        assembly = self._unfinished[number] = _Assembly(count, now)
+        assembly = self._unfinished[number] = _Assembly(count, heard_at=now, new_at=now)
         return assembly
+
+    def _has_room(self, cost: int) -> bool:
+        return self.used + cost <= self._limit and self._budget.has_room(self, cost)
 
     def _abandon(self, number: int) -> None:
         self._release(number)
         self.abandoned += 1
 
     def _release(self, number: int) -> None:
-        size = self._unfinished.pop(number).size
-        self._budget.give_back(self, size)
+        self._budget.give_back(self, self._unfinished.pop(number).size)

@@ -7,6 +7,8 @@ import re
 from collections import deque
 from math import inf
 
+from msgspec import Struct
+
 from ..limits import Limits
 from .receiver import (
     HEADER_BYTES,
@@ -44,41 +46,23 @@ def largest_message(packet: int, limits: Limits) -> int:
     return max(packet, chunk * segments)
 
 
-class _Transfer:
+class _Transfer(Struct, eq=False):
     """One message that is leaving."""
 
-    __slots__ = (
-        "again",
-        "cuts",
-        "delay",
-        "due",
-        "flying",
-        "message",
-        "next",
-        "number",
-        "prefix",
-        "progress_at",
-        "repeated",
-        "sent",
-        "tries",
-        "turn",
-    )
-
-    def __init__(self, message: bytes) -> None:
-        self.message = message
-        self.number = 0
-        self.turn = 0  # in the order of all messages
-        self.cuts: list[int] = []
-        self.next = 0  # the first segment that has never left
-        self.prefix = 0  # all below have arrived
-        self.flying: dict[int, float] = {}  # unreported segments and when they left, oldest first
-        self.again: dict[int, None] = {}  # segments to repeat
-        self.repeated: set[int] = set()  # segments that have left more than once
-        self.sent = 0  # segments, repeated ones too
-        self.tries = 0  # timers that ran out since the last report
-        self.delay = 0.0
-        self.due = inf
-        self.progress_at = 0.0
+    message: bytes
+    number: int = 0
+    turn: int = 0  # in the order of all messages
+    cuts: list[int] = []
+    next: int = 0  # the first segment that has never left
+    prefix: int = 0  # all below have arrived
+    flying: dict[int, float] = {}  # unreported segments and when they left, oldest first
+    again: dict[int, None] = {}  # segments to repeat
+    repeated: set[int] = set()  # segments that have left more than once
+    sent: int = 0  # segments, repeated ones too
+    tries: int = 0  # timers that ran out since the last report
+    delay: float = 0.0
+    due: float = inf
+    progress_at: float = 0.0
 
     @property
     def count(self) -> int:
@@ -103,6 +87,7 @@ class SegmentSender:
 
     __slots__ = (
         "_active",
+        "_arrived_at",
         "_first_delay",
         "_is_known",
         "_just_left",
@@ -130,6 +115,7 @@ class SegmentSender:
         self._is_known = is_known
         self._turns = 0
         self._rtt = 0.0
+        self._arrived_at = -inf  # the last message that did as a whole
         self._active: dict[int, _Transfer] = {}
         self._waiting: deque[_Transfer] = deque()
         self._just_left: list[_Transfer] = []
@@ -150,7 +136,9 @@ class SegmentSender:
         return all(each.next == each.count for each in self._active.values())
 
     def is_moving(self, now: float) -> bool:
-        """Whether segments have arrived lately."""
+        """Whether segments have arrived lately, or a message so lately that no answer can have."""
+        if now - self._arrived_at < self._first_delay:
+            return True
         since = now - max(LATELY_SECONDS, 2 * self._first_delay)
         return any(each.progress_at > since for each in self._active.values())
 
@@ -172,6 +160,11 @@ class SegmentSender:
                 self.waiting_bytes -= len(message)
                 return
 
+    def message_of(self, number: int) -> bytes | None:
+        """The message that is leaving under a number."""
+        transfer = self._active.get(number)
+        return None if transfer is None else transfer.message
+
     def next_due(self) -> float:
         """When `poll` has something to send, if no report comes before."""
         return min((each.due for each in self._active.values()), default=inf)
@@ -183,8 +176,6 @@ class SegmentSender:
             now: seconds.
         """
         self._just_left = []
-        if not self._active and not self._waiting:
-            return []
         for transfer in tuple(self._active.values()):
             if transfer.due <= now:
                 self._time_out(transfer, now)
@@ -226,6 +217,7 @@ class SegmentSender:
             self.dropped += 1
         elif below == transfer.count and not missing:
             self._is_known = True
+            self._arrived_at = now
             self._end(transfer.number)
         elif transfer.sent > _MOST_REPEATS * transfer.count:
             self._give_up(transfer)
@@ -262,7 +254,7 @@ class SegmentSender:
                 del flying[index]
                 again[index] = None
         for index in missing:
-            if index < transfer.next and index not in flying:
+            if index not in flying:
                 again[index] = None
         transfer.prefix = prefix
         self._set_timer(transfer, now)
@@ -304,16 +296,10 @@ class SegmentSender:
         if not indexes:
             return 0
         transfer.next = fresh
-        number, count, cuts, flying = (
-            transfer.number,
-            transfer.count,
-            transfer.cuts,
-            transfer.flying,
-        )
-        view = memoryview(transfer.message)
+        cuts, view = transfer.cuts, memoryview(transfer.message)
         for index in indexes:
-            flying[index] = now
-            head = b"~%02x%03x%03x" % (number, index, count)
+            transfer.flying[index] = now
+            head = b"~%02x%03x%03x" % (transfer.number, index, transfer.count)
             packets.append(b"".join((head, view[cuts[index] : cuts[index + 1]])))
         transfer.sent += len(indexes)
         self._just_left.append(transfer)

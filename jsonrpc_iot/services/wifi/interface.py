@@ -15,7 +15,7 @@ WifiError           an error of this service
 import abc
 import enum
 import string
-from typing import Annotated, Any
+from typing import Annotated
 
 import anyio
 import msgspec
@@ -30,20 +30,9 @@ MAX_SSID_BYTES = 32
 
 
 class WifiError(RpcError):
-    """An error of the Wi-Fi service.
-
-    Args:
-        message: one short sentence; the class's own when left out.
-        data: anything that the codec encodes; `None` leaves the member out.
-    """
+    """An error of the Wi-Fi service."""
 
     default_message = "Wi-Fi error"
-
-    def __init__(self, message: str | None = None, data: Any = None) -> None:
-        super().__init__(self.default_code, message or self.default_message, data)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.message, self.data)
 
 
 class NetworkNotFound(WifiError):

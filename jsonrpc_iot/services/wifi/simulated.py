@@ -13,7 +13,6 @@ from typing import Literal
 
 import anyio
 import msgspec
-from msgspec import UnsetType
 
 from .interface import (
     AccessPoint,
@@ -93,15 +92,18 @@ DEFAULT_NETWORKS: tuple[SimulatedNetwork, ...] = (
 """The neighbourhood of `SimulatedWifi`. Its docstring lists the names and keys."""
 
 
-class _Signal:
-    """The strength of one access point: its mean, an offset for the place, and slow waves.
+class _Station:
+    """An access point of the neighbourhood, with what the radio knows about it.
 
-    A function of time alone, so it needs no task, and asking more often does not change it.
+    Its strength is its mean, an offset for the place, and slow waves: a function of time alone, so
+    it needs no task, and asking more often does not change it.
     """
 
     _WAVES = 3
 
     def __init__(self, network: SimulatedNetwork, seed: int) -> None:
+        self.network = network
+        self.ssid, self.ssid_hex = decode_ssid(network.raw_ssid)
         chance = random.Random(f"{seed}/{network.bssid}")
         self._mean = network.rssi + chance.uniform(-3, 3)
         self._waves = [
@@ -109,20 +111,9 @@ class _Signal:
             for _ in range(self._WAVES)
         ]
 
-    def at(self, seconds: float) -> int:
+    def rssi_at(self, seconds: float) -> int:
         drift = sum(size * math.sin(speed * seconds + start) for size, speed, start in self._waves)
         return min(max(round(self._mean + drift), WEAKEST), STRONGEST)
-
-
-class _Station:
-    """An access point of the neighbourhood, with what the radio knows about it."""
-
-    def __init__(self, network: SimulatedNetwork, seed: int) -> None:
-        self.network = network
-        self.signal = _Signal(network, seed)
-        self.ssid: str
-        self.ssid_hex: str | UnsetType
-        self.ssid, self.ssid_hex = decode_ssid(network.raw_ssid)
 
 
 class SimulatedWifi(Wifi):
@@ -231,7 +222,7 @@ class SimulatedWifi(Wifi):
         return self._connect_time * self._chance.uniform(0.8, 1.2) * (1 + 0.5 * weakness)
 
     def _rssi(self, station: _Station) -> int:
-        return station.signal.at(self._clock() - self._started)
+        return station.rssi_at(self._clock() - self._started)
 
     def _enter(self, state: WifiState, station: _Station | None = None) -> None:
         if state is self._state:

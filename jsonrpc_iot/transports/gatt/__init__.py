@@ -13,10 +13,9 @@ from urllib.parse import quote
 from msgspec import structs
 
 from ...channel.contract import Channel, Listener
-from ...channel.info import ChannelInfo
 from ...channel.url import Url
-from ...errors import MissingExtra
 from ...protocol.limits import DEFAULT_LIMITS, Limits
+from .. import requirements
 from ._options import (
     RX,
     SERVICE,
@@ -24,10 +23,8 @@ from ._options import (
     ConnectOptions,
     GattOptions,
     HeardDevice,
-    describe,
     normalized,
     read_options,
-    require_asyncio,
 )
 
 if TYPE_CHECKING:
@@ -105,25 +102,17 @@ async def open_gatt(
     require_asyncio(url)
     options = normalized(options)
     _require_bleak(url)
-    from ._central import Backend, Wanted, find, open_link
+    from ._central import open_link
+    from ._scan import Backend, Wanted, find
 
     using = Backend(scanner, backend)
     if isinstance(device, str):
         wanted = Wanted(options.address or device, options.name or device, options.service)
         device = await find(wanted, using, url)
-    address = device.address
-
-    def info(mtu: int, reliable: bool) -> ChannelInfo:
-        return describe(
-            options,
-            transport="gatt",
-            local="gatt://",
-            peer=f"gatt://{quote(address, safe=':')}",
-            mtu=mtu,
-            reliable=reliable,
-        )
-
-    channel: Channel = await open_link(device, options, using, info)
+    peer = f"gatt://{quote(device.address, safe=':')}"
+    channel: Channel = await open_link(
+        device, options, using, transport="gatt", local="gatt://", peer=peer
+    )
     if options.segment:
         from ..packets.segmented import segmented
 
@@ -153,24 +142,25 @@ async def scan(where: str, report: Callable[[HeardDevice], object]) -> None:
         await bumble.scan(url, report)
     elif url.scheme == "gatt":
         _require_bleak(url)
-        from ._central import Backend, listen_for
+        from ._scan import Backend, listen_for
 
         await listen_for(read_options(url, GattOptions), Backend(), url, report)
     else:
         raise url.error("to scan takes gatt:// or gatt+bumble://TRANSPORT")
 
 
+def require_asyncio(what: object) -> None:
+    """Refuse an event loop on which the Bluetooth libraries do not run.
+
+    Raises:
+        UsageError: it is not asyncio's.
+    """
+    requirements.require_asyncio(what, "Bluetooth works")
+
+
 def _require_bleak(url: object) -> None:
-    try:
-        import bleak  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra(f"{url}: Bluetooth needs: pip install 'jsonrpc-iot[gatt]'") from error
+    requirements.require_extra(url, "Bluetooth needs", "gatt", "bleak")
 
 
-def _require_bumble(url: Url) -> None:
-    try:
-        import bleak
-        import bumble  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra(f"{url}: bumble needs: pip install 'jsonrpc-iot[bumble]'") from error
-    del bleak
+def _require_bumble(url: object) -> None:
+    requirements.require_extra(url, "bumble needs", "bumble", "bleak", "bumble")

@@ -8,13 +8,13 @@ import anyio
 import anyio.lowlevel
 
 from ...channel.info import ChannelInfo
-from ..packets.options import BatchedChannel
+from ..batched import BatchedChannel
 
 WAITING_MESSAGES = 256
 
 
 class CallbackChannel(BatchedChannel):
-    """A channel with a bounded queue that `take` fills; a transport implements the sending.
+    """A channel with a bounded queue that `queue` fills; a transport implements the sending.
 
     Args:
         info: the facts about it.
@@ -27,21 +27,16 @@ class CallbackChannel(BatchedChannel):
 
     def __init__(self, info: ChannelInfo, *, waiting: int = WAITING_MESSAGES) -> None:
         super().__init__()
+        self._info = info
         self.has_taken = False
         self.dropped = 0
-        self._info = info
         self._messages: deque[bytes] = deque()
         self._room = waiting
         self._news = asyncio.Event()
         self._is_closed = False
         self._is_lost = False
 
-    @property
-    def info(self) -> ChannelInfo:
-        """The facts about this channel."""
-        return self._info
-
-    def take(self, message: bytes) -> bool:
+    def queue(self, message: bytes) -> bool:
         """Put a message into the queue, at once; says whether there was room."""
         self.has_taken = True
         if len(self._messages) >= self._room:
@@ -55,10 +50,6 @@ class CallbackChannel(BatchedChannel):
         """The link is gone; what has come before may still be received."""
         self._is_lost = True
         self._news.set()
-
-    async def send_eof(self) -> None:
-        """A link has no end in one direction; see `Channel.send_eof`."""
-        raise NotImplementedError
 
     async def _next_batch(self) -> list[bytes]:
         await anyio.lowlevel.checkpoint()

@@ -3,16 +3,15 @@
 Source: the RPC protocol document, "RPC over GATT".
 """
 
-import asyncio
 from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
 from msgspec import Meta, Struct, structs
 
 from ...channel.info import ChannelInfo
+from ...channel.options import PacketOptions
 from ...channel.url import Url
 from ...errors import UsageError
-from ..packets.options import PacketOptions
 
 Opt = TypeVar("Opt", bound="GattOptions")
 
@@ -24,6 +23,9 @@ RX = "49535343-1e4d-4bd9-ba61-23c647249616"
 
 MAX_MESSAGE = 220
 RETRY_SECONDS = 1.0
+DEFAULT_NAME = "jsonrpc-iot"
+
+_LONGEST_NAME = 29
 
 SMALLEST_MTU = 23
 """The ATT MTU until both ends agree on a larger one (Bluetooth Core, Vol 3, Part F, 3.2.8)."""
@@ -131,6 +133,18 @@ def normalized(options: Opt) -> Opt:
     return structs.replace(options, **normal)
 
 
+def named(url: Url, options: Opt) -> Opt:
+    """Options of a device that advertises, which has a name.
+
+    Raises:
+        InvalidUrl: the name does not fit an advertisement.
+    """
+    name = options.name or DEFAULT_NAME
+    if len(name.encode()) > _LONGEST_NAME:
+        raise url.error(f"a name has at most {_LONGEST_NAME} bytes")
+    return structs.replace(options, name=name)
+
+
 def normal_uuid(text: str) -> str:
     """A UUID in lower case with dashes; short ones of 4 or 8 digits in full.
 
@@ -164,15 +178,3 @@ def describe(
         retry_seconds=RETRY_SECONDS,
         codec=options.codec,
     )
-
-
-def require_asyncio(what: object) -> None:
-    """Refuse an event loop on which the Bluetooth libraries do not run.
-
-    Raises:
-        UsageError: it is not asyncio's.
-    """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        raise UsageError(f"{what}: Bluetooth works on asyncio, not on trio") from None

@@ -28,12 +28,19 @@ _WAITING_CHANNELS = 64
 
 
 class Central(ABC):
-    """A central that is connected, as the Bluetooth below sees it."""
+    """A central that is connected, as the Bluetooth below sees it.
 
-    @property
-    @abstractmethod
-    def address(self) -> str:
-        """Its Bluetooth address."""
+    Args:
+        address: its Bluetooth address.
+
+    Attributes:
+        address: as above.
+        is_there: until it leaves.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.is_there = True
 
     @property
     @abstractmethod
@@ -112,33 +119,24 @@ class PeripheralListener(Listener):
         max_centrals: those that are served at once; others are disconnected.
 
     Attributes:
+        addresses: the one URL.
         refused: centrals that were too many.
     """
+
+    addresses: Sequence[str] = ()
+    is_exposed: bool = True  # whoever is near may connect
+    is_shared = True  # all centrals share the adapter
 
     def __init__(self, options: GattOptions, address: str, max_centrals: int) -> None:
         self.refused = 0
         self._options = options
         self._address = address
+        self.addresses = [address]
         self._max_centrals = max_centrals
         self._channels: dict[Central, CentralChannel] = {}
         self._work, self._todo = anyio.create_memory_object_stream[CentralChannel | Work](
             _WAITING_CHANNELS
         )
-
-    @property
-    def addresses(self) -> Sequence[str]:
-        """The one URL."""
-        return [self._address]
-
-    @property
-    def is_exposed(self) -> bool:
-        """Whoever is near may connect."""
-        return True
-
-    @property
-    def is_shared(self) -> bool:
-        """All centrals share the adapter."""
-        return True
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
         """Serve until cancelled; see `Listener.serve`."""
@@ -165,7 +163,7 @@ class PeripheralListener(Listener):
             acknowledged; others are lost.
         """
         channel = self._channel(central, acknowledged)
-        return channel is not None and channel.take(message)
+        return channel is not None and channel.queue(message)
 
     def subscribed(self, central: Central) -> None:
         """A central hears notifications from here on."""
@@ -186,10 +184,16 @@ class PeripheralListener(Listener):
 
     def do_soon(self, work: Work) -> None:
         """Run that while serving."""
-        try:
-            self._work.send_nowait(work)
-        except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        if not self._hand_over(work):
             logger.warning("%s: too much happens at once", self._address)
+
+    def _hand_over(self, each: "CentralChannel | Work") -> bool:
+        """Have `serve` begin with that; says whether there was room."""
+        try:
+            self._work.send_nowait(each)
+        except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            return False
+        return True
 
     def _channel(self, central: Central, acknowledged: bool) -> CentralChannel | None:
         """The channel of a central, which is a new one where it has to be."""
@@ -213,9 +217,7 @@ class PeripheralListener(Listener):
             self.do_soon(central.disconnect)
             return None
         channel = CentralChannel(central, info)
-        try:
-            self._work.send_nowait(channel)
-        except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        if not self._hand_over(channel):
             self.refused += 1
             return None
         self._channels[central] = channel

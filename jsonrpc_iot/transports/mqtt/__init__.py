@@ -1,8 +1,8 @@
 """`mqtt://[USER@]HOST[:1883]/path/to/rpc` and `mqtts://…`: one message in one MQTT message.
 
 Requests go to the topic that is the URL's path, answers and pushes to that topic with `/response`
-behind it. `_broker` is the connection to the broker, `_client` and `_server` are the two ends of
-the protocol. It needs the extra `mqtt` (paho-mqtt through aiomqtt), and asyncio.
+behind it. `_link` is paho as async code, `_broker` the connection to a broker, `_client` and
+`_server` are the two ends of the protocol. It needs the extra `mqtt` (paho-mqtt), and asyncio.
 
 Source: the RPC protocol document, "RPC over MQTT".
 """
@@ -32,7 +32,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
     _check_machine(url)
     from ._client import open_channel
 
-    return await open_channel(url, options)
+    return await open_channel(url, options, limits)
 
 
 async def listen(url: Url, limits: Limits) -> Listener:
@@ -59,5 +59,5 @@ def _check_machine(url: Url) -> None:
         raise UsageError(f"{url}: MQTT works on asyncio, not on trio") from None
     if type(loop).__name__ == "ProactorEventLoop":  # which cannot wait for a socket
         raise UsageError(f"{url}: MQTT needs asyncio's SelectorEventLoop on Windows")
-    if find_spec("aiomqtt") is None:
+    if find_spec("paho") is None:
         raise MissingExtra(f"{url}: MQTT needs: pip install 'jsonrpc-iot[mqtt]'")

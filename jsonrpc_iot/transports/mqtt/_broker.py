@@ -1,102 +1,92 @@
-"""One connection to an MQTT broker. What its messages mean is left to those who use it.
+"""A connection to an MQTT broker, made the way that this broker can.
 
-Publishing waits for no acknowledgement, but for room.
+What its messages mean is left to those who use it. Publishing waits for no acknowledgement, but for
+room.
 """
 
 import asyncio
 import logging
-import socket
-import ssl
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
-import aiomqtt
 import anyio
-from aiomqtt.exceptions import MqttConnectError
-from msgspec import Struct
-from paho.mqtt.client import MQTT_ERR_SUCCESS, MQTTMessage
+from msgspec.structs import replace
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from ...channel.url import Url
 from ...errors import BindFailed, ConnectFailed
+from ...protocol.limits import Limits
 from ..secrets import read_secret
-from ._connection import Closed, ClosingSocket, Connection
+from ._facts import (
+    ANSWER_SECONDS,
+    Arrived,
+    Facts,
+    LinkLost,
+    LinkRefused,
+    LinkSilent,
+    Settings,
+    Will,
+)
+from ._link import Link
 from ._options import MqttOptions, broker_port
+
+__all__ = ["NOBODY", "Arrived", "Broker", "Refused", "new_properties"]
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
-OLDEST_REFUSAL = 128
+NOBODY = 16
+"""What some brokers with MQTT 5 say when nobody was there to take a message."""
 
-_KEEPALIVE_SECONDS = 30
-_ANSWER_SECONDS = 10.0
-_FIRST_ANSWER_SECONDS = (
-    3.0  # amqtt (0.12) says nothing to a client that has a will and speaks MQTT 5
-)
+# amqtt (0.12) says nothing to a client with MQTT 5 that has a will or names a largest packet.
+_FIRST_ANSWER_SECONDS = 3.0
 _FLUSH_SECONDS = 0.7
 _UNCONFIRMED = 1000
-_NOBODY = 16
-_TIMED_OUT = "Operation timed out"  # aiomqtt has no class for that
 _NO_SUCH_VERSION = (1, 132)  # of MQTT 3.1.1 and of MQTT 5
+_NO_RETAINING = 154
+_NO_SUCH_QOS = 155
+_AROUND = 256 << 10  # bytes of topics and properties that a message may bring
+_HEADER = 100  # bytes around a message of ours, but for topics and correlation data
 
-
-class Arrived(Struct, frozen=True):
-    """A message from the broker.
-
-    Args:
-        topic: that it was published to.
-        data: what it says.
-        is_retained: it was kept, and published before we subscribed.
-        is_again: it may have been delivered before (DUP).
-        answer_to: the topic that its sender wants the answer at.
-        correlation: what the answer has to repeat.
-    """
-
-    topic: str
-    data: bytes
-    is_retained: bool
-    is_again: bool
-    answer_to: str | None
-    correlation: bytes | None
+Confirm = Callable[[ReasonCode], object]
 
 
 class Refused(Exception):
-    """The broker does not let us subscribe; the text says to what, and why."""
+    """The broker does not let us subscribe or publish; the text says to what, and why."""
 
 
 class Broker:
     """A connection to a broker, until it is lost. There is no second life: open another one.
 
     Args:
+        link: connected.
         version: of MQTT.
+        facts: what the broker says of itself.
 
     Attributes:
         version: as above.
-        on_arrival: takes what arrives.
-        on_confirmed: is told the number of each message that the broker has, and whether the broker
-            says that nobody was there to take it, which only some brokers with MQTT 5 do.
-        on_end: is called when the connection is lost or closed.
-        is_lost: the connection is gone.
-        dropped: messages that were not sent, since too many waited or the connection was gone.
+        facts: as above.
+        dropped: messages that were not sent, since too many waited, the broker takes none so large
+            or the connection was gone.
     """
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, link: Link, version: str, facts: Facts) -> None:
         self.version = version
-        self.on_arrival: Callable[[Arrived], object] = lambda arrived: None
-        self.on_confirmed: Callable[[int, bool], object] = lambda mid, unheard: None
-        self.on_end: Callable[[], object] = lambda: None
-        self.is_lost = False
+        self.facts = facts
         self.dropped = 0
-        self._connection: Connection
-        self._unconfirmed = 0
+        self._link = link
+        self._unconfirmed: dict[int, Confirm | None] = {}
         self._confirmed: asyncio.Event | None = None
         self._closed = False
+        link.on_confirmed = self._confirm
+        link.on_end = self._wake_up
 
     @classmethod
     async def open(
         cls,
         url: Url,
         options: MqttOptions,
+        limits: Limits,
         failure: type[ConnectFailed | BindFailed],
         *,
         name: str,
@@ -107,6 +97,7 @@ class Broker:
         Args:
             url: of the broker.
             options: those of the URL.
+            limits: say how large a message is taken in.
             failure: what to raise where that is not possible.
             name: the client id.
             will: topic and message that the broker is to publish, retained, when we vanish.
@@ -114,68 +105,69 @@ class Broker:
         Raises:
             InvalidUrl: a file or the password is not there.
         """
-        password = read_secret(url, "password")
-        tls = options.tls(url)
-        if tls is not None:
-            tls.sslsocket_class = ClosingSocket
-        versions = (options.version,) if options.version else ("5", "3.1.1")
-        for version in versions:
-            broker = cls(version)
-            is_last = version == versions[-1]
-            seconds = _ANSWER_SECONDS if is_last else _FIRST_ANSWER_SECONDS
-            try:
-                await broker._connect(url, password, tls, name, will, seconds)
-            except (aiomqtt.MqttError, ValueError) as error:
-                if not is_last and _is_about_version(error):
-                    continue
-                raise failure(f"{url}: {_reason(error)}") from None
-            return broker
-        raise AssertionError("one version is the last")
-
-    async def _connect(
-        self,
-        url: Url,
-        password: str | None,
-        tls: ssl.SSLContext | None,
-        name: str,
-        will: tuple[str, bytes] | None,
-        seconds: float,
-    ) -> None:
-        is_5 = self.version == "5"
-        self._connection = Connection(
-            self._take,
-            self._confirm,
-            self._end,
-            url.host,
-            broker_port(url),
-            username=url.user or None,
-            password=password,
-            identifier=name,
-            protocol=aiomqtt.ProtocolVersion.V5 if is_5 else aiomqtt.ProtocolVersion.V311,
-            clean_session=None if is_5 else True,
-            keepalive=_KEEPALIVE_SECONDS,
-            will=aiomqtt.Will(will[0], will[1], qos=1, retain=True) if will else None,
-            timeout=seconds,
-            tls_context=tls,
-            socket_options=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
+        settings: Settings | None = Settings(
+            host=url.host,
+            port=broker_port(url),
+            version=options.version or "5",
+            name=name,
+            user=url.user or None,
+            password=read_secret(url, "password"),
+            tls=options.tls(url),
+            will=Will(*will) if will else None,
+            seconds=ANSWER_SECONDS if options.version == "3.1.1" else _FIRST_ANSWER_SECONDS,
+            max_payload=limits.receive_bytes,
+            max_packet=limits.receive_bytes + _AROUND,
         )
-        await self._connection.open()
+        why = ""
+        while settings is not None:
+            try:
+                link = await Link.open(settings)
+            except (LinkLost, OSError, ValueError) as error:
+                why = _reason(error)
+                settings = _another_way(settings, error, options)
+                continue
+            if link.facts.window >= settings.window:
+                is_meek = settings.will is not None and not settings.will.retain
+                facts = replace(link.facts, retains=link.facts.retains and not is_meek)
+                return cls(link, settings.version, facts)
+            await link.aclose()
+            settings = replace(settings, window=link.facts.window)
+        raise failure(f"{url}: {why}")
 
-    async def subscribe(self, topic: str, qos: int) -> None:
-        """Subscribe; returns when the broker has said that it will deliver.
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection is gone."""
+        return self._link.ended is not None
+
+    @property
+    def why_lost(self) -> str:
+        """Why the connection is gone."""
+        return self._link.ended or ""
+
+    def largest(self, topics: int) -> int | None:
+        """Bytes of the largest message that the broker takes, `None` for any size.
+
+        Args:
+            topics: bytes of the topics and the correlation data that go with it.
+        """
+        limit = self.facts.max_packet
+        return None if limit is None else max(1, limit - topics - _HEADER)
+
+    async def subscribe(self, topic: str, qos: int) -> int:
+        """Subscribe; returns the QoS with which the broker has said that it will deliver.
 
         Raises:
             Refused: it says that it will not.
             anyio.BrokenResourceError: the connection is gone.
         """
         try:
-            granted: Sequence[Any] = await self._connection.subscribe(topic, qos)
-        except aiomqtt.MqttError as error:
-            self._connection.abort()
-            raise anyio.BrokenResourceError from error
-        for code in granted:
-            if getattr(code, "value", code) >= OLDEST_REFUSAL:
-                raise Refused(f"the broker refuses a subscription to {topic}: {code}")
+            granted = await self._link.subscribe(topic, min(qos, self.facts.max_qos))
+        except LinkLost as error:
+            self._link.abort(str(error))
+            raise anyio.BrokenResourceError(str(error)) from None
+        if granted.is_failure:
+            raise Refused(f"the broker refuses a subscription to {topic}: {granted}")
+        return granted.value
 
     def publish(
         self,
@@ -185,21 +177,70 @@ class Broker:
         properties: Properties | None = None,
         *,
         retain: bool = False,
-    ) -> int | None:
+        on_confirmed: Confirm | None = None,
+    ) -> bool:
         """Publish a message, or drop and count it where too many wait.
 
-        Returns:
-            Its number, `None` when it will not be sent.
+        Args:
+            topic: where.
+            data: what.
+            qos: quality of service; less where the broker has less.
+            properties: for MQTT 5.
+            retain: whether the broker is to keep it, if it does.
+            on_confirmed: is told what the broker says to it; never, where the connection is lost.
         """
-        if self.is_lost or self._unconfirmed >= _UNCONFIRMED:
+        mid = None
+        if len(self._unconfirmed) < _UNCONFIRMED and self._fits(topic, data, properties):
+            qos = min(qos, self.facts.max_qos)
+            retain = retain and self.facts.retains
+            mid = self._link.publish(topic, data, qos, properties, retain=retain)
+        if mid is None:
             self.dropped += 1
-            return None
-        info = self._connection.paho.publish(topic, data, qos, retain, properties)
-        if info.rc != MQTT_ERR_SUCCESS:
-            self.dropped += 1
-            return None
-        self._unconfirmed += 1
-        return info.mid
+            return False
+        self._unconfirmed[mid] = on_confirmed
+        return True
+
+    def _fits(self, topic: str, data: bytes, properties: Properties | None) -> bool:
+        limit = self.facts.max_packet
+        if limit is None or len(data) + _AROUND <= limit:
+            return True
+        around = len(properties.pack()) if properties else 0  # type: ignore[no-untyped-call]
+        return len(topic.encode()) + len(data) + around + _HEADER <= limit
+
+    async def deliver(
+        self, topic: str, data: bytes, qos: int, properties: Properties | None = None
+    ) -> None:
+        """Publish a message, and wait until the broker has it (QoS 1) or it has left (QoS 0).
+
+        Raises:
+            Refused: the broker does not take it.
+            anyio.BrokenResourceError: the connection is gone.
+        """
+        answer: list[ReasonCode] = []
+        if not self.publish(topic, data, qos, properties, on_confirmed=answer.append):
+            raise anyio.BrokenResourceError(self.why_lost)
+        while not answer:
+            self._check_open()
+            await self._next_confirmed()
+        if answer[0].is_failure:
+            raise Refused(f"the broker refuses to publish to {topic}: {answer[0]}")
+
+    async def receive(self) -> list[Arrived]:
+        """Wait until something has arrived, and take all of that.
+
+        Raises:
+            anyio.BrokenResourceError: the connection is gone.
+            anyio.ClosedResourceError: this end has closed it.
+        """
+        try:
+            return await self._link.receive()
+        except LinkLost:
+            self._check_open()
+            raise
+
+    def take(self) -> list[Arrived]:
+        """Take what has arrived."""
+        return self._link.take()
 
     async def wait_for_room(self) -> None:
         """Wait until a message can be published.
@@ -208,58 +249,51 @@ class Broker:
             anyio.BrokenResourceError: the connection is gone.
             anyio.ClosedResourceError: this end has closed it.
         """
-        await self._wait_for_confirmed(_UNCONFIRMED)
-        if self._closed:
-            raise anyio.ClosedResourceError
-        if self.is_lost:
-            raise anyio.BrokenResourceError
+        while len(self._unconfirmed) >= _UNCONFIRMED and not self.is_lost:
+            await self._next_confirmed()
+        self._check_open()
+
+    def abort(self, why: str) -> None:
+        """Leave the broker at once.
+
+        Args:
+            why: what those are told who use the connection.
+        """
+        self._link.abort(why)
 
     async def aclose(self) -> None:
         """Let what was published leave, within a moment, and say goodbye."""
         if self._closed:
             return
         self._closed = True
+        self._link.stop_receiving()
         try:
             with anyio.move_on_after(_FLUSH_SECONDS):
-                await self._wait_for_confirmed(1)
-            if not self.is_lost:
-                await self._connection.__aexit__(None, None, None)
-        except aiomqtt.MqttError as error:
-            logger.debug("an MQTT connection was not closed in time: %s", error)
+                while self._unconfirmed and not self.is_lost:
+                    await self._next_confirmed()
         finally:
-            self._connection.abort()
+            await self._link.aclose()
 
-    async def _wait_for_confirmed(self, limit: int) -> None:
-        while self._unconfirmed >= limit and not self.is_lost:
-            self._confirmed = self._confirmed or asyncio.Event()
-            await self._confirmed.wait()
+    def _check_open(self) -> None:
+        if self._closed:
+            raise anyio.ClosedResourceError
+        if self.is_lost:
+            raise anyio.BrokenResourceError(self.why_lost)
 
-    def _confirm(self, mid: int, reason: int) -> None:
-        self._unconfirmed -= 1
+    async def _next_confirmed(self) -> None:
+        self._confirmed = self._confirmed or asyncio.Event()
+        await self._confirmed.wait()
+
+    def _confirm(self, mid: int, reason: ReasonCode) -> None:
+        on_confirmed = self._unconfirmed.pop(mid, None)
         self._wake_up()
-        self.on_confirmed(mid, reason == _NOBODY)
+        if on_confirmed is not None:
+            on_confirmed(reason)
 
     def _wake_up(self) -> None:
         if self._confirmed is not None:
             self._confirmed.set()
             self._confirmed = None
-
-    def _end(self) -> None:
-        self.is_lost = True
-        self._wake_up()
-        self.on_end()
-
-    def _take(self, message: MQTTMessage) -> None:
-        properties = message.properties
-        arrived = Arrived(
-            message.topic,
-            bytes(message.payload),
-            message.retain,
-            message.dup,
-            getattr(properties, "ResponseTopic", None),
-            getattr(properties, "CorrelationData", None),
-        )
-        self.on_arrival(arrived)
 
 
 def new_properties(
@@ -282,15 +316,31 @@ def new_properties(
     return properties
 
 
+def _another_way(settings: Settings, error: Exception, options: MqttOptions) -> Settings | None:
+    """How to connect to a broker that does not like this way, `None` where there is no other."""
+    code = error.code if isinstance(error, LinkRefused) else None
+    will = settings.will
+    if will is not None and code == _NO_RETAINING and will.retain:
+        return replace(settings, will=replace(will, retain=False))
+    if will is not None and code == _NO_SUCH_QOS and will.qos:
+        return replace(settings, will=replace(will, qos=0))
+    if settings.version == "5" and options.version is None and _is_about_version(error):
+        return replace(settings, version="3.1.1", seconds=ANSWER_SECONDS)
+    if options.version == "5" and type(error) is LinkSilent and settings.max_packet is not None:
+        return replace(settings, max_packet=None, seconds=ANSWER_SECONDS)
+    if settings.version == "3.1.1" and type(error) is LinkLost and will is not None and will.retain:
+        # What MQTT 5 has codes for, a broker with MQTT 3.1.1 can only hang up at.
+        return replace(settings, will=replace(will, retain=False, qos=0))
+    return None
+
+
 def _is_about_version(error: Exception) -> bool:
     """Whether a broker refused a version of MQTT; some only hang up, or say nothing."""
-    if isinstance(error, MqttConnectError):
-        return getattr(error.rc, "value", error.rc) in _NO_SUCH_VERSION
-    return isinstance(error, Closed) or str(error) == _TIMED_OUT
+    if isinstance(error, LinkRefused):
+        return error.code in _NO_SUCH_VERSION
+    return isinstance(error, LinkLost)
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, MqttConnectError):
-        return f"the broker refuses: {str(error).partition('] ')[2]}"
     text = str(error) or type(error).__name__
     return text.partition("] ")[2] if text.startswith("[Errno") else text

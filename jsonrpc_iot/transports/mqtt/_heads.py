@@ -7,16 +7,12 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from ...protocol.codec.codec import DECODE_ERRORS, Codec
-from ...protocol.codec.json import JsonCodec
-from ...protocol.codec.msgpack import MsgpackCodec
+from ...protocol.codec.codec import DECODE_ERRORS
 from ...protocol.messages import CodecName
 from ...protocol.segments.format import SEGMENT_MARK
 
 _KEPT_BYTES = 4 << 20
 _ENTRY_BYTES = 100
-_BLANKS = b" \t\r\n"
-_SMALL_MAPS = tuple(bytes([0x80 + size]) for size in range(15))  # to which one member can be added
 
 Key = tuple[type, object]
 """An id with its type, since `1` and `1.0` are not the same."""
@@ -37,18 +33,10 @@ class HeadReader:
     """
 
     def __init__(self, codec: CodecName) -> None:
-        self._codec: Codec
-        self._markable: tuple[bytes, ...]
-        self._decode_one: Callable[[bytes], _Head]
-        self._decode_many: Callable[[bytes], list[_Head]]
-        if codec == "json":
-            self._codec, self._markable = JsonCodec(), (b"{",)
-            self._decode_one = msgspec.json.Decoder(_Head).decode
-            self._decode_many = msgspec.json.Decoder(list[_Head]).decode
-        else:
-            self._codec, self._markable = MsgpackCodec(), _SMALL_MAPS
-            self._decode_one = msgspec.msgpack.Decoder(_Head).decode
-            self._decode_many = msgspec.msgpack.Decoder(list[_Head]).decode
+        form: Any = msgspec.json if codec == "json" else msgspec.msgpack
+        self._encode: Callable[[object], bytes] = form.encode
+        self._decode_one: Callable[[bytes], _Head] = form.Decoder(_Head).decode
+        self._decode_many: Callable[[bytes], list[_Head]] = form.Decoder(list[_Head]).decode
 
     def _read(self, message: bytes) -> list[_Head] | None:
         """The heads in a message, `None` where it is no message."""
@@ -69,16 +57,9 @@ class HeadReader:
         found = [_key(head.id) for head in heads if not _is_notification(head)]
         return list(dict.fromkeys(found))
 
-    def as_again(self, message: bytes) -> bytes:
-        """A request with the mark that it was sent before; a batch and what is no request as it is.
-
-        A batch counts as sent before without a mark, for as long as doubled packets do.
-        """
-        text = message.strip(_BLANKS) if self._codec.name == "json" else message
-        heads = self._read(text)
-        if heads is None or text[:1] not in self._markable or heads[0].id is UNSET:
-            return message
-        return self._codec.mark_retry(text)
+    def ping(self, id: int) -> bytes:
+        """A request that any device has some answer to."""
+        return self._encode({"id": id, "method": "rpc.ping"})
 
     def is_for_client(self, message: bytes) -> bool:
         """Whether a client has anything to do with a message: answers, pushes and segments."""

@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 from msgspec import Meta
 
+from ...channel.options import PacketOptions
 from ...channel.url import Url, host_port
-from ..packets.options import PacketOptions
-from ..sockets.tls import load_context
+from ..sockets.tls import TlsOptions, load_context
 
 MAX_MESSAGE = 4096
 """Bytes of the largest message that is sent unless the URL says otherwise."""
@@ -90,7 +90,8 @@ class MqttsOptions(MqttOptions, frozen=True):
         Raises:
             InvalidUrl: a file is none.
         """
-        return load_context(url, self, server=False)
+        files = TlsOptions(self.cert, self.key, self.ca)
+        return load_context(url, files, server=False)
 
     @property
     def authenticates(self) -> bool:
@@ -141,7 +142,8 @@ def broker_port(url: Url) -> int:
 def broker_address(url: Url, topic: str) -> str:
     """A topic at a broker, as it is shown and as it is called."""
     at = f"{quote(url.user, safe='')}@" if url.user else ""
-    return f"{url.scheme}://{at}{host_port(url.host, broker_port(url))}/{quote(topic.lstrip('/'))}"
+    path = quote(topic.removeprefix("/"))
+    return f"{url.scheme}://{at}{host_port(url.host, broker_port(url))}/{path}"
 
 
 def server_address(url: Url, options: MqttOptions) -> str:

@@ -9,14 +9,14 @@ once, and what is too much is told so.
 import logging
 import random
 import secrets
-from collections import deque
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import anyio
 from anyio.abc import TaskGroup
+from paho.mqtt.reasoncodes import ReasonCode
 
-from ...channel.contract import Listener, Serve
+from ...channel.contract import Arrival, Listener, Serve
 from ...channel.info import ChannelInfo
 from ...channel.url import Url
 from ...errors import BindFailed, TransportError
@@ -28,10 +28,11 @@ from ._options import MqttOptions, broker_address, request_topic, server_address
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
-_WAITING = 1000
 _SWEEP_SECONDS = 5.0
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 30.0
+_STABLE_SECONDS = 20.0
+_CORRECTION_SECONDS = 1.0
 
 
 class MqttListener(Listener):
@@ -44,13 +45,14 @@ class MqttListener(Listener):
 
     Attributes:
         ignored: retained requests, and those that want their answer at a topic that is not ours.
-        overrun: requests that came faster than they were handled.
-        unsent: answers and pushes for which there was no connection, or no room.
+        unsent: answers and pushes for which there was no connection, or no room, or that the broker
+            refused.
     """
 
     def __init__(self, url: Url, options: MqttOptions, limits: Limits) -> None:
         self._url = url
         self._options = options
+        self._limits = limits
         self._topic = request_topic(url, options)
         self._everybody = f"{self._topic}/response"
         self._presence = None if options.share else f"{self._topic}/online"
@@ -63,10 +65,12 @@ class MqttListener(Listener):
             self._transmit, self._describe, max_peers=limits.peers, standing=(self._everybody,)
         )
         self._broker: Broker | None = None
-        self._arrived: deque[Arrived] = deque()
-        self._wake: anyio.Event | None = None
+        self._qos = options.qos
+        self._backoff = _FIRST_BACKOFF_SECONDS
+        self._opened_at = 0.0
+        self._doubted = anyio.Event()
+        self._is_refused = False
         self.ignored = 0
-        self.overrun = 0
         self.unsent = 0
 
     @property
@@ -91,35 +95,37 @@ class MqttListener(Listener):
             BindFailed: the broker is not there, or refuses us.
         """
         will = (self._presence, b"false") if self._presence else None
-        broker = await Broker.open(self._url, self._options, BindFailed, name=self._name, will=will)
+        broker = await Broker.open(
+            self._url, self._options, self._limits, BindFailed, name=self._name, will=will
+        )
         try:
             if self._options.share and broker.version != "5":
                 raise BindFailed(
                     f"{self._url}: share needs MQTT 5, which the broker does not speak"
                 )
-            broker.on_arrival = self._take
-            broker.on_end = self._wake_up
             group = f"$share/{self._options.share}/" if self._options.share else ""
-            await broker.subscribe(group + self._topic, self._options.qos)
+            self._qos = await broker.subscribe(group + self._topic, self._options.qos)
         except BaseException as error:
             with anyio.CancelScope(shield=True):
                 await broker.aclose()
-            if isinstance(error, Refused):
+            if isinstance(error, Refused | anyio.BrokenResourceError):
                 raise BindFailed(f"{self._url}: {error}") from None
-            if isinstance(error, anyio.BrokenResourceError):
-                raise BindFailed(f"{self._url}: the broker closed the connection") from None
             raise
         self._broker = broker
+        self._opened_at = anyio.current_time()
+        self._is_refused = False
         self._tell_presence(b"true")
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
         """Serve until cancelled; see `Listener.serve`."""
         for channel in self._demux.open_standing():
             task_group.start_soon(handler, channel)
-        async with anyio.create_task_group() as sweeping:
-            sweeping.start_soon(self._sweep)
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._sweep)
+            beside.start_soon(self._stay_online)
+            beside.start_soon(self._watch_presence)
             while True:
-                packets = [self._packet(each) for each in await self._next_batch()]
+                packets = [self._packet(each) for each in await self._next_batch(beside)]
                 for channel in await self._demux.deliver(packets, anyio.current_time()):
                     task_group.start_soon(handler, channel)
 
@@ -129,24 +135,33 @@ class MqttListener(Listener):
             self._tell_presence(b"false")
             await self._broker.aclose()
 
-    async def _next_batch(self) -> list[Arrived]:
-        while not self._arrived:
+    async def _next_batch(self, beside: TaskGroup) -> list[Arrived]:
+        while True:
             if self._broker is None or self._broker.is_lost:
                 await self._open_again()
-            else:
-                self._wake = anyio.Event()
-                await self._wake.wait()
-        batch = list(self._arrived)
-        self._arrived.clear()
-        return batch
+                beside.start_soon(self._watch_presence)
+            elif batch := await self._hear(self._broker):
+                return batch
+
+    async def _hear(self, broker: Broker) -> list[Arrived]:
+        """The next requests, none when the connection is lost."""
+        try:
+            return [each for each in await broker.receive() if self._is_request(each)]
+        except anyio.BrokenResourceError:
+            return []
 
     async def _open_again(self) -> None:
-        """Try until it works, with a random pause that grows (full jitter)."""
-        logger.warning("%s: the connection to the broker is lost", self._url)
-        pause = _FIRST_BACKOFF_SECONDS
+        """Try until it works, with a random pause that grows (full jitter).
+
+        It goes on growing where connections open and end at once.
+        """
+        why = self._broker.why_lost if self._broker is not None else ""
+        logger.warning("%s: the connection to the broker is lost: %s", self._url, why)
+        if anyio.current_time() - self._opened_at > _STABLE_SECONDS:
+            self._backoff = _FIRST_BACKOFF_SECONDS
         while True:
-            await anyio.sleep(random.uniform(0, pause))  # not a secret
-            pause = min(2 * pause, _LONGEST_BACKOFF_SECONDS)
+            await anyio.sleep(random.uniform(0, self._backoff))  # not a secret
+            self._backoff = min(2 * self._backoff, _LONGEST_BACKOFF_SECONDS)
             try:
                 await self.open()
             except TransportError as error:
@@ -155,22 +170,42 @@ class MqttListener(Listener):
                 logger.warning("%s: connected to the broker again", self._url)
                 return
 
+    async def _watch_presence(self) -> None:
+        """Hear what is said of us: an old will or the goodbye of a server before may come last."""
+        if self._presence is None or self._broker is None:
+            return
+        try:
+            await self._broker.subscribe(self._presence, 1)
+        except Refused as error:
+            logger.info("%s: %s", self._url, error)
+        except anyio.BrokenResourceError:
+            pass  # which the reader notices
+
+    async def _stay_online(self) -> None:
+        """Correct what is said of us, now and then."""
+        while True:
+            await self._doubted.wait()
+            self._doubted = anyio.Event()
+            self._tell_presence(b"true")
+            await anyio.sleep(_CORRECTION_SECONDS)
+
     async def _sweep(self) -> None:
         while True:
             await anyio.sleep(_SWEEP_SECONDS)
             await self._demux.expire(anyio.current_time())
 
-    def _take(self, arrived: Arrived) -> None:
-        """Keep a request until it is handled."""
-        if arrived.is_retained or not self._may_answer_at(arrived.answer_to):
-            if not self.ignored:
-                logger.info("%s: ignored a request; no more are told of", self._url)
-            self.ignored += 1
-        elif len(self._arrived) >= _WAITING:
-            self.overrun += 1
-        else:
-            self._arrived.append(arrived)
-            self._wake_up()
+    def _is_request(self, arrived: Arrived) -> bool:
+        """Whether that is for a handler, and may be."""
+        if arrived.topic == self._presence:
+            if arrived.data != b"true":
+                self._doubted.set()
+            return False
+        if not arrived.is_retained and self._may_answer_at(arrived.answer_to):
+            return True
+        if not self.ignored:
+            logger.info("%s: ignored a request; no more are told of", self._url)
+        self.ignored += 1
+        return False
 
     def _may_answer_at(self, topic: str | None) -> bool:
         """Whether a caller may have its answers there: else it would choose where we publish."""
@@ -187,7 +222,10 @@ class MqttListener(Listener):
         data = arrived.data
         if arrived.correlation is not None:
             self._correlations.put(address, data, arrived.correlation)
-        return self._heads.as_again(data) if arrived.is_again else data, address
+        if arrived.is_again:
+            data = Arrival(data)
+            data.is_repeat = True
+        return data, address
 
     def _transmit(self, packet: bytes, address: str) -> None:
         correlation = self._correlations.take(address, packet)
@@ -196,19 +234,36 @@ class MqttListener(Listener):
             return
         is_5 = self._broker.version == "5"
         properties = self._properties(None, correlation) if is_5 and correlation else None
-        if self._broker.publish(address, packet, self._options.qos, properties) is None:
+        confirm = partial(self._confirm, address)
+        if not self._broker.publish(address, packet, self._qos, properties, on_confirmed=confirm):
             self.unsent += 1
+
+    def _confirm(self, topic: str, reason: ReasonCode) -> None:
+        """Notice what the broker refuses to publish for us."""
+        if reason.is_failure:
+            self.unsent += 1
+            if not self._is_refused:
+                self._is_refused = True
+                text = "%s: the broker refuses to publish to %s: %s; no more are told of"
+                logger.warning(text, self._url, topic, reason)
 
     def _tell_presence(self, state: bytes) -> None:
         if self._presence is not None and self._broker is not None:
-            self._broker.publish(self._presence, state, 1, retain=True)
+            confirm = partial(self._confirm, self._presence)
+            qos = 1 if self._broker.facts.retains else 0  # else whoever hears it hears the next
+            self._broker.publish(self._presence, state, qos, retain=True, on_confirmed=confirm)
+
+    def _largest(self, address: str) -> int:
+        """Bytes of the largest message that is sent there; correlation data may take some more."""
+        room = None if self._broker is None else self._broker.largest(len(address.encode()) + 64)
+        return self._options.max if room is None else min(room, self._options.max)
 
     def _describe(self, address: str) -> ChannelInfo:
         return ChannelInfo(
             transport=self._url.scheme,
             local=broker_address(self._url, self._topic),
             peer=broker_address(self._url, address),
-            max_message=self._options.max,
+            max_message=self._largest(address),
             reliable=False,
             can_call_back=False,
             # In a group the credit of a stream reaches any server.
@@ -217,10 +272,6 @@ class MqttListener(Listener):
             has_twins=bool(self._options.share),
             codec=self._options.codec,
         )
-
-    def _wake_up(self) -> None:
-        if self._wake is not None:
-            self._wake.set()
 
 
 async def open_listener(url: Url, options: MqttOptions, limits: Limits) -> Listener:

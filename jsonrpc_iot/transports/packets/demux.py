@@ -4,14 +4,14 @@ A peer that is silent costs no task: once its channel has a receiver, packets ar
 they come. Addresses are bounded, forgotten after a while, and all that is dropped is counted.
 """
 
-from collections import deque
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Generic, TypeVar
 
 import anyio
 
-from ...channel.contract import LateMessage, Receiver, ReceivingChannel
+from ...channel.contract import Arrival, Receiver, ReceivingChannel
 from ...channel.info import ChannelInfo
+from ..batched import BatchedChannel
 
 A = TypeVar("A", bound=Hashable)
 
@@ -95,7 +95,7 @@ class Demux(Generic[A]):
             channel.heard_at = now
             waited = anyio.current_time() - begin
             if waited > LATE_SECONDS:  # behind handlers of others that take their time
-                await channel.deliver([LateMessage.after(each, waited) for each in messages])
+                await channel.deliver([Arrival.after(each, waited) for each in messages])
             else:
                 await channel.deliver(messages)
         return new
@@ -118,34 +118,20 @@ class Demux(Generic[A]):
         self._channels.pop(address, None)
 
 
-class DemuxChannel(ReceivingChannel, Generic[A]):
+class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
     """The packets from and to one address."""
 
-    __slots__ = (
-        "_address",
-        "_closed",
-        "_demux",
-        "_is_kept",
-        "_packets",
-        "_receiver",
-        "_wake",
-        "heard_at",
-    )
-
     def __init__(self, demux: Demux[A], address: A) -> None:
+        super().__init__()
+        self._info = demux.describe(address)
         self._demux = demux
         self._address = address
-        self._packets: deque[bytes] | None = None
+        self._packets: list[bytes] | None = None
         self._receiver: Receiver | None = None
         self._is_kept: Callable[[], bool] | None = None
         self._wake: anyio.Event | None = None
         self._closed = False
         self.heard_at = 0.0
-
-    @property
-    def info(self) -> ChannelInfo:
-        """The facts about this channel."""
-        return self._demux.describe(self._address)
 
     @property
     def is_busy(self) -> bool:
@@ -161,9 +147,8 @@ class DemuxChannel(ReceivingChannel, Generic[A]):
     async def attach(self, receiver: Receiver) -> None:
         """Hand all packets to a receiver from now on; see `ReceivingChannel.attach`."""
         self._receiver = receiver
-        if self._packets:
-            packets, self._packets = list(self._packets), None
-            await receiver.take(packets)
+        while self._waiting or self._packets:
+            await receiver.take(await self.receive_batch())
 
     async def deliver(self, packets: list[bytes]) -> None:
         """Take packets from the link."""
@@ -171,47 +156,27 @@ class DemuxChannel(ReceivingChannel, Generic[A]):
             await self._receiver.take(packets)
             return
         if self._packets is None:
-            self._packets = deque()
+            self._packets = []
         room = _WAITING_PACKETS - len(self._packets)
         self._packets.extend(packets[:room])
         self._demux.dropped += max(0, len(packets) - room)
         if self._wake is not None:
             self._wake.set()
 
-    async def receive(self) -> bytes:
-        """Wait for the next packet; see `Channel.receive`."""
-        return (await self._next_packets()).popleft()
-
-    async def receive_batch(self) -> list[bytes]:
-        """Wait for packets; see `Channel.receive_batch`."""
-        packets = await self._next_packets()
-        batch = list(packets)
-        packets.clear()
-        return batch
-
-    async def _next_packets(self) -> deque[bytes]:
-        """Wait until there are packets; return all that wait."""
+    async def _next_batch(self) -> list[bytes]:
         while not self._packets:
             if self._closed:
                 raise anyio.ClosedResourceError
             self._wake = anyio.Event()
             await self._wake.wait()
-        return self._packets
+        packets, self._packets = self._packets, None
+        return packets
 
     async def send(self, item: bytes) -> None:
         """Send one packet, or lose it: nobody waits for a link that loses packets anyway."""
         if self._closed:
             raise anyio.ClosedResourceError
         self._demux.transmit(item, self._address)
-
-    async def send_batch(self, messages: Sequence[bytes]) -> None:
-        """Send one packet for each message."""
-        for message in messages:
-            await self.send(message)
-
-    async def send_eof(self) -> None:
-        """Packets have no end; see `Channel.send_eof`."""
-        raise NotImplementedError
 
     async def aclose(self) -> None:
         """Forget the address."""

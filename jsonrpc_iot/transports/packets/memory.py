@@ -13,11 +13,11 @@ from msgspec import Meta, structs
 
 from ...channel.contract import Channel, Listener, Serve
 from ...channel.info import ChannelInfo
+from ...channel.options import PacketOptions
 from ...channel.url import Url
 from ...channel.wrappers import StreamChannel
 from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
-from .options import PacketOptions
 
 _WAITING_MESSAGES = 64
 
@@ -70,18 +70,15 @@ class MemoryListener(Listener):
         options: those of the URL.
     """
 
+    addresses: Sequence[str] = ()
     names: ClassVar[dict[str, "MemoryListener"]] = {}
 
     def __init__(self, name: str, options: MemoryOptions) -> None:
         self._name = name
         self._options = options
+        self.addresses = [options.reached_at(f"memory://{name}")]
         self._send, self._receive = anyio.create_memory_object_stream[Channel](_WAITING_MESSAGES)
         self.names[name] = self
-
-    @property
-    def addresses(self) -> Sequence[str]:
-        """The one URL."""
-        return [self._options.reached_at(f"memory://{self._name}")]
 
     async def connect(self, options: MemoryOptions) -> Channel:
         """Open a channel to this listener; its `max` holds unless the caller has one."""

@@ -1,311 +1,16 @@
-"""`?segment=1`: a channel of packets that carries messages of many packets, and its listener.
+"""`?segment=1`: any transport of packets, with channels that carry messages of many packets."""
 
-How messages are cut and put together is the business of `protocol.segments`. Here are the clock,
-the sending and the waiting.
-"""
+from collections.abc import Sequence
 
-import logging
-import random
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-import anyio
 from anyio.abc import TaskGroup
 from msgspec import structs
 
-from ...channel.contract import Channel, Listener, Serve, Trace, Transport
-from ...channel.info import ChannelInfo
+from ...channel.contract import Channel, Listener, Serve, Transport
+from ...channel.options import PacketOptions
 from ...channel.url import Url
 from ...protocol.limits import Limits
-from ...protocol.segments.format import SEGMENT_MARK, AssemblyBudget, Segmentation, largest_message
-from .options import wants_segments
-
-logger = logging.getLogger("jsonrpc_iot.transports")
-
-_WAITING_BYTES = 1 << 20
-_LINGER_SECONDS = 0.9
-_BROKEN = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
-
-
-class SegmentedChannel(Channel):
-    """A channel that sends what is too big for a packet in segments.
-
-    What leaves in segments leaves as reports come in, so somebody must be in `receive`. Where the
-    inner channel loses messages, small ones may overtake big ones; where it does not, all arrive
-    in order.
-
-    Args:
-        inner: carries the packets; it has a `max_message`, of more than 9 bytes.
-        limits: bounds on what the other end may cost.
-        budget: what is left for all peers of a listener.
-        is_known: the other end is who it says it is; see `SegmentSender`.
-
-    Attributes:
-        segmentation: what is under way, and counts of what was dropped.
-    """
-
-    def __init__(
-        self,
-        inner: Channel,
-        limits: Limits,
-        budget: AssemblyBudget | None = None,
-        *,
-        is_known: bool = True,
-    ) -> None:
-        info = inner.info
-        assert info.max_message is not None
-        self._inner = inner
-        self._packet = info.max_message
-        self._info = structs.replace(info, max_message=largest_message(self._packet, limits))
-        self.segmentation = Segmentation(
-            self._packet,
-            retry_seconds=info.retry_seconds,
-            limits=limits,
-            budget=budget,
-            first_number=random.randrange(256),
-            is_known=is_known,
-        )
-        self._sender = self.segmentation.sender
-        self._ready: list[bytes] = []
-        self._outbox: list[bytes] = []
-        self._lock = anyio.Lock(fast_acquire=True)
-        self._parked: anyio.CancelScope | None = None
-        self._receiving = False
-        self._changed: anyio.Event | None = None
-        self._failure: Exception | None = None
-        self._closed = False
-        self._packets_sent = 0
-        self._traces: list[Trace] = []
-
-    @property
-    def info(self) -> ChannelInfo:
-        """The facts about this channel."""
-        return self._info
-
-    @property
-    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        """The inner channel's attributes."""
-        return self._inner.extra_attributes
-
-    @property
-    def pieces_sent(self) -> int:
-        """See `Channel.pieces_sent`."""
-        return self._packets_sent + self._inner.pieces_sent
-
-    @property
-    def is_mid_message(self) -> bool:
-        """Whether a segment has arrived at either end lately."""
-        return self.segmentation.is_moving(anyio.current_time())
-
-    @property
-    def sends_need_receiver(self) -> bool:
-        """Segments leave as reports come in."""
-        return True
-
-    def forget(self, message: bytes) -> None:
-        """Stop sending a message, if it is still leaving."""
-        self._sender.forget(message)
-        self._wake()
-
-    def keep_while(self, is_busy: Callable[[], bool]) -> None:
-        """See `Channel.keep_while`."""
-        self._inner.keep_while(is_busy)
-
-    def trace_frames(self, trace: Trace) -> None:
-        """Show segments and reports, and the inner channel's frames; see `Channel.trace_frames`."""
-        self._traces.append(trace)
-        self._inner.trace_frames(trace)
-
-    def start(self, tasks: TaskGroup) -> None:
-        """See `Channel.start`."""
-        self._inner.start(tasks)
-
-    async def receive(self) -> bytes:
-        """Wait for the next message; see `Channel.receive`."""
-        if not self._ready:
-            self._ready = await self.receive_batch()
-        return self._ready.pop(0)
-
-    async def receive_batch(self) -> list[bytes]:
-        """Wait for messages, and let those leave that are under way; see `Channel.receive_batch`.
-
-        Raises:
-            anyio.EndOfStream: and the like, as the inner channel does.
-        """
-        self._receiving = True
-        try:
-            while not self._ready:
-                if self._failure is not None:
-                    raise self._failure
-                await self._turn()
-        except _BROKEN as error:
-            self._failure = error
-            self._wake()
-            raise
-        finally:
-            self._receiving = False
-            self._parked = None
-        ready, self._ready = self._ready, []
-        return ready
-
-    async def send(self, item: bytes) -> None:
-        """Send one message; see `Channel.send`.
-
-        A big one is only begun here. While a megabyte waits already, it waits for room.
-        """
-        await self.send_batch((item,))
-
-    async def send_batch(self, messages: Sequence[bytes]) -> None:
-        """Send messages; see `send`."""
-        small: list[bytes] = []
-        for message in messages:
-            if len(message) <= self._packet and not message.startswith(b"~"):
-                small.append(message)
-                continue
-            if small:
-                await self._send_small(small)
-                small = []
-            await self._send_big(message)
-        if small:
-            await self._send_small(small)
-
-    async def send_eof(self) -> None:
-        """Let what is under way leave, for a second at most, and send no more."""
-        await self._linger()
-        await self._inner.send_eof()
-
-    async def aclose(self) -> None:
-        """Let what is under way leave, for a second at most, and close the channel."""
-        try:
-            if not self._closed:
-                await self._linger()
-        finally:
-            self._closed = True
-            self._wake()
-            self.segmentation.assembler.clear()
-            await self._inner.aclose()
-
-    async def _linger(self) -> None:
-        """Wait until what is under way has arrived, with nobody else waiting for messages."""
-        with anyio.move_on_after(_LINGER_SECONDS):
-            try:
-                while self._sender.is_busy and self._failure is None:
-                    if self._receiving:
-                        await self._next_change()
-                    else:
-                        await self._turn()
-            except _BROKEN as error:
-                self._failure = error
-
-    async def _send_small(self, messages: list[bytes]) -> None:
-        while self._info.reliable and not self._sender.is_all_out:
-            self._check()
-            await self._next_change()
-        if self._closed:
-            raise anyio.ClosedResourceError
-        async with self._lock:
-            await self._write_out()
-            await self._inner.send_batch(messages)
-            self._packets_sent += len(messages)
-            await self._write_out()
-
-    async def _send_big(self, message: bytes) -> None:
-        self._check()
-        while self._sender.waiting_bytes and (
-            self._sender.waiting_bytes + len(message) > _WAITING_BYTES
-        ):
-            await self._next_change()
-            self._check()
-        self._sender.send(message)
-        self._outbox += self._sender.poll(anyio.current_time())
-        async with self._lock:
-            await self._write_out()
-        if self._parked is not None:
-            self._parked.deadline = min(self._parked.deadline, self._sender.next_due())
-
-    def _check(self) -> None:
-        if self._closed:
-            raise anyio.ClosedResourceError
-        if self._failure is not None:
-            raise anyio.BrokenResourceError from self._failure
-
-    async def _turn(self) -> None:
-        """Send what is due, then wait for packets until something is due again."""
-        self._poll()
-        if self._outbox and not self._lock.locked():  # else who sends takes these along
-            if self._info.reliable:
-                await self._write_and_read()
-            else:
-                async with self._lock:
-                    await self._write_out()
-            if self._ready:
-                return
-        with anyio.CancelScope(deadline=self.segmentation.next_due()) as self._parked:
-            self._take(await self._inner.receive_batch())
-        self._poll()
-        if self._outbox and not self._info.reliable and not self._lock.locked():
-            async with self._lock:
-                await self._write_out()
-
-    async def _write_and_read(self) -> None:
-        """Send what is due, and read meanwhile: a channel that loses nothing holds senders back.
-
-        If neither end read while it sends, both could wait for each other for ever.
-        """
-        async with anyio.create_task_group() as tasks:
-
-            async def read() -> None:
-                try:
-                    while sum(map(len, self._ready)) < _WAITING_BYTES:
-                        self._take(await self._inner.receive_batch())
-                except _BROKEN as error:
-                    self._failure = error
-
-            tasks.start_soon(read)
-            async with self._lock:
-                try:
-                    await self._write_out()
-                except _BROKEN as error:
-                    self._failure = self._failure or error
-            tasks.cancel_scope.cancel()
-
-    def _take(self, packets: Sequence[bytes]) -> None:
-        if self._traces:
-            self._show("<=", [packet for packet in packets if packet.startswith(SEGMENT_MARK)])
-        self._ready += self.segmentation.receive(packets, anyio.current_time())
-        self._wake()
-
-    def _poll(self) -> None:
-        given_up = self._sender.given_up
-        self._outbox += self.segmentation.poll(anyio.current_time())
-        if self._sender.given_up > given_up:
-            logger.info("%s: no segment of a message got through; given up", self._info.peer)
-            self._wake()
-
-    async def _write_out(self) -> None:
-        """Send what waits; the caller has the lock, and may be cancelled."""
-        while self._outbox:
-            packets = tuple(self._outbox)
-            self._show("=>", packets)
-            await self._inner.send_batch(packets)
-            del self._outbox[: len(packets)]
-            self._packets_sent += len(packets)
-            self._sender.left(anyio.current_time())
-            self._wake()
-
-    def _show(self, direction: str, packets: Sequence[bytes]) -> None:
-        for trace in self._traces:
-            for packet in packets:
-                trace(direction, packet)
-
-    def _wake(self) -> None:
-        if self._changed is not None:
-            self._changed.set()
-            self._changed = None
-
-    async def _next_change(self) -> None:
-        self._changed = self._changed or anyio.Event()
-        await self._changed.wait()
+from ...protocol.segments.format import HEADER_BYTES, AssemblyBudget
+from .segmented_channel import SegmentedChannel
 
 
 class SegmentedListener(Listener):
@@ -364,13 +69,13 @@ class SegmentedTransport:
 
     async def connect(self, url: Url, limits: Limits) -> Channel:
         """Open a channel; see `Transport.connect`."""
-        in_segments = wants_segments(url)
+        in_segments = _wants_segments(url)
         channel = await self._inner.connect(url, limits)
         return segmented(channel, limits) if in_segments else channel
 
     async def listen(self, url: Url, limits: Limits) -> Listener:
         """Bind a URL; see `Transport.listen`."""
-        in_segments = wants_segments(url)
+        in_segments = _wants_segments(url)
         listener = await self._inner.listen(url, limits)
         return SegmentedListener(listener, limits) if in_segments else listener
 
@@ -381,3 +86,21 @@ def segmented(channel: Channel, limits: Limits, budget: AssemblyBudget | None = 
         return channel
     is_known = budget is None or channel.info.reliable
     return SegmentedChannel(channel, limits, budget, is_known=is_known)
+
+
+def _wants_segments(url: Url) -> bool:
+    """Whether a URL asks for segments; that its transport knows the option shows elsewhere.
+
+    Raises:
+        InvalidUrl: its packets are too small for segments.
+    """
+    if "segment" not in url.options:
+        return False
+    asked = structs.replace(url, options={"segment": url.options["segment"]})
+    largest = url.options.get("max", "")
+    in_segments = asked.read_options(PacketOptions).segment
+    if in_segments and largest.isdecimal() and int(largest) <= HEADER_BYTES:
+        raise url.error(
+            f"segments need packets of more than {HEADER_BYTES} bytes: max is too small"
+        )
+    return in_segments

@@ -16,13 +16,14 @@ import anyio
 from anyio.abc import TaskGroup
 from msgspec import Meta
 
-from ...channel.contract import Channel, LateMessage, Listener, Serve
+from ...channel.contract import Arrival, Channel, Listener, Serve
 from ...channel.info import ChannelInfo
+from ...channel.options import PacketOptions
 from ...channel.url import Url, host_port
 from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
+from ..batched import BatchedChannel
 from .demux import LATE_SECONDS, Demux
-from .options import BatchedChannel, PacketOptions
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -61,13 +62,8 @@ class UdpChannel(BatchedChannel):
 
     def __init__(self, raw: socket.socket, info: ChannelInfo) -> None:
         super().__init__()
-        self._raw = raw
         self._info = info
-
-    @property
-    def info(self) -> ChannelInfo:
-        """The facts about this channel."""
-        return self._info
+        self._raw = raw
 
     async def _next_batch(self) -> list[bytes]:
         while True:
@@ -91,15 +87,9 @@ class UdpChannel(BatchedChannel):
                 logger.info("%s: a datagram was not sent: %s", self._info.peer, error)
                 return
 
-    async def send_eof(self) -> None:
-        """Datagrams have no end; see `Channel.send_eof`."""
-        raise NotImplementedError
-
     async def aclose(self) -> None:
         """Close the socket."""
-        if self._raw.fileno() >= 0:
-            anyio.notify_closing(self._raw)
-            self._raw.close()
+        _close(self._raw)
 
 
 class UdpListener(Listener):
@@ -112,31 +102,26 @@ class UdpListener(Listener):
         limits: bounds on what peers may cost.
 
     Attributes:
+        addresses: the one URL.
+        is_exposed: whether other machines may reach it.
         lost: datagrams that the system did not take.
     """
+
+    addresses: Sequence[str] = ()
+    is_exposed = False
+    is_shared = True  # all peers share the socket
 
     def __init__(self, raw: socket.socket, url: Url, options: UdpOptions, limits: Limits) -> None:
         self._raw = raw
         self._address = f"udp://{host_port(*raw.getsockname()[:2])}"
-        self._is_exposed = url.is_exposed
-        self._options = options
-        self._demux: Demux[Address] = Demux(self._transmit, self._describe, max_peers=limits.peers)
+        self.addresses = [options.reached_at(self._address)]
+        self.is_exposed = url.is_exposed
+        self._demux: Demux[Address] = Demux(
+            self._transmit,
+            lambda peer: _describe(self._address, peer, options),
+            max_peers=limits.peers,
+        )
         self.lost = 0
-
-    @property
-    def addresses(self) -> Sequence[str]:
-        """The one URL."""
-        return [self._options.reached_at(self._address)]
-
-    @property
-    def is_exposed(self) -> bool:
-        """Whether other machines may reach it."""
-        return self._is_exposed
-
-    @property
-    def is_shared(self) -> bool:
-        """All peers share the socket."""
-        return True
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
         """Serve until cancelled; see `Listener.serve`."""
@@ -150,9 +135,7 @@ class UdpListener(Listener):
 
     async def aclose(self) -> None:
         """Close the socket."""
-        if self._raw.fileno() >= 0:
-            anyio.notify_closing(self._raw)
-            self._raw.close()
+        _close(self._raw)
 
     async def _sweep(self) -> None:
         while True:
@@ -166,14 +149,11 @@ class UdpListener(Listener):
             self.lost += 1
             logger.debug("%s: a datagram to %s was not sent: %s", self._address, address, error)
 
-    def _describe(self, address: Address) -> ChannelInfo:
-        return _describe(self._address, address, self._options)
-
 
 async def connect(url: Url, limits: Limits) -> Channel:
     """Open a socket to a server; whether one is there shows when it answers."""
     options = url.read_options(UdpOptions)
-    family, address = await _resolve(url, ConnectFailed)
+    family, address = await resolve(url, ConnectFailed)
     raw = socket.socket(family, socket.SOCK_DGRAM)
     try:
         raw.setblocking(False)
@@ -188,7 +168,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
 async def listen(url: Url, limits: Limits) -> Listener:
     """Bind a port; a multicast address is joined."""
     options = url.read_options(UdpOptions)
-    family, address = await _resolve(url, BindFailed)
+    family, address = await resolve(url, BindFailed)
     raw = socket.socket(family, socket.SOCK_DGRAM)
     try:
         raw.setblocking(False)
@@ -244,7 +224,7 @@ def read_packets(
 
 
 def _receive_dated(raw: socket.socket) -> Packet:
-    """Get a datagram; one that the kernel has held for a while as a `LateMessage`."""
+    """Get a datagram; one that the kernel has held for a while as an `Arrival`."""
     if not _HAS_TIMES:
         return _receive(raw)
     data, ancillary, _, address = raw.recvmsg(_LARGEST_DATAGRAM, _ANCILLARY_BYTES)
@@ -253,7 +233,7 @@ def _receive_dated(raw: socket.socket) -> Packet:
             seconds, nanoseconds = _TIME.unpack(value)
             waited = time.time() - seconds - nanoseconds / 1e9
             if waited > LATE_SECONDS:
-                data = LateMessage.after(data, waited)
+                data = Arrival.after(data, waited)
     return data, address
 
 
@@ -270,21 +250,41 @@ def _describe(local: str, peer: Address, options: UdpOptions) -> ChannelInfo:
     )
 
 
+def _close(raw: socket.socket) -> None:
+    if raw.fileno() >= 0:
+        anyio.notify_closing(raw)
+        raw.close()
+
+
 async def _wait_readable(raw: socket.socket) -> None:
     if raw.fileno() < 0:
         raise anyio.ClosedResourceError
     await anyio.wait_readable(raw)
 
 
-async def _resolve(url: Url, failure: type[BindFailed | ConnectFailed]) -> tuple[int, Address]:
+async def resolve(
+    url: Url, failure: type[BindFailed | ConnectFailed], default_port: int = DEFAULT_PORT
+) -> tuple[int, Address]:
+    """The family and address of a URL's host.
+
+    Args:
+        url: names a host, and no path.
+        failure: what to raise where nobody knows the host.
+        default_port: the port of a URL without.
+
+    Raises:
+        InvalidUrl: there is no host or there is a path, or no host can have such a name.
+    """
     url.forbid_path()
     if not url.host:
         raise url.error(f"a host is missing, as in udp://127.0.0.1:{DEFAULT_PORT}")
-    port = DEFAULT_PORT if url.port is None else url.port
+    port = default_port if url.port is None else url.port
     try:
         found = await anyio.getaddrinfo(url.host, port, type=socket.SOCK_DGRAM)
     except OSError as error:
         raise failure(f"{url}: {error.strerror or error}") from error
+    except UnicodeError:
+        raise url.error("no host has such a name") from None
     family, *_, address = found[0]
     return family, address
 

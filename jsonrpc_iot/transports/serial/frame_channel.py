@@ -9,15 +9,14 @@ import anyio.lowlevel
 
 from ...channel.contract import Trace
 from ...channel.info import ChannelAttribute, ChannelInfo
-from ...protocol.tuya.datapoints import Unit
 from ...protocol.tuya.frame import Command, Frame
-from ..packets.options import BatchedChannel
-from .line import TuyaLine
+from ..batched import BatchedChannel
+from .line import TakesFrames, TuyaLine
 
 _WAITING_MESSAGES = 1024
 
 
-class LineChannel(BatchedChannel):
+class LineChannel(BatchedChannel, TakesFrames):
     """Messages of one kind on a line.
 
     Args:
@@ -35,19 +34,14 @@ class LineChannel(BatchedChannel):
         self, line: TuyaLine, info: ChannelInfo, baudrate: int | None, *, owns_line: bool = True
     ) -> None:
         super().__init__()
+        self._info = info
         self.line = line
         self.dropped = 0
-        self._info = info
         self._baudrate = baudrate
         self._owns_line = owns_line
         self._arrived: list[bytes] = []
         self._closed = False
         line.takers.append(self)
-
-    @property
-    def info(self) -> ChannelInfo:
-        """The facts about this channel."""
-        return self._info
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
@@ -65,18 +59,6 @@ class LineChannel(BatchedChannel):
         """Show the frames of all commands, and the noise; see `Channel.trace_frames`."""
         self.line.trace_frames(trace)
 
-    def take_frame(self, frame: Frame) -> None:
-        """See `TakesFrames`."""
-        return
-
-    def is_for(self, unit: Unit) -> bool:
-        """See `TakesFrames`."""
-        return False
-
-    def take_unit(self, unit: Unit) -> bool:
-        """See `TakesFrames`."""
-        return False
-
     async def _next_batch(self) -> list[bytes]:
         await self.line.wait(lambda: bool(self._arrived) or self._closed)
         if self._closed:
@@ -89,10 +71,6 @@ class LineChannel(BatchedChannel):
         if self._closed:
             raise anyio.ClosedResourceError
         await self._send(item)
-
-    async def send_eof(self) -> None:
-        """A line has no end; see `Channel.send_eof`."""
-        raise NotImplementedError
 
     async def aclose(self) -> None:
         """Leave the line, and give the port back where it is the channel's own."""

@@ -12,6 +12,7 @@ from typing import Protocol, final
 import anyio
 from anyio.abc import ByteStream
 
+from ...channel.changes import Change
 from ...channel.contract import Trace
 from ...errors import MalformedFrame
 from ...protocol.tuya.datapoints import Unit, split_units
@@ -29,16 +30,19 @@ _RESULT_SECONDS = 5.5  # a module says after 5 s that it failed
 
 
 class TakesFrames(Protocol):
-    """Is told of what comes; must not wait."""
+    """Is told of what comes, and must not wait; one that says no more than this takes nothing."""
 
     def take_frame(self, frame: Frame) -> None:
         """A frame came."""
+        return
 
     def is_for(self, unit: Unit) -> bool:
         """Whether a unit is meant for this one by its id."""
+        return False
 
     def take_unit(self, unit: Unit) -> bool:
         """A unit of a DataPoint came; says whether this one took it."""
+        return False
 
 
 @final
@@ -72,7 +76,7 @@ class TuyaLine:
         self._sending = anyio.Lock(fast_acquire=True)
         self._confirming = anyio.Lock()
         self._is_read = False
-        self._news: anyio.Event | None = None
+        self._news = Change()
         self._receiving: anyio.CancelScope | None = None
         self._answers: list[bytes] = []
 
@@ -89,7 +93,6 @@ class TuyaLine:
         """
         while not is_done():
             if self._is_read:
-                self._news = self._news or anyio.Event()
                 await self._news.wait()
                 continue
             self._is_read = True
@@ -97,9 +100,7 @@ class TuyaLine:
                 await self._read()
             finally:
                 self._is_read = False
-                if self._news is not None:
-                    self._news.set()
-                    self._news = None
+                self._news.notify()
 
     def trace_frames(self, trace: Trace) -> None:
         """Show the frames of all commands, and the noise; see `Channel.trace_frames`."""

@@ -1,21 +1,82 @@
-"""Serves one serial port, for as long as it is wanted."""
+"""What serial transports share: opening a port, and serving one for as long as it is wanted."""
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from urllib.parse import quote
 
 import anyio
 from anyio.abc import ByteStream, TaskGroup
 
 from ...channel.contract import Channel, Listener, Serve
-from ...errors import TransportError
+from ...channel.url import Url
+from ...errors import BindFailed, TransportError
+from ...protocol.backoff import Backoff
+from .port import open_port
+from .pty import open_pty
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 8.0
+_PTY = "+pty"
+
+OpenPort = Callable[[], Awaitable[ByteStream]]
+MakeChannel = Callable[[str, ByteStream], Channel]
+"""Makes the channel on a line, which the text stands for in errors."""
 
 
-Open = Callable[[], Awaitable[ByteStream]]
+def is_pty(url: Url) -> bool:
+    """Whether a pseudo-terminal is made, of which the URL says nothing.
+
+    Raises:
+        InvalidUrl: it does.
+    """
+    if not url.scheme.endswith(_PTY):
+        return False
+    url.forbid_port()
+    url.forbid_path()
+    return True
+
+
+async def connect_to_port(url: Url, baudrate: int, make_channel: MakeChannel) -> Channel:
+    """Open the port of a URL.
+
+    Raises:
+        ConnectFailed: it is not to be had.
+        InvalidUrl: the URL names none.
+    """
+    if is_pty(url):
+        scheme = url.scheme.removesuffix(_PTY)
+        raise url.error(
+            f"{url.scheme} is for serving; its other end is the {scheme}:// URL that serving shows"
+        )
+    return make_channel(str(url), await open_port(url, baudrate))
+
+
+async def listen_at_port(
+    url: Url, baudrate: int, make_channel: MakeChannel, reached_at: Callable[[str], str]
+) -> Listener:
+    """Open the port of a URL, or make a pseudo-terminal where its scheme says so.
+
+    Args:
+        url: names the port.
+        baudrate: bits per second.
+        make_channel: what is served.
+        reached_at: the URL for the other end, from one without options.
+
+    Raises:
+        BindFailed: it is not to be had.
+        InvalidUrl: the URL names none.
+    """
+    if is_pty(url):
+        stream, path = open_pty()
+        name = f"{url.scheme.removesuffix(_PTY)}://{path}"
+        return PortListener(stream, reached_at(name), partial(make_channel, name), None)
+    stream = await open_port(url, baudrate, failure=BindFailed)
+    address = reached_at(f"{url.scheme}://{url.host}{quote(url.path)}")
+    open_again = partial(open_port, url, baudrate)
+    return PortListener(stream, address, partial(make_channel, str(url)), open_again)
 
 
 class PortListener(Listener):
@@ -28,22 +89,20 @@ class PortListener(Listener):
         open_again: opens the line; `None` for a pty, which would come back as another one.
     """
 
+    addresses: Sequence[str] = ()
+
     def __init__(
         self,
         stream: ByteStream,
         address: str,
         make_channel: Callable[[ByteStream], Channel],
-        open_again: Open | None,
+        open_again: OpenPort | None,
     ) -> None:
+        self.addresses = [address]
         self._stream: ByteStream | None = stream
-        self._address = address
         self._make_channel = make_channel
         self._open = open_again
-
-    @property
-    def addresses(self) -> Sequence[str]:
-        """The one URL."""
-        return [self._address]
+        self._backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
         """Serve until cancelled; see `Listener.serve`."""
@@ -52,23 +111,22 @@ class PortListener(Listener):
                 if self._open is None:
                     await anyio.sleep_forever()
                     return
-                self._stream = await _open_again(self._open)
+                self._stream = await self._open_again(self._open)
             stream, self._stream = self._stream, None
+            begin = anyio.current_time()
             await handler(self._make_channel(stream))
+            self._backoff.connection_ended(anyio.current_time() - begin)
 
     async def aclose(self) -> None:
         """Give the port back, if nobody is served."""
         if self._stream is not None:
             await self._stream.aclose()
 
-
-async def _open_again(open_port: Open) -> ByteStream:
-    """Try until the port is back."""
-    pause = _FIRST_PAUSE_SECONDS
-    while True:
-        await anyio.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-        try:
-            return await open_port()
-        except TransportError as error:
-            logger.info("%s; trying again", error)
+    async def _open_again(self, open_port: OpenPort) -> ByteStream:
+        """Try until the port is back."""
+        while True:
+            await anyio.sleep(self._backoff.next_pause())
+            try:
+                return await open_port()
+            except TransportError as error:
+                logger.info("%s; trying again", error)

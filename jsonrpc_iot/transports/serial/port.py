@@ -16,7 +16,8 @@ import anyio.lowlevel
 from anyio.abc import ByteStream
 
 from ...channel.url import Url
-from ...errors import BindFailed, ConnectFailed, MissingExtra, UsageError
+from ...errors import BindFailed, ConnectFailed
+from ..requirements import require_asyncio, require_extra
 from ..sockets.listener import set_options
 
 if TYPE_CHECKING:
@@ -52,25 +53,19 @@ async def open_port(
     if url.host == "socket":
         return await _open_socket(url, failure)
     device = _device(url)
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        raise UsageError(
-            f"{url}: serial ports work on asyncio, not on trio; "
-            f"there only {url.scheme}://socket/HOST:PORT does"
-        ) from None
-    try:
-        import serial_asyncio_fast
-    except ImportError as error:
-        raise MissingExtra(f"{url}: serial ports need: pip install 'jsonrpc-iot[uart]'") from error
-    protocol = _Protocol()
-    port = await anyio.to_thread.run_sync(_open_device, url, device, baudrate, failure, protocol)
+    instead = f"; there only {url.scheme}://socket/HOST:PORT does"
+    require_asyncio(url, "serial ports work", instead)
+    require_extra(url, "serial ports need", "uart", "serial_asyncio_fast")
+    import serial_asyncio_fast
+
+    stream = SerialStream()
+    port = await anyio.to_thread.run_sync(_open_device, url, device, baudrate, failure, stream)
     await serial_asyncio_fast.connection_for_serial(
-        asyncio.get_running_loop(), lambda: protocol, port
+        asyncio.get_running_loop(), lambda: stream, port
     )
     with anyio.CancelScope(shield=True):  # a moment, after which there is something to close
-        transport = await protocol.made
-    return SerialStream(transport, protocol)
+        await stream.made.wait()
+    return stream
 
 
 def _device(url: Url) -> str:
@@ -89,7 +84,7 @@ def _open_device(
     device: str,
     baudrate: int,
     failure: type[ConnectFailed | BindFailed],
-    protocol: "_Protocol",
+    stream: "SerialStream",
 ) -> "serial.Serial":
     import serial
 
@@ -105,7 +100,7 @@ def _open_device(
             except BlockingIOError:
                 raise
             except OSError:
-                protocol.is_gone = True
+                stream.is_gone = True
                 return len(memoryview(b))
 
     try:
@@ -155,74 +150,57 @@ async def _open_socket(url: Url, failure: type[ConnectFailed | BindFailed]) -> B
 
 
 @final
-class _Protocol(asyncio.Protocol):
-    """Takes in what the library reads, and keeps what it says of the port."""
-
-    def __init__(self) -> None:
-        self.made: asyncio.Future[SerialTransport] = asyncio.get_running_loop().create_future()
-        self.received = bytearray()
-        self.is_lost = False
-        self.is_gone = False
-        self.news = asyncio.Event()
-        self.drained = asyncio.Event()
-        self.drained.set()
-        self.closed = asyncio.Event()
-        self._paused = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        made = cast("SerialTransport", transport)
-        # Each byte that the system did not take pauses writing, until it has taken all.
-        made.set_write_buffer_limits(high=0, low=0)
-        self.made.set_result(made)
-
-    def data_received(self, data: bytes) -> None:
-        self.received += data
-        self.news.set()
-        if len(self.received) >= READ_BUFFER and not self._paused:
-            self._paused = True
-            self.made.result().pause_reading()
-
-    def take(self, max_bytes: int) -> bytes:
-        """The oldest bytes."""
-        data = bytes(self.received[:max_bytes])
-        del self.received[:max_bytes]
-        if not self.received and not self.is_lost:
-            self.news.clear()
-        if self._paused and len(self.received) < READ_BUFFER // 2:
-            self._paused = False
-            self.made.result().resume_reading()
-        return data
-
-    def pause_writing(self) -> None:
-        self.drained.clear()
-
-    def resume_writing(self) -> None:
-        # The library (0.16) goes on watching for room when nothing is left to write, and then
-        # fails in a loop. The buffer is empty here, so that this only ends the watching.
-        self.made.result().flush()
-        self.drained.set()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.is_lost = True
-        for event in (self.news, self.drained, self.closed):
-            event.set()
-
-
-@final
-class SerialStream(ByteStream):
+class SerialStream(ByteStream, asyncio.Protocol):
     """An open serial port. It has no end: it is there, or it is unplugged.
 
-    Args:
-        transport: the library's.
-        protocol: what the transport talks to.
+    To the library it is the protocol of its transport; `made` says that they have met.
     """
 
-    def __init__(self, transport: "SerialTransport", protocol: _Protocol) -> None:
-        self._transport = transport
-        self._protocol = protocol
+    def __init__(self) -> None:
+        self.made = asyncio.Event()
+        self.is_gone = False  # the library must not see that a write has failed
+        self._received = bytearray()
+        self._news = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self._lost = asyncio.Event()
         self._closed = False
+        self._paused = False
         self._receiving = anyio.ResourceGuard("reading from")
         self._sending = anyio.ResourceGuard("writing to")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The port is open."""
+        self._transport = cast("SerialTransport", transport)
+        # Each byte that the system did not take pauses writing, until it has taken all.
+        self._transport.set_write_buffer_limits(high=0, low=0)
+        self.made.set()
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what came; where that is much, let the system keep the rest."""
+        self._received += data
+        self._news.set()
+        if len(self._received) >= READ_BUFFER and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        """The system has not taken all."""
+        self._drained.clear()
+
+    def resume_writing(self) -> None:
+        """The system has taken all.
+
+        The library (0.16) goes on watching for room when nothing is left to write, and then fails
+        in a loop. The buffer is empty here, so that flushing it only ends the watching.
+        """
+        self._transport.flush()
+        self._drained.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The port is unplugged, or closed."""
+        for event in (self._news, self._drained, self._lost):
+            event.set()
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Wait for bytes.
@@ -236,11 +214,11 @@ class SerialStream(ByteStream):
             while True:
                 if self._closed:
                     self._gone()
-                if self._protocol.received:
-                    return self._protocol.take(max_bytes)
-                if self._protocol.is_lost:
+                if self._received:
+                    return self._oldest(max_bytes)
+                if self._lost.is_set():
                     self._gone()
-                await self._protocol.news.wait()
+                await self._news.wait()
 
     async def send(self, item: bytes) -> None:
         """Send bytes; returns when the system has all of them.
@@ -266,18 +244,28 @@ class SerialStream(ByteStream):
         if not self._closed:
             self._closed = True
             if not self._transport.is_closing():
-                if self._protocol.drained.is_set():
+                if self._drained.is_set():
                     self._transport.close()
                 else:  # of a send that was cancelled
                     self._transport.abort()
-            self._protocol.news.set()
+            self._news.set()
         with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
-            await self._protocol.closed.wait()
+            await self._lost.wait()
         await anyio.lowlevel.checkpoint()
 
+    def _oldest(self, max_bytes: int) -> bytes:
+        data = bytes(self._received[:max_bytes])
+        del self._received[:max_bytes]
+        if not self._received and not self._lost.is_set():
+            self._news.clear()
+        if self._paused and len(self._received) < READ_BUFFER // 2:
+            self._paused = False
+            self._transport.resume_reading()
+        return data
+
     async def _drain(self) -> None:
-        await self._protocol.drained.wait()
-        if self._closed or self._protocol.is_gone or self._transport.is_closing():
+        await self._drained.wait()
+        if self._closed or self.is_gone or self._transport.is_closing():
             self._gone()
 
     def _gone(self) -> NoReturn:

@@ -9,25 +9,21 @@ Source: the RPC protocol document, "RPC over Tuya DP".
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Literal
-from urllib.parse import quote
 
 from anyio.abc import ByteStream
 from msgspec import Meta, structs
 
 from ...channel.contract import Channel, Listener
 from ...channel.info import ChannelInfo
+from ...channel.options import PacketOptions
 from ...channel.url import Url
-from ...errors import BindFailed
 from ...protocol.limits import Limits
 from ...protocol.tuya.datapoints import UNIT_OVERHEAD
 from ...protocol.tuya.frame import OVERHEAD
 from ...protocol.tuya.role import Mcu, Module, Product, Role
-from ..packets.options import PacketOptions
 from .datapoint_channel import DataPointChannel
 from .line import TuyaLine
-from .listener import PortListener
-from .port import open_port
-from .pty import open_pty
+from .listener import connect_to_port, listen_at_port
 from .uart import BAUDRATE
 
 DPID = 232
@@ -73,31 +69,19 @@ class TuyaDpOptions(PacketOptions, frozen=True):
 
 async def connect(url: Url, limits: Limits) -> Channel:
     """Open a port."""
-    if url.scheme == "tuya-dp+pty":
-        raise url.error(
-            "tuya-dp+pty is for serving; its other end is the tuya-dp:// URL that serving shows"
-        )
     options = _read(url, "module")
-    return _channel(str(url), options, await open_port(url, options.baudrate))
+    return await connect_to_port(url, options.baudrate, partial(_channel, options))
 
 
 async def listen(url: Url, limits: Limits) -> Listener:
     """Open a port, or make a pseudo-terminal for `tuya-dp+pty://`."""
     options = _read(url, "mcu")
-    if url.scheme == "tuya-dp+pty":
-        stream, path = open_pty()
-        name = f"tuya-dp://{path}"
-    else:
-        stream = await open_port(url, options.baudrate, failure=BindFailed)
-        path, name = url.host + quote(url.path), str(url)
-    other: Literal["mcu", "module"] = "module" if options.role == "mcu" else "mcu"
-    address = structs.replace(options, role=other).reached_at(f"tuya-dp://{path}")
-    is_pty = url.scheme == "tuya-dp+pty"
-    open_again = None if is_pty else partial(open_port, url, options.baudrate)
-    return PortListener(stream, address, partial(_channel, name, options), open_again)
+    theirs = structs.replace(options, role="module" if options.role == "mcu" else "mcu")
+    make_channel = partial(_channel, options)
+    return await listen_at_port(url, options.baudrate, make_channel, theirs.reached_at)
 
 
-def _channel(name: str, options: TuyaDpOptions, stream: ByteStream) -> DataPointChannel:
+def _channel(options: TuyaDpOptions, name: str, stream: ByteStream) -> DataPointChannel:
     role: Role = Module(clock=local_time)
     if options.role == "mcu":
         role = Mcu(Product(options.product, "1.0.0"), buffer=options.buffer)
@@ -141,9 +125,6 @@ def local_time() -> datetime:
 
 
 def _read(url: Url, role: Literal["mcu", "module"]) -> TuyaDpOptions:
-    if url.scheme == "tuya-dp+pty":
-        url.forbid_port()
-        url.forbid_path()
     options = url.read_options(TuyaDpOptions)
     if options.codec != "json":
         raise url.error(f"a DataPoint holds text, so codec={options.codec} does not go over it")

@@ -14,16 +14,13 @@ from msgspec import Meta
 
 from ...channel.contract import Channel, Listener
 from ...channel.info import ChannelInfo
+from ...channel.options import PacketOptions
 from ...channel.url import Url
-from ...errors import BindFailed
 from ...protocol.limits import Limits
 from ...protocol.tuya.frame import OVERHEAD
-from ..packets.options import PacketOptions
 from .frame_channel import RpcChannel
 from .line import TuyaLine
-from .listener import PortListener
-from .port import open_port
-from .pty import open_pty
+from .listener import connect_to_port, is_pty, listen_at_port
 
 MAX_MESSAGE = 1024
 BAUDRATE = 115_200
@@ -84,35 +81,16 @@ def open_channel(
 
 async def connect(url: Url, limits: Limits) -> Channel:
     """Open a port."""
-    if url.scheme == "uart+pty":
-        raise url.error(
-            "uart+pty is for serving; its other end is the uart:// URL that serving shows"
-        )
-    options = _read(url)
-    return _channel(str(url), options, await open_port(url, options.baudrate))
+    options = url.read_options(UartOptions)
+    return await connect_to_port(url, options.baudrate, partial(_channel, options))
 
 
 async def listen(url: Url, limits: Limits) -> Listener:
     """Open a port, or make a pseudo-terminal for `uart+pty://`."""
-    options = _read(url)
-    if url.scheme == "uart+pty":
-        stream, path = open_pty()
-        name = f"uart://{path}"
-        address = options.reached_at(name)
-    else:
-        stream = await open_port(url, options.baudrate, failure=BindFailed)
-        name = address = str(url)
-    is_pty = url.scheme == "uart+pty"
-    open_again = None if is_pty else partial(open_port, url, options.baudrate)
-    return PortListener(stream, address, partial(_channel, name, options), open_again)
+    options = url.read_options(UartOptions)
+    reached_at = options.reached_at if is_pty(url) else lambda _: str(url)
+    return await listen_at_port(url, options.baudrate, partial(_channel, options), reached_at)
 
 
-def _channel(name: str, options: UartOptions, stream: ByteStream) -> RpcChannel:
+def _channel(options: UartOptions, name: str, stream: ByteStream) -> RpcChannel:
     return open_channel(TuyaLine(stream), name, options)
-
-
-def _read(url: Url) -> UartOptions:
-    if url.scheme == "uart+pty":
-        url.forbid_port()
-        url.forbid_path()
-    return url.read_options(UartOptions)

@@ -1,93 +1,44 @@
 """A byte stream and a framer make a channel."""
 
 import os
-from collections import deque
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
-from anyio.abc import ByteStream
+from anyio.abc import ByteStream, SocketAttribute
+from anyio.streams.tls import TLSStream
 
-from ...channel.contract import Channel
 from ...channel.info import ChannelInfo
 from ...errors import FramingError, ParseError
 from ...protocol.jsonstream import JsonSplitter
 from ...protocol.limits import Limits
+from ..batched import BatchedChannel
 
-_PIECE = 1 << 16
-
-
-class SocketLike(Protocol):
-    """What is needed of a socket here."""
-
-    def fileno(self) -> int:
-        """The file descriptor, -1 when it is closed."""
+PIECE = 1 << 16
+"""Bytes that are read or written at once."""
 
 
-def write_at_once(raw: SocketLike | None, data: bytes) -> bytes:
-    """Write what a socket takes without waiting.
-
-    Returns:
-        The rest.
-
-    Raises:
-        OSError: the socket takes nothing any more.
-    """
-    if raw is None:
-        return data
-    with suppress(BlockingIOError):
-        return data[os.write(raw.fileno(), data) :]
-    return data
-
-
-class FramedChannel(Channel):
-    """JSON messages on a byte stream, as section 3.1 of the protocol page has it.
+class ByteStreamChannel(BatchedChannel):
+    """What channels on a byte stream have in common.
 
     Args:
         stream: carries the bytes.
         info: the facts about the channel.
-        limits: of which `receive_bytes` and `message_seconds` are used here.
-        raw: the socket under the stream, where what is sent goes to it as it stands.
-        attributes: what `extra` tells besides the stream's own attributes.
+        limits: of which `message_seconds` is used here.
     """
 
-    __slots__ = (
-        "_attributes",
-        "_failed",
-        "_info",
-        "_left",
-        "_limits",
-        "_messages",
-        "_pieces_sent",
-        "_raw",
-        "_splitter",
-        "_stream",
-    )
-
-    def __init__(
-        self,
-        stream: ByteStream,
-        info: ChannelInfo,
-        limits: Limits,
-        raw: SocketLike | None = None,
-        attributes: Mapping[Any, Callable[[], Any]] | None = None,
-    ) -> None:
-        self._stream = stream
-        self._raw = raw
+    def __init__(self, stream: ByteStream, info: ChannelInfo, limits: Limits) -> None:
+        super().__init__()
         self._info = info
+        self._stream = stream
+        # Where what is sent goes to the socket as it stands, and the system has such sockets.
+        is_plain = sys.platform != "win32" and not isinstance(stream, TLSStream)
+        self._raw = stream.extra(SocketAttribute.raw_socket, None) if is_plain else None
         self._limits = limits
-        self._attributes = attributes
-        self._splitter = JsonSplitter(max(limits.receive_bytes, info.max_message or 0))
-        self._messages: deque[bytes] | None = None
-        self._left: float | None = None
-        self._failed = False
+        self._left: float | None = None  # seconds for the rest of a message
         self._pieces_sent = 0
-
-    @property
-    def info(self) -> ChannelInfo:
-        """The facts about this channel."""
-        return self._info
 
     @property
     def pieces_sent(self) -> int:
@@ -96,27 +47,50 @@ class FramedChannel(Channel):
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        """The stream's attributes, and the transport's own."""
-        return {**self._stream.extra_attributes, **(self._attributes or {})}
+        """The stream's attributes."""
+        return self._stream.extra_attributes
 
-    async def receive(self) -> bytes:
-        """Wait for the next message; see `Channel.receive`."""
-        if not self._messages:
-            self._messages = deque(await self.receive_batch())
-        return self._messages.popleft()
+    def _unfinished(self) -> FramingError:
+        """What whoever receives gets when a message is not finished in time."""
+        limit = self._limits.message_seconds
+        return FramingError(ParseError(data=f"a message stayed unfinished for {limit:g} s"))
 
-    async def receive_batch(self) -> list[bytes]:
-        """Wait for messages; see `Channel.receive_batch`."""
-        if self._messages:
-            messages, self._messages = list(self._messages), None
-            return messages
+    async def _write(self, data: bytes) -> None:
+        """Write at once what the socket takes at once, and wait only with the rest.
+
+        A stream's own send goes through the event loop each time, which takes as long as all the
+        rest of answering a small request.
+        """
+        try:
+            if self._raw is not None:
+                with suppress(BlockingIOError):
+                    data = data[os.write(self._raw.fileno(), data) :]
+            for start in range(0, len(data), PIECE):
+                await self._stream.send(data[start : start + PIECE])
+                self._pieces_sent += 1
+        except OSError as error:
+            raise anyio.BrokenResourceError from error
+
+
+class FramedChannel(ByteStreamChannel):
+    """JSON messages on a byte stream, as section 3.1 of the protocol page has it.
+
+    The arguments are those of `ByteStreamChannel`; of the limits, `receive_bytes` is used too.
+    """
+
+    def __init__(self, stream: ByteStream, info: ChannelInfo, limits: Limits) -> None:
+        super().__init__(stream, info, limits)
+        self._splitter = JsonSplitter(max(limits.receive_bytes, info.max_message or 0))
+        self._failed = False
+
+    async def _next_batch(self) -> list[bytes]:
         splitter = self._splitter
         while True:
             if splitter.failure is not None:
                 await self._fail(splitter.failure)
             try:
                 if self._left is None:
-                    piece = await self._stream.receive(_PIECE)
+                    piece = await self._stream.receive(PIECE)
                 else:
                     piece = await self._receive_in_time(self._left)
             except anyio.EndOfStream:
@@ -153,31 +127,14 @@ class FramedChannel(Channel):
         """Close the stream."""
         await self._stream.aclose()
 
-    async def _write(self, data: bytes) -> None:
-        """Write at once what the socket takes at once, and wait only with the rest.
-
-        A stream's own send goes through the event loop each time, which takes as long as all the
-        rest of answering a small request.
-        """
-        try:
-            data = write_at_once(self._raw, data)
-            for start in range(0, len(data), _PIECE):
-                await self._stream.send(data[start : start + _PIECE])
-                self._pieces_sent += 1
-        except OSError as error:
-            raise anyio.BrokenResourceError from error
-
     async def _receive_in_time(self, seconds: float) -> bytes:
         """Wait for more of a message; the time in which nobody reads does not count."""
         begin = anyio.current_time()
         with anyio.move_on_after(seconds):
-            piece = await self._stream.receive(_PIECE)
+            piece = await self._stream.receive(PIECE)
             self._left = max(0.0, seconds - (anyio.current_time() - begin))
             return piece
-        limit = self._limits.message_seconds
-        return await self._fail(
-            FramingError(ParseError(data=f"a message stayed unfinished for {limit:g} s"))
-        )
+        return await self._fail(self._unfinished())
 
     async def _fail(self, failure: FramingError) -> bytes:
         """Tell the reader once; from then on throw away what arrives until the stream ends."""
@@ -185,4 +142,4 @@ class FramedChannel(Channel):
             self._failed = True
             raise failure
         while True:
-            await self._stream.receive(_PIECE)
+            await self._stream.receive(PIECE)

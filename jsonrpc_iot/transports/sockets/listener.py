@@ -2,14 +2,12 @@
 
 import logging
 import socket
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
 
 from ...channel.contract import Channel, Listener, Serve
-from .framed import SocketLike
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -31,8 +29,13 @@ class StreamListener(Listener):
         on_close: is called before the sockets are closed.
 
     Attributes:
+        addresses: as above.
+        is_exposed: as above.
         turned_away: connections that came when there were too many.
     """
+
+    addresses: Sequence[str] = ()
+    is_exposed = False
 
     def __init__(
         self,
@@ -45,24 +48,14 @@ class StreamListener(Listener):
         on_close: Callable[[], object] = lambda: None,
     ) -> None:
         self._sockets = sockets
-        self._addresses = addresses
+        self.addresses = addresses
+        self.is_exposed = is_exposed
         self._open = open_channel
         self._max_peers = max_peers
-        self._is_exposed = is_exposed
         self._on_close = on_close
         self._closed = False
         self._peers = 0
         self.turned_away = 0
-
-    @property
-    def addresses(self) -> Sequence[str]:
-        """The URLs that reach this listener."""
-        return self._addresses
-
-    @property
-    def is_exposed(self) -> bool:
-        """Whether other machines may reach it."""
-        return self._is_exposed
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
         """Accept until cancelled; see `Listener.serve`."""
@@ -86,12 +79,12 @@ class StreamListener(Listener):
                 stream = await listening.accept()
             except (OSError, anyio.BrokenResourceError) as error:
                 # Out of descriptors, or the connection is gone already.
-                logger.warning("%s: cannot accept: %s", self._addresses[0], error)
+                logger.warning("%s: cannot accept: %s", self.addresses[0], error)
                 await anyio.sleep(_PAUSE_SECONDS)
                 continue
             if self._peers >= self._max_peers:
                 if not self.turned_away:
-                    logger.warning("%s: over %d peers", self._addresses[0], self._max_peers)
+                    logger.warning("%s: over %d peers", self.addresses[0], self._max_peers)
                 self.turned_away += 1
                 await stream.aclose()
                 continue
@@ -102,15 +95,10 @@ class StreamListener(Listener):
         try:
             await handler(await self._open(stream))
         except Exception as error:  # noqa: BLE001  # one connection's failure is its own
-            logger.info("%s: a connection failed: %r", self._addresses[0], error)
+            logger.info("%s: a connection failed: %r", self.addresses[0], error)
             await anyio.aclose_forcefully(stream)
         finally:
             self._peers -= 1
-
-
-def raw_socket(stream: SocketStream) -> SocketLike | None:
-    """The socket that can be written to directly, where the system has such."""
-    return None if sys.platform == "win32" else stream.extra(SocketAttribute.raw_socket)
 
 
 def set_options(stream: SocketStream) -> None:

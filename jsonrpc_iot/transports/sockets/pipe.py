@@ -22,7 +22,8 @@ from ...channel.url import Url
 from ...errors import BindFailed, ConnectFailed, TransportError
 from ...protocol.limits import Limits
 from .framed import FramedChannel
-from .listener import StreamListener, raw_socket
+from .listener import StreamListener
+from .tls import reason
 
 MAX_MESSAGE = 1 << 16
 MODE = 0o660
@@ -60,7 +61,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
     try:
         stream = await anyio.connect_unix(path)
     except OSError as error:
-        raise ConnectFailed(f"{url}: {path}: {_reason(error)}") from error
+        raise ConnectFailed(f"{url}: {path}: {reason(error)}") from error
     return _channel(url, options, limits, stream)
 
 
@@ -71,7 +72,7 @@ async def listen(url: Url, limits: Limits) -> Listener:
     try:
         listening = await _bind(path, url)
     except OSError as error:
-        raise BindFailed(f"{url}: {path}: {_reason(error)}") from error
+        raise BindFailed(f"{url}: {path}: {reason(error)}") from error
     identity = _identity(path)
 
     async def open_channel(stream: SocketStream) -> Channel:
@@ -181,15 +182,19 @@ class _Stream(ByteStream):
     anyio's own wait for data (4.16, asyncio) logs an error when it is cancelled while data arrives.
     """
 
-    __slots__ = ("_raw", "_stream")
+    __slots__ = ("_credentials", "_raw", "_stream")
 
-    def __init__(self, stream: SocketStream) -> None:
+    def __init__(self, stream: SocketStream, credentials: PeerCredentials | None) -> None:
         self._stream = stream
         self._raw = stream.extra(SocketAttribute.raw_socket)
+        self._credentials = credentials
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        return self._stream.extra_attributes
+        attributes = self._stream.extra_attributes
+        if self._credentials is None:
+            return attributes
+        return {**attributes, ChannelAttribute.credentials: lambda: self._credentials}
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         await anyio.wait_readable(self._raw)
@@ -213,8 +218,7 @@ def _channel(url: Url, options: UnixOptions, limits: Limits, stream: SocketStrea
     info = ChannelInfo(
         transport=url.scheme, local=url.text, peer=url.text + pid, max_message=options.max
     )
-    attributes = {ChannelAttribute.credentials: lambda: credentials} if credentials else None
-    return FramedChannel(_Stream(stream), info, limits, raw_socket(stream), attributes)
+    return FramedChannel(_Stream(stream, credentials), info, limits)
 
 
 def _credentials(stream: SocketStream) -> PeerCredentials | None:
@@ -231,7 +235,3 @@ def _credentials(stream: SocketStream) -> PeerCredentials | None:
 def _check_system(url: Url) -> None:
     if not hasattr(socket, "AF_UNIX"):
         raise TransportError(f"{url}: this system's Python has no Unix sockets; use tcp://")
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error.__cause__ or error)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 import anyio
 from anyio.abc import SocketAttribute, SocketListener, SocketStream
 from anyio.streams.tls import TLSStream
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from ...channel.contract import Channel, Listener
 from ...channel.info import ChannelInfo
@@ -15,8 +15,8 @@ from ...channel.url import Url, host_port
 from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
 from .framed import FramedChannel
-from .listener import StreamListener, raw_socket, set_options
-from .tls import authenticates, load_context, reason
+from .listener import StreamListener, set_options
+from .tls import TlsOptions, authenticates, load_context, read_options, reason
 
 DEFAULT_PORT = 8805
 MAX_MESSAGE = 1 << 20
@@ -25,9 +25,11 @@ _BACKLOG = 4096
 _HANDSHAKE_SECONDS = 10.0
 _GONE = (anyio.BrokenResourceError, anyio.EndOfStream)
 
+Stream = SocketStream | TLSStream
 
-class TcpOptions(Struct, frozen=True):
-    """Options of a `tcp://` URL.
+
+class TcpOptions(TlsOptions, frozen=True):
+    """Options of a `tcp://` or `tls://` URL.
 
     Args:
         max: bytes of the largest message that is sent.
@@ -38,39 +40,18 @@ class TcpOptions(Struct, frozen=True):
     reuse_port: bool = False
 
 
-class TlsOptions(TcpOptions, frozen=True):
-    """Options of a `tls://` URL.
-
-    Args:
-        cert: this end's certificate chain, a PEM file; a server must have one.
-        key: its private key, if that is not in the same file.
-        ca: the authorities to trust. A server that is given them demands a client certificate; a
-            client without them trusts the system's.
-    """
-
-    cert: str | None = None
-    key: str | None = None
-    ca: str | None = None
-
-
 async def connect(url: Url, limits: Limits) -> Channel:
     """Connect to a server."""
-    options, context = _read(url, server=False)
-    host, port = _host(url), _port(url)
-    try:
-        stream = await anyio.connect_tcp(host, port)
-        set_options(stream)
-        if context is None:
-            return _channel(url.scheme, options, limits, stream)
-        secure = await tls_handshake(stream, context, server_side=False, hostname=host)
-        return _channel(url.scheme, options, limits, secure)
-    except (OSError, UnicodeError, AttributeError, *_GONE) as error:
-        raise ConnectFailed(f"{url}: {reason(error)}") from error
+    options = read_options(url, TcpOptions)
+    context = load_context(url, options, server=False)
+    stream = await dial(url, _host(url), _port(url), context)
+    return _channel(url.scheme, options, limits, stream)
 
 
 async def listen(url: Url, limits: Limits) -> Listener:
     """Bind a port, on every address that the host has."""
-    options, context = _read(url, server=True)
+    options = read_options(url, TcpOptions)
+    context = load_context(url, options, server=True)
     host, port = _host(url), _port(url)
     try:
         bound = await anyio.create_tcp_listener(
@@ -83,11 +64,7 @@ async def listen(url: Url, limits: Limits) -> Listener:
         raise BindFailed(f"{url}: {reason(error)}") from error
 
     async def open_channel(stream: SocketStream) -> Channel:
-        set_options(stream)
-        if context is None:
-            return _channel(url.scheme, options, limits, stream)
-        secure = await tls_handshake(stream, context, server_side=True)
-        return _channel(url.scheme, options, limits, secure)
+        return _channel(url.scheme, options, limits, await _secure(stream, context))
 
     addresses = [
         f"{url.scheme}://{host_port(*listening.extra(SocketAttribute.local_address)[:2])}"
@@ -118,22 +95,36 @@ def _port(url: Url) -> int:
     return DEFAULT_PORT
 
 
-def _read(url: Url, *, server: bool) -> tuple[TcpOptions, ssl.SSLContext | None]:
-    if url.scheme == "tcp":
-        return url.read_options(TcpOptions), None
-    options = url.read_options(TlsOptions)
-    return options, load_context(url, options, server=server)
+async def dial(url: Url, host: str, port: int, context: ssl.SSLContext | None) -> Stream:
+    """Connect to a port, and begin TLS where there is a context for it.
 
+    Args:
+        url: to be shown.
+        host: name or address.
+        port: of the server.
+        context: for TLS, `None` without.
 
-async def tls_handshake(
-    stream: SocketStream, context: ssl.SSLContext, *, server_side: bool, hostname: str | None = None
-) -> TLSStream:
-    """Begin TLS on a connection, which is closed if that fails or takes 10 s."""
+    Raises:
+        ConnectFailed: nobody answers there, or not as the context wants it.
+    """
     try:
+        return await _secure(await anyio.connect_tcp(host, port), context, hostname=host)
+    except (OSError, UnicodeError, AttributeError, *_GONE) as error:
+        raise ConnectFailed(f"{url}: {reason(error)}") from error
+
+
+async def _secure(
+    stream: SocketStream, context: ssl.SSLContext | None, *, hostname: str | None = None
+) -> Stream:
+    """Begin to use a connection, which is closed if TLS fails or takes 10 s."""
+    try:
+        set_options(stream)
+        if context is None:
+            return stream
         with anyio.fail_after(_HANDSHAKE_SECONDS):
             return await TLSStream.wrap(
                 stream,
-                server_side=server_side,
+                server_side=hostname is None,
                 hostname=hostname,
                 ssl_context=context,
                 standard_compatible=False,
@@ -143,20 +134,17 @@ async def tls_handshake(
         raise
 
 
-def _channel(
-    scheme: str, options: TcpOptions, limits: Limits, stream: SocketStream | TLSStream
-) -> Channel:
+def _channel(scheme: str, options: TcpOptions, limits: Limits, stream: Stream) -> Channel:
     info = ChannelInfo(
         transport=scheme,
-        local=_address(scheme, stream, SocketAttribute.local_address),
-        peer=_address(scheme, stream, SocketAttribute.remote_address),
+        local=address_of(scheme, stream, SocketAttribute.local_address),
+        peer=address_of(scheme, stream, SocketAttribute.remote_address),
         max_message=options.max,
     )
-    raw = None if isinstance(stream, TLSStream) else raw_socket(stream)
-    return FramedChannel(stream, info, limits, raw)
+    return FramedChannel(stream, info, limits)
 
 
-def _address(scheme: str, stream: SocketStream | TLSStream, attribute: Any) -> str:
+def address_of(scheme: str, stream: Stream, attribute: Any) -> str:
     """One end's address; the system has none for a connection that is gone already."""
     address = stream.extra(attribute, None)
     return f"{scheme}://{host_port(*address[:2])}" if address else f"{scheme}://gone"

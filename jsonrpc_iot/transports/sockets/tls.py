@@ -2,36 +2,49 @@
 
 import os
 import ssl
-from typing import Protocol
+from typing import TypeVar
+
+from msgspec import Struct
 
 from ...channel.url import Url
 
+_SCHEMES = ("https", "mqtts", "tls", "wss")
 
-class TlsFiles(Protocol):
-    """The options of a URL with TLS: names of files, all PEM.
 
-    Attributes:
+class TlsOptions(Struct, frozen=True):
+    """Options of a URL with TLS; the same URL without TLS has none of them. All files are PEM.
+
+    Args:
         cert: this end's certificate chain; a server must have one.
         key: its private key, if that is not in the same file.
         ca: the authorities to trust. A server that is given them demands a client certificate; a
             client without them trusts the system's.
     """
 
-    @property
-    def cert(self) -> str | None:
-        """This end's certificate chain."""
-
-    @property
-    def key(self) -> str | None:
-        """Its private key, if that is not in the same file."""
-
-    @property
-    def ca(self) -> str | None:
-        """The authorities to trust."""
+    cert: str | None = None
+    key: str | None = None
+    ca: str | None = None
 
 
-def load_context(url: Url, options: TlsFiles, *, server: bool) -> ssl.SSLContext:
-    """How one end secures its connections.
+T = TypeVar("T", bound=TlsOptions)
+
+
+def is_tls(url: Url) -> bool:
+    """Whether a URL's scheme is one with TLS."""
+    return url.scheme in _SCHEMES
+
+
+def read_options(url: Url, kind: type[T]) -> T:
+    """The options of a URL, which knows those of TLS only where its scheme is one with TLS.
+
+    Raises:
+        InvalidUrl: an option makes no sense.
+    """
+    return url.read_options(kind, () if is_tls(url) else TlsOptions.__struct_fields__)
+
+
+def load_context(url: Url, options: TlsOptions, *, server: bool) -> ssl.SSLContext | None:
+    """How one end secures its connections, `None` where the URL's scheme is one without TLS.
 
     Args:
         url: whose options they are.
@@ -41,18 +54,18 @@ def load_context(url: Url, options: TlsFiles, *, server: bool) -> ssl.SSLContext
     Raises:
         InvalidUrl: a file is none, or a server has no certificate.
     """
+    if not is_tls(url):
+        return None
+    if server and options.cert is None:
+        raise url.error("a server needs ?cert=FILE, and key=FILE unless the key is in it")
+    purpose = ssl.Purpose.CLIENT_AUTH if server else ssl.Purpose.SERVER_AUTH
     try:
-        return _server_context(url, options) if server else _client_context(options)
+        context = ssl.create_default_context(purpose, cafile=options.ca)
+        if options.cert is not None:
+            context.load_cert_chain(options.cert, options.key)
     except OSError as error:
         raise url.error(f"cannot load cert, key or ca: {reason(error)}") from error
-
-
-def _server_context(url: Url, options: TlsFiles) -> ssl.SSLContext:
-    if options.cert is None:
-        raise url.error("a server needs ?cert=FILE, and key=FILE unless the key is in it")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=options.ca)
-    context.load_cert_chain(options.cert, options.key)
-    if options.ca is not None:
+    if server and options.ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 
@@ -60,13 +73,6 @@ def _server_context(url: Url, options: TlsFiles) -> ssl.SSLContext:
 def authenticates(context: ssl.SSLContext | None) -> bool:
     """Whether the other end has to prove who it is."""
     return context is not None and context.verify_mode == ssl.CERT_REQUIRED
-
-
-def _client_context(options: TlsFiles) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=options.ca)
-    if options.cert is not None:
-        context.load_cert_chain(options.cert, options.key)
-    return context
 
 
 def reason(error: Exception) -> str:
@@ -77,7 +83,7 @@ def reason(error: Exception) -> str:
     if isinstance(causes, OSError):
         return reason(causes)
     if isinstance(error, ssl.SSLError):  # whose errno is no errno
-        return error.reason or str(error)
+        return getattr(error, "verify_message", "") or error.reason or str(error)
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,10 +1,9 @@
 """What `http://` and `ws://` share when they are served: one server for all URLs of an address."""
 
-import asyncio
 import socket
 import ssl
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import anyio
@@ -12,10 +11,12 @@ from anyio.abc import SocketAttribute, TaskGroup
 
 from ...channel.contract import Listener, Serve
 from ...channel.url import Url, host_port
-from ...channel.web import AsgiApp, AsgiReceive, AsgiSend, Scope, refuse_websocket
-from ...errors import BindFailed, MissingExtra, UsageError
+from ...channel.web import AsgiApp, AsgiReceive, AsgiSend, Scope, WebRules, refuse_websocket
+from ...errors import BindFailed
 from ...protocol.limits import Limits
-from ..sockets.tls import reason
+from ..requirements import require_asyncio, require_extra
+from ..sockets.tls import TlsOptions, authenticates, is_tls, load_context, reason
+from .options import WebOptions, host_and_port
 
 if TYPE_CHECKING:
     from .uvicorn_http import WebServer
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 Kind = Literal["http", "websocket"]
 
 _BACKLOG = 4096
+
+ListenAt = Callable[[Url, "Address"], Listener | None]
 
 
 class Address:
@@ -51,14 +54,9 @@ class Address:
         self._server: WebServer | None = None
 
     @property
-    def is_tls(self) -> bool:
-        """Whether it speaks TLS."""
-        return self._context is not None
-
-    @property
     def is_authenticating(self) -> bool:
         """Whether clients must have a certificate."""
-        return self._context is not None and self._context.verify_mode == ssl.CERT_REQUIRED
+        return authenticates(self._context)
 
     def urls(self, url: Url) -> list[str]:
         """The URLs that reach a URL's path here."""
@@ -76,11 +74,11 @@ class Address:
         """
         mine = self._url
         place = kind, route_path(url)
-        if (url.host, url.port, is_tls(url)) != (mine.host, mine.port, self.is_tls):
+        if (url.host, url.port, is_tls(url)) != (mine.host, mine.port, is_tls(mine)):
             return False
         if place in self._routes:
             return False
-        for name in ("cert", "key", "ca"):
+        for name in TlsOptions.__struct_fields__:
             if url.options.get(name, mine.options.get(name)) != mine.options.get(name):
                 raise url.error(f"{name} is another one than that of {mine}")
         self._routes[place] = None
@@ -138,15 +136,19 @@ class AddressListener(Listener):
     Args:
         address: bound; the listener has reserved its path there.
         url: where it listens.
-        kind: of the requests.
+        rules: what the URL says of requests.
     """
 
-    def __init__(self, address: Address, url: Url, kind: Kind, *, has_token: bool = False) -> None:
+    def __init__(self, address: Address, url: Url, rules: WebRules) -> None:
         self._address = address
         self._url = url
-        self._kind = kind
-        self._has_token = has_token
+        self._rules = rules
         self._closed = False
+
+    @property
+    def rules(self) -> WebRules:
+        """What holds for its requests."""
+        return self._rules
 
     @property
     def addresses(self) -> Sequence[str]:
@@ -156,7 +158,7 @@ class AddressListener(Listener):
     @property
     def is_exposed(self) -> bool:
         """Whether other machines may reach it without authentication."""
-        authenticates = self._has_token or self._address.is_authenticating
+        authenticates = self._rules.token is not None or self._address.is_authenticating
         return self._url.is_exposed and not authenticates
 
     def beside(self, url: str) -> Listener | None:
@@ -181,49 +183,42 @@ class AddressListener(Listener):
             self._address.release()
 
 
-def is_tls(url: Url) -> bool:
-    """Whether a URL's scheme is one with TLS."""
-    return url.scheme in ("https", "wss")
-
-
 def route_path(url: Url) -> str:
     """A URL's path as routes have it."""
     return url.path.rstrip("/")
 
 
-async def bind(url: Url, context: ssl.SSLContext | None, limits: Limits) -> Address:
+async def bind(url: Url, options: WebOptions, limits: Limits, listen_at: ListenAt) -> Listener:
     """Bind a URL's address.
+
+    Args:
+        url: the first one of that address.
+        options: of the URL.
+        limits: bounds on what clients may cost.
+        listen_at: makes the URL's listener.
 
     Raises:
         BindFailed: it cannot be bound.
-        InvalidUrl: it has no host.
+        InvalidUrl: it has no host, or its token or certificates cannot be read.
         MissingExtra: the extra `http` is not installed.
         UsageError: the event loop is not asyncio's.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        raise UsageError(
-            f"{url}: serving HTTP works on asyncio, not on trio; "
-            "there an ASGI server such as hypercorn can run asgi_app(dispatcher)"
-        ) from None
-    try:
-        from . import uvicorn_http  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra(f"{url}: HTTP needs: pip install 'jsonrpc-iot[http]'") from error
-    if not url.host:
-        raise url.error(f"a host is missing, as in {url.scheme}://127.0.0.1:8080/rpc")
-    port = url.port if url.port is not None else 443 if is_tls(url) else 80
+    options.rules(url)  # whether they can be had, before anything is open
+    context = load_context(url, options, server=True)
+    instead = "; there an ASGI server such as hypercorn can run asgi_app(dispatcher)"
+    require_asyncio(url, "serving HTTP works", instead)
+    require_extra(url, "HTTP needs", "http", "h11", "uvicorn", "websockets")
+    host, port = host_and_port(url)
     try:
         # anyio knows how to bind a name that has several addresses to one port.
-        bound = await anyio.create_tcp_listener(
-            local_host=url.host, local_port=port, backlog=_BACKLOG
-        )
+        bound = await anyio.create_tcp_listener(local_host=host, local_port=port, backlog=_BACKLOG)
     except (OSError, ValueError) as error:
         raise BindFailed(f"{url}: {reason(error)}") from error
     async with bound:
         sockets = [_tcp(each.extra(SocketAttribute.raw_socket)) for each in bound.listeners]
-    return Address(url, sockets, context, limits)
+    listener = listen_at(url, Address(url, sockets, context, limits))
+    assert listener is not None
+    return listener
 
 
 def _tcp(bound: socket.socket) -> socket.socket:

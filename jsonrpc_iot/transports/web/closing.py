@@ -8,6 +8,10 @@ answers no ping. 1000, 1001 and 1005 (no code) end the stream, others break it a
 import anyio
 
 MAX_MESSAGE = 1 << 20
+PING_INTERVAL = 20.0
+"""Seconds of silence after which the other end is asked whether it lives."""
+PING_TIMEOUT = 20.0
+"""Seconds that it has to show it."""
 SUBPROTOCOL = "jsonrpc"
 ORDERLY = (1000, 1001, 1005)
 """Close codes after which nothing is missing."""

@@ -8,22 +8,25 @@ reply becomes an error response to the call.
 
 import logging
 import ssl
-from collections import deque
 from collections.abc import Sequence
 from typing import final
+from urllib.parse import quote
 
 import anyio
 import anyio.lowlevel
 import httpx2
 from anyio.abc import TaskGroup
-from msgspec import DecodeError, UnsetType
+from msgspec import UnsetType
 
+from ...channel.changes import Change
 from ...channel.contract import Channel
 from ...channel.info import ChannelInfo
-from ...channel.url import Url
+from ...channel.url import Url, host_port
 from ...errors import ConnectFailed
+from ...protocol.codec.codec import DECODE_ERRORS
 from ...protocol.items import FIRST_CREDIT
 from ...protocol.limits import Limits
+from ..batched import BatchedChannel
 from .http_events import Events, read_events
 from .http_replies import (
     EVENT_STREAM,
@@ -37,6 +40,7 @@ from .http_replies import (
     read_envelopes,
     with_id,
 )
+from .options import HttpOptions, host_and_port
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -69,13 +73,12 @@ class _Post:
     def __init__(self, scope: anyio.CancelScope) -> None:
         self.scope = scope
         self.upto = FIRST_CREDIT
-        self.news = anyio.Event()
+        self.news = Change()
 
     def grant(self, upto: int) -> None:
         """Take credit."""
         self.upto = max(self.upto, upto)
-        self.news.set()
-        self.news = anyio.Event()
+        self.news.notify()
 
     async def wait_for_credit(self, count: int) -> None:
         """Wait until one more than that many items may be taken in."""
@@ -85,25 +88,25 @@ class _Post:
 
 async def open_channel(
     url: Url,
-    place: str,
-    context: ssl.SSLContext | None,
-    token: str | None,
-    max_message: int,
     limits: Limits,
+    options: HttpOptions,
+    token: str | None,
+    context: ssl.SSLContext | None,
 ) -> Channel:
     """Reach a server, and subscribe to its events where it has such.
 
     Args:
-        url: to be shown.
-        place: where the requests go.
-        context: for TLS, `None` without.
-        token: the bearer token, `None` without.
-        max_message: bytes of the largest message that is sent.
+        url: where.
         limits: of which `in_flight` and `receive_bytes` are used here.
+        options: of the URL.
+        token: is sent as a bearer token.
+        context: for TLS.
 
     Raises:
         ConnectFailed: nobody answers there, nothing is at the path, or the token is refused.
+        InvalidUrl: the URL has no host.
     """
+    place = f"{url.scheme}://{host_port(*host_and_port(url))}{quote(url.path) or '/'}"
     client = httpx2.AsyncClient(
         verify=True if context is None else context,
         headers={} if token is None else {"authorization": f"Bearer {token}"},
@@ -132,7 +135,7 @@ async def open_channel(
         transport=url.scheme,
         local=f"{url.scheme}://client",
         peer=place,
-        max_message=max_message,
+        max_message=options.max,
     )
     receive_bytes = max(limits.receive_bytes, _RECEIVE_BYTES)
     return HttpChannel(client, place, events, info, receive_bytes)
@@ -145,7 +148,7 @@ async def _takes_posts(client: httpx2.AsyncClient, place: str) -> bool:
 
 
 @final
-class HttpChannel(Channel):
+class HttpChannel(BatchedChannel):
     """The calling end of HTTP.
 
     Args:
@@ -167,44 +170,28 @@ class HttpChannel(Channel):
         info: ChannelInfo,
         receive_bytes: int,
     ) -> None:
+        super().__init__()
+        self._info = info
         self._client = client
         self._place = place
         self._events = events
-        self._info = info
         self._receive_bytes = receive_bytes
         self._tasks: TaskGroup | None = None
         self._listening = anyio.CancelScope()
         self._posts: dict[bytes, _Post] = {}  # by the request's id
         self._messages: dict[bytes, tuple[bytes, ...]] = {}  # their ids
-        self._received: deque[bytes] = deque()
-        self._news = anyio.Event()
+        self._received: list[bytes] = []
+        self._news = Change()
         self._broken = False
         self._closed = False
         self._at_end = False
         self.refused = 0
-
-    @property
-    def info(self) -> ChannelInfo:
-        """The facts about this channel."""
-        return self._info
 
     def start(self, tasks: TaskGroup) -> None:
         """Begin to listen for events; see `Channel.start`."""
         self._tasks = tasks
         if self._events.is_open:
             tasks.start_soon(self._listen)
-
-    async def receive(self) -> bytes:
-        """Wait for the next message; see `Channel.receive`."""
-        await self._wait()
-        return self._received.popleft()
-
-    async def receive_batch(self) -> list[bytes]:
-        """Wait for messages; see `Channel.receive_batch`."""
-        await self._wait()
-        messages = list(self._received)
-        self._received.clear()
-        return messages
 
     async def send(self, item: bytes) -> None:
         """Send one message. Returns when a notification has arrived, at once for a request.
@@ -230,7 +217,7 @@ class HttpChannel(Channel):
     async def send_eof(self) -> None:
         """Send no more; the channel ends when all answers are here."""
         self._at_end = True
-        self._wake()
+        self._news.notify()
 
     def forget(self, message: bytes) -> None:
         """Hang up on a call for which nobody waits any more; the server cancels it."""
@@ -244,7 +231,7 @@ class HttpChannel(Channel):
         self._listening.cancel()
         for post in tuple(self._posts.values()):
             post.scope.cancel()
-        self._wake()
+        self._news.notify()
         with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
             await self._events.aclose()
             await self._client.aclose()
@@ -259,7 +246,7 @@ class HttpChannel(Channel):
             return False
         try:
             target = decode_target(one.params)
-        except DecodeError:  # whoever wrote it may say what is wrong with it
+        except DECODE_ERRORS:  # whoever wrote it may say what is wrong with it
             return False
         post = self._posts.get(bytes(target.id))
         if post is not None and one.method == "rpc.more":
@@ -279,7 +266,7 @@ class HttpChannel(Channel):
             try:
                 await self._post(message, ids, post)
             except BadStatus as failure:
-                self._take(*(failure_of(id, failure.error) for id in ids))
+                self._arrive(*(failure_of(id, failure.error) for id in ids))
             except _FAILED as error:
                 self._break(error)
             finally:
@@ -287,7 +274,7 @@ class HttpChannel(Channel):
                 for id in ids:
                     if self._posts.get(id) is post:
                         del self._posts[id]
-                self._wake()
+                self._news.notify()
 
     async def _notify(self, message: bytes) -> None:
         try:
@@ -315,7 +302,7 @@ class HttpChannel(Channel):
                 raise BadStatus(response, body)
             return
         if is_readable(body) if response.is_success else is_reply(response, body):
-            self._take(with_id(body, ids))
+            self._arrive(with_id(body, ids))
         else:
             raise BadStatus(response, body)
 
@@ -329,7 +316,7 @@ class HttpChannel(Channel):
                 await post.wait_for_credit(items)
                 items += 1
             is_answered = is_answered or head.is_answer
-            self._take(event.data)
+            self._arrive(event.data)
         if not is_answered:
             raise BadStatus(response, b"")
 
@@ -346,25 +333,21 @@ class HttpChannel(Channel):
         with self._listening:
             try:
                 async for event in self._events.listen(self._receive_bytes):
-                    self._take(event.data)
+                    self._arrive(event.data)
             except _FAILED as error:
                 self._break(error)
 
-    def _take(self, *messages: bytes) -> None:
+    def _arrive(self, *messages: bytes) -> None:
         self._received.extend(messages)
-        self._wake()
+        self._news.notify()
 
     def _break(self, error: Exception) -> None:
         if not self._closed:
             logger.info("%s: %s", self._place, _reason(error))
         self._broken = True
-        self._wake()
+        self._news.notify()
 
-    def _wake(self) -> None:
-        self._news.set()
-        self._news = anyio.Event()
-
-    async def _wait(self) -> None:
+    async def _next_batch(self) -> list[bytes]:
         await anyio.lowlevel.checkpoint()
         while not self._received:
             if self._closed:
@@ -374,6 +357,8 @@ class HttpChannel(Channel):
             if self._at_end and not self._posts:
                 raise anyio.EndOfStream
             await self._news.wait()
+        messages, self._received = self._received, []
+        return messages
 
 
 def _reason(error: BaseException) -> str:

@@ -4,14 +4,15 @@ Source: HTML Living Standard, section 9.2, "Server-sent events".
 """
 
 import logging
-import random
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import anyio
+import anyio.lowlevel
 import httpx2
 from msgspec import Struct
 
+from ...protocol.backoff import Backoff
 from .http_replies import EVENT_STREAM, kind_of
 
 logger = logging.getLogger("jsonrpc_iot.transports")
@@ -119,6 +120,7 @@ class Events:
         self._place = place
         self._response: httpx2.Response | None = None
         self._last_id: str | None = None
+        self._backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
 
     @property
     def is_open(self) -> bool:
@@ -156,6 +158,7 @@ class Events:
         """
         while True:
             assert self._response is not None
+            begin = anyio.current_time()
             try:
                 async for event in read_events(self._response, max_bytes):
                     self._last_id = event.id if event.id is not None else self._last_id
@@ -163,6 +166,7 @@ class Events:
             except httpx2.RequestError as error:
                 logger.debug("%s: the events end: %r", self._place, error)
             await self.aclose()
+            self._backoff.connection_ended(anyio.current_time() - begin)
             await self._reopen()
 
     async def aclose(self) -> None:
@@ -172,11 +176,11 @@ class Events:
             await response.aclose()
 
     async def _reopen(self) -> None:
-        pause = _FIRST_PAUSE_SECONDS
         end = anyio.current_time() + _GIVE_UP_SECONDS
         while True:
-            await anyio.sleep(random.uniform(0, pause))  # not a secret
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            await anyio.sleep(self._backoff.next_pause())
+            # On asyncio a sleep that is over is not cancelled, even if its scope is meanwhile.
+            await anyio.lowlevel.checkpoint_if_cancelled()
             try:
                 status = await self.open()
             except httpx2.RequestError:

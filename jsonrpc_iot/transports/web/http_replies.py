@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from ...errors import RpcError, rpc_error
+from ...protocol.codec.codec import DECODE_ERRORS
 
 EVENT_STREAM = "text/event-stream"
 
@@ -61,7 +62,7 @@ def read_envelopes(message: bytes) -> Sequence[Envelope]:
     """What a message asks; nothing of what cannot be read."""
     try:
         found = _decode_envelope(message)
-    except msgspec.DecodeError:
+    except DECODE_ERRORS:
         return [Envelope(id=Raw(b"null"))]  # the server says what it makes of it
     return (found or [Envelope()]) if isinstance(found, list) else [found]
 
@@ -78,7 +79,7 @@ def is_reply(response: httpx2.Response, body: bytes) -> bool:
         return False
     try:
         reply = _decode_reply(body)
-    except msgspec.DecodeError:
+    except DECODE_ERRORS:
         return False
     return not isinstance(reply.error, UnsetType)
 
@@ -87,7 +88,7 @@ def is_readable(body: bytes) -> bool:
     """Whether a body may be messages; a page for people, of some gateway, is none."""
     try:
         _decode_envelope(body)
-    except msgspec.DecodeError:
+    except DECODE_ERRORS:
         return False
     return True
 
@@ -98,7 +99,7 @@ def with_id(body: bytes, ids: tuple[bytes, ...]) -> bytes:
         return body
     try:
         reply = _decode_reply(body)
-    except msgspec.DecodeError:
+    except DECODE_ERRORS:
         return body
     if isinstance(reply.error, UnsetType) or bytes(reply.id or b"null") != b"null":
         return body

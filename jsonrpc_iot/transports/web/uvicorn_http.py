@@ -20,7 +20,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ...channel.web import AsgiApp
 from ...protocol.limits import Limits
-from .uvicorn_websocket import PING_INTERVAL, PING_TIMEOUT, bounded_protocol
+from .closing import PING_INTERVAL, PING_TIMEOUT
+from .uvicorn_websocket import bounded_protocol
 
 _PROTOCOL: Any = H11Protocol
 with suppress(ImportError):  # an extra of uvicorn that makes it faster

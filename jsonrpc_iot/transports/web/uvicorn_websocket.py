@@ -23,9 +23,6 @@ from websockets.http11 import Request
 from ...protocol.limits import DEFAULT_LIMITS, Limits
 from .closing import ABORT
 
-PING_INTERVAL = 20.0
-PING_TIMEOUT = 20.0
-
 _CLOSE_SECONDS = 1.0
 _DRAIN_SECONDS = 3.0
 _REFUSAL_SECONDS = 2.0
@@ -150,17 +147,8 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
         self.handle_events()  # what came whole before it
         if not self.close_sent and self.conn.close_sent is not None:
             close = self.conn.close_sent
-            self.queue.put_nowait(
-                cast(
-                    Any,
-                    {
-                        "type": "websocket.disconnect",
-                        "code": close.code,
-                        "reason": close.reason,
-                        "violation": True,
-                    },
-                )
-            )
+            event: Any = {"type": "websocket.disconnect", "violation": True}
+            self.queue.put_nowait(event | {"code": close.code, "reason": close.reason})
             self.close_sent = True
             self.transport.write(b"".join(self.conn.data_to_send()))
             if self.transport.can_write_eof():

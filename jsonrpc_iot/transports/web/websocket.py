@@ -5,56 +5,19 @@ server as `http://` of that address; a client dials. How each end is kept is in 
 `uvicorn_websocket` and `websocket_client`.
 """
 
-import ssl
-from typing import Annotated
-
 from anyio.abc import TaskGroup
-from msgspec import Meta, Struct
 
 from ...channel.contract import Channel, Listener, Serve
 from ...channel.url import Url
 from ...channel.web import AsgiReceive, AsgiSend, Scope, WebRules
-from ...errors import MissingExtra
 from ...protocol.limits import Limits
 from ...protocol.messages import CodecName
+from ..requirements import require_extra
 from ..secrets import read_secret
-from ..sockets.tls import load_context
+from ..sockets.tls import load_context, read_options
 from .address import Address, AddressListener, bind
-from .closing import MAX_MESSAGE
+from .options import WebSocketOptions
 from .websocket_server import answer_websocket
-
-
-class WebSocketOptions(Struct, frozen=True):
-    """Options of a `ws://` URL.
-
-    Args:
-        max: bytes of the largest message that is sent.
-        codec: how the messages are written; the same at both ends.
-        token: where the bearer token is, `env:NAME` or `file:PATH`. A client sends it, a server
-            demands it.
-        cors: the origin whose pages may connect from a browser, `*` for all; serving only. Pages
-            of the server's own address always may.
-    """
-
-    max: Annotated[int, Meta(gt=0)] = MAX_MESSAGE
-    codec: CodecName = "json"
-    token: str | None = None
-    cors: str | None = None
-
-
-class SecureOptions(WebSocketOptions, frozen=True):
-    """Options of a `wss://` URL. All files are PEM.
-
-    Args:
-        cert: this end's certificate chain; a server must have one.
-        key: its private key, if that is not in the same file.
-        ca: the authorities to trust. A server that is given them demands a client certificate; a
-            client without them trusts the system's.
-    """
-
-    cert: str | None = None
-    key: str | None = None
-    ca: str | None = None
 
 
 async def connect(url: Url, limits: Limits) -> Channel:
@@ -65,25 +28,17 @@ async def connect(url: Url, limits: Limits) -> Channel:
         InvalidUrl: the URL makes no sense, or its token or certificates cannot be read.
         MissingExtra: the extra `http` is not installed.
     """
-    if not url.host:
-        raise url.error(f"a host is missing, as in {url.scheme}://127.0.0.1:8080/rpc")
-    options = _read(url)
-    context = _context(url, options, server=False)
-    token = read_secret(url, "token")
-    try:
-        from .websocket_client import dial
-    except ImportError as error:
-        raise MissingExtra(f"{url}: WebSockets need: pip install 'jsonrpc-iot[http]'") from error
-    return await dial(url, limits, options.max, options.codec, token, context)
+    options = read_options(url, WebSocketOptions)
+    context = load_context(url, options, server=False)
+    require_extra(url, "WebSockets need", "http", "websockets")
+    from .websocket_client import open_websocket
+
+    return await open_websocket(url, limits, options, read_secret(url, "token"), context)
 
 
 async def listen(url: Url, limits: Limits) -> Listener:
     """Bind an address, for this URL and others."""
-    options = _read(url)
-    address = await bind(url, _context(url, options, server=True), limits)
-    listener = _reserve(url, options, address)
-    assert listener is not None
-    return listener
+    return await bind(url, read_options(url, WebSocketOptions), limits, listen_at)
 
 
 def listen_at(url: Url, address: Address) -> Listener | None:
@@ -92,7 +47,11 @@ def listen_at(url: Url, address: Address) -> Listener | None:
     Raises:
         InvalidUrl: the URL makes no sense there.
     """
-    return _reserve(url, _read(url), address)
+    options = read_options(url, WebSocketOptions)
+    rules = options.rules(url)
+    if not address.reserve(url, "websocket"):
+        return None
+    return WebSocketListener(address, url, rules, options.codec)
 
 
 class WebSocketListener(AddressListener):
@@ -106,8 +65,7 @@ class WebSocketListener(AddressListener):
     """
 
     def __init__(self, address: Address, url: Url, rules: WebRules, codec: CodecName) -> None:
-        super().__init__(address, url, "websocket", has_token=rules.token is not None)
-        self._rules = rules
+        super().__init__(address, url, rules)
         self._codec: CodecName = codec
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
@@ -116,27 +74,8 @@ class WebSocketListener(AddressListener):
         async def answer(scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
             limits = self._address.limits
             await answer_websocket(
-                scope, receive, send, handler, task_group, self._rules, limits, self._codec
+                scope, receive, send, handler, task_group, self.rules, limits, self._codec
             )
 
-        self._address.route(self._url, self._kind, answer)
+        self._address.route(self._url, "websocket", answer)
         await self._address.serve(task_group)
-
-
-def _read(url: Url) -> WebSocketOptions:
-    return url.read_options(SecureOptions if url.scheme == "wss" else WebSocketOptions)
-
-
-def _reserve(url: Url, options: WebSocketOptions, address: Address) -> WebSocketListener | None:
-    rules = WebRules(
-        path=url.path, max_message=options.max, token=read_secret(url, "token"), cors=options.cors
-    )
-    if not address.reserve(url, "websocket"):
-        return None
-    return WebSocketListener(address, url, rules, options.codec)
-
-
-def _context(url: Url, options: WebSocketOptions, *, server: bool) -> ssl.SSLContext | None:
-    if not isinstance(options, SecureOptions):
-        return None
-    return load_context(url, options, server=server)

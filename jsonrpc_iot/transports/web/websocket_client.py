@@ -2,11 +2,9 @@
 
 import logging
 import ssl
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Any, NoReturn
 from urllib.parse import quote
 
 import anyio
@@ -17,27 +15,18 @@ from websockets.frames import Frame, Opcode
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
-from ...channel.contract import Channel
 from ...channel.info import ChannelInfo
 from ...channel.url import Url, host_port
-from ...errors import ConnectFailed, FramingError, ParseError, TooLarge
+from ...errors import ConnectFailed, FramingError, TooLarge
 from ...protocol.limits import Limits
-from ...protocol.messages import CodecName
-from ..sockets.framed import SocketLike, write_at_once
-from ..sockets.listener import raw_socket, set_options
-from ..sockets.tcp import tls_handshake
+from ..sockets.framed import PIECE, ByteStreamChannel
+from ..sockets.tcp import address_of, dial
 from ..sockets.tls import reason as failure_reason
-from .closing import SUBPROTOCOL, closing, ending
-
-PING_INTERVAL = 20.0
-"""Seconds of silence after which the server is asked whether it lives."""
-
-PING_TIMEOUT = 20.0
-"""Seconds that it has to show it."""
+from .closing import PING_INTERVAL, PING_TIMEOUT, SUBPROTOCOL, closing, ending
+from .options import WebSocketOptions, host_and_port
 
 _HANDSHAKE_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
-_PIECE = 1 << 16
 _GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
 
 # The library would log headers and payloads, tokens too.
@@ -45,11 +34,10 @@ _SILENT = logging.getLogger("jsonrpc_iot.transports.websocket.frames")
 _SILENT.disabled = True
 
 
-async def dial(
+async def open_websocket(
     url: Url,
     limits: Limits,
-    max_message: int,
-    codec: CodecName,
+    options: WebSocketOptions,
     token: str | None,
     context: ssl.SSLContext | None,
 ) -> "ClientChannel":
@@ -58,48 +46,40 @@ async def dial(
     Args:
         url: where.
         limits: of which `receive_bytes` and `message_seconds` are used here.
-        max_message: bytes of the largest message that is sent.
-        codec: how the messages are written.
+        options: of the URL.
         token: is sent as a bearer token.
         context: for TLS.
 
     Raises:
         ConnectFailed: nobody answers there, or the answer is no.
     """
-    port = url.port or (80 if context is None else 443)
+    host, port = host_and_port(url)
     path = quote(url.path or "/", safe="/:@!$&'()*+,;=-._~")
     protocol = ClientProtocol(
-        WebSocketURI(context is not None, url.host, port, path, ""),
+        WebSocketURI(context is not None, host, port, path, ""),
         subprotocols=[Subprotocol(SUBPROTOCOL)],
-        max_size=max(limits.receive_bytes, max_message),
+        max_size=max(limits.receive_bytes, options.max),
         logger=_SILENT,
     )
+    stream = await dial(url, host, port, context)
     try:
-        connected = await anyio.connect_tcp(url.host, port)
-        set_options(connected)
-        stream: ByteStream = connected
-        if context is not None:
-            stream = await tls_handshake(connected, context, server_side=False, hostname=url.host)
-        try:
-            with anyio.fail_after(_HANDSHAKE_SECONDS):
-                await _upgrade(url, stream, protocol, token)
-        except BaseException:
-            await anyio.aclose_forcefully(stream)
-            raise
-    except TimeoutError as error:
-        raise ConnectFailed(f"{url}: no answer in {_HANDSHAKE_SECONDS:g} s") from error
-    except (OSError, UnicodeError, AttributeError, *_GONE) as error:
-        raise ConnectFailed(f"{url}: {failure_reason(error)}") from error
-    local = stream.extra(SocketAttribute.local_address, ("gone", 0))
+        with anyio.fail_after(_HANDSHAKE_SECONDS):
+            await _upgrade(url, stream, protocol, token)
+    except BaseException as error:
+        await anyio.aclose_forcefully(stream)
+        if isinstance(error, TimeoutError):
+            raise ConnectFailed(f"{url}: no answer in {_HANDSHAKE_SECONDS:g} s") from error
+        if isinstance(error, (OSError, *_GONE)):
+            raise ConnectFailed(f"{url}: {failure_reason(error)}") from error
+        raise
     info = ChannelInfo(
         transport=url.scheme,
-        local=f"{url.scheme}://{host_port(*local[:2])}",
-        peer=f"{url.scheme}://{host_port(url.host, port)}{url.path or '/'}",
-        max_message=max_message,
-        codec=codec,
+        local=address_of(url.scheme, stream, SocketAttribute.local_address),
+        peer=f"{url.scheme}://{host_port(host, port)}{url.path or '/'}",
+        max_message=options.max,
+        codec=options.codec,
     )
-    raw = raw_socket(connected) if context is None else None
-    return ClientChannel(stream, protocol, info, limits, raw)
+    return ClientChannel(stream, protocol, info, limits)
 
 
 async def _upgrade(
@@ -112,7 +92,7 @@ async def _upgrade(
     await stream.send(b"".join(protocol.data_to_send()))
     while not protocol.events and protocol.handshake_exc is None:
         try:
-            protocol.receive_data(await stream.receive(_PIECE))
+            protocol.receive_data(await stream.receive(PIECE))
         except anyio.EndOfStream:
             protocol.receive_eof()
     refusal = protocol.handshake_exc
@@ -132,7 +112,7 @@ def _advice(status: int) -> str:
     return "; is the path right?" if status == HTTPStatus.NOT_FOUND else ""
 
 
-class ClientChannel(Channel):
+class ClientChannel(ByteStreamChannel):
     """An open WebSocket, from its client's side.
 
     Args:
@@ -140,26 +120,16 @@ class ClientChannel(Channel):
         protocol: has done its handshake.
         info: the facts about the channel.
         limits: of which `message_seconds` is used here.
-        raw: the socket under the stream, where what is sent goes to it as it stands.
     """
 
     def __init__(
-        self,
-        stream: ByteStream,
-        protocol: ClientProtocol,
-        info: ChannelInfo,
-        limits: Limits,
-        raw: SocketLike | None,
+        self, stream: ByteStream, protocol: ClientProtocol, info: ChannelInfo, limits: Limits
     ) -> None:
-        self._stream = stream
+        super().__init__(stream, info, limits)
         self._protocol = protocol
-        self._info = info
-        self._limits = limits
-        self._raw = raw
         self._opcode = Opcode.BINARY if info.codec == "msgpack" else Opcode.TEXT
-        self._messages: deque[bytes] = deque()
+        self._messages: list[bytes] = []
         self._fragments: bytearray | None = None
-        self._left: float | None = None
         self._asked = False
         self._failure: FramingError | None = None
         self._end: tuple[int, str] | None = None
@@ -168,46 +138,22 @@ class ClientChannel(Channel):
         self._receivers = 0
         self._writing = anyio.Lock(fast_acquire=True)
         self._control = b""
-        self._pieces_sent = 0
         self._take_events()
 
-    @property
-    def info(self) -> ChannelInfo:
-        """The facts about this channel."""
-        return self._info
-
-    @property
-    def pieces_sent(self) -> int:
-        """See `Channel.pieces_sent`."""
-        return self._pieces_sent
-
-    @property
-    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        """The stream's attributes."""
-        return self._stream.extra_attributes
-
-    async def receive(self) -> bytes:
-        """Wait for the next message; see `Channel.receive`."""
-        if not self._messages:
-            self._messages.extend(await self.receive_batch())
-        return self._messages.popleft()
-
-    async def receive_batch(self) -> list[bytes]:
-        """Wait for messages; see `Channel.receive_batch`."""
+    async def _next_batch(self) -> list[bytes]:
         self._receivers += 1
         try:
             while True:
                 if self._closed:
                     raise anyio.ClosedResourceError
                 if self._messages:
-                    messages = list(self._messages)
-                    self._messages.clear()
+                    messages, self._messages = self._messages, []
                     return messages
                 if self._failure is not None:
                     failure, self._failure = self._failure, None
                     raise failure
                 if self._over.is_set():
-                    self._raise_end()
+                    raise ending(*(self._end or (1006, "")))
                 await self._read()
         finally:
             self._receivers -= 1
@@ -228,10 +174,6 @@ class ClientChannel(Channel):
         except InvalidState:
             raise anyio.BrokenResourceError(closing(*(self._end or (1006, "")))) from None
         await self._write(b"".join(protocol.data_to_send()))
-
-    async def send_eof(self) -> None:
-        """Refuse: a WebSocket is closed in both directions at once."""
-        raise NotImplementedError
 
     async def aclose(self) -> None:
         """Say goodbye, wait a second for the answer, and close."""
@@ -265,7 +207,7 @@ class ClientChannel(Channel):
         data: bytes | None = None
         with anyio.move_on_after(seconds):
             try:
-                data = await self._stream.receive(_PIECE)
+                data = await self._stream.receive(PIECE)
             except (anyio.EndOfStream, anyio.BrokenResourceError, OSError):
                 self._lose()
                 return
@@ -287,8 +229,8 @@ class ClientChannel(Channel):
     async def _be_silent(self, is_whole: bool) -> None:
         """Nothing came for long."""
         if not is_whole:
-            reason = f"a message stayed unfinished for {self._limits.message_seconds:g} s"
-            self._fail(1008, reason, FramingError(ParseError(data=reason)))
+            failure = self._unfinished()
+            self._fail(1008, str(failure.error.data), failure)
         elif self._asked:
             self._end = 1011, f"no answer to a ping in {PING_TIMEOUT:g} s"
             self._protocol.fail(*self._end)
@@ -302,18 +244,18 @@ class ClientChannel(Channel):
         protocol = self._protocol
         for event in protocol.events_received():
             if isinstance(event, Frame) and not self._closed:
-                self._take(event)
+                self._take_frame(event)
         error = protocol.parser_exc
         if error is not None and self._end is None and protocol.close_sent is not None:
             self._end = protocol.close_sent.code, protocol.close_sent.reason
             if self._end[0] == 1009:
-                limit = protocol.max_size
+                limit = max(self._limits.receive_bytes, self._info.max_message or 0)
                 self._failure = FramingError(TooLarge(str(error), {"limit": limit}))
         if protocol.close_rcvd is not None:
             self._end = self._end or (protocol.close_rcvd.code, protocol.close_rcvd.reason)
             self._over.set()
 
-    def _take(self, frame: Frame) -> None:
+    def _take_frame(self, frame: Frame) -> None:
         if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
             if frame.opcode is not self._opcode:
                 kind = "text" if self._opcode is Opcode.TEXT else "binary"
@@ -342,9 +284,6 @@ class ClientChannel(Channel):
         self._end = self._end or (1006, "the connection was lost")
         self._over.set()
 
-    def _raise_end(self) -> NoReturn:
-        raise ending(*(self._end or (1006, "")))
-
     async def _answer(self) -> None:
         """Send what the protocol answers by itself; while a message leaves, only the last of it.
 
@@ -363,16 +302,6 @@ class ClientChannel(Channel):
 
     async def _write(self, data: bytes) -> None:
         async with self._writing:
-            await self._write_alone(data)
-            while self._control:
-                control, self._control = self._control, b""
-                await self._write_alone(control)
-
-    async def _write_alone(self, data: bytes) -> None:
-        try:
-            data = write_at_once(self._raw, data)
-            for start in range(0, len(data), _PIECE):
-                await self._stream.send(data[start : start + _PIECE])
-                self._pieces_sent += 1
-        except OSError as error:
-            raise anyio.BrokenResourceError from error
+            while data:
+                await super()._write(data)
+                data, self._control = self._control, b""

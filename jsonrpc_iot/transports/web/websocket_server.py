@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from ...channel.contract import Channel, Serve
+from ...channel.contract import Serve
 from ...channel.info import ChannelInfo
 from ...channel.url import host_port
 from ...channel.web import (
@@ -22,7 +22,8 @@ from ...channel.web import (
 from ...errors import FramingError, TooLarge
 from ...protocol.limits import Limits
 from ...protocol.messages import CodecName
-from .closing import ABORT, MAX_MESSAGE, SUBPROTOCOL, closing, ending
+from ..batched import BatchedChannel
+from .closing import ABORT, SUBPROTOCOL, closing, ending
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -41,14 +42,16 @@ async def answer_websocket(
 ) -> None:
     """Serve a WebSocket until it ends, or refuse it.
 
+    The subprotocol `jsonrpc` is chosen if it is offered.
+
     Args:
         scope: of its request.
         receive: gives its events.
         send: takes them.
-        handler: is run with the channel.
+        handler: is run with the channel; it may also hand the channel on and return.
         tasks: runs the handler.
         rules: say who may connect.
-        limits: of which `receive_bytes` is used here.
+        limits: of which `receive_bytes` is used here, where the ASGI server has no limit.
         codec: how the messages are written.
     """
     headers = dict(scope["headers"])
@@ -58,60 +61,23 @@ async def answer_websocket(
     elif not rules.admits_page(headers):
         await refuse_websocket(scope, receive, send, 403, "Pages from there may not connect")
     else:
-        await serve_websocket(
-            scope,
-            receive,
-            send,
-            handler,
-            tasks,
-            limits=limits,
+        await receive()  # the request, of which the scope has told all
+        chosen = SUBPROTOCOL if SUBPROTOCOL in scope.get("subprotocols", ()) else None
+        await send({"type": "websocket.accept", "subprotocol": chosen})
+        info = ChannelInfo(
+            transport=scope["scheme"],
+            local=_address(scope, "server", scope["path"]),
+            peer=_address(scope, "client"),
             max_message=rules.max_message,
             codec=codec,
-            attributes=request_attributes(scope, token),
         )
-
-
-async def serve_websocket(
-    scope: Scope,
-    receive: AsgiReceive,
-    send: AsgiSend,
-    handler: Serve,
-    tasks: TaskGroup,
-    *,
-    limits: Limits,
-    max_message: int = MAX_MESSAGE,
-    codec: CodecName = "json",
-    attributes: Mapping[Any, Callable[[], Any]] | None = None,
-) -> None:
-    """Accept a WebSocket and serve it until it ends.
-
-    Args:
-        scope: of its request; the subprotocol `jsonrpc` is chosen if it is offered.
-        receive: gives its events.
-        send: takes them.
-        handler: is run with the channel; it may also hand the channel on and return.
-        tasks: runs the handler.
-        limits: of which `receive_bytes` is used here, where the ASGI server has no limit.
-        max_message: bytes of the largest message that is sent.
-        codec: how the messages are written.
-        attributes: what the channel's `extra` tells of the request that opened it.
-    """
-    await receive()  # the request, of which the scope has told all
-    chosen = SUBPROTOCOL if SUBPROTOCOL in scope.get("subprotocols", ()) else None
-    await send({"type": "websocket.accept", "subprotocol": chosen})
-    info = ChannelInfo(
-        transport=scope["scheme"],
-        local=_address(scope, "server", scope["path"]),
-        peer=_address(scope, "client"),
-        max_message=max_message,
-        codec=codec,
-    )
-    channel = WebSocketChannel(scope, receive, send, info, limits, attributes)
-    tasks.start_soon(_serve, handler, channel)
-    try:
-        await channel.wait_closed()
-    finally:
-        channel.abort()
+        attributes = request_attributes(scope, token)
+        channel = WebSocketChannel(scope, receive, send, info, limits, attributes)
+        tasks.start_soon(_serve, handler, channel)
+        try:
+            await channel.wait_closed()
+        finally:
+            channel.abort()
 
 
 async def _serve(handler: Serve, channel: "WebSocketChannel") -> None:
@@ -129,7 +95,7 @@ def _address(scope: Scope, end: str, path: str = "") -> str:
     return f"{scope['scheme']}://{where}{path}"
 
 
-class WebSocketChannel(Channel):
+class WebSocketChannel(BatchedChannel):
     """A WebSocket that an ASGI server has accepted.
 
     Args:
@@ -141,20 +107,6 @@ class WebSocketChannel(Channel):
         attributes: what `extra` tells.
     """
 
-    __slots__ = (
-        "_attributes",
-        "_closed",
-        "_end",
-        "_give",
-        "_info",
-        "_is_binary",
-        "_limit",
-        "_scope",
-        "_sending",
-        "_sent",
-        "_take",
-    )
-
     def __init__(
         self,
         scope: Scope,
@@ -162,24 +114,20 @@ class WebSocketChannel(Channel):
         send: AsgiSend,
         info: ChannelInfo,
         limits: Limits,
-        attributes: Mapping[Any, Callable[[], Any]] | None = None,
+        attributes: Mapping[Any, Callable[[], Any]],
     ) -> None:
-        self._scope = scope
-        self._take = receive
-        self._give = send
+        super().__init__()
         self._info = info
+        self._scope = scope
+        self._asgi_receive = receive
+        self._asgi_send = send
         self._limit = max(limits.receive_bytes, info.max_message or 0)
-        self._attributes = attributes or {}
+        self._attributes = attributes
         self._is_binary = info.codec == "msgpack"
         self._closed = anyio.Event()
         self._sending = False
         self._sent = 0
         self._end: tuple[int, str] | None = None
-
-    @property
-    def info(self) -> ChannelInfo:
-        """The facts about this channel."""
-        return self._info
 
     @property
     def pieces_sent(self) -> int:
@@ -191,13 +139,12 @@ class WebSocketChannel(Channel):
         """What is known of the request that opened the channel."""
         return self._attributes
 
-    async def receive(self) -> bytes:
-        """Wait for the next message; see `Channel.receive`."""
+    async def _next_batch(self) -> list[bytes]:
         if self._closed.is_set():
             raise anyio.ClosedResourceError
         if self._end is not None:
             raise self._ending(*self._end)
-        event = await self._take()
+        event = await self._asgi_receive()
         if event["type"] != "websocket.receive":
             self._end = event.get("code", 1006), event.get("reason") or ""
             if event.get("violation") and self._end[0] == 1009:
@@ -210,23 +157,23 @@ class WebSocketChannel(Channel):
             message = event["bytes"]
         else:
             kind = "binary" if self._is_binary else "text"
-            return await self._refuse(1003, f"send {kind} frames")
+            raise await self._refuse(1003, f"send {kind} frames")
         if len(message) > self._limit:
-            await self._refuse(1009, f"more than {self._limit} bytes")
-        return message
+            raise await self._refuse(1009, f"more than {self._limit} bytes")
+        return [message]
 
     async def send(self, item: bytes) -> None:
         """Send one message; see `Channel.send`."""
         if self._closed.is_set():
             raise anyio.ClosedResourceError
         if self._end is not None:
-            raise self._broken(*self._end)
+            raise anyio.BrokenResourceError(closing(*self._end))
         self._sending = True
         try:
             if self._is_binary:
-                await self._give({"type": "websocket.send", "bytes": item})
+                await self._asgi_send({"type": "websocket.send", "bytes": item})
             else:
-                await self._give({"type": "websocket.send", "text": item.decode()})
+                await self._asgi_send({"type": "websocket.send", "text": item.decode()})
             self._sent += 1
         except Exception as error:  # each ASGI server has its own way to say that nobody is there
             if self._closed.is_set():
@@ -234,10 +181,6 @@ class WebSocketChannel(Channel):
             raise anyio.BrokenResourceError from error
         finally:
             self._sending = False
-
-    async def send_eof(self) -> None:
-        """Refuse: a WebSocket is closed in both directions at once."""
-        raise NotImplementedError
 
     async def aclose(self) -> None:
         """Say goodbye and close; a peer that does not read is cut off."""
@@ -263,7 +206,7 @@ class WebSocketChannel(Channel):
             if self._end is None and not self._sending:
                 with anyio.move_on_after(_CLOSE_SECONDS):
                     try:
-                        await self._give(
+                        await self._asgi_send(
                             {"type": "websocket.close", "code": code, "reason": reason}
                         )
                     except Exception as error:  # noqa: BLE001  # there is nobody to tell
@@ -274,17 +217,14 @@ class WebSocketChannel(Channel):
             if not said:
                 self.abort()
 
-    async def _refuse(self, code: int, reason: str) -> bytes:
+    async def _refuse(self, code: int, reason: str) -> anyio.BrokenResourceError:
+        """Close, since the other end has broken a rule; returns what whoever receives gets."""
         logger.info("%s: refused a message: %s", self._info.peer, reason)
         await self._close(code, reason)
         self._end = code, reason
-        raise self._broken(code, reason)
+        return anyio.BrokenResourceError(closing(code, reason))
 
     def _ending(self, code: int, reason: str) -> Exception:
         if self._closed.is_set():
             return anyio.ClosedResourceError()
         return ending(code, reason)
-
-    @staticmethod
-    def _broken(code: int, reason: str) -> anyio.BrokenResourceError:
-        return anyio.BrokenResourceError(closing(code, reason))

@@ -185,7 +185,7 @@ async def main(log: str, text: str) -> None:
                 await callers.run(ends.client)
                 leaks = held(ends.client)
                 if options.silence:
-                    await anyio.sleep(options.silence)
+                    await anyio.sleep(options.silence + (options.link or Faults()).delay_seconds)
                     ends.server.check(anyio.current_time())
                     leaks["requests"] = len(ends.server._incoming._seen or ())
             else:

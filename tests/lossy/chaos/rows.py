@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
@@ -151,7 +152,7 @@ async def run_row(name: str, row: Row, plan: Plan, folder: Path) -> Tally:
     executions.touch()
     faults = row.faults or plan.faults
     weather = Weather(faults, f"{plan.seed} {name}")
-    silence = plan.silence and plan.silence + faults.delay_seconds + Limits().linger_seconds
+    silence = plan.silence and plan.silence + Limits().linger_seconds
     options = structs.replace(row.options, seconds=plan.seconds, seed=plan.seed, silence=silence)
     if row.is_spoilt_by_callers:
         options = structs.replace(options, link=faults)
@@ -173,12 +174,19 @@ async def run_row(name: str, row: Row, plan: Plan, folder: Path) -> Tally:
                 tasks.cancel_scope.cancel()
             held: dict[str, int] = {}
             if silence:
-                await anyio.sleep(silence)
+                await _wait_for_silence(weather, silence)
                 held = await device.held()
         finally:
             with anyio.CancelScope(shield=True):
                 await device.end()
     return count(name, executions, calls, weather.untold, held, device.restarts)
+
+
+async def _wait_for_silence(weather: Weather, seconds: float) -> None:
+    """Wait until nothing has come to the device for so long."""
+    since = time.monotonic()
+    while (left := max(since, weather.arrived_at) + seconds - time.monotonic()) > 0:  # noqa: ASYNC110
+        await anyio.sleep(left)
 
 
 async def _run_callers(log: Path, options: Options) -> None:

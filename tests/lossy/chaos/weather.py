@@ -34,12 +34,14 @@ class Weather:
         seed: gives the same decisions again.
 
     Attributes:
+        arrived_at: when something has come to the device last.
         untold: by key, how many such copies arrived. They have no mark, and were sent before a
             restart and arrive after it; or they carry no extension at all, and arrive more than
             half a second after another one.
     """
 
     def __init__(self, faults: Faults, seed: str) -> None:
+        self.arrived_at = 0.0
         self.untold: Counter[str] = Counter()
         self._faults = faults
         self._dice = random.Random(seed)
@@ -74,6 +76,7 @@ class Weather:
 
     def _arrive(self, packet: bytes, deliver: Callable[[bytes], object], to_device: bool) -> None:
         if to_device:
+            self.arrived_at = time.monotonic()
             self._watch(packet)
         deliver(packet)
 
@@ -94,7 +97,7 @@ class Weather:
 
 
 def _new_assembler() -> Assembler:
-    return Assembler(1400, Limits(), AssemblyBudget())
+    return Assembler(1400, Limits(), AssemblyBudget(Limits().assembled_bytes_in_all))
 
 
 class _Datagrams(asyncio.DatagramProtocol):
@@ -181,7 +184,7 @@ async def _pump(
     send, waiting = anyio.create_memory_object_stream[bytes](10_000)
     decoder = FrameDecoder()
     with send, waiting:
-        tasks.start_soon(_write, waiting, sink, seconds_per_byte)
+        tasks.start_soon(_write, weather, waiting, sink, seconds_per_byte, to_device)
         while True:
             data = await source.receive()
             for version, command, content in decoder.feed(data, anyio.current_time()):
@@ -195,11 +198,17 @@ def _put(send: MemoryObjectSendStream[bytes], frame: bytes) -> None:
 
 
 async def _write(
-    waiting: MemoryObjectReceiveStream[bytes], sink: ByteStream, seconds_per_byte: float
+    weather: Weather,
+    waiting: MemoryObjectReceiveStream[bytes],
+    sink: ByteStream,
+    seconds_per_byte: float,
+    to_device: bool,
 ) -> None:
     async for frame in waiting:
         await anyio.sleep(len(frame) * seconds_per_byte)
         await sink.send(frame)
+        if to_device:
+            weather.arrived_at = time.monotonic()
 
 
 def free_udp_port() -> int:

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 from bleak import BleakClient
+from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
 from bumble.core import AdvertisingData
 from bumble.device import Connection, Device
@@ -16,7 +17,7 @@ from jsonrpc_iot import Channel, ConnectFailed, Dispatcher
 from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.testing import VirtualRadio
 from jsonrpc_iot.transports.gatt import RX, SERVICE, TX, ConnectOptions, open_gatt
-from jsonrpc_iot.transports.gatt._central import Backend, Wanted, find
+from jsonrpc_iot.transports.gatt._scan import Backend, Wanted, find
 from jsonrpc_iot.transports.gatt.bumble.backend import backend_on
 from jsonrpc_iot.transports.gatt.bumble.radio import open_radio
 
@@ -78,6 +79,26 @@ class RawCentral(NamedTuple):
 
     client: BleakClient
     heard: MemoryObjectReceiveStream[bytes]
+    gone: anyio.Event
+
+    @classmethod
+    @asynccontextmanager
+    async def connected(
+        cls,
+        device: BLEDevice,
+        *,
+        backend: type[BaseBleakClient] | None = None,
+        subscribe: bool = True,
+    ) -> AsyncIterator[Self]:
+        gone = anyio.Event()
+        send, heard = anyio.create_memory_object_stream[bytes](10_000)
+        with send, heard:
+            async with BleakClient(
+                device, lambda _: gone.set(), timeout=SECONDS, backend=backend
+            ) as client:
+                if subscribe:
+                    await client.start_notify(RX, lambda _, value: send.send_nowait(bytes(value)))
+                yield cls(client, heard, gone)
 
     async def write(self, data: bytes, *, response: bool = True) -> None:
         await self.client.write_gatt_char(TX, data, response)
@@ -93,13 +114,11 @@ async def raw_central(
 ) -> AsyncIterator[RawCentral]:
     async with adapter(radio) as central:
         using = backend_on(central, mtu)
-        found: BLEDevice = await find(Wanted("", name, SERVICE), using, name)
-        send, heard = anyio.create_memory_object_stream[bytes](10_000)
-        with send, heard:
-            async with BleakClient(found, backend=using.client) as client:
-                if subscribe:
-                    await client.start_notify(RX, lambda _, value: send.send_nowait(bytes(value)))
-                yield RawCentral(client, heard)
+        found = await find(Wanted("", name, SERVICE), using, name)
+        async with RawCentral.connected(
+            found, backend=using.client, subscribe=subscribe
+        ) as connected:
+            yield connected
 
 
 class Foreign(NamedTuple):

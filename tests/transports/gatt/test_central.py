@@ -25,7 +25,7 @@ from jsonrpc_iot import (
 )
 from jsonrpc_iot.testing import VirtualRadio, virtual_radio
 from jsonrpc_iot.transports.gatt import RX, SERVICE, TX, ConnectOptions
-from jsonrpc_iot.transports.gatt._central import Backend
+from jsonrpc_iot.transports.gatt._scan import Backend
 
 from .rig import COMMAND, NOTIFY, SECONDS, WRITE, Foreign, channel_to, device, foreign_device
 

@@ -27,8 +27,8 @@ from jsonrpc_iot.testing import (
 )
 from jsonrpc_iot.transports import open_channel
 from jsonrpc_iot.transports.gatt import RX, SERVICE, ConnectOptions
-from jsonrpc_iot.transports.gatt._central import Wanted, find
 from jsonrpc_iot.transports.gatt._peripheral import CentralChannel
+from jsonrpc_iot.transports.gatt._scan import Wanted, find
 from jsonrpc_iot.transports.gatt.bumble.backend import backend_on
 
 from ..links import accepting

@@ -112,16 +112,7 @@ class BluezBus(AsyncResource):
         Raises:
             BluezError: it failed, or there is no bluetoothd.
         """
-        return await self._call(
-            Message(
-                destination=BLUEZ,
-                path=path,
-                interface=interface,
-                member=member,
-                signature=signature,
-                body=list(body),
-            )
-        )
+        return await self._call(BLUEZ, path, interface, member, signature, *body)
 
     async def objects(self) -> Objects:
         """All objects of bluetoothd.
@@ -154,25 +145,32 @@ class BluezBus(AsyncResource):
             BluezError: D-Bus does not let us.
         """
         for rule in _SIGNALS:
-            await self._call(
-                Message(
-                    destination=DBUS,
-                    path="/org/freedesktop/DBus",
-                    interface=DBUS,
-                    member="AddMatch",
-                    signature="s",
-                    body=[rule],
-                )
-            )
+            await self._call(DBUS, "/org/freedesktop/DBus", DBUS, "AddMatch", "s", rule)
 
-    async def _call(self, message: Message) -> list[Any]:
+    async def _call(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str,
+        *body: object,
+    ) -> list[Any]:
         if self.closed.is_set():
             raise BluezError(f"{DBUS}.Error.Disconnected", "the D-Bus system bus is gone")
+        message = Message(
+            destination=destination,
+            path=path,
+            interface=interface,
+            member=member,
+            signature=signature,
+            body=list(body),
+        )
         try:
             with anyio.fail_after(_CALL_SECONDS):
                 reply = await self._ask(message)
         except TimeoutError:
-            raise BluezError(f"{DBUS}.Error.TimedOut", f"no answer to {message.member}") from None
+            raise BluezError(f"{DBUS}.Error.TimedOut", f"no answer to {member}") from None
         except (OSError, EOFError) as error:
             raise BluezError(f"{DBUS}.Error.Disconnected", str(error)) from error
         if reply.message_type is MessageType.ERROR:

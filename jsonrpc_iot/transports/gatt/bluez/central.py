@@ -32,36 +32,23 @@ class BluezCentral(Central):
         on_hangup: is called when bluetoothd has closed the socket that notifies it.
 
     Attributes:
-        is_there: until it leaves.
         path: of its object there.
+        mtu: ATT MTU of the link, in bytes.
     """
+
+    mtu = 0
 
     def __init__(
         self, bus: BluezBus, path: str, on_hangup: "Callable[[BluezCentral], object]"
     ) -> None:
-        self.is_there = True
+        super().__init__(path.rpartition("/dev_")[2].replace("_", ":"))
         self._bus = bus
         self.path = path
         self._on_hangup = on_hangup
-        self._mtu = 0
         self._is_parting = False
         self._socket: socket.socket | None = None
         self._room = asyncio.Event()
         self._news = asyncio.Event()
-
-    @property
-    def address(self) -> str:
-        """Its Bluetooth address."""
-        return self.path.rpartition("/dev_")[2].replace("_", ":")
-
-    @property
-    def mtu(self) -> int:
-        """ATT MTU of the link, in bytes."""
-        return self._mtu
-
-    @mtu.setter
-    def mtu(self, mtu: int) -> None:
-        self._mtu = mtu
 
     @property
     def is_subscribed(self) -> bool:
@@ -88,7 +75,7 @@ class BluezCentral(Central):
 
     async def notify(self, message: bytes) -> None:
         """Send one notification; see `Central.notify`."""
-        while self._socket is not None and len(message) <= self._mtu - HEADER_BYTES:
+        while self._socket is not None and len(message) <= self.mtu - HEADER_BYTES:
             try:
                 self._socket.send(message)
                 return

@@ -13,13 +13,10 @@ from msgspec import structs
 
 from ....channel.contract import Listener
 from ....channel.url import Url
-from ....errors import MissingExtra, UsageError
+from ....errors import UsageError
 from ....protocol.limits import Limits
-from .._options import BluezOptions, read_options, require_asyncio
-
-DEFAULT_NAME = "jsonrpc-iot"
-
-_LONGEST_NAME = 29
+from ...requirements import require_asyncio, require_extra
+from .._options import BluezOptions, named, read_options
 
 
 async def listen(url: Url, limits: Limits) -> Listener:
@@ -32,13 +29,10 @@ async def listen(url: Url, limits: Limits) -> Listener:
         UsageError: this is not Linux, or not asyncio.
     """
     options = _read(url)
-    require_asyncio(url)
+    require_asyncio(url, "Bluetooth works")
     if sys.platform != "linux":
         raise UsageError(f"{url}: serving over Bluetooth needs Linux and BlueZ; clients need not")
-    try:
-        import dbus_fast  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra(f"{url}: Bluetooth needs: pip install 'jsonrpc-iot[gatt]'") from error
+    require_extra(url, "Bluetooth needs", "gatt", "dbus_fast")
     from .listener import BluezListener
 
     unnamed = structs.replace(options, name="")  # the name is in the URL's place for hosts
@@ -56,7 +50,4 @@ def _read(url: Url) -> BluezOptions:
     options = read_options(url, BluezOptions)
     if options.address:
         raise url.error("the address is the adapter's own; adapter=hci1 takes another one")
-    name = options.name or DEFAULT_NAME
-    if len(name.encode()) > _LONGEST_NAME:
-        raise url.error(f"a name has at most {_LONGEST_NAME} bytes")
-    return structs.replace(options, name=name)
+    return named(url, options)

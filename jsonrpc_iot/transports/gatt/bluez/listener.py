@@ -17,6 +17,7 @@ from dbus_fast import DBusError, Message, MessageType, Variant
 from ....channel.contract import Serve
 from ....channel.url import Url
 from ....errors import BindFailed
+from ....protocol.backoff import Backoff
 from .._options import SMALLEST_MTU, BluezOptions
 from .._peripheral import PeripheralListener
 from .bus import (
@@ -74,6 +75,7 @@ class BluezListener(PeripheralListener):
         self._strangers: set[str] = set()
         self._is_registered = False
         self._news = asyncio.Event()
+        self._backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
 
     async def start(self) -> None:
         """Register and advertise.
@@ -92,10 +94,13 @@ class BluezListener(PeripheralListener):
         """Serve until cancelled; see `Listener.serve`."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(super().serve, handler, task_group)
+            await self._until_lost()
             while True:
-                await self._until_lost()
-                self._all_left()
                 await self._register_again()
+                begin = anyio.current_time()
+                await self._until_lost()
+                self._backoff.connection_ended(anyio.current_time() - begin)
+                await self._pause()
 
     async def aclose(self) -> None:
         """Stop advertising, end all links, and take the service back."""
@@ -123,11 +128,17 @@ class BluezListener(PeripheralListener):
             self._news.clear()
             await self._news.wait()
         self._is_registered = False
+        self._all_left()
+        self._news.clear()
+
+    async def _pause(self) -> None:
+        """Wait a while, or until there is news of bluetoothd."""
+        with anyio.move_on_after(self._backoff.next_pause()):
+            await self._news.wait()
 
     async def _register_again(self) -> None:
         """Try until the service is registered."""
         logger.warning("%s: bluetoothd or its adapter is gone; waiting for it", self._url)
-        pause = _FIRST_PAUSE_SECONDS
         while True:
             self._news.clear()
             try:
@@ -137,9 +148,7 @@ class BluezListener(PeripheralListener):
             else:
                 logger.info("%s: registered again", self._url)
                 return
-            with anyio.move_on_after(pause):
-                await self._news.wait()
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            await self._pause()
 
     async def _register(self) -> None:
         try:

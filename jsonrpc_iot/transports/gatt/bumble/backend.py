@@ -25,24 +25,17 @@ from bumble.att import ATT_Error
 from bumble.core import UUID, AdvertisingData, BaseBumbleError
 from bumble.core import TimeoutError as BumbleTimeout
 from bumble.device import Advertisement, Connection, Device, Peer
-from bumble.gatt_client import CharacteristicProxy, DescriptorProxy
+from bumble.gatt import Characteristic
+from bumble.gatt_client import CharacteristicProxy
 from bumble.hci import Address
 
-from .._central import Backend
 from .._options import HEADER_BYTES, LARGEST_VALUE, SMALLEST_MTU, normal_uuid
+from .._scan import Backend
 from .radio import drain, text
 
 MTU = 517
 """The largest that a central asks for (as Android does)."""
 
-_PROPERTIES: tuple[tuple[int, CharacteristicPropertyName], ...] = (
-    (0x01, "broadcast"),
-    (0x02, "read"),
-    (0x04, "write-without-response"),
-    (0x08, "write"),
-    (0x10, "notify"),
-    (0x20, "indicate"),
-)
 _SERVICE_LISTS = (
     AdvertisingData.INCOMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS,
     AdvertisingData.COMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS,
@@ -191,8 +184,6 @@ class BumbleClient(BaseBleakClient):
         self._connection = connection
         connection.on(Connection.EVENT_DISCONNECTION, self._lost)
         try:
-            if pair:
-                await self.pair()
             await self._find_services(Peer(connection))
         except BaseException:
             await self.disconnect()
@@ -219,12 +210,13 @@ class BumbleClient(BaseBleakClient):
     def _characteristic(
         self, inner: CharacteristicProxy[bytes], service: BleakGATTService
     ) -> BleakGATTCharacteristic:
-        properties = [name for bit, name in _PROPERTIES if inner.properties & bit]
+        names = [each.name for each in Characteristic.Properties if each & inner.properties]
+        properties = [name.lower().replace("_", "-") for name in names if name]
         return BleakGATTCharacteristic(
             inner,
             inner.handle,
             _uuid(inner.uuid),
-            properties,
+            cast(list[CharacteristicPropertyName], properties),
             lambda: self.mtu_size - HEADER_BYTES,
             service,
         )
@@ -243,27 +235,12 @@ class BumbleClient(BaseBleakClient):
             except (BaseBumbleError, TimeoutError) as error:
                 raise BleakError(text(error)) from error
 
-    async def pair(self, *_: object, **__: object) -> None:
-        """Pair with the device."""
-        if self._connection is not None:
-            await self._connection.pair()
+    async def _not_needed(self, *_: object, **__: object) -> Any:
+        """Refuse what bleak's clients can do beyond what a GATT link takes."""
+        raise BleakError("this client only writes and hears notifications")
 
-    async def unpair(self) -> None:
-        """Forget the keys: there are none."""
-
-    async def read_gatt_char(
-        self, characteristic: BleakGATTCharacteristic, *, use_cached: bool = False, **_: object
-    ) -> bytearray:
-        """Read a value."""
-        with self._link():
-            return bytearray(await _inner(characteristic).read_value())
-
-    async def read_gatt_descriptor(
-        self, descriptor: BleakGATTDescriptor, *, use_cached: bool = False, **_: object
-    ) -> bytearray:
-        """Read a descriptor."""
-        with self._link():
-            return bytearray(await cast(DescriptorProxy, descriptor.obj).read_value())
+    pair = unpair = stop_notify = _not_needed
+    read_gatt_char = read_gatt_descriptor = write_gatt_descriptor = _not_needed
 
     async def write_gatt_char(
         self, characteristic: BleakGATTCharacteristic, data: SizedBuffer, response: bool
@@ -278,24 +255,12 @@ class BumbleClient(BaseBleakClient):
             if not response and self._connection is not None:
                 await drain(self._connection)
 
-    async def write_gatt_descriptor(
-        self, descriptor: BleakGATTDescriptor, data: SizedBuffer
-    ) -> None:
-        """Write a descriptor."""
-        with self._link():
-            await cast(DescriptorProxy, descriptor.obj).write_value(bytes(data), with_response=True)
-
     async def start_notify(
         self, characteristic: BleakGATTCharacteristic, callback: NotifyCallback, **_: object
     ) -> None:
         """Hear notifications."""
         with self._link():
             await _inner(characteristic).subscribe(lambda value: callback(bytearray(value)))
-
-    async def stop_notify(self, characteristic: BleakGATTCharacteristic) -> None:
-        """Hear no more notifications."""
-        with self._link():
-            await _inner(characteristic).unsubscribe(force=True)
 
 
 def _inner(characteristic: BleakGATTCharacteristic) -> CharacteristicProxy[bytes]:

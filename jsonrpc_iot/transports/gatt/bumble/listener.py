@@ -18,23 +18,20 @@ from bumble.gatt_server import Server
 from msgspec import structs
 
 from ....channel.contract import Channel, Listener
-from ....channel.info import ChannelInfo
 from ....channel.url import Url
 from ....errors import BindFailed, ConnectFailed
 from ....protocol.limits import Limits
-from .._central import Wanted, find, listen_for, open_link
-from .._options import ConnectOptions, GattOptions, HeardDevice, describe, read_options
+from .._central import open_link
+from .._options import ConnectOptions, GattOptions, HeardDevice, named, read_options
 from .._peripheral import Central, PeripheralListener
+from .._scan import Wanted, find, listen_for
 from .backend import backend_on
 from .radio import FAILURES, drain, open_radio, spec, text
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
-DEFAULT_NAME = "jsonrpc-iot"
-
 _ADVERTISING_MILLISECONDS = 20.0  # the shortest; with bumble's usual 1 s, so long takes connecting
 _AGAIN_SECONDS = 1.0
-_LONGEST_NAME = 29
 _SHORT_NAME = 8
 _SHARED = ("unix:", "unix-client:", "tcp-client:", "ws-client:")
 """Transports of radios where a client may be as well."""
@@ -50,19 +47,14 @@ async def connect(url: Url, limits: Limits) -> Channel:
         radio = await stack.enter_async_context(open_radio(url, "central", "", ConnectFailed))
         backend = backend_on(radio)
         device = await find(wanted, backend, url)
-
-        def info(mtu: int, reliable: bool) -> ChannelInfo:
-            local, peer = radio.random_address.to_string(False), device.address
-            return describe(
-                options,
-                transport=url.scheme,
-                local=f"{_root(url)}?address={local}",
-                peer=f"{_root(url)}?address={peer}",
-                mtu=mtu,
-                reliable=reliable,
-            )
-
-        channel = await open_link(device, options, backend, info)
+        channel = await open_link(
+            device,
+            options,
+            backend,
+            transport=url.scheme,
+            local=f"{_root(url)}?address={radio.random_address.to_string(False)}",
+            peer=f"{_root(url)}?address={device.address}",
+        )
         channel.owns(stack.pop_all())
     return channel
 
@@ -76,10 +68,7 @@ async def scan(url: Url, report: Callable[[HeardDevice], object]) -> None:
 
 async def listen(url: Url, limits: Limits) -> Listener:
     """Open the adapter and advertise the service."""
-    options = read_options(url, GattOptions)
-    options = structs.replace(options, name=options.name or DEFAULT_NAME)
-    if len(options.name.encode()) > _LONGEST_NAME:
-        raise url.error(f"a name has at most {_LONGEST_NAME} bytes")
+    options = named(url, read_options(url, GattOptions))
     if spec(url).startswith(_SHARED):
         address = options.reached_at(_root(url))
     else:
@@ -104,16 +93,11 @@ class BumbleCentral(Central):
     """
 
     def __init__(self, connection: Connection, server: Server, rx: Characteristic[bytes]) -> None:
+        super().__init__(connection.peer_address.to_string(False))
         self._connection = connection
         self._server = server
         self._rx = rx
-        self.is_there = True
         self.hears = False
-
-    @property
-    def address(self) -> str:
-        """Its Bluetooth address."""
-        return self._connection.peer_address.to_string(False)
 
     @property
     def mtu(self) -> int:
@@ -157,18 +141,13 @@ class BumbleListener(PeripheralListener):
 
     def __init__(self, url: Url, options: GattOptions, address: str, max_centrals: int) -> None:
         super().__init__(options, address, max_centrals)
+        # A radio behind a socket of this host is virtual: nobody is near.
+        self.is_exposed = not spec(url).startswith("unix")
         self._url = url
-        self._options = options
-        self._max_centrals = max_centrals
         self._stack = AsyncExitStack()
         self._device: Device | None = None
         self._centrals: dict[Connection, BumbleCentral] = {}
         self._advertising = anyio.Lock()
-
-    @property
-    def is_exposed(self) -> bool:
-        """Whether whoever is near may connect; a radio behind a socket of this host is virtual."""
-        return not spec(self._url).startswith("unix")
 
     async def start(self) -> None:
         """Open the adapter and advertise.

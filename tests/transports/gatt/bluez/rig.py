@@ -7,17 +7,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
-from bleak import BleakClient, BleakScanner
+from bleak import BleakScanner
 from bleak.backends.bluezdbus import manager
 
 from jsonrpc_iot import Server, serve
 
 from ....connections.rig import SECONDS, Device
+from ..rig import RawCentral
 from .fake_link import Link
 
-SERVICE = "55535343-fe7d-4ae5-8fa9-9fafd205e455"
-TX = "49535343-8841-43f4-a8d4-ecbe34729bb3"
-RX = "49535343-1e4d-4bd9-ba61-23c647249616"
 URL = "gatt://?name=lamp"
 
 
@@ -56,34 +54,23 @@ async def join(link: Link) -> None:
     await link.subscribe()
 
 
-class Central:
-    """bleak's BlueZ backend, connected and subscribed."""
-
-    def __init__(self, client: BleakClient) -> None:
-        self.client = client
-        self.gone = anyio.Event()
-        self._send, self._receive = anyio.create_memory_object_stream[bytes](100)
+class Central(RawCentral):
+    """bleak's BlueZ backend, connected and subscribed, with messages as what they say."""
 
     @classmethod
     @asynccontextmanager
-    async def connected(cls, link: Link) -> AsyncIterator["Central"]:
+    async def at(cls, link: Link) -> AsyncIterator["Central"]:
         device = await BleakScanner.find_device_by_address(link.address, timeout=SECONDS)
         assert device
-        async with BleakClient(device, lambda _: central.gone.set(), timeout=SECONDS) as client:
-            central = cls(client)
-            with central._send, central._receive:
-                await client.start_notify(RX, lambda _, value: central._hear(bytes(value)))
-                yield central
-
-    def _hear(self, value: bytes) -> None:
-        self._send.send_nowait(value)
+        async with cls.connected(device) as central:
+            yield central
 
     async def receive(self) -> Any:
         with anyio.fail_after(SECONDS):
-            return json.loads(await self._receive.receive())
+            return json.loads(await self.heard.receive())
 
-    async def call(self, id: int, method: str, *params: object, response: bool = True) -> Any:
-        await self.client.write_gatt_char(TX, request(id, method, *params), response)
+    async def ask(self, id: int, method: str, *params: object, response: bool = True) -> Any:
+        await self.write(request(id, method, *params), response=response)
         reply = await self.receive()
         assert reply["id"] == id
         return reply

@@ -11,12 +11,13 @@ import pytest
 from bleak import BleakScanner
 from dbus_fast import DBusError, Variant
 
+from jsonrpc_iot.transports.gatt import RX, SERVICE, TX
 from jsonrpc_iot.transports.gatt.bluez import listener as _bluez_listener
 
 from ....connections.rig import SECONDS, Device
 from .fake_bluez import FakeBluez, dbus_daemon
 from .fake_link import ADAPTER, Link
-from .rig import RX, SERVICE, TX, URL, Central, call, join, request, serving
+from .rig import URL, Central, call, join, request, serving
 
 pytestmark = [
     pytest.mark.anyio,
@@ -32,7 +33,7 @@ async def test_bleak_scans_connects_subscribes_and_calls(fake: FakeBluez, link: 
         )
         assert found
         assert found.name == "lamp"
-        async with Central.connected(link) as central:
+        async with Central.at(link) as central:
             service = central.client.services.get_service(SERVICE)
             assert service
             assert {each.uuid: set(each.properties) for each in service.characteristics} == {
@@ -40,7 +41,7 @@ async def test_bleak_scans_connects_subscribes_and_calls(fake: FakeBluez, link: 
                 RX: {"notify"},
             }
             for id, with_response in enumerate((True, False) * 10):
-                reply = await central.call(id, "echo", "x" * 150, response=with_response)
+                reply = await central.ask(id, "echo", "x" * 150, response=with_response)
                 assert reply == {"id": id, "result": "x" * 150}
             assert len(server.peers) == 1
             assert server.broadcast("lamp.on", [1]) == 1
@@ -51,12 +52,12 @@ async def test_bleak_scans_connects_subscribes_and_calls(fake: FakeBluez, link: 
 async def test_two_centrals_hear_only_what_is_theirs(fake: FakeBluez) -> None:
     async with (
         serving(url=f"{URL}&centrals=2") as server,
-        Central.connected(fake.links[0]) as one,
-        Central.connected(fake.links[1]) as other,
+        Central.at(fake.links[0]) as one,
+        Central.at(fake.links[1]) as other,
     ):
         for id in range(5):
-            assert await one.call(id, "echo", "one") == {"id": id, "result": "one"}
-            assert await other.call(id, "echo", "other") == {"id": id, "result": "other"}
+            assert await one.ask(id, "echo", "one") == {"id": id, "result": "one"}
+            assert await other.ask(id, "echo", "other") == {"id": id, "result": "other"}
         assert len({peer.info.peer for peer in server.peers}) == 2
         server.broadcast("lamp.on")
         for central in (one, other):
@@ -84,15 +85,15 @@ async def test_a_second_central_is_sent_away(fake: FakeBluez) -> None:
 async def test_a_link_that_is_lost_in_the_middle_of_a_call(fake: FakeBluez, link: Link) -> None:
     device = Device()
     async with serving(device) as server:
-        async with Central.connected(link) as central:
+        async with Central.at(link) as central:
             await central.client.write_gatt_char(TX, request(1, "hold"), True)
             await device.began.reach(1)
             link.drop()
             await central.gone.wait()
             await device.cancelled.reach(1)
         assert not server.peers
-        async with Central.connected(link) as central:
-            assert await central.call(2, "echo", 2) == {"id": 2, "result": 2}
+        async with Central.at(link) as central:
+            assert await central.ask(2, "echo", 2) == {"id": 2, "result": 2}
 
 
 async def test_the_end_gives_all_back(fake: FakeBluez, link: Link) -> None:

@@ -9,11 +9,12 @@ import pytest
 from dbus_fast import DBusError, Variant
 
 from jsonrpc_iot import Limits
+from jsonrpc_iot.transports.gatt import RX, TX
 
 from ....connections.rig import Device
 from .fake_bluez import FakeBluez
 from .fake_link import Link
-from .rig import RX, TX, URL, call, join, request, serving
+from .rig import URL, call, join, request, serving
 
 pytestmark = [
     pytest.mark.anyio,

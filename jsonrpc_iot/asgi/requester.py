@@ -56,7 +56,7 @@ class RequestFacts(Channel):
         """Do nothing."""
 
 
-class Caller:
+class Host:
     """What runs for the requests of one host.
 
     Attributes:

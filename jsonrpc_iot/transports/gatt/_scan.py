@@ -1,0 +1,187 @@
+"""Finding devices, on bleak.
+
+Which Bluetooth bleak uses is left to its backend: the system's own by default, or any other.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote
+
+import anyio
+from bleak import BleakScanner
+from bleak.backends.client import BaseBleakClient
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
+from bleak.exc import BleakBluetoothNotAvailableError, BleakDBusError, BleakError
+
+from ...channel.url import Url
+from ...errors import ConnectFailed, ConnectTimeout
+from ._options import GattOptions, HeardDevice
+
+T = TypeVar("T")
+
+logger = logging.getLogger("jsonrpc_iot.transports")
+
+CLOSE_SECONDS = 5.0
+
+_MARGIN_SECONDS = 0.1
+
+# What bleak's backends raise: their own errors, those of the system's sockets and D-Bus, and
+# EOFError when D-Bus goes away.
+FAILURES = (BleakError, OSError, EOFError)
+
+
+class Backend(NamedTuple):
+    """Which Bluetooth bleak uses; `None` is the system's own.
+
+    Args:
+        scanner: finds devices.
+        client: connects to them.
+    """
+
+    scanner: type[BaseBleakScanner] | None = None
+    client: type[BaseBleakClient] | None = None
+
+
+class Wanted(NamedTuple):
+    """Which device is meant; the address or the name is enough.
+
+    Args:
+        address: its Bluetooth address; on macOS the UUID that the system gives it.
+        name: what it advertises.
+        service: UUID of its service; of devices with the same name, those that advertise others
+            are not meant.
+    """
+
+    address: str
+    name: str
+    service: str
+
+    def is_meant(self, device: BLEDevice, advertisement: AdvertisementData) -> bool:
+        """Whether it is that device."""
+        if self.address and device.address.lower() == self.address.lower():
+            return True
+        if not self.name or self.name not in {device.name, advertisement.local_name}:
+            return False
+        return not advertisement.service_uuids or self.service in advertisement.service_uuids
+
+
+async def find(wanted: Wanted, backend: Backend, what: object) -> BLEDevice:
+    """Scan until a device is there.
+
+    Args:
+        wanted: which one.
+        backend: which Bluetooth.
+        what: the name of it all in errors.
+
+    Raises:
+        ConnectTimeout: it was not heard before the caller's time was over.
+        ConnectFailed: there is no Bluetooth to scan with.
+    """
+    found: asyncio.Future[BLEDevice] = asyncio.get_running_loop().create_future()
+    heard: set[str] = set()
+
+    def look(device: BLEDevice, advertisement: AdvertisementData) -> None:
+        heard.add(advertisement.local_name or device.name or device.address)
+        if not found.done() and wanted.is_meant(device, advertisement):
+            found.set_result(device)
+
+    # A little before the caller gives up, who would not say what was heard.
+    deadline = anyio.current_effective_deadline() - _MARGIN_SECONDS
+    async with AsyncExitStack() as stack:
+        await start_scan(stack, look, backend, what)
+        with anyio.CancelScope(deadline=deadline):
+            return await found
+    heard_of = f"heard only {', '.join(sorted(heard)[:20])}" if heard else "heard no device at all"
+    raise ConnectTimeout(f"{what}: no such device within reach; {heard_of}")
+
+
+async def listen_for(
+    options: GattOptions, backend: Backend, url: Url, report: Callable[[HeardDevice], object]
+) -> None:
+    """Report each advertisement of a device with the service, until cancelled.
+
+    Raises:
+        ConnectFailed: there is no Bluetooth to scan with.
+    """
+
+    def look(device: BLEDevice, advertisement: AdvertisementData) -> None:
+        if options.service not in advertisement.service_uuids:
+            return
+        name, address = advertisement.local_name or device.name, device.address
+        if url.scheme == "gatt":
+            place = f"gatt://{quote(address, safe=':')}"
+        else:
+            place = f"{url.text.partition('?')[0]}?address={address}"
+        rssi = advertisement.rssi
+        report(HeardDevice(url=place, address=address, name=name, rssi=rssi))
+
+    async with AsyncExitStack() as stack:
+        await start_scan(stack, look, backend, url)
+        await anyio.sleep_forever()
+
+
+async def start_scan(
+    stack: AsyncExitStack,
+    look: Callable[[BLEDevice, AdvertisementData], None],
+    backend: Backend,
+    what: object,
+) -> None:
+    """Scan until the stack closes.
+
+    Raises:
+        ConnectFailed: there is no Bluetooth to scan with.
+    """
+    try:
+        scanner = BleakScanner(look, backend=backend.scanner)
+        await one_cancellation(scanner.start())
+    except (*FAILURES, ValueError) as error:  # the last of an address of D-Bus that is none
+        why = _advice(error) if backend.scanner is None else text(error)
+        raise ConnectFailed(f"{what}: no Bluetooth to scan with: {why}") from error
+
+    async def stop() -> None:
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+            try:
+                await scanner.stop()
+            except FAILURES as error:
+                logger.debug("%s: the scan was not stopped: %s", what, text(error))
+
+    stack.push_async_callback(stop)
+
+
+async def one_cancellation(work: Coroutine[Any, Any, T]) -> T:
+    """Run what cleans up after itself when it is cancelled, and let it.
+
+    An anyio scope cancels again and again, so that a library's cleaning up would not get far.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.cancel()
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+            await asyncio.wait([task])
+        raise
+    return task.result()
+
+
+def _advice(error: Exception) -> str:
+    """Why the system has no Bluetooth, and on Linux what to do."""
+    if sys.platform != "linux":
+        return text(error)
+    from .bluez.bus import BluezError, without_bus  # what bleak uses is there
+
+    if isinstance(error, BleakDBusError):
+        return BluezError(error.dbus_error, error.dbus_error_details or "").advice()
+    return text(error) if isinstance(error, BleakError) else without_bus(error)
+
+
+def text(error: BaseException) -> str:
+    """An error for people to read."""
+    if isinstance(error, BleakBluetoothNotAvailableError):  # its text would show the reason's code
+        return str(error.args[0])
+    return str(error) or type(error).__name__

@@ -1,0 +1,69 @@
+"""The house: what stands in the root of the package, and how large files and functions may be."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonrpc_iot
+
+from .test_imports import PACKAGE, PARTS, ROOT, run_python
+
+FILES = {"__init__.py", "__main__.py", "errors.py"}
+FOLDERS = PARTS.keys() - {name.removesuffix(".py") for name in FILES}
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 60
+"""Lines, without the docstring."""
+
+
+def test_the_root_holds_folders_and_three_files() -> None:
+    files = {path.name for path in ROOT.glob("*.py")}
+    folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+
+    assert files == FILES, "a module belongs into one of the folders"
+    assert folders == FOLDERS
+    assert len(folders) <= 17
+
+
+def test_no_file_is_long() -> None:
+    lines = {path: len(path.read_text().splitlines()) for path in ROOT.rglob("*.py")}
+
+    assert {path: count for path, count in lines.items() if count > LONGEST_FILE} == {}
+
+
+def test_no_function_is_long() -> None:
+    found = [
+        f"{path}:{function.lineno}: {function.name} has {count} lines"
+        for path in ROOT.rglob("*.py")
+        for function in functions(path)
+        if (count := length(function)) > LONGEST_FUNCTION
+    ]
+
+    assert not found, "\n" + "\n".join(found)
+
+
+def test_the_package_shows_its_public_names_and_folders() -> None:
+    shown = set(run_python(f"import {PACKAGE}; print(*dir({PACKAGE}))").split())
+
+    assert {name for name in shown if not name.startswith("_")} <= {
+        *jsonrpc_iot.__all__,
+        *FOLDERS,
+        "errors",
+    }
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Yield the functions and methods of a file."""
+    for node in ast.walk(ast.parse(path.read_bytes(), path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Count the lines of a function without its docstring."""
+    assert function.end_lineno is not None
+    lines = function.end_lineno - function.lineno + 1
+    first = function.body[0]
+    if ast.get_docstring(function) is not None:
+        assert first.end_lineno is not None
+        lines -= first.end_lineno - first.lineno + 1
+    return lines

@@ -76,7 +76,7 @@ class Calls:
     ) -> None:
         self.info: ChannelInfo = channel.info
         self.session = session
-        session.on_repeat = channel.forget
+        session.on_repeat = channel.supersede
         self.is_open = False
         self.why = ""
         self._channel = channel

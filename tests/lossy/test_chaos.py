@@ -1,6 +1,5 @@
 """A short chaos: devices that are stopped and killed behind bad links; `make chaos` is longer."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and pse
 PLAN = Plan(
     seconds=5.0,
     silence=0.0,
-    seed=int(os.environ.get("JSONRPC_IOT_SEED", "1")),
+    seed=1,
     stops=1.5,
     pauses=(1.0, 2.0),
     faults=Faults(drop=0.1, duplicate=0.1, reorder=0.1, delay=0.1, delay_seconds=2.0),

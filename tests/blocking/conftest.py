@@ -1,11 +1,12 @@
 """A device on each event loop; after each test nothing may be left: no thread, no logged error."""
 
-import logging
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from tests.leaks import logged_errors
 
 from .rig import Rig, running
 
@@ -25,5 +26,4 @@ def nothing_is_left(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
         if thread.name == "jsonrpc-iot":
             thread.join(10)
             assert not thread.is_alive()
-    errors = [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR]
-    assert [record.getMessage() for record in errors] == []
+    assert logged_errors(caplog) == []

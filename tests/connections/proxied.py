@@ -24,8 +24,7 @@ from jsonrpc_iot import (
     serve,
     service,
 )
-
-from .rig import SECONDS, Tally
+from tests.waiting import SECONDS, Tally
 
 Channel = Annotated[int, Meta(ge=1, le=3)]
 

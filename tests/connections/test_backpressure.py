@@ -6,8 +6,8 @@ import anyio
 import pytest
 
 from jsonrpc_iot import Busy, Dispatcher, Limits, connect, serve
-
-from .rig import ANYWHERE, SECONDS, Device, Raw, eventually, response
+from tests.rig import ANYWHERE, Device, Raw, response
+from tests.waiting import SECONDS, eventually
 
 pytestmark = pytest.mark.anyio
 

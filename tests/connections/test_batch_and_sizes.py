@@ -15,8 +15,8 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
-
-from .rig import ANYWHERE, SECONDS, Device, Raw, far_end
+from tests.rig import ANYWHERE, Device, Raw, far_end
+from tests.waiting import SECONDS
 
 pytestmark = pytest.mark.anyio
 

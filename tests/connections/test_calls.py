@@ -17,8 +17,8 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
-
-from .rig import ANYWHERE, SECONDS, Device, Raw, Tally, eventually, far_end, response
+from tests.rig import ANYWHERE, Device, Raw, far_end, response
+from tests.waiting import SECONDS, Tally, eventually
 
 pytestmark = pytest.mark.anyio
 

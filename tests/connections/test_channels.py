@@ -19,8 +19,8 @@ from jsonrpc_iot import (
 from jsonrpc_iot.channel.contract import ReceivingChannel
 from jsonrpc_iot.testing import memory_pair
 from jsonrpc_iot.transports import open_channel, open_listener
-
-from .rig import ANYWHERE, SECONDS, Device, Tally, eventually
+from tests.rig import ANYWHERE, Device
+from tests.waiting import SECONDS, Tally, eventually
 
 pytestmark = pytest.mark.anyio
 

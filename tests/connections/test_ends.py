@@ -6,8 +6,8 @@ import anyio
 import pytest
 
 from jsonrpc_iot import ChannelClosed, Client, Dispatcher, Limits, connect, serve
-
-from .rig import ANYWHERE, GONE, SECONDS, Device, Raw, Tally, eventually, far_end
+from tests.rig import ANYWHERE, GONE, Device, Raw, far_end
+from tests.waiting import SECONDS, Tally, eventually
 
 pytestmark = pytest.mark.anyio
 

@@ -7,8 +7,8 @@ import anyio
 import pytest
 
 from jsonrpc_iot import Limits, ParseError, TooLarge
-
-from .rig import GONE, SECONDS, Raw, unharmed
+from tests.rig import GONE, Raw, unharmed
+from tests.waiting import SECONDS
 
 pytestmark = pytest.mark.anyio
 

@@ -10,8 +10,7 @@ import pytest
 from jsonrpc_iot import CallTimeout, ChannelClosed, Client, Dispatcher, MethodNotFound
 from jsonrpc_iot.testing import Faults, LossyLink, served
 from tests.streams.rig import Far, calling, item
-
-from .rig import SECONDS
+from tests.waiting import SECONDS
 
 pytestmark = pytest.mark.anyio
 

@@ -27,8 +27,7 @@ from jsonrpc_iot import (
 )
 from jsonrpc_iot.testing import Faults, LossyLink
 from jsonrpc_iot.transports import open_channel, open_listener
-
-from .rig import Tally
+from tests.waiting import Tally
 
 pytestmark = pytest.mark.anyio
 

@@ -4,8 +4,9 @@ import anyio
 import pytest
 
 from jsonrpc_iot import ChannelClosed, Dispatcher, Limits, Notification, Unencodable, connect, serve
-
-from .rig import ANYWHERE, SECONDS, Device, Mute, Raw, Tally, eventually, far_end, resident_mib
+from tests.leaks import resident_mib
+from tests.rig import ANYWHERE, Device, Mute, Raw, far_end
+from tests.waiting import SECONDS, Tally, eventually
 
 pytestmark = pytest.mark.anyio
 

@@ -18,8 +18,8 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
-
-from .rig import ANYWHERE, SECONDS, Raw, Tally, eventually, far_end
+from tests.rig import ANYWHERE, Raw, far_end
+from tests.waiting import SECONDS, Tally, eventually
 
 pytestmark = pytest.mark.anyio
 

@@ -25,9 +25,9 @@ from jsonrpc_iot import (
     notification,
     service,
 )
+from tests.rig import far_end
 
 from .proxied import Entry, FakeRelay, Mode, Relay, Status, calling, everywhere, within_time
-from .rig import far_end
 
 pytestmark = pytest.mark.anyio
 

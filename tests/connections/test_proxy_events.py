@@ -8,9 +8,10 @@ import anyio
 import pytest
 
 from jsonrpc_iot import BoundEvent, Dispatcher, connect, serve
+from tests.rig import ANYWHERE, Raw, far_end
+from tests.waiting import Tally, eventually
 
 from .proxied import FakeRelay, Relay, Status, calling, everywhere, within_time
-from .rig import ANYWHERE, Raw, Tally, eventually, far_end
 
 pytestmark = pytest.mark.anyio
 

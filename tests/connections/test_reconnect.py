@@ -13,8 +13,8 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
-
-from .rig import ANYWHERE, SECONDS, Device, Restarts, Tally, eventually, far_end, outcome
+from tests.rig import ANYWHERE, Device, Restarts, far_end, outcome
+from tests.waiting import SECONDS, Tally, eventually
 
 pytestmark = pytest.mark.anyio
 

@@ -5,8 +5,9 @@ import anyio.lowlevel
 import pytest
 
 from jsonrpc_iot import Limits, connect, serve
-
-from .rig import ANYWHERE, SECONDS, Device, Mute, eventually, resident_mib
+from tests.leaks import resident_mib
+from tests.rig import ANYWHERE, Device, Mute
+from tests.waiting import SECONDS, eventually
 
 pytestmark = pytest.mark.anyio
 

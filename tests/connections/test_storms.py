@@ -17,8 +17,8 @@ import anyio.to_thread
 import pytest
 
 from jsonrpc_iot import ChannelClosed, Limits, connect
-
-from .rig import SECONDS, Raw, eventually, unharmed
+from tests.rig import Raw, unharmed
+from tests.waiting import SECONDS, eventually
 
 pytestmark = pytest.mark.anyio
 

@@ -1,4 +1,4 @@
-"""A device on HTTP. It is served on asyncio; `ASYNCIO` says so to tests that serve one."""
+"""A device on HTTP. It is served on asyncio alone."""
 
 from collections.abc import AsyncIterator
 
@@ -6,11 +6,7 @@ import anyio
 import pytest
 
 from jsonrpc_iot import Context, Dispatcher
-
-ASYNCIO = [
-    pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-    pytest.param(("asyncio", {"use_uvloop": True}), id="asyncio+uvloop"),
-]
+from tests.conftest import ASYNCIO
 
 
 @pytest.fixture(scope="module", params=ASYNCIO)

@@ -7,8 +7,8 @@ import anyio
 import pytest
 
 from jsonrpc_iot import BindFailed, ConnectFailed, InvalidUrl, JsonRpcIotError, connect, serve
-from tests.connections.rig import Tally
 from tests.transports.certificates import Certificates
+from tests.waiting import Tally
 
 from .conftest import Device
 

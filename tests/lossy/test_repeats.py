@@ -10,10 +10,10 @@ import pytest
 
 from jsonrpc_iot import Busy, CallTimeout, Channel, Dispatcher, InternalError, Limits
 from jsonrpc_iot.testing import Faults, LossyLink, served
+from tests.waiting import SECONDS, eventually
 
 pytestmark = pytest.mark.anyio
 
-SECONDS = 10.0
 LOST = Faults(drop=1)
 
 
@@ -124,11 +124,6 @@ class Lamp:
         self.ran.append("note")
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110  # there is no event
-        await anyio.sleep(0.002)
-
-
 async def test_a_batch_whose_answer_is_lost_runs_once_and_is_not_repeated() -> None:
     lamp = Lamp()
     link = LossyLink(retry_seconds=0.02)
@@ -137,7 +132,7 @@ async def test_a_batch_whose_answer_is_lost_runs_once_and_is_not_repeated() -> N
         async with served(lamp.dispatcher, link.client, link.server, extensions=True) as ends:
 
             async def mend() -> None:
-                await until(lambda: link.to_client.counts.dropped > 0)
+                await eventually(lambda: link.to_client.counts.dropped > 0)
                 link.set_faults(Faults())
 
             async with anyio.create_task_group() as mending:
@@ -161,7 +156,7 @@ async def test_a_batch_is_not_sent_by_timers_before_its_block_ends() -> None:
             async with ends.client.batch() as batch:
                 batch.call("on", [1])
                 tasks.start_soon(ends.client.call, "hold")
-                await until(lambda: link.to_server.counts.sent >= 4)
+                await eventually(lambda: link.to_server.counts.sent >= 4)
                 assert 1 not in lamp.ran
             lamp.gate.set()
     assert lamp.ran.count(1) == 1
@@ -176,7 +171,8 @@ async def test_a_new_calls_timer_does_not_wait_for_an_old_ones() -> None:
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(ends.client.call, "hold")
-            await until(lambda: link.to_server.counts.sent >= 5)  # its next timer: 0.6 s or more
+            # Its next timer: 0.6 s or more.
+            await eventually(lambda: link.to_server.counts.sent >= 5)
             begin = anyio.current_time()
             link.to_server.faults = LOST
 
@@ -186,7 +182,7 @@ async def test_a_new_calls_timer_does_not_wait_for_an_old_ones() -> None:
                 lamp.gate.set()
 
             tasks.start_soon(call)
-            await until(lambda: link.to_server.counts.dropped > 0)
+            await eventually(lambda: link.to_server.counts.dropped > 0)
             link.set_faults(Faults())
 
 
@@ -240,7 +236,7 @@ async def test_a_reply_that_is_no_longer_held_is_said() -> None:
                     await ends.client.call("on", ["x"])
 
             tasks.start_soon(call)
-            await until(lambda: link.to_client.counts.dropped > 0)
+            await eventually(lambda: link.to_client.counts.dropped > 0)
             link.set_faults(Faults())
     assert lamp.ran == ["x"]
 
@@ -255,7 +251,7 @@ async def test_calls_over_the_limit_are_refused_at_once() -> None:
         ):
             for number in range(2):
                 tasks.start_soon(ends.client.call, "hold", [number])
-            await until(lambda: len(lamp.ran) == 2)
+            await eventually(lambda: len(lamp.ran) == 2)
             with pytest.raises(Busy):
                 await ends.client.call("hold", [2])
             lamp.gate.set()
@@ -270,11 +266,11 @@ async def test_a_refused_batch_of_notifications_is_not_remembered_for_ever() -> 
         with anyio.fail_after(SECONDS):
             async with served(lamp.dispatcher, link.client, link.server) as ends:
                 tasks.start_soon(ends.client.call, "hold")
-                await until(lambda: len(lamp.ran) == 1)
+                await eventually(lambda: len(lamp.ran) == 1)
                 await link.client.send(batch)
-                await until(lambda: link.to_server.counts.delivered == 2)
+                await eventually(lambda: link.to_server.counts.delivered == 2)
                 lamp.gate.set()
-                await until(lambda: not ends.server.is_busy)
+                await eventually(lambda: not ends.server.is_busy)
                 ends.server.check(anyio.current_time() + 31)
                 await link.client.send(batch)
-                await until(lambda: lamp.ran[-1] == "note")
+                await eventually(lambda: lamp.ran[-1] == "note")

@@ -17,8 +17,9 @@ from jsonrpc_iot import (
     serve,
 )
 from jsonrpc_iot.novacloud import DeviceSettings, NovaDevice, Outbox, OutboxFailed
+from tests.waiting import SECONDS, eventually
 
-from .scripted import AT_ONCE, ID, KEY, SECONDS, Platform, connected, until
+from .scripted import AT_ONCE, ID, KEY, Platform, connected
 
 pytestmark = pytest.mark.anyio
 
@@ -71,9 +72,9 @@ async def test_with_acknowledgements_rows_are_numbered() -> None:
         assert await far.read() == {"type": "status", "payload": {"b": 2}, "timestamp": 6, "seq": 2}
         assert device.outbox.rows == 2
         far.ack(1)
-        await until(lambda: device.outbox.rows == 1)
+        await eventually(lambda: device.outbox.rows == 1)
         far.ack(99)  # no more than was sent
-        await until(lambda: device.outbox.rows == 0)
+        await eventually(lambda: device.outbox.rows == 0)
 
 
 @pytest.mark.parametrize(
@@ -297,9 +298,9 @@ async def test_a_command_outlives_its_connection() -> None:
         with anyio.fail_after(SECONDS):
             await begun.wait()
         first.reset()
-        await until(lambda: not device.is_connected)
+        await eventually(lambda: not device.is_connected)
         go.set()
-        await until(lambda: device.counts.commands == 1)
+        await eventually(lambda: device.counts.commands == 1)
         far = await platform.admit()
         response = await far.response()
     assert (response["command_id"], response["status"]) == ("c1", "success")
@@ -343,7 +344,7 @@ async def test_other_messages() -> None:
         far.send({"type": "firmware"})
         far.send({"type": "error", "payload": {"message": "what?"}})
         far.send(message)
-        await until(lambda: seen)
+        await eventually(lambda: seen)
         assert seen == [message]
         assert (device.counts.unknown_messages, device.counts.malformed) == (1, 2)
         assert device.counts.complaints == 1
@@ -427,5 +428,5 @@ async def test_nobody_is_there() -> None:
     device = NovaDevice("127.0.0.1", 1, device_id=ID, device_key=KEY, settings=AT_ONCE)
     async with device:
         await device.report({"a": 1})
-        await until(lambda: device.counts.failed_connections > 2)
+        await eventually(lambda: device.counts.failed_connections > 2)
         assert device.outbox.rows == 1

@@ -14,7 +14,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from .scripted import ID, KEY, SECONDS
+from tests.waiting import SECONDS
+
+from .scripted import ID, KEY
 
 CRASHES = int(os.environ.get("JSONRPC_IOT_CRASHES", "10"))
 ROOT = Path(__file__).parents[2]

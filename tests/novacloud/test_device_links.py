@@ -14,8 +14,9 @@ import trustme
 
 from jsonrpc_iot.novacloud import DeviceSettings, Schedule
 from jsonrpc_iot.novacloud.device.backoff import Backoff
+from tests.waiting import SECONDS, eventually
 
-from .scripted import AT_ONCE, SECONDS, Platform, connected, until
+from .scripted import AT_ONCE, Platform, connected
 
 pytestmark = pytest.mark.anyio
 
@@ -84,7 +85,7 @@ async def test_what_no_platform_says_is_no_admission() -> None:
     async with platform.device() as device:
         far = await platform.accept()
         far.socket.sendall(NO_PLATFORM)
-        await until(lambda: device.counts.malformed)
+        await eventually(lambda: device.counts.malformed)
         assert (device.counts.malformed, device.counts.connections) == (1, 0)
         await far.admit()
         await device.connected()
@@ -111,7 +112,7 @@ async def test_reports_wait_for_the_platform(ext: tuple[str, ...], tmp_path: Pat
         far = await platform.admit(ext)
         await device.connected()
         far.reset()
-        await until(lambda: not device.is_connected)
+        await eventually(lambda: not device.is_connected)
         for number in range(100):
             await device.report({"n": number}, timestamp=1000 + number)
         far = await platform.admit(ext)
@@ -133,7 +134,7 @@ async def test_a_connection_that_ends_early_replays() -> None:
         assert [(await far.read_type("data"))["payload"]["n"] for _ in range(3)] == [0, 1, 2]
         assert device.outbox.rows == 3
         got = anyio.current_time()
-        await until(lambda: device.outbox.rows == 0)
+        await eventually(lambda: device.outbox.rows == 0)
         assert 0.35 < anyio.current_time() - got < 1.5
         far.reset()
         far = await platform.admit()
@@ -148,7 +149,7 @@ async def test_what_the_kernel_has_not_got_rid_of_stays() -> None:
         for _ in range(120):
             await device.report({"n": filling})
         before = device.outbox.rows
-        await until(lambda: not device.is_connected)  # nothing can be written any more
+        await eventually(lambda: not device.is_connected)  # nothing can be written any more
         assert device.outbox.rows == before
         far = await platform.admit()
         assert (await far.read())["payload"] == {"n": filling}
@@ -162,7 +163,7 @@ async def test_rows_leave_only_with_an_acknowledgement() -> None:
             await first.read_type("heartbeat")
         assert device.outbox.rows == 2
         first.ack(1)
-        await until(lambda: device.outbox.rows == 1)
+        await eventually(lambda: device.outbox.rows == 1)
         first.reset()
         far = await platform.admit(["ack"])
         message = await far.read_type("data")
@@ -197,7 +198,7 @@ async def test_an_endless_line_ends_the_connection() -> None:
                     break
                 await anyio.sleep(0.005)
         await platform.admit()
-        await until(lambda: device.counts.connections == 2)
+        await eventually(lambda: device.counts.connections == 2)
 
 
 async def test_the_kernel_is_told_how_long_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +238,7 @@ async def test_tls() -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(secure.serve, serve_one)
         async with platform.device(tls=True) as distrusting:
-            await until(lambda: distrusting.counts.failed_connections)
+            await eventually(lambda: distrusting.counts.failed_connections)
             assert not lines
         async with platform.device(tls=trusting) as device:
             await device.report({"n": 1})

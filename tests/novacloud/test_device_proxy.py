@@ -11,8 +11,9 @@ import anyio.to_thread
 import pytest
 
 from jsonrpc_iot.novacloud import DeviceSettings, NovaDevice, Schedule
+from tests.waiting import eventually
 
-from .scripted import ID, KEY, until
+from .scripted import ID, KEY
 from .test_device_crash import Store
 
 pytestmark = pytest.mark.anyio
@@ -110,7 +111,7 @@ async def test_every_report_arrives_once_and_in_order(tmp_path: Path) -> None:
                 await device.report({"n": number}, timestamp=number)
                 if number % 20 == 0:
                     await anyio.sleep(0.005)
-            await until(lambda: device.outbox.rows == 0)
+            await eventually(lambda: device.outbox.rows == 0)
         assert device.counts.connections > 3
     finally:
         await anyio.to_thread.run_sync(proxy.close)

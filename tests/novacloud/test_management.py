@@ -10,7 +10,8 @@ import anyio
 import pytest
 
 from jsonrpc_iot import DeadlineExceeded, RpcError, ServerError
-from tests.novacloud.rig import SECONDS, Rig, running
+from tests.novacloud.rig import Rig, running
+from tests.waiting import SECONDS
 
 pytestmark = pytest.mark.anyio
 

@@ -9,8 +9,7 @@ import pytest
 
 from jsonrpc_iot import MessageTooLarge, UsageError
 from jsonrpc_iot.novacloud import Outbox, OutboxFailed
-
-from .scripted import SECONDS
+from tests.waiting import SECONDS
 
 pytestmark = pytest.mark.anyio
 

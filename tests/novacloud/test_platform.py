@@ -13,7 +13,8 @@ import pytest
 from jsonrpc_iot import BindFailed
 from jsonrpc_iot.novacloud import NovaPlatform, PlatformSettings, SqliteStore
 from jsonrpc_iot.novacloud.store.store import Known
-from tests.novacloud.rig import NO_PAUSES, SECONDS, Rig, running
+from tests.novacloud.rig import NO_PAUSES, Rig, running
+from tests.waiting import SECONDS
 
 pytestmark = pytest.mark.anyio
 

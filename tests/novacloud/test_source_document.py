@@ -20,7 +20,8 @@ import pytest
 
 from jsonrpc_iot.novacloud.platform.admission import hash_key
 from jsonrpc_iot.novacloud.store.store import DeviceRow
-from tests.novacloud.rig import SECONDS, Rig, running
+from tests.novacloud.rig import Rig, running
+from tests.waiting import SECONDS
 
 pytestmark = pytest.mark.anyio
 

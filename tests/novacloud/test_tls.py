@@ -11,7 +11,8 @@ import trustme
 from jsonrpc_iot import connect, serve
 from jsonrpc_iot.novacloud import NovaPlatform, SqliteStore, management
 from jsonrpc_iot.novacloud.messages import Auth, AuthPayload, Data, encode_line
-from tests.novacloud.rig import NO_PAUSES, SECONDS, Device
+from tests.novacloud.rig import NO_PAUSES, Device
+from tests.waiting import SECONDS
 
 pytestmark = pytest.mark.anyio
 

@@ -1,7 +1,7 @@
 """What the stream tests share: raw ends of both kinds, and a device whose streams are watched."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from jsonrpc_iot import Channel, Client, Dispatcher, Limits, RpcError, connect, 
 from jsonrpc_iot.peer.peer import Peer
 from jsonrpc_iot.protocol.messages import Dialect
 from jsonrpc_iot.testing import memory_pair
-from tests.connections.rig import Tally, eventually
+from tests.waiting import Tally
 
 SECONDS = 25.0
 
@@ -210,20 +210,3 @@ def whole_budget(peer: Peer) -> Iterator[None]:
     yield
     peer.check(anyio.current_time() + 31)
     assert room(peer) == before
-
-
-__all__ = [
-    "SECONDS",
-    "Callable",
-    "Device",
-    "Far",
-    "Reader",
-    "Tally",
-    "calling",
-    "eventually",
-    "item",
-    "reading",
-    "room",
-    "serving",
-    "whole_budget",
-]

@@ -7,8 +7,9 @@ import pytest
 
 from jsonrpc_iot import Busy, Dispatcher, connect, serve
 from jsonrpc_iot.testing import memory_pair, served
+from tests.waiting import Tally, eventually
 
-from .rig import SECONDS, Device, Tally, eventually
+from .rig import SECONDS, Device
 
 pytestmark = pytest.mark.anyio
 

@@ -18,8 +18,9 @@ from jsonrpc_iot import (
 )
 from jsonrpc_iot.services.wifi import AccessPoint, SimulatedNetwork, SimulatedWifi
 from jsonrpc_iot.testing import Ends, Faults, LossyLink, memory_pair, served
+from tests.waiting import eventually
 
-from .rig import SECONDS, Device, eventually, reading, room, serving, whole_budget
+from .rig import SECONDS, Device, reading, room, serving, whole_budget
 
 pytestmark = pytest.mark.anyio
 

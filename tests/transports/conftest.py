@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ..connections.rig import open_sockets
+from tests.leaks import open_sockets
+
 from .certificates import Certificates
 
 

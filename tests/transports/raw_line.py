@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import anyio
 import anyio.to_thread
 
-SECONDS = 10.0
+from tests.waiting import SECONDS
 
 
 def frame(data: bytes = b"", command: int = 0xFE, version: int = 0) -> bytes:

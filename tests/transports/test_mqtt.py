@@ -37,6 +37,7 @@ from jsonrpc_iot.transports import open_channel, open_listener
 from jsonrpc_iot.transports.mqtt._client import MqttChannel
 from jsonrpc_iot.transports.mqtt._heads import Correlations, HeadReader
 from jsonrpc_iot.transports.mqtt._server import MqttListener
+from tests.waiting import eventually
 
 from ..brokers import Broker, mosquitto, new_mosquitto, new_topic
 from .links import accepting
@@ -142,12 +143,6 @@ async def serving(
             device.dispatcher, mosquitto().url(options, topic=topic), grace=0.5
         ) as server:
             yield server, device
-
-
-async def eventually(condition: Any) -> None:
-    with anyio.fail_after(SECONDS):
-        while not condition():  # noqa: ASYNC110
-            await anyio.sleep(0.01)
 
 
 def listener_of(server: Server) -> MqttListener:
@@ -361,7 +356,7 @@ async def test_clients_fail_fast_where_the_device_says_that_it_is_offline(
 async def test_a_push_is_one_message_that_all_clients_hear(raw: Raw, topic: str) -> None:
     await raw.subscribe(f"{topic}/response/#")
     async with serving(topic) as (server, _), AsyncExitStack() as stack:
-        await eventually(lambda: server.peers)
+        await eventually(lambda: server.peers, SECONDS)
         assert server.broadcast("early") == 1
         assert (await raw.receive()).payload == b'{"method":"early"}'
         options = ("", "", "?version=3.1.1")
@@ -424,7 +419,7 @@ async def test_foreign_messages_on_the_response_topics_are_dropped_and_counted(
             for data in junk:
                 raw.publish(place, data)
             raw.publish(place, b'{"id":1,"result":1}', CorrelationData=b"another's")
-        await eventually(lambda: channel.foreign == 2 * len(junk) + 2)
+        await eventually(lambda: channel.foreign == 2 * len(junk) + 2, SECONDS)
         assert raw.nothing_waits()
         before = client._peer.session.strays  # type: ignore[union-attr]
         raw.publish(own, b'{"id":1,"result":"late"}')
@@ -435,7 +430,7 @@ async def test_foreign_messages_on_the_response_topics_are_dropped_and_counted(
                 assert await client.call("hold") == 1
 
             tasks.start_soon(hold)
-            await eventually(lambda: client._peer.session.strays == before + 2)  # type: ignore[union-attr]
+            await eventually(lambda: client._peer.session.strays == before + 2, SECONDS)  # type: ignore[union-attr]
             device.release.set()
 
 
@@ -474,7 +469,7 @@ async def test_too_much_at_once_is_busy_and_not_kept(topic: str) -> None:
         async with anyio.create_task_group() as tasks:
             for _ in range(200):
                 tasks.start_soon(hold)
-            await eventually(lambda: len(outcomes) == 200 - 128)
+            await eventually(lambda: len(outcomes) == 200 - 128, SECONDS)
             device.release.set()
         assert sum(isinstance(each, Busy) for each in outcomes) == 200 - 128
 
@@ -626,14 +621,14 @@ async def test_a_restart_of_the_broker_in_the_middle_of_calls(
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(hold, False)
                     tasks.start_soon(hold, True)
-                    await eventually(lambda: len(device.ran) == 2)
+                    await eventually(lambda: len(device.ran) == 2, SECONDS)
                     broker.stop()
-                    await eventually(lambda: failures)
+                    await eventually(lambda: failures, SECONDS)
                     assert "outcome unknown" in str(failures[0])
                     assert not repeated
                     server.broadcast("nobody.hears.it")
                     broker.start()
-                    await eventually(lambda: len(device.ran) == 3)
+                    await eventually(lambda: len(device.ran) == 3, SECONDS)
                     device.release.set()
             assert len(repeated) == 1
             assert await client.call("echo", ["again"]) == "again"

@@ -10,8 +10,9 @@ import pytest
 
 from jsonrpc_iot import BindFailed, ChannelAttribute, ConnectFailed, InvalidUrl, PeerCredentials
 from jsonrpc_iot.transports import open_channel, open_listener
+from tests.waiting import SECONDS
 
-from .links import SECONDS, accepting
+from .links import accepting
 
 pytestmark = [
     pytest.mark.anyio,

@@ -17,8 +17,7 @@ from jsonrpc_iot.transports.serial import listener, uart
 from jsonrpc_iot.transports.serial.line import TuyaLine
 from jsonrpc_iot.transports.serial.port import READ_BUFFER, open_port
 from jsonrpc_iot.transports.serial.pty import open_pty
-
-from .links import SECONDS
+from tests.waiting import SECONDS
 
 pytestmark = [
     pytest.mark.anyio,

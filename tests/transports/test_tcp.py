@@ -14,8 +14,9 @@ from anyio.abc import SocketAttribute
 
 from jsonrpc_iot import BindFailed, ConnectFailed, Dispatcher, InvalidUrl, connect, serve
 from jsonrpc_iot.transports import open_channel, open_listener
+from tests.waiting import SECONDS
 
-from .links import SECONDS, accepting
+from .links import accepting
 
 pytestmark = pytest.mark.anyio
 

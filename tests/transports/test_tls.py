@@ -22,10 +22,11 @@ from jsonrpc_iot import (
     serve,
 )
 from jsonrpc_iot.transports import open_channel, open_listener
+from tests.rig import Raw
+from tests.waiting import SECONDS, eventually
 
-from ..connections.rig import Raw, eventually
 from .certificates import Certificates
-from .links import SECONDS, accepting
+from .links import accepting
 
 pytestmark = pytest.mark.anyio
 

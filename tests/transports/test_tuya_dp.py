@@ -26,9 +26,10 @@ from jsonrpc_iot.transports import open_channel, open_listener
 from jsonrpc_iot.transports.serial import line as _tuya_line
 from jsonrpc_iot.transports.serial import listener as _port_listener
 from jsonrpc_iot.transports.serial.datapoint_channel import DataPointChannel
+from tests.waiting import SECONDS
 
 from .links import accepting
-from .raw_line import SECONDS, Raw, frame, raw_device, raw_end, text, unit
+from .raw_line import Raw, frame, raw_device, raw_end, text, unit
 
 pytestmark = [
     pytest.mark.anyio,

@@ -27,8 +27,9 @@ from jsonrpc_iot.channel.wrappers import TracedChannel
 from jsonrpc_iot.services.wifi import SimulatedWifi
 from jsonrpc_iot.testing import LineFaults, virtual_serial_pair
 from jsonrpc_iot.transports import open_channel
+from tests.waiting import SECONDS
 
-from .raw_line import SECONDS, Raw, frame, raw_end
+from .raw_line import Raw, frame, raw_end
 
 pytestmark = [
     pytest.mark.anyio,

@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,12 +28,12 @@ from jsonrpc_iot import (
 from jsonrpc_iot.testing import check_channel_contract
 from jsonrpc_iot.transports import open_channel
 from jsonrpc_iot.transports.packets.demux import Demux
+from tests.waiting import SECONDS
 
 from .links import accepting
 
 pytestmark = pytest.mark.anyio
 
-SECONDS = 10.0
 ANYWHERE = "udp://127.0.0.1:0"
 
 
@@ -105,11 +105,6 @@ def raw_to(server: Server, source: tuple[str, int] | None = None) -> Iterator[Ra
         yield raw
     finally:
         raw.socket.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110  # there is no event
-        await anyio.sleep(0.002)
 
 
 @pytest.mark.parametrize("url", [ANYWHERE, "udp://[::1]:0"])

@@ -31,10 +31,11 @@ from jsonrpc_iot import (
 )
 from jsonrpc_iot.transports import open_channel, open_listener
 from jsonrpc_iot.transports.web.websocket_server import WebSocketChannel
+from tests.rig import Device, Restarts, outcome, unharmed
+from tests.waiting import SECONDS, Tally, eventually
 
-from ..connections.rig import Device, Restarts, Tally, eventually, outcome, unharmed
 from .certificates import Certificates
-from .websocket_frames import HERE, SECONDS, device, needs_asyncio, status
+from .websocket_frames import HERE, device, needs_asyncio, status
 
 pytestmark = pytest.mark.anyio
 

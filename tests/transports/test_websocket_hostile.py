@@ -11,18 +11,11 @@ import pytest
 from anyio.abc import SocketStream
 
 from jsonrpc_iot import Limits, serve
+from tests.leaks import resident_mib
+from tests.rig import Mute, unharmed
+from tests.waiting import SECONDS, eventually
 
-from ..connections.rig import Mute, eventually, resident_mib, unharmed
-from .websocket_frames import (
-    HERE,
-    SECONDS,
-    closed_with,
-    device,
-    frame,
-    needs_asyncio,
-    upgrade,
-    upgraded,
-)
+from .websocket_frames import HERE, closed_with, device, frame, needs_asyncio, upgrade, upgraded
 
 pytestmark = pytest.mark.anyio
 

@@ -10,8 +10,8 @@ import pytest
 from anyio.abc import SocketStream
 
 from jsonrpc_iot import Dispatcher
+from tests.waiting import SECONDS
 
-SECONDS = 10.0
 HERE = "ws://127.0.0.1:0/rpc"
 UPGRADE = (
     "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

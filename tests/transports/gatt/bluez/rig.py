@@ -11,8 +11,9 @@ from bleak import BleakScanner
 from bleak.backends.bluezdbus import manager
 
 from jsonrpc_iot import Server, serve
+from tests.rig import Device
+from tests.waiting import SECONDS
 
-from ....connections.rig import SECONDS, Device
 from ..rig import RawCentral
 from .fake_link import Link
 

@@ -1,13 +1,11 @@
-"""What the connection tests share: a device whose calls can be held, raw ends, and patience."""
+"""A device whose calls can be held, and raw ends of connections to it."""
 
 import contextlib
 import json
-import os
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,30 +24,11 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
-
-SECONDS = 10.0
-"""Longer than anything here takes; who waits longer has failed."""
+from tests.leaks import open_sockets
+from tests.waiting import SECONDS, Tally, eventually
 
 ANYWHERE = "tcp://127.0.0.1:0"
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError)
-
-
-class Tally:
-    """Counts, and lets a test wait until it has counted far enough."""
-
-    def __init__(self) -> None:
-        self.items: list[Any] = []
-        self._changed = anyio.Event()
-
-    def add(self, item: object = None) -> None:
-        self.items.append(item)
-        changed, self._changed = self._changed, anyio.Event()
-        changed.set()
-
-    async def reach(self, count: int) -> None:
-        with anyio.fail_after(SECONDS):
-            while len(self.items) < count:
-                await self._changed.wait()
 
 
 class Device:
@@ -246,30 +225,6 @@ async def far_end() -> AsyncIterator[tuple[str, Callable[[], Awaitable[Raw]]]]:
                 return Raw(await listener.listeners[0].accept())  # type: ignore[attr-defined]
 
         yield f"tcp://127.0.0.1:{listener.extra(SocketAttribute.local_port)}", accept
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    """Look until a condition holds that no event tells of."""
-    with anyio.fail_after(SECONDS):
-        while not condition():  # noqa: ASYNC110  # there is no event
-            await anyio.sleep(0.005)
-
-
-def open_sockets() -> int:
-    """How many sockets this process has open."""
-    count = 0
-    for fd in os.listdir("/proc/self/fd"):
-        try:
-            count += os.readlink(f"/proc/self/fd/{fd}").startswith("socket:")
-        except OSError:  # the listing's own descriptor
-            continue
-    return count
-
-
-def resident_mib() -> float:
-    """Memory of this process that is in use."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 @asynccontextmanager

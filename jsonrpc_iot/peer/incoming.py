@@ -95,7 +95,7 @@ class Incoming:
         self._seen: DuplicateTable | None = None
         if budget is not None:
             self._seen = DuplicateTable(budget, since=since, has_twins=info.has_twins)
-            outgoing.on_sent = self._note_sent
+            outgoing.seen = self._seen
         self._ended: dict[WireId, tuple[float, ItemSender]] | None = None  # oldest first
         self._running: list[Work] = []
         self._in_flight = 0
@@ -167,7 +167,7 @@ class Incoming:
     def _identify(self, data: bytes, message: Read) -> Identity | None:
         request = self._responder.identify(data, message)
         if request is not None and isinstance(data, Arrival) and data.is_repeat:
-            return request._replace(retry=True)
+            return structs.replace(request, retry=True)
         return request
 
     def _objection(self, verdict: Verdict, seen: DuplicateTable) -> RpcError:
@@ -203,10 +203,6 @@ class Incoming:
     def _remember(self, request: Identity | None, reply: bytes | None) -> None:
         if self._seen is not None and request is not None:
             self._seen.finish(request.key, reply, anyio.current_time())
-
-    def _note_sent(self, messages: Sequence[bytes]) -> None:
-        if self._seen is not None:
-            self._seen.note_sent(messages, anyio.current_time())
 
     def cancel(self, id: Id) -> None:
         """Cancel the running calls of that id; where its request may still come, that too."""

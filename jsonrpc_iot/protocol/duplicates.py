@@ -7,7 +7,8 @@ time; it has no clock and does no I/O.
 from collections.abc import Iterable
 from enum import Enum
 from math import inf
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from .messages import Id
 
@@ -18,12 +19,12 @@ _CANCELLATIONS = 64
 _LONG_ID = 64
 
 
-class Identity(NamedTuple):
+class Identity(Struct, frozen=True, gc=False):
     """What tells a request from others of the same peer.
 
     Args:
-        key: digest of id, dialect, method and params, or of a whole batch; nobody can make two
-            requests that have the same one.
+        key: id, dialect, method and params, or a whole batch, in full or as a keyed digest: nobody
+            can make two requests that have the same one.
         id: the request's, `None` for a batch.
         retry: it is marked as one that was sent before.
         extended: it carries an extension, so its sender does not use the id for anything else.
@@ -128,8 +129,8 @@ class DuplicateTable:
             `UNKNOWN` or `CANCELLED`, is remembered until `finish`.
         """
         self.forget(now)
-        if self._running is None or self._finished is None:
-            self._running, self._finished = {}, {}
+        self._running = {} if self._running is None else self._running
+        self._finished = {} if self._finished is None else self._finished
         if request.key in self._running:
             self._running[request.key] |= request.extended
             return Verdict.JOIN
@@ -168,6 +169,8 @@ class DuplicateTable:
         if self._running is None or self._finished is None or key not in self._running:
             return  # the peer has gone meanwhile
         extended = self._running.pop(key)
+        if not self._running:
+            self._running = None
         size = len(reply or b"")
         if size > (self.budget.reply_bytes + self._bytes) / 4 - self._bytes:
             self._finished[key] = _Finished(None, now, extended)
@@ -192,6 +195,8 @@ class DuplicateTable:
             if finished is not None:
                 finished.left_at = min(finished.left_at, now)
                 finished.is_leaving = False
+        if not self._leaving:
+            self._leaving = None
 
     def cancel(self, id: Id, now: float) -> None:
         """Keep a cancellation whose request has not come, for 30 s."""

@@ -1,4 +1,4 @@
-"""What a test may leave behind: nothing."""
+"""Fixtures for folders whose tests must leave nothing behind: their `conftest.py` imports them."""
 
 import logging
 import os
@@ -9,18 +9,20 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Fail a test that leaves a socket open or has an error logged."""
+def no_socket_is_left() -> Iterator[None]:
+    """Fail a test that leaves a socket open."""
     before = open_sockets()
     yield
     assert open_sockets() <= before
-    assert logged_errors(caplog) == []
 
 
-def logged_errors(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the test has had logged as errors."""
+@pytest.fixture(autouse=True)
+def no_error_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail a test that has an error logged."""
+    yield
     records = caplog.get_records("call")
-    return [record.getMessage() for record in records if record.levelno >= logging.ERROR]
+    errors = [record for record in records if record.levelno >= logging.ERROR]
+    assert [record.getMessage() for record in errors] == []
 
 
 def open_sockets() -> int:

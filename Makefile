@@ -55,7 +55,7 @@ test-browser: $(VENV)/.test
 
 chaos: $(VENV)/.test
 	@JSONRPC_IOT_CRASHES=200 $(BIN)/python -m pytest -q \
-	  tests/novacloud/test_device_crash.py tests/novacloud/test_joint_crash.py \
+	  tests/novacloud/device/test_crash.py tests/novacloud/test_joint_crash.py \
 	  tests/novacloud/test_joint_restart.py $(ARGS)
 
 lint: $(VENV)/.test

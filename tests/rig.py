@@ -24,8 +24,9 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
-from tests.leaks import open_sockets
-from tests.waiting import SECONDS, Tally, eventually
+
+from .leaks import open_sockets
+from .waiting import SECONDS, Tally, eventually
 
 ANYWHERE = "tcp://127.0.0.1:0"
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError)

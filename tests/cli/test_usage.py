@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from jsonrpc_iot import cli
+from tests._system import require_command
 
-from .._system import require_command
 from .program import ROOT, Done, run
 
 COMMANDS = (

@@ -12,8 +12,8 @@ import msgspec
 from jsonrpc_iot.novacloud import DeviceSettings, NovaDevice, Schedule
 from tests.waiting import SECONDS, eventually
 
+from .device.test_proxy import Proxy
 from .rig import NO_PAUSES, Rig, running
-from .test_device_proxy import Proxy
 
 _REPORTS = 500
 _SETTINGS = msgspec.structs.replace(NO_PAUSES, messages_per_second=1e6, flap_delay=0)

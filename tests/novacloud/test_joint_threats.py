@@ -11,8 +11,8 @@ import pytest
 from jsonrpc_iot.novacloud import DeviceSettings, NovaDevice, PlatformSettings, Schedule
 from tests.waiting import SECONDS, eventually
 
+from .platform.test_threats import beside
 from .rig import NO_PAUSES, Rig, running
-from .test_threats import beside
 
 pytestmark = pytest.mark.anyio
 

@@ -16,9 +16,9 @@ import anyio
 from dbus_fast import BusType, DBusError, Message, MessageType, Variant, unpack_variants
 from dbus_fast.aio import MessageBus
 
+from tests._system import require_command
 from tests.waiting import SECONDS
 
-from ...._system import require_command
 from .fake_link import ADAPTER, CHARACTERISTIC, DEVICE, Link
 
 DBUS = "org.freedesktop.DBus"

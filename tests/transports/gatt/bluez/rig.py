@@ -12,9 +12,9 @@ from bleak.backends.bluezdbus import manager
 
 from jsonrpc_iot import Server, serve
 from tests.rig import Device
+from tests.transports.gatt.rig import RawCentral
 from tests.waiting import SECONDS
 
-from ..rig import RawCentral
 from .fake_link import Link
 
 URL = "gatt://?name=lamp"

@@ -7,12 +7,14 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
 import pytest
 
 from jsonrpc_iot import ChannelClosed, ConnectFailed, Dispatcher, Server, TooLarge, connect, serve
+from jsonrpc_iot.protocol.backoff import Backoff
 from jsonrpc_iot.protocol.limits import Limits
 from jsonrpc_iot.transports.mqtt._facts import Settings
 from jsonrpc_iot.transports.mqtt._link import Link
@@ -20,15 +22,9 @@ from tests.brokers import Broker, mosquitto, new_mosquitto, new_topic
 
 from .scripted_broker import ACCEPTED_5, KICK_5, scripted_broker
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.only_on("asyncio")]
 
 SECONDS = 20.0
-
-
-@pytest.fixture(autouse=True)
-def asyncio_only(anyio_backend_name: str) -> None:
-    if anyio_backend_name == "trio":
-        pytest.skip("MQTT needs asyncio")
 
 
 def device() -> Dispatcher:
@@ -308,7 +304,8 @@ async def test_pauses_grow_also_when_connections_open_and_end_at_once(
         pauses.append(most)
         return least
 
-    monkeypatch.setattr("random.uniform", longest)
+    jittered = partial(Backoff, uniform=longest)
+    monkeypatch.setattr("jsonrpc_iot.transports.mqtt._server.Backoff", jittered)
     async with (
         scripted_broker(ACCEPTED_5, farewell=farewell) as broker,
         serving(broker.url("/lamp/rpc", "?version=5")),

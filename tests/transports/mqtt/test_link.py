@@ -33,15 +33,9 @@ from tests.transports.certificates import Certificates
 
 from .scripted_broker import ACCEPTED_5, ACCEPTED_311, KICK_5, message, packet, scripted_broker
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.only_on("asyncio")]
 
 SECONDS = 20.0
-
-
-@pytest.fixture(autouse=True)
-def asyncio_only(anyio_backend_name: str) -> None:
-    if anyio_backend_name == "trio":
-        pytest.skip("MQTT needs asyncio")
 
 
 def settings(broker: Any, **more: Any) -> Settings:

@@ -8,17 +8,11 @@ from tests.brokers import mosquitto, new_topic
 
 from .test_mqtt import Raw
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.only_on("asyncio")]
 
 SECONDS = 20.0
 OPTIONS = "?segment=1&max=200"
 BIG = "x" * 1000
-
-
-@pytest.fixture(autouse=True)
-def asyncio_only(anyio_backend_name: str) -> None:
-    if anyio_backend_name == "trio":
-        pytest.skip("MQTT needs asyncio")
 
 
 @pytest.mark.parametrize("params", [["small"], [BIG]], ids=["small", "big"])

@@ -55,9 +55,9 @@ test-browser: $(VENV)/.test
 	@$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
 chaos: $(VENV)/.test
-	@$(BIN)/python -m tests.lossy.chaos
+	@$(BIN)/python -m tests.peer.lossy.chaos
 	@JSONRPC_IOT_CRASHES=200 $(BIN)/python -m pytest -q \
-	  tests/novacloud/test_device_crash.py tests/novacloud/test_joint_crash.py \
+	  tests/novacloud/device/test_crash.py tests/novacloud/test_joint_crash.py \
 	  tests/novacloud/test_joint_restart.py $(ARGS)
 
 lint: $(VENV)/.test

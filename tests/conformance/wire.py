@@ -33,8 +33,8 @@ from jsonrpc_iot.testing import virtual_serial_pair
 from jsonrpc_iot.transports import open_channel
 from jsonrpc_iot.transports.serial import tuya_dp, uart
 from jsonrpc_iot.transports.serial.line import TuyaLine
+from tests.brokers import mosquitto
 
-from ..brokers import mosquitto
 from .backends import BACKENDS
 from .device import Device
 from .model import Case

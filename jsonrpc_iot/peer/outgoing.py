@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ..channel.contract import Channel
+from ..protocol.duplicates import DuplicateTable
 
 logger = logging.getLogger("jsonrpc_iot.peer")
 
@@ -30,7 +31,7 @@ class Outgoing:
     Attributes:
         is_broken: nothing more is sent.
         needs_receiver: the task that reads the channel must not wait for what is sent.
-        on_sent: is shown what has left, if anybody wants to know.
+        seen: is told what has left, where that matters for what comes again.
         dropped: messages that were offered while too many bytes waited.
     """
 
@@ -48,7 +49,7 @@ class Outgoing:
         "dropped",
         "is_broken",
         "needs_receiver",
-        "on_sent",
+        "seen",
     )
 
     def __init__(
@@ -71,7 +72,7 @@ class Outgoing:
         self._stalled_at: tuple[int, int] | None = None
         self._wake: anyio.Event | None = None
         self.dropped = 0
-        self.on_sent: Callable[[Sequence[bytes]], object] | None = None
+        self.seen: DuplicateTable | None = None
 
     @property
     def waiting_bytes(self) -> int:
@@ -155,12 +156,12 @@ class Outgoing:
 
     async def _write(self, messages: Sequence[bytes]) -> None:
         try:
-            if self.on_sent is None:
+            if self.seen is None:
                 await self._channel.send_batch(messages)
             else:  # which may take long for each
                 for message in messages:
                     await self._channel.send(message)
-                    self.on_sent((message,))
+                    self.seen.note_sent((message,), anyio.current_time())
         except BROKEN:
             self._fail()
         except Exception:

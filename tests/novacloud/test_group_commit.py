@@ -7,8 +7,7 @@ import anyio
 import pytest
 
 from jsonrpc_iot.novacloud.group_commit import Entry, GroupCommit
-
-from .scripted import SECONDS
+from tests.waiting import SECONDS
 
 pytestmark = pytest.mark.anyio
 

@@ -78,6 +78,9 @@ class WrappedChannel(Channel):
     def forget(self, message: bytes) -> None:
         self._inner.forget(message)
 
+    def supersede(self, message: bytes) -> None:
+        self._inner.supersede(message)
+
     def keep_while(self, is_busy: Callable[[], bool]) -> None:
         self._inner.keep_while(is_busy)
 

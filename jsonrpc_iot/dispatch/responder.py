@@ -304,9 +304,16 @@ class Responder:
     def _run_plain(self, entry: Entry, params: Struct, to: ReplyTo) -> bytes | None:
         try:
             value = entry.handler.call(params, None)
+            if to.id is UNSET:
+                return None
+            reply = self._encode(
+                Result(to.id, value) if to.jsonrpc is UNSET else Result2("2.0", to.id, value)
+            )
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
             return self._replier.error(to, entry.name, error)
-        return self._replier.result(to, entry.name, value, may_hold_nan=False)
+        if to.limit is not None and len(reply) > to.limit:
+            return self._replier.too_large(to, len(reply))
+        return reply
 
     def _begin_call(
         self,

@@ -76,6 +76,7 @@ class Calls:
     ) -> None:
         self.info: ChannelInfo = channel.info
         self.session = session
+        session.on_repeat = channel.supersede
         self.is_open = False
         self.why = ""
         self._channel = channel
@@ -235,7 +236,7 @@ class Calls:
                     )
         finally:
             cancellations = [self.session.give_up(call) for call in calls]
-            self._channel.forget(message)
+            self._forget(message)
             if sent:
                 self._outgoing.push(*filter(None, cancellations))
 
@@ -306,9 +307,10 @@ class Calls:
         if self.session.extensions is None:
             self.session.extensions = known
 
-    def abandon(self, call: OpenCall, *, sent: bool) -> None:
+    def abandon(self, call: OpenCall, request: bytes, *, sent: bool) -> None:
         """Wait no more for a streamed call, and cancel it at the other end if it was sent."""
         self.session.close_stream(call)
+        self._forget(request)
         cancellation = self.session.give_up(call)
         if sent and cancellation is not None and self.is_open:
             self.push(cancellation)
@@ -331,6 +333,12 @@ class Calls:
         probe = self.session.probe() if self.info.reliable and self.in_flight is None else None
         if probe is not None:
             self._outgoing.push(probe)
+
+    def _forget(self, message: bytes) -> None:
+        """Let nothing more leave of a message, and of its copies."""
+        self._channel.forget(message)
+        if not self.info.reliable:
+            self._channel.forget(self.session.codec.mark_retry(message))
 
     def _check_size(self, message: bytes) -> None:
         if self.info.max_message is not None and not self.info.fits(message):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import anyio
 from anyio.abc import TaskGroup
 
+from ..channel.clock import now
 from ..channel.contract import Channel
 from ..protocol.duplicates import DuplicateTable
 
@@ -159,7 +160,7 @@ class Outgoing:
             self._fail()
         self._writes += 1
         if self.seen is not None:
-            self.seen.note_sent(messages, anyio.current_time())
+            self.seen.note_sent(messages, now())
 
     def _fail(self) -> None:
         self.abort()

@@ -10,7 +10,7 @@ from math import inf
 
 from msgspec import Struct
 
-from .messages import Id
+from .messages import ExactId, Id, exact
 
 RETRY_SECONDS = 30.0
 DOUBLED_SECONDS = 0.5
@@ -115,7 +115,7 @@ class DuplicateTable:
         self._running: dict[bytes, bool] | None = None  # whether a copy was extended
         self._finished: dict[bytes, _Finished] | None = None  # oldest first
         self._leaving: dict[int, bytes] | None = None  # by `id` of the response
-        self._cancelled: dict[Id, float] | None = None  # oldest first
+        self._cancelled: dict[ExactId, float] | None = None  # oldest first
 
     def admit(self, request: Identity, now: float) -> Verdict | bytes:
         """Decide about a request.
@@ -145,7 +145,7 @@ class DuplicateTable:
             return Verdict.FULL
         self.budget.entries -= 1
         self._running[request.key] = request.extended
-        if self._cancelled and self._cancelled.pop(request.id, None) is not None:
+        if self._cancelled and self._cancelled.pop(exact(request.id), None) is not None:
             return Verdict.CANCELLED
         if request.retry and not request.idempotent and self.listening(now) is not None:
             return Verdict.UNKNOWN
@@ -203,10 +203,10 @@ class DuplicateTable:
         if isinstance(id, str) and len(id) > _LONG_ID:
             return
         self._cancelled = self._cancelled or {}
-        self._cancelled.pop(id, None)
+        self._cancelled.pop(exact(id), None)
         if len(self._cancelled) >= _CANCELLATIONS:
             del self._cancelled[next(iter(self._cancelled))]
-        self._cancelled[id] = now
+        self._cancelled[exact(id)] = now
 
     def forget(self, now: float) -> None:
         """Drop what was finished or cancelled more than 30 s ago."""
@@ -216,10 +216,10 @@ class DuplicateTable:
                 break
             self._drop(key)
         while self._cancelled:
-            id = next(iter(self._cancelled))
-            if now - self._cancelled[id] <= RETRY_SECONDS:
+            oldest = next(iter(self._cancelled))
+            if now - self._cancelled[oldest] <= RETRY_SECONDS:
                 break
-            del self._cancelled[id]
+            del self._cancelled[oldest]
 
     def clear(self) -> None:
         """Drop everything, running requests too: the peer is gone."""

@@ -208,6 +208,22 @@ def test_a_forgotten_message_leaves_no_more() -> None:
     assert not end.sender.is_busy
 
 
+def test_a_message_is_superseded_unless_some_of_it_has_arrived() -> None:
+    end = new()
+    message = text(CHUNK * 40)
+    end.sender.send(message)
+    end.poll(0)
+    end.receive([b"~00!000"], 0.1)  # an end that has begun to listen
+    end.sender.forget(message, unless_heard=True)
+    assert not end.sender.is_busy
+
+    end.sender.send(message)
+    end.poll(1)
+    end.receive([b"~01!001"], 1.1)
+    end.sender.forget(message, unless_heard=True)
+    assert end.sender.is_busy
+
+
 def test_the_same_message_is_not_sent_twice_at_a_time() -> None:
     end, there = new(), new()
     for _ in range(2):

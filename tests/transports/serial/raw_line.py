@@ -5,6 +5,7 @@ import select
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import anyio
 import anyio.to_thread
@@ -58,6 +59,11 @@ class Raw:
         head = await self.read(6)
         assert head[:4] == b"\x55\xaa" + bytes([version, command])
         return (await self.read(int.from_bytes(head[4:], "big") + 1))[:-1]
+
+    async def has_data(self, seconds: float) -> bool:
+        """Whether something has come, after waiting for it so long."""
+        wait = partial(select.select, [self._fd], [], [], seconds)
+        return bool((await anyio.to_thread.run_sync(wait))[0])
 
     def _read(self, count: int) -> bytes:
         data = b""

@@ -111,10 +111,11 @@ class OpenCommands:
         self._timers: list[tuple[float, int, str, Callable[[], object]]] = []
         self._timer_number = 0
         self._sooner = anyio.Event()
-        self._clocks = _clocks()
+        self._clocks = 0.0, 0.0
 
     async def load(self) -> None:
         """Take up what an earlier run of the platform left open."""
+        self._clocks = _clocks()
         rows = await self._store.commands(limit=-1, open_only=True)
         for row in reversed(rows):
             command = OpenCommand(row, _line(row), is_left=True)

@@ -19,7 +19,7 @@ from ..dispatch.dispatcher import Dispatcher
 from ..dispatch.run.batch import Batch
 from ..dispatch.run.call import Work
 from ..dispatch.run.context import CallContext
-from ..errors import MissingExtra, Unauthorized
+from ..errors import Forbidden, MissingExtra, Unauthorized
 from ..protocol.codec.json import JsonCodec
 from ..protocol.limits import Limits
 from ..protocol.messages import Request
@@ -151,6 +151,8 @@ class RpcApp:
         try:
             if self._leaving:
                 raise Refusal(503, "The server is closing", _CLOSE)
+            if problem := self._rules.objection(scope):
+                raise Refusal(403, problem, error=Forbidden(problem))
             below = self._below(scope)
             if below == "":
                 if scope["method"] == "POST":
@@ -267,7 +269,8 @@ def asgi_app(
     authenticate: Authenticate | None = None,
     limits: Limits | None = None,
     max_message: int = MAX_MESSAGE,
-    cors: str | None = None,
+    cors: str | Sequence[str] = (),
+    hosts: Sequence[str] = (),
     token: str | None = None,
     trace: Trace | None = None,
     kept_events: int = 1024,
@@ -280,7 +283,9 @@ def asgi_app(
         authenticate: says what a caller may do, from the facts of its request.
         limits: bounds on what callers may cost; the dispatcher's by default.
         max_message: bytes of the largest reply.
-        cors: the origin whose pages may call it from a browser, `*` for all.
+        cors: the origin or origins whose pages may call it from a browser, `*` for all.
+        hosts: names under which it may be asked, `*` for any, beside addresses, names of this
+            machine and names without a dot. With a token, or over TLS, any will do.
         token: the bearer token that every request must have.
         trace: is called with each message that arrives or leaves.
         kept_events: notifications that are kept for clients that come back with `Last-Event-ID`.
@@ -288,7 +293,13 @@ def asgi_app(
     Raises:
         MissingExtra: `cors` is given, and the extra `http` is not installed.
     """
-    rules = WebRules(path=path, max_message=max_message, token=token, cors=cors)
+    rules = WebRules(
+        path=path,
+        max_message=max_message,
+        token=token,
+        cors=(cors,) if isinstance(cors, str) else tuple(cors),
+        hosts=tuple(hosts),
+    )
     app = RpcApp(
         dispatcher,
         rules,
@@ -323,8 +334,8 @@ def _unauthorized() -> Refusal:
     return Refusal(401, "A bearer token is needed", challenge, Unauthorized())
 
 
-def _with_cors(app: AsgiApp, origin: str | None) -> AsgiApp:
-    if origin is None:
+def _with_cors(app: AsgiApp, origins: tuple[str, ...]) -> AsgiApp:
+    if not origins:
         return app
     try:
         from starlette.middleware.cors import CORSMiddleware
@@ -332,8 +343,9 @@ def _with_cors(app: AsgiApp, origin: str | None) -> AsgiApp:
         raise MissingExtra("CORS needs: pip install 'jsonrpc-iot[http]'") from error
     return CORSMiddleware(
         app,
-        allow_origins=[origin],
+        allow_origins=origins,
         allow_methods=["GET", "POST"],
         allow_headers=["*"],
+        allow_private_network=True,
         expose_headers=["last-event-id"],
     )

@@ -78,6 +78,9 @@ class WrappedChannel(Channel):
     def forget(self, message: bytes) -> None:
         self._inner.forget(message)
 
+    def tell_of_losses(self, lose: Callable[[int, str], object]) -> None:
+        self._inner.tell_of_losses(lose)
+
     def keep_while(self, is_busy: Callable[[], bool]) -> None:
         self._inner.keep_while(is_busy)
 

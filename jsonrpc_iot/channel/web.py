@@ -53,6 +53,11 @@ class WebRules(Struct, frozen=True, kw_only=True):
             return True
         return hmac.compare_digest(self.token.encode(), (token or "").encode())
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it does not matter whose page sends a request."""
+        return "*" in self.cors or self.token is not None
+
     def objection(self, scope: Scope) -> str | None:
         """Why a request may not come in because of whose page sends it, or under which name.
 

@@ -23,6 +23,7 @@ from ...errors import RpcError, ServerError
 from ...protocol.codec.codec import DECODE_ERRORS
 from ...protocol.items import FIRST_CREDIT
 from ..batched import BatchedChannel
+from ..sockets.tls import reason
 from .http_events import EventParser, Events, read_events
 from .http_replies import (
     EVENT_STREAM,
@@ -336,11 +337,6 @@ class HttpChannel(BatchedChannel):
         self._received_bytes = 0
         self._room.notify()
         return messages
-
-
-def reason(error: BaseException) -> str:
-    """What went wrong, for people."""
-    return str(error) or type(error).__name__
 
 
 def _unreadable(error: Exception) -> RpcError:

@@ -13,10 +13,11 @@ from ...channel.url import Url, host_port
 from ...errors import ConnectFailed
 from ...protocol.codec.json import JsonCodec
 from ...protocol.limits import Limits
-from .http_client import FAILED, HEADERS, HttpChannel, reason
+from ..sockets.tls import reason
+from .http_client import FAILED, HEADERS, HttpChannel
 from .http_events import Events
 from .http_replies import ENCODINGS, is_reply
-from .options import HttpOptions, host_and_port
+from .options import WANTS_CERTIFICATE, HttpOptions, host_and_port
 
 _RECEIVE_BYTES = 16 << 20
 _CONNECT_SECONDS = 10.0
@@ -70,7 +71,9 @@ async def open_channel(
         with anyio.CancelScope(shield=True):
             await client.aclose()
         if isinstance(error, (*FAILED, httpx2.InvalidURL, ValueError)):
-            raise ConnectFailed(f"{url}: {reason(error)}") from error
+            hung_up = isinstance(error, (httpx2.RemoteProtocolError, httpx2.ReadError))
+            advice = WANTS_CERTIFICATE if hung_up and context and options.cert is None else ""
+            raise ConnectFailed(f"{url}: {reason(error).rstrip('.')}{advice}") from error
         raise
     info = ChannelInfo(
         transport=url.scheme,

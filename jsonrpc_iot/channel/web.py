@@ -71,11 +71,15 @@ class WebRules(Struct, frozen=True, kw_only=True):
         host, origin = (headers.get(name, b"").decode("latin-1") for name in (b"host", b"origin"))
         outside = headers.get(b"x-forwarded-host", b"") if self.forwarded else b""
         seen = outside.decode("latin-1").partition(",")[0].strip() or host
-        is_safe = self.token is not None or scope.get("scheme") in ("https", "wss")
-        for name in (host, seen):
-            if name and not is_safe and not is_ours(name, self.hosts):
+        is_own_page = origin != "" and is_same(origin, seen)
+        # A page under TLS has shown a certificate for its name, at a proxy if not here.
+        is_secure = scope.get("scheme") in ("https", "wss") or (
+            is_own_page and origin.startswith("https://")
+        )
+        for name in (host, seen) if self.token is None and not is_secure else ():
+            if name and not is_ours(name, self.hosts):
                 return self._refuse(scope, f"{name!r} is no name of this server: see hosts")
-        if not origin or "*" in self.cors or origin in self.cors or is_same(origin, seen):
+        if not origin or "*" in self.cors or origin in self.cors or is_own_page:
             return None
         if self.token is not None and scope["type"] == "http":  # a page does not have it by itself
             return None

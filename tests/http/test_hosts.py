@@ -76,6 +76,9 @@ def test_pages_of_the_server_itself(origin: str, host: str, expected: bool) -> N
         ("", {"host": "evil.example", "origin": "http://evil.example"}, False),
         ("", {"host": "evil.example"}, False),
         ("?hosts=a.example,evil.example", {"host": "evil.example"}, True),
+        ("", {"host": "dev.example", "origin": "https://dev.example"}, True),  # TLS at a proxy
+        ("", {"host": "dev.example:81", "origin": "https://dev.example"}, False),
+        ("", {"host": "evil.example", "origin": "https://dev.example"}, False),
         ("?hosts=*", {"host": "evil.example", "origin": "http://evil.example"}, True),
         ("", {"origin": "http://evil.example"}, False),
         ("", {"origin": "null"}, False),

@@ -349,6 +349,7 @@ def asgi_app(
     max_message: int = MAX_MESSAGE,
     cors: str | Sequence[str] = (),
     hosts: Sequence[str] = (),
+    forwarded: bool = False,
     token: str | None = None,
     trace: Trace | None = None,
     kept_events: int = 1024,
@@ -364,6 +365,7 @@ def asgi_app(
         cors: the origin or origins whose pages may call it from a browser, `*` for all.
         hosts: names under which it may be asked, `*` for any, beside addresses, names of this
             machine and names without a dot. With a token, or over TLS, any will do.
+        forwarded: it is behind a proxy that sets `X-Forwarded-Host`.
         token: the bearer token that every request must have.
         trace: is called with each message that arrives or leaves.
         kept_events: notifications that are kept for clients that come back with `Last-Event-ID`.
@@ -377,6 +379,7 @@ def asgi_app(
         token=token,
         cors=(cors,) if isinstance(cors, str) else tuple(cors),
         hosts=tuple(hosts),
+        forwarded=forwarded,
     )
     app = RpcApp(
         dispatcher,

@@ -138,6 +138,7 @@ class Server:
         max_message: int = 1 << 20,
         cors: str | Sequence[str] = (),
         hosts: Sequence[str] = (),
+        forwarded: bool = False,
         token: str | None = None,
     ) -> None:
         """Serve a WebSocket of a web program until it ends, or refuse it.
@@ -151,6 +152,7 @@ class Server:
                 of the program's own address always may.
             hosts: names under which the program may be asked, `*` for any, beside addresses, names
                 of its machine and names without a dot.
+            forwarded: it is behind a proxy that sets `X-Forwarded-Host`.
             token: the bearer token that the request must have.
         """
         from ..transports.web.websocket_server import answer_websocket
@@ -164,6 +166,7 @@ class Server:
             token=token,
             cors=(cors,) if isinstance(cors, str) else tuple(cors),
             hosts=tuple(hosts),
+            forwarded=forwarded,
             told=self._told,
         )
         await answer_websocket(scope, receive, send, self._serve, self._tasks, rules, self._limits)

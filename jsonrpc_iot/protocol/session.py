@@ -40,6 +40,8 @@ class Session:
         codec: as above.
         jsonrpc: the member of that name in the other end's last valid message, `None` before it.
         extensions: as above, once it is known.
+        on_repeat: is told of each request that is going to be sent again with a mark, so that of
+            the copy without one no more leaves.
         on_stray: is told in words of each response or item that belongs to no open call.
         strays: how many there were.
     """
@@ -62,6 +64,7 @@ class Session:
         "codec",
         "extensions",
         "jsonrpc",
+        "on_repeat",
         "on_stray",
         "strays",
     )
@@ -83,6 +86,7 @@ class Session:
         self._responses = 0
         self._default: Jsonrpc = UNSET if dialect == "iot" else "2.0"
         self._on_notification = on_notification
+        self.on_repeat: Callable[[bytes], object] | None = None
         self.on_stray: Callable[[str], object] | None = None
         self._retry_seconds = retry_seconds
         self._shared = shared
@@ -153,7 +157,7 @@ class Session:
         if self._retry_seconds is not None and now is not None:
             if self._repeats is None:
                 self._repeats = Repeats(
-                    self._retry_seconds, self.codec.mark_retry, per_byte=self._retry_per_byte
+                    self._retry_seconds, self.mark_retry, per_byte=self._retry_per_byte
                 )
             self._repeats.add(call.id, request, now, idempotent=idempotent)
         return call, request
@@ -190,6 +194,12 @@ class Session:
         """What became clear to be sent again with a message that was taken."""
         overdue, self._overdue = self._overdue, ()
         return overdue
+
+    def mark_retry(self, request: bytes) -> bytes:
+        """A request of ours with the mark that says that it is the same again."""
+        if self.on_repeat is not None:
+            self.on_repeat(request)
+        return self.codec.mark_retry(request)
 
     def notification(self, method: str, params: Any) -> bytes:
         """The bytes of a notification.

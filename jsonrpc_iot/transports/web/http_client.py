@@ -9,6 +9,7 @@ nobody answers any more the channel ends.
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from contextlib import aclosing
 from typing import final
 
 import anyio
@@ -292,10 +293,11 @@ class HttpChannel(BatchedChannel):
 
     async def _body(self, response: httpx2.Response) -> bytes:
         body = bytearray()
-        async for part in unpacked(response):
-            body += part
-            if len(body) > self._receive_bytes:
-                raise httpx2.ReadError(f"an answer of more than {self._receive_bytes} bytes")
+        async with aclosing(unpacked(response)) as parts:
+            async for part in parts:
+                body += part
+                if len(body) > self._receive_bytes:
+                    raise httpx2.ReadError(f"an answer of more than {self._receive_bytes} bytes")
         return bytes(body)
 
     async def _listen(self) -> None:

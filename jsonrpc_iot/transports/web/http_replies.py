@@ -5,6 +5,7 @@ Whatever a server or a proxy sends comes to a message or an error here.
 
 import zlib
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 
 import httpx2
 import msgspec
@@ -138,21 +139,23 @@ async def unpacked(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
         httpx2.RequestError: it does not arrive, or cannot be unpacked.
     """
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    if encoding in ("", "identity"):
-        async for chunk in response.aiter_raw():
-            yield chunk
-        return
-    if encoding not in ("gzip", "x-gzip", "deflate"):
+    if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
         raise httpx2.DecodingError(f"a body in the encoding {encoding!r}")
+    is_plain = encoding in ("", "identity")
     inflating = zlib.decompressobj(zlib.MAX_WBITS | 32)  # whichever of the two it is
-    async for chunk in response.aiter_raw():
-        while chunk:
-            try:
-                piece = inflating.decompress(chunk, _PIECE)
-            except zlib.error as error:
-                raise httpx2.DecodingError(str(error)) from None
-            chunk = inflating.unconsumed_tail  # noqa: PLW2901
-            yield piece
+    async with aclosing(response.aiter_raw()) as chunks:
+        async for chunk in chunks:
+            if is_plain:
+                yield chunk
+                continue
+            packed = chunk
+            while packed:
+                try:
+                    piece = inflating.decompress(packed, _PIECE)
+                except zlib.error as error:
+                    raise httpx2.DecodingError(str(error)) from None
+                packed = inflating.unconsumed_tail
+                yield piece
 
 
 def stripped(body: bytes) -> bytes:

@@ -226,7 +226,10 @@ class Codec(ABC):
             message.result is ABSENT
             and message.error is ABSENT
             and (message.timeout is UNSET or message.timeout > 0)
-            and (message.params is ABSENT or self._can_be_params(bytes(message.params)))
+            and (
+                message.params is ABSENT
+                or self._can_be_params(bytes(memoryview(message.params)[:5]))
+            )
         )
 
     def _can_be_params(self, raw: bytes) -> bool:

@@ -197,9 +197,12 @@ async def test_requests_of_others(device: Device, request_bytes: bytes, status: 
 
 async def test_two_lines_of_accept_are_one_list(device: Device) -> None:
     accepting = [("accept", "text/event-stream"), ("accept", "application/json")]
-    async with serve(device.dispatcher, URL) as server, client(server.urls[0]) as http:
-        async with http.stream("GET", "", headers=accepting) as response:
-            assert response.headers["content-type"] == "text/event-stream"
+    async with (
+        serve(device.dispatcher, URL) as server,
+        client(server.urls[0]) as http,
+        http.stream("GET", "", headers=accepting) as response,
+    ):
+        assert response.headers["content-type"] == "text/event-stream"
 
 
 async def test_a_client_that_hangs_up_cancels_its_call(device: Device) -> None:

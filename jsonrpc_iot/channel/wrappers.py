@@ -81,6 +81,9 @@ class WrappedChannel(Channel):
     def forget(self, message: bytes) -> None:
         self._inner.forget(message)
 
+    def tell_of_losses(self, lose: Callable[[int, str], object]) -> None:
+        self._inner.tell_of_losses(lose)
+
     def supersede(self, message: bytes) -> None:
         self._inner.supersede(message)
 

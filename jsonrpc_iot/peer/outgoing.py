@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import anyio
 from anyio.abc import TaskGroup
 
+from ..channel.clock import now
 from ..channel.contract import Channel
 from ..protocol.duplicates import DuplicateTable
 
@@ -161,7 +162,7 @@ class Outgoing:
             else:  # which may take long for each
                 for message in messages:
                     await self._channel.send(message)
-                    self.seen.note_sent((message,), anyio.current_time())
+                    self.seen.note_sent((message,), now())
         except BROKEN:
             self._fail()
         except Exception:

@@ -10,12 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
+from math import inf
 from typing import Annotated
 
 import anyio
 from anyio.abc import TaskGroup
 from msgspec import Meta
 
+from ...channel.clock import now
 from ...channel.contract import Arrival, Channel, Listener, Serve
 from ...channel.info import ChannelInfo
 from ...channel.options import PacketOptions
@@ -127,10 +129,14 @@ class UdpListener(Listener):
         """Serve until cancelled; see `Listener.serve`."""
         async with anyio.create_task_group() as sweeping:
             sweeping.start_soon(self._sweep)
+            read_at = -inf
             while True:
                 await _wait_readable(self._raw)
-                packets = read_packets(self._raw, _receive_dated)
-                for channel in await self._demux.deliver(packets, anyio.current_time()):
+                at = now()
+                # What comes soon after the last look has not waited: no need to ask when it came.
+                receive = _receive if at - read_at < LATE_SECONDS else _receive_dated
+                packets, read_at = read_packets(self._raw, receive), at
+                for channel in await self._demux.deliver(packets, at):
                     task_group.start_soon(handler, channel)
 
     async def aclose(self) -> None:

@@ -51,7 +51,7 @@ class Channel(ObjectStream[bytes]):
     methods where it can do better than one message at a time. One task receives and one sends at
     a time; a `receive` that is cancelled loses no message.
 
-    `start`, `expect_within`, `forget`, `supersede`, `tell_of_losses`, `keep_while`,
+    `start`, `check`, `expect_within`, `forget`, `supersede`, `tell_of_losses`, `keep_while`,
     `trace_frames`, `pieces_sent` and `is_mid_message` are for links that have to know, or have
     something to tell; others leave them.
     """
@@ -65,6 +65,14 @@ class Channel(ObjectStream[bytes]):
     def is_mid_message(self) -> bool:
         """Whether part of a message has just arrived or left, so that more of it is to come."""
         return False
+
+    def check(self, message: bytes) -> None:
+        """Look at a notification before it is sent.
+
+        Raises:
+            Unencodable: the link has no form for it.
+        """
+        return
 
     def forget(self, message: bytes) -> None:
         """Stop sending a message for which nobody waits any more, if it is still leaving."""

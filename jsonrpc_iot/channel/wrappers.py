@@ -72,6 +72,9 @@ class WrappedChannel(Channel):
     def is_mid_message(self) -> bool:
         return self._inner.is_mid_message
 
+    def check(self, message: bytes) -> None:
+        self._inner.check(message)
+
     def expect_within(self, message: bytes, seconds: float | None) -> None:
         self._inner.expect_within(message, seconds)
 

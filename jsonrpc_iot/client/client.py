@@ -128,7 +128,7 @@ class Client(Remote):
             CallTimeout: a client that reconnects is not connected again in time.
             ChannelClosed: the channel is closed.
             MessageTooLarge: the notification does not fit the channel.
-            Unencodable: the codec has no form for the params.
+            Unencodable: the codec has no form for the params, or the link, as for a DataPoint.
         """
         peer = await self._find_peer(self._timeout)
         await peer.notify(method, params)

@@ -20,6 +20,7 @@ from ..protocol.messages import Invalid, Message, Result, Result2
 from ..protocol.segments.format import SEGMENT_MARK
 from ..protocol.session import Session
 from .declare.context import Context
+from .handler import Handler
 from .one_pass import PlainRequest, plain_decoder
 from .response import Replier, ReplyTo
 from .run.batch import Batch, run_all
@@ -144,6 +145,11 @@ class Responder:
         if limit is not None and len(reply) > limit:
             return self._replier.too_large(ReplyTo(id, jsonrpc, limit), len(reply))
         return reply
+
+    def handler(self, method: str) -> Handler | None:
+        """What answers a method, `None` if nothing does."""
+        entry = self._table.methods.get(method)
+        return None if entry is None else entry.handler
 
     def read(self, data: bytes) -> Read:
         """Read the envelope of a message, for `identify`, `begin_read` and `decline`."""

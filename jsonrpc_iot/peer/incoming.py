@@ -141,6 +141,9 @@ class Incoming:
             if place > 0:  # those before may have taken time
                 at = now()
             request = self._identify(data, message)
+            if request is not None and self._outgoing.is_full:
+                self._outgoing.dropped += 1  # as if it was lost on its way: it comes again
+                continue
             verdict = None if request is None else seen.admit(request, at)
             if verdict in (None, Verdict.RUN) and _is_too_late(message, at - begin):
                 verdict = Verdict.LATE

@@ -235,6 +235,15 @@ class Session:
             return None
         return self.notification("rpc.cancel", {"id": call.id})
 
+    def lose(self, id: int, reason: JsonRpcIotError) -> None:
+        """Fail one open call: nothing will answer it."""
+        self._responses += 1
+        call, stream = self._forget(id), (self._streams or {}).get(id)
+        if stream is not None:
+            stream.lose(reason)
+        if call is not None:
+            call.answer(reason)
+
     def close(self, reason: Callable[[], JsonRpcIotError]) -> None:
         """Fail all open calls, each for a reason of its own."""
         for call in (self._streams or {}).values():

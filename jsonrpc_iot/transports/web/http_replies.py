@@ -55,20 +55,20 @@ class _Reply(Struct):
     error: Raw | UnsetType = UNSET
 
 
-class _Answer(Struct):
+class Answer(Struct, omit_defaults=True):
+    """What of a reply matters here."""
+
+    jsonrpc: str | UnsetType = UNSET
     id: Raw | UnsetType = UNSET
     error: Raw | UnsetType = UNSET
 
-
-class _Error(Struct):
-    code: int
-    message: str = ""
-    data: object = None
+    def to(self, id: bytes) -> bytes:
+        """The same error as the answer to one call."""
+        return _encode(Answer(self.jsonrpc, Raw(id), self.error))
 
 
 _NULL = Raw(b"null")
-_decode_answers = msgspec.json.Decoder(_Answer | list[_Answer]).decode
-_decode_error = msgspec.json.Decoder(_Error).decode
+_decode_answers = msgspec.json.Decoder(Answer | list[Answer]).decode
 _decode_envelope = msgspec.json.Decoder(Envelope | list[Envelope]).decode
 decode_target = msgspec.json.Decoder(_Target).decode
 _decode_reply = msgspec.json.Decoder(_Reply).decode
@@ -111,7 +111,7 @@ def is_reply(response: httpx2.Response, body: bytes) -> bool:
 
 def answers_in(
     body: bytes, check: Callable[[bytes], object]
-) -> tuple[set[bytes], RpcError | None] | None:
+) -> tuple[set[bytes], Answer | None] | None:
     """What a body answers: the ids, and the first error that names none.
 
     Args:
@@ -128,8 +128,8 @@ def answers_in(
         return None
     replies = found if isinstance(found, list) else [found]
     ids = {bytes(each.id) for each in replies if isinstance(each.id, Raw)} - {b"null"}
-    nameless = (each.error for each in replies if not isinstance(each.id, Raw) or each.id == _NULL)
-    return ids, next((error for raw in nameless if (error := _read_error(raw))), None)
+    nameless = (each for each in replies if not isinstance(each.id, Raw) or each.id == _NULL)
+    return ids, next((each for each in nameless if each.error is not UNSET), None)
 
 
 async def unpacked(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
@@ -186,11 +186,3 @@ def whole_number(text: str) -> int | None:
     """A number of seconds or the like, `None` for anything else."""
     is_number = text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER
     return int(text) if is_number else None
-
-
-def _read_error(raw: Raw | UnsetType) -> RpcError | None:
-    try:
-        error = None if isinstance(raw, UnsetType) else _decode_error(raw)
-    except DECODE_ERRORS:
-        return None
-    return None if error is None else rpc_error(error.code, error.message, error.data)

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import time
 from typing import Any, NoReturn
 
 import msgspec
@@ -330,3 +331,10 @@ def test_what_has_no_json_form_is_refused(value: object) -> None:
 )
 def test_a_malformed_error_is_none(raw: bytes) -> None:
     assert JsonCodec().decode_error(Raw(raw)) is None
+
+
+def test_the_depth_of_megabytes_is_found_soon() -> None:
+    data = b"[" + b",".join([b"[" * 60 + b"]" * 60] * 135_000) + b"]"
+    begin = time.process_time()
+    JsonCodec().check(data)
+    assert time.process_time() - begin < 0.8  # and twice that where each level takes a pass

@@ -23,6 +23,8 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
         has_twins: other servers answer at the same address, so what this one does not remember may
             have run at another.
         is_shared: what answers others may arrive here too, so ids begin at a random number.
+        has_echoes: what is sent may come back, as on an RS-485 line. Ids begin at a random number,
+            so that a request of this end is known when it does.
         retry_seconds: where messages get lost, how long to wait for an answer before a request is
             sent again.
         retry_seconds_per_byte: what each byte of the request adds to that, on slow links.
@@ -42,6 +44,7 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
     hears_broadcasts: bool = True
     has_twins: bool = False
     is_shared: bool = False
+    has_echoes: bool = False
     retry_seconds: float = 0.5
     retry_seconds_per_byte: float = 0.0
     codec: CodecName = "json"

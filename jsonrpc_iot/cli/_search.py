@@ -90,7 +90,7 @@ class _UdpSearch:
         self._sockets = sockets
         self._addresses = addresses
         self._report = report
-        self._first_id = random.randrange(1 << 30)
+        self._first_id = random.randint(1, 1 << 30)
         self._asked_at: list[float] = []
         self._seen: set[object] = set()
 

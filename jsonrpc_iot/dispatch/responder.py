@@ -32,6 +32,7 @@ Begun = bytes | Work | Batch | None
 Read = Message | Invalid | list[Raw]
 
 _KEY = os.urandom(16)  # so that nobody can look for two requests with one digest
+_JUNK = Invalid(InvalidRequest())
 _FOR_RUNNING_CALLS = ("rpc.cancel", "rpc.more")
 
 
@@ -99,6 +100,8 @@ class Responder:
         context: Context | None = None,
         limit: int | None = None,
         session: Session | None = None,
+        *,
+        alone: bool = True,
     ) -> Begun:
         """Begin to answer one message.
 
@@ -107,6 +110,7 @@ class Responder:
             context: the connection's; nobody's by default.
             limit: bytes that the response may have, `None` for any number.
             session: takes responses, and notes how the other end speaks.
+            alone: it is no entry of a batch, which is judged as a whole where it cannot be read.
 
         Returns:
             The response, or the work or batch of works that will give it, or `None` where there is
@@ -118,11 +122,15 @@ class Responder:
                 self.codec.check(data)
         except Exception:  # noqa: BLE001  # a param's own code may run
             message = self.codec.decode(data)
-            return self._begin(data, message, context or self._nobody, limit, session)
+            return self._begin(data, message, context or self._nobody, limit, session, alone)
         entry = request.entry
         id = request.id
         jsonrpc = request.jsonrpc
         if session is not None:
+            noise = session.noise
+            if noise.echoes is not None and noise.is_echo(id, data):
+                return None
+            noise.suspects = None
             session.jsonrpc = jsonrpc
             if request.timeout is not UNSET:
                 session.extensions = True
@@ -209,10 +217,10 @@ class Responder:
                 for entry in entries
             ]
             return self.codec.join([*filter(None, replies)]) if any(replies) else None
-        if session.take(message):
+        if session.take(message, data):
             return None
         if isinstance(message, Invalid):
-            return self._refuse(message, limit)
+            return self._refuse(message, limit, data, session)
         if message.id is UNSET:
             if message.method in _FOR_RUNNING_CALLS:
                 self._begin_message(data, message, context, limit)
@@ -230,37 +238,51 @@ class Responder:
         context: Context,
         limit: int | None,
         session: Session | None,
+        alone: bool = True,
     ) -> Begun:
         """Begin whatever is no plain request."""
         if isinstance(message, list):
-            return self._begin_batch(message, context, limit, session)
-        if session is not None and session.take(message):
+            return self._begin_batch(data, message, context, limit, session)
+        if session is not None and session.take(message, data):
             return None
         if isinstance(message, Invalid):
             if session is not None and data.startswith(SEGMENT_MARK):
                 session.take_segment()
-            return self._refuse(message, limit)
+            return self._refuse(message, limit, data, session if alone else None)
         if message.method is UNSET:
             return None
         return self._begin_message(data, message, context, limit)
 
     def _begin_batch(
-        self, entries: list[Raw], context: Context, limit: int | None, session: Session | None
+        self,
+        data: bytes,
+        entries: list[Raw],
+        context: Context,
+        limit: int | None,
+        session: Session | None,
     ) -> Begun:
         if not 0 < len(entries) <= self._limits.batch:
-            return self._refuse(Invalid(InvalidRequest()), limit)
+            return self._refuse(_JUNK, limit, data, session)
         batch = Batch(self._replier, limit)
         for entry in map(bytes, entries):
             if self.codec.is_batch(entry):
-                begun: Begun = self._refuse(Invalid(InvalidRequest()), limit)
+                begun: Begun = self._refuse(_JUNK, limit)
             else:
-                begun = self.begin(entry, context, limit, session)
+                begun = self.begin(entry, context, limit, session, alone=False)
             if isinstance(begun, Work):
                 batch.works.append(begun)
             else:
                 assert not isinstance(begun, Batch)
                 batch.add(begun, partial(self._reply_to_entry, entry, limit))
-        return batch if batch.works else batch.join()
+        if batch.works:
+            return batch
+        reply = batch.join()
+        if reply is None or session is None or any(map(self._is_message, entries)):
+            return reply
+        return reply if session.noise.may_refuse(_JUNK, data) else None
+
+    def _is_message(self, entry: Raw) -> bool:
+        return isinstance(self.read(bytes(entry)), Message)
 
     def _reply_to_entry(self, data: bytes, limit: int | None) -> ReplyTo:
         return self._reply_to(data, self.codec.decode(data), limit)
@@ -271,8 +293,20 @@ class Responder:
         id = self.codec.wire_id(data, message.id) if isinstance(message, Message) else message.id
         return ReplyTo(id, message.jsonrpc, limit)
 
-    def _refuse(self, invalid: Invalid, limit: int | None) -> bytes | None:
+    def _refuse(
+        self, invalid: Invalid, limit: int | None, data: bytes = b"", session: Session | None = None
+    ) -> bytes | None:
+        """The error that answers what is no valid message, where any does.
+
+        Args:
+            invalid: what was made of it.
+            limit: bytes that the response may have, `None` for any number.
+            data: the message.
+            session: has the last word, unless the answer is one of many.
+        """
         if invalid.silent or (invalid.response and invalid.has_outcome):
+            return None
+        if session is not None and not session.noise.may_refuse(invalid, data):
             return None
         return self._replier.error(ReplyTo(invalid.id, invalid.jsonrpc, limit), "", invalid.error)
 

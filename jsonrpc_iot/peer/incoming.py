@@ -136,6 +136,8 @@ class Incoming:
         if len(arrived) > 1:  # what is cancelled by what waits here too need not begin
             arrived.sort(key=lambda each: not _is_cancellation(each[1]))
         for data, message in arrived:
+            if isinstance(message, Message) and self._session.noise.is_echo(message.id, data):
+                continue
             request = self._identify(data, message)
             verdict = None if request is None else seen.admit(request, anyio.current_time())
             if verdict in (None, Verdict.RUN) and _is_too_late(message):

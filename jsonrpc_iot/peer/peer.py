@@ -7,6 +7,7 @@ answers in `incoming`.
 
 import logging
 import random
+import time
 from collections.abc import Callable, Container, Coroutine, Iterable, Sequence
 from math import inf
 from typing import Any
@@ -323,12 +324,15 @@ def new_session(
         extensions: as in `Session`.
         on_notification: as in `Session`.
     """
+    is_random = info.has_echoes or info.is_shared or not info.reliable
     return Session(
         dispatcher.responder(info.codec).codec,
         retry_seconds=None if info.reliable else info.retry_seconds,
         retry_seconds_per_byte=info.retry_seconds_per_byte,
-        first_id=1 if info.reliable and not info.is_shared else random.randrange(1, 1 << 31),
+        first_id=random.randint(1, 1 << 30) if is_random else 1,
         shared=info.is_shared,
+        echoes=info.has_echoes,
+        clock=time.monotonic,
         dialect=dialect,
         extensions=extensions,
         on_notification=on_notification,

@@ -1,4 +1,4 @@
-"""What two peers must remember of their conversation, without I/O and without a clock.
+"""What two peers must remember of their conversation, without I/O.
 
 The session numbers our calls and keeps them until they are answered, knows in which dialect the
 other end wants to be addressed, and whether it understands the protocol's extensions. Moving the
@@ -15,6 +15,7 @@ from ..errors import JsonRpcIotError, MalformedResponse, RpcError, TransportErro
 from .codec.codec import DECODE_ERRORS, Codec, Jsonrpc
 from .items import Credit, ReceivedItem, ReceivedItems
 from .messages import ABSENT, Dialect, Invalid, Message, Request
+from .noise import Noise
 from .open_call import OpenCall
 from .retries import Repeats
 
@@ -35,6 +36,8 @@ class Session:
             request is sent again.
         retry_seconds_per_byte: what each byte of the request adds to that.
         shared: what answers others may arrive here too, so an error without an id fails no call.
+        echoes: what is sent may come back.
+        clock: gives the time in seconds; by default it stands still.
 
     Attributes:
         codec: as above.
@@ -42,6 +45,7 @@ class Session:
         extensions: as above, once it is known.
         on_stray: is told in words of each response or item that belongs to no open call.
         strays: how many there were.
+        noise: what arrives and is no message from the other end.
     """
 
     __slots__ = (
@@ -62,6 +66,7 @@ class Session:
         "codec",
         "extensions",
         "jsonrpc",
+        "noise",
         "on_stray",
         "strays",
     )
@@ -76,6 +81,8 @@ class Session:
         retry_seconds: float | None = None,
         retry_seconds_per_byte: float = 0.0,
         shared: bool = False,
+        echoes: bool = False,
+        clock: Callable[[], float] = lambda: 0.0,
         on_notification: Callable[[Message], object] | None = None,
     ) -> None:
         self.codec = codec
@@ -96,6 +103,7 @@ class Session:
         self.jsonrpc: Jsonrpc | None = None
         self.extensions = extensions
         self.strays = 0
+        self.noise = Noise(clock, codec.mark_retry if echoes else None)
 
     @property
     def jsonrpc_to_send(self) -> Jsonrpc:
@@ -145,8 +153,7 @@ class Session:
         stream = items is not None
         request = self._request(method, params, self._next_id, timeout=wait, stream=stream)
         call = OpenCall(self.codec, self._next_id, method, on_answer, items)
-        self._next_id += 1
-        self._open[call.id] = call
+        self._add(call, request)
         if stream:
             self._streams = self._streams or {}
             self._streams[call.id] = call
@@ -235,15 +242,22 @@ class Session:
             assert open_call is not None
             open_call.answer(reason())
 
-    def take(self, message: Message | Invalid) -> bool:
+    def take(self, message: Message | Invalid, data: bytes = b"") -> bool:
         """Note what a message tells about the other end, and take it if it is a response.
+
+        Args:
+            message: what was made of it.
+            data: the message, where it may be an echo.
 
         Returns:
             Whether that was all there is to do with the message.
         """
         if isinstance(message, Invalid):
             return message.response and self._take_malformed(message)
+        if message.method is not UNSET and self.noise.is_echo(message.id, data):
+            return True
         self.jsonrpc = message.jsonrpc
+        self.noise.suspects = None
         if message.method is UNSET:
             self._take_response(message)
             return True
@@ -281,9 +295,10 @@ class Session:
             self._forget(self._probe.id)
         self._ask_again_at = now + (self._retry_seconds or 0.0)
         call = OpenCall(self.codec, self._next_id, "rpc.ping", self._note_probe)
-        self._next_id += 1
-        self._open[call.id] = self._probe = call
-        return self._request(call.method, None, id=call.id)
+        request = self._request(call.method, None, id=call.id)
+        self._probe = call
+        self._add(call, request)
+        return request
 
     def _note_probe(self) -> None:
         assert self._probe is not None
@@ -293,10 +308,18 @@ class Session:
             if self._repeats is not None:
                 self._overdue = (*self._overdue, *self._repeats.learn(self.extensions))
 
+    def _add(self, call: OpenCall, request: bytes) -> None:
+        self._next_id += 1
+        self._open[call.id] = call
+        self.noise.note_open(call.id, request)
+
     def _forget(self, id: int) -> OpenCall | None:
         if self._repeats is not None:
             self._repeats.remove((id,))
-        return self._open.pop(id, None)
+        call = self._open.pop(id, None)
+        if call is not None:
+            self.noise.note_closed(id)
+        return call
 
     def _take_response(self, message: Message) -> None:
         self._responses += 1

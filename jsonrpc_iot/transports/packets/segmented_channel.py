@@ -70,6 +70,7 @@ class SegmentedChannel(WrappedChannel):
             budget=budget,
             first_number=random.randrange(256),
             is_known=is_known,
+            has_echoes=info.has_echoes,
         )
         self._sender = self.segmentation.sender
         self._ready: list[bytes] = []
@@ -217,7 +218,7 @@ class SegmentedChannel(WrappedChannel):
             await self._changed.wait()
             self._check()
         self._sender.send(message)
-        self._outbox += self._sender.poll(anyio.current_time())
+        self._outbox += self.segmentation.segments(anyio.current_time())
         await self._write()
         if self._parked is not None:
             self._parked.deadline = min(self._parked.deadline, self._sender.next_due())

@@ -246,6 +246,7 @@ def _describe(local: str, peer: Address, options: UdpOptions) -> ChannelInfo:
         peer=f"udp://{host_port(*peer[:2])}",
         max_message=options.max,
         reliable=False,
+        has_echoes=True,
         has_twins=options.reuse_port,
         retry_seconds=RETRY_SECONDS,
         codec=options.codec,

@@ -140,6 +140,7 @@ def _channel(scheme: str, options: TcpOptions, limits: Limits, stream: Stream) -
         local=address_of(scheme, stream, SocketAttribute.local_address),
         peer=address_of(scheme, stream, SocketAttribute.remote_address),
         max_message=options.max,
+        has_echoes=True,
     )
     return FramedChannel(stream, info, limits)
 

@@ -38,6 +38,8 @@ class WebRules(Struct, frozen=True, kw_only=True):
         """Whether a request with that token may come in."""
         if self.token is None:
             return True
+        if not self.token:  # a secret that somebody failed to give lets nobody in
+            return False
         return hmac.compare_digest(self.token.encode(), (token or "").encode())
 
     def admits_page(self, headers: Mapping[bytes, bytes]) -> bool:
@@ -49,7 +51,14 @@ class WebRules(Struct, frozen=True, kw_only=True):
         origin = headers.get(b"origin", b"").decode("latin-1")
         if not origin or self.cors in ("*", origin):
             return True
-        return urlsplit(origin).netloc == headers.get(b"host", b"").decode("latin-1")
+        try:
+            return urlsplit(origin).netloc == headers.get(b"host", b"").decode("latin-1")
+        except ValueError:  # no address that a browser would send
+            return False
+
+    def __repr__(self) -> str:
+        """Without the token, which would get into logs."""
+        return f"WebRules({self.path!r})"
 
 
 class WebListener(Listener):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.json import encode
 
 from ..errors import InvalidParams
@@ -79,6 +79,8 @@ class Builtin:
         contents = _only(contents, method)
         if not (contents.methods or contents.notifications or contents.events):
             raise InvalidParams(data={"path": "$.method", "message": "Nothing has that name"})
+        if context.id is UNSET:  # a notification, which nobody answers
+            return {}
         limit = None if context.info is None else context.info.max_message
         room = None if limit is None else limit - _ENVELOPE_BYTES - len(encode(context.id))
         return document_of_one(contents, room)

@@ -13,7 +13,7 @@ import socket
 from asyncio import AbstractEventLoop, BaseTransport, Task, TimerHandle
 from typing import Any, cast
 
-from uvicorn._types import ASGIReceiveEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
@@ -93,6 +93,12 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
             self._stop_watch()
         elif self._slow_timer is None or self._messages > before:
             self._start_watch()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send an event. uvicorn logs an error for each handshake that was refused in order."""
+        await super().send(message)
+        if self.close_sent and self.initial_response is not None:
+            self.handshake_complete = True
 
     async def receive(self) -> ASGIReceiveEvent:
         """Give the application the next event. uvicorn alone reads on only when none waits."""

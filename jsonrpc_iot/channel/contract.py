@@ -41,8 +41,9 @@ class Channel(ObjectStream[bytes]):
     methods where it can do better than one message at a time. One task receives and one sends at
     a time; a `receive` that is cancelled loses no message.
 
-    `start`, `expect_within`, `forget`, `keep_while`, `trace_frames`, `pieces_sent` and
-    `is_mid_message` are for links that have to know, or have something to tell; others leave them.
+    `start`, `expect_within`, `forget`, `tell_refused`, `keep_while`, `trace_frames`, `pieces_sent`,
+    `missed` and `is_mid_message` are for links that have to know, or have something to tell; others
+    leave them.
     """
 
     @property
@@ -55,12 +56,21 @@ class Channel(ObjectStream[bytes]):
         """Whether part of a message has just arrived or left, so that more of it is to come."""
         return False
 
+    @property
+    def missed(self) -> int:
+        """How many messages were dropped because they came faster than they were received."""
+        return 0
+
     def forget(self, message: bytes) -> None:
         """Stop sending a message for which nobody waits any more, if it is still leaving."""
         return
 
     def expect_within(self, message: bytes, seconds: float | None) -> None:
         """Learn that somebody waits for the answer to a message, so long, and until `forget`."""
+        return
+
+    def tell_refused(self, tell: Callable[[bytes, str], object]) -> None:
+        """Tell of each message that the link refuses, though it goes on, and why, in words."""
         return
 
     def keep_while(self, is_busy: Callable[[], bool]) -> None:

@@ -1,7 +1,7 @@
 """The facts about a channel, and those that only some transports know."""
 
 from anyio import TypedAttributeSet, typed_attribute
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ..protocol.messages import CodecName
 
@@ -50,6 +50,15 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
     codec: CodecName = "json"
     in_flight: int | None = None
     sends_need_receiver: bool = False
+
+    def grow(self, max_message: int) -> None:
+        """Note that the link carries larger messages from now on: the one fact that may change.
+
+        Args:
+            max_message: bytes of the largest message that may be sent.
+        """
+        if self.max_message is not None and max_message > self.max_message:
+            structs.force_setattr(self, "max_message", max_message)
 
     def fits(self, message: bytes) -> bool:
         """Whether a message may be sent."""

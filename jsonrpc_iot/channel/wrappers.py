@@ -72,11 +72,18 @@ class WrappedChannel(Channel):
     def is_mid_message(self) -> bool:
         return self._inner.is_mid_message
 
+    @property
+    def missed(self) -> int:
+        return self._inner.missed
+
     def expect_within(self, message: bytes, seconds: float | None) -> None:
         self._inner.expect_within(message, seconds)
 
     def forget(self, message: bytes) -> None:
         self._inner.forget(message)
+
+    def tell_refused(self, tell: Callable[[bytes, str], object]) -> None:
+        self._inner.tell_refused(tell)
 
     def keep_while(self, is_busy: Callable[[], bool]) -> None:
         self._inner.keep_while(is_busy)

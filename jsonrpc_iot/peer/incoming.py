@@ -60,7 +60,6 @@ class Incoming:
         "_context",
         "_ended",
         "_in_flight",
-        "_limit",
         "_limits",
         "_outgoing",
         "_responder",
@@ -91,7 +90,6 @@ class Incoming:
         self._tasks = tasks
         self._context = context
         self._limits = limits
-        self._limit = info.max_message
         self._seen: DuplicateTable | None = None
         if budget is not None:
             self._seen = DuplicateTable(budget, since=since, has_twins=info.has_twins)
@@ -102,12 +100,18 @@ class Incoming:
         self._wake: anyio.Event | None = None
         self.leaving = False
 
+    @property
+    def _limit(self) -> int | None:
+        """Bytes that a response may have; a link may come to carry more."""
+        return None if self._context.info is None else self._context.info.max_message
+
     async def take(self, messages: Sequence[bytes]) -> None:
         """Handle messages in order; returns when the channel may be read on."""
         if self._seen is not None:
             await self._take_lossy(messages, self._seen)
             return
         begin = self._responder.begin
+        limit = self._limit
         replies: list[bytes] = []
         size = 0
         for message in messages:
@@ -115,7 +119,7 @@ class Incoming:
             if self._outgoing.is_full and self._session.open_calls:
                 begun = self._decline(message, self._responder.read(message), _BUSY)
             else:
-                begun = begin(message, self._context, self._limit, self._session)
+                begun = begin(message, self._context, limit, self._session)
             if type(begun) is bytes:
                 replies.append(begun)
                 size += len(begun)

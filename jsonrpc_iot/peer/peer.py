@@ -159,6 +159,11 @@ class Peer(Remote, Connection):
         """Whether calls are under way, in either direction."""
         return self._incoming.is_busy or self.session.open_calls > 0
 
+    @property
+    def missed(self) -> int:
+        """Messages of the other end that came faster than they were taken."""
+        return self._channel.missed
+
     async def notify(self, method: str, params: Any = None) -> None:
         """Send a notification to the other end; see `Client.notify`."""
         await self.calls.send(self.session.notification(method, params))
@@ -225,6 +230,7 @@ class Peer(Remote, Connection):
     def _begin(self) -> None:
         self.calls.begin()
         self._opened_at = anyio.current_time()
+        self._channel.tell_refused(self.session.refuse)
         self._channel.start(self._tasks)
         if self._probe:
             self.calls.probe()

@@ -23,11 +23,12 @@ class OpenCall:
         items: takes the items of a streamed result.
 
     Attributes:
+        request: what was sent.
         outcome: the raw result, or what went wrong, or `None` while the call is open.
         lost: why no more items can come, once that is so.
     """
 
-    __slots__ = ("_codec", "id", "items", "lost", "method", "on_answer", "outcome")
+    __slots__ = ("_codec", "id", "items", "lost", "method", "on_answer", "outcome", "request")
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class OpenCall:
         self.id = id
         self.method = method
         self.items = items
+        self.request = b""
         self.outcome: Raw | JsonRpcIotError | None = None
         self.lost: JsonRpcIotError | None = None
         self.on_answer = on_answer

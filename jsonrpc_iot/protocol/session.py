@@ -232,6 +232,12 @@ class Session:
             return None
         return self.notification("rpc.cancel", {"id": call.id})
 
+    def refuse(self, message: bytes, reason: str) -> None:
+        """Fail the calls in a message that the link did not take, for a reason in words."""
+        for call in [each for each in self._open.values() if each.request in message]:
+            self._forget(call.id)
+            call.answer(TransportError(f"{call.method}: {reason}"))
+
     def close(self, reason: Callable[[], JsonRpcIotError]) -> None:
         """Fail all open calls, each for a reason of its own."""
         for call in (self._streams or {}).values():
@@ -310,6 +316,7 @@ class Session:
 
     def _add(self, call: OpenCall, request: bytes) -> None:
         self._next_id += 1
+        call.request = request
         self._open[call.id] = call
         self.noise.note_open(call.id, request)
 

@@ -6,7 +6,7 @@ the sending and the waiting.
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import anyio
 from msgspec import structs
@@ -115,6 +115,17 @@ class SegmentedChannel(WrappedChannel):
             self._deadlines.pop(message, None)
             self._sender.forget(message)
             self._changed.notify()
+
+    def tell_refused(self, tell: Callable[[bytes, str], object]) -> None:
+        """Tell of whole messages, which are not sent on; see `Channel.tell_refused`."""
+
+        def tell_message(packet: bytes, reason: str) -> None:
+            is_segment = packet.startswith(SEGMENT_MARK)
+            message = self.segmentation.message_of(packet) if is_segment else None
+            self._sender.forget(message or packet)
+            tell(message or packet, reason)
+
+        self._inner.tell_refused(tell_message)
 
     def trace_frames(self, trace: Trace) -> None:
         """Show segments and reports, and the inner channel's frames; see `Channel.trace_frames`."""

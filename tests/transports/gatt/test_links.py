@@ -102,8 +102,8 @@ async def test_sizes_are_exact(radio: VirtualRadio, mtu: int, wanted: int, limit
             next_id = json.loads(shown[0])["id"] + 1
             empty = len(b'{"id":%d,"result":""}' % next_id)
             assert await client.call("big", [limit - empty]) == "x" * (limit - empty)
+            more = len(str(next_id + 1)) - len(str(next_id))
             with pytest.raises(TooLarge) as refused:
-                more = len(str(next_id + 1)) - len(str(next_id))
                 await client.call("big", [limit - empty - more + 1])
             assert refused.value.data == {"size": limit + 1, "limit": limit}
             with pytest.raises(MessageTooLarge, match=str(limit)):

@@ -43,12 +43,16 @@ async def test_a_refused_write_fails_its_call_alone(radio: VirtualRadio) -> None
         ):
 
             async def answer() -> None:
-                async for message in moody.todo:
-                    request = json.loads(message)
-                    if request["method"] == "slow":
-                        tasks.start_soon(answer_later, request["id"])
-                    else:
-                        await tell(request["id"])
+                with moody.todo:
+                    async for message in moody.todo:
+                        await answer_one(message)
+
+            async def answer_one(message: bytes) -> None:
+                request = json.loads(message)
+                if request["method"] == "slow":
+                    tasks.start_soon(answer_later, request["id"])
+                else:
+                    await tell(request["id"])
 
             async def answer_later(id: int) -> None:
                 await moody.slow.wait()
@@ -85,7 +89,7 @@ async def test_a_burst_of_notifications_ends_no_link(radio: VirtualRadio) -> Non
             for number in range(400):
                 await foreign.notify(RX, b'{"method":"n","params":[%d]}' % number)
             await foreign.notify(RX, b'{"id":1,"result":true}')
-            heard = []
+            heard: list[bytes] = []
             while not heard or b"result" not in heard[-1]:
                 heard += await channel.receive_batch()
             assert len(heard) == 401
@@ -97,7 +101,12 @@ async def test_an_mtu_that_grows_late_counts(radio: VirtualRadio) -> None:
     with anyio.fail_after(SECONDS):
         async with serve(device(), radio.url("lamp"), grace=0.2), adapter(radio, "phone") as phone:
             found: asyncio.Future[Advertisement] = asyncio.get_running_loop().create_future()
-            phone.on("advertisement", lambda each: found.done() or found.set_result(each))
+
+            def note(advertisement: Advertisement) -> None:
+                if not found.done():
+                    found.set_result(advertisement)
+
+            phone.on("advertisement", note)
             await phone.start_scanning()
             address = (await found).address
             await phone.stop_scanning()

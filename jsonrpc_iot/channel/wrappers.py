@@ -85,6 +85,9 @@ class WrappedChannel(Channel):
     def tell_refused(self, tell: Callable[[bytes, str], object]) -> None:
         self._inner.tell_refused(tell)
 
+    def supersede(self, message: bytes) -> None:
+        self._inner.supersede(message)
+
     def keep_while(self, is_busy: Callable[[], bool]) -> None:
         self._inner.keep_while(is_busy)
 

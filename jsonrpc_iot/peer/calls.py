@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -28,6 +28,13 @@ from .outgoing import Outgoing
 _ASKING_SECONDS = 2.0
 
 
+class Reader(Protocol):
+    """What reads the channel."""
+
+    def wake_up(self) -> None:
+        """Go on, if anything has stopped it."""
+
+
 class Calls:
     """Makes calls over one channel, between `begin` and `end`.
 
@@ -36,7 +43,7 @@ class Calls:
         session: remembers the conversation.
         tasks: runs what is sent and timed.
         outgoing: takes the messages.
-        wake_reader: has the channel read on, now that an answer may come.
+        reader: reads on where it has stopped, now that an answer may come.
 
     Attributes:
         info: the facts about the channel.
@@ -50,8 +57,8 @@ class Calls:
         "_channel",
         "_new_timer",
         "_outgoing",
+        "_reader",
         "_tasks",
-        "_wake_reader",
         "in_flight",
         "info",
         "is_open",
@@ -65,16 +72,17 @@ class Calls:
         session: Session,
         tasks: TaskGroup,
         outgoing: Outgoing,
-        wake_reader: Callable[[], None],
+        reader: Reader,
     ) -> None:
         self.info: ChannelInfo = channel.info
         self.session = session
+        session.on_repeat = channel.supersede
         self.is_open = False
         self.why = ""
         self._channel = channel
         self._tasks = tasks
         self._outgoing = outgoing
-        self._wake_reader = wake_reader
+        self._reader = reader
         self._new_timer: anyio.Event | None = None
         limit = self.info.in_flight
         self.in_flight = None if limit is None else InFlight(limit)
@@ -220,7 +228,7 @@ class Calls:
                 sent = True
                 self._outgoing.push(message)
                 self._repeat()
-                self._wake_reader()
+                self._reader.wake_up()
                 await answered.wait()
             for call in calls:
                 if call.outcome is None:
@@ -229,7 +237,7 @@ class Calls:
                     )
         finally:
             cancellations = [self.session.give_up(call) for call in calls]
-            self._channel.forget(message)
+            self._forget(message)
             if sent:
                 self._outgoing.push(*filter(None, cancellations))
 
@@ -268,7 +276,7 @@ class Calls:
         """Send a message without waiting, if it fits the channel."""
         if self.info.fits(message):
             self._outgoing.push(message)
-            self._wake_reader()
+            self._reader.wake_up()
 
     async def learn_extensions(self, timeout: float | None) -> bool:
         """Find out whether the other end understands the protocol's extensions.
@@ -300,9 +308,10 @@ class Calls:
         if self.session.extensions is None:
             self.session.extensions = known
 
-    def abandon(self, call: OpenCall, *, sent: bool) -> None:
+    def abandon(self, call: OpenCall, request: bytes, *, sent: bool) -> None:
         """Wait no more for a streamed call, and cancel it at the other end if it was sent."""
         self.session.close_stream(call)
+        self._forget(request)
         cancellation = self.session.give_up(call)
         if sent and cancellation is not None and self.is_open:
             self.push(cancellation)
@@ -325,6 +334,12 @@ class Calls:
         probe = self.session.probe() if self.info.reliable and self.in_flight is None else None
         if probe is not None:
             self._outgoing.push(probe)
+
+    def _forget(self, message: bytes) -> None:
+        """Let nothing more leave of a message, and of its copies."""
+        self._channel.forget(message)
+        if not self.info.reliable:
+            self._channel.forget(self.session.codec.mark_retry(message))
 
     def _check_size(self, message: bytes) -> None:
         if self.info.max_message is not None and not self.info.fits(message):

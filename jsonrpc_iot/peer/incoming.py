@@ -7,7 +7,7 @@ from typing import cast
 
 import anyio
 from anyio.abc import TaskGroup
-from msgspec import UNSET, UnsetType, structs
+from msgspec import UNSET, structs
 
 from ..channel.contract import Arrival
 from ..dispatch.declare.context import Context
@@ -27,7 +27,7 @@ from ..errors import (
 )
 from ..protocol.duplicates import RETRY_SECONDS, Budget, DuplicateTable, Identity, Verdict
 from ..protocol.limits import Limits
-from ..protocol.messages import Id, Message, WireId
+from ..protocol.messages import ExactId, Id, Message, exact
 from ..protocol.session import Session
 from .outgoing import Outgoing
 
@@ -93,8 +93,8 @@ class Incoming:
         self._seen: DuplicateTable | None = None
         if budget is not None:
             self._seen = DuplicateTable(budget, since=since, has_twins=info.has_twins)
-            outgoing.on_sent = self._note_sent
-        self._ended: dict[WireId, tuple[float, ItemSender]] | None = None  # oldest first
+            outgoing.seen = self._seen
+        self._ended: dict[ExactId, tuple[float, ItemSender]] | None = None  # oldest first
         self._running: list[Work] = []
         self._in_flight = 0
         self._wake: anyio.Event | None = None
@@ -139,12 +139,14 @@ class Incoming:
         arrived = [(data, self._read(data)) for data in messages]
         if len(arrived) > 1:  # what is cancelled by what waits here too need not begin
             arrived.sort(key=lambda each: not _is_cancellation(each[1]))
+        begin = anyio.current_time()
         for data, message in arrived:
             if isinstance(message, Message) and self._session.noise.is_echo(message.id, data):
                 continue
+            now = anyio.current_time()
             request = self._identify(data, message)
-            verdict = None if request is None else seen.admit(request, anyio.current_time())
-            if verdict in (None, Verdict.RUN) and _is_too_late(message):
+            verdict = None if request is None else seen.admit(request, now)
+            if verdict in (None, Verdict.RUN) and _is_too_late(message, now - begin):
                 verdict = Verdict.LATE
             if verdict in (None, Verdict.RUN):
                 await self._begin_lossy(data, message, request, replies)
@@ -173,7 +175,7 @@ class Incoming:
     def _identify(self, data: bytes, message: Read) -> Identity | None:
         request = self._responder.identify(data, message)
         if request is not None and isinstance(data, Arrival) and data.is_repeat:
-            return request._replace(retry=True)
+            return structs.replace(request, retry=True)
         return request
 
     def _objection(self, verdict: Verdict, seen: DuplicateTable) -> RpcError:
@@ -187,7 +189,7 @@ class Incoming:
                 return DeadlineExceeded()
             case Verdict.UNKNOWN:
                 seconds = seen.listening(anyio.current_time())
-                return OutcomeUnknown(data=seconds and {"listening": round(seconds, 3)})
+                return OutcomeUnknown(data={"listening": round(seconds, 3)} if seconds else None)
             case _:
                 return _BUSY
 
@@ -210,13 +212,9 @@ class Incoming:
         if self._seen is not None and request is not None:
             self._seen.finish(request.key, reply, anyio.current_time())
 
-    def _note_sent(self, messages: Sequence[bytes]) -> None:
-        if self._seen is not None:
-            self._seen.note_sent(messages, anyio.current_time())
-
     def cancel(self, id: Id) -> None:
         """Cancel the running calls of that id; where its request may still come, that too."""
-        running = [work for work in self._running if _is_same(work.call.id, id)]
+        running = [work for work in self._running if exact(work.call.id) == exact(id)]
         for work in running:
             work.cancel()
         if self._seen is not None and not running:
@@ -232,9 +230,9 @@ class Incoming:
 
     def more(self, id: Id, upto: int, missing: Sequence[int]) -> None:
         """Give the streams of that id credit, and send items again that were lost."""
-        ended = (self._ended or {}).get(id)
+        ended = (self._ended or {}).get(exact(id))
         for work in self._running:
-            if work.items is not None and _is_same(work.call.id, id):
+            if work.items is not None and exact(work.call.id) == exact(id):
                 ended = None  # its id is in use again
                 work.items.grant(upto)
                 if not work.items.again(missing):
@@ -251,11 +249,11 @@ class Incoming:
             work.items.forget()
             return
         self._ended = self._ended or {}
-        assert not isinstance(work.call.id, UnsetType)
-        previous = self._ended.pop(work.call.id, None)
+        id = exact(work.call.id)
+        previous = self._ended.pop(id, None)
         if previous is not None:
             previous[1].forget()
-        self._ended[work.call.id] = (anyio.current_time(), work.items)
+        self._ended[id] = (anyio.current_time(), work.items)
 
     def forget(self, now: float) -> None:
         """Drop remembered responses that are too old to be asked for again.
@@ -333,6 +331,8 @@ class Incoming:
                     continue
             self._in_flight += 1
             self._running.append(work)
+            if self._seen is not None:
+                work.start_clock(anyio.current_time())
             self._tasks.start_soon(self._run, work, begun, request)
 
     async def _make_room(self) -> bool:
@@ -378,11 +378,8 @@ def _is_cancellation(message: Read) -> bool:
     return isinstance(message, Message) and message.method == "rpc.cancel"
 
 
-def _is_too_late(message: Read) -> bool:
-    """Whether the caller has stopped waiting; see `Incoming._read`."""
-    return isinstance(message, Message) and message.timeout is not UNSET and message.timeout <= 0
-
-
-def _is_same(one: Id | UnsetType, other: Id) -> bool:
-    """Whether two ids are the same on the wire, where `1` and `1.0` are not."""
-    return type(one) is type(other) and one == other
+def _is_too_late(message: Read, waited: float) -> bool:
+    """Whether the caller has stopped waiting, so many seconds after `Incoming._read`."""
+    return (
+        isinstance(message, Message) and message.timeout is not UNSET and message.timeout <= waited
+    )

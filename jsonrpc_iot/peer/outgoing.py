@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ..channel.contract import Channel
+from ..protocol.duplicates import DuplicateTable
 
 logger = logging.getLogger("jsonrpc_iot.peer")
 
@@ -30,7 +31,7 @@ class Outgoing:
     Attributes:
         is_broken: nothing more is sent.
         needs_receiver: the task that reads the channel must not wait for what is sent.
-        on_sent: is shown what has left, if anybody wants to know.
+        seen: is told what has left, where that matters for what comes again.
         dropped: messages that were offered while too many bytes waited.
     """
 
@@ -48,7 +49,7 @@ class Outgoing:
         "dropped",
         "is_broken",
         "needs_receiver",
-        "on_sent",
+        "seen",
     )
 
     def __init__(
@@ -71,7 +72,7 @@ class Outgoing:
         self._stalled_at: tuple[int, int] | None = None
         self._wake: anyio.Event | None = None
         self.dropped = 0
-        self.on_sent: Callable[[Sequence[bytes]], object] | None = None
+        self.seen: DuplicateTable | None = None
 
     @property
     def is_full(self) -> bool:
@@ -157,8 +158,8 @@ class Outgoing:
             logger.exception("%s: sending failed", self._channel.info.peer)
             self._fail()
         self._writes += 1
-        if self.on_sent is not None:
-            self.on_sent(messages)
+        if self.seen is not None:
+            self.seen.note_sent(messages, anyio.current_time())
 
     def _fail(self) -> None:
         self.abort()

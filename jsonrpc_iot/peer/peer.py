@@ -114,7 +114,7 @@ class Peer(Remote, Connection):
         self._incoming = Incoming(
             responder, session, self._outgoing, tasks, context, limits, budget, since
         )
-        self.calls = Calls(channel, session, tasks, self._outgoing, self._incoming.wake_up)
+        self.calls = Calls(channel, session, tasks, self._outgoing, self._incoming)
         self._reading: anyio.CancelScope | None = None
         self._opened_at = 0.0
         self._waiting = False

@@ -186,7 +186,7 @@ class _ItemByItem(Generic[T]):
         """Cancel the call, if it still runs."""
         if threading.get_ident() == self._thread:
             self._leave_turn()
-            self._calls.abandon(self._call, sent=self._sent)
+            self._calls.abandon(self._call, self._request, sent=self._sent)
 
     async def _send(self, deadline: float) -> None:
         """Send the request, where only so many may be open at once in its turn."""
@@ -264,7 +264,7 @@ class _ItemByItem(Generic[T]):
         """Send all again that may have been lost on its way to the other end."""
         self._asked.clear()
         if self._call.outcome is None:
-            self._calls.push(self._calls.session.codec.mark_retry(self._request))
+            self._calls.push(self._calls.session.mark_retry(self._request))
             self._more(upto=self._items.granted)
         self._patience -= isinstance(self._call.outcome, JsonRpcIotError)
         self._ask_for(self._items.missing(tail=True))

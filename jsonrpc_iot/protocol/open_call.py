@@ -68,6 +68,14 @@ class OpenCall:
             raise self.outcome
         return self.decode(self.outcome, kind, "the result")
 
+    def read_error(self, raw: Raw) -> JsonRpcIotError:
+        """The exception that the `error` member of a response becomes."""
+        error = self._codec.decode_error(raw)
+        if error is None:
+            return MalformedResponse(f"{self.method}: the error is no JSON-RPC error")
+        error.add_note(f"the answer to {self.method!r}")
+        return error
+
     def decode(self, raw: Raw, kind: type[T], what: str) -> T:
         """Decode a part of the answer into a type.
 

@@ -43,6 +43,8 @@ class Session:
         codec: as above.
         jsonrpc: the member of that name in the other end's last valid message, `None` before it.
         extensions: as above, once it is known.
+        on_repeat: is told of each request that is going to be sent again with a mark, so that of
+            the copy without one no more leaves.
         on_stray: is told in words of each response or item that belongs to no open call.
         strays: how many there were.
         noise: what arrives and is no message from the other end.
@@ -67,6 +69,7 @@ class Session:
         "extensions",
         "jsonrpc",
         "noise",
+        "on_repeat",
         "on_stray",
         "strays",
     )
@@ -90,6 +93,7 @@ class Session:
         self._responses = 0
         self._default: Jsonrpc = UNSET if dialect == "iot" else "2.0"
         self._on_notification = on_notification
+        self.on_repeat: Callable[[bytes], object] | None = None
         self.on_stray: Callable[[str], object] | None = None
         self._retry_seconds = retry_seconds
         self._shared = shared
@@ -160,7 +164,7 @@ class Session:
         if self._retry_seconds is not None and now is not None:
             if self._repeats is None:
                 self._repeats = Repeats(
-                    self._retry_seconds, self.codec.mark_retry, per_byte=self._retry_per_byte
+                    self._retry_seconds, self.mark_retry, per_byte=self._retry_per_byte
                 )
             self._repeats.add(call.id, request, now, idempotent=idempotent)
         return call, request
@@ -197,6 +201,12 @@ class Session:
         """What became clear to be sent again with a message that was taken."""
         overdue, self._overdue = self._overdue, ()
         return overdue
+
+    def mark_retry(self, request: bytes) -> bytes:
+        """A request of ours with the mark that says that it is the same again."""
+        if self.on_repeat is not None:
+            self.on_repeat(request)
+        return self.codec.mark_retry(request)
 
     def notification(self, method: str, params: Any) -> bytes:
         """The bytes of a notification.
@@ -336,21 +346,14 @@ class Session:
             id = next(iter(self._open))
         call = self._forget(id) if type(id) is int else None
         if call is not None:
-            error = None if message.error is ABSENT else self._read_error(call, message.error)
+            error = None if message.error is ABSENT else call.read_error(message.error)
             call.answer(error or message.result)
             return
         stream = (self._streams or {}).get(id) if type(id) is int else None
         if stream is not None and message.error is not ABSENT:
-            stream.lose(self._read_error(stream, message.error))
+            stream.lose(stream.read_error(message.error))
         elif stream is None:
             self._stray(message)
-
-    def _read_error(self, call: OpenCall, raw: Raw) -> JsonRpcIotError:
-        error = self.codec.decode_error(raw)
-        if error is None:
-            return MalformedResponse(f"{call.method}: the error is no JSON-RPC error")
-        error.add_note(f"the answer to {call.method!r}")
-        return error
 
     def take_segment(self) -> None:
         """Note a segment on a channel without segments: the other end's URL has an option more."""

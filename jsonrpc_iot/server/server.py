@@ -24,7 +24,7 @@ from ..channel.wrappers import TracedChannel
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import ChannelClosed
 from ..peer.peer import Peer, new_session, watch
-from ..protocol.duplicates import Budget
+from ..protocol.duplicates import RETRY_SECONDS, Budget
 from ..protocol.limits import Limits
 from ..transports import open_listener
 
@@ -60,6 +60,7 @@ class Server:
         self._trace = trace
         self._budget = Budget(limits.remembered, limits.remembered_bytes)
         self._since = anyio.current_time()
+        self._ended: dict[str, float] = {}  # lossy channels, by their other end; oldest first
         self._peers: set[Peer] = set()
         self._apps = [self._mount(each) for each in listeners if isinstance(each, WebListener)]
         self._thread = threading.get_ident()
@@ -214,7 +215,8 @@ class Server:
             on_open=on_open,
             on_end=self._forget if isinstance(channel, ReceivingChannel) else None,
             budget=self._budget,
-            since=self._since if on_open is None else -inf,  # nobody was at an added channel before
+            # Nobody was at an added channel before.
+            since=self._knows_since(channel.info.peer) if on_open is None else -inf,
         )
         self._peers.add(peer)
         if isinstance(channel, ReceivingChannel):
@@ -224,7 +226,21 @@ class Server:
             await peer.run()
         finally:
             self._forget(peer)
+            if not peer.info.reliable:
+                self._ended.pop(peer.info.peer, None)
+                self._ended[peer.info.peer] = anyio.current_time()
         return False
+
+    def _knows_since(self, other_end: str) -> float:
+        """Since when all is known that has run for another end.
+
+        With a channel goes what was remembered of its requests. When a serial adapter is plugged
+        in again there is a new channel, and who repeats a request at its other end cannot know.
+        """
+        now = anyio.current_time()
+        while self._ended and now - next(iter(self._ended.values())) > RETRY_SECONDS:
+            del self._ended[next(iter(self._ended))]
+        return max(self._since, self._ended.get(other_end, -inf))
 
     def _forget(self, peer: Peer) -> None:
         self._peers.discard(peer)

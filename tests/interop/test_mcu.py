@@ -14,8 +14,7 @@ import pytest
 
 from jsonrpc_iot import CallTimeout, Client, InvalidParams, MethodNotFound, connect
 from jsonrpc_iot.testing import LineFaults, VirtualSerial, virtual_serial_pair
-
-from .._system import require_command
+from tests._system import require_command
 
 SOURCES = Path(__file__).parents[2] / "examples" / "mcu"
 SECONDS = 10.0

@@ -23,7 +23,7 @@ from ...channel.url import Url, host_port
 from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
 from ..batched import BatchedChannel
-from .demux import Demux
+from .demux import LATE_SECONDS, Demux
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -36,7 +36,6 @@ Address = tuple[str, int] | tuple[str, int, int, int]
 _LARGEST_DATAGRAM = 65_535
 _BUFFER_BYTES = 4 << 20
 _PACKET_BYTES = 256  # what the kernel takes beside the data, at the least
-_LATE_SECONDS = 0.05
 
 # Linux, socket(7): when the kernel got a datagram, as a `timespec` of the system's time.
 _HAS_TIMES = sys.platform == "linux"
@@ -233,9 +232,8 @@ def _receive_dated(raw: socket.socket) -> Packet:
         if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
             seconds, nanoseconds = _TIME.unpack(value)
             waited = time.time() - seconds - nanoseconds / 1e9
-            if waited > _LATE_SECONDS:
-                data = Arrival(data)
-                data.waited = waited
+            if waited > LATE_SECONDS:
+                data = Arrival.after(data, waited)
     return data, address
 
 

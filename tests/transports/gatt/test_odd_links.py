@@ -13,8 +13,9 @@ from bumble.device import Peer as BumblePeer
 from jsonrpc_iot import Client, TransportError, connect, serve
 from jsonrpc_iot.testing import VirtualRadio
 from jsonrpc_iot.transports.gatt import RX, SERVICE, TX
+from tests.waiting import SECONDS
 
-from .rig import SECONDS, adapter, channel_to, device, foreign_device
+from .rig import adapter, channel_to, device, foreign_device
 
 pytestmark = pytest.mark.anyio
 

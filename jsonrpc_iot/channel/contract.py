@@ -156,6 +156,14 @@ class Receiver(Protocol):
     def is_busy(self) -> bool:
         """Whether it still works on what it took."""
 
+    @property
+    def is_stranger(self) -> bool:
+        """Whether the other end has said nothing valid so far."""
+
+    @property
+    def holds_replies(self) -> bool:
+        """Whether it remembers what the other end may ask for again."""
+
     async def take(self, messages: Sequence[bytes]) -> None:
         """Handle messages; must not wait for the other end."""
 

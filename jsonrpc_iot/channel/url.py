@@ -1,7 +1,9 @@
 """URLs: where to serve and where to connect, the same text for both."""
 
 import re
-from collections.abc import Container
+import socket
+from collections.abc import Container, Sequence
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any, Literal, TypeVar, get_args, get_origin
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -142,6 +144,19 @@ class Url(Struct, frozen=True):
 def host_port(host: str, port: int) -> str:
     """An address as it stands in a URL: IPv6 in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def place_of(address: Sequence[Any]) -> str:
+    """The address of a socket as it stands in a URL, with the zone by its name.
+
+    Args:
+        address: as the system tells it; its zone is a number, in the host or beside it.
+    """
+    host, _, zone = str(address[0]).partition("%")
+    zone = zone or str(address[3] if len(address) > 3 and address[3] else "")
+    with suppress(OSError):  # the interface may be gone
+        zone = socket.if_indextoname(int(zone)) if zone.isdecimal() else zone
+    return host_port(f"{host}%{zone}" if zone else host, address[1])
 
 
 def _host_and_port(parts: SplitResult) -> tuple[str, int | None]:

@@ -266,6 +266,11 @@ class Incoming:
         while self._ended and now - next(iter(self._ended.values()))[0] > RETRY_SECONDS:
             self._ended.pop(next(iter(self._ended)))[1].forget()
 
+    @property
+    def holds_replies(self) -> bool:
+        """Whether responses are remembered."""
+        return self._seen is not None and len(self._seen) > 0
+
     def forget_all(self) -> None:
         """Drop all remembered responses: the other end is gone."""
         if self._seen is not None:

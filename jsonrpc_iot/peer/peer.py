@@ -160,6 +160,16 @@ class Peer(Remote, Connection):
         return self._incoming.is_busy or self.session.open_calls > 0
 
     @property
+    def is_stranger(self) -> bool:
+        """Whether the other end has said nothing valid so far."""
+        return self.session.jsonrpc is None
+
+    @property
+    def holds_replies(self) -> bool:
+        """Whether the other end may ask for something again that it was told already."""
+        return self._incoming.holds_replies
+
+    @property
     def missed(self) -> int:
         """Messages of the other end that came faster than they were taken."""
         return self._channel.missed
@@ -223,7 +233,7 @@ class Peer(Remote, Connection):
 
     def _is_silent(self, now: float) -> bool:
         """Whether the other end has connected and never said anything; a line is no connection."""
-        if self.session.jsonrpc is not None or not self.info.reliable:
+        if not self.is_stranger or not self.info.reliable:
             return False
         return now - self._opened_at > self._limits.silent_seconds
 

@@ -10,7 +10,7 @@ import anyio
 from anyio.abc import SocketAttribute, TaskGroup
 
 from ...channel.contract import Listener, Serve
-from ...channel.url import Url, host_port
+from ...channel.url import Url, place_of
 from ...channel.web import AsgiApp, AsgiReceive, AsgiSend, Scope, WebRules, refuse_websocket
 from ...errors import BindFailed
 from ...protocol.limits import Limits
@@ -60,11 +60,8 @@ class Address:
 
     def urls(self, url: Url) -> list[str]:
         """The URLs that reach a URL's path here."""
-        found = []
-        for each in self._sockets:
-            host, port = each.getsockname()[:2]
-            found.append(f"{url.scheme}://{host_port(host, port)}{url.path}")
-        return found
+        places = [place_of(each.getsockname()) for each in self._sockets]
+        return [f"{url.scheme}://{place}{url.path}" for place in places]
 
     def reserve(self, url: Url, kind: Kind) -> bool:
         """Take a URL's path, if it is of this address and free.

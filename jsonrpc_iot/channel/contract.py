@@ -51,9 +51,9 @@ class Channel(ObjectStream[bytes]):
     methods where it can do better than one message at a time. One task receives and one sends at
     a time; a `receive` that is cancelled loses no message.
 
-    `start`, `expect_within`, `forget`, `supersede`, `tell_refused`, `keep_while`, `trace_frames`,
-    `pieces_sent`, `missed` and `is_mid_message` are for links that have to know, or have something
-    to tell; others leave them.
+    `start`, `check`, `expect_within`, `forget`, `supersede`, `tell_of_losses`, `tell_refused`,
+    `keep_while`, `trace_frames`, `pieces_sent`, `missed` and `is_mid_message` are for links that
+    have to know, or have something to tell; others leave them.
     """
 
     @property
@@ -71,6 +71,14 @@ class Channel(ObjectStream[bytes]):
         """How many messages were dropped because they came faster than they were received."""
         return 0
 
+    def check(self, message: bytes) -> None:
+        """Look at a notification before it is sent.
+
+        Raises:
+            Unencodable: the link has no form for it.
+        """
+        return
+
     def forget(self, message: bytes) -> None:
         """Stop sending a message for which nobody waits any more, if it is still leaving."""
         return
@@ -85,6 +93,14 @@ class Channel(ObjectStream[bytes]):
 
     def tell_refused(self, tell: Callable[[bytes, str], object]) -> None:
         """Tell of each message that the link refuses, though it goes on, and why, in words."""
+        return
+
+    def tell_of_losses(self, lose: Callable[[int, str], object]) -> None:
+        """Tell from now on of each request whose answer will not come though the channel lives on.
+
+        Args:
+            lose: is told the request's id, and why.
+        """
         return
 
     def keep_while(self, is_busy: Callable[[], bool]) -> None:

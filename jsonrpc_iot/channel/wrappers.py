@@ -76,6 +76,9 @@ class WrappedChannel(Channel):
     def missed(self) -> int:
         return self._inner.missed
 
+    def check(self, message: bytes) -> None:
+        self._inner.check(message)
+
     def expect_within(self, message: bytes, seconds: float | None) -> None:
         self._inner.expect_within(message, seconds)
 
@@ -84,6 +87,9 @@ class WrappedChannel(Channel):
 
     def tell_refused(self, tell: Callable[[bytes, str], object]) -> None:
         self._inner.tell_refused(tell)
+
+    def tell_of_losses(self, lose: Callable[[int, str], object]) -> None:
+        self._inner.tell_of_losses(lose)
 
     def supersede(self, message: bytes) -> None:
         self._inner.supersede(message)

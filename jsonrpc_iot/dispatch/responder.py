@@ -20,6 +20,7 @@ from ..protocol.messages import Invalid, Message, Result, Result2
 from ..protocol.segments.format import SEGMENT_MARK
 from ..protocol.session import Session
 from .declare.context import Context
+from .handler import Handler
 from .one_pass import PlainRequest, plain_decoder
 from .response import Replier, ReplyTo
 from .run.batch import Batch, run_all
@@ -153,6 +154,11 @@ class Responder:
             return self._replier.too_large(ReplyTo(id, jsonrpc, limit), len(reply))
         return reply
 
+    def handler(self, method: str) -> Handler | None:
+        """What answers a method, `None` if nothing does."""
+        entry = self._table.methods.get(method)
+        return None if entry is None else entry.handler
+
     def read(self, data: bytes) -> Read:
         """Read the envelope of a message, for `identify`, `begin_read` and `decline`."""
         return self.codec.decode(data)
@@ -215,10 +221,9 @@ class Responder:
             context: the connection's.
         """
         if isinstance(message, list):
-            entries = map(bytes, message)
             replies = [
                 self.decline(entry, self.read(entry), error, limit, session, context)
-                for entry in entries
+                for entry in map(bytes, message)
             ]
             return self.codec.join([*filter(None, replies)]) if any(replies) else None
         if session.take(message, data):
@@ -253,8 +258,6 @@ class Responder:
             if session is not None and data.startswith(SEGMENT_MARK):
                 session.take_segment()
             return self._refuse(message, limit, data, session if alone else None)
-        if message.method is UNSET:
-            return None
         return self._begin_message(data, message, context, limit)
 
     def _begin_batch(
@@ -281,12 +284,9 @@ class Responder:
         if batch.works:
             return batch
         reply = batch.join()
-        if reply is None or session is None or any(map(self._is_message, entries)):
-            return reply
-        return reply if session.noise.may_refuse(_JUNK, data) else None
-
-    def _is_message(self, entry: Raw) -> bool:
-        return isinstance(self.read(bytes(entry)), Message)
+        is_junk = not any(isinstance(self.read(bytes(each)), Message) for each in entries)
+        is_mute = is_junk and session is not None and not session.noise.may_refuse(_JUNK, data)
+        return None if is_mute else reply
 
     def _reply_to_entry(self, data: bytes, limit: int | None) -> ReplyTo:
         return self._reply_to(data, self.codec.decode(data), limit)
@@ -311,7 +311,8 @@ class Responder:
         self, data: bytes, message: Message, context: Context, limit: int | None
     ) -> bytes | Work | None:
         """Begin to answer a request or notification that is in some way special."""
-        assert message.method is not UNSET
+        if message.method is UNSET:
+            return None
         id = message.id if message.id is UNSET else self.codec.wire_id(data, message.id)
         to = ReplyTo(id, message.jsonrpc, limit)
         try:
@@ -380,9 +381,8 @@ class Responder:
     def _decode_first(self, data: bytes) -> PlainRequest:
         """Stand in for the decoder of plain requests until the first message needs it."""
         with self._table.lock:
-            decode = plain_decoder(self._table.unguarded(), self.codec)
-            self._decode_plain = decode
-        return decode(data)
+            self._decode_plain = plain_decoder(self._table.unguarded(), self.codec)
+        return self._decode_plain(data)
 
 
 def _key(data: bytes) -> bytes:

@@ -12,6 +12,7 @@ from ..channel.info import ChannelInfo
 from ..errors import (
     CallTimeout,
     ChannelClosed,
+    DeadlineExceeded,
     JsonRpcIotError,
     MalformedResponse,
     MessageTooLarge,
@@ -26,6 +27,7 @@ from .in_flight import InFlight, not_sent
 from .outgoing import Outgoing
 
 _ASKING_SECONDS = 2.0
+_LATE_SECONDS = 0.01
 
 
 class Reader(Protocol):
@@ -97,6 +99,10 @@ class Calls:
         self.session.close(self._closed)
         if self.in_flight is not None:
             self.in_flight.end(self._closed)
+
+    def lose(self, id: int, why: str) -> None:
+        """Fail one open call, whose answer will not come though the channel lives on."""
+        self.session.lose(id, ChannelClosed(f"{self.info.peer}: {why}; outcome unknown"))
 
     def _closed(self) -> JsonRpcIotError:
         why = f" ({self.why})" if self.why else ""
@@ -172,15 +178,21 @@ class Calls:
         if not self.is_open:
             raise self._closed()
         self.probe()
+        leaves_at = anyio.current_time() + self._queue_seconds
         return self.session.open(
             method,
             params,
             on_answer,
             timeout=timeout,
             idempotent=idempotent,
-            now=anyio.current_time() if alone and not self.info.reliable else None,
+            now=leaves_at if alone and not self.info.reliable else None,
             items=items,
         )
+
+    @property
+    def _queue_seconds(self) -> float:
+        """How long what waits keeps a slow link busy: nobody can answer what is behind it."""
+        return self._outgoing.waiting_bytes * self.info.retry_seconds_per_byte
 
     async def exchange(
         self,
@@ -218,6 +230,7 @@ class Calls:
         timeout: float | None,
     ) -> None:
         """Send a message without waiting for a turn; see `exchange`."""
+        deadline = inf if timeout is None else anyio.current_time() + timeout
         sent = False
         begun = self.session.noise.clock()
         try:
@@ -230,8 +243,9 @@ class Calls:
                 self._repeat()
                 self._reader.wake_up()
                 await answered.wait()
+            is_late = await look_for(answered, deadline)
             for call in calls:
-                if call.outcome is None:
+                if call.outcome is None or (is_late and isinstance(call.outcome, DeadlineExceeded)):
                     call.outcome = CallTimeout(
                         self.session.noise.no_answer(call.method, timeout or 0, begun)
                     )
@@ -255,9 +269,10 @@ class Calls:
                 self._new_timer = anyio.Event()
                 if self._channel.is_mid_message:  # a long answer is not asked for again
                     due = max(due, anyio.current_time() + self.info.retry_seconds)
+                due = max(due, anyio.current_time() + self._queue_seconds)
                 with anyio.CancelScope(deadline=due):
                     await self._new_timer.wait()
-                if self._channel.is_mid_message:
+                if self._channel.is_mid_message or self._queue_seconds:
                     continue
                 messages = self.session.poll(anyio.current_time())
                 self._outgoing.push(*(each for each in messages if self.info.fits(each)))
@@ -267,6 +282,7 @@ class Calls:
     async def send(self, message: bytes) -> None:
         """Send a notification that is encoded already; see `Peer.notify`."""
         self._check_size(message)
+        self._channel.check(message)
         await self._outgoing.wait_for_room()
         if self._outgoing.is_broken:
             raise self._closed()
@@ -344,3 +360,16 @@ class Calls:
     def _check_size(self, message: bytes) -> None:
         if self.info.max_message is not None and not self.info.fits(message):
             raise MessageTooLarge(len(message), self.info.max_message)
+
+
+async def look_for(event: anyio.Event, deadline: float) -> bool:
+    """Let what has arrived be read before a deadline counts, if this program was busy meanwhile.
+
+    Returns:
+        Whether it was.
+    """
+    is_late = not event.is_set() and anyio.current_time() > deadline + _LATE_SECONDS
+    if is_late:
+        with anyio.move_on_after(_LATE_SECONDS):
+            await event.wait()
+    return is_late

@@ -9,6 +9,7 @@ import anyio
 from anyio.abc import TaskGroup
 from msgspec import UNSET, structs
 
+from ..channel.clock import now
 from ..channel.contract import Arrival
 from ..dispatch.declare.context import Context
 from ..dispatch.responder import Begun, Read, Responder
@@ -139,14 +140,18 @@ class Incoming:
         arrived = [(data, self._read(data)) for data in messages]
         if len(arrived) > 1:  # what is cancelled by what waits here too need not begin
             arrived.sort(key=lambda each: not _is_cancellation(each[1]))
-        begin = anyio.current_time()
-        for data, message in arrived:
+        begin = at = now()
+        for place, (data, message) in enumerate(arrived):
             if isinstance(message, Message) and self._session.noise.is_echo(message.id, data):
                 continue
-            now = anyio.current_time()
+            if place > 0:  # those before may have taken time
+                at = now()
             request = self._identify(data, message)
-            verdict = None if request is None else seen.admit(request, now)
-            if verdict in (None, Verdict.RUN) and _is_too_late(message, now - begin):
+            if request is not None and self._outgoing.is_full:
+                self._outgoing.dropped += 1  # as if it was lost on its way: it comes again
+                continue
+            verdict = None if request is None else seen.admit(request, at)
+            if verdict in (None, Verdict.RUN) and _is_too_late(message, at - begin):
                 verdict = Verdict.LATE
             if verdict in (None, Verdict.RUN):
                 await self._begin_lossy(data, message, request, replies)
@@ -188,7 +193,7 @@ class Incoming:
             case Verdict.LATE:
                 return DeadlineExceeded()
             case Verdict.UNKNOWN:
-                seconds = seen.listening(anyio.current_time())
+                seconds = seen.listening(now())
                 return OutcomeUnknown(data={"listening": round(seconds, 3)} if seconds else None)
             case _:
                 return _BUSY
@@ -210,7 +215,7 @@ class Incoming:
 
     def _remember(self, request: Identity | None, reply: bytes | None) -> None:
         if self._seen is not None and request is not None:
-            self._seen.finish(request.key, reply, anyio.current_time())
+            self._seen.finish(request.key, reply, now())
 
     def cancel(self, id: Id) -> None:
         """Cancel the running calls of that id; where its request may still come, that too."""
@@ -218,7 +223,7 @@ class Incoming:
         for work in running:
             work.cancel()
         if self._seen is not None and not running:
-            self._seen.cancel(id, anyio.current_time())
+            self._seen.cancel(id, now())
 
     def open_items(self, to: ReplyTo) -> ItemSender:
         """What sends the items of a result."""
@@ -253,7 +258,7 @@ class Incoming:
         previous = self._ended.pop(id, None)
         if previous is not None:
             previous[1].forget()
-        self._ended[id] = (anyio.current_time(), work.items)
+        self._ended[id] = (now(), work.items)
 
     def forget(self, now: float) -> None:
         """Drop remembered responses that are too old to be asked for again.
@@ -337,7 +342,7 @@ class Incoming:
             self._in_flight += 1
             self._running.append(work)
             if self._seen is not None:
-                work.start_clock(anyio.current_time())
+                work.start_clock(now())
             self._tasks.start_soon(self._run, work, begun, request)
 
     async def _make_room(self) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import anyio
 from anyio.abc import TaskGroup
 
+from ..channel.clock import now
 from ..channel.contract import Channel
 from ..protocol.duplicates import DuplicateTable
 
@@ -73,6 +74,11 @@ class Outgoing:
         self._wake: anyio.Event | None = None
         self.dropped = 0
         self.seen: DuplicateTable | None = None
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of what waits to be sent."""
+        return self._bytes
 
     @property
     def is_full(self) -> bool:
@@ -151,15 +157,18 @@ class Outgoing:
 
     async def _write(self, messages: Sequence[bytes]) -> None:
         try:
-            await self._channel.send_batch(messages)
+            if self.seen is None:
+                await self._channel.send_batch(messages)
+            else:  # which may take long for each
+                for message in messages:
+                    await self._channel.send(message)
+                    self.seen.note_sent((message,), now())
         except BROKEN:
             self._fail()
         except Exception:
             logger.exception("%s: sending failed", self._channel.info.peer)
             self._fail()
         self._writes += 1
-        if self.seen is not None:
-            self.seen.note_sent(messages, anyio.current_time())
 
     def _fail(self) -> None:
         self.abort()

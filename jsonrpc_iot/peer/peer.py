@@ -241,6 +241,7 @@ class Peer(Remote, Connection):
         self.calls.begin()
         self._opened_at = anyio.current_time()
         self._channel.tell_refused(self.session.refuse)
+        self._channel.tell_of_losses(self.calls.lose)
         self._channel.start(self._tasks)
         if self._probe:
             self.calls.probe()
@@ -288,7 +289,8 @@ class Peer(Remote, Connection):
             await self._part()
 
     async def _say_why(self, failure: FramingError) -> None:
-        self._outgoing.push(self.session.farewell(failure.error))
+        farewell = self.session.codec.encode_error(None, failure.error, "2.0")
+        self._outgoing.push(*filter(None, (farewell,)))
         with anyio.move_on_after(_PARTING_SECONDS):
             await self._outgoing.drain()
         await self._part()

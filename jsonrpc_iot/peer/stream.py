@@ -13,7 +13,7 @@ from msgspec import Raw
 from ..dispatch.turns import Turn
 from ..errors import CallTimeout, JsonRpcIotError, MalformedResponse, OutcomeUnknown
 from ..protocol.items import FIRST_CREDIT, Count, ReceivedItems
-from .calls import Calls
+from .calls import Calls, look_for
 
 T = TypeVar("T")
 
@@ -246,8 +246,10 @@ class _ItemByItem(Generic[T]):
             self._ask_for(self._items.missing())
         arrived = self._items.arrived
         self._changed = anyio.Event()
-        with anyio.CancelScope(deadline=min(deadline, anyio.current_time() + pause)):
+        until = min(deadline, anyio.current_time() + pause)
+        with anyio.CancelScope(deadline=until):
             await self._changed.wait()
+        await look_for(self._changed, until)
         if self._items.arrived > arrived:
             self._pause = self._calls.info.retry_seconds
         elif self._changed.is_set():

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import UNSET, Raw, UnsetType
 
-from ..errors import JsonRpcIotError, MalformedResponse, RpcError, TransportError
+from ..errors import JsonRpcIotError, MalformedResponse, TransportError
 from .codec.codec import DECODE_ERRORS, Codec, Jsonrpc
 from .items import Credit, ReceivedItem, ReceivedItems
 from .messages import ABSENT, Dialect, Invalid, Message, Request
@@ -175,9 +175,8 @@ class Session:
         Returns:
             The bytes, `None` when that is known already or asked for.
         """
-        if self.extensions is not None or self._probe is not None:
-            return None
-        return self._ask(0.0)
+        is_open = self.extensions is None and self._probe is None
+        return self._ask(0.0) if is_open else None
 
     @property
     def next_due(self) -> float | None:
@@ -216,12 +215,6 @@ class Session:
         """
         return self._request(method, params)
 
-    def farewell(self, error: RpcError) -> bytes:
-        """The error that tells the other end why the channel closes."""
-        message = self.codec.encode_error(None, error, "2.0")
-        assert message is not None
-        return message
-
     def more(self, call: OpenCall, *, upto: int = 0, missing: Sequence[int] = ()) -> bytes:
         """The notification that gives a stream credit, or asks for items that were lost."""
         return self.notification("rpc.more", Credit(call.id, upto, missing))
@@ -245,8 +238,16 @@ class Session:
     def refuse(self, message: bytes, reason: str) -> None:
         """Fail the calls in a message that the link did not take, for a reason in words."""
         for call in [each for each in self._open.values() if each.request in message]:
-            self._forget(call.id)
-            call.answer(TransportError(f"{call.method}: {reason}"))
+            self.lose(call.id, TransportError(f"{call.method}: {reason}"))
+
+    def lose(self, id: int, reason: JsonRpcIotError) -> None:
+        """Fail one open call: nothing will answer it."""
+        self._responses += 1
+        call, stream = self._forget(id), (self._streams or {}).get(id)
+        if stream is not None:
+            stream.lose(reason)
+        if call is not None:
+            call.answer(reason)
 
     def close(self, reason: Callable[[], JsonRpcIotError]) -> None:
         """Fail all open calls, each for a reason of its own."""

@@ -63,6 +63,7 @@ class Server:
         self._ended: dict[str, float] = {}  # lossy channels, by their other end; oldest first
         self._peers: set[Peer] = set()
         self._apps = [self._mount(each) for each in listeners if isinstance(each, WebListener)]
+        self._told: set[str] = set()
         self._thread = threading.get_ident()
         self._token = anyio.lowlevel.current_token()
         self._peer_left = Change()
@@ -136,7 +137,9 @@ class Server:
         send: AsgiSend,
         *,
         max_message: int = 1 << 20,
-        cors: str | None = None,
+        cors: str | Sequence[str] = (),
+        hosts: Sequence[str] = (),
+        forwarded: bool = False,
         token: str | None = None,
     ) -> None:
         """Serve a WebSocket of a web program until it ends, or refuse it.
@@ -146,8 +149,11 @@ class Server:
             receive: gives its events, of which none has been taken.
             send: takes them.
             max_message: bytes of the largest message that is sent.
-            cors: the origin whose pages may connect from a browser, `*` for all. Pages of the
-                program's own address always may.
+            cors: the origin or origins whose pages may connect from a browser, `*` for all. Pages
+                of the program's own address always may.
+            hosts: names under which the program may be asked, `*` for any, beside addresses, names
+                of its machine and names without a dot.
+            forwarded: it is behind a proxy that sets `X-Forwarded-Host`.
             token: the bearer token that the request must have.
         """
         from ..transports.web.websocket_server import answer_websocket
@@ -155,7 +161,15 @@ class Server:
         if self._parting:
             await refuse_websocket(scope, receive, send, 503, "The server is closing")
             return
-        rules = WebRules(path=scope["path"], max_message=max_message, token=token, cors=cors)
+        rules = WebRules(
+            path=scope["path"],
+            max_message=max_message,
+            token=token,
+            cors=(cors,) if isinstance(cors, str) else tuple(cors),
+            hosts=tuple(hosts),
+            forwarded=forwarded,
+            told=self._told,
+        )
         await answer_websocket(scope, receive, send, self._serve, self._tasks, rules, self._limits)
 
     def close(self) -> None:

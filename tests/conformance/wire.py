@@ -28,7 +28,8 @@ from websockets.exceptions import ConnectionClosed
 from jsonrpc_iot import Limits, connect, serve
 from jsonrpc_iot.channel.contract import Channel
 from jsonrpc_iot.channel.url import Url
-from jsonrpc_iot.protocol.tuya.role import Mcu, Module, Product
+from jsonrpc_iot.protocol.tuya.module import Module
+from jsonrpc_iot.protocol.tuya.role import Mcu, Product
 from jsonrpc_iot.testing import virtual_serial_pair
 from jsonrpc_iot.transports import open_channel
 from jsonrpc_iot.transports.serial import tuya_dp, uart

@@ -38,4 +38,6 @@ def test_rules_do_not_show_their_token() -> None:
 @pytest.mark.parametrize("origin", [b"http://[", b"http://a]", b"\xff", b"null"])
 def test_an_origin_that_is_none_is_foreign(origin: bytes) -> None:
     rules = WebRules(path="/", max_message=1)
-    assert not rules.admits_page({b"origin": origin, b"host": b"lamp.local"})
+    headers = [(b"origin", origin), (b"host", b"127.0.0.1")]
+    scope = {"type": "websocket", "path": "/", "scheme": "ws", "headers": headers}
+    assert rules.objection(scope) is not None

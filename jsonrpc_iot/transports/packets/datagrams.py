@@ -36,25 +36,37 @@ _TIME = struct.Struct("@ll")
 _ANCILLARY_BYTES = 128
 
 
-def prepare(raw: socket.socket) -> None:
+def prepare(raw: socket.socket) -> bool:
     """Have the system tell of each datagram when it got it, and which address was asked.
 
     Args:
-        raw: bound; the second matters where that is to every address.
+        raw: bound.
+
+    Returns:
+        Whether it is bound to every address, so that it matters which one was asked.
     """
     if not _HAS_TIMES:
-        return
+        return False
     raw.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     match raw.getsockname()[0]:
         case "::":
             raw.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
         case "0.0.0.0":
             raw.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        case _:
+            return False
+    return True
 
 
 def receive(raw: socket.socket) -> tuple[bytes, Address]:
     """Get a datagram."""
     return raw.recvfrom(_LARGEST_DATAGRAM)
+
+
+def receive_plain(raw: socket.socket) -> tuple[bytes, Peer]:
+    """Get a datagram of which it does not matter when it came, and which address it asked."""
+    data, address = raw.recvfrom(_LARGEST_DATAGRAM)
+    return data, (address, b"")
 
 
 def read_packets(
@@ -91,8 +103,7 @@ def read_packets(
 def receive_dated(raw: socket.socket) -> tuple[bytes, Peer]:
     """Get a datagram; one that the kernel has held for a while as an `Arrival`."""
     if not _HAS_TIMES:
-        data, address = receive(raw)
-        return data, (address, b"")
+        return receive_plain(raw)
     data, ancillary, _, address = raw.recvmsg(_LARGEST_DATAGRAM, _ANCILLARY_BYTES)
     asked = b""
     for level, kind, value in ancillary:

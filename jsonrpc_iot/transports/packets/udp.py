@@ -8,12 +8,14 @@ import socket
 import sys
 from collections.abc import Sequence
 from ipaddress import ip_address
+from math import inf
 from typing import Annotated
 
 import anyio
 from anyio.abc import TaskGroup
 from msgspec import Meta
 
+from ...channel.clock import now
 from ...channel.contract import Channel, Listener, Serve
 from ...channel.info import ChannelInfo
 from ...channel.options import PacketOptions
@@ -30,9 +32,10 @@ from .datagrams import (
     read_packets,
     receive,
     receive_dated,
+    receive_plain,
     source_of,
 )
-from .demux import Demux
+from .demux import LATE_SECONDS, Demux
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -159,6 +162,7 @@ class UdpListener(Listener):
 
     def __init__(self, raw: socket.socket, url: Url, options: UdpOptions, limits: Limits) -> None:
         self._raw = raw
+        self._is_wild = prepare(raw)
         self._address = f"udp://{place_of(raw.getsockname())}"
         self.addresses = [options.reached_at(self._address)]
         self.is_exposed = url.is_exposed
@@ -174,10 +178,15 @@ class UdpListener(Listener):
         """Serve until cancelled; see `Listener.serve`."""
         async with anyio.create_task_group() as sweeping:
             sweeping.start_soon(self._sweep)
+            read_at = -inf
             while True:
                 await _wait_readable(self._raw)
-                packets = read_packets(self._raw, receive_dated)
-                for channel in await self._demux.deliver(packets, anyio.current_time()):
+                at = now()
+                # What comes soon after the last look has not waited: no need to ask when it came.
+                is_dated = self._is_wild or at - read_at >= LATE_SECONDS
+                get = receive_dated if is_dated else receive_plain
+                packets, read_at = read_packets(self._raw, get), at
+                for channel in await self._demux.deliver(packets, at):
                     task_group.start_soon(handler, channel)
 
     async def aclose(self) -> None:
@@ -228,7 +237,6 @@ async def listen(url: Url, limits: Limits) -> Listener:
         if options.reuse_port:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         raw.bind(address)
-        prepare(raw)
         _join(raw, family, address[0])
     except (OSError, AttributeError) as error:
         raw.close()

@@ -267,3 +267,48 @@ class StoreContract(abc.ABC):
                 latest = await store.latest(A, 1e9)
                 assert len(latest) in {0, len(sensors)}
                 assert len({point.value for point in latest.values()}) <= 1
+
+    async def test_a_clock_that_is_set_back_holds_no_status_back(self, store: Store) -> None:
+        await store.create_device(row())
+
+        async def report(timestamp: float, received: float, battery: int) -> Any:
+            await store.write([Report(A, timestamp, received, status={"battery": battery})])
+            found = await store.status(A)
+            assert found is not None
+            return found.payload["battery"]
+
+        assert await report(9000.0, 9000.0, 1) == 1
+        assert await report(5000.0, 5000.0, 2) == 2  # the clock was an hour fast
+        assert await report(4000.0, 5001.0, 3) == 2
+        assert await report(5002.0, 5002.0, 4) == 4
+
+    async def test_a_clock_that_was_far_ahead_says_nothing_of_later_values(
+        self, store: Store
+    ) -> None:
+        sensor = await self.sensor(store)
+        day = 86_400.0
+        for timestamp, received in (100 * day, 100 * day), (day, day), (2 * day, day + 1):
+            await store.write([Report(A, timestamp, received, [(sensor.id, 1)])])
+        points = await store.query(Query(sensor=sensor.id))
+        assert [(point.timestamp / day, point.flagged) for point in points] == [
+            (1, False),
+            (2, True),
+            (100, False),
+        ]
+
+    async def test_the_outbox_of_a_device_is_known_however_the_clock_is_set(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await store.create_device(row())
+
+        async def write(outbox: str, seq: int) -> bool:
+            (is_new,) = await store.write([Report(A, 1.0, 1.0, outbox_id=outbox, seq=seq)])
+            return is_new
+
+        for number in range(20):
+            assert await write(f"old {number}", 1)
+        for name in "time", "time_ns":
+            monkeypatch.setattr(time, name, lambda: 1)
+        assert await write("present", 7)
+        assert await write("another", 1)
+        assert not await write("present", 7)

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,25 @@ async def test_no_key_is_in_the_file(tmp_path: Path) -> None:
         files = [file.read_bytes() for file in tmp_path.iterdir()]
     assert any(info["device_id"].encode() in each for each in files)
     assert not any(info["device_key"].encode() in each for each in files)
+
+
+async def test_the_log_is_cut_off_after_a_reader_has_held_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jsonrpc_iot.novacloud.store.sqlite._LOG_PAGES", 64)
+    path, log = tmp_path / "nova.db", tmp_path / "nova.db-wal"
+    async with SqliteStore(path, durable=False) as store:
+        await store.create_device(row())
+        sensor = await store.define_sensor(A, "t", "string")
+
+        async def write(count: int) -> None:
+            for number in range(count):
+                await store.write([Report(A, number, 1.0, [(sensor.id, "x" * 5000)])])
+
+        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM devices").fetchone()
+            await write(200)
+            assert log.stat().st_size > 4 * 64 * 4096
+        await write(3)
+        assert log.stat().st_size <= 64 * 4096

@@ -128,9 +128,8 @@ async def test_servers_that_share_a_port_never_know(listening: float) -> None:
             assert (await end.exchange(id=8, method="toggle", retry=True))["result"] == 1
 
 
-async def test_servers_of_an_mqtt_group_never_know(anyio_backend_name: str) -> None:
-    if anyio_backend_name == "trio":
-        pytest.skip("MQTT needs asyncio")
+@pytest.mark.only_on("asyncio")
+async def test_servers_of_an_mqtt_group_never_know() -> None:
     relay = Relay()
     first = b'{"id":7,"method":"toggle","timeout":5}'
     async with (

@@ -23,12 +23,6 @@ pytestmark = [
 GAP_SECONDS = 0.8
 
 
-@pytest.fixture
-def asyncio_only(anyio_backend_name: str) -> None:
-    if anyio_backend_name == "trio":
-        pytest.skip("serial ports need asyncio")
-
-
 REQUEST = b'{"method":"toggle","id":1}'
 
 
@@ -58,9 +52,8 @@ async def test_a_module_that_repeats_while_the_response_waits_for_its_gap() -> N
     assert len(relay.ran) == 1
 
 
-async def test_what_ran_before_the_adapter_was_unplugged_is_not_run_again(
-    asyncio_only: None,
-) -> None:
+@pytest.mark.only_on("asyncio")
+async def test_what_ran_before_the_adapter_was_unplugged_is_not_run_again() -> None:
     """The other end need not notice that, and repeats what was not answered."""
     relay = Relay()
     async with virtual_serial_pair(paths=True) as pair, serving(relay, f"uart://{pair.first}"):

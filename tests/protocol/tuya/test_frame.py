@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,7 +25,10 @@ VECTORS: list[dict[str, Any]] = [
     json.loads(line)
     for line in (Path(__file__).parents[2] / "data/tuya_frames.jsonl").read_text().splitlines()
 ]
-SILENCE = 0.5  # a power of two, so that sums of times are exact
+SILENCE = 0.5  # powers of two, so that sums of times are exact
+PAUSE = 1.0
+BAUDRATE = 10 * 1024
+BYTE_SECONDS = 1 / 1024
 MAX_DATA = 300
 FRAME = Frame(0, Command.RPC, b'{"method":"rpc.ping","id":1}')
 GOOD = [
@@ -49,7 +53,7 @@ def encoded(*frames: Frame) -> bytes:
 
 
 def new_decoder(max_data: int = MAX_DATA) -> FrameDecoder:
-    return FrameDecoder(max_data, SILENCE)
+    return FrameDecoder(max_data, SILENCE, PAUSE, BAUDRATE)
 
 
 def counts(decoder: FrameDecoder) -> Counts:
@@ -72,17 +76,20 @@ def reference(line: Line, max_data: int = MAX_DATA) -> tuple[list[Frame], Counts
     frames: list[Frame] = []
     noise = bad = long = expired = 0
     kept = b""
-    heard = -math.inf
+    heard = begun = -math.inf
     for now, piece in [*line, (math.inf, b"")]:
         silent = now - heard >= SILENCE and kept != b""
-        expired += silent
+        old = now - begun >= PAUSE + len(kept) * BYTE_SECONDS and kept != b"" and not silent
+        expired += silent or old
         judged = list(piece)
-        while silent or judged:
-            if silent:
-                kept, noise = kept[1:], noise + 1
+        while silent or old or judged:
+            if silent or old:
+                kept, noise, begun, old = kept[1:], noise + 1, now, False
             else:
+                begun = begun if kept else now
                 kept += bytes([judged.pop(0)])
             while (verdict := look(kept, max_data)) != "wait":
+                begun = now
                 if isinstance(verdict, Frame):
                     frames.append(verdict)
                     kept = kept[OVERHEAD + len(verdict.data) :]
@@ -237,12 +244,58 @@ def test_a_frame_that_stops_in_the_middle() -> None:
 def test_each_byte_of_a_slow_frame_starts_the_silence_anew() -> None:
     decoder = new_decoder()
     now = 0.0
-    for byte in encoded(FRAME)[:-1]:
+    for byte in encoded(FRAME)[:3]:
         now += SILENCE / 2
         assert decoder.feed(bytes([byte]), now) == []
         assert decoder.feed(b"", now + SILENCE / 4) == []  # nothing is no sign of life
         assert decoder.next_due() == now + SILENCE
-    assert decoder.feed(encoded(FRAME)[-1:], now) == [FRAME]
+    assert decoder.feed(encoded(FRAME)[3:], now) == [FRAME]
+
+
+def test_a_frame_at_the_rate_of_the_line_has_all_its_time() -> None:
+    frame = Frame(0, 0x60, bytes(MAX_DATA))
+    decoder = FrameDecoder(MAX_DATA, SILENCE, pause_seconds=0.125, baudrate=BAUDRATE)
+    stream = encoded(frame)
+    for at in range(len(stream) - 1):
+        assert decoder.feed(stream[at : at + 1], at * BYTE_SECONDS) == []
+    assert decoder.feed(stream[-1:], len(stream) * BYTE_SECONDS) == [frame]
+
+
+@pytest.mark.parametrize("bit", range(5))
+@pytest.mark.parametrize(("size", "every"), [(38, 0.3), (17, 0.35), (10, 0.05), (1000, 0.3)])
+def test_a_wrong_length_on_a_line_without_silence_costs_less_than_two_seconds(
+    bit: int, size: int, every: float
+) -> None:
+    decoder = FrameDecoder()
+    stream = encoded(Frame(0, Command.RPC, b"x" * size))
+    swallowing = stream[:4] + bytes([stream[4] ^ 1 << bit]) + stream[5:]
+    pieces = [swallowing if number == 5 else stream for number in range(200)]
+    heard = [at * every for at, piece in enumerate(pieces) if decoder.feed(piece, at * every)]
+    assert max(b - a for a, b in pairwise(heard)) < 2
+    assert heard[-1] == 199 * every
+
+
+def test_pauses_give_back_what_a_wrong_length_swallowed_and_the_half_frame_behind_it() -> None:
+    swallowing = b"\x55\xaa\x00\x07\x01\x00"
+    stream = swallowing + encoded(*GOOD) + encoded(FRAME)[:12]
+    decoder = new_decoder()
+    assert decoder.feed(stream[:10], 0) == []
+    assert decoder.feed(stream[10:20], 0.375) == []
+    assert decoder.feed(stream[20:], 0.75) == []
+    due = PAUSE + len(stream) * BYTE_SECONDS
+    assert decoder.next_due() == due
+    assert decoder.expire(due) == GOOD
+    assert decoder.feed(encoded(FRAME)[12:], due + 0.125) == [FRAME]
+    assert counts(decoder) == (6, 0, 0, 1)
+
+
+def test_what_lay_in_a_buffer_may_still_end_a_frame() -> None:
+    stream = encoded(FRAME)
+    decoder = new_decoder()
+    assert decoder.feed(stream[:10], 0) == []
+    assert decoder.feed(stream[10:20], 8, is_late=True) == []
+    assert decoder.feed(stream[20:], 16, is_late=True) == [FRAME]
+    assert counts(decoder) == (0, 0, 0, 0)
 
 
 def test_what_comes_after_silence_is_not_joined_to_what_was_before() -> None:

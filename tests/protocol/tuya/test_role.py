@@ -9,7 +9,8 @@ import pytest
 
 from jsonrpc_iot.protocol.tuya.datapoints import DataPoint, DataPointType, decode_datapoints
 from jsonrpc_iot.protocol.tuya.frame import Command, Frame, FrameDecoder, NetworkStatus
-from jsonrpc_iot.protocol.tuya.role import Mcu, Module, Product, Role
+from jsonrpc_iot.protocol.tuya.module import Module
+from jsonrpc_iot.protocol.tuya.role import Mcu, Product, Role
 
 PRODUCT = Product("pid", "1.2.3", 2)
 ON = bytes.fromhex("0101000101")
@@ -64,9 +65,8 @@ def test_the_mcu_learns_of_the_network() -> None:
     for byte, status in [(4, NetworkStatus.CLOUD), (0, NetworkStatus.PAIRING_EZ), (77, 77)]:
         assert tell(mcu, Command.NETWORK_STATUS, bytes([byte])) == [Frame(3, 3, b"")]
         assert mcu.network_status == status
-    for junk in (b"", b"\1\2"):  # an old status holds on
-        assert tell(mcu, Command.NETWORK_STATUS, junk) == [Frame(3, 3, b"")]
-        assert mcu.network_status == 77
+    assert tell(mcu, Command.NETWORK_STATUS, b"\1\2") == [Frame(3, 3, b"")]
+    assert mcu.network_status == 77  # an old status holds on
 
 
 def test_the_mcu_answers_a_query_in_frames_that_fit_to_the_byte() -> None:
@@ -115,6 +115,7 @@ def online(now: float = 0.0, **options: object) -> Module:
     (status,) = tell(module, 2, b"", now)
     assert status.command == Command.NETWORK_STATUS
     assert tell(module, 3, b"", now) == asked(Command.QUERY_DATAPOINTS)
+    assert tell(module, 7, ON, now) == []
     return module
 
 
@@ -169,11 +170,29 @@ def test_steps_are_repeated_after_a_second_and_left_out_after_three_tries() -> N
     poll(module, 0)
     assert tell(module, 0, b"\0", 0) == asked(Command.PRODUCT)
     assert poll(module, 0.9) == []
-    sent = [(now, poll(module, now)) for now in range(1, 10)]
-    expected = [Command.PRODUCT] * 2 + [Command.WORKING_MODE] * 3 + [Command.NETWORK_STATUS] * 3
-    assert [frame.command for _, each in sent for frame in each] == [*expected, 8]
-    assert [now for now, each in sent if each] == list(range(1, 10))
+    sent = [(now, poll(module, now)) for now in range(1, 13)]
+    expected = [1] * 2 + [2] * 3 + [3] * 3 + [8] * 3
+    assert [frame.command for _, each in sent for frame in each] == expected
+    assert [now for now, each in sent if each] == list(range(1, 12))
     assert module.next_due() == 15
+
+
+def test_an_mcu_that_answers_heartbeats_alone_is_introduced_after_three_tries() -> None:
+    module = Module()
+    poll(module, 0)
+    tell(module, 0, b"\0", 0)
+    assert [module.is_introduced for now in (1, 2, 3) if poll(module, now)] == [False, False, True]
+    assert tell(module, 1, b"late", 3.5) == []
+    assert module.product == Product("late")
+
+
+def test_a_query_that_is_lost_is_asked_again_until_there_is_a_report() -> None:
+    module = online()
+    assert frames(module.query(20)) == asked(8)
+    assert [now for now in range(20, 30) if asked(8)[0] in poll(module, now)] == [21, 22]
+    assert frames(module.query(40)) == asked(8)
+    assert tell(module, 7, ON, 40.5) == []
+    assert asked(8)[0] not in poll(module, 41)
 
 
 def test_an_answer_out_of_turn_moves_nothing() -> None:
@@ -234,9 +253,65 @@ def test_the_signal_strength_has_a_sign(rssi: int, byte: int) -> None:
     assert tell(module, 0x24) == asked(0x24, bytes([byte]))
 
 
-@pytest.mark.parametrize(("command", "data"), [(4, b""), (5, b"\0"), (5, b"\1")])
-def test_resets_are_acknowledged(command: int, data: bytes) -> None:
-    assert tell(Module(), command, data) == asked(command)
+@pytest.mark.parametrize(("command", "data"), [(4, b""), (5, b""), (5, b"\0"), (5, b"\1")])
+def test_resets_are_acknowledged_and_the_network_status_told_again(
+    command: int, data: bytes
+) -> None:
+    module = Module()
+    assert tell(module, command, data, 5) == asked(command)
+    assert asked(3, b"\4")[0] in poll(module, 5.45)
+    module = online()
+    assert tell(module, command, data, 5) == asked(command)
+    assert module.next_due() == 5.45
+    assert poll(module, 5.45) == asked(3, b"\4")
+    assert poll(module, 6.45) == asked(3, b"\4")
+    assert tell(module, 3, b"", 7) == []
+    assert module.next_due() == 15
+
+
+def test_a_report_of_a_low_power_sensor_is_no_reset() -> None:
+    assert tell(Module(), 5, bytes.fromhex("0104000100")) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "data", "answer"),
+    [
+        (0x0E, b"", b"\0\0"),
+        (0x20, b"\x06w.temp", b"\0\2"),
+        (0x25, b"", b""),
+        (0x2B, b"", b"\4"),
+        (0x2D, b"", b"\1\0\0\0\0\0\0"),
+        (0x34, b"\3", b"\3\1"),
+        (0x34, b"\4", b"\4\0"),
+        (0x34, b"\x0b\1\x18\5\6\7\x08\x09\0" + ON, b"\x0b\0"),
+        (0x34, b"\x0b\1\x18\5\6\7\x08\x09\0" + ON[:-1], b"\x0b\1"),
+    ],
+)
+def test_what_few_mcus_ask_for_is_answered_once_or_refused(
+    command: int, data: bytes, answer: bytes
+) -> None:
+    module = online()
+    assert tell(module, command, data) == asked(command, answer)
+    module.left_to_program.add(command)
+    assert tell(module, command, data) == (asked(0x25) if command == 0x25 else [])
+    if answer:
+        assert tell(online(), command, answer) == []  # a line that echoes
+
+
+def test_a_report_with_a_time_brings_datapoints() -> None:
+    units = Module().units(Frame(3, 0x34, b"\x0b\1\x18\5\6\7\x08\x09\0" + ON))
+    assert units == ON
+    assert Module().units(Frame(3, 0x34, b"\x0b\1\x18\5\6\7\x08\x09\0")) is None
+
+
+def test_no_heartbeats_for_an_mcu_that_wants_none_until_it_starts_again() -> None:
+    module = online()
+    assert tell(module, 0x25) == asked(0x25)
+    assert tell(module, 0, b"\1", 1) == []  # to one that was on its way
+    assert (module.next_due(), module.is_online) == (math.inf, True)
+    assert tell(module, 0, b"\0", 60) == asked(1)
+    assert tell(module, 1, b"pid", 60) == asked(2)
+    assert poll(module, 75)[0] == asked(0)[0]
 
 
 @pytest.mark.parametrize(
@@ -246,7 +321,8 @@ def test_resets_are_acknowledged(command: int, data: bytes) -> None:
         (ON + ON, b"\1"),
         (b"", b"\1"),
         (ON[:-1], b"\0"),
-        (ON + b"\1", b"\0"),
+        (ON + b"\1", b"\1"),  # what makes sense is taken, or the MCU repeats it for ever
+        (bytes.fromhex("0201000102") + ON, b"\1"),
         (bytes.fromhex("0101000102"), b"\0"),
         (bytes.fromhex("0109000101"), b"\0"),
         (bytes.fromhex("e8030001ff"), b"\0"),
@@ -264,22 +340,85 @@ def test_the_module_does_not_answer_the_rest(command: int) -> None:
 
 def test_another_network_status_is_told_and_held() -> None:
     module = online()
-    assert frames([module.set_network_status(NetworkStatus.NO_ROUTER)]) == asked(3, b"\2")
+    assert frames(module.set_network_status(NetworkStatus.NO_ROUTER, 0)) == asked(3, b"\2")
+    assert poll(module, 1) == asked(3, b"\2")  # the first one was lost
     tell(module, 0, b"\0", 1)
-    tell(module, 1, b"", 1)
+    tell(module, 1, b"pid", 1)
     assert tell(module, 2, b"", 1) == asked(3, b"\2")
+    assert module.set_network_status(NetworkStatus.ROUTER, 1) != []
+    assert poll(module, 2) == asked(3, b"\3")
+    assert tell(module, 3, b"", 2) == asked(8)
+
+
+def test_a_working_mode_that_nobody_asked_for_is_none() -> None:
+    module = online()
+    for data in (b"\xff\1\1", b"\1\x24\2\1\x0a"):  # turns of a knob
+        assert tell(module, 2, data) == []
+        assert module.working_mode == b""
 
 
 def test_a_query_makes_reports_old_for_a_while() -> None:
     module = Module()
     assert not module.is_replaying(0)
-    assert frames([module.query(10)]) == asked(8)
+    assert frames(module.query(10)) == asked(8)
     assert module.is_replaying(10)
     assert module.is_replaying(12.9)
     assert not module.is_replaying(13)
 
 
 # Both
+
+
+class EchoingLine:
+    """A line of RS-485: who sends hears it before the other end's answer."""
+
+    def __init__(self, *ends: Role) -> None:
+        self.ends = ends
+        self.count = 0
+
+    def carry(self, sent: list[bytes], by: Role, now: float) -> None:
+        for frame in frames(sent):
+            self.count += 1
+            assert self.count < 1000, "they answer themselves for ever"
+            for end in (by, *(each for each in self.ends if each is not by)):
+                self.carry(end.take(frame, now), end, now)
+
+    def run_until(self, end: float) -> None:
+        for tenth in range(int(end * 10)):
+            for each in self.ends:
+                self.carry(each.poll(tenth / 10), each, tenth / 10)
+
+
+@pytest.mark.parametrize("mode", [b"", b"\1\2"])
+def test_on_a_line_that_echoes_both_ends_get_to_know_each_other(mode: bytes) -> None:
+    module, mcu = Module(), Mcu(PRODUCT, mode)
+    mcu.datapoints[1] = DataPoint(1, DataPointType.BOOL, True)
+    line = EchoingLine(module, mcu)
+    line.run_until(40)
+    assert module.is_online
+    assert module.product == PRODUCT
+    assert module.working_mode == mode
+    assert mcu.network_status is NetworkStatus.CLOUD
+    assert line.count < 25
+    line.carry([mcu.encode(Command.RESET)], mcu, 41)
+    line.carry([mcu.encode(0x25)], mcu, 42)
+    assert line.count < 35
+
+
+@pytest.mark.parametrize("command", [0, 1, 2, 3, 4, 5, 8, 0x0C, 0x1C, 0x24, 0x25, 0x2B, 0x2D])
+def test_an_end_alone_on_a_line_that_echoes_answers_once_and_meets_nobody(command: int) -> None:
+    module = Module()
+    EchoingLine(module).run_until(20)
+    assert not module.is_online
+    assert module.product is None
+    assert module.echoes >= 20
+    for role in (Module(), Mcu(PRODUCT)):
+        line = EchoingLine(role)
+        line.carry(role.poll(0), role, 0)
+        line.carry(role.take(Frame(3 - role.version, 0, b""), 0), role, 0)
+        before = line.count
+        line.carry(role.take(Frame(3 - role.version, command, b""), 0), role, 0)
+        assert line.count <= before + 2  # an acknowledgement, and what follows a reset
 
 
 class Line:

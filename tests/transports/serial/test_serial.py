@@ -1,10 +1,12 @@
 """Serial ports, over ptys and the real serial library."""
 
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -13,7 +15,7 @@ from anyio.abc import ByteStream
 from jsonrpc_iot import BindFailed, Channel, ConnectFailed, InvalidUrl, MissingExtra, UsageError
 from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.testing import LineFaults, virtual_serial_pair
-from jsonrpc_iot.transports.serial import listener, uart
+from jsonrpc_iot.transports.serial import listener, pty, uart
 from jsonrpc_iot.transports.serial.line import TuyaLine
 from jsonrpc_iot.transports.serial.port import READ_BUFFER, open_port
 from jsonrpc_iot.transports.serial.pty import open_pty
@@ -84,6 +86,30 @@ async def test_a_port_is_for_one_program() -> None:
             await open_port(Url.parse(f"uart://{path}"), 115200)
         with pytest.raises(BindFailed, match="another program"):
             await open_port(Url.parse(f"uart://{path}"), 115200, failure=BindFailed)
+
+
+@needs_asyncio
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [("", (True, True)), ("?dtr=0", (False, True)), ("?dtr=1&rts=0", (True, False))],
+)
+async def test_lines_that_reset_a_board_are_as_the_url_has_them(
+    monkeypatch: pytest.MonkeyPatch, query: str, expected: tuple[bool, bool]
+) -> None:
+    import serial
+
+    told: dict[str, bool] = {}  # a pty has no such lines; so what the library is told counts
+    for name in ("dtr", "rts"):
+
+        def update(port: Any, name: str = name) -> None:
+            told[name] = getattr(port, name)
+
+        monkeypatch.setattr(serial.Serial, f"_update_{name}_state", update)
+    far, path = open_pty()
+    async with far:
+        url = Url.parse(f"uart://{path}{query}")
+        async with await url.read_options(uart.UartOptions).open(url):
+            assert (told["dtr"], told["rts"]) == expected
 
 
 @needs_asyncio
@@ -297,6 +323,58 @@ async def test_a_pty_outlives_the_programs_that_open_it(tmp_path: Path) -> None:
         with pytest.raises(anyio.ClosedResourceError):
             await master.receive()
     assert os.listdir(tmp_path) == []
+
+
+async def test_a_pty_that_nobody_reads_loses_bytes_as_a_wire_does(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pty, "_UNREAD_SECONDS", 0.3)  # instead of 2
+    caplog.set_level(logging.INFO)
+    master, path = open_pty()
+    with anyio.fail_after(SECONDS):
+        async with master:
+            for _ in range(4):
+                await master.send(bytes(1 << 16))  # more than the system keeps
+            assert caplog.text.count(f"nobody reads {path}") == 1
+            far = os.open(path, os.O_RDWR | os.O_NOCTTY)
+            try:
+                os.set_blocking(far, False)
+                await read_all(far)
+                sent = os.urandom(1 << 18)
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(master.send, sent)
+                    received = b""
+                    while len(received) < len(sent):
+                        received += await read_all(far)
+                assert received == sent
+            finally:
+                os.close(far)
+
+
+async def read_all(fd: int) -> bytes:
+    """What there is, once there is something."""
+    received = b""
+    await anyio.wait_readable(fd)
+    try:
+        while True:
+            received += os.read(fd, 4096)
+    except BlockingIOError:
+        return received
+
+
+async def test_a_pty_whose_service_ends_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    def make_channel(stream: ByteStream) -> Channel:
+        return uart.open_channel(TuyaLine(stream), "uart:///dev/x", uart.UartOptions())
+
+    async def hang_up(channel: Channel) -> None:
+        await channel.aclose()
+
+    port = listener.PortListener(open_pty()[0], "uart:///dev/x", make_channel, None)
+    async with port, anyio.create_task_group() as tasks:
+        tasks.start_soon(port.serve, hang_up, tasks)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert "uart:///dev/x: nothing more is served there" in caplog.text
 
 
 async def test_a_link_to_nowhere_is_replaced(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from jsonrpc_iot import (
     MessageTooLarge,
     Server,
     TooLarge,
+    Unencodable,
     connect,
     serve,
 )
@@ -63,10 +64,13 @@ class Home:
     def big(self, size: int) -> str:
         return "x" * size
 
-    async def give(self, context: Context, points: list[object]) -> int:
-        """Send DataPoints."""
-        for point in points:
-            await context.notify("tuya.datapoint", point)
+    async def give(self, context: Context, points: list[object]) -> int | str:
+        """Send DataPoints; says how many, or why one is none."""
+        try:
+            for point in points:
+                await context.notify("tuya.datapoint", point)
+        except Unencodable as error:
+            return str(error)
         return len(points)
 
 
@@ -183,11 +187,20 @@ async def test_notifications_leave_as_datapoints_and_are_kept_for_the_query(modu
         {"id": 232, "type": "string", "value": "{}"},
     ],
 )
-async def test_notifications_that_are_no_datapoints_go_nowhere(
-    module: Raw, point: dict[str, object]
+async def test_notifications_that_are_no_datapoints_are_refused(
+    point: dict[str, object], caplog: pytest.LogCaptureFixture
 ) -> None:
-    module.write(down(text(json.dumps({"method": "give", "id": 1, "params": [[point]]}).encode())))
-    await module.expect(up(text(b'{"id":1,"result":1}')))
+    home = Home()
+    async with serving(home=home) as server:
+        with raw_end(server.urls[0]) as module:
+            request = {"method": "give", "id": 1, "params": [[point]]}
+            module.write(down(text(json.dumps(request).encode())))
+            reply = await module.data(7, 3)
+            assert b'"result":"tuya.datapoint: ' in reply
+            home.dispatcher.emit("tuya.datapoint", point)
+            module.write(down(text(echo(2, 2))))
+            await module.expect(up(text(b'{"id":2,"result":2}')))
+            assert "a tuya.datapoint that is none" in caplog.text
 
 
 async def test_messages_that_only_name_a_datapoint_arrive(module: Raw) -> None:
@@ -359,6 +372,22 @@ async def test_segments() -> None:
         assert server.urls[0].endswith("?role=module&gap=0&segment=1")
         async with connect(server.urls[0], timeout=SECONDS) as client:
             assert await client.call("echo", ["x" * 5_000]) == "x" * 5_000
+
+
+@needs_asyncio
+async def test_datapoints_outlive_an_adapter_that_is_unplugged() -> None:
+    point = {"id": 1, "type": "bool", "value": True}
+    async with (
+        virtual_serial_pair(paths=True) as line,
+        serving(f"tuya-dp://{line.first}?role=mcu&gap=0"),
+    ):
+        url = f"tuya-dp://{line.second}?role=module&gap=0"
+        async with connect(url) as module, module.notifications() as news:
+            assert await module.call("give", [[point]]) == 1
+            assert (await news.receive()).params == point
+        await line.replug()
+        async with connect(url) as module, module.notifications() as news:
+            assert (await news.receive()).params == point
 
 
 # The module's end, against an MCU in bytes

@@ -1,5 +1,6 @@
 """`uart://`: RPC frames on a pseudo terminal, against raw frames and against ourselves."""
 
+import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -27,6 +28,7 @@ from jsonrpc_iot.channel.wrappers import TracedChannel
 from jsonrpc_iot.services.wifi import SimulatedWifi
 from jsonrpc_iot.testing import LineFaults, virtual_serial_pair
 from jsonrpc_iot.transports import open_channel
+from jsonrpc_iot.tuya import TuyaLink
 from tests.waiting import SECONDS
 
 from .raw_line import Raw, frame, raw_end
@@ -115,6 +117,21 @@ async def test_what_is_no_json_is_answered(raw: Raw) -> None:
     head = await raw.read(6)
     assert head[:4] == b"\x55\xaa\x00\xfe"
     assert b"-32700" in await raw.read(int.from_bytes(head[4:], "big") + 1)
+
+
+async def test_an_error_about_the_message_of_another_client_fails_no_call() -> None:
+    with anyio.fail_after(SECONDS):
+        async with TuyaLink("uart+pty://") as link, connect(link.rpc_channel()) as client:
+            with raw_end(link.address) as device:
+
+                async def answer() -> None:
+                    request = json.loads(await device.data(0xFE, 0))
+                    device.write(frame(b'{"id":null,"error":{"code":-32700,"message":"?"}}'))
+                    device.write(frame(b'{"id":%d,"result":7}' % request["id"]))
+
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(answer)
+                    assert await client.call("read") == 7
 
 
 async def test_a_good_frame_behind_a_length_that_lies_comes_out_after_a_silence(raw: Raw) -> None:

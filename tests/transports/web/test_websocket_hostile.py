@@ -117,11 +117,47 @@ async def test_a_head_that_never_ends_is_cut_off() -> None:
         assert parts.port
         async with await anyio.connect_tcp(parts.hostname, parts.port) as stream:
             await stream.send(upgrade(server.urls[0])[:-2])
-            with (
-                anyio.fail_after(SECONDS),
-                pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)),
-            ):
-                await stream.receive()
+            with anyio.fail_after(SECONDS):
+                assert (await stream.receive()).startswith(b"HTTP/1.1 408 ")
+                with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                    await stream.receive()
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        (b"Content-Length: 0\r\n", 101),  # as Java's client says
+        (b"Content-Length: 0\r\nContent-Length: 0\r\n", 101),
+        (b"Content-Length: 5\r\n", 400),
+        (b"Transfer-Encoding: chunked\r\n", 400),
+        pytest.param(b"Cookie: a=%b\r\n" % (b"x" * 30_000), 101, id="a large cookie"),
+        pytest.param(b"Cookie: a=%b\r\n" % (b"x" * 900_000), 431, id="a very large cookie"),
+        pytest.param(b"X: 1\r\n" * 1000, 101, id="a thousand headers"),
+        pytest.param(b"X: %b\r\n" % (b"\xe9" * 100), 101, id="no ASCII"),
+        (b"Connection: keep-alive\r\n", 101),
+        (b"Sec-WebSocket-Key: again\r\n", 400),
+        pytest.param(b"Sec-WebSocket-Protocol: %b\r\n" % (b"x" * 9000), 400, id="a long line"),
+    ],
+)
+@needs_asyncio
+async def test_every_handshake_is_answered(more: bytes, status: int) -> None:
+    async with serve(device(), HERE) as server:
+        url = server.urls[0]
+        assert await answer_to(url, upgrade(url)[:-2] + more + b"\r\n") == status
+        query = b"?x=" + b"y" * 9000
+        assert await answer_to(url, upgrade(url).replace(b" HTTP", query + b" HTTP", 1)) == 414
+        assert await answer_to(url, b"POST" + upgrade(url)[3:]) in (400, 405)
+
+
+async def answer_to(url: str, request: bytes) -> int:
+    """The status that a request gets, whether or not the connection goes on."""
+    parts = urlsplit(url)
+    assert parts.hostname
+    assert parts.port
+    with anyio.fail_after(SECONDS):
+        async with await anyio.connect_tcp(parts.hostname, parts.port) as stream:
+            await stream.send(request)
+            return int((await stream.receive()).split()[1])
 
 
 @needs_asyncio

@@ -4,6 +4,7 @@ import socket
 import ssl
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
@@ -115,7 +116,8 @@ class Address:
 
     async def _answer(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
         if not scope["path"].startswith("/"):  # a whole URL (RFC 9112, 3.2.2)
-            scope["path"] = urlsplit(scope["path"]).path
+            with suppress(ValueError):  # what is none has no path that is known
+                scope["path"] = urlsplit(scope["path"]).path
         kind, path = scope["type"], scope["path"].rstrip("/")
         names = {name for name, _ in scope["headers"]}
         app = self._routes.get((kind, path))

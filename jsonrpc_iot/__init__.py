@@ -9,6 +9,7 @@ import logging
 
 from .asgi import asgi_app
 from .blocking import BlockingClient, connect_sync
+from .channel import logs as _logs
 from .channel.contract import Authenticate, Channel, Listener, Trace, Transport
 from .channel.info import ChannelAttribute, ChannelInfo, PeerCredentials
 from .channel.options import PacketOptions
@@ -132,5 +133,6 @@ __all__ = [
 ]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
+_logs.guard()
 
 del logging  # `dir` shows what is public

@@ -52,9 +52,9 @@ class Channel(ObjectStream[bytes]):
     methods where it can do better than one message at a time. One task receives and one sends at
     a time; a `receive` that is cancelled loses no message.
 
-    `start`, `check`, `expect_within`, `forget`, `supersede`, `tell_of_losses`, `keep_while`,
-    `trace_frames`, `pieces_sent` and `is_mid_message` are for links that have to know, or have
-    something to tell; others leave them.
+    `start`, `check`, `expect_within`, `forget`, `supersede`, `tell_of_losses`, `tell_refused`,
+    `keep_while`, `trace_frames`, `pieces_sent`, `missed` and `is_mid_message` are for links that
+    have to know, or have something to tell; others leave them.
     """
 
     @property
@@ -66,6 +66,11 @@ class Channel(ObjectStream[bytes]):
     def is_mid_message(self) -> bool:
         """Whether part of a message has just arrived or left, so that more of it is to come."""
         return False
+
+    @property
+    def missed(self) -> int:
+        """How many messages were dropped because they came faster than they were received."""
+        return 0
 
     def check(self, message: bytes) -> None:
         """Look at a notification before it is sent.
@@ -85,6 +90,10 @@ class Channel(ObjectStream[bytes]):
 
     def expect_within(self, message: bytes, seconds: float | None) -> None:
         """Learn that somebody waits for the answer to a message, so long, and until `forget`."""
+        return
+
+    def tell_refused(self, tell: Callable[[bytes, str], object]) -> None:
+        """Tell of each message that the link refuses, though it goes on, and why, in words."""
         return
 
     def tell_of_losses(self, lose: Callable[[int, JsonRpcIotError], object]) -> None:
@@ -163,6 +172,14 @@ class Receiver(Protocol):
     @property
     def is_busy(self) -> bool:
         """Whether it still works on what it took."""
+
+    @property
+    def is_stranger(self) -> bool:
+        """Whether the other end has said nothing valid so far."""
+
+    @property
+    def holds_replies(self) -> bool:
+        """Whether it remembers what the other end may ask for again."""
 
     async def take(self, messages: Sequence[bytes]) -> None:
         """Handle messages; must not wait for the other end."""

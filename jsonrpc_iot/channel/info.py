@@ -1,7 +1,7 @@
 """The facts about a channel, and those that only some transports know."""
 
 from anyio import TypedAttributeSet, typed_attribute
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ..protocol.messages import CodecName
 
@@ -24,6 +24,8 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
             have run at another.
         is_shared: what answers others may arrive here too, so ids begin at a random number, and an
             error without an id fails no call.
+        has_echoes: what is sent may come back, as on an RS-485 line. Ids begin at a random number,
+            so that a request of this end is known when it does.
         retry_seconds: where messages get lost, how long to wait for an answer before a request is
             sent again.
         retry_seconds_per_byte: what each byte of the request adds to that, on slow links.
@@ -43,11 +45,21 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
     hears_broadcasts: bool = True
     has_twins: bool = False
     is_shared: bool = False
+    has_echoes: bool = False
     retry_seconds: float = 0.5
     retry_seconds_per_byte: float = 0.0
     codec: CodecName = "json"
     in_flight: int | None = None
     sends_need_receiver: bool = False
+
+    def grow(self, max_message: int) -> None:
+        """Note that the link carries larger messages from now on: the one fact that may change.
+
+        Args:
+            max_message: bytes of the largest message that may be sent.
+        """
+        if self.max_message is not None and max_message > self.max_message:
+            structs.force_setattr(self, "max_message", max_message)
 
     def fits(self, message: bytes) -> bool:
         """Whether a message may be sent."""

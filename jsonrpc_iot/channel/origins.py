@@ -38,7 +38,10 @@ def is_same(origin: str, host: str) -> bool:
         origin: an Origin header.
         host: the Host header beside it.
     """
-    theirs, ours = _split(urlsplit(origin).netloc), _split(host)
+    try:
+        theirs, ours = _split(urlsplit(origin).netloc), _split(host)
+    except ValueError:  # no origin that a browser would send
+        return False
     return theirs == ours or (_is_loopback(theirs[0]) and _is_loopback(ours[0]))
 
 

@@ -1,7 +1,9 @@
 """URLs: where to serve and where to connect, the same text for both."""
 
 import re
-from collections.abc import Container
+import socket
+from collections.abc import Container, Sequence
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any, Literal, TypeVar, get_args, get_origin
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -15,6 +17,10 @@ from ..errors import InvalidUrl
 T = TypeVar("T", bound=Struct)
 
 _BLUETOOTH = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
+_PASSWORD = re.compile(r"(?<=://)([^/?#@:[]*):(?!\d*[/?#]).*@", re.DOTALL)
+"""What comes before an @, with all that does not belong into a URL, but after no port."""
+_SECRET = re.compile("(?:.*[_-])?(?:pass|pwd|tok|secret|psk)", re.IGNORECASE | re.DOTALL)
+"""Begins the names of options that hold one, and of such that were meant to."""
 _NAMED = ("gatt+bumble",)
 """Schemes whose host is a name with colons of its own, and no port or user, as in `usb:0`."""
 
@@ -49,10 +55,15 @@ class Url(Struct, frozen=True):
         """
         shown = mask(text)
         try:
+            text.encode()
             parts = urlsplit(text)
             host, port = _host_and_port(parts)
+        except UnicodeError:
+            raise InvalidUrl(f"{shown!r} is no UTF-8") from None
         except ValueError as error:
-            raise InvalidUrl(f"{shown!r}: {error}") from None
+            # What the error names may be a part of a password.
+            problem = "this is no host and port" if "@" in text else error
+            raise InvalidUrl(f"{shown!r}: {problem}") from None
         if not parts.scheme or "://" not in text:
             raise InvalidUrl(f"{shown!r} is no URL: it has to look like tcp://127.0.0.1:8805")
         if parts.fragment:
@@ -93,7 +104,7 @@ class Url(Struct, frozen=True):
             )
         try:
             return msgspec.convert(self.options, kind, strict=False)
-        except msgspec.ValidationError as error:
+        except ValueError as error:  # of more than 4,300 digits it is no `ValidationError`
             problem, _, path = str(error).partition(" - at `$.")
             name = path.rstrip("`")
             types = [field.type for field in fields(kind) if field.encode_name == name]
@@ -135,6 +146,19 @@ def host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def place_of(address: Sequence[Any]) -> str:
+    """The address of a socket as it stands in a URL, with the zone by its name.
+
+    Args:
+        address: as the system tells it; its zone is a number, in the host or beside it.
+    """
+    host, _, zone = str(address[0]).partition("%")
+    zone = zone or str(address[3] if len(address) > 3 and address[3] else "")
+    with suppress(OSError):  # the interface may be gone
+        zone = socket.if_indextoname(int(zone)) if zone.isdecimal() else zone
+    return host_port(f"{host}%{zone}" if zone else host, address[1])
+
+
 def _host_and_port(parts: SplitResult) -> tuple[str, int | None]:
     """Take the authority apart; a port that is none raises `ValueError`."""
     if parts.scheme in _NAMED:
@@ -147,7 +171,7 @@ def _host_and_port(parts: SplitResult) -> tuple[str, int | None]:
     host, _, rest = host[1:].partition("]")
     if rest and not rest.startswith(":"):
         raise ValueError(f"after the brackets comes a port, not {rest!r}")
-    return host, parts.port
+    return host.replace("%25", "%", 1), parts.port  # of a zone (RFC 6874), or written plainly
 
 
 def _choices(annotation: Any) -> list[str]:
@@ -162,13 +186,13 @@ def _choices(annotation: Any) -> list[str]:
 def mask(text: str) -> str:
     """A URL without its passwords, to be shown."""
     if not text.startswith(_NAMED):
-        text = re.sub(r"(?<=://)([^/?#@:]*):[^/?#@]*@", r"\1:***@", text)
+        text = _PASSWORD.sub(r"\1:***@", text)
     head, mark, query = text.partition("?")
     return head + mark + "&".join(map(_masked_option, query.split("&")))
 
 
 def _masked_option(option: str) -> str:
     name, _, value = option.partition("=")
-    if unquote(name) not in ("password", "token") or unquote(value).startswith(("env:", "file:")):
+    if not _SECRET.match(unquote(name)) or unquote(value).startswith(("env:", "file:")):
         return option
     return f"{name}=***"

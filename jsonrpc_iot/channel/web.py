@@ -51,6 +51,8 @@ class WebRules(Struct, frozen=True, kw_only=True):
         """Whether a request with that token may come in."""
         if self.token is None:
             return True
+        if not self.token:  # a secret that somebody failed to give lets nobody in
+            return False
         return hmac.compare_digest(self.token.encode(), (token or "").encode())
 
     @property
@@ -84,6 +86,10 @@ class WebRules(Struct, frozen=True, kw_only=True):
         if self.token is not None and scope["type"] == "http":  # a page does not have it by itself
             return None
         return self._refuse(scope, f"pages of {origin!r} may not ask this server: see cors")
+
+    def __repr__(self) -> str:
+        """Without the token, which would get into logs."""
+        return f"WebRules({self.path!r})"
 
     def _refuse(self, scope: Scope, problem: str) -> str:
         if problem not in self.told and len(self.told) < _MOST_TOLD:

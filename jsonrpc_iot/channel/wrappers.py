@@ -73,6 +73,10 @@ class WrappedChannel(Channel):
     def is_mid_message(self) -> bool:
         return self._inner.is_mid_message
 
+    @property
+    def missed(self) -> int:
+        return self._inner.missed
+
     def check(self, message: bytes) -> None:
         self._inner.check(message)
 
@@ -81,6 +85,9 @@ class WrappedChannel(Channel):
 
     def forget(self, message: bytes) -> None:
         self._inner.forget(message)
+
+    def tell_refused(self, tell: Callable[[bytes, str], object]) -> None:
+        self._inner.tell_refused(tell)
 
     def tell_of_losses(self, lose: Callable[[int, JsonRpcIotError], object]) -> None:
         self._inner.tell_of_losses(lose)

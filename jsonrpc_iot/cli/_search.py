@@ -13,7 +13,8 @@ import msgspec
 
 from jsonrpc_iot import ConnectFailed
 from jsonrpc_iot.channel.url import Url, host_port
-from jsonrpc_iot.transports.packets.udp import Address, read_packets, resolve
+from jsonrpc_iot.transports.packets.datagrams import Address, read_packets, receive
+from jsonrpc_iot.transports.packets.udp import resolve
 
 METHOD = "sys.info"
 
@@ -90,7 +91,7 @@ class _UdpSearch:
         self._sockets = sockets
         self._addresses = addresses
         self._report = report
-        self._first_id = random.randrange(1 << 30)
+        self._first_id = random.randint(1, 1 << 30)
         self._asked_at: list[float] = []
         self._seen: set[object] = set()
 
@@ -106,7 +107,7 @@ class _UdpSearch:
     async def listen(self, raw: socket.socket) -> None:
         while True:
             await anyio.wait_readable(raw)
-            for packet, address in read_packets(raw):
+            for packet, address in read_packets(raw, receive):
                 self._take(packet, address)
 
     def _take(self, packet: bytes, address: Address) -> None:

@@ -15,6 +15,8 @@ from ._options import DialectOption, TimeoutOption, TraceOption, UrlArgument, co
 from ._output import explain, is_terminal, print_json, progress, table_of
 
 _AT_ONCE = 8
+_MOST_NAMES = 4096
+_MOST_BYTES = 1 << 18  # of all names together
 _LARGE = 64 * 1024  # bytes; in messages of that size a whole document should fit
 
 Document = dict[str, Any]
@@ -51,7 +53,7 @@ async def _describe(url: str, connected: AbstractAsyncContextManager[Client]) ->
             with suppress(RpcError, MalformedResponse):
                 return await _ask(client)
         try:
-            listed = [name async for name in client.stream("rpc.methods", item=str)]
+            names = await _names(client)
         except (RpcError, MalformedResponse) as failure:
             return await _whole(client, failure)
         whole: Document = {
@@ -59,7 +61,6 @@ async def _describe(url: str, connected: AbstractAsyncContextManager[Client]) ->
             "info": {"title": str(Url.parse(url)), "version": "unknown"},
             "methods": [],
         }
-        names = list(dict.fromkeys(listed))
         pieces = await _pieces(client, names)
     bare = [name for name in names if name not in pieces]
     for name in names:
@@ -67,6 +68,20 @@ async def _describe(url: str, connected: AbstractAsyncContextManager[Client]) ->
     if bare:
         explain(f"known by name alone: {', '.join(bare)}")
     return whole
+
+
+async def _names(client: Client) -> list[str]:
+    """The names of a device's methods; of a device that never ends, as many as may be real."""
+    names: dict[str, None] = {}
+    room = _MOST_BYTES
+    async with client.stream("rpc.methods", item=str) as listed:
+        async for name in listed:
+            room -= len(name)
+            if room < 0 or len(names) >= _MOST_NAMES:
+                explain(f"more than {len(names)} methods; these are the first")
+                break
+            names[name] = None
+    return list(names)
 
 
 async def _whole(client: Client, failure: Exception) -> Document:

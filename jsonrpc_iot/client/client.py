@@ -81,11 +81,17 @@ class Client(Remote):
         self._connected = anyio.Event()
         self._backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         self._over = anyio.Event()
+        self._missed = 0  # on channels that have ended
 
     @property
     def missed(self) -> int:
-        """How many notifications came while 256 others waited in a `notifications` stream."""
-        return self._notifications.missed
+        """How many notifications came while 256 others waited in a `notifications` stream.
+
+        Those count too that were dropped before, where a link cannot hold the device back.
+        """
+        return (
+            self._notifications.missed + self._missed + sum(each.missed for each in self._peers())
+        )
 
     @property
     def info(self) -> ChannelInfo:
@@ -248,6 +254,7 @@ class Client(Remote):
 
     def _lose(self, peer: Peer) -> None:
         if self._reopen is not None:
+            self._missed += peer.missed
             self._peer = None
             self._connected = anyio.Event()
 

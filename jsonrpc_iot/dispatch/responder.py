@@ -33,6 +33,7 @@ Begun = bytes | Work | Batch | None
 Read = Message | Invalid | list[Raw]
 
 _KEY = os.urandom(16)  # so that nobody can look for two requests with one digest
+_JUNK = Invalid(InvalidRequest())
 _SHORT = 96  # bytes, which cost less than their digest
 _FOR_RUNNING_CALLS = ("rpc.cancel", "rpc.more")
 
@@ -103,6 +104,8 @@ class Responder:
         context: Context | None = None,
         limit: int | None = None,
         session: Session | None = None,
+        *,
+        alone: bool = True,
     ) -> Begun:
         """Begin to answer one message.
 
@@ -111,6 +114,7 @@ class Responder:
             context: the connection's; nobody's by default.
             limit: bytes that the response may have, `None` for any number.
             session: takes responses, and notes how the other end speaks.
+            alone: it is no entry of a batch, which is judged as a whole where it cannot be read.
 
         Returns:
             The response, or the work or batch of works that will give it, or `None` where there is
@@ -122,11 +126,15 @@ class Responder:
                 self.codec.check(data)
         except Exception:  # noqa: BLE001  # a param's own code may run
             message = self.codec.decode(data)
-            return self._begin(data, message, context or self._nobody, limit, session)
+            return self._begin(data, message, context or self._nobody, limit, session, alone)
         entry = request.entry
         id = request.id
         jsonrpc = request.jsonrpc
         if session is not None:
+            noise = session.noise
+            if noise.echoes is not None and noise.is_echo(id, data):
+                return None
+            noise.suspects = None
             session.jsonrpc = jsonrpc
             if request.timeout is not UNSET:
                 session.extensions = True
@@ -213,16 +221,15 @@ class Responder:
             context: the connection's.
         """
         if isinstance(message, list):
-            entries = map(bytes, message)
             replies = [
                 self.decline(entry, self.read(entry), error, limit, session, context)
-                for entry in entries
+                for entry in map(bytes, message)
             ]
             return self.codec.join([*filter(None, replies)]) if any(replies) else None
-        if session.take(message):
+        if session.take(message, data):
             return None
         if isinstance(message, Invalid):
-            return self._refuse(message, limit)
+            return self._refuse(message, limit, data, session)
         if message.id is UNSET:
             if message.method in _FOR_RUNNING_CALLS:
                 self._begin_message(data, message, context, limit)
@@ -240,37 +247,46 @@ class Responder:
         context: Context,
         limit: int | None,
         session: Session | None,
+        alone: bool = True,
     ) -> Begun:
         """Begin whatever is no plain request."""
         if isinstance(message, list):
-            return self._begin_batch(message, context, limit, session)
-        if session is not None and session.take(message):
+            return self._begin_batch(data, message, context, limit, session)
+        if session is not None and session.take(message, data):
             return None
         if isinstance(message, Invalid):
             if session is not None and data.startswith(SEGMENT_MARK):
                 session.take_segment()
-            return self._refuse(message, limit)
-        if message.method is UNSET:
-            return None
+            return self._refuse(message, limit, data, session if alone else None)
         return self._begin_message(data, message, context, limit)
 
     def _begin_batch(
-        self, entries: list[Raw], context: Context, limit: int | None, session: Session | None
+        self,
+        data: bytes,
+        entries: list[Raw],
+        context: Context,
+        limit: int | None,
+        session: Session | None,
     ) -> Begun:
         if not 0 < len(entries) <= self._limits.batch:
-            return self._refuse(Invalid(InvalidRequest()), limit)
+            return self._refuse(_JUNK, limit, data, session)
         batch = Batch(self._replier, limit)
         for entry in map(bytes, entries):
             if self.codec.is_batch(entry):
-                begun: Begun = self._refuse(Invalid(InvalidRequest()), limit)
+                begun: Begun = self._refuse(_JUNK, limit)
             else:
-                begun = self.begin(entry, context, limit, session)
+                begun = self.begin(entry, context, limit, session, alone=False)
             if isinstance(begun, Work):
                 batch.works.append(begun)
             else:
                 assert not isinstance(begun, Batch)
                 batch.add(begun, partial(self._reply_to_entry, entry, limit))
-        return batch if batch.works else batch.join()
+        if batch.works:
+            return batch
+        reply = batch.join()
+        is_junk = not any(isinstance(self.read(bytes(each)), Message) for each in entries)
+        is_mute = is_junk and session is not None and not session.noise.may_refuse(_JUNK, data)
+        return None if is_mute else reply
 
     def _reply_to_entry(self, data: bytes, limit: int | None) -> ReplyTo:
         return self._reply_to(data, self.codec.decode(data), limit)
@@ -281,8 +297,13 @@ class Responder:
         id = self.codec.wire_id(data, message.id) if isinstance(message, Message) else message.id
         return ReplyTo(id, message.jsonrpc, limit)
 
-    def _refuse(self, invalid: Invalid, limit: int | None) -> bytes | None:
+    def _refuse(
+        self, invalid: Invalid, limit: int | None, data: bytes = b"", session: Session | None = None
+    ) -> bytes | None:
+        """The error that answers what is no valid message, if any does; a session may forbid it."""
         if invalid.silent or (invalid.response and invalid.has_outcome):
+            return None
+        if session is not None and not session.noise.may_refuse(invalid, data):
             return None
         return self._replier.error(ReplyTo(invalid.id, invalid.jsonrpc, limit), "", invalid.error)
 
@@ -290,7 +311,8 @@ class Responder:
         self, data: bytes, message: Message, context: Context, limit: int | None
     ) -> bytes | Work | None:
         """Begin to answer a request or notification that is in some way special."""
-        assert message.method is not UNSET
+        if message.method is UNSET:
+            return None
         id = message.id if message.id is UNSET else self.codec.wire_id(data, message.id)
         to = ReplyTo(id, message.jsonrpc, limit)
         try:
@@ -359,9 +381,8 @@ class Responder:
     def _decode_first(self, data: bytes) -> PlainRequest:
         """Stand in for the decoder of plain requests until the first message needs it."""
         with self._table.lock:
-            decode = plain_decoder(self._table.unguarded(), self.codec)
-            self._decode_plain = decode
-        return decode(data)
+            self._decode_plain = plain_decoder(self._table.unguarded(), self.codec)
+        return self._decode_plain(data)
 
 
 def _key(data: bytes) -> bytes:

@@ -1,8 +1,10 @@
 """The methods under `rpc.` that every dispatcher has."""
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.json import encode
 
 from ..errors import InvalidParams
@@ -14,7 +16,8 @@ from .openrpc.shrink import Document
 from .run.context import CallContext
 from .table import Entries, Entry, HandlerTable
 
-_KEPT_DOCUMENTS = 16
+_KEPT_DOCUMENTS = 256
+_LONG_ID = 16  # bytes
 _ENVELOPE_BYTES = len('{"jsonrpc":"2.0","id":,"result":}')
 
 
@@ -44,7 +47,7 @@ class Builtin:
     def __init__(self, about: About, table: HandlerTable) -> None:
         self._about = about
         self._table = table
-        self._documents: dict[tuple[str, ...], Document] = {}  # by what the caller may use
+        self._documents: dict[tuple[object, ...], Document] = {}  # by what they show
         table.on_change(self._documents.clear)
 
     @method(idempotent=True)
@@ -79,17 +82,23 @@ class Builtin:
         contents = _only(contents, method)
         if not (contents.methods or contents.notifications or contents.events):
             raise InvalidParams(data={"path": "$.method", "message": "Nothing has that name"})
+        if context.id is UNSET:  # a notification, which nobody answers
+            return {}
         limit = None if context.info is None else context.info.max_message
-        room = None if limit is None else limit - _ENVELOPE_BYTES - len(encode(context.id))
-        return document_of_one(contents, room)
+        room = None if limit is None else limit - _ENVELOPE_BYTES - _room_of_id(context.id)
+        return self._keep(
+            (method, room, *_names(contents)), lambda: document_of_one(contents, room)
+        )
 
     def _whole(self, contents: Contents) -> Document:
-        """The whole document, which takes long enough to make that callers must not flood us."""
-        key = tuple(each.name for each in (*contents.methods, *contents.notifications))
+        return self._keep(_names(contents), lambda: document(contents))
+
+    def _keep(self, key: tuple[object, ...], make: Callable[[], Document]) -> Document:
+        """A document, which takes long enough to make that callers must not flood us."""
         if key not in self._documents:
             if len(self._documents) >= _KEPT_DOCUMENTS:
                 self._documents.clear()
-            self._documents[key] = document(contents)
+            self._documents[key] = make()
         return self._documents[key]
 
     @notification
@@ -103,6 +112,16 @@ class Builtin:
     def cancel(self, id: Id, context: CallContext) -> None:
         """Cancel the caller's running call of that id, which then answers -32003."""
         context.cancel(id)
+
+
+def _names(contents: Contents) -> tuple[str, ...]:
+    return tuple(each.name for each in (*contents.methods, *contents.notifications))
+
+
+def _room_of_id(id: object) -> int:
+    """Bytes that an id takes; long ones so many that no caller gets a document for each length."""
+    size = len(encode(id))
+    return size if size <= _LONG_ID else -(-size // _LONG_ID) * _LONG_ID
 
 
 def _permitted(entries: Entries, context: Context) -> list[Entry]:
@@ -131,6 +150,7 @@ def _only(contents: Contents, name: str) -> Contents:
     )
 
 
+@cache
 def _version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 

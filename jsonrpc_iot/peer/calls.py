@@ -228,6 +228,7 @@ class Calls:
         """Send a message without waiting for a turn; see `exchange`."""
         deadline = inf if timeout is None else anyio.current_time() + timeout
         sent = False
+        begun = self.session.noise.clock()
         try:
             self._check_size(message)
             self._channel.expect_within(message, timeout)
@@ -242,7 +243,7 @@ class Calls:
             for call in calls:
                 if call.outcome is None or (is_late and isinstance(call.outcome, DeadlineExceeded)):
                     call.outcome = CallTimeout(
-                        f"{call.method}: no answer within {round(timeout or 0, 3):g} s"
+                        self.session.noise.no_answer(call.method, timeout or 0, begun)
                     )
         finally:
             cancellations = [self.session.give_up(call) for call in calls]

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import anyio
@@ -17,15 +17,7 @@ from ..dispatch.response import ReplyTo
 from ..dispatch.run.batch import Batch
 from ..dispatch.run.call import Work
 from ..dispatch.run.item_sender import ItemSender
-from ..errors import (
-    Busy,
-    Cancelled,
-    DeadlineExceeded,
-    InternalError,
-    OutcomeUnknown,
-    RpcError,
-    ServerError,
-)
+from ..errors import Busy, RpcError, ServerError
 from ..protocol.duplicates import RETRY_SECONDS, Budget, DuplicateTable, Identity, Verdict
 from ..protocol.limits import Limits
 from ..protocol.messages import ExactId, Id, Message, exact
@@ -36,7 +28,6 @@ logger = logging.getLogger("jsonrpc_iot.peer")
 
 _FLUSH_BYTES = 1 << 16
 _BUSY = Busy(data={"retry_after": 1.0})
-_GONE = InternalError("reply no longer held")
 _GONE_ITEM = ServerError("An item that was lost is no longer held")
 
 
@@ -61,7 +52,6 @@ class Incoming:
         "_context",
         "_ended",
         "_in_flight",
-        "_limit",
         "_limits",
         "_outgoing",
         "_responder",
@@ -92,7 +82,6 @@ class Incoming:
         self._tasks = tasks
         self._context = context
         self._limits = limits
-        self._limit = info.max_message
         self._seen: DuplicateTable | None = None
         if budget is not None:
             self._seen = DuplicateTable(budget, since=since, has_twins=info.has_twins)
@@ -103,12 +92,18 @@ class Incoming:
         self._wake: anyio.Event | None = None
         self.leaving = False
 
+    @property
+    def _limit(self) -> int | None:
+        """Bytes that a response may have; a link may come to carry more."""
+        return None if self._context.info is None else self._context.info.max_message
+
     async def take(self, messages: Sequence[bytes]) -> None:
         """Handle messages in order; returns when the channel may be read on."""
         if self._seen is not None:
             await self._take_lossy(messages, self._seen)
             return
         begin = self._responder.begin
+        limit = self._limit
         replies: list[bytes] = []
         size = 0
         for message in messages:
@@ -116,7 +111,7 @@ class Incoming:
             if self._outgoing.is_full and self._session.open_calls:
                 begun = self._decline(message, self._responder.read(message), _BUSY)
             else:
-                begun = begin(message, self._context, self._limit, self._session)
+                begun = begin(message, self._context, limit, self._session)
             if type(begun) is bytes:
                 replies.append(begun)
                 size += len(begun)
@@ -133,7 +128,8 @@ class Incoming:
         info = self._context.info
         assert info is not None
         replies: list[bytes] = []
-        arrived = [(data, self._read(data)) for data in messages]
+        read = [(data, self._read(data)) for data in messages]
+        arrived = [each for each in read if not self._is_echo(*each)]
         if len(arrived) > 1:  # what is cancelled by what waits here too need not begin
             arrived.sort(key=lambda each: not _is_cancellation(each[1]))
         begin = at = now()
@@ -147,15 +143,12 @@ class Incoming:
             verdict = None if request is None else seen.admit(request, at)
             if verdict in (None, Verdict.RUN) and _is_too_late(message, at - begin):
                 verdict = Verdict.LATE
-            if verdict in (None, Verdict.RUN):
+            if verdict is None or verdict is Verdict.RUN:
                 await self._begin_lossy(data, message, request, replies)
             elif isinstance(verdict, bytes):
                 replies.append(verdict)
             elif verdict is not Verdict.JOIN:
-                reply = self._decline(data, message, self._objection(verdict, seen))
-                if verdict is not Verdict.FULL:
-                    self._remember(request, reply)
-                replies += filter(None, (reply,))
+                replies += self._object(data, message, request, verdict, seen)
             if replies and self._outgoing.needs_receiver:
                 self._outgoing.push(*replies)
                 replies.clear()
@@ -180,20 +173,22 @@ class Incoming:
             return structs.replace(request, retry=True)
         return request
 
-    def _objection(self, verdict: Verdict, seen: DuplicateTable) -> RpcError:
-        """Why a request does not run, and has no stored response."""
-        match verdict:
-            case Verdict.GONE:
-                return _GONE
-            case Verdict.CANCELLED:
-                return Cancelled()
-            case Verdict.LATE:
-                return DeadlineExceeded()
-            case Verdict.UNKNOWN:
-                seconds = seen.listening(now())
-                return OutcomeUnknown(data={"listening": round(seconds, 3)} if seconds else None)
-            case _:
-                return _BUSY
+    def _is_echo(self, data: bytes, message: Read) -> bool:
+        return isinstance(message, Message) and self._session.noise.is_echo(message.id, data)
+
+    def _object(
+        self,
+        data: bytes,
+        message: Read,
+        request: Identity | None,
+        verdict: Verdict,
+        seen: DuplicateTable,
+    ) -> Iterable[bytes]:
+        """The response to a request that does not run."""
+        reply = self._decline(data, message, seen.refusal(verdict, now()))
+        if verdict is not Verdict.FULL:
+            self._remember(request, reply)
+        return filter(None, (reply,))
 
     async def _begin_lossy(
         self, data: bytes, message: Read, request: Identity | None, replies: list[bytes]
@@ -267,6 +262,11 @@ class Incoming:
             self._seen.forget(now)
         while self._ended and now - next(iter(self._ended.values()))[0] > RETRY_SECONDS:
             self._ended.pop(next(iter(self._ended)))[1].forget()
+
+    @property
+    def holds_replies(self) -> bool:
+        """Whether responses are remembered."""
+        return self._seen is not None and len(self._seen) > 0
 
     def forget_all(self) -> None:
         """Drop all remembered responses: the other end is gone."""

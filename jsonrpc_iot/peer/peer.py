@@ -7,6 +7,7 @@ answers in `incoming`.
 
 import logging
 import random
+import time
 from collections.abc import Callable, Container, Coroutine, Iterable, Sequence
 from math import inf
 from typing import Any
@@ -158,6 +159,21 @@ class Peer(Remote, Connection):
         """Whether calls are under way, in either direction."""
         return self._incoming.is_busy or self.session.open_calls > 0
 
+    @property
+    def is_stranger(self) -> bool:
+        """Whether the other end has said nothing valid so far."""
+        return self.session.jsonrpc is None
+
+    @property
+    def holds_replies(self) -> bool:
+        """Whether the other end may ask for something again that it was told already."""
+        return self._incoming.holds_replies
+
+    @property
+    def missed(self) -> int:
+        """Messages of the other end that came faster than they were taken."""
+        return self._channel.missed
+
     async def notify(self, method: str, params: Any = None) -> None:
         """Send a notification to the other end; see `Client.notify`."""
         await self.calls.send(self.session.notification(method, params))
@@ -217,13 +233,14 @@ class Peer(Remote, Connection):
 
     def _is_silent(self, now: float) -> bool:
         """Whether the other end has connected and never said anything; a line is no connection."""
-        if self.session.jsonrpc is not None or not self.info.reliable:
+        if not self.is_stranger or not self.info.reliable:
             return False
         return now - self._opened_at > self._limits.silent_seconds
 
     def _begin(self) -> None:
         self.calls.begin()
         self._opened_at = anyio.current_time()
+        self._channel.tell_refused(self.session.refuse)
         self._channel.tell_of_losses(self.session.lose)
         self._channel.start(self._tasks)
         if self._probe:
@@ -272,7 +289,8 @@ class Peer(Remote, Connection):
             await self._part()
 
     async def _say_why(self, failure: FramingError) -> None:
-        self._outgoing.push(self.session.farewell(failure.error))
+        farewell = self.session.codec.encode_error(None, failure.error, "2.0")
+        self._outgoing.push(*filter(None, (farewell,)))
         with anyio.move_on_after(_PARTING_SECONDS):
             await self._outgoing.drain()
         await self._part()
@@ -324,12 +342,15 @@ def new_session(
         extensions: as in `Session`.
         on_notification: as in `Session`.
     """
+    is_random = info.has_echoes or info.is_shared or not info.reliable
     return Session(
         dispatcher.responder(info.codec).codec,
         retry_seconds=None if info.reliable else info.retry_seconds,
         retry_seconds_per_byte=info.retry_seconds_per_byte,
-        first_id=1 if info.reliable and not info.is_shared else random.randrange(1, 1 << 31),
+        first_id=random.randint(1, 1 << 30) if is_random else 1,
         shared=info.is_shared,
+        echoes=info.has_echoes,
+        clock=time.monotonic,
         dialect=dialect,
         extensions=extensions,
         on_notification=on_notification,

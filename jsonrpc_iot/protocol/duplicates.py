@@ -10,6 +10,14 @@ from math import inf
 
 from msgspec import Struct
 
+from ..errors import (
+    Busy,
+    Cancelled,
+    DeadlineExceeded,
+    InternalError,
+    OutcomeUnknown,
+    RpcError,
+)
 from .messages import ExactId, Id, exact
 
 RETRY_SECONDS = 30.0
@@ -157,6 +165,21 @@ class DuplicateTable:
             return 0.0
         seconds = now - self._since
         return seconds if seconds < RETRY_SECONDS else None
+
+    def refusal(self, verdict: Verdict, now: float) -> RpcError:
+        """The answer to a request that does not run, and has no stored response."""
+        match verdict:
+            case Verdict.GONE:
+                return InternalError("reply no longer held")
+            case Verdict.CANCELLED:
+                return Cancelled()
+            case Verdict.LATE:
+                return DeadlineExceeded()
+            case Verdict.UNKNOWN:
+                seconds = self.listening(now)
+                return OutcomeUnknown(data={"listening": round(seconds, 3)} if seconds else None)
+            case _:
+                return Busy(data={"retry_after": 1.0})
 
     def finish(self, key: bytes, reply: bytes | None, now: float) -> None:
         """Store the response of an admitted request; it is kept for 30 s.

@@ -23,11 +23,12 @@ class OpenCall:
         items: takes the items of a streamed result.
 
     Attributes:
+        request: what was sent.
         outcome: the raw result, or what went wrong, or `None` while the call is open.
         lost: why no more items can come, once that is so.
     """
 
-    __slots__ = ("_codec", "id", "items", "lost", "method", "on_answer", "outcome")
+    __slots__ = ("_codec", "id", "items", "lost", "method", "on_answer", "outcome", "request")
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class OpenCall:
         self.id = id
         self.method = method
         self.items = items
+        self.request = b""
         self.outcome: Raw | JsonRpcIotError | None = None
         self.lost: JsonRpcIotError | None = None
         self.on_answer = on_answer
@@ -65,6 +67,14 @@ class OpenCall:
         if not isinstance(self.outcome, Raw):
             raise self.outcome
         return self.decode(self.outcome, kind, "the result")
+
+    def read_error(self, raw: Raw) -> JsonRpcIotError:
+        """The exception that the `error` member of a response becomes."""
+        error = self._codec.decode_error(raw)
+        if error is None:
+            return MalformedResponse(f"{self.method}: the error is no JSON-RPC error")
+        error.add_note(f"the answer to {self.method!r}")
+        return error
 
     def decode(self, raw: Raw, kind: type[T], what: str) -> T:
         """Decode a part of the answer into a type.

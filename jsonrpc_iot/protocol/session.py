@@ -1,4 +1,4 @@
-"""What two peers must remember of their conversation, without I/O and without a clock.
+"""What two peers must remember of their conversation, without I/O.
 
 The session numbers our calls and keeps them until they are answered, knows in which dialect the
 other end wants to be addressed, and whether it understands the protocol's extensions. Moving the
@@ -11,10 +11,11 @@ from typing import Any
 
 from msgspec import UNSET, Raw, UnsetType
 
-from ..errors import JsonRpcIotError, MalformedResponse, RpcError, TransportError
+from ..errors import JsonRpcIotError, MalformedResponse, TransportError
 from .codec.codec import DECODE_ERRORS, Codec, Jsonrpc
 from .items import Credit, ReceivedItem, ReceivedItems
 from .messages import ABSENT, Dialect, Invalid, Message, Request
+from .noise import Noise
 from .open_call import OpenCall
 from .retries import Repeats
 
@@ -35,6 +36,8 @@ class Session:
             request is sent again.
         retry_seconds_per_byte: what each byte of the request adds to that.
         shared: what answers others may arrive here too, so an error without an id fails no call.
+        echoes: what is sent may come back.
+        clock: gives the time in seconds; by default it stands still.
 
     Attributes:
         codec: as above.
@@ -44,6 +47,7 @@ class Session:
             the copy without one no more leaves.
         on_stray: is told in words of each response or item that belongs to no open call.
         strays: how many there were.
+        noise: what arrives and is no message from the other end.
     """
 
     __slots__ = (
@@ -64,6 +68,7 @@ class Session:
         "codec",
         "extensions",
         "jsonrpc",
+        "noise",
         "on_repeat",
         "on_stray",
         "strays",
@@ -79,6 +84,8 @@ class Session:
         retry_seconds: float | None = None,
         retry_seconds_per_byte: float = 0.0,
         shared: bool = False,
+        echoes: bool = False,
+        clock: Callable[[], float] = lambda: 0.0,
         on_notification: Callable[[Message], object] | None = None,
     ) -> None:
         self.codec = codec
@@ -100,6 +107,7 @@ class Session:
         self.jsonrpc: Jsonrpc | None = None
         self.extensions = extensions
         self.strays = 0
+        self.noise = Noise(clock, codec.mark_retry if echoes else None)
 
     @property
     def jsonrpc_to_send(self) -> Jsonrpc:
@@ -149,8 +157,7 @@ class Session:
         stream = items is not None
         request = self._request(method, params, self._next_id, timeout=wait, stream=stream)
         call = OpenCall(self.codec, self._next_id, method, on_answer, items)
-        self._next_id += 1
-        self._open[call.id] = call
+        self._add(call, request)
         if stream:
             self._streams = self._streams or {}
             self._streams[call.id] = call
@@ -168,9 +175,8 @@ class Session:
         Returns:
             The bytes, `None` when that is known already or asked for.
         """
-        if self.extensions is not None or self._probe is not None:
-            return None
-        return self._ask(0.0)
+        is_open = self.extensions is None and self._probe is None
+        return self._ask(0.0) if is_open else None
 
     @property
     def next_due(self) -> float | None:
@@ -209,12 +215,6 @@ class Session:
         """
         return self._request(method, params)
 
-    def farewell(self, error: RpcError) -> bytes:
-        """The error that tells the other end why the channel closes."""
-        message = self.codec.encode_error(None, error, "2.0")
-        assert message is not None
-        return message
-
     def more(self, call: OpenCall, *, upto: int = 0, missing: Sequence[int] = ()) -> bytes:
         """The notification that gives a stream credit, or asks for items that were lost."""
         return self.notification("rpc.more", Credit(call.id, upto, missing))
@@ -235,6 +235,11 @@ class Session:
             return None
         return self.notification("rpc.cancel", {"id": call.id})
 
+    def refuse(self, message: bytes, reason: str) -> None:
+        """Fail the calls in a message that the link did not take, for a reason in words."""
+        for call in [each for each in self._open.values() if each.request in message]:
+            self.lose(call.id, TransportError(f"{call.method}: {reason}"))
+
     def lose(self, id: int, reason: JsonRpcIotError) -> None:
         """Fail one open call: nothing will answer it."""
         self._responses += 1
@@ -254,15 +259,22 @@ class Session:
             assert open_call is not None
             open_call.answer(reason())
 
-    def take(self, message: Message | Invalid) -> bool:
+    def take(self, message: Message | Invalid, data: bytes = b"") -> bool:
         """Note what a message tells about the other end, and take it if it is a response.
+
+        Args:
+            message: what was made of it.
+            data: the message, where it may be an echo.
 
         Returns:
             Whether that was all there is to do with the message.
         """
         if isinstance(message, Invalid):
             return message.response and self._take_malformed(message)
+        if message.method is not UNSET and self.noise.is_echo(message.id, data):
+            return True
         self.jsonrpc = message.jsonrpc
+        self.noise.suspects = None
         if message.method is UNSET:
             self._take_response(message)
             return True
@@ -300,9 +312,10 @@ class Session:
             self._forget(self._probe.id)
         self._ask_again_at = now + (self._retry_seconds or 0.0)
         call = OpenCall(self.codec, self._next_id, "rpc.ping", self._note_probe)
-        self._next_id += 1
-        self._open[call.id] = self._probe = call
-        return self._request(call.method, None, id=call.id)
+        request = self._request(call.method, None, id=call.id)
+        self._probe = call
+        self._add(call, request)
+        return request
 
     def _note_probe(self) -> None:
         assert self._probe is not None
@@ -312,10 +325,19 @@ class Session:
             if self._repeats is not None:
                 self._overdue = (*self._overdue, *self._repeats.learn(self.extensions))
 
+    def _add(self, call: OpenCall, request: bytes) -> None:
+        self._next_id += 1
+        call.request = request
+        self._open[call.id] = call
+        self.noise.note_open(call.id, request)
+
     def _forget(self, id: int) -> OpenCall | None:
         if self._repeats is not None:
             self._repeats.remove((id,))
-        return self._open.pop(id, None)
+        call = self._open.pop(id, None)
+        if call is not None:
+            self.noise.note_closed(id)
+        return call
 
     def _take_response(self, message: Message) -> None:
         self._responses += 1
@@ -325,21 +347,14 @@ class Session:
             id = next(iter(self._open))
         call = self._forget(id) if type(id) is int else None
         if call is not None:
-            error = None if message.error is ABSENT else self._read_error(call, message.error)
+            error = None if message.error is ABSENT else call.read_error(message.error)
             call.answer(error or message.result)
             return
         stream = (self._streams or {}).get(id) if type(id) is int else None
         if stream is not None and message.error is not ABSENT:
-            stream.lose(self._read_error(stream, message.error))
+            stream.lose(stream.read_error(message.error))
         elif stream is None:
             self._stray(message)
-
-    def _read_error(self, call: OpenCall, raw: Raw) -> JsonRpcIotError:
-        error = self.codec.decode_error(raw)
-        if error is None:
-            return MalformedResponse(f"{call.method}: the error is no JSON-RPC error")
-        error.add_note(f"the answer to {call.method!r}")
-        return error
 
     def take_segment(self) -> None:
         """Note a segment on a channel without segments: the other end's URL has an option more."""

@@ -17,7 +17,7 @@ def read_secret(url: Url, name: str) -> str | None:
         The secret, `None` without the option.
 
     Raises:
-        InvalidUrl: the option is neither, or there is no such variable or file.
+        InvalidUrl: the option is neither, or there is no such variable or file, or it is empty.
     """
     text = url.options.get(name)
     if text is None:
@@ -29,7 +29,10 @@ def read_secret(url: Url, name: str) -> str | None:
         return secret
     if kind == "file" and place:
         try:
-            return Path(place).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeError) as error:
+            secret = Path(place).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeError, ValueError) as error:
             raise url.error(f"{name}: cannot read {place}: {error}") from error
+        if not secret:
+            raise url.error(f"{name}: {place} is empty")
+        return secret
     raise url.error(f"give the {name} as ?{name}=env:NAME or file:PATH")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
 from jsonrpc_iot import InvalidUrl
-from jsonrpc_iot.channel.url import Url, host_port
+from jsonrpc_iot.channel.url import Url, host_port, mask
 
 
 class Options(Struct, frozen=True):
@@ -223,3 +223,39 @@ def test_who_else_may_reach_a_host(host: str, exposed: bool) -> None:
 
 def test_a_url_without_a_host_is_of_this_machine() -> None:
     assert not Url.parse("unix:///run/lamp.sock").is_exposed
+
+
+@pytest.mark.parametrize("mark", ["/", "?", "#", "@", "%", "[", ":"])
+def test_a_password_with_marks_in_it_is_not_shown(mark: str) -> None:
+    """Not where the URL makes no sense by it, and not in parts."""
+    text = f"mqtt://me:hun{mark}ter2@broker/t"
+    with pytest.raises(InvalidUrl) as caught:
+        Url.parse(text)
+    for shown in (str(caught.value), mask(text)):
+        assert "hun" not in shown
+        assert "ter2" not in shown
+
+
+@pytest.mark.parametrize("name", ["Token", "TOKEN", "%74oken", "passwort", "passwd", "auth_token"])
+def test_a_secret_is_not_shown_where_its_option_is_misspelt(name: str) -> None:
+    with pytest.raises(InvalidUrl) as caught:
+        Url.parse(f"http://h/p?{name}=s3cret").read_options(Options)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_port_and_an_at_sign_are_no_password() -> None:
+    text = "http://host:8080/a@b?mail=c@d"
+    assert mask(text) == Url.parse(text).text == text
+
+
+@pytest.mark.parametrize(
+    "text", ["tcp://h\udcff", "mqtt://h/\udcff", "tcp://h?max=\udcff", f"tcp://h?max={'1' * 5000}"]
+)
+def test_an_odd_url_is_refused(text: str) -> None:
+    with pytest.raises(InvalidUrl):
+        Url.parse(text).read_options(Options)
+
+
+@pytest.mark.parametrize("zone", ["%eth0", "%25eth0"])
+def test_a_zone_is_written_in_either_way(zone: str) -> None:
+    assert Url.parse(f"http://[fe80::1{zone}]:80/rpc").host == "fe80::1%eth0"

@@ -1,5 +1,6 @@
 """Options of `serve` and `connect`: authentication, tracing, time to connect."""
 
+import json
 import logging
 from typing import Any
 
@@ -132,7 +133,9 @@ async def test_both_ends_show_their_messages() -> None:
             server.broadcast("n")
             await stream.receive()
     assert [direction for direction, _ in shown["client"]] == ["->", "<-", "<-"]
-    assert shown["client"][1:] == [("<-", b'{"id":1,"result":"free"}'), ("<-", b'{"method":"n"}')]
+    request = json.loads(shown["client"][0][1])
+    answer = b'{"id":%d,"result":"free"}' % request["id"]
+    assert shown["client"][1:] == [("<-", answer), ("<-", b'{"method":"n"}')]
     turned = {"->": "<-", "<-": "->"}
     assert [(turned[way], message) for way, message in shown["client"]] == shown["server"]
 

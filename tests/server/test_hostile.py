@@ -190,3 +190,11 @@ async def test_good_clients_meet_a_bad_one() -> None:
                 await raw.stream.send(bad)
                 await good.request(id, "echo", "unmoved")
                 assert await good.replies(1) == {id: "unmoved"}
+
+
+async def test_a_notification_that_asks_for_the_document_is_no_error() -> None:
+    """Whatever a stranger sends, the log has no error of ours by it (see `conftest`)."""
+    async with unharmed() as (server, _), Raw.to(server.urls[0]) as raw:
+        await raw.send('{"method":"rpc.discover"}', '{"method":"rpc.discover","params":["echo"]}')
+        await raw.request(1, "echo", "on")
+        assert await raw.replies(1) == {1: "on"}

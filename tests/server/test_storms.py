@@ -8,7 +8,7 @@ import struct
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -158,3 +158,27 @@ async def test_connections_that_are_reset_before_they_are_accepted() -> None:
         for _ in range(30):  # without a pause in which the server could accept
             with socket.create_connection(address) as one:
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
+async def test_one_host_does_not_keep_another_out() -> None:
+    """Who has said one valid thing may stay for as long as he likes, but not take all places."""
+    limits = Limits(peers=10)
+    async with unharmed(limits) as (server, _), contextlib.AsyncExitStack() as stack:
+        for _ in range(10):
+            raw = await stack.enter_async_context(Raw.to(server.urls[0]))
+            await raw.request(1, "echo", "here")
+            assert await raw.replies(1) == {1: "here"}
+        port = int(urlsplit(server.urls[0]).port or 0)
+        for _ in range(3):
+            other = await anyio.connect_tcp("127.0.0.1", port, local_host="127.0.0.2")
+            raw = await stack.enter_async_context(_closing(Raw(other)))
+            await raw.request(2, "echo", "me too")
+            assert await raw.replies(1) == {2: "me too"}
+        assert len(server.peers) == 10
+
+
+@contextlib.asynccontextmanager
+async def _closing(raw: Raw) -> AsyncIterator[Raw]:
+    async with raw.stream:
+        yield raw

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from heapq import heappush, heapreplace
 
 import anyio
 
@@ -25,6 +26,7 @@ class Batch:
         self._replier = replier
         self._limit = math.inf if limit is None else limit
         self._replies: list[tuple[bytes, Callable[[], ReplyTo]]] = []
+        self._by_size: list[tuple[int, int]] = []  # a heap of sizes, below zero, and indexes
         self._size, self._extra = replier.codec.batch_bytes
         self._finished = 0
 
@@ -35,6 +37,7 @@ class Batch:
         and before that when they take up twice the room.
         """
         if reply is not None:
+            heappush(self._by_size, (-len(reply), len(self._replies)))
             self._replies.append((reply, to))
             self._size += len(reply) + self._extra
             self._shorten_to(2 * self._limit)
@@ -65,12 +68,13 @@ class Batch:
         return self._replier.codec.join([reply for reply, _ in self._replies])
 
     def _shorten_to(self, limit: float) -> None:
-        while self._size > limit and self._replies:
-            largest = max(range(len(self._replies)), key=lambda index: len(self._replies[index][0]))
+        while self._size > limit and self._by_size:
+            _, largest = self._by_size[0]
             reply, to = self._replies[largest]
             error = self._replier.too_large(to(), len(reply))
             if error is None or len(error) >= len(reply):
                 return
+            heapreplace(self._by_size, (-len(error), largest))
             self._replies[largest] = error, to
             self._size -= len(reply) - len(error)
 

@@ -1,7 +1,6 @@
 """Letting devices in: the first message, keys, and what failed attempts cost the one who tries."""
 
 import hmac
-import ipaddress
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,6 +11,7 @@ import anyio
 from msgspec import UNSET
 
 from jsonrpc_iot import MalformedFrame
+from jsonrpc_iot.protocol.network import network_of
 
 from ..errors import StoreFailed, UnknownDevice
 from ..messages import (
@@ -64,25 +64,13 @@ class Slowdown:
 
     def fail(self, host: str, now: float) -> float:
         """Count a failure; returns the seconds to wait. A network of IPv6 is one address."""
-        network = _network(host)
+        network = network_of(host)
         count, last = self._failures.pop(network, (0, now))
         count = 0 if now - last > _FORGIVEN_SECONDS else count
         self._failures[network] = count + 1, now
         if len(self._failures) > _REMEMBERED:
             del self._failures[next(iter(self._failures))]
         return min(_FIRST_DELAY * 2.0 ** min(count, 30), self._longest)
-
-
-def _network(host: str) -> str:
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if address.version == 4:
-        return host
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 class _Refused(Exception):

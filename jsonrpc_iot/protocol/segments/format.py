@@ -12,6 +12,7 @@ drops, nothing else.
 from collections.abc import Iterable
 
 from ..limits import DEFAULT_LIMITS, Limits
+from .own import OwnSegments
 from .receiver import HEADER_BYTES, Assembler, AssemblyBudget
 from .sender import SegmentSender, largest_message
 
@@ -33,13 +34,15 @@ class Segmentation:
         budget: what is left for all peers.
         first_number: of the first message.
         is_known: the other end is who it says it is; see `SegmentSender`.
+        has_echoes: what leaves may come back; a segment that does counts for nothing.
 
     Attributes:
         sender: what leaves.
         assembler: what arrives.
+        own: what has left, where it may come back.
     """
 
-    __slots__ = ("assembler", "sender")
+    __slots__ = ("assembler", "own", "sender")
 
     def __init__(
         self,
@@ -50,7 +53,9 @@ class Segmentation:
         budget: AssemblyBudget | None = None,
         first_number: int = 0,
         is_known: bool = True,
+        has_echoes: bool = False,
     ) -> None:
+        self.own = OwnSegments() if has_echoes else None
         self.sender = SegmentSender(packet, retry_seconds, first_number, is_known=is_known)
         self.assembler = Assembler(
             packet, limits, budget or AssemblyBudget(limits.assembled_bytes_in_all)
@@ -84,6 +89,8 @@ class Segmentation:
             elif len(packet) > 3 and packet[3] == _BANG:
                 # Tuya's cloud drops what is equal to the last value, so its channel adds spaces.
                 self.sender.take_report(packet.rstrip(b" "), now)
+            elif self._is_echo(packet, now):
+                continue
             elif (message := take(packet, now)) is not None:
                 messages.append(message)
         return messages
@@ -94,8 +101,29 @@ class Segmentation:
         Args:
             now: seconds.
         """
-        return self.assembler.poll(now) + self.sender.poll(now)
+        return self.assembler.poll(now) + self.segments(now)
+
+    def segments(self, now: float) -> list[bytes]:
+        """The segments to send.
+
+        Args:
+            now: seconds.
+        """
+        segments = self.sender.poll(now)
+        if self.own is not None:
+            for segment in segments:
+                self.own.add(segment, now)
+        return segments
 
     def next_due(self) -> float:
         """When `poll` has something to send, if no packet comes before."""
         return min(self.assembler.next_due(), self.sender.next_due())
+
+    def _is_echo(self, packet: bytes, now: float) -> bool:
+        """Whether a segment is one of ours.
+
+        The other end may send just the same in the middle of a message. The first segments of two
+        messages differ, and it has arrived by then, or is asked for until it has.
+        """
+        own = self.own
+        return own is not None and not self.assembler.is_taking(packet) and own.hear(packet, now)

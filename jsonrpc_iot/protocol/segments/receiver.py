@@ -151,6 +151,13 @@ class Assembler:
         """Whether part of a message has arrived lately."""
         return any(now - each.new_at < LATELY_SECONDS for each in self._unfinished.values())
 
+    def is_taking(self, packet: bytes) -> bool:
+        """Whether other segments of the message have arrived, by the number in one."""
+        try:
+            return int(packet[1:3], 16) in self._unfinished
+        except ValueError:
+            return False
+
     def take(self, packet: bytes, now: float) -> bytes | None:
         """Take a segment.
 

@@ -1,6 +1,7 @@
 """The central's end of a GATT link, on bleak: connect to a device, choose its characteristics."""
 
 import logging
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import anyio
@@ -82,7 +83,7 @@ async def open_link(
             mtu=await _find_mtu(tx),
             reliable=write == "request",
         )
-        channel = GattChannel(client, tx, info, write)
+        channel = GattChannel(client, tx, info, write, options.largest)
         channels.append(channel)
         await one_cancellation(client.start_notify(rx, lambda _, value: channel.hear(bytes(value))))
     except BaseException as error:
@@ -163,6 +164,7 @@ class GattChannel(CallbackChannel):
         tx: is written.
         info: the facts about the link.
         write: `request` or `command`.
+        largest: gives the largest message in bytes, from the link's ATT MTU.
     """
 
     def __init__(
@@ -171,23 +173,28 @@ class GattChannel(CallbackChannel):
         tx: BleakGATTCharacteristic,
         info: ChannelInfo,
         write: str,
+        largest: Callable[[int], int],
     ) -> None:
         super().__init__(info)
         self._client = client
         self._tx = tx
         self._acknowledged = write == "request"
         self._owned: AsyncExitStack | None = None
+        self._tell_refused: Callable[[bytes, str], object] = lambda message, reason: None
+        self._largest = largest
 
     def owns(self, stack: AsyncExitStack) -> None:
         """Close that too in the end."""
         self._owned = stack
 
+    def tell_refused(self, tell: Callable[[bytes, str], object]) -> None:
+        """Tell of each write that the device refuses; see `Channel.tell_refused`."""
+        self._tell_refused = tell
+
     def hear(self, message: bytes) -> None:
         """Take a notification."""
-        if not self.queue(message):
-            logger.warning("%s: a notification came too fast for us", self._info.peer)
-            if self._info.reliable:
-                self.lose()
+        self._info.grow(self._largest(self._tx.max_write_without_response_size + HEADER_BYTES))
+        self.queue_unasked(message)
 
     async def send(self, item: bytes) -> None:
         """Write one message; see `Channel.send`."""
@@ -197,13 +204,16 @@ class GattChannel(CallbackChannel):
             try:
                 await self._client.write_gatt_char(self._tx, item, self._needs_response(item))
                 return
-            except BleakGATTProtocolError as error:
-                if error.code in _FULL:
-                    await anyio.sleep(_FULL_PAUSE_SECONDS)
-                    continue
-                self._fail(error)
             except FAILURES as error:
-                self._fail(error)
+                if isinstance(error, BleakGATTProtocolError) and error.code in _FULL:
+                    await anyio.sleep(_FULL_PAUSE_SECONDS)
+                elif _is_refusal(error) and self._client.is_connected:
+                    reason = f"{self._info.peer} refused the message: {text(error)}"
+                    logger.info("%s", reason)
+                    self._tell_refused(item, reason)
+                    return
+                else:
+                    self._fail(error)
 
     async def aclose(self) -> None:
         """Disconnect."""
@@ -226,6 +236,13 @@ class GattChannel(CallbackChannel):
             logger.warning("%s: a message could not be written: %s", self._info.peer, text(error))
         self.lose()
         self._check()
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether it says that the device did not take a write; BlueZ says that in its own words."""
+    return isinstance(error, BleakGATTProtocolError) or any(
+        words in str(error) for words in ("ATT error", "InvalidValueLength", "NotPermitted")
+    )
 
 
 async def _disconnect(client: BleakClient) -> None:

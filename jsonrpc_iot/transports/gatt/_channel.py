@@ -1,7 +1,6 @@
 """A channel whose messages a Bluetooth library hands in one by one, from callbacks."""
 
 import asyncio
-from collections import deque
 from typing import NoReturn
 
 import anyio
@@ -9,8 +8,10 @@ import anyio.lowlevel
 
 from ...channel.info import ChannelInfo
 from ..batched import BatchedChannel
+from ..inbox import Inbox
 
 WAITING_MESSAGES = 256
+"""What may wait where the other end can be told that it is to wait."""
 
 
 class CallbackChannel(BatchedChannel):
@@ -18,33 +19,41 @@ class CallbackChannel(BatchedChannel):
 
     Args:
         info: the facts about it.
-        waiting: messages that may wait for whoever receives.
 
     Attributes:
         has_taken: whether a message has come.
-        dropped: messages that came while the queue was full.
+        dropped: messages that came while the queue was full, and of which the other end may know.
     """
 
-    def __init__(self, info: ChannelInfo, *, waiting: int = WAITING_MESSAGES) -> None:
+    def __init__(self, info: ChannelInfo) -> None:
         super().__init__()
         self._info = info
         self.has_taken = False
         self.dropped = 0
-        self._messages: deque[bytes] = deque()
-        self._room = waiting
+        self._inbox = Inbox(info)
         self._news = asyncio.Event()
         self._is_closed = False
         self._is_lost = False
 
+    @property
+    def missed(self) -> int:
+        """See `Channel.missed`."""
+        return self._inbox.dropped
+
     def queue(self, message: bytes) -> bool:
         """Put a message into the queue, at once; says whether there was room."""
-        self.has_taken = True
-        if len(self._messages) >= self._room:
+        if len(self._inbox) >= WAITING_MESSAGES:
+            self.has_taken = True
             self.dropped += 1
             return False
-        self._messages.append(message)
+        return self.queue_unasked(message)
+
+    def queue_unasked(self, message: bytes) -> bool:
+        """The same for what comes from an end that cannot be told to wait."""
+        self.has_taken = True
+        taken = self._inbox.put(message)
         self._news.set()
-        return True
+        return taken
 
     def lose(self) -> None:
         """The link is gone; what has come before may still be received."""
@@ -56,10 +65,8 @@ class CallbackChannel(BatchedChannel):
         while True:
             if self._is_closed:
                 self._gone()
-            if self._messages:
-                batch = list(self._messages)
-                self._messages.clear()
-                return batch
+            if self._inbox:
+                return self._inbox.take()
             if self._is_lost:
                 self._gone()
             self._news.clear()
@@ -68,7 +75,7 @@ class CallbackChannel(BatchedChannel):
     def _close(self) -> bool:
         """Mark this end as closed; says whether it was open."""
         was_open, self._is_closed = not self._is_closed, True
-        self._messages.clear()
+        self._inbox.take()
         self._news.set()
         return was_open
 

@@ -175,6 +175,7 @@ def describe(
         peer=peer,
         max_message=options.largest(mtu),
         reliable=reliable,
+        has_echoes=True,
         retry_seconds=RETRY_SECONDS,
         codec=options.codec,
     )

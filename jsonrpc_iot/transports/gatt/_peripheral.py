@@ -111,7 +111,7 @@ class PeripheralListener(Listener):
 
     A central gets its channel when it first writes or subscribes. How it writes and the MTU of its
     link are facts of the channel; if they turn out to be others before a message has come, the
-    central gets another channel.
+    central gets another channel. Later on only an MTU that grows counts.
 
     Args:
         options: of the URL.
@@ -210,6 +210,7 @@ class PeripheralListener(Listener):
         channel = self._channels.get(central)
         if channel is not None:
             if channel.has_taken or channel.info == info:
+                channel.info.grow(info.max_message or 0)
                 return channel
             channel.lose()
         elif len(self._channels) >= self._max_centrals:

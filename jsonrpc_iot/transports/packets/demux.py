@@ -1,7 +1,8 @@
 """Packets from many addresses over one link: a channel for each address.
 
 A peer that is silent costs no task: once its channel has a receiver, packets are handed to that as
-they come. Addresses are bounded, forgotten after a while, and all that is dropped is counted.
+they come. Addresses are bounded, in all and for each network, forgotten after a while, and all that
+is dropped is counted.
 """
 
 from collections.abc import Callable, Collection, Hashable, Iterable
@@ -11,6 +12,7 @@ import anyio
 
 from ...channel.contract import Arrival, Receiver, ReceivingChannel
 from ...channel.info import ChannelInfo
+from ...protocol.network import Places
 from ..batched import BatchedChannel
 
 A = TypeVar("A", bound=Hashable)
@@ -31,6 +33,7 @@ class Demux(Generic[A]):
         max_peers: addresses that are remembered at once.
         idle_seconds: silence after which an address is forgotten.
         standing: addresses that have a channel from the start, and are never forgotten.
+        network: gives an address's network; by default all are of one.
 
     Attributes:
         refused: packets from new addresses when there were too many.
@@ -45,6 +48,7 @@ class Demux(Generic[A]):
         max_peers: int,
         idle_seconds: float = IDLE_SECONDS,
         standing: Collection[A] = (),
+        network: Callable[[A], str] = lambda address: "",
     ) -> None:
         self.transmit = transmit
         self.describe = describe
@@ -53,6 +57,9 @@ class Demux(Generic[A]):
         self._max_peers = max_peers
         self._idle_seconds = idle_seconds
         self._standing = standing
+        self._network = network
+        self._places: Places[A] = Places()
+        self._strangers: dict[A, None] = {}  # may have said nothing valid; oldest first
         self._channels: dict[A, DemuxChannel[A]] = {}
 
     def __len__(self) -> int:
@@ -87,11 +94,16 @@ class Demux(Generic[A]):
         for address, messages in sorted_packets.items():
             channel = self._channels.get(address)
             if channel is None:
-                if len(self._channels) >= self._max_peers:
+                network = self._network(address)
+                if len(self._channels) >= self._max_peers and not await self._displace(network):
                     self.refused += len(messages)
                     continue
                 channel = self._channels[address] = DemuxChannel(self, address)
+                self._places.take(address, network)
+                self._strangers[address] = None
                 new.append(channel)
+            elif address in self._places:
+                self._places.touch(address)
             channel.heard_at = now
             waited = anyio.current_time() - begin
             if waited > LATE_SECONDS:  # behind handlers of others that take their time
@@ -116,16 +128,42 @@ class Demux(Generic[A]):
     def forget(self, address: A) -> None:
         """Remove a channel that is closed."""
         self._channels.pop(address, None)
+        self._places.leave(address)
+        self._strangers.pop(address, None)
+
+    async def _displace(self, network: str) -> bool:
+        """Forget an address to make room for one of that network; says whether there is any.
+
+        It is one for which nothing is done and nothing is remembered; one that has never said
+        anything valid goes first, since its address may be forged.
+        """
+        while self._strangers:
+            stranger = self._channels[next(iter(self._strangers))]
+            del self._strangers[stranger.address]
+            if stranger.is_stranger and not stranger.is_busy:
+                await stranger.aclose()
+                return True
+        for rival in self._places.silent_rivals(network):
+            channel = self._channels[rival]
+            if not channel.is_needed:
+                await channel.aclose()
+                return True
+        return False
 
 
 class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
-    """The packets from and to one address."""
+    """The packets from and to one address.
+
+    Attributes:
+        address: at the other end.
+        heard_at: when a packet came last, in seconds.
+    """
 
     def __init__(self, demux: Demux[A], address: A) -> None:
         super().__init__()
         self._info = demux.describe(address)
         self._demux = demux
-        self._address = address
+        self.address = address
         self._packets: list[bytes] | None = None
         self._receiver: Receiver | None = None
         self._is_kept: Callable[[], bool] | None = None
@@ -139,6 +177,16 @@ class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
         if self._receiver is not None:
             return self._receiver.is_busy
         return self._is_kept is not None and self._is_kept()
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether something would be lost with it: what runs, or what may be asked for again."""
+        return self.is_busy or self._receiver is None or self._receiver.holds_replies
+
+    @property
+    def is_stranger(self) -> bool:
+        """Whether the other end has never said anything valid."""
+        return self._receiver is not None and self._receiver.is_stranger
 
     def keep_while(self, is_busy: Callable[[], bool]) -> None:
         """See `Channel.keep_while`; where a receiver is attached, that is asked."""
@@ -176,14 +224,14 @@ class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
         """Send one packet, or lose it: nobody waits for a link that loses packets anyway."""
         if self._closed:
             raise anyio.ClosedResourceError
-        self._demux.transmit(item, self._address)
+        self._demux.transmit(item, self.address)
 
     async def aclose(self) -> None:
         """Forget the address."""
         if self._closed:
             return
         self._closed = True
-        self._demux.forget(self._address)
+        self._demux.forget(self.address)
         if self._wake is not None:
             self._wake.set()
         if self._receiver is not None:

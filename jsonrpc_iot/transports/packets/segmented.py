@@ -99,7 +99,7 @@ def _wants_segments(url: Url) -> bool:
     asked = structs.replace(url, options={"segment": url.options["segment"]})
     largest = url.options.get("max", "")
     in_segments = asked.read_options(PacketOptions).segment
-    if in_segments and largest.isdecimal() and int(largest) <= HEADER_BYTES:
+    if in_segments and largest.isdecimal() and float(largest) <= HEADER_BYTES:
         raise url.error(
             f"segments need packets of more than {HEADER_BYTES} bytes: max is too small"
         )

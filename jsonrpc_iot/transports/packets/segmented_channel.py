@@ -6,7 +6,7 @@ the sending and the waiting.
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import anyio
 from msgspec import structs
@@ -70,6 +70,7 @@ class SegmentedChannel(WrappedChannel):
             budget=budget,
             first_number=random.randrange(256),
             is_known=is_known,
+            has_echoes=info.has_echoes,
         )
         self._sender = self.segmentation.sender
         self._ready: list[bytes] = []
@@ -114,6 +115,17 @@ class SegmentedChannel(WrappedChannel):
             self._deadlines.pop(message, None)
             self._sender.forget(message)
             self._changed.notify()
+
+    def tell_refused(self, tell: Callable[[bytes, str], object]) -> None:
+        """Tell of whole messages, which are not sent on; see `Channel.tell_refused`."""
+
+        def tell_message(packet: bytes, reason: str) -> None:
+            is_segment = packet.startswith(SEGMENT_MARK)
+            message = self.segmentation.message_of(packet) if is_segment else None
+            self._sender.forget(message or packet)
+            tell(message or packet, reason)
+
+        self._inner.tell_refused(tell_message)
 
     def supersede(self, message: bytes) -> None:
         """Stop sending a message of which nothing has arrived yet; see `Channel.supersede`."""
@@ -222,7 +234,7 @@ class SegmentedChannel(WrappedChannel):
             await self._changed.wait()
             self._check()
         self._sender.send(message)
-        self._outbox += self._sender.poll(anyio.current_time())
+        self._outbox += self.segmentation.segments(anyio.current_time())
         await self._write()
         if self._parked is not None:
             self._parked.deadline = min(self._parked.deadline, self._sender.next_due())

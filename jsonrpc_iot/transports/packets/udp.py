@@ -5,10 +5,8 @@ Source: the RPC protocol document, "RPC over UDP".
 
 import logging
 import socket
-import struct
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from ipaddress import ip_address
 from math import inf
 from typing import Annotated
@@ -18,13 +16,25 @@ from anyio.abc import TaskGroup
 from msgspec import Meta
 
 from ...channel.clock import now
-from ...channel.contract import Arrival, Channel, Listener, Serve
+from ...channel.contract import Channel, Listener, Serve
 from ...channel.info import ChannelInfo
 from ...channel.options import PacketOptions
-from ...channel.url import Url, host_port
+from ...channel.url import Url, place_of
 from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
+from ...protocol.network import network_of
 from ..batched import BatchedChannel
+from .datagrams import (
+    BUFFER_BYTES,
+    Address,
+    Peer,
+    prepare,
+    read_packets,
+    receive,
+    receive_dated,
+    receive_plain,
+    source_of,
+)
 from .demux import LATE_SECONDS, Demux
 
 logger = logging.getLogger("jsonrpc_iot.transports")
@@ -33,17 +43,10 @@ DEFAULT_PORT = 8805
 MAX_MESSAGE = 1400
 RETRY_SECONDS = 0.5
 
-Address = tuple[str, int] | tuple[str, int, int, int]
 
-_LARGEST_DATAGRAM = 65_535
-_BUFFER_BYTES = 4 << 20
-_PACKET_BYTES = 256  # what the kernel takes beside the data, at the least
+# How long a client's datagrams may fail to leave, or none come while its address is gone.
+_LASTING_SECONDS = 1.0
 
-# Linux, socket(7): when the kernel got a datagram, as a `timespec` of the system's time.
-_HAS_TIMES = sys.platform == "linux"
-_SO_TIMESTAMPNS = 35
-_TIME = struct.Struct("@ll")
-_ANCILLARY_BYTES = 64
 _SWEEP_SECONDS = 5.0
 
 
@@ -66,18 +69,37 @@ class UdpChannel(BatchedChannel):
         super().__init__()
         self._info = info
         self._raw = raw
+        self._failing_since: float | None = None
+        self._checked_at = anyio.current_time()
+        self._has_heard = True
+        self._end = ""
 
     async def _next_batch(self) -> list[bytes]:
         while True:
-            await _wait_readable(self._raw)
-            if packets := [packet for packet, _ in read_packets(self._raw)]:
+            try:
+                await _wait_readable(self._raw)
+                packets = [packet for packet, _ in read_packets(self._raw, receive)]
+            except anyio.ClosedResourceError:
+                if self._end:
+                    raise anyio.BrokenResourceError(self._end) from None
+                raise
+            if packets:
+                self._has_heard = True
                 return packets
 
     async def send(self, item: bytes) -> None:
-        """Send one datagram; see `Channel.send`."""
+        """Send one datagram; see `Channel.send`.
+
+        Some get lost, and nobody hears of it. But when none leaves for a second, or this end's
+        address is no longer the host's, the channel ends: another one may find a way.
+        """
+        if self._end:
+            raise anyio.BrokenResourceError(self._end)
+        self._check_address()
         while True:
             try:
                 self._raw.send(item)
+                self._failing_since = None
                 return
             except BlockingIOError:
                 await anyio.wait_writable(self._raw)
@@ -87,7 +109,32 @@ class UdpChannel(BatchedChannel):
                 if self._raw.fileno() < 0:
                     raise anyio.ClosedResourceError from None
                 logger.info("%s: a datagram was not sent: %s", self._info.peer, error)
+                now = anyio.current_time()
+                if self._failing_since is None:
+                    self._failing_since = now
+                elif now - self._failing_since > _LASTING_SECONDS:
+                    self._fail(f"nothing can be sent: {error.strerror or error}")
                 return
+
+    def _check_address(self) -> None:
+        """End the channel if its own address is gone: then no answer can come."""
+        now = anyio.current_time()
+        if now - self._checked_at < _LASTING_SECONDS:
+            return
+        self._checked_at = now
+        if not self._has_heard and self._raw.fileno() >= 0:
+            here = self._raw.getsockname()
+            with socket.socket(self._raw.family, socket.SOCK_DGRAM) as probe:
+                try:
+                    probe.bind((here[0], 0, *here[2:]))
+                except OSError as error:
+                    self._fail(f"the address {here[0]} is gone: {error.strerror or error}")
+                    raise anyio.BrokenResourceError(self._end) from None
+        self._has_heard = False
+
+    def _fail(self, reason: str) -> None:
+        self._end = reason
+        _close(self._raw)
 
     async def aclose(self) -> None:
         """Close the socket."""
@@ -115,13 +162,15 @@ class UdpListener(Listener):
 
     def __init__(self, raw: socket.socket, url: Url, options: UdpOptions, limits: Limits) -> None:
         self._raw = raw
-        self._address = f"udp://{host_port(*raw.getsockname()[:2])}"
+        self._is_wild = prepare(raw)
+        self._address = f"udp://{place_of(raw.getsockname())}"
         self.addresses = [options.reached_at(self._address)]
         self.is_exposed = url.is_exposed
-        self._demux: Demux[Address] = Demux(
+        self._demux: Demux[Peer] = Demux(
             self._transmit,
-            lambda peer: _describe(self._address, peer, options),
+            lambda peer: _describe(self._address, peer[0], options),
             max_peers=limits.peers,
+            network=lambda peer: network_of(peer[0][0]),
         )
         self.lost = 0
 
@@ -134,8 +183,9 @@ class UdpListener(Listener):
                 await _wait_readable(self._raw)
                 at = now()
                 # What comes soon after the last look has not waited: no need to ask when it came.
-                receive = _receive if at - read_at < LATE_SECONDS else _receive_dated
-                packets, read_at = read_packets(self._raw, receive), at
+                is_dated = self._is_wild or at - read_at >= LATE_SECONDS
+                get = receive_dated if is_dated else receive_plain
+                packets, read_at = read_packets(self._raw, get), at
                 for channel in await self._demux.deliver(packets, at):
                     task_group.start_soon(handler, channel)
 
@@ -148,9 +198,13 @@ class UdpListener(Listener):
             await anyio.sleep(_SWEEP_SECONDS)
             await self._demux.expire(anyio.current_time())
 
-    def _transmit(self, packet: bytes, address: Address) -> None:
+    def _transmit(self, packet: bytes, peer: Peer) -> None:
+        address, source = peer
         try:
-            self._raw.sendto(packet, address)
+            if source:
+                self._raw.sendmsg([packet], [source_of(source)], 0, address)
+            else:
+                self._raw.sendto(packet, address)
         except OSError as error:
             self.lost += 1
             logger.debug("%s: a datagram to %s was not sent: %s", self._address, address, error)
@@ -167,7 +221,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
     except OSError as error:
         raw.close()
         raise ConnectFailed(f"{url}: {error.strerror or error}") from error
-    info = _describe(f"udp://{host_port(*raw.getsockname()[:2])}", address, options)
+    info = _describe(f"udp://{place_of(raw.getsockname())}", address, options)
     return UdpChannel(raw, info)
 
 
@@ -179,9 +233,7 @@ async def listen(url: Url, limits: Limits) -> Listener:
     try:
         raw.setblocking(False)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
-        if _HAS_TIMES:
-            raw.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
         if options.reuse_port:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         raw.bind(address)
@@ -192,64 +244,14 @@ async def listen(url: Url, limits: Limits) -> Listener:
     return UdpListener(raw, url, options, limits)
 
 
-Packet = tuple[bytes, Address]
-
-
-def _receive(raw: socket.socket) -> Packet:
-    return raw.recvfrom(_LARGEST_DATAGRAM)
-
-
-def read_packets(
-    raw: socket.socket, receive: Callable[[socket.socket], Packet] = _receive
-) -> list[Packet]:
-    """All that a socket has for us, as far as one receive buffer holds it.
-
-    Who was held up sees by that what has been cancelled meanwhile, before he begins it.
-
-    Args:
-        raw: does not block.
-        receive: gets one datagram.
-
-    Raises:
-        anyio.ClosedResourceError: the socket is closed.
-    """
-    packets: list[Packet] = []
-    room = _BUFFER_BYTES
-    while room > 0:
-        try:
-            packet = receive(raw)
-        except BlockingIOError:
-            break
-        except ConnectionError:
-            continue  # nobody got one of our datagrams: on this link a loss like any other
-        except OSError as error:
-            raise anyio.ClosedResourceError from error
-        packets.append(packet)
-        room -= len(packet[0]) + _PACKET_BYTES
-    return packets
-
-
-def _receive_dated(raw: socket.socket) -> Packet:
-    """Get a datagram; one that the kernel has held for a while as an `Arrival`."""
-    if not _HAS_TIMES:
-        return _receive(raw)
-    data, ancillary, _, address = raw.recvmsg(_LARGEST_DATAGRAM, _ANCILLARY_BYTES)
-    for level, kind, value in ancillary:
-        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
-            seconds, nanoseconds = _TIME.unpack(value)
-            waited = time.time() - seconds - nanoseconds / 1e9
-            if waited > LATE_SECONDS:
-                data = Arrival.after(data, waited)
-    return data, address
-
-
 def _describe(local: str, peer: Address, options: UdpOptions) -> ChannelInfo:
     return ChannelInfo(
         transport="udp",
         local=local,
-        peer=f"udp://{host_port(*peer[:2])}",
+        peer=f"udp://{place_of(peer)}",
         max_message=options.max,
         reliable=False,
+        has_echoes=True,
         has_twins=options.reuse_port,
         retry_seconds=RETRY_SECONDS,
         codec=options.codec,
@@ -292,7 +294,8 @@ async def resolve(
     except UnicodeError:
         raise url.error("no host has such a name") from None
     family, *_, address = found[0]
-    return family, address
+    host, zone, number = str(address[0]).partition("%")
+    return family, (host, port, 0, int(number)) if zone else address
 
 
 def _join(raw: socket.socket, family: int, host: str) -> None:

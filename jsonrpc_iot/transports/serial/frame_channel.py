@@ -11,9 +11,8 @@ from ...channel.contract import Trace
 from ...channel.info import ChannelAttribute, ChannelInfo
 from ...protocol.tuya.frame import Command, Frame
 from ..batched import BatchedChannel
+from ..inbox import Inbox
 from .line import TakesFrames, TuyaLine
-
-_WAITING_MESSAGES = 1024
 
 
 class LineChannel(BatchedChannel, TakesFrames):
@@ -27,7 +26,6 @@ class LineChannel(BatchedChannel, TakesFrames):
 
     Attributes:
         line: as above.
-        dropped: messages that came while too many others waited to be received.
     """
 
     def __init__(
@@ -36,10 +34,9 @@ class LineChannel(BatchedChannel, TakesFrames):
         super().__init__()
         self._info = info
         self.line = line
-        self.dropped = 0
         self._baudrate = baudrate
         self._owns_line = owns_line
-        self._arrived: list[bytes] = []
+        self._inbox = Inbox(info)
         self._closed = False
         line.takers.append(self)
 
@@ -55,16 +52,20 @@ class LineChannel(BatchedChannel, TakesFrames):
         """See `Channel.pieces_sent`."""
         return self.line.frames_sent
 
+    @property
+    def missed(self) -> int:
+        """See `Channel.missed`."""
+        return self._inbox.dropped
+
     def trace_frames(self, trace: Trace) -> None:
         """Show the frames of all commands, and the noise; see `Channel.trace_frames`."""
         self.line.trace_frames(trace)
 
     async def _next_batch(self) -> list[bytes]:
-        await self.line.wait(lambda: bool(self._arrived) or self._closed)
+        await self.line.wait(lambda: bool(self._inbox) or self._closed)
         if self._closed:
             raise anyio.ClosedResourceError
-        batch, self._arrived = self._arrived, []
-        return batch
+        return self._inbox.take()
 
     async def send(self, item: bytes) -> None:
         """Send one message; see `Channel.send`."""
@@ -84,10 +85,7 @@ class LineChannel(BatchedChannel, TakesFrames):
             await anyio.lowlevel.checkpoint()
 
     def _arrive(self, message: bytes) -> None:
-        if len(self._arrived) < _WAITING_MESSAGES:
-            self._arrived.append(message)
-        else:
-            self.dropped += 1
+        self._inbox.put(message)
 
     @abstractmethod
     async def _send(self, item: bytes) -> None:

@@ -112,6 +112,7 @@ def open_channel(
         peer=name,
         max_message=options.max_message,
         reliable=False,
+        has_echoes=True,
         retry_seconds=_RETRY_SECONDS,
         in_flight=1,
         is_shared=True,

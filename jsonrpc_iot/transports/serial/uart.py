@@ -68,6 +68,7 @@ def open_channel(
         peer=name,
         max_message=options.max_message,
         reliable=False,
+        has_echoes=True,
         retry_seconds=_RETRY_SECONDS + per_byte * options.max_message,
         retry_seconds_per_byte=per_byte,
         codec=options.codec,

@@ -8,6 +8,7 @@ import anyio
 from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
 
 from ...channel.contract import Channel, Listener, Serve
+from ...protocol.network import Places, network_of
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -32,6 +33,7 @@ class StreamListener(Listener):
         addresses: as above.
         is_exposed: as above.
         turned_away: connections that came when there were too many.
+        displaced: connections that had to go for one of a network that had fewer.
     """
 
     addresses: Sequence[str] = ()
@@ -54,8 +56,9 @@ class StreamListener(Listener):
         self._max_peers = max_peers
         self._on_close = on_close
         self._closed = False
-        self._peers = 0
+        self._places: Places[anyio.CancelScope] = Places()
         self.turned_away = 0
+        self.displaced = 0
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
         """Accept until cancelled; see `Listener.serve`."""
@@ -82,23 +85,48 @@ class StreamListener(Listener):
                 logger.warning("%s: cannot accept: %s", self.addresses[0], error)
                 await anyio.sleep(_PAUSE_SECONDS)
                 continue
-            if self._peers >= self._max_peers:
+            network = _network(stream)
+            if len(self._places) >= self._max_peers and not self._displace(network):
                 if not self.turned_away:
                     logger.warning("%s: over %d peers", self.addresses[0], self._max_peers)
                 self.turned_away += 1
                 await stream.aclose()
                 continue
-            self._peers += 1
-            task_group.start_soon(self._serve_one, stream, handler)
+            scope = anyio.CancelScope()
+            self._places.take(scope, network)
+            task_group.start_soon(self._serve_one, stream, handler, scope)
 
-    async def _serve_one(self, stream: SocketStream, handler: Serve) -> None:
+    def _displace(self, network: str) -> bool:
+        """End the newest connection of a network that has more than this one, if any has."""
+        rival = self._places.newest_rival(network)
+        if rival is None:
+            return False
+        if not self.displaced:
+            logger.warning("%s: one network takes all places", self.addresses[0])
+        self.displaced += 1
+        self._places.leave(rival)
+        rival.cancel()
+        return True
+
+    async def _serve_one(
+        self, stream: SocketStream, handler: Serve, scope: anyio.CancelScope
+    ) -> None:
         try:
-            await handler(await self._open(stream))
+            with scope:
+                await handler(await self._open(stream))
         except Exception as error:  # noqa: BLE001  # one connection's failure is its own
             logger.info("%s: a connection failed: %r", self.addresses[0], error)
             await anyio.aclose_forcefully(stream)
         finally:
-            self._peers -= 1
+            self._places.leave(scope)
+            if scope.cancelled_caught:
+                await anyio.aclose_forcefully(stream)
+
+
+def _network(stream: SocketStream) -> str:
+    """Where a connection comes from; Unix sockets are all of this host."""
+    address = stream.extra(SocketAttribute.remote_address, "")
+    return network_of(address[0]) if isinstance(address, tuple) else ""
 
 
 def set_options(stream: SocketStream) -> None:

@@ -5,10 +5,12 @@ Source: the RPC protocol document, "RPC over Pipe": each process listens on
 """
 
 import os
+import secrets
 import socket
 import stat
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +33,7 @@ MODE = 0o660
 _BACKLOG = 4096
 _MAX_PATH_BYTES = 107
 _LIVENESS_SECONDS = 1.0
+_LOCKED_SECONDS = 0.01
 _SEARCH_PATH = ("$JSONRPC_IOT_RUNTIME_DIR", "/var/run", "$XDG_RUNTIME_DIR")
 
 
@@ -39,9 +42,13 @@ class UnixOptions(Struct, frozen=True):
 
     Args:
         max: bytes of the largest message that is sent.
+        owner: the user, by name or number, whose process must be at the other end; connecting only.
+            By default it may be anybody's, but in a folder where anybody may put a socket, as in
+            `/tmp`, it must be that of this user, of root or of the folder's owner.
     """
 
     max: Annotated[int, Meta(gt=0)] = MAX_MESSAGE
+    owner: str = ""
 
 
 class PipeOptions(UnixOptions, frozen=True):
@@ -62,6 +69,11 @@ async def connect(url: Url, limits: Limits) -> Channel:
         stream = await anyio.connect_unix(path)
     except OSError as error:
         raise ConnectFailed(f"{url}: {path}: {reason(error)}") from error
+    try:
+        _check_owner(url, path, options.owner, _credentials(stream))
+    except BaseException:
+        await anyio.aclose_forcefully(stream)
+        raise
     return _channel(url, options, limits, stream)
 
 
@@ -107,7 +119,7 @@ def _read(url: Url, choose: Callable[[Url, list[Path]], Path]) -> tuple[Path, Un
         path = choose(url, [socket_path(folder, url.host) for folder in folders])
     if "\0" in str(path) or "/" in url.host:
         raise url.error("a name or path has no NUL, and a name no slash")
-    longest = max(path, path.with_name(f".{os.getpid()}"), key=lambda name: len(str(name)))
+    longest = max(path, _draft(path), key=lambda name: len(str(name)))
     if len(os.fsencode(longest)) > _MAX_PATH_BYTES:
         raise url.error(f"{path} is over {_MAX_PATH_BYTES} bytes, too long for a socket")
     return path, options
@@ -137,17 +149,55 @@ async def _bind(path: Path, url: Url) -> SocketListener:
 
     That way it has its mode before anyone can connect, and replaces a dead one in one step.
     """
-    if _is_socket(path, url) and await _is_alive(path):
-        raise BindFailed(f"{url}: {path}: another server is listening there")
-    draft = path.with_name(f".{os.getpid()}")
-    listening = await anyio.create_unix_listener(draft, mode=MODE, backlog=_BACKLOG)
+    async with _alone_in(path.parent):
+        if _is_socket(path, url) and await _is_alive(path):
+            raise BindFailed(f"{url}: {path}: another server is listening there")
+        draft = _draft(path)
+        listening = await anyio.create_unix_listener(draft, mode=MODE, backlog=_BACKLOG)
+        try:
+            draft.rename(path)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            await listening.aclose()
+            raise
+        return listening
+
+
+def _draft(path: Path) -> Path:
+    """A name that no other server takes, also none in another container with its own numbers."""
+    return path.with_name(f".{secrets.token_hex(6)}")
+
+
+@asynccontextmanager
+async def _alone_in(folder: Path) -> AsyncIterator[None]:
+    """Let no other server look at a folder's sockets and replace them meanwhile.
+
+    The lock is on the folder itself, so that nothing is left behind, and ends with the process.
+    Where the folder cannot be read, there is none.
+    """
     try:
-        draft.rename(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        await listening.aclose()
-        raise
-    return listening
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        yield
+        return
+    try:
+        while not _lock(descriptor):  # noqa: ASYNC110  # locks have no event
+            await anyio.sleep(_LOCKED_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 def _is_socket(path: Path, url: Url) -> bool:
@@ -160,12 +210,40 @@ async def _is_alive(path: Path) -> bool:
     try:
         with anyio.fail_after(_LIVENESS_SECONDS):
             stream = await anyio.connect_unix(path)
+    except (ConnectionRefusedError, FileNotFoundError):
+        return False
     except TimeoutError:
         return True
-    except OSError:
-        return False
     await stream.aclose()
     return True
+
+
+def _check_owner(url: Url, path: Path, wanted: str, server: PeerCredentials | None) -> None:
+    """Refuse a server that anybody may have put there, before anything is sent to it.
+
+    Raises:
+        ConnectFailed: it is not whose it should be.
+        InvalidUrl: there is no such user.
+    """
+    owner = path.stat().st_uid if server is None else server.uid
+    folder = path.parent.stat()
+    if wanted:
+        if owner != _user(url, wanted):
+            raise ConnectFailed(f"{url}: {path} is of user {owner}, not of {wanted}")
+    elif folder.st_mode & stat.S_IWOTH and owner not in (0, os.geteuid(), folder.st_uid):
+        raise ConnectFailed(
+            f"{url}: {path} is of user {owner}, and anybody may put one there; "
+            f"?owner={owner} connects all the same"
+        )
+
+
+def _user(url: Url, name: str) -> int:
+    import pwd
+
+    try:
+        return int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
+    except (KeyError, ValueError):
+        raise url.error(f"there is no user {name!r}") from None
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from ...channel.contract import Channel, Listener
 from ...channel.info import ChannelInfo
-from ...channel.url import Url, host_port
+from ...channel.url import Url, place_of
 from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
 from .framed import FramedChannel
@@ -67,7 +67,7 @@ async def listen(url: Url, limits: Limits) -> Listener:
         return _channel(url.scheme, options, limits, await _secure(stream, context))
 
     addresses = [
-        f"{url.scheme}://{host_port(*listening.extra(SocketAttribute.local_address)[:2])}"
+        f"{url.scheme}://{place_of(listening.extra(SocketAttribute.local_address))}"
         for listening in bound.listeners
     ]
     sockets = cast(Sequence[SocketListener], bound.listeners)
@@ -140,6 +140,7 @@ def _channel(scheme: str, options: TcpOptions, limits: Limits, stream: Stream) -
         local=address_of(scheme, stream, SocketAttribute.local_address),
         peer=address_of(scheme, stream, SocketAttribute.remote_address),
         max_message=options.max,
+        has_echoes=True,
     )
     return FramedChannel(stream, info, limits)
 
@@ -147,4 +148,4 @@ def _channel(scheme: str, options: TcpOptions, limits: Limits, stream: Stream) -
 def address_of(scheme: str, stream: Stream, attribute: Any) -> str:
     """One end's address; the system has none for a connection that is gone already."""
     address = stream.extra(attribute, None)
-    return f"{scheme}://{host_port(*address[:2])}" if address else f"{scheme}://gone"
+    return f"{scheme}://{place_of(address)}" if address else f"{scheme}://gone"

@@ -4,6 +4,7 @@ import socket
 import ssl
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ import anyio
 from anyio.abc import SocketAttribute, TaskGroup
 
 from ...channel.contract import Listener, Serve
-from ...channel.url import Url, host_port
+from ...channel.url import Url, place_of
 from ...channel.web import AsgiApp, AsgiReceive, AsgiSend, Scope, WebRules, refuse_websocket
 from ...errors import BindFailed
 from ...protocol.limits import Limits
@@ -61,11 +62,8 @@ class Address:
 
     def urls(self, url: Url) -> list[str]:
         """The URLs that reach a URL's path here."""
-        found = []
-        for each in self._sockets:
-            host, port = each.getsockname()[:2]
-            found.append(f"{url.scheme}://{host_port(host, port)}{url.path}")
-        return found
+        places = [place_of(each.getsockname()) for each in self._sockets]
+        return [f"{url.scheme}://{place}{url.path}" for place in places]
 
     def reserve(self, url: Url, kind: Kind) -> bool:
         """Take a URL's path, if it is of this address and free.
@@ -118,7 +116,8 @@ class Address:
 
     async def _answer(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
         if not scope["path"].startswith("/"):  # a whole URL (RFC 9112, 3.2.2)
-            scope["path"] = urlsplit(scope["path"]).path
+            with suppress(ValueError):  # what is none has no path that is known
+                scope["path"] = urlsplit(scope["path"]).path
         kind, path = scope["type"], scope["path"].rstrip("/")
         names = {name for name, _ in scope["headers"]}
         app = self._routes.get((kind, path))

@@ -15,7 +15,7 @@ from asyncio import AbstractEventLoop, BaseTransport, Task, TimerHandle
 from http import HTTPStatus
 from typing import Any, cast
 
-from uvicorn._types import ASGIReceiveEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
@@ -107,6 +107,12 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
             self._stop_watch()
         elif self._slow_timer is None or self._messages > before:
             self._start_watch()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send an event. uvicorn logs an error for each handshake that was refused in order."""
+        await super().send(message)
+        if self.close_sent and self.initial_response is not None:
+            self.handshake_complete = True
 
     def _shake_hands(self, head: bytes) -> None:
         line, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")

@@ -1,7 +1,9 @@
 """UDP: datagrams of any size that the link carries, from many addresses, none of which can harm."""
 
 import json
+import shutil
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -9,6 +11,7 @@ from urllib.parse import urlsplit
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import pytest
 
 from jsonrpc_iot import (
@@ -353,6 +356,8 @@ async def test_a_host_that_does_not_exist() -> None:
 
 class Busy:
     is_busy = False
+    is_stranger = False
+    holds_replies = False
     ended = False
 
     def __init__(self) -> None:
@@ -365,14 +370,22 @@ class Busy:
         self.ended = True
 
 
-def new_demux(max_peers: int = 10) -> tuple[Demux[str], list[tuple[bytes, str]]]:
+def new_demux(max_peers: int = 10, network: int = 0) -> tuple[Demux[str], list[tuple[bytes, str]]]:
     sent: list[tuple[bytes, str]] = []
 
     def transmit(packet: bytes, address: str) -> None:
         sent.append((packet, address))
 
     describe = ChannelInfo(transport="test", reliable=False)
-    return Demux(transmit, lambda address: describe, max_peers=max_peers), sent
+    return (
+        Demux(
+            transmit,
+            lambda address: describe,
+            max_peers=max_peers,
+            network=lambda address: address[:network],
+        ),
+        sent,
+    )
 
 
 async def test_an_address_is_forgotten_after_a_minute_of_silence() -> None:
@@ -441,3 +454,125 @@ async def test_a_closed_channel_sends_nothing() -> None:
     with pytest.raises(anyio.ClosedResourceError):
         await channel.send(b"z")
     assert sent == [(b"x", "a"), (b"y", "a")]
+
+
+ANY = "0.0.0.0"  # to be bound on loopback alone
+
+
+async def fill(demux: Demux[str], addresses: str, now: float = 0.0) -> dict[str, Busy]:
+    """Let each of these addresses, given as words, send a packet; who receives them."""
+    receivers = {}
+    for address in addresses.split():
+        for channel in await demux.deliver([(b"1", address)], now):
+            receivers[address] = Busy()
+            await channel.attach(receivers[address])
+    return receivers
+
+
+async def test_a_network_that_has_most_places_gives_one_to_another() -> None:
+    demux, _ = new_demux(max_peers=4, network=1)
+    receivers = await fill(demux, "a1 a2 a3 b1")
+    receivers["a1"].is_busy = True
+    receivers["a2"].holds_replies = True
+    assert set(await fill(demux, "c1")) == {"c1"}
+    assert [name for name, receiver in receivers.items() if receiver.ended] == ["a3"]
+    assert set(await fill(demux, "c2")) == set()  # nobody has more who could do without
+    assert demux.refused == 1
+
+
+async def test_who_never_said_anything_valid_gives_way_first() -> None:
+    demux, _ = new_demux(max_peers=4, network=2)
+    receivers = await fill(demux, "a1 b1 c1 d1")
+    receivers["b1"].is_stranger = receivers["d1"].is_stranger = True
+    assert set(await fill(demux, "e1")) == {"e1"}
+    assert set(await fill(demux, "f1")) == {"f1"}
+    assert [name for name, receiver in receivers.items() if receiver.ended] == ["b1", "d1"]
+
+
+async def test_forged_addresses_keep_nobody_out() -> None:
+    """As many as the server remembers, each of another host, and then honest ones."""
+    dispatcher = Dispatcher()
+    dispatcher.method("toggle")(lambda: True)
+    async with serve(dispatcher, "udp://127.0.0.1:0", limits=Limits(peers=50)) as server:
+        port = int(server.urls[0].rpartition(":")[2])
+        for number in range(100):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as forged:
+                forged.bind((f"127.1.0.{number + 1}", 0))
+                forged.sendto(b"!", ("127.0.0.1", port))
+                forged.settimeout(SECONDS)
+                await anyio.to_thread.run_sync(forged.recv, 2000)
+        for _ in range(5):
+            async with connect(server.urls[0], timeout=SECONDS) as client:
+                assert await client.call("toggle") is True
+        assert len(server.peers) <= 50
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
+@pytest.mark.parametrize(
+    ("bound", "asked"),
+    [(ANY, "127.0.0.2"), (ANY, "127.0.0.1"), ("[::]", "[::1]"), ("[::]", "127.0.0.2")],
+)
+async def test_a_server_answers_from_the_address_that_was_asked(bound: str, asked: str) -> None:
+    dispatcher = Dispatcher()
+    dispatcher.method("ok")(lambda: True)
+    async with serve(dispatcher, f"udp://{bound}:0") as server:
+        port = server.urls[0].rpartition(":")[2]
+        async with connect(f"udp://{asked}:{port}", timeout=SECONDS) as client:
+            assert await client.call("ok") is True
+
+
+MOVES = """
+import subprocess, sys
+import anyio
+from jsonrpc_iot import CallTimeout, ChannelClosed, Dispatcher, connect, serve
+
+def ip(*words):
+    subprocess.run(["ip", *words], check=True)
+
+async def main(reconnect):
+    ip("link", "set", "lo", "up")
+    for address in ("198.51.100.1/32", "198.51.100.2/32"):
+        ip("addr", "add", address, "dev", "lo")
+    route = ("route", "replace", "local", "198.51.100.1", "dev", "lo", "table", "local", "src")
+    ip(*route, "198.51.100.2")
+    device = Dispatcher()
+    device.method("ok")(lambda: True)
+    async with serve(device, "udp://198.51.100.1:0") as server:
+        async with connect(server.urls[0], reconnect=reconnect, timeout=0.7) as client:
+            assert await client.call("ok") is True
+            assert client.info.local.startswith("udp://198.51.100.2:")
+            ip("addr", "del", "198.51.100.2/32", "dev", "lo")
+            ip(*route, "198.51.100.1")
+            for _ in range(30):
+                try:
+                    await client.call("ok", idempotent=True)
+                except CallTimeout:
+                    continue
+                except ChannelClosed as error:
+                    print(error)
+                    if not reconnect:
+                        return
+                    continue
+                print("heard at", client.info.local)
+                return
+
+anyio.run(main, sys.argv[1] == "again")
+"""
+
+
+@pytest.mark.parametrize("again", ["again", "once"])
+async def test_a_client_whose_address_is_gone_ends_or_comes_back(again: str) -> None:
+    """In a network of its own, where addresses can be taken away."""
+    command = ["unshare", "--net", "--map-root-user", sys.executable, "-c", MOVES, again]
+    if not shutil.which("unshare") or not shutil.which("ip"):
+        pytest.skip("no unshare or no ip here")
+    if (await anyio.run_process([*command[:3], "true"], check=False)).returncode:
+        pytest.skip("no networks of one's own here")
+    with anyio.fail_after(6 * SECONDS):
+        done = await anyio.run_process(command, check=False)
+    told = done.stdout.decode()
+    assert done.returncode == 0, done.stderr.decode()
+    if again == "again":
+        assert "heard at udp://198.51.100.1:" in told
+    else:
+        assert "the address 198.51.100.2 is gone" in told or "nothing can be sent" in told

@@ -8,7 +8,14 @@ from pathlib import Path
 import anyio
 import pytest
 
-from jsonrpc_iot import BindFailed, ChannelAttribute, ConnectFailed, InvalidUrl, PeerCredentials
+from jsonrpc_iot import (
+    BindFailed,
+    ChannelAttribute,
+    ConnectFailed,
+    InvalidUrl,
+    Listener,
+    PeerCredentials,
+)
 from jsonrpc_iot.transports import open_channel, open_listener
 from tests.transports.links import accepting
 from tests.waiting import SECONDS
@@ -262,3 +269,72 @@ async def test_the_limits_on_what_is_sent(tmp_path: Path) -> None:
         url = f"pipe://lamp?dir={tmp_path}{options}"
         async with await open_listener(url), await open_channel(url) as client:
             assert client.info.max_message == expected
+
+
+async def test_servers_that_begin_at_once_get_their_own_names(tmp_path: Path) -> None:
+    """None is reached by the name of another, in one process too."""
+    names = [f"s{number}" for number in range(20)]
+    listeners: dict[str, Listener] = {}
+
+    async def begin(name: str) -> None:
+        listeners[name] = await open_listener(f"pipe://{name}?dir={tmp_path}")
+
+    with anyio.fail_after(SECONDS):
+        async with anyio.create_task_group() as tasks:
+            for name in names:
+                tasks.start_soon(begin, name)
+    inodes = {name: (tmp_path / f"{name}-jsonrpc.socket").stat().st_ino for name in names}
+    assert len(set(inodes.values())) == len(names)
+    assert len(os.listdir(tmp_path)) == len(names)
+    for name in names[1:]:
+        await listeners[name].aclose()
+    assert os.listdir(tmp_path) == ["s0-jsonrpc.socket"]
+    await listeners["s0"].aclose()
+
+
+async def test_of_servers_of_one_name_that_begin_at_once_one_serves(tmp_path: Path) -> None:
+    for _ in range(5):
+        served: list[Listener] = []
+        refused: list[str] = []
+
+        async def begin(served: list[Listener] = served, refused: list[str] = refused) -> None:
+            try:
+                served.append(await open_listener(f"pipe://lamp?dir={tmp_path}"))
+            except BindFailed as error:
+                refused.append(str(error))
+
+        with anyio.fail_after(SECONDS):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(4):
+                    tasks.start_soon(begin)
+        assert len(served) == 1
+        assert len(refused) == 3
+        assert all("another server is listening" in each for each in refused)
+        await answers(f"pipe://lamp?dir={tmp_path}")
+        await served[0].aclose()
+
+
+async def test_a_stranger_cannot_take_the_place_of_a_server(tmp_path: Path) -> None:
+    """In a folder where anybody may put a socket, its owner must be one whom we trust."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can play another user")
+    os.chmod(tmp_path, 0o1777)
+    path = tmp_path / FILE
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.bind(str(path))
+        os.seteuid(4711)  # whose the server is, as the kernel tells clients
+        try:
+            raw.listen(8)
+        finally:
+            os.seteuid(0)
+        with pytest.raises(ConnectFailed, match="of user 4711, and anybody may put one there"):
+            await open_channel(f"pipe://lamp?dir={tmp_path}")
+        with pytest.raises(ConnectFailed, match="of user 4711, not of root"):
+            await open_channel(f"unix://{path}?owner=root")
+        with pytest.raises(InvalidUrl, match="no user 'nobody-here'"):
+            await open_channel(f"unix://{path}?owner=nobody-here")
+        async with await open_channel(f"pipe://lamp?dir={tmp_path}&owner=4711"):
+            pass
+        os.chmod(tmp_path, 0o755)  # now only whom its owner lets
+        async with await open_channel(f"pipe://lamp?dir={tmp_path}"):
+            pass

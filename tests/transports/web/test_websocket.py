@@ -95,6 +95,7 @@ async def test_a_token_that_is_right_wrong_or_missing(tmp_path: Path) -> None:
         ("", "same", 101),
         ("", "http://evil.example", 403),
         ("", "null", 403),
+        ("", "http://[", 403),
         ("?cors=https://app.example", "https://app.example", 101),
         ("?cors=https://app.example", "http://app.example", 403),
         ("?cors=https://app.example", "same", 101),
@@ -102,12 +103,15 @@ async def test_a_token_that_is_right_wrong_or_missing(tmp_path: Path) -> None:
     ],
 )
 @needs_asyncio
-async def test_whose_pages_may_connect(option: str, origin: str | None, expected: int) -> None:
+async def test_whose_pages_may_connect(
+    option: str, origin: str | None, expected: int, caplog: pytest.LogCaptureFixture
+) -> None:
     async with serve(device(), HERE + option, grace=0.1) as server:
         url = server.urls[0]
         own = f"http://{urlsplit(url).netloc}"
         headers = {} if origin is None else {"Origin": own if origin == "same" else origin}
         assert await status(url, **headers) == expected
+    assert [each for each in caplog.records if each.levelno >= logging.WARNING] == []
 
 
 @needs_asyncio

@@ -57,7 +57,8 @@ from .peer.peer import Peer
 from .peer.stream import Stream
 from .protocol.limits import Limits
 from .protocol.messages import Dialect
-from .server.server import Server, run, serve
+from .server.program import run
+from .server.server import Server, serve
 from .transports import register_transport
 
 __all__ = [

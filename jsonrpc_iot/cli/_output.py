@@ -7,24 +7,17 @@ text, UTF-8 except for the escapes.
 import contextlib
 import io
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from jsonrpc_iot.channel.terminal import escape, escape_json
 from jsonrpc_iot.channel.url import Url
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-# Characters that steer a terminal, or that hide or reorder what it shows: DEL and C1, the marks and
-# embeddings of bidirectional text, separators of lines. C0 and surrogates cannot stand in JSON.
-_STEERING = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
-_STEERING_IN_JSON = re.compile(f"[{_STEERING}]")
-_STEERING_IN_TEXT = re.compile(f"[\x00-\x1f{_STEERING}\ud800-\udfff]")
-_STEERING_IN_LOG = re.compile(f"[\x00-\x09\x0b-\x1f{_STEERING}\ud800-\udfff]")
 
 
 def prepare_streams() -> None:
@@ -45,21 +38,6 @@ def forget_stdout() -> None:
 def is_terminal() -> bool:
     """Whether standard output is a terminal."""
     return sys.stdout.isatty()
-
-
-def escape(text: str) -> str:
-    r"""Replace what steers a terminal by escapes such as `\u001b`, line breaks included."""
-    return _STEERING_IN_TEXT.sub(_escaped, text)
-
-
-def escape_log(text: str) -> str:
-    """Like `escape`, but keeps line feeds."""
-    return _STEERING_IN_LOG.sub(_escaped, text)
-
-
-def escape_json(text: str) -> str:
-    """Replace what steers a terminal in a JSON text by JSON's own escapes."""
-    return _STEERING_IN_JSON.sub(_escaped, text)
 
 
 def print_text(text: str) -> None:
@@ -152,10 +130,6 @@ class Tracer:
         except UnicodeDecodeError:
             shown = message.hex(" ")
         write_error(escape(f"{direction} {self._place}{shown}"))
-
-
-def _escaped(match: re.Match[str]) -> str:
-    return f"\\u{ord(match[0]):04x}"
 
 
 def _nowhere() -> io.TextIOWrapper:

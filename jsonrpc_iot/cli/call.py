@@ -12,6 +12,7 @@ from jsonrpc_iot import (
     CallTimeout,
     ChannelClosed,
     Client,
+    InvalidParams,
     JsonRpcIotError,
     MalformedResponse,
     RpcError,
@@ -33,7 +34,8 @@ from ._options import (
     duration,
 )
 from ._output import Tracer, explain, print_json, print_json_line
-from ._params import read_params
+from ._params import hint_at_json, read_params
+from ._run import HINT
 from ._signals import until_signal
 
 # A server forgets whoever is silent for 60 s on a link that has no end of its own.
@@ -71,7 +73,12 @@ def call(
                 async for item in items:
                     print_json_line(json_text(bytes(item), url))
 
-    anyio.run(run)
+    try:
+        anyio.run(run)
+    except InvalidParams as error:
+        if hint := hint_at_json(params or (), error):
+            error.add_note(f"{HINT}{hint}")
+        raise
 
 
 def notify(

@@ -19,10 +19,11 @@ import typer
 
 from jsonrpc_iot import Client, Dispatcher, JsonRpcIotError, MethodNotFound, TooLarge, connect
 from jsonrpc_iot import serve as serve_at
+from jsonrpc_iot.channel.terminal import escape
 
 from ._broker import has_broker, local_broker
 from ._options import JsonOption
-from ._output import escape, explain, print_json, print_text, progress
+from ._output import explain, print_json, print_text, progress
 from ._run import FAILED_THERE
 from ._statistics import RoundTrips, show_milliseconds
 from .serve import virtual_device

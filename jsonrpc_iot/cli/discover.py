@@ -11,9 +11,10 @@ import msgspec
 import typer
 
 from jsonrpc_iot.channel.tasks import task_group
+from jsonrpc_iot.channel.terminal import escape
 
 from ._options import duration
-from ._output import escape, explain, is_terminal, print_json_line, print_text, table_of
+from ._output import explain, is_terminal, print_json_line, print_text, table_of
 from ._statistics import show_milliseconds
 
 if TYPE_CHECKING:

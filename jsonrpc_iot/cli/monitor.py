@@ -16,11 +16,12 @@ from anyio.abc import ByteStream
 from msgspec import structs
 
 from jsonrpc_iot import ChannelClosed, UsageError
+from jsonrpc_iot.channel.terminal import escape
 from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.protocol.tuya.frame import Frame, FrameDecoder
 
 from ._frames import Noise, Report, explain_frame, show_frame, show_noise
-from ._output import escape, is_terminal, print_json_line, print_text, write_error
+from ._output import is_terminal, print_json_line, print_text, write_error
 from ._recording import Record, read_recording, recorder
 from ._signals import until_signal
 

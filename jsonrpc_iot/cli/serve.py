@@ -12,9 +12,10 @@ import typer
 
 from jsonrpc_iot import Context, Dispatcher, UsageError
 from jsonrpc_iot import run as run_server
+from jsonrpc_iot.channel.terminal import TerminalFormatter
 
 from ._options import TraceOption, complete_bind
-from ._output import Tracer, escape_log, print_text
+from ._output import Tracer, print_text
 
 if TYPE_CHECKING:
     from jsonrpc_iot.services.wifi import Wifi
@@ -175,13 +176,6 @@ def _announce(url: str) -> None:
     print_text(f"listening {url}")
 
 
-class _LogFormatter(logging.Formatter):
-    """Escapes what peers and handlers have put into the log."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return escape_log(super().format(record))
-
-
 def start_log(*, verbose: bool) -> None:
     """Show the log of the package on standard error.
 
@@ -189,7 +183,7 @@ def start_log(*, verbose: bool) -> None:
         verbose: all of it, not only warnings.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_LogFormatter("jsonrpc-iot: %(levelname)s: %(message)s"))
+    handler.setFormatter(TerminalFormatter())
     log = logging.getLogger("jsonrpc_iot")
     log.addHandler(handler)
     log.setLevel(logging.DEBUG if verbose else logging.WARNING)

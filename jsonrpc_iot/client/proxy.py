@@ -6,7 +6,7 @@ arguments in C and which leaves out what was not given. Making the calls is the 
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import lru_cache, partial
 from typing import Any, TypeVar, cast
 
@@ -16,10 +16,12 @@ from msgspec import inspect as types
 
 from ..dispatch.declare.context import Timeout
 from ..dispatch.declare.event import BoundEvent, Event, declared_events
-from ..dispatch.declare.options import Options
+from ..dispatch.declare.options import Options, error_class
 from ..dispatch.declare.service import Declaration, declarations
 from ..dispatch.declare.signature import signature as signature_of
+from ..errors import RpcError
 from ..peer.remote import Remote
+from ..peer.stream import Stream
 from ..protocol.codec.codec import DECODE_ERRORS, Codec
 from .notifications import Notifications
 
@@ -38,6 +40,7 @@ class _Method(Struct, frozen=True):
         attribute: the name that it has in Python.
         name: the name that it has for the device, with the service's prefix.
         options: of which `timeout` and `idempotent` count for callers.
+        errors: the classes of its declared errors, by code.
         notification: there is no result.
         result: the type of the result, or of its items.
         streams: the result comes item by item.
@@ -49,6 +52,7 @@ class _Method(Struct, frozen=True):
     attribute: str
     name: str
     options: Options
+    errors: Mapping[int, type[RpcError]]
     notification: bool
     result: Any
     streams: bool
@@ -179,7 +183,8 @@ def new_proxy(
         TypeError: `service` is no such class, or one of its types cannot travel.
     """
     if not isinstance(service, type) or not isinstance(_prefix(service), str):
-        raise TypeError(f"{service!r} is no class decorated with @service(prefix)")
+        hint = f": give the class, {type(service).__name__}" if _prefix(type(service)) else ""
+        raise TypeError(f"{service!r} is no class decorated with @service(prefix){hint}")
     plan = _plan(service)
     members: dict[str, Any] = {}
     for method in plan.methods:
@@ -205,12 +210,14 @@ def _function(caller: Remote, method: _Method, name: str, timeout: Timeout) -> C
     if method.notification:
         act = partial(caller.notify, name)
     elif method.streams:
-        act = partial(caller.stream, name, item=method.result, timeout=timeout)
+        act = partial(_stream, caller, name, method, timeout)
     else:
         idempotent = method.options.idempotent
         act = partial(
             caller.call, name, result=method.result, timeout=timeout, idempotent=idempotent
         )
+        if method.errors:
+            act = partial(_call, act, method.errors)
 
     def function(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -223,6 +230,25 @@ def _function(caller: Remote, method: _Method, name: str, timeout: Timeout) -> C
     function.__doc__ = method.doc
     function.__signature__ = signature  # type: ignore[attr-defined]
     return function
+
+
+async def _call(
+    call: Callable[[Struct | None], Awaitable[Any]],
+    errors: Mapping[int, type[RpcError]],
+    params: Struct | None,
+) -> Any:
+    """Call, and raise the errors of the declaration as it names them."""
+    try:
+        return await call(params)
+    except RpcError as error:
+        raise error.as_declared(errors) from None
+
+
+def _stream(
+    caller: Remote, name: str, method: _Method, timeout: Timeout, params: Struct | None
+) -> Stream[Any]:
+    stream = caller.stream(name, params, item=method.result, timeout=timeout)
+    return stream.raise_as(method.errors)
 
 
 def _misfit(signature: inspect.Signature, args: Any, kwargs: Any) -> TypeError | None:
@@ -259,6 +285,7 @@ def _method(service: type, declaration: Declaration) -> _Method:
         attribute=declaration.attribute,
         name=name,
         options=mark.options,
+        errors={error.code: error_class(error) for error in mark.options.errors},
         notification=mark.notification,
         result=result,
         streams=streams,

@@ -1,5 +1,6 @@
 """Methods by name: register them once, then answer messages from any transport."""
 
+import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar, Unpack, overload
@@ -19,6 +20,8 @@ from .responder import Responder
 from .rpc_methods import About, Builtin
 from .run.middleware import Middleware
 from .table import Entries, HandlerTable, Place
+
+logger = logging.getLogger("jsonrpc_iot.dispatcher")
 
 _CODECS: dict[CodecName, type[JsonCodec | MsgpackCodec]] = {
     codec.name: codec for codec in (JsonCodec, MsgpackCodec)
@@ -103,8 +106,8 @@ class Registry:
         Raises:
             ValueError: a name is taken, or starts with `rpc.`, or `other` is this dispatcher; then
                 nothing is taken over.
-            TypeError: `other` is neither, a method of a service does not fit its declaration, or an
-                event's type is a scalar in JSON, which params cannot be.
+            TypeError: `other` is neither, or a class itself, a method of a service does not fit its
+                declaration, or an event's type is a scalar in JSON, which params cannot be.
         """
         if other is self:
             raise ValueError("a dispatcher cannot include itself")
@@ -115,6 +118,8 @@ class Registry:
             prefix = _join(prefix, service_prefix(other))
             places = self._places_of_service(other, prefix)
             emitting = tuple(events(other))
+            if not places and not emitting:
+                logger.warning("%r has nothing marked with @method, @notification or Event", other)
         for _, (name, _, _) in places:
             _refuse_reserved(name)
         self._table.add(places)

@@ -12,7 +12,7 @@ from hashlib import blake2b
 
 from msgspec import UNSET, Raw, UnsetType
 
-from ..errors import InvalidRequest, MethodNotFound, RpcError
+from ..errors import InvalidRequest, RpcError
 from ..protocol.codec.codec import Codec
 from ..protocol.duplicates import Identity
 from ..protocol.limits import Limits
@@ -27,6 +27,7 @@ from .run.call import Work
 from .run.context import CallContext
 from .run.middleware import Call, Chain
 from .table import Entry, HandlerTable
+from .unknown import unknown
 
 Begun = bytes | Work | Batch | None
 Read = Message | Invalid | list[Raw]
@@ -284,7 +285,7 @@ class Responder:
         id = message.id if message.id is UNSET else self.codec.wire_id(data, message.id)
         to = ReplyTo(id, message.jsonrpc, limit)
         try:
-            entry = self._find(message)
+            entry = self._find(message, context)
             handler = entry.handler
             if handler.options.requires is not None:
                 context.demand(handler.options.requires)
@@ -318,13 +319,13 @@ class Responder:
             return self._replier.error(to, call.method, error)
         return self._replier.result(to, call.method, value, may_hold_nan=handler.may_hold_nan)
 
-    def _find(self, message: Message) -> Entry:
+    def _find(self, message: Message, context: Context) -> Entry:
         assert message.method is not UNSET
         entry = self._table.methods.get(message.method)
         if message.id is UNSET:
             entry = self._table.notifications.get(message.method, entry)
         if entry is None:
-            raise MethodNotFound
+            raise unknown(message.method, self._table, context)
         return entry
 
     def _forget_handlers(self) -> None:

@@ -64,19 +64,18 @@ class Replier:
 
     def error(self, to: ReplyTo, method: str, error: Exception) -> bytes | None:
         """The response that an exception becomes; what nobody foresaw goes to the log."""
-        if not isinstance(error, RpcError):
-            logger.error("method %r failed: %s", method, _text(error), exc_info=error)
+        problem = error.problem if isinstance(error, RpcError) else _text(error)
+        if problem is not None:
+            logger.error("method %r failed: %s", method, problem, exc_info=error)
             error = InternalError(data=_describe(error) if self._debug else None)
+        assert isinstance(error, RpcError)
         if isinstance(to.id, UnsetType):
             logger.debug("notification %r failed: %s", method, error)
             return None
         return self._encode(to.id, error, to)
 
     def _encode(self, id: WireId, error: RpcError, to: ReplyTo) -> bytes | None:
-        try:
-            reply = self.codec.encode_error(id, error, to.jsonrpc, to.limit)
-        except AttributeError:  # a child of RpcError that never called its parent's __init__
-            reply = self.codec.encode_error(id, InternalError(), to.jsonrpc, to.limit)
+        reply = self.codec.encode_error(id, error, to.jsonrpc, to.limit)
         if reply is None:
             self.dropped += 1
         return reply

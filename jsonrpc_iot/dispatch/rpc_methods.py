@@ -12,7 +12,8 @@ from .declare.service import method, notification, service
 from .openrpc.document import Contents, Info, document, document_of_one
 from .openrpc.shrink import Document
 from .run.context import CallContext
-from .table import Entries, Entry, HandlerTable
+from .table import Entry, HandlerTable
+from .unknown import permitted
 
 _KEPT_DOCUMENTS = 16
 _ENVELOPE_BYTES = len('{"jsonrpc":"2.0","id":,"result":}')
@@ -55,7 +56,7 @@ class Builtin:
     @method(idempotent=True)
     def methods(self, context: Context) -> list[str]:
         """List the names that the caller may call, sorted."""
-        return [entry.name for entry in _permitted(self._table.methods, context)]
+        return [entry.name for entry in permitted(self._table.methods, context)]
 
     @method(idempotent=True)
     def discover(self, context: Context, method: str | None = None) -> dict[str, Any]:
@@ -70,8 +71,8 @@ class Builtin:
         """
         contents = Contents(
             Info(self._about.title, self._about.version or _version(), self._about.description),
-            _permitted(self._table.methods, context),
-            [each for each in _permitted(self._table.notifications, context) if not _is_ours(each)],
+            permitted(self._table.methods, context),
+            [each for each in permitted(self._table.notifications, context) if not _is_ours(each)],
             dict(sorted(self._table.events.items())),
         )
         if method is None:
@@ -103,17 +104,6 @@ class Builtin:
     def cancel(self, id: Id, context: CallContext) -> None:
         """Cancel the caller's running call of that id, which then answers -32003."""
         context.cancel(id)
-
-
-def _permitted(entries: Entries, context: Context) -> list[Entry]:
-    """The entries that a caller may use, in the order of their names."""
-    permissions = context.permissions or ()
-    found = [
-        entry
-        for entry in tuple(entries.values())
-        if (requires := entry.handler.options.requires) is None or requires in permissions
-    ]
-    return sorted(found, key=lambda entry: entry.name)
 
 
 def _is_ours(entry: Entry) -> bool:

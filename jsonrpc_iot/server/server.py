@@ -1,12 +1,9 @@
 """Serve one dispatcher at several URLs, and on open channels, all at once."""
 
 import logging
-import signal
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from inspect import isawaitable
 from math import inf
 from typing import Any
@@ -306,51 +303,6 @@ async def serve(
             peers.cancel_scope.cancel()
     if failure is not None:
         raise failure
-
-
-def run(
-    dispatcher: Dispatcher,
-    *urls: str,
-    on_listening: Callable[[str], object] | None = None,
-    backend: str = "asyncio",
-    **options: Any,
-) -> None:
-    """Serve a dispatcher until the process gets SIGINT or SIGTERM.
-
-    Args:
-        dispatcher: answers.
-        urls: where to listen.
-        on_listening: is called with each URL once it accepts traffic.
-        backend: the event loop, `asyncio` or `trio`.
-        options: those of `serve`.
-
-    Raises:
-        InvalidUrl: a URL makes no sense.
-        BindFailed: a URL cannot be bound; the text names it.
-    """
-    anyio.run(
-        partial(_run, dispatcher, urls, on_listening or (lambda url: None), options),
-        backend=backend,
-    )
-
-
-async def _run(
-    dispatcher: Dispatcher,
-    urls: tuple[str, ...],
-    on_listening: Callable[[str], object],
-    options: dict[str, Any],
-) -> None:
-    async with serve(dispatcher, *urls, **options) as server:
-        if sys.platform == "win32":
-            for url in server.urls:
-                on_listening(url)
-            await server.wait_closed()
-        else:
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                for url in server.urls:
-                    on_listening(url)
-                async for _ in signals:
-                    break
 
 
 def _warn_if_exposed(listeners: Sequence[Listener]) -> None:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jsonrpc_iot.cli._output import Tracer, escape, escape_log, json_line
+from jsonrpc_iot.channel.terminal import escape, escape_log
+from jsonrpc_iot.cli._output import Tracer, json_line
 
 BIDI = {
     chr(code) for code in (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))

@@ -138,6 +138,10 @@ class Context(Caller):
             raise TransportError("this call came over no connection that leads back to its caller")
         return self._caller
 
+    def permits(self, permission: str | None) -> bool:
+        """Whether the caller has a permission; everybody may do what needs none."""
+        return permission is None or permission in (self.permissions or ())
+
     def demand(self, permission: str) -> None:
         """Refuse the call unless the caller has a permission.
 

@@ -14,7 +14,7 @@ from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo, fields
 
 from ...protocol.codec.floats import has_nan
-from ..declare.options import Example, KindOfError, code_and_message
+from ..declare.options import Example, KindOfError
 from ..handler import Handler
 from ..table import Entry
 from .docstrings import Docstring, parse
@@ -177,8 +177,7 @@ def _parameter(field: FieldInfo, doc: Docstring, schema: Schema) -> Schema:
 
 
 def _error(error: KindOfError) -> Document:
-    code, message = code_and_message(error)
-    described: Document = {"code": code, "message": message}
+    described: Document = {"code": error.code, "message": error.message}
     data = getattr(error, "data", None)
     if data is not None and _is_json(data):
         described["data"] = data

@@ -125,6 +125,7 @@ class Client(Remote):
             ChannelClosed: the channel is closed.
             MessageTooLarge: the notification does not fit the channel.
             Unencodable: the codec has no form for the params.
+            UsageError: the params are neither an object nor an array.
         """
         peer = await self._find_peer(self._timeout)
         await peer.notify(method, params)

@@ -6,19 +6,19 @@ arguments in C and which leaves out what was not given. Making the calls is the 
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
-from msgspec import inspect as types
 
 from ..dispatch.declare.context import Timeout
 from ..dispatch.declare.event import BoundEvent, Event, declared_events
 from ..dispatch.declare.options import Options, error_class
 from ..dispatch.declare.service import Declaration, declarations
 from ..dispatch.declare.signature import signature as signature_of
+from ..dispatch.declare.types import check_decodable
 from ..errors import RpcError
 from ..peer.remote import Remote
 from ..peer.stream import Stream
@@ -147,7 +147,7 @@ class RemoteEvent(BoundEvent[Any]):
 
     def _receive(self, codec: Codec, params: Raw) -> None:
         try:
-            value = codec.decode_value(bytes(params) or codec.encode(None), self.kind)
+            value = codec.decode_params(bytes(params) or codec.encode(None), self.kind)
         except DECODE_ERRORS as error:
             self.malformed += 1
             logger.warning("%s: dropped a notification: %s", self.name, error)
@@ -279,7 +279,7 @@ def _method(service: type, declaration: Declaration) -> _Method:
     function = declaration.function.__get__(object(), service)  # without `self`
     parameters, result, streams = signature_of(function, name)
     if not mark.notification:
-        _check_decodable(result, f"method {name!r}, result")
+        check_decodable(result, f"method {name!r}, result")
     signature = inspect.Signature(parameters)
     return _Method(
         attribute=declaration.attribute,
@@ -298,7 +298,7 @@ def _method(service: type, declaration: Declaration) -> _Method:
 def _event(service: type, attribute: str, event: Event[Any]) -> _EventPlan:
     assert event.name is not None
     name = _join(_prefix(service), event.name)
-    _check_decodable(event.kind, f"event {name!r}")
+    check_decodable(event.kind, f"event {name!r}")
     return _EventPlan(attribute, name, event.kind)
 
 
@@ -329,38 +329,6 @@ def _binder(name: str, signature: inspect.Signature) -> Callable[..., Struct | N
 def _field(parameter: inspect.Parameter) -> Any:
     needed = parameter.default is parameter.empty
     return (parameter.name, Any) if needed else (parameter.name, Any, UNSET)
-
-
-def _check_decodable(kind: Any, what: str) -> None:
-    """Refuse a type that nothing can be decoded into.
-
-    Raises:
-        TypeError: it is one; the text begins with `what`.
-    """
-    try:
-        hash(kind)  # decoders of results are kept by type
-        for cls in _unknown_classes(types.type_info(kind)):
-            raise TypeError(f"Type {cls!r} is not supported")
-        msgspec.json.Decoder(kind)
-    except TypeError as error:
-        raise TypeError(f"{what}: {error}") from None
-
-
-def _unknown_classes(info: types.Type) -> Iterator[type]:
-    """The classes in a type that msgspec takes for granted and cannot make from JSON."""
-    todo: list[types.Type | types.Field] = [info]
-    seen: set[int] = set()  # types may hold themselves
-    while todo:
-        node = todo.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, types.CustomType) and node.cls is not object:
-            yield node.cls
-        for name in node.__struct_fields__:
-            part = getattr(node, name)
-            parts = part if isinstance(part, tuple) else (part,)
-            todo.extend(item for item in parts if isinstance(item, types.Type | types.Field))
 
 
 def _prefix(service: type) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 from heapq import nlargest
-from os.path import commonprefix
+from itertools import pairwise
 
 from ..errors import MethodNotFound
 from .declare.context import Context
@@ -46,10 +46,13 @@ def _nearest(name: str, names: Iterable[str]) -> str | None:
         return None
     by_length = sorted(names, key=lambda each: abs(len(each) - len(name)))
     without_prefix = next((each for each in by_length if each.endswith(f".{name}")), None)
-    likely = nlargest(_MOST_COMPARED, by_length[:_MOST_LIKELY], lambda each: _shared(each, name))
+    pairs = _pairs(name)
+    likely = nlargest(
+        _MOST_COMPARED, by_length[:_MOST_LIKELY], lambda each: len(pairs & _pairs(each))
+    )
     return without_prefix or next(iter(get_close_matches(name, likely, 1)), None)
 
 
-def _shared(one: str, other: str) -> int:
-    """How many characters two names share at both ends, which costs less than to compare them."""
-    return len(commonprefix((one, other))) + len(commonprefix((one[::-1], other[::-1])))
+def _pairs(name: str) -> set[tuple[str, str]]:
+    """The pairs of neighbours in a name: those that two share are quick to count."""
+    return set(pairwise(name))

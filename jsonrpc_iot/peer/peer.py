@@ -100,6 +100,7 @@ class Peer(Remote, Connection):
         self._tasks = tasks
         self._outgoing = Outgoing(channel, tasks, limits.queue_bytes, self._break)
         session.on_stray = self._note_stray
+        session.on_refused = self._outgoing.push
         self._limits = limits
         self._probe = probe
         self._on_open = on_open

@@ -17,6 +17,7 @@ from .items import Credit, ReceivedItem, ReceivedItems
 from .messages import ABSENT, Dialect, Invalid, Message, Request
 from .open_call import OpenCall
 from .retries import Repeats
+from .strict import FirstRequests
 
 _EXTENSION_METHODS = ("rpc.cancel", "rpc.more")
 
@@ -40,6 +41,7 @@ class Session:
         codec: as above.
         jsonrpc: the member of that name in the other end's last valid message, `None` before it.
         extensions: as above, once it is known.
+        on_refused: is given the requests that a strict JSON-RPC 2.0 server gets again as such.
         on_stray: is told in words of each response or item that belongs to no open call.
         strays: how many there were.
     """
@@ -47,6 +49,7 @@ class Session:
     __slots__ = (
         "_ask_again_at",
         "_default",
+        "_first",
         "_first_id",
         "_next_id",
         "_on_notification",
@@ -62,6 +65,7 @@ class Session:
         "codec",
         "extensions",
         "jsonrpc",
+        "on_refused",
         "on_stray",
         "strays",
     )
@@ -93,6 +97,8 @@ class Session:
         self._open: dict[int, OpenCall] = {}
         self._streams: dict[int, OpenCall] | None = None  # answered ones too, until they are closed
         self._probe: OpenCall | None = None
+        self._first: FirstRequests | None = None
+        self.on_refused: Callable[[bytes], object] | None = None
         self.jsonrpc: Jsonrpc | None = None
         self.extensions = extensions
         self.strays = 0
@@ -140,13 +146,14 @@ class Session:
 
         Raises:
             Unencodable: the codec has no form for the params.
+            UsageError: the params are neither an object nor an array.
         """
         wait = timeout if self.extensions and timeout is not None and timeout < inf else UNSET
         stream = items is not None
         request = self._request(method, params, self._next_id, timeout=wait, stream=stream)
         call = OpenCall(self.codec, self._next_id, method, on_answer, items)
         self._next_id += 1
-        self._open[call.id] = call
+        self._note_open(call, request)
         if stream:
             self._streams = self._streams or {}
             self._streams[call.id] = call
@@ -196,6 +203,7 @@ class Session:
 
         Raises:
             Unencodable: the codec has no form for the params.
+            UsageError: the params are neither an object nor an array.
         """
         return self._request(method, params)
 
@@ -282,8 +290,18 @@ class Session:
         self._ask_again_at = now + (self._retry_seconds or 0.0)
         call = OpenCall(self.codec, self._next_id, "rpc.ping", self._note_probe)
         self._next_id += 1
-        self._open[call.id] = self._probe = call
-        return self._request(call.method, None, id=call.id)
+        self._probe = call
+        request = self._request(call.method, None, id=call.id)
+        self._note_open(call, request)
+        return request
+
+    def _note_open(self, call: OpenCall, request: bytes) -> None:
+        self._open[call.id] = call
+        if self.jsonrpc is None and self._default is UNSET:
+            if self._first is None:
+                in_order = self._retry_seconds is None
+                self._first = FirstRequests(self.codec, in_order=in_order)
+            self._first.add(call.id, request)
 
     def _note_probe(self) -> None:
         assert self._probe is not None
@@ -296,10 +314,17 @@ class Session:
     def _forget(self, id: int) -> OpenCall | None:
         if self._repeats is not None:
             self._repeats.remove((id,))
+        if self._first is not None:
+            self._first.remove(id)
         return self._open.pop(id, None)
 
     def _take_response(self, message: Message) -> None:
         self._responses += 1
+        if self._first is not None:
+            again = self._first.take(message, shared=self._shared)
+            if again is not None:
+                self._send_as_2_0(again)
+                return
         id = message.id
         is_nameless = id is None and message.error is not ABSENT
         if is_nameless and len(self._open) == 1 and not self._shared:
@@ -314,6 +339,15 @@ class Session:
             stream.lose(self._read_error(stream, message.error))
         elif stream is None:
             self._stray(message)
+
+    def _send_as_2_0(self, requests: dict[int, bytes]) -> None:
+        """Send requests again that a server has refused for their dialect."""
+        self._responses -= len(requests)
+        for id, request in requests.items():
+            if self._repeats is not None:
+                self._repeats.replace(id, request)
+            if self.on_refused is not None:
+                self.on_refused(request)
 
     def _read_error(self, call: OpenCall, raw: Raw) -> JsonRpcIotError:
         error = self.codec.decode_error(raw)

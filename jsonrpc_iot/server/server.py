@@ -92,6 +92,7 @@ class Server:
 
         Raises:
             Unencodable: the codec has no form for the params.
+            UsageError: the params are neither an object nor an array.
         """
         if threading.get_ident() != self._thread:
             return anyio.from_thread.run_sync(self.broadcast, method, params, token=self._token)

@@ -162,7 +162,9 @@ def service_prefix(instance: object) -> str:
     """
     if isinstance(instance, type):
         name = instance.__name__
-        raise TypeError(f"{name} is a class, and an object of it answers: include({name}())")
+        raise TypeError(
+            f"{name} is a class, not an object of one decorated with @service: include({name}())"
+        )
     prefix = getattr(instance, "__rpc_prefix__", None)
     if not isinstance(prefix, str):
         raise TypeError(

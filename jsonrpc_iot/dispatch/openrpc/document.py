@@ -18,6 +18,7 @@ from ..declare.options import Example, KindOfError
 from ..handler import Handler
 from ..table import Entry
 from .docstrings import Docstring, parse
+from .draft7 import to_draft_7
 from .shrink import Document, Schema, change_objects, cut_to_fit, without
 
 VERSION = "1.3.2"
@@ -218,9 +219,14 @@ def _is_json(value: Any) -> bool:
 def _schemas(kinds: Iterable[Any]) -> tuple[tuple[Schema, ...], dict[str, Schema]]:
     """The JSON Schemas of types; `{}`, which anything fits, for what has none."""
     describable = [kind if _is_describable(kind) else Any for kind in kinds]
-    return msgspec.json.schema_components(
+    schemas, components = msgspec.json.schema_components(
         describable, schema_hook=_of_anything, ref_template=_REFERENCE
     )
+    to_draft_7_here = to_draft_7(describable)
+    schemas = tuple(change_objects(schema, to_draft_7_here) for schema in schemas)
+    return schemas, {
+        name: change_objects(schema, to_draft_7_here) for name, schema in components.items()
+    }
 
 
 def _is_describable(kind: Any) -> bool:

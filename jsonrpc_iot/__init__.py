@@ -15,7 +15,8 @@ from .channel.options import PacketOptions
 from .channel.url import Url
 from .channel.wrappers import StreamChannel
 from .client.batch import BatchedCall, CallBatch
-from .client.client import Client, connect
+from .client.client import Client
+from .client.connecting import connect
 from .client.notifications import Notification
 from .dispatch.declare.context import Context
 from .dispatch.declare.event import BoundEvent, Event

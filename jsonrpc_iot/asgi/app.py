@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from inspect import isawaitable
 from typing import Any
+from urllib.parse import parse_qs
 
 import anyio
 from msgspec import UNSET, Raw, Struct
@@ -23,8 +24,9 @@ from ..errors import MissingExtra, Unauthorized
 from ..protocol.codec.json import JsonCodec
 from ..protocol.limits import Limits
 from ..protocol.messages import Request
+from ..protocol.patterns import Patterns
 from ._http import EVENT_STREAM, JSON, Bodies, Disconnected, Refusal, respond, respond_early
-from .events import EventLog
+from .events import EventLog, Hearing
 from .exchange import Items, Running, run_in_events, run_to_end, status_of
 from .requester import Host, RequestFacts, host_of
 
@@ -96,11 +98,11 @@ class RpcApp:
         """Whether requests are being answered."""
         return self._busy > 0
 
-    def publish(self, method: str, params: Any = None) -> int:
-        """Send a notification to all subscribers; any thread may call it.
+    def publish(self, method: str, params: Any = None, *, requires: str | None = None) -> int:
+        """Send a notification to all subscribers that may and want to hear it, from any thread.
 
         Returns:
-            How many there are.
+            How many these are.
 
         Raises:
             Unencodable: the codec has no form for the params.
@@ -108,7 +110,7 @@ class RpcApp:
         members = UNSET if params is None else params
         message = self._codec.encode_request(Request(method, UNSET, params=members))
         self._trace("->", message)
-        return self.events.publish(message)
+        return self.events.publish(message, method, requires)
 
     def leave(self) -> None:
         """Answer what is being answered, refuse the rest, and end all subscriptions."""
@@ -245,10 +247,12 @@ class RpcApp:
     ) -> None:
         if not accepts(headers, EVENT_STREAM):
             raise Refusal(406, "GET gives events: say Accept: text/event-stream, or POST a message")
-        await self._identify(scope, headers)
+        _, permissions = await self._identify(scope, headers)
+        hears = Hearing(permissions or (), _patterns(scope))
         last = headers.get(b"last-event-id")
         event_id = None if last is None else last.decode("latin-1")
-        await self.events.serve(scope, receive, send, event_id, self._limits.send_seconds)
+        seconds = self._limits.send_seconds
+        await self.events.serve(scope, receive, send, event_id, seconds, hears)
 
     async def _describe(self, scope: Scope, headers: dict[bytes, bytes], send: AsgiSend) -> None:
         if scope["method"] != "GET":
@@ -309,6 +313,16 @@ def accepts(headers: dict[bytes, bytes], kind: bytes) -> bool:
     return any(
         part.partition(b";")[0].strip() == kind and not _is_refused(part)
         for part in accept.lower().split(b",")
+    )
+
+
+def _patterns(scope: Scope) -> Patterns | None:
+    """The names of events that a request wants alone, as in `?events=door.*,lamp.changed`."""
+    query: dict[bytes, list[bytes]] = parse_qs(scope.get("query_string", b""))
+    if b"events" not in query:
+        return None
+    return Patterns(
+        name for each in query[b"events"] for name in each.decode(errors="replace").split(",")
     )
 
 

@@ -1,5 +1,6 @@
 """`call`, `notify` and `listen`: what a person says to one device, and hears from it."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Annotated
@@ -99,6 +100,13 @@ def notify(
 
 def listen(
     url: UrlArgument,
+    patterns: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PATTERN...",
+            help="The names to listen for, such as lamp.changed or door.*; all by default.",
+        ),
+    ] = None,
     *,
     count: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Exit after N notifications.")
@@ -114,16 +122,21 @@ def listen(
     """
     tracer = Tracer(url) if trace else None
     with suppress(KeyboardInterrupt):  # where signals cannot be received otherwise
-        anyio.run(_listen, url, count, timeout, dialect, tracer)
+        anyio.run(_listen, url, patterns or (), count, timeout, dialect, tracer)
 
 
 async def _listen(
-    url: str, count: int | None, timeout: float, dialect: Dialect, tracer: Tracer | None
+    url: str,
+    patterns: Sequence[str],
+    count: int | None,
+    timeout: float,
+    dialect: Dialect,
+    tracer: Tracer | None,
 ) -> None:
     async with until_signal():
         async with (
             connect(url, connect_timeout=timeout, dialect=dialect, trace=tracer) as client,
-            client.notifications() as notifications,
+            client.notifications(*patterns) as notifications,
             anyio.create_task_group() as tasks,
         ):
             if not client.info.reliable:

@@ -17,7 +17,7 @@ from .declare.options import MethodOptions, NotificationOptions, Options
 from .declare.service import declared, decorator, service_prefix
 from .handler import Handler
 from .responder import Responder
-from .rpc_methods import About, Builtin
+from .rpc_methods import About, Builtin, subscribing
 from .run.middleware import Middleware
 from .table import Entries, HandlerTable, Place
 
@@ -28,7 +28,7 @@ _CODECS: dict[CodecName, type[JsonCodec | MsgpackCodec]] = {
 }
 
 F = TypeVar("F", bound=Callable[..., Any])
-Emit = Callable[[str, Any], object]
+Emit = Callable[..., object]
 Places = list[tuple[Entries, Place]]  # each with the part of the table that it belongs to
 
 _RESERVED = "rpc"
@@ -44,7 +44,9 @@ class Registry:
     def __init__(self, about: About) -> None:
         self._table = HandlerTable()
         self._audience = Callbacks()
-        self._table.add(self._places_of_service(Builtin(about, self._table), _RESERVED))
+        builtin = Builtin(about, self._table)
+        self._table.add(self._places_of_service(builtin, _RESERVED))
+        self._table.add([(self._table.methods, subscribing(builtin))])
 
     @overload
     def method(self, name: F, /) -> F: ...
@@ -124,13 +126,16 @@ class Registry:
             _refuse_reserved(name)
         self._table.add(places)
         if isinstance(other, Registry):
-            self._table.declare(
-                {_join(prefix, name): kind for name, kind in other._table.events.items()}
+            for name, kind in other._table.events.items():
+                self._table.declare(_join(prefix, name), kind, other._table.requires.get(name))
+            other.on_emit(
+                lambda method, params, requires=None: self.emit(
+                    _join(prefix, method), params, requires=requires
+                )
             )
-            other.on_emit(lambda method, params: self.emit(_join(prefix, method), params))
         for event in emitting:
             name = _join(prefix, event.name)
-            self._table.declare({name: event.kind})
+            self._table.declare(name, event.kind, event.requires)
             event.subscribe(partial(self.emit, name))
 
     def middleware(self, layer: Middleware) -> Middleware:
@@ -138,12 +143,28 @@ class Registry:
         self._table.add_layer(layer)
         return layer
 
-    def emit(self, method: str, params: Any = None) -> None:
-        """Send a notification to every peer of every server of this dispatcher; wait for none."""
-        self._audience.tell(method, params)
+    def emit(self, method: str, params: Any = None, *, requires: str | None = None) -> None:
+        """Send a notification to every peer of every server of this dispatcher; wait for none.
+
+        Args:
+            method: the notification's name.
+            params: an object (dict, Struct, dataclass) or an array (list, tuple) of params.
+            requires: the permission that a peer needs to hear it; the event's of that name by
+                default.
+        """
+        requires = requires or self._table.requires.get(method)
+        # Who does not know of permissions fails, and hears nothing that needs one.
+        self._audience.tell(method, params, **({"requires": requires} if requires else {}))
+
+    @property
+    def received(self) -> list[str]:
+        """The names of the notifications that have a receiver."""
+        return [name for name in self._table.notifications if not name.startswith(f"{_RESERVED}.")]
 
     def on_emit(self, send: Emit) -> Callable[[], None]:
         """Have a callback called with the name and params of all that is emitted.
+
+        And with `requires=` where a peer needs a permission to hear it.
 
         Returns:
             A function that ends the subscription.

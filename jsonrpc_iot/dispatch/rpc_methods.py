@@ -1,18 +1,24 @@
 """The methods under `rpc.` that every dispatcher has."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from msgspec import Struct
 from msgspec.json import encode
 
 from ..errors import InvalidParams
+from ..protocol.codec.codec import DECODE_ERRORS, Codec
 from ..protocol.messages import Id
+from ..protocol.patterns import MAX_PATTERNS, Patterns
 from .declare.context import Context
+from .declare.options import Options
 from .declare.service import method, notification, service
-from .openrpc.document import Contents, Info, document, document_of_one
+from .handler import Handler
+from .openrpc.document import Contents, Event, Info, document, document_of_one
 from .openrpc.shrink import Document
 from .run.context import CallContext
-from .table import Entry, HandlerTable
+from .table import Entry, HandlerTable, Place
 from .unknown import permitted
 
 _KEPT_DOCUMENTS = 16
@@ -73,7 +79,7 @@ class Builtin:
             Info(self._about.title, self._about.version or _version(), self._about.description),
             permitted(self._table.methods, context),
             [each for each in permitted(self._table.notifications, context) if not _is_ours(each)],
-            dict(sorted(self._table.events.items())),
+            self._audible(context),
         )
         if method is None:
             return self._whole(contents)
@@ -86,12 +92,38 @@ class Builtin:
 
     def _whole(self, contents: Contents) -> Document:
         """The whole document, which takes long enough to make that callers must not flood us."""
-        key = tuple(each.name for each in (*contents.methods, *contents.notifications))
+        key = (*_names(contents.methods), *_names(contents.notifications), *contents.events)
         if key not in self._documents:
             if len(self._documents) >= _KEPT_DOCUMENTS:
                 self._documents.clear()
             self._documents[key] = document(contents)
         return self._documents[key]
+
+    def _audible(self, context: Context) -> dict[str, Event]:
+        """The events that the caller may hear."""
+        requires = self._table.requires.get
+        return {
+            name: Event(kind, requires(name))
+            for name, kind in sorted(self._table.events.items())
+            if context.permits(requires(name))
+        }
+
+    def subscribe(self, context: CallContext, patterns: list[str]) -> None:
+        """Send the caller only the notifications that match: names, or beginnings as in `door.*`.
+
+        Args:
+            context: the caller's.
+            patterns: at most 64 of them; by position they may be the params themselves.
+        """
+        if len(patterns) > MAX_PATTERNS:
+            problem = f"Expected at most {MAX_PATTERNS} patterns"
+            raise InvalidParams(data={"path": "$.patterns", "message": problem})
+        context.subscribe(Patterns(patterns))
+
+    @method(idempotent=True)
+    def unsubscribe(self, context: CallContext) -> None:
+        """Send the caller all notifications again."""
+        context.subscribe(None)
 
     @notification
     def more(
@@ -106,6 +138,26 @@ class Builtin:
         context.cancel(id)
 
 
+class _Subscribing(Handler):
+    """The handler of `rpc.subscribe`, whose params may be the patterns themselves."""
+
+    def parse(self, raw: bytes, codec: Codec) -> Struct:
+        """Decode params; see `Handler.parse`."""
+        with suppress(*DECODE_ERRORS):
+            return self.params(patterns=codec.decode_value(raw, list[str]))
+        return super().parse(raw, codec)
+
+
+def subscribing(builtin: Builtin) -> Place:
+    """The place of `rpc.subscribe`."""
+    name = "rpc.subscribe"
+    return name, _Subscribing(name, builtin.subscribe, Options(idempotent=True)), ()
+
+
+def _names(entries: Sequence[Entry]) -> list[str]:
+    return [entry.name for entry in entries]
+
+
 def _is_ours(entry: Entry) -> bool:
     """Whether it belongs to the protocol, so that no document need say what it is."""
     return entry.name.startswith("rpc.")
@@ -117,7 +169,7 @@ def _only(contents: Contents, name: str) -> Contents:
         contents.info,
         [entry for entry in contents.methods if entry.name == name],
         [entry for entry in contents.notifications if entry.name == name],
-        {event: kind for event, kind in contents.events.items() if event == name},
+        {each: event for each, event in contents.events.items() if each == name},
     )
 
 

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from inspect import isawaitable
 from math import inf
 from typing import Any
@@ -18,6 +19,7 @@ from ..channel.changes import Change
 from ..channel.contract import Authenticate, Channel, Listener, Permissions, ReceivingChannel, Trace
 from ..channel.web import AsgiReceive, AsgiSend, Scope, WebListener, WebRules, refuse_websocket
 from ..channel.wrappers import TracedChannel
+from ..dispatch.declare.event import BoundEvent
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import ChannelClosed
 from ..peer.peer import Peer, new_session, watch
@@ -38,6 +40,10 @@ class Server:
         authenticate: says what a peer may do.
         limits: bounds on what a peer may cost.
         trace: is shown each message.
+
+    Attributes:
+        peer_joined: emits each peer that can be called and notified from now on.
+        peer_left: emits each peer that is gone.
     """
 
     def __init__(
@@ -58,6 +64,8 @@ class Server:
         self._budget = Budget(limits.remembered, limits.remembered_bytes)
         self._since = anyio.current_time()
         self._peers: set[Peer] = set()
+        self.peer_joined: BoundEvent[Peer] = BoundEvent("peer_joined", Peer)
+        self.peer_left: BoundEvent[Peer] = BoundEvent("peer_left", Peer)
         self._apps = [self._mount(each) for each in listeners if isinstance(each, WebListener)]
         self._thread = threading.get_ident()
         self._token = anyio.lowlevel.current_token()
@@ -75,8 +83,8 @@ class Server:
         """The peers that are connected; each can be called and notified."""
         return tuple(self._peers)
 
-    def broadcast(self, method: str, params: Any = None) -> int:
-        """Notify every peer that can hear, and wait for none of them.
+    def broadcast(self, method: str, params: Any = None, *, requires: str | None = None) -> int:
+        """Notify every peer that can, may and wants to hear, and wait for none of them.
 
         A peer for whom too much waits already misses the notification, which is counted. Over HTTP
         those hear it who have subscribed to events.
@@ -86,6 +94,7 @@ class Server:
         Args:
             method: the notification's name.
             params: an object (dict, Struct, dataclass) or an array (list, tuple) of params.
+            requires: the permission that a peer needs to hear it.
 
         Returns:
             How many peers took it.
@@ -95,17 +104,18 @@ class Server:
             UsageError: the params are neither an object nor an array.
         """
         if threading.get_ident() != self._thread:
-            return anyio.from_thread.run_sync(self.broadcast, method, params, token=self._token)
+            broadcast = partial(self.broadcast, method, params, requires=requires)
+            return anyio.from_thread.run_sync(broadcast, token=self._token)
         taken = 0
         encoded: dict[object, bytes] = {}
         for peer in self._peers:
-            if not peer.info.hears_broadcasts:
+            if not peer.hears(method, requires):
                 continue
             way = peer.session.jsonrpc_to_send, peer.info.codec
             if way not in encoded:
                 encoded[way] = peer.session.notification(method, params)
             taken += peer.calls.offer(encoded[way])
-        return taken + sum(app.publish(method, params) for app in self._apps)
+        return taken + sum(app.publish(method, params, requires=requires) for app in self._apps)
 
     async def add(self, channel: Channel) -> Peer:
         """Serve one more channel, which is open already, until it ends or the server does.
@@ -209,7 +219,7 @@ class Server:
             self._tasks,
             limits=self._limits,
             permissions=permissions,
-            on_open=on_open,
+            on_open=partial(self._welcome, on_open),
             on_end=self._forget if isinstance(channel, ReceivingChannel) else None,
             budget=self._budget,
             since=self._since if on_open is None else -inf,  # nobody was at an added channel before
@@ -224,9 +234,15 @@ class Server:
             self._forget(peer)
         return False
 
+    def _welcome(self, on_open: Callable[[Peer], object] | None, peer: Peer) -> None:
+        if on_open is not None:
+            on_open(peer)
+        self.peer_joined.emit(peer)
+
     def _forget(self, peer: Peer) -> None:
         self._peers.discard(peer)
         self._peer_left.notify()
+        self.peer_left.emit(peer)
 
     async def _part(self, grace: float) -> None:
         """Let the peers finish for `grace` seconds."""

@@ -40,6 +40,13 @@ class Info(Struct, frozen=True):
     description: str | None = None
 
 
+class Event(Struct, frozen=True):
+    """What a device emits: the type of its params, and the permission to hear it."""
+
+    kind: Any
+    requires: str | None
+
+
 class Contents(Struct, frozen=True):
     """What a document describes.
 
@@ -47,20 +54,20 @@ class Contents(Struct, frozen=True):
         info: the device.
         methods: those of the methods, in the order of the document.
         notifications: those of the notifications that the device receives.
-        events: the types of those that it emits, by name.
+        events: those that it emits, by name.
     """
 
     info: Info
     methods: Sequence[Entry]
     notifications: Sequence[Entry]
-    events: Mapping[str, Any]
+    events: Mapping[str, Event]
 
 
 def document(contents: Contents) -> Document:
     """Describe a device."""
     kinds = [kind for entry in contents.methods for kind in _kinds(entry.handler)]
     kinds += [kind for each in contents.notifications for kind in _kinds_of_params(each.handler)]
-    schemas, components = _schemas([*kinds, *contents.events.values()])
+    schemas, components = _schemas([*kinds, *(event.kind for event in contents.events.values())])
     each = iter(schemas)
     whole: Document = {
         "openrpc": VERSION,
@@ -70,9 +77,7 @@ def document(contents: Contents) -> Document:
     if contents.info.description is not None:
         whole["info"]["description"] = contents.info.description
     received = [_received(entry, each) for entry in contents.notifications]
-    emitted = [
-        {"name": name, "direction": "emitted", "schema": next(each)} for name in contents.events
-    ]
+    emitted = [_emitted(name, event, next(each)) for name, event in contents.events.items()]
     if received or emitted:
         whole["x-notifications"] = [*received, *emitted]
     if components:
@@ -138,6 +143,11 @@ def _received(entry: Entry, schemas: Iterator[Schema]) -> Document:
     if handler.options.examples:
         notification["examples"] = [_example(each) for each in handler.options.examples]
     return notification | _limits(handler)
+
+
+def _emitted(name: str, event: Event, schema: Schema) -> Document:
+    emitted: Document = {"name": name, "direction": "emitted", "schema": schema}
+    return emitted if event.requires is None else emitted | {"x-requires": event.requires}
 
 
 def _head(entry: Entry, doc: Docstring) -> Document:

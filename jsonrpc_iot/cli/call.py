@@ -1,7 +1,8 @@
 """`call`, `notify` and `listen`: what a person says to one device, and hears from it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from jsonrpc_iot import (
     InvalidParams,
     JsonRpcIotError,
     MalformedResponse,
+    Notification,
     RpcError,
     connect,
 )
@@ -111,6 +113,9 @@ def listen(
     count: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Exit after N notifications.")
     ] = None,
+    time: Annotated[
+        bool, typer.Option("--time", help="Add to each line when it came, as its member time.")
+    ] = False,
     timeout: Annotated[float, duration("How long to wait for the connection.")] = 10.0,
     dialect: DialectOption = "iot",
     trace: TraceOption = False,
@@ -122,7 +127,8 @@ def listen(
     """
     tracer = Tracer(url) if trace else None
     with suppress(KeyboardInterrupt):  # where signals cannot be received otherwise
-        anyio.run(_listen, url, patterns or (), count, timeout, dialect, tracer)
+        show = _show_with_time if time else _show
+        anyio.run(_listen, url, patterns or (), count, timeout, dialect, tracer, show)
 
 
 async def _listen(
@@ -132,6 +138,7 @@ async def _listen(
     timeout: float,
     dialect: Dialect,
     tracer: Tracer | None,
+    show: Callable[[Notification], None],
 ) -> None:
     async with until_signal():
         async with (
@@ -143,7 +150,7 @@ async def _listen(
                 tasks.start_soon(_stay_known, client, str(Url.parse(url)), timeout)
             printed = missed = 0
             async for notification in notifications:
-                print_json_line(encode_json(notification))
+                show(notification)
                 printed += 1
                 if client.missed > missed:
                     missed = client.missed
@@ -153,6 +160,16 @@ async def _listen(
                     return
             tasks.cancel_scope.cancel()
         raise ChannelClosed(f"{Url.parse(url)}: the connection has ended")
+
+
+def _show(notification: Notification) -> None:
+    print_json_line(encode_json(notification))
+
+
+def _show_with_time(notification: Notification) -> None:
+    """Print a notification, and when it came: local time with its offset, to the millisecond."""
+    now = datetime.now().astimezone().isoformat(timespec="milliseconds")
+    print_json_line(encode_json({"time": now} | msgspec.to_builtins(notification)))
 
 
 async def _stay_known(

@@ -208,7 +208,8 @@ class Dispatcher(Registry):
     """The methods and notifications that a device answers.
 
     Args:
-        debug: tell callers the text and traceback of unforeseen exceptions.
+        debug: tell callers the text and traceback of unforeseen exceptions, and refuse results that
+            are not of the declared type.
         limits: bounds on the messages that it takes.
         title: what its description calls it.
         version: that of its software, for its description; this package's own by default.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
 
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, DecodeError, Raw, UnsetType
 
 from ..errors import InvalidRequest, RpcError
 from ..protocol.codec.codec import Codec
@@ -56,6 +56,7 @@ class Responder:
         self._encode = codec.encode
         self._unsuspicious = codec.unsuspicious
         self._replier = Replier(codec, debug=debug)
+        self._debug = debug
         self._nobody = Context()
         self._decode_plain: Callable[[bytes], PlainRequest] = self._decode_first
         table.on_change(self._forget_handlers)
@@ -317,7 +318,9 @@ class Responder:
             value = handler.call(call.params, running)
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
             return self._replier.error(to, call.method, error)
-        return self._replier.result(to, call.method, value, may_hold_nan=handler.may_hold_nan)
+        return self._replier.result(
+            to, call.method, value, may_hold_nan=handler.may_hold_nan, kind=handler.result_type
+        )
 
     def _find(self, message: Message, context: Context) -> Entry:
         assert message.method is not UNSET
@@ -333,6 +336,8 @@ class Responder:
 
     def _decode_first(self, data: bytes) -> PlainRequest:
         """Stand in for the decoder of plain requests until the first message needs it."""
+        if self._debug:  # results are checked, which the way for plain requests does not do
+            raise DecodeError("for debugging each request goes the long way")
         with self._table.lock:
             decode = plain_decoder(self._table.unguarded(), self.codec)
             self._decode_plain = decode

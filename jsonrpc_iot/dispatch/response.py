@@ -4,6 +4,7 @@ import logging
 import traceback
 from typing import Any
 
+import msgspec
 from msgspec import Struct, UnsetType
 
 from ..errors import InternalError, RpcError, TooLarge, Unencodable
@@ -44,10 +45,22 @@ class Replier:
         self._debug = debug
         self.dropped = 0
 
-    def result(self, to: ReplyTo, method: str, value: Any, *, may_hold_nan: bool) -> bytes | None:
-        """The response that carries a result, or the error that takes its place."""
+    def result(
+        self, to: ReplyTo, method: str, value: Any, *, may_hold_nan: bool, kind: Any = Any
+    ) -> bytes | None:
+        """The response that carries a result, or the error that takes its place.
+
+        Args:
+            to: where it goes.
+            method: the name that was called.
+            value: the result.
+            may_hold_nan: whether there may be a float in it.
+            kind: its declared type, which is checked for debugging.
+        """
         if isinstance(to.id, UnsetType):
             return None
+        if self._debug and kind is not Any and (problem := _misfit(value, kind)):
+            return self.error(to, method, TypeError(problem))
         try:
             reply = self.codec.encode_result(to.id, value, to.jsonrpc, may_hold_nan=may_hold_nan)
         except Unencodable as error:
@@ -79,6 +92,17 @@ class Replier:
         if reply is None:
             self.dropped += 1
         return reply
+
+
+def _misfit(value: Any, kind: Any) -> str | None:
+    """Why a result is not of its declared type, as a client that decodes it would see."""
+    try:
+        msgspec.json.decode(msgspec.json.encode(value), type=kind)
+    except msgspec.ValidationError as error:
+        return f"the result is not as declared: {error}"
+    except (TypeError, ValueError, RecursionError, UnicodeError):
+        return None  # it cannot be encoded, which is said elsewhere, or its type not decoded
+    return None
 
 
 def _describe(error: Exception) -> dict[str, str]:

@@ -1,8 +1,7 @@
 """What to say of a method that is not there: its name, and what the caller may have meant."""
 
-from collections.abc import Iterable
 from difflib import get_close_matches
-from heapq import nlargest
+from heapq import nlargest, nsmallest
 from itertools import pairwise
 
 from ..errors import MethodNotFound
@@ -29,28 +28,31 @@ def unknown(name: str, table: HandlerTable, context: Context) -> MethodNotFound:
     entry = table.notifications.get(name)
     if entry is not None and context.permits(entry.handler.options.requires):
         data["hint"] = "it is a notification: use notify"
-    elif near := _nearest(name, (entry.name for entry in permitted(table.methods, context))):
+    elif near := _nearest(name, _permitted(table.methods, context)):
         data["hint"] = f"did you mean {near}?"
     return MethodNotFound(data=data)
 
 
 def permitted(entries: Entries, context: Context) -> list[Entry]:
     """The entries that a caller may use, in the order of their names."""
+    return sorted(_permitted(entries, context), key=lambda entry: entry.name)
+
+
+def _permitted(entries: Entries, context: Context) -> list[Entry]:
     may_use = context.permits
-    found = [each for each in tuple(entries.values()) if may_use(each.handler.options.requires)]
-    return sorted(found, key=lambda entry: entry.name)
+    return [each for each in tuple(entries.values()) if may_use(each.handler.options.requires)]
 
 
-def _nearest(name: str, names: Iterable[str]) -> str | None:
+def _nearest(name: str, entries: list[Entry]) -> str | None:
     if len(name) > _LONGEST_NAME:
         return None
-    by_length = sorted(names, key=lambda each: abs(len(each) - len(name)))
-    without_prefix = next((each for each in by_length if each.endswith(f".{name}")), None)
+    names = [entry.name for entry in entries]
+    if without_prefix := min(filter(lambda each: each.endswith(f".{name}"), names), default=None):
+        return without_prefix
     pairs = _pairs(name)
-    likely = nlargest(
-        _MOST_COMPARED, by_length[:_MOST_LIKELY], lambda each: len(pairs & _pairs(each))
-    )
-    return without_prefix or next(iter(get_close_matches(name, likely, 1)), None)
+    likely = nsmallest(_MOST_LIKELY, names, lambda each: abs(len(each) - len(name)))
+    alike = nlargest(_MOST_COMPARED, likely, lambda each: len(pairs & _pairs(each)))
+    return next(iter(get_close_matches(name, alike, 1)), None)
 
 
 def _pairs(name: str) -> set[tuple[str, str]]:

@@ -83,6 +83,8 @@ def test_the_whole_document(lamp: Dispatcher) -> None:
         "rpc.discover",
         "rpc.methods",
         "rpc.ping",
+        "rpc.subscribe",
+        "rpc.unsubscribe",
     ]
     found = set(references(document))
     assert found == {"#/components/schemas/Level"}

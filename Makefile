@@ -22,7 +22,8 @@ help:
 	@echo 'make test-oldest   with the oldest libraries that pyproject.toml allows'
 	@echo 'make test-newest   with the newest libraries of today'
 	@echo 'make test-browser  open the example page in Chromium, which it installs'
-	@echo 'make chaos   kill NovaCloud devices and a platform 200 times, restart one under 1,000'
+	@echo 'make chaos   call over bad links while devices are stopped and killed; kill NovaCloud'
+	@echo '             devices and a platform 200 times, restart one under 1,000'
 	@echo 'make lint    check style, types and import directions'
 	@echo 'make bench   measure against the targets and other libraries'
 	@echo 'make docs    build the documentation into site/'
@@ -54,8 +55,9 @@ test-browser: $(VENV)/.test
 	@$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
 chaos: $(VENV)/.test
+	@$(BIN)/python -m tests.peer.lossy.chaos
 	@JSONRPC_IOT_CRASHES=200 $(BIN)/python -m pytest -q \
-	  tests/novacloud/test_device_crash.py tests/novacloud/test_joint_crash.py \
+	  tests/novacloud/device/test_crash.py tests/novacloud/test_joint_crash.py \
 	  tests/novacloud/test_joint_restart.py $(ARGS)
 
 lint: $(VENV)/.test

@@ -19,16 +19,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 NO_UVLOOP = pytest.mark.skipif(sys.platform == "win32", reason="uvloop does not run on Windows")
 
+ASYNCIO = [
+    pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
+    pytest.param(("asyncio", {"use_uvloop": True}), id="asyncio+uvloop", marks=NO_UVLOOP),
+]
+"""The event loops for what does not run on trio."""
+
 
 # Module scope, so that a module's fixtures can be async and hypothesis can drive async tests.
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-        pytest.param(("asyncio", {"use_uvloop": True}), id="asyncio+uvloop", marks=NO_UVLOOP),
-        pytest.param(("trio", {}), id="trio"),
-    ],
-)
+@pytest.fixture(scope="module", params=[*ASYNCIO, pytest.param(("trio", {}), id="trio")])
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """Name the event loop of an async test, and its options: each test runs on all of them."""
     backend: tuple[str, dict[str, Any]] = request.param

@@ -19,8 +19,8 @@ PUBLIC = {
         Context DeadlineExceeded Dialect Dispatcher Event Example Forbidden FramingError
         InternalError InvalidParams
         InvalidRequest InvalidUrl JsonRpcIotError Limits Listener MalformedFrame MalformedResponse
-        MessageTooLarge MethodNotFound Middleware MissingExtra Next Notification PacketOptions
-        ParseError Peer Trace Transport Url
+        MessageTooLarge MethodNotFound Middleware MissingExtra Next Notification OutcomeUnknown
+        PacketOptions ParseError Peer Trace Transport Url
         PeerCredentials RpcError Server ServerError Stream StreamChannel TooLarge TransportError
         Unauthorized Unencodable UsageError asgi_app connect connect_sync method notification
         register_transport run serve service
@@ -55,7 +55,7 @@ DISPATCHER = {
     "notification": ["name", *NOTIFICATION],
     "include": ["other", "prefix"],
     "middleware": ["layer"],
-    "emit": ["method", "params"],
+    "emit": ["method", "params", "requires"],
     "on_emit": ["send"],
     "dispatch": ["data", "context"],
     "dispatch_sync": ["data", "context"],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.program import serving
+from .cli.program import serving
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "rpc_frame.h"
@@ -58,6 +59,12 @@ static void take_frame(void *context, uint8_t command, const uint8_t *data, size
     }
 }
 
+static uint32_t milliseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint32_t)now.tv_sec * 1000 + (uint32_t)(now.tv_nsec / 1000000);
+}
+
 int main(int count, char **arguments) {
     static rpc_parser parser;
     struct termios settings;
@@ -74,8 +81,8 @@ int main(int count, char **arguments) {
     for (;;) {
         uint8_t bytes[256];
         struct pollfd readable = {port, POLLIN, 0};
-        if (poll(&readable, 1, 400) == 0) {
-            rpc_silence(&parser, take_frame, &port);
+        if (poll(&readable, 1, 20) == 0) {
+            rpc_tick(&parser, milliseconds(), take_frame, &port);
             continue;
         }
         ssize_t size = read(port, bytes, sizeof bytes);

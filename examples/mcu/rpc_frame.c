@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SILENCE_MS 400
+#define PAUSES_MS 1000 /* and 1 for each byte, which is what it takes at 9600 baud */
+
 static uint8_t sum(const uint8_t *bytes, size_t size) {
     uint8_t total = 0;
     while (size--) total = (uint8_t)(total + *bytes++);
@@ -35,6 +38,7 @@ static void scan(rpc_parser *parser, bool is_silent, rpc_take take, void *contex
             break;
         }
     }
+    if (at > 0) parser->has_begun = true;
     parser->count -= at;
     memmove(parser->bytes, parser->bytes + at, parser->count);
 }
@@ -43,6 +47,8 @@ void rpc_feed(rpc_parser *parser, const uint8_t *data, size_t size, rpc_take tak
     while (size > 0) {
         size_t room = sizeof parser->bytes - parser->count; /* never 0 after a scan */
         size_t part = size < room ? size : room;
+        parser->has_heard = true;
+        if (parser->count == 0) parser->has_begun = true;
         memcpy(parser->bytes + parser->count, data, part);
         parser->count += part;
         data += part;
@@ -51,8 +57,21 @@ void rpc_feed(rpc_parser *parser, const uint8_t *data, size_t size, rpc_take tak
     }
 }
 
-void rpc_silence(rpc_parser *parser, rpc_take take, void *context) {
-    scan(parser, true, take, context);
+void rpc_tick(rpc_parser *parser, uint32_t now, rpc_take take, void *context) {
+    if (parser->has_heard) parser->heard_at = now;
+    if (parser->has_begun) parser->begun_at = now;
+    parser->has_heard = parser->has_begun = false;
+    if (parser->count == 0) return;
+    if (now - parser->heard_at >= SILENCE_MS) {
+        scan(parser, true, take, context);
+    } else if (now - parser->begun_at >= PAUSES_MS + parser->count) {
+        /* A wrong length: it swallows the frames behind it, of which the last may be unfinished. */
+        parser->dropped++;
+        parser->count--;
+        memmove(parser->bytes, parser->bytes + 1, parser->count);
+        parser->has_begun = true;
+        scan(parser, false, take, context);
+    }
 }
 
 size_t rpc_encode(uint8_t frame[RPC_MAX_FRAME], uint8_t command, const char *data, size_t size) {

@@ -21,6 +21,8 @@ typedef struct {
     uint8_t bytes[RPC_MAX_FRAME];
     size_t count;
     uint32_t dropped; /* bytes that belong to no frame */
+    uint32_t heard_at, begun_at;
+    bool has_heard, has_begun; /* since the last tick */
 } rpc_parser;
 
 typedef void (*rpc_take)(void *context, uint8_t command, const uint8_t *data, size_t size);
@@ -28,8 +30,9 @@ typedef void (*rpc_take)(void *context, uint8_t command, const uint8_t *data, si
 /* Take what the line brought; calls `take` for each good frame. */
 void rpc_feed(rpc_parser *parser, const uint8_t *data, size_t size, rpc_take take, void *context);
 
-/* To be called after 400 ms without a byte: the rest of an unfinished frame will not come. */
-void rpc_silence(rpc_parser *parser, rpc_take take, void *context);
+/* To be called whenever there is nothing to read, each 20 ms or so: gives up a frame whose rest does
+ * not come, after 400 ms of silence or a second of pauses. `now` counts milliseconds, and may wrap. */
+void rpc_tick(rpc_parser *parser, uint32_t now, rpc_take take, void *context);
 
 /* Make a frame; returns its size, or 0 if the message is too long. */
 size_t rpc_encode(uint8_t frame[RPC_MAX_FRAME], uint8_t command, const char *data, size_t size);

@@ -5,8 +5,8 @@ from typing import Any
 
 import anyio
 
-from ..channel.web import AsgiReceive, AsgiSend, Scope
-from ..errors import RpcError, TooLarge
+from ..channel.web import AsgiApp, AsgiReceive, AsgiSend, Scope
+from ..errors import MissingExtra, RpcError, TooLarge, Unauthorized
 from ..protocol.codec.json import JsonCodec
 
 JSON = b"application/json"
@@ -46,6 +46,31 @@ class Refusal(Exception):
             assert reply is not None
             return JSON, reply
         return b"text/plain; charset=utf-8", f"{self.problem}\n".encode()
+
+
+def accepts(headers: dict[bytes, bytes], kind: bytes) -> bool:
+    """Whether a client names a media type among those that it takes."""
+    accept = headers.get(b"accept")
+    if accept is None or kind not in accept.lower():
+        return False
+    return any(
+        part.partition(b";")[0].strip() == kind and not _is_refused(part)
+        for part in accept.lower().split(b",")
+    )
+
+
+def headers_of(scope: Scope) -> dict[bytes, bytes]:
+    """Headers by name: lines of one name are one list (RFC 9110, 5.3)."""
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        found[name] = b"%b, %b" % (found[name], value) if name in found else value
+    return found
+
+
+def _is_refused(part: bytes) -> bool:
+    """Whether a media type has the weight 0."""
+    parameters: Sequence[bytes] = part.replace(b" ", b"").split(b";")[1:]
+    return any(each.startswith(b"q=0") and not each.strip(b"q=0.") for each in parameters)
 
 
 class Disconnected(Exception):
@@ -157,11 +182,6 @@ class Bodies:
         """
         if length is not None and (not length.isdigit() or int(length[:20]) > self._limit):
             raise self._too_large(int(length[:20]) if length.isdigit() else 0)
-        if "jsonrpc_iot.is_whole" in scope.get("state", ()):  # our listener has it: no need to wait
-            body = _part(await receive())
-            if len(body) > self._limit:
-                raise self._too_large(len(body))
-            return body
         with anyio.move_on_after(self._seconds) as time:
             return await self._read_parts(receive, time)
         raise Refusal(408, "The body takes too long", [(b"connection", b"close")])
@@ -197,3 +217,31 @@ def _part(message: Any) -> bytes:
         raise Disconnected
     part: bytes = message.get("body", b"")
     return part
+
+
+def unauthorized() -> Refusal:
+    """The refusal of who has no token, or the wrong one."""
+    challenge = [(b"www-authenticate", b"Bearer")]
+    return Refusal(401, "A bearer token is needed", challenge, Unauthorized())
+
+
+def with_cors(app: AsgiApp, origins: tuple[str, ...]) -> AsgiApp:
+    """An application that tells browsers which pages may read its answers.
+
+    Raises:
+        MissingExtra: the extra `http` is not installed.
+    """
+    if not origins:
+        return app
+    try:
+        from starlette.middleware.cors import CORSMiddleware
+    except ImportError as error:
+        raise MissingExtra("CORS needs: pip install 'jsonrpc-iot[http]'") from error
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["*"],
+        allow_private_network=True,
+        expose_headers=["last-event-id"],
+    )

@@ -4,10 +4,10 @@ Source: the protocol page, section 3.2, "HTTP".
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from inspect import isawaitable
 from typing import Any
-from urllib.parse import parse_qs
 
 import anyio
 from msgspec import UNSET, Raw, Struct
@@ -20,13 +20,25 @@ from ..dispatch.dispatcher import Dispatcher
 from ..dispatch.run.batch import Batch
 from ..dispatch.run.call import Work
 from ..dispatch.run.context import CallContext
-from ..errors import MissingExtra, Unauthorized
+from ..errors import Forbidden
 from ..protocol.codec.json import JsonCodec
 from ..protocol.limits import Limits
 from ..protocol.messages import Request
-from ..protocol.patterns import Patterns
-from ._http import EVENT_STREAM, JSON, Bodies, Disconnected, Refusal, respond, respond_early
-from .events import EventLog, Hearing
+from ._http import (
+    EVENT_STREAM,
+    JSON,
+    Bodies,
+    Disconnected,
+    Refusal,
+    accepts,
+    headers_of,
+    respond,
+    respond_early,
+    unauthorized,
+    with_cors,
+)
+from .by_name import answer_of, params_in, request_for
+from .events import EventLog, Hearing, patterns_of
 from .exchange import Items, Running, run_in_events, run_to_end, status_of
 from .requester import Host, RequestFacts, host_of
 
@@ -37,6 +49,8 @@ MAX_MESSAGE = 16 << 20
 
 _DISCOVER = b'{"id":1,"method":"rpc.discover"}'
 _CLOSE = [(b"connection", b"close")]
+_POST_ONLY = [(b"allow", b"POST")]
+_KINDS = (JSON, b"application/json-rpc", b"application/jsonrequest")
 _SMALL_BODY = 1 << 16  # bytes that are worth to be read for the connection to live on
 
 
@@ -91,7 +105,7 @@ class RpcApp:
         self._idle = Change()
         self._leaving = False
         self.events = EventLog(kept_events, limits.queue_bytes)
-        self._answer: AsgiApp = _with_cors(self._answer_http, rules.cors)
+        self._answer: AsgiApp = with_cors(self._answer_http, rules.cors)
 
     @property
     def is_busy(self) -> bool:
@@ -149,22 +163,25 @@ class RpcApp:
                 return
 
     async def _answer_http(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
-        headers = dict(scope["headers"])
+        headers = headers_of(scope)
         try:
             if self._leaving:
                 raise Refusal(503, "The server is closing", _CLOSE)
+            if problem := self._rules.objection(scope):
+                raise Refusal(403, problem, error=Forbidden(problem))
             below = self._below(scope)
-            if below == "":
-                if scope["method"] == "POST":
-                    await self._post(scope, headers, receive, send)
-                elif scope["method"] == "GET":
-                    await self._get(scope, headers, receive, send)
-                else:
-                    raise Refusal(405, "POST a message, or GET events", [(b"allow", b"GET, POST")])
-            elif below == "/openrpc.json":
+            if below and below != "/openrpc.json":
+                await self._call_by_name(below[1:], scope, headers, receive, send)
+            elif below:
                 await self._describe(scope, headers, send)
-            else:
+            elif below is None:
                 raise Refusal(404, "Not found")
+            elif scope["method"] == "POST":
+                await self._post(scope, headers, receive, send)
+            elif scope["method"] == "GET":
+                await self._get(scope, headers, receive, send)
+            else:
+                raise Refusal(405, "POST a message, or GET events", [(b"allow", b"GET, POST")])
         except Refusal as refusal:
             kind, body = refusal.body(self._codec)
             left = headers.get(b"content-length", b"0")
@@ -181,9 +198,10 @@ class RpcApp:
         root: str = scope.get("root_path", "")
         if root and path.startswith(root):
             path = path[len(root) :]
-        if not path.startswith(self._path):
+        below = path.removeprefix(self._path)
+        if not path.startswith(self._path) or below[:1] not in ("", "/"):
             return None
-        return path[len(self._path) :].rstrip("/")
+        return below.rstrip("/")
 
     async def _identify(
         self, scope: Scope, headers: dict[bytes, bytes]
@@ -191,7 +209,7 @@ class RpcApp:
         """Find out who sends a request, and what it may do."""
         token = bearer_token(headers.get(b"authorization"))
         if not self._rules.admits(token):
-            raise _unauthorized()
+            raise unauthorized()
         facts = RequestFacts(scope, token, self._rules.max_message)
         if self._authenticate is None:
             return facts, None
@@ -201,38 +219,98 @@ class RpcApp:
                 return facts, await permissions if isawaitable(permissions) else permissions
         except Exception:
             logger.exception("%s: authenticate failed", facts.info.peer)
-            raise _unauthorized() from None
+            raise unauthorized() from None
 
     async def _post(
         self, scope: Scope, headers: dict[bytes, bytes], receive: AsgiReceive, send: AsgiSend
     ) -> None:
-        kind = headers.get(b"content-type", b"")
-        if kind != JSON and kind.partition(b";")[0].strip().lower() != JSON:
-            raise Refusal(415, "The content type has to be application/json")
-        facts, permissions = await self._identify(scope, headers)
-        data = await self._bodies.read(scope, receive, headers.get(b"content-length"))
+        data, facts, permissions = await self._read(scope, headers, receive)
         self._trace("<-", data)
-        host = host_of(scope)
-        caller = self._callers.get(host) or Host()
         items = Items(self._codec) if accepts(headers, EVENT_STREAM) else None
+        caller = self._callers.get(host_of(scope)) or Host()
         context = CallContext(items, facts.info, permissions, caller.lanes)
         reply = self._responder.begin(data, context, self._rules.max_message)
         if isinstance(reply, Work | Batch):
-            self._callers[host] = caller
-            try:
-                with Running(reply, caller, self._limits) as running:
-                    if items is not None and running.streams:
-                        await self._stream(running, items, scope, receive, send)
-                        return
-                    reply = await run_to_end(running, scope, receive, len(data))
-            finally:
-                if not caller.running:
-                    self._callers.pop(host, None)
+            with self._running(reply, scope, caller) as running:
+                if items is not None and running.streams:
+                    await self._stream(running, items, scope, receive, send)
+                    return
+                reply = await run_to_end(running, scope, receive, len(data))
         if reply is None:
             await respond(send, 202, b"")
             return
         self._trace("->", reply)
         await respond(send, status_of(reply), reply)
+
+    async def _call_by_name(
+        self,
+        name: str,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        receive: AsgiReceive,
+        send: AsgiSend,
+    ) -> None:
+        """Answer a request to the place of one method."""
+        handler = self._responder.handler(name)
+        if "/" in name or ("." not in name and handler is None):
+            raise Refusal(404, "Not found")
+        if scope["method"] == "GET" and handler is not None:
+            if not handler.options.idempotent:
+                raise Refusal(405, "POST the params: to call it may change something", _POST_ONLY)
+            if headers.get(b"sec-fetch-site") == b"cross-site" and not self._rules.is_open:
+                raise Refusal(403, "Pages from there may not call")
+            facts, permissions = await self._identify(scope, headers)
+            params = params_in(scope["query_string"], handler)
+        elif scope["method"] in ("GET", "POST"):
+            params, facts, permissions = await self._read(
+                scope, headers, receive, bare_is_empty=True
+            )
+        else:
+            raise Refusal(405, "POST the params", _POST_ONLY)
+        data = request_for(name, params)
+        self._trace("<-", data)
+        caller = self._callers.get(host_of(scope)) or Host()
+        context = CallContext(None, facts.info, permissions, caller.lanes)
+        reply = self._responder.begin(data, context, self._rules.max_message)
+        if isinstance(reply, Work | Batch):
+            with self._running(reply, scope, caller) as running:
+                reply = await run_to_end(running, scope, receive, len(params))
+        assert reply is not None
+        self._trace("->", reply)
+        status, body = answer_of(reply)
+        await respond(send, status, body)
+
+    async def _read(
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        receive: AsgiReceive,
+        *,
+        bare_is_empty: bool = False,
+    ) -> tuple[bytes, RequestFacts, Permissions]:
+        """Take in the body of a request; returns it, and who sends it and may do what."""
+        kind = headers.get(b"content-type", b"")
+        if bare_is_empty and not kind and headers.get(b"content-length", b"0") == b"0":
+            kind = JSON
+        if kind != JSON and kind.partition(b";")[0].strip().lower() not in _KINDS:
+            raise Refusal(415, "The content type has to be application/json")
+        if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+            raise Refusal(415, "The body has to come as it is", [(b"accept-encoding", b"identity")])
+        facts, permissions = await self._identify(scope, headers)
+        data = await self._bodies.read(scope, receive, headers.get(b"content-length"))
+        return data, facts, permissions
+
+    @contextmanager
+    def _running(self, begun: Work | Batch, scope: Scope, caller: Host) -> Iterator[Running]:
+        """The calls of a request, counted among those of its host while the block runs."""
+        host = host_of(scope)
+        self._callers[host] = caller
+        try:
+            with Running(begun, caller, self._limits) as running:
+                yield running
+        finally:
+            if not caller.running:
+                self._callers.pop(host, None)
 
     async def _stream(
         self, running: Running, items: Items, scope: Scope, receive: AsgiReceive, send: AsgiSend
@@ -248,7 +326,7 @@ class RpcApp:
         if not accepts(headers, EVENT_STREAM):
             raise Refusal(406, "GET gives events: say Accept: text/event-stream, or POST a message")
         _, permissions = await self._identify(scope, headers)
-        hears = Hearing(permissions or (), _patterns(scope))
+        hears = Hearing(permissions or (), patterns_of(scope))
         last = headers.get(b"last-event-id")
         event_id = None if last is None else last.decode("latin-1")
         seconds = self._limits.send_seconds
@@ -271,7 +349,9 @@ def asgi_app(
     authenticate: Authenticate | None = None,
     limits: Limits | None = None,
     max_message: int = MAX_MESSAGE,
-    cors: str | None = None,
+    cors: str | Sequence[str] = (),
+    hosts: Sequence[str] = (),
+    forwarded: bool = False,
     token: str | None = None,
     trace: Trace | None = None,
     kept_events: int = 1024,
@@ -284,7 +364,10 @@ def asgi_app(
         authenticate: says what a caller may do, from the facts of its request.
         limits: bounds on what callers may cost; the dispatcher's by default.
         max_message: bytes of the largest reply.
-        cors: the origin whose pages may call it from a browser, `*` for all.
+        cors: the origin or origins whose pages may call it from a browser, `*` for all.
+        hosts: names under which it may be asked, `*` for any, beside addresses, names of this
+            machine and names without a dot. With a token, or over TLS, any will do.
+        forwarded: it is behind a proxy that sets `X-Forwarded-Host`.
         token: the bearer token that every request must have.
         trace: is called with each message that arrives or leaves.
         kept_events: notifications that are kept for clients that come back with `Last-Event-ID`.
@@ -292,7 +375,14 @@ def asgi_app(
     Raises:
         MissingExtra: `cors` is given, and the extra `http` is not installed.
     """
-    rules = WebRules(path=path, max_message=max_message, token=token, cors=cors)
+    rules = WebRules(
+        path=path,
+        max_message=max_message,
+        token=token,
+        cors=(cors,) if isinstance(cors, str) else tuple(cors),
+        hosts=tuple(hosts),
+        forwarded=forwarded,
+    )
     app = RpcApp(
         dispatcher,
         rules,
@@ -303,51 +393,3 @@ def asgi_app(
     )
     dispatcher.on_emit(app.publish)
     return app
-
-
-def accepts(headers: dict[bytes, bytes], kind: bytes) -> bool:
-    """Whether a client names a media type among those that it takes."""
-    accept = headers.get(b"accept")
-    if accept is None or kind not in accept.lower():
-        return False
-    return any(
-        part.partition(b";")[0].strip() == kind and not _is_refused(part)
-        for part in accept.lower().split(b",")
-    )
-
-
-def _patterns(scope: Scope) -> Patterns | None:
-    """The names of events that a request wants alone, as in `?events=door.*,lamp.changed`."""
-    query: dict[bytes, list[bytes]] = parse_qs(scope.get("query_string", b""))
-    if b"events" not in query:
-        return None
-    return Patterns(
-        name for each in query[b"events"] for name in each.decode(errors="replace").split(",")
-    )
-
-
-def _is_refused(part: bytes) -> bool:
-    """Whether a media type has the weight 0."""
-    parameters: Sequence[bytes] = part.replace(b" ", b"").split(b";")[1:]
-    return any(each.startswith(b"q=0") and not each.strip(b"q=0.") for each in parameters)
-
-
-def _unauthorized() -> Refusal:
-    challenge = [(b"www-authenticate", b"Bearer")]
-    return Refusal(401, "A bearer token is needed", challenge, Unauthorized())
-
-
-def _with_cors(app: AsgiApp, origin: str | None) -> AsgiApp:
-    if origin is None:
-        return app
-    try:
-        from starlette.middleware.cors import CORSMiddleware
-    except ImportError as error:
-        raise MissingExtra("CORS needs: pip install 'jsonrpc-iot[http]'") from error
-    return CORSMiddleware(
-        app,
-        allow_origins=[origin],
-        allow_methods=["GET", "POST"],
-        allow_headers=["*"],
-        expose_headers=["last-event-id"],
-    )

@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections.abc import Container
 from typing import NamedTuple
+from urllib.parse import parse_qs
 
 import anyio
 import anyio.from_thread
@@ -245,3 +246,12 @@ class EventLog:
             anyio.from_thread.run_sync(self._news.notify, token=token)
         except RuntimeError:  # that event loop is over, and its subscribers are gone
             self._loop = None
+
+
+def patterns_of(scope: Scope) -> Patterns | None:
+    """The names of events that a request wants alone, as in `?events=door.*,lamp.changed`."""
+    query: dict[bytes, list[bytes]] = parse_qs(scope.get("query_string", b""))
+    if b"events" not in query:
+        return None
+    names = (name for each in query[b"events"] for name in each.decode(errors="replace").split(","))
+    return Patterns(names)

@@ -33,6 +33,16 @@ class Arrival(bytes):
     waited: float = 0.0
     is_repeat: bool = False
 
+    @classmethod
+    def after(cls, message: bytes, seconds: float) -> "Arrival":
+        """A message that has waited so many seconds, and what was known of it before."""
+        late = cls(message)
+        late.waited = seconds
+        if isinstance(message, cls):
+            late.waited += message.waited
+            late.is_repeat = message.is_repeat
+        return late
+
 
 class Channel(ObjectStream[bytes]):
     """A stream of whole messages in both directions.
@@ -41,8 +51,9 @@ class Channel(ObjectStream[bytes]):
     methods where it can do better than one message at a time. One task receives and one sends at
     a time; a `receive` that is cancelled loses no message.
 
-    `start`, `expect_within`, `forget`, `keep_while`, `trace_frames`, `pieces_sent` and
-    `is_mid_message` are for links that have to know, or have something to tell; others leave them.
+    `start`, `check`, `expect_within`, `forget`, `supersede`, `tell_of_losses`, `keep_while`,
+    `trace_frames`, `pieces_sent` and `is_mid_message` are for links that have to know, or have
+    something to tell; others leave them.
     """
 
     @property
@@ -55,12 +66,32 @@ class Channel(ObjectStream[bytes]):
         """Whether part of a message has just arrived or left, so that more of it is to come."""
         return False
 
+    def check(self, message: bytes) -> None:
+        """Look at a notification before it is sent.
+
+        Raises:
+            Unencodable: the link has no form for it.
+        """
+        return
+
     def forget(self, message: bytes) -> None:
         """Stop sending a message for which nobody waits any more, if it is still leaving."""
         return
 
+    def supersede(self, message: bytes) -> None:
+        """Stop sending a message of which nothing has arrived yet: a marked copy is to follow."""
+        return
+
     def expect_within(self, message: bytes, seconds: float | None) -> None:
         """Learn that somebody waits for the answer to a message, so long, and until `forget`."""
+        return
+
+    def tell_of_losses(self, lose: Callable[[int, str], object]) -> None:
+        """Tell from now on of each request whose answer will not come though the channel lives on.
+
+        Args:
+            lose: is told the request's id, and why.
+        """
         return
 
     def keep_while(self, is_busy: Callable[[], bool]) -> None:

@@ -22,14 +22,15 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
             to the same end.
         has_twins: other servers answer at the same address, so what this one does not remember may
             have run at another.
-        is_shared: what answers others may arrive here too, so ids begin at a random number.
+        is_shared: what answers others may arrive here too, so ids begin at a random number, and an
+            error without an id fails no call.
         retry_seconds: where messages get lost, how long to wait for an answer before a request is
             sent again.
         retry_seconds_per_byte: what each byte of the request adds to that, on slow links.
         codec: how the messages are written.
         in_flight: requests of this end that may be open at once; `None` for any number.
-        sends_need_receiver: what is sent may leave only as something is received, so whoever
-            receives must not wait for it.
+        sends_need_receiver: what is sent may leave only as something is received, or so slowly that
+            requests come again meanwhile; so whoever receives must not wait for it.
     """
 
     transport: str

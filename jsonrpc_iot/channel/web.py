@@ -1,21 +1,26 @@
 """What answers requests of the web is to the listeners that bring them: an ASGI application."""
 
 import hmac
+import logging
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from .contract import Listener
 from .info import ChannelAttribute
+from .origins import is_ours, is_same
+
+logger = logging.getLogger("jsonrpc_iot.transports")
 
 Scope = MutableMapping[str, Any]
 AsgiReceive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 AsgiSend = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[Scope, AsgiReceive, AsgiSend], Awaitable[None]]
 """An application as web servers run it (asgi.readthedocs.io, version 3)."""
+
+_MOST_TOLD = 100  # what else is refused is not logged: strangers make up names without end
 
 
 class WebRules(Struct, frozen=True, kw_only=True):
@@ -25,14 +30,22 @@ class WebRules(Struct, frozen=True, kw_only=True):
         path: where they go.
         max_message: bytes of the largest reply.
         token: the bearer token that every request must have, `None` if it need not have one.
-        cors: the origin whose pages may call it from a browser, `*` for all. Pages of the server's
+        cors: the origins whose pages may call it from a browser, `*` for all. Pages of the server's
             own address always may.
+        hosts: names under which it may be asked, `*` for any, beside addresses, names of this
+            machine and names without a dot. With a token or TLS any will do: who has another name
+            has neither.
+        forwarded: it is behind a proxy that says in `X-Forwarded-Host` how it was asked itself.
+        told: what was refused, and the log told of.
     """
 
     path: str
     max_message: int
     token: str | None = None
-    cors: str | None = None
+    cors: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    forwarded: bool = False
+    told: set[str] = field(default_factory=set)
 
     def admits(self, token: str | None) -> bool:
         """Whether a request with that token may come in."""
@@ -40,16 +53,43 @@ class WebRules(Struct, frozen=True, kw_only=True):
             return True
         return hmac.compare_digest(self.token.encode(), (token or "").encode())
 
-    def admits_page(self, headers: Mapping[bytes, bytes]) -> bool:
-        """Whether a page may open a WebSocket: a browser lets any page ask, and says whose it is.
+    @property
+    def is_open(self) -> bool:
+        """Whether it does not matter whose page sends a request."""
+        return "*" in self.cors or self.token is not None
+
+    def objection(self, scope: Scope) -> str | None:
+        """Why a request may not come in because of whose page sends it, or under which name.
 
         Args:
-            headers: of the request.
+            scope: the request's.
+
+        Returns:
+            One sentence, which is logged too; `None` if it may.
         """
-        origin = headers.get(b"origin", b"").decode("latin-1")
-        if not origin or self.cors in ("*", origin):
-            return True
-        return urlsplit(origin).netloc == headers.get(b"host", b"").decode("latin-1")
+        headers = dict(scope["headers"])
+        host, origin = (headers.get(name, b"").decode("latin-1") for name in (b"host", b"origin"))
+        outside = headers.get(b"x-forwarded-host", b"") if self.forwarded else b""
+        seen = outside.decode("latin-1").partition(",")[0].strip() or host
+        is_own_page = origin != "" and is_same(origin, seen)
+        # A page under TLS has shown a certificate for its name, at a proxy if not here.
+        is_secure = scope.get("scheme") in ("https", "wss") or (
+            is_own_page and origin.startswith("https://")
+        )
+        for name in (host, seen) if self.token is None and not is_secure else ():
+            if name and not is_ours(name, self.hosts):
+                return self._refuse(scope, f"{name!r} is no name of this server: see hosts")
+        if not origin or "*" in self.cors or origin in self.cors or is_own_page:
+            return None
+        if self.token is not None and scope["type"] == "http":  # a page does not have it by itself
+            return None
+        return self._refuse(scope, f"pages of {origin!r} may not ask this server: see cors")
+
+    def _refuse(self, scope: Scope, problem: str) -> str:
+        if problem not in self.told and len(self.told) < _MOST_TOLD:
+            self.told.add(problem)
+            logger.warning("%s: refused %s: %s", scope["path"], scope.get("client"), problem)
+        return problem
 
 
 class WebListener(Listener):

@@ -72,11 +72,20 @@ class WrappedChannel(Channel):
     def is_mid_message(self) -> bool:
         return self._inner.is_mid_message
 
+    def check(self, message: bytes) -> None:
+        self._inner.check(message)
+
     def expect_within(self, message: bytes, seconds: float | None) -> None:
         self._inner.expect_within(message, seconds)
 
     def forget(self, message: bytes) -> None:
         self._inner.forget(message)
+
+    def tell_of_losses(self, lose: Callable[[int, str], object]) -> None:
+        self._inner.tell_of_losses(lose)
+
+    def supersede(self, message: bytes) -> None:
+        self._inner.supersede(message)
 
     def keep_while(self, is_busy: Callable[[], bool]) -> None:
         self._inner.keep_while(is_busy)

@@ -8,10 +8,9 @@ from typing import TypeAlias
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from jsonrpc_iot import MalformedFrame
 from jsonrpc_iot.channel.terminal import escape, escape_json
 from jsonrpc_iot.protocol.codec.codec import DECODE_ERRORS
-from jsonrpc_iot.protocol.tuya.datapoints import DataPoint, decode_datapoints
+from jsonrpc_iot.protocol.tuya.datapoints import DataPoint, read_datapoints
 from jsonrpc_iot.protocol.tuya.frame import Command, Frame, NetworkStatus
 
 from ._json import encode_json
@@ -38,7 +37,7 @@ class Report(Struct, frozen=True):
         command: its number.
         name: the same in a word, or in hex digits.
         data: hex digits.
-        datapoints: all units of a frame that sets or reports DataPoints.
+        datapoints: the units of a frame that sets or reports DataPoints, as far as they make sense.
         message: text of a JSON-RPC message or of the product information.
         status: that of the network, or what a heartbeat says of the MCU.
         error: why the data makes no sense.
@@ -88,10 +87,11 @@ def explain_frame(time: float, frame: Frame) -> Report:
         case Command.NETWORK_STATUS:
             status = _network_status(frame.data)
         case Command.SET_DATAPOINTS | Command.REPORT_DATAPOINTS | Command.SYNC_REPORT:
-            try:
-                datapoints = [_unit(point) for point in decode_datapoints(frame.data)]
-            except MalformedFrame as malformed:
-                error = str(malformed)
+            points, problems = read_datapoints(frame.data)
+            if points or not problems:
+                datapoints = [_unit(point) for point in points]
+            if problems:
+                error = "; ".join(map(str, problems))
     return Report(
         time,
         frame.version,

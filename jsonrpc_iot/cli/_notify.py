@@ -41,7 +41,7 @@ async def send_notification(
     Raises:
         CallTimeout: the time ran out.
         MessageTooLarge: it does not fit the channel; nothing was sent.
-        Unencodable: the channel's codec has no form for it.
+        Unencodable: the channel or its codec has no form for it.
         TransportError: the device cannot be reached, or the connection broke.
     """
     try:
@@ -60,6 +60,7 @@ async def _send(channel: Channel, method: str, message: bytes) -> None:
     limit = channel.info.max_message
     if limit is not None and len(message) > limit:
         raise MessageTooLarge(len(message), limit)
+    channel.check(message)
     try:
         await channel.send(message)
     except _BROKEN as error:

@@ -11,16 +11,17 @@ from msgspec import Meta, Struct
 
 from jsonrpc_iot import UsageError
 
-Piece = tuple[float, bytes]
-"""Seconds since the start, and what came then."""
+Piece = tuple[float, bytes, bool]
+"""Seconds since the start, what was read then, and whether it is late (see `FrameDecoder`)."""
 
-Record = Callable[[float, bytes], None]
+Record = Callable[[float, bytes, bool], None]
 """Adds a piece to a recording."""
 
 
-class _Line(Struct):
+class _Line(Struct, omit_defaults=True):
     time: Annotated[float, Meta(ge=0)]
     bytes: str
+    late: bool = False
 
 
 @contextmanager
@@ -40,8 +41,8 @@ def recorder(path: Path) -> Iterator[Record]:
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from None
 
-    def record(time: float, data: bytes) -> None:
-        file.write(msgspec.json.encode(_Line(time, data.hex())) + b"\n")
+    def record(time: float, data: bytes, is_late: bool) -> None:
+        file.write(msgspec.json.encode(_Line(time, data.hex(), is_late)) + b"\n")
         file.flush()
 
     with file:
@@ -59,11 +60,11 @@ def read_recording(path: Path) -> Iterator[Piece]:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 try:
-                    time, data = _read_line(line, last)
+                    piece = _read_line(line, last)
                 except ValueError as error:
                     raise UsageError(f"{path}:{number}: {error}") from None
-                last = time
-                yield time, data
+                last = piece[0]
+                yield piece
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
 
@@ -77,6 +78,6 @@ def _read_line(line: bytes, last: float) -> Piece:
     if not math.isfinite(read.time) or read.time < last:
         raise ValueError(f"the time {read.time:g} is not {last:g} or later")
     try:
-        return read.time, bytes.fromhex(read.bytes)
+        return read.time, bytes.fromhex(read.bytes), read.late
     except ValueError:
         raise ValueError("the bytes are no hex digits") from None

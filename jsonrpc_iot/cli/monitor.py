@@ -18,7 +18,7 @@ from msgspec import structs
 from jsonrpc_iot import ChannelClosed, UsageError
 from jsonrpc_iot.channel.terminal import escape
 from jsonrpc_iot.channel.url import Url
-from jsonrpc_iot.protocol.tuya.frame import Frame, FrameDecoder
+from jsonrpc_iot.protocol.tuya.frame import LATE_SECONDS, Frame, FrameDecoder
 
 from ._frames import Noise, Report, explain_frame, show_frame, show_noise
 from ._output import is_terminal, print_json_line, print_text, write_error
@@ -73,15 +73,20 @@ class Watch:
         """Whether as many frames were shown as are wanted."""
         return self.frames == self._count
 
-    def take(self, time: float, data: bytes) -> None:
-        """Take what the line brought."""
-        self.advance(time)
+    def is_late(self, time: float) -> bool:
+        """Whether what is read then must have come before, or something would have been due."""
+        return time >= self.decoder.next_due()
+
+    def take(self, time: float, data: bytes, is_late: bool = False) -> None:
+        """Take what the line brought; see `FrameDecoder.feed`."""
+        if not is_late:
+            self.advance(time)
         # One byte at a time: so it is known which noise comes before which frame.
         for at in range(len(data)):
             if self.is_done:
                 return
             noise = self.decoder.noise_bytes
-            frames = self.decoder.feed(data[at : at + 1], time)
+            frames = self.decoder.feed(data[at : at + 1], time, is_late=is_late)
             if frames or self.decoder.noise_bytes > noise:
                 self._found(time, frames)
 
@@ -179,8 +184,8 @@ def monitor(
 
 def _replay(watch: Watch, path: Path) -> None:
     with suppress(KeyboardInterrupt):
-        for time, data in read_recording(path):
-            watch.take(time, data)
+        for piece in read_recording(path):
+            watch.take(*piece)
             if watch.is_done:
                 return
 
@@ -201,23 +206,24 @@ async def _read_line(watch: Watch, stream: ByteStream, record: Record | None) ->
     while not watch.is_done:
         piece = b""
         try:
-            with anyio.CancelScope(deadline=start + watch.next_due()):
+            soon = anyio.current_time() + LATE_SECONDS
+            with anyio.CancelScope(deadline=max(start + watch.next_due(), soon)):
                 piece = await stream.receive()
         except anyio.EndOfStream:
             return "the serial server has ended the connection"
         except anyio.BrokenResourceError:
             return "the line is gone; is it unplugged?"
         time = round(anyio.current_time() - start, _DECIMALS)
+        is_late = bool(piece) and watch.is_late(time)
         if record is not None and piece:
-            record(time, piece)
-        watch.take(time, piece)
+            record(time, piece, is_late)
+        watch.take(time, piece, is_late)
     return ""
 
 
 @asynccontextmanager
 async def _open_line(url: Url) -> AsyncIterator[tuple[ByteStream, str]]:
     """Open a port or make a pty; yields the bytes, and what to say when it is open."""
-    from jsonrpc_iot.transports.serial.port import open_port
     from jsonrpc_iot.transports.serial.pty import open_pty
 
     if url.scheme not in _SCHEMES:
@@ -229,7 +235,7 @@ async def _open_line(url: Url) -> AsyncIterator[tuple[ByteStream, str]]:
         stream, path = open_pty()
         ready = f"listening {options.reached_at(f'uart://{path}')}"
     else:
-        stream = await open_port(url, options.baudrate)
+        stream = await options.open(url)
         ready = f"watching {url}"
     async with stream:
         yield stream, ready

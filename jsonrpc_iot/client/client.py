@@ -126,6 +126,7 @@ class Client(Remote):
     ) -> Any:
         left = seconds = self._seconds(timeout)
         deadline = math.inf if seconds is None else anyio.current_time() + seconds
+        again: Backoff | None = None
         while True:
             peer = self._peer
             if peer is None:
@@ -136,6 +137,9 @@ class Client(Remote):
             except ChannelClosed:
                 if not (idempotent and self._reopen):
                     raise
+            if peer is self._peer:  # the channel lives on, and this call was lost
+                again = again or Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+                await anyio.sleep(min(again.next_pause(), deadline - anyio.current_time()))
             left = None if left is None else max(0.0, deadline - anyio.current_time())
             if left == 0:
                 raise CallTimeout(f"{method}: no answer within {seconds} s")
@@ -147,7 +151,7 @@ class Client(Remote):
             CallTimeout: a client that reconnects is not connected again in time.
             ChannelClosed: the channel is closed.
             MessageTooLarge: the notification does not fit the channel.
-            Unencodable: the codec has no form for the params.
+            Unencodable: the codec has no form for the params, or the link, as for a DataPoint.
             UsageError: the params are neither an object nor an array.
         """
         peer = await self._find_peer(self._timeout)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
 
-from msgspec import UNSET, DecodeError, Raw, UnsetType
+from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType
 
 from ..errors import InvalidRequest, RpcError
 from ..protocol.codec.codec import Codec
@@ -20,6 +20,7 @@ from ..protocol.messages import Invalid, Message, Result, Result2
 from ..protocol.segments.format import SEGMENT_MARK
 from ..protocol.session import Session
 from .declare.context import Context
+from .handler import Handler
 from .one_pass import PlainRequest, plain_decoder
 from .response import Replier, ReplyTo
 from .run.batch import Batch, run_all
@@ -33,6 +34,7 @@ Begun = bytes | Work | Batch | None
 Read = Message | Invalid | list[Raw]
 
 _KEY = os.urandom(16)  # so that nobody can look for two requests with one digest
+_SHORT = 96  # bytes, which cost less than their digest
 _FOR_RUNNING_CALLS = ("rpc.cancel", "rpc.more")
 
 
@@ -66,7 +68,9 @@ class Responder:
         begun = self.begin(data) if context is None else self.begin(data, context, _limit(context))
         if type(begun) is bytes or begun is None:
             return begun
-        assert isinstance(begun, Work | Batch)
+        if isinstance(begun, Work):
+            return await begun.run()
+        assert isinstance(begun, Batch)
         return await run_all(begun)
 
     def dispatch_sync(self, data: bytes, context: Context | None = None) -> bytes | None:
@@ -144,6 +148,11 @@ class Responder:
             return self._replier.too_large(ReplyTo(id, jsonrpc, limit), len(reply))
         return reply
 
+    def handler(self, method: str) -> Handler | None:
+        """What answers a method, `None` if nothing does."""
+        entry = self._table.methods.get(method)
+        return None if entry is None else entry.handler
+
     def read(self, data: bytes) -> Read:
         """Read the envelope of a message, for `identify`, `begin_read` and `decline`."""
         return self.codec.decode(data)
@@ -161,7 +170,7 @@ class Responder:
         if isinstance(message, list):
             entries = map(self.read, map(bytes, message))
             extended = any(isinstance(each, Message) and each.is_extended for each in entries)
-            return Identity(_digest(data), extended=extended)
+            return Identity(_key(data), extended=extended)
         if isinstance(message, Invalid) or message.method is UNSET or message.id is UNSET:
             return None
         entry = self._table.methods.get(message.method)
@@ -170,9 +179,10 @@ class Responder:
         idempotent = entry.handler.options.idempotent
         if idempotent and not message.stream:
             return None
-        facts = (message.id, message.jsonrpc, message.method)
+        dialect = "" if message.jsonrpc is UNSET else message.jsonrpc
+        head = f"{message.id!r} {message.method!r} {dialect} "
         return Identity(
-            _digest(repr(facts).encode(), bytes(message.params)),
+            _key(head.encode(errors="backslashreplace") + message.params),
             message.id,
             bool(message.retry),
             message.is_extended,
@@ -293,9 +303,25 @@ class Responder:
             params = handler.parse(bytes(message.params), self.codec)
         except Exception as error:  # noqa: BLE001  # a param's own code may run
             return self._replier.error(to, message.method, error)
+        if entry.plain and not message.stream:
+            return self._run_plain(entry, params, to)
         call = Call(entry.name, params, message.id, handler)
         stream = message.stream
         return self._begin_call(call, entry.chain, to, message.timeout, context, stream=stream)
+
+    def _run_plain(self, entry: Entry, params: Struct, to: ReplyTo) -> bytes | None:
+        try:
+            value = entry.handler.call(params, None)
+            if to.id is UNSET:
+                return None
+            reply = self._encode(
+                Result(to.id, value) if to.jsonrpc is UNSET else Result2("2.0", to.id, value)
+            )
+        except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
+            return self._replier.error(to, entry.name, error)
+        if to.limit is not None and len(reply) > to.limit:
+            return self._replier.too_large(to, len(reply))
+        return reply
 
     def _begin_call(
         self,
@@ -344,11 +370,11 @@ class Responder:
         return decode(data)
 
 
-def _digest(*parts: bytes) -> bytes:
-    digest = blake2b(key=_KEY, digest_size=16)
-    for part in parts:
-        digest.update(part)
-    return digest.digest()
+def _key(data: bytes) -> bytes:
+    """What stands for data among what is remembered: itself if that is short, else a digest."""
+    if len(data) <= _SHORT:
+        return data
+    return blake2b(data, key=_KEY, digest_size=16).digest()
 
 
 def _limit(context: Context | None) -> int | None:

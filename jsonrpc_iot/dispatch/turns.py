@@ -64,18 +64,25 @@ class Turns:
 
 
 class Lanes:
-    """The queues of one caller.
+    """The queues of one caller, made when they are needed, since most callers are idle."""
 
-    Attributes:
-        serial: the order of its serial calls.
-        plain: the order of its calls of plain functions, where those have to wait.
-    """
-
-    __slots__ = ("plain", "serial")
+    __slots__ = ("_plain", "_serial")
 
     def __init__(self) -> None:
-        self.serial = Turns()
-        self.plain = Turns()
+        self._serial: Turns | None = None
+        self._plain: Turns | None = None
+
+    @property
+    def serial(self) -> Turns:
+        """The order of its serial calls."""
+        self._serial = self._serial or Turns()
+        return self._serial
+
+    @property
+    def plain(self) -> Turns:
+        """The order of its calls of plain functions, where those have to wait."""
+        self._plain = self._plain or Turns()
+        return self._plain
 
 
 class Hold:

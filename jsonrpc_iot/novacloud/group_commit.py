@@ -131,4 +131,4 @@ class GroupCommit(Generic[W, R]):
         for entry in group[:count]:
             entry.done.set()
         self._waiting[:0] = group[count:]
-        return count == len(group)
+        return count == len(group) or self._is_poked

@@ -20,7 +20,8 @@ MAX_NESTING = 32
 ACK = "ack"
 """The name of the extension for acknowledged data, in `ext`."""
 
-LAST_SECOND = 1e13
+LAST_SECOND = 253_402_300_799.0
+"""The end of the year 9999; a timestamp in milliseconds is later, and refused."""
 
 Timestamp: TypeAlias = Annotated[float, Meta(ge=0, le=LAST_SECOND)]
 Identifier: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128)]

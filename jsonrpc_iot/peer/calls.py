@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -12,6 +12,7 @@ from ..channel.info import ChannelInfo
 from ..errors import (
     CallTimeout,
     ChannelClosed,
+    DeadlineExceeded,
     JsonRpcIotError,
     MalformedResponse,
     MessageTooLarge,
@@ -26,6 +27,14 @@ from .in_flight import InFlight, not_sent
 from .outgoing import Outgoing
 
 _ASKING_SECONDS = 2.0
+_LATE_SECONDS = 0.01
+
+
+class Reader(Protocol):
+    """What reads the channel."""
+
+    def wake_up(self) -> None:
+        """Go on, if anything has stopped it."""
 
 
 class Calls:
@@ -36,7 +45,7 @@ class Calls:
         session: remembers the conversation.
         tasks: runs what is sent and timed.
         outgoing: takes the messages.
-        wake_reader: has the channel read on, now that an answer may come.
+        reader: reads on where it has stopped, now that an answer may come.
 
     Attributes:
         info: the facts about the channel.
@@ -50,8 +59,8 @@ class Calls:
         "_channel",
         "_new_timer",
         "_outgoing",
+        "_reader",
         "_tasks",
-        "_wake_reader",
         "in_flight",
         "info",
         "is_open",
@@ -65,16 +74,17 @@ class Calls:
         session: Session,
         tasks: TaskGroup,
         outgoing: Outgoing,
-        wake_reader: Callable[[], None],
+        reader: Reader,
     ) -> None:
         self.info: ChannelInfo = channel.info
         self.session = session
+        session.on_repeat = channel.supersede
         self.is_open = False
         self.why = ""
         self._channel = channel
         self._tasks = tasks
         self._outgoing = outgoing
-        self._wake_reader = wake_reader
+        self._reader = reader
         self._new_timer: anyio.Event | None = None
         limit = self.info.in_flight
         self.in_flight = None if limit is None else InFlight(limit)
@@ -89,6 +99,10 @@ class Calls:
         self.session.close(self._closed)
         if self.in_flight is not None:
             self.in_flight.end(self._closed)
+
+    def lose(self, id: int, why: str) -> None:
+        """Fail one open call, whose answer will not come though the channel lives on."""
+        self.session.lose(id, ChannelClosed(f"{self.info.peer}: {why}; outcome unknown"))
 
     def _closed(self) -> JsonRpcIotError:
         why = f" ({self.why})" if self.why else ""
@@ -164,15 +178,21 @@ class Calls:
         if not self.is_open:
             raise self._closed()
         self.probe()
+        leaves_at = anyio.current_time() + self._queue_seconds
         return self.session.open(
             method,
             params,
             on_answer,
             timeout=timeout,
             idempotent=idempotent,
-            now=anyio.current_time() if alone and not self.info.reliable else None,
+            now=leaves_at if alone and not self.info.reliable else None,
             items=items,
         )
+
+    @property
+    def _queue_seconds(self) -> float:
+        """How long what waits keeps a slow link busy: nobody can answer what is behind it."""
+        return self._outgoing.waiting_bytes * self.info.retry_seconds_per_byte
 
     async def exchange(
         self,
@@ -210,6 +230,7 @@ class Calls:
         timeout: float | None,
     ) -> None:
         """Send a message without waiting for a turn; see `exchange`."""
+        deadline = inf if timeout is None else anyio.current_time() + timeout
         sent = False
         try:
             self._check_size(message)
@@ -219,16 +240,17 @@ class Calls:
                 sent = True
                 self._outgoing.push(message)
                 self._repeat()
-                self._wake_reader()
+                self._reader.wake_up()
                 await answered.wait()
+            is_late = await look_for(answered, deadline)
             for call in calls:
-                if call.outcome is None:
+                if call.outcome is None or (is_late and isinstance(call.outcome, DeadlineExceeded)):
                     call.outcome = CallTimeout(
                         f"{call.method}: no answer within {round(timeout or 0, 3):g} s"
                     )
         finally:
             cancellations = [self.session.give_up(call) for call in calls]
-            self._channel.forget(message)
+            self._forget(message)
             if sent:
                 self._outgoing.push(*filter(None, cancellations))
 
@@ -246,9 +268,10 @@ class Calls:
                 self._new_timer = anyio.Event()
                 if self._channel.is_mid_message:  # a long answer is not asked for again
                     due = max(due, anyio.current_time() + self.info.retry_seconds)
+                due = max(due, anyio.current_time() + self._queue_seconds)
                 with anyio.CancelScope(deadline=due):
                     await self._new_timer.wait()
-                if self._channel.is_mid_message:
+                if self._channel.is_mid_message or self._queue_seconds:
                     continue
                 messages = self.session.poll(anyio.current_time())
                 self._outgoing.push(*(each for each in messages if self.info.fits(each)))
@@ -258,6 +281,7 @@ class Calls:
     async def send(self, message: bytes) -> None:
         """Send a notification that is encoded already; see `Peer.notify`."""
         self._check_size(message)
+        self._channel.check(message)
         await self._outgoing.wait_for_room()
         if self._outgoing.is_broken:
             raise self._closed()
@@ -267,7 +291,7 @@ class Calls:
         """Send a message without waiting, if it fits the channel."""
         if self.info.fits(message):
             self._outgoing.push(message)
-            self._wake_reader()
+            self._reader.wake_up()
 
     async def learn_extensions(self, timeout: float | None) -> bool:
         """Find out whether the other end understands the protocol's extensions.
@@ -299,9 +323,10 @@ class Calls:
         if self.session.extensions is None:
             self.session.extensions = known
 
-    def abandon(self, call: OpenCall, *, sent: bool) -> None:
+    def abandon(self, call: OpenCall, request: bytes, *, sent: bool) -> None:
         """Wait no more for a streamed call, and cancel it at the other end if it was sent."""
         self.session.close_stream(call)
+        self._forget(request)
         cancellation = self.session.give_up(call)
         if sent and cancellation is not None and self.is_open:
             self.push(cancellation)
@@ -325,6 +350,25 @@ class Calls:
         if probe is not None:
             self._outgoing.push(probe)
 
+    def _forget(self, message: bytes) -> None:
+        """Let nothing more leave of a message, and of its copies."""
+        self._channel.forget(message)
+        if not self.info.reliable:
+            self._channel.forget(self.session.codec.mark_retry(message))
+
     def _check_size(self, message: bytes) -> None:
         if self.info.max_message is not None and not self.info.fits(message):
             raise MessageTooLarge(len(message), self.info.max_message)
+
+
+async def look_for(event: anyio.Event, deadline: float) -> bool:
+    """Let what has arrived be read before a deadline counts, if this program was busy meanwhile.
+
+    Returns:
+        Whether it was.
+    """
+    is_late = not event.is_set() and anyio.current_time() > deadline + _LATE_SECONDS
+    if is_late:
+        with anyio.move_on_after(_LATE_SECONDS):
+            await event.wait()
+    return is_late

@@ -7,8 +7,9 @@ from typing import cast
 
 import anyio
 from anyio.abc import TaskGroup
-from msgspec import UNSET, UnsetType, structs
+from msgspec import UNSET, structs
 
+from ..channel.clock import now
 from ..channel.contract import Arrival
 from ..dispatch.declare.context import Context
 from ..dispatch.responder import Begun, Read, Responder
@@ -27,7 +28,7 @@ from ..errors import (
 )
 from ..protocol.duplicates import RETRY_SECONDS, Budget, DuplicateTable, Identity, Verdict
 from ..protocol.limits import Limits
-from ..protocol.messages import Id, Message, WireId
+from ..protocol.messages import ExactId, Id, Message, exact
 from ..protocol.session import Session
 from .outgoing import Outgoing
 
@@ -95,8 +96,8 @@ class Incoming:
         self._seen: DuplicateTable | None = None
         if budget is not None:
             self._seen = DuplicateTable(budget, since=since, has_twins=info.has_twins)
-            outgoing.on_sent = self._note_sent
-        self._ended: dict[WireId, tuple[float, ItemSender]] | None = None  # oldest first
+            outgoing.seen = self._seen
+        self._ended: dict[ExactId, tuple[float, ItemSender]] | None = None  # oldest first
         self._running: list[Work] = []
         self._in_flight = 0
         self._wake: anyio.Event | None = None
@@ -135,10 +136,16 @@ class Incoming:
         arrived = [(data, self._read(data)) for data in messages]
         if len(arrived) > 1:  # what is cancelled by what waits here too need not begin
             arrived.sort(key=lambda each: not _is_cancellation(each[1]))
-        for data, message in arrived:
+        begin = at = now()
+        for place, (data, message) in enumerate(arrived):
+            if place > 0:  # those before may have taken time
+                at = now()
             request = self._identify(data, message)
-            verdict = None if request is None else seen.admit(request, anyio.current_time())
-            if verdict in (None, Verdict.RUN) and _is_too_late(message):
+            if request is not None and self._outgoing.is_full:
+                self._outgoing.dropped += 1  # as if it was lost on its way: it comes again
+                continue
+            verdict = None if request is None else seen.admit(request, at)
+            if verdict in (None, Verdict.RUN) and _is_too_late(message, at - begin):
                 verdict = Verdict.LATE
             if verdict in (None, Verdict.RUN):
                 await self._begin_lossy(data, message, request, replies)
@@ -167,7 +174,7 @@ class Incoming:
     def _identify(self, data: bytes, message: Read) -> Identity | None:
         request = self._responder.identify(data, message)
         if request is not None and isinstance(data, Arrival) and data.is_repeat:
-            return request._replace(retry=True)
+            return structs.replace(request, retry=True)
         return request
 
     def _objection(self, verdict: Verdict, seen: DuplicateTable) -> RpcError:
@@ -180,8 +187,8 @@ class Incoming:
             case Verdict.LATE:
                 return DeadlineExceeded()
             case Verdict.UNKNOWN:
-                seconds = seen.listening(anyio.current_time())
-                return OutcomeUnknown(data=seconds and {"listening": round(seconds, 3)})
+                seconds = seen.listening(now())
+                return OutcomeUnknown(data={"listening": round(seconds, 3)} if seconds else None)
             case _:
                 return _BUSY
 
@@ -202,19 +209,15 @@ class Incoming:
 
     def _remember(self, request: Identity | None, reply: bytes | None) -> None:
         if self._seen is not None and request is not None:
-            self._seen.finish(request.key, reply, anyio.current_time())
-
-    def _note_sent(self, messages: Sequence[bytes]) -> None:
-        if self._seen is not None:
-            self._seen.note_sent(messages, anyio.current_time())
+            self._seen.finish(request.key, reply, now())
 
     def cancel(self, id: Id) -> None:
         """Cancel the running calls of that id; where its request may still come, that too."""
-        running = [work for work in self._running if _is_same(work.call.id, id)]
+        running = [work for work in self._running if exact(work.call.id) == exact(id)]
         for work in running:
             work.cancel()
         if self._seen is not None and not running:
-            self._seen.cancel(id, anyio.current_time())
+            self._seen.cancel(id, now())
 
     def open_items(self, to: ReplyTo) -> ItemSender:
         """What sends the items of a result."""
@@ -226,9 +229,9 @@ class Incoming:
 
     def more(self, id: Id, upto: int, missing: Sequence[int]) -> None:
         """Give the streams of that id credit, and send items again that were lost."""
-        ended = (self._ended or {}).get(id)
+        ended = (self._ended or {}).get(exact(id))
         for work in self._running:
-            if work.items is not None and _is_same(work.call.id, id):
+            if work.items is not None and exact(work.call.id) == exact(id):
                 ended = None  # its id is in use again
                 work.items.grant(upto)
                 if not work.items.again(missing):
@@ -245,11 +248,11 @@ class Incoming:
             work.items.forget()
             return
         self._ended = self._ended or {}
-        assert not isinstance(work.call.id, UnsetType)
-        previous = self._ended.pop(work.call.id, None)
+        id = exact(work.call.id)
+        previous = self._ended.pop(id, None)
         if previous is not None:
             previous[1].forget()
-        self._ended[work.call.id] = (anyio.current_time(), work.items)
+        self._ended[id] = (now(), work.items)
 
     def forget(self, now: float) -> None:
         """Drop remembered responses that are too old to be asked for again.
@@ -327,6 +330,8 @@ class Incoming:
                     continue
             self._in_flight += 1
             self._running.append(work)
+            if self._seen is not None:
+                work.start_clock(now())
             self._tasks.start_soon(self._run, work, begun, request)
 
     async def _make_room(self) -> bool:
@@ -372,11 +377,8 @@ def _is_cancellation(message: Read) -> bool:
     return isinstance(message, Message) and message.method == "rpc.cancel"
 
 
-def _is_too_late(message: Read) -> bool:
-    """Whether the caller has stopped waiting; see `Incoming._read`."""
-    return isinstance(message, Message) and message.timeout is not UNSET and message.timeout <= 0
-
-
-def _is_same(one: Id | UnsetType, other: Id) -> bool:
-    """Whether two ids are the same on the wire, where `1` and `1.0` are not."""
-    return type(one) is type(other) and one == other
+def _is_too_late(message: Read, waited: float) -> bool:
+    """Whether the caller has stopped waiting, so many seconds after `Incoming._read`."""
+    return (
+        isinstance(message, Message) and message.timeout is not UNSET and message.timeout <= waited
+    )

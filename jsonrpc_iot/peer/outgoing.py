@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 import anyio
 from anyio.abc import TaskGroup
 
+from ..channel.clock import now
 from ..channel.contract import Channel
+from ..protocol.duplicates import DuplicateTable
 
 logger = logging.getLogger("jsonrpc_iot.peer")
 
@@ -30,7 +32,7 @@ class Outgoing:
     Attributes:
         is_broken: nothing more is sent.
         needs_receiver: the task that reads the channel must not wait for what is sent.
-        on_sent: is shown what has left, if anybody wants to know.
+        seen: is told what has left, where that matters for what comes again.
         dropped: messages that were offered while too many bytes waited.
     """
 
@@ -48,7 +50,7 @@ class Outgoing:
         "dropped",
         "is_broken",
         "needs_receiver",
-        "on_sent",
+        "seen",
     )
 
     def __init__(
@@ -71,7 +73,12 @@ class Outgoing:
         self._stalled_at: tuple[int, int] | None = None
         self._wake: anyio.Event | None = None
         self.dropped = 0
-        self.on_sent: Callable[[Sequence[bytes]], object] | None = None
+        self.seen: DuplicateTable | None = None
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of what waits to be sent."""
+        return self._bytes
 
     @property
     def is_full(self) -> bool:
@@ -150,15 +157,18 @@ class Outgoing:
 
     async def _write(self, messages: Sequence[bytes]) -> None:
         try:
-            await self._channel.send_batch(messages)
+            if self.seen is None:
+                await self._channel.send_batch(messages)
+            else:  # which may take long for each
+                for message in messages:
+                    await self._channel.send(message)
+                    self.seen.note_sent((message,), now())
         except BROKEN:
             self._fail()
         except Exception:
             logger.exception("%s: sending failed", self._channel.info.peer)
             self._fail()
         self._writes += 1
-        if self.on_sent is not None:
-            self.on_sent(messages)
 
     def _fail(self) -> None:
         self.abort()

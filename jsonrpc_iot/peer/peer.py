@@ -103,7 +103,7 @@ class Peer(Remote, Connection):
         self._tasks = tasks
         self._outgoing = Outgoing(channel, tasks, limits.queue_bytes, self._break)
         session.on_stray = self._note_stray
-        session.on_refused = self._outgoing.push
+        session.first.send = self._outgoing.push
         self._permissions = permissions or ()
         self._patterns: Patterns | None = None
         self._limits = limits
@@ -119,7 +119,7 @@ class Peer(Remote, Connection):
         self._incoming = Incoming(
             responder, session, self._outgoing, tasks, context, limits, budget, since
         )
-        self.calls = Calls(channel, session, tasks, self._outgoing, self._incoming.wake_up)
+        self.calls = Calls(channel, session, tasks, self._outgoing, self._incoming)
         self._reading: anyio.CancelScope | None = None
         self._opened_at = 0.0
         self._waiting = False
@@ -246,6 +246,7 @@ class Peer(Remote, Connection):
     def _begin(self) -> None:
         self.calls.begin()
         self._opened_at = anyio.current_time()
+        self._channel.tell_of_losses(self.calls.lose)
         self._channel.start(self._tasks)
         if self._probe:
             self.calls.probe()

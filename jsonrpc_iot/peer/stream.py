@@ -13,7 +13,7 @@ from msgspec import Raw
 from ..dispatch.turns import Turn
 from ..errors import CallTimeout, JsonRpcIotError, MalformedResponse, OutcomeUnknown, RpcError
 from ..protocol.items import FIRST_CREDIT, Count, ReceivedItems
-from .calls import Calls
+from .calls import Calls, look_for
 
 T = TypeVar("T")
 
@@ -194,7 +194,7 @@ class _ItemByItem(Generic[T]):
         """Cancel the call, if it still runs."""
         if threading.get_ident() == self._thread:
             self._leave_turn()
-            self._calls.abandon(self._call, sent=self._sent)
+            self._calls.abandon(self._call, self._request, sent=self._sent)
 
     async def _send(self, deadline: float) -> None:
         """Send the request, where only so many may be open at once in its turn."""
@@ -254,8 +254,10 @@ class _ItemByItem(Generic[T]):
             self._ask_for(self._items.missing())
         arrived = self._items.arrived
         self._changed = anyio.Event()
-        with anyio.CancelScope(deadline=min(deadline, anyio.current_time() + pause)):
+        until = min(deadline, anyio.current_time() + pause)
+        with anyio.CancelScope(deadline=until):
             await self._changed.wait()
+        await look_for(self._changed, until)
         if self._items.arrived > arrived:
             self._pause = self._calls.info.retry_seconds
         elif self._changed.is_set():
@@ -272,7 +274,7 @@ class _ItemByItem(Generic[T]):
         """Send all again that may have been lost on its way to the other end."""
         self._asked.clear()
         if self._call.outcome is None:
-            self._calls.push(self._calls.session.codec.mark_retry(self._request))
+            self._calls.push(self._calls.session.mark_retry(self._request))
             self._more(upto=self._items.granted)
         self._patience -= isinstance(self._call.outcome, JsonRpcIotError)
         self._ask_for(self._items.missing(tail=True))

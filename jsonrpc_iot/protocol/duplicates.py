@@ -7,9 +7,10 @@ time; it has no clock and does no I/O.
 from collections.abc import Iterable
 from enum import Enum
 from math import inf
-from typing import NamedTuple
 
-from .messages import Id
+from msgspec import Struct
+
+from .messages import ExactId, Id, exact
 
 RETRY_SECONDS = 30.0
 DOUBLED_SECONDS = 0.5
@@ -18,12 +19,12 @@ _CANCELLATIONS = 64
 _LONG_ID = 64
 
 
-class Identity(NamedTuple):
+class Identity(Struct, frozen=True, gc=False):
     """What tells a request from others of the same peer.
 
     Args:
-        key: digest of id, dialect, method and params, or of a whole batch; nobody can make two
-            requests that have the same one.
+        key: id, dialect, method and params, or a whole batch, in full or as a keyed digest: nobody
+            can make two requests that have the same one.
         id: the request's, `None` for a batch.
         retry: it is marked as one that was sent before.
         extended: it carries an extension, so its sender does not use the id for anything else.
@@ -114,7 +115,7 @@ class DuplicateTable:
         self._running: dict[bytes, bool] | None = None  # whether a copy was extended
         self._finished: dict[bytes, _Finished] | None = None  # oldest first
         self._leaving: dict[int, bytes] | None = None  # by `id` of the response
-        self._cancelled: dict[Id, float] | None = None  # oldest first
+        self._cancelled: dict[ExactId, float] | None = None  # oldest first
 
     def admit(self, request: Identity, now: float) -> Verdict | bytes:
         """Decide about a request.
@@ -128,8 +129,8 @@ class DuplicateTable:
             `UNKNOWN` or `CANCELLED`, is remembered until `finish`.
         """
         self.forget(now)
-        if self._running is None or self._finished is None:
-            self._running, self._finished = {}, {}
+        self._running = {} if self._running is None else self._running
+        self._finished = {} if self._finished is None else self._finished
         if request.key in self._running:
             self._running[request.key] |= request.extended
             return Verdict.JOIN
@@ -144,7 +145,7 @@ class DuplicateTable:
             return Verdict.FULL
         self.budget.entries -= 1
         self._running[request.key] = request.extended
-        if self._cancelled and self._cancelled.pop(request.id, None) is not None:
+        if self._cancelled and self._cancelled.pop(exact(request.id), None) is not None:
             return Verdict.CANCELLED
         if request.retry and not request.idempotent and self.listening(now) is not None:
             return Verdict.UNKNOWN
@@ -168,6 +169,8 @@ class DuplicateTable:
         if self._running is None or self._finished is None or key not in self._running:
             return  # the peer has gone meanwhile
         extended = self._running.pop(key)
+        if not self._running:
+            self._running = None
         size = len(reply or b"")
         if size > (self.budget.reply_bytes + self._bytes) / 4 - self._bytes:
             self._finished[key] = _Finished(None, now, extended)
@@ -192,16 +195,18 @@ class DuplicateTable:
             if finished is not None:
                 finished.left_at = min(finished.left_at, now)
                 finished.is_leaving = False
+        if not self._leaving:
+            self._leaving = None
 
     def cancel(self, id: Id, now: float) -> None:
         """Keep a cancellation whose request has not come, for 30 s."""
         if isinstance(id, str) and len(id) > _LONG_ID:
             return
         self._cancelled = self._cancelled or {}
-        self._cancelled.pop(id, None)
+        self._cancelled.pop(exact(id), None)
         if len(self._cancelled) >= _CANCELLATIONS:
             del self._cancelled[next(iter(self._cancelled))]
-        self._cancelled[id] = now
+        self._cancelled[exact(id)] = now
 
     def forget(self, now: float) -> None:
         """Drop what was finished or cancelled more than 30 s ago."""
@@ -211,10 +216,10 @@ class DuplicateTable:
                 break
             self._drop(key)
         while self._cancelled:
-            id = next(iter(self._cancelled))
-            if now - self._cancelled[id] <= RETRY_SECONDS:
+            oldest = next(iter(self._cancelled))
+            if now - self._cancelled[oldest] <= RETRY_SECONDS:
                 break
-            del self._cancelled[id]
+            del self._cancelled[oldest]
 
     def clear(self) -> None:
         """Drop everything, running requests too: the peer is gone."""

@@ -19,8 +19,16 @@ Id: TypeAlias = int | float | str | None
 WireId: TypeAlias = Id | Raw
 """The id as it is echoed: a number that Python would spell differently stays raw."""
 
+ExactId: TypeAlias = tuple[type, object]
+"""Something to find an id by: as on the wire, and unlike in Python, `1` and `1.0` differ."""
+
 ABSENT = Raw()
 """Stands for a member that is not there; compare with `is`."""
+
+
+def exact(id: WireId | UnsetType) -> ExactId:
+    """What an id is found by in a table, and is compared by."""
+    return type(id), id
 
 
 class Message(Struct, frozen=True, gc=False):

@@ -41,7 +41,9 @@ class Session:
         codec: as above.
         jsonrpc: the member of that name in the other end's last valid message, `None` before it.
         extensions: as above, once it is known.
-        on_refused: is given the requests that a strict JSON-RPC 2.0 server gets again as such.
+        first: open requests from before the other end has spoken.
+        on_repeat: is told of each request that is going to be sent again with a mark, so that of
+            the copy without one no more leaves.
         on_stray: is told in words of each response or item that belongs to no open call.
         strays: how many there were.
     """
@@ -49,7 +51,6 @@ class Session:
     __slots__ = (
         "_ask_again_at",
         "_default",
-        "_first",
         "_first_id",
         "_next_id",
         "_on_notification",
@@ -64,8 +65,9 @@ class Session:
         "_streams",
         "codec",
         "extensions",
+        "first",
         "jsonrpc",
-        "on_refused",
+        "on_repeat",
         "on_stray",
         "strays",
     )
@@ -87,6 +89,7 @@ class Session:
         self._responses = 0
         self._default: Jsonrpc = UNSET if dialect == "iot" else "2.0"
         self._on_notification = on_notification
+        self.on_repeat: Callable[[bytes], object] | None = None
         self.on_stray: Callable[[str], object] | None = None
         self._retry_seconds = retry_seconds
         self._shared = shared
@@ -97,8 +100,7 @@ class Session:
         self._open: dict[int, OpenCall] = {}
         self._streams: dict[int, OpenCall] | None = None  # answered ones too, until they are closed
         self._probe: OpenCall | None = None
-        self._first: FirstRequests | None = None
-        self.on_refused: Callable[[bytes], object] | None = None
+        self.first = FirstRequests(codec, in_order=retry_seconds is None)
         self.jsonrpc: Jsonrpc | None = None
         self.extensions = extensions
         self.strays = 0
@@ -145,8 +147,7 @@ class Session:
             The open call, and the request to send.
 
         Raises:
-            Unencodable: the codec has no form for the params.
-            UsageError: the params are neither an object nor an array.
+            UsageError: the codec has no form for the params, or they are no object or array.
         """
         wait = timeout if self.extensions and timeout is not None and timeout < inf else UNSET
         stream = items is not None
@@ -160,7 +161,7 @@ class Session:
         if self._retry_seconds is not None and now is not None:
             if self._repeats is None:
                 self._repeats = Repeats(
-                    self._retry_seconds, self.codec.mark_retry, per_byte=self._retry_per_byte
+                    self._retry_seconds, self.mark_retry, per_byte=self._retry_per_byte
                 )
             self._repeats.add(call.id, request, now, idempotent=idempotent)
         return call, request
@@ -198,12 +199,17 @@ class Session:
         overdue, self._overdue = self._overdue, ()
         return overdue
 
+    def mark_retry(self, request: bytes) -> bytes:
+        """A request of ours with the mark that says that it is the same again."""
+        if self.on_repeat is not None:
+            self.on_repeat(request)
+        return self.codec.mark_retry(request)
+
     def notification(self, method: str, params: Any) -> bytes:
         """The bytes of a notification.
 
         Raises:
-            Unencodable: the codec has no form for the params.
-            UsageError: the params are neither an object nor an array.
+            UsageError: the codec has no form for the params, or they are no object or array.
         """
         return self._request(method, params)
 
@@ -232,6 +238,15 @@ class Session:
         if self._forget(call.id) is None or not self.extensions:
             return None
         return self.notification("rpc.cancel", {"id": call.id})
+
+    def lose(self, id: int, reason: JsonRpcIotError) -> None:
+        """Fail one open call: nothing will answer it."""
+        self._responses += 1
+        call, stream = self._forget(id), (self._streams or {}).get(id)
+        if stream is not None:
+            stream.lose(reason)
+        if call is not None:
+            call.answer(reason)
 
     def close(self, reason: Callable[[], JsonRpcIotError]) -> None:
         """Fail all open calls, each for a reason of its own."""
@@ -298,10 +313,7 @@ class Session:
     def _note_open(self, call: OpenCall, request: bytes) -> None:
         self._open[call.id] = call
         if self.jsonrpc is None and self._default is UNSET:
-            if self._first is None:
-                in_order = self._retry_seconds is None
-                self._first = FirstRequests(self.codec, in_order=in_order)
-            self._first.add(call.id, request)
+            self.first.add(call.id, request)
 
     def _note_probe(self) -> None:
         assert self._probe is not None
@@ -314,17 +326,13 @@ class Session:
     def _forget(self, id: int) -> OpenCall | None:
         if self._repeats is not None:
             self._repeats.remove((id,))
-        if self._first is not None:
-            self._first.remove(id)
+        self.first.remove(id)
         return self._open.pop(id, None)
 
     def _take_response(self, message: Message) -> None:
+        if self.first.are_refused(message, self._repeats, shared=self._shared):
+            return
         self._responses += 1
-        if self._first is not None:
-            again = self._first.take(message, shared=self._shared)
-            if again is not None:
-                self._send_as_2_0(again)
-                return
         id = message.id
         is_nameless = id is None and message.error is not ABSENT
         if is_nameless and len(self._open) == 1 and not self._shared:
@@ -339,15 +347,6 @@ class Session:
             stream.lose(self._read_error(stream, message.error))
         elif stream is None:
             self._stray(message)
-
-    def _send_as_2_0(self, requests: dict[int, bytes]) -> None:
-        """Send requests again that a server has refused for their dialect."""
-        self._responses -= len(requests)
-        for id, request in requests.items():
-            if self._repeats is not None:
-                self._repeats.replace(id, request)
-            if self.on_refused is not None:
-                self.on_refused(request)
 
     def _read_error(self, call: OpenCall, raw: Raw) -> JsonRpcIotError:
         error = self.codec.decode_error(raw)

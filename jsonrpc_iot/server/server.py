@@ -23,7 +23,7 @@ from ..dispatch.declare.event import BoundEvent
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import ChannelClosed
 from ..peer.peer import Peer, new_session, watch
-from ..protocol.duplicates import Budget
+from ..protocol.duplicates import RETRY_SECONDS, Budget
 from ..protocol.limits import Limits
 from ..transports import open_listener
 
@@ -63,10 +63,12 @@ class Server:
         self._trace = trace
         self._budget = Budget(limits.remembered, limits.remembered_bytes)
         self._since = anyio.current_time()
+        self._ended: dict[str, float] = {}  # lossy channels, by their other end; oldest first
         self._peers: set[Peer] = set()
         self.peer_joined: BoundEvent[Peer] = BoundEvent("peer_joined", Peer)
         self.peer_left: BoundEvent[Peer] = BoundEvent("peer_left", Peer)
         self._apps = [self._mount(each) for each in listeners if isinstance(each, WebListener)]
+        self._told: set[str] = set()
         self._thread = threading.get_ident()
         self._token = anyio.lowlevel.current_token()
         self._peer_left = Change()
@@ -143,7 +145,9 @@ class Server:
         send: AsgiSend,
         *,
         max_message: int = 1 << 20,
-        cors: str | None = None,
+        cors: str | Sequence[str] = (),
+        hosts: Sequence[str] = (),
+        forwarded: bool = False,
         token: str | None = None,
     ) -> None:
         """Serve a WebSocket of a web program until it ends, or refuse it.
@@ -153,8 +157,11 @@ class Server:
             receive: gives its events, of which none has been taken.
             send: takes them.
             max_message: bytes of the largest message that is sent.
-            cors: the origin whose pages may connect from a browser, `*` for all. Pages of the
-                program's own address always may.
+            cors: the origin or origins whose pages may connect from a browser, `*` for all. Pages
+                of the program's own address always may.
+            hosts: names under which the program may be asked, `*` for any, beside addresses, names
+                of its machine and names without a dot.
+            forwarded: it is behind a proxy that sets `X-Forwarded-Host`.
             token: the bearer token that the request must have.
         """
         from ..transports.web.websocket_server import answer_websocket
@@ -162,7 +169,15 @@ class Server:
         if self._parting:
             await refuse_websocket(scope, receive, send, 503, "The server is closing")
             return
-        rules = WebRules(path=scope["path"], max_message=max_message, token=token, cors=cors)
+        rules = WebRules(
+            path=scope["path"],
+            max_message=max_message,
+            token=token,
+            cors=(cors,) if isinstance(cors, str) else tuple(cors),
+            hosts=tuple(hosts),
+            forwarded=forwarded,
+            told=self._told,
+        )
         await answer_websocket(scope, receive, send, self._serve, self._tasks, rules, self._limits)
 
     def close(self) -> None:
@@ -222,7 +237,8 @@ class Server:
             on_open=partial(self._welcome, on_open),
             on_end=self._forget if isinstance(channel, ReceivingChannel) else None,
             budget=self._budget,
-            since=self._since if on_open is None else -inf,  # nobody was at an added channel before
+            # Nobody was at an added channel before.
+            since=self._knows_since(channel.info.peer) if on_open is None else -inf,
         )
         self._peers.add(peer)
         if isinstance(channel, ReceivingChannel):
@@ -232,12 +248,26 @@ class Server:
             await peer.run()
         finally:
             self._forget(peer)
+            if not peer.info.reliable:
+                self._ended.pop(peer.info.peer, None)
+                self._ended[peer.info.peer] = anyio.current_time()
         return False
 
     def _welcome(self, on_open: Callable[[Peer], object] | None, peer: Peer) -> None:
         if on_open is not None:
             on_open(peer)
         self.peer_joined.emit(peer)
+
+    def _knows_since(self, other_end: str) -> float:
+        """Since when all is known that has run for another end.
+
+        With a channel goes what was remembered of its requests. When a serial adapter is plugged
+        in again there is a new channel, and who repeats a request at its other end cannot know.
+        """
+        now = anyio.current_time()
+        while self._ended and now - next(iter(self._ended.values())) > RETRY_SECONDS:
+            del self._ended[next(iter(self._ended))]
+        return max(self._since, self._ended.get(other_end, -inf))
 
     def _forget(self, peer: Peer) -> None:
         self._peers.discard(peer)

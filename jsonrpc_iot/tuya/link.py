@@ -19,7 +19,6 @@ from ..protocol.tuya.frame import Frame, FrameDecoder, encode_frame
 from ..protocol.tuya.role import Mcu, Role
 from ..transports.serial import tuya_dp, uart
 from ..transports.serial.line import TuyaLine
-from ..transports.serial.port import open_port
 from ..transports.serial.pty import open_pty
 from ._handlers import DataPointHandler, Handlers
 
@@ -36,8 +35,8 @@ class TuyaLink(anyio.AsyncContextManagerMixin):
     the port is gone, the channels end and the block is left with `ChannelClosed`.
 
     Args:
-        where: a `uart://` URL with its `baudrate` and `buffer`, also `uart+pty://` for a line
-            without hardware; or an open stream, which the link closes.
+        where: a `uart://` URL with the options of its port and `buffer`, also `uart+pty://` for a
+            line without hardware; or an open stream, which the link closes.
 
     Raises:
         ConnectFailed: on entering the block: the port cannot be had.
@@ -71,12 +70,16 @@ class TuyaLink(anyio.AsyncContextManagerMixin):
         """Register a handler of a command: it gets the frame, and what it returns is sent back.
 
         Args:
-            command: 0 to 255. What the link answers by itself it goes on answering.
+            command: 0 to 255. What the link answers by itself it goes on answering; but what it
+                would refuse, 0x0E, 0x20, 0x2B, 0x2D and 0x34, is left to the handler.
 
         Raises:
             ValueError: there is no such command.
         """
         encode_frame(command)
+        role = self._role()
+        if role is not None:
+            role.left_to_program.add(command)
 
         def register(handler: C) -> C:
             self._handlers.commands[command].append(partial(self._answer, handler))
@@ -97,9 +100,10 @@ class TuyaLink(anyio.AsyncContextManagerMixin):
         line = self._open_line
         await self._send(encode_frame(command, data, line.role.version if line.role else 0))
 
-    async def _send(self, frame: bytes) -> None:
+    async def _send(self, *frames: bytes) -> None:
         try:
-            await self._open_line.send_frame(frame)
+            for frame in frames:
+                await self._open_line.send_frame(frame)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             raise self._gone() from None
 
@@ -119,7 +123,10 @@ class TuyaLink(anyio.AsyncContextManagerMixin):
     async def __asynccontextmanager__(self) -> AsyncIterator[Self]:
         if self._line is not None:
             raise UsageError("this link was open already: make a new one")
-        self._line = TuyaLine(await self._open(), self._role())
+        stream, options = await self._open(), self._options
+        self._line = TuyaLine(
+            stream, self._role(), baudrate=options.baudrate, frame_gap=options.frame_gap
+        )
         self._line.is_shared = True
         self._line.takers.append(self._handlers)
         async with aclosing(self._line), task_group() as tasks:
@@ -148,7 +155,7 @@ class TuyaLink(anyio.AsyncContextManagerMixin):
         self._options = url.read_options(uart.UartOptions)
         self._name = str(url)
         if url.scheme == "uart":
-            return await open_port(url, self._options.baudrate)
+            return await self._options.open(url)
         stream, path = open_pty()
         self._name = self._options.reached_at(f"uart://{path}")
         return stream

@@ -8,7 +8,8 @@ from anyio.abc import ByteStream
 
 from ..protocol.tuya.datapoints import DataPoint
 from ..protocol.tuya.frame import NetworkStatus
-from ..protocol.tuya.role import Module, Product
+from ..protocol.tuya.module import Module
+from ..protocol.tuya.role import Product
 from ..transports.serial.tuya_dp import local_time
 from .link import DataPointLink
 
@@ -64,13 +65,13 @@ class TuyaModule(DataPointLink):
         return handler
 
     async def wait_online(self) -> None:
-        """Wait until the MCU answers, and has said what product it is.
+        """Wait until the MCU answers, and has said what product it is or was asked three times.
 
         Raises:
             ChannelClosed: the port is gone.
         """
         try:
-            await self._open_line.wait(lambda: self.is_online and self.product is not None)
+            await self._open_line.wait(lambda: self.is_online and self._module.is_introduced)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream):
             raise self._gone() from None
 
@@ -83,12 +84,16 @@ class TuyaModule(DataPointLink):
         await self._send_datapoints(self._module, points)
 
     async def query(self) -> None:
-        """Ask the MCU to report all its DataPoints; raises `ChannelClosed`."""
-        await self._send(self._module.query(anyio.current_time()))
+        """Ask the MCU to report all its DataPoints, until it does; raises `ChannelClosed`."""
+        await self._ask(self._module.query(anyio.current_time()))
 
     async def set_network_status(self, status: NetworkStatus) -> None:
-        """Tell the MCU another network status; raises `ChannelClosed`."""
-        await self._send(self._module.set_network_status(status))
+        """Tell the MCU another network status, until it answers; raises `ChannelClosed`."""
+        await self._ask(self._module.set_network_status(status, anyio.current_time()))
+
+    async def _ask(self, frames: list[bytes]) -> None:
+        self._open_line.look_again()  # whoever reads has to see what is due now
+        await self._send(*frames)
 
     def _role(self) -> Module:
         return self._module

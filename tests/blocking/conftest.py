@@ -1,13 +1,16 @@
 """A device on each event loop; after each test nothing may be left: no thread, no logged error."""
 
-import logging
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.leaks import no_error_is_logged
+
 from .rig import Rig, running
+
+__all__ = ["no_error_is_logged"]
 
 
 @pytest.fixture
@@ -18,12 +21,10 @@ def rig(anyio_backend: tuple[str, dict[str, Any]]) -> Iterator[Rig]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Fail a test that leaves the clients' thread running or has an error logged."""
+def no_thread_is_left() -> Iterator[None]:
+    """Fail a test that leaves the clients' thread running."""
     yield
     for thread in threading.enumerate():
         if thread.name == "jsonrpc-iot":
             thread.join(10)
             assert not thread.is_alive()
-    errors = [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR]
-    assert [record.getMessage() for record in errors] == []

@@ -1,4 +1,4 @@
-"""What the blocking tests share: a device that is served in another thread, and patience."""
+"""What the blocking tests share: a device that is served in another thread."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -11,9 +11,7 @@ import anyio.lowlevel
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from jsonrpc_iot import Context, Dispatcher, RpcError, Server, serve
-
-SECONDS = 10.0
-"""Longer than anything here takes; who waits longer has failed."""
+from tests.waiting import SECONDS
 
 
 class Rig:

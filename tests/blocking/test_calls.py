@@ -27,8 +27,9 @@ from jsonrpc_iot import (
 )
 from jsonrpc_iot.blocking import BlockingBatch
 from jsonrpc_iot.blocking._client import ConnectOptions
+from tests.waiting import SECONDS
 
-from .rig import SECONDS, Rig, running, urls
+from .rig import Rig, running, urls
 
 
 def test_a_call_returns_its_result(rig: Rig) -> None:

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from .rig import SECONDS, Rig, running
+from tests.waiting import SECONDS
+
+from .rig import Rig, running
 
 PROMPT_SECONDS = 4.0
 

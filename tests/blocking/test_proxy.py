@@ -9,8 +9,9 @@ import pytest
 from msgspec import Struct
 
 from jsonrpc_iot import Event, InvalidParams, connect_sync, method, service
+from tests.waiting import SECONDS
 
-from .rig import SECONDS, Rig
+from .rig import Rig
 
 
 class Status(Struct):

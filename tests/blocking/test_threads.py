@@ -11,8 +11,9 @@ import anyio.to_thread
 import pytest
 
 from jsonrpc_iot import BlockingClient, ChannelClosed, connect_sync
+from tests.waiting import SECONDS
 
-from .rig import SECONDS, Rig
+from .rig import Rig
 
 THREADS = 20
 

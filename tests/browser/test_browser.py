@@ -18,8 +18,7 @@ import pytest
 
 from jsonrpc_iot import Dispatcher, serve
 from jsonrpc_iot.services.wifi import SimulatedWifi
-
-from .._system import require_command
+from tests._system import require_command
 
 PAGE = Path(__file__).parent.parent.parent / "examples/browser/index.html"
 SECONDS = 40.0

@@ -10,14 +10,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from time import sleep
 from typing import Any
 
+import anyio
 import pytest
 
 from jsonrpc_iot import cli
 from jsonrpc_iot.cli._frames import Noise, Report
-from jsonrpc_iot.cli.monitor import Watch
+from jsonrpc_iot.cli.monitor import Watch, _read_line
 from jsonrpc_iot.protocol.tuya.frame import Frame, FrameDecoder
+from jsonrpc_iot.transports.serial.pty import open_pty
+from tests.waiting import eventually
 
 from .program import Done, Running, run_unread, started
 
@@ -109,6 +113,19 @@ OTHER_UNITS = [
             "REPORT_DATAPOINTS",
             "malformed: DataPoint 5: cut off, 1 of 2 bytes are here: 05 01 00 02 01",
             {"error": "DataPoint 5: cut off, 1 of 2 bytes are here"},
+        ),
+        (
+            0x07,
+            unit(1, 1, b"\1") + unit(2, 1, b"\2") + unit(232, 3, b"x"),
+            "REPORT_DATAPOINTS",
+            'malformed: DataPoint 2: BOOL is 2, neither 0 nor 1: 1 BOOL true, 232 STRING "x"',
+            {
+                "datapoints": [
+                    {"id": 1, "type": "BOOL", "value": True},
+                    {"id": 232, "type": "STRING", "value": "x"},
+                ],
+                "error": "DataPoint 2: BOOL is 2, neither 0 nor 1",
+            },
         ),
         (0x08, b"", "QUERY_DATAPOINTS", "", {}),
         (0x0C, b"\1", "GMT_TIME", "01", {}),
@@ -359,6 +376,34 @@ def test_a_recording_is_shown_like_the_line(
     ]
     again = Done(cli.run(["monitor", "--replay", str(path), *options]), *capsys.readouterr())
     assert again == Done(0, live, done.err)
+
+
+@needs_pty
+@pytest.mark.anyio
+async def test_what_came_while_it_was_stopped_is_no_noise() -> None:
+    pieces: list[tuple[float, bytes, bool]] = []
+    shown: list[Report | Noise] = []
+    again: list[Report | Noise] = []
+    watch, replay = Watch(shown.append, 2), Watch(again.append, 2)
+    sent = frame(0xFE, b'"one"') + frame(0xFE, b'"two"')
+    stream, path = open_pty()
+    line = os.open(path, os.O_WRONLY | os.O_NOCTTY)
+    try:
+        async with stream, anyio.create_task_group() as tasks:
+            tasks.start_soon(_read_line, watch, stream, lambda *piece: pieces.append(piece))
+            os.write(line, sent[:8])
+            await eventually(lambda: pieces)
+            os.write(line, sent[8:])
+            sleep(0.6)  # noqa: ASYNC251  # that is the point
+            await eventually(lambda: watch.is_done)
+    finally:
+        os.close(line)
+
+    for piece in pieces:
+        replay.take(*piece)
+    assert shown == again
+    assert [each.message for each in shown if isinstance(each, Report)] == ['"one"', '"two"']
+    assert watch.totals() == f"frames: 2, {NOTHING}".rstrip()
 
 
 @needs_pty

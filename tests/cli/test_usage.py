@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from jsonrpc_iot import cli
+from tests._system import require_command
 
-from .._system import require_command
 from .program import ROOT, Done, run
 
 COMMANDS = (
@@ -204,9 +204,10 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
 
 def test_the_start_loads_nothing_heavy() -> None:
     program = (
-        "import sys, jsonrpc_iot.cli; "
-        "print(*{name.partition('.')[0] for name in sys.modules} & {'rich', 'pydantic', 'ssl'}, "
-        "*(name for name in sys.modules if name.startswith(('jsonrpc_iot.services', "
+        "import sys, anyio, msgspec; before = set(sys.modules); import jsonrpc_iot.cli; "
+        "ours = set(sys.modules) - before; "
+        "print(*{name.partition('.')[0] for name in ours} & {'rich', 'pydantic', 'ssl'}, "
+        "*(name for name in ours if name.startswith(('jsonrpc_iot.services', "
         "'jsonrpc_iot.transports.'))))"
     )
     done = subprocess.run(

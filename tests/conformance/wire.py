@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,13 +28,14 @@ from websockets.exceptions import ConnectionClosed
 from jsonrpc_iot import Limits, connect, serve
 from jsonrpc_iot.channel.contract import Channel
 from jsonrpc_iot.channel.url import Url
-from jsonrpc_iot.protocol.tuya.role import Mcu, Module, Product
+from jsonrpc_iot.protocol.tuya.module import Module
+from jsonrpc_iot.protocol.tuya.role import Mcu, Product
 from jsonrpc_iot.testing import virtual_serial_pair
 from jsonrpc_iot.transports import open_channel
 from jsonrpc_iot.transports.serial import tuya_dp, uart
 from jsonrpc_iot.transports.serial.line import TuyaLine
+from tests.brokers import mosquitto
 
-from ..brokers import mosquitto
 from .backends import BACKENDS
 from .device import Device
 from .model import Case
@@ -252,6 +254,7 @@ def served_at(url: str, opener: Callable[[str, Path], Awaitable[Wire]]) -> Serve
             if options:
                 place += ("&" if "?" in place else "?") + options
             async with serve(device.dispatcher, place, limits=limits) as server:
+                server._since = -inf  # as one that has been there for long, and knows all repeats
                 yield lambda: opener(server.urls[0], Path(directory))
 
     return served
@@ -262,6 +265,7 @@ async def _by_mqtt(device: Device, options: str, limits: Limits) -> AsyncIterato
     """Serve a topic of its own, with room for every case, unless the test sets a limit."""
     url = mosquitto().url(f"?{options or 'max=1000000'}")
     async with serve(device.dispatcher, url, limits=limits, grace=0.5) as server:
+        server._since = -inf  # as above
         yield lambda: UdpWire.open(server.urls[0], Path())
 
 

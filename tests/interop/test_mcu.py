@@ -14,8 +14,7 @@ import pytest
 
 from jsonrpc_iot import CallTimeout, Client, InvalidParams, MethodNotFound, connect
 from jsonrpc_iot.testing import LineFaults, VirtualSerial, virtual_serial_pair
-
-from .._system import require_command
+from tests._system import require_command
 
 SOURCES = Path(__file__).parents[2] / "examples" / "mcu"
 SECONDS = 10.0
@@ -159,21 +158,49 @@ GOOD = b'{"method":"lamp.set","params":{"level":1},"id":%d}'
 async def test_bytes(lamp: str, sent: bytes, replies: list[bytes]) -> None:
     """The last reply is to a frame that follows once the line was silent."""
     async with virtual_serial_pair(paths=True) as line:
-        port = os.open(line.first, os.O_RDWR | os.O_NOCTTY)
+        with opened(line.first) as port, running(lamp, line.second), anyio.fail_after(SECONDS):
+            os.write(port, sent)
+            await receive(port, b"".join(map(frame, replies)))
+            os.write(port, frame(b'{"method":"last","id":9}'))
+            last = b'{"id":9,"error":{"code":-32601,"message":"Method not found"}}'
+            await receive(port, frame(last))
+
+
+@contextmanager
+def opened(device: str) -> Iterator[int]:
+    """A device, without any of our code."""
+    port = os.open(device, os.O_RDWR | os.O_NOCTTY)
+    try:
         tty.setraw(port)
-        try:
-            with running(lamp, line.second), anyio.fail_after(SECONDS):
-                expected = b"".join(map(frame, replies))
-                os.write(port, sent)
-                received = b""
-                while len(received) < len(expected):
-                    await anyio.wait_readable(port)
-                    received += os.read(port, 4096)
-                os.write(port, frame(b'{"method":"last","id":9}'))
-                expected += frame(b'{"id":9,"error":{"code":-32601,"message":"Method not found"}}')
-                while len(received) < len(expected):
-                    await anyio.wait_readable(port)
-                    received += os.read(port, 4096)
-                assert received == expected
-        finally:
-            os.close(port)
+        yield port
+    finally:
+        os.close(port)
+
+
+async def receive(port: int, expected: bytes) -> None:
+    received = b""
+    while len(received) < len(expected):
+        await anyio.wait_readable(port)
+        received += os.read(port, 4096)
+    assert received == expected
+
+
+async def chatter(port: int, message: bytes) -> None:
+    """Never leave the line silent."""
+    while True:
+        await anyio.sleep(0.3)
+        os.write(port, message)
+
+
+async def test_a_wrong_length_among_other_traffic_costs_two_seconds_at_most(lamp: str) -> None:
+    note = frame(b'{"method":"status"}')
+    async with virtual_serial_pair(paths=True) as line:
+        with opened(line.first) as port, running(lamp, line.second), anyio.fail_after(SECONDS):
+            os.write(port, note[:4] + b"\x03" + note[5:])
+            os.write(port, frame(GOOD % 1))
+            start = anyio.current_time()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(chatter, port, note)
+                await receive(port, frame(b'{"id":1,"result":0}'))
+                tasks.cancel_scope.cancel()
+            assert anyio.current_time() - start < 2

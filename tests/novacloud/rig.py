@@ -13,8 +13,8 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from jsonrpc_iot import Client, RpcError, connect, serve
 from jsonrpc_iot.novacloud import NovaPlatform, PlatformSettings, SqliteStore, management
+from tests.waiting import SECONDS
 
-SECONDS = 10.0
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.IncompleteRead)
 NO_PAUSES = PlatformSettings(settle_seconds=0.0, failed_auth_delay=0.0)
 

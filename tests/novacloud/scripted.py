@@ -2,7 +2,7 @@
 
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,8 +10,8 @@ import anyio
 import msgspec
 
 from jsonrpc_iot.novacloud import DeviceSettings, NovaDevice, Schedule
+from tests.waiting import SECONDS
 
-SECONDS = 5.0
 ID = "550e8400-e29b-41d4-a716-446655440000"
 KEY = "0123456789abcdef0123456789abcdef"
 AT_ONCE = DeviceSettings(
@@ -140,10 +140,3 @@ async def connected(
             yield device, far, platform
     finally:
         platform.close()
-
-
-async def until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
-    """Wait until a condition holds, which nothing announces."""
-    with anyio.fail_after(seconds):
-        while not condition():  # noqa: ASYNC110
-            await anyio.sleep(0.005)

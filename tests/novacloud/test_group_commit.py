@@ -7,8 +7,7 @@ import anyio
 import pytest
 
 from jsonrpc_iot.novacloud.group_commit import Entry, GroupCommit
-
-from .scripted import SECONDS
+from tests.waiting import SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -105,3 +104,14 @@ async def test_what_does_not_fit_waits_for_room_and_fails_at_the_end() -> None:
     assert [group for group in disk.groups if group] == [[0], [1]]
     with pytest.raises(ValueError, match="closed"):
         await disk.commit.do(3)
+
+
+async def test_a_poke_has_a_commit_made_of_nothing() -> None:
+    disk = Disk()
+    disk.goes_on.set()
+    async with running(disk):
+        await anyio.wait_all_tasks_blocked()
+        assert not disk.began.is_set()
+        disk.commit.poke()
+        await disk.began.wait()
+    assert disk.groups == [[]]

@@ -10,8 +10,9 @@ import pytest
 
 from jsonrpc_iot.novacloud import SqliteStore
 from jsonrpc_iot.novacloud.store.store import CommandRow, Query, Report
+from tests.waiting import SECONDS
 
-from .rig import SECONDS, running
+from .rig import running
 
 pytestmark = pytest.mark.anyio
 

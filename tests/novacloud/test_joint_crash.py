@@ -18,8 +18,8 @@ from jsonrpc_iot.novacloud import SqliteStore
 from jsonrpc_iot.novacloud.platform.admission import hash_key
 from jsonrpc_iot.novacloud.store.store import DeviceRow
 
+from .device.test_crash import REPORTER
 from .scripted import ID, KEY
-from .test_device_crash import REPORTER
 
 CRASHES = int(os.environ.get("JSONRPC_IOT_CRASHES", "10"))
 ROOT = Path(__file__).parents[2]

@@ -17,9 +17,9 @@ from jsonrpc_iot.novacloud import (
     Schedule,
     SqliteStore,
 )
+from tests.waiting import SECONDS, eventually
 
-from .rig import NO_PAUSES, SECONDS, Rig, running
-from .scripted import until
+from .rig import NO_PAUSES, Rig, running
 
 pytestmark = pytest.mark.anyio
 
@@ -54,11 +54,11 @@ def assert_sound(path: Path) -> None:
 
 
 async def until_turned_away(device: NovaDevice) -> None:
-    await until(lambda: device.counts.connections >= 4, SECONDS)
+    await eventually(lambda: device.counts.connections >= 4, SECONDS)
 
 
 async def until_empty(outbox: Outbox) -> None:
-    await until(lambda: outbox.rows == 0, 2 * SECONDS)
+    await eventually(lambda: outbox.rows == 0, 2 * SECONDS)
 
 
 async def test_the_platforms_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from jsonrpc_iot.novacloud import DeviceSettings
+from tests.waiting import SECONDS, eventually
 
-from .scripted import AT_ONCE, SECONDS, Far, Platform, connected, until
+from .scripted import AT_ONCE, Far, Platform, connected
 
 pytestmark = pytest.mark.anyio
 
@@ -70,7 +71,7 @@ async def test_a_flood_of_commands_that_nobody_reads_the_answers_of(same_id: boo
                 + b"\n"
                 for number in range(start, start + 500)
             )
-            with anyio.move_on_after(SECONDS):
+            with anyio.move_on_after(5.0):
                 while lines:
                     await anyio.wait_writable(far.socket)
                     lines = lines[far.socket.send(lines) :]
@@ -86,12 +87,12 @@ async def test_an_acknowledgement_of_no_number_is_counted(upto: Any) -> None:
         await device.report({"t": 1})
         await far.read_type("data")
         far.send({"type": "ack", "payload": {"upto": upto}})
-        await until(lambda: device.counts.malformed == 1)
+        await eventually(lambda: device.counts.malformed == 1)
         far.socket.sendall(b'{"type":"ack","payload":{"upto":NaN}}\n')
-        await until(lambda: device.counts.malformed == 2)
+        await eventually(lambda: device.counts.malformed == 2)
         assert device.outbox.rows == 1
         far.ack(1)
-        await until(lambda: device.outbox.rows == 0)
+        await eventually(lambda: device.outbox.rows == 0)
 
 
 async def test_what_was_not_sent_is_not_acknowledged() -> None:
@@ -103,7 +104,7 @@ async def test_what_was_not_sent_is_not_acknowledged() -> None:
         assert (await far.read_type("data"))["seq"] == 1
         assert device.outbox.rows == 1
         far.ack(1)
-        await until(lambda: device.outbox.rows == 0)
+        await eventually(lambda: device.outbox.rows == 0)
 
 
 @pytest.mark.parametrize("in_bytes", [True, False])

@@ -10,10 +10,10 @@ import anyio.to_thread
 import msgspec
 
 from jsonrpc_iot.novacloud import DeviceSettings, NovaDevice, Schedule
+from tests.waiting import SECONDS, eventually
 
-from .rig import NO_PAUSES, SECONDS, Rig, running
-from .scripted import until
-from .test_device_proxy import Proxy
+from .device.test_proxy import Proxy
+from .rig import NO_PAUSES, Rig, running
 
 _REPORTS = 500
 _SETTINGS = msgspec.structs.replace(NO_PAUSES, messages_per_second=1e6, flap_delay=0)
@@ -53,7 +53,7 @@ async def _report(
                 await device.report({"n": number}, timestamp=number)
                 if number % 20 == 0:
                     await anyio.sleep(0.005)
-            await until(lambda: device.outbox.rows == 0, 2 * SECONDS)
+            await eventually(lambda: device.outbox.rows == 0, 2 * SECONDS)
         assert device.counts.connections > 3
     finally:
         await anyio.to_thread.run_sync(proxy.close)

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from jsonrpc_iot.novacloud import DeviceSettings, NovaDevice, PlatformSettings, Schedule
+from tests.waiting import SECONDS, eventually
 
-from .rig import NO_PAUSES, SECONDS, Rig, running
-from .scripted import until
-from .test_threats import beside
+from .platform.test_threats import beside
+from .rig import NO_PAUSES, Rig, running
 
 pytestmark = pytest.mark.anyio
 
@@ -46,7 +46,9 @@ async def test_two_devices_that_fight_for_one_id(
                 return bool((await rig.stats())["flapping"] == [info["device_id"]])
 
             await rig.until(flaps)
-            await until(lambda: one.counts.connections + other.counts.connections >= 6, SECONDS)
+            await eventually(
+                lambda: one.counts.connections + other.counts.connections >= 6, SECONDS
+            )
             begun, before = anyio.current_time(), (await rig.stats())["connections"]
             await rig.until_stat("connections", before + 3)
             assert anyio.current_time() - begun > 0.1
@@ -74,7 +76,7 @@ async def test_a_device_of_ours_that_is_shut_out(
                 case _:
                     await rig.call("device.delete", device_id=id)
             await device.report({"t": 1}, timestamp=1)
-            await until(lambda: device.refusal is not None, SECONDS)
+            await eventually(lambda: device.refusal is not None, SECONDS)
             assert not device.is_connected
             if change == "disable":
                 error = await rig.fails("command.send", device_id=id, payload={"light": 1})

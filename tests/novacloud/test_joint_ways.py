@@ -9,8 +9,9 @@ import anyio
 import pytest
 
 from jsonrpc_iot import connect
+from tests.waiting import SECONDS
 
-from .rig import NO_PAUSES, SECONDS, running
+from .rig import NO_PAUSES, running
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "openpty"), reason="no ptys here"),

@@ -21,7 +21,7 @@ class Talk:
     def __init__(self, **options: Any) -> None:
         self.session = Session(CODEC, **options)
         self.again: list[Any] = []
-        self.session.on_refused = lambda request: self.again.append(json.loads(request))
+        self.session.first.send = lambda request: self.again.append(json.loads(request))
 
     def open(self, **options: Any) -> OpenCall:
         return self.session.open("m", {"x": 1}, lambda: None, **options)[0]

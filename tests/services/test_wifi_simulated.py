@@ -17,7 +17,8 @@ from jsonrpc_iot.services.wifi import (
     WrongKey,
     decode_ssid,
 )
-from tests.services._wifi import (
+
+from ._wifi import (
     HOME,
     KEY,
     Clock,

@@ -6,16 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ..connections.rig import open_sockets
+from tests.leaks import no_socket_is_left
+
 from .certificates import Certificates
 
-
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    """Fail a test that leaves a socket open."""
-    before = open_sockets()
-    yield
-    assert open_sockets() <= before
+__all__ = ["no_socket_is_left"]
 
 
 @pytest.fixture

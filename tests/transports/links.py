@@ -10,10 +10,9 @@ from anyio.abc import TaskGroup
 
 from jsonrpc_iot import Channel, Limits, Listener
 from jsonrpc_iot.transports import open_channel, open_listener
+from tests.waiting import SECONDS
 
 from .certificates import Certificates
-
-SECONDS = 10.0
 
 Urls = Callable[[Path, Certificates], tuple[str, str]]
 """From a folder and certificates: the URL to bind, and what to add to the address it gets."""

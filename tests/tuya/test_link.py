@@ -33,8 +33,7 @@ from jsonrpc_iot.tuya import (
     TuyaMcu,
     TuyaModule,
 )
-
-from ..transports.raw_line import frame, text, unit
+from tests.transports.serial.raw_line import frame, text, unit
 
 pytestmark = pytest.mark.anyio
 

@@ -86,16 +86,15 @@ async def run_all(begun: Work | Batch, works: Sequence[Work] | None = None) -> b
         The whole response, `None` where there is nothing to say.
     """
     works = begun.works if works is None else works
+    if len(works) == 1:
+        return begun.finish(works[0], await works[0].run())
     reply: bytes | None = None
 
     async def run(work: Work) -> None:
         nonlocal reply
         reply = begun.finish(work, await work.run())
 
-    if len(works) == 1:
-        await run(works[0])
-    else:
-        async with anyio.create_task_group() as tasks:
-            for work in works:
-                tasks.start_soon(run, work)
+    async with anyio.create_task_group() as tasks:
+        for work in works:
+            tasks.start_soon(run, work)
     return reply

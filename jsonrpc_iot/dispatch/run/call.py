@@ -50,6 +50,7 @@ class Work:
         self._turn = self._take_turn()
         if self._turn is not None:
             context.hold = Hold(self._turn.leave)
+        self._began_at: float | None = None
         self._scope: anyio.CancelScope | None = None
         self._cancelled: RpcError | None = None
 
@@ -86,15 +87,28 @@ class Work:
         if hold is not None:
             hold.let_go()
 
+    def start_clock(self, now: float) -> None:
+        """Count the time limit from now on, also while other handlers keep this one waiting.
+
+        Args:
+            now: the event loop's time.
+        """
+        self._began_at = now
+
     async def run(self) -> bytes | None:
         """Run the call and make its response, `None` where there is nothing to say."""
         if self._cancelled is not None:
             return self.refuse(self._cancelled)
+        deadline = math.inf
+        if self._timeout != math.inf:
+            now = anyio.current_time()
+            deadline = self._timeout + (now if self._began_at is None else self._began_at)
+            if deadline <= now:
+                return self.refuse(DeadlineExceeded())
         try:
-            with anyio.CancelScope() as self._scope:
-                if self._timeout != math.inf:
-                    self._scope.deadline = anyio.current_time() + self._timeout
-                    self._context.deadline = self._scope.deadline
+            with anyio.CancelScope(deadline=deadline) as self._scope:
+                if deadline != math.inf:
+                    self._context.deadline = deadline
                 if self._turn is not None:
                     await self._turn.come()
                 return self._succeed(await self._perform())

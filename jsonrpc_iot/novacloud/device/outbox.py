@@ -18,7 +18,7 @@ from anyio.abc import TaskGroup
 from jsonrpc_iot import MessageTooLarge, UsageError
 
 from ..group_commit import Entry, GroupCommit
-from .outbox_file import Bounds, Kind, NewRow, OutboxFailed, OutboxFile, Row, WhenFull
+from .outbox_file import Bounds, Kind, NewRow, OutboxFailed, OutboxFile, OutboxFull, Row, WhenFull
 
 __all__ = ["Outbox", "OutboxFailed", "Row", "WhenFull"]
 
@@ -26,6 +26,7 @@ logger = logging.getLogger("jsonrpc_iot.novacloud")
 T = TypeVar("T")
 
 _GROUP = 500
+_GROUP_BYTES = 1 << 18
 _RETRY_SECONDS = 5.0
 
 
@@ -38,9 +39,12 @@ class Outbox:
     Args:
         path: the file; `None` keeps the rows in memory, where they end with the program.
         max_rows: how many rows it holds.
-        max_bytes: how much they take; the file is somewhat larger.
-        when_full: `drop_oldest`, `drop_newest`, or `block` to have reports wait for room.
-        quota: bytes that the file may have at most, `None` for as many as the disk has.
+        max_bytes: how much they take. The file may have twice as much, and a log of 256 KiB to
+            1 MiB lies beside it while it is open.
+        when_full: `drop_oldest`, `drop_newest`, or `block` to have reports wait for room; a full
+            disk counts as a full outbox.
+        quota: bytes that the file may have at most; reports beyond that fail, whatever `when_full`
+            says. `None` for as many as the disk has.
 
     Raises:
         UsageError: a bound is less than 1.
@@ -109,6 +113,7 @@ class Outbox:
         """
         file = await self._run(lambda: OutboxFile(self._path, self._bounds))
         self._file = file
+        self._forget = 0
         self._dropped = file.totals.dropped
         self._puts = GroupCommit(self._write, _closed, min(_GROUP, self._bounds.rows))
         async with AsyncExitStack() as stack:
@@ -136,7 +141,8 @@ class Outbox:
             Its number, or `None` where it was dropped.
 
         Raises:
-            OutboxFailed: the disk is full or broken; nothing was added.
+            OutboxFailed: the disk is broken, or so full that not even dropping rows makes room;
+                nothing was added.
             MessageTooLarge: it would not fit an empty outbox.
         """
         if len(payload) + 100 > self._bounds.bytes:
@@ -187,33 +193,49 @@ class Outbox:
 
     async def _write(self, group: Sequence[Entry[NewRow, int | None]]) -> int:
         file = self._opened
-        rows = [entry.work for entry in group]
-        upto, self._forget = self._forget, 0
+        rows = self._together([entry.work for entry in group])
+        upto = self._forget
         try:
             async with self._lock:
                 given = await self._run(lambda: file.write(rows, upto))
         except OutboxFailed as error:
+            is_due = upto > file.forgotten
+            if isinstance(error, OutboxFull) and self._bounds.when_full == "block":
+                self._tasks.start_soon(self._try_again_later, str(error))
+                return 0
             for entry in group:
                 entry.error = OutboxFailed(str(error))
                 entry.error.__cause__ = error
-            if upto:
-                self._forget = max(self._forget, upto)
+            if is_due:
+                self._tasks.start_soon(self._try_again_later, str(error))
                 if group:  # perhaps there is room for the deletion alone
                     self._puts.poke()
-                self._tasks.start_soon(self._try_again_later, error)
             return len(group)
-        for entry, seq in zip(group, given, strict=False):  # the others wait for room
+        if upto > file.forgotten:
+            self._tasks.start_soon(self._try_again_later, f"{file.name}: no space to delete rows")
+        for entry, seq in zip(group, given, strict=False):
             entry.result = seq
+        if given and len(given) < len(group):  # the others came too late for this commit
+            self._puts.poke()
         self._written.set()
         self._written = anyio.Event()
         self._tell_dropped()
         return len(given)
 
-    async def _try_again_later(self, error: OutboxFailed) -> None:
-        """Rows that were to go have stayed: their deletion is tried once more after a while."""
+    def _together(self, rows: Sequence[NewRow]) -> Sequence[NewRow]:
+        """The first rows, as many as may be in the file beyond its bounds for a moment."""
+        room = min(_GROUP_BYTES, self._bounds.bytes)
+        for count, row in enumerate(rows):
+            room -= len(row.payload)
+            if room < 0:
+                return rows[: max(count, 1)]
+        return rows
+
+    async def _try_again_later(self, reason: str) -> None:
+        """Write once more after a while what could not be: deletions, and reports that wait."""
         if not self._retrying:
             self._retrying = True
-            logger.error("%s", error)
+            logger.error("%s", reason)
             await anyio.sleep(_RETRY_SECONDS)
             self._retrying = False
             self._puts.poke()

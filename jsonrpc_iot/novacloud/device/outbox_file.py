@@ -8,6 +8,7 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from copy import copy
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
@@ -17,6 +18,7 @@ from msgspec import Struct
 from jsonrpc_iot import JsonRpcIotError
 
 from ..group_commit import Transaction
+from .disk import Damaged, Full, Room, is_damage, is_full, reason
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
@@ -27,16 +29,20 @@ T = TypeVar("T")
 _LOCK_SECONDS = 2.0  # a process that was just killed may hold the file a moment longer
 _READ_BYTES = 1 << 18  # one reading ends beyond that, so that memory stays bounded
 _OVERHEAD = 48  # bytes that a row takes besides its payload, roughly
-_WAL_BYTES = 1 << 20
+_LOG_BYTES = 1 << 18, 1 << 20  # that the log of changes takes of the disk: at least, at most
+_FIRST_LOG_BYTES = 1 << 16  # that it has from the beginning
+_ROOM_BYTES = 8192  # two pages: some of the rows dropped for a new one share theirs with others
 
+# WAL: a commit waits for the disk once; with a rollback journal it would three times.
 # FULL: were a commit lost with the power after its row was sent, the next row would get the same
 # seq, and a platform would take it for a repeat.
 # EXCLUSIVE: two processes would send each row twice; the second one cannot open the file.
-_SETTINGS = f"""
+# Some builds of SQLite overwrite what is deleted, all of which would go through the log.
+_SETTINGS = """
 PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
-PRAGMA journal_size_limit = {_WAL_BYTES};
+PRAGMA secure_delete = OFF;
 """
 
 # AUTOINCREMENT: a seq is never used again, also when the table was empty in between.
@@ -54,6 +60,10 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value NOT NULL);
 
 class OutboxFailed(JsonRpcIotError):
     """The outbox cannot be read or written; the text says why. What was to be reported is not."""
+
+
+class OutboxFull(OutboxFailed):
+    """There is no space on the disk; what is in the outbox stays as it is."""
 
 
 class Row(NamedTuple):
@@ -113,6 +123,7 @@ class OutboxFile:
         totals: as of the last commit: others look at them while this thread is writing, and a
             number of a row that is not there yet would be taken for one that was dropped.
         replaced: how often a damaged file was set aside.
+        forgotten: up to which number rows were deleted as no longer needed.
     """
 
     def __init__(self, path: Path | None, bounds: Bounds) -> None:
@@ -121,10 +132,13 @@ class OutboxFile:
         self.id = uuid.uuid4().hex
         self.totals = Totals()
         self.replaced = 0
+        self.forgotten = 0
+        self._noted_dropped = 0  # as the file has it; a full disk may not take the last few
+        self._room: Room | None = None
         try:
             self._database = self._open()
         except sqlite3.Error as error:
-            if not _is_damage(error) or path is None:
+            if not is_damage(error) or path is None:
                 raise self._failure("cannot be opened", error) from error
             self.id, self.totals = uuid.uuid4().hex, Totals()  # whatever was read so far
             self._set_aside(error)
@@ -133,13 +147,14 @@ class OutboxFile:
         """Add rows, and forget those up to a number, in one transaction.
 
         Returns:
-            For each row that was dealt with its number, or `None` where it was dropped. With
-            `block` those that do not fit are left, so there may be fewer than were given.
+            For each row that was dealt with its number, or `None` where it was dropped. Those
+            that are left wait for room, or for another call if this one had room for some.
 
         Raises:
+            OutboxFull: there is no space, and nothing that may be dropped would make any.
             OutboxFailed: the disk refused; nothing has changed.
         """
-        return self._guarded("cannot be written", lambda: self._write(new, upto))
+        return self._guarded("cannot be written", lambda: self._write_somehow(new, upto))
 
     def read(self, after: int, limit: int) -> list[Row]:
         """The oldest rows with a number above `after`, at most `limit`, fewer if they are large."""
@@ -150,10 +165,12 @@ class OutboxFile:
         try:
             self._database.close()
         except sqlite3.Error as error:
-            logger.warning("%s: closing failed: %s", self._name, error)
+            logger.warning("%s: closing failed: %s", self.name, error)
+        self._give_up_room()
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
+        """What it is called in messages."""
         return f"outbox {self._path or 'in memory'}"
 
     def _open(self) -> sqlite3.Connection:
@@ -165,20 +182,39 @@ class OutboxFile:
         )
         try:
             database.executescript(_SETTINGS)
+            ((self._page,),) = database.execute("PRAGMA page_size")
+            log = sorted((*_LOG_BYTES, self._bounds.bytes))[1]
+            database.execute(f"PRAGMA journal_size_limit = {log}")
+            database.execute(f"PRAGMA wal_autocheckpoint = {log * 3 // 4 // self._page}")
             if self._bounds.quota is not None:
-                ((page,),) = database.execute("PRAGMA page_size")
-                database.execute(f"PRAGMA max_page_count = {max(self._bounds.quota // page, 1)}")
+                pages = max(self._bounds.quota // self._page, 1)
+                database.execute(f"PRAGMA max_page_count = {pages}")
             found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
-                raise _Damaged(found)
+                raise Damaged(found)
             with Transaction(database, "IMMEDIATE"):
                 for statement in _TABLES.split(";"):
                     database.execute(statement)
                 self._load(database)
+            self._take_room()
         except BaseException:
             database.close()
+            self._give_up_room()
             raise
         return database
+
+    def _take_room(self) -> None:
+        """Have the log begin with a little of the disk, with which rows can always be deleted."""
+        if self._path is not None:
+            self._room = Room(self._path)
+            log = Room(self._path.with_name(f"{self._path.name}-wal"))
+            with suppress(Full), closing(log):
+                log.take(_FIRST_LOG_BYTES)
+
+    def _give_up_room(self) -> None:
+        if self._room is not None:
+            self._room.close()
+            self._room = None
 
     def _load(self, database: sqlite3.Connection) -> None:
         """Read what the file says of itself; tell a new one what is known from before."""
@@ -187,7 +223,7 @@ class OutboxFile:
             database.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, value))
         facts = dict(database.execute("SELECT name, value FROM facts"))
         if not isinstance(facts["outbox_id"], str) or not isinstance(facts["dropped"], int):
-            raise _Damaged("facts of the wrong type")
+            raise Damaged("facts of the wrong type")
         self.id, totals.dropped = facts["outbox_id"], facts["dropped"]
         sums = "SELECT count(*), coalesce(sum(length(payload)), 0) FROM outbox"
         totals.rows, payloads = database.execute(sums).fetchone()
@@ -198,19 +234,68 @@ class OutboxFile:
         else:
             used = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'")
             totals.last_seq = (used.fetchone() or (0,))[0]
-        self.totals = totals
+        self.totals, self._noted_dropped = totals, totals.dropped
 
-    def _write(self, new: Sequence[NewRow], upto: int) -> list[int | None]:
+    def _write_somehow(self, new: Sequence[NewRow], upto: int) -> list[int | None]:
+        """Write; on a full disk row by row, with the room that can be made for each."""
+        try:
+            return self._write(new, upto)
+        except sqlite3.Error as error:
+            if not is_full(error) or not new:
+                raise
+        given: list[int | None] = []
+        for row in new:
+            try:
+                placed = self._place(row, upto)
+            except sqlite3.Error:
+                if not given:
+                    raise
+                break
+            if not placed:
+                break
+            given += placed
+        return given
+
+    def _place(self, row: NewRow, upto: int) -> list[int | None]:
+        """Write a row on a full disk, which bounds the outbox as its number of rows does.
+
+        A quota does not: it is there to be told of.
+        """
+        when_full = "fail" if self._bounds.quota is not None else self._bounds.when_full
+        need = len(row.payload) + _ROOM_BYTES
+        rooms = (0, need, 4 * need) if when_full == "drop_oldest" else (0,)
+        for room in rooms:
+            self._empty_log()
+            try:
+                return self._write([row], upto, room)
+            except sqlite3.Error as error:
+                if not is_full(error) or (room == rooms[-1] and when_full != "drop_newest"):
+                    raise
+        self.totals.dropped += 1
+        return [None]
+
+    def _empty_log(self) -> None:
+        """Move what was committed into the file, so that the log begins again where it began."""
+        with suppress(sqlite3.OperationalError):  # then writing fails too, and tells why
+            self._database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def _write(self, new: Sequence[NewRow], upto: int, room: int = 0) -> list[int | None]:
+        """Write in one transaction; `room` is how many bytes of the oldest rows make way."""
         totals = copy(self.totals)
         with Transaction(self._database, "IMMEDIATE"):
-            self._forget(totals, upto)
+            self._forget(totals, upto if upto > self.forgotten else 0)
+            self._drop(totals, 0, room)
             given = self._insert(totals, new)
-            self._trim(totals)
-            if totals.dropped != self.totals.dropped:
+            self._drop(totals, totals.rows - self._bounds.rows, totals.bytes - self._bounds.bytes)
+            if totals.dropped != self._noted_dropped:
                 self._database.execute(
                     "UPDATE facts SET value = ? WHERE name = 'dropped'", (totals.dropped,)
                 )
-        self.totals = totals
+            if self._room is not None:
+                ((pages,),) = self._database.execute("PRAGMA page_count")
+                self._room.take(pages * self._page)
+        self.totals, self._noted_dropped = totals, totals.dropped
+        self.forgotten = max(self.forgotten, upto)
         return given
 
     def _insert(self, totals: Totals, new: Sequence[NewRow]) -> list[int | None]:
@@ -235,9 +320,8 @@ class OutboxFile:
             totals.bytes += size
         return given
 
-    def _trim(self, totals: Totals) -> None:
-        """Drop the oldest rows until the rest is within bounds."""
-        rows, size = totals.rows - self._bounds.rows, totals.bytes - self._bounds.bytes
+    def _drop(self, totals: Totals, rows: int, size: int) -> None:
+        """Drop the oldest, at least so many rows and bytes."""
         if rows <= 0 and size <= 0:
             return
         last = 0
@@ -282,9 +366,10 @@ class OutboxFile:
         try:
             return work()
         except sqlite3.Error as error:
-            if not _is_damage(error) or self._path is None:
+            if not is_damage(error) or self._path is None:
                 raise self._failure(what, error) from error
             self._database.close()
+            self._give_up_room()
             self._set_aside(error)
         try:
             return work()
@@ -295,7 +380,7 @@ class OutboxFile:
         """Move a damaged file out of the way and begin a new one, with the same id where known."""
         assert self._path is not None
         aside = self._path.with_name(f"{self._path.name}.corrupt")
-        logger.error("%s is damaged (%s); it is kept as %s", self._name, error, aside)
+        logger.error("%s is damaged (%s); it is kept as %s", self.name, error, aside)
         try:
             # The log of changes belongs to the file, and must not be applied to the new one.
             for ending in ("-wal", "-shm"):
@@ -310,24 +395,5 @@ class OutboxFile:
         self.replaced += 1
 
     def _failure(self, what: str, error: Exception) -> OutboxFailed:
-        return OutboxFailed(f"{self._name} {what}: {_reason(error)}")
-
-
-class _Damaged(sqlite3.DatabaseError):
-    """The file opens, but what is in it cannot be."""
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    code = getattr(error, "sqlite_errorcode", None)
-    return isinstance(error, _Damaged) or (
-        code is not None and code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-    )
-
-
-def _reason(error: Exception) -> str:
-    code = getattr(error, "sqlite_errorcode", None)
-    if code == sqlite3.SQLITE_FULL:
-        return "no space is left for it"
-    if code is not None and code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return "another process has it open"
-    return str(error)
+        kind = OutboxFull if is_full(error) and self._bounds.quota is None else OutboxFailed
+        return kind(f"{self.name} {what}: {reason(error)}")

@@ -5,6 +5,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute, SocketStream, TaskGroup
@@ -68,6 +69,14 @@ class Lines:
             self._skipping = True
 
 
+class _Waiting(NamedTuple):
+    """A line that the system has not taken yet; members as the parameters of `send`."""
+
+    line: bytes
+    sent: Callable[[], object] | None
+    wanted: Callable[[], bool] | None
+
+
 class DeviceConnection:
     """A device at the other end of a stream.
 
@@ -103,7 +112,7 @@ class DeviceConnection:
         self._raw: socket.socket | None = None
         if isinstance(stream, SocketStream) and sys.platform != "win32":
             self._raw = stream.extra(SocketAttribute.raw_socket)
-        self._waiting: deque[tuple[bytes, Callable[[], object] | None]] | None = None
+        self._waiting: deque[_Waiting] | None = None
         self._unsent = 0
         self.peer = peer
         self.closed = ""
@@ -124,12 +133,18 @@ class DeviceConnection:
             raise anyio.ClosedResourceError
         return self._lines.feed(data)
 
-    def send(self, line: bytes, sent: Callable[[], object] | None = None) -> None:
+    def send(
+        self,
+        line: bytes,
+        sent: Callable[[], object] | None = None,
+        wanted: Callable[[], bool] | None = None,
+    ) -> None:
         """Send a line without waiting; a device that does not read loses its connection.
 
         Args:
             line: with its newline.
             sent: is called once the system has taken the whole line.
+            wanted: is asked when a line that had to wait is due, and says whether it is to go.
         """
         if self.closed:
             return
@@ -146,10 +161,11 @@ class DeviceConnection:
                     sent()
                 return
             line = line[written:]
+            wanted = None if written else wanted
         if self._waiting is None:
             self._waiting = deque()
             self._tasks.start_soon(self._write)
-        self._waiting.append((line, sent))
+        self._waiting.append(_Waiting(line, sent, wanted))
         self._unsent += len(line)
         if self._unsent > self._settings.unsent:
             self.close("does not read")
@@ -179,12 +195,15 @@ class DeviceConnection:
         assert self._waiting is not None
         try:
             while self._waiting:
-                line, sent = self._waiting[0]
-                with anyio.move_on_after(self._settings.write_seconds) as patience:
-                    await self._stream.send(line)
-                if patience.cancelled_caught:
-                    self.close("does not read")
-                    return
+                line, sent, wanted = self._waiting[0]
+                if wanted is None or wanted():
+                    with anyio.move_on_after(self._settings.write_seconds) as patience:
+                        await self._stream.send(line)
+                    if patience.cancelled_caught:
+                        self.close("does not read")
+                        return
+                else:
+                    sent = None
                 self._waiting.popleft()
                 self._unsent -= len(line)
                 if sent is not None:

@@ -231,9 +231,9 @@ def _kind(value: Any) -> SensorType | None:
 
 def _fitting(kind: SensorType, value: Any) -> Any:
     """A value as it is stored, `UNSET` where it is not of that type."""
-    if (kind != "json" and kind != _kind(value)) or value is None:
+    if _KINDS.get(type(value)) != kind and (kind != "json" or value is None):
         return UNSET
-    if kind == "number" and type(value) is int and not -_INT64 <= value < _INT64:
+    if type(value) is int and kind == "number" and not -_INT64 <= value < _INT64:
         try:
             return float(value)
         except OverflowError:

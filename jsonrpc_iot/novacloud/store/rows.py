@@ -1,7 +1,6 @@
 """Rows of the SQLite store: devices, commands, and the sequence numbers of outboxes."""
 
 import sqlite3
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,13 +52,14 @@ def take_sequence_numbers(db: sqlite3.Connection, reports: Sequence[Report]) -> 
             heads[outbox] = max(heads[outbox], report.seq)
         else:
             fresh.append(True)
-    used = time.time_ns()
     for (device_id, outbox_id), seq in heads.items():
+        # `used` counts, since no clock may decide which outbox was used last.
         db.execute(
-            "INSERT INTO outboxes (device_id, outbox_id, seq, used) "
-            "SELECT device_id, ?2, ?3, ?4 FROM devices WHERE device_id = ?1 "
+            "INSERT INTO outboxes (device_id, outbox_id, seq, used) SELECT device_id, ?2, ?3, "
+            "(SELECT 1 + ifnull(max(used), 0) FROM outboxes WHERE device_id = ?1) "
+            "FROM devices WHERE device_id = ?1 "
             "ON CONFLICT DO UPDATE SET seq = excluded.seq, used = excluded.used",
-            (device_id, outbox_id, seq, used),
+            (device_id, outbox_id, seq),
         )
     return fresh
 
@@ -84,8 +84,9 @@ def save_commands(db: sqlite3.Connection, commands: Sequence[CommandRow]) -> Non
     db.executemany(
         f"INSERT INTO commands ({COMMAND}) SELECT ?1, device_id, ?3, ?4, ?5, ?6, ?7, ?8, ?9 "
         "FROM devices WHERE device_id = ?2 ON CONFLICT (command_id) DO UPDATE SET "
-        "status = excluded.status, payload = excluded.payload, sent = excluded.sent, "
-        "finished = excluded.finished WHERE commands.finished IS NULL",
+        "status = excluded.status, payload = excluded.payload, created = excluded.created, "
+        "expires = excluded.expires, sent = excluded.sent, finished = excluded.finished "
+        "WHERE commands.finished IS NULL",
         [_columns(each) for each in commands],
     )
 

@@ -50,7 +50,8 @@ T = TypeVar("T")
 
 _READERS = 4
 _BUSY_SECONDS = 5.0
-_LOG_PAGES = 16_384  # from here on the writer itself moves the log into the file
+_PAGE = 4096
+_LOG_PAGES = 16_384  # from here on the writer itself moves the log into the file, and cuts it off
 
 
 class SqliteStore(Store):
@@ -277,6 +278,7 @@ class SqliteStore(Store):
             db.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
             db.execute("PRAGMA cache_size = -16384")  # KiB; readers have little to come back to
             db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+            db.execute(f"PRAGMA journal_size_limit = {_LOG_PAGES * _PAGE}")
             upgrade(db)
             if self._max_pages is not None:
                 db.execute(f"PRAGMA max_page_count = {self._max_pages:d}")
@@ -328,6 +330,7 @@ class SqliteStore(Store):
                 min(report.timestamp, report.received),
                 msgspec.json.encode(report.status),
                 report.device_id,
+                report.received,  # a rank beyond it is from before the clock was set back
             )
             for report in new
             if report.status is not None
@@ -337,7 +340,8 @@ class SqliteStore(Store):
                 "INSERT INTO statuses (timestamp, rank, payload, device_id) "
                 "SELECT ?1, ?2, ?3, device_id FROM devices WHERE device_id = ?4 "
                 "ON CONFLICT (device_id) DO UPDATE SET timestamp = excluded.timestamp, "
-                "rank = excluded.rank, payload = excluded.payload WHERE excluded.rank >= rank",
+                "rank = excluded.rank, payload = excluded.payload "
+                "WHERE excluded.rank >= rank OR rank > ?5",
                 statuses,
             )
         if commands:

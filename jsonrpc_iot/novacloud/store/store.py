@@ -2,7 +2,7 @@
 
 A store keeps rows and knows no rules: who may do what, and what a value has to look like, is the
 platform's business. Another database is a subclass of `Store` that passes the contract tests in
-`tests/novacloud/store_contract.py`. All times are Unix seconds.
+`tests/novacloud/store/store_contract.py`. All times are Unix seconds.
 """
 
 import abc

@@ -15,6 +15,7 @@ import msgspec
 from .store import AHEAD_SECONDS, Point, Query, Report
 
 _MICROSECONDS = 1_000_000
+_SET_BACK = int(AHEAD_SECONDS * _MICROSECONDS)  # from here on not load, but another time of day
 _CHUNKS = (512, 32, 1)
 _INSERTS = {
     size: "INSERT OR REPLACE INTO telemetry VALUES " + ", ".join(["(?, ?, ?, ?)"] * size)
@@ -49,8 +50,10 @@ class TelemetryTable:
         for report in reports:
             if report.values:
                 timestamp = report.timestamp
-                self._received = max(self._received + 1, int(report.received * _MICROSECONDS))
-                received = self._received
+                received = int(report.received * _MICROSECONDS)
+                if self._received - received < _SET_BACK:
+                    received = max(self._received + 1, received)
+                self._received = received
                 rows += [
                     (sensor, timestamp, received, _to_sql(value)) for sensor, value in report.values
                 ]

@@ -5,6 +5,8 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from itertools import accumulate
+from operator import add
 from typing import ClassVar, TypeVar
 
 import msgspec
@@ -23,8 +25,12 @@ _DIGITS = b"0123456789"
 _RUN_OF_DIGITS = re.compile(rb"\d*")
 _LONG_INTEGER = re.compile(rb"(?<![\d.eE+])(?<![eE]-)\d{%d,}(?![\d.eE])" % (_MAX_DIGITS + 1))
 _LONG_NEGATIVE = re.compile(rb"-\d{%d}" % _MAX_DIGITS)
-_TO_ROUND_BRACKETS = bytes.maketrans(b"{}[]", b"()()")
+_TO_BITS = bytes.maketrans(b"{}[]", b"1010")
 _NO_STRUCTURE = bytes(set(range(256)) - set(b'{}[]"'))
+# What eight brackets, opening ones as 1, do to the depth, and how deep they lead meanwhile.
+_STEPS = [[1 if byte >> bit & 1 else -1 for bit in range(7, -1, -1)] for byte in range(256)]
+_CHANGES = [sum(steps) for steps in _STEPS]
+_PEAKS = [max(accumulate(steps)) for steps in _STEPS]
 
 
 class _RawId(msgspec.Struct):
@@ -146,14 +152,15 @@ def _finite(text: str) -> float:
 def _check_depth(data: bytes, limit: int) -> None:
     if data.count(b"{") + data.count(b"[") <= limit:
         return
-    structure = _without_escapes(data).translate(_TO_ROUND_BRACKETS, _NO_STRUCTURE)
+    structure = _without_escapes(data).translate(_TO_BITS, _NO_STRUCTURE)
     structure = structure.replace(b'""', b"")  # strings without brackets, or what lies between two
-    brackets = b"".join(structure.split(b'"')[::2])
-    for _ in range(limit):
-        brackets = brackets.replace(b"()", b"")
-        if not brackets:
-            return
-    raise msgspec.DecodeError(f"nested deeper than {limit} levels")
+    bits = b"".join(structure.split(b'"')[::2])
+    bits += b"0" * (-len(bits) % 8)
+    # Eight brackets at a time: megabytes of them would hold up everybody else for seconds.
+    eights = int(bits or b"0", 2).to_bytes(len(bits) // 8, "big")
+    before = accumulate(map(_CHANGES.__getitem__, eights), initial=0)
+    if max(map(add, before, map(_PEAKS.__getitem__, eights)), default=0) > limit:
+        raise msgspec.DecodeError(f"nested deeper than {limit} levels")
 
 
 def _check_digits(data: bytes) -> None:

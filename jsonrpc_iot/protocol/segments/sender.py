@@ -63,6 +63,7 @@ class _Transfer(Struct, eq=False):
     delay: float = 0.0
     due: float = inf
     progress_at: float = 0.0
+    is_heard: bool = False  # some of it has arrived
 
     @property
     def count(self) -> int:
@@ -148,11 +149,17 @@ class SegmentSender:
             self._waiting.append(_Transfer(message))
             self.waiting_bytes += len(message)
 
-    def forget(self, message: bytes) -> None:
-        """Stop sending a message, if it is leaving."""
+    def forget(self, message: bytes, *, unless_heard: bool = False) -> None:
+        """Stop sending a message, if it is leaving.
+
+        Args:
+            message: as it was given to `send`.
+            unless_heard: go on if some of it is known to have arrived.
+        """
         for number, transfer in self._active.items():
             if transfer.message == message:
-                self._end(number)
+                if not (unless_heard and transfer.is_heard):
+                    self._end(number)
                 return
         for transfer in self._waiting:
             if transfer.message == message:
@@ -236,6 +243,7 @@ class SegmentSender:
             del again[index]
         if arrived or prefix > transfer.prefix:
             transfer.progress_at = now
+            transfer.is_heard = True
             transfer.delay = self._first_delay
         youngest = arrived[-1] if arrived else None
         if youngest is not None:

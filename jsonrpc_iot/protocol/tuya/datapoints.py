@@ -145,6 +145,24 @@ def decode_datapoints(data: bytes) -> list[DataPoint]:
     return [unit.decode() for unit in split_units(data)]
 
 
+def read_datapoints(data: bytes) -> tuple[list[DataPoint], list[MalformedFrame]]:
+    """Read the units that make sense, and find out what is wrong with the others.
+
+    Args:
+        data: of a frame that sets or reports DataPoints.
+    """
+    points: list[DataPoint] = []
+    problems: list[MalformedFrame] = []
+    units = split_units(data)
+    while True:
+        try:
+            points.append(next(units).decode())
+        except StopIteration:
+            return points, problems
+        except MalformedFrame as problem:
+            problems.append(problem)
+
+
 class Unit(NamedTuple):
     """A unit as it stands in a frame, of a type and value that may be wrong.
 

@@ -21,6 +21,12 @@ from zlib import adler32
 OVERHEAD = 7
 """Bytes of a frame besides its data."""
 
+BITS_PER_BYTE = 10
+"""On the line: a start bit, eight of data and a stop bit."""
+
+LATE_SECONDS = 0.01
+"""How long to look for what has arrived before `FrameDecoder.expire`, which may be overdue."""
+
 _MARK = b"\x55\xaa"
 _FIRST = _MARK[:1]
 _HEADER = Struct(">2sBBH")
@@ -44,10 +50,16 @@ class Command(IntEnum):
     REPORT_DATAPOINTS = 0x07
     QUERY_DATAPOINTS = 0x08
     GMT_TIME = 0x0C
+    WIFI_TEST = 0x0E
     LOCAL_TIME = 0x1C
+    OPEN_WEATHER = 0x20
     SYNC_REPORT = 0x22
     SYNC_REPORT_RESULT = 0x23
     RSSI = 0x24
+    STOP_HEARTBEAT = 0x25
+    ASK_NETWORK_STATUS = 0x2B
+    MAC_ADDRESS = 0x2D
+    EXTENDED = 0x34
     RPC = 0xFE
     """A message of JSON-RPC: not Tuya's, but this project's."""
 
@@ -118,18 +130,24 @@ class FrameDecoder:
     Args:
         max_data: bytes of data of the longest frame that is accepted, up to 65,535.
         silence_seconds: how long the line may be silent within a frame.
+        pause_seconds: how long it may pause within a frame, all pauses together: on a line with
+            other traffic a wrong length would never meet with silence.
+        baudrate: bits per second that the line carries at least, while it does not pause.
 
     Attributes:
         noise_bytes: bytes that belong to no frame.
         bad_checksums: what looked like a frame, but for its checksum.
         too_long: what looked like a frame, but for a length over `max_data`.
-        expired: how often silence put an end to an unfinished frame.
+        expired: how often silence or pauses put an end to an unfinished frame.
     """
 
     __slots__ = (
         "_awaited",
+        "_begun",
+        "_byte_seconds",
         "_heard",
         "_max_data",
+        "_pause",
         "_silence",
         "_unfinished",
         "bad_checksums",
@@ -138,30 +156,40 @@ class FrameDecoder:
         "too_long",
     )
 
-    def __init__(self, max_data: int = 4096, silence_seconds: float = 0.4) -> None:
+    def __init__(
+        self,
+        max_data: int = 4096,
+        silence_seconds: float = 0.4,
+        pause_seconds: float = 1.0,
+        baudrate: int = 9600,
+    ) -> None:
         self.noise_bytes = 0
         self.bad_checksums = 0
         self.too_long = 0
         self.expired = 0
         self._max_data = max_data
         self._silence = silence_seconds
-        self._heard = -math.inf
+        self._pause = pause_seconds
+        self._byte_seconds = BITS_PER_BYTE / baudrate
+        self._heard = self._begun = -math.inf
         self._unfinished = bytearray()  # begins with a mark, or is its first byte
         self._awaited = 0  # how long it must be before there is something to decide
 
-    def feed(self, data: bytes, now: float) -> list[Frame]:
+    def feed(self, data: bytes, now: float, *, is_late: bool = False) -> list[Frame]:
         """Take what the line brought.
 
         Args:
             data: any bytes.
             now: seconds, when they came.
+            is_late: they lay in a buffer, so that the time says nothing of when they came: they may
+                still end a frame that `expire` would give up.
 
         Returns:
             The frames that are whole by them, in order, and before those the ones that `expire`
-            finds, if silence went before.
+            finds, if it had something to do.
         """
         unfinished = self._unfinished
-        frames = self.expire(now) if unfinished else []
+        frames = self.expire(now) if unfinished and not is_late else []
         if not data:
             return frames
         self._heard = now
@@ -170,12 +198,11 @@ class FrameDecoder:
             if len(unfinished) < self._awaited:
                 return frames
             data = bytes(unfinished)
-        at = self._scan(data, 0, frames)
-        unfinished[:] = data[at:]
+        self._keep(data, self._scan(data, 0, frames), now)
         return frames
 
     def expire(self, now: float) -> list[Frame]:
-        """Give up an unfinished frame if the line has been silent for too long.
+        """Give up an unfinished frame if the line was silent, or paused in it, for too long.
 
         Args:
             now: seconds.
@@ -187,17 +214,29 @@ class FrameDecoder:
         if not self._unfinished or now < self.next_due():
             return frames
         self.expired += 1
-        data = bytes(self._unfinished)
-        self._unfinished.clear()
-        at = 0
+        is_silent = now >= self._heard + self._silence
+        data, at = bytes(self._unfinished), 0
         while at < len(data):
             self.noise_bytes += 1
             at = self._scan(data, at + 1, frames)
+            if not is_silent:  # the frame after it may have begun
+                break
+        self._keep(data, at, now)
         return frames
 
     def next_due(self) -> float:
         """When `expire` has something to do, if nothing comes before: seconds, or infinity."""
-        return self._heard + self._silence if self._unfinished else math.inf
+        size = len(self._unfinished)
+        if not size:
+            return math.inf
+        age = self._pause + size * self._byte_seconds
+        return min(self._heard + self._silence, self._begun + age)
+
+    def _keep(self, data: bytes, at: int, now: float) -> None:
+        """Keep what is unfinished from there on."""
+        if at or not self._unfinished:
+            self._begun = now
+        self._unfinished[:] = data[at:]
 
     def _scan(self, data: bytes, at: int, frames: list[Frame]) -> int:
         """Add the frames from there on; returns where an unfinished one begins, or the end."""

@@ -1,34 +1,30 @@
-"""What the two ends of a Tuya serial line say to each other besides values, for both of them.
+"""What an end of a Tuya serial line says besides values, and the end that runs the product.
 
 A role is told of every frame, and says what to send: it has no clock and does no I/O. Source:
-Tuya's document "Serial Communication Protocol", its general commands.
+Tuya's document "Serial Communication Protocol", its general commands. The other end is in `module`.
+
+A line may echo: an adapter for RS-485 hears itself. What an end hears of its own is no question and
+no answer, and says nothing about the other end; most of it cannot be mistaken, by its data.
 """
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Iterable
 from typing import ClassVar
 
 import msgspec
 from msgspec import Struct
 
-from jsonrpc_iot.errors import MalformedFrame
-
-from .datapoints import DataPoint, decode_datapoints, encode_datapoints
+from .datapoints import DataPoint, encode_datapoints
 from .frame import OVERHEAD, Command, Frame, NetworkStatus, encode_frame
 
 BUFFER = 256
 """Bytes of the largest frame that every module can hold."""
 
-_HEARTBEAT_SECONDS = 15.0
-_SEARCHING_SECONDS = 1.0
-_OFFLINE_SECONDS = 3.0
-_STEP_SECONDS = 1.0
-_STEP_TRIES = 3
-_REPLAY_SECONDS = 3.0
-_FIRST_YEAR = 2000
-_ACCEPTED, _REFUSED = b"\1", b"\0"
+TAKEN, REFUSED = b"\1", b"\0"
+"""What a module says to a synchronous report."""
+
+_ECHO_SECONDS = 1.0
 
 
 class Product(Struct, frozen=True, rename={"id": "p", "version": "v", "mode": "m"}):
@@ -60,11 +56,18 @@ class Role(ABC):
         version: of the frames that this end sends.
         sends: the command that carries its DataPoints.
         takes: commands that bring DataPoints of the other end.
+        echoes: frames of this end that came back to it.
+        left_to_program: commands that the program answers, where this end would refuse.
     """
 
     version: ClassVar[int]
     sends: ClassVar[Command]
     takes: ClassVar[frozenset[int]]
+
+    def __init__(self) -> None:
+        self.echoes = 0
+        self.left_to_program: set[int] = set()
+        self._twins: dict[int, float] = {}
 
     @abstractmethod
     def take(self, frame: Frame, now: float) -> list[bytes]:
@@ -78,6 +81,10 @@ class Role(ABC):
             The frames that answer it.
         """
 
+    def units(self, frame: Frame) -> bytes | None:
+        """The DataPoints that a frame brings from the other end, `None` for none."""
+        return frame.data if frame.command in self.takes else None
+
     def poll(self, now: float) -> list[bytes]:
         """The frames that are due."""
         return []
@@ -89,6 +96,24 @@ class Role(ABC):
     def encode(self, command: int, data: bytes = b"") -> bytes:
         """A frame of this end."""
         return encode_frame(command, data, self.version)
+
+    @abstractmethod
+    def _is_own(self, frame: Frame) -> bool:
+        """Whether only this end says that."""
+
+    def _is_echo(self, frame: Frame, now: float) -> bool:
+        """Whether a frame of this end came back to it."""
+        if self._is_own(frame):
+            self.echoes += 1
+            return True
+        is_empty = frame.version == self.version and not frame.data
+        return is_empty and self._twins.pop(frame.command, -math.inf) >= now
+
+    def _twin(self, command: int, now: float) -> bytes:
+        """A frame without data that the other end may send as well; of one, an echo is due."""
+        if self.echoes:
+            self._twins[command] = now + _ECHO_SECONDS
+        return self.encode(command)
 
 
 class Mcu(Role):
@@ -112,6 +137,7 @@ class Mcu(Role):
     takes = frozenset({Command.SET_DATAPOINTS})
 
     def __init__(self, product: Product, working_mode: bytes = b"", buffer: int = BUFFER) -> None:
+        super().__init__()
         self.product = product
         self.datapoints: dict[int, DataPoint] = {}
         self.network_status: NetworkStatus | int | None = None
@@ -122,6 +148,8 @@ class Mcu(Role):
 
     def take(self, frame: Frame, now: float) -> list[bytes]:
         """Answer the module; see `Role.take`."""
+        if self._is_echo(frame, now):
+            return []
         match frame.command:
             case Command.HEARTBEAT:
                 state = b"\0" if self._restarted else b"\1"
@@ -130,7 +158,9 @@ class Mcu(Role):
             case Command.PRODUCT:
                 return [self.encode(frame.command, msgspec.json.encode(self.product))]
             case Command.WORKING_MODE:
-                return [self.encode(frame.command, self._working_mode)]
+                if self._working_mode:
+                    return [self.encode(frame.command, self._working_mode)]
+                return [self._twin(frame.command, now)]
             case Command.NETWORK_STATUS:
                 status = read_network_status(frame)
                 self.network_status = self.network_status if status is None else status
@@ -138,8 +168,16 @@ class Mcu(Role):
             case Command.QUERY_DATAPOINTS:
                 return list(self._report_all())
             case Command.SYNC_REPORT_RESULT:
-                self.report_result = frame.data == _ACCEPTED
+                self.report_result = frame.data == TAKEN
         return []
+
+    def _is_own(self, frame: Frame) -> bool:
+        match frame.command:
+            case Command.HEARTBEAT | Command.PRODUCT | Command.WORKING_MODE:
+                return frame.data != b""  # a module asks without data
+            case Command.NETWORK_STATUS:
+                return frame.data == b""
+        return frame.command in (Command.REPORT_DATAPOINTS, Command.SYNC_REPORT)
 
     def _report_all(self) -> Iterable[bytes]:
         """All DataPoints, in as few frames as the module can hold."""
@@ -152,160 +190,6 @@ class Mcu(Role):
             units += unit
         if units:
             yield self.encode(self.sends, units)
-
-
-class Module(Role):
-    """The end that leads to the network: it looks after the MCU, and passes on what that reports.
-
-    Args:
-        network_status: what it tells the MCU.
-        clock: gives the local time, with its zone; an MCU that asks gets none without it.
-
-    Attributes:
-        is_online: the MCU answers.
-        product: what the MCU said of itself, `None` before.
-        working_mode: likewise.
-        rssi: signal strength in dBm for an MCU that asks, 0 for unknown.
-    """
-
-    version = 0
-    sends = Command.SET_DATAPOINTS
-    takes = frozenset({Command.REPORT_DATAPOINTS, Command.SYNC_REPORT})
-
-    _START = (Command.PRODUCT, Command.WORKING_MODE, Command.NETWORK_STATUS)
-
-    def __init__(
-        self,
-        network_status: NetworkStatus = NetworkStatus.CLOUD,
-        clock: Callable[[], datetime] | None = None,
-    ) -> None:
-        self.is_online = False
-        self.product: Product | None = None
-        self.working_mode: bytes | None = None
-        self.rssi = 0
-        self._network_status = network_status
-        self._clock = clock
-        self._heartbeat_due = -math.inf
-        self._offline_due = math.inf
-        self._steps: list[Command] = []  # of the start, still to be answered
-        self._step_due = math.inf
-        self._tries = 0
-        self._replaying_until = -math.inf
-
-    def set_network_status(self, status: NetworkStatus) -> bytes:
-        """Have another network status; returns the frame that tells the MCU."""
-        self._network_status = status
-        return self._ask(Command.NETWORK_STATUS)
-
-    def query(self, now: float) -> bytes:
-        """The frame that asks for all DataPoints.
-
-        Args:
-            now: seconds.
-        """
-        self._replaying_until = now + _REPLAY_SECONDS
-        return self.encode(Command.QUERY_DATAPOINTS)
-
-    def is_replaying(self, now: float) -> bool:
-        """Whether reports may be the answer to a query: old values, not news."""
-        return now < self._replaying_until
-
-    def take(self, frame: Frame, now: float) -> list[bytes]:
-        """Go on with the start, or answer the MCU; see `Role.take`."""
-        self._offline_due = math.inf  # whatever it says, it is there
-        match frame.command:
-            case Command.HEARTBEAT:
-                return self._take_heartbeat(frame.data, now)
-            case Command.PRODUCT:
-                self.product = Product.decode(frame.data)
-            case Command.WORKING_MODE:
-                self.working_mode = frame.data
-            case Command.RESET | Command.RESET_TO_MODE:
-                return [self.encode(frame.command)]
-            case Command.GMT_TIME | Command.LOCAL_TIME:
-                return [self.encode(frame.command, self._time(frame.command))]
-            case Command.SYNC_REPORT:
-                return [self.encode(Command.SYNC_REPORT_RESULT, _result(frame.data))]
-            case Command.RSSI:
-                strength = self.rssi.to_bytes(1, "big", signed=True)
-                return [self.encode(frame.command, strength)]
-        if self._steps and frame.command == self._steps[0]:
-            return [self._next_step(now)]
-        return []
-
-    def poll(self, now: float) -> list[bytes]:
-        """The heartbeat, and what was not answered; see `Role.poll`."""
-        frames: list[bytes] = []
-        if now >= self._offline_due:
-            self.is_online = False
-            self._steps = []
-            self._heartbeat_due, self._offline_due = now, math.inf
-        if now >= self._heartbeat_due:
-            frames.append(self.encode(Command.HEARTBEAT))
-            if self.is_online:
-                self._offline_due = now + _OFFLINE_SECONDS
-            self._heartbeat_due = now + self._pause()
-        if self._steps and now >= self._step_due:
-            if self._tries >= _STEP_TRIES:  # an MCU that does not know this command
-                frames.append(self._next_step(now))
-            else:
-                frames.append(self._try_step(now))
-        return frames
-
-    def next_due(self) -> float:
-        """When `poll` has something to do."""
-        step_due = self._step_due if self._steps else math.inf
-        return min(self._heartbeat_due, self._offline_due, step_due)
-
-    def _take_heartbeat(self, data: bytes, now: float) -> list[bytes]:
-        was_online, self.is_online = self.is_online, True
-        self._heartbeat_due = now + self._pause()
-        if was_online and data != b"\0":
-            return []
-        self._steps = list(self._START)
-        self._tries = 0
-        return [self._try_step(now)]
-
-    def _pause(self) -> float:
-        return _HEARTBEAT_SECONDS if self.is_online else _SEARCHING_SECONDS
-
-    def _next_step(self, now: float) -> bytes:
-        """Go on with the start; its last step, the query of all DataPoints, has no answer."""
-        del self._steps[0]
-        self._tries = 0
-        return self._try_step(now) if self._steps else self.query(now)
-
-    def _try_step(self, now: float) -> bytes:
-        self._tries += 1
-        self._step_due = now + _STEP_SECONDS
-        return self._ask(self._steps[0])
-
-    def _ask(self, command: Command) -> bytes:
-        status = command is Command.NETWORK_STATUS
-        return self.encode(command, bytes((self._network_status,)) if status else b"")
-
-    def _time(self, command: int) -> bytes:
-        """The time as an MCU gets it: a one, the year since 2000, and so on."""
-        is_local = command == Command.LOCAL_TIME
-        none = bytes(8 if is_local else 7)
-        if self._clock is None:
-            return none
-        time = self._clock()
-        fields = time.timetuple() if is_local else time.utctimetuple()
-        year = fields.tm_year - _FIRST_YEAR
-        if not 0 <= year <= 0xFF:  # a clock that was never set
-            return none
-        encoded = bytes((1, year, *fields[1:6]))
-        return encoded + bytes((time.isoweekday(),)) if is_local else encoded
-
-
-def _result(units: bytes) -> bytes:
-    """What a module says to a synchronous report."""
-    try:
-        decode_datapoints(units)
-    except MalformedFrame:
-        return _REFUSED
-    return _ACCEPTED
 
 
 def read_network_status(frame: Frame) -> NetworkStatus | int | None:

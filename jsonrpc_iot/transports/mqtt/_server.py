@@ -7,7 +7,6 @@ once, and what is too much is told so.
 """
 
 import logging
-import random
 import secrets
 from collections.abc import Sequence
 from functools import lru_cache, partial
@@ -20,6 +19,7 @@ from ...channel.contract import Arrival, Listener, Serve
 from ...channel.info import ChannelInfo
 from ...channel.url import Url
 from ...errors import BindFailed, TransportError
+from ...protocol.backoff import Backoff
 from ...protocol.limits import Limits
 from ..packets.demux import Demux
 from ._broker import Arrived, Broker, Refused, new_properties
@@ -31,7 +31,6 @@ logger = logging.getLogger("jsonrpc_iot.transports")
 _SWEEP_SECONDS = 5.0
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 30.0
-_STABLE_SECONDS = 20.0
 _CORRECTION_SECONDS = 1.0
 
 
@@ -66,7 +65,7 @@ class MqttListener(Listener):
         )
         self._broker: Broker | None = None
         self._qos = options.qos
-        self._backoff = _FIRST_BACKOFF_SECONDS
+        self._backoff = Backoff(_FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS)
         self._opened_at = 0.0
         self._doubted = anyio.Event()
         self._is_refused = False
@@ -151,17 +150,12 @@ class MqttListener(Listener):
             return []
 
     async def _open_again(self) -> None:
-        """Try until it works, with a random pause that grows (full jitter).
-
-        It goes on growing where connections open and end at once.
-        """
+        """Try until it works."""
         why = self._broker.why_lost if self._broker is not None else ""
         logger.warning("%s: the connection to the broker is lost: %s", self._url, why)
-        if anyio.current_time() - self._opened_at > _STABLE_SECONDS:
-            self._backoff = _FIRST_BACKOFF_SECONDS
+        self._backoff.connection_ended(anyio.current_time() - self._opened_at)
         while True:
-            await anyio.sleep(random.uniform(0, self._backoff))  # not a secret
-            self._backoff = min(2 * self._backoff, _LONGEST_BACKOFF_SECONDS)
+            await anyio.sleep(self._backoff.next_pause())
             try:
                 await self.open()
             except TransportError as error:

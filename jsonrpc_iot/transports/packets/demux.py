@@ -9,13 +9,15 @@ from typing import Generic, TypeVar
 
 import anyio
 
-from ...channel.contract import Receiver, ReceivingChannel
+from ...channel.contract import Arrival, Receiver, ReceivingChannel
 from ...channel.info import ChannelInfo
 from ..batched import BatchedChannel
 
 A = TypeVar("A", bound=Hashable)
 
 IDLE_SECONDS = 60.0
+LATE_SECONDS = 0.05
+"""A packet that has waited longer in this program is told so to who receives it."""
 
 _WAITING_PACKETS = 64
 
@@ -78,6 +80,7 @@ class Demux(Generic[A]):
             Channels that are new.
         """
         new = []
+        begin = anyio.current_time()
         sorted_packets: dict[A, list[bytes]] = {}
         for packet, address in packets:
             sorted_packets.setdefault(address, []).append(packet)
@@ -90,7 +93,11 @@ class Demux(Generic[A]):
                 channel = self._channels[address] = DemuxChannel(self, address)
                 new.append(channel)
             channel.heard_at = now
-            await channel.deliver(messages)
+            waited = anyio.current_time() - begin
+            if waited > LATE_SECONDS:  # behind handlers of others that take their time
+                await channel.deliver([Arrival.after(each, waited) for each in messages])
+            else:
+                await channel.deliver(messages)
         return new
 
     async def expire(self, now: float) -> None:

@@ -115,6 +115,11 @@ class SegmentedChannel(WrappedChannel):
             self._sender.forget(message)
             self._changed.notify()
 
+    def supersede(self, message: bytes) -> None:
+        """Stop sending a message of which nothing has arrived yet; see `Channel.supersede`."""
+        self._sender.forget(message, unless_heard=True)
+        self._changed.notify()
+
     def trace_frames(self, trace: Trace) -> None:
         """Show segments and reports, and the inner channel's frames; see `Channel.trace_frames`."""
         self._traces.append(trace)

@@ -10,12 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
+from math import inf
 from typing import Annotated
 
 import anyio
 from anyio.abc import TaskGroup
 from msgspec import Meta
 
+from ...channel.clock import now
 from ...channel.contract import Arrival, Channel, Listener, Serve
 from ...channel.info import ChannelInfo
 from ...channel.options import PacketOptions
@@ -23,7 +25,7 @@ from ...channel.url import Url, host_port
 from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
 from ..batched import BatchedChannel
-from .demux import Demux
+from .demux import LATE_SECONDS, Demux
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -36,7 +38,6 @@ Address = tuple[str, int] | tuple[str, int, int, int]
 _LARGEST_DATAGRAM = 65_535
 _BUFFER_BYTES = 4 << 20
 _PACKET_BYTES = 256  # what the kernel takes beside the data, at the least
-_LATE_SECONDS = 0.05
 
 # Linux, socket(7): when the kernel got a datagram, as a `timespec` of the system's time.
 _HAS_TIMES = sys.platform == "linux"
@@ -128,10 +129,14 @@ class UdpListener(Listener):
         """Serve until cancelled; see `Listener.serve`."""
         async with anyio.create_task_group() as sweeping:
             sweeping.start_soon(self._sweep)
+            read_at = -inf
             while True:
                 await _wait_readable(self._raw)
-                packets = read_packets(self._raw, _receive_dated)
-                for channel in await self._demux.deliver(packets, anyio.current_time()):
+                at = now()
+                # What comes soon after the last look has not waited: no need to ask when it came.
+                receive = _receive if at - read_at < LATE_SECONDS else _receive_dated
+                packets, read_at = read_packets(self._raw, receive), at
+                for channel in await self._demux.deliver(packets, at):
                     task_group.start_soon(handler, channel)
 
     async def aclose(self) -> None:
@@ -233,9 +238,8 @@ def _receive_dated(raw: socket.socket) -> Packet:
         if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
             seconds, nanoseconds = _TIME.unpack(value)
             waited = time.time() - seconds - nanoseconds / 1e9
-            if waited > _LATE_SECONDS:
-                data = Arrival(data)
-                data.waited = waited
+            if waited > LATE_SECONDS:
+                data = Arrival.after(data, waited)
     return data, address
 
 

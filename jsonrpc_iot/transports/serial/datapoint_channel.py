@@ -12,9 +12,10 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from ...channel.info import ChannelInfo
-from ...errors import MalformedFrame
+from ...errors import MalformedFrame, Unencodable
 from ...protocol.tuya.datapoints import DataPoint, DataPointType, Unit, encode_datapoints
-from ...protocol.tuya.role import Mcu, Module
+from ...protocol.tuya.module import Module
+from ...protocol.tuya.role import Mcu
 from .frame_channel import LineChannel
 from .line import TuyaLine
 
@@ -146,10 +147,25 @@ class DataPointChannel(LineChannel):
             and self._role.is_replaying(anyio.current_time())
         )
 
+    def check(self, message: bytes) -> None:
+        """See `Channel.check`: a `tuya.datapoint` may be none."""
+        try:
+            self._datapoint(message)
+        except ValueError as error:
+            raise Unencodable(f"{METHOD}: {error}") from None
+
     async def _send(self, item: bytes) -> None:
-        units = self._datapoint(item) if _METHOD_IN_JSON in item else self._message(item)
-        if not units:
+        try:
+            point = self._datapoint(item)
+        except ValueError as error:
+            logger.warning("%s: a %s that is none: %s", self._info.peer, METHOD, error)
             return
+        if point is None:
+            units = self._message(item)
+        else:
+            units = encode_datapoints([point])
+            if isinstance(self._role, Mcu):
+                self._role.datapoints[point.id] = point
         await self.line.pause(self._free_at, lambda: self._closed)
         if self._closed:
             raise anyio.ClosedResourceError
@@ -167,21 +183,21 @@ class DataPointChannel(LineChannel):
         self._last_sent = item
         return Unit(self._dpid, DataPointType.STRING, item).encode()
 
-    def _datapoint(self, item: bytes) -> bytes:
-        """The unit that a notification stands for; none, with a warning, where there is no such."""
+    def _datapoint(self, item: bytes) -> DataPoint | None:
+        """What a notification stands for; `None` for itself.
+
+        Raises:
+            ValueError: for a DataPoint, but there is no such.
+        """
+        if _METHOD_IN_JSON not in item:
+            return None
         try:
             note = msgspec.json.decode(item, type=_Envelope)
         except ValueError:  # a response or a batch that names it
-            return self._message(item)
+            return None
         if note.method != METHOD or note.id is not UNSET:
-            return self._message(item)
-        try:
-            point = msgspec.json.decode(note.params, type=_Params).datapoint()
-            if point.id == self._dpid:
-                raise ValueError(f"DataPoint {self._dpid} is for messages")
-        except ValueError as error:
-            logger.warning("%s: a %s that is none: %s", self._info.peer, METHOD, error)
-            return b""
-        if isinstance(self._role, Mcu):
-            self._role.datapoints[point.id] = point
-        return encode_datapoints([point])
+            return None
+        point = msgspec.json.decode(note.params, type=_Params).datapoint()
+        if point.id == self._dpid:
+            raise ValueError(f"DataPoint {self._dpid} is for messages")
+        return point

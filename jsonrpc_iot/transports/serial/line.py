@@ -16,7 +16,14 @@ from ...channel.changes import Change
 from ...channel.contract import Trace
 from ...errors import MalformedFrame
 from ...protocol.tuya.datapoints import Unit, split_units
-from ...protocol.tuya.frame import Command, Frame, FrameDecoder, encode_frame
+from ...protocol.tuya.frame import (
+    BITS_PER_BYTE,
+    LATE_SECONDS,
+    Command,
+    Frame,
+    FrameDecoder,
+    encode_frame,
+)
 from ...protocol.tuya.role import Mcu, Role
 from .trace import FrameTrace
 
@@ -25,6 +32,15 @@ logger = logging.getLogger("jsonrpc_iot.transports")
 LONGEST_DATA = 4096
 """Bytes of data of the longest frame that is accepted."""
 
+# What has arrived is read before something that is overdue counts, but not for ever.
+_LATE_PIECES = 64
+
+_LEAST_BAUDRATE = 9600  # of a serial server, whose rate nobody knows, too
+
+# On a slower line who sends waits until the frame has left, all but so much of it: what waits in
+# the buffers of the system counts as sent, and is asked for again before it has left.
+_SLOW_BAUDRATE = 115_200
+_AHEAD_SECONDS = 0.1
 _ANSWER_SECONDS = 2.0
 _RESULT_SECONDS = 5.5  # a module says after 5 s that it failed
 
@@ -52,6 +68,8 @@ class TuyaLine:
     Args:
         stream: the line.
         role: which end of the line this is; with none, frames are only carried.
+        baudrate: bits per second.
+        frame_gap: seconds between the end of a frame and the next one, at least.
 
     Attributes:
         role: as above.
@@ -63,15 +81,27 @@ class TuyaLine:
         unanswered: answers of the role for which the line had no room for too long.
     """
 
-    def __init__(self, stream: ByteStream, role: Role | None = None) -> None:
+    def __init__(
+        self,
+        stream: ByteStream,
+        role: Role | None = None,
+        *,
+        baudrate: int = _SLOW_BAUDRATE,
+        frame_gap: float = 0.0,
+    ) -> None:
         self.role = role
         self.is_shared = False
-        self.decoder = FrameDecoder(max_data=LONGEST_DATA)
+        self.decoder = FrameDecoder(LONGEST_DATA, baudrate=min(baudrate, _LEAST_BAUDRATE))
         self.takers: list[TakesFrames] = []
         self.frames_sent = 0
         self.malformed = 0
         self.unanswered = 0
         self._stream = stream
+        self._byte_seconds = BITS_PER_BYTE / baudrate
+        self._is_slow = baudrate < _SLOW_BAUDRATE
+        self._frame_gap = frame_gap
+        self._free_at = -math.inf
+        self._late_pieces = 0
         self._traces: dict[Trace, FrameTrace] = {}
         self._sending = anyio.Lock(fast_acquire=True)
         self._confirming = anyio.Lock()
@@ -132,20 +162,26 @@ class TuyaLine:
             self._receiving.cancel()
 
     async def send(self, command: int, data: bytes) -> None:
-        """Send one frame.
+        """Send one frame, and let it leave.
 
         Raises:
             anyio.BrokenResourceError: the line is gone.
             anyio.ClosedResourceError: this end has closed it.
         """
         await self.send_frame(encode_frame(command, data, self.role.version if self.role else 0))
+        if self._is_slow:
+            await self.pause(self._free_at - _AHEAD_SECONDS, lambda: False)
 
     async def send_frame(self, frame: bytes) -> None:
-        """Send one frame that is encoded already; see `send`."""
+        """Send one frame that is encoded already; returns when the system has it; see `send`."""
         async with self._sending:
+            if self._frame_gap:
+                await anyio.sleep_until(self._free_at)
             for trace in self._traces.values():
                 trace.left(frame)
             await self._stream.send(frame)
+            begin = max(self._free_at, anyio.current_time())
+            self._free_at = begin + len(frame) * self._byte_seconds + self._frame_gap
         self.frames_sent += 1
 
     async def report_and_confirm(self, units: bytes) -> bool:
@@ -161,6 +197,9 @@ class TuyaLine:
             await self.send(Command.SYNC_REPORT, units)
             until = anyio.current_time() + _RESULT_SECONDS
             await self.pause(until, lambda: role.report_result is not None)
+            if role.report_result is None:  # if this program was busy, it may be here
+                until = anyio.current_time() + LATE_SECONDS
+                await self.pause(until, lambda: role.report_result is not None)
             return bool(role.report_result)
 
     async def aclose(self) -> None:
@@ -172,34 +211,39 @@ class TuyaLine:
         await self._answer()  # what a reader who was cancelled left
         role, decoder = self.role, self.decoder
         due = min(decoder.next_due(), role.next_due()) if role else decoder.next_due()
-        piece = await self._receive(due)
+        until = max(due, anyio.current_time() + LATE_SECONDS)
+        piece = await self._receive(until)
         now = anyio.current_time()
-        frames = decoder.feed(piece, now) if piece else decoder.expire(now)
+        has_more = bool(piece) or now < until
+        is_late = has_more and now >= due and self._late_pieces < _LATE_PIECES
+        self._late_pieces = self._late_pieces + 1 if is_late else 0
+        frames = decoder.feed(piece, now, is_late=is_late) if piece else decoder.expire(now)
         for trace in self._traces.values():
             trace.took(piece, frames)
         for frame in frames:
             if role:
                 self._answers += role.take(frame, now)
             self._hand_out(frame)
-        if role:
+        if role and not is_late:
             self._answers += role.poll(now)
         await self._answer()
 
-    async def _receive(self, due: float) -> bytes:
+    async def _receive(self, until: float) -> bytes:
         """What the line brings by then, or nothing."""
-        if due == math.inf and not self.is_shared:
+        if until == math.inf and not self.is_shared:
             return await self._stream.receive()
-        with anyio.CancelScope(deadline=due) as self._receiving:
+        with anyio.CancelScope(deadline=until) as self._receiving:
             return await self._stream.receive()
         return b""
 
     def _hand_out(self, frame: Frame) -> None:
         for taker in self.takers:
             taker.take_frame(frame)
-        if self.role is None or frame.command not in self.role.takes:
+        units = self.role.units(frame) if self.role else None
+        if units is None:
             return
         try:
-            for unit in split_units(frame.data):
+            for unit in split_units(units):
                 for taker in self.takers:
                     if taker.take_unit(unit):
                         break

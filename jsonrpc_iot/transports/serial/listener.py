@@ -12,7 +12,7 @@ from ...channel.contract import Channel, Listener, Serve
 from ...channel.url import Url
 from ...errors import BindFailed, TransportError
 from ...protocol.backoff import Backoff
-from .port import open_port
+from .port import PortOptions
 from .pty import open_pty
 
 logger = logging.getLogger("jsonrpc_iot.transports")
@@ -39,7 +39,7 @@ def is_pty(url: Url) -> bool:
     return True
 
 
-async def connect_to_port(url: Url, baudrate: int, make_channel: MakeChannel) -> Channel:
+async def connect_to_port(url: Url, options: PortOptions, make_channel: MakeChannel) -> Channel:
     """Open the port of a URL.
 
     Raises:
@@ -51,17 +51,17 @@ async def connect_to_port(url: Url, baudrate: int, make_channel: MakeChannel) ->
         raise url.error(
             f"{url.scheme} is for serving; its other end is the {scheme}:// URL that serving shows"
         )
-    return make_channel(str(url), await open_port(url, baudrate))
+    return make_channel(str(url), await options.open(url))
 
 
 async def listen_at_port(
-    url: Url, baudrate: int, make_channel: MakeChannel, reached_at: Callable[[str], str]
+    url: Url, options: PortOptions, make_channel: MakeChannel, reached_at: Callable[[str], str]
 ) -> Listener:
     """Open the port of a URL, or make a pseudo-terminal where its scheme says so.
 
     Args:
         url: names the port.
-        baudrate: bits per second.
+        options: of the port.
         make_channel: what is served.
         reached_at: the URL for the other end, from one without options.
 
@@ -73,9 +73,9 @@ async def listen_at_port(
         stream, path = open_pty()
         name = f"{url.scheme.removesuffix(_PTY)}://{path}"
         return PortListener(stream, reached_at(name), partial(make_channel, name), None)
-    stream = await open_port(url, baudrate, failure=BindFailed)
+    stream = await options.open(url, BindFailed)
     address = reached_at(f"{url.scheme}://{url.host}{quote(url.path)}")
-    open_again = partial(open_port, url, baudrate)
+    open_again = partial(options.open, url)
     return PortListener(stream, address, partial(make_channel, str(url)), open_again)
 
 
@@ -109,6 +109,7 @@ class PortListener(Listener):
         while True:
             if self._stream is None:
                 if self._open is None:
+                    logger.warning("%s: nothing more is served there", self.addresses[0])
                     await anyio.sleep_forever()
                     return
                 self._stream = await self._open_again(self._open)

@@ -8,13 +8,15 @@ import asyncio
 import errno
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn, cast, final
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast, final
 from urllib.parse import urlsplit
 
 import anyio
 import anyio.lowlevel
 from anyio.abc import ByteStream
+from msgspec import Meta
 
+from ...channel.options import PacketOptions
 from ...channel.url import Url
 from ...errors import BindFailed, ConnectFailed
 from ..requirements import require_asyncio, require_extra
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
     from serial_asyncio_fast import SerialTransport
 
+BAUDRATE = 115_200
+
 READ_BUFFER = 64 * 1024
 """Bytes that are kept for a slow reader before the system has to keep them."""
 
@@ -34,8 +38,35 @@ _ABSENT = (errno.ENOENT, errno.ENXIO, errno.ENODEV)
 _DENIED = (errno.EACCES, errno.EPERM)
 
 
+class PortOptions(PacketOptions, frozen=True):
+    """Options of a URL that names a serial port.
+
+    Args:
+        baudrate: bits per second; 8 data bits, no parity, 1 stop bit.
+        frame_gap: seconds between two frames that are sent, at least, for an end that is slow.
+        dtr: of the line DTR, which resets many boards; what the system does, unless it is set.
+        rts: likewise.
+    """
+
+    baudrate: Annotated[int, Meta(gt=0)] = BAUDRATE
+    frame_gap: Annotated[float, Meta(ge=0, le=10)] = 0.0
+    dtr: bool | None = None
+    rts: bool | None = None
+
+    async def open(
+        self, url: Url, failure: type[ConnectFailed | BindFailed] = ConnectFailed
+    ) -> ByteStream:
+        """Open the port of a URL with these options; see `open_port`."""
+        return await open_port(url, self.baudrate, failure=failure, dtr=self.dtr, rts=self.rts)
+
+
 async def open_port(
-    url: Url, baudrate: int, *, failure: type[ConnectFailed | BindFailed] = ConnectFailed
+    url: Url,
+    baudrate: int,
+    *,
+    failure: type[ConnectFailed | BindFailed] = ConnectFailed,
+    dtr: bool | None = None,
+    rts: bool | None = None,
 ) -> ByteStream:
     """Open the serial port of a URL, 8N1, for this program alone.
 
@@ -43,6 +74,8 @@ async def open_port(
         url: `uart:///dev/ttyUSB0`, `uart://COM3` or `uart://socket/HOST:PORT`; any scheme.
         baudrate: bits per second; a serial server on TCP has its own.
         failure: what to raise where the port cannot be opened.
+        dtr: as in `PortOptions`.
+        rts: likewise.
 
     Raises:
         ConnectFailed: or `failure`: there is no such port, or it is not to be had.
@@ -59,7 +92,11 @@ async def open_port(
     import serial_asyncio_fast
 
     stream = SerialStream()
-    port = await anyio.to_thread.run_sync(_open_device, url, device, baudrate, failure, stream)
+    port = _new_port(stream)
+    for line, state in (("dtr", dtr), ("rts", rts)):
+        if state is not None:
+            setattr(port, line, state)
+    await anyio.to_thread.run_sync(_open_device, url, device, baudrate, failure, port)
     await serial_asyncio_fast.connection_for_serial(
         asyncio.get_running_loop(), lambda: stream, port
     )
@@ -79,13 +116,8 @@ def _device(url: Url) -> str:
     )
 
 
-def _open_device(
-    url: Url,
-    device: str,
-    baudrate: int,
-    failure: type[ConnectFailed | BindFailed],
-    stream: "SerialStream",
-) -> "serial.Serial":
+def _new_port(stream: "SerialStream") -> "serial.Serial":
+    """A port of the library, not open yet."""
     import serial
 
     class Port(serial.Serial):
@@ -103,8 +135,19 @@ def _open_device(
                 stream.is_gone = True
                 return len(memoryview(b))
 
+    return Port(exclusive=True)
+
+
+def _open_device(
+    url: Url,
+    device: str,
+    baudrate: int,
+    failure: type[ConnectFailed | BindFailed],
+    port: "serial.Serial",
+) -> None:
     try:
-        return Port(device, baudrate, exclusive=True)
+        port.port, port.baudrate = device, baudrate
+        port.open()
     except (ValueError, OverflowError) as error:
         raise url.error(f"{device} cannot have {baudrate} baud: {error}") from error
     except OSError as error:

@@ -1,6 +1,7 @@
 """Pseudo terminals: a serial line without hardware; programs open its far end by its path."""
 
 import contextlib
+import logging
 import os
 from pathlib import Path
 from typing import final
@@ -10,6 +11,11 @@ import anyio.lowlevel
 from anyio.abc import ByteStream
 
 from ...errors import BindFailed, UsageError
+
+logger = logging.getLogger("jsonrpc_iot.transports")
+
+_UNREAD_SECONDS = 2.0
+_STILL_UNREAD_SECONDS = 0.05
 
 
 def open_pty(link: str | None = None) -> tuple[ByteStream, str]:
@@ -21,7 +27,7 @@ def open_pty(link: str | None = None) -> tuple[ByteStream, str]:
 
     Returns:
         This end, and the path of the far one: the link's, where there is one. Programs may open and
-        close that as often as they like; what nobody reads waits, and then so does `send`.
+        close that as often as they like. As on a wire, what nobody reads for some seconds is lost.
 
     Raises:
         BindFailed: there is something at the link's place, or the system gives no line.
@@ -59,6 +65,12 @@ def _make_link(link: Path, path: str) -> None:
         raise BindFailed(f"cannot make the link {link}: {error}") from error
 
 
+def _forget_unread(slave: int) -> None:
+    import termios
+
+    termios.tcflush(slave, termios.TCIFLUSH)
+
+
 @final
 class _Master(ByteStream):
     """This end of a pty. It has no end: the far one may be closed and opened again.
@@ -75,6 +87,7 @@ class _Master(ByteStream):
         self._slave = slave
         self._path = path
         self._link = link
+        self._is_unread = self._is_told = False
         self._receiving = anyio.ResourceGuard("reading from")
         self._sending = anyio.ResourceGuard("writing to")
 
@@ -98,10 +111,22 @@ class _Master(ByteStream):
                 try:
                     rest = rest[os.write(self._master, rest) :]
                 except BlockingIOError:
-                    await anyio.wait_writable(self._master)
+                    await self._make_room()
                 if not rest:
                     return
             raise anyio.ClosedResourceError
+
+    async def _make_room(self) -> None:
+        """Wait until the far end is read; where it is not, lose what waits there."""
+        with anyio.move_on_after(_STILL_UNREAD_SECONDS if self._is_unread else _UNREAD_SECONDS):
+            await anyio.wait_writable(self._master)
+            self._is_unread = False
+            return
+        self._is_unread = True
+        if not self._is_told:
+            self._is_told = True
+            logger.info("nobody reads %s: what is sent there is lost", self._path)
+        _forget_unread(self._slave)
 
     async def send_eof(self) -> None:
         """Do nothing: a serial line has no way to say that no more will come."""

@@ -15,16 +15,16 @@ from msgspec import Meta, structs
 
 from ...channel.contract import Channel, Listener
 from ...channel.info import ChannelInfo
-from ...channel.options import PacketOptions
 from ...channel.url import Url
 from ...protocol.limits import Limits
 from ...protocol.tuya.datapoints import UNIT_OVERHEAD
 from ...protocol.tuya.frame import OVERHEAD
-from ...protocol.tuya.role import Mcu, Module, Product, Role
+from ...protocol.tuya.module import Module
+from ...protocol.tuya.role import Mcu, Product, Role
 from .datapoint_channel import DataPointChannel
 from .line import TuyaLine
 from .listener import connect_to_port, listen_at_port
-from .uart import BAUDRATE
+from .port import PortOptions
 
 DPID = 232
 MAX_MESSAGE = 255
@@ -35,13 +35,12 @@ _FRAME_OVERHEAD = OVERHEAD + UNIT_OVERHEAD
 _RETRY_SECONDS = 3.0
 
 
-class TuyaDpOptions(PacketOptions, frozen=True):
+class TuyaDpOptions(PortOptions, frozen=True):
     """Options of a `tuya-dp://` URL.
 
     Args:
         role: this end of the line; of a server `mcu` by default, of a client `module`.
         dpid: the DataPoint that carries the messages.
-        baudrate: bits per second; 8 data bits, no parity, 1 stop bit.
         buffer: bytes of the largest frame that the other end can hold, 11 more than of the message.
         gap: seconds between two sends, at least; Tuya's cloud wants 1, a line alone needs none.
         sync_report: have the module confirm each report, of an MCU.
@@ -51,7 +50,6 @@ class TuyaDpOptions(PacketOptions, frozen=True):
 
     role: Literal["mcu", "module"] | None = None
     dpid: Annotated[int, Meta(ge=1, le=255)] = DPID
-    baudrate: Annotated[int, Meta(gt=0)] = BAUDRATE
     buffer: Annotated[int, Meta(gt=_FRAME_OVERHEAD)] = MAX_MESSAGE + _FRAME_OVERHEAD
     gap: Annotated[float, Meta(ge=0, le=_LONGEST_GAP_SECONDS)] = GAP_SECONDS
     sync_report: bool = False
@@ -70,22 +68,31 @@ class TuyaDpOptions(PacketOptions, frozen=True):
 async def connect(url: Url, limits: Limits) -> Channel:
     """Open a port."""
     options = _read(url, "module")
-    return await connect_to_port(url, options.baudrate, partial(_channel, options))
+    return await connect_to_port(url, options, partial(_channel, options, _mcu(options)))
 
 
 async def listen(url: Url, limits: Limits) -> Listener:
     """Open a port, or make a pseudo-terminal for `tuya-dp+pty://`."""
     options = _read(url, "mcu")
     theirs = structs.replace(options, role="module" if options.role == "mcu" else "mcu")
-    make_channel = partial(_channel, options)
-    return await listen_at_port(url, options.baudrate, make_channel, theirs.reached_at)
+    # The MCU outlives its adapter, which may be unplugged, and so does what it holds.
+    make_channel = partial(_channel, options, _mcu(options))
+    return await listen_at_port(url, options, make_channel, theirs.reached_at)
 
 
-def _channel(options: TuyaDpOptions, name: str, stream: ByteStream) -> DataPointChannel:
-    role: Role = Module(clock=local_time)
-    if options.role == "mcu":
-        role = Mcu(Product(options.product, "1.0.0"), buffer=options.buffer)
-    return open_channel(TuyaLine(stream, role), name, options)
+def _mcu(options: TuyaDpOptions) -> Mcu | None:
+    """This end, if it is one that remembers."""
+    if options.role == "module":
+        return None
+    return Mcu(Product(options.product, "1.0.0"), buffer=options.buffer)
+
+
+def _channel(
+    options: TuyaDpOptions, mcu: Mcu | None, name: str, stream: ByteStream
+) -> DataPointChannel:
+    role: Role = mcu or Module(clock=local_time)
+    line = TuyaLine(stream, role, baudrate=options.baudrate, frame_gap=options.frame_gap)
+    return open_channel(line, name, options)
 
 
 def open_channel(
@@ -107,6 +114,8 @@ def open_channel(
         reliable=False,
         retry_seconds=_RETRY_SECONDS,
         in_flight=1,
+        is_shared=True,
+        sends_need_receiver=True,
     )
     return DataPointChannel(
         line,

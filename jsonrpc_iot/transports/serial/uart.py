@@ -14,32 +14,29 @@ from msgspec import Meta
 
 from ...channel.contract import Channel, Listener
 from ...channel.info import ChannelInfo
-from ...channel.options import PacketOptions
 from ...channel.url import Url
 from ...protocol.limits import Limits
 from ...protocol.tuya.frame import OVERHEAD
 from .frame_channel import RpcChannel
 from .line import TuyaLine
 from .listener import connect_to_port, is_pty, listen_at_port
+from .port import PortOptions
 
 MAX_MESSAGE = 1024
-BAUDRATE = 115_200
 
 _RETRY_SECONDS = 0.25
 _BITS_THERE_AND_BACK = 20  # of a byte: 10 bits each way
 
 
-class UartOptions(PacketOptions, frozen=True):
+class UartOptions(PortOptions, frozen=True):
     """Options of a `uart://` URL.
 
     Args:
-        baudrate: bits per second; 8 data bits, no parity, 1 stop bit.
         buffer: bytes of the largest frame that the other end can hold, 7 more than of the message.
         max: bytes of the largest message that is sent.
         in_flight: requests of this end that may be open at once; any number by default.
     """
 
-    baudrate: Annotated[int, Meta(gt=0)] = BAUDRATE
     buffer: Annotated[int, Meta(gt=OVERHEAD)] = MAX_MESSAGE + OVERHEAD
     max: Annotated[int, Meta(gt=0)] | None = None
     in_flight: Annotated[int, Meta(gt=0)] | None = None
@@ -75,6 +72,8 @@ def open_channel(
         retry_seconds_per_byte=per_byte,
         codec=options.codec,
         in_flight=options.in_flight,
+        is_shared=True,
+        sends_need_receiver=True,
     )
     return RpcChannel(line, info, options.baudrate, owns_line=owns_line)
 
@@ -82,15 +81,16 @@ def open_channel(
 async def connect(url: Url, limits: Limits) -> Channel:
     """Open a port."""
     options = url.read_options(UartOptions)
-    return await connect_to_port(url, options.baudrate, partial(_channel, options))
+    return await connect_to_port(url, options, partial(_channel, options))
 
 
 async def listen(url: Url, limits: Limits) -> Listener:
     """Open a port, or make a pseudo-terminal for `uart+pty://`."""
     options = url.read_options(UartOptions)
     reached_at = options.reached_at if is_pty(url) else lambda _: str(url)
-    return await listen_at_port(url, options.baudrate, partial(_channel, options), reached_at)
+    return await listen_at_port(url, options, partial(_channel, options), reached_at)
 
 
 def _channel(options: UartOptions, name: str, stream: ByteStream) -> RpcChannel:
-    return open_channel(TuyaLine(stream), name, options)
+    line = TuyaLine(stream, baudrate=options.baudrate, frame_gap=options.frame_gap)
+    return open_channel(line, name, options)

@@ -15,6 +15,7 @@ from ...errors import FramingError, ParseError
 from ...protocol.jsonstream import JsonSplitter
 from ...protocol.limits import Limits
 from ..batched import BatchedChannel
+from .tls import reason
 
 PIECE = 1 << 16
 """Bytes that are read or written at once."""
@@ -99,7 +100,7 @@ class FramedChannel(ByteStreamChannel):
                     raise
                 return [rest]
             except OSError as error:  # what TLS finds wrong, for one
-                raise anyio.BrokenResourceError from error
+                raise anyio.BrokenResourceError(reason(error)) from error
             messages = splitter.feed(piece)
             if not splitter.pending:
                 self._left = None

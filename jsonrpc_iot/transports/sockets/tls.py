@@ -8,6 +8,11 @@ from msgspec import Struct
 
 from ...channel.url import Url
 
+_NAME = "; connect by a name that is in it"
+_CLOCK = "; or the clock of this machine is wrong"
+_AUTHORITY = "; if that is in order, name the authority with ?ca=FILE"
+# By OpenSSL's number, X509_V_ERR_…
+_ADVICE = {9: _CLOCK, 10: _CLOCK, 62: _NAME, 64: _NAME} | dict.fromkeys((2, 18, 19, 20), _AUTHORITY)
 _SCHEMES = ("https", "mqtts", "tls", "wss")
 
 
@@ -75,15 +80,30 @@ def authenticates(context: ssl.SSLContext | None) -> bool:
     return context is not None and context.verify_mode == ssl.CERT_REQUIRED
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """What a person needs of an exception: a connection's many attempts have one cause each."""
+    if (refusal := _refusal_in(error)) is not None:
+        return refusal
     causes = error.__cause__
-    if isinstance(causes, ExceptionGroup):
+    if isinstance(causes, BaseExceptionGroup):
         return "; ".join(sorted({reason(cause) for cause in causes.exceptions}))
     if isinstance(causes, OSError):
         return reason(causes)
     if isinstance(error, ssl.SSLError):  # whose errno is no errno
-        return getattr(error, "verify_message", "") or error.reason or str(error)
+        return error.reason or str(error)
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _refusal_in(error: BaseException) -> str | None:
+    """Why TLS did not like the other end, or the other end us, however deep that is hidden."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, ssl.SSLCertVerificationError):
+            advice = _ADVICE.get(found.verify_code, "")
+            return f"{found.verify_message.rstrip('.')}{advice}" or str(found)
+        if isinstance(found, ssl.SSLError) and "CERTIFICATE_REQUIRED" in (found.reason or ""):
+            return "the server wants a certificate: give one with ?cert=FILE"
+        found = found.__cause__ or found.__context__
+    return None

@@ -5,6 +5,7 @@ import ssl
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 import anyio
 from anyio.abc import SocketAttribute, TaskGroup
@@ -116,18 +117,30 @@ class Address:
             each.close()
 
     async def _answer(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
+        if not scope["path"].startswith("/"):  # a whole URL (RFC 9112, 3.2.2)
+            scope["path"] = urlsplit(scope["path"]).path
         kind, path = scope["type"], scope["path"].rstrip("/")
+        names = {name for name, _ in scope["headers"]}
         app = self._routes.get((kind, path))
         if app is None and kind == "http":
             app = self._routes.get((kind, path.rpartition("/")[0]))
-        if app is not None:
+        if {b"content-length", b"transfer-encoding"} <= names:
+            # Somebody in between may have read it as two requests, of which we were to run one.
+            await _refuse(send, 400, b"A body has one length\n")
+        elif app is not None:
             await app(scope, receive, send)
         elif kind == "websocket":
             await refuse_websocket(scope, receive, send, 404, "Not found")
         else:
-            headers = [(b"content-length", b"10"), (b"content-type", b"text/plain; charset=utf-8")]
-            await send({"type": "http.response.start", "status": 404, "headers": headers})
-            await send({"type": "http.response.body", "body": b"Not found\n"})
+            await _refuse(send, 404, b"Not found\n")
+
+
+async def _refuse(send: AsgiSend, status: int, text: bytes) -> None:
+    headers = [(b"content-length", b"%d" % len(text)), (b"content-type", b"text/plain")]
+    if status == 400:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": text})
 
 
 class AddressListener(Listener):

@@ -20,7 +20,7 @@ from .options import HttpOptions
 async def connect(url: Url, limits: Limits) -> Channel:
     """Reach a server, and subscribe to its events where it has such."""
     require_extra(url, "HTTP needs", "http", "httpx2")
-    from .http_client import open_channel
+    from .http_connect import open_channel
 
     options = read_options(url, HttpOptions)
     context = load_context(url, options, server=False)

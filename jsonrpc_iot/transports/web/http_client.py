@@ -1,16 +1,16 @@
 """The calling end of HTTP as a channel: a POST for each message, events for what is pushed.
 
 Requests go out at once, each in a POST of its own, so that a slow call holds up no other one;
-notifications are waited for, so that what is sent after one arrives after it. A POST whose
-connection fails ends the channel, as on other transports. An answer with a status that is no
-reply becomes an error response to the call.
+notifications are waited for, so that what is sent after one arrives after it. A POST that ends
+ends what it carried: an answer with a status that is no reply, or that leaves a call out, becomes
+an error response to that call, and a connection that fails costs what went over it. Only when
+nobody answers any more the channel ends.
 """
 
 import logging
-import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import aclosing
 from typing import final
-from urllib.parse import quote
 
 import anyio
 import anyio.lowlevel
@@ -19,44 +19,39 @@ from anyio.abc import TaskGroup
 from msgspec import UnsetType
 
 from ...channel.changes import Change
-from ...channel.contract import Channel
 from ...channel.info import ChannelInfo
-from ...channel.url import Url, host_port
-from ...errors import ConnectFailed
+from ...errors import RpcError, ServerError
 from ...protocol.codec.codec import DECODE_ERRORS
 from ...protocol.items import FIRST_CREDIT
-from ...protocol.limits import Limits
 from ..batched import BatchedChannel
-from .http_events import Events, read_events
+from ..sockets.tls import reason
+from .http_events import EventParser, Events, read_events
 from .http_replies import (
     EVENT_STREAM,
     BadStatus,
     Envelope,
+    answers_in,
     decode_target,
     failure_of,
-    is_readable,
     is_reply,
     kind_of,
     read_envelopes,
-    with_id,
+    stripped,
+    unpacked,
 )
-from .options import HttpOptions, host_and_port
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
-_RECEIVE_BYTES = 16 << 20
-_CONNECT_SECONDS = 10.0
-_WRITE_SECONDS = 30.0
-_KEEP_SECONDS = 3.0  # shorter than any server's
+_WAITING_BYTES = 1 << 20  # over it no more events are read
 _CLOSE_SECONDS = 0.5
-_HEADERS = {
+HEADERS = {
     "content-type": "application/json",
     "accept": f"application/json, {EVENT_STREAM}",
 }
-_PING = b'{"jsonrpc":"2.0","id":0,"method":"rpc.ping"}'
 
 # A connection that failed; whether the server got the request is unknown.
-_FAILED = (httpx2.RequestError, httpx2.StreamError, OSError, anyio.BrokenResourceError)
+FAILED = (httpx2.RequestError, httpx2.StreamError, OSError, anyio.BrokenResourceError)
+UNREACHABLE = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)
 
 
 class _Post:
@@ -86,67 +81,6 @@ class _Post:
             await self.news.wait()
 
 
-async def open_channel(
-    url: Url,
-    limits: Limits,
-    options: HttpOptions,
-    token: str | None,
-    context: ssl.SSLContext | None,
-) -> Channel:
-    """Reach a server, and subscribe to its events where it has such.
-
-    Args:
-        url: where.
-        limits: of which `in_flight` and `receive_bytes` are used here.
-        options: of the URL.
-        token: is sent as a bearer token.
-        context: for TLS.
-
-    Raises:
-        ConnectFailed: nobody answers there, nothing is at the path, or the token is refused.
-        InvalidUrl: the URL has no host.
-    """
-    place = f"{url.scheme}://{host_port(*host_and_port(url))}{quote(url.path) or '/'}"
-    client = httpx2.AsyncClient(
-        verify=True if context is None else context,
-        headers={} if token is None else {"authorization": f"Bearer {token}"},
-        timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS, write=_WRITE_SECONDS),
-        limits=httpx2.Limits(
-            max_connections=limits.in_flight + 2,
-            max_keepalive_connections=limits.in_flight,
-            keepalive_expiry=_KEEP_SECONDS,
-        ),
-        trust_env=url.is_exposed,  # no proxy leads to this machine
-    )
-    events = Events(client, place)
-    try:
-        status = await events.open()
-        if status in (401, 403, 407):
-            raise ConnectFailed(f"{url}: HTTP {status}, the server wants another token")
-        if status == 404 and not await _takes_posts(client, place):
-            raise ConnectFailed(f"{url}: HTTP 404, nothing is served at this path")
-    except BaseException as error:
-        with anyio.CancelScope(shield=True):
-            await client.aclose()
-        if isinstance(error, (*_FAILED, httpx2.InvalidURL)):
-            raise ConnectFailed(f"{url}: {_reason(error)}") from error
-        raise
-    info = ChannelInfo(
-        transport=url.scheme,
-        local=f"{url.scheme}://client",
-        peer=place,
-        max_message=options.max,
-    )
-    receive_bytes = max(limits.receive_bytes, _RECEIVE_BYTES)
-    return HttpChannel(client, place, events, info, receive_bytes)
-
-
-async def _takes_posts(client: httpx2.AsyncClient, place: str) -> bool:
-    """Whether anything is at a path whose GET gives 404, as it does where only POST is routed."""
-    response = await client.post(place, content=_PING, headers=_HEADERS)
-    return response.status_code != 404 or is_reply(response, response.content)
-
-
 @final
 class HttpChannel(BatchedChannel):
     """The calling end of HTTP.
@@ -157,6 +91,7 @@ class HttpChannel(BatchedChannel):
         events: the subscription, open if the server has events.
         info: the facts about the channel.
         receive_bytes: of the largest answer.
+        check: raises one of `DECODE_ERRORS` where a body is no message for whoever takes it.
 
     Attributes:
         refused: notifications that the server answered with a bad status.
@@ -169,6 +104,7 @@ class HttpChannel(BatchedChannel):
         events: Events,
         info: ChannelInfo,
         receive_bytes: int,
+        check: Callable[[bytes], object],
     ) -> None:
         super().__init__()
         self._info = info
@@ -176,12 +112,16 @@ class HttpChannel(BatchedChannel):
         self._place = place
         self._events = events
         self._receive_bytes = receive_bytes
+        self._check = check
         self._tasks: TaskGroup | None = None
         self._listening = anyio.CancelScope()
         self._posts: dict[bytes, _Post] = {}  # by the request's id
         self._messages: dict[bytes, tuple[bytes, ...]] = {}  # their ids
         self._received: list[bytes] = []
+        self._received_bytes = 0
         self._news = Change()
+        self._room = Change()
+        self._lose: Callable[[int, str], object] | None = None
         self._broken = False
         self._closed = False
         self._at_end = False
@@ -192,6 +132,10 @@ class HttpChannel(BatchedChannel):
         self._tasks = tasks
         if self._events.is_open:
             tasks.start_soon(self._listen)
+
+    def tell_of_losses(self, lose: Callable[[int, str], object]) -> None:
+        """Tell of calls whose connection failed; without it such a one ends the channel."""
+        self._lose = lose
 
     async def send(self, item: bytes) -> None:
         """Send one message. Returns when a notification has arrived, at once for a request.
@@ -265,10 +209,8 @@ class HttpChannel(BatchedChannel):
             self._messages[message] = ids
             try:
                 await self._post(message, ids, post)
-            except BadStatus as failure:
-                self._arrive(*(failure_of(id, failure.error) for id in ids))
-            except _FAILED as error:
-                self._break(error)
+            except Exception as error:  # noqa: BLE001  # whatever a server sends is this call's own
+                self._fail(ids, error)
             finally:
                 self._messages.pop(message, None)
                 for id in ids:
@@ -282,50 +224,80 @@ class HttpChannel(BatchedChannel):
         except BadStatus as failure:
             self.refused += 1
             logger.warning("%s: a notification was refused: %s", self._place, failure.error)
-        except _FAILED as error:
+        except UNREACHABLE as error:
             self._break(error)
             raise anyio.BrokenResourceError from error
+        except Exception as error:  # noqa: BLE001  # whatever a server sends is its own affair
+            self.refused += 1
+            logger.warning("%s: a notification may be lost: %s", self._place, reason(error))
+
+    def _fail(self, ids: Collection[bytes], error: Exception) -> None:
+        """Fail calls that are not answered."""
+        if isinstance(error, UNREACHABLE) or (isinstance(error, FAILED) and self._lose is None):
+            self._break(error)
+        elif isinstance(error, FAILED) and all(map(bytes.isdigit, ids)):
+            for id in ids:
+                assert self._lose is not None
+                self._lose(int(id), reason(error))
+        else:
+            failure = error.error if isinstance(error, BadStatus) else _unreadable(error)
+            self._arrive(*(failure_of(id, failure) for id in ids))
 
     async def _post(self, message: bytes, ids: tuple[bytes, ...], post: _Post | None) -> None:
-        request = self._client.build_request("POST", self._place, content=message, headers=_HEADERS)
+        request = self._client.build_request("POST", self._place, content=message, headers=HEADERS)
         response = await self._client.send(request, stream=True)
         try:
             if kind_of(response) == EVENT_STREAM and response.status_code == 200:
-                await self._take_events(response, post)
+                await self._take_events(response, ids, post)
                 return
-            body = await self._body(response)
+            body = stripped(await self._body(response))
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
-        if not body and response.is_success:
-            if ids:
-                raise BadStatus(response, body)
+        if not body and response.is_success and not ids:
             return
-        if is_readable(body) if response.is_success else is_reply(response, body):
-            self._arrive(with_id(body, ids))
-        else:
+        found = (
+            answers_in(body, self._check)
+            if response.is_success or is_reply(response, body)
+            else None
+        )
+        if found is None:
             raise BadStatus(response, body)
+        answered, error = found
+        if answered or error is None or not ids:
+            self._arrive(body)
+        self._end(ids, answered, error or BadStatus(response, body).error)
 
-    async def _take_events(self, response: httpx2.Response, post: _Post | None) -> None:
+    def _end(self, ids: Sequence[bytes], answered: Collection[bytes], error: RpcError) -> None:
+        """Fail what a POST carried and its answer leaves out."""
+        self._arrive(*(failure_of(id, error) for id in ids if id not in answered))
+
+    async def _take_events(
+        self, response: httpx2.Response, ids: tuple[bytes, ...], post: _Post | None
+    ) -> None:
         """Take in the events that answer a POST, items no faster than there is credit."""
         items = 0
-        is_answered = False
-        async for event in read_events(response, self._receive_bytes):
+        answered: set[bytes] = set()
+        failure: RpcError | None = None
+        async for event in read_events(response, EventParser(self._receive_bytes)):
             head = read_envelopes(event.data)[0]
             if post is not None and head.method == "rpc.item":
                 await post.wait_for_credit(items)
                 items += 1
-            is_answered = is_answered or head.is_answer
+            elif (found := answers_in(event.data, self._check)) is not None:
+                answered |= found[0]
+                failure = failure or found[1]
+            await self._wait_for_room()
             self._arrive(event.data)
-        if not is_answered:
-            raise BadStatus(response, b"")
+        self._end(ids, answered, failure or BadStatus(response, b"").error)
 
     async def _body(self, response: httpx2.Response) -> bytes:
         body = bytearray()
-        async for part in response.aiter_bytes():
-            body += part
-            if len(body) > self._receive_bytes:
-                raise httpx2.ReadError(f"an answer of more than {self._receive_bytes} bytes")
+        async with aclosing(unpacked(response)) as parts:
+            async for part in parts:
+                body += part
+                if len(body) > self._receive_bytes:
+                    raise httpx2.ReadError(f"an answer of more than {self._receive_bytes} bytes")
         return bytes(body)
 
     async def _listen(self) -> None:
@@ -333,17 +305,23 @@ class HttpChannel(BatchedChannel):
         with self._listening:
             try:
                 async for event in self._events.listen(self._receive_bytes):
+                    await self._wait_for_room()
                     self._arrive(event.data)
-            except _FAILED as error:
+            except Exception as error:  # noqa: BLE001  # whatever a server sends ends no program
                 self._break(error)
+
+    async def _wait_for_room(self) -> None:
+        while self._received_bytes > _WAITING_BYTES:
+            await self._room.wait()
 
     def _arrive(self, *messages: bytes) -> None:
         self._received.extend(messages)
+        self._received_bytes += sum(map(len, messages))
         self._news.notify()
 
     def _break(self, error: Exception) -> None:
         if not self._closed:
-            logger.info("%s: %s", self._place, _reason(error))
+            logger.info("%s: %s", self._place, reason(error))
         self._broken = True
         self._news.notify()
 
@@ -358,8 +336,10 @@ class HttpChannel(BatchedChannel):
                 raise anyio.EndOfStream
             await self._news.wait()
         messages, self._received = self._received, []
+        self._received_bytes = 0
+        self._room.notify()
         return messages
 
 
-def _reason(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+def _unreadable(error: Exception) -> RpcError:
+    return ServerError(f"the answer makes no sense: {type(error).__name__}")

@@ -4,6 +4,7 @@ Source: HTML Living Standard, section 9.2, "Server-sent events".
 """
 
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -13,15 +14,18 @@ import httpx2
 from msgspec import Struct
 
 from ...protocol.backoff import Backoff
-from .http_replies import EVENT_STREAM, kind_of
+from .http_replies import EVENT_STREAM, kind_of, unpacked, whole_number
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
 _SILENT_SECONDS = 45.0  # a server sends a comment every 15 s
 _GIVE_UP_SECONDS = 30.0
-_FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 5.0
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 30.0
+_LONGEST_RETRY_SECONDS = 300.0
 _STATUS_OK = 200
+_ID = re.compile(rb"[!-~\x80-\xff]([ -~\x80-\xff]{,1022}[!-~\x80-\xff])?|")
+"""An id that a header can hold: another one could never be sent back."""
 
 
 class Event(Struct, frozen=True):
@@ -41,15 +45,20 @@ class EventParser:
 
     Args:
         max_bytes: of one event.
+
+    Attributes:
+        id: of the last event that had one, `None` before it.
+        retry: seconds after which the server wants to be asked again at the earliest.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._rest = bytearray()
         self._after_cr = False
-        self._data: list[bytes] = []
-        self._size = 0
+        self._data = bytearray()
+        self._has_gap = False
         self.id: str | None = None
+        self.retry = 0.0
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Take bytes; returns the events that are complete.
@@ -75,33 +84,35 @@ class EventParser:
         if not line:
             if not self._data:
                 return None
-            event = Event(b"\n".join(self._data), self.id)
-            self._data, self._size = [], 0
+            event = Event(bytes(self._data[:-1]), self.id)
+            self._data.clear()
             return event
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
-            self._data.append(value)
-            self._size += len(value)
-        elif name == b"id" and b"\0" not in value:
+            self._data += value + b"\n"
+        elif name == b"id" and _ID.fullmatch(value):
             self.id = value.decode("utf-8", "replace")
-        elif not name and value.startswith(b"gap"):
+        elif name == b"retry":
+            milliseconds = whole_number(value.decode("latin-1"))
+            self.retry = min((milliseconds or 0) / 1000, _LONGEST_RETRY_SECONDS)
+        elif not name and value.startswith(b"gap") and not self._has_gap:
+            self._has_gap = True
             logger.warning("events were lost: the server does not hold them any more")
         return None
 
     def _check(self) -> None:
-        if self._size + len(self._rest) > self._max_bytes:
+        if len(self._data) + len(self._rest) > self._max_bytes:
             raise httpx2.ReadError(f"an event of more than {self._max_bytes} bytes")
 
 
-async def read_events(response: httpx2.Response, max_bytes: int) -> AsyncIterator[Event]:
+async def read_events(response: httpx2.Response, parser: EventParser) -> AsyncIterator[Event]:
     """The events of a response.
 
     Raises:
         httpx2.RequestError: the connection failed, or an event is too large.
     """
-    parser = EventParser(max_bytes)
-    async with aclosing(response.aiter_bytes()) as chunks:
+    async with aclosing(unpacked(response)) as chunks:
         async for chunk in chunks:
             for event in parser.feed(chunk):
                 yield event
@@ -136,16 +147,17 @@ class Events:
         Raises:
             httpx2.RequestError: nobody answers there.
         """
-        headers = {"accept": EVENT_STREAM, "cache-control": "no-store"}
-        if self._last_id is not None:
-            headers["last-event-id"] = self._last_id
+        headers = {b"accept": EVENT_STREAM.encode(), b"cache-control": b"no-store"}
+        if self._last_id:
+            headers[b"last-event-id"] = self._last_id.encode()
         timeout = httpx2.Timeout(_SILENT_SECONDS, connect=10.0)
         request = self._client.build_request("GET", self._place, headers=headers, timeout=timeout)
         response = await self._client.send(request, stream=True)
         if response.status_code == _STATUS_OK and kind_of(response) == EVENT_STREAM:
             self._response = response
-            # Our own servers say where the stream begins.
-            self._last_id = response.headers.get("last-event-id", self._last_id)
+            begin = response.headers.get("last-event-id", "")  # our own servers say so
+            if begin and _ID.fullmatch(begin.encode()):
+                self._last_id = begin
         else:
             await response.aclose()
         return response.status_code
@@ -159,15 +171,16 @@ class Events:
         while True:
             assert self._response is not None
             begin = anyio.current_time()
+            parser = EventParser(max_bytes)
             try:
-                async for event in read_events(self._response, max_bytes):
+                async for event in read_events(self._response, parser):
                     self._last_id = event.id if event.id is not None else self._last_id
                     yield event
             except httpx2.RequestError as error:
                 logger.debug("%s: the events end: %r", self._place, error)
             await self.aclose()
             self._backoff.connection_ended(anyio.current_time() - begin)
-            await self._reopen()
+            await self._reopen(parser.retry)
 
     async def aclose(self) -> None:
         """End the subscription."""
@@ -175,15 +188,15 @@ class Events:
         if response is not None:
             await response.aclose()
 
-    async def _reopen(self) -> None:
-        end = anyio.current_time() + _GIVE_UP_SECONDS
+    async def _reopen(self, shortest_pause: float) -> None:
+        end = anyio.current_time() + shortest_pause + _GIVE_UP_SECONDS
         while True:
-            await anyio.sleep(self._backoff.next_pause())
+            await anyio.sleep(max(shortest_pause, self._backoff.next_pause()))
             # On asyncio a sleep that is over is not cancelled, even if its scope is meanwhile.
             await anyio.lowlevel.checkpoint_if_cancelled()
             try:
                 status = await self.open()
-            except httpx2.RequestError:
+            except (httpx2.RequestError, ValueError):  # the latter at a head that makes no sense
                 if anyio.current_time() >= end:
                     raise
                 continue

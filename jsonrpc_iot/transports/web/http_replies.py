@@ -1,6 +1,11 @@
-"""What the calling end of HTTP reads in messages and responses, and what bad statuses stand for."""
+"""What the calling end of HTTP reads in messages and responses, and what bad statuses stand for.
 
-from collections.abc import Sequence
+Whatever a server or a proxy sends comes to a message or an error here.
+"""
+
+import zlib
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 
 import httpx2
 import msgspec
@@ -11,6 +16,12 @@ from ...protocol.codec.codec import DECODE_ERRORS
 
 EVENT_STREAM = "text/event-stream"
 
+ENCODINGS = "gzip, deflate"
+"""What bodies may be packed in; `unpacked` takes no others."""
+
+_BOM = b"\xef\xbb\xbf"
+_PIECE = 1 << 16
+_LONGEST_NUMBER = 9
 _SHOWN = 200
 _CODES = {401: -32005, 403: -32006, 408: -32002, 413: -32001, 429: -32004, 503: -32004, 504: -32002}
 
@@ -44,6 +55,20 @@ class _Reply(Struct):
     error: Raw | UnsetType = UNSET
 
 
+class _Answer(Struct):
+    id: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+
+
+class _Error(Struct):
+    code: int
+    message: str = ""
+    data: object = None
+
+
+_NULL = Raw(b"null")
+_decode_answers = msgspec.json.Decoder(_Answer | list[_Answer]).decode
+_decode_error = msgspec.json.Decoder(_Error).decode
 _decode_envelope = msgspec.json.Decoder(Envelope | list[Envelope]).decode
 decode_target = msgspec.json.Decoder(_Target).decode
 _decode_reply = msgspec.json.Decoder(_Reply).decode
@@ -84,27 +109,58 @@ def is_reply(response: httpx2.Response, body: bytes) -> bool:
     return not isinstance(reply.error, UnsetType)
 
 
-def is_readable(body: bytes) -> bool:
-    """Whether a body may be messages; a page for people, of some gateway, is none."""
+def answers_in(
+    body: bytes, check: Callable[[bytes], object]
+) -> tuple[set[bytes], RpcError | None] | None:
+    """What a body answers: the ids, and the first error that names none.
+
+    Args:
+        body: as it came.
+        check: raises one of `DECODE_ERRORS` where whoever takes the body would not read it.
+
+    Returns:
+        `None` if it is no message at all; a page for people, of some gateway, is none.
+    """
     try:
-        _decode_envelope(body)
+        found = _decode_answers(body)
+        check(body)
     except DECODE_ERRORS:
-        return False
-    return True
+        return None
+    replies = found if isinstance(found, list) else [found]
+    ids = {bytes(each.id) for each in replies if isinstance(each.id, Raw)} - {b"null"}
+    nameless = (each.error for each in replies if not isinstance(each.id, Raw) or each.id == _NULL)
+    return ids, next((error for raw in nameless if (error := _read_error(raw))), None)
 
 
-def with_id(body: bytes, ids: tuple[bytes, ...]) -> bytes:
-    """An error whose id could not be read, as the answer to the one call that it belongs to."""
-    if len(ids) != 1 or body[:1] != b"{":
-        return body
-    try:
-        reply = _decode_reply(body)
-    except DECODE_ERRORS:
-        return body
-    if isinstance(reply.error, UnsetType) or bytes(reply.id or b"null") != b"null":
-        return body
-    reply.id = Raw(ids[0])
-    return _encode(reply)
+async def unpacked(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
+    """A body in pieces of at most 64 KiB, however small the bytes are that become them.
+
+    Raises:
+        httpx2.RequestError: it does not arrive, or cannot be unpacked.
+    """
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
+        raise httpx2.DecodingError(f"a body in the encoding {encoding!r}")
+    is_plain = encoding in ("", "identity")
+    inflating = zlib.decompressobj(zlib.MAX_WBITS | 32)  # whichever of the two it is
+    async with aclosing(response.aiter_raw()) as chunks:
+        async for chunk in chunks:
+            if is_plain:
+                yield chunk
+                continue
+            packed = chunk
+            while packed:
+                try:
+                    piece = inflating.decompress(packed, _PIECE)
+                except zlib.error as error:
+                    raise httpx2.DecodingError(str(error)) from None
+                packed = inflating.unconsumed_tail
+                yield piece
+
+
+def stripped(body: bytes) -> bytes:
+    """A body without a byte order mark and what surrounds a message."""
+    return body.strip().removeprefix(_BOM).strip()
 
 
 def failure_of(id: bytes, error: RpcError) -> bytes:
@@ -121,7 +177,20 @@ def _error_of(response: httpx2.Response, body: bytes) -> RpcError:
     data: dict[str, object] = {"status": response.status_code}
     if text := body[:_SHOWN].decode("utf-8", "replace").strip():
         data["body"] = text
-    after = response.headers.get("retry-after", "")
-    if after.isdigit():
-        data["retry_after"] = float(after)
+    if seconds := whole_number(response.headers.get("retry-after", "")):
+        data["retry_after"] = float(seconds)
     return rpc_error(_CODES.get(response.status_code, -32000), status, data)
+
+
+def whole_number(text: str) -> int | None:
+    """A number of seconds or the like, `None` for anything else."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER
+    return int(text) if is_number else None
+
+
+def _read_error(raw: Raw | UnsetType) -> RpcError | None:
+    try:
+        error = None if isinstance(raw, UnsetType) else _decode_error(raw)
+    except DECODE_ERRORS:
+        return None
+    return None if error is None else rpc_error(error.code, error.message, error.data)

@@ -11,6 +11,9 @@ from ..secrets import read_secret
 from ..sockets.tls import TlsOptions, is_tls
 from .closing import MAX_MESSAGE
 
+WANTS_CERTIFICATE = "; if it wants a certificate of its clients, give one with ?cert=FILE"
+"""What may help where a server with TLS hangs up at once."""
+
 _LARGEST_BODY = 16 << 20
 
 
@@ -21,13 +24,18 @@ class WebOptions(TlsOptions, frozen=True):
         max: bytes of the largest message that is sent.
         token: where the bearer token is, `env:NAME` or `file:PATH`. A client sends it, a server
             demands it.
-        cors: the origin whose pages may call from a browser, `*` for all; serving only. Pages of
-            the server's own address always may.
+        cors: the origins whose pages may call from a browser, with commas between, `*` for all;
+            serving only. Pages of the server's own address always may.
+        hosts: names under which the server may be asked, with commas between, `*` for any, beside
+            addresses, names of its machine and names without a dot; serving only.
+        forwarded: the server is behind a proxy that sets `X-Forwarded-Host`; serving only.
     """
 
     max: Annotated[int, Meta(gt=0)] = MAX_MESSAGE
     token: str | None = None
-    cors: str | None = None
+    cors: str = ""
+    hosts: str = ""
+    forwarded: bool = False
 
     def rules(self, url: Url) -> WebRules:
         """What they say of requests.
@@ -36,13 +44,29 @@ class WebOptions(TlsOptions, frozen=True):
             InvalidUrl: there is no token where the URL says that one is.
         """
         token = read_secret(url, "token")
-        return WebRules(path=url.path, max_message=self.max, token=token, cors=self.cors)
+        return WebRules(
+            path=url.path,
+            max_message=self.max,
+            token=token,
+            cors=_list_of(self.cors),
+            hosts=(url.host.lower(), *_list_of(self.hosts.lower())),
+            forwarded=self.forwarded,
+        )
+
+
+def _list_of(text: str) -> tuple[str, ...]:
+    return tuple(each.strip() for each in text.split(",") if each.strip())
 
 
 class HttpOptions(WebOptions, frozen=True):
-    """Options of an `http://` or `https://` URL."""
+    """Options of an `http://` or `https://` URL.
+
+    Args:
+        in_flight: requests of this end that may be open at once; any number by default.
+    """
 
     max: Annotated[int, Meta(gt=0)] = _LARGEST_BODY
+    in_flight: Annotated[int, Meta(gt=0)] | None = None
 
 
 class WebSocketOptions(WebOptions, frozen=True):

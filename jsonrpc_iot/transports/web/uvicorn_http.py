@@ -1,8 +1,7 @@
 """uvicorn as a library: on sockets that are bound already, without signal handlers or log lines.
 
 It is asyncio only. Beside what it does by itself, a head that takes too long or is too long ends
-its connection, and applications learn of the connection: see `Connection`. Where the body of a
-request is there already, `scope["state"]["jsonrpc_iot.is_whole"]` says so.
+its connection, and applications learn of the connection: see `Connection`.
 """
 
 import asyncio
@@ -10,7 +9,8 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 
 import anyio
@@ -21,16 +21,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from ...channel.web import AsgiApp
 from ...protocol.limits import Limits
 from .closing import PING_INTERVAL, PING_TIMEOUT
-from .uvicorn_websocket import bounded_protocol
-
-_PROTOCOL: Any = H11Protocol
-with suppress(ImportError):  # an extra of uvicorn that makes it faster
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-    _PROTOCOL = HttpToolsProtocol
+from .uvicorn_websocket import REFUSAL_SECONDS, bounded_protocol, refusal
 
 BACKLOG = 4096
 
+_ACCEPTED_AT_ONCE = 1
 _HEAD_BYTES = 1 << 16
 _KEEP_ALIVE_SECONDS = 75  # longer than clients keep a connection that they may use again
 _CLOSE_SECONDS = 2.0
@@ -65,66 +60,111 @@ class Connection:
         self._transport.abort()
 
 
-def _guarded(base: Any, head_seconds: float) -> Any:
-    """A protocol of uvicorn's that bounds the heads of requests."""
+class _GuardedProtocol(H11Protocol):
+    """uvicorn's HTTP, with bounds on the heads of requests.
 
-    class Guarded(base):  # type: ignore[misc]
-        def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **options)
-            self._head_bytes = 0
-            self._head_timer: asyncio.TimerHandle | None = None
-            self._in_head = True
+    It is the one on h11 even where httptools is installed, which takes a POST that offers to go on
+    in HTTP/2 (`Upgrade: h2c`, as Java's client does) for one without a body.
+    """
 
-        def connection_made(self, transport: asyncio.Transport) -> None:
-            self.app_state = {"jsonrpc_iot": Connection(transport)}
-            super().connection_made(transport)
-            self._head_timer = self.loop.call_later(head_seconds, transport.abort)
+    head_seconds: float
+    """How long a head may take; a subclass says."""
 
-        def connection_lost(self, exc: Exception | None) -> None:
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.app_state = {"jsonrpc_iot": Connection(transport)}
+        super().connection_made(transport)
+        self._start_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        for callback in tuple(self.app_state["jsonrpc_iot"].on_lost):
+            callback()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
             self._stop_timer()
-            for callback in tuple(self.app_state["jsonrpc_iot"].on_lost):
-                callback()
-            super().connection_lost(exc)
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > _HEAD_BYTES:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        elif self._head_timer is None:
+            self._start_timer()
 
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            if base is H11Protocol:
-                self._in_head = self.conn.their_state is h11.IDLE
-            if not self._in_head:
-                if self._head_timer is not None:
-                    self._stop_timer()
-                return
-            self._head_bytes += len(data)
-            if self._head_bytes > _HEAD_BYTES:
-                self.transport.abort()
-            elif self._head_timer is None:
-                self._head_timer = self.loop.call_later(head_seconds, self.transport.abort)
+    def send_400_response(self, msg: str) -> None:
+        """Answer what h11 does not understand."""
+        too_long = sum(map(len, self.conn.trailing_data[:1])) > _HEAD_BYTES
+        bad = HTTPStatus.BAD_REQUEST
+        self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if too_long else bad)
 
-        def on_message_begin(self) -> None:
-            self._in_head = True
-            super().on_message_begin()
+    def _get_upgrade(self) -> bytes | None:
+        """What the client would go on with: lines of one name are one list (RFC 9110, 5.3)."""
+        found = dict(self.headers)
+        lines = b",".join(value for name, value in self.headers if name == b"connection")
+        tokens = [token.strip() for token in lines.lower().split(b",")]
+        return found.get(b"upgrade", b"").lower() or None if b"upgrade" in tokens else None
 
-        def on_headers_complete(self) -> None:
-            self._in_head = False
-            super().on_headers_complete()
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: whoever offers another protocol goes on with this one."""
 
-        def on_message_complete(self) -> None:
-            self.scope["state"]["jsonrpc_iot.is_whole"] = True
-            super().on_message_complete()
+    def _start_timer(self) -> None:
+        timeout = HTTPStatus.REQUEST_TIMEOUT
+        self._head_timer = self.loop.call_later(self.head_seconds, self._refuse, timeout)
 
-        def _stop_timer(self) -> None:
-            self._head_bytes = 0
-            if self._head_timer is not None:
-                self._head_timer.cancel()
-                self._head_timer = None
+    def _stop_timer(self) -> None:
+        self._head_bytes = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
-    return Guarded
+    def _refuse(self, status: HTTPStatus) -> None:
+        """Answer a head that is none, too long or too slow; who has said nothing hears nothing.
+
+        What still comes is thrown away for a while: to close before it is read would reset the
+        connection, and the answer would be lost.
+        """
+        said_something = self._head_bytes > 0 or status is not HTTPStatus.REQUEST_TIMEOUT
+        self._stop_timer()
+        if not said_something:
+            self.transport.abort()
+        elif not self._refused:
+            self._refused = True
+            self.transport.write(refusal(status))
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            self.loop.call_later(REFUSAL_SECONDS, self.transport.abort)
+
+
+def _guarded(seconds: float) -> type[_GuardedProtocol]:
+    class Protocol(_GuardedProtocol):
+        head_seconds = seconds
+
+    return Protocol
 
 
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.exiting = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept, one connection each time that the event loop finds some.
+
+        It would try as many as the backlog is long, log each failure, and try each again later: out
+        of descriptors that burns a core and fills the log. The backlog itself stays long.
+        """
+        await super().startup(sockets)
+        for each in sockets or ():
+            each.listen(BACKLOG)
 
     async def main_loop(self) -> None:
         """Do once a second what uvicorn wants done, and end at once when told to."""
@@ -171,12 +211,12 @@ class WebServer:
             ws_ping_interval=PING_INTERVAL,
             ws_ping_timeout=PING_TIMEOUT,
             ws_per_message_deflate=False,
-            backlog=BACKLOG,
+            backlog=_ACCEPTED_AT_ONCE,
             limit_concurrency=limits.peers + 1,  # uvicorn turns away who makes it that many
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=1,
         )
-        config.http = _guarded(_PROTOCOL, limits.message_seconds)
+        config.http = _guarded(limits.message_seconds)
         config.load()
         config.ssl = context
         self._sockets = list(sockets)

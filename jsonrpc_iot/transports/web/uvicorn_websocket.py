@@ -5,12 +5,14 @@ until the application has taken it; here it stops when 64 KiB wait. Here are als
 that a message takes, the number of connections, the empty fragments of a message, the answers to
 the pings of who does not read, and the time in which a closed connection gets rid of its last
 bytes. Text that is no UTF-8 is handed on, so that it is answered with -32700 like everywhere;
-uvicorn alone would close with 1007. Use it as `uvicorn.Config(ws=bounded_protocol(limits),
-ws_max_size=…, ws_per_message_deflate=False)`.
+uvicorn alone would close with 1007. Every handshake is answered: `websockets` sees only what it
+needs of one, since it says nothing at all to what it does not expect. Use it as
+`uvicorn.Config(ws=bounded_protocol(limits), ws_max_size=…, ws_per_message_deflate=False)`.
 """
 
 import socket
 from asyncio import AbstractEventLoop, BaseTransport, Task, TimerHandle
+from http import HTTPStatus
 from typing import Any, cast
 
 from uvicorn._types import ASGIReceiveEvent
@@ -25,10 +27,14 @@ from .closing import ABORT
 
 _CLOSE_SECONDS = 1.0
 _DRAIN_SECONDS = 3.0
-_REFUSAL_SECONDS = 2.0
+REFUSAL_SECONDS = 2.0
+"""How long what still comes from who was refused is thrown away, so that the answer arrives."""
+
 _PONGS = 64
 _QUEUE_BYTES = 1 << 16
 _MESSAGE_BYTES = 1 << 9  # what a waiting message takes beside its text
+_REQUEST_LINE_BYTES = 8000
+_NEEDED = (b"connection", b"host", b"origin", b"upgrade")
 
 
 class BoundedProtocol(WebSocketsSansIOProtocol):
@@ -53,6 +59,8 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.conn.debug = False  # it would log the headers, tokens and all
         self.close_timeout = _CLOSE_SECONDS
+        self._headers: list[tuple[bytes, bytes]] | None = None
+        self._refused = False
         self._fragments = bytearray()
         self._is_fragmented = False
         self._messages = 0
@@ -82,17 +90,46 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
             return
         super().handle_connect(event)
         if not self.close_sent:
+            self.scope["headers"] = self._headers or []
             extensions = cast(dict[str, Any], self.scope["extensions"])
             extensions[ABORT] = {"stalled": self._abort_if_stalled}
 
     def data_received(self, data: bytes) -> None:
         """Take bytes in, and the time that messages take."""
+        if self._refused:
+            return
+        if self._headers is None:  # uvicorn hands over the whole head first
+            self._shake_hands(data)
+            return
         before = self._messages
         super().data_received(data)
         if not self._is_mid_message:
             self._stop_watch()
         elif self._slow_timer is None or self._messages > before:
             self._start_watch()
+
+    def _shake_hands(self, head: bytes) -> None:
+        line, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+        self._headers = []
+        for each in lines:
+            name, _, value = each.partition(b": ")
+            self._headers.append((name, value))
+        if len(line) > _REQUEST_LINE_BYTES:
+            self._refuse(HTTPStatus.REQUEST_URI_TOO_LONG)
+        elif any(map(_tells_of_body, self._headers)):
+            self._refuse(HTTPStatus.BAD_REQUEST)
+        else:
+            needed = [b"%b: %b" % each for each in self._headers if _is_needed(each[0])]
+            super().data_received(b"\r\n".join([line, *needed, b"", b""]))
+            if not self.handshake_initiated and not self.close_sent:
+                self._refuse(HTTPStatus.BAD_REQUEST)
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        self._refused = self.handshake_complete = self.close_sent = True
+        self.transport.write(refusal(status))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.close_timer = self.loop.call_later(REFUSAL_SECONDS, self.transport.abort)
 
     async def receive(self) -> ASGIReceiveEvent:
         """Give the application the next event. uvicorn alone reads on only when none waits."""
@@ -154,7 +191,7 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
             if self.transport.can_write_eof():
                 self.transport.write_eof()
             self._stop_watch()
-            self.close_timer = self.loop.call_later(_REFUSAL_SECONDS, self.transport.abort)
+            self.close_timer = self.loop.call_later(REFUSAL_SECONDS, self.transport.abort)
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
@@ -232,3 +269,21 @@ def bounded_protocol(limits: Limits) -> type[BoundedProtocol]:
         message_seconds = limits.message_seconds
 
     return Protocol
+
+
+def refusal(status: HTTPStatus) -> bytes:
+    """The answer to a request that never becomes one."""
+    line = b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode())
+    return line + b"content-length: 0\r\nconnection: close\r\n\r\n"
+
+
+def _tells_of_body(header: tuple[bytes, bytes]) -> bool:
+    """Whether a request has a body: `Content-Length: 0`, as Java's client says, is none."""
+    name, value = header
+    return name == b"transfer-encoding" or (
+        name == b"content-length" and value.strip(b" 0,") != b""
+    )
+
+
+def _is_needed(name: bytes) -> bool:
+    return name in _NEEDED or name.startswith(b"sec-websocket-")

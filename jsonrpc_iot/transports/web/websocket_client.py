@@ -23,7 +23,7 @@ from ..sockets.framed import PIECE, ByteStreamChannel
 from ..sockets.tcp import address_of, dial
 from ..sockets.tls import reason as failure_reason
 from .closing import PING_INTERVAL, PING_TIMEOUT, SUBPROTOCOL, closing, ending
-from .options import WebSocketOptions, host_and_port
+from .options import WANTS_CERTIFICATE, WebSocketOptions, host_and_port
 
 _HANDSHAKE_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
@@ -62,15 +62,16 @@ async def open_websocket(
         logger=_SILENT,
     )
     stream = await dial(url, host, port, context)
+    advice = WANTS_CERTIFICATE if context is not None and options.cert is None else ""
     try:
         with anyio.fail_after(_HANDSHAKE_SECONDS):
-            await _upgrade(url, stream, protocol, token)
+            await _upgrade(url, stream, protocol, token, advice)
     except BaseException as error:
         await anyio.aclose_forcefully(stream)
         if isinstance(error, TimeoutError):
             raise ConnectFailed(f"{url}: no answer in {_HANDSHAKE_SECONDS:g} s") from error
         if isinstance(error, (OSError, *_GONE)):
-            raise ConnectFailed(f"{url}: {failure_reason(error)}") from error
+            raise ConnectFailed(f"{url}: {failure_reason(error)}{advice}") from error
         raise
     info = ChannelInfo(
         transport=url.scheme,
@@ -83,7 +84,7 @@ async def open_websocket(
 
 
 async def _upgrade(
-    url: Url, stream: ByteStream, protocol: ClientProtocol, token: str | None
+    url: Url, stream: ByteStream, protocol: ClientProtocol, token: str | None, advice: str
 ) -> None:
     request = protocol.connect()
     if token is not None:
@@ -101,7 +102,8 @@ async def _upgrade(
         phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "unknown status"
         raise ConnectFailed(f"{url}: refused with HTTP {status} {phrase}{_advice(status)}")
     if refusal is not None:
-        raise ConnectFailed(f"{url}: the server speaks no WebSocket: {refusal}") from refusal
+        problem = f"the server speaks no WebSocket: {refusal}{advice}"
+        raise ConnectFailed(f"{url}: {problem}") from refusal
     del protocol.events[0]  # the response; what follows it is kept
 
 

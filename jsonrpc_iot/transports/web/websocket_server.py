@@ -58,8 +58,8 @@ async def answer_websocket(
     token = bearer_token(headers.get(b"authorization"))
     if not rules.admits(token):
         await refuse_websocket(scope, receive, send, 401, "A bearer token is needed")
-    elif not rules.admits_page(headers):
-        await refuse_websocket(scope, receive, send, 403, "Pages from there may not connect")
+    elif problem := rules.objection(scope):
+        await refuse_websocket(scope, receive, send, 403, problem)
     else:
         await receive()  # the request, of which the scope has told all
         chosen = SUBPROTOCOL if SUBPROTOCOL in scope.get("subprotocols", ()) else None

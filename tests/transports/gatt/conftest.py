@@ -6,17 +6,10 @@ from typing import Any
 import pytest
 
 from jsonrpc_iot.testing import VirtualRadio, virtual_radio
+from tests.conftest import ASYNCIO
 
-from ...conftest import NO_UVLOOP
 
-
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-        pytest.param(("asyncio", {"use_uvloop": True}), id="asyncio+uvloop", marks=NO_UVLOOP),
-    ],
-)
+@pytest.fixture(scope="module", params=ASYNCIO)
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """Name the event loop of an async test, and its options."""
     backend: tuple[str, dict[str, Any]] = request.param

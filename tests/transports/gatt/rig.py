@@ -20,8 +20,9 @@ from jsonrpc_iot.transports.gatt import RX, SERVICE, TX, ConnectOptions, open_ga
 from jsonrpc_iot.transports.gatt._scan import Backend, Wanted, find
 from jsonrpc_iot.transports.gatt.bumble.backend import backend_on
 from jsonrpc_iot.transports.gatt.bumble.radio import open_radio
+from tests.rig import big, echo
+from tests.waiting import SECONDS
 
-SECONDS = 10.0
 DEFAULTS = ConnectOptions()
 WRITE = Characteristic.Properties.WRITE
 COMMAND = Characteristic.Properties.WRITE_WITHOUT_RESPONSE
@@ -30,19 +31,9 @@ NOTIFY = Characteristic.Properties.NOTIFY
 
 def device() -> Dispatcher:
     dispatcher = Dispatcher()
-
-    @dispatcher.method
-    def echo(value: object) -> object:
-        return value
-
-    @dispatcher.method
-    def big(size: int) -> str:
-        return "x" * size
-
-    @dispatcher.method
-    async def wait() -> None:
-        await anyio.sleep_forever()
-
+    dispatcher.method(echo)
+    dispatcher.method(big)
+    dispatcher.method("wait")(anyio.sleep_forever)
     return dispatcher
 
 

@@ -26,8 +26,9 @@ from jsonrpc_iot import (
 from jsonrpc_iot.testing import VirtualRadio, virtual_radio
 from jsonrpc_iot.transports.gatt import RX, SERVICE, TX, ConnectOptions
 from jsonrpc_iot.transports.gatt._scan import Backend
+from tests.waiting import SECONDS
 
-from .rig import COMMAND, NOTIFY, SECONDS, WRITE, Foreign, channel_to, device, foreign_device
+from .rig import COMMAND, NOTIFY, WRITE, Foreign, channel_to, device, foreign_device
 
 pytestmark = pytest.mark.anyio
 

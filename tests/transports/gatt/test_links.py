@@ -30,9 +30,10 @@ from jsonrpc_iot.transports.gatt import RX, SERVICE, ConnectOptions
 from jsonrpc_iot.transports.gatt._peripheral import CentralChannel
 from jsonrpc_iot.transports.gatt._scan import Wanted, find
 from jsonrpc_iot.transports.gatt.bumble.backend import backend_on
+from tests.transports.links import accepting
+from tests.waiting import SECONDS
 
-from ..links import accepting
-from .rig import SECONDS, adapter, channel_to, device, raw_central
+from .rig import adapter, channel_to, device, raw_central
 
 pytestmark = pytest.mark.anyio
 

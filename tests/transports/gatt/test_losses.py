@@ -14,8 +14,9 @@ from bumble.hci import HCI_ErrorCode
 
 from jsonrpc_iot import CallTimeout, ChannelClosed, Client, connect, serve
 from jsonrpc_iot.testing import VirtualRadio
+from tests.waiting import SECONDS
 
-from .rig import SECONDS, channel_to, device, foreign_device
+from .rig import channel_to, device, foreign_device
 
 pytestmark = pytest.mark.anyio
 

@@ -1,28 +1,13 @@
-"""A system bus and an `org.bluez` for each test, on the loops that dbus-fast runs on."""
+"""A system bus and an `org.bluez` for each test."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ....conftest import NO_UVLOOP
 from .fake_bluez import FakeBluez, dbus_daemon
 from .fake_link import Link
 from .rig import close_bleak
-
-
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-        pytest.param(("asyncio", {"use_uvloop": True}), id="asyncio+uvloop", marks=NO_UVLOOP),
-    ],
-)
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Name the event loop of an async test, and its options."""
-    backend: tuple[str, dict[str, Any]] = request.param
-    return backend
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ import anyio
 from dbus_fast import BusType, DBusError, Message, MessageType, Variant, unpack_variants
 from dbus_fast.aio import MessageBus
 
-from ...._system import require_command
-from ....connections.rig import SECONDS
+from tests._system import require_command
+from tests.waiting import SECONDS
+
 from .fake_link import ADAPTER, CHARACTERISTIC, DEVICE, Link
 
 DBUS = "org.freedesktop.DBus"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 from dbus_fast import Variant
 
-from ....connections.rig import SECONDS
+from tests.waiting import SECONDS
 
 if TYPE_CHECKING:
     from .fake_bluez import FakeBluez

@@ -11,9 +11,10 @@ from bleak import BleakScanner
 from bleak.backends.bluezdbus import manager
 
 from jsonrpc_iot import Server, serve
+from tests.rig import Device
+from tests.transports.gatt.rig import RawCentral
+from tests.waiting import SECONDS
 
-from ....connections.rig import SECONDS, Device
-from ..rig import RawCentral
 from .fake_link import Link
 
 URL = "gatt://?name=lamp"

@@ -13,8 +13,9 @@ from dbus_fast import DBusError, Variant
 
 from jsonrpc_iot.transports.gatt import RX, SERVICE, TX
 from jsonrpc_iot.transports.gatt.bluez import listener as _bluez_listener
+from tests.rig import Device
+from tests.waiting import SECONDS
 
-from ....connections.rig import SECONDS, Device
 from .fake_bluez import FakeBluez, dbus_daemon
 from .fake_link import ADAPTER, Link
 from .rig import URL, Central, call, join, request, serving

@@ -29,9 +29,10 @@ from jsonrpc_iot import (
 from jsonrpc_iot.services.wifi import SimulatedNetwork, SimulatedWifi
 from jsonrpc_iot.testing import check_channel_contract
 from jsonrpc_iot.transports import open_channel
+from tests.rig import Device
+from tests.transports.links import accepting
+from tests.waiting import SECONDS
 
-from ....connections.rig import SECONDS, Device
-from ...links import accepting
 from .fake_bluez import FakeBluez
 from .fake_link import ADAPTER, Link
 from .rig import URL, close_bleak, serving

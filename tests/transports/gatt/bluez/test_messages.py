@@ -10,8 +10,8 @@ from dbus_fast import DBusError, Variant
 
 from jsonrpc_iot import Limits
 from jsonrpc_iot.transports.gatt import RX, TX
+from tests.rig import Device
 
-from ....connections.rig import Device
 from .fake_bluez import FakeBluez
 from .fake_link import Link
 from .rig import URL, call, join, request, serving

@@ -10,7 +10,8 @@ import anyio
 import pytest
 from anyio.abc import Process
 
-from ....connections.rig import SECONDS
+from tests.waiting import SECONDS
+
 from .fake_bluez import FakeBluez
 from .fake_link import Link
 

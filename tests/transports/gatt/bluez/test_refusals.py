@@ -10,8 +10,8 @@ from dbus_fast import DBusError, Variant
 
 from jsonrpc_iot import BindFailed, InvalidUrl, MissingExtra, UsageError
 from jsonrpc_iot.transports import open_listener
+from tests.waiting import SECONDS
 
-from ....connections.rig import SECONDS
 from .fake_bluez import MANAGERS, FakeBluez, dbus_daemon
 from .fake_link import ADAPTER
 from .rig import URL, serving

@@ -1,0 +1,97 @@
+"""Methods as places of their own, for scripts and people: what a request to one asks and gets.
+
+`POST <path>/METHOD` has the params as its body, `GET <path>/METHOD?key=value` in its query. The
+answer is the result alone, or the error object with a status.
+
+Source: the protocol page, section 6, "HTTP".
+"""
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec.structs import fields
+
+from ..dispatch.handler import Handler
+from ..protocol.codec.codec import DECODE_ERRORS
+from ._http import Refusal
+
+_STATUSES = {-32700: 400, -32600: 400, -32602: 400, -32005: 401, -32006: 403, -32601: 404}
+_BOM = b"\xef\xbb\xbf"
+
+
+class _Reply(Struct):
+    result: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+
+
+class _Code(Struct):
+    code: int
+
+
+_encode = msgspec.json.encode
+_decode_raw = msgspec.json.Decoder(Raw).decode
+_decode_reply = msgspec.json.Decoder(_Reply).decode
+_decode_code = msgspec.json.Decoder(_Code).decode
+
+
+def request_for(method: str, params: bytes) -> bytes:
+    """The message that a request to a method's place stands for.
+
+    Args:
+        method: its name.
+        params: in JSON, empty for none.
+
+    Raises:
+        Refusal: they are no JSON.
+    """
+    members: dict[str, Any] = {"id": 1, "method": method}
+    try:
+        if text := params.removeprefix(_BOM).strip():
+            members["params"] = _decode_raw(text)
+    except DECODE_ERRORS:
+        raise Refusal(400, "The params have to be JSON") from None
+    return _encode(members)
+
+
+def params_in(query: bytes, handler: Handler) -> bytes:
+    """The params in a query: each value as JSON where its type wants that, else as text.
+
+    Args:
+        query: as it stands in the URL.
+        handler: of the method; it has the types.
+
+    Raises:
+        Refusal: it is no UTF-8.
+    """
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise Refusal(400, "The query has to be UTF-8") from None
+    types = {field.encode_name: field.type for field in fields(handler.params)}
+    return _encode({name: _value(text, types.get(name, str)) for name, text in pairs})
+
+
+def _value(text: str, kind: Any) -> Raw | str:
+    try:
+        raw = _decode_raw(text.strip())
+    except DECODE_ERRORS:
+        return text
+    try:
+        msgspec.json.decode(raw, type=kind)
+    except DECODE_ERRORS:
+        try:
+            msgspec.convert(text, kind)
+        except msgspec.ValidationError:
+            return raw  # neither will do, and so the error is about what was meant
+        return text
+    return raw
+
+
+def answer_of(reply: bytes) -> tuple[int, bytes]:
+    """The status and the body for a reply."""
+    parts = _decode_reply(reply)
+    if isinstance(parts.error, UnsetType):
+        return 200, b"null" if isinstance(parts.result, UnsetType) else bytes(parts.result)
+    return _STATUSES.get(_decode_code(parts.error).code, 500), bytes(parts.error)

@@ -1,1 +1,0 @@
-"""RPC over HTTP: the server, the client, and what others have."""

@@ -1,0 +1,217 @@
+"""Callers in a process of their own: `python -m tests.peer.lossy.chaos.callers LOG OPTIONS`.
+
+The log gets two lines of JSON for each call: as it begins, and what it came to. What the process
+holds in the end for nobody is one line more.
+"""
+
+import asyncio
+import json
+import random
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TextIO
+
+import anyio
+import msgspec
+from msgspec import Struct
+
+from jsonrpc_iot import Channel, Client, ConnectFailed, JsonRpcIotError, connect
+from jsonrpc_iot.testing import Faults, LossyLink, served
+from jsonrpc_iot.transports import open_channel
+
+from .device import new_device
+
+GRACE_SECONDS = 2.0
+METHODS = ("at_once", "at_once", "later", "later", "items")
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What callers do.
+
+    Args:
+        url: of the device; empty to call one in the same process, over a `LossyLink`.
+        device_log: of that device.
+        link: what a link in the same process does to messages, before the URL's own.
+        callers: how many call at once.
+        seconds: for how long they begin calls.
+        pause: seconds between two calls of one caller, at the most.
+        wait: seconds that a handler takes, at the most.
+        timeouts: seconds of the calls, one of these.
+        pad: characters that a request is longer, at the most.
+        silence: seconds after which nothing may be held any more; 0 does not look at a device.
+        seed: gives the same calls again.
+        extensions: what the callers know of the device.
+    """
+
+    url: str
+    device_log: str = ""
+    link: Faults | None = None
+    callers: int = 50
+    seconds: float = 10.0
+    pause: float = 0.3
+    wait: float = 1.0
+    timeouts: tuple[float, ...] = (1.5, 4.0, 8.0)
+    pad: int = 0
+    silence: float = 0.0
+    seed: int = 0
+    extensions: bool | None = True
+
+
+class Callers:
+    """Calls with keys of their own, and what comes of them.
+
+    Args:
+        options: what to do.
+        log: gets the lines.
+    """
+
+    def __init__(self, options: Options, log: TextIO) -> None:
+        self._options = options
+        self._log = log
+
+    async def run(self, client: Client) -> None:
+        """Call until the time is over, and until each call has ended."""
+        end = anyio.current_time() + self._options.seconds
+        async with anyio.create_task_group() as tasks:
+            for number in range(self._options.callers):
+                tasks.start_soon(self._call_until, client, end, number)
+
+    async def _call_until(self, client: Client, end: float, caller: int) -> None:
+        options = self._options
+        dice = random.Random(f"{options.seed} caller {caller}")
+        number = 0
+        while anyio.current_time() < end:
+            number += 1
+            key = f"k{caller}-{number}"
+            params = {"key": key, "wait": round(dice.uniform(0, options.wait), 3)}
+            if options.pad and dice.random() < 0.5:
+                params["pad"] = "x" * dice.randrange(options.pad)
+            timeout = dice.choice(options.timeouts)
+            method = dice.choice(METHODS)
+            self._write(key=key, method=method)
+            begin = time.monotonic()
+            came_to = await self._outcome(client, method, params, timeout)
+            self._write(key=key, came_to=came_to, seconds=round(time.monotonic() - begin, 3))
+            await anyio.sleep(dice.uniform(0, options.pause))
+
+    async def _outcome(
+        self, client: Client, method: str, params: dict[str, object], timeout: float
+    ) -> str:
+        """What a call comes to: `right`, `wrong`, `nothing`, or the name of an error."""
+        came_to = "nothing"
+        with suppress(TimeoutError):
+            try:
+                if method == "items":
+                    got = await _read(client, params, timeout)
+                else:
+                    with anyio.fail_after(timeout + GRACE_SECONDS):
+                        got = await client.call(method, params, timeout=timeout)
+                came_to = "right" if got == params["key"] else f"wrong: {got!r}"
+            except JsonRpcIotError as error:
+                came_to = type(error).__name__
+        return came_to
+
+    def _write(self, **line: object) -> None:
+        self._log.write(json.dumps(line) + "\n")
+
+
+async def _read(client: Client, params: dict[str, object], timeout: float) -> object:
+    """Read a stream to its end; the key, if all items are that."""
+    got: list[object] = []
+    stream = client.stream("items", params, timeout=timeout)
+    async with stream:
+        with suppress(StopAsyncIteration):
+            while True:
+                with anyio.fail_after(timeout + GRACE_SECONDS):
+                    got.append(await anext(stream))
+    return got[0] if len(got) == 12 and len(set(map(str, got))) == 1 else got
+
+
+async def _open(url: str) -> Channel:
+    """Open a channel to a device that may just be away."""
+    with anyio.fail_after(30.0):
+        while True:
+            with suppress(ConnectFailed):
+                return await open_channel(url)
+            await anyio.sleep(0.1)
+
+
+async def _forward(source: Channel, sink: Channel) -> None:
+    with suppress(anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
+        while True:
+            await sink.send(await source.receive())
+
+
+@asynccontextmanager
+async def _through(link: LossyLink, channel: Channel) -> AsyncIterator[Channel]:
+    """The end of a link whose other end is a channel."""
+    async with channel, anyio.create_task_group() as tasks:
+        channel.start(tasks)
+        tasks.start_soon(_forward, link.server, channel)
+        tasks.start_soon(_forward, channel, link.server)
+        yield link.client
+        tasks.cancel_scope.cancel()
+
+
+def held(client: Client) -> dict[str, int]:
+    """What a caller's end holds when no call is open."""
+    peer = client._peer
+    assert peer is not None
+    session = peer.session
+    return {
+        "open calls": session.open_calls,
+        "timers": int(session.next_due is not None),
+        "streams": len(session._streams or ()),
+        "busy": int(peer.is_busy),
+    }
+
+
+async def main(log: str, text: str) -> None:
+    options = msgspec.json.decode(text, type=Options)
+    leaks: dict[str, int] = {}
+    tasks = len(asyncio.all_tasks())
+    with open(log, "w", buffering=1) as lines:  # noqa: ASYNC230
+        callers = Callers(options, lines)
+        async with AsyncExitStack() as stack:
+            if not options.url:
+                link = LossyLink(options.link or Faults(), seed=options.seed)
+                device = new_device(options.device_log)
+                extensions = options.extensions
+                ends = await stack.enter_async_context(
+                    served(device, link.client, link.server, extensions=extensions)
+                )
+                await callers.run(ends.client)
+                leaks = held(ends.client)
+                if options.silence:
+                    await anyio.sleep(options.silence + (options.link or Faults()).delay_seconds)
+                    ends.server.check(anyio.current_time())
+                    leaks["requests"] = len(ends.server._incoming._seen or ())
+            else:
+                where: str | Channel = options.url
+                if options.link is not None:
+                    channel = await _open(options.url)
+                    facts = channel.info
+                    link = LossyLink(
+                        options.link,
+                        seed=options.seed,
+                        max_message=facts.max_message,
+                        retry_seconds=facts.retry_seconds,
+                        in_flight=facts.in_flight,
+                    )
+                    where = await stack.enter_async_context(_through(link, channel))
+                client = await stack.enter_async_context(
+                    connect(where, extensions=options.extensions)
+                )
+                await callers.run(client)
+                leaks = held(client)
+        with anyio.move_on_after(GRACE_SECONDS):
+            while len(asyncio.all_tasks()) > tasks:  # noqa: ASYNC110  # nothing tells
+                await anyio.sleep(0.01)
+        leaks["tasks"] = len(asyncio.all_tasks()) - tasks
+        lines.write(json.dumps({"held": leaks}) + "\n")
+
+
+if __name__ == "__main__":
+    anyio.run(main, sys.argv[1], sys.argv[2])

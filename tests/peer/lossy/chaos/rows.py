@@ -1,0 +1,284 @@
+"""A device and its callers on each kind of lossy link, and what happens to the device meanwhile."""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
+
+import anyio
+import msgspec
+from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
+from msgspec import Struct, structs
+
+from jsonrpc_iot import Limits
+from jsonrpc_iot.testing import Faults, virtual_radio
+from jsonrpc_iot.transports.serial.pty import open_pty
+
+from ....brokers import new_mosquitto
+from .callers import Options
+from .tally import Tally, count
+from .weather import Weather, free_udp_port, join_lines, udp_proxy
+
+ROOT = Path(__file__).parents[4]
+START_SECONDS = 30.0
+BAD = Faults(drop=0.1, duplicate=0.05, reorder=0.1, delay=0.05, delay_seconds=5.0)
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """How a run goes.
+
+    Args:
+        seconds: for how long calls are begun.
+        silence: seconds after which a device may hold nothing any more, counted from when the last
+            packet can have come, and the last stream has ended for want of a reader; 0 does not
+            look.
+        seed: gives the same troubles again.
+        stops: seconds for which a device is stopped, at the most.
+        pauses: seconds between two troubles of a device, from and to.
+        faults: of the links.
+    """
+
+    seconds: float
+    silence: float
+    seed: int = 0
+    stops: float = 6.0
+    pauses: tuple[float, float] = (3.0, 8.0)
+    faults: Faults = BAD
+
+
+class Urls(Struct, frozen=True):
+    """Where a device serves, and where its callers find it."""
+
+    device: str
+    callers: str
+
+
+Link = Callable[[Weather, Path], AbstractAsyncContextManager[Urls]]
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One kind of link.
+
+    Args:
+        link: makes it.
+        options: how it is called.
+        faults: of the link, where not those of the plan: on slow ones a loss costs seconds.
+        may_be_killed: its callers go on when the device is killed.
+        is_spoilt_by_callers: what goes wrong is done to whole messages, by the callers' process.
+    """
+
+    link: Link
+    options: Options = Options(url="")
+    faults: Faults | None = None
+    may_be_killed: bool = True
+    is_spoilt_by_callers: bool = False
+
+
+class Device:
+    """A device's process, that can be stopped, and killed and started again.
+
+    Args:
+        log: gets a line for each execution.
+        url: where it serves.
+
+    Attributes:
+        restarts: how often it was killed.
+    """
+
+    def __init__(self, log: Path, url: str) -> None:
+        self.restarts = 0
+        self._command = _python("device", str(log), url)
+        self._process: Process | None = None
+        self._lines: BufferedByteReceiveStream | None = None
+
+    async def start(self) -> None:
+        """Start it, and wait until it listens."""
+        self._process = await _open(self._command)
+        assert self._process.stdout is not None
+        self._lines = BufferedByteReceiveStream(self._process.stdout)
+        with anyio.fail_after(START_SECONDS):
+            await self._line()
+
+    async def trouble(self, plan: Plan, weather: Weather, *, may_be_killed: bool) -> None:
+        """Stop it and kill it again and again, until cancelled."""
+        dice = random.Random(f"{plan.seed} trouble")
+        assert self._process is not None
+        while True:
+            await anyio.sleep(dice.uniform(*plan.pauses))
+            if may_be_killed and dice.random() < 0.5:
+                self._process.kill()
+                await self._process.wait()
+                weather.note_restart()
+                self.restarts += 1
+                with anyio.CancelScope(shield=True):
+                    await self.start()
+            else:
+                self._process.send_signal(signal.SIGSTOP)
+                try:
+                    await anyio.sleep(dice.uniform(1, plan.stops))
+                finally:
+                    self._process.send_signal(signal.SIGCONT)
+
+    async def held(self) -> dict[str, int]:
+        """What it holds."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGUSR1)
+        with anyio.fail_after(START_SECONDS):
+            found: dict[str, int] = json.loads(await self._line())
+        return found
+
+    async def end(self) -> None:
+        """Kill it."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+            await self._process.aclose()
+
+    async def _line(self) -> bytes:
+        assert self._lines is not None
+        return await self._lines.receive_until(b"\n", 10_000)
+
+
+async def run_row(name: str, row: Row, plan: Plan, folder: Path) -> Tally:
+    """Call over one kind of link, and count."""
+    executions, calls = folder / "device", folder / "callers"
+    executions.touch()
+    faults = row.faults or plan.faults
+    weather = Weather(faults, f"{plan.seed} {name}")
+    silence = plan.silence and plan.silence + Limits().linger_seconds
+    options = structs.replace(row.options, seconds=plan.seconds, seed=plan.seed, silence=silence)
+    if row.is_spoilt_by_callers:
+        options = structs.replace(options, link=faults)
+    async with row.link(weather, folder) as urls:
+        if not urls.callers:
+            options = structs.replace(options, device_log=str(executions))
+            await _run_callers(calls, options)
+            return count(name, executions, calls, {}, {})
+        device = Device(executions, urls.device)
+        try:
+            await device.start()
+            async with anyio.create_task_group() as tasks:
+
+                async def trouble() -> None:
+                    await device.trouble(plan, weather, may_be_killed=row.may_be_killed)
+
+                tasks.start_soon(trouble)
+                await _run_callers(calls, structs.replace(options, url=urls.callers))
+                tasks.cancel_scope.cancel()
+            held: dict[str, int] = {}
+            if silence:
+                await _wait_for_silence(weather, silence)
+                held = await device.held()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await device.end()
+    return count(name, executions, calls, weather.untold, held, device.restarts)
+
+
+async def _wait_for_silence(weather: Weather, seconds: float) -> None:
+    """Wait until nothing has come to the device for so long."""
+    since = time.monotonic()
+    while (left := max(since, weather.arrived_at) + seconds - time.monotonic()) > 0:  # noqa: ASYNC110
+        await anyio.sleep(left)
+
+
+async def _run_callers(log: Path, options: Options) -> None:
+    """Have calls made until they end; those that never do are left behind."""
+    log.touch()
+    process = await _open(_python("callers", str(log), msgspec.json.encode(options).decode()))
+    most = START_SECONDS + options.seconds + 20 * max(options.timeouts)
+    try:
+        with anyio.move_on_after(most):
+            await process.wait()
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        with anyio.CancelScope(shield=True):
+            await process.wait()
+            await process.aclose()
+
+
+def _python(module: str, *words: str) -> list[str]:
+    return [sys.executable, "-m", f"{__package__}.{module}", *words]
+
+
+async def _open(command: list[str]) -> Process:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return await anyio.open_process(command, env=environment, cwd=ROOT, stderr=None)
+
+
+# The links
+
+
+def _udp(options: str = "") -> Link:
+    @asynccontextmanager
+    async def link(weather: Weather, _: Path) -> AsyncIterator[Urls]:
+        port = free_udp_port()
+        async with udp_proxy(weather, port) as proxy:
+            yield Urls(f"udp://127.0.0.1:{port}{options}", f"udp://127.0.0.1:{proxy}{options}")
+
+    return link
+
+
+def _line(
+    scheme: str, for_device: str = "", for_callers: str = "", baudrate: int = 115_200
+) -> Link:
+    @asynccontextmanager
+    async def link(weather: Weather, folder: Path) -> AsyncIterator[Urls]:
+        paths = folder / "of-device", folder / "of-callers"
+        lines = [open_pty(str(path))[0] for path in paths]
+        async with lines[0], lines[1], anyio.create_task_group() as tasks:
+            join_lines(weather, lines[0], lines[1], 10 / baudrate, tasks)
+            yield Urls(f"{scheme}://{paths[0]}{for_device}", f"{scheme}://{paths[1]}{for_callers}")
+            tasks.cancel_scope.cancel()
+
+    return link
+
+
+@asynccontextmanager
+async def _gatt(_: Weather, __: Path) -> AsyncIterator[Urls]:
+    async with virtual_radio() as radio:
+        yield Urls(radio.url("lamp"), radio.url("lamp", write="command"))
+
+
+@asynccontextmanager
+async def _mqtt(_: Weather, __: Path) -> AsyncIterator[Urls]:
+    broker = new_mosquitto()
+    try:
+        url = broker.url("?qos=0", topic="/chaos/rpc")
+        yield Urls(url, url)
+    finally:
+        broker.stop()
+
+
+@asynccontextmanager
+async def _memory(_: Weather, __: Path) -> AsyncIterator[Urls]:
+    yield Urls("", "")
+
+
+_SLOW = Options(url="", pause=1.0, wait=0.5, timeouts=(4.0, 8.0, 15.0))
+
+ROWS = {
+    "memory": Row(link=_memory, is_spoilt_by_callers=True),
+    "udp": Row(link=_udp()),
+    "udp segments": Row(link=_udp("?segment=1"), options=Options(url="", pad=4000)),
+    "uart": Row(link=_line("uart"), options=_SLOW),
+    "tuya-dp": Row(
+        link=_line("tuya-dp", "?role=mcu&gap=0.02", "?gap=0.02"),
+        options=structs.replace(_SLOW, pause=5.0, wait=0.1, timeouts=(15.0, 30.0)),
+        faults=structs.replace(BAD, drop=0.02, delay=0.02),
+    ),
+    "udp unknown": Row(link=_udp(), options=Options(url="", extensions=None)),
+    "gatt": Row(link=_gatt, options=_SLOW, may_be_killed=False, is_spoilt_by_callers=True),
+    # A broker keeps order and holds nothing for long, so a copy is gone before the repeat is sent.
+    "mqtt": Row(
+        link=_mqtt, faults=structs.replace(BAD, delay_seconds=0.3), is_spoilt_by_callers=True
+    ),
+}

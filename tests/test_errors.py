@@ -29,6 +29,7 @@ from jsonrpc_iot import (
     MessageTooLarge,
     MethodNotFound,
     MissingExtra,
+    OutcomeUnknown,
     ParseError,
     RpcError,
     ServerError,
@@ -53,6 +54,7 @@ CODED: list[tuple[type[RpcError], int, str]] = [
     (Busy, -32004, "Busy"),
     (Unauthorized, -32005, "Unauthorized"),
     (Forbidden, -32006, "Forbidden"),
+    (OutcomeUnknown, -32011, "Not known whether it ran"),
 ]
 
 TREE: list[tuple[type[Exception], type[Exception]]] = [

@@ -16,7 +16,7 @@ import anyio
 import anyio.lowlevel
 import httpx2
 from anyio.abc import TaskGroup
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from ...channel.changes import Change
 from ...channel.info import ChannelInfo
@@ -125,6 +125,7 @@ class HttpChannel(BatchedChannel):
         self._broken = False
         self._closed = False
         self._at_end = False
+        self._jsonrpc: str | UnsetType = UNSET  # as the server spoke last
         self.refused = 0
 
     def start(self, tasks: TaskGroup) -> None:
@@ -241,7 +242,7 @@ class HttpChannel(BatchedChannel):
                 self._lose(int(id), reason(error))
         else:
             failure = error.error if isinstance(error, BadStatus) else _unreadable(error)
-            self._arrive(*(failure_of(id, failure) for id in ids))
+            self._arrive(*(failure_of(id, failure, self._jsonrpc) for id in ids))
 
     async def _post(self, message: bytes, ids: tuple[bytes, ...], post: _Post | None) -> None:
         request = self._client.build_request("POST", self._place, content=message, headers=HEADERS)
@@ -263,14 +264,14 @@ class HttpChannel(BatchedChannel):
         )
         if found is None:
             raise BadStatus(response, body)
-        answered, error = found
+        answered, error, self._jsonrpc = found
         if answered or error is None or not ids:
             self._arrive(body)
         self._end(ids, answered, error or BadStatus(response, body).error)
 
     def _end(self, ids: Sequence[bytes], answered: Collection[bytes], error: RpcError) -> None:
         """Fail what a POST carried and its answer leaves out."""
-        self._arrive(*(failure_of(id, error) for id in ids if id not in answered))
+        self._arrive(*(failure_of(id, error, self._jsonrpc) for id in ids if id not in answered))
 
     async def _take_events(
         self, response: httpx2.Response, ids: tuple[bytes, ...], post: _Post | None
@@ -285,8 +286,9 @@ class HttpChannel(BatchedChannel):
                 await post.wait_for_credit(items)
                 items += 1
             elif (found := answers_in(event.data, self._check)) is not None:
-                answered |= found[0]
-                failure = failure or found[1]
+                answered |= found.ids
+                failure = failure or found.error
+                self._jsonrpc = found.jsonrpc
             await self._wait_for_room()
             self._arrive(event.data)
         self._end(ids, answered, failure or BadStatus(response, b"").error)

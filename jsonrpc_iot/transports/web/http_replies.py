@@ -6,6 +6,7 @@ Whatever a server or a proxy sends comes to a message or an error here.
 import zlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from typing import NamedTuple
 
 import httpx2
 import msgspec
@@ -57,6 +58,7 @@ class _Reply(Struct):
 
 class _Answer(Struct):
     id: Raw | UnsetType = UNSET
+    jsonrpc: str | UnsetType = UNSET
     error: Raw | UnsetType = UNSET
 
 
@@ -73,6 +75,14 @@ _decode_envelope = msgspec.json.Decoder(Envelope | list[Envelope]).decode
 decode_target = msgspec.json.Decoder(_Target).decode
 _decode_reply = msgspec.json.Decoder(_Reply).decode
 _encode = msgspec.json.Encoder().encode
+
+
+class Answers(NamedTuple):
+    """What a body answers: the ids, the first error that names none, and in which dialect."""
+
+    ids: set[bytes]
+    error: RpcError | None
+    jsonrpc: str | UnsetType
 
 
 class BadStatus(Exception):
@@ -109,10 +119,8 @@ def is_reply(response: httpx2.Response, body: bytes) -> bool:
     return not isinstance(reply.error, UnsetType)
 
 
-def answers_in(
-    body: bytes, check: Callable[[bytes], object]
-) -> tuple[set[bytes], RpcError | None] | None:
-    """What a body answers: the ids, and the first error that names none.
+def answers_in(body: bytes, check: Callable[[bytes], object]) -> Answers | None:
+    """What a body answers.
 
     Args:
         body: as it came.
@@ -129,7 +137,8 @@ def answers_in(
     replies = found if isinstance(found, list) else [found]
     ids = {bytes(each.id) for each in replies if isinstance(each.id, Raw)} - {b"null"}
     nameless = (each.error for each in replies if not isinstance(each.id, Raw) or each.id == _NULL)
-    return ids, next((error for raw in nameless if (error := _read_error(raw))), None)
+    error = next((error for raw in nameless if (error := _read_error(raw))), None)
+    return Answers(ids, error, replies[0].jsonrpc if replies else UNSET)
 
 
 async def unpacked(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
@@ -163,10 +172,11 @@ def stripped(body: bytes) -> bytes:
     return body.strip().removeprefix(_BOM).strip()
 
 
-def failure_of(id: bytes, error: RpcError) -> bytes:
-    """An error as the answer to one call."""
+def failure_of(id: bytes, error: RpcError, jsonrpc: str | UnsetType) -> bytes:
+    """An error as the answer to one call, in the dialect that the server speaks."""
     members = {"code": error.code, "message": error.message, "data": error.data}
-    return _encode({"id": Raw(id), "error": members})
+    dialect = {} if isinstance(jsonrpc, UnsetType) else {"jsonrpc": jsonrpc}
+    return _encode({**dialect, "id": Raw(id), "error": members})
 
 
 def _error_of(response: httpx2.Response, body: bytes) -> RpcError:

@@ -284,7 +284,7 @@ class ConnectTimeout(ConnectFailed, TimeoutError):
 
 
 class ChannelClosed(TransportError):
-    """The channel ended. The outcome of a call that was open then is unknown."""
+    """The channel ended, or over HTTP one call's connection: its outcome is unknown."""
 
 
 class FramingError(TransportError):

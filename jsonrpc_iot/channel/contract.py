@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from anyio.abc import AsyncResource, ObjectStream, TaskGroup
 
+from ..errors import JsonRpcIotError
 from ..protocol.limits import Limits
 from .info import ChannelInfo
 from .url import Url
@@ -86,7 +87,7 @@ class Channel(ObjectStream[bytes]):
         """Learn that somebody waits for the answer to a message, so long, and until `forget`."""
         return
 
-    def tell_of_losses(self, lose: Callable[[int, str], object]) -> None:
+    def tell_of_losses(self, lose: Callable[[int, JsonRpcIotError], object]) -> None:
         """Tell from now on of each request whose answer will not come though the channel lives on.
 
         Args:

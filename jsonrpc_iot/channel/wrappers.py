@@ -5,6 +5,7 @@ from typing import Any, final
 
 from anyio.abc import ObjectStream, TaskGroup
 
+from ..errors import JsonRpcIotError
 from .contract import Channel, Trace
 from .info import ChannelInfo
 
@@ -81,7 +82,7 @@ class WrappedChannel(Channel):
     def forget(self, message: bytes) -> None:
         self._inner.forget(message)
 
-    def tell_of_losses(self, lose: Callable[[int, str], object]) -> None:
+    def tell_of_losses(self, lose: Callable[[int, JsonRpcIotError], object]) -> None:
         self._inner.tell_of_losses(lose)
 
     def supersede(self, message: bytes) -> None:

@@ -139,7 +139,8 @@ class Client(Remote):
                     raise
             if peer is self._peer:  # the channel lives on, and this call was lost
                 again = again or Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
-                await anyio.sleep(min(again.next_pause(), deadline - anyio.current_time()))
+                left_now = max(0.0, deadline - anyio.current_time())
+                await anyio.sleep(min(again.next_pause(), left_now))
             left = None if left is None else max(0.0, deadline - anyio.current_time())
             if left == 0:
                 raise CallTimeout(f"{method}: no answer within {seconds} s")

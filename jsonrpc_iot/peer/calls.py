@@ -100,10 +100,6 @@ class Calls:
         if self.in_flight is not None:
             self.in_flight.end(self._closed)
 
-    def lose(self, id: int, why: str) -> None:
-        """Fail one open call, whose answer will not come though the channel lives on."""
-        self.session.lose(id, ChannelClosed(f"{self.info.peer}: {why}; outcome unknown"))
-
     def _closed(self) -> JsonRpcIotError:
         why = f" ({self.why})" if self.why else ""
         return ChannelClosed(f"the channel to {self.info.peer} is closed{why}; outcome unknown")

@@ -156,6 +156,9 @@ class Incoming:
                 if verdict is not Verdict.FULL:
                     self._remember(request, reply)
                 replies += filter(None, (reply,))
+            if replies and self._outgoing.needs_receiver:
+                self._outgoing.push(*replies)
+                replies.clear()
         replies += filter(info.fits, self._session.overdue())
         if replies and self._outgoing.needs_receiver:
             self._outgoing.push(*replies)

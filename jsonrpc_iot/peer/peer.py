@@ -246,7 +246,7 @@ class Peer(Remote, Connection):
     def _begin(self) -> None:
         self.calls.begin()
         self._opened_at = anyio.current_time()
-        self._channel.tell_of_losses(self.calls.lose)
+        self._channel.tell_of_losses(self.session.lose)
         self._channel.start(self._tasks)
         if self._probe:
             self.calls.probe()

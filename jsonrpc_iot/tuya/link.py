@@ -179,6 +179,9 @@ class TuyaLink(anyio.AsyncContextManagerMixin):
     async def _answer(self, handler: CommandHandler, frame: Frame) -> None:
         answer = handler(frame)
         data = await answer if isawaitable(answer) else answer
+        role = self._open_line.role
+        if role and role.echoes and frame.version == role.version:
+            return  # most likely an answer of its own
         if data is not None:
             await self.send(frame.command, data)
 

@@ -1,6 +1,7 @@
 """What the server answers, seen by a plain HTTP client."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Container
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -172,27 +173,28 @@ H2C = (
 
 
 @pytest.mark.parametrize(
-    ("request_bytes", "status"),
+    ("request_bytes", "statuses"),
     [
-        (b"POST http://other/rpc HTTP/1.1\r\n" + ONCE + LENGTH + b"\r\n" + ADD, 200),
-        (H2C + ADD + b"POST /rpc HTTP/1.1\r\n" + ONCE + LENGTH + b"\r\n" + ADD, 200),
-        (b"POST /rpc HTTP/1.1\r\n" + ONCE + LENGTH + LENGTH + b"\r\n" + ADD, 200),
-        (b"GET /rpc HTTP/1.1\r\n" + ONCE + b"Accept: a/b\r\nAccept: c/d\r\n\r\n", 406),
+        (b"POST http://other/rpc HTTP/1.1\r\n" + ONCE + LENGTH + b"\r\n" + ADD, [200]),
+        (H2C + ADD + b"POST /rpc HTTP/1.1\r\n" + ONCE + LENGTH + b"\r\n" + ADD, [200, 200]),
+        (b"POST /rpc HTTP/1.1\r\n" + ONCE + LENGTH + LENGTH + b"\r\n" + ADD, [200]),
+        (b"GET /rpc HTTP/1.1\r\n" + ONCE + b"Accept: a/b\r\nAccept: c/d\r\n\r\n", [406]),
         (
             b"POST /x HTTP/1.1\r\n" + ONCE.replace(b"close", b"keep-alive")
             + b"Transfer-Encoding: chunked\r\n" + LENGTH + b"\r\n0\r\n\r\n"
             + b"POST /rpc HTTP/1.1\r\n" + ONCE + LENGTH + b"\r\n" + ADD,
-            400,
+            [400],
         ),
     ],
     ids=["a whole URL", "h2c", "one length twice", "two lines of Accept", "two lengths"],
 )  # fmt: skip
-async def test_requests_of_others(device: Device, request_bytes: bytes, status: int) -> None:
+async def test_requests_of_others(
+    device: Device, request_bytes: bytes, statuses: list[int]
+) -> None:
     async with serve(device.dispatcher, URL) as server:
         answer = await raw(server.urls[0], request_bytes)
-        assert answer.startswith(b"HTTP/1.1 %d " % status)
-        assert answer.count(b"HTTP/1.1 ") == request_bytes.count(b"/rpc HTTP") - (status == 400)
-        assert answer.count(b'"result":3') == (answer.count(b"HTTP/1.1 200"))
+        assert list(map(int, re.findall(rb"HTTP/1.1 (\d+)", answer))) == statuses
+        assert answer.count(b'"result":3') == statuses.count(200)
 
 
 async def test_two_lines_of_accept_are_one_list(device: Device) -> None:

@@ -25,6 +25,8 @@ def over(*transports: Transport) -> pytest.MarkDecorator:
 everywhere = over(*TRANSPORTS)
 where_max_holds = over(*(one for one in TRANSPORTS if not (one.cuts or one.small)))
 both_ways = over(*(one for one in TRANSPORTS if not one.one_way))
+on_lines_of_two = over(*(one for one in TRANSPORTS if not one.one_way and not one.shared))
+on_shared_lines = over(*(one for one in TRANSPORTS if not one.one_way and one.shared))
 for_calls_at_once = over(*(one for one in TRANSPORTS if not one.one_way and not one.one_call))
 on_servers = over(*(one for one in TRANSPORTS if one.name != "client" and not one.one_way))
 on_streams = over(*(one for one in TRANSPORTS if one.stream))

@@ -6,7 +6,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from .link import Link, both_ways, everywhere, for_calls_at_once, linked, on_servers
+from .link import (
+    Link,
+    both_ways,
+    everywhere,
+    for_calls_at_once,
+    linked,
+    on_lines_of_two,
+    on_servers,
+    on_shared_lines,
+)
 from .model import CANCELLED, DEADLINE_EXCEEDED, NOT_AN_OBJECT, UNPARSED, fail, ok
 from .wire import Transport
 
@@ -166,7 +175,18 @@ async def test_a_malformed_response_fails_the_call_unanswered(
         await link.expect_silence()
 
 
-@both_ways
+@on_shared_lines
+async def test_an_error_without_id_fails_no_call_where_others_share_the_link(
+    transport: Transport,
+) -> None:
+    async with asked(transport) as (link, id):
+        await link.send(b'{"id":null,"error":{"code":-32600,"message":"Invalid Request"}}')
+        await link.expect_silence()
+        await link.send(b'{"id":%d,"result":1}' % id)
+        await link.expect(ok("ask", 1))
+
+
+@on_lines_of_two
 async def test_an_error_without_id_fails_the_only_open_call(transport: Transport) -> None:
     async with asked(transport) as (link, _):
         await link.send(b'{"id":null,"error":{"code":-32600,"message":"Invalid Request"}}')

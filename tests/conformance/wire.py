@@ -219,6 +219,7 @@ class Transport:
         lossy: what comes twice runs once, and replies may overtake each other.
         small: messages are small whatever `max` says.
         one_call: one call of an end is open at a time.
+        shared: what answers others may arrive there, too.
         needs: the address family that the machine must have.
         one_way: the device cannot call, and what it pushes is for everybody.
         backends: the event loops that it works on.
@@ -232,6 +233,7 @@ class Transport:
     lossy: bool = False
     small: bool = False
     one_call: bool = False
+    shared: bool = False
     needs: str = ""
     one_way: bool = False
     backends: tuple[str, ...] = tuple(BACKENDS)
@@ -429,6 +431,7 @@ TRANSPORTS = [
         "uart",
         _by_line(_uart, "buffer=4000"),
         stream=False,
+        shared=True,
         lossy=True,
         takes=_within(3000, "batch-of-256-scalars"),
     ),
@@ -436,6 +439,7 @@ TRANSPORTS = [
         "tuya-dp",
         _by_line(_tuya_dp, "gap=0"),
         stream=False,
+        shared=True,
         lossy=True,
         small=True,
         one_call=True,

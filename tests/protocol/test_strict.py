@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from msgspec import UNSET
 
 from jsonrpc_iot.errors import InvalidRequest
 from jsonrpc_iot.protocol.codec.json import JsonCodec
@@ -12,7 +11,6 @@ from jsonrpc_iot.protocol.codec.msgpack import MsgpackCodec
 from jsonrpc_iot.protocol.messages import Message, Request
 from jsonrpc_iot.protocol.open_call import OpenCall
 from jsonrpc_iot.protocol.session import Session
-from jsonrpc_iot.transports.web.http_replies import failure_of
 
 CODEC = JsonCodec()
 
@@ -135,11 +133,3 @@ def test_a_request_is_the_same_but_for_its_dialect(codec: JsonCodec | MsgpackCod
     assert isinstance(marked, Message)
     assert (marked.method, marked.id, marked.jsonrpc) == ("m", 7, "2.0")
     assert codec.decode_value(marked.params, list[int]) == [1]
-
-
-def test_an_error_that_stands_for_an_answer_over_http_keeps_the_dialect() -> None:
-    error = InvalidRequest()
-    for jsonrpc, members in (("2.0", {"jsonrpc": "2.0"}), (UNSET, {})):
-        found = json.loads(failure_of(b"7", error, jsonrpc))
-        shown = {"code": -32600, "message": "Invalid Request", "data": None}
-        assert found == {**members, "id": 7, "error": shown}

@@ -14,6 +14,7 @@ import pytest
 from anyio.abc import ByteStream
 
 from jsonrpc_iot import ChannelClosed, Dispatcher, InvalidUrl, TransportError, UsageError
+from jsonrpc_iot.protocol.tuya.frame import encode_frame
 from jsonrpc_iot.protocol.tuya.role import Mcu
 from jsonrpc_iot.testing import (
     LineFaults,
@@ -177,6 +178,22 @@ async def test_all_handlers_of_a_command_run_and_answer(both: Both) -> None:
     both.mcu.on_command(0x60)(lambda frame: None)
     await both.module.send(0x60, b"x")
     assert await both.until(2) == [b"x1", b"x2"]
+
+
+async def test_on_a_line_that_echoes_a_handler_does_not_answer_itself() -> None:
+    heartbeat, question, answer = encode_frame(0), encode_frame(0x60), encode_frame(0x60, b"x", 3)
+    with anyio.fail_after(SECONDS):
+        async with virtual_serial_pair() as line, TuyaMcu(line.first, "pid") as mcu:
+            mcu.on_command(0x60)(lambda _: b"x")
+            for sent, expected in (
+                (heartbeat, encode_frame(0, b"\0", 3)),
+                (question, answer),
+                (heartbeat, encode_frame(0, b"\1", 3)),
+            ):
+                await line.second.send(sent)
+                heard = await line.second.receive()
+                assert heard == expected
+                await line.second.send(heard)
 
 
 async def test_a_slow_handler_holds_up_no_heartbeat_and_no_call(both: Both) -> None:

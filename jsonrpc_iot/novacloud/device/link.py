@@ -133,7 +133,11 @@ class Link:
 
     @property
     def taken(self) -> int:
-        """Bytes that the other end's kernel has confirmed; where ours does not say, all of them."""
+        """Bytes that the other end's kernel has confirmed; where ours does not say, all of them.
+
+        Raises:
+            LinkLost: the connection is over, and nobody will know.
+        """
         return self.written - _unsent(self._stream.extra(SocketAttribute.raw_socket, None))
 
     async def part(self, seconds: float) -> None:
@@ -167,6 +171,8 @@ def _unsent(raw: socket.socket | None) -> int:
     import fcntl
     import termios
 
+    if raw.fileno() < 0:
+        raise LinkLost("the connection is over")
     try:
         answer = fcntl.ioctl(raw.fileno(), termios.TIOCOUTQ, bytes(4))
     except OSError:

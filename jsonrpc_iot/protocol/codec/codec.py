@@ -31,6 +31,8 @@ from .floats import has_nan
 
 T = TypeVar("T")
 
+_NULL_AND_ONE = len(b"null") + 1  # bytes by which null is told from anything else
+
 Jsonrpc = Literal["2.0"] | UnsetType
 Envelope = Message | list[Raw]
 
@@ -245,7 +247,7 @@ class Codec(ABC):
             and (message.timeout is UNSET or message.timeout > 0)
             and (
                 message.params is ABSENT
-                or self._can_be_params(bytes(memoryview(message.params)[:5]))
+                or self._can_be_params(bytes(memoryview(message.params)[:_NULL_AND_ONE]))
             )
         )
 

@@ -16,11 +16,11 @@ import anyio
 import anyio.lowlevel
 import httpx2
 from anyio.abc import TaskGroup
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 
 from ...channel.changes import Change
 from ...channel.info import ChannelInfo
-from ...errors import RpcError, ServerError
+from ...errors import ChannelClosed, JsonRpcIotError, RpcError, ServerError
 from ...protocol.codec.codec import DECODE_ERRORS
 from ...protocol.items import FIRST_CREDIT
 from ..batched import BatchedChannel
@@ -28,6 +28,7 @@ from ..sockets.tls import reason
 from .http_events import EventParser, Events, read_events
 from .http_replies import (
     EVENT_STREAM,
+    Answer,
     BadStatus,
     Envelope,
     answers_in,
@@ -121,11 +122,10 @@ class HttpChannel(BatchedChannel):
         self._received_bytes = 0
         self._news = Change()
         self._room = Change()
-        self._lose: Callable[[int, str], object] | None = None
+        self._lose: Callable[[int, JsonRpcIotError], object] | None = None
         self._broken = False
         self._closed = False
         self._at_end = False
-        self._jsonrpc: str | UnsetType = UNSET  # as the server spoke last
         self.refused = 0
 
     def start(self, tasks: TaskGroup) -> None:
@@ -134,7 +134,7 @@ class HttpChannel(BatchedChannel):
         if self._events.is_open:
             tasks.start_soon(self._listen)
 
-    def tell_of_losses(self, lose: Callable[[int, str], object]) -> None:
+    def tell_of_losses(self, lose: Callable[[int, JsonRpcIotError], object]) -> None:
         """Tell of calls whose connection failed; without it such a one ends the channel."""
         self._lose = lose
 
@@ -236,13 +236,16 @@ class HttpChannel(BatchedChannel):
         """Fail calls that are not answered."""
         if isinstance(error, UNREACHABLE) or (isinstance(error, FAILED) and self._lose is None):
             self._break(error)
-        elif isinstance(error, FAILED) and all(map(bytes.isdigit, ids)):
-            for id in ids:
-                assert self._lose is not None
-                self._lose(int(id), reason(error))
-        else:
-            failure = error.error if isinstance(error, BadStatus) else _unreadable(error)
-            self._arrive(*(failure_of(id, failure, self._jsonrpc) for id in ids))
+            return
+        failure = error.error if isinstance(error, BadStatus) else _unreadable(error)
+        for id in ids:
+            if self._lose is None or not id.isdigit():
+                self._arrive(failure_of(id, failure))
+            elif isinstance(error, FAILED):
+                why = f"{self._place}: {reason(error)}; outcome unknown"
+                self._lose(int(id), ChannelClosed(why))
+            else:
+                self._lose(int(id), failure)
 
     async def _post(self, message: bytes, ids: tuple[bytes, ...], post: _Post | None) -> None:
         request = self._client.build_request("POST", self._place, content=message, headers=HEADERS)
@@ -264,14 +267,20 @@ class HttpChannel(BatchedChannel):
         )
         if found is None:
             raise BadStatus(response, body)
-        answered, error, self._jsonrpc = found
-        if answered or error is None or not ids:
+        answered, nameless = found
+        if answered or nameless is None or not ids:
             self._arrive(body)
-        self._end(ids, answered, error or BadStatus(response, body).error)
+        self._end(ids, answered, nameless or BadStatus(response, body))
 
-    def _end(self, ids: Sequence[bytes], answered: Collection[bytes], error: RpcError) -> None:
+    def _end(
+        self, ids: Sequence[bytes], answered: Collection[bytes], why: Answer | BadStatus
+    ) -> None:
         """Fail what a POST carried and its answer leaves out."""
-        self._arrive(*(failure_of(id, error, self._jsonrpc) for id in ids if id not in answered))
+        left = [id for id in ids if id not in answered]
+        if isinstance(why, Answer):
+            self._arrive(*map(why.to, left))
+        else:
+            self._fail(left, why)
 
     async def _take_events(
         self, response: httpx2.Response, ids: tuple[bytes, ...], post: _Post | None
@@ -279,19 +288,18 @@ class HttpChannel(BatchedChannel):
         """Take in the events that answer a POST, items no faster than there is credit."""
         items = 0
         answered: set[bytes] = set()
-        failure: RpcError | None = None
+        nameless: Answer | None = None
         async for event in read_events(response, EventParser(self._receive_bytes)):
             head = read_envelopes(event.data)[0]
             if post is not None and head.method == "rpc.item":
                 await post.wait_for_credit(items)
                 items += 1
             elif (found := answers_in(event.data, self._check)) is not None:
-                answered |= found.ids
-                failure = failure or found.error
-                self._jsonrpc = found.jsonrpc
+                answered |= found[0]
+                nameless = nameless or found[1]
             await self._wait_for_room()
             self._arrive(event.data)
-        self._end(ids, answered, failure or BadStatus(response, b"").error)
+        self._end(ids, answered, nameless or BadStatus(response, b""))
 
     async def _body(self, response: httpx2.Response) -> bytes:
         body = bytearray()

@@ -6,7 +6,6 @@ Whatever a server or a proxy sends comes to a message or an error here.
 import zlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import NamedTuple
 
 import httpx2
 import msgspec
@@ -56,33 +55,24 @@ class _Reply(Struct):
     error: Raw | UnsetType = UNSET
 
 
-class _Answer(Struct):
-    id: Raw | UnsetType = UNSET
+class Answer(Struct, omit_defaults=True):
+    """What of a reply matters here."""
+
     jsonrpc: str | UnsetType = UNSET
+    id: Raw | UnsetType = UNSET
     error: Raw | UnsetType = UNSET
 
-
-class _Error(Struct):
-    code: int
-    message: str = ""
-    data: object = None
+    def to(self, id: bytes) -> bytes:
+        """The same error as the answer to one call."""
+        return _encode(Answer(self.jsonrpc, Raw(id), self.error))
 
 
 _NULL = Raw(b"null")
-_decode_answers = msgspec.json.Decoder(_Answer | list[_Answer]).decode
-_decode_error = msgspec.json.Decoder(_Error).decode
+_decode_answers = msgspec.json.Decoder(Answer | list[Answer]).decode
 _decode_envelope = msgspec.json.Decoder(Envelope | list[Envelope]).decode
 decode_target = msgspec.json.Decoder(_Target).decode
 _decode_reply = msgspec.json.Decoder(_Reply).decode
 _encode = msgspec.json.Encoder().encode
-
-
-class Answers(NamedTuple):
-    """What a body answers: the ids, the first error that names none, and in which dialect."""
-
-    ids: set[bytes]
-    error: RpcError | None
-    jsonrpc: str | UnsetType
 
 
 class BadStatus(Exception):
@@ -119,8 +109,10 @@ def is_reply(response: httpx2.Response, body: bytes) -> bool:
     return not isinstance(reply.error, UnsetType)
 
 
-def answers_in(body: bytes, check: Callable[[bytes], object]) -> Answers | None:
-    """What a body answers.
+def answers_in(
+    body: bytes, check: Callable[[bytes], object]
+) -> tuple[set[bytes], Answer | None] | None:
+    """What a body answers: the ids, and the first error that names none.
 
     Args:
         body: as it came.
@@ -136,9 +128,8 @@ def answers_in(body: bytes, check: Callable[[bytes], object]) -> Answers | None:
         return None
     replies = found if isinstance(found, list) else [found]
     ids = {bytes(each.id) for each in replies if isinstance(each.id, Raw)} - {b"null"}
-    nameless = (each.error for each in replies if not isinstance(each.id, Raw) or each.id == _NULL)
-    error = next((error for raw in nameless if (error := _read_error(raw))), None)
-    return Answers(ids, error, replies[0].jsonrpc if replies else UNSET)
+    nameless = (each for each in replies if not isinstance(each.id, Raw) or each.id == _NULL)
+    return ids, next((each for each in nameless if each.error is not UNSET), None)
 
 
 async def unpacked(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
@@ -172,11 +163,10 @@ def stripped(body: bytes) -> bytes:
     return body.strip().removeprefix(_BOM).strip()
 
 
-def failure_of(id: bytes, error: RpcError, jsonrpc: str | UnsetType) -> bytes:
-    """An error as the answer to one call, in the dialect that the server speaks."""
+def failure_of(id: bytes, error: RpcError) -> bytes:
+    """An error as the answer to one call."""
     members = {"code": error.code, "message": error.message, "data": error.data}
-    dialect = {} if isinstance(jsonrpc, UnsetType) else {"jsonrpc": jsonrpc}
-    return _encode({**dialect, "id": Raw(id), "error": members})
+    return _encode({"id": Raw(id), "error": members})
 
 
 def _error_of(response: httpx2.Response, body: bytes) -> RpcError:
@@ -196,11 +186,3 @@ def whole_number(text: str) -> int | None:
     """A number of seconds or the like, `None` for anything else."""
     is_number = text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER
     return int(text) if is_number else None
-
-
-def _read_error(raw: Raw | UnsetType) -> RpcError | None:
-    try:
-        error = None if isinstance(raw, UnsetType) else _decode_error(raw)
-    except DECODE_ERRORS:
-        return None
-    return None if error is None else rpc_error(error.code, error.message, error.data)

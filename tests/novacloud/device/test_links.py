@@ -4,6 +4,7 @@ import logging
 import random
 import socket
 import ssl
+import sys
 from pathlib import Path
 
 import anyio
@@ -14,6 +15,7 @@ import trustme
 
 from jsonrpc_iot.novacloud import DeviceSettings, Schedule
 from jsonrpc_iot.novacloud.device.backoff import Backoff
+from jsonrpc_iot.novacloud.device.link import Link, LinkLost
 from tests.novacloud.scripted import AT_ONCE, Platform, connected
 from tests.waiting import SECONDS, eventually
 
@@ -247,3 +249,15 @@ async def test_tls() -> None:
     await secure.aclose()
     assert b'"auth"' in lines[0]
     assert b'{"n":1}' in lines[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what is unsent")
+async def test_of_a_socket_that_is_closed_nothing_is_known() -> None:
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        link = Link(1.0, 65536, str)
+        await link.open("127.0.0.1", port, None, seconds=SECONDS)
+        await link.send(b"{}\n")
+        await link.part(0.01)
+        with pytest.raises(LinkLost, match="over"):
+            _ = link.taken

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import re
+import time
 from typing import Any, NoReturn
 
 import msgspec
@@ -362,3 +363,10 @@ def test_whatever_becomes_an_object_or_array_is_params(codec: JsonCodec | Msgpac
     for params in many:
         request = codec.encode_request(Request("m", id=1, params=params))
         assert isinstance(codec.decode(request), Message)
+
+
+def test_the_depth_of_megabytes_is_found_soon() -> None:
+    data = b"[" + b",".join([b"[" * 60 + b"]" * 60] * 135_000) + b"]"
+    begin = time.process_time()
+    JsonCodec().check(data)
+    assert time.process_time() - begin < 0.8  # and twice that where each level takes a pass

@@ -131,6 +131,25 @@ async def test_a_batch_that_is_not_answered_fails_at_once(
                 call.result()
 
 
+async def test_what_a_proxy_says_tells_nothing_of_the_dialect() -> None:
+    asked: list[bytes] = []
+
+    def answer(head: bytes, body: bytes) -> bytes:
+        if head.startswith(b"GET"):
+            return NO_EVENTS
+        asked.append(body)
+        return reply(RESULT % ids_in(body)[0]) if len(asked) > 1 else reply(b"", status=b"502 Bad")
+
+    async with (
+        answering(answer) as url,
+        connect(url, extensions=False, dialect="jsonrpc2") as client,
+    ):
+        with pytest.raises(ServerError, match="502"):
+            await client.call("read", timeout=SECONDS)
+        assert await client.call("read", timeout=SECONDS) == 5
+    assert all(b'"jsonrpc":"2.0"' in body for body in asked)
+
+
 async def test_a_batch_of_which_one_call_is_answered_fails_the_others() -> None:
     def answer(head: bytes, body: bytes) -> bytes:
         if head.startswith(b"GET"):

@@ -5,7 +5,7 @@ import sys
 import anyio
 from blinds import Blinds
 
-from jsonrpc_iot import InvalidParams, connect
+from jsonrpc_iot import ConnectFailed, InvalidParams, connect
 
 
 async def main(url: str) -> None:
@@ -23,4 +23,7 @@ async def main(url: str) -> None:
         await blinds.stop()
 
 
-anyio.run(main, sys.argv[1] if len(sys.argv) > 1 else "tcp://127.0.0.1:8805")
+try:
+    anyio.run(main, sys.argv[1] if len(sys.argv) > 1 else "tcp://127.0.0.1:8805")
+except ConnectFailed as error:
+    sys.exit(str(error))

@@ -16,7 +16,8 @@ from .channel.options import PacketOptions
 from .channel.url import Url
 from .channel.wrappers import StreamChannel
 from .client.batch import BatchedCall, CallBatch
-from .client.client import Client, connect
+from .client.client import Client
+from .client.connecting import connect
 from .client.notifications import Notification
 from .dispatch.declare.context import Context
 from .dispatch.declare.event import BoundEvent, Event
@@ -59,7 +60,8 @@ from .peer.peer import Peer
 from .peer.stream import Stream
 from .protocol.limits import Limits
 from .protocol.messages import Dialect
-from .server.server import Server, run, serve
+from .server.program import run
+from .server.server import Server, serve
 from .transports import register_transport
 
 __all__ = [

@@ -31,6 +31,7 @@ JsonRpcIotError
     └── MalformedFrame          one frame arrived whole, but its data makes no sense
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, overload
 
 
@@ -55,8 +56,10 @@ class RpcError(JsonRpcIotError):
     A class of your own says what its errors have in common, and is raised without a code:
 
         class NoWater(RpcError):
-            default_code = 2001
-            default_message = "No water"
+            code = 2001
+            message = "No water"
+
+    A client raises it too, where the method's declaration names it: `@method(errors=[NoWater])`.
 
     Args:
         code: the JSON-RPC error code, any integer; the class's own when left out.
@@ -64,61 +67,98 @@ class RpcError(JsonRpcIotError):
         data: anything that the codec encodes; `None` leaves the member out.
     """
 
-    default_code: ClassVar[int] = -32000
-    default_message: ClassVar[str] = "Server error"
+    code: int = -32000
+    message: str = "Server error"
+    data: Any = None
+    default_code: ClassVar[int] = code
+    default_message: ClassVar[str] = message
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = vars(cls)
+        cls.code = cls.default_code = own.get("code", own.get("default_code", cls.code))
+        message = own.get("message", own.get("default_message", cls.message))
+        cls.message = cls.default_message = message
+        if problem := _problem(cls.code, cls.message):
+            raise TypeError(f"class {cls.__name__}: {problem}")
 
     @overload
     def __init__(self, code: int, message: str, data: Any = None) -> None: ...
     @overload
     def __init__(self, message: str | None = None, data: Any = None) -> None: ...
     def __init__(self, *args: Any, **named: Any) -> None:
-        has_code = "code" in named or isinstance(next(iter(args), None), int)
-        self._set(*args, **named) if has_code else self._set(self.default_code, *args, **named)
+        is_plain = type(self) is RpcError and bool(args)
+        if is_plain and len(args) + len(named) == 1 and not isinstance(args[0], int):
+            raise TypeError(f"RpcError needs a code, an integer: RpcError(2001, {args[0]!r})")
+        has_code = is_plain or "code" in named or isinstance(next(iter(args), None), int)
+        self._set(*args, **named) if has_code else self._set(type(self).code, *args, **named)
 
     def _set(self, code: int, message: str | None = None, data: Any = None) -> None:
         self.code = code
-        self.message = self.default_message if message is None else message
+        self.message = type(self).message if message is None else message
         self.data = data
         self.args = (code, self.message, data)
+
+    @property
+    def problem(self) -> str | None:
+        """Why it cannot be sent: its code is no integer, or its message no text."""
+        return _problem(self.code, self.message)
+
+    def as_declared(self, kinds: Mapping[int, type["RpcError"]]) -> "RpcError":
+        """The same error, of the class that stands for its code there, if one does."""
+        kind = kinds.get(self.code, RpcError)
+        if isinstance(self, kind):
+            return self
+        error = kind.__new__(kind)
+        error._set(self.code, self.message, self.data)
+        for note in getattr(self, "__notes__", ()):
+            error.add_note(note)
+        return error
 
     def __str__(self) -> str:
         detail = "" if self.data is None else f": {self.data}"
         return f"{self.message} ({self.code}){detail}"
 
 
+def _problem(code: object, message: object) -> str | None:
+    if not isinstance(code, int) or isinstance(code, bool):
+        return f"the code of an error is an integer, not {code!r}"
+    return None if isinstance(message, str) else f"its message is a text, not {message!r}"
+
+
 class ParseError(RpcError):
     """The message is not JSON."""
 
-    default_code = -32700
-    default_message = "Parse error"
+    code = -32700
+    message = "Parse error"
 
 
 class InvalidRequest(RpcError):
     """The message is JSON, but neither a request nor a response."""
 
-    default_code = -32600
-    default_message = "Invalid Request"
+    code = -32600
+    message = "Invalid Request"
 
 
 class MethodNotFound(RpcError):
     """No method has that name."""
 
-    default_code = -32601
-    default_message = "Method not found"
+    code = -32601
+    message = "Method not found"
 
 
 class InvalidParams(RpcError):
     """The parameters do not fit the method's signature; `data` says where and why."""
 
-    default_code = -32602
-    default_message = "Invalid params"
+    code = -32602
+    message = "Invalid params"
 
 
 class InternalError(RpcError):
     """The handler failed in a way that it did not foresee."""
 
-    default_code = -32603
-    default_message = "Internal error"
+    code = -32603
+    message = "Internal error"
 
 
 class ServerError(RpcError):
@@ -128,43 +168,43 @@ class ServerError(RpcError):
 class TooLarge(RpcError):
     """The message does not fit the channel; `data` is `{"size": bytes, "limit": bytes}`."""
 
-    default_code = -32001
-    default_message = "Message too large"
+    code = -32001
+    message = "Message too large"
 
 
 class DeadlineExceeded(RpcError):
     """The time that the caller or the method allows is over."""
 
-    default_code = -32002
-    default_message = "Deadline exceeded"
+    code = -32002
+    message = "Deadline exceeded"
 
 
 class Cancelled(RpcError):
     """The caller cancelled the call."""
 
-    default_code = -32003
-    default_message = "Cancelled"
+    code = -32003
+    message = "Cancelled"
 
 
 class Busy(RpcError):
     """Too much at once; `data` may be `{"retry_after": seconds}`."""
 
-    default_code = -32004
-    default_message = "Busy"
+    code = -32004
+    message = "Busy"
 
 
 class Unauthorized(RpcError):
     """The method needs a permission, and the peer has not been authenticated."""
 
-    default_code = -32005
-    default_message = "Unauthorized"
+    code = -32005
+    message = "Unauthorized"
 
 
 class Forbidden(RpcError):
     """The peer is known, but lacks the permission that the method needs."""
 
-    default_code = -32006
-    default_message = "Forbidden"
+    code = -32006
+    message = "Forbidden"
 
 
 class OutcomeUnknown(RpcError):
@@ -174,11 +214,11 @@ class OutcomeUnknown(RpcError):
     is younger than that calls again, since nothing can have run.
     """
 
-    default_code = -32011
-    default_message = "Not known whether it ran"
+    code = -32011
+    message = "Not known whether it ran"
 
 
-_BY_CODE = {cls.default_code: cls for cls in RpcError.__subclasses__()}
+_BY_CODE = {cls.code: cls for cls in RpcError.__subclasses__()}
 
 
 def rpc_error(code: int, message: str, data: Any = None) -> RpcError:

@@ -55,7 +55,7 @@ DISPATCHER = {
     "notification": ["name", *NOTIFICATION],
     "include": ["other", "prefix"],
     "middleware": ["layer"],
-    "emit": ["method", "params"],
+    "emit": ["method", "params", "requires"],
     "on_emit": ["send"],
     "dispatch": ["data", "context"],
     "dispatch_sync": ["data", "context"],

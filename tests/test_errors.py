@@ -3,6 +3,7 @@
 import copy
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,7 @@ from jsonrpc_iot import (
     MessageTooLarge,
     MethodNotFound,
     MissingExtra,
+    OutcomeUnknown,
     ParseError,
     RpcError,
     ServerError,
@@ -52,6 +54,7 @@ CODED: list[tuple[type[RpcError], int, str]] = [
     (Busy, -32004, "Busy"),
     (Unauthorized, -32005, "Unauthorized"),
     (Forbidden, -32006, "Forbidden"),
+    (OutcomeUnknown, -32011, "Not known whether it ran"),
 ]
 
 TREE: list[tuple[type[Exception], type[Exception]]] = [
@@ -105,14 +108,36 @@ def test_each_code_has_a_class(error: Callable[..., RpcError], code: int, messag
 
 
 class NoWater(RpcError):
-    default_code = 2001
-    default_message = "No water"
+    code = 2001
+    message = "No water"
 
 
-def test_a_class_of_ones_own_has_its_code() -> None:
-    with pytest.raises(NoWater) as raised:
-        raise NoWater
-    assert (raised.value.code, raised.value.message) == (2001, "No water")
+class NoPower(RpcError):
+    default_code = 2002
+    default_message = "No power"
+
+
+class NoWords(RpcError):
+    code = 2003
+
+    def __init__(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "message"),
+    [(NoWater, 2001, "No water"), (NoPower, 2002, "No power"), (NoWords, 2003, "Server error")],
+)
+def test_a_class_of_ones_own_has_its_code(
+    kind: Callable[[], RpcError], code: int, message: str
+) -> None:
+    with pytest.raises(RpcError) as raised:
+        raise kind()
+    assert type(raised.value) is kind
+    assert (raised.value.code, raised.value.message, raised.value.data) == (code, message, None)
+
+
+def test_a_class_of_ones_own_may_be_raised_with_more_to_say() -> None:
     detailed = NoWater("Below the mark", {"litres": 0.1})
     assert (detailed.code, detailed.message, detailed.data) == (
         2001,
@@ -121,6 +146,22 @@ def test_a_class_of_ones_own_has_its_code() -> None:
     )
     assert NoWater(data=[1]).data == [1]
     assert copy.copy(detailed).data == detailed.data
+
+
+@pytest.mark.parametrize("code", ["E", 1.5, True, None])
+def test_the_code_of_a_class_is_an_integer(code: Any) -> None:
+    with pytest.raises(TypeError, match="class Odd: the code of an error is an integer"):
+        type("Odd", (RpcError,), {"code": code})
+
+
+def test_the_message_of_a_class_is_a_text() -> None:
+    with pytest.raises(TypeError, match="class Odd: its message is a text, not 5"):
+        type("Odd", (RpcError,), {"message": 5})
+
+
+def test_an_error_without_a_code_is_refused_at_once() -> None:
+    with pytest.raises(TypeError, match=r"RpcError needs a code.*RpcError\(2001, 'E'\)"):
+        RpcError("E")
 
 
 @pytest.mark.parametrize("error", [RpcError(7, "Seven"), RpcError(code=7, message="Seven")])

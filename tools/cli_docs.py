@@ -33,14 +33,18 @@ output, all else to standard error. What a device sends is escaped before it rea
 | 1 | the other end answered with an error, which is on standard error as JSON |
 | 2 | wrong usage: options, URLs, and params that are no JSON |
 | 3 | the connection failed, or a message is too large for it |
+| 70 | a fault of this program; `-v` of `serve` and `simulate` shows where |
 | 124 | the time ran out, at either end |
+| 130 | interrupted with Ctrl+C; `listen`, `serve` and `simulate` end with 0 then |
+| 141 | nobody reads standard output any more, as in `… \\| head -1` |
 
 ## Params
 
 `PARAMS` of `call`, `notify` and `bench` is one of
 
 - one JSON object or array: `'{{"ssid": "home"}}'`
-- words: `ssid=home` is text, `level:=3` and `levels:='[1, 2]'` are JSON
+- words: `ssid=home` is text, `level:=3` and `levels:='[1, 2]'` are JSON; and a
+  text where the device wants a number gets you a hint
 - `@FILE`, a file with one JSON object or array
 - `-`, the same from standard input
 """

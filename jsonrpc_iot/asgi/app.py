@@ -38,7 +38,7 @@ from ._http import (
     with_cors,
 )
 from .by_name import answer_of, params_in, request_for
-from .events import EventLog
+from .events import EventLog, Hearing, patterns_of
 from .exchange import Items, Running, run_in_events, run_to_end, status_of
 from .requester import Host, RequestFacts, host_of
 
@@ -112,11 +112,11 @@ class RpcApp:
         """Whether requests are being answered."""
         return self._busy > 0
 
-    def publish(self, method: str, params: Any = None) -> int:
-        """Send a notification to all subscribers; any thread may call it.
+    def publish(self, method: str, params: Any = None, *, requires: str | None = None) -> int:
+        """Send a notification to all subscribers that may and want to hear it, from any thread.
 
         Returns:
-            How many there are.
+            How many these are.
 
         Raises:
             Unencodable: the codec has no form for the params.
@@ -124,7 +124,7 @@ class RpcApp:
         members = UNSET if params is None else params
         message = self._codec.encode_request(Request(method, UNSET, params=members))
         self._trace("->", message)
-        return self.events.publish(message)
+        return self.events.publish(message, method, requires)
 
     def leave(self) -> None:
         """Answer what is being answered, refuse the rest, and end all subscriptions."""
@@ -325,10 +325,12 @@ class RpcApp:
     ) -> None:
         if not accepts(headers, EVENT_STREAM):
             raise Refusal(406, "GET gives events: say Accept: text/event-stream, or POST a message")
-        await self._identify(scope, headers)
+        _, permissions = await self._identify(scope, headers)
+        hears = Hearing(permissions or (), patterns_of(scope))
         last = headers.get(b"last-event-id")
         event_id = None if last is None else last.decode("latin-1")
-        await self.events.serve(scope, receive, send, event_id, self._limits.send_seconds)
+        seconds = self._limits.send_seconds
+        await self.events.serve(scope, receive, send, event_id, seconds, hears)
 
     async def _describe(self, scope: Scope, headers: dict[bytes, bytes], send: AsgiSend) -> None:
         if scope["method"] != "GET":

@@ -9,6 +9,9 @@ Source of the format: HTML Living Standard, section 9.2, "Server-sent events".
 
 import secrets
 import threading
+from collections.abc import Container
+from typing import NamedTuple
+from urllib.parse import parse_qs
 
 import anyio
 import anyio.from_thread
@@ -17,6 +20,7 @@ import anyio.lowlevel
 from ..channel.changes import Change
 from ..channel.tasks import task_group
 from ..channel.web import AsgiReceive, AsgiSend, Scope
+from ..protocol.patterns import Patterns
 from ._http import (
     KEEP_ALIVE,
     KEEP_ALIVE_SECONDS,
@@ -32,6 +36,37 @@ GAP = b": gap\n\n"
 _CHUNK_BYTES = 1 << 16
 
 
+class Event(NamedTuple):
+    """One notification as it is sent, its name, and the permission to hear it."""
+
+    data: bytes
+    method: str
+    requires: str | None
+
+
+class Hearing:
+    """What one subscriber may and wants to hear.
+
+    Args:
+        permissions: what it may do.
+        patterns: the names that it wants; `None` for all.
+    """
+
+    __slots__ = ("_patterns", "_permissions")
+
+    def __init__(self, permissions: Container[str] = (), patterns: Patterns | None = None) -> None:
+        self._permissions = permissions
+        self._patterns = patterns
+
+    def hears(self, method: str, requires: str | None) -> bool:
+        """Whether an event is for it."""
+        may_hear = requires is None or requires in self._permissions
+        return may_hear and (self._patterns is None or self._patterns.match(method))
+
+
+_ALL_OPEN = Hearing()
+
+
 class EventLog:
     """The newest notifications, numbered, within bounds.
 
@@ -41,14 +76,13 @@ class EventLog:
 
     Attributes:
         closed: no more will come.
-        subscribers: who reads at the moment.
         dropped: events that a subscriber did not get since it read too slowly, counted for each.
     """
 
     def __init__(self, max_events: int, max_bytes: int) -> None:
         self._max_events = max_events
         self._max_bytes = max_bytes
-        self._events: dict[int, bytes] = {}  # oldest first
+        self._events: dict[int, Event] = {}  # oldest first
         self._bytes = 0
         self._first = self._next = 1
         self._epoch = secrets.token_hex(4)  # the numbers of another run mean nothing here
@@ -56,32 +90,42 @@ class EventLog:
         self._news = Change()
         self._loop: tuple[int, anyio.lowlevel.EventLoopToken] | None = None
         self.closed = False
-        self.subscribers = 0
+        self._hearings: list[Hearing] = []
         self.dropped = 0
+
+    @property
+    def subscribers(self) -> int:
+        """How many read at the moment."""
+        return len(self._hearings)
 
     @property
     def last_id(self) -> str:
         """The id of the newest event, or what stands for it before there is one."""
         return f"{self._epoch}-{self._next - 1}"
 
-    def publish(self, message: bytes) -> int:
+    def publish(self, message: bytes, method: str = "", requires: str | None = None) -> int:
         """Add a notification. Any thread may call it.
 
+        Args:
+            message: the notification.
+            method: its name.
+            requires: the permission to hear it.
+
         Returns:
-            How many subscribers there are.
+            How many subscribers hear it.
         """
         with self._lock:
             event = b"id: %s-%d\ndata: %s\n\n" % (self._epoch.encode(), self._next, message)
-            self._events[self._next] = event
+            self._events[self._next] = Event(event, method, requires)
             self._next += 1
             self._bytes += len(event)
             while len(self._events) > self._max_events or (
                 self._bytes > self._max_bytes and len(self._events) > 1
             ):
-                self._bytes -= len(self._events.pop(self._first))
+                self._bytes -= len(self._events.pop(self._first).data)
                 self._first += 1
         self._wake()
-        return self.subscribers
+        return sum(each.hears(method, requires) for each in tuple(self._hearings))
 
     def close(self) -> None:
         """Let all subscribers end, once they have read what there is."""
@@ -106,8 +150,8 @@ class EventLog:
                 return place, False
         return self._first, True
 
-    def read(self, place: int) -> tuple[bytes, int]:
-        """The events at a place.
+    def read(self, place: int, hearing: Hearing = _ALL_OPEN) -> tuple[bytes, int]:
+        """The events at a place that are for a subscriber.
 
         Returns:
             As many as make a good chunk, and the place after them. Where some are lost the chunk
@@ -122,8 +166,9 @@ class EventLog:
                 parts.append(GAP)
             while place < self._next and size < _CHUNK_BYTES:
                 event = self._events[place]
-                parts.append(event)
-                size += len(event)
+                if hearing.hears(event.method, event.requires):
+                    parts.append(event.data)
+                    size += len(event.data)
                 place += 1
         return b"".join(parts), place
 
@@ -139,6 +184,7 @@ class EventLog:
         send: AsgiSend,
         event_id: str | None,
         send_seconds: float,
+        hearing: Hearing = _ALL_OPEN,
     ) -> None:
         """Send the events to one subscriber until either end has enough.
 
@@ -148,6 +194,7 @@ class EventLog:
             send: takes the response.
             event_id: the last one that the client has.
             send_seconds: how long the client may take nothing.
+            hearing: what it may and wants to hear.
 
         Raises:
             Disconnected: it took longer.
@@ -156,29 +203,33 @@ class EventLog:
         place, has_gap = self.place_after(event_id)
         current = event_id if event_id is not None and not has_gap else self.last_id
         await begin_events(send, [(b"last-event-id", current.encode())])
-        self.subscribers += 1
+        self._hearings.append(hearing)
         try:
             async with task_group() as tasks:
                 tasks.start_soon(wait_for_disconnect, receive, tasks.cancel_scope)
                 if has_gap:
                     await send_events(scope, send, GAP, send_seconds)
-                await self._feed(scope, send, place, send_seconds)
+                await self._feed(scope, send, place, send_seconds, hearing)
                 tasks.cancel_scope.cancel()
         finally:
-            self.subscribers -= 1
+            self._hearings.remove(hearing)
 
-    async def _feed(self, scope: Scope, send: AsgiSend, place: int, send_seconds: float) -> None:
+    async def _feed(
+        self, scope: Scope, send: AsgiSend, place: int, send_seconds: float, hearing: Hearing
+    ) -> None:
+        quiet_until = anyio.current_time() + KEEP_ALIVE_SECONDS
         while True:
-            chunk, place = self.read(place)
+            chunk, place = self.read(place, hearing)
             if not chunk and self.closed:
                 await end_events(send)
                 return
             if not chunk:
-                with anyio.move_on_after(KEEP_ALIVE_SECONDS):
+                with anyio.CancelScope(deadline=quiet_until):
                     await self.wait(place)
                     continue
             try:
                 await send_events(scope, send, chunk or KEEP_ALIVE, send_seconds)
+                quiet_until = anyio.current_time() + KEEP_ALIVE_SECONDS
             except Disconnected:
                 self.dropped += self._next - place
                 raise
@@ -195,3 +246,12 @@ class EventLog:
             anyio.from_thread.run_sync(self._news.notify, token=token)
         except RuntimeError:  # that event loop is over, and its subscribers are gone
             self._loop = None
+
+
+def patterns_of(scope: Scope) -> Patterns | None:
+    """The names of events that a request wants alone, as in `?events=door.*,lamp.changed`."""
+    query: dict[bytes, list[bytes]] = parse_qs(scope.get("query_string", b""))
+    if b"events" not in query:
+        return None
+    names = (name for each in query[b"events"] for name in each.decode(errors="replace").split(","))
+    return Patterns(names)

@@ -13,7 +13,7 @@ from ..channel.contract import Trace
 from ..channel.info import ChannelInfo
 from ..channel.url import mask
 from ..client.batch import BatchedCall, CallBatch
-from ..client.client import connect
+from ..client.connecting import connect
 from ..client.notifications import Notification
 from ..dispatch.declare.context import Timeout
 from ..dispatch.dispatcher import Dispatcher
@@ -209,13 +209,17 @@ class BlockingClient:
 
         return decorate
 
-    def notifications(self, timeout: float | None = None) -> BlockingFeed[Notification]:
-        """All notifications that come from this moment on.
+    def notifications(
+        self, *patterns: str, timeout: float | None = None
+    ) -> BlockingFeed[Notification]:
+        """The notifications that come from this moment on.
 
         Args:
+            patterns: names, and beginnings of names as in `door.*`; all notifications by default.
             timeout: seconds without any after which a loop over them ends, `None` for never.
         """
-        return BlockingFeed(self, self._link, self._client.notifications, timeout)
+        make = partial(self._client.notifications, *patterns)
+        return BlockingFeed(self, self._link, make, timeout)
 
     def proxy(self, service: type, *, prefix: str = "", timeout: Timeout = UNSET) -> Any:
         """The methods and events of a service of the device.

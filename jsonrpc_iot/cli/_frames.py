@@ -9,12 +9,11 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from jsonrpc_iot.protocol.codec.codec import DECODE_ERRORS
-from jsonrpc_iot.protocol.text import escape
+from jsonrpc_iot.protocol.text import escape, escape_json
 from jsonrpc_iot.protocol.tuya.datapoints import DataPoint, read_datapoints
 from jsonrpc_iot.protocol.tuya.frame import Command, Frame, NetworkStatus
 
 from ._json import encode_json
-from ._output import escape_json
 
 _HEARTBEATS = {b"\0": "restarted", b"\1": "running"}
 

@@ -7,7 +7,6 @@ text, UTF-8 except for the escapes.
 import contextlib
 import io
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -15,13 +14,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from jsonrpc_iot.channel.url import Url
-from jsonrpc_iot.protocol.text import STEERING, escape, escaped
+from jsonrpc_iot.protocol.text import escape, escape_json
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-_STEERING_IN_JSON = re.compile(f"[{STEERING}]")
-_STEERING_IN_LOG = re.compile(f"[\x00-\x09\x0b-\x1f{STEERING}\ud800-\udfff]")
 
 
 def prepare_streams() -> None:
@@ -42,16 +38,6 @@ def forget_stdout() -> None:
 def is_terminal() -> bool:
     """Whether standard output is a terminal."""
     return sys.stdout.isatty()
-
-
-def escape_log(text: str) -> str:
-    """Like `escape`, but keeps line feeds."""
-    return _STEERING_IN_LOG.sub(escaped, text)
-
-
-def escape_json(text: str) -> str:
-    """Replace what steers a terminal in a JSON text by JSON's own escapes."""
-    return _STEERING_IN_JSON.sub(escaped, text)
 
 
 def print_text(text: str) -> None:

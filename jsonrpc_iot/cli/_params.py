@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from jsonrpc_iot import UsageError
+from jsonrpc_iot import InvalidParams, UsageError
 
 _BOM = b"\xef\xbb\xbf"
 _FORMS = "PARAMS is one JSON object or array, words key=text or key:=json, @FILE, or -"
@@ -42,6 +43,23 @@ def read_params(words: Sequence[str]) -> Params:
             raise UsageError(f"PARAMS: {key!r} is given twice")
         members[key] = value
     return members
+
+
+def hint_at_json(words: Sequence[str], error: InvalidParams) -> str | None:
+    """What to say to somebody who wrote `key=1` where the device wants no text.
+
+    Args:
+        words: those of the command line.
+        error: the device's.
+    """
+    data = error.data if isinstance(error.data, dict) else {}
+    for word in words:
+        key, _, text = word.partition("=")
+        if data.get("path") == f"$.{key}" and "got `str`" in str(data.get("message")):
+            with suppress(UsageError):
+                _decode(text, key)
+                return f"{word} sends a text; {key}:={text} sends it as JSON"
+    return None
 
 
 def _member(word: str) -> tuple[str, Any]:

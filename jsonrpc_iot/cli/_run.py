@@ -13,9 +13,10 @@ from typing import ParamSpec
 import typer
 
 from jsonrpc_iot import DeadlineExceeded, JsonRpcIotError, RpcError, UsageError
+from jsonrpc_iot.protocol.text import escape_json
 
 from ._json import encode_json
-from ._output import escape_json, explain, forget_stdout, write_error
+from ._output import explain, forget_stdout, write_error
 
 P = ParamSpec("P")
 
@@ -26,6 +27,9 @@ BUG = 70
 TIMEOUT = 124
 INTERRUPTED = 130
 NO_READER = 141
+
+HINT = "hint: "
+"""Begins the notes of an error that are for whoever has typed the command."""
 
 # The first class that fits counts.
 _CODES: tuple[tuple[type[Exception], int], ...] = (
@@ -75,6 +79,9 @@ def _report(error: BaseException) -> int:
     code = next((code for kind, code in _CODES if isinstance(error, kind)), BUG)
     if isinstance(error, RpcError):
         write_error(escape_json(_error_object(error)))
+        for note in getattr(error, "__notes__", ()):
+            if note.startswith(HINT):
+                explain(note)
     elif code == NO_READER:
         forget_stdout()
     elif code == BUG:

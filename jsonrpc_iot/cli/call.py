@@ -1,6 +1,8 @@
 """`call`, `notify` and `listen`: what a person says to one device, and hears from it."""
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import Annotated
 
@@ -12,8 +14,10 @@ from jsonrpc_iot import (
     CallTimeout,
     ChannelClosed,
     Client,
+    InvalidParams,
     JsonRpcIotError,
     MalformedResponse,
+    Notification,
     RpcError,
     connect,
 )
@@ -33,7 +37,8 @@ from ._options import (
     duration,
 )
 from ._output import Tracer, explain, print_json, print_json_line
-from ._params import read_params
+from ._params import hint_at_json, read_params
+from ._run import HINT
 from ._signals import until_signal
 
 # A server forgets whoever is silent for 60 s on a link that has no end of its own.
@@ -71,7 +76,12 @@ def call(
                 async for item in items:
                     print_json_line(json_text(bytes(item), url))
 
-    anyio.run(run)
+    try:
+        anyio.run(run)
+    except InvalidParams as error:
+        if hint := hint_at_json(params or (), error):
+            error.add_note(f"{HINT}{hint}")
+        raise
 
 
 def notify(
@@ -92,10 +102,20 @@ def notify(
 
 def listen(
     url: UrlArgument,
+    patterns: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PATTERN...",
+            help="The names to listen for, such as lamp.changed or door.*; all by default.",
+        ),
+    ] = None,
     *,
     count: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Exit after N notifications.")
     ] = None,
+    time: Annotated[
+        bool, typer.Option("--time", help="Add to each line when it came, as its member time.")
+    ] = False,
     timeout: Annotated[float, duration("How long to wait for the connection.")] = 10.0,
     dialect: DialectOption = "iot",
     trace: TraceOption = False,
@@ -107,23 +127,30 @@ def listen(
     """
     tracer = Tracer(url) if trace else None
     with suppress(KeyboardInterrupt):  # where signals cannot be received otherwise
-        anyio.run(_listen, url, count, timeout, dialect, tracer)
+        show = _show_with_time if time else _show
+        anyio.run(_listen, url, patterns or (), count, timeout, dialect, tracer, show)
 
 
 async def _listen(
-    url: str, count: int | None, timeout: float, dialect: Dialect, tracer: Tracer | None
+    url: str,
+    patterns: Sequence[str],
+    count: int | None,
+    timeout: float,
+    dialect: Dialect,
+    tracer: Tracer | None,
+    show: Callable[[Notification], None],
 ) -> None:
     async with until_signal():
         async with (
             connect(url, connect_timeout=timeout, dialect=dialect, trace=tracer) as client,
-            client.notifications() as notifications,
+            client.notifications(*patterns) as notifications,
             anyio.create_task_group() as tasks,
         ):
             if not client.info.reliable:
                 tasks.start_soon(_stay_known, client, str(Url.parse(url)), timeout)
             printed = missed = 0
             async for notification in notifications:
-                print_json_line(encode_json(notification))
+                show(notification)
                 printed += 1
                 if client.missed > missed:
                     missed = client.missed
@@ -133,6 +160,16 @@ async def _listen(
                     return
             tasks.cancel_scope.cancel()
         raise ChannelClosed(f"{Url.parse(url)}: the connection has ended")
+
+
+def _show(notification: Notification) -> None:
+    print_json_line(encode_json(notification))
+
+
+def _show_with_time(notification: Notification) -> None:
+    """Print a notification, and when it came: local time with its offset, to the millisecond."""
+    now = datetime.now().astimezone().isoformat(timespec="milliseconds")
+    print_json_line(encode_json({"time": now} | msgspec.to_builtins(notification)))
 
 
 async def _stay_known(

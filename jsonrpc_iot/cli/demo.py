@@ -4,12 +4,16 @@ To show one more transport, add its line to `STAGES`.
 """
 
 import os
+import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
+from shlex import quote as quote_word
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -117,6 +121,15 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
+def _program() -> str:
+    """This program as a shell runs it: by name where that is on the path, else by its place."""
+    called = Path(sys.argv[0])
+    if called.suffix == ".py":
+        return f"{quote_word(sys.executable)} -m jsonrpc_iot"
+    found = shutil.which(called.name)
+    return called.name if found and Path(found).samefile(called) else quote_word(str(called))
+
+
 class WrongAnswer(Exception):
     """The device answered, but not what it should have."""
 
@@ -135,9 +148,9 @@ def demo(*, json: JsonOption = False) -> None:
     else:
         _print_networks(networks)
         print_text(
-            "\nYour turn:\n"
-            "  jsonrpc-iot simulate --bind tcp://127.0.0.1:8805\n"
-            "  jsonrpc-iot call tcp://127.0.0.1:8805 wifi.scan"
+            "\nYour turn, in two terminals:\n"
+            f"  {_program()} simulate --bind tcp://127.0.0.1:8805\n"
+            f"  {_program()} call tcp://127.0.0.1:8805 wifi.scan"
         )
     failed = [row.transport for row in rows if row.error]
     if failed:

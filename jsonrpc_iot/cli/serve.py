@@ -1,8 +1,8 @@
 """`serve` and `simulate`: being a device."""
 
 import logging
-import platform
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from traceback import extract_tb
@@ -12,9 +12,11 @@ import typer
 
 from jsonrpc_iot import Context, Dispatcher, UsageError
 from jsonrpc_iot import run as run_server
+from jsonrpc_iot.channel.terminal import TerminalFormatter
 
 from ._options import TraceOption, complete_bind
-from ._output import Tracer, escape_log, print_text
+from ._output import Tracer, print_text
+from ._reload import run_again_on_change
 
 if TYPE_CHECKING:
     from jsonrpc_iot.services.wifi import Wifi
@@ -44,7 +46,8 @@ def serve(
         str | None,
         typer.Argument(
             metavar="MODULE:ATTR",
-            help="A Dispatcher, such as lamp:dispatcher; the present folder is searched first.",
+            help="A Dispatcher, such as lamp:dispatcher, a service class, an object of one, or a "
+            "function that gives any of these; the present folder is searched first.",
         ),
     ] = None,
     *,
@@ -53,6 +56,9 @@ def serve(
         WifiBackend | None,
         typer.Option(help="Serve the wifi service too, on this radio."),
     ] = None,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Start again when a Python file here changes.")
+    ] = False,
     trace: TraceOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -62,8 +68,11 @@ def serve(
     that accepts traffic, and stops on SIGINT or SIGTERM.
     """
     start_log(verbose=verbose)
+    if reload:
+        run_again_on_change()
+        return
     dispatcher = Dispatcher() if target is None else load_dispatcher(target)
-    _include_system(dispatcher, platform.node() or "jsonrpc-iot")
+    _include_system(dispatcher)
     if wifi is not None:
         try:
             dispatcher.include(_simulated_wifi(seed=0))
@@ -116,10 +125,12 @@ def load_dispatcher(target: str) -> Dispatcher:
     """Import a dispatcher, from the present folder before all others.
 
     Args:
-        target: its module and its name in there, as in `lamp:dispatcher`.
+        target: its module and its name in there, as in `lamp:dispatcher`. What has that name may
+            also be a service, its class, or a function that gives either or a dispatcher.
 
     Raises:
-        UsageError: there is no such module or name, the module fails, or it is no Dispatcher.
+        UsageError: there is no such module or name, the module or function fails, or it is none of
+            these.
     """
     module_name, _, attributes = target.partition(":")
     if not module_name or not attributes or module_name.startswith("."):
@@ -131,9 +142,25 @@ def load_dispatcher(target: str) -> Dispatcher:
             found = getattr(found, name)
         except AttributeError:
             raise UsageError(f"{target}: {module_name} has no {attributes!r}") from None
+    is_service = isinstance(getattr(found, "__rpc_prefix__", None), str)
+    if callable(found) and (isinstance(found, type) or not is_service):
+        found = _make(target, found)
+    if isinstance(getattr(found, "__rpc_prefix__", None), str):
+        dispatcher = Dispatcher(title=type(found).__name__)
+        dispatcher.include(found)
+        return dispatcher
     if not isinstance(found, Dispatcher):
         raise UsageError(f"{target} is no Dispatcher but of type {type(found).__name__}")
     return found
+
+
+def _make(target: str, factory: Callable[[], object]) -> object:
+    """What a class or function gives."""
+    try:
+        return factory()
+    except Exception as error:  # whatever the application does
+        logger.debug("calling %s failed", target, exc_info=error)
+        raise UsageError(f"{target}() failed: {type(error).__name__}: {error}") from None
 
 
 def _import(name: str) -> object:
@@ -151,7 +178,7 @@ def _import(name: str) -> object:
         ) from None
 
 
-def _include_system(dispatcher: Dispatcher, name: str) -> None:
+def _include_system(dispatcher: Dispatcher, name: str | None = None) -> None:
     from jsonrpc_iot.services import System
 
     try:
@@ -175,13 +202,6 @@ def _announce(url: str) -> None:
     print_text(f"listening {url}")
 
 
-class _LogFormatter(logging.Formatter):
-    """Escapes what peers and handlers have put into the log."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return escape_log(super().format(record))
-
-
 def start_log(*, verbose: bool) -> None:
     """Show the log of the package on standard error.
 
@@ -189,7 +209,7 @@ def start_log(*, verbose: bool) -> None:
         verbose: all of it, not only warnings.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_LogFormatter("jsonrpc-iot: %(levelname)s: %(message)s"))
+    handler.setFormatter(TerminalFormatter())
     log = logging.getLogger("jsonrpc_iot")
     log.addHandler(handler)
     log.setLevel(logging.DEBUG if verbose else logging.WARNING)

@@ -1,33 +1,34 @@
-"""Call a device at any URL."""
+"""A device at the other end of a channel, or of one channel after the other."""
 
 import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import anyio
+from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream
 from msgspec import UNSET
 
 from ..channel.contract import Channel, Trace
 from ..channel.info import ChannelInfo
-from ..channel.url import mask
 from ..channel.wrappers import TracedChannel
 from ..dispatch.declare.context import Timeout
+from ..dispatch.declare.event import BoundEvent
 from ..dispatch.dispatcher import Dispatcher
-from ..errors import CallTimeout, ChannelClosed, ConnectFailed, ConnectTimeout, TransportError
+from ..errors import CallTimeout, ChannelClosed, TransportError
 from ..peer.calls import Calls
-from ..peer.peer import Peer, new_session, watch
+from ..peer.peer import Peer, new_session
 from ..peer.remote import Remote
 from ..protocol.backoff import Backoff
 from ..protocol.limits import Limits
 from ..protocol.messages import Dialect
-from ..transports import open_channel
 from .batch import CallBatch
 from .notifications import Notification, Notifications
 from .proxy import new_proxy
+from .subscription import Subscription
 
 F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S")
@@ -36,7 +37,9 @@ logger = logging.getLogger("jsonrpc_iot.client")
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
-_GRACE_SECONDS = 1.0
+
+
+State = Literal["connecting", "connected", "closed"]
 
 
 class Client(Remote):
@@ -52,6 +55,10 @@ class Client(Remote):
         trace: is shown each message.
         reopen: opens a new channel when the old one has ended; `None` to end with it.
         was_here: another client may have had this one's place on the link before.
+
+    Attributes:
+        connected: emits the facts about each channel that was opened.
+        lost: emits why each channel ended, in words; empty for no reason in particular.
     """
 
     def __init__(
@@ -76,7 +83,12 @@ class Client(Remote):
         self._trace = trace
         self._reopen = reopen
         self._was_here = was_here
+        self.connected: BoundEvent[ChannelInfo] = BoundEvent("connected", ChannelInfo)
+        self.lost: BoundEvent[str] = BoundEvent("lost", str)
         self._notifications = Notifications()
+        self._notifications.on_change = self._tell_soon
+        self._subscription = Subscription(self._notifications, dispatcher)
+        self._tasks: TaskGroup | None = None
         self._peer: Peer | None = None
         self._connected = anyio.Event()
         self._backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
@@ -92,6 +104,17 @@ class Client(Remote):
         return (
             self._notifications.missed + self._missed + sum(each.missed for each in self._peers())
         )
+
+    @property
+    def state(self) -> State:
+        """Whether there is a connection.
+
+        It is `connecting` while a client that reconnects has none, and `closed` when there will be
+        none any more.
+        """
+        if self._peer is not None and self._peer.calls.is_open:
+            return "connected"
+        return "closed" if self._reopen is None else "connecting"
 
     @property
     def info(self) -> ChannelInfo:
@@ -136,6 +159,7 @@ class Client(Remote):
             ChannelClosed: the channel is closed.
             MessageTooLarge: the notification does not fit the channel.
             Unencodable: the codec has no form for the params, or the link, as for a DataPoint.
+            UsageError: the params are neither an object nor an array.
         """
         peer = await self._find_peer(self._timeout)
         await peer.notify(method, params)
@@ -167,12 +191,26 @@ class Client(Remote):
         return self._dispatcher.notification(method)
 
     @asynccontextmanager
-    async def notifications(self) -> AsyncIterator[MemoryObjectReceiveStream[Notification]]:
-        """All notifications that come while the block runs, as a stream to iterate over.
+    async def notifications(
+        self, *patterns: str
+    ) -> AsyncIterator[MemoryObjectReceiveStream[Notification]]:
+        """The notifications that come while the block runs, as a stream to iterate over.
 
-        The stream ends with the channel, unless the client reconnects.
+        The stream ends with the channel, unless the client reconnects. As long as all open streams
+        name what they want, the device is asked to send nothing but that, and what proxies and
+        handlers of this client listen to; a device that cannot do so sends all, and the stream
+        picks from that.
+
+        Args:
+            patterns: names, and beginnings of names as in `door.*`; all notifications by default.
+
+        Raises:
+            CallTimeout: the device did not answer when it was asked for these alone.
+            ChannelClosed: the channel is closed.
         """
-        async with self._notifications.stream() as notifications:
+        async with self._notifications.stream(patterns) as notifications:
+            if patterns and self._peer is not None:
+                await self._subscription.tell(self._peer.calls, self._timeout)
             yield notifications
 
     def proxy(
@@ -201,9 +239,10 @@ class Client(Remote):
         notifications = self._notifications
         return new_proxy(self._name, self, notifications, service, prefix, timeout, self._timeout)
 
-    async def _run(self, channel: Channel) -> None:
-        """Keep the connection, starting with an open channel, until it is over for good."""
-        await self._run_peer(channel)
+    async def _run(self, channel: Channel | None) -> None:
+        """Keep the connection, starting with an open channel or none, until it is over for good."""
+        if channel is not None:
+            await self._run_peer(channel)
         while self._reopen is not None:
             await self._run_peer(await self._open_again(self._reopen))
         self._notifications.end()
@@ -233,6 +272,7 @@ class Client(Remote):
         )
         begin = anyio.current_time()
         async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
             peer = Peer(
                 channel,
                 self._dispatcher,
@@ -245,18 +285,28 @@ class Client(Remote):
                 since=begin if self._was_here else -math.inf,
             )
             await peer.run()
+            self._tasks = None
             tasks.cancel_scope.cancel()
         self._backoff.connection_ended(anyio.current_time() - begin)
 
+    def _tell_soon(self) -> None:
+        """Tell the device what is wanted of its notifications, if it has to know."""
+        if self._tasks is not None and self._peer is not None and self._subscription.is_due:
+            self._tasks.start_soon(self._subscription.tell_quietly, self._peer.calls, self._timeout)
+
     def _gain(self, peer: Peer) -> None:
         self._peer = peer
+        self._subscription.forget()
+        self._tell_soon()
         self._connected.set()
+        self.connected.emit(peer.info)
 
     def _lose(self, peer: Peer) -> None:
         if self._reopen is not None:
             self._missed += peer.missed
             self._peer = None
             self._connected = anyio.Event()
+        self.lost.emit(peer.calls.why)
 
     async def _open_again(self, reopen: Callable[[], Awaitable[Channel]]) -> Channel:
         """Try until it works."""
@@ -286,88 +336,3 @@ class Client(Remote):
         if self._peer is None:
             raise CallTimeout(f"{self._name}: not connected again within {timeout} s")
         return self._peer
-
-
-async def open_in_time(url: str, limits: Limits, seconds: float | None) -> Channel:
-    """Open a channel within a time.
-
-    Raises:
-        ConnectTimeout: it took longer.
-    """
-    try:
-        with anyio.fail_after(seconds):
-            return await open_channel(url, limits)
-    except ConnectFailed:
-        raise
-    except TimeoutError:
-        raise ConnectTimeout(f"{mask(url)}: no connection within {seconds} s") from None
-
-
-@asynccontextmanager
-async def connect(
-    where: str | Channel,
-    *,
-    timeout: float | None = 10.0,
-    connect_timeout: float | None = 10.0,
-    reconnect: bool = False,
-    dialect: Dialect = "iot",
-    extensions: bool | None = None,
-    dispatcher: Dispatcher | None = None,
-    limits: Limits | None = None,
-    trace: Trace | None = None,
-) -> AsyncIterator[Client]:
-    """Connect to a device while the `async with` block runs.
-
-    Args:
-        where: the device's URL, or an open channel to it, which is closed in the end.
-        timeout: seconds that a call waits unless it says otherwise, `None` for ever.
-        connect_timeout: seconds to connect within, `None` for no limit.
-        reconnect: open a new channel when the old one ends, after a random pause that grows. Open
-            calls fail all the same, since nobody knows whether they ran.
-        dialect: `iot` or `jsonrpc2`, until the device has spoken.
-        extensions: whether the device understands `timeout`, `rpc.cancel` and the like; by default
-            it is asked.
-        dispatcher: answers what the device calls; an empty one by default.
-        limits: bounds on what the device may cost.
-        trace: is called with each message that arrives or leaves, and the frames; see `Trace`.
-
-    Raises:
-        InvalidUrl: the URL makes no sense.
-        ConnectFailed: nobody answers there; `ConnectTimeout` if that took too long to find out.
-        ValueError: a channel that is open already shall reconnect.
-    """
-    if reconnect and not isinstance(where, str):
-        raise ValueError("an open channel cannot be opened again: reconnect needs a URL")
-    dispatcher = dispatcher or Dispatcher()
-    limits = limits or dispatcher.limits
-
-    async def open() -> Channel:
-        if isinstance(where, str):
-            return await open_in_time(where, limits, connect_timeout)
-        return where
-
-    client = Client(
-        mask(where) if isinstance(where, str) else where.info.peer,
-        dispatcher,
-        timeout=timeout,
-        limits=limits,
-        dialect=dialect,
-        extensions=extensions,
-        trace=trace,
-        reopen=open if reconnect else None,
-        was_here=isinstance(where, str),
-    )
-    channel = await open()
-    failure: BaseException | None = None
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(client._run, channel)
-        await client._connected.wait()
-        tasks.start_soon(watch, client._peers, limits)
-        try:
-            yield client
-        except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001
-            failure = error  # goes on below, not in a group
-        await client._leave(_GRACE_SECONDS)
-        tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure

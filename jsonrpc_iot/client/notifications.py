@@ -1,7 +1,7 @@
 """What a client hears: notifications by name, and the events of a device that are made of them."""
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ from msgspec import UNSET, Raw, Struct
 from ..dispatch.declare.callbacks import Callbacks
 from ..protocol.codec.codec import DECODE_ERRORS, Codec
 from ..protocol.messages import ABSENT, Message
+from ..protocol.patterns import Patterns
 
 logger = logging.getLogger("jsonrpc_iot.client")
 
@@ -35,27 +36,53 @@ class Notifications:
 
     Attributes:
         missed: notifications that came while 256 others waited in a `stream`.
+        on_change: is called when others are wanted than before.
     """
 
     def __init__(self) -> None:
         self._receivers: dict[str, Callbacks] = {}
-        self._streams: set[MemoryObjectSendStream[Notification]] = set()
+        self._streams: dict[MemoryObjectSendStream[Notification], Sequence[str]] = {}
+        self._filters: dict[MemoryObjectSendStream[Notification], Patterns] = {}
+        self.on_change: Callable[[], object] = lambda: None
         self._endings = Callbacks()
         self._is_over = False
         self.missed = 0
 
     @asynccontextmanager
-    async def stream(self) -> AsyncIterator[MemoryObjectReceiveStream[Notification]]:
-        """All notifications that come while the block runs; see `Client.notifications`."""
+    async def stream(
+        self, patterns: Sequence[str] = ()
+    ) -> AsyncIterator[MemoryObjectReceiveStream[Notification]]:
+        """The notifications that come while the block runs; see `Client.notifications`."""
         send, receive = anyio.create_memory_object_stream[Notification](_WAITING_NOTIFICATIONS)
         with send, receive:
             if self._is_over:
                 send.close()
-            self._streams.add(send)
+            self._streams[send] = patterns
+            if patterns:
+                self._filters[send] = Patterns(patterns)
+            self.on_change()
             try:
                 yield receive
             finally:
-                self._streams.discard(send)
+                self._discard(send)
+                self.on_change()
+
+    def wanted(self, others: Sequence[str]) -> list[str] | None:
+        """The names and patterns that are listened to, sorted; `None` for all.
+
+        All are sent as long as nobody has asked for some alone.
+
+        Args:
+            others: names that have a receiver elsewhere.
+        """
+        if not self._filters or len(self._filters) < len(self._streams):
+            return None
+        patterns = {each for stream in self._streams.values() for each in stream}
+        return sorted({*patterns, *self._receivers, *others})
+
+    def _discard(self, stream: MemoryObjectSendStream[Notification]) -> None:
+        self._streams.pop(stream, None)
+        self._filters.pop(stream, None)
 
     def listen(
         self, method: str, receive: Callable[[Codec, Raw], object], end: Callable[[], object]
@@ -69,12 +96,14 @@ class Notifications:
             end()
         receivers = self._receivers.setdefault(method, Callbacks())
         leaves = receivers.add(receive), self._endings.add(end)
+        self.on_change()
 
         def leave() -> None:
             for each in leaves:
                 each()
             if not len(receivers) and self._receivers.get(method) is receivers:
                 del self._receivers[method]
+                self.on_change()
 
         return leave
 
@@ -96,12 +125,15 @@ class Notifications:
             return
         notification = Notification(message.method, params)
         for stream in tuple(self._streams):
+            wanted = self._filters.get(stream)
+            if wanted is not None and not wanted.match(message.method):
+                continue
             try:
                 stream.send_nowait(notification)
             except anyio.WouldBlock:
                 self.missed += 1
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                self._streams.discard(stream)
+                self._discard(stream)
 
     def end(self) -> None:
         """Tell all that nothing follows."""

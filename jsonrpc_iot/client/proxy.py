@@ -6,20 +6,22 @@ arguments in C and which leaves out what was not given. Making the calls is the 
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
-from msgspec import inspect as types
 
 from ..dispatch.declare.context import Timeout
 from ..dispatch.declare.event import BoundEvent, Event, declared_events
-from ..dispatch.declare.options import Options
+from ..dispatch.declare.options import Options, error_class
 from ..dispatch.declare.service import Declaration, declarations
 from ..dispatch.declare.signature import signature as signature_of
+from ..dispatch.declare.types import check_decodable
+from ..errors import RpcError
 from ..peer.remote import Remote
+from ..peer.stream import Stream
 from ..protocol.codec.codec import DECODE_ERRORS, Codec
 from .notifications import Notifications
 
@@ -38,6 +40,7 @@ class _Method(Struct, frozen=True):
         attribute: the name that it has in Python.
         name: the name that it has for the device, with the service's prefix.
         options: of which `timeout` and `idempotent` count for callers.
+        errors: the classes of its declared errors, by code.
         notification: there is no result.
         result: the type of the result, or of its items.
         streams: the result comes item by item.
@@ -49,6 +52,7 @@ class _Method(Struct, frozen=True):
     attribute: str
     name: str
     options: Options
+    errors: Mapping[int, type[RpcError]]
     notification: bool
     result: Any
     streams: bool
@@ -143,7 +147,7 @@ class RemoteEvent(BoundEvent[Any]):
 
     def _receive(self, codec: Codec, params: Raw) -> None:
         try:
-            value = codec.decode_value(bytes(params) or codec.encode(None), self.kind)
+            value = codec.decode_params(bytes(params) or codec.encode(None), self.kind)
         except DECODE_ERRORS as error:
             self.malformed += 1
             logger.warning("%s: dropped a notification: %s", self.name, error)
@@ -179,7 +183,8 @@ def new_proxy(
         TypeError: `service` is no such class, or one of its types cannot travel.
     """
     if not isinstance(service, type) or not isinstance(_prefix(service), str):
-        raise TypeError(f"{service!r} is no class decorated with @service(prefix)")
+        hint = f": give the class, {type(service).__name__}" if _prefix(type(service)) else ""
+        raise TypeError(f"{service!r} is no class decorated with @service(prefix){hint}")
     plan = _plan(service)
     members: dict[str, Any] = {}
     for method in plan.methods:
@@ -205,12 +210,14 @@ def _function(caller: Remote, method: _Method, name: str, timeout: Timeout) -> C
     if method.notification:
         act = partial(caller.notify, name)
     elif method.streams:
-        act = partial(caller.stream, name, item=method.result, timeout=timeout)
+        act = partial(_stream, caller, name, method, timeout)
     else:
         idempotent = method.options.idempotent
         act = partial(
             caller.call, name, result=method.result, timeout=timeout, idempotent=idempotent
         )
+        if method.errors:
+            act = partial(_call, act, method.errors)
 
     def function(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -223,6 +230,25 @@ def _function(caller: Remote, method: _Method, name: str, timeout: Timeout) -> C
     function.__doc__ = method.doc
     function.__signature__ = signature  # type: ignore[attr-defined]
     return function
+
+
+async def _call(
+    call: Callable[[Struct | None], Awaitable[Any]],
+    errors: Mapping[int, type[RpcError]],
+    params: Struct | None,
+) -> Any:
+    """Call, and raise the errors of the declaration as it names them."""
+    try:
+        return await call(params)
+    except RpcError as error:
+        raise error.as_declared(errors) from None
+
+
+def _stream(
+    caller: Remote, name: str, method: _Method, timeout: Timeout, params: Struct | None
+) -> Stream[Any]:
+    stream = caller.stream(name, params, item=method.result, timeout=timeout)
+    return stream.raise_as(method.errors)
 
 
 def _misfit(signature: inspect.Signature, args: Any, kwargs: Any) -> TypeError | None:
@@ -253,12 +279,13 @@ def _method(service: type, declaration: Declaration) -> _Method:
     function = declaration.function.__get__(object(), service)  # without `self`
     parameters, result, streams = signature_of(function, name)
     if not mark.notification:
-        _check_decodable(result, f"method {name!r}, result")
+        check_decodable(result, f"method {name!r}, result")
     signature = inspect.Signature(parameters)
     return _Method(
         attribute=declaration.attribute,
         name=name,
         options=mark.options,
+        errors={error.code: error_class(error) for error in mark.options.errors},
         notification=mark.notification,
         result=result,
         streams=streams,
@@ -271,7 +298,7 @@ def _method(service: type, declaration: Declaration) -> _Method:
 def _event(service: type, attribute: str, event: Event[Any]) -> _EventPlan:
     assert event.name is not None
     name = _join(_prefix(service), event.name)
-    _check_decodable(event.kind, f"event {name!r}")
+    check_decodable(event.kind, f"event {name!r}")
     return _EventPlan(attribute, name, event.kind)
 
 
@@ -302,38 +329,6 @@ def _binder(name: str, signature: inspect.Signature) -> Callable[..., Struct | N
 def _field(parameter: inspect.Parameter) -> Any:
     needed = parameter.default is parameter.empty
     return (parameter.name, Any) if needed else (parameter.name, Any, UNSET)
-
-
-def _check_decodable(kind: Any, what: str) -> None:
-    """Refuse a type that nothing can be decoded into.
-
-    Raises:
-        TypeError: it is one; the text begins with `what`.
-    """
-    try:
-        hash(kind)  # decoders of results are kept by type
-        for cls in _unknown_classes(types.type_info(kind)):
-            raise TypeError(f"Type {cls!r} is not supported")
-        msgspec.json.Decoder(kind)
-    except TypeError as error:
-        raise TypeError(f"{what}: {error}") from None
-
-
-def _unknown_classes(info: types.Type) -> Iterator[type]:
-    """The classes in a type that msgspec takes for granted and cannot make from JSON."""
-    todo: list[types.Type | types.Field] = [info]
-    seen: set[int] = set()  # types may hold themselves
-    while todo:
-        node = todo.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, types.CustomType) and node.cls is not object:
-            yield node.cls
-        for name in node.__struct_fields__:
-            part = getattr(node, name)
-            parts = part if isinstance(part, tuple) else (part,)
-            todo.extend(item for item in parts if isinstance(item, types.Type | types.Field))
 
 
 def _prefix(service: type) -> Any:

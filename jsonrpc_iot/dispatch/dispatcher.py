@@ -1,5 +1,6 @@
 """Methods by name: register them once, then answer messages from any transport."""
 
+import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar, Unpack, overload
@@ -16,16 +17,18 @@ from .declare.options import MethodOptions, NotificationOptions, Options
 from .declare.service import declared, decorator, service_prefix
 from .handler import Handler
 from .responder import Responder
-from .rpc_methods import About, Builtin
+from .rpc_methods import About, Builtin, subscribing
 from .run.middleware import Middleware
 from .table import Entries, HandlerTable, Place
+
+logger = logging.getLogger("jsonrpc_iot.dispatcher")
 
 _CODECS: dict[CodecName, type[JsonCodec | MsgpackCodec]] = {
     codec.name: codec for codec in (JsonCodec, MsgpackCodec)
 }
 
 F = TypeVar("F", bound=Callable[..., Any])
-Emit = Callable[[str, Any], object]
+Emit = Callable[..., object]
 Places = list[tuple[Entries, Place]]  # each with the part of the table that it belongs to
 
 _RESERVED = "rpc"
@@ -41,7 +44,9 @@ class Registry:
     def __init__(self, about: About) -> None:
         self._table = HandlerTable()
         self._audience = Callbacks()
-        self._table.add(self._places_of_service(Builtin(about, self._table), _RESERVED))
+        builtin = Builtin(about, self._table)
+        self._table.add(self._places_of_service(builtin, _RESERVED))
+        self._table.add([(self._table.methods, subscribing(builtin))])
 
     @overload
     def method(self, name: F, /) -> F: ...
@@ -103,8 +108,8 @@ class Registry:
         Raises:
             ValueError: a name is taken, or starts with `rpc.`, or `other` is this dispatcher; then
                 nothing is taken over.
-            TypeError: `other` is neither, a method of a service does not fit its declaration, or an
-                event's type is a scalar in JSON, which params cannot be.
+            TypeError: `other` is neither, or a class itself, a method of a service does not fit its
+                declaration, or an event's type is a scalar in JSON, which params cannot be.
         """
         if other is self:
             raise ValueError("a dispatcher cannot include itself")
@@ -115,17 +120,22 @@ class Registry:
             prefix = _join(prefix, service_prefix(other))
             places = self._places_of_service(other, prefix)
             emitting = tuple(events(other))
+            if not places and not emitting:
+                logger.warning("%r has nothing marked with @method, @notification or Event", other)
         for _, (name, _, _) in places:
             _refuse_reserved(name)
         self._table.add(places)
         if isinstance(other, Registry):
-            self._table.declare(
-                {_join(prefix, name): kind for name, kind in other._table.events.items()}
+            for name, kind in other._table.events.items():
+                self._table.declare(_join(prefix, name), kind, other._table.requires.get(name))
+            other.on_emit(
+                lambda method, params, requires=None: self.emit(
+                    _join(prefix, method), params, requires=requires
+                )
             )
-            other.on_emit(lambda method, params: self.emit(_join(prefix, method), params))
         for event in emitting:
             name = _join(prefix, event.name)
-            self._table.declare({name: event.kind})
+            self._table.declare(name, event.kind, event.requires)
             event.subscribe(partial(self.emit, name))
 
     def middleware(self, layer: Middleware) -> Middleware:
@@ -133,12 +143,28 @@ class Registry:
         self._table.add_layer(layer)
         return layer
 
-    def emit(self, method: str, params: Any = None) -> None:
-        """Send a notification to every peer of every server of this dispatcher; wait for none."""
-        self._audience.tell(method, params)
+    def emit(self, method: str, params: Any = None, *, requires: str | None = None) -> None:
+        """Send a notification to every peer of every server of this dispatcher; wait for none.
+
+        Args:
+            method: the notification's name.
+            params: an object (dict, Struct, dataclass) or an array (list, tuple) of params.
+            requires: the permission that a peer needs to hear it; the event's of that name by
+                default.
+        """
+        requires = requires or self._table.requires.get(method)
+        # Who does not know of permissions fails, and hears nothing that needs one.
+        self._audience.tell(method, params, **({"requires": requires} if requires else {}))
+
+    @property
+    def received(self) -> list[str]:
+        """The names of the notifications that have a receiver."""
+        return [name for name in self._table.notifications if not name.startswith(f"{_RESERVED}.")]
 
     def on_emit(self, send: Emit) -> Callable[[], None]:
         """Have a callback called with the name and params of all that is emitted.
+
+        And with `requires=` where a peer needs a permission to hear it.
 
         Returns:
             A function that ends the subscription.
@@ -182,7 +208,8 @@ class Dispatcher(Registry):
     """The methods and notifications that a device answers.
 
     Args:
-        debug: tell callers the text and traceback of unforeseen exceptions.
+        debug: tell callers the text and traceback of unforeseen exceptions, and refuse results that
+            are not of the declared type.
         limits: bounds on the messages that it takes.
         title: what its description calls it.
         version: that of its software, for its description; this package's own by default.

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
 
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType
 
-from ..errors import InvalidRequest, MethodNotFound, RpcError
+from ..errors import InvalidRequest, RpcError
 from ..protocol.codec.codec import Codec
 from ..protocol.duplicates import Identity
 from ..protocol.limits import Limits
@@ -28,6 +28,7 @@ from .run.call import Work
 from .run.context import CallContext
 from .run.middleware import Call, Chain
 from .table import Entry, HandlerTable
+from .unknown import unknown
 
 Begun = bytes | Work | Batch | None
 Read = Message | Invalid | list[Raw]
@@ -58,6 +59,7 @@ class Responder:
         self._encode = codec.encode
         self._unsuspicious = codec.unsuspicious
         self._replier = Replier(codec, debug=debug)
+        self._debug = debug
         self._nobody = Context()
         self._decode_plain: Callable[[bytes], PlainRequest] = self._decode_first
         table.on_change(self._forget_handlers)
@@ -126,7 +128,7 @@ class Responder:
                 self.codec.check(data)
         except Exception:  # noqa: BLE001  # a param's own code may run
             message = self.codec.decode(data)
-            return self._begin(data, message, context or self._nobody, limit, session, alone)
+            return self.begin_read(data, message, context or self._nobody, limit, session, alone)
         entry = request.entry
         id = request.id
         jsonrpc = request.jsonrpc
@@ -195,12 +197,6 @@ class Responder:
             idempotent,
         )
 
-    def begin_read(
-        self, data: bytes, message: Read, context: Context, limit: int | None, session: Session
-    ) -> Begun:
-        """Begin to answer a message that is read already; see `begin`."""
-        return self._begin(data, message, context, limit, session)
-
     def decline(
         self,
         data: bytes,
@@ -240,7 +236,7 @@ class Responder:
         """The response that carries an error."""
         return self._replier.error(to, "", error)
 
-    def _begin(
+    def begin_read(
         self,
         data: bytes,
         message: Read,
@@ -249,7 +245,7 @@ class Responder:
         session: Session | None,
         alone: bool = True,
     ) -> Begun:
-        """Begin whatever is no plain request."""
+        """Begin to answer a message that is read already; see `begin`."""
         if isinstance(message, list):
             return self._begin_batch(data, message, context, limit, session)
         if session is not None and session.take(message, data):
@@ -316,7 +312,7 @@ class Responder:
         id = message.id if message.id is UNSET else self.codec.wire_id(data, message.id)
         to = ReplyTo(id, message.jsonrpc, limit)
         try:
-            entry = self._find(message)
+            entry = self._find(message, context)
             handler = entry.handler
             if handler.options.requires is not None:
                 context.demand(handler.options.requires)
@@ -364,15 +360,17 @@ class Responder:
             value = handler.call(call.params, running)
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
             return self._replier.error(to, call.method, error)
-        return self._replier.result(to, call.method, value, may_hold_nan=handler.may_hold_nan)
+        return self._replier.result(
+            to, call.method, value, may_hold_nan=handler.may_hold_nan, kind=handler.result_type
+        )
 
-    def _find(self, message: Message) -> Entry:
+    def _find(self, message: Message, context: Context) -> Entry:
         assert message.method is not UNSET
         entry = self._table.methods.get(message.method)
         if message.id is UNSET:
             entry = self._table.notifications.get(message.method, entry)
         if entry is None:
-            raise MethodNotFound
+            raise unknown(message.method, self._table, context)
         return entry
 
     def _forget_handlers(self) -> None:
@@ -380,6 +378,8 @@ class Responder:
 
     def _decode_first(self, data: bytes) -> PlainRequest:
         """Stand in for the decoder of plain requests until the first message needs it."""
+        if self._debug:  # results are checked, which the way for plain requests does not do
+            raise DecodeError("for debugging each request goes the long way")
         with self._table.lock:
             self._decode_plain = plain_decoder(self._table.unguarded(), self.codec)
         return self._decode_plain(data)

@@ -4,6 +4,7 @@ import logging
 import traceback
 from typing import Any
 
+import msgspec
 from msgspec import Struct, UnsetType
 
 from ..errors import InternalError, RpcError, TooLarge, Unencodable
@@ -44,10 +45,22 @@ class Replier:
         self._debug = debug
         self.dropped = 0
 
-    def result(self, to: ReplyTo, method: str, value: Any, *, may_hold_nan: bool) -> bytes | None:
-        """The response that carries a result, or the error that takes its place."""
+    def result(
+        self, to: ReplyTo, method: str, value: Any, *, may_hold_nan: bool, kind: Any = Any
+    ) -> bytes | None:
+        """The response that carries a result, or the error that takes its place.
+
+        Args:
+            to: where it goes.
+            method: the name that was called.
+            value: the result.
+            may_hold_nan: whether there may be a float in it.
+            kind: its declared type, which is checked for debugging.
+        """
         if isinstance(to.id, UnsetType):
             return None
+        if self._debug and kind is not Any and (problem := _misfit(value, kind)):
+            return self.error(to, method, TypeError(problem))
         try:
             reply = self.codec.encode_result(to.id, value, to.jsonrpc, may_hold_nan=may_hold_nan)
         except Unencodable as error:
@@ -64,22 +77,32 @@ class Replier:
 
     def error(self, to: ReplyTo, method: str, error: Exception) -> bytes | None:
         """The response that an exception becomes; what nobody foresaw goes to the log."""
-        if not isinstance(error, RpcError):
-            logger.error("method %r failed: %s", method, _text(error), exc_info=error)
+        problem = error.problem if isinstance(error, RpcError) else _text(error)
+        if problem is not None:
+            logger.error("method %r failed: %s", method, problem, exc_info=error)
             error = InternalError(data=_describe(error) if self._debug else None)
+        assert isinstance(error, RpcError)
         if isinstance(to.id, UnsetType):
             logger.debug("notification %r failed: %s", method, error)
             return None
         return self._encode(to.id, error, to)
 
     def _encode(self, id: WireId, error: RpcError, to: ReplyTo) -> bytes | None:
-        try:
-            reply = self.codec.encode_error(id, error, to.jsonrpc, to.limit)
-        except AttributeError:  # a child of RpcError that never called its parent's __init__
-            reply = self.codec.encode_error(id, InternalError(), to.jsonrpc, to.limit)
+        reply = self.codec.encode_error(id, error, to.jsonrpc, to.limit)
         if reply is None:
             self.dropped += 1
         return reply
+
+
+def _misfit(value: Any, kind: Any) -> str | None:
+    """Why a result is not of its declared type, as a client that decodes it would see."""
+    try:
+        msgspec.json.decode(msgspec.json.encode(value), type=kind)
+    except msgspec.ValidationError as error:
+        return f"the result is not as declared: {error}"
+    except (TypeError, ValueError, RecursionError, UnicodeError):
+        return None  # it cannot be encoded, which is said elsewhere, or its type not decoded
+    return None
 
 
 def _describe(error: Exception) -> dict[str, str]:

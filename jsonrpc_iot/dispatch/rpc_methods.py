@@ -1,6 +1,7 @@
 """The methods under `rpc.` that every dispatcher has."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -8,13 +9,18 @@ from msgspec import UNSET, Struct
 from msgspec.json import encode
 
 from ..errors import InvalidParams
+from ..protocol.codec.codec import DECODE_ERRORS, Codec
 from ..protocol.messages import Id
+from ..protocol.patterns import MAX_PATTERNS, Patterns
 from .declare.context import Context
+from .declare.options import Options
 from .declare.service import method, notification, service
-from .openrpc.document import Contents, Info, document, document_of_one
+from .handler import Handler
+from .openrpc.document import Contents, Event, Info, document, document_of_one
 from .openrpc.shrink import Document
 from .run.context import CallContext
-from .table import Entries, Entry, HandlerTable
+from .table import Entry, HandlerTable, Place
+from .unknown import permitted
 
 _KEPT_DOCUMENTS = 256
 _LONG_ID = 16  # bytes
@@ -58,7 +64,7 @@ class Builtin:
     @method(idempotent=True)
     def methods(self, context: Context) -> list[str]:
         """List the names that the caller may call, sorted."""
-        return [entry.name for entry in _permitted(self._table.methods, context)]
+        return [entry.name for entry in permitted(self._table.methods, context)]
 
     @method(idempotent=True)
     def discover(self, context: Context, method: str | None = None) -> dict[str, Any]:
@@ -73,9 +79,9 @@ class Builtin:
         """
         contents = Contents(
             Info(self._about.title, self._about.version or _version(), self._about.description),
-            _permitted(self._table.methods, context),
-            [each for each in _permitted(self._table.notifications, context) if not _is_ours(each)],
-            dict(sorted(self._table.events.items())),
+            permitted(self._table.methods, context),
+            [each for each in permitted(self._table.notifications, context) if not _is_ours(each)],
+            self._audible(context),
         )
         if method is None:
             return self._whole(contents)
@@ -101,6 +107,32 @@ class Builtin:
             self._documents[key] = make()
         return self._documents[key]
 
+    def _audible(self, context: Context) -> dict[str, Event]:
+        """The events that the caller may hear."""
+        requires = self._table.requires.get
+        return {
+            name: Event(kind, requires(name))
+            for name, kind in sorted(self._table.events.items())
+            if context.permits(requires(name))
+        }
+
+    def subscribe(self, context: CallContext, patterns: list[str]) -> None:
+        """Send the caller only the notifications that match: names, or beginnings as in `door.*`.
+
+        Args:
+            context: the caller's.
+            patterns: at most 64 of them; by position they may be the params themselves.
+        """
+        if len(patterns) > MAX_PATTERNS:
+            problem = f"Expected at most {MAX_PATTERNS} patterns"
+            raise InvalidParams(data={"path": "$.patterns", "message": problem})
+        context.subscribe(Patterns(patterns))
+
+    @method(idempotent=True)
+    def unsubscribe(self, context: CallContext) -> None:
+        """Send the caller all notifications again."""
+        context.subscribe(None)
+
     @notification
     def more(
         self, context: CallContext, id: Id, upto: int = 0, missing: list[int] | None = None
@@ -115,7 +147,8 @@ class Builtin:
 
 
 def _names(contents: Contents) -> tuple[str, ...]:
-    return tuple(each.name for each in (*contents.methods, *contents.notifications))
+    entries = (*contents.methods, *contents.notifications)
+    return (*(each.name for each in entries), *contents.events)
 
 
 def _room_of_id(id: object) -> int:
@@ -124,15 +157,20 @@ def _room_of_id(id: object) -> int:
     return size if size <= _LONG_ID else -(-size // _LONG_ID) * _LONG_ID
 
 
-def _permitted(entries: Entries, context: Context) -> list[Entry]:
-    """The entries that a caller may use, in the order of their names."""
-    permissions = context.permissions or ()
-    found = [
-        entry
-        for entry in tuple(entries.values())
-        if (requires := entry.handler.options.requires) is None or requires in permissions
-    ]
-    return sorted(found, key=lambda entry: entry.name)
+class _Subscribing(Handler):
+    """The handler of `rpc.subscribe`, whose params may be the patterns themselves."""
+
+    def parse(self, raw: bytes, codec: Codec) -> Struct:
+        """Decode params; see `Handler.parse`."""
+        with suppress(*DECODE_ERRORS):
+            return self.params(patterns=codec.decode_value(raw, list[str]))
+        return super().parse(raw, codec)
+
+
+def subscribing(builtin: Builtin) -> Place:
+    """The place of `rpc.subscribe`."""
+    name = "rpc.subscribe"
+    return name, _Subscribing(name, builtin.subscribe, Options(idempotent=True)), ()
 
 
 def _is_ours(entry: Entry) -> bool:
@@ -146,7 +184,7 @@ def _only(contents: Contents, name: str) -> Contents:
         contents.info,
         [entry for entry in contents.methods if entry.name == name],
         [entry for entry in contents.notifications if entry.name == name],
-        {event: kind for event, kind in contents.events.items() if event == name},
+        {each: event for each, event in contents.events.items() if each == name},
     )
 
 

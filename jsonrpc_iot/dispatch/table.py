@@ -50,6 +50,7 @@ class HandlerTable:
         methods: the entries of methods, by name.
         notifications: the entries of notifications, by name.
         events: the types of what is emitted, by name.
+        requires: the permissions that are needed to hear of events, by name.
         chain: the middleware around all of them.
         lock: is held while anything changes, since other threads may dispatch all the while.
     """
@@ -58,6 +59,7 @@ class HandlerTable:
         self.methods: Entries = {}
         self.notifications: Entries = {}
         self.events: dict[str, Any] = {}
+        self.requires: dict[str, str] = {}
         self.chain = Chain()
         self.lock = threading.Lock()
         self._on_change: list[Callable[[], None]] = []
@@ -101,11 +103,12 @@ class HandlerTable:
             return []
         return [each for each in self.methods.values() if each.handler.options.requires is None]
 
-    def declare(self, kinds: dict[str, Any]) -> None:
-        """Note the types of events; one that several services emit is described by the first."""
+    def declare(self, name: str, kind: Any, requires: str | None) -> None:
+        """Note the type of an event; one that several services emit is described by the first."""
         with self.lock:
-            for name, kind in kinds.items():
-                self.events.setdefault(name, kind)
+            self.events.setdefault(name, kind)
+            if requires is not None:
+                self.requires.setdefault(name, requires)
             self._tell()
 
     def _tell(self) -> None:

@@ -14,38 +14,38 @@ from jsonrpc_iot import RpcError, ServerError
 class NovaError(RpcError):
     """An error of the platform."""
 
-    default_message = "NovaCloud error"
+    message = "NovaCloud error"
 
 
 class UnknownDevice(NovaError):
     """No device has that id."""
 
-    default_code = 2001
-    default_message = "Unknown device"
+    code = 2001
+    message = "Unknown device"
 
 
 class UnknownKey(NovaError):
     """The device has no such sensor or actuator; `data` names it."""
 
-    default_code = 2002
-    default_message = "Unknown sensor or actuator"
+    code = 2002
+    message = "Unknown sensor or actuator"
 
 
 class AlreadyExists(NovaError):
     """The device, sensor or actuator is there already."""
 
-    default_code = 2003
-    default_message = "Already exists"
+    code = 2003
+    message = "Already exists"
 
 
 class DeviceDisabled(NovaError):
     """The device is disabled and takes no commands."""
 
-    default_code = 2004
-    default_message = "Device disabled"
+    code = 2004
+    message = "Device disabled"
 
 
 class StoreFailed(ServerError):
     """The database refused to read or write; the text says why. What was to be stored is not."""
 
-    default_message = "The store failed"
+    message = "The store failed"

@@ -26,6 +26,7 @@ from ..errors import FramingError
 from ..protocol.duplicates import Budget
 from ..protocol.limits import Limits
 from ..protocol.messages import Dialect, Id, Message
+from ..protocol.patterns import Patterns
 from ..protocol.session import Session
 from .calls import Calls
 from .incoming import Incoming
@@ -71,6 +72,8 @@ class Peer(Remote, Connection):
         "_on_open",
         "_opened_at",
         "_outgoing",
+        "_patterns",
+        "_permissions",
         "_probe",
         "_reading",
         "_tasks",
@@ -101,6 +104,9 @@ class Peer(Remote, Connection):
         self._tasks = tasks
         self._outgoing = Outgoing(channel, tasks, limits.queue_bytes, self._break)
         session.on_stray = self._note_stray
+        session.first.send = self._outgoing.push
+        self._permissions = permissions or ()
+        self._patterns: Patterns | None = None
         self._limits = limits
         self._probe = probe
         self._on_open = on_open
@@ -175,8 +181,24 @@ class Peer(Remote, Connection):
         return self._channel.missed
 
     async def notify(self, method: str, params: Any = None) -> None:
-        """Send a notification to the other end; see `Client.notify`."""
-        await self.calls.send(self.session.notification(method, params))
+        """Send a notification to the other end, if it wants to hear it; see `Client.notify`."""
+        if self._wants(method):
+            await self.calls.send(self.session.notification(method, params))
+
+    def hears(self, method: str, requires: str | None) -> bool:
+        """Whether the other end may and wants to hear what is sent to everybody."""
+        may_hear = requires is None or requires in self._permissions
+        return may_hear and self.info.hears_broadcasts and self._wants(method)
+
+    def subscribe(self, patterns: Patterns | None) -> bool:
+        """Send the other end the notifications that match alone, or all again."""
+        if not self.info.hears_broadcasts or not self.info.can_call_back:
+            return False
+        self._patterns = patterns
+        return True
+
+    def _wants(self, method: str) -> bool:
+        return self._patterns is None or self._patterns.match(method)
 
     def _call(
         self, method: str, params: Any, result: Any, timeout: Timeout, idempotent: bool

@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from types import GenericAlias
 from typing import Any, Generic, TypeVar, cast
@@ -11,8 +11,8 @@ import anyio
 from msgspec import Raw
 
 from ..dispatch.turns import Turn
-from ..errors import CallTimeout, JsonRpcIotError, MalformedResponse, OutcomeUnknown
-from ..protocol.items import FIRST_CREDIT, Count, ReceivedItems
+from ..errors import CallTimeout, JsonRpcIotError, MalformedResponse, OutcomeUnknown, RpcError
+from ..protocol.items import FIRST_CREDIT, Count, Credit, ReceivedItems
 from .calls import Calls, look_for
 
 T = TypeVar("T")
@@ -58,7 +58,13 @@ class Stream(Generic[T]):
         self._timeout = timeout
         self._window = window
         self._source: _WholeList[T] | _ItemByItem[T] | None = None
+        self._errors: Mapping[int, type[RpcError]] = {}
         self._over = False
+
+    def raise_as(self, errors: Mapping[int, type[RpcError]]) -> "Stream[T]":
+        """Raise errors of the device with these codes as the classes that stand for them."""
+        self._errors = errors
+        return self
 
     def __aiter__(self) -> "Stream[T]":
         return self
@@ -86,8 +92,10 @@ class Stream(Generic[T]):
                         raise
                     self._source.close()
                     self._source = None
-        except (StopAsyncIteration, JsonRpcIotError):
+        except (StopAsyncIteration, JsonRpcIotError) as error:
             self._close()
+            if isinstance(error, RpcError) and self._errors:
+                raise error.as_declared(self._errors) from None
             raise
 
     async def aclose(self) -> None:
@@ -279,7 +287,8 @@ class _ItemByItem(Generic[T]):
             self._more(missing=new)
 
     def _more(self, *, upto: int = 0, missing: Sequence[int] = ()) -> None:
-        self._calls.push(self._calls.session.more(self._call, upto=upto, missing=missing))
+        credit = Credit(self._call.id, upto, missing)
+        self._calls.push(self._calls.session.notification("rpc.more", credit))
 
     def _note_change(self) -> None:
         self._changed.set()

@@ -68,6 +68,11 @@ class Repeats:
         delay = self._first + self._per_byte * len(request)
         self._open[id] = _Repeat(request, now + self._jittered(delay), 2 * delay, idempotent)
 
+    def replace(self, id: int, request: bytes) -> None:
+        """Have another form of a request repeated from now on."""
+        if id in self._open:
+            self._open[id].request = request
+
     def remove(self, ids: Iterable[int]) -> None:
         """Stop the timers of requests that are answered or given up."""
         for id in ids:

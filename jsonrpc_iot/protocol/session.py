@@ -13,11 +13,12 @@ from msgspec import UNSET, Raw, UnsetType
 
 from ..errors import JsonRpcIotError, MalformedResponse, TransportError
 from .codec.codec import DECODE_ERRORS, Codec, Jsonrpc
-from .items import Credit, ReceivedItem, ReceivedItems
+from .items import ReceivedItem, ReceivedItems
 from .messages import ABSENT, Dialect, Invalid, Message, Request
 from .noise import Noise
 from .open_call import OpenCall
 from .retries import Repeats
+from .strict import FirstRequests
 
 _EXTENSION_METHODS = ("rpc.cancel", "rpc.more")
 
@@ -43,6 +44,7 @@ class Session:
         codec: as above.
         jsonrpc: the member of that name in the other end's last valid message, `None` before it.
         extensions: as above, once it is known.
+        first: open requests from before the other end has spoken.
         on_repeat: is told of each request that is going to be sent again with a mark, so that of
             the copy without one no more leaves.
         on_stray: is told in words of each response or item that belongs to no open call.
@@ -67,6 +69,7 @@ class Session:
         "_streams",
         "codec",
         "extensions",
+        "first",
         "jsonrpc",
         "noise",
         "on_repeat",
@@ -104,6 +107,7 @@ class Session:
         self._open: dict[int, OpenCall] = {}
         self._streams: dict[int, OpenCall] | None = None  # answered ones too, until they are closed
         self._probe: OpenCall | None = None
+        self.first = FirstRequests(codec, in_order=retry_seconds is None)
         self.jsonrpc: Jsonrpc | None = None
         self.extensions = extensions
         self.strays = 0
@@ -151,7 +155,7 @@ class Session:
             The open call, and the request to send.
 
         Raises:
-            Unencodable: the codec has no form for the params.
+            UsageError: the codec has no form for the params, or they are no object or array.
         """
         wait = timeout if self.extensions and timeout is not None and timeout < inf else UNSET
         stream = items is not None
@@ -170,11 +174,7 @@ class Session:
         return call, request
 
     def probe(self) -> bytes | None:
-        """The request that asks whether the other end understands the protocol's extensions.
-
-        Returns:
-            The bytes, `None` when that is known already or asked for.
-        """
+        """The request that asks whether the other end knows extensions, `None` if that is known."""
         is_open = self.extensions is None and self._probe is None
         return self._ask(0.0) if is_open else None
 
@@ -211,13 +211,9 @@ class Session:
         """The bytes of a notification.
 
         Raises:
-            Unencodable: the codec has no form for the params.
+            UsageError: the codec has no form for the params, or they are no object or array.
         """
         return self._request(method, params)
-
-    def more(self, call: OpenCall, *, upto: int = 0, missing: Sequence[int] = ()) -> bytes:
-        """The notification that gives a stream credit, or asks for items that were lost."""
-        return self.notification("rpc.more", Credit(call.id, upto, missing))
 
     def close_stream(self, call: OpenCall) -> None:
         """Take no more items for a call."""
@@ -254,10 +250,9 @@ class Session:
         for call in (self._streams or {}).values():
             call.lose(reason())
         self._streams = None
-        for id in tuple(self._open):
-            open_call = self._forget(id)
-            assert open_call is not None
-            open_call.answer(reason())
+        for call in tuple(self._open.values()):
+            self._forget(call.id)
+            call.answer(reason())
 
     def take(self, message: Message | Invalid, data: bytes = b"") -> bool:
         """Note what a message tells about the other end, and take it if it is a response.
@@ -330,16 +325,21 @@ class Session:
         call.request = request
         self._open[call.id] = call
         self.noise.note_open(call.id, request)
+        if self.jsonrpc is None and self._default is UNSET:
+            self.first.add(call.id, request)
 
     def _forget(self, id: int) -> OpenCall | None:
         if self._repeats is not None:
             self._repeats.remove((id,))
+        self.first.remove(id)
         call = self._open.pop(id, None)
         if call is not None:
             self.noise.note_closed(id)
         return call
 
     def _take_response(self, message: Message) -> None:
+        if self.first.are_refused(message, self._repeats, shared=self._shared):
+            return
         self._responses += 1
         id = message.id
         is_nameless = id is None and message.error is not ABSENT

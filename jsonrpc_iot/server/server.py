@@ -1,8 +1,6 @@
 """Serve one dispatcher at several URLs, and on open channels, all at once."""
 
 import logging
-import signal
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,6 +19,7 @@ from ..channel.changes import Change
 from ..channel.contract import Authenticate, Channel, Listener, Permissions, ReceivingChannel, Trace
 from ..channel.web import AsgiReceive, AsgiSend, Scope, WebListener, WebRules, refuse_websocket
 from ..channel.wrappers import TracedChannel
+from ..dispatch.declare.event import BoundEvent
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import ChannelClosed
 from ..peer.peer import Peer, new_session, watch
@@ -41,6 +40,10 @@ class Server:
         authenticate: says what a peer may do.
         limits: bounds on what a peer may cost.
         trace: is shown each message.
+
+    Attributes:
+        peer_joined: emits each peer that can be called and notified from now on.
+        peer_left: emits each peer that is gone.
     """
 
     def __init__(
@@ -62,6 +65,8 @@ class Server:
         self._since = anyio.current_time()
         self._ended: dict[str, float] = {}  # lossy channels, by their other end; oldest first
         self._peers: set[Peer] = set()
+        self.peer_joined: BoundEvent[Peer] = BoundEvent("peer_joined", Peer)
+        self.peer_left: BoundEvent[Peer] = BoundEvent("peer_left", Peer)
         self._apps = [self._mount(each) for each in listeners if isinstance(each, WebListener)]
         self._told: set[str] = set()
         self._thread = threading.get_ident()
@@ -80,8 +85,8 @@ class Server:
         """The peers that are connected; each can be called and notified."""
         return tuple(self._peers)
 
-    def broadcast(self, method: str, params: Any = None) -> int:
-        """Notify every peer that can hear, and wait for none of them.
+    def broadcast(self, method: str, params: Any = None, *, requires: str | None = None) -> int:
+        """Notify every peer that can, may and wants to hear, and wait for none of them.
 
         A peer for whom too much waits already misses the notification, which is counted. Over HTTP
         those hear it who have subscribed to events.
@@ -91,25 +96,28 @@ class Server:
         Args:
             method: the notification's name.
             params: an object (dict, Struct, dataclass) or an array (list, tuple) of params.
+            requires: the permission that a peer needs to hear it.
 
         Returns:
             How many peers took it.
 
         Raises:
             Unencodable: the codec has no form for the params.
+            UsageError: the params are neither an object nor an array.
         """
         if threading.get_ident() != self._thread:
-            return anyio.from_thread.run_sync(self.broadcast, method, params, token=self._token)
+            broadcast = partial(self.broadcast, method, params, requires=requires)
+            return anyio.from_thread.run_sync(broadcast, token=self._token)
         taken = 0
         encoded: dict[object, bytes] = {}
         for peer in self._peers:
-            if not peer.info.hears_broadcasts:
+            if not peer.hears(method, requires):
                 continue
             way = peer.session.jsonrpc_to_send, peer.info.codec
             if way not in encoded:
                 encoded[way] = peer.session.notification(method, params)
             taken += peer.calls.offer(encoded[way])
-        return taken + sum(app.publish(method, params) for app in self._apps)
+        return taken + sum(app.publish(method, params, requires=requires) for app in self._apps)
 
     async def add(self, channel: Channel) -> Peer:
         """Serve one more channel, which is open already, until it ends or the server does.
@@ -226,7 +234,7 @@ class Server:
             self._tasks,
             limits=self._limits,
             permissions=permissions,
-            on_open=on_open,
+            on_open=partial(self._welcome, on_open),
             on_end=self._forget if isinstance(channel, ReceivingChannel) else None,
             budget=self._budget,
             # Nobody was at an added channel before.
@@ -245,6 +253,11 @@ class Server:
                 self._ended[peer.info.peer] = anyio.current_time()
         return False
 
+    def _welcome(self, on_open: Callable[[Peer], object] | None, peer: Peer) -> None:
+        if on_open is not None:
+            on_open(peer)
+        self.peer_joined.emit(peer)
+
     def _knows_since(self, other_end: str) -> float:
         """Since when all is known that has run for another end.
 
@@ -259,6 +272,7 @@ class Server:
     def _forget(self, peer: Peer) -> None:
         self._peers.discard(peer)
         self._peer_left.notify()
+        self.peer_left.emit(peer)
 
     async def _part(self, grace: float) -> None:
         """Let the peers finish for `grace` seconds."""
@@ -336,51 +350,6 @@ async def serve(
             peers.cancel_scope.cancel()
     if failure is not None:
         raise failure
-
-
-def run(
-    dispatcher: Dispatcher,
-    *urls: str,
-    on_listening: Callable[[str], object] | None = None,
-    backend: str = "asyncio",
-    **options: Any,
-) -> None:
-    """Serve a dispatcher until the process gets SIGINT or SIGTERM.
-
-    Args:
-        dispatcher: answers.
-        urls: where to listen.
-        on_listening: is called with each URL once it accepts traffic.
-        backend: the event loop, `asyncio` or `trio`.
-        options: those of `serve`.
-
-    Raises:
-        InvalidUrl: a URL makes no sense.
-        BindFailed: a URL cannot be bound; the text names it.
-    """
-    anyio.run(
-        partial(_run, dispatcher, urls, on_listening or (lambda url: None), options),
-        backend=backend,
-    )
-
-
-async def _run(
-    dispatcher: Dispatcher,
-    urls: tuple[str, ...],
-    on_listening: Callable[[str], object],
-    options: dict[str, Any],
-) -> None:
-    async with serve(dispatcher, *urls, **options) as server:
-        if sys.platform == "win32":
-            for url in server.urls:
-                on_listening(url)
-            await server.wait_closed()
-        else:
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                for url in server.urls:
-                    on_listening(url)
-                async for _ in signals:
-                    break
 
 
 def _warn_if_exposed(listeners: Sequence[Listener]) -> None:

@@ -53,19 +53,19 @@ class System:
     """The methods `echo` and `sys.info`. Its names carry no prefix.
 
     Args:
-        name: what the device is called.
+        name: what the device is called; as the machine is when left out.
         version: the version of the device's software; this package's own when left out.
         clock: monotonic time in seconds.
     """
 
     def __init__(
         self,
-        name: str,
+        name: str | None = None,
         version: str | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._name = name
+        self._name = name or platform.node() or "jsonrpc-iot"
         self._version = package_version() if version is None else version
         self._clock = clock
         self._started = clock()

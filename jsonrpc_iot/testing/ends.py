@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from ..channel.contract import Channel
-from ..client.client import Client, connect
+from ..client.client import Client
+from ..client.connecting import connect
 from ..dispatch.dispatcher import Dispatcher
 from ..peer.peer import Peer
 from ..protocol.limits import Limits

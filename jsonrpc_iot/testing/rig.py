@@ -18,7 +18,8 @@ from msgspec import structs
 
 from ..blocking import BlockingClient, connect_sync
 from ..channel.contract import Channel, Trace
-from ..client.client import Client, connect
+from ..client.client import Client
+from ..client.connecting import connect
 from ..dispatch.dispatcher import Dispatcher
 from ..server.server import Server, serve
 from .links import Faults, LinkCounts, LossyLink

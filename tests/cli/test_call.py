@@ -87,7 +87,8 @@ def test_what_steers_a_terminal_is_escaped_in_an_error() -> None:
 def test_an_error_of_the_device(device: Simulated) -> None:
     done = run("call", device.tcp, "no.such")
 
-    assert done == Done(1, "", '{"code":-32601,"message":"Method not found"}\n')
+    error = '{"code":-32601,"message":"Method not found","data":{"method":"no.such"}}'
+    assert done == Done(1, "", f"{error}\n")
 
 
 def test_wrong_params_for_the_device(device: Simulated) -> None:
@@ -95,6 +96,24 @@ def test_wrong_params_for_the_device(device: Simulated) -> None:
 
     error = msgspec.json.decode(done.complaint)
     assert (done.code, error["code"], error["data"]["path"]) == (1, -32602, "$.ssid")
+
+
+def test_a_text_in_place_of_a_number_gets_a_hint(device: Simulated) -> None:
+    done = run("call", device.tcp, "rpc.methods", "limit=5")
+    assert "hint" not in done.complaint  # there is no such parameter at all
+
+    done = run("call", device.tcp, "rpc.discover", "method=5")
+    assert "hint" not in done.complaint  # it is no such method, but a text is right
+
+    with serving("serve", "--bind", "tcp://127.0.0.1:0", "tests.cli.kettle:kettle") as (url,):
+        done = run("call", url, "boil", "litres=1")
+
+    error, hint = done.err.splitlines()
+    assert msgspec.json.decode(error)["data"]["path"] == "$.litres"
+    assert (done.code, hint) == (
+        1,
+        "jsonrpc-iot: hint: litres=1 sends a text; litres:=1 sends it as JSON",
+    )
 
 
 def test_a_deadline_of_the_device_is_a_timeout() -> None:

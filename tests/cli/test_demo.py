@@ -1,6 +1,14 @@
 """`demo`: every transport at once, without hardware."""
 
+import shlex
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
+
+from jsonrpc_iot import __main__
+from jsonrpc_iot.cli.demo import _program
 
 from .program import run
 
@@ -36,3 +44,14 @@ def test_a_transport_that_fails_is_named_and_the_others_go_on(tmp_path: Path) ->
     assert rows["tcp"].endswith("1048576 bytes")
     assert "coffee-corner" in done.out
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("called", ["script", "module"])
+def test_the_program_that_it_names_runs(called: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Path(sys.executable).with_name("jsonrpc-iot")
+    monkeypatch.setattr(sys, "argv", [str(script if called == "script" else __main__.__file__)])
+    for path in ("/nowhere", str(script.parent)):
+        monkeypatch.setenv("PATH", path)
+        words = [*shlex.split(_program()), "--version"]
+        shown = subprocess.run(words, capture_output=True, check=True)
+        assert shown.stdout.startswith(b"jsonrpc-iot ")

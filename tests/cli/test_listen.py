@@ -2,6 +2,7 @@
 
 import signal
 import socket
+from datetime import datetime, timedelta
 from typing import Any
 
 import anyio
@@ -117,3 +118,19 @@ async def test_it_pings_again_and_again() -> None:
         with anyio.fail_after(5):
             await third.wait()
         tasks.cancel_scope.cancel()
+
+
+def test_the_time_of_each() -> None:
+    before = datetime.now().astimezone()
+    with bad_device(send_two) as url:
+        done = run("listen", url, "--count", "2", "--time")
+    found = [msgspec.json.decode(line) for line in done.out.splitlines()]
+    times = [datetime.fromisoformat(each.pop("time")) for each in found]
+    assert before <= times[0] + timedelta(milliseconds=1)
+    assert times == sorted(times)
+    assert found == [msgspec.json.decode(line) for line in TWO_LINES]
+
+
+def test_some_alone() -> None:
+    with bad_device(send_two) as url:
+        assert run("listen", url, "b", "x.*", "--count", "1") == Done(0, TWO_LINES[1], "")

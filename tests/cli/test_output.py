@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jsonrpc_iot.cli._output import Tracer, escape_log, json_line
-from jsonrpc_iot.protocol.text import escape
+from jsonrpc_iot.cli._output import Tracer, json_line
+from jsonrpc_iot.protocol.text import escape, escape_log
 
 BIDI = {
     chr(code) for code in (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jsonrpc_iot import UsageError
-from jsonrpc_iot.cli._params import read_params
+from jsonrpc_iot import InvalidParams, UsageError
+from jsonrpc_iot.cli._params import hint_at_json, read_params
 
 
 @pytest.mark.parametrize(
@@ -136,3 +136,28 @@ def test_standard_input_that_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(UsageError, match="standard input is closed"):
         read_params(["-"])
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "problem", "hint"),
+    [
+        (["litres=1"], "$.litres", "Expected `float`, got `str`", "litres:=1"),
+        (["a=x", "on=true"], "$.on", "Expected `bool`, got `str`", "on:=true"),
+        (["at=[1,2]"], "$.at", "Expected `array`, got `str`", "at:=[1,2]"),
+        (["litres=one"], "$.litres", "Expected `float`, got `str`", None),
+        (['litres:="1"'], "$.litres", "Expected `float`, got `str`", None),
+        (["litres=1"], "$.litres", "Expected `str` of length >= 2", None),
+        (["litres=1"], "$.a.litres", "Expected `float`, got `str`", None),
+        (['{"litres":"1"}'], "$.litres", "Expected `float`, got `str`", None),
+    ],
+)
+def test_a_text_that_should_be_json_gets_a_hint(
+    words: list[str], path: str, problem: str, hint: str | None
+) -> None:
+    found = hint_at_json(words, InvalidParams(data={"path": path, "message": problem}))
+    assert found == (hint and f"{words[-1]} sends a text; {hint} sends it as JSON")
+
+
+@pytest.mark.parametrize("data", [None, "$.a", [1], {"path": 5}])
+def test_what_another_device_says_of_wrong_params_gets_no_hint(data: Any) -> None:
+    assert hint_at_json(["a=1"], InvalidParams(data=data)) is None

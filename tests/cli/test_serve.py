@@ -34,6 +34,36 @@ def fail() -> None:
 """
 
 
+KINDS = """
+from jsonrpc_iot import Dispatcher, method, service
+
+@service("door")
+class Door:
+    def __init__(self, name: str = "front") -> None:
+        self.name = name
+
+    @method
+    def which(self) -> str:
+        return self.name
+
+class Needy(Door):
+    def __init__(self, name: str) -> None: ...
+
+class House(Dispatcher):
+    def __init__(self) -> None:
+        super().__init__()
+        self.include(Door("house"))
+
+back = Door("back")
+
+def side() -> Door:
+    return Door("side")
+
+def whole() -> Dispatcher:
+    return House()
+"""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with applications."""
@@ -51,6 +81,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "quits.py").write_text("raise SystemExit('I am a script')\n")
     (folder / "garbled.py").write_text("def :\n")
     (folder / "needy.py").write_text("import no_such_thing\n")
+    (folder / "kinds.py").write_text(KINDS)
     return folder
 
 
@@ -112,6 +143,8 @@ def test_a_method_of_the_application_comes_before_a_built_in_one(folder: Path) -
         ("quits:dispatcher", "importing 'quits' failed: SystemExit: I am a script"),
         ("garbled:dispatcher", "importing 'garbled' failed: SyntaxError"),
         ("needy:dispatcher", "importing 'needy' failed: ModuleNotFoundError"),
+        ("kinds:Needy", "kinds:Needy() failed: TypeError: "),
+        ("lamp:level", "lamp:level is no Dispatcher but of type int"),
     ],
 )
 def test_an_application_that_cannot_be_served(
@@ -121,6 +154,28 @@ def test_an_application_that_cannot_be_served(
         load_dispatcher(target)
 
     assert str(caught.value).startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("name", "which"),
+    [("Door", "front"), ("back", "back"), ("side", "side"), ("House", "house"), ("whole", "house")],
+)
+def test_what_gives_a_dispatcher_is_served_too(present_folder: None, name: str, which: str) -> None:
+    reply = load_dispatcher(f"kinds:{name}").dispatch_sync(b'{"id":1,"method":"door.which"}')
+    assert reply == f'{{"id":1,"result":"{which}"}}'.encode()
+
+
+def test_a_change_starts_the_device_again(tmp_path: Path) -> None:
+    source = tmp_path / "changing.py"
+    source.write_text(KINDS)
+    bind = ("--bind", "tcp://127.0.0.1:0", "--reload")
+    with started("serve", "changing:Door", *bind, cwd=tmp_path) as program:
+        assert run("call", listening(program), "door.which").result == "front"
+        source.write_text(KINDS.replace("front", "repainted"))
+        assert run("call", listening(program), "door.which").result == "repainted"
+        done = program.stop()
+    assert done.code == 0
+    assert done.err.startswith("jsonrpc-iot: a file has changed: starting again\n")
 
 
 def test_the_place_of_a_failure_in_an_application(folder: Path) -> None:

@@ -1,5 +1,7 @@
 """A client that comes back by itself."""
 
+from functools import partial
+
 import anyio
 import pytest
 
@@ -9,6 +11,7 @@ from jsonrpc_iot import (
     Client,
     ConnectFailed,
     Dispatcher,
+    InvalidUrl,
     Notification,
     connect,
     serve,
@@ -17,6 +20,10 @@ from tests.rig import ANYWHERE, Device, Restarts, far_end, outcome
 from tests.waiting import SECONDS, Tally, eventually
 
 pytestmark = pytest.mark.anyio
+
+
+def state(client: Client) -> str:
+    return client.state
 
 
 def is_connected(client: Client) -> bool:
@@ -168,12 +175,87 @@ async def test_leaving_while_disconnected_is_quick(monkeypatch: pytest.MonkeyPat
             assert anyio.current_time() - began < 0.5
 
 
-async def test_the_first_connection_must_succeed() -> None:
+async def test_without_reconnect_the_first_connection_must_succeed() -> None:
     async with serve(Dispatcher(), ANYWHERE) as server:
         url = server.urls[0]
     with pytest.raises(ConnectFailed):
-        async with connect(url, reconnect=True):
+        async with connect(url):
             pytest.fail("nobody is there")
+
+
+async def test_the_device_may_be_off_at_first() -> None:
+    device = Device()
+    with anyio.fail_after(SECONDS):
+        async with serve(device.dispatcher, ANYWHERE) as server:
+            url = server.urls[0]
+        async with anyio.create_task_group() as tasks, connect(url, reconnect=True) as client:
+            assert state(client) == "connecting"
+            with pytest.raises(ChannelClosed):
+                _ = client.info
+            with pytest.raises(CallTimeout, match="not connected"):
+                await client.call("echo", [1], timeout=0.01)
+            answers = Tally()
+            tasks.start_soon(outcome, partial(client.call, "echo", [1]), answers)
+            async with client.connected.values() as opened:
+                restarts = Restarts(device, tasks, url)
+                await restarts.start()
+                assert (await opened.receive()).peer
+            assert state(client) == "connected"
+            await answers.reach(1)
+            assert answers.items == [1]
+            await restarts.stop()
+
+
+async def test_a_wrong_url_is_an_error_at_once() -> None:
+    with pytest.raises(InvalidUrl):
+        async with connect("tpc://127.0.0.1:1", reconnect=True):
+            pytest.fail("there is no such scheme")
+
+
+async def test_leaving_before_the_device_was_there() -> None:
+    with anyio.fail_after(SECONDS):
+        async with connect("tcp://127.0.0.1:1", reconnect=True) as client:
+            assert state(client) == "connecting"
+        assert state(client) == "closed"
+
+
+@pytest.mark.parametrize("reconnect", [False, True])
+async def test_a_client_tells_when_it_is_connected_and_when_not(reconnect: bool) -> None:
+    device = Device()
+    with anyio.fail_after(SECONDS):
+        async with anyio.create_task_group() as tasks:
+            restarts = Restarts(device, tasks)
+            await restarts.start()
+            async with connect(restarts.url, reconnect=reconnect) as client:
+                assert state(client) == "connected"
+                async with client.lost.values() as lost, client.connected.values() as opened:
+                    await restarts.stop()
+                    assert isinstance(await lost.receive(), str)
+                    assert state(client) == ("connecting" if reconnect else "closed")
+                    if reconnect:
+                        await restarts.start()
+                        assert (await opened.receive()).transport == "tcp"
+                        assert state(client) == "connected"
+                        await restarts.stop()
+            assert state(client) == "closed"
+
+
+@pytest.mark.parametrize("url", [ANYWHERE, "udp://127.0.0.1:0", "memory://peers"])
+async def test_a_server_tells_who_comes_and_goes(url: str) -> None:
+    with anyio.fail_after(SECONDS):
+        async with (
+            serve(Dispatcher(), url) as server,
+            server.peer_joined.values() as joined,
+            server.peer_left.values() as left,
+        ):
+            async with connect(server.urls[0]) as client:
+                await client.call("rpc.ping")
+                peer = await joined.receive()
+                assert list(server.peers) == [peer]
+                await peer.notify("welcome")
+            if not url.startswith("udp"):
+                assert await left.receive() is peer
+                assert list(server.peers) == []
 
 
 async def test_without_reconnect_a_client_stays_closed() -> None:

@@ -215,3 +215,31 @@ def test_an_exception_without_a_text_is_an_internal_error(
 
     assert error(dispatcher.dispatch_sync(request("fail")))["code"] == -32603
     assert "Mute" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        (RpcError("E", "m"), "the code of an error is an integer, not 'E'"),
+        (RpcError(1.5, "m"), "the code of an error is an integer, not 1.5"),  # type: ignore[call-overload]
+        (RpcError(True, "m"), "the code of an error is an integer, not True"),
+        (RpcError(7, 5), "its message is a text, not 5"),  # type: ignore[call-overload]
+    ],
+)
+async def test_an_error_that_is_none_is_an_internal_error(
+    wrong: RpcError, complaint: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    dispatcher = Dispatcher()
+
+    @dispatcher.method
+    def plain() -> None:
+        raise wrong
+
+    @dispatcher.method
+    async def later() -> None:
+        raise wrong
+
+    for name in ("plain", "later"):
+        caplog.clear()
+        assert error(await dispatcher.dispatch(request(name))) == INTERNAL
+        assert f"method '{name}' failed: {complaint}" in caplog.text

@@ -105,6 +105,8 @@ def test_the_builtin_methods_are_not_taken_over() -> None:
         "rpc.discover",
         "rpc.methods",
         "rpc.ping",
+        "rpc.subscribe",
+        "rpc.unsubscribe",
     ]
 
 

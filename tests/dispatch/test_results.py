@@ -8,15 +8,15 @@ import json
 import math
 import uuid
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypedDict
+from typing import Annotated, Any, NamedTuple, TypedDict
 
 import msgspec
 import pytest
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Meta, Struct
 
 from jsonrpc_iot import Dispatcher
 
-from ._messages import code, request, value
+from ._messages import code, error, request, value
 
 NAN, INF = math.nan, math.inf
 
@@ -246,3 +246,53 @@ def test_nan_in_a_subclass_of_the_declared_class_is_refused() -> None:
 
     assert code(dispatcher.dispatch_sync(request("base", [True]))) == -32603
     assert value(dispatcher.dispatch_sync(request("base", [False]))) == {"level": 1}
+
+
+class Level(Struct):
+    percent: Annotated[int, Meta(le=100)]
+
+
+WRONG: list[tuple[Any, Any]] = [(int, "x"), (Level, {"percent": 101}), (list[int], [1, "x"])]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize(("kind", "result"), WRONG, ids=str)
+async def test_a_result_that_is_not_as_declared_is_refused_for_debugging(
+    debug: bool, kind: Any, result: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    dispatcher = Dispatcher(debug=debug)
+
+    def plain() -> Any:
+        return result
+
+    async def later() -> Any:
+        return result
+
+    for function in (plain, later):
+        function.__annotations__["return"] = kind
+        dispatcher.method(function)
+        for reply in (
+            await dispatcher.dispatch(request(function.__name__)),
+            dispatcher.dispatch_sync(request(function.__name__)),
+        ):
+            if debug:
+                assert "the result is not as declared" in error(reply)["data"]["message"]
+            else:
+                assert value(reply) == result
+    assert ("the result is not as declared" in caplog.text) is debug
+
+
+def test_a_right_result_passes_for_debugging() -> None:
+    dispatcher = Dispatcher(debug=True)
+
+    @dispatcher.method
+    def level() -> Level:
+        return Level(5)
+
+    @dispatcher.method
+    def opaque() -> decimal.Decimal:
+        return decimal.Decimal("1.10")
+
+    assert value(dispatcher.dispatch_sync(request("level"))) == {"percent": 5}
+    assert value(dispatcher.dispatch_sync(request("opaque"))) == "1.10"

@@ -30,7 +30,9 @@ def check(replies: bytes) -> None:
         1: {"result": True},
         2: {"result": "grün"},
         "three": {"jsonrpc": "2.0", "result": [1, 2.5, None]},
-        4: {"error": {"code": -32601, "message": "Method not found"}},
+        4: {
+            "error": {"code": -32601, "message": "Method not found", "data": {"method": "no.such"}}
+        },
         6: {"result": True},
         7: {"result": 7},
     }

@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from jsonrpc_iot.protocol.codec.json import JsonCodec
 from jsonrpc_iot.protocol.duplicates import Budget
-from jsonrpc_iot.protocol.items import FIRST_CREDIT, ReceivedItems, SentItems
+from jsonrpc_iot.protocol.items import FIRST_CREDIT, Credit, ReceivedItems, SentItems
 from jsonrpc_iot.protocol.session import Session
 
 HUGE = 10**30
@@ -236,7 +236,7 @@ def test_lost_items_are_asked_for_in_messages_that_fit_a_small_packet() -> None:
     reader.put(200_031, item(0))
     missing = reader.missing()
     assert missing[0] == 200_000
-    assert len(session.more(call, missing=missing)) <= 220
+    assert len(session.notification("rpc.more", Credit(call.id, missing=missing))) <= 220
 
 
 def test_a_whole_list_at_once() -> None:

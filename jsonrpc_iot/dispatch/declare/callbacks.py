@@ -29,10 +29,10 @@ class Callbacks:
 
         return leave
 
-    def tell(self, *values: object) -> None:
+    def tell(self, *values: object, **named: object) -> None:
         """Call all callbacks; one that fails is logged, and the others are called all the same."""
         for callback in tuple(self._callbacks.values()):
             try:
-                callback(*values)
+                callback(*values, **named)
             except Exception:
                 logger.exception("a listener failed: %r", callback)

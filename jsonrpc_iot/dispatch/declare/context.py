@@ -69,6 +69,7 @@ class Caller(ABC):
             MessageTooLarge: the request does not fit the channel; nothing was sent.
             MalformedResponse: the answer is no response, or its result is not of the type.
             Unencodable: the codec has no form for the params.
+            UsageError: the params are neither an object nor an array.
             TransportError: the channel has no way back to its client.
         """
         return self._call(method, params, result, timeout, idempotent)
@@ -88,6 +89,7 @@ class Caller(ABC):
             ChannelClosed: the channel is closed.
             MessageTooLarge: the notification does not fit the channel.
             Unencodable: the codec has no form for the params.
+            UsageError: the params are neither an object nor an array.
             TransportError: the channel has no way back to its client.
         """
 
@@ -137,6 +139,10 @@ class Context(Caller):
         if self._caller is None or (self.info is not None and not self.info.can_call_back):
             raise TransportError("this call came over no connection that leads back to its caller")
         return self._caller
+
+    def permits(self, permission: str | None) -> bool:
+        """Whether the caller has a permission; everybody may do what needs none."""
+        return permission is None or permission in (self.permissions or ())
 
     def demand(self, permission: str) -> None:
         """Refuse the call unless the caller has a permission.

@@ -45,10 +45,12 @@ class Event(Generic[T]):
 
     Args:
         name: the notification's name without the service's prefix; the attribute's by default.
+        requires: the permission that a peer needs to hear it.
     """
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init__(self, name: str | None = None, *, requires: str | None = None) -> None:
         self.name = name
+        self.requires = requires
 
     def __set_name__(self, owner: type, attribute: str) -> None:
         self._attribute = attribute
@@ -68,7 +70,7 @@ class Event(Generic[T]):
         if instance is None:
             return self
         assert self.name is not None
-        fresh: BoundEvent[T] = BoundEvent(self.name, self.kind)
+        fresh: BoundEvent[T] = BoundEvent(self.name, self.kind, self.requires)
         bound: BoundEvent[T] = instance.__dict__.setdefault(self._attribute, fresh)
         return bound
 
@@ -79,15 +81,17 @@ class BoundEvent(Generic[T]):
     Args:
         name: the notification's name without the service's prefix.
         kind: the type of its values.
+        requires: the permission that a peer needs to hear it.
 
     Attributes:
         missed: values that came while 256 others waited in a `values` stream.
         malformed: notifications of a device that were not of the event's type.
     """
 
-    def __init__(self, name: str, kind: Any = Any) -> None:
+    def __init__(self, name: str, kind: Any = Any, requires: str | None = None) -> None:
         self.name = name
         self.kind = kind
+        self.requires = requires
         self.missed = 0
         self.malformed = 0
         self._callbacks = Callbacks()

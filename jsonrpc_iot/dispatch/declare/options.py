@@ -96,11 +96,9 @@ class Options(Struct, frozen=True, kw_only=True):
             raise ValueError("tags and the names of examples are not empty")
 
 
-def code_and_message(error: KindOfError) -> tuple[int, str]:
-    """Code and message of an error, or of those that a class makes."""
-    if isinstance(error, RpcError):
-        return error.code, error.message
-    return error.default_code, error.default_message
+def error_class(error: KindOfError) -> type[RpcError]:
+    """The class of a declared error."""
+    return error if isinstance(error, type) else type(error)
 
 
 def _as_tuple(name: str, value: Sequence[Any]) -> tuple[Any, ...]:
@@ -114,7 +112,7 @@ def _check_errors(errors: Sequence[KindOfError]) -> None:
         is_class = isinstance(error, type) and issubclass(error, RpcError)
         if not is_class and not isinstance(error, RpcError):
             raise TypeError(f"errors: {error!r} is neither a child of RpcError nor an RpcError")
-    codes = Counter(code_and_message(error)[0] for error in errors)
+    codes = Counter(error.code for error in errors)
     for code, number in codes.items():
         if number > 1:
             raise ValueError(f"errors: {number} have the code {code}")

@@ -158,8 +158,13 @@ def service_prefix(instance: object) -> str:
     """The prefix of a service.
 
     Raises:
-        TypeError: the object is no service.
+        TypeError: the object is no service, or a class instead of an object.
     """
+    if isinstance(instance, type):
+        name = instance.__name__
+        raise TypeError(
+            f"{name} is a class, not an object of one decorated with @service: include({name}())"
+        )
     prefix = getattr(instance, "__rpc_prefix__", None)
     if not isinstance(prefix, str):
         raise TypeError(

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from .context import Context
+from .types import check_decodable, is_foreign
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -124,11 +125,11 @@ def params_struct(
     fields: list[Any] = []
     for parameter in parameters:
         annotation = hints.get(parameter.name, Any)
-        try:
-            msgspec.json.Decoder(annotation)
-        except TypeError as error:
-            raise TypeError(f"method {name!r}, parameter {parameter.name!r}: {error}") from None
+        what = f"method {name!r}, parameter {parameter.name!r}"
+        check_decodable(annotation, what)
         default = parameter.default
+        if is_foreign(default):
+            raise TypeError(f"{what}: the default {default!r} means nothing here")
         if default is parameter.empty:
             fields.append((parameter.name, annotation))
         elif isinstance(default, _IMMUTABLE):

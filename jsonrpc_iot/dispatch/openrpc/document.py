@@ -14,10 +14,11 @@ from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo, fields
 
 from ...protocol.codec.floats import has_nan
-from ..declare.options import Example, KindOfError, code_and_message
+from ..declare.options import Example, KindOfError
 from ..handler import Handler
 from ..table import Entry
 from .docstrings import Docstring, parse
+from .draft7 import to_draft_7
 from .shrink import Document, Schema, change_objects, cut_to_fit, without
 
 VERSION = "1.3.2"
@@ -39,6 +40,13 @@ class Info(Struct, frozen=True):
     description: str | None = None
 
 
+class Event(Struct, frozen=True):
+    """What a device emits: the type of its params, and the permission to hear it."""
+
+    kind: Any
+    requires: str | None
+
+
 class Contents(Struct, frozen=True):
     """What a document describes.
 
@@ -46,20 +54,20 @@ class Contents(Struct, frozen=True):
         info: the device.
         methods: those of the methods, in the order of the document.
         notifications: those of the notifications that the device receives.
-        events: the types of those that it emits, by name.
+        events: those that it emits, by name.
     """
 
     info: Info
     methods: Sequence[Entry]
     notifications: Sequence[Entry]
-    events: Mapping[str, Any]
+    events: Mapping[str, Event]
 
 
 def document(contents: Contents) -> Document:
     """Describe a device."""
     kinds = [kind for entry in contents.methods for kind in _kinds(entry.handler)]
     kinds += [kind for each in contents.notifications for kind in _kinds_of_params(each.handler)]
-    schemas, components = _schemas([*kinds, *contents.events.values()])
+    schemas, components = _schemas([*kinds, *(event.kind for event in contents.events.values())])
     each = iter(schemas)
     whole: Document = {
         "openrpc": VERSION,
@@ -69,9 +77,7 @@ def document(contents: Contents) -> Document:
     if contents.info.description is not None:
         whole["info"]["description"] = contents.info.description
     received = [_received(entry, each) for entry in contents.notifications]
-    emitted = [
-        {"name": name, "direction": "emitted", "schema": next(each)} for name in contents.events
-    ]
+    emitted = [_emitted(name, event, next(each)) for name, event in contents.events.items()]
     if received or emitted:
         whole["x-notifications"] = [*received, *emitted]
     if components:
@@ -139,6 +145,11 @@ def _received(entry: Entry, schemas: Iterator[Schema]) -> Document:
     return notification | _limits(handler)
 
 
+def _emitted(name: str, event: Event, schema: Schema) -> Document:
+    emitted: Document = {"name": name, "direction": "emitted", "schema": schema}
+    return emitted if event.requires is None else emitted | {"x-requires": event.requires}
+
+
 def _head(entry: Entry, doc: Docstring) -> Document:
     options = entry.handler.options
     head: Document = {"name": entry.name}
@@ -177,8 +188,7 @@ def _parameter(field: FieldInfo, doc: Docstring, schema: Schema) -> Schema:
 
 
 def _error(error: KindOfError) -> Document:
-    code, message = code_and_message(error)
-    described: Document = {"code": code, "message": message}
+    described: Document = {"code": error.code, "message": error.message}
     data = getattr(error, "data", None)
     if data is not None and _is_json(data):
         described["data"] = data
@@ -219,9 +229,14 @@ def _is_json(value: Any) -> bool:
 def _schemas(kinds: Iterable[Any]) -> tuple[tuple[Schema, ...], dict[str, Schema]]:
     """The JSON Schemas of types; `{}`, which anything fits, for what has none."""
     describable = [kind if _is_describable(kind) else Any for kind in kinds]
-    return msgspec.json.schema_components(
+    schemas, components = msgspec.json.schema_components(
         describable, schema_hook=_of_anything, ref_template=_REFERENCE
     )
+    to_draft_7_here = to_draft_7(describable)
+    schemas = tuple(change_objects(schema, to_draft_7_here) for schema in schemas)
+    return schemas, {
+        name: change_objects(schema, to_draft_7_here) for name, schema in components.items()
+    }
 
 
 def _is_describable(kind: Any) -> bool:

@@ -159,7 +159,10 @@ class Work:
 
     def _succeed(self, value: Any) -> bytes | None:
         may_hold_nan = self.call.handler.may_hold_nan or bool(self._chain.middleware)
-        return self._replier.result(self.to, self.call.method, value, may_hold_nan=may_hold_nan)
+        kind = self.call.handler.result_type if self.items is None else Any
+        return self._replier.result(
+            self.to, self.call.method, value, may_hold_nan=may_hold_nan, kind=kind
+        )
 
     def _fail(self, error: Exception) -> bytes | None:
         return self._replier.error(self.to, self.call.method, error)

@@ -6,7 +6,9 @@ from collections.abc import Container, Sequence
 from msgspec import UnsetType
 
 from ...channel.info import ChannelInfo
+from ...errors import MethodNotFound
 from ...protocol.messages import Id
+from ...protocol.patterns import Patterns
 from ..declare.context import Caller, Context
 from ..response import ReplyTo
 from ..turns import Hold, Lanes
@@ -25,6 +27,14 @@ class Connection(Caller):
     @abstractmethod
     def more(self, id: Id, upto: int, missing: Sequence[int]) -> None:
         """Give the streams of that id credit, and send items again that were lost."""
+
+    def subscribe(self, patterns: Patterns | None) -> bool:
+        """Send the other end what matches alone, or all again.
+
+        Returns:
+            Whether there is a peer to remember it for.
+        """
+        return False
 
     @abstractmethod
     def open_items(self, to: ReplyTo) -> ItemSender | None:
@@ -91,6 +101,15 @@ class CallContext(Context):
         """Give the caller's streams of that id credit, and send items again that were lost."""
         if self._caller is not None:
             self._caller.more(id, upto, missing)
+
+    def subscribe(self, patterns: Patterns | None) -> None:
+        """Send the caller the notifications that match alone, or all again.
+
+        Raises:
+            MethodNotFound: there is no peer to remember it for.
+        """
+        if self._caller is None or not self._caller.subscribe(patterns):
+            raise MethodNotFound(data={"method": self.method, "hint": "not over this transport"})
 
     def open_items(self, to: ReplyTo) -> None:
         """Have the result travel item by item, if there is a way to the caller."""

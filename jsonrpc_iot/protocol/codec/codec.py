@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, TypeVar, cast
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from ...errors import InvalidRequest, ParseError, RpcError, Unencodable, rpc_error
+from ...errors import InvalidRequest, ParseError, RpcError, Unencodable, UsageError, rpc_error
 from ..messages import (
     ABSENT,
     CodecName,
@@ -35,6 +35,11 @@ _NULL_AND_ONE = len(b"null") + 1  # bytes by which null is told from anything el
 
 Jsonrpc = Literal["2.0"] | UnsetType
 Envelope = Message | list[Raw]
+
+GOT_FLOAT = "got `float`"
+"""Is in msgspec's complaint about a number with a fraction."""
+
+_PARAMS = (dict, list, tuple, msgspec.Struct, UnsetType)
 
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises; the first where bytes are no UTF-8 too, the second before msgspec 0.23."""
@@ -100,6 +105,10 @@ class Codec(ABC):
     def mark_retry(self, request: bytes) -> bytes:
         """A request with the mark that says that it is the same again."""
 
+    @abstractmethod
+    def mark_2_0(self, request: bytes) -> bytes:
+        """A request of the IoT dialect as one of JSON-RPC 2.0."""
+
     def decode(self, data: bytes) -> Envelope | Invalid:
         """Decode one message: a request, notification or response, or a batch's raw entries."""
         try:
@@ -123,6 +132,8 @@ class Codec(ABC):
 
     def decode_params(self, raw: bytes, kind: type[T]) -> T:
         """Decode the params of a request, leniently where the protocol is more so than msgspec.
+
+        A number with a fraction of zero, such as `40.0`, is an integer where one is wanted.
 
         Raises:
             msgspec.ValidationError: they are not of that type.
@@ -152,7 +163,13 @@ class Codec(ABC):
 
         Raises:
             Unencodable: the format has no form for the params.
+            UsageError: the params are neither an object nor an array.
         """
+        if not isinstance(request.params, _PARAMS):
+            raw = self._encode_finite(request.params, request.params)
+            if not self._can_be_params(raw):
+                name = type(request.params).__name__
+                raise UsageError(f"params are an object or an array, and {name} is neither")
         return self._encode_finite(request, request.params)
 
     def encode_result(

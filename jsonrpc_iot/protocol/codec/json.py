@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from itertools import accumulate
 from operator import add
 from typing import ClassVar, TypeVar
@@ -13,12 +14,13 @@ from msgspec import Raw
 
 from ..limits import DEFAULT_LIMITS, Limits
 from ..messages import CodecName, Id, WireId
-from .codec import Codec
+from .codec import GOT_FLOAT, Codec
 
 T = TypeVar("T")
 
 _BOM = b"\xef\xbb\xbf"
 _MAX_DIGITS = 4300
+_LONGEST_FRACTION = 400  # characters of a number that may stand for an integer
 _DIGITS = b"0123456789"
 _RUN_OF_DIGITS = re.compile(rb"\d*")
 _LONG_INTEGER = re.compile(rb"(?<![\d.eE+])(?<![eE]-)\d{%d,}(?![\d.eE])" % (_MAX_DIGITS + 1))
@@ -86,10 +88,12 @@ class JsonCodec(Codec):
         try:
             return self.decode_value(raw, kind)
         except msgspec.ValidationError as error:
+            has_float = GOT_FLOAT in str(error)
             try:
-                return _decode_leniently(raw, kind)
-            except (msgspec.ValidationError, RecursionError, UnicodeError):
-                raise error from None
+                return _decode_leniently(raw, kind, _integral if has_float else _verbatim)
+            except (msgspec.ValidationError, RecursionError, UnicodeError) as other:
+                is_better = has_float and isinstance(other, msgspec.ValidationError)
+                raise (other if is_better else error) from None
 
     def wire_id(self, data: bytes, id: Id) -> WireId:
         """The id to echo: raw where Python would spell the number differently (`1.50`, `-0`)."""
@@ -105,23 +109,37 @@ class JsonCodec(Codec):
         """A request with the mark that says that it is the same again."""
         return request[:-1].removesuffix(b',"retry":false') + b',"retry":true}'
 
+    def mark_2_0(self, request: bytes) -> bytes:
+        """A request of the IoT dialect as one of JSON-RPC 2.0."""
+        return b'{"jsonrpc":"2.0",' + request[1:]
+
     def _members(self, data: bytes) -> dict[str, Raw] | list[Raw] | None:
         value = bytes(_decode_raw(data.removeprefix(_BOM)))
         self.check(data)
         return _decode_members(value) if value[:1] in (b"{", b"[") else None
 
 
-def _decode_leniently(text: bytes, kind: type[T]) -> T:
+def _decode_leniently(text: bytes, kind: type[T], fraction: Callable[[str], Raw]) -> T:
     """Decode what msgspec takes for an error and we do not."""
     if _LONG_NEGATIVE.search(text):  # a sign does not count among the 4,300 digits of an integer
         return msgspec.convert(json.loads(text, parse_float=_finite), kind, str_keys=True)
     # Of members given twice the last counts, whatever the first was.
-    once = json.loads(text, parse_float=_verbatim, parse_int=_verbatim)
+    once = json.loads(text, parse_float=fraction, parse_int=_verbatim)
     return msgspec.json.decode(msgspec.json.encode(once), type=kind)
 
 
 def _verbatim(number: str) -> Raw:
     return Raw(number.encode())
+
+
+def _integral(number: str) -> Raw:
+    """A number with a fraction of zero as the integer that it is, to the last digit."""
+    if len(number) <= _LONGEST_FRACTION and float(number).is_integer():
+        exact = Decimal(number)
+        whole = exact.to_integral_value()
+        if whole == exact:
+            return _verbatim(str(int(whole)))
+    return _verbatim(number)
 
 
 def _finite(text: str) -> float:

@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from ..limits import DEFAULT_LIMITS, Limits
 from ..messages import CodecName, Id, WireId
-from .codec import Codec
+from .codec import GOT_FLOAT, Codec
 from .floats import has_nan
 
 T = TypeVar("T")
@@ -74,6 +74,15 @@ class MsgpackCodec(Codec):
         if heads > self._nesting and isinstance(value, dict | list):
             _check_depth(value, self._nesting)
 
+    def decode_params(self, raw: bytes, kind: type[T]) -> T:
+        """Decode the params of a request; see `Codec.decode_params`."""
+        try:
+            return self.decode_value(raw, kind)
+        except msgspec.ValidationError as error:
+            if GOT_FLOAT not in str(error):
+                raise
+            return self.decode_value(self.encode(_with_integers(_decode_any(raw))), kind)
+
     def wire_id(self, data: bytes, id: Id) -> WireId:
         """The id to echo: all that MessagePack can say of a number is in its value."""
         return id
@@ -96,6 +105,11 @@ class MsgpackCodec(Codec):
         """
         return bytes([request[0] + 1]) + request[1:] + self.encode("retry") + self.encode(True)
 
+    def mark_2_0(self, request: bytes) -> bytes:
+        """A request of the IoT dialect as one of JSON-RPC 2.0."""
+        member = self.encode("jsonrpc") + self.encode("2.0")
+        return bytes([request[0] + 1]) + request[1:] + member
+
     def _members(self, data: bytes) -> dict[str, Raw] | list[Raw] | None:
         self.check(data)
         if data[0] in self._array_starts:
@@ -104,6 +118,15 @@ class MsgpackCodec(Codec):
             return None
         members = _decode_members(data)
         return {name: raw for name, raw in members.items() if isinstance(name, str)}
+
+
+def _with_integers(value: Any) -> Any:
+    """The same value, its numbers with a fraction of zero as integers."""
+    if isinstance(value, dict):
+        return {key: _with_integers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_integers(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _check_depth(value: Any, limit: int) -> None:

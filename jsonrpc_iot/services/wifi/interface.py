@@ -32,35 +32,35 @@ MAX_SSID_BYTES = 32
 class WifiError(RpcError):
     """An error of the Wi-Fi service."""
 
-    default_message = "Wi-Fi error"
+    message = "Wi-Fi error"
 
 
 class NetworkNotFound(WifiError):
     """No network with that SSID is in range."""
 
-    default_code = 1001
-    default_message = "Network not found"
+    code = 1001
+    message = "Network not found"
 
 
 class WrongKey(WifiError):
     """The network does not accept the key."""
 
-    default_code = 1002
-    default_message = "Wrong key"
+    code = 1002
+    message = "Wrong key"
 
 
 class NoWifiHardware(WifiError):
     """The device has no radio, or it is switched off."""
 
-    default_code = 1003
-    default_message = "No Wi-Fi hardware"
+    code = 1003
+    message = "No Wi-Fi hardware"
 
 
 class WifiBusy(WifiError):
     """The radio is occupied by another call."""
 
-    default_code = 1004
-    default_message = "Wi-Fi busy"
+    code = 1004
+    message = "Wi-Fi busy"
 
 
 class WifiState(enum.IntEnum):

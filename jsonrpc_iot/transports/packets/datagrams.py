@@ -100,8 +100,13 @@ def read_packets(
     return packets
 
 
-def receive_dated(raw: socket.socket) -> tuple[bytes, Peer]:
-    """Get a datagram; one that the kernel has held for a while as an `Arrival`."""
+def receive_dated(raw: socket.socket, longest: float) -> tuple[bytes, Peer]:
+    """Get a datagram; one that the kernel has held for a while as an `Arrival`.
+
+    Args:
+        raw: tells of each datagram when it came; see `prepare`.
+        longest: seconds that none can have waited for more, also if the system's time was set.
+    """
     if not _HAS_TIMES:
         return receive_plain(raw)
     data, ancillary, _, address = raw.recvmsg(_LARGEST_DATAGRAM, _ANCILLARY_BYTES)
@@ -111,7 +116,7 @@ def receive_dated(raw: socket.socket) -> tuple[bytes, Peer]:
             asked = _ASKED[level, kind](value)
         if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS:
             seconds, nanoseconds = _TIME.unpack(value)
-            waited = time.time() - seconds - nanoseconds / 1e9
+            waited = min(longest, time.time() - seconds - nanoseconds / 1e9)
             if waited > LATE_SECONDS:
                 data = Arrival.after(data, waited)
     return data, (address, asked)

@@ -7,6 +7,7 @@ import logging
 import socket
 import sys
 from collections.abc import Sequence
+from functools import partial
 from ipaddress import ip_address
 from math import inf
 from typing import Annotated
@@ -184,7 +185,7 @@ class UdpListener(Listener):
                 at = now()
                 # What comes soon after the last look has not waited: no need to ask when it came.
                 is_dated = self._is_wild or at - read_at >= LATE_SECONDS
-                get = receive_dated if is_dated else receive_plain
+                get = partial(receive_dated, longest=at - read_at) if is_dated else receive_plain
                 packets, read_at = read_packets(self._raw, get), at
                 for channel in await self._demux.deliver(packets, at):
                     task_group.start_soon(handler, channel)

@@ -302,3 +302,27 @@ def test_a_scalar_event_that_a_subclass_removes_is_no_matter() -> None:
         dispatcher.include(cls())
     with pytest.raises(TypeError):
         Dispatcher().include(Emitting())
+
+
+def test_a_listener_that_knows_no_permissions_hears_nothing_that_needs_one() -> None:
+    class Door:
+        opened = Event[list[int]]()
+        code = Event[list[int]](requires="admin")
+
+    door, dispatcher = service("door")(Door)(), Dispatcher()
+    dispatcher.include(door)
+    heard: list[str] = []
+    knowing: list[tuple[str, str | None]] = []
+    dispatcher.on_emit(lambda method, params: heard.append(method))
+    dispatcher.on_emit(lambda method, params, requires=None: knowing.append((method, requires)))
+    door.code.emit([1])
+    door.opened.emit([2])
+    dispatcher.emit("door.code")
+    dispatcher.emit("alarm", requires="guard")
+    assert heard == ["door.opened"]
+    assert knowing == [
+        ("door.code", "admin"),
+        ("door.opened", None),
+        ("door.code", "admin"),
+        ("alarm", "guard"),
+    ]

@@ -341,3 +341,19 @@ def test_an_override_that_wants_more_is_refused() -> None:
             dispatcher.include(cls())
     dispatcher.include(Other())
     assert value(dispatcher.dispatch_sync(request("s.m", {"x": 5}))) == 5
+
+
+@pytest.mark.parametrize("wrong", [FakeRelay, Dispatcher, int])
+def test_a_class_is_refused_in_place_of_its_object(wrong: type) -> None:
+    with pytest.raises(TypeError, match=rf"include\({wrong.__name__}\(\)\)"):
+        Dispatcher().include(wrong)
+
+
+def test_a_service_that_adds_nothing_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    @service("idle")
+    class Idle:
+        def forgotten(self) -> None: ...
+
+    Dispatcher().include(Idle())
+    assert "Idle object" in caplog.text
+    assert "has nothing marked with @method" in caplog.text

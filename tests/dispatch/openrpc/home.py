@@ -14,8 +14,8 @@ from jsonrpc_iot.services.wifi import SimulatedWifi
 class TooHot(RpcError):
     """The kettle is on already."""
 
-    default_code = 2001
-    default_message = "Too hot"
+    code = 2001
+    message = "Too hot"
 
 
 class Reading(Struct):

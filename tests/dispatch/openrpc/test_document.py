@@ -83,6 +83,8 @@ def test_the_whole_document(lamp: Dispatcher) -> None:
         "rpc.discover",
         "rpc.methods",
         "rpc.ping",
+        "rpc.subscribe",
+        "rpc.unsubscribe",
     ]
     found = set(references(document))
     assert found == {"#/components/schemas/Level"}
@@ -170,7 +172,11 @@ def test_types_that_json_schema_has_no_word_for() -> None:
     dispatcher = Dispatcher()
 
     @dispatcher.method
-    def odd(raw: msgspec.Raw, opaque: Opaque | None = None) -> Iterator[int]:
+    def odd(raw: msgspec.Raw, opaque: object = None) -> Iterator[int]:
+        raise NotImplementedError
+
+    @dispatcher.method
+    def hidden() -> Opaque:
         raise NotImplementedError
 
     @dispatcher.method
@@ -181,7 +187,8 @@ def test_types_that_json_schema_has_no_word_for() -> None:
     methods = {each["name"]: each for each in document["methods"]}
 
     assert methods["odd"]["params"][0] == {"name": "raw", "required": True, "schema": {}}
-    assert methods["odd"]["result"]["schema"] == {}
+    assert methods["odd"]["params"][1]["schema"] == {"default": None}
+    assert methods["odd"]["result"]["schema"] == methods["hidden"]["result"]["schema"] == {}
     assert [each["schema"] for each in methods["untyped"]["params"]] == [{}, {"default": 2}]
 
 

@@ -214,7 +214,10 @@ async def test_a_single_result_that_does_not_fit_is_an_error(method: str) -> Non
 
 @pytest.mark.parametrize("limit", range(0, 120, 3))
 async def test_an_error_shrinks_until_it_fits(limit: int) -> None:
-    full = b'{"id":1,"error":{"code":-32601,"message":"Method not found"}}'
+    whole = (
+        b'{"id":1,"error":{"code":-32601,"message":"Method not found","data":{"method":"no.such"}}}'
+    )
+    plain = b'{"id":1,"error":{"code":-32601,"message":"Method not found"}}'
     bare = b'{"id":1,"error":{"code":-32601,"message":""}}'
-    expected = full if limit >= len(full) else bare if limit >= len(bare) else None
+    expected = next((each for each in (whole, plain, bare) if len(each) <= limit), None)
     assert await Dispatcher().dispatch(request("no.such"), small(limit)) == expected

@@ -1,5 +1,6 @@
 """The JSON codec: any bytes give a message, a batch or a refusal; what is encoded comes back."""
 
+import dataclasses
 import json
 import math
 import re
@@ -12,8 +13,17 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
-from jsonrpc_iot import Dispatcher, InvalidRequest, Limits, ParseError, RpcError, Unencodable
+from jsonrpc_iot import (
+    Dispatcher,
+    InvalidRequest,
+    Limits,
+    ParseError,
+    RpcError,
+    Unencodable,
+    UsageError,
+)
 from jsonrpc_iot.protocol.codec.json import JsonCodec
+from jsonrpc_iot.protocol.codec.msgpack import MsgpackCodec
 from jsonrpc_iot.protocol.messages import ABSENT, Invalid, Message, Request
 from tests.conformance.model import same, strict_json
 
@@ -331,6 +341,28 @@ def test_what_has_no_json_form_is_refused(value: object) -> None:
 )
 def test_a_malformed_error_is_none(raw: bytes) -> None:
     assert JsonCodec().decode_error(Raw(raw)) is None
+
+
+@pytest.mark.parametrize("codec", [JsonCodec(), MsgpackCodec()], ids=["json", "msgpack"])
+@pytest.mark.parametrize("params", [5, "text", True, 1.5, b"x", msgspec.Raw(b"5")], ids=type)
+def test_params_that_are_no_object_or_array_are_refused(
+    codec: JsonCodec | MsgpackCodec, params: object
+) -> None:
+    with pytest.raises(UsageError, match=f"an array, and {type(params).__name__} is neither"):
+        codec.encode_request(Request("m", id=1, params=params))
+
+
+@pytest.mark.parametrize("codec", [JsonCodec(), MsgpackCodec()], ids=["json", "msgpack"])
+def test_whatever_becomes_an_object_or_array_is_params(codec: JsonCodec | MsgpackCodec) -> None:
+    @dataclasses.dataclass
+    class Point:
+        x: int
+
+    raw = Raw(codec.encode([1]))
+    many: list[object] = [{}, [], (), {1}, frozenset[int](), Point(1), raw]
+    for params in many:
+        request = codec.encode_request(Request("m", id=1, params=params))
+        assert isinstance(codec.decode(request), Message)
 
 
 def test_the_depth_of_megabytes_is_found_soon() -> None:

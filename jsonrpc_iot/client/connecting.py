@@ -1,0 +1,114 @@
+"""Connecting to a device: the first time, and for as long as a block runs."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from ..channel.contract import Channel, Trace
+from ..channel.url import mask
+from ..dispatch.dispatcher import Dispatcher
+from ..errors import ConnectFailed, ConnectTimeout, TransportError
+from ..peer.peer import watch
+from ..protocol.limits import Limits
+from ..protocol.messages import Dialect
+from ..transports import open_channel
+from .client import Client
+
+logger = logging.getLogger("jsonrpc_iot.client")
+
+_GRACE_SECONDS = 1.0
+
+
+async def open_in_time(url: str, limits: Limits, seconds: float | None) -> Channel:
+    """Open a channel within a time.
+
+    Raises:
+        ConnectTimeout: it took longer.
+    """
+    try:
+        with anyio.fail_after(seconds):
+            return await open_channel(url, limits)
+    except ConnectFailed:
+        raise
+    except TimeoutError:
+        raise ConnectTimeout(f"{mask(url)}: no connection within {seconds} s") from None
+
+
+@asynccontextmanager
+async def connect(
+    where: str | Channel,
+    *,
+    timeout: float | None = 10.0,
+    connect_timeout: float | None = 10.0,
+    reconnect: bool = False,
+    dialect: Dialect = "iot",
+    extensions: bool | None = None,
+    dispatcher: Dispatcher | None = None,
+    limits: Limits | None = None,
+    trace: Trace | None = None,
+) -> AsyncIterator[Client]:
+    """Connect to a device while the `async with` block runs.
+
+    Args:
+        where: the device's URL, or an open channel to it, which is closed in the end.
+        timeout: seconds that a call waits unless it says otherwise, `None` for ever.
+        connect_timeout: seconds to connect within, `None` for no limit.
+        reconnect: open a new channel when the old one ends, after a random pause that grows. Open
+            calls fail all the same, since nobody knows whether they ran. The device may be off at
+            first: calls wait for it, within their time.
+        dialect: `iot` or `jsonrpc2`, until the device has spoken.
+        extensions: whether the device understands `timeout`, `rpc.cancel` and the like; by default
+            it is asked.
+        dispatcher: answers what the device calls; an empty one by default.
+        limits: bounds on what the device may cost.
+        trace: is called with each message that arrives or leaves, and the frames; see `Trace`.
+
+    Raises:
+        InvalidUrl: the URL makes no sense.
+        ConnectFailed: nobody answers there; `ConnectTimeout` if that took too long to find out.
+        ValueError: a channel that is open already shall reconnect.
+    """
+    if reconnect and not isinstance(where, str):
+        raise ValueError("an open channel cannot be opened again: reconnect needs a URL")
+    dispatcher = dispatcher or Dispatcher()
+    limits = limits or dispatcher.limits
+
+    async def open() -> Channel:
+        if isinstance(where, str):
+            return await open_in_time(where, limits, connect_timeout)
+        return where
+
+    client = Client(
+        mask(where) if isinstance(where, str) else where.info.peer,
+        dispatcher,
+        timeout=timeout,
+        limits=limits,
+        dialect=dialect,
+        extensions=extensions,
+        trace=trace,
+        reopen=open if reconnect else None,
+        was_here=isinstance(where, str),
+    )
+    channel: Channel | None = None
+    try:
+        channel = await open()
+    except (TransportError, OSError) as error:
+        if not reconnect:
+            raise
+        logger.warning("%s; trying again", error)
+    failure: BaseException | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(client._run, channel)
+        if channel is not None:
+            await client._connected.wait()
+        tasks.start_soon(watch, client._peers, limits)
+        try:
+            yield client
+        except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001
+            failure = error  # goes on below, not in a group
+        await client._leave(_GRACE_SECONDS)
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure

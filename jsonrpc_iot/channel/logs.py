@@ -30,6 +30,7 @@ LOGGERS = (
 
 _STEERING_IN_LINES = re.compile(f"[\x00-\x08\x0b-\x1f{STEERING}\ud800-\udfff]")
 _MOST = 100
+_MOST_OF_HANDLERS = 10_000  # these are the application's own, and it wants to know
 _MOST_SECONDS = 60.0
 
 
@@ -38,17 +39,19 @@ def guard() -> None:
     for name in LOGGERS:
         logger = logging.getLogger(f"jsonrpc_iot.{name}")
         if not any(isinstance(each, Guard) for each in logger.filters):
-            logger.addFilter(Guard())
+            logger.addFilter(Guard(_MOST_OF_HANDLERS if name == "dispatcher" else _MOST))
 
 
 class Guard(logging.Filter):
-    """Escapes what would steer a terminal or begin a line, and lets 100 of a kind pass a minute.
+    """Escapes what would steer a terminal or begin a line, and lets few of a kind pass a minute.
 
-    Of a kind are warnings and errors with the same format.
+    Args:
+        most: warnings and errors with the same format that pass.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = _MOST) -> None:
         super().__init__()
+        self._most = most
         self._passed: dict[str, tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -58,9 +61,9 @@ class Guard(logging.Filter):
             begun, count = self._passed.get(record.msg, (0.0, 0))
             now = time.monotonic()
             if count and now - begun > _MOST_SECONDS:
-                left_out, count = max(0, count - _MOST), 0
+                left_out, count = max(0, count - self._most), 0
             self._passed[record.msg] = (begun if count else now, count + 1)
-            if count >= _MOST:
+            if count >= self._most:
                 return False
         text = record.getMessage() + f" ({left_out} more were left out)" * (left_out > 0)
         if left_out or not text.isprintable():

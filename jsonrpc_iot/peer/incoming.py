@@ -146,6 +146,7 @@ class Incoming:
             if verdict is None or verdict is Verdict.RUN:
                 await self._begin_lossy(data, message, request, replies)
             elif isinstance(verdict, bytes):
+                self._session.noise.suspects = None  # it was valid, though nothing runs
                 replies.append(verdict)
             elif verdict is not Verdict.JOIN:
                 replies += self._object(data, message, request, verdict, seen)

@@ -576,3 +576,18 @@ async def test_a_client_whose_address_is_gone_ends_or_comes_back(again: str) -> 
         assert "heard at udp://198.51.100.1:" in told
     else:
         assert "the address 198.51.100.2 is gone" in told or "nothing can be sent" in told
+
+
+async def test_a_request_that_has_a_stored_response_is_a_valid_message() -> None:
+    """So what cannot be read is answered again behind it, as behind one that runs."""
+    dispatcher = Dispatcher()
+    dispatcher.method("toggle")(lambda: True)
+    async with serve(dispatcher, "udp://127.0.0.1:0") as server:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as raw:
+            raw.connect(("127.0.0.1", int(server.urls[0].rpartition(":")[2])))
+            raw.settimeout(SECONDS)
+            for _ in range(50):
+                raw.send(b"junk")
+                assert b"-32700" in await anyio.to_thread.run_sync(raw.recv, 2000)
+                raw.send(b'{"id":1,"method":"toggle","retry":true}')
+                assert b'"id":1' in await anyio.to_thread.run_sync(raw.recv, 2000)

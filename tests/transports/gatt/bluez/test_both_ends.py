@@ -93,15 +93,23 @@ async def test_calls_both_ways_streams_and_pushes(fake: FakeBluez) -> None:
 async def test_sizes_are_exact(fake: FakeBluez, link: Link, mtu: int) -> None:
     link.mtu = mtu
     limit = mtu - 3 if mtu < 512 else 512
-    room = limit - len(b'{"id":1,"result":""}')
+    shown: list[bytes] = []
     async with (
         serving(url=f"{URL}&max=512"),
-        connect(f"{address(link)}?max=512", extensions=False) as client,
+        connect(
+            f"{address(link)}?max=512",
+            extensions=False,
+            trace=lambda _, each: shown.append(each),
+        ) as client,
     ):
         assert client.info.max_message == limit
+        await client.call("echo", [1])
+        next_id = json.loads(shown[0])["id"] + 1
+        room = limit - len(b'{"id":%d,"result":""}' % next_id)
         assert await client.call("big", [room]) == "x" * room
+        more = len(str(next_id + 1)) - len(str(next_id))
         with pytest.raises(TooLarge) as refused:
-            await client.call("big", [room + 1])
+            await client.call("big", [room - more + 1])
         assert refused.value.data == {"size": limit + 1, "limit": limit}
         with pytest.raises(MessageTooLarge, match=str(limit)):
             await client.call("echo", ["x" * limit])
@@ -109,10 +117,13 @@ async def test_sizes_are_exact(fake: FakeBluez, link: Link, mtu: int) -> None:
 
 async def test_the_smallest_mtu(fake: FakeBluez, link: Link) -> None:
     link.mtu = 23
-    async with serving(), connect(address(link), extensions=False) as client:
-        assert await client.call("big", [0]) == ""  # 20 bytes, and the request is a long write
-        with pytest.raises(CallTimeout):  # nor does the error fit
-            await client.call("big", [1], timeout=0.2)
+    async with serving(), await open_channel(address(link)) as channel:
+        await channel.send(b'{"id":1,"method":"big","params":[0]}')  # a long write
+        with anyio.fail_after(SECONDS):
+            assert await channel.receive() == b'{"id":1,"result":""}'  # 20 bytes
+        with anyio.move_on_after(0.2):  # nor does the error fit
+            await channel.send(b'{"id":2,"method":"big","params":[1]}')
+            assert not await channel.receive()
 
 
 async def test_segments(fake: FakeBluez) -> None:

@@ -1,5 +1,6 @@
 """Fixtures and settings for all tests."""
 
+import logging
 import signal
 import sys
 from collections.abc import Generator
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from jsonrpc_iot.channel.logs import LOGGERS, Guard
 
 # Examples take as long as the machine lets them; pytest-timeout ends a test that hangs.
 settings.register_profile("jsonrpc-iot", settings(deadline=None))
@@ -44,6 +47,15 @@ def _is_for_its_loop(item: pytest.Item) -> bool:
     callspec = getattr(item, "callspec", None)
     backend = callspec.params.get("anyio_backend") if callspec else None
     return mark is None or backend is None or backend[0] in mark.args
+
+
+@pytest.fixture(autouse=True)
+def log_as_new() -> None:
+    """Let no test find the log limited by what others have logged in the same minute."""
+    for name in LOGGERS:
+        for guard in logging.getLogger(f"jsonrpc_iot.{name}").filters:
+            if isinstance(guard, Guard):
+                guard.forget()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -54,6 +54,10 @@ class Guard(logging.Filter):
         self._most = most
         self._passed: dict[str, tuple[float, int]] = {}
 
+    def forget(self) -> None:
+        """Count anew."""
+        self._passed.clear()
+
     def filter(self, record: logging.LogRecord) -> bool:
         """Make a record harmless; says whether it is to be logged."""
         left_out = 0

@@ -319,7 +319,7 @@ class Responder:
             params = handler.parse(bytes(message.params), self.codec)
         except Exception as error:  # noqa: BLE001  # a param's own code may run
             return self._replier.error(to, message.method, error)
-        if entry.plain and not message.stream:
+        if entry.plain and not message.stream and not self._debug:
             return self._run_plain(entry, params, to)
         call = Call(entry.name, params, message.id, handler)
         stream = message.stream

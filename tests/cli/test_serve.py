@@ -284,5 +284,6 @@ def test_a_trace_of_a_server() -> None:
     assert called.result == "1"
     shown = [line.split(" ", 2) for line in done.err.splitlines()]
     messages = [(way, msgspec.json.decode(text)) for way, _, text in shown]
-    assert ("<-", {"id": 2, "method": "echo", "params": {"value": "1"}}) in messages
-    assert ("->", {"id": 2, "result": "1"}) in messages
+    (number,) = (each["id"] for _, each in messages if each.get("method") == "echo")
+    assert ("<-", {"id": number, "method": "echo", "params": {"value": "1"}}) in messages
+    assert ("->", {"id": number, "result": "1"}) in messages

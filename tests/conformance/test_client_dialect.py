@@ -14,11 +14,8 @@ V2 = '"jsonrpc":"2.0",'
 
 async def test_the_iot_dialect_is_the_default() -> None:
     async with far_end() as far:
-        assert (await far.opened("get", {"a": 1})).request == {
-            "id": 1,
-            "method": "get",
-            "params": {"a": 1},
-        }
+        opened = await far.opened("get", {"a": 1})
+        assert opened.request == {"id": opened.id, "method": "get", "params": {"a": 1}}
 
 
 async def test_the_dialect_is_settable() -> None:

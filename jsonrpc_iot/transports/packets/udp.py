@@ -296,7 +296,20 @@ async def resolve(
         raise url.error("no host has such a name") from None
     family, *_, address = found[0]
     host, zone, number = str(address[0]).partition("%")
+    if not zone and "%" in url.host:  # uvloop leaves it out
+        zone, number = "%", _interface(url, failure)
     return family, (host, port, 0, int(number)) if zone else address
+
+
+def _interface(url: Url, failure: type[BindFailed | ConnectFailed]) -> str:
+    """The number of the interface that the zone of a URL's host names."""
+    name = url.host.partition("%")[2]
+    if name.isdecimal():
+        return name
+    try:
+        return str(socket.if_nametoindex(name))
+    except OSError as error:
+        raise failure(f"{url}: {error.strerror or error}") from error
 
 
 def _join(raw: socket.socket, family: int, host: str) -> None:

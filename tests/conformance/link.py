@@ -13,7 +13,7 @@ from .device import Device, shared_device
 from .model import METHOD_NOT_FOUND, Case, Message, ok, strict_json
 from .wire import TRANSPORTS, OpenWire, StreamWire, Transport, Wire
 
-SECONDS = 5.0
+SECONDS = 20.0
 
 
 def over(*transports: Transport) -> pytest.MarkDecorator:

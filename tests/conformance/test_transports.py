@@ -23,7 +23,7 @@ from .wire import BY_REQUEST, TRANSPORTS, OpenWire, Transport, Wire
 SENTINEL = b'{"jsonrpc":"2.0","id":"sentinel","method":"echo","params":["still here"]}'
 ANSWER = ok("sentinel", "still here", v2=True)
 
-CASE_SECONDS = 3.0
+CASE_SECONDS = 15.0
 
 
 class Unfinished(Exception):

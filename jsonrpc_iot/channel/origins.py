@@ -32,7 +32,7 @@ def is_ours(host: str, hosts: Collection[str]) -> bool:
 def is_same(origin: str, host: str) -> bool:
     """Whether a page comes from where its request goes: from the same host and port.
 
-    Pages that a server on this machine gives out may ask another server here.
+    All names of this machine for itself are one host.
 
     Args:
         origin: an Origin header.
@@ -42,7 +42,8 @@ def is_same(origin: str, host: str) -> bool:
         theirs, ours = _split(urlsplit(origin).netloc), _split(host)
     except ValueError:  # no origin that a browser would send
         return False
-    return theirs == ours or (_is_loopback(theirs[0]) and _is_loopback(ours[0]))
+    both_here = _is_loopback(theirs[0]) and _is_loopback(ours[0])
+    return theirs[1] == ours[1] and (both_here or theirs[0] == ours[0])
 
 
 def _split(host: str) -> tuple[str, str]:

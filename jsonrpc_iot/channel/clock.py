@@ -1,18 +1,27 @@
-"""The event loop's time, where it is asked for with each message."""
+"""The event loop and its time, where they are asked for with each message."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import anyio
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+
+def asyncio_loop() -> "AbstractEventLoop | None":
+    """The running event loop of asyncio, `None` on trio."""
+    asyncio = sys.modules.get("asyncio")  # which takes long to load, and is not for everybody
+    if asyncio is None:
+        return None
+    try:
+        loop: AbstractEventLoop = asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+    return loop
 
 
 def now() -> float:
     """The same as `anyio.current_time()`, which takes ten times as long to find an asyncio loop."""
-    asyncio = sys.modules.get("asyncio")  # which takes long to load, and is not for everybody
-    if asyncio is not None:
-        try:
-            seconds: float = asyncio.get_running_loop().time()
-        except RuntimeError:  # trio
-            pass
-        else:
-            return seconds
-    return anyio.current_time()
+    loop = asyncio_loop()
+    return anyio.current_time() if loop is None else loop.time()

@@ -48,9 +48,9 @@ class Arrival(bytes):
 class Channel(ObjectStream[bytes]):
     """A stream of whole messages in both directions.
 
-    A transport implements `info`, `receive`, `send`, `send_eof` and `aclose`, and the batch
-    methods where it can do better than one message at a time. One task receives and one sends at
-    a time; a `receive` that is cancelled loses no message.
+    A transport implements `info`, `receive`, `send`, `send_eof` and `aclose`, and `send_now` and
+    the batch methods where it can do better than one message at a time. One task receives and one
+    sends at a time; a `receive` that is cancelled loses no message.
 
     `start`, `check`, `expect_within`, `forget`, `supersede`, `tell_of_losses`, `tell_refused`,
     `keep_while`, `trace_frames`, `pieces_sent`, `missed` and `is_mid_message` are for links that
@@ -159,6 +159,21 @@ class Channel(ObjectStream[bytes]):
         Raises:
             NotImplementedError: the link cannot be closed in one direction.
         """
+
+    def send_now(self, messages: Sequence[bytes]) -> int:
+        """Send messages without waiting, as far as the link takes them.
+
+        What it did not take is given to `send_batch` before anything else is sent: the first of
+        these may have left in part.
+
+        Returns:
+            How many messages have left.
+
+        Raises:
+            anyio.BrokenResourceError: the link is gone.
+            anyio.ClosedResourceError: this end has closed the channel.
+        """
+        return 0
 
     async def send_batch(self, messages: Sequence[bytes]) -> None:
         """Send messages, in as few writes as the transport allows."""

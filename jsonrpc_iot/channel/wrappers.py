@@ -3,7 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
+import anyio
 from anyio.abc import ObjectStream, TaskGroup
+from anyio.streams.memory import MemoryObjectSendStream
+from anyio.streams.stapled import StapledObjectStream
 
 from ..errors import JsonRpcIotError
 from .contract import Channel, Trace
@@ -22,6 +25,8 @@ class StreamChannel(Channel):
     def __init__(self, stream: ObjectStream[bytes], info: ChannelInfo) -> None:
         self._stream = stream
         self._info = info
+        half = stream.send_stream if isinstance(stream, StapledObjectStream) else stream
+        self._send_nowait = half.send_nowait if isinstance(half, MemoryObjectSendStream) else None
 
     @property
     def info(self) -> ChannelInfo:
@@ -31,6 +36,17 @@ class StreamChannel(Channel):
     async def receive(self) -> bytes:
         """Wait for the next message; see `Channel.receive`."""
         return await self._stream.receive()
+
+    def send_now(self, messages: Sequence[bytes]) -> int:
+        """Send what fits a stream in memory; see `Channel.send_now`."""
+        if self._send_nowait is None:
+            return 0
+        for sent, message in enumerate(messages):
+            try:
+                self._send_nowait(message)
+            except anyio.WouldBlock:
+                return sent
+        return len(messages)
 
     async def send(self, item: bytes) -> None:
         """Send one message; see `Channel.send`."""
@@ -110,6 +126,9 @@ class WrappedChannel(Channel):
     async def receive_batch(self) -> list[bytes]:
         return await self._inner.receive_batch()
 
+    def send_now(self, messages: Sequence[bytes]) -> int:
+        return self._inner.send_now(messages)
+
     async def send(self, item: bytes) -> None:
         await self._inner.send(item)
 
@@ -147,6 +166,12 @@ class TracedChannel(WrappedChannel):
         for message in messages:
             self._trace("<-", message)
         return messages
+
+    def send_now(self, messages: Sequence[bytes]) -> int:
+        sent = self._inner.send_now(messages)
+        for message in messages[:sent]:
+            self._trace("->", message)
+        return sent
 
     async def send(self, item: bytes) -> None:
         self._trace("->", item)

@@ -2,10 +2,9 @@
 
 from typing import Any, Generic, TypeVar, overload
 
-import anyio
-
 from ..errors import UsageError
 from ..peer.calls import Calls
+from ..peer.signal import Signal
 from ..protocol.open_call import OpenCall
 
 T = TypeVar("T")
@@ -45,7 +44,7 @@ class CallBatch:
         self._limit = limit
         self._messages: list[bytes] = []
         self._calls: list[OpenCall] = []
-        self._answered = anyio.Event()
+        self._answered = Signal()
 
     @overload
     def call(self, method: str, params: Any = None) -> BatchedCall[Any]: ...

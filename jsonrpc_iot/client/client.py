@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream
 from msgspec import UNSET
 
+from ..channel.clock import now
 from ..channel.contract import Channel, Trace
 from ..channel.info import ChannelInfo
 from ..channel.wrappers import TracedChannel
@@ -131,13 +132,13 @@ class Client(Remote):
         self, method: str, params: Any, result: Any, timeout: Timeout, idempotent: bool
     ) -> Any:
         left = seconds = self._seconds(timeout)
-        deadline = math.inf if seconds is None else anyio.current_time() + seconds
+        deadline = math.inf if seconds is None else now() + seconds
         again: Backoff | None = None
         while True:
             peer = self._peer
             if peer is None:
                 peer = await self._next_peer(left)
-                left = None if left is None else max(0.0, deadline - anyio.current_time())
+                left = None if left is None else max(0.0, deadline - now())
             try:
                 return await peer.calls.call(method, params, result, left, idempotent)
             except ChannelClosed:
@@ -145,9 +146,9 @@ class Client(Remote):
                     raise
             if peer is self._peer:  # the channel lives on, and this call was lost
                 again = again or Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
-                left_now = max(0.0, deadline - anyio.current_time())
+                left_now = max(0.0, deadline - now())
                 await anyio.sleep(min(again.next_pause(), left_now))
-            left = None if left is None else max(0.0, deadline - anyio.current_time())
+            left = None if left is None else max(0.0, deadline - now())
             if left == 0:
                 raise CallTimeout(f"{method}: no answer within {seconds} s")
 

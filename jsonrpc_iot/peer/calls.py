@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import anyio
 from anyio.abc import TaskGroup
 
+from ..channel.clock import now
 from ..channel.contract import Channel
 from ..channel.info import ChannelInfo
 from ..errors import (
@@ -25,9 +26,9 @@ from ..protocol.open_call import OpenCall
 from ..protocol.session import Session
 from .in_flight import InFlight, not_sent
 from .outgoing import Outgoing
+from .signal import Signal
 
 _ASKING_SECONDS = 2.0
-_LATE_SECONDS = 0.01
 
 
 class Reader(Protocol):
@@ -117,20 +118,21 @@ class Calls:
         self, method: str, params: Any, result: Any, timeout: float | None, idempotent: bool
     ) -> Any:
         """Call without waiting for a turn."""
-        deadline = inf if timeout is None else anyio.current_time() + timeout
+        sent_at = now()
+        deadline = inf if timeout is None else sent_at + timeout
         while True:
-            answered = anyio.Event()
-            sent_at = anyio.current_time()
+            answered = Signal()
             call, request = self.open(
                 method, params, answered.set, timeout, idempotent=idempotent, alone=True
             )
             await self._exchange(request, (call,), answered, timeout)
             if not isinstance(call.outcome, OutcomeUnknown):
                 return call.result(result)
-            now = anyio.current_time()
-            if now >= deadline or not self.never_ran(call.outcome, sent_at):
+            at = now()
+            if at >= deadline or not self.never_ran(call.outcome, sent_at):
                 return call.result(result)
-            timeout = None if timeout is None else deadline - now
+            timeout = None if timeout is None else deadline - at
+            sent_at = at
 
     def never_ran(self, outcome: OutcomeUnknown, sent_at: float) -> bool:
         """Whether a request cannot have run, though the other end does not know.
@@ -144,7 +146,7 @@ class Calls:
         return (
             not self.info.reliable
             and isinstance(listening, int | float)
-            and listening >= anyio.current_time() - sent_at
+            and listening >= now() - sent_at
         )
 
     def open(
@@ -174,14 +176,14 @@ class Calls:
         if not self.is_open:
             raise self._closed()
         self.probe()
-        leaves_at = anyio.current_time() + self._queue_seconds
+        may_repeat = alone and not self.info.reliable
         return self.session.open(
             method,
             params,
             on_answer,
             timeout=timeout,
             idempotent=idempotent,
-            now=leaves_at if alone and not self.info.reliable else None,
+            now=now() + self._queue_seconds if may_repeat else None,
             items=items,
         )
 
@@ -194,7 +196,7 @@ class Calls:
         self,
         message: bytes,
         calls: Sequence[OpenCall],
-        answered: anyio.Event,
+        answered: Signal,
         timeout: float | None,
     ) -> None:
         """Send a message that holds open calls, and wait until they are answered.
@@ -222,33 +224,32 @@ class Calls:
         self,
         message: bytes,
         calls: Sequence[OpenCall],
-        answered: anyio.Event,
+        answered: Signal,
         timeout: float | None,
     ) -> None:
         """Send a message without waiting for a turn; see `exchange`."""
-        deadline = inf if timeout is None else anyio.current_time() + timeout
+        deadline = inf if timeout is None else now() + timeout
         sent = False
         begun = self.session.noise.clock()
         try:
             self._check_size(message)
             self._channel.expect_within(message, timeout)
-            with anyio.move_on_after(timeout):
-                await self._outgoing.wait_for_room()
+            if await self._outgoing.has_room_by(deadline):
                 sent = True
                 self._outgoing.push(message)
                 self._repeat()
                 self._reader.wake_up()
-                await answered.wait()
-            is_late = await look_for(answered, deadline)
+                await answered.wait(deadline)
             for call in calls:
-                if call.outcome is None or (is_late and isinstance(call.outcome, DeadlineExceeded)):
+                is_late = answered.was_late and isinstance(call.outcome, DeadlineExceeded)
+                if call.outcome is None or is_late:
                     call.outcome = CallTimeout(
                         self.session.noise.no_answer(call.method, timeout or 0, begun)
                     )
         finally:
             cancellations = [self.session.give_up(call) for call in calls]
             self._forget(message)
-            if sent:
+            if sent and any(cancellations):
                 self._outgoing.push(*filter(None, cancellations))
 
     def _repeat(self) -> None:
@@ -264,13 +265,13 @@ class Calls:
             while self.is_open and (due := self.session.next_due) is not None:
                 self._new_timer = anyio.Event()
                 if self._channel.is_mid_message:  # a long answer is not asked for again
-                    due = max(due, anyio.current_time() + self.info.retry_seconds)
-                due = max(due, anyio.current_time() + self._queue_seconds)
+                    due = max(due, now() + self.info.retry_seconds)
+                due = max(due, now() + self._queue_seconds)
                 with anyio.CancelScope(deadline=due):
                     await self._new_timer.wait()
                 if self._channel.is_mid_message or self._queue_seconds:
                     continue
-                messages = self.session.poll(anyio.current_time())
+                messages = self.session.poll(now())
                 self._outgoing.push(*(each for each in messages if self.info.fits(each)))
         finally:
             self._new_timer = None
@@ -356,16 +357,3 @@ class Calls:
     def _check_size(self, message: bytes) -> None:
         if self.info.max_message is not None and not self.info.fits(message):
             raise MessageTooLarge(len(message), self.info.max_message)
-
-
-async def look_for(event: anyio.Event, deadline: float) -> bool:
-    """Let what has arrived be read before a deadline counts, if this program was busy meanwhile.
-
-    Returns:
-        Whether it was.
-    """
-    is_late = not event.is_set() and anyio.current_time() > deadline + _LATE_SECONDS
-    if is_late:
-        with anyio.move_on_after(_LATE_SECONDS):
-            await event.wait()
-    return is_late

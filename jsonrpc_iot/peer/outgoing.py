@@ -1,8 +1,10 @@
 """What waits to be sent over one channel.
 
-Whoever has something to send while nobody else is sending sends it there and then, with all that
-piles up meanwhile; there is no writer task that sits and waits. Callers who may give up push into
-a task instead, since half a message would break the stream for everybody.
+Whoever has something to send while nobody else is sending sends it there and then, without waiting
+where the link takes it; there is no writer task that sits and waits. What piles up meanwhile, or in
+one pass of the event loop after something has left, leaves together. For callers who may give up,
+what the link does not take at once leaves from a task, since half a message would break the stream
+for everybody.
 """
 
 import logging
@@ -11,7 +13,7 @@ from collections.abc import Callable, Sequence
 import anyio
 from anyio.abc import TaskGroup
 
-from ..channel.clock import now
+from ..channel.clock import asyncio_loop, now
 from ..channel.contract import Channel
 from ..protocol.duplicates import DuplicateTable
 
@@ -40,7 +42,9 @@ class Outgoing:
         "_busy",
         "_bytes",
         "_channel",
+        "_is_warm",
         "_limit",
+        "_loop",
         "_on_broken",
         "_queue",
         "_stalled_at",
@@ -67,6 +71,8 @@ class Outgoing:
         self._queue: list[bytes] = []
         self._bytes = 0
         self._busy = False
+        self._loop = asyncio_loop()
+        self._is_warm = False  # something has left in this pass of the event loop
         self.is_broken = False
         self.needs_receiver = channel.info.sends_need_receiver
         self._writes = 0
@@ -90,25 +96,64 @@ class Outgoing:
 
         Not for callers who may give up. Says nothing when the channel is broken: `on_broken` does.
         """
-        if self._busy or self._queue:
+        if self._busy or self._queue or self._is_warm:
             self.push(*messages)
             await self.wait_for_room()
             return
-        self._busy = True
-        try:
-            await self._write(messages)
-        finally:
-            self._end_write()
-        if self._queue:
+        self._enqueue(messages)
+        self._send_now()
+        if self._queue and not self.is_broken:
             await self._flush()
 
     def push(self, *messages: bytes) -> None:
-        """Send messages from a task of their own, whatever waits already."""
+        """Send messages at once, or from a task of their own, whatever waits already."""
+        self._enqueue(messages)
+        if not self._busy and not self._is_warm:
+            self._begin()
+
+    def _enqueue(self, messages: Sequence[bytes]) -> None:
         self._queue.extend(messages)
         self._bytes += sum(map(len, messages))
-        if not self._busy and not self.is_broken:
+
+    def _begin(self) -> None:
+        """Send what waits, as far as the link takes it; the rest leaves from a task."""
+        if self._queue and not self.is_broken:
+            self._send_now()
+        if self._queue and not self.is_broken:
             self._busy = True
             self._tasks.start_soon(self._flush)
+
+    def _send_now(self) -> None:
+        messages = self._queue
+        try:
+            sent = self._channel.send_now(messages)
+        except BROKEN:
+            self._fail()
+            return
+        except Exception:
+            logger.exception("%s: sending failed", self._channel.info.peer)
+            self._fail()
+            return
+        if not sent:
+            return
+        self._queue = messages[sent:]
+        self._note_sent(messages[:sent])
+        if self._loop is not None:
+            self._is_warm = True
+            self._loop.call_soon(self._cool)
+
+    def _cool(self) -> None:
+        """Send together what was pushed in one pass of the event loop after something left."""
+        self._is_warm = False
+        if self._queue and not self._busy:
+            self._begin()
+        self._wake_up()
+
+    def _note_sent(self, messages: Sequence[bytes]) -> None:
+        self._bytes -= sum(map(len, messages))
+        self._writes += 1
+        if self.seen is not None:
+            self.seen.note_sent(messages, now())
 
     def offer(self, message: bytes) -> bool:
         """Push a message, or drop and count it when too much waits.
@@ -123,13 +168,25 @@ class Outgoing:
         return True
 
     async def wait_for_room(self) -> None:
-        """Wait until not too much waits."""
+        """Wait until not too much waits, or nothing more is sent."""
         while self.is_full and not self.is_broken:
             await self._next_write()
 
+    async def has_room_by(self, deadline: float) -> bool:
+        """Wait as `wait_for_room` does, but no longer; says whether it came to that.
+
+        Args:
+            deadline: as the event loop counts.
+        """
+        if self.is_full:
+            with anyio.CancelScope(deadline=deadline) as scope:
+                await self.wait_for_room()
+            return not scope.cancelled_caught
+        return True
+
     async def drain(self) -> None:
         """Wait until all that waits is sent."""
-        while self._busy and not self.is_broken:
+        while (self._busy or self._queue) and not self.is_broken:
             await self._next_write()
 
     def abort(self) -> None:
@@ -150,33 +207,29 @@ class Outgoing:
             while self._queue and not self.is_broken:
                 messages, self._queue = self._queue, []
                 await self._write(messages)
-                self._bytes -= sum(map(len, messages))
                 self._wake_up()
         finally:
-            self._end_write()
+            self._busy = False
+            self._wake_up()
 
     async def _write(self, messages: Sequence[bytes]) -> None:
         try:
             if self.seen is None:
                 await self._channel.send_batch(messages)
+                self._note_sent(messages)
             else:  # which may take long for each
                 for message in messages:
                     await self._channel.send(message)
-                    self.seen.note_sent((message,), now())
+                    self._note_sent((message,))
         except BROKEN:
             self._fail()
         except Exception:
             logger.exception("%s: sending failed", self._channel.info.peer)
             self._fail()
-        self._writes += 1
 
     def _fail(self) -> None:
         self.abort()
         self._on_broken()
-
-    def _end_write(self) -> None:
-        self._busy = False
-        self._wake_up()
 
     def _wake_up(self) -> None:
         if self._wake is not None:

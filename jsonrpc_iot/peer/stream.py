@@ -7,13 +7,14 @@ from contextlib import suppress
 from types import GenericAlias
 from typing import Any, Generic, TypeVar, cast
 
-import anyio
 from msgspec import Raw
 
+from ..channel.clock import now
 from ..dispatch.turns import Turn
 from ..errors import CallTimeout, JsonRpcIotError, MalformedResponse, OutcomeUnknown, RpcError
 from ..protocol.items import FIRST_CREDIT, Count, Credit, ReceivedItems
-from .calls import Calls, look_for
+from .calls import Calls
+from .signal import Signal
 
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ class Stream(Generic[T]):
         """
         if self._over:
             raise StopAsyncIteration
-        deadline = math.inf if self._timeout is None else anyio.current_time() + self._timeout
+        deadline = math.inf if self._timeout is None else now() + self._timeout
         try:
             while True:
                 if self._source is None:
@@ -121,13 +122,13 @@ class Stream(Generic[T]):
             source.close()
 
     async def _begin(self) -> "_WholeList[T] | _ItemByItem[T]":
-        begun = anyio.current_time()
+        begun = now()
         calls = await self._find_calls(self._timeout)
         if await calls.learn_extensions(self._timeout):
             return _ItemByItem(calls, self._method, self._params, self._item, self._window)
         left = None
         if self._timeout is not None:
-            left = max(0.0, begun + self._timeout - anyio.current_time())
+            left = max(0.0, begun + self._timeout - now())
         kind = cast(type[list[T]], GenericAlias(list, self._item))
         return _WholeList(await calls.call(self._method, self._params, kind, left, False))
 
@@ -159,13 +160,13 @@ class _ItemByItem(Generic[T]):
     def __init__(self, calls: Calls, method: str, params: Any, item: type[T], window: int) -> None:
         self._calls = calls
         self._item = item
-        self._changed = anyio.Event()
+        self._changed = Signal()
         self._items = ReceivedItems(window)
         self._call, self._request = calls.open(
             method, params, self._note_change, None, items=self._items
         )
         self._sent = False
-        self._opened_at = anyio.current_time()
+        self._opened_at = now()
         self._turn: Turn | None = None
         self._asked: set[int] = set()
         self._patience = _REMINDERS_AFTER_ERROR
@@ -199,7 +200,7 @@ class _ItemByItem(Generic[T]):
     async def _send(self, deadline: float) -> None:
         """Send the request, where only so many may be open at once in its turn."""
         if self._calls.in_flight is not None:
-            left = None if deadline == math.inf else max(0.0, deadline - anyio.current_time())
+            left = None if deadline == math.inf else max(0.0, deadline - now())
             self._turn = await self._calls.in_flight.take(self._call.method, left)
         try:
             await self._calls.send(self._request)
@@ -253,16 +254,14 @@ class _ItemByItem(Generic[T]):
             pause = self._pause
             self._ask_for(self._items.missing())
         arrived = self._items.arrived
-        self._changed = anyio.Event()
-        until = min(deadline, anyio.current_time() + pause)
-        with anyio.CancelScope(deadline=until):
-            await self._changed.wait()
-        await look_for(self._changed, until)
+        self._changed = Signal()
+        until = min(deadline, now() + pause)
+        await self._changed.wait(until)
         if self._items.arrived > arrived:
             self._pause = self._calls.info.retry_seconds
-        elif self._changed.is_set():
+        elif self._changed.is_set:
             return
-        elif anyio.current_time() >= deadline:
+        elif now() >= deadline:
             if isinstance(self._call.outcome, JsonRpcIotError):
                 raise self._call.outcome
             raise CallTimeout(f"{self._call.method}: no item came in time")

@@ -5,7 +5,7 @@ they come. Addresses are bounded, in all and for each network, forgotten after a
 is dropped is counted.
 """
 
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 import anyio
@@ -220,11 +220,17 @@ class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
         packets, self._packets = self._packets, None
         return packets
 
-    async def send(self, item: bytes) -> None:
-        """Send one packet, or lose it: nobody waits for a link that loses packets anyway."""
+    def send_now(self, messages: Sequence[bytes]) -> int:
+        """Send packets, or lose them: nobody waits for a link that loses packets anyway."""
         if self._closed:
             raise anyio.ClosedResourceError
-        self._demux.transmit(item, self.address)
+        for message in messages:
+            self._demux.transmit(message, self.address)
+        return len(messages)
+
+    async def send(self, item: bytes) -> None:
+        """Send one packet; see `send_now`."""
+        self.send_now((item,))
 
     async def aclose(self) -> None:
         """Forget the address."""

@@ -71,7 +71,7 @@ class UdpChannel(BatchedChannel):
         self._info = info
         self._raw = raw
         self._failing_since: float | None = None
-        self._checked_at = anyio.current_time()
+        self._checked_at = now()
         self._has_heard = True
         self._end = ""
 
@@ -88,8 +88,8 @@ class UdpChannel(BatchedChannel):
                 self._has_heard = True
                 return packets
 
-    async def send(self, item: bytes) -> None:
-        """Send one datagram; see `Channel.send`.
+    def send_now(self, messages: Sequence[bytes]) -> int:
+        """Send datagrams; see `Channel.send_now`.
 
         Some get lost, and nobody hears of it. But when none leaves for a second, or this end's
         address is no longer the host's, the channel ends: another one may find a way.
@@ -97,32 +97,47 @@ class UdpChannel(BatchedChannel):
         if self._end:
             raise anyio.BrokenResourceError(self._end)
         self._check_address()
+        for sent, message in enumerate(messages):
+            try:
+                self._transmit(message)
+            except BlockingIOError:
+                return sent
+        return len(messages)
+
+    async def send(self, item: bytes) -> None:
+        """Send one datagram; see `send_now`."""
+        while not self.send_now((item,)):
+            await anyio.wait_writable(self._raw)
+
+    def _transmit(self, message: bytes) -> None:
         while True:
             try:
-                self._raw.send(item)
-                self._failing_since = None
-                return
+                self._raw.send(message)
             except BlockingIOError:
-                await anyio.wait_writable(self._raw)
+                raise
             except ConnectionRefusedError:
                 continue  # the answer to an earlier datagram; this one has not been tried yet
             except OSError as error:
-                if self._raw.fileno() < 0:
-                    raise anyio.ClosedResourceError from None
-                logger.info("%s: a datagram was not sent: %s", self._info.peer, error)
-                now = anyio.current_time()
-                if self._failing_since is None:
-                    self._failing_since = now
-                elif now - self._failing_since > _LASTING_SECONDS:
-                    self._fail(f"nothing can be sent: {error.strerror or error}")
-                return
+                self._note_failure(error)
+            else:
+                self._failing_since = None
+            return
+
+    def _note_failure(self, error: OSError) -> None:
+        if self._raw.fileno() < 0:
+            raise anyio.ClosedResourceError from None
+        logger.info("%s: a datagram was not sent: %s", self._info.peer, error)
+        if self._failing_since is None:
+            self._failing_since = now()
+        elif now() - self._failing_since > _LASTING_SECONDS:
+            self._fail(f"nothing can be sent: {error.strerror or error}")
 
     def _check_address(self) -> None:
         """End the channel if its own address is gone: then no answer can come."""
-        now = anyio.current_time()
-        if now - self._checked_at < _LASTING_SECONDS:
+        at = now()
+        if at - self._checked_at < _LASTING_SECONDS:
             return
-        self._checked_at = now
+        self._checked_at = at
         if not self._has_heard and self._raw.fileno() >= 0:
             here = self._raw.getsockname()
             with socket.socket(self._raw.family, socket.SOCK_DGRAM) as probe:
@@ -197,7 +212,7 @@ class UdpListener(Listener):
     async def _sweep(self) -> None:
         while True:
             await anyio.sleep(_SWEEP_SECONDS)
-            await self._demux.expire(anyio.current_time())
+            await self._demux.expire(now())
 
     def _transmit(self, packet: bytes, peer: Peer) -> None:
         address, source = peer

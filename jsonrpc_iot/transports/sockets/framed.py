@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -56,16 +55,25 @@ class ByteStreamChannel(BatchedChannel):
         limit = self._limits.message_seconds
         return FramingError(ParseError(data=f"a message stayed unfinished for {limit:g} s"))
 
-    async def _write(self, data: bytes) -> None:
-        """Write at once what the socket takes at once, and wait only with the rest.
+    def _write_now(self, data: bytes) -> bytes:
+        """Write what the socket takes at once; gives the rest.
 
         A stream's own send goes through the event loop each time, which takes as long as all the
         rest of answering a small request.
         """
+        if self._raw is None:
+            return data
         try:
-            if self._raw is not None:
-                with suppress(BlockingIOError):
-                    data = data[os.write(self._raw.fileno(), data) :]
+            return data[os.write(self._raw.fileno(), data) :]
+        except BlockingIOError:
+            return data
+        except OSError as error:
+            raise anyio.BrokenResourceError from error
+
+    async def _write(self, data: bytes) -> None:
+        """Write at once what can be, and wait only with the rest."""
+        data = self._write_now(data)
+        try:
             for start in range(0, len(data), PIECE):
                 await self._stream.send(data[start : start + PIECE])
                 self._pieces_sent += 1
@@ -83,6 +91,7 @@ class FramedChannel(ByteStreamChannel):
         super().__init__(stream, info, limits)
         self._splitter = JsonSplitter(max(limits.receive_bytes, info.max_message or 0))
         self._failed = False
+        self._begun = 0  # bytes of the next message to be sent that have left
 
     async def _next_batch(self) -> list[bytes]:
         splitter = self._splitter
@@ -109,13 +118,29 @@ class FramedChannel(ByteStreamChannel):
             if messages:
                 return messages
 
+    def send_now(self, messages: Sequence[bytes]) -> int:
+        """Send messages in one write, as far as the socket takes it; see `Channel.send_now`."""
+        data = b"\n".join(messages) + b"\n"
+        left = len(self._write_now(data))
+        if not left:
+            return len(messages)
+        if left == len(data):
+            return 0
+        sent = 0
+        self._begun = len(data) - left
+        while self._begun > len(messages[sent]):
+            self._begun -= len(messages[sent]) + 1
+            sent += 1
+        return sent
+
     async def send(self, item: bytes) -> None:
         """Send one message; see `Channel.send`."""
-        await self._write(item + b"\n")
+        await self.send_batch((item,))
 
     async def send_batch(self, messages: Sequence[bytes]) -> None:
         """Send messages in one write."""
-        await self._write(b"\n".join(messages) + b"\n")
+        begun, self._begun = self._begun, 0
+        await self._write((b"\n".join(messages) + b"\n")[begun:])
 
     async def send_eof(self) -> None:
         """Say that no more messages will be sent; see `Channel.send_eof`."""

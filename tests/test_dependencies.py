@@ -8,7 +8,6 @@ import ast
 import asyncio
 import inspect
 import re
-import socket
 import textwrap
 import tomllib
 from collections.abc import Callable, Iterator
@@ -36,7 +35,6 @@ from websockets.uri import parse_uri
 from jsonrpc_iot.testing._controllers import VirtualController, VirtualLink
 from jsonrpc_iot.transports.gatt.bumble.backend import BumbleClient, BumbleScanner
 from jsonrpc_iot.transports.gatt.bumble.listener import _Server as CommandServer
-from jsonrpc_iot.transports.sockets.listener import set_options
 from jsonrpc_iot.transports.web.uvicorn_http import _GuardedProtocol, _Server
 from jsonrpc_iot.transports.web.uvicorn_websocket import BoundedProtocol
 
@@ -255,14 +253,3 @@ def test_the_parts_of_websockets_that_it_does_not_document(protocol: object) -> 
     assert hasattr(protocol.reader, "buffer"), (  # type: ignore[attr-defined]
         "websockets.streams.StreamReader has no buffer, which says whether a message is unfinished"
     )
-
-
-@pytest.mark.anyio
-@pytest.mark.only_on("asyncio")
-async def test_a_connection_reads_only_when_asked_to() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        async with await anyio.connect_tcp(*server.getsockname()) as stream:
-            set_options(stream)
-            transport = getattr(stream, "_transport", None)
-            assert transport is not None, "anyio's SocketStream on asyncio has no `_transport`"
-            assert not transport.is_reading()

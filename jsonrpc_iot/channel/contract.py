@@ -163,8 +163,8 @@ class Channel(ObjectStream[bytes]):
     def send_now(self, messages: Sequence[bytes]) -> int:
         """Send messages without waiting, as far as the link takes them.
 
-        What it did not take is given to `send_batch` before anything else is sent: the first of
-        these may have left in part.
+        What it did not take is given to this or to `send_batch` before anything else is sent: the
+        first of these messages may have left in part.
 
         Returns:
             How many messages have left.

@@ -72,7 +72,7 @@ class Outgoing:
         self._bytes = 0
         self._busy = False
         self._loop = asyncio_loop()
-        self._is_warm = False  # something has left in this pass of the event loop
+        self._is_warm = False  # something left in this pass of the event loop; more may follow
         self.is_broken = False
         self.needs_receiver = channel.info.sends_need_receiver
         self._writes = 0
@@ -108,20 +108,17 @@ class Outgoing:
     def push(self, *messages: bytes) -> None:
         """Send messages at once, or from a task of their own, whatever waits already."""
         self._enqueue(messages)
-        if not self._busy and not self._is_warm:
-            self._begin()
-
-    def _enqueue(self, messages: Sequence[bytes]) -> None:
-        self._queue.extend(messages)
-        self._bytes += sum(map(len, messages))
-
-    def _begin(self) -> None:
-        """Send what waits, as far as the link takes it; the rest leaves from a task."""
-        if self._queue and not self.is_broken:
+        if self._busy or self.is_broken or not self._queue:
+            return
+        if not self._is_warm:
             self._send_now()
         if self._queue and not self.is_broken:
             self._busy = True
             self._tasks.start_soon(self._flush)
+
+    def _enqueue(self, messages: Sequence[bytes]) -> None:
+        self._queue.extend(messages)
+        self._bytes += sum(map(len, messages))
 
     def _send_now(self) -> None:
         messages = self._queue
@@ -143,11 +140,7 @@ class Outgoing:
             self._loop.call_soon(self._cool)
 
     def _cool(self) -> None:
-        """Send together what was pushed in one pass of the event loop after something left."""
         self._is_warm = False
-        if self._queue and not self._busy:
-            self._begin()
-        self._wake_up()
 
     def _note_sent(self, messages: Sequence[bytes]) -> None:
         self._bytes -= sum(map(len, messages))
@@ -186,7 +179,7 @@ class Outgoing:
 
     async def drain(self) -> None:
         """Wait until all that waits is sent."""
-        while (self._busy or self._queue) and not self.is_broken:
+        while self._busy and not self.is_broken:
             await self._next_write()
 
     def abort(self) -> None:
@@ -204,6 +197,7 @@ class Outgoing:
     async def _flush(self) -> None:
         self._busy = True
         try:
+            self._send_now()
             while self._queue and not self.is_broken:
                 messages, self._queue = self._queue, []
                 await self._write(messages)

@@ -7,12 +7,14 @@ import sys
 from collections.abc import Callable
 
 import anyio
-from anyio.abc import ByteStream, SocketAttribute, SocketStream
+from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.tls import TLSStream
 
 from jsonrpc_iot import TransportError
+from jsonrpc_iot.transports.sockets.dial import connect_tcp
 from jsonrpc_iot.transports.sockets.listener import set_options
+from jsonrpc_iot.transports.sockets.stream import SocketStream
 from jsonrpc_iot.transports.sockets.tls import reason
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
@@ -70,7 +72,7 @@ class Link:
         """
         try:
             with anyio.fail_after(seconds):
-                stream = await anyio.connect_tcp(host, port)
+                stream = await connect_tcp(host, port)
                 try:
                     set_options(stream)
                     _set_patience(stream, self._write_seconds)
@@ -152,7 +154,7 @@ class Link:
                     read = 0
                     while read < _PARTING_BYTES:
                         read += len(await self._stream.receive())
-            except (RuntimeError, *_GONE):  # uvloop raises the first after a reset
+            except _GONE:
                 pass
         await anyio.aclose_forcefully(self._stream)
 

@@ -1,20 +1,19 @@
 """One TCP connection of a device: lines in, lines out, and no task of its own for sending."""
 
-import os
-import socket
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import anyio
-from anyio.abc import ByteStream, SocketAttribute, SocketStream, TaskGroup
+from anyio.abc import ByteStream, TaskGroup
+
+from jsonrpc_iot.transports.sockets.stream import PIECE, SocketStream
+from jsonrpc_iot.transports.sockets.tls import reason as cause_of
 
 from .settings import PlatformSettings
 
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 
-_PIECE = 1 << 16
 _PARTING_SECONDS = 1.0
 
 
@@ -92,8 +91,8 @@ class DeviceConnection:
 
     __slots__ = (
         "_lines",
-        "_raw",
         "_settings",
+        "_socket",
         "_stream",
         "_tasks",
         "_unsent",
@@ -109,9 +108,7 @@ class DeviceConnection:
         self._tasks = tasks
         self._settings = settings
         self._lines = Lines(settings.line)
-        self._raw: socket.socket | None = None
-        if isinstance(stream, SocketStream) and sys.platform != "win32":
-            self._raw = stream.extra(SocketAttribute.raw_socket)
+        self._socket = stream if isinstance(stream, SocketStream) else None
         self._waiting: deque[_Waiting] | None = None
         self._unsent = 0
         self.peer = peer
@@ -128,7 +125,7 @@ class DeviceConnection:
         Raises:
             EndOfStream, BrokenResourceError, ClosedResourceError, OSError: none will come.
         """
-        data = await self._stream.receive(_PIECE)
+        data = await self._stream.receive(PIECE)
         if self.closed:
             raise anyio.ClosedResourceError
         return self._lines.feed(data)
@@ -148,20 +145,18 @@ class DeviceConnection:
         """
         if self.closed:
             return
-        if self._waiting is None and self._raw is not None:
+        if self._waiting is None and self._socket is not None:
             try:
-                written = os.write(self._raw.fileno(), line)
-            except BlockingIOError:
-                written = 0
-            except OSError as error:
-                self.close(f"writing failed: {error.strerror}")
+                rest = self._socket.send_now(line)
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+                self.close(f"writing failed: {cause_of(error)}")
                 return
-            if written == len(line):
+            if not rest:
                 if sent is not None:
                     sent()
                 return
-            line = line[written:]
-            wanted = None if written else wanted
+            wanted = wanted if rest == line else None
+            line = rest
         if self._waiting is None:
             self._waiting = deque()
             self._tasks.start_soon(self._write)
@@ -184,10 +179,10 @@ class DeviceConnection:
         """Let the device read the last line: closing with bytes unread would throw it away."""
         with anyio.move_on_after(_PARTING_SECONDS):
             try:
-                if self._raw is not None and self._waiting is None:
-                    self._raw.shutdown(socket.SHUT_WR)
+                if self._socket is not None and self._waiting is None:
+                    await self._socket.send_eof()
                 for _ in range(64):
-                    await self._stream.receive(_PIECE)
+                    await self._stream.receive(PIECE)
             except GONE:
                 pass
 

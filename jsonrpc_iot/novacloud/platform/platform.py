@@ -13,11 +13,12 @@ from ipaddress import ip_address
 from typing import Any, Self
 
 import anyio
-from anyio.abc import ByteStream, SocketAttribute, SocketStream, TaskGroup
+from anyio.abc import ByteStream, SocketAttribute, TaskGroup
 from anyio.streams.tls import TLSStream
 
 from jsonrpc_iot import BindFailed, Event, MalformedFrame, service
-from jsonrpc_iot.transports.sockets.listener import set_options
+from jsonrpc_iot.transports.sockets.listener import accept, set_options
+from jsonrpc_iot.transports.sockets.stream import SocketStream
 
 from ..errors import StoreFailed
 from ..messages import (
@@ -170,12 +171,12 @@ class NovaPlatform:
         background.cancel_scope.cancel()
 
     async def _accept(self, listener: Any) -> None:
+        listening = listener.extra(SocketAttribute.raw_socket)
         while True:
             await self._slots.acquire()
             try:
-                stream: SocketStream = await listener.accept()
-            except (OSError, anyio.BrokenResourceError) as error:
-                # Out of descriptors, or the connection is gone already.
+                stream = SocketStream(await accept(listening))
+            except OSError as error:  # out of descriptors, or the connection is gone already
                 self._slots.release()
                 logger.warning("%s: cannot accept: %s", self._urls[0], error)
                 await anyio.sleep(_PAUSE_SECONDS)

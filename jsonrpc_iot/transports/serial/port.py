@@ -20,6 +20,7 @@ from ...channel.options import PacketOptions
 from ...channel.url import Url
 from ...errors import BindFailed, ConnectFailed
 from ..requirements import require_asyncio, require_extra
+from ..sockets.dial import connect_tcp
 from ..sockets.listener import set_options
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ async def _open_socket(url: Url, failure: type[ConnectFailed | BindFailed]) -> B
     if not host or port is None or rest:
         raise url.error(f"a serial server looks like {url.scheme}://socket/192.0.2.7:4001")
     try:
-        stream = await anyio.connect_tcp(host, port)
+        stream = await connect_tcp(host, port)
         set_options(stream)
     except (OSError, UnicodeError) as error:
         raise failure(f"{url}: no serial server answers there: {error}") from error

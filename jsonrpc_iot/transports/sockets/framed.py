@@ -1,23 +1,18 @@
 """A byte stream and a framer make a channel."""
 
-import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import anyio
-from anyio.abc import ByteStream, SocketAttribute
-from anyio.streams.tls import TLSStream
+from anyio.abc import ByteStream
 
 from ...channel.info import ChannelInfo
 from ...errors import FramingError, ParseError
 from ...protocol.jsonstream import JsonSplitter
 from ...protocol.limits import Limits
 from ..batched import BatchedChannel
+from .stream import PIECE, SocketStream
 from .tls import reason
-
-PIECE = 1 << 16
-"""Bytes that are read or written at once."""
 
 
 class ByteStreamChannel(BatchedChannel):
@@ -33,9 +28,7 @@ class ByteStreamChannel(BatchedChannel):
         super().__init__()
         self._info = info
         self._stream = stream
-        # Where what is sent goes to the socket as it stands, and the system has such sockets.
-        is_plain = sys.platform != "win32" and not isinstance(stream, TLSStream)
-        self._raw = stream.extra(SocketAttribute.raw_socket, None) if is_plain else None
+        self._socket = stream if isinstance(stream, SocketStream) else None
         self._limits = limits
         self._left: float | None = None  # seconds for the rest of a message
         self._pieces_sent = 0
@@ -56,19 +49,8 @@ class ByteStreamChannel(BatchedChannel):
         return FramingError(ParseError(data=f"a message stayed unfinished for {limit:g} s"))
 
     def _write_now(self, data: bytes) -> bytes:
-        """Write what the socket takes at once; gives the rest.
-
-        A stream's own send goes through the event loop each time, which takes as long as all the
-        rest of answering a small request.
-        """
-        if self._raw is None:
-            return data
-        try:
-            return data[os.write(self._raw.fileno(), data) :]
-        except BlockingIOError:
-            return data
-        except OSError as error:
-            raise anyio.BrokenResourceError from error
+        """Write what the stream takes at once; gives the rest."""
+        return data if self._socket is None else self._socket.send_now(data)
 
     async def _write(self, data: bytes) -> None:
         """Write at once what can be, and wait only with the rest."""
@@ -121,17 +103,13 @@ class FramedChannel(ByteStreamChannel):
     def send_now(self, messages: Sequence[bytes]) -> int:
         """Send messages in one write, as far as the socket takes it; see `Channel.send_now`."""
         data = b"\n".join(messages) + b"\n"
-        left = len(self._write_now(data))
-        if not left:
-            return len(messages)
-        if left == len(data):
-            return 0
-        sent = 0
-        self._begun = len(data) - left
-        while self._begun > len(messages[sent]):
-            self._begun -= len(messages[sent]) + 1
-            sent += 1
-        return sent
+        rest = self._write_now(data[self._begun :])
+        self._begun = len(data) - len(rest)
+        for sent, message in enumerate(messages):
+            if self._begun <= len(message):
+                return sent
+            self._begun -= len(message) + 1
+        return len(messages)
 
     async def send(self, item: bytes) -> None:
         """Send one message; see `Channel.send`."""

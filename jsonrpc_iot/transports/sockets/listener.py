@@ -3,31 +3,34 @@
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
 
 import anyio
-from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
+from anyio.abc import SocketAttribute, TaskGroup
 
 from ...channel.contract import Channel, Listener, Serve
 from ...protocol.network import Places, network_of
+from .stream import SocketStream
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
 _PAUSE_SECONDS = 0.1
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # seconds, seconds, times
 
-Open = Callable[[SocketStream], Awaitable[Channel]]
+S = TypeVar("S", bound=SocketStream)
 
 
-class StreamListener(Listener):
+class StreamListener(Listener, Generic[S]):
     """Accepts connections on bound sockets.
 
     Args:
-        sockets: one for each address.
+        sockets: one for each address, listening.
         addresses: the URLs that reach them.
         open_channel: makes a channel of an accepted connection; may take its time.
         max_peers: connections that are served at once.
         is_exposed: whether other machines may reach it.
         on_close: is called before the sockets are closed.
+        new_stream: makes a stream of an accepted socket.
 
     Attributes:
         addresses: as above.
@@ -41,13 +44,14 @@ class StreamListener(Listener):
 
     def __init__(
         self,
-        sockets: Sequence[SocketListener],
+        sockets: Sequence[socket.socket],
         addresses: Sequence[str],
-        open_channel: Open,
+        open_channel: Callable[[S], Awaitable[Channel]],
         *,
         max_peers: int,
         is_exposed: bool = False,
         on_close: Callable[[], object] = lambda: None,
+        new_stream: Callable[[socket.socket], S],
     ) -> None:
         self._sockets = sockets
         self.addresses = addresses
@@ -55,6 +59,7 @@ class StreamListener(Listener):
         self._open = open_channel
         self._max_peers = max_peers
         self._on_close = on_close
+        self._new_stream = new_stream
         self._closed = False
         self._places: Places[anyio.CancelScope] = Places()
         self.turned_away = 0
@@ -72,16 +77,16 @@ class StreamListener(Listener):
             self._closed = True
             self._on_close()
             for listening in self._sockets:
-                await listening.aclose()
+                anyio.notify_closing(listening)
+                listening.close()
 
     async def _accept(
-        self, listening: SocketListener, handler: Serve, task_group: TaskGroup
+        self, listening: socket.socket, handler: Serve, task_group: TaskGroup
     ) -> None:
         while True:
             try:
-                stream = await listening.accept()
-            except (OSError, anyio.BrokenResourceError) as error:
-                # Out of descriptors, or the connection is gone already.
+                stream = self._new_stream(await accept(listening))
+            except OSError as error:  # out of descriptors, or the connection is gone already
                 logger.warning("%s: cannot accept: %s", self.addresses[0], error)
                 await anyio.sleep(_PAUSE_SECONDS)
                 continue
@@ -108,9 +113,7 @@ class StreamListener(Listener):
         rival.cancel()
         return True
 
-    async def _serve_one(
-        self, stream: SocketStream, handler: Serve, scope: anyio.CancelScope
-    ) -> None:
+    async def _serve_one(self, stream: S, handler: Serve, scope: anyio.CancelScope) -> None:
         try:
             with scope:
                 await handler(await self._open(stream))
@@ -123,6 +126,20 @@ class StreamListener(Listener):
                 await anyio.aclose_forcefully(stream)
 
 
+async def accept(listening: socket.socket) -> socket.socket:
+    """Wait for a connection.
+
+    Raises:
+        OSError: out of descriptors, or the connection is gone already.
+    """
+    while True:
+        await anyio.wait_readable(listening)
+        try:
+            return listening.accept()[0]
+        except BlockingIOError:
+            continue
+
+
 def _network(stream: SocketStream) -> str:
     """Where a connection comes from; Unix sockets are all of this host."""
     address = stream.extra(SocketAttribute.remote_address, "")
@@ -130,14 +147,7 @@ def _network(stream: SocketStream) -> str:
 
 
 def set_options(stream: SocketStream) -> None:
-    """Send small messages at once, notice a peer that has vanished, and read only when asked to.
-
-    anyio's stream on asyncio (4.16) takes in whatever comes until a first `receive` has had to
-    wait, so a sender that never pauses would fill the memory.
-    """
-    transport = getattr(stream, "_transport", None)
-    if transport is not None:
-        transport.pause_reading()
+    """Send small messages at once, and notice a peer that has vanished."""
     raw = stream.extra(SocketAttribute.raw_socket)
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
-from anyio.abc import ByteStream, SocketAttribute, SocketListener, SocketStream
+from anyio.abc import SocketAttribute
 from msgspec import Meta, Struct
 
 from ...channel.contract import Channel, Listener
@@ -23,8 +23,10 @@ from ...channel.info import ChannelAttribute, ChannelInfo, PeerCredentials
 from ...channel.url import Url
 from ...errors import BindFailed, ConnectFailed, TransportError
 from ...protocol.limits import Limits
+from .dial import connect_unix
 from .framed import FramedChannel
 from .listener import StreamListener
+from .stream import SocketStream
 from .tls import reason
 
 MAX_MESSAGE = 1 << 16
@@ -66,11 +68,11 @@ async def connect(url: Url, limits: Limits) -> Channel:
     path, options = _read(url, _with_socket)
     _check_system(url)
     try:
-        stream = await anyio.connect_unix(path)
+        stream = _UnixStream(await connect_unix(path))
     except OSError as error:
         raise ConnectFailed(f"{url}: {path}: {reason(error)}") from error
     try:
-        _check_owner(url, path, options.owner, _credentials(stream))
+        _check_owner(url, path, options.owner, stream.credentials)
     except BaseException:
         await anyio.aclose_forcefully(stream)
         raise
@@ -87,7 +89,7 @@ async def listen(url: Url, limits: Limits) -> Listener:
         raise BindFailed(f"{url}: {path}: {reason(error)}") from error
     identity = _identity(path)
 
-    async def open_channel(stream: SocketStream) -> Channel:
+    async def open_channel(stream: _UnixStream) -> Channel:
         return _channel(url, options, limits, stream)
 
     def remove() -> None:
@@ -95,7 +97,12 @@ async def listen(url: Url, limits: Limits) -> Listener:
             path.unlink(missing_ok=True)
 
     return StreamListener(
-        [listening], [url.text], open_channel, max_peers=limits.peers, on_close=remove
+        [listening],
+        [url.text],
+        open_channel,
+        max_peers=limits.peers,
+        on_close=remove,
+        new_stream=_UnixStream,
     )
 
 
@@ -144,7 +151,7 @@ def _writable(url: Url, paths: list[Path]) -> Path:
     raise BindFailed(f"{url}: no folder to write the socket to; tried {folders}; ?dir= names one")
 
 
-async def _bind(path: Path, url: Url) -> SocketListener:
+async def _bind(path: Path, url: Url) -> socket.socket:
     """Bind under a name of our own and move the socket into place, so that it is never half there.
 
     That way it has its mode before anyone can connect, and replaces a dead one in one step.
@@ -153,12 +160,13 @@ async def _bind(path: Path, url: Url) -> SocketListener:
         if _is_socket(path, url) and await _is_alive(path):
             raise BindFailed(f"{url}: {path}: another server is listening there")
         draft = _draft(path)
-        listening = await anyio.create_unix_listener(draft, mode=MODE, backlog=_BACKLOG)
+        bound = await anyio.create_unix_listener(draft, mode=MODE, backlog=_BACKLOG)
+        listening = bound.extra(SocketAttribute.raw_socket)
         try:
             draft.rename(path)
         except OSError:
             draft.unlink(missing_ok=True)
-            await listening.aclose()
+            listening.close()
             raise
         return listening
 
@@ -209,12 +217,12 @@ def _is_socket(path: Path, url: Url) -> bool:
 async def _is_alive(path: Path) -> bool:
     try:
         with anyio.fail_after(_LIVENESS_SECONDS):
-            stream = await anyio.connect_unix(path)
+            raw = await connect_unix(path)
     except (ConnectionRefusedError, FileNotFoundError):
         return False
     except TimeoutError:
         return True
-    await stream.aclose()
+    raw.close()
     return True
 
 
@@ -254,57 +262,39 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino) if stat.S_ISSOCK(status.st_mode) else None
 
 
-class _Stream(ByteStream):
-    """A Unix socket that is read only when there is something to read.
+class _UnixStream(SocketStream):
+    """A Unix socket that knows who is at the other end.
 
-    anyio's own wait for data (4.16, asyncio) logs an error when it is cancelled while data arrives.
+    Args:
+        raw: connected.
     """
 
-    __slots__ = ("_credentials", "_raw", "_stream")
-
-    def __init__(self, stream: SocketStream, credentials: PeerCredentials | None) -> None:
-        self._stream = stream
-        self._raw = stream.extra(SocketAttribute.raw_socket)
-        self._credentials = credentials
+    def __init__(self, raw: socket.socket) -> None:
+        super().__init__(raw)
+        self.credentials = _credentials(raw)
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        attributes = self._stream.extra_attributes
-        if self._credentials is None:
+        attributes = super().extra_attributes
+        if self.credentials is None:
             return attributes
-        return {**attributes, ChannelAttribute.credentials: lambda: self._credentials}
-
-    async def receive(self, max_bytes: int = 65536) -> bytes:
-        await anyio.wait_readable(self._raw)
-        return await self._stream.receive(max_bytes)
-
-    async def send(self, item: bytes) -> None:
-        await self._stream.send(item)
-
-    async def send_eof(self) -> None:
-        await self._stream.send_eof()
-
-    async def aclose(self) -> None:
-        if self._raw.fileno() >= 0:
-            anyio.notify_closing(self._raw)
-        await self._stream.aclose()
+        return {**attributes, ChannelAttribute.credentials: lambda: self.credentials}
 
 
-def _channel(url: Url, options: UnixOptions, limits: Limits, stream: SocketStream) -> Channel:
-    credentials = _credentials(stream)
+def _channel(url: Url, options: UnixOptions, limits: Limits, stream: _UnixStream) -> Channel:
+    credentials = stream.credentials
     pid = f"#pid={credentials.pid}" if credentials else ""
     info = ChannelInfo(
         transport=url.scheme, local=url.text, peer=url.text + pid, max_message=options.max
     )
-    return FramedChannel(_Stream(stream, credentials), info, limits)
+    return FramedChannel(stream, info, limits)
 
 
-def _credentials(stream: SocketStream) -> PeerCredentials | None:
+def _credentials(raw: socket.socket) -> PeerCredentials | None:
     """Who is at the other end, where the system tells (Linux: unix(7), SO_PEERCRED)."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
         return None
-    raw = stream.extra(SocketAttribute.raw_socket)
     format = "3i"
     data = raw.getsockopt(socket.SOL_SOCKET, option, struct.calcsize(format))
     return PeerCredentials(*struct.unpack(format, data))

@@ -1,11 +1,10 @@
 """`tcp://HOST[:8805]` and `tls://HOST:PORT`: one JSON message a line, both ways."""
 
 import ssl
-from collections.abc import Sequence
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import anyio
-from anyio.abc import SocketAttribute, SocketListener, SocketStream
+from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSStream
 from msgspec import Meta
 
@@ -14,8 +13,10 @@ from ...channel.info import ChannelInfo
 from ...channel.url import Url, place_of
 from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
+from .dial import connect_tcp
 from .framed import FramedChannel
 from .listener import StreamListener, set_options
+from .stream import SocketStream
 from .tls import TlsOptions, authenticates, load_context, read_options, reason
 
 DEFAULT_PORT = 8805
@@ -66,17 +67,15 @@ async def listen(url: Url, limits: Limits) -> Listener:
     async def open_channel(stream: SocketStream) -> Channel:
         return _channel(url.scheme, options, limits, await _secure(stream, context))
 
-    addresses = [
-        f"{url.scheme}://{place_of(listening.extra(SocketAttribute.local_address))}"
-        for listening in bound.listeners
-    ]
-    sockets = cast(Sequence[SocketListener], bound.listeners)
+    sockets = [listening.extra(SocketAttribute.raw_socket) for listening in bound.listeners]
+    addresses = [f"{url.scheme}://{place_of(raw.getsockname())}" for raw in sockets]
     return StreamListener(
         sockets,
         addresses,
         open_channel,
         max_peers=limits.peers,
         is_exposed=url.is_exposed and not authenticates(context),
+        new_stream=SocketStream,
     )
 
 
@@ -108,7 +107,7 @@ async def dial(url: Url, host: str, port: int, context: ssl.SSLContext | None) -
         ConnectFailed: nobody answers there, or not as the context wants it.
     """
     try:
-        return await _secure(await anyio.connect_tcp(host, port), context, hostname=host)
+        return await _secure(await connect_tcp(host, port), context, hostname=host)
     except (OSError, UnicodeError, AttributeError, *_GONE) as error:
         raise ConnectFailed(f"{url}: {reason(error)}") from error
 

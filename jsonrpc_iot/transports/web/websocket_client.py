@@ -19,7 +19,8 @@ from ...channel.info import ChannelInfo
 from ...channel.url import Url, host_port
 from ...errors import ConnectFailed, FramingError, TooLarge
 from ...protocol.limits import Limits
-from ..sockets.framed import PIECE, ByteStreamChannel
+from ..sockets.framed import ByteStreamChannel
+from ..sockets.stream import PIECE
 from ..sockets.tcp import address_of, dial
 from ..sockets.tls import reason as failure_reason
 from .closing import PING_INTERVAL, PING_TIMEOUT, SUBPROTOCOL, closing, ending

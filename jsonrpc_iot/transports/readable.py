@@ -1,0 +1,122 @@
+"""Reading what the event loop watches, for as little as that takes."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import anyio
+import anyio.lowlevel
+
+from ..channel.clock import asyncio_loop
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Future
+
+T = TypeVar("T")
+
+
+class Readable(Generic[T]):
+    """Reads a descriptor whenever there is something to read, and one time ahead at most.
+
+    `anyio.wait_readable` has the event loop begin and stop to watch with each wait, which takes as
+    long as answering a small request does. On asyncio this one goes on watching, and what comes is
+    read in the loop's own callback; where that read ahead and nobody waits, it stops.
+
+    Args:
+        descriptor: of a socket or the like that does not block.
+        read: reads; raises `BlockingIOError` when nothing is there after all, and `OSError` or
+            what else whoever waits is to get.
+    """
+
+    __slots__ = ("_ahead", "_descriptor", "_is_closed", "_is_watched", "_loop", "_read", "_waiter")
+
+    def __init__(self, descriptor: int, read: Callable[[], T]) -> None:
+        self._descriptor = descriptor
+        self._read = read
+        self._loop: AbstractEventLoop | None = None
+        self._is_watched = False
+        self._is_closed = False
+        self._waiter: Future[None] | None = None
+        self._ahead: tuple[T] | Exception | None = None
+
+    async def next(self) -> T:
+        """Wait until something can be read, and read it; one that is cancelled loses nothing.
+
+        Raises:
+            anyio.ClosedResourceError: this end has closed it.
+            anyio.BusyResourceError: another task waits already.
+            OSError: what reading came to.
+        """
+        if self._is_closed:
+            raise anyio.ClosedResourceError
+        if self._waiter is not None:
+            raise anyio.BusyResourceError("reading from")
+        if self._ahead is not None:
+            await anyio.lowlevel.checkpoint()  # a reader that never waits would stop all others
+        elif not self._watch():
+            return await self._wait_and_read()
+        else:
+            await self._wait()
+        ahead, self._ahead = self._ahead, None
+        if isinstance(ahead, Exception):
+            raise ahead
+        assert ahead is not None
+        return ahead[0]
+
+    def close(self) -> None:
+        """Watch no more; must come before the descriptor is closed."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._stop_watching()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(anyio.ClosedResourceError())
+        anyio.notify_closing(self._descriptor)
+
+    def _watch(self) -> bool:
+        """Have asyncio watch; says whether it can."""
+        if self._is_watched:
+            return True
+        self._loop = asyncio_loop()
+        if self._loop is None:
+            return False
+        try:
+            self._loop.add_reader(self._descriptor, self._read_ahead)
+        except NotImplementedError:  # Windows
+            return False
+        self._is_watched = True
+        return True
+
+    def _stop_watching(self) -> None:
+        if self._is_watched and self._loop is not None and not self._loop.is_closed():
+            self._loop.remove_reader(self._descriptor)
+        self._is_watched = False
+
+    async def _wait(self) -> None:
+        assert self._loop is not None
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _read_ahead(self) -> None:
+        if self._ahead is not None:  # and nobody has come for that since
+            self._stop_watching()
+            return
+        try:
+            self._ahead = (self._read(),)
+        except (BlockingIOError, InterruptedError):
+            return
+        except Exception as error:  # noqa: BLE001  # it is whoever waits who gets it
+            self._ahead = error
+            self._stop_watching()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _wait_and_read(self) -> T:
+        while True:
+            await anyio.wait_readable(self._descriptor)
+            try:
+                return self._read()
+            except (BlockingIOError, InterruptedError):
+                continue

@@ -1,0 +1,88 @@
+"""Connected stream sockets, as byte streams."""
+
+import socket
+
+import anyio
+import anyio.abc
+
+from ..readable import Readable
+
+PIECE = 1 << 16
+"""Bytes that are read or written at once."""
+
+
+class SocketStream(anyio.abc.SocketStream):
+    """A connected socket, which is read and written without detours.
+
+    anyio's own stream (4.16) goes through a transport of asyncio that it pauses and resumes for
+    each message, and that takes in whatever comes until a first `receive` has had to wait.
+
+    Args:
+        raw: connected; the stream closes it.
+    """
+
+    def __init__(self, raw: socket.socket) -> None:
+        raw.setblocking(False)
+        self._raw = raw
+        self._readable = Readable(raw.fileno(), lambda: raw.recv(PIECE))
+        self._rest = b""
+
+    @property
+    def _raw_socket(self) -> socket.socket:
+        return self._raw
+
+    async def receive(self, max_bytes: int = PIECE) -> bytes:
+        """Wait for bytes.
+
+        Raises:
+            anyio.EndOfStream: the other end sends no more.
+            anyio.BrokenResourceError: the connection is gone.
+            anyio.ClosedResourceError: this end has closed it.
+        """
+        if not self._rest:
+            try:
+                self._rest = await self._readable.next()
+            except OSError as error:
+                raise anyio.BrokenResourceError from error
+        if not self._rest:
+            raise anyio.EndOfStream
+        data, self._rest = self._rest[:max_bytes], self._rest[max_bytes:]
+        return data
+
+    def send_now(self, data: bytes) -> bytes:
+        """Send what the system takes at once; gives the rest.
+
+        Raises:
+            anyio.BrokenResourceError: the connection is gone.
+            anyio.ClosedResourceError: this end has closed it.
+        """
+        try:
+            return data[self._raw.send(data) :]
+        except (BlockingIOError, InterruptedError):
+            return data
+        except OSError as error:
+            if self._raw.fileno() < 0:
+                raise anyio.ClosedResourceError from None
+            raise anyio.BrokenResourceError from error
+
+    async def send(self, item: bytes) -> None:
+        """Send bytes; raises what `send_now` does."""
+        while item := self.send_now(item):
+            await anyio.wait_writable(self._raw)
+
+    async def send_eof(self) -> None:
+        """Say that no more will be sent.
+
+        Raises:
+            anyio.BrokenResourceError: the connection is gone.
+        """
+        try:
+            self._raw.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise anyio.BrokenResourceError from error
+
+    async def aclose(self) -> None:
+        """Close the socket."""
+        if self._raw.fileno() >= 0:
+            self._readable.close()
+            self._raw.close()

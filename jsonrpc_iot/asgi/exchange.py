@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.json import Decoder
 
 from ..channel.changes import Change
+from ..channel.tasks import task_group
 from ..channel.web import AsgiReceive, AsgiSend, Scope
 from ..dispatch.declare.context import Timeout
 from ..dispatch.response import ReplyTo
@@ -206,7 +207,7 @@ async def run_to_end(
         if running.is_cancelled:
             raise Disconnected
         return reply
-    async with anyio.create_task_group() as tasks:
+    async with task_group() as tasks:
         tasks.start_soon(wait_for_disconnect, receive, tasks.cancel_scope)
         reply = await running.run()
         finished = True
@@ -241,7 +242,6 @@ async def run_in_events(
     """
     await begin_events(send)
     over = False
-    failure: Disconnected | None = None
 
     async def run() -> None:
         nonlocal over
@@ -251,15 +251,12 @@ async def run_in_events(
             trace(reply)
         items.push(*filter(None, (reply,)))
 
-    async with anyio.create_task_group() as tasks:
+    async with task_group() as tasks:
         tasks.start_soon(wait_for_disconnect, receive, tasks.cancel_scope)
         tasks.start_soon(run)
-        try:
-            while not (over and items.is_empty):
-                await send_events(scope, send, await items.take(), send_seconds)
-            await end_events(send)
-        except Disconnected as error:
-            failure = error  # goes on below, not in a group
+        while not (over and items.is_empty):
+            await send_events(scope, send, await items.take(), send_seconds)
+        await end_events(send)
         tasks.cancel_scope.cancel()
-    if failure is not None or not over:
-        raise failure or Disconnected
+    if not over:
+        raise Disconnected

@@ -108,4 +108,4 @@ async def connect(
             yield client
         finally:
             await client._leave(_GRACE_SECONDS)
-            tasks.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()

@@ -346,7 +346,7 @@ async def serve(
                     if not listener.is_shared:
                         await listener.aclose()
                 await server._part(grace)
-                peers.cancel_scope.cancel()
+            peers.cancel_scope.cancel()
 
 
 def _warn_if_exposed(listeners: Sequence[Listener]) -> None:

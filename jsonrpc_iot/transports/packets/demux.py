@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 import anyio
 
+from ...channel.clock import now
 from ...channel.contract import Arrival, Receiver, ReceivingChannel
 from ...channel.info import ChannelInfo
 from ...protocol.network import Places
@@ -75,19 +76,18 @@ class Demux(Generic[A]):
         return new
 
     async def deliver(
-        self, packets: Iterable[tuple[bytes, A]], now: float
+        self, packets: Iterable[tuple[bytes, A]], read_at: float
     ) -> "list[DemuxChannel[A]]":
         """Hand packets to the channels of their addresses.
 
         Args:
             packets: with the address that each came from.
-            now: seconds.
+            read_at: when they were read, as the event loop counts.
 
         Returns:
             Channels that are new.
         """
         new = []
-        begin = anyio.current_time()
         sorted_packets: dict[A, list[bytes]] = {}
         for packet, address in packets:
             sorted_packets.setdefault(address, []).append(packet)
@@ -104,8 +104,8 @@ class Demux(Generic[A]):
                 new.append(channel)
             elif address in self._places:
                 self._places.touch(address)
-            channel.heard_at = now
-            waited = anyio.current_time() - begin
+            channel.heard_at = read_at
+            waited = now() - read_at
             if waited > LATE_SECONDS:  # behind handlers of others that take their time
                 await channel.deliver([Arrival.after(each, waited) for each in messages])
             else:
@@ -196,12 +196,12 @@ class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
         """Hand all packets to a receiver from now on; see `ReceivingChannel.attach`."""
         self._receiver = receiver
         while self._waiting or self._packets:
-            await receiver.take(await self.receive_batch())
+            await receiver.handle(await self.receive_batch())
 
     async def deliver(self, packets: list[bytes]) -> None:
         """Take packets from the link."""
         if self._receiver is not None:
-            await self._receiver.take(packets)
+            await self._receiver.handle(packets)
             return
         if self._packets is None:
             self._packets = []

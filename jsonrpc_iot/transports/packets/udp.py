@@ -25,6 +25,7 @@ from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
 from ...protocol.network import network_of
 from ..batched import BatchedChannel
+from ..readable import Readable
 from .datagrams import (
     BUFFER_BYTES,
     Address,
@@ -70,6 +71,7 @@ class UdpChannel(BatchedChannel):
         super().__init__()
         self._info = info
         self._raw = raw
+        self._readable = Readable(raw.fileno(), lambda: read_packets(raw, receive))
         self._failing_since: float | None = None
         self._checked_at = now()
         self._has_heard = True
@@ -78,15 +80,14 @@ class UdpChannel(BatchedChannel):
     async def _next_batch(self) -> list[bytes]:
         while True:
             try:
-                await _wait_readable(self._raw)
-                packets = [packet for packet, _ in read_packets(self._raw, receive)]
+                packets = await self._readable.next()
             except anyio.ClosedResourceError:
                 if self._end:
                     raise anyio.BrokenResourceError(self._end) from None
                 raise
             if packets:
                 self._has_heard = True
-                return packets
+                return [packet for packet, _ in packets]
 
     def send_now(self, messages: Sequence[bytes]) -> int:
         """Send datagrams; see `Channel.send_now`.
@@ -150,11 +151,15 @@ class UdpChannel(BatchedChannel):
 
     def _fail(self, reason: str) -> None:
         self._end = reason
-        _close(self._raw)
+        self._close()
 
     async def aclose(self) -> None:
         """Close the socket."""
-        _close(self._raw)
+        self._close()
+
+    def _close(self) -> None:
+        self._readable.close()
+        self._raw.close()
 
 
 class UdpListener(Listener):
@@ -179,6 +184,8 @@ class UdpListener(Listener):
     def __init__(self, raw: socket.socket, url: Url, options: UdpOptions, limits: Limits) -> None:
         self._raw = raw
         self._is_wild = prepare(raw)
+        self._readable = Readable(raw.fileno(), self._read)
+        self._read_at = -inf
         self._address = f"udp://{place_of(raw.getsockname())}"
         self.addresses = [options.reached_at(self._address)]
         self.is_exposed = url.is_exposed
@@ -194,20 +201,24 @@ class UdpListener(Listener):
         """Serve until cancelled; see `Listener.serve`."""
         async with anyio.create_task_group() as sweeping:
             sweeping.start_soon(self._sweep)
-            read_at = -inf
             while True:
-                await _wait_readable(self._raw)
-                at = now()
-                # What comes soon after the last look has not waited: no need to ask when it came.
-                is_dated = self._is_wild or at - read_at >= LATE_SECONDS
-                get = partial(receive_dated, longest=at - read_at) if is_dated else receive_plain
-                packets, read_at = read_packets(self._raw, get), at
+                packets, at = await self._readable.next()
                 for channel in await self._demux.deliver(packets, at):
                     task_group.start_soon(handler, channel)
 
     async def aclose(self) -> None:
         """Close the socket."""
-        _close(self._raw)
+        self._readable.close()
+        self._raw.close()
+
+    def _read(self) -> tuple[list[tuple[bytes, Peer]], float]:
+        """What has come, and when that was looked at."""
+        at = now()
+        passed, self._read_at = at - self._read_at, at
+        # What comes soon after the last look has not waited: no need to ask when it came.
+        is_dated = self._is_wild or passed >= LATE_SECONDS
+        get = partial(receive_dated, longest=passed) if is_dated else receive_plain
+        return read_packets(self._raw, get), at
 
     async def _sweep(self) -> None:
         while True:
@@ -272,18 +283,6 @@ def _describe(local: str, peer: Address, options: UdpOptions) -> ChannelInfo:
         retry_seconds=RETRY_SECONDS,
         codec=options.codec,
     )
-
-
-def _close(raw: socket.socket) -> None:
-    if raw.fileno() >= 0:
-        anyio.notify_closing(raw)
-        raw.close()
-
-
-async def _wait_readable(raw: socket.socket) -> None:
-    if raw.fileno() < 0:
-        raise anyio.ClosedResourceError
-    await anyio.wait_readable(raw)
 
 
 async def resolve(

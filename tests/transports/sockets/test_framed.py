@@ -20,7 +20,7 @@ INFO = ChannelInfo(transport="tcp", local="tcp://here", peer="tcp://there")
 async def test_what_left_in_part_goes_on_where_it_stopped(size: int) -> None:
     messages = [b'"%06d%s"' % (number, b"x" * (number * size // 300)) for number in range(300)]
     here, there = socket.socketpair()
-    received = []
+    received: list[bytes] = []
 
     async def read(channel: FramedChannel) -> None:
         while len(received) < len(messages):

@@ -1,5 +1,6 @@
 """Reading what the event loop watches, for as little as that takes."""
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -27,7 +28,16 @@ class Readable(Generic[T]):
             what else whoever waits is to get.
     """
 
-    __slots__ = ("_ahead", "_descriptor", "_is_closed", "_is_watched", "_loop", "_read", "_waiter")
+    __slots__ = (
+        "_ahead",
+        "_descriptor",
+        "_forgets_errors",
+        "_is_closed",
+        "_is_watched",
+        "_loop",
+        "_read",
+        "_waiter",
+    )
 
     def __init__(self, descriptor: int, read: Callable[[], T]) -> None:
         self._descriptor = descriptor
@@ -35,6 +45,7 @@ class Readable(Generic[T]):
         self._loop: AbstractEventLoop | None = None
         self._is_watched = False
         self._is_closed = False
+        self._forgets_errors = False
         self._waiter: Future[None] | None = None
         self._ahead: tuple[T] | Exception | None = None
 
@@ -79,6 +90,7 @@ class Readable(Generic[T]):
         self._loop = asyncio_loop()
         if self._loop is None:
             return False
+        self._forgets_errors = not isinstance(self._loop, sys.modules["asyncio"].BaseEventLoop)
         try:
             self._loop.add_reader(self._descriptor, self._read_ahead)
         except NotImplementedError:  # Windows
@@ -106,12 +118,20 @@ class Readable(Generic[T]):
         try:
             self._ahead = (self._read(),)
         except (BlockingIOError, InterruptedError):
-            return
+            pass
         except Exception as error:  # noqa: BLE001  # it is whoever waits who gets it
             self._ahead = error
             self._stop_watching()
-        if self._waiter is not None and not self._waiter.done():
+        if self._forgets_errors:
+            self._watch_anew()
+        if self._ahead is not None and self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    def _watch_anew(self) -> None:
+        """Have libuv go on: where there was an error beside the data, it has stopped by itself."""
+        if self._is_watched and self._loop is not None:
+            self._loop.remove_reader(self._descriptor)
+            self._loop.add_reader(self._descriptor, self._read_ahead)
 
     async def _wait_and_read(self) -> T:
         while True:

@@ -1,7 +1,8 @@
 """Reading ahead by one, and nothing lost on the way."""
 
 import socket
-from collections.abc import Iterator
+import struct
+from collections.abc import AsyncIterator
 
 import anyio
 import pytest
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def ends() -> Iterator[tuple[socket.socket, Readable[bytes]]]:
+async def ends() -> AsyncIterator[tuple[socket.socket, Readable[bytes]]]:
     far, near = socket.socketpair()
     with far, near:
         near.setblocking(False)
@@ -102,3 +103,62 @@ async def test_to_close_wakes_whoever_waits(ends: tuple[socket.socket, Readable[
     assert len(woken) == 1
     with pytest.raises(anyio.ClosedResourceError):
         await readable.next()
+
+
+async def test_data_before_a_reset_does_not_hide_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as near:
+        near.connect(server.getsockname())
+        near.setblocking(False)
+        far, _ = server.accept()
+        readable = Readable(near.fileno(), lambda: near.recv(4))
+        far.sendall(b"last")
+        far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        far.close()
+        with anyio.fail_after(SECONDS):
+            found = await gather(readable)
+        assert found[-1] is ConnectionResetError
+        assert found[:-1] in ([], [b"last"])  # which systems may drop
+        readable.close()
+
+
+async def gather(readable: Readable[bytes]) -> list[object]:
+    """All that can be read, and the error that ends it."""
+    found: list[object] = []
+    try:
+        while True:
+            found.append(await readable.next())
+    except OSError as error:
+        return [*found, type(error)]
+
+
+async def test_what_comes_after_a_refused_datagram_is_read() -> None:
+    with (
+        socket.socket(type=socket.SOCK_DGRAM) as far,
+        socket.socket(type=socket.SOCK_DGRAM) as near,
+    ):
+        near.setblocking(False)
+        far.bind(("127.0.0.1", 0))
+        place = far.getsockname()
+        far.close()
+        near.connect(place)
+
+        def read() -> bytes:
+            try:
+                return near.recv(100)
+            except ConnectionRefusedError:
+                raise BlockingIOError from None
+
+        readable = Readable(near.fileno(), read)
+        with anyio.fail_after(SECONDS):
+            async with anyio.create_task_group() as tasks:
+                near.send(b"anybody there?")
+
+                async def answer() -> None:
+                    await anyio.wait_all_tasks_blocked()
+                    with socket.socket(type=socket.SOCK_DGRAM) as later:
+                        later.bind(place)
+                        later.sendto(b"yes", near.getsockname())
+
+                tasks.start_soon(answer)
+                assert await readable.next() == b"yes"
+        readable.close()

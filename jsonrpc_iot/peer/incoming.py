@@ -5,10 +5,10 @@ What links that lose messages need in addition is in `lossy`.
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import anyio
-from anyio.abc import TaskGroup
 
 from ..dispatch.declare.context import Context
 from ..dispatch.responder import Begun, Read, Responder
@@ -22,6 +22,7 @@ from ..protocol.limits import Limits
 from ..protocol.messages import Id, exact
 from ..protocol.session import Session
 from .outgoing import Outgoing
+from .workers import Workers
 
 logger = logging.getLogger("jsonrpc_iot.peer")
 
@@ -37,7 +38,7 @@ class Incoming:
         responder: answers.
         session: takes the responses to calls of ours.
         outgoing: takes the responses to theirs.
-        tasks: runs the calls that take time.
+        workers: run the calls that take time.
         context: what handlers are told of the connection.
         limits: of which `in_flight` and `linger_seconds` are used here.
 
@@ -53,8 +54,8 @@ class Incoming:
         "_responder",
         "_running",
         "_session",
-        "_tasks",
         "_wake",
+        "_workers",
         "leaving",
     )
 
@@ -63,14 +64,14 @@ class Incoming:
         responder: Responder,
         session: Session,
         outgoing: Outgoing,
-        tasks: TaskGroup,
+        workers: Workers,
         context: Context,
         limits: Limits,
     ) -> None:
         self._responder = responder
         self._session = session
         self._outgoing = outgoing
-        self._tasks = tasks
+        self._workers = workers
         self._context = context
         self._limits = limits
         self._running: list[PendingCall] = []
@@ -217,7 +218,7 @@ class Incoming:
                     continue
             self._in_flight += 1
             self._running.append(pending)
-            self._tasks.start_soon(self._run, pending, begun, request)
+            self._workers.start(partial(self._run, pending, begun, request))
 
     async def _make_room(self) -> bool:
         """Wait until fewer calls run; says whether they do.

@@ -7,7 +7,6 @@ is the business of `protocol/duplicates`.
 import math
 from collections.abc import Iterable, Sequence
 
-from anyio.abc import TaskGroup
 from msgspec import UNSET, structs
 
 from ..channel.clock import now
@@ -25,6 +24,7 @@ from ..protocol.messages import ExactId, Id, Invalid, Message, exact
 from ..protocol.session import Session
 from .incoming import GONE_ITEM, Incoming
 from .outgoing import Outgoing
+from .workers import Workers
 
 
 class LossyIncoming(Incoming):
@@ -34,7 +34,7 @@ class LossyIncoming(Incoming):
         responder: answers.
         session: takes the responses to calls of ours.
         outgoing: takes the responses to theirs.
-        tasks: runs the calls that take time.
+        workers: run the calls that take time.
         context: what handlers are told of the connection.
         limits: as in `Incoming`.
         budget: room for what may be asked for again.
@@ -48,13 +48,13 @@ class LossyIncoming(Incoming):
         responder: Responder,
         session: Session,
         outgoing: Outgoing,
-        tasks: TaskGroup,
+        workers: Workers,
         context: Context,
         limits: Limits,
         budget: Budget,
         since: float,
     ) -> None:
-        super().__init__(responder, session, outgoing, tasks, context, limits)
+        super().__init__(responder, session, outgoing, workers, context, limits)
         assert context.info is not None
         self._seen = DuplicateTable(budget, since=since, has_twins=context.info.has_twins)
         outgoing.seen = self._seen

@@ -33,6 +33,7 @@ from .incoming import Incoming
 from .lossy import LossyIncoming
 from .outgoing import BROKEN, Outgoing
 from .remote import Remote
+from .workers import Workers
 
 logger = logging.getLogger("jsonrpc_iot.peer")
 
@@ -56,6 +57,7 @@ class Peer(Remote, Connection):
         budget: what may be remembered of requests on channels that lose messages.
         since: when this end began to listen at its address, as the event loop counts; by default
             nobody was there before.
+        workers: run the calls of the other end; by default its own ones do, in `tasks`.
 
     Attributes:
         calls: makes the calls of this end.
@@ -98,6 +100,7 @@ class Peer(Remote, Connection):
         on_end: Callable[["Peer"], object] | None = None,
         budget: Budget | None = None,
         since: float = -inf,
+        workers: Workers | None = None,
     ) -> None:
         self.info: ChannelInfo = channel.info
         self.session = session
@@ -114,7 +117,7 @@ class Peer(Remote, Connection):
         self._on_end = on_end
         context = CallContext(self, self.info, permissions)
         responder = dispatcher.responder(self.info.codec)
-        half = (responder, session, self._outgoing, tasks, context, limits)
+        half = (responder, session, self._outgoing, workers or Workers(tasks), context, limits)
         self._incoming: Incoming
         if self.info.reliable:
             self._incoming = Incoming(*half)

@@ -24,6 +24,7 @@ from ..dispatch.declare.event import BoundEvent
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import ChannelClosed
 from ..peer.peer import Peer, new_session, watch
+from ..peer.workers import Workers
 from ..protocol.duplicates import RETRY_SECONDS, Budget
 from ..protocol.limits import Limits
 from ..transports import open_listener
@@ -59,6 +60,7 @@ class Server:
         self._dispatcher = dispatcher
         self._listeners = listeners
         self._tasks = tasks
+        self._workers = Workers(tasks)
         self._authenticate = authenticate
         self._limits = limits
         self._trace = trace
@@ -240,6 +242,7 @@ class Server:
             budget=self._budget,
             # Nobody was at an added channel before.
             since=self._knows_since(channel.info.peer) if on_open is None else -inf,
+            workers=self._workers,
         )
         self._peers.add(peer)
         if isinstance(channel, ReceivingChannel):

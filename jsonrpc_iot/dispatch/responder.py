@@ -5,16 +5,14 @@ a connection must remember.
 """
 
 import math
-import os
 from collections.abc import Callable
 from functools import partial
-from hashlib import blake2b
 
 from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType
 
 from ..errors import InvalidRequest, RpcError
 from ..protocol.codec.codec import Codec
-from ..protocol.duplicates import Identity
+from ..protocol.duplicates import Identity, key_of
 from ..protocol.limits import Limits
 from ..protocol.messages import Invalid, Message, Result, Result2
 from ..protocol.segments.format import SEGMENT_MARK
@@ -33,9 +31,7 @@ from .unknown import unknown
 Begun = bytes | Work | Batch | None
 Read = Message | Invalid | list[Raw]
 
-_KEY = os.urandom(16)  # so that nobody can look for two requests with one digest
 _JUNK = Invalid(InvalidRequest())
-_SHORT = 96  # bytes, which cost less than their digest
 _FOR_RUNNING_CALLS = ("rpc.cancel", "rpc.more")
 
 
@@ -178,7 +174,7 @@ class Responder:
         if isinstance(message, list):
             entries = map(self.read, map(bytes, message))
             extended = any(isinstance(each, Message) and each.is_extended for each in entries)
-            return Identity(_key(data), extended=extended)
+            return Identity(key_of(data), extended=extended)
         if isinstance(message, Invalid) or message.method is UNSET or message.id is UNSET:
             return None
         entry = self._table.methods.get(message.method)
@@ -190,7 +186,7 @@ class Responder:
         dialect = "" if message.jsonrpc is UNSET else message.jsonrpc
         head = f"{message.id!r} {message.method!r} {dialect} "
         return Identity(
-            _key(head.encode(errors="backslashreplace") + message.params),
+            key_of(head.encode(errors="backslashreplace") + message.params),
             message.id,
             bool(message.retry),
             message.is_extended,
@@ -383,13 +379,6 @@ class Responder:
         with self._table.lock:
             self._decode_plain = plain_decoder(self._table.unguarded(), self.codec)
         return self._decode_plain(data)
-
-
-def _key(data: bytes) -> bytes:
-    """What stands for data among what is remembered: itself if that is short, else a digest."""
-    if len(data) <= _SHORT:
-        return data
-    return blake2b(data, key=_KEY, digest_size=16).digest()
 
 
 def _limit(context: Context | None) -> int | None:

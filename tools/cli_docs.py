@@ -19,8 +19,7 @@ HEAD = f"""\
 <!-- Written by tools/cli_docs.py from the program; change that. -->
 
 `pip install 'jsonrpc-iot[cli]'` brings `{NAME}`, which is `python -m jsonrpc_iot` as well. URLs
-are those of [Transports](transports.md). `{NAME} --install-completion` teaches the shell its
-commands, options and URL schemes.
+are those of [Transports](transports.md).
 
 On a terminal JSON is indented and coloured, elsewhere it is one line. Results go to standard
 output, all else to standard error. What a device sends is escaped before it reaches a terminal.
@@ -45,6 +44,20 @@ output, all else to standard error. What a device sends is escaped before it rea
   text where the device wants a number gets you a hint
 - `@FILE`, a file with one JSON object or array
 - `-`, the same from standard input
+
+## Completion
+
+`{NAME} --install-completion` teaches bash, zsh, fish or PowerShell the commands, options and URL
+schemes, and what the device at a URL can do: its methods, and `name=` or `name:=` for their params.
+
+```console
+$ {NAME} call tcp://192.168.1.20 wifi.con<Tab>
+$ {NAME} call tcp://192.168.1.20 wifi.connect ss<Tab>
+```
+
+The device has a second to answer, or `$JSONRPC_IOT_COMPLETION_SECONDS`, and is asked again after a
+minute. What it said is kept in `~/.cache/jsonrpc-iot`, for when it does not answer. Devices on
+serial lines and BLE are not asked, as to open such a link may start them again.
 """
 
 

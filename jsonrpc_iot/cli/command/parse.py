@@ -71,20 +71,17 @@ class Words:
                 self.places.append(word)
 
     def _take(self, name: str, value: list[str]) -> None:
-        if name in _HELP and not value:
-            self.wants_help = True
-            return
         option = self._command.options.get(name)
-        if option is None:
+        if option is None and name not in _HELP:
             raise WrongWords(f"No such option: {name}.{_meant(name, self._command.options)}")
-        if option.is_flag:
-            if value:
-                raise WrongWords(f"Option {name!r} does not take a value.")
-            value = [""]
-        elif not value and self.rest:
-            value = [self.rest.popleft()]
-        if value:
-            self.texts.setdefault(option.name, []).extend(value)
+        if value and (option is None or option.is_flag):
+            raise WrongWords(f"Option {name!r} does not take a value.")
+        if option is None:
+            self.wants_help = True
+        elif option.is_flag:
+            self.texts[option.name] = [""]
+        elif value or self.rest:
+            self.texts.setdefault(option.name, []).extend(value or [self.rest.popleft()])
         else:
             self.waiting = name
 

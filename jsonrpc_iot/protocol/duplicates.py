@@ -4,7 +4,6 @@ The rules are those of the protocol page, section 1, "Lossy channels". The table
 time; it has no clock and does no I/O.
 """
 
-import os
 from collections.abc import Iterable
 from enum import Enum
 from math import inf
@@ -26,17 +25,6 @@ DOUBLED_SECONDS = 0.5
 
 _CANCELLATIONS = 64
 _LONG_ID = 64
-_SHORT = 96  # bytes, which cost less than their digest
-_KEY = os.urandom(16)  # so that nobody can look for two requests with one digest
-
-
-def key_of(data: bytes) -> bytes:
-    """What stands for data among what is remembered: itself if that is short, else a digest."""
-    if len(data) <= _SHORT:
-        return data
-    from hashlib import blake2b  # which loads OpenSSL: few programs get as far as this
-
-    return blake2b(data, key=_KEY, digest_size=16).digest()
 
 
 class Identity(Struct, frozen=True, gc=False):

@@ -8,7 +8,7 @@ What a client does not need is loaded when it is first used.
 """
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .channel import logs as _logs
 from .channel.contract import Authenticate, Channel, Listener, Trace, Transport
@@ -78,7 +78,7 @@ else:
         "serve": "server.server",
     }
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> object:
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
@@ -165,4 +165,4 @@ __all__ = [
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 _logs.guard()
 
-del logging  # `dir` shows what is public
+del logging, TYPE_CHECKING  # `dir` shows what is public

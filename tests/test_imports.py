@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 import pytest
 
+from tests import places
+
 PACKAGE = "jsonrpc_iot"
-ROOT = Path(__file__).parent.parent / PACKAGE
+ROOT = places.ROOT / PACKAGE
 
 API = "API"  # `from jsonrpc_iot import Name`
 LINK = {"errors", "protocol", "channel"}

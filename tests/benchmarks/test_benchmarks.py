@@ -14,8 +14,8 @@ import pytest
 from benchmarks._harness import equals, sync_loop
 from benchmarks._servers import server
 from benchmarks._udp_load import PING, TRUE, Exchange, ping_pong, storm
+from tests.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
 
 # What each program has to hold against a target: the ratio's name, and the target.

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from jsonrpc_iot import cli
+from tests.places import ROOT
 
-from .program import ROOT, Done, run
+from .program import Done, run
 
 COMMANDS = (
     "call",

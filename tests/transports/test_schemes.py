@@ -21,8 +21,9 @@ from jsonrpc_iot import (
 from jsonrpc_iot.cli._options import complete_url
 from jsonrpc_iot.transports import open_channel, open_listener
 from jsonrpc_iot.transports.packets import memory
-from tests.cli.program import ROOT, Done, run, started
+from tests.cli.program import Done, run, started
 from tests.cli.program import listening as next_url
+from tests.places import ROOT
 
 EXAMPLE = ROOT / "examples" / "seqpacket_transport.py"
 

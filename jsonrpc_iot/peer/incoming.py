@@ -18,7 +18,8 @@ from ..dispatch.run.batch import Batch
 from ..dispatch.run.call import Work
 from ..dispatch.run.item_sender import ItemSender
 from ..errors import Busy, RpcError, ServerError
-from ..protocol.duplicates import RETRY_SECONDS, Budget, DuplicateTable, Identity, Verdict
+from ..protocol.budget import Budget, Share
+from ..protocol.duplicates import RETRY_SECONDS, DuplicateTable, Identity, Verdict
 from ..protocol.limits import Limits
 from ..protocol.messages import ExactId, Id, Message, exact
 from ..protocol.session import Session
@@ -84,7 +85,9 @@ class Incoming:
         self._limits = limits
         self._seen: DuplicateTable | None = None
         if budget is not None:
-            self._seen = DuplicateTable(budget, since=since, has_twins=info.has_twins)
+            self._seen = DuplicateTable(
+                Share(budget, info.network), since=since, has_twins=info.has_twins
+            )
             outgoing.seen = self._seen
         self._ended: dict[ExactId, tuple[float, ItemSender]] | None = None  # oldest first
         self._running: list[Work] = []
@@ -224,7 +227,7 @@ class Incoming:
         if self._seen is None:
             return ItemSender(to, codec, self._outgoing, None, None)
         patience = self._limits.linger_seconds
-        return ItemSender(to, codec, self._outgoing, self._seen.budget, patience)
+        return ItemSender(to, codec, self._outgoing, self._seen.share, patience)
 
     def more(self, id: Id, upto: int, missing: Sequence[int]) -> None:
         """Give the streams of that id credit, and send items again that were lost."""

@@ -30,6 +30,7 @@ from .declare.signature import (
     plain_function,
     result_type,
 )
+from .declare.stream import gives_items
 
 _WHERE = re.compile(r"(?P<message>.*?)(?: - at (?:`key` in )?`\$?(?P<path>[^`]*)`)?", re.DOTALL)
 _JSON = JsonCodec()
@@ -74,7 +75,7 @@ class Handler:
         self.options = options
         plain = plain_function(function)
         self.is_coroutine = inspect.iscoroutinefunction(plain)
-        self.is_generator = inspect.isasyncgenfunction(plain)
+        self.is_generator = gives_items(plain)
         hints = hints_of(declaration or function, name)
         parameters = parameters_of(declaration or function, name)
         if declaration is not None:

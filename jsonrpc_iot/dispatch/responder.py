@@ -5,16 +5,13 @@ a connection must remember.
 """
 
 import math
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from hashlib import blake2b
 
-from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType
+from msgspec import UNSET, DecodeError, Struct, UnsetType
 
 from ..errors import InvalidRequest, RpcError
 from ..protocol.codec.codec import Codec
-from ..protocol.duplicates import Identity
 from ..protocol.limits import Limits
 from ..protocol.messages import Invalid, Message, Result, Result2
 from ..protocol.segments.format import SEGMENT_MARK
@@ -23,19 +20,20 @@ from .declare.context import Context
 from .handler import Handler
 from .one_pass import PlainRequest, plain_decoder
 from .response import Replier, ReplyTo
-from .run.batch import Batch, run_all
-from .run.call import Work
+from .run.batch import Batch, Pending, run_all
+from .run.call import PendingCall
 from .run.context import CallContext
 from .run.middleware import Call, Chain
 from .table import Entry, HandlerTable
 from .unknown import unknown
 
-Begun = bytes | Work | Batch | None
-Read = Message | Invalid | list[Raw]
+Begun = bytes | Pending | None
+"""A response, or what is to be run for it, or nothing to say."""
 
-_KEY = os.urandom(16)  # so that nobody can look for two requests with one digest
+Read = Message | Invalid | list[tuple[bytes, Message | Invalid]]
+"""The envelope of a message; of a batch, its entries and theirs."""
+
 _JUNK = Invalid(InvalidRequest())
-_SHORT = 96  # bytes, which cost less than their digest
 _FOR_RUNNING_CALLS = ("rpc.cancel", "rpc.more")
 
 
@@ -69,7 +67,7 @@ class Responder:
         begun = self.begin(data) if context is None else self.begin(data, context, _limit(context))
         if type(begun) is bytes or begun is None:
             return begun
-        if isinstance(begun, Work):
+        if isinstance(begun, PendingCall):
             return await begun.run()
         assert isinstance(begun, Batch)
         return await run_all(begun)
@@ -97,8 +95,8 @@ class Responder:
         begun = self.begin(data, context, _limit(context))
         if type(begun) is bytes or begun is None:
             return begun
-        assert isinstance(begun, Work | Batch)
-        return [begun.finish(work, work.run_sync()) for work in begun.works][-1]
+        assert isinstance(begun, Pending)
+        return [begun.finish(pending, pending.run_sync()) for pending in begun.calls][-1]
 
     def begin(
         self,
@@ -119,7 +117,7 @@ class Responder:
             alone: it is no entry of a batch, which is judged as a whole where it cannot be read.
 
         Returns:
-            The response, or the work or batch of works that will give it, or `None` where there is
+            The response, or the call or batch of calls that will give it, or `None` where there is
             nothing to say.
         """
         try:
@@ -128,7 +126,11 @@ class Responder:
                 self.codec.check(data)
         except Exception:  # noqa: BLE001  # a param's own code may run
             message = self.codec.decode(data)
-            return self.begin_read(data, message, context or self._nobody, limit, session, alone)
+            context = context or self._nobody
+            if isinstance(message, list):
+                entries = [(bytes(each), None) for each in message]
+                return self._begin_batch(data, entries, context, limit, session)
+            return self.begin_read(data, message, context, limit, session, alone)
         entry = request.entry
         id = request.id
         jsonrpc = request.jsonrpc
@@ -163,39 +165,16 @@ class Responder:
 
     def read(self, data: bytes) -> Read:
         """Read the envelope of a message, for `identify`, `begin_read` and `decline`."""
-        return self.codec.decode(data)
+        message = self.codec.decode(data)
+        if not isinstance(message, list):
+            return message
+        if not 0 < len(message) <= self._limits.batch:
+            return _JUNK
+        return [self._read_entry(bytes(each)) for each in message]
 
-    def identify(self, data: bytes, message: Read) -> Identity | None:
-        """What tells a request from others, where it may come again; `None` if that is harmless.
-
-        It is harmless for notifications, for responses, for what is no valid message, and for
-        methods that are idempotent, unless their result is streamed.
-
-        Args:
-            data: the message.
-            message: what `read` made of it.
-        """
-        if isinstance(message, list):
-            entries = map(self.read, map(bytes, message))
-            extended = any(isinstance(each, Message) and each.is_extended for each in entries)
-            return Identity(_key(data), extended=extended)
-        if isinstance(message, Invalid) or message.method is UNSET or message.id is UNSET:
-            return None
-        entry = self._table.methods.get(message.method)
-        if entry is None:
-            return None
-        idempotent = entry.handler.options.idempotent
-        if idempotent and not message.stream:
-            return None
-        dialect = "" if message.jsonrpc is UNSET else message.jsonrpc
-        head = f"{message.id!r} {message.method!r} {dialect} "
-        return Identity(
-            _key(head.encode(errors="backslashreplace") + message.params),
-            message.id,
-            bool(message.retry),
-            message.is_extended,
-            idempotent,
-        )
+    def _read_entry(self, data: bytes) -> tuple[bytes, Message | Invalid]:
+        message = self.codec.decode(data)
+        return data, _JUNK if isinstance(message, list) else message
 
     def decline(
         self,
@@ -218,11 +197,10 @@ class Responder:
         """
         if isinstance(message, list):
             replies = [
-                self.decline(entry, self.read(entry), error, limit, session, context)
-                for entry in map(bytes, message)
+                self.decline(entry, each, error, limit, session, context) for entry, each in message
             ]
             return self.codec.join([*filter(None, replies)]) if any(replies) else None
-        if session.take(message, data):
+        if session.hear(message, data):
             return None
         if isinstance(message, Invalid):
             return self._refuse(message, limit, data, session)
@@ -248,18 +226,18 @@ class Responder:
         """Begin to answer a message that is read already; see `begin`."""
         if isinstance(message, list):
             return self._begin_batch(data, message, context, limit, session)
-        if session is not None and session.take(message, data):
+        if session is not None and session.hear(message, data):
             return None
         if isinstance(message, Invalid):
             if session is not None and data.startswith(SEGMENT_MARK):
-                session.take_segment()
+                session.hear_segment()
             return self._refuse(message, limit, data, session if alone else None)
         return self._begin_message(data, message, context, limit)
 
     def _begin_batch(
         self,
         data: bytes,
-        entries: list[Raw],
+        entries: Sequence[tuple[bytes, Message | Invalid | None]],
         context: Context,
         limit: int | None,
         session: Session | None,
@@ -267,25 +245,28 @@ class Responder:
         if not 0 < len(entries) <= self._limits.batch:
             return self._refuse(_JUNK, limit, data, session)
         batch = Batch(self._replier, limit)
-        for entry in map(bytes, entries):
-            if self.codec.is_batch(entry):
-                begun: Begun = self._refuse(_JUNK, limit)
+        for entry, message in entries:
+            if message is not None:
+                begun = self.begin_read(entry, message, context, limit, session, alone=False)
+            elif self.codec.is_batch(entry):
+                begun = self._refuse(_JUNK, limit)
             else:
                 begun = self.begin(entry, context, limit, session, alone=False)
-            if isinstance(begun, Work):
-                batch.works.append(begun)
+            if isinstance(begun, PendingCall):
+                batch.calls.append(begun)
             else:
                 assert not isinstance(begun, Batch)
                 batch.add(begun, partial(self._reply_to_entry, entry, limit))
-        if batch.works:
+        if batch.calls:
             return batch
         reply = batch.join()
-        is_junk = not any(isinstance(self.read(bytes(each)), Message) for each in entries)
+        read = (message or self.codec.decode(entry) for entry, message in entries)
+        is_junk = not any(isinstance(each, Message) for each in read)
         is_mute = is_junk and session is not None and not session.noise.may_refuse(_JUNK, data)
         return None if is_mute else reply
 
     def _reply_to_entry(self, data: bytes, limit: int | None) -> ReplyTo:
-        return self._reply_to(data, self.codec.decode(data), limit)
+        return self._reply_to(data, self._read_entry(data)[1], limit)
 
     def _reply_to(self, data: bytes, message: Read, limit: int | None) -> ReplyTo:
         if isinstance(message, list) or message.id is UNSET:
@@ -305,7 +286,7 @@ class Responder:
 
     def _begin_message(
         self, data: bytes, message: Message, context: Context, limit: int | None
-    ) -> bytes | Work | None:
+    ) -> bytes | PendingCall | None:
         """Begin to answer a request or notification that is in some way special."""
         if message.method is UNSET:
             return None
@@ -348,14 +329,14 @@ class Responder:
         context: Context,
         *,
         stream: bool = False,
-    ) -> bytes | Work | None:
+    ) -> bytes | PendingCall | None:
         handler = call.handler
         running = CallContext.of(context, call.method, call.id)
         if stream and to.id is not UNSET:
             running.open_items(to)
         if handler.waits or chain.middleware or running.items is not None:
             seconds = min(_seconds(handler.options.timeout), _seconds(timeout))
-            return Work(call, running, to, chain, self._replier, seconds)
+            return PendingCall(call, running, to, chain, self._replier, seconds)
         try:
             value = handler.call(call.params, running)
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
@@ -383,13 +364,6 @@ class Responder:
         with self._table.lock:
             self._decode_plain = plain_decoder(self._table.unguarded(), self.codec)
         return self._decode_plain(data)
-
-
-def _key(data: bytes) -> bytes:
-    """What stands for data among what is remembered: itself if that is short, else a digest."""
-    if len(data) <= _SHORT:
-        return data
-    return blake2b(data, key=_KEY, digest_size=16).digest()
 
 
 def _limit(context: Context | None) -> int | None:

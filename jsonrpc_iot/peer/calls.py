@@ -80,6 +80,7 @@ class Calls:
         self.info: ChannelInfo = channel.info
         self.session = session
         session.on_repeat = channel.supersede
+        session.noise.count_bytes = lambda: channel.noise_bytes
         self.is_open = False
         self.why = ""
         self._channel = channel
@@ -230,7 +231,7 @@ class Calls:
         """Send a message without waiting for a turn; see `exchange`."""
         deadline = inf if timeout is None else now() + timeout
         sent = False
-        begun = self.session.noise.clock()
+        silence = self.session.noise.begin()
         try:
             self._check_size(message)
             self._channel.expect_within(message, timeout)
@@ -243,9 +244,7 @@ class Calls:
             for call in calls:
                 is_late = answered.was_late and isinstance(call.outcome, DeadlineExceeded)
                 if call.outcome is None or is_late:
-                    call.outcome = CallTimeout(
-                        self.session.noise.no_answer(call.method, timeout or 0, begun)
-                    )
+                    call.outcome = CallTimeout(silence.no_answer(call.method, timeout or 0))
         finally:
             cancellations = [self.session.give_up(call) for call in calls]
             self._forget(message)

@@ -25,7 +25,8 @@ from ..dispatch.dispatcher import Dispatcher
 from ..errors import ChannelClosed
 from ..peer.peer import Peer, new_session, watch
 from ..peer.workers import Workers
-from ..protocol.duplicates import RETRY_SECONDS, Budget
+from ..protocol.budget import Budget
+from ..protocol.duplicates import RETRY_SECONDS
 from ..protocol.limits import Limits
 from ..transports import open_listener
 

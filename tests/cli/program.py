@@ -13,7 +13,8 @@ from typing import IO, Any, NamedTuple
 
 import msgspec
 
-ROOT = Path(__file__).parents[2]
+from tests.places import ROOT
+
 COMMAND = (sys.executable, "-W", "error", "-m", "jsonrpc_iot")
 SECONDS = 20.0
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from jsonrpc_iot.protocol.tuya.frame import Command, encode_frame
+from tests.places import ROOT
 
 from .conftest import Simulated
 from .device import answer_with, bad_device
-from .program import COMMAND, ROOT, Done, environment
+from .program import COMMAND, Done, environment
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")
 

@@ -22,9 +22,10 @@ from ...protocol.limits import Limits
 from ..sockets.framed import ByteStreamChannel
 from ..sockets.stream import PIECE
 from ..sockets.tcp import address_of, dial
+from ..sockets.tls import WANTS_CERTIFICATE
 from ..sockets.tls import reason as failure_reason
 from .closing import PING_INTERVAL, PING_TIMEOUT, SUBPROTOCOL, closing, ending
-from .options import WANTS_CERTIFICATE, WebSocketOptions, host_and_port
+from .options import WebSocketOptions, host_and_port
 
 _HANDSHAKE_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0

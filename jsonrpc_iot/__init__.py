@@ -23,6 +23,7 @@ from .dispatch.declare.context import Context
 from .dispatch.declare.event import BoundEvent, Event
 from .dispatch.declare.options import Example
 from .dispatch.declare.service import method, notification, service
+from .dispatch.declare.stream import Stream, stream
 from .dispatch.dispatcher import Dispatcher
 from .dispatch.run.middleware import Call, Middleware, Next
 from .errors import (
@@ -57,7 +58,6 @@ from .errors import (
     UsageError,
 )
 from .peer.peer import Peer
-from .peer.stream import Stream
 from .protocol.limits import Limits
 from .protocol.messages import Dialect
 from .server.program import run
@@ -132,6 +132,7 @@ __all__ = [
     "run",
     "serve",
     "service",
+    "stream",
 ]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -23,10 +23,10 @@ PUBLIC = {
         PacketOptions ParseError Peer Trace Transport Url
         PeerCredentials RpcError Server ServerError Stream StreamChannel TooLarge TransportError
         Unauthorized Unencodable UsageError asgi_app connect connect_sync method notification
-        register_transport run serve service
+        register_transport run serve service stream
     """,
     "jsonrpc_iot.blocking": """
-        BlockingBatch BlockingClient BlockingFeed BlockingStream connect_sync
+        BlockingBatch BlockingClient BlockingEvent BlockingFeed BlockingStream connect_sync
     """,
     "jsonrpc_iot.novacloud": """
         AlreadyExists DeviceCounts DeviceDisabled DeviceSettings NovaDevice NovaError NovaPlatform

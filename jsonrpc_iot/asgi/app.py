@@ -17,8 +17,7 @@ from ..channel.changes import Change
 from ..channel.contract import Authenticate, Permissions, Trace
 from ..channel.web import AsgiApp, AsgiReceive, AsgiSend, Scope, WebRules, bearer_token
 from ..dispatch.dispatcher import Dispatcher
-from ..dispatch.run.batch import Batch
-from ..dispatch.run.call import Work
+from ..dispatch.run.batch import Pending
 from ..dispatch.run.context import CallContext
 from ..errors import Forbidden
 from ..protocol.codec.json import JsonCodec
@@ -230,7 +229,7 @@ class RpcApp:
         caller = self._callers.get(host_of(scope)) or Host()
         context = CallContext(items, facts.info, permissions, caller.lanes)
         reply = self._responder.begin(data, context, self._rules.max_message)
-        if isinstance(reply, Work | Batch):
+        if isinstance(reply, Pending):
             with self._running(reply, scope, caller) as running:
                 if items is not None and running.streams:
                     await self._stream(running, items, scope, receive, send)
@@ -272,7 +271,7 @@ class RpcApp:
         caller = self._callers.get(host_of(scope)) or Host()
         context = CallContext(None, facts.info, permissions, caller.lanes)
         reply = self._responder.begin(data, context, self._rules.max_message)
-        if isinstance(reply, Work | Batch):
+        if isinstance(reply, Pending):
             with self._running(reply, scope, caller) as running:
                 reply = await run_to_end(running, scope, receive, len(params))
         assert reply is not None
@@ -301,7 +300,7 @@ class RpcApp:
         return data, facts, permissions
 
     @contextmanager
-    def _running(self, begun: Work | Batch, scope: Scope, caller: Host) -> Iterator[Running]:
+    def _running(self, begun: Pending, scope: Scope, caller: Host) -> Iterator[Running]:
         """The calls of a request, counted among those of its host while the block runs."""
         host = host_of(scope)
         self._callers[host] = caller

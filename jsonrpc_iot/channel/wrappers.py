@@ -5,8 +5,7 @@ from typing import Any, final
 
 from anyio.abc import ObjectStream, TaskGroup
 
-from ..errors import JsonRpcIotError
-from .contract import Channel, Trace
+from .contract import Channel, TellFailed, Trace
 from .info import ChannelInfo
 
 
@@ -86,11 +85,8 @@ class WrappedChannel(Channel):
     def forget(self, message: bytes) -> None:
         self._inner.forget(message)
 
-    def tell_refused(self, tell: Callable[[bytes, str], object]) -> None:
-        self._inner.tell_refused(tell)
-
-    def tell_of_losses(self, lose: Callable[[int, JsonRpcIotError], object]) -> None:
-        self._inner.tell_of_losses(lose)
+    def tell_failed(self, tell: TellFailed) -> None:
+        self._inner.tell_failed(tell)
 
     def supersede(self, message: bytes) -> None:
         self._inner.supersede(message)

@@ -31,6 +31,7 @@ from .declare.signature import (
     plain_function,
     result_type,
 )
+from .declare.stream import gives_items
 
 _JSON = JsonCodec()
 _FIELD = re.compile(r"Object (?:missing required|contains unknown) field `(?P<name>[^`]*)`")
@@ -76,7 +77,7 @@ class Handler:
         self.options = options
         plain = plain_function(function)
         self.is_coroutine = inspect.iscoroutinefunction(plain)
-        self.is_generator = inspect.isasyncgenfunction(plain)
+        self.is_generator = gives_items(plain)
         hints = hints_of(declaration or function, name)
         parameters = parameters_of(declaration or function, name)
         if declaration is not None:

@@ -1,43 +1,42 @@
-"""What tells a request from others, on links where the same may come twice."""
+"""What tells a request from others, where links lose, double and delay messages."""
 
 import os
+from collections.abc import Callable
 from hashlib import blake2b
 
-from msgspec import UNSET, Raw
+from msgspec import UNSET
 
-from ..protocol.codec.codec import Codec
 from ..protocol.duplicates import Identity
 from ..protocol.messages import Invalid, Message
-from .table import HandlerTable
+from .handler import Handler
+from .responder import Read
 
 _KEY = os.urandom(16)  # so that nobody can look for two requests with one digest
 _SHORT = 96  # bytes, which cost less than their digest
 
 
-def identity(
-    data: bytes, message: Message | Invalid | list[Raw], codec: Codec, table: HandlerTable
+def identify(
+    data: bytes, message: Read, handler: Callable[[str], Handler | None]
 ) -> Identity | None:
-    """What tells a request from others; `None` where it is harmless if it comes again.
+    """What tells a request from others, where it may come again; `None` if that is harmless.
 
-    It is harmless for notifications, for responses, for what is no valid message, and for methods
-    that are idempotent, unless their result is streamed.
+    It is harmless for notifications, for responses, for what is no valid message, and for
+    methods that are idempotent, unless their result is streamed.
 
     Args:
         data: the message.
-        message: what the codec made of it.
-        codec: reads the entries of a batch.
-        table: has the methods.
+        message: what `Responder.read` made of it.
+        handler: finds what answers a method.
     """
     if isinstance(message, list):
-        entries = map(codec.decode, map(bytes, message))
-        extended = any(isinstance(each, Message) and each.is_extended for each in entries)
+        extended = any(isinstance(each, Message) and each.is_extended for _, each in message)
         return Identity(_key(data), extended=extended)
     if isinstance(message, Invalid) or message.method is UNSET or message.id is UNSET:
         return None
-    entry = table.methods.get(message.method)
-    if entry is None:
+    answers = handler(message.method)
+    if answers is None:
         return None
-    idempotent = entry.handler.options.idempotent
+    idempotent = answers.options.idempotent
     if idempotent and not message.stream:
         return None
     dialect = "" if message.jsonrpc is UNSET else message.jsonrpc

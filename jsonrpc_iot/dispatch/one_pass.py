@@ -135,7 +135,7 @@ class OnePass:
 
     def _forget_handlers(self) -> None:
         self.decode: Decode = self._decode_first
-        self._decode_unusual: Decode = self._decode_first
+        self._decode_unusual: Decode = self._decode_first_unusual
 
     def _decode_first(self, data: bytes) -> Any:
         """Stand in for the decoder until the first message needs it."""
@@ -143,8 +143,12 @@ class OnePass:
             raise DecodeError("no message is plain")
         with self._table.lock:
             self.decode = self._decoder(tolerant=False)
-            self._decode_unusual = self._decoder(tolerant=True)
         return self.decode(data)
+
+    def _decode_first_unusual(self, data: bytes) -> Any:
+        with self._table.lock:
+            self._decode_unusual = self._decoder(tolerant=True)
+        return self._decode_unusual(data)
 
     def _decoder(self, *, tolerant: bool) -> Decode:
         usual: Any = Id if tolerant else _UsualId

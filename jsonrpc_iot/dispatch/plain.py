@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import UNSET
 
 from ..protocol.messages import Result, Result2
+from ..protocol.session import Session
 from .one_pass import PlainRequest
 from .response import Replier, ReplyTo
 from .run.batch import Batch
@@ -74,3 +75,14 @@ class PlainReplier:
 
 def _reply_to(request: PlainRequest, limit: int | None) -> ReplyTo:
     return ReplyTo(request.id, request.jsonrpc, limit)
+
+
+def note(session: Session, request: PlainRequest) -> bool:
+    """Have a session note what a plain request tells; says whether that was all it wants of it."""
+    if session.noise.echoes is not None or (request.id is UNSET and session.on_notification):
+        return False
+    session.noise.suspects = None
+    session.jsonrpc = request.jsonrpc
+    if request.timeout is not UNSET:
+        session.extensions = True
+    return True

@@ -5,33 +5,35 @@ a connection must remember.
 """
 
 import math
+from collections.abc import Sequence
 from functools import partial
 
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, UnsetType
 
 from ..errors import InvalidRequest, RpcError
 from ..protocol.codec.codec import Codec
-from ..protocol.duplicates import Identity
 from ..protocol.limits import Limits
 from ..protocol.messages import Invalid, Message, Result, Result2
 from ..protocol.segments.format import SEGMENT_MARK
 from ..protocol.session import Session
 from .declare.context import Context
 from .handler import Handler
-from .identity import identity
-from .one_pass import OnePass, Plain, PlainRequest
-from .plain import PlainReplier
+from .one_pass import OnePass, Plain
+from .plain import PlainReplier, note
 from .response import Replier, ReplyTo
-from .run.batch import Batch, run_all
-from .run.call import Work
+from .run.batch import Batch, Pending, run_all
+from .run.call import PendingCall
 from .run.cancellation import failure_of, is_stray
 from .run.context import CallContext
 from .run.middleware import Call, Chain
 from .table import HandlerTable
 from .unknown import unknown
 
-Begun = bytes | Work | Batch | None
-Read = Message | Invalid | list[Raw]
+Begun = bytes | Pending | None
+"""A response, or what is to be run for it, or nothing to say."""
+
+Read = Message | Invalid | list[tuple[bytes, Message | Invalid]]
+"""The envelope of a message; of a batch, its entries and theirs."""
 
 _JUNK = Invalid(InvalidRequest())
 _FOR_RUNNING_CALLS = ("rpc.cancel", "rpc.more")
@@ -89,7 +91,7 @@ class Responder:
             begun = self._begin_decoded(data, request, context, limit)
         if type(begun) is bytes or begun is None:
             return begun
-        if isinstance(begun, Work):
+        if isinstance(begun, PendingCall):
             return await begun.run_alone()
         assert isinstance(begun, Batch)
         return await run_all(begun)
@@ -116,8 +118,8 @@ class Responder:
             begun = self._begin_decoded(data, request, context, _limit(context))
         if type(begun) is bytes or begun is None:
             return begun
-        assert isinstance(begun, Work | Batch)
-        return [begun.finish(work, work.run_sync()) for work in begun.works][-1]
+        assert isinstance(begun, Pending)
+        return [begun.finish(pending, pending.run_sync()) for pending in begun.calls][-1]
 
     def begin(
         self,
@@ -138,7 +140,7 @@ class Responder:
             alone: it is no entry of a batch, which is judged as a whole where it cannot be read.
 
         Returns:
-            The response, or the work or batch of works that will give it, or `None` where there is
+            The response, or the call or batch of calls that will give it, or `None` where there is
             nothing to say.
         """
         try:
@@ -160,8 +162,7 @@ class Responder:
         request = self._one_pass.decode_unusual(data, problem)
         if request is not None:
             return self._begin_decoded(data, request, context, limit, session, alone)
-        message = self.codec.decode(data)
-        return self.begin_read(data, message, context or self._nobody, limit, session, alone)
+        return self._begin_other(data, context, limit, session, alone)
 
     def _begin_decoded(
         self,
@@ -176,10 +177,10 @@ class Responder:
         one_pass = self._one_pass
         if isinstance(request, list):
             is_whole = 0 < len(request) <= self._limits.batch and one_pass.are_plain(data, request)
-            if is_whole and (session is None or all(_note(session, each) for each in request)):
+            if is_whole and (session is None or all(note(session, each) for each in request)):
                 return self._plain.answer_all(request, limit)
         elif (not request.needs_check or one_pass.is_sound(data)) and (
-            session is None or _note(session, request)
+            session is None or note(session, request)
         ):
             echoed = one_pass.with_wire_id(data, request)
             if request.is_plain:
@@ -189,8 +190,23 @@ class Responder:
             to = ReplyTo(echoed.id, request.jsonrpc, limit)
             context = context or self._nobody
             return self._begin_call(call, entry.chain, to, request.timeout, context)
+        return self._begin_other(data, context, limit, session, alone)
+
+    def _begin_other(
+        self,
+        data: bytes,
+        context: Context | None,
+        limit: int | None,
+        session: Session | None,
+        alone: bool,
+    ) -> Begun:
+        """Begin to answer a message that is in some way special."""
         message = self.codec.decode(data)
-        return self.begin_read(data, message, context or self._nobody, limit, session, alone)
+        context = context or self._nobody
+        if not isinstance(message, list):
+            return self.begin_read(data, message, context, limit, session, alone)
+        entries = [(bytes(each), None) for each in message]  # most of which are not special
+        return self._begin_batch(data, entries, context, limit, session)
 
     def handler(self, method: str) -> Handler | None:
         """What answers a method, `None` if nothing does."""
@@ -198,12 +214,17 @@ class Responder:
         return None if entry is None else entry.handler
 
     def read(self, data: bytes) -> Read:
-        """Read the envelope of a message, for `identify`, `begin_read` and `decline`."""
-        return self.codec.decode(data)
+        """Read the envelope of a message, for `begin_read` and `decline`."""
+        message = self.codec.decode(data)
+        if not isinstance(message, list):
+            return message
+        if not 0 < len(message) <= self._limits.batch:
+            return _JUNK
+        return [self._read_entry(bytes(each)) for each in message]
 
-    def identify(self, data: bytes, message: Read) -> Identity | None:
-        """What tells a request from others, where it may come again; see `identity`."""
-        return identity(data, message, self.codec, self._table)
+    def _read_entry(self, data: bytes) -> tuple[bytes, Message | Invalid]:
+        message = self.codec.decode(data)
+        return data, _JUNK if isinstance(message, list) else message
 
     def decline(
         self,
@@ -226,11 +247,10 @@ class Responder:
         """
         if isinstance(message, list):
             replies = [
-                self.decline(entry, self.read(entry), error, limit, session, context)
-                for entry in map(bytes, message)
+                self.decline(entry, each, error, limit, session, context) for entry, each in message
             ]
             return self.codec.join([*filter(None, replies)]) if any(replies) else None
-        if session.take(message, data):
+        if session.hear(message, data):
             return None
         if isinstance(message, Invalid):
             return self._refuse(message, limit, data, session)
@@ -256,18 +276,18 @@ class Responder:
         """Begin to answer a message that is read already; see `begin`."""
         if isinstance(message, list):
             return self._begin_batch(data, message, context, limit, session)
-        if session is not None and session.take(message, data):
+        if session is not None and session.hear(message, data):
             return None
         if isinstance(message, Invalid):
             if session is not None and data.startswith(SEGMENT_MARK):
-                session.take_segment()
+                session.hear_segment()
             return self._refuse(message, limit, data, session if alone else None)
         return self._begin_message(data, message, context, limit)
 
     def _begin_batch(
         self,
         data: bytes,
-        entries: list[Raw],
+        entries: Sequence[tuple[bytes, Message | Invalid | None]],
         context: Context,
         limit: int | None,
         session: Session | None,
@@ -275,25 +295,28 @@ class Responder:
         if not 0 < len(entries) <= self._limits.batch:
             return self._refuse(_JUNK, limit, data, session)
         batch = Batch(self._replier, limit)
-        for entry in map(bytes, entries):
-            if self.codec.is_batch(entry):
-                begun: Begun = self._refuse(_JUNK, limit)
+        for entry, message in entries:
+            if message is not None:
+                begun = self.begin_read(entry, message, context, limit, session, alone=False)
+            elif self.codec.is_batch(entry):
+                begun = self._refuse(_JUNK, limit)
             else:
                 begun = self.begin(entry, context, limit, session, alone=False)
-            if isinstance(begun, Work):
-                batch.works.append(begun)
+            if isinstance(begun, PendingCall):
+                batch.calls.append(begun)
             else:
                 assert not isinstance(begun, Batch)
                 batch.add(begun, partial(self._reply_to_entry, entry, limit))
-        if batch.works:
+        if batch.calls:
             return batch
         reply = batch.join()
-        is_junk = not any(isinstance(self.read(bytes(each)), Message) for each in entries)
+        read = (message or self.codec.decode(entry) for entry, message in entries)
+        is_junk = not any(isinstance(each, Message) for each in read)
         is_mute = is_junk and session is not None and not session.noise.may_refuse(_JUNK, data)
         return None if is_mute else reply
 
     def _reply_to_entry(self, data: bytes, limit: int | None) -> ReplyTo:
-        return self._reply_to(data, self.codec.decode(data), limit)
+        return self._reply_to(data, self._read_entry(data)[1], limit)
 
     def _reply_to(self, data: bytes, message: Read, limit: int | None) -> ReplyTo:
         if isinstance(message, list) or message.id is UNSET:
@@ -313,7 +336,7 @@ class Responder:
 
     def _begin_message(
         self, data: bytes, message: Message, context: Context, limit: int | None
-    ) -> bytes | Work | None:
+    ) -> bytes | PendingCall | None:
         """Begin to answer a request or notification that is in some way special."""
         if message.method is UNSET:
             return None
@@ -345,7 +368,7 @@ class Responder:
         context: Context,
         *,
         stream: bool = False,
-    ) -> bytes | Work | None:
+    ) -> bytes | PendingCall | None:
         handler = call.handler
         if handler.plain and not chain.middleware and not stream:
             return self._call(call, None, to)
@@ -354,7 +377,7 @@ class Responder:
             running.open_items(to)
         if handler.waits or chain.middleware or running.items is not None:
             seconds = min(_seconds(handler.options.timeout), _seconds(timeout))
-            return Work(call, running, to, chain, self._replier, seconds)
+            return PendingCall(call, running, to, chain, self._replier, seconds)
         return self._call(call, running, to)
 
     def _call(self, call: Call, context: CallContext | None, to: ReplyTo) -> bytes | None:
@@ -367,17 +390,6 @@ class Responder:
         return self._replier.result(
             to, call.method, value, may_hold_nan=handler.may_hold_nan, kind=handler.result_type
         )
-
-
-def _note(session: Session, request: PlainRequest) -> bool:
-    """Have a session note what a plain request tells; says whether that was all it wants of it."""
-    if session.noise.echoes is not None or (request.id is UNSET and session.on_notification):
-        return False
-    session.noise.suspects = None
-    session.jsonrpc = request.jsonrpc
-    if request.timeout is not UNSET:
-        session.extensions = True
-    return True
 
 
 def _limit(context: Context | None) -> int | None:

@@ -21,7 +21,7 @@ from msgspec import Meta, Struct
 from jsonrpc_iot import Context, Dispatcher, Limits, RpcError, method, notification, service
 from jsonrpc_iot.dispatch.responder import Responder
 from jsonrpc_iot.dispatch.run.batch import Batch
-from jsonrpc_iot.dispatch.run.call import Work
+from jsonrpc_iot.dispatch.run.call import PendingCall
 from jsonrpc_iot.protocol.limits import DEFAULT_LIMITS
 from tests.protocol.codec import msgpack_bytes
 
@@ -262,20 +262,20 @@ class General:
     def answer(self, data: bytes) -> Counter[bytes]:
         """The responses to a message, or to the entries of a batch."""
         read = self._responder.read(data)
-        entries = [data] if not isinstance(read, list) else map(bytes, read)
+        entries = [each for each, _ in read] if isinstance(read, list) else [data]
         return Counter(filter(None, map(self._answer_one, entries)))
 
     def _answer_one(self, data: bytes) -> bytes | None:
         begun = self._responder.begin_read(data, self._responder.read(data), Context(), None, None)
         assert not isinstance(begun, Batch)
-        return begun.run_sync() if isinstance(begun, Work) else begun
+        return begun.run_sync() if isinstance(begun, PendingCall) else begun
 
     def parts(self, reply: bytes | None) -> Counter[bytes]:
         """The responses in a reply, whose order in a batch is nobody's business."""
         if reply is None:
             return Counter()
         read = self._responder.read(reply)
-        return Counter(map(bytes, read) if isinstance(read, list) else [reply])
+        return Counter([each for each, _ in read] if isinstance(read, list) else [reply])
 
 
 @pytest.fixture(scope="module")

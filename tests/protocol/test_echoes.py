@@ -23,7 +23,7 @@ def hear(session: Session, data: bytes) -> bool:
     message = session.codec.decode(data)
     assert isinstance(message, Message)
     before = session.noise.echoes.count if session.noise.echoes else 0
-    taken = session.take(message, data)
+    taken = session.hear(message, data)
     return taken and session.noise.echoes is not None and session.noise.echoes.count == before + 1
 
 
@@ -58,7 +58,7 @@ def test_a_closed_request_is_known_for_half_a_minute() -> None:
     session.give_up(given_up)
     answer = session.codec.decode(b'{"id":2,"result":1}')
     assert isinstance(answer, Message)
-    session.take(answer)
+    session.hear(answer)
     clock.now += 29.9
     assert hear(session, first)
     assert hear(session, second)

@@ -25,7 +25,7 @@ def hear(session: Session, data: bytes) -> bool:
     """Let a session take a message; says whether an error may answer it."""
     message = CODEC.decode(data)
     assert isinstance(message, Invalid | Message)
-    taken = session.take(message, data)
+    taken = session.hear(message, data)
     return isinstance(message, Invalid) and not taken and session.noise.may_refuse(message, data)
 
 

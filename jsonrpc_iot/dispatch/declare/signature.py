@@ -11,11 +11,12 @@ import msgspec
 from msgspec import Struct
 
 from .context import Context
+from .stream import Stream, gives_items
 from .types import check_decodable, is_foreign
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-_GENERATORS = (abc.AsyncGenerator, abc.AsyncIterator, abc.AsyncIterable)
+_GENERATORS = (abc.AsyncGenerator, abc.AsyncIterator, abc.AsyncIterable, Stream)
 _IMMUTABLE = (type(None), bool, int, float, str, bytes)
 
 
@@ -44,7 +45,7 @@ def signature(function: Callable[..., Any], name: str) -> Signature:
     taken = [p for p in parameters_of(function, name) if not is_context(hints.get(p.name))]
     params_struct(name, taken, hints, array_like=False)
     result = hints.get("return", Any)
-    streams = inspect.isasyncgenfunction(plain) or (
+    streams = gives_items(plain) or (
         not inspect.iscoroutinefunction(plain) and (get_origin(result) or result) in _GENERATORS
     )
     return Signature(taken, result_type(hints) if streams else result, streams)

@@ -1,7 +1,7 @@
 """Calls that cannot be answered at once: those that wait, run in a thread or stand in a queue.
 
-The dispatcher makes a `Work` for each of them. Whoever owns the connection runs it, in a task of
-its choice, and may cancel it at any time, also before it has started.
+The dispatcher makes a `PendingCall` for each of them. Whoever owns the connection runs it, in a
+task of its choice, and may cancel it at any time, also before it has started.
 """
 
 import math
@@ -21,7 +21,7 @@ from .middleware import Call, Chain
 _LISTS = (list, tuple, set, frozenset)
 
 
-class Work:
+class PendingCall:
     """One call that is waiting to be run, or runs.
 
     Args:
@@ -62,13 +62,13 @@ class Work:
             self._scope.cancel()
 
     @property
-    def works(self) -> "Sequence[Work]":
+    def calls(self) -> "Sequence[PendingCall]":
         """Itself: alone it is run and finished like a `Batch`."""
         return (self,)
 
     is_finished = True
 
-    def finish(self, work: "Work", reply: bytes | None) -> bytes | None:
+    def finish(self, pending: "PendingCall", reply: bytes | None) -> bytes | None:
         """Take the response; see `Batch.finish`."""
         return reply
 

@@ -196,12 +196,12 @@ class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
         """Hand all packets to a receiver from now on; see `ReceivingChannel.attach`."""
         self._receiver = receiver
         while self._waiting or self._packets:
-            await receiver.take(await self.receive_batch())
+            await receiver.handle(await self.receive_batch())
 
     async def deliver(self, packets: list[bytes]) -> None:
         """Take packets from the link."""
         if self._receiver is not None:
-            await self._receiver.take(packets)
+            await self._receiver.handle(packets)
             return
         if self._packets is None:
             self._packets = []

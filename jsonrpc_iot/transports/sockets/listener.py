@@ -8,7 +8,7 @@ import anyio
 from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
 
 from ...channel.contract import Channel, Listener, Serve
-from ...protocol.network import Places, network_of
+from ...protocol.network import Seats, network_of
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -32,8 +32,6 @@ class StreamListener(Listener):
     Attributes:
         addresses: as above.
         is_exposed: as above.
-        turned_away: connections that came when there were too many.
-        displaced: connections that had to go for one of a network that had fewer.
     """
 
     addresses: Sequence[str] = ()
@@ -53,12 +51,13 @@ class StreamListener(Listener):
         self.addresses = addresses
         self.is_exposed = is_exposed
         self._open = open_channel
-        self._max_peers = max_peers
         self._on_close = on_close
         self._closed = False
-        self._places: Places[anyio.CancelScope] = Places()
-        self.turned_away = 0
-        self.displaced = 0
+        self._seats: Seats[anyio.CancelScope] = Seats(
+            max_peers,
+            lambda scope: scope.cancel(),
+            lambda problem: logger.warning("%s: %s", addresses[0], problem),
+        )
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
         """Accept until cancelled; see `Listener.serve`."""
@@ -85,28 +84,11 @@ class StreamListener(Listener):
                 logger.warning("%s: cannot accept: %s", self.addresses[0], error)
                 await anyio.sleep(_PAUSE_SECONDS)
                 continue
-            network = _network(stream)
-            if len(self._places) >= self._max_peers and not self._displace(network):
-                if not self.turned_away:
-                    logger.warning("%s: over %d peers", self.addresses[0], self._max_peers)
-                self.turned_away += 1
-                await stream.aclose()
-                continue
             scope = anyio.CancelScope()
-            self._places.take(scope, network)
-            task_group.start_soon(self._serve_one, stream, handler, scope)
-
-    def _displace(self, network: str) -> bool:
-        """End the newest connection of a network that has more than this one, if any has."""
-        rival = self._places.newest_rival(network)
-        if rival is None:
-            return False
-        if not self.displaced:
-            logger.warning("%s: one network takes all places", self.addresses[0])
-        self.displaced += 1
-        self._places.leave(rival)
-        rival.cancel()
-        return True
+            if self._seats.take(scope, _network(stream)):
+                task_group.start_soon(self._serve_one, stream, handler, scope)
+            else:
+                await stream.aclose()
 
     async def _serve_one(
         self, stream: SocketStream, handler: Serve, scope: anyio.CancelScope
@@ -118,7 +100,7 @@ class StreamListener(Listener):
             logger.info("%s: a connection failed: %r", self.addresses[0], error)
             await anyio.aclose_forcefully(stream)
         finally:
-            self._places.leave(scope)
+            self._seats.leave(scope)
             if scope.cancelled_caught:
                 await anyio.aclose_forcefully(stream)
 

@@ -9,6 +9,7 @@ import anyio
 import anyio.lowlevel
 
 from jsonrpc_iot import Channel, Client, Dispatcher, Limits, RpcError, connect, serve
+from jsonrpc_iot.peer.lossy import LossyIncoming
 from jsonrpc_iot.peer.peer import Peer
 from jsonrpc_iot.protocol.messages import Dialect
 from jsonrpc_iot.testing import memory_pair
@@ -198,9 +199,8 @@ async def reading(stream: Any) -> AsyncIterator[Reader]:
 
 def room(peer: Peer) -> int:
     """Bytes that the server of a peer may keep."""
-    seen = peer._incoming._seen
-    assert seen is not None
-    return seen.budget.reply_bytes
+    assert isinstance(peer._incoming, LossyIncoming)
+    return peer._incoming._seen.budget.reply_bytes
 
 
 @contextmanager

@@ -363,7 +363,7 @@ class Busy:
     def __init__(self) -> None:
         self.taken: list[bytes] = []
 
-    async def take(self, messages: Any) -> None:
+    async def handle(self, messages: Any) -> None:
         self.taken += messages
 
     def end(self) -> None:

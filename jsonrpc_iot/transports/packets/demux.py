@@ -5,7 +5,7 @@ they come. Addresses are bounded, in all and for each network, forgotten after a
 is dropped is counted.
 """
 
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable
 from typing import Generic, TypeVar
 
 import anyio
@@ -34,6 +34,8 @@ class Demux(Generic[A]):
         idle_seconds: silence after which an address is forgotten.
         standing: addresses that have a channel from the start, and are never forgotten.
         network: gives an address's network; by default all are of one.
+        wait_for_room: waits until the link takes more, where it can be full. Its channels then say
+            that their `sends_need_receiver`.
 
     Attributes:
         refused: packets from new addresses when there were too many.
@@ -49,9 +51,11 @@ class Demux(Generic[A]):
         idle_seconds: float = IDLE_SECONDS,
         standing: Collection[A] = (),
         network: Callable[[A], str] = lambda address: "",
+        wait_for_room: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.transmit = transmit
         self.describe = describe
+        self.wait_for_room = wait_for_room
         self.refused = 0
         self.dropped = 0
         self._max_peers = max_peers
@@ -221,7 +225,9 @@ class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
         return packets
 
     async def send(self, item: bytes) -> None:
-        """Send one packet, or lose it: nobody waits for a link that loses packets anyway."""
+        """Send one packet; nobody waits for a link that loses packets anyway."""
+        if self._demux.wait_for_room is not None:
+            await self._demux.wait_for_room()
         if self._closed:
             raise anyio.ClosedResourceError
         self._demux.transmit(item, self.address)

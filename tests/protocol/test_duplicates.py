@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jsonrpc_iot.protocol.duplicates import Budget, DuplicateTable, Identity, Verdict
+from jsonrpc_iot.protocol.budget import Budget, Share
+from jsonrpc_iot.protocol.duplicates import DuplicateTable, Identity, Verdict
 
 
 def new_table(
     entries: int = 100, reply_bytes: int = 1000, *, since: float = -1000, has_twins: bool = False
 ) -> tuple[DuplicateTable, Budget]:
     budget = Budget(entries, reply_bytes)
-    return DuplicateTable(budget, since=since, has_twins=has_twins), budget
+    return DuplicateTable(Share(budget), since=since, has_twins=has_twins), budget
 
 
 def first(key: str, *, extended: bool = False) -> Identity:
@@ -179,7 +180,7 @@ def test_a_full_table_refuses_and_forgets_nothing_early() -> None:
 
 def test_no_peer_takes_more_than_a_quarter_of_what_is_left() -> None:
     budget = Budget(8, 1000)
-    tables = [DuplicateTable(budget) for _ in range(7)]
+    tables = [DuplicateTable(Share(budget)) for _ in range(7)]
     taken = [sum(table.admit(first(key), 100) is Verdict.RUN for key in "abc") for table in tables]
     assert taken == [2, 2, 1, 1, 1, 1, 0]
 
@@ -187,11 +188,11 @@ def test_no_peer_takes_more_than_a_quarter_of_what_is_left() -> None:
 def test_strangers_who_take_their_quarters_leave_room_for_others() -> None:
     budget = Budget(4000, 4000)
     for _ in range(5):
-        stranger = DuplicateTable(budget)
+        stranger = DuplicateTable(Share(budget))
         for number in range(4000):
             stranger.admit(first(str(number)), 100)
 
-    assert DuplicateTable(budget).admit(first("honest"), 100) is Verdict.RUN
+    assert DuplicateTable(Share(budget)).admit(first("honest"), 100) is Verdict.RUN
 
 
 def test_a_reply_without_room_is_forgotten_but_its_request_is_not() -> None:

@@ -507,6 +507,25 @@ async def test_forged_addresses_keep_nobody_out() -> None:
         assert len(server.peers) <= 50
 
 
+@pytest.mark.parametrize(
+    "limits", [Limits(remembered=64), Limits(remembered_bytes=6400)], ids=["requests", "bytes"]
+)
+async def test_one_host_does_not_fill_what_is_remembered(limits: Limits) -> None:
+    reply = "x" * 300
+    async with serving(limits=limits) as (device, server):
+        for _ in range(40):  # ports, of which each may take a part
+            with raw_to(server, ("127.0.0.1", 0)) as greedy:
+                for id in range(3):
+                    await greedy.exchange(b'{"id":%d,"method":"big","params":[200]}' % id)
+        with raw_to(server, ("127.0.0.2", 0)) as honest:
+            request = b'{"id":1,"method":"echo","params":["%b"]%b}'
+            answer = await honest.exchange(request % (reply.encode(), b""))
+            assert answer["result"] == reply
+            again = await honest.exchange(request % (reply.encode(), b',"retry":true'))
+            assert again == answer
+    assert device.ran.count(reply) == 1
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
 @pytest.mark.parametrize(
     ("bound", "asked"),

@@ -111,8 +111,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     if wants_help:
         from .command.help import help_text
 
-        print_text(help_text(command))
-        return 0
+        return run_guarded(lambda: print_text(help_text(command)))
     function = command.own.function if isinstance(command, Group) else command.function
     return run_guarded(lambda: function(**values))
 

@@ -7,11 +7,11 @@ _NETWORK = 2
 class _Held:
     """What somebody holds, or what is left."""
 
-    __slots__ = ("entries", "reply_bytes")
+    __slots__ = ("byte_count", "entries")
 
-    def __init__(self, entries: int = 0, reply_bytes: int = 0) -> None:
+    def __init__(self, entries: int = 0, byte_count: int = 0) -> None:
         self.entries = entries
-        self.reply_bytes = reply_bytes
+        self.byte_count = byte_count
 
 
 class Budget(_Held):
@@ -19,17 +19,17 @@ class Budget(_Held):
 
     Args:
         entries: requests that are remembered.
-        reply_bytes: bytes of stored responses and items.
+        byte_count: bytes of stored responses and items.
 
     Attributes:
         entries: how many are left.
-        reply_bytes: how many are left.
+        byte_count: how many are left.
     """
 
     __slots__ = ("networks",)
 
-    def __init__(self, entries: int, reply_bytes: int) -> None:
-        super().__init__(entries, reply_bytes)
+    def __init__(self, entries: int, byte_count: int) -> None:
+        super().__init__(entries, byte_count)
         self.networks: dict[str, _Held] = {}
 
 
@@ -44,7 +44,7 @@ class Share(_Held):
 
     Attributes:
         entries: how many it holds.
-        reply_bytes: how many it holds.
+        byte_count: how many it holds.
     """
 
     __slots__ = ("_budget", "_network")
@@ -66,18 +66,18 @@ class Share(_Held):
 
     def take_bytes(self, size: int) -> bool:
         """Hold so many bytes more; says whether it may."""
-        left, network = self._budget.reply_bytes, self._of_network
-        mine = self.reply_bytes
+        left, network = self._budget.byte_count, self._of_network
+        mine = self.byte_count
         fits = mine + size <= (left + mine) / _PEER and (
-            network is None or network.reply_bytes + size <= (left + network.reply_bytes) / _NETWORK
+            network is None or network.byte_count + size <= (left + network.byte_count) / _NETWORK
         )
         if fits:
             self._add(0, size)
         return fits
 
-    def give_back(self, entries: int = 0, reply_bytes: int = 0) -> None:
+    def give_back(self, entries: int = 0, byte_count: int = 0) -> None:
         """Hold less."""
-        self._add(-entries, -reply_bytes)
+        self._add(-entries, -byte_count)
 
     @property
     def _of_network(self) -> _Held | None:
@@ -86,18 +86,18 @@ class Share(_Held):
             return None
         return self._budget.networks.get(self._network) or _NOTHING
 
-    def _add(self, entries: int, reply_bytes: int) -> None:
+    def _add(self, entries: int, byte_count: int) -> None:
         self.entries += entries
-        self.reply_bytes += reply_bytes
+        self.byte_count += byte_count
         self._budget.entries -= entries
-        self._budget.reply_bytes -= reply_bytes
+        self._budget.byte_count -= byte_count
         if not self._network:
             return
         networks = self._budget.networks
         held = networks.setdefault(self._network, _Held())
         held.entries += entries
-        held.reply_bytes += reply_bytes
-        if not held.entries and not held.reply_bytes:
+        held.byte_count += byte_count
+        if not held.entries and not held.byte_count:
             del networks[self._network]
 
 

@@ -253,4 +253,4 @@ class DuplicateTable:
         finished = self._finished.pop(key)
         if self._leaving and finished.reply is not None:
             self._leaving.pop(id(finished.reply), None)
-        self.share.give_back(entries=1, reply_bytes=len(finished.reply or b""))
+        self.share.give_back(entries=1, byte_count=len(finished.reply or b""))

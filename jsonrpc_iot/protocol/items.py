@@ -110,7 +110,7 @@ class SentItems:
     def _drop(self, seq: int) -> None:
         message = self._kept.pop(seq)
         if self._share is not None:
-            self._share.give_back(reply_bytes=len(message))
+            self._share.give_back(byte_count=len(message))
 
 
 class ReceivedItems:

@@ -38,6 +38,7 @@ CALL = {"url": "u", "method": "m"}
         (["call", "u", "m", ""], {**CALL, "params": [""]}),
         (["call", "u", "--", "m", "--trace", "--"], {**CALL, "params": ["--trace", "--"]}),
         (["call", "--", "u", "m"], CALL),
+        (["--", "call", "u", "m"], CALL),
         (["call", "u", "m", "--dialect", "jsonrpc2"], {**CALL, "dialect": "jsonrpc2"}),
         (["listen", "u", "--count", "1_0"], {"url": "u", "count": 10}),
         (["serve", "--bind", "a", "-v", "--bind=b"], {"bind": ["a", "b"], "verbose": True}),

@@ -11,7 +11,7 @@ import pytest
 from jsonrpc_iot import cli
 from tests.places import ROOT
 
-from .program import Done, run
+from .program import Done, run, run_unread
 
 COMMANDS = (
     "call",
@@ -134,6 +134,14 @@ def test_the_help_of_a_command_explains_all_its_options(command: str) -> None:
     entries = [line for line in done.out.splitlines() if line.startswith("  -")]
     assert entries
     assert all(len(entry.strip().split("  ", 1)) == 2 for entry in entries), entries
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="a pipe without a reader is another error there"
+)
+@pytest.mark.parametrize("words", [("--help",), ("call", "--help"), ("--version",)])
+def test_nobody_reads_the_help(words: tuple[str, ...]) -> None:
+    assert run_unread(*words) == Done(141, "", "")
 
 
 def test_the_version() -> None:

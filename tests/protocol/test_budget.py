@@ -49,7 +49,7 @@ def test_what_is_too_large_is_not_held() -> None:
     assert not share.take_bytes(26)
     assert share.take_bytes(25)
     assert not share.take_bytes(1)
-    share.give_back(reply_bytes=25)
+    share.give_back(byte_count=25)
     assert share.take_bytes(1)
 
 
@@ -70,12 +70,12 @@ def test_all_is_given_back(
     for number, step in steps:
         share = shares[number]
         if step is None:
-            share.give_back(share.entries, share.reply_bytes)
+            share.give_back(share.entries, share.byte_count)
         else:
             step(share)
         assert budget.entries == 40 - sum(each.entries for each in shares) >= 0
-        assert budget.reply_bytes == 300 - sum(each.reply_bytes for each in shares) >= 0
+        assert budget.byte_count == 300 - sum(each.byte_count for each in shares) >= 0
     for share in shares:
-        share.give_back(share.entries, share.reply_bytes)
-    assert (budget.entries, budget.reply_bytes) == (40, 300)
+        share.give_back(share.entries, share.byte_count)
+    assert (budget.entries, budget.byte_count) == (40, 300)
     assert not budget.networks  # nothing is kept of who is gone

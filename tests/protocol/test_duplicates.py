@@ -11,9 +11,9 @@ from jsonrpc_iot.protocol.duplicates import DuplicateTable, Identity, Verdict
 
 
 def new_table(
-    entries: int = 100, reply_bytes: int = 1000, *, since: float = -1000, has_twins: bool = False
+    entries: int = 100, byte_count: int = 1000, *, since: float = -1000, has_twins: bool = False
 ) -> tuple[DuplicateTable, Budget]:
-    budget = Budget(entries, reply_bytes)
+    budget = Budget(entries, byte_count)
     return DuplicateTable(Share(budget), since=since, has_twins=has_twins), budget
 
 
@@ -196,14 +196,14 @@ def test_strangers_who_take_their_quarters_leave_room_for_others() -> None:
 
 
 def test_a_reply_without_room_is_forgotten_but_its_request_is_not() -> None:
-    table, budget = new_table(reply_bytes=40)
+    table, budget = new_table(byte_count=40)
     run(table, "a", 0, b"12345678")
     run(table, "b", 0, b"123")
     assert table.admit(again("a"), 1) == b"12345678"
     assert table.admit(again("b"), 1) is Verdict.GONE
-    assert budget.reply_bytes == 32
+    assert budget.byte_count == 32
     table.forget(31)
-    assert budget.reply_bytes == 40
+    assert budget.byte_count == 40
 
 
 def test_a_peer_that_is_gone_leaves_nothing() -> None:
@@ -213,7 +213,7 @@ def test_a_peer_that_is_gone_leaves_nothing() -> None:
     table.clear()
     table.finish(b"b", b"late", 1)
     assert len(table) == 0
-    assert (budget.entries, budget.reply_bytes) == (100, 1000)
+    assert (budget.entries, budget.byte_count) == (100, 1000)
 
 
 Steps = st.lists(
@@ -229,9 +229,9 @@ Steps = st.lists(
 
 @given(Steps, st.integers(1, 24), st.integers(0, 60))
 def test_nothing_runs_twice_and_nothing_is_lost_from_the_budget(
-    steps: list[tuple[str, str, float, int]], entries: int, reply_bytes: int
+    steps: list[tuple[str, str, float, int]], entries: int, byte_count: int
 ) -> None:
-    table, budget = new_table(entries, reply_bytes)
+    table, budget = new_table(entries, byte_count)
     now = 0.0
     running: dict[str, bool] = {}
     finished: dict[str, tuple[float, bool]] = {}
@@ -265,9 +265,9 @@ def test_nothing_runs_twice_and_nothing_is_lost_from_the_budget(
                     finished.pop(key, None)
         assert len(table) <= max(1, -(-entries // 4))
         assert budget.entries + len(table) == entries
-        assert 0 <= budget.reply_bytes <= reply_bytes
+        assert 0 <= budget.byte_count <= byte_count
     for key in tuple(running):
         table.finish(key.encode(), b"end", now)
     table.forget(now + 30.01)
     assert len(table) == 0
-    assert (budget.entries, budget.reply_bytes) == (entries, reply_bytes)
+    assert (budget.entries, budget.byte_count) == (entries, byte_count)

@@ -82,7 +82,7 @@ def test_each_item_comes_out_once_in_order_over_any_link(
     assert taken == list(range(total))
     assert reader.is_complete
     sender.forget()
-    assert budget.reply_bytes == ROOM
+    assert budget.byte_count == ROOM
 
 
 @given(seqs=st.lists(st.integers(-5, 40) | st.just(HUGE)), window=st.integers(1, 20))
@@ -107,31 +107,31 @@ def test_the_budget_is_given_back_exactly(sizes: list[int], room: int) -> None:
     sender = SentItems(Share(budget))
     for size in sizes:
         sender.add(b"x" * size)
-        assert budget.reply_bytes >= 0
+        assert budget.byte_count >= 0
     sender.forget()
-    assert budget.reply_bytes == room
+    assert budget.byte_count == room
     sender.forget()
-    assert budget.reply_bytes == room
+    assert budget.byte_count == room
 
 
 def test_two_streams_of_a_peer_share_its_part() -> None:
     budget = Budget(1, 200)
     share = Share(budget)  # of which a peer gets a quarter
     first, second = sent(4, share), sent(4, share)
-    assert share.reply_bytes == 50
+    assert share.byte_count == 50
     assert second.again([0]) == [b"0000000000"]
     assert second.again([1]) is None
     first.forget()
     second.add(b"0000000004")
     assert second.again([4]) == [b"0000000004"]
     second.forget()
-    assert budget.reply_bytes == 200
+    assert budget.byte_count == 200
 
 
 def test_at_most_128_items_are_kept() -> None:
     budget = Budget(1, ROOM)
     items = sent(200, Share(budget))
-    assert budget.reply_bytes == ROOM - 128 * 10
+    assert budget.byte_count == ROOM - 128 * 10
     assert items.again([72, 199]) == [b"%010d" % 72, b"%010d" % 199]
     assert items.again([71]) is None
 

@@ -56,9 +56,11 @@ class Words:
         while self.rest:
             word = self.rest.popleft()
             if word == "--":
-                self.places += self.rest
-                self.rest.clear()
-            elif word.startswith("--"):
+                if not stop:
+                    self.places += self.rest
+                    self.rest.clear()
+                break
+            if word.startswith("--"):
                 name, equals, value = word.partition("=")
                 self._take(name, [value] if equals else [])
             elif word.startswith("-") and len(word) > 1:

@@ -200,7 +200,7 @@ async def reading(stream: Any) -> AsyncIterator[Reader]:
 def kept_bytes(peer: Peer) -> int:
     """Bytes that the server of a peer keeps."""
     assert isinstance(peer._incoming, LossyIncoming)
-    return peer._incoming._seen.share.reply_bytes
+    return peer._incoming._seen.share.byte_count
 
 
 @contextmanager

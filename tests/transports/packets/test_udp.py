@@ -439,11 +439,33 @@ async def test_addresses_over_the_limit_are_refused_and_counted() -> None:
 
 async def test_packets_that_nobody_takes_are_bounded_and_counted() -> None:
     demux, _ = new_demux()
-    (channel,) = await demux.deliver([(b"%d" % n, "a") for n in range(100)], 0)
-    assert demux.dropped == 36
+    packets = [b"%01000d" % n for n in range(500)]
+    (channel,) = await demux.deliver([(packet, "a") for packet in packets], 0)
+    assert 0 < channel.missed == demux.dropped < 300
     receiver = Busy()
     await channel.attach(receiver)
-    assert receiver.taken == [b"%d" % n for n in range(64)]
+    assert receiver.taken == packets[: -channel.missed]
+
+
+async def test_a_burst_of_a_newcomer_is_not_lost() -> None:
+    demux, _ = new_demux()
+    packets = [b'{"id":%d,"method":"ok"}' % n for n in range(1000)]
+    (channel,) = await demux.deliver([(packet, "a") for packet in packets], 0)
+    receiver = Busy()
+    await channel.attach(receiver)
+    assert receiver.taken == packets
+    assert demux.dropped == 0
+
+
+async def test_packets_that_wait_are_bounded_for_all_addresses_together() -> None:
+    demux, _ = new_demux(max_peers=1000)
+    for _ in range(10):
+        for number in range(500):
+            await demux.deliver([(b"x" * 60_000, f"{number}")], 0)
+    left = demux.waiting.byte_count
+    assert left < 4 * 61_000  # of which no address gets more than a quarter
+    await demux.expire(61)
+    assert demux.waiting.byte_count == 1 << 24
 
 
 async def test_a_closed_channel_sends_nothing() -> None:

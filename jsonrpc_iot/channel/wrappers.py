@@ -3,10 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
-import anyio
 from anyio.abc import ObjectStream, TaskGroup
-from anyio.streams.memory import MemoryObjectSendStream
-from anyio.streams.stapled import StapledObjectStream
 
 from .contract import Channel, TellFailed, Trace
 from .info import ChannelInfo
@@ -24,8 +21,6 @@ class StreamChannel(Channel):
     def __init__(self, stream: ObjectStream[bytes], info: ChannelInfo) -> None:
         self._stream = stream
         self._info = info
-        half = stream.send_stream if isinstance(stream, StapledObjectStream) else stream
-        self._send_nowait = half.send_nowait if isinstance(half, MemoryObjectSendStream) else None
 
     @property
     def info(self) -> ChannelInfo:
@@ -35,17 +30,6 @@ class StreamChannel(Channel):
     async def receive(self) -> bytes:
         """Wait for the next message; see `Channel.receive`."""
         return await self._stream.receive()
-
-    def send_now(self, messages: Sequence[bytes]) -> int:
-        """Send what fits a stream in memory; see `Channel.send_now`."""
-        if self._send_nowait is None:
-            return 0
-        for sent, message in enumerate(messages):
-            try:
-                self._send_nowait(message)
-            except anyio.WouldBlock:
-                return sent
-        return len(messages)
 
     async def send(self, item: bytes) -> None:
         """Send one message; see `Channel.send`."""

@@ -2,9 +2,9 @@
 
 from typing import Any, Generic, TypeVar, overload
 
+from ..channel.signal import Signal
 from ..errors import UsageError
 from ..peer.calls import Calls
-from ..peer.signal import Signal
 from ..protocol.open_call import OpenCall
 
 T = TypeVar("T")

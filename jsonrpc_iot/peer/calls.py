@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, Protocol
 
-import anyio
 from anyio.abc import TaskGroup
 
 from ..channel.clock import now
 from ..channel.contract import Channel
 from ..channel.info import ChannelInfo
+from ..channel.signal import Signal
 from ..errors import (
     CallTimeout,
     ChannelClosed,
@@ -26,7 +26,6 @@ from ..protocol.open_call import OpenCall
 from ..protocol.session import Session
 from .in_flight import InFlight, not_sent
 from .outgoing import Outgoing
-from .signal import Signal
 
 _ASKING_SECONDS = 2.0
 
@@ -58,10 +57,11 @@ class Calls:
 
     __slots__ = (
         "_channel",
-        "_new_timer",
         "_outgoing",
         "_reader",
         "_tasks",
+        "_timer",
+        "_timer_due",
         "in_flight",
         "info",
         "is_open",
@@ -87,7 +87,8 @@ class Calls:
         self._tasks = tasks
         self._outgoing = outgoing
         self._reader = reader
-        self._new_timer: anyio.Event | None = None
+        self._timer: Signal | None = None
+        self._timer_due = inf
         limit = self.info.in_flight
         self.in_flight = None if limit is None else InFlight(limit)
 
@@ -98,6 +99,8 @@ class Calls:
     def end(self) -> None:
         """Make no more calls, and fail the open ones."""
         self.is_open = False
+        if self._timer is not None:
+            self._timer.set()
         self.session.close(self._closed)
         if self.in_flight is not None:
             self.in_flight.end(self._closed)
@@ -253,27 +256,30 @@ class Calls:
 
     def _repeat(self) -> None:
         """Send again what is not answered, as long as anything is under way."""
-        if self._new_timer is not None:
-            self._new_timer.set()
-        elif self.session.next_due is not None:
-            self._new_timer = anyio.Event()
-            self._tasks.start_soon(self._run_timers)
+        if self.info.reliable:
+            return
+        if self._timer is None:
+            if self.session.next_due is not None:
+                self._timer = Signal()
+                self._tasks.start_soon(self._run_timer)
+        elif self._timer_due > now() + self.info.retry_seconds:  # it sleeps for too long
+            self._timer.set()
 
-    async def _run_timers(self) -> None:
+    async def _run_timer(self) -> None:
+        """Look when something may be due, and not with each request and answer."""
         try:
             while self.is_open and (due := self.session.next_due) is not None:
-                self._new_timer = anyio.Event()
                 if self._channel.is_mid_message:  # a long answer is not asked for again
                     due = max(due, now() + self.info.retry_seconds)
-                due = max(due, now() + self._queue_seconds)
-                with anyio.CancelScope(deadline=due):
-                    await self._new_timer.wait()
+                self._timer_due = max(due, now() + self._queue_seconds)
+                self._timer = Signal()
+                await self._timer.wait(self._timer_due)
                 if self._channel.is_mid_message or self._queue_seconds:
                     continue
                 messages = self.session.poll(now())
                 self._outgoing.push(*(each for each in messages if self.info.fits(each)))
         finally:
-            self._new_timer = None
+            self._timer = None
 
     async def send(self, message: bytes) -> None:
         """Send a notification that is encoded already; see `Peer.notify`."""

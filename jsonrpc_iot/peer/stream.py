@@ -10,12 +10,12 @@ from typing import Any, Generic, TypeVar, cast
 from msgspec import Raw
 
 from ..channel.clock import now
+from ..channel.signal import Signal
 from ..dispatch.declare.stream import Stream
 from ..dispatch.turns import Turn
 from ..errors import CallTimeout, JsonRpcIotError, MalformedResponse, OutcomeUnknown, RpcError
 from ..protocol.items import FIRST_CREDIT, Count, Credit, ReceivedItems
 from .calls import Calls
-from .signal import Signal
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from weakref import getweakrefcount
 from anyio.abc import TaskGroup
 
 from ..channel.clock import asyncio_loop, now
-from .signal import Signal
+from ..channel.signal import Signal
 
 if TYPE_CHECKING:
     from asyncio import Task

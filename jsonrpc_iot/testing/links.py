@@ -13,7 +13,6 @@ from msgspec import Struct, structs
 from ..channel.changes import Change
 from ..channel.contract import Channel
 from ..channel.info import ChannelInfo
-from ..channel.wrappers import StreamChannel
 from ..protocol.messages import CodecName
 from ..transports.packets import memory
 
@@ -25,7 +24,7 @@ def memory_pair(
     can_call_back: bool = True,
     retry_seconds: float = 0.5,
     in_flight: int | None = None,
-) -> tuple[StreamChannel, StreamChannel]:
+) -> tuple[Channel, Channel]:
     """Two channels, each the other's peer, that lose nothing.
 
     Args:
@@ -35,16 +34,17 @@ def memory_pair(
         retry_seconds: the first timer of a request on a lossy link.
         in_flight: requests of either end that may be open at once; `None` for any number.
     """
-    here, there = memory.memory_pair()
-    info = structs.replace(
-        here.info,
+    info = ChannelInfo(
+        transport="memory",
+        local="memory://",
+        peer="memory://",
         max_message=max_message,
         reliable=reliable,
         can_call_back=can_call_back,
         retry_seconds=retry_seconds,
         in_flight=in_flight,
     )
-    return StreamChannel(here, info), StreamChannel(there, info)
+    return memory.memory_pair(info, info)
 
 
 class Faults(Struct, frozen=True, kw_only=True):

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
-from anyio.streams.stapled import StapledObjectStream
 from msgspec import Meta, structs
 
 from ...channel.contract import Channel, Listener, Serve
 from ...channel.info import ChannelInfo
 from ...channel.options import PacketOptions
+from ...channel.signal import Signal
 from ...channel.url import Url
-from ...channel.wrappers import StreamChannel
 from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
+from ..batched import BatchedChannel
 
 _WAITING_MESSAGES = 64
 
@@ -32,24 +33,95 @@ class MemoryOptions(PacketOptions, frozen=True):
     max: Annotated[int, Meta(gt=0)] | None = None
 
 
-def memory_pair(
-    name: str = "",
-    here: MemoryOptions = MemoryOptions(),  # noqa: B008  # frozen
-    there: MemoryOptions = MemoryOptions(),  # noqa: B008  # frozen
-) -> tuple[StreamChannel, StreamChannel]:
+class _Way:
+    """One direction between two channels."""
+
+    __slots__ = ("is_ended", "is_unread", "messages", "news", "room")
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+        self.is_ended = False  # nothing more is sent
+        self.is_unread = False  # nobody receives any more
+        self.news = Signal()
+        self.room = anyio.Event()
+
+
+class MemoryChannel(BatchedChannel):
+    """One end of a link in memory, which holds 64 messages each way.
+
+    Args:
+        info: the facts about it.
+        there: leads to the other end.
+        here: leads to this end.
+    """
+
+    def __init__(self, info: ChannelInfo, there: _Way, here: _Way) -> None:
+        super().__init__()
+        self._info = info
+        self._there = there
+        self._here = here
+        self._is_closed = False
+
+    async def _next_batch(self) -> list[bytes]:
+        way = self._here
+        if way.messages:
+            await anyio.lowlevel.checkpoint()
+        while not way.messages:
+            if self._is_closed:
+                raise anyio.ClosedResourceError
+            if way.is_ended:
+                raise anyio.EndOfStream
+            way.news = Signal()
+            await way.news.wait()
+        messages, way.messages = way.messages, []
+        way.room.set()
+        return messages
+
+    def send_now(self, messages: Sequence[bytes]) -> int:
+        """Send what there is room for; see `Channel.send_now`."""
+        way = self._there
+        if way.is_ended:
+            raise anyio.ClosedResourceError
+        if way.is_unread:
+            raise anyio.BrokenResourceError
+        taken = messages[: _WAITING_MESSAGES - len(way.messages)]
+        way.messages += taken
+        if taken:
+            way.news.set()
+        return len(taken)
+
+    async def send(self, item: bytes) -> None:
+        """Send one message; see `Channel.send`."""
+        while not self.send_now((item,)):
+            self._there.room = anyio.Event()
+            await self._there.room.wait()
+        await anyio.lowlevel.checkpoint()
+
+    async def send_eof(self) -> None:
+        """Say that no more messages will be sent."""
+        self._there.is_ended = True
+        self._there.news.set()
+        self._there.room.set()
+
+    async def aclose(self) -> None:
+        """Close both directions."""
+        self._is_closed = True
+        await self.send_eof()
+        self._here.is_unread = True
+        self._here.messages = []
+        self._here.news.set()
+        self._here.room.set()
+
+
+def memory_pair(here: ChannelInfo, there: ChannelInfo) -> tuple[MemoryChannel, MemoryChannel]:
     """Two channels, each the other's peer.
 
     Args:
-        name: the address that both show.
-        here: options of the first one.
-        there: options of the second one.
+        here: the facts about the first one.
+        there: the facts about the second one.
     """
-    send_there, receive_there = anyio.create_memory_object_stream[bytes](_WAITING_MESSAGES)
-    send_back, receive_back = anyio.create_memory_object_stream[bytes](_WAITING_MESSAGES)
-    return (
-        StreamChannel(StapledObjectStream(send_there, receive_back), _info(name, here)),
-        StreamChannel(StapledObjectStream(send_back, receive_there), _info(name, there)),
-    )
+    forth, back = _Way(), _Way()
+    return MemoryChannel(here, forth, back), MemoryChannel(there, back, forth)
 
 
 def _info(name: str, options: MemoryOptions) -> ChannelInfo:
@@ -83,7 +155,7 @@ class MemoryListener(Listener):
     async def connect(self, options: MemoryOptions) -> Channel:
         """Open a channel to this listener; its `max` holds unless the caller has one."""
         options = structs.replace(options, max=options.max or self._options.max)
-        here, there = memory_pair(self._name, options, self._options)
+        here, there = memory_pair(_info(self._name, options), _info(self._name, self._options))
         await self._send.send(there)
         return here
 

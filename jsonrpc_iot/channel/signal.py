@@ -4,7 +4,7 @@ from math import inf
 
 import anyio
 
-from ..channel.clock import asyncio_loop, now
+from .clock import asyncio_loop, now
 
 _LATE_SECONDS = 0.01
 

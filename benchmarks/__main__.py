@@ -15,6 +15,7 @@ PROGRAMS = (
     "jsonstream",
     "tuya",
     "roundtrip",
+    "latency",
     "proxy",
     "udp",
     "uart",

@@ -17,7 +17,7 @@ from ..channel.clock import asyncio_loop, now
 from ..channel.signal import Signal
 
 if TYPE_CHECKING:
-    from asyncio import Task
+    from asyncio import Task, TimerHandle
 
 Job = Callable[[], Coroutine[Any, Any, object]]
 
@@ -33,16 +33,18 @@ class _Worker:
         context: in which it was started.
         job: what to do next, `None` for nothing more.
         is_fresh: it has not done anything yet.
-        woken: there is a job.
+        parked_at: when it began to wait, as the event loop counts.
+        woken: there is a job, or it has waited for long enough.
     """
 
-    __slots__ = ("context", "is_fresh", "job", "task", "woken")
+    __slots__ = ("context", "is_fresh", "job", "parked_at", "task", "woken")
 
     def __init__(self, task: "Task[object]") -> None:
         self.task = task
         self.context: Context = copy_context()
         self.job: Job | None = None
         self.is_fresh = True
+        self.parked_at = 0.0
         self.woken = Signal()
 
     @property
@@ -61,11 +63,12 @@ class Workers:
         tasks: runs them.
     """
 
-    __slots__ = ("_parked", "_tasks", "_usual")
+    __slots__ = ("_parked", "_sweep", "_tasks", "_usual")
 
     def __init__(self, tasks: TaskGroup) -> None:
         self._tasks = tasks
         self._parked: list[_Worker] = []
+        self._sweep: TimerHandle | None = None
         self._usual: tuple[int, int] | None = None  # references to the task of one that is parked
 
     def start(self, job: Job) -> None:
@@ -111,14 +114,34 @@ class Workers:
         if len(self._parked) >= _MOST_PARKED:
             return None
         worker.woken = Signal()
+        worker.parked_at = now()
         self._parked.append(worker)
+        if self._sweep is None:
+            self._sweep_later()
         try:
-            await worker.woken.wait(now() + _PARKED_SECONDS)
-        finally:
+            await worker.woken.wait()
+        except BaseException:
             if worker in self._parked:
                 self._parked.remove(worker)
+            raise
         job, worker.job = worker.job, None
         return job
+
+    def _sweep_later(self) -> None:
+        loop = asyncio_loop()
+        assert loop is not None
+        self._sweep = loop.call_later(_PARKED_SECONDS, self._end_idle)
+
+    def _end_idle(self) -> None:
+        """Let those go that have been parked for a while: the first ones, as the last is taken."""
+        self._sweep = None
+        parked, since = self._parked, now() - _PARKED_SECONDS
+        self._parked = [worker for worker in parked if worker.parked_at > since]
+        for worker in parked:
+            if worker.parked_at <= since:
+                worker.woken.set()
+        if self._parked:
+            self._sweep_later()
 
 
 def _counts_references() -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 
+from ...channel.clock import now
 from ...errors import Cancelled, DeadlineExceeded, RpcError
 from ..response import Replier, ReplyTo
 from ..turns import Hold, Turn
@@ -102,9 +103,9 @@ class PendingCall:
             return self.refuse(self._cancelled)
         deadline = math.inf
         if self._timeout != math.inf:
-            now = anyio.current_time()
-            deadline = self._timeout + (now if self._began_at is None else self._began_at)
-            if deadline <= now:
+            at = now()
+            deadline = self._timeout + (at if self._began_at is None else self._began_at)
+            if deadline <= at:
                 return self.refuse(DeadlineExceeded())
             self._context.deadline = deadline
         with anyio.CancelScope(deadline=deadline) as self._scope:

@@ -29,7 +29,7 @@ class Outgoing:
         channel: takes the messages.
         tasks: runs what is pushed.
         limit: bytes that may wait.
-        on_broken: is called when the channel takes no more.
+        on_broken: is called when the channel takes no more, with the reason if there is one.
 
     Attributes:
         is_broken: nothing more is sent.
@@ -62,7 +62,7 @@ class Outgoing:
         channel: Channel,
         tasks: TaskGroup,
         limit: int,
-        on_broken: Callable[[], object],
+        on_broken: Callable[[str], object],
     ) -> None:
         self._channel = channel
         self._tasks = tasks
@@ -124,8 +124,8 @@ class Outgoing:
         messages = self._queue
         try:
             sent = self._channel.send_now(messages)
-        except BROKEN:
-            self._fail()
+        except BROKEN as error:
+            self._fail(str(error))
             return
         except Exception:
             logger.exception("%s: sending failed", self._channel.info.peer)
@@ -215,15 +215,15 @@ class Outgoing:
                 for message in messages:
                     await self._channel.send(message)
                     self._note_sent((message,))
-        except BROKEN:
-            self._fail()
+        except BROKEN as error:
+            self._fail(str(error))
         except Exception:
             logger.exception("%s: sending failed", self._channel.info.peer)
             self._fail()
 
-    def _fail(self) -> None:
+    def _fail(self, why: str = "") -> None:
         self.abort()
-        self._on_broken()
+        self._on_broken(why)
 
     def _wake_up(self) -> None:
         if self._wake is not None:

@@ -340,8 +340,9 @@ class Peer(Remote, Connection):
         level = logging.DEBUG if self.info.is_shared else logging.INFO  # answers to others
         logger.log(level, "%s: dropped %s", self.info.peer, what)
 
-    def _break(self) -> None:
+    def _break(self, why: str = "") -> None:
         self._broken = True
+        self.calls.why = self.calls.why or why
         self._outgoing.abort()
         self._incoming.cancel_all()
         if self._reading is not None:

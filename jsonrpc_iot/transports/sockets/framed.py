@@ -128,7 +128,10 @@ class FramedChannel(ByteStreamChannel):
     async def send_batch(self, messages: Sequence[bytes]) -> None:
         """Send messages in one write."""
         begun, self._begun = self._begun, 0
-        await self._write((b"\n".join(messages) + b"\n")[begun:])
+        try:
+            await self._write((b"\n".join(messages) + b"\n")[begun:])
+        except anyio.BrokenResourceError as error:
+            raise anyio.BrokenResourceError(self._advice or str(error)) from error
 
     async def send_eof(self) -> None:
         """Say that no more messages will be sent; see `Channel.send_eof`."""

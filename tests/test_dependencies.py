@@ -14,7 +14,6 @@ import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib.metadata import requires, version
-from pathlib import Path
 
 import anyio
 import pytest
@@ -42,8 +41,8 @@ from jsonrpc_iot.transports.mqtt._bounds import BoundedClient
 from jsonrpc_iot.transports.sockets.listener import set_options
 from jsonrpc_iot.transports.web.uvicorn_http import _GuardedProtocol, _Server
 from jsonrpc_iot.transports.web.uvicorn_websocket import BoundedProtocol
+from tests.places import ROOT
 
-ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 

@@ -57,8 +57,8 @@ class Channel(ObjectStream[bytes]):
     a time; a `receive` that is cancelled loses no message.
 
     `start`, `check`, `expect_within`, `forget`, `supersede`, `tell_failed`, `keep_while`,
-    `trace_frames`, `pieces_sent`, `missed` and `is_mid_message` are for links that have to know,
-    or have something to tell; others leave them.
+    `trace_frames`, `pieces_sent`, `missed`, `noise_bytes` and `is_mid_message` are for links that
+    have to know, or have something to tell; others leave them.
     """
 
     @property
@@ -70,6 +70,11 @@ class Channel(ObjectStream[bytes]):
     def is_mid_message(self) -> bool:
         """Whether part of a message has just arrived or left, so that more of it is to come."""
         return False
+
+    @property
+    def noise_bytes(self) -> int:
+        """How many bytes have arrived that belong to no message, nor to anything else."""
+        return 0
 
     @property
     def missed(self) -> int:

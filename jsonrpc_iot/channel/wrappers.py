@@ -73,6 +73,10 @@ class WrappedChannel(Channel):
         return self._inner.is_mid_message
 
     @property
+    def noise_bytes(self) -> int:
+        return self._inner.noise_bytes
+
+    @property
     def missed(self) -> int:
         return self._inner.missed
 

@@ -21,12 +21,12 @@ from jsonrpc_iot.transports.mqtt import _broker
 from tests import brokers
 from tests._system import require_command
 from tests.brokers import PASSWORD, USER, Broker, mosquitto, new_mosquitto, secret_mosquitto
+from tests.places import ROOT
 from tests.transports.certificates import Certificates
 
 pytestmark = [pytest.mark.anyio, pytest.mark.only_on("asyncio")]
 
 SECONDS = 20.0
-ROOT = Path(__file__).parents[3]
 
 
 def device() -> Dispatcher:

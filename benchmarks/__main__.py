@@ -23,6 +23,7 @@ PROGRAMS = (
     "gatt",
     "memory",
     "novacloud",
+    "startup",
 )
 
 

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import anyio
 import msgspec
-import typer
 
 from jsonrpc_iot import CallTimeout, Client, MalformedResponse, RpcError
 from jsonrpc_iot.channel.url import Url
@@ -13,6 +12,7 @@ from jsonrpc_iot.channel.url import Url
 from ._options import DialectOption, JsonOption, TraceOption, UrlArgument, connect_to, duration
 from ._output import print_json, print_text
 from ._statistics import RoundTrips, show_milliseconds
+from .command.declare import Option
 
 
 class Pings:
@@ -60,7 +60,7 @@ class PingReport(msgspec.Struct, frozen=True):
 def ping(
     url: UrlArgument,
     *,
-    count: Annotated[int, typer.Option(min=1, metavar="N", help="How many to send.")] = 5,
+    count: Annotated[int, Option(min=1, metavar="N", help="How many to send.")] = 5,
     interval: Annotated[
         float | None,
         duration("Send one every so often, instead of at once after each answer."),

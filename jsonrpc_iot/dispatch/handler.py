@@ -27,12 +27,12 @@ from .declare.signature import (
     is_context,
     parameters_of,
     params_struct,
+    params_tuple,
     plain_function,
     result_type,
 )
 from .declare.stream import gives_items
 
-_WHERE = re.compile(r"(?P<message>.*?)(?: - at (?:`key` in )?`\$?(?P<path>[^`]*)`)?", re.DOTALL)
 _JSON = JsonCodec()
 _FIELD = re.compile(r"Object (?:missing required|contains unknown) field `(?P<name>[^`]*)`")
 
@@ -56,9 +56,11 @@ class Handler:
     Attributes:
         params: the Struct of the params by name.
         by_name: the params of a call cannot come by position.
+        positions: the tuple that params by position are decoded into in one pass, or `None`.
         params_optional: a call without params is in order.
         call: runs the function with the Struct's values, and a Context where it wants one.
-        plain: it needs neither a task nor a Context, and its result holds no float.
+        wants_context: it takes a Context.
+        plain: it needs neither a task nor a Context.
         waits: it takes a task: a coroutine, a generator, a thread, or a turn to wait for.
         may_hold_nan: its result may hold a float.
         result_type: the type of its result.
@@ -89,6 +91,7 @@ class Handler:
         if all(p in positional or p.default is not p.empty for p in taken):
             self._by_position = params_struct(name, positional, hints, array_like=True)
         self.by_name = self._by_position is None
+        self.positions = params_tuple(taken, hints) if positional == taken else None
         self.call = _compile_call(function, parameters, wants_context)
         self.may_hold_nan = may_hold_float(result_type(hints))
         result: Any = result_type(hints)
@@ -101,7 +104,8 @@ class Handler:
             raise TypeError(
                 f"method {name!r}: a plain function cannot be timed out; thread=True can"
             )
-        self.plain = not (self.waits or wants_context or self.may_hold_nan)
+        self.wants_context = bool(wants_context)
+        self.plain = not (self.waits or wants_context)
         for example in options.examples:
             self._check_example(example, f"method {name!r}, example {example.name!r}")
 
@@ -126,6 +130,12 @@ class Handler:
         except msgspec.ValidationError as error:
             raise InvalidParams(data=_explain(str(error))) from None
 
+    def named(self, params: Struct | tuple[Any, ...]) -> Struct:
+        """Params that were decoded in one pass as the Struct of those by name."""
+        if isinstance(params, Struct):
+            return params
+        return self.params(**dict(zip(self.params.__struct_fields__, params, strict=True)))
+
     def _check_example(self, example: Example, where: str) -> None:
         try:
             self.parse(msgspec.json.encode(example.params), _JSON)
@@ -148,7 +158,7 @@ class Handler:
 
 def _compile_call(
     function: Callable[..., Any], parameters: list[inspect.Parameter], wants_context: set[str]
-) -> Callable[[Struct, Context | None], Any]:
+) -> Callable[[Any, Context | None], Any]:
     """Compile `function(params.a, context, b=params.b)`, which is faster than any loop over names.
 
     The names are those of Python parameters, so they are identifiers.
@@ -159,16 +169,16 @@ def _compile_call(
         value = "context" if name in wants_context else f"params.{name}"
         arguments.append(value if parameter.kind in POSITIONAL else f"{name}={value}")
     source = f"lambda params, context: function({', '.join(arguments)})"
-    call: Callable[[Struct, Context | None], Any] = eval(source, {"function": function})
+    call: Callable[[Any, Context | None], Any] = eval(source, {"function": function})
     return call
 
 
 def _explain(text: str) -> dict[str, str]:
     """msgspec's error as data: the path of what is wrong, and what was expected there."""
-    match = _WHERE.fullmatch(text)
-    assert match is not None
-    message = match["message"]
-    path = "$" + (match["path"] or "")
+    message, mark, where = text.rpartition(" - at `")
+    if not mark or not where.endswith("`"):
+        message, where = text, ""
+    path = "$" + where.removesuffix("`").removeprefix("key` in `").removeprefix("$")
     if field := _FIELD.match(message):
         path = f"{path}.{field['name']}"
     return {"path": path, "message": message}

@@ -5,10 +5,10 @@ a connection must remember.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
-from msgspec import UNSET, DecodeError, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
 from ..errors import InvalidRequest, RpcError
 from ..protocol.codec.codec import Codec
@@ -18,13 +18,15 @@ from ..protocol.segments.format import SEGMENT_MARK
 from ..protocol.session import Session
 from .declare.context import Context
 from .handler import Handler
-from .one_pass import PlainRequest, plain_decoder
+from .one_pass import OnePass, Plain
+from .plain import PlainReplier, note
 from .response import Replier, ReplyTo
 from .run.batch import Batch, Pending, run_all
 from .run.call import PendingCall
+from .run.cancellation import failure_of, is_stray
 from .run.context import CallContext
 from .run.middleware import Call, Chain
-from .table import Entry, HandlerTable
+from .table import HandlerTable
 from .unknown import unknown
 
 Begun = bytes | Pending | None
@@ -54,45 +56,66 @@ class Responder:
         self.codec = codec
         self._table = table
         self._limits = limits
-        self._encode = codec.encode
-        self._unsuspicious = codec.unsuspicious
-        self._replier = Replier(codec, debug=debug)
         self._debug = debug
+        self._encode = codec.encode
+        self._replier = Replier(codec, debug=debug)
         self._nobody = Context()
-        self._decode_plain: Callable[[bytes], PlainRequest] = self._decode_first
-        table.on_change(self._forget_handlers)
+        # For debugging results are checked, which the way for plain messages does not do.
+        self._one_pass = OnePass(table, codec, off=debug)
+        self._plain = PlainReplier(self._replier)
 
     async def dispatch(self, data: bytes, context: Context | None = None) -> bytes | None:
         """Answer one message; see `Dispatcher.dispatch`."""
-        begun = self.begin(data) if context is None else self.begin(data, context, _limit(context))
+        limit = None if context is None else _limit(context)
+        try:
+            request = self._one_pass.decode(data)
+        except Exception as error:  # noqa: BLE001  # a param's own code may run
+            begun = self._begin_refused(data, error, context, limit)
+        else:
+            if type(request) is not list and request.id:
+                if request.is_quick:
+                    return self._plain.answer(request, limit)
+                if request.is_awaited and request.timeout is UNSET:  # nobody else may cancel it
+                    entry = request.entry
+                    if entry.handler.wants_context:
+                        context = CallContext.of(context or self._nobody, entry.name, request.id)
+                    try:
+                        value = await request.call(request.params, context)
+                    except Exception as error:  # noqa: BLE001  # whatever a handler raises
+                        return self._plain.fail(request, error, limit)
+                    except BaseException as error:
+                        if not is_stray(error):
+                            raise
+                        return self._plain.fail(request, failure_of(error), limit)
+                    return self._plain.succeed(request, value, limit)
+            begun = self._begin_decoded(data, request, context, limit)
         if type(begun) is bytes or begun is None:
             return begun
         if isinstance(begun, PendingCall):
-            return await begun.run()
+            return await begun.run_alone()
         assert isinstance(begun, Batch)
         return await run_all(begun)
 
     def dispatch_sync(self, data: bytes, context: Context | None = None) -> bytes | None:
         """Answer one message where there is no event loop; see `Dispatcher.dispatch_sync`."""
-        if context is None:  # `begin`, written out for plain requests: a call less is 15 % faster
-            try:
-                request = self._decode_plain(data)
-                if len(data) > self._unsuspicious or not data.isascii():
-                    self.codec.check(data)
-            except Exception:  # noqa: BLE001, S110  # as in `begin`
-                pass
-            else:
-                entry = request.entry
-                if entry.plain:
+        try:
+            request = self._one_pass.decode(data)
+        except Exception as error:  # noqa: BLE001  # a param's own code may run
+            begun = self._begin_refused(data, error, context, _limit(context))
+        else:
+            if type(request) is not list and context is None and request.id:
+                if request.is_quick:  # `answer`, written out: a call less is a tenth of the time
                     id, jsonrpc = request.id, request.jsonrpc
                     try:
-                        value = entry.handler.call(request.params, None)
+                        value = request.call(request.params, None)
                         return self._encode(
                             Result(id, value) if jsonrpc is UNSET else Result2("2.0", id, value)
                         )
-                    except Exception as error:  # noqa: BLE001  # as in `begin`
-                        return self._replier.error(ReplyTo(id, jsonrpc, None), entry.name, error)
-        begun = self.begin(data, context, _limit(context))
+                    except Exception as error:  # noqa: BLE001  # as there
+                        return self._plain.fail(request, error)
+                if request.is_plain and self._one_pass.is_sound(data):
+                    return self._plain.answer(request)
+            begun = self._begin_decoded(data, request, context, _limit(context))
         if type(begun) is bytes or begun is None:
             return begun
         assert isinstance(begun, Pending)
@@ -121,42 +144,69 @@ class Responder:
             nothing to say.
         """
         try:
-            request = self._decode_plain(data)
-            if len(data) > self._unsuspicious or not data.isascii():
-                self.codec.check(data)
-        except Exception:  # noqa: BLE001  # a param's own code may run
-            message = self.codec.decode(data)
-            context = context or self._nobody
-            if isinstance(message, list):
-                entries = [(bytes(each), None) for each in message]
-                return self._begin_batch(data, entries, context, limit, session)
-            return self.begin_read(data, message, context, limit, session, alone)
-        entry = request.entry
-        id = request.id
-        jsonrpc = request.jsonrpc
-        if session is not None:
-            noise = session.noise
-            if noise.echoes is not None and noise.is_echo(id, data):
-                return None
-            noise.suspects = None
-            session.jsonrpc = jsonrpc
-            if request.timeout is not UNSET:
-                session.extensions = True
-        if not entry.plain:
-            call = Call(entry.name, request.params, id, entry.handler)
-            to = ReplyTo(id, jsonrpc, limit)
+            request = self._one_pass.decode(data)
+        except Exception as error:  # noqa: BLE001  # a param's own code may run
+            return self._begin_refused(data, error, context, limit, session, alone)
+        return self._begin_decoded(data, request, context, limit, session, alone)
+
+    def _begin_refused(
+        self,
+        data: bytes,
+        problem: Exception,
+        context: Context | None,
+        limit: int | None,
+        session: Session | None = None,
+        alone: bool = True,
+    ) -> Begun:
+        """Begin to answer a message that the decoder of usual ones has refused."""
+        request = self._one_pass.decode_unusual(data, problem)
+        if request is not None:
+            return self._begin_decoded(data, request, context, limit, session, alone)
+        return self._begin_other(data, context, limit, session, alone)
+
+    def _begin_decoded(
+        self,
+        data: bytes,
+        request: Plain,
+        context: Context | None,
+        limit: int | None,
+        session: Session | None = None,
+        alone: bool = True,
+    ) -> Begun:
+        """Begin to answer a message that has been decoded in one pass."""
+        one_pass = self._one_pass
+        if isinstance(request, list):
+            is_whole = 0 < len(request) <= self._limits.batch and one_pass.are_plain(data, request)
+            if is_whole and (session is None or all(note(session, each) for each in request)):
+                return self._plain.answer_all(request, limit)
+        elif (not request.needs_check or one_pass.is_sound(data)) and (
+            session is None or note(session, request)
+        ):
+            echoed = one_pass.with_wire_id(data, request)
+            if request.is_plain:
+                return self._plain.answer(echoed, limit)
+            entry, handler = request.entry, request.entry.handler
+            call = Call(entry.name, handler.named(request.params), request.id, handler)
+            to = ReplyTo(echoed.id, request.jsonrpc, limit)
             context = context or self._nobody
             return self._begin_call(call, entry.chain, to, request.timeout, context)
-        try:
-            value = entry.handler.call(request.params, None)
-            reply = self._encode(
-                Result(id, value) if jsonrpc is UNSET else Result2("2.0", id, value)
-            )
-        except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
-            return self._replier.error(ReplyTo(id, jsonrpc, limit), entry.name, error)
-        if limit is not None and len(reply) > limit:
-            return self._replier.too_large(ReplyTo(id, jsonrpc, limit), len(reply))
-        return reply
+        return self._begin_other(data, context, limit, session, alone)
+
+    def _begin_other(
+        self,
+        data: bytes,
+        context: Context | None,
+        limit: int | None,
+        session: Session | None,
+        alone: bool,
+    ) -> Begun:
+        """Begin to answer a message that is in some way special."""
+        message = self.codec.decode(data)
+        context = context or self._nobody
+        if not isinstance(message, list):
+            return self.begin_read(data, message, context, limit, session, alone)
+        entries = [(bytes(each), None) for each in message]  # most of which are not special
+        return self._begin_batch(data, entries, context, limit, session)
 
     def handler(self, method: str) -> Handler | None:
         """What answers a method, `None` if nothing does."""
@@ -164,7 +214,7 @@ class Responder:
         return None if entry is None else entry.handler
 
     def read(self, data: bytes) -> Read:
-        """Read the envelope of a message, for `identify`, `begin_read` and `decline`."""
+        """Read the envelope of a message, for `begin_read` and `decline`."""
         message = self.codec.decode(data)
         if not isinstance(message, list):
             return message
@@ -292,33 +342,22 @@ class Responder:
             return None
         id = message.id if message.id is UNSET else self.codec.wire_id(data, message.id)
         to = ReplyTo(id, message.jsonrpc, limit)
+        entry = self._table.methods.get(message.method)
+        if id is UNSET:
+            entry = self._table.notifications.get(message.method, entry)
+        if entry is None:
+            error = unknown(message.method, self._table, context)
+            return self._replier.error(to, message.method, error)
+        handler = entry.handler
         try:
-            entry = self._find(message, context)
-            handler = entry.handler
             if handler.options.requires is not None:
                 context.demand(handler.options.requires)
             params = handler.parse(bytes(message.params), self.codec)
-        except Exception as error:  # noqa: BLE001  # a param's own code may run
-            return self._replier.error(to, message.method, error)
-        if entry.plain and not message.stream and not self._debug:
-            return self._run_plain(entry, params, to)
+        except Exception as problem:  # noqa: BLE001  # a param's own code may run
+            return self._replier.error(to, message.method, problem)
         call = Call(entry.name, params, message.id, handler)
         stream = message.stream
         return self._begin_call(call, entry.chain, to, message.timeout, context, stream=stream)
-
-    def _run_plain(self, entry: Entry, params: Struct, to: ReplyTo) -> bytes | None:
-        try:
-            value = entry.handler.call(params, None)
-            if to.id is UNSET:
-                return None
-            reply = self._encode(
-                Result(to.id, value) if to.jsonrpc is UNSET else Result2("2.0", to.id, value)
-            )
-        except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
-            return self._replier.error(to, entry.name, error)
-        if to.limit is not None and len(reply) > to.limit:
-            return self._replier.too_large(to, len(reply))
-        return reply
 
     def _begin_call(
         self,
@@ -331,39 +370,26 @@ class Responder:
         stream: bool = False,
     ) -> bytes | PendingCall | None:
         handler = call.handler
+        if handler.plain and not chain.middleware and not stream:
+            return self._call(call, None, to)
         running = CallContext.of(context, call.method, call.id)
         if stream and to.id is not UNSET:
             running.open_items(to)
         if handler.waits or chain.middleware or running.items is not None:
             seconds = min(_seconds(handler.options.timeout), _seconds(timeout))
             return PendingCall(call, running, to, chain, self._replier, seconds)
+        return self._call(call, running, to)
+
+    def _call(self, call: Call, context: CallContext | None, to: ReplyTo) -> bytes | None:
+        """Answer a call that takes no time."""
+        handler = call.handler
         try:
-            value = handler.call(call.params, running)
+            value = handler.call(call.params, context)
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
             return self._replier.error(to, call.method, error)
         return self._replier.result(
             to, call.method, value, may_hold_nan=handler.may_hold_nan, kind=handler.result_type
         )
-
-    def _find(self, message: Message, context: Context) -> Entry:
-        assert message.method is not UNSET
-        entry = self._table.methods.get(message.method)
-        if message.id is UNSET:
-            entry = self._table.notifications.get(message.method, entry)
-        if entry is None:
-            raise unknown(message.method, self._table, context)
-        return entry
-
-    def _forget_handlers(self) -> None:
-        self._decode_plain = self._decode_first
-
-    def _decode_first(self, data: bytes) -> PlainRequest:
-        """Stand in for the decoder of plain requests until the first message needs it."""
-        if self._debug:  # results are checked, which the way for plain requests does not do
-            raise DecodeError("for debugging each request goes the long way")
-        with self._table.lock:
-            self._decode_plain = plain_decoder(self._table.unguarded(), self.codec)
-        return self._decode_plain(data)
 
 
 def _limit(context: Context | None) -> int | None:

@@ -58,7 +58,6 @@ class Session:
         "_default",
         "_first_id",
         "_next_id",
-        "_on_notification",
         "_overdue",
         "_probe",
         "_repeats",
@@ -71,6 +70,7 @@ class Session:
         "first",
         "jsonrpc",
         "noise",
+        "on_notification",
         "on_repeat",
         "on_stray",
         "strays",
@@ -94,7 +94,7 @@ class Session:
         self._first_id = self._next_id = first_id
         self._responses = 0
         self._default: Jsonrpc = UNSET if dialect == "iot" else "2.0"
-        self._on_notification = on_notification
+        self.on_notification = on_notification
         self.on_repeat: Callable[[bytes], object] | None = None
         self.on_stray: Callable[[str], object] | None = None
         self._retry_seconds = retry_seconds
@@ -273,8 +273,8 @@ class Session:
             if message.method == "rpc.item":
                 self._take_item(message.params)
                 return True
-            if self._on_notification is not None:
-                self._on_notification(message)
+            if self.on_notification is not None:
+                self.on_notification(message)
         return False
 
     def _request(

@@ -1,7 +1,7 @@
 """The signature of a handler: its parameters as a msgspec Struct, and its result."""
 
 import inspect
-from collections import abc
+from collections import abc, namedtuple
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
@@ -146,6 +146,25 @@ def params_struct(
         kw_only=not array_like,
         gc=False,  # what JSON holds has no cycles
     )
+
+
+def params_tuple(parameters: list[inspect.Parameter], hints: dict[str, Any]) -> Any:
+    """The type that params by position are decoded into in one pass, with an attribute for each.
+
+    Returns:
+        `None` where a tuple can have no such attributes, or would share a default among calls.
+    """
+    if not parameters:
+        return tuple[()]
+    defaults = [p.default for p in parameters if p.default is not p.empty]
+    names = [p.name for p in parameters]
+    if not all(isinstance(default, _IMMUTABLE) for default in defaults):
+        return None
+    if any(name.startswith("_") for name in names):
+        return None
+    kind = namedtuple("Params", names, defaults=defaults)  # type: ignore[misc]  # made at run time
+    kind.__annotations__ = {name: hints.get(name, Any) for name in names}
+    return kind
 
 
 def _factory(default: Any) -> Callable[[], Any]:

@@ -28,6 +28,7 @@ class Batch:
         self._limit = math.inf if limit is None else limit
         self._replies: list[tuple[bytes, Callable[[], ReplyTo]]] = []
         self._by_size: list[tuple[int, int]] = []  # a heap of sizes, below zero, and indexes
+        self._sorted = 0  # so many replies have been put into it
         self._size, self._extra = replier.codec.batch_bytes
         self._finished = 0
 
@@ -38,10 +39,10 @@ class Batch:
         and before that when they take up twice the room.
         """
         if reply is not None:
-            heappush(self._by_size, (-len(reply), len(self._replies)))
             self._replies.append((reply, to))
             self._size += len(reply) + self._extra
-            self._shorten_to(2 * self._limit)
+            if self._size > 2 * self._limit:
+                self._shorten_to(2 * self._limit)
 
     def finish(self, pending: PendingCall, reply: bytes | None) -> bytes | None:
         """Take the response to one of the calls.
@@ -69,6 +70,10 @@ class Batch:
         return self._replier.codec.join([reply for reply, _ in self._replies])
 
     def _shorten_to(self, limit: float) -> None:
+        if self._size > limit:
+            for index, (reply, _) in enumerate(self._replies[self._sorted :], self._sorted):
+                heappush(self._by_size, (-len(reply), index))
+            self._sorted = len(self._replies)
         while self._size > limit and self._by_size:
             _, largest = self._by_size[0]
             reply, to = self._replies[largest]

@@ -13,6 +13,7 @@ import anyio
 from ...errors import Cancelled, DeadlineExceeded, RpcError
 from ..response import Replier, ReplyTo
 from ..turns import Hold, Turn
+from .cancellation import failure_of, is_stray
 from .context import CallContext
 from .item_sender import ItemSender
 from .middleware import Call, Chain
@@ -105,33 +106,34 @@ class PendingCall:
             deadline = self._timeout + (now if self._began_at is None else self._began_at)
             if deadline <= now:
                 return self.refuse(DeadlineExceeded())
-        try:
-            with anyio.CancelScope(deadline=deadline) as self._scope:
-                if deadline != math.inf:
-                    self._context.deadline = deadline
-                if self._turn is not None:
-                    await self._turn.come()
-                return self._succeed(await self._perform())
-        except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
-            return self._fail(error)
-        finally:
-            self.leave()
+            self._context.deadline = deadline
+        with anyio.CancelScope(deadline=deadline) as self._scope:
+            return await self._perform()
         return self._fail(self._reason())
 
     def _reason(self) -> RpcError:
         return self._cancelled or DeadlineExceeded()
 
-    async def _perform(self) -> Any:
+    async def run_alone(self) -> bytes | None:
+        """Run the call where nobody may `cancel` it, which without a time limit costs no scope."""
+        return await (self._perform() if self._timeout == math.inf else self.run())
+
+    async def _perform(self) -> bytes | None:
         try:
+            if self._turn is not None:
+                await self._turn.come()
             value = await self._chain.run(self.call, self._context)
             if self.items is not None and isinstance(value, _LISTS):
-                return await self.items.send_all(value)
-            return value
-        except anyio.get_cancelled_exc_class() as error:
-            if anyio.current_effective_deadline() == -math.inf:
+                value = await self.items.send_all(value)
+            return self._succeed(value)
+        except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
+            return self._fail(error)
+        except BaseException as error:
+            if not is_stray(error):
                 raise
-            # Nobody cancelled this call: a future that the handler waited for was cancelled.
-            raise RuntimeError("something that the handler waited for was cancelled") from error
+            return self._fail(failure_of(error))
+        finally:
+            self.leave()
 
     def run_sync(self) -> bytes | None:
         """Run the call where there is no event loop, so that a handler cannot wait for anything."""

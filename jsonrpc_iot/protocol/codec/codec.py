@@ -51,18 +51,17 @@ class Codec(ABC):
     Attributes:
         name: the format's, as in a URL.
         encode: gives the bytes of any object that msgspec encodes.
-        unsuspicious: up to this many bytes an ASCII message needs no `check`.
+        nan: is in the bytes of whatever holds NaN.
     """
 
     name: ClassVar[CodecName]
     encode: Callable[[Any], bytes]
-    unsuspicious: int
+    nan: ClassVar[bytes]
 
     batch_bytes: ClassVar[tuple[int, int]]
     """What a batch takes up at the most: by itself, and in addition for each message in it."""
 
     _null: ClassVar[bytes]
-    _nan: ClassVar[bytes]  # is in the bytes of whatever holds NaN
     _map_starts: ClassVar[bytes]
     _array_starts: ClassVar[bytes]
     _empty_map: ClassVar[bytes]
@@ -87,6 +86,15 @@ class Codec(ABC):
         Raises:
             msgspec.DecodeError: it is nested too deep, or a number is too long.
             UnicodeDecodeError: or `DecodeError`: it is not UTF-8.
+        """
+
+    @abstractmethod
+    def needs_check(self, kind: Any, above: int) -> bool:
+        """Whether a message that has been decoded needs a `check` too.
+
+        Args:
+            kind: the type that its params have been decoded into.
+            above: levels of arrays and objects around them.
         """
 
     @abstractmethod
@@ -221,7 +229,7 @@ class Codec(ABC):
         """Encode a message whose payload must not hold NaN, which JSON has no form for."""
         try:
             data = self.encode(message)
-            nan = payload is not UNSET and self._nan in data and has_nan(payload)
+            nan = payload is not UNSET and data.find(self.nan) >= 0 and has_nan(payload)
         except Exception as error:  # an object's own code may run, and raise anything
             raise Unencodable(f"{type(error).__name__}: {error}") from error
         if nan:

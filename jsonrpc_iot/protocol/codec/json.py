@@ -5,9 +5,10 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from itertools import accumulate
 from operator import add
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -15,6 +16,7 @@ from msgspec import Raw
 from ..limits import DEFAULT_LIMITS, Limits
 from ..messages import CodecName, Id, WireId
 from .codec import GOT_FLOAT, Codec
+from .shallow import is_shallow
 
 T = TypeVar("T")
 
@@ -39,6 +41,7 @@ class _RawId(msgspec.Struct):
 
 
 _decode_members = msgspec.json.Decoder(dict[str, Raw] | list[Raw]).decode
+_decode_any = msgspec.json.Decoder().decode
 _decode_raw = msgspec.json.Decoder(Raw).decode
 _decode_raw_id = msgspec.json.Decoder(_RawId).decode
 
@@ -54,7 +57,7 @@ class JsonCodec(Codec):
     batch_bytes = (len("["), len(","))  # the last message's comma is the closing bracket
 
     _null = b"null"
-    _nan = b"null"  # msgspec writes NaN like that
+    nan = b"null"  # msgspec writes NaN like that
     _map_starts = b"{"
     _array_starts = b"["
     _empty_map = b"{}"
@@ -64,7 +67,7 @@ class JsonCodec(Codec):
         super().__init__()
         self.encode = msgspec.json.Encoder().encode
         self._nesting = limits.nesting
-        self.unsuspicious = min(2 * limits.nesting + 1, _MAX_DIGITS)
+        self._unsuspicious = min(2 * limits.nesting, _MAX_DIGITS)  # bytes
 
     @classmethod
     def decoder(cls, kind: type[T]) -> Callable[[bytes], T]:
@@ -80,9 +83,15 @@ class JsonCodec(Codec):
         """
         if not data.isascii():
             str(data, "utf-8")
-        if len(data) > self.unsuspicious:
-            _check_depth(data, self._nesting)
-            _check_digits(data)
+        if len(data) > self._unsuspicious:
+            if data.count(b"{") + data.count(b"[") > self._nesting:
+                check_depth(data, self._nesting)
+            if len(data) > _MAX_DIGITS:
+                _check_digits(data)
+
+    def needs_check(self, kind: Any, above: int) -> bool:
+        """Whether a message that has been decoded needs a `check` too; see `Codec.needs_check`."""
+        return not is_shallow(kind, self._nesting - above, floats=True)
 
     def decode_params(self, raw: bytes, kind: type[T]) -> T:
         """Decode the params of a request; see `Codec.decode_params`."""
@@ -90,6 +99,8 @@ class JsonCodec(Codec):
             return self.decode_value(raw, kind)
         except msgspec.ValidationError as error:
             has_float = GOT_FLOAT in str(error)
+            if not has_float and _is_surely_wrong(raw, kind):
+                raise
             try:
                 return _decode_leniently(raw, kind, _integral if has_float else _verbatim)
             except (msgspec.ValidationError, RecursionError, UnicodeError) as other:
@@ -131,6 +142,24 @@ class JsonCodec(Codec):
         return _decode_members(value) if value[:1] in (b"{", b"[") else None
 
 
+def _is_surely_wrong(text: bytes, kind: Any) -> bool:
+    """Whether what msgspec takes for an error is one for us too; `False` when in doubt."""
+    if len(text) > _MAX_DIGITS or not _is_plain(kind):
+        return False
+    try:
+        # Of members given twice the last is left.
+        msgspec.convert(_decode_any(text), kind, str_keys=True)
+    except msgspec.ValidationError as error:
+        return GOT_FLOAT not in str(error)
+    return False
+
+
+@lru_cache(512)
+def _is_plain(kind: Any) -> bool:
+    """Whether values of that type are converted as they are decoded."""
+    return is_shallow(kind, DEFAULT_LIMITS.nesting, floats=True)
+
+
 def _decode_leniently(text: bytes, kind: type[T], fraction: Callable[[str], Raw]) -> T:
     """Decode what msgspec takes for an error and we do not."""
     if _LONG_NEGATIVE.search(text):  # a sign does not count among the 4,300 digits of an integer
@@ -161,9 +190,12 @@ def _finite(text: str) -> float:
     return value
 
 
-def _check_depth(data: bytes, limit: int) -> None:
-    if data.count(b"{") + data.count(b"[") <= limit:
-        return
+def check_depth(data: bytes, limit: int) -> None:
+    """Refuse a text that is nested deeper than so many levels.
+
+    Raises:
+        msgspec.DecodeError: it is.
+    """
     structure = _without_escapes(data).translate(_TO_BITS, _NO_STRUCTURE)
     structure = structure.replace(b'""', b"")  # strings without brackets, or what lies between two
     bits = b"".join(structure.split(b'"')[::2])

@@ -44,8 +44,8 @@ class Central(ABC):
 
     @property
     @abstractmethod
-    def mtu(self) -> int:
-        """ATT MTU of the link, in bytes."""
+    def largest(self) -> int:
+        """Bytes of the largest notification that reaches it whole."""
 
     @property
     @abstractmethod
@@ -204,7 +204,7 @@ class PeripheralListener(Listener):
             transport=scheme,
             local=self._address,
             peer=("gatt://" if scheme == "gatt" else f"{radio}?address=") + central.address,
-            mtu=central.mtu,
+            value=central.largest,
             reliable=acknowledged,
         )
         channel = self._channels.get(central)

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import anyio
 from bleak import BleakScanner
+from bleak.args.bluez import BlueZScannerArgs
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
@@ -41,10 +42,12 @@ class Backend(NamedTuple):
     Args:
         scanner: finds devices.
         client: connects to them.
+        adapter: the one to use, as BlueZ calls it; an empty one is any that is on.
     """
 
     scanner: type[BaseBleakScanner] | None = None
     client: type[BaseBleakClient] | None = None
+    adapter: str = ""
 
 
 class Wanted(NamedTuple):
@@ -137,7 +140,8 @@ async def start_scan(
         ConnectFailed: there is no Bluetooth to scan with.
     """
     try:
-        scanner = BleakScanner(look, backend=backend.scanner)
+        bluez: BlueZScannerArgs = {"adapter": backend.adapter} if backend.adapter else {}
+        scanner = BleakScanner(look, bluez=bluez, backend=backend.scanner)
         await one_cancellation(scanner.start())
     except (*FAILURES, ValueError) as error:  # the last of an address of D-Bus that is none
         why = _advice(error) if backend.scanner is None else text(error)

@@ -287,6 +287,7 @@ async def test_without_bluetooth(radio: VirtualRadio) -> None:
         "gatt://lamp?write=both",
         "gatt+bumble://",
         "gatt+bumble://usb:0",
+        "gatt+bumble://usb:0?name=lamp&adapter=hci0",
         "gatt+bumble://?name=lamp",
     ],
 )

@@ -2,7 +2,8 @@
 
 Each central that subscribes has a socket of its own, whose packets bluetoothd sends as
 notifications; from BlueZ 5.76 on to that central alone. bluetoothd truncates what is longer than
-the link carries, so that nothing longer may be sent.
+the link carries, so that nothing longer may be sent. To a central that takes several values in one
+packet, as BlueZ and Android do, it sends each in such a packet, with a length before it.
 
 Source: BlueZ, doc/org.bluez.GattCharacteristic.rst, "AcquireNotify".
 """
@@ -21,6 +22,7 @@ from .bus import DEVICE, BluezBus, BluezError
 logger = logging.getLogger("jsonrpc_iot.transports")
 
 _PACKETS_READ = 64
+_LENGTH_BYTES = 2  # Multiple Handle Value Notification (Bluetooth Core, Vol 3, Part F, 3.4.7.4)
 
 
 class BluezCentral(Central):
@@ -51,6 +53,11 @@ class BluezCentral(Central):
         self._news = asyncio.Event()
 
     @property
+    def largest(self) -> int:
+        """See `Central.largest`; bluetoothd does not tell which kind of packet it will send."""
+        return max(self.mtu - HEADER_BYTES - _LENGTH_BYTES, 0)
+
+    @property
     def is_subscribed(self) -> bool:
         """Whether it hears notifications."""
         return self._socket is not None
@@ -75,7 +82,7 @@ class BluezCentral(Central):
 
     async def notify(self, message: bytes) -> None:
         """Send one notification; see `Central.notify`."""
-        while self._socket is not None and len(message) <= self.mtu - HEADER_BYTES:
+        while self._socket is not None and len(message) <= self.largest:
             try:
                 self._socket.send(message)
                 return

@@ -16,6 +16,9 @@ from benchmarks._servers import server
 from benchmarks._udp_load import PING, TRUE, Exchange, ping_pong, storm
 from tests.places import ROOT
 
+pytestmark = pytest.mark.timeout(300)
+
+SECONDS = 240.0  # not a bound on anything: a run of all programs on a busy machine takes its time
 SVG = "{http://www.w3.org/2000/svg}"
 
 # What each program has to hold against a target: the ratio's name, and the target.
@@ -82,7 +85,7 @@ def benchmarks(*arguments: str) -> "subprocess.CompletedProcess[str]":
 def python(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, *arguments]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False
     )
 
 

@@ -184,16 +184,19 @@ class PeripheralListener(Listener):
 
     def do_soon(self, work: Work) -> None:
         """Run that while serving."""
-        if not self._hand_over(work):
-            logger.warning("%s: too much happens at once", self._address)
+        self._hand_over(work)
 
     def _hand_over(self, each: "CentralChannel | Work") -> bool:
         """Have `serve` begin with that; says whether there was room."""
         try:
             self._work.send_nowait(each)
-        except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            return False
-        return True
+        except anyio.WouldBlock:
+            logger.warning("%s: too much happens at once", self._address)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            logger.debug("%s: serves no more", self._address)
+        else:
+            return True
+        return False
 
     def _channel(self, central: Central, acknowledged: bool) -> CentralChannel | None:
         """The channel of a central, which is a new one where it has to be."""

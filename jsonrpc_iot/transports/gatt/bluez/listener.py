@@ -340,7 +340,7 @@ class BluezListener(PeripheralListener):
 
 
 async def _part_unless_subscribed(central: BluezCentral) -> None:
-    if not await central.subscribes_again(_SUBSCRIBE_AGAIN_SECONDS):
+    if not await central.subscribes(_SUBSCRIBE_AGAIN_SECONDS):
         await central.disconnect()
 
 

@@ -176,20 +176,22 @@ class NovaPlatform:
 
     async def _accept(self, listener: Any) -> None:
         listening = listener.extra(SocketAttribute.raw_socket)
+        failed = False
         while True:
             await self._door.wait_for_room()
             try:
-                stream = SocketStream(await accept(listening))
+                raw, host = await accept(listening)
             except OSError as error:  # out of descriptors, or the connection is gone already
-                logger.warning("%s: cannot accept: %s", self._urls[0], error)
+                if not failed:  # once for all that fail now
+                    logger.warning("%s: cannot accept: %s", self._urls[0], error)
+                failed = True
                 await anyio.sleep(_PAUSE_SECONDS)
                 continue
+            failed = False
             self.counts.connections += 1
-            set_options(stream)
-            host = stream.extra(SocketAttribute.remote_address)[0]
             place = anyio.CancelScope()
             turn = self._door.come(place, network_of(host))
-            self._connections.start_soon(self._serve, stream, host, place, turn)
+            self._connections.start_soon(self._serve, SocketStream(raw), host, place, turn)
 
     async def _serve(
         self, stream: SocketStream, host: str, place: anyio.CancelScope, turn: anyio.Event | None
@@ -204,6 +206,7 @@ class NovaPlatform:
         """
         try:
             entered = None
+            set_options(stream)
             if turn is not None:
                 with place:
                     entered = await self._let_in(stream, host, place, turn)

@@ -82,15 +82,19 @@ class StreamListener(Listener, Generic[S]):
     async def _accept(
         self, listening: socket.socket, handler: Serve, task_group: TaskGroup
     ) -> None:
+        failed = False
         while True:
             try:
-                stream = self._new_stream(await accept(listening))
+                raw, host = await accept(listening)
             except OSError as error:  # out of descriptors, or the connection is gone already
-                logger.warning("%s: cannot accept: %s", self.addresses[0], error)
+                if not failed:  # once for all that fail now
+                    logger.warning("%s: cannot accept: %s", self.addresses[0], error)
+                failed = True
                 await anyio.sleep(_PAUSE_SECONDS)
                 continue
-            scope = anyio.CancelScope()
-            if self._seats.take(scope, _network(stream)):
+            failed = False
+            stream, scope = self._new_stream(raw), anyio.CancelScope()
+            if self._seats.take(scope, network_of(host) if host else ""):
                 task_group.start_soon(self._serve_one, stream, handler, scope)
             else:
                 await stream.aclose()
@@ -108,8 +112,8 @@ class StreamListener(Listener, Generic[S]):
                 await anyio.aclose_forcefully(stream)
 
 
-async def accept(listening: socket.socket) -> socket.socket:
-    """Wait for a connection.
+async def accept(listening: socket.socket) -> tuple[socket.socket, str]:
+    """Wait for a connection, and tell from which host it is; empty for one on this host's files.
 
     Raises:
         OSError: out of descriptors, or the connection is gone already.
@@ -117,15 +121,10 @@ async def accept(listening: socket.socket) -> socket.socket:
     while True:
         await anyio.wait_readable(listening)
         try:
-            return listening.accept()[0]
+            raw, address = listening.accept()
         except BlockingIOError:
             continue
-
-
-def _network(stream: SocketStream) -> str:
-    """Where a connection comes from; Unix sockets are all of this host."""
-    address = stream.extra(SocketAttribute.remote_address, "")
-    return network_of(address[0]) if isinstance(address, tuple) else ""
+        return raw, address[0] if isinstance(address, tuple) else ""
 
 
 def set_options(stream: SocketStream) -> None:

@@ -21,7 +21,7 @@ from bleak.exc import BleakBluetoothNotAvailableError, BleakDBusError, BleakErro
 
 from ...channel.url import Url
 from ...errors import ConnectFailed, ConnectTimeout
-from ._options import GattOptions, HeardDevice
+from ._options import GattOptions, HeardDevice, normal_uuid
 
 T = TypeVar("T")
 
@@ -34,6 +34,11 @@ _MARGIN_SECONDS = 0.1
 # What bleak's backends raise: their own errors, those of the system's sockets and D-Bus, and
 # EOFError when D-Bus goes away.
 FAILURES = (BleakError, OSError, EOFError)
+
+
+# Services that every device has and none advertises. Where they are among those advertised, BlueZ
+# tells what it remembers of the device, from before its program was killed or started again.
+_REMEMBERED = {normal_uuid("1800"), normal_uuid("1801")}
 
 
 class Backend(NamedTuple):
@@ -70,7 +75,8 @@ class Wanted(NamedTuple):
             return True
         if not self.name or self.name not in {device.name, advertisement.local_name}:
             return False
-        return not advertisement.service_uuids or self.service in advertisement.service_uuids
+        told = set(advertisement.service_uuids)
+        return not told or self.service in told or not told.isdisjoint(_REMEMBERED)
 
 
 async def find(wanted: Wanted, backend: Backend, what: object) -> BLEDevice:

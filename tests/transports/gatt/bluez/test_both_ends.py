@@ -34,7 +34,7 @@ from tests.transports.links import accepting
 from tests.waiting import SECONDS
 
 from .fake_bluez import FakeBluez
-from .fake_link import ADAPTER, Link
+from .fake_link import ADAPTER, DEVICE, Link
 from .rig import URL, close_bleak, serving
 
 pytestmark = [
@@ -355,3 +355,12 @@ async def test_a_client_says_which_adapter(fake: FakeBluez, link: Link) -> None:
             assert await client.call("echo", [1]) == 1
         with pytest.raises(ConnectFailed, match="adapter 'hci7' not found"):
             await open_channel(f"{address(link)}?adapter=hci7")
+
+
+async def test_a_device_of_which_bluez_remembers_other_services(fake: FakeBluez) -> None:
+    remembered = [f"0000180{number}-0000-1000-8000-00805f9b34fb" for number in (0, 1)]
+    async with serving() as server:
+        for each in fake.links:
+            fake.change(each.path, DEVICE, UUIDs=Variant("as", remembered))
+        async with connect(server.urls[0], connect_timeout=SECONDS) as client:
+            assert await client.call("echo", [1]) == 1

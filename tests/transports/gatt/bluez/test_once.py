@@ -32,7 +32,7 @@ async def test_repeats_while_bluetoothd_does_not_take_the_response(fake: FakeBlu
             await anyio.sleep(LATER_SECONDS)
         link.reads = True
         link._read()
-        answers = []
+        answers: list[bytes] = []
         while not answers:
             answers = [each for each in await link.hear() if b"result" in each]
         await link.write(REQUEST, "command")

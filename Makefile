@@ -13,7 +13,7 @@ ARGS ?=
 WORKERS ?= 3
 PYTEST = python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo test test-oldest test-newest test-browser chaos lint bench docs lock upgrade clean
+.PHONY: help demo test test-oldest test-newest test-browser test-ble chaos lint bench docs lock upgrade clean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +22,8 @@ help:
 	@echo 'make test-oldest   with the oldest libraries that pyproject.toml allows'
 	@echo 'make test-newest   with the newest libraries of today'
 	@echo 'make test-browser  open the example page in Chromium, which it installs'
+	@echo 'make test-ble      Bluetooth on real daemons in a virtual machine, on Debian, in some two'
+	@echo '             minutes. RELEASE=trixie takes the kernel and BlueZ of that release'
 	@echo 'make chaos   call over bad links while devices are stopped and killed; kill NovaCloud'
 	@echo '             devices and a platform 200 times, restart one under 1,000'
 	@echo 'make lint    check style, types and import directions'
@@ -53,6 +55,10 @@ test-newest: $(VENV)/.uv
 test-browser: $(VENV)/.test
 	@tools/system-packages chromium
 	@$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+
+test-ble: $(VENV)/.test
+	@tools/system-packages qemu-system-x86_64
+	@$(BIN)/python -m tests.ble_vm '$(RELEASE)' $(ARGS)
 
 chaos: $(VENV)/.test
 	@$(BIN)/python -m tests.peer.lossy.chaos

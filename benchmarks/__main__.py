@@ -24,6 +24,7 @@ PROGRAMS = (
     "gatt",
     "memory",
     "novacloud",
+    "startup",
 )
 
 

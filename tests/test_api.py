@@ -66,8 +66,8 @@ def public_names(module: ModuleType) -> list[str]:
     """What a module offers: its own names, without submodules and those of other packages."""
     return [
         name
-        for name, value in vars(module).items()
-        if not name.startswith("_") and not isinstance(value, ModuleType)
+        for name in dir(module)
+        if not name.startswith("_") and not isinstance(getattr(module, name), ModuleType)
     ]
 
 

@@ -73,6 +73,10 @@ class WrappedChannel(Channel):
         return self._inner.is_mid_message
 
     @property
+    def noise_bytes(self) -> int:
+        return self._inner.noise_bytes
+
+    @property
     def missed(self) -> int:
         return self._inner.missed
 
@@ -96,6 +100,9 @@ class WrappedChannel(Channel):
 
     def trace_frames(self, trace: Trace) -> None:
         self._inner.trace_frames(trace)
+
+    def follow(self, previous: Channel) -> None:
+        self._inner.follow(previous._inner if isinstance(previous, WrappedChannel) else previous)
 
     def start(self, tasks: TaskGroup) -> None:
         self._inner.start(tasks)

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from hashlib import blake2b
 
 from msgspec import UNSET
 
@@ -54,4 +53,6 @@ def _key(data: bytes) -> bytes:
     """What stands for data among what is remembered: itself if that is short, else a digest."""
     if len(data) <= _SHORT:
         return data
+    from hashlib import blake2b  # which loads OpenSSL: few programs get as far as this
+
     return blake2b(data, key=_KEY, digest_size=16).digest()

@@ -1,6 +1,5 @@
 """What to say of a method that is not there: its name, and what the caller may have meant."""
 
-from difflib import get_close_matches
 from heapq import nlargest, nsmallest
 from itertools import pairwise
 
@@ -60,6 +59,8 @@ def _permitted(entries: Entries, context: Context) -> list[Entry]:
 
 
 def _nearest(name: str, entries: list[Entry]) -> str | None:
+    from difflib import get_close_matches
+
     names = [entry.name for entry in entries]
     if without_prefix := min(filter(lambda each: each.endswith(f".{name}"), names), default=None):
         return without_prefix

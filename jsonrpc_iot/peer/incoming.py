@@ -9,6 +9,7 @@ from typing import cast
 
 import anyio
 from anyio.abc import TaskGroup
+from msgspec import UNSET, Struct
 
 from ..dispatch.declare.context import Context
 from ..dispatch.responder import Begun, Read, Responder
@@ -16,18 +17,26 @@ from ..dispatch.response import ReplyTo
 from ..dispatch.run.batch import Pending
 from ..dispatch.run.call import PendingCall
 from ..dispatch.run.item_sender import ItemSender
-from ..errors import Busy, RpcError, ServerError
+from ..errors import Busy, Cancelled, RpcError, ServerError
+from ..protocol.codec.codec import DECODE_ERRORS
 from ..protocol.duplicates import Identity
 from ..protocol.limits import Limits
-from ..protocol.messages import Id, exact
+from ..protocol.messages import ExactId, Id, Message, exact
 from ..protocol.session import Session
 from .outgoing import Outgoing
 
 logger = logging.getLogger("jsonrpc_iot.peer")
 
+_CANCEL = b"rpc.cancel"
 _FLUSH_BYTES = 1 << 16
 _BUSY = Busy(data={"retry_after": 1.0})
 GONE_ITEM = ServerError("An item that was lost is no longer held")
+
+
+class _Target(Struct):
+    """The params of `rpc.cancel`."""
+
+    id: Id
 
 
 class Incoming:
@@ -89,6 +98,8 @@ class Incoming:
         limit = self._limit
         replies: list[bytes] = []
         size = 0
+        if len(messages) > 1 and any(_CANCEL in each for each in messages):
+            messages = self._call_off(messages, replies)
         for message in messages:
             begun: Begun
             if self._outgoing.is_full and self._session.open_calls:
@@ -105,6 +116,34 @@ class Incoming:
                 replies, size = [], 0
         if replies:
             await self._send(replies)
+
+    def _call_off(self, messages: Sequence[bytes], replies: list[bytes]) -> Sequence[bytes]:
+        """Answer what is cancelled by what has arrived behind it, and return the other messages.
+
+        They have arrived together because this program was busy or stopped: nobody waits any more
+        for what is cancelled.
+        """
+        others: list[bytes] = []
+        cancelled: set[ExactId] = set()
+        for data in reversed(messages):
+            message = self._responder.read(data)
+            if isinstance(message, Message) and message.method == _CANCEL.decode():
+                cancelled |= self._targets(message)
+            ids = _ids_of_requests(message)
+            if ids and ids <= cancelled:
+                cancelled -= ids
+                reply = self._decline(data, message, Cancelled())
+                replies.extend(filter(None, (reply,)))
+            else:
+                others.append(data)
+        return others[::-1]
+
+    def _targets(self, cancellation: Message) -> set[ExactId]:
+        try:
+            params = self._responder.codec.decode_value(cancellation.params, _Target)
+        except DECODE_ERRORS:  # said when its turn comes
+            return set()
+        return {exact(params.id)}
 
     def _decline(self, data: bytes, message: Read, error: RpcError) -> bytes | None:
         return self._responder.decline(
@@ -257,3 +296,13 @@ class Incoming:
         finally:
             self._in_flight -= 1
             self.wake_up()
+
+
+def _ids_of_requests(message: Read) -> set[ExactId]:
+    """The ids of a request, or of a batch that holds nothing else."""
+    ids: set[ExactId] = set()
+    for each in [each for _, each in message] if isinstance(message, list) else [message]:
+        if not isinstance(each, Message) or each.method is UNSET or each.id is UNSET:
+            return set()
+        ids.add(exact(each.id))
+    return ids

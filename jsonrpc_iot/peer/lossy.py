@@ -19,7 +19,8 @@ from ..dispatch.response import ReplyTo
 from ..dispatch.run.batch import Pending
 from ..dispatch.run.call import PendingCall
 from ..dispatch.run.item_sender import ItemSender
-from ..protocol.duplicates import RETRY_SECONDS, Budget, DuplicateTable, Identity, Verdict
+from ..protocol.budget import Budget, Share
+from ..protocol.duplicates import RETRY_SECONDS, DuplicateTable, Identity, Verdict
 from ..protocol.limits import Limits
 from ..protocol.messages import ExactId, Id, Invalid, Message, exact
 from ..protocol.session import Session
@@ -55,8 +56,10 @@ class LossyIncoming(Incoming):
         since: float,
     ) -> None:
         super().__init__(responder, session, outgoing, tasks, context, limits)
-        assert context.info is not None
-        self._seen = DuplicateTable(budget, since=since, has_twins=context.info.has_twins)
+        info = context.info
+        assert info is not None
+        share = Share(budget, info.network)
+        self._seen = DuplicateTable(share, since=since, has_twins=info.has_twins)
         outgoing.seen = self._seen
         self._ended: dict[ExactId, tuple[float, ItemSender]] = {}  # oldest first
 
@@ -157,7 +160,7 @@ class LossyIncoming(Incoming):
     def open_items(self, to: ReplyTo) -> ItemSender:
         """What sends the items of a result."""
         codec, patience = self._responder.codec, self._limits.linger_seconds
-        return ItemSender(to, codec, self._outgoing, self._seen.budget, patience)
+        return ItemSender(to, codec, self._outgoing, self._seen.share, patience)
 
     def more(self, id: Id, upto: int, missing: Sequence[int]) -> bool:
         """Give the streams of that id credit; those that are over send what was lost, too."""

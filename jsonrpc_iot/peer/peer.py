@@ -23,7 +23,7 @@ from ..dispatch.response import ReplyTo
 from ..dispatch.run.context import CallContext, Connection
 from ..dispatch.run.item_sender import ItemSender
 from ..errors import FramingError
-from ..protocol.duplicates import Budget
+from ..protocol.budget import Budget
 from ..protocol.limits import Limits
 from ..protocol.messages import Dialect, Id, Message
 from ..protocol.patterns import Patterns

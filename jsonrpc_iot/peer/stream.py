@@ -144,6 +144,7 @@ class _ItemByItem(Generic[T]):
             method, params, self._note_change, None, items=self._items
         )
         self._sent = False
+        self._silence = calls.session.noise.begin()
         self._opened_at = anyio.current_time()
         self._turn: Turn | None = None
         self._asked: set[int] = set()
@@ -239,12 +240,13 @@ class _ItemByItem(Generic[T]):
         await look_for(self._changed, until)
         if self._items.arrived > arrived:
             self._pause = self._calls.info.retry_seconds
+            self._silence = self._calls.session.noise.begin()
         elif self._changed.is_set():
             return
         elif anyio.current_time() >= deadline:
             if isinstance(self._call.outcome, JsonRpcIotError):
                 raise self._call.outcome
-            raise CallTimeout(f"{self._call.method}: no item came in time")
+            raise CallTimeout(self._silence.no_item(self._call.method))
         else:
             self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
             self._remind()

@@ -24,7 +24,8 @@ from ..dispatch.declare.event import BoundEvent
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import ChannelClosed
 from ..peer.peer import Peer, new_session, watch
-from ..protocol.duplicates import RETRY_SECONDS, Budget
+from ..protocol.budget import Budget
+from ..protocol.duplicates import RETRY_SECONDS
 from ..protocol.limits import Limits
 from ..transports import open_listener
 

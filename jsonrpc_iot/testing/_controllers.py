@@ -16,7 +16,7 @@ from bumble.hci import (
 )
 from bumble.link import LocalLink
 from bumble.ll import AdvertisingPdu, AdvExtInd, AdvInd, ConnectInd, TerminateInd
-from bumble.transport.common import PacketParser
+from bumble.transport.common import PacketParser, TransportSink
 
 
 @final
@@ -70,15 +70,15 @@ class VirtualController(Controller):
 
     Args:
         name: for logs.
-        port: where its host is.
+        host: what it says goes there.
         link: the air.
         public_address: its own.
     """
 
     def __init__(
-        self, name: str, port: "VirtualPort", link: VirtualLink, public_address: str
+        self, name: str, host: TransportSink, link: VirtualLink, public_address: str
     ) -> None:
-        super().__init__(name, host_sink=port, link=link, public_address=public_address)
+        super().__init__(name, host_sink=host, link=link, public_address=public_address)
         self._air = link
 
     def on_advertising_pdu(self, pdu: AdvInd | AdvExtInd) -> None:
@@ -88,7 +88,9 @@ class VirtualController(Controller):
 
     def send_advertising_pdu(self, packet: AdvertisingPdu) -> None:
         """Advertise; what else answers a scan, is sent along."""
-        if isinstance(packet, AdvExtInd):
+        if isinstance(packet, AdvInd):
+            packet.data += bytes(self.le_legacy_advertiser.scan_response_data)
+        elif isinstance(packet, AdvExtInd):
             for each in self.advertising_sets.values():
                 if each.address == packet.advertiser_address:
                     packet.data += bytes(each.scan_response_data)
@@ -115,7 +117,13 @@ class VirtualController(Controller):
         return super().on_hci_le_create_connection_cancel_command(_command)
 
     def unplug(self) -> None:
-        """The host is gone: end the links, as their supervision would, and advertise no more."""
+        """The host is gone, and so is the controller."""
+        self.fall_silent()
+        self.hci_sink = None
+        self._air.remove_controller(self)
+
+    def fall_silent(self) -> None:
+        """End the links, as their supervision would, and advertise no more."""
         self.le_legacy_advertiser.stop()
         for each in self.advertising_sets.values():
             each.stop()
@@ -124,8 +132,6 @@ class VirtualController(Controller):
                 link.send_ll_control_pdu(TerminateInd(HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR))
             except InvalidArgumentError:  # so is the other end
                 continue
-        self.hci_sink = None
-        self._air.remove_controller(self)
 
 
 @final

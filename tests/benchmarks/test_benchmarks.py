@@ -14,11 +14,11 @@ import pytest
 from benchmarks._harness import equals, sync_loop
 from benchmarks._servers import server
 from benchmarks._udp_load import PING, TRUE, Exchange, ping_pong, storm
+from tests.places import ROOT
 
-# All programs take 20 s of a processor, which others may want too.
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(300)
 
-ROOT = Path(__file__).parents[2]
+SECONDS = 240.0  # not a bound on anything: a run of all programs on a busy machine takes its time
 SVG = "{http://www.w3.org/2000/svg}"
 
 # What each program has to hold against a target: the ratio's name, and the target.
@@ -84,6 +84,7 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
         "values stored / 50,000 a second": (">=", 1.0),
         "command round trip, p99 / median": ("<=", 5.0),
     },
+    "startup": {"call / floor": ("<=", 1.6)},
 }
 PEERS = ("pyjsonrpc2", "json-rpc", "pjrpc", "ajsonrpc", "jsonrpcserver", "aiorpcX", "orjson")
 
@@ -95,7 +96,7 @@ def benchmarks(*arguments: str) -> "subprocess.CompletedProcess[str]":
 def python(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, *arguments]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False
     )
 
 
@@ -145,7 +146,16 @@ def test_a_program_reports_figures_and_targets(program: str, everything: dict[st
     assert report["setup"]
     assert len(report["rows"]) >= 2
     for row in report["rows"]:
-        assert row["unit"] in {"us", "messages/s", "calls/s", "calls", "MB/s", "KiB", "values/s"}
+        assert row["unit"] in {
+            "us",
+            "ms",
+            "messages/s",
+            "calls/s",
+            "calls",
+            "MB/s",
+            "KiB",
+            "values/s",
+        }
         assert in_order(row["value"], least=0 if row["name"].endswith("lost") else 1e-9), row
     assert set(report["missing"]) <= set(PEERS)
 

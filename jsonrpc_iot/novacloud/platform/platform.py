@@ -174,15 +174,19 @@ class NovaPlatform:
         background.cancel_scope.cancel()
 
     async def _accept(self, listener: Any) -> None:
+        failed = False
         while True:
             await self._door.wait_for_room()
             try:
                 stream: SocketStream = await listener.accept()
             except (OSError, anyio.BrokenResourceError) as error:
                 # Out of descriptors, or the connection is gone already.
-                logger.warning("%s: cannot accept: %s", self._urls[0], error)
+                if not failed:  # once for all that fail now
+                    logger.warning("%s: cannot accept: %s", self._urls[0], error)
+                failed = True
                 await anyio.sleep(_PAUSE_SECONDS)
                 continue
+            failed = False
             self.counts.connections += 1
             set_options(stream)
             host = stream.extra(SocketAttribute.remote_address)[0]

@@ -6,7 +6,7 @@ whatever it refuses is looked at again, slowly, to find out what to answer.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
@@ -112,6 +112,10 @@ class Codec(ABC):
     @abstractmethod
     def mark_retry(self, request: bytes) -> bytes:
         """A request with the mark that says that it is the same again."""
+
+    @abstractmethod
+    def unmarked(self, request: bytes) -> Iterable[bytes]:
+        """What a request may have been before `mark_retry` or `mark_2_0`, or both."""
 
     @abstractmethod
     def mark_2_0(self, request: bytes) -> bytes:

@@ -105,7 +105,7 @@ async def open_gatt(
     from ._central import open_link
     from ._scan import Backend, Wanted, find
 
-    using = Backend(scanner, backend)
+    using = Backend(scanner, backend, options.adapter)
     if isinstance(device, str):
         wanted = Wanted(options.address or device, options.name or device, options.service)
         device = await find(wanted, using, url)

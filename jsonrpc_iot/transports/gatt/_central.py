@@ -19,9 +19,8 @@ from ...channel.info import ChannelInfo
 from ...errors import ConnectFailed, TransportError
 from ._channel import CallbackChannel
 from ._options import (
-    HEADER_BYTES,
     LARGEST_VALUE,
-    SMALLEST_MTU,
+    SMALLEST_VALUE,
     ConnectOptions,
     describe,
 )
@@ -81,7 +80,7 @@ async def open_link(
             transport=transport,
             local=local,
             peer=peer,
-            mtu=await _find_mtu(tx),
+            value=await _find_largest(tx),
             reliable=write == "request",
         )
         channel = GattChannel(client, tx, info, write, options.largest)
@@ -136,8 +135,8 @@ def _other(write: str) -> str:
     return "command" if write == "request" else "request"
 
 
-async def _find_mtu(tx: BleakGATTCharacteristic) -> int:
-    """The link's ATT MTU, or a large one where bleak does not know it.
+async def _find_largest(tx: BleakGATTCharacteristic) -> int:
+    """Bytes that a packet carries: what is left of the link's MTU, or many where it is not known.
 
     Right after connecting bleak may report the smallest one, on BlueZ before 5.62 for good, while
     it is not true. A write with response may be longer in any case; the system sends it in parts.
@@ -145,14 +144,14 @@ async def _find_mtu(tx: BleakGATTCharacteristic) -> int:
     """
 
     def known() -> int:
-        return tx.max_write_without_response_size + HEADER_BYTES
+        return tx.max_write_without_response_size
 
-    if known() > SMALLEST_MTU:
+    if known() > SMALLEST_VALUE:
         return known()
     if _WRITES["request"] in tx.properties:
-        return LARGEST_VALUE + HEADER_BYTES
+        return LARGEST_VALUE
     with anyio.move_on_after(_LARGER_MTU_SECONDS):
-        while known() <= SMALLEST_MTU:  # noqa: ASYNC110  # bleak has no event for it
+        while known() <= SMALLEST_VALUE:  # noqa: ASYNC110  # bleak has no event for it
             await anyio.sleep(0.05)
     return known()
 
@@ -165,7 +164,7 @@ class GattChannel(CallbackChannel):
         tx: is written.
         info: the facts about the link.
         write: `request` or `command`.
-        largest: gives the largest message in bytes, from the link's ATT MTU.
+        largest: gives the largest message in bytes, from what a packet carries.
     """
 
     def __init__(
@@ -194,7 +193,7 @@ class GattChannel(CallbackChannel):
 
     def hear(self, message: bytes) -> None:
         """Take a notification."""
-        self._info.grow(self._largest(self._tx.max_write_without_response_size + HEADER_BYTES))
+        self._info.grow(self._largest(self._tx.max_write_without_response_size))
         self.queue_unasked(message)
 
     async def send(self, item: bytes) -> None:

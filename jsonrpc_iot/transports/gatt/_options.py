@@ -31,6 +31,7 @@ SMALLEST_MTU = 23
 """The ATT MTU until both ends agree on a larger one (Bluetooth Core, Vol 3, Part F, 3.2.8)."""
 HEADER_BYTES = 3
 """Of a write and of a notification: the opcode and the handle."""
+SMALLEST_VALUE = SMALLEST_MTU - HEADER_BYTES
 LARGEST_VALUE = 512
 """Bytes of the largest attribute value (Bluetooth Core, Vol 3, Part F, 3.2.9)."""
 
@@ -56,13 +57,13 @@ class GattOptions(PacketOptions, frozen=True):
 
     both_ends = ("name", "address", "service", "tx", "rx", "codec")
 
-    def largest(self, mtu: int) -> int:
-        """Bytes of the largest message that fits a link, and is wanted.
+    def largest(self, value: int) -> int:
+        """Bytes of the largest message that fits a packet, and is wanted.
 
         Args:
-            mtu: ATT MTU of the link, in bytes.
+            value: bytes of the largest value that a packet of the link carries.
         """
-        return min(self.max, LARGEST_VALUE, mtu - HEADER_BYTES)
+        return min(self.max, LARGEST_VALUE, value)
 
 
 class ConnectOptions(GattOptions, frozen=True):
@@ -70,9 +71,11 @@ class ConnectOptions(GattOptions, frozen=True):
 
     Args:
         write: `request` to have each write acknowledged; `command` is faster, and may lose some.
+        adapter: the Bluetooth adapter, as BlueZ calls it; an empty one is any that is on.
     """
 
     write: Literal["request", "command"] = "request"
+    adapter: Annotated[str, Meta(pattern="^[0-9A-Za-z_]*$")] = ""
 
 
 class BluezOptions(GattOptions, frozen=True):
@@ -157,7 +160,7 @@ def normal_uuid(text: str) -> str:
 
 
 def describe(
-    options: GattOptions, *, transport: str, local: str, peer: str, mtu: int, reliable: bool
+    options: GattOptions, *, transport: str, local: str, peer: str, value: int, reliable: bool
 ) -> ChannelInfo:
     """The facts about a channel.
 
@@ -166,14 +169,14 @@ def describe(
         transport: the URL's scheme.
         local: this end's URL.
         peer: the other end's URL.
-        mtu: ATT MTU of the link, in bytes.
+        value: bytes of the largest value that a packet of the link carries.
         reliable: writes are acknowledged.
     """
     return ChannelInfo(
         transport=transport,
         local=local,
         peer=peer,
-        max_message=options.largest(mtu),
+        max_message=options.largest(value),
         reliable=reliable,
         has_echoes=True,
         retry_seconds=RETRY_SECONDS,

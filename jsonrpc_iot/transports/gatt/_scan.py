@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import anyio
 from bleak import BleakScanner
+from bleak.args.bluez import BlueZScannerArgs
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
@@ -20,7 +21,7 @@ from bleak.exc import BleakBluetoothNotAvailableError, BleakDBusError, BleakErro
 
 from ...channel.url import Url
 from ...errors import ConnectFailed, ConnectTimeout
-from ._options import GattOptions, HeardDevice
+from ._options import GattOptions, HeardDevice, normal_uuid
 
 T = TypeVar("T")
 
@@ -35,16 +36,23 @@ _MARGIN_SECONDS = 0.1
 FAILURES = (BleakError, OSError, EOFError)
 
 
+# Services that every device has and none advertises. Where they are among those advertised, BlueZ
+# tells what it remembers of the device, from before its program was killed or started again.
+_REMEMBERED = {normal_uuid("1800"), normal_uuid("1801")}
+
+
 class Backend(NamedTuple):
     """Which Bluetooth bleak uses; `None` is the system's own.
 
     Args:
         scanner: finds devices.
         client: connects to them.
+        adapter: the one to use, as BlueZ calls it; an empty one is any that is on.
     """
 
     scanner: type[BaseBleakScanner] | None = None
     client: type[BaseBleakClient] | None = None
+    adapter: str = ""
 
 
 class Wanted(NamedTuple):
@@ -67,7 +75,8 @@ class Wanted(NamedTuple):
             return True
         if not self.name or self.name not in {device.name, advertisement.local_name}:
             return False
-        return not advertisement.service_uuids or self.service in advertisement.service_uuids
+        told = set(advertisement.service_uuids)
+        return not told or self.service in told or not told.isdisjoint(_REMEMBERED)
 
 
 async def find(wanted: Wanted, backend: Backend, what: object) -> BLEDevice:
@@ -137,7 +146,8 @@ async def start_scan(
         ConnectFailed: there is no Bluetooth to scan with.
     """
     try:
-        scanner = BleakScanner(look, backend=backend.scanner)
+        bluez: BlueZScannerArgs = {"adapter": backend.adapter} if backend.adapter else {}
+        scanner = BleakScanner(look, bluez=bluez, backend=backend.scanner)
         await one_cancellation(scanner.start())
     except (*FAILURES, ValueError) as error:  # the last of an address of D-Bus that is none
         why = _advice(error) if backend.scanner is None else text(error)

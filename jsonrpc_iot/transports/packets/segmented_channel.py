@@ -69,6 +69,7 @@ class SegmentedChannel(WrappedChannel):
             retry_seconds=info.retry_seconds,
             limits=limits,
             budget=budget,
+            network=info.network,
             first_number=random.randrange(256),
             is_known=is_known,
             has_echoes=info.has_echoes,

@@ -76,14 +76,18 @@ class StreamListener(Listener):
     async def _accept(
         self, listening: SocketListener, handler: Serve, task_group: TaskGroup
     ) -> None:
+        failed = False
         while True:
             try:
                 stream = await listening.accept()
             except (OSError, anyio.BrokenResourceError) as error:
                 # Out of descriptors, or the connection is gone already.
-                logger.warning("%s: cannot accept: %s", self.addresses[0], error)
+                if not failed:  # once for all that fail now
+                    logger.warning("%s: cannot accept: %s", self.addresses[0], error)
+                failed = True
                 await anyio.sleep(_PAUSE_SECONDS)
                 continue
+            failed = False
             scope = anyio.CancelScope()
             if self._seats.take(scope, _network(stream)):
                 task_group.start_soon(self._serve_one, stream, handler, scope)

@@ -23,7 +23,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 
 from ...protocol.limits import DEFAULT_LIMITS, Limits
-from .closing import ABORT
+from .closing import ABORT, ARRIVED
 
 _CLOSE_SECONDS = 1.0
 _DRAIN_SECONDS = 3.0
@@ -77,12 +77,13 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def handle_connect(self, event: Request) -> None:
-        """Open the handshake; the application may cut the connection off."""
+        """Open the handshake; the application may cut the connection off, and look ahead."""
         super().handle_connect(event)
         if not self.close_sent:
             self.scope["headers"] = self._headers or []
             extensions = cast(dict[str, Any], self.scope["extensions"])
             extensions[ABORT] = {"stalled": self._abort_if_stalled}
+            extensions[ARRIVED] = {"count": self.queue.qsize}
 
     def data_received(self, data: bytes) -> None:
         """Take bytes in, and the time that messages take."""

@@ -180,7 +180,7 @@ async def test_a_device_whose_handler_raises_costs_the_call_its_time(radio: Virt
 async def test_a_name_of_another_device_is_not_enough(radio: VirtualRadio) -> None:
     async with serve(device(), radio.url("lamp"), radio.url("other"), grace=0.1):
         with pytest.raises(ConnectTimeout, match=r"heard only lamp, other"):
-            async with connect(radio.url("la"), connect_timeout=0.5):
+            async with connect(radio.url("la"), connect_timeout=2):
                 pass
 
 
@@ -287,6 +287,7 @@ async def test_without_bluetooth(radio: VirtualRadio) -> None:
         "gatt://lamp?write=both",
         "gatt+bumble://",
         "gatt+bumble://usb:0",
+        "gatt+bumble://usb:0?name=lamp&adapter=hci0",
         "gatt+bumble://?name=lamp",
     ],
 )

@@ -2,7 +2,8 @@
 
 Each central that subscribes has a socket of its own, whose packets bluetoothd sends as
 notifications; from BlueZ 5.76 on to that central alone. bluetoothd truncates what is longer than
-the link carries, so that nothing longer may be sent.
+the link carries, so that nothing longer may be sent. To a central that takes several values in one
+packet, as BlueZ and Android do, it sends each in such a packet, with a length before it.
 
 Source: BlueZ, doc/org.bluez.GattCharacteristic.rst, "AcquireNotify".
 """
@@ -21,6 +22,7 @@ from .bus import DEVICE, BluezBus, BluezError
 logger = logging.getLogger("jsonrpc_iot.transports")
 
 _PACKETS_READ = 64
+_LENGTH_BYTES = 2  # Multiple Handle Value Notification (Bluetooth Core, Vol 3, Part F, 3.4.7.4)
 
 
 class BluezCentral(Central):
@@ -48,7 +50,11 @@ class BluezCentral(Central):
         self._is_parting = False
         self._socket: socket.socket | None = None
         self._room = asyncio.Event()
-        self._news = asyncio.Event()
+
+    @property
+    def largest(self) -> int:
+        """See `Central.largest`; bluetoothd does not tell which kind of packet it will send."""
+        return max(self.mtu - HEADER_BYTES - _LENGTH_BYTES, 0)
 
     @property
     def is_subscribed(self) -> bool:
@@ -62,20 +68,11 @@ class BluezCentral(Central):
         ours.setblocking(False)
         self._socket = ours
         asyncio.get_running_loop().add_reader(ours, self._look)
-        self._news.set()
         return theirs
-
-    async def subscribes_again(self, seconds: float) -> bool:
-        """Wait until it has subscribed again, which is `False` where it does not, or leaves."""
-        with anyio.move_on_after(seconds):
-            while self.is_there and not self.is_subscribed:
-                self._news.clear()
-                await self._news.wait()
-        return self.is_subscribed
 
     async def notify(self, message: bytes) -> None:
         """Send one notification; see `Central.notify`."""
-        while self._socket is not None and len(message) <= self.mtu - HEADER_BYTES:
+        while self._socket is not None and len(message) <= self.largest:
             try:
                 self._socket.send(message)
                 return
@@ -103,7 +100,6 @@ class BluezCentral(Central):
         """The link is gone."""
         self.is_there = False
         self._close_socket()
-        self._news.set()
 
     async def _wait_for_room(self, ours: socket.socket) -> None:
         """Wait until the socket takes more, or is closed."""

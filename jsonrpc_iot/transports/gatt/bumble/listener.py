@@ -22,7 +22,14 @@ from ....channel.url import Url
 from ....errors import BindFailed, ConnectFailed
 from ....protocol.limits import Limits
 from .._central import open_link
-from .._options import ConnectOptions, GattOptions, HeardDevice, named, read_options
+from .._options import (
+    HEADER_BYTES,
+    ConnectOptions,
+    GattOptions,
+    HeardDevice,
+    named,
+    read_options,
+)
 from .._peripheral import Central, PeripheralListener
 from .._scan import Wanted, find, listen_for
 from .backend import backend_on
@@ -42,6 +49,8 @@ async def connect(url: Url, limits: Limits) -> Channel:
     options = read_options(url, ConnectOptions)
     if not options.name and not options.address:
         raise url.error("say which device: ?name=NAME or ?address=ADDRESS")
+    if options.adapter:
+        raise url.error("the transport says which adapter; there is no option adapter")
     wanted = Wanted(options.address, options.name, options.service)
     async with AsyncExitStack() as stack:
         radio = await stack.enter_async_context(open_radio(url, "central", "", ConnectFailed))
@@ -100,9 +109,9 @@ class BumbleCentral(Central):
         self.hears = False
 
     @property
-    def mtu(self) -> int:
+    def largest(self) -> int:
         """ATT MTU of the link."""
-        return self._connection.att_mtu
+        return self._connection.att_mtu - HEADER_BYTES
 
     @property
     def is_subscribed(self) -> bool:

@@ -114,7 +114,7 @@ class Link:
             if not value:
                 self.hang_up()
                 return
-            value = value[: self.mtu - 3]  # as BlueZ does
+            value = value[: self.mtu - 5]  # as BlueZ does; see AcquireNotify in bluez/central.py
             if self.loses(value):
                 continue
             self.heard.append(value)

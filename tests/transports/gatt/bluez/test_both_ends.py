@@ -34,7 +34,7 @@ from tests.transports.links import accepting
 from tests.waiting import SECONDS
 
 from .fake_bluez import FakeBluez
-from .fake_link import ADAPTER, Link
+from .fake_link import ADAPTER, DEVICE, Link
 from .rig import URL, close_bleak, serving
 
 pytestmark = [
@@ -92,7 +92,7 @@ async def test_calls_both_ways_streams_and_pushes(fake: FakeBluez) -> None:
 @pytest.mark.parametrize("mtu", [185, 247, 517])
 async def test_sizes_are_exact(fake: FakeBluez, link: Link, mtu: int) -> None:
     link.mtu = mtu
-    limit = mtu - 3 if mtu < 512 else 512
+    writes, notifies = min(mtu - 3, 512), min(mtu - 5, 512)
     shown: list[bytes] = []
     async with (
         serving(url=f"{URL}&max=512"),
@@ -102,28 +102,29 @@ async def test_sizes_are_exact(fake: FakeBluez, link: Link, mtu: int) -> None:
             trace=lambda _, each: shown.append(each),
         ) as client,
     ):
-        assert client.info.max_message == limit
+        assert client.info.max_message == writes
         await client.call("echo", [1])
         next_id = json.loads(shown[0])["id"] + 1
-        room = limit - len(b'{"id":%d,"result":""}' % next_id)
+        room = notifies - len(b'{"id":%d,"result":""}' % next_id)
         assert await client.call("big", [room]) == "x" * room
         more = len(str(next_id + 1)) - len(str(next_id))
         with pytest.raises(TooLarge) as refused:
             await client.call("big", [room - more + 1])
-        assert refused.value.data == {"size": limit + 1, "limit": limit}
-        with pytest.raises(MessageTooLarge, match=str(limit)):
-            await client.call("echo", ["x" * limit])
+        assert refused.value.data == {"size": notifies + 1, "limit": notifies}
+        with pytest.raises(MessageTooLarge, match=str(writes)):
+            await client.call("echo", ["x" * writes])
 
 
 async def test_the_smallest_mtu(fake: FakeBluez, link: Link) -> None:
     link.mtu = 23
-    async with serving(), await open_channel(address(link)) as channel:
+    async with serving() as server, await open_channel(address(link)) as channel:
         await channel.send(b'{"id":1,"method":"big","params":[0]}')  # a long write
-        with anyio.fail_after(SECONDS):
-            assert await channel.receive() == b'{"id":1,"result":""}'  # 20 bytes
-        with anyio.move_on_after(0.2):  # nor does the error fit
-            await channel.send(b'{"id":2,"method":"big","params":[1]}')
+        with anyio.move_on_after(0.2):  # neither the answer of 20 bytes fits nor the error
             assert not await channel.receive()
+        assert server.broadcast("12345") == 1
+        assert server.broadcast("123456") == 0
+        with anyio.fail_after(SECONDS):
+            assert await channel.receive() == b'{"method":"12345"}'
 
 
 async def test_segments(fake: FakeBluez) -> None:
@@ -346,3 +347,20 @@ async def test_a_client_without_an_adapter_that_does(fake: FakeBluez) -> None:
     del fake.objects[ADAPTER]
     await close_bleak()
     assert (await refusal()).endswith("No Bluetooth adapters found.")
+
+
+async def test_a_client_says_which_adapter(fake: FakeBluez, link: Link) -> None:
+    async with serving():
+        async with connect(f"{address(link)}?adapter=hci0") as client:
+            assert await client.call("echo", [1]) == 1
+        with pytest.raises(ConnectFailed, match="adapter 'hci7' not found"):
+            await open_channel(f"{address(link)}?adapter=hci7")
+
+
+async def test_a_device_of_which_bluez_remembers_other_services(fake: FakeBluez) -> None:
+    remembered = [f"0000180{number}-0000-1000-8000-00805f9b34fb" for number in (0, 1)]
+    async with serving() as server:
+        for each in fake.links:
+            fake.change(each.path, DEVICE, UUIDs=Variant("as", remembered))
+        async with connect(server.urls[0], connect_timeout=SECONDS) as client:
+            assert await client.call("echo", [1]) == 1

@@ -22,10 +22,10 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("mtu", [23, 185, 247, 517])
+@pytest.mark.parametrize("mtu", [25, 185, 223, 224, 225, 226, 247, 517])
 async def test_nothing_is_truncated(fake: FakeBluez, link: Link, mtu: int) -> None:
     link.mtu = mtu
-    largest = min(220, mtu - 3)
+    largest = min(220, mtu - 5)
     async with serving() as server:
         await join(link)
         for size in (0, largest - len('{"id":1,"result":""}')):
@@ -33,7 +33,7 @@ async def test_nothing_is_truncated(fake: FakeBluez, link: Link, mtu: int) -> No
         (peer,) = server.peers
         assert peer.info.max_message == largest
         await link.write(request(2, "big", size + 1))
-        if mtu == 23:  # where not even the error fits, there is none
+        if mtu == 25:  # where not even the error fits, there is none
             assert await call(link, 3, "echo", 3) == {"id": 3, "result": 3}
         else:
             (heard,) = await link.hear()
@@ -50,9 +50,9 @@ async def test_what_is_larger_goes_in_segments(fake: FakeBluez, link: Link) -> N
         await join(link)
         assert await call(link, 1, "echo", 1) == {"id": 1, "result": 1}
         await link.write(request(2, "big", 500))
-        count = 6
+        count = 7
         heard = await link.hear(count)
-        assert max(map(len, heard)) == 97
+        assert max(map(len, heard)) == 95
         assert all(each.startswith(b"~") and each[6:9] == b"%03x" % count for each in heard)
         text = b"".join(each[9:] for each in heard)
         assert json.loads(text) == {"id": 2, "result": "x" * 500}
@@ -124,7 +124,9 @@ async def test_a_central_that_leaves_while_much_waits_for_it(fake: FakeBluez, li
         assert len(server.peers) == 1
 
 
-async def test_writes_without_a_subscription_are_notifications(fake: FakeBluez, link: Link) -> None:
+async def test_writes_before_the_subscription_are_answered_after(
+    fake: FakeBluez, link: Link
+) -> None:
     device = Device()
     async with serving(device) as server:
         await link.connect()
@@ -132,6 +134,8 @@ async def test_writes_without_a_subscription_are_notifications(fake: FakeBluez, 
         await link.write(request(1, "echo", 1))
         await device.began.reach(1)
         await link.subscribe()
+        (late,) = await link.hear()
+        assert json.loads(late) == {"id": 1, "result": 1}
         assert await call(link, 2, "echo", 2) == {"id": 2, "result": 2}
         assert len(server.peers) == 1
         device.gate.set()

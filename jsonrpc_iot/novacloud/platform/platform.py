@@ -180,7 +180,7 @@ class NovaPlatform:
         while True:
             await self._door.wait_for_room()
             try:
-                raw, host = await accept(listening)
+                raw = await accept(listening)
             except OSError as error:  # out of descriptors, or the connection is gone already
                 if not failed:  # once for all that fail now
                     logger.warning("%s: cannot accept: %s", self._urls[0], error)
@@ -189,27 +189,27 @@ class NovaPlatform:
                 continue
             failed = False
             self.counts.connections += 1
+            stream = SocketStream(raw)
             place = anyio.CancelScope()
-            turn = self._door.come(place, network_of(host))
-            self._connections.start_soon(self._serve, SocketStream(raw), host, place, turn)
+            turn = self._door.come(place, stream.network)
+            self._connections.start_soon(self._serve, stream, place, turn)
 
     async def _serve(
-        self, stream: SocketStream, host: str, place: anyio.CancelScope, turn: anyio.Event | None
+        self, stream: SocketStream, place: anyio.CancelScope, turn: anyio.Event | None
     ) -> None:
         """Serve one connection until it ends, whatever happens on it.
 
         Args:
             stream: carries its bytes.
-            host: where it comes from.
             place: at the door; it is cancelled when another network's newcomer needs it.
             turn: is set when it may authenticate; `None` if there is no place.
         """
         try:
-            entered = None
             set_options(stream)
+            entered = None
             if turn is not None:
                 with place:
-                    entered = await self._let_in(stream, host, place, turn)
+                    entered = await self._let_in(stream, place, turn)
             if entered is not None:
                 await self._run(*entered)
         except GONE:
@@ -220,13 +220,14 @@ class NovaPlatform:
             await anyio.aclose_forcefully(stream)
 
     async def _let_in(
-        self, stream: SocketStream, host: str, place: anyio.CancelScope, turn: anyio.Event
+        self, stream: SocketStream, place: anyio.CancelScope, turn: anyio.Event
     ) -> Entered | None:
         """Authenticate a connection when it is its turn."""
         entered = None
         try:
             await turn.wait()
             carrier: ByteStream = stream
+            host = stream.host
             with anyio.move_on_after(self.settings.auth_seconds):
                 if self._tls is not None:
                     carrier = await TLSStream.wrap(

@@ -9,7 +9,7 @@ import anyio
 from anyio.abc import SocketAttribute, TaskGroup
 
 from ...channel.contract import Channel, Listener, Serve
-from ...protocol.network import Seats, network_of
+from ...protocol.network import Seats
 from .stream import SocketStream
 
 logger = logging.getLogger("jsonrpc_iot.transports")
@@ -85,7 +85,7 @@ class StreamListener(Listener, Generic[S]):
         failed = False
         while True:
             try:
-                raw, host = await accept(listening)
+                raw = await accept(listening)
             except OSError as error:  # out of descriptors, or the connection is gone already
                 if not failed:  # once for all that fail now
                     logger.warning("%s: cannot accept: %s", self.addresses[0], error)
@@ -94,7 +94,7 @@ class StreamListener(Listener, Generic[S]):
                 continue
             failed = False
             stream, scope = self._new_stream(raw), anyio.CancelScope()
-            if self._seats.take(scope, network_of(host) if host else ""):
+            if self._seats.take(scope, stream.network):
                 task_group.start_soon(self._serve_one, stream, handler, scope)
             else:
                 await stream.aclose()
@@ -112,8 +112,8 @@ class StreamListener(Listener, Generic[S]):
                 await anyio.aclose_forcefully(stream)
 
 
-async def accept(listening: socket.socket) -> tuple[socket.socket, str]:
-    """Wait for a connection, and tell from which host it is; empty for one on this host's files.
+async def accept(listening: socket.socket) -> socket.socket:
+    """Wait for a connection.
 
     Raises:
         OSError: out of descriptors, or the connection is gone already.
@@ -121,10 +121,9 @@ async def accept(listening: socket.socket) -> tuple[socket.socket, str]:
     while True:
         await anyio.wait_readable(listening)
         try:
-            raw, address = listening.accept()
+            return listening.accept()[0]
         except BlockingIOError:
             continue
-        return raw, address[0] if isinstance(address, tuple) else ""
 
 
 def set_options(stream: SocketStream) -> None:

@@ -274,6 +274,11 @@ class _UnixStream(SocketStream):
         self.credentials = _credentials(raw)
 
     @property
+    def network(self) -> str:
+        """Whose process is at the other end, where the system tells."""
+        return f"user {self.credentials.uid}" if self.credentials else ""
+
+    @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
         attributes = super().extra_attributes
         if self.credentials is None:

@@ -5,6 +5,7 @@ import socket
 import anyio
 import anyio.abc
 
+from ...protocol.network import network_of
 from ..readable import Readable
 
 PIECE = 1 << 16
@@ -30,6 +31,20 @@ class SocketStream(anyio.abc.SocketStream):
     @property
     def _raw_socket(self) -> socket.socket:
         return self._raw
+
+    @property
+    def host(self) -> str:
+        """The other end's address; empty for one that has none, or is gone already."""
+        try:
+            address = self._raw.getpeername()
+        except OSError:
+            return ""
+        return address[0] if isinstance(address, tuple) else ""
+
+    @property
+    def network(self) -> str:
+        """Who shares the places with it of which nobody may take all."""
+        return network_of(self.host) if self.host else ""
 
     async def receive(self, max_bytes: int = PIECE) -> bytes:
         """Wait for bytes.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from anyio.abc import SocketStream
+from anyio.abc import SocketStream, TaskStatus
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from jsonrpc_iot import Client, RpcError, connect, serve
@@ -155,8 +155,9 @@ class Rig:
                 self._news = anyio.Event()
                 await self._news.wait()
 
-    async def listen(self) -> None:
+    async def listen(self, *, task_status: TaskStatus[None]) -> None:
         async with self.client.notifications() as news:
+            task_status.started()
             async for each in news:
                 self.pushes.append((each.method, each.params))
                 self._news.set()
@@ -176,6 +177,6 @@ async def running(
         anyio.create_task_group() as tasks,
     ):
         rig = Rig(platform, client)
-        tasks.start_soon(rig.listen)
+        await tasks.start(rig.listen)
         yield rig
         tasks.cancel_scope.cancel()

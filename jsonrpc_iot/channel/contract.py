@@ -56,9 +56,9 @@ class Channel(ObjectStream[bytes]):
     methods where it can do better than one message at a time. One task receives and one sends at
     a time; a `receive` that is cancelled loses no message.
 
-    `start`, `check`, `expect_within`, `forget`, `supersede`, `tell_failed`, `keep_while`,
-    `trace_frames`, `pieces_sent`, `missed`, `noise_bytes` and `is_mid_message` are for links that
-    have to know, or have something to tell; others leave them.
+    `start`, `follow`, `check`, `expect_within`, `forget`, `supersede`, `tell_failed`,
+    `keep_while`, `trace_frames`, `pieces_sent`, `missed`, `noise_bytes` and `is_mid_message` are
+    for links that have to know, or have something to tell; others leave them.
     """
 
     @property
@@ -118,6 +118,10 @@ class Channel(ObjectStream[bytes]):
         Args:
             trace: is shown them, also those that carry something else than messages.
         """
+        return
+
+    def follow(self, previous: "Channel") -> None:
+        """Take over what outlives a link from the channel to the same place that has ended."""
         return
 
     def start(self, tasks: TaskGroup) -> None:

@@ -101,6 +101,9 @@ class WrappedChannel(Channel):
     def trace_frames(self, trace: Trace) -> None:
         self._inner.trace_frames(trace)
 
+    def follow(self, previous: Channel) -> None:
+        self._inner.follow(previous._inner if isinstance(previous, WrappedChannel) else previous)
+
     def start(self, tasks: TaskGroup) -> None:
         self._inner.start(tasks)
 

@@ -3,7 +3,7 @@
 Source: the protocol page, section 6.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from .echoes import Echoes
@@ -17,7 +17,8 @@ class Noise:
 
     Args:
         clock: gives the time in seconds.
-        mark: marks a request as the same again; `None` where nothing that is sent comes back.
+        unmark: says what a request may have been before it was marked as a copy; `None` where
+            nothing that is sent comes back.
 
     Attributes:
         clock: as above.
@@ -27,11 +28,15 @@ class Noise:
         count_bytes: how many bytes the link has brought that belong to no message.
     """
 
-    __slots__ = ("_mark", "clock", "count_bytes", "echoes", "suspects", "unanswered")
+    __slots__ = ("_unmark", "clock", "count_bytes", "echoes", "suspects", "unanswered")
 
-    def __init__(self, clock: Callable[[], float], mark: Callable[[bytes], bytes] | None) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        unmark: Callable[[bytes], Iterable[bytes]] | None,
+    ) -> None:
         self.clock = clock
-        self._mark = mark
+        self._unmark = unmark
         self.echoes: Echoes | None = None
         self.suspects: Suspects | None = None
         self.unanswered = 0
@@ -39,9 +44,10 @@ class Noise:
 
     def note_open(self, id: int, request: bytes) -> None:
         """A request of ours leaves."""
-        if self._mark is not None:
-            self.echoes = self.echoes or Echoes(self._mark)
-            self.echoes.requests[id] = request
+        if self._unmark is not None:
+            if self.echoes is None:
+                self.echoes = Echoes(self._unmark)
+            self.echoes.open(id, request, self.clock())
 
     def note_closed(self, id: int) -> None:
         """It is answered or given up."""

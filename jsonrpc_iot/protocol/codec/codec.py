@@ -6,7 +6,7 @@ whatever it refuses is looked at again, slowly, to find out what to answer.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
@@ -114,6 +114,10 @@ class Codec(ABC):
         """A request with the mark that says that it is the same again."""
 
     @abstractmethod
+    def unmarked(self, request: bytes) -> Iterable[bytes]:
+        """What a request may have been before `mark_retry` or `mark_2_0`, or both."""
+
+    @abstractmethod
     def mark_2_0(self, request: bytes) -> bytes:
         """A request of the IoT dialect as one of JSON-RPC 2.0."""
 
@@ -211,15 +215,18 @@ class Codec(ABC):
         Returns:
             The bytes, or `None` when even the bare error exceeds the limit.
         """
-        for message, data in ((error.message, error.data), (error.message, None), ("", None)):
+        message, data = error.message, error.data
+        while True:
             failure = Failure(jsonrpc, id, ErrorObject(error.code, message, data))
             try:
                 encoded = self._encode_finite(failure, data)
+                if limit is None or len(encoded) <= limit:
+                    return encoded
             except Unencodable:
-                continue
-            if limit is None or len(encoded) <= limit:
-                return encoded
-        return None
+                pass
+            if data is None and message == "":
+                return None
+            message, data = message if data is not None else "", None
 
     def _encode_finite(self, message: Any, payload: Any) -> bytes:
         """Encode a message whose payload must not hold NaN, which JSON has no form for."""

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from itertools import accumulate
@@ -21,6 +21,7 @@ from .shallow import is_shallow
 T = TypeVar("T")
 
 _BOM = b"\xef\xbb\xbf"
+_MARK, _MARK_2_0 = b',"retry":true}', b'{"jsonrpc":"2.0",'
 _MAX_DIGITS = 4300
 _LONGEST_FRACTION = 400  # characters of a number that may stand for an integer
 _DIGITS = b"0123456789"
@@ -118,11 +119,22 @@ class JsonCodec(Codec):
 
     def mark_retry(self, request: bytes) -> bytes:
         """A request with the mark that says that it is the same again."""
-        return request[:-1].removesuffix(b',"retry":false') + b',"retry":true}'
+        return request[:-1].removesuffix(b',"retry":false') + _MARK
+
+    def unmarked(self, request: bytes) -> Iterable[bytes]:
+        """What a request may have been before it was marked."""
+        found = [request]
+        if request.startswith(_MARK_2_0):
+            found.append(b"{" + request.removeprefix(_MARK_2_0))
+        for each in tuple(found):
+            if each.endswith(_MARK):
+                bare = each.removesuffix(_MARK)
+                found += bare + b"}", bare + b',"retry":false}'
+        return found[1:]
 
     def mark_2_0(self, request: bytes) -> bytes:
         """A request of the IoT dialect as one of JSON-RPC 2.0."""
-        return b'{"jsonrpc":"2.0",' + request[1:]
+        return _MARK_2_0 + request[1:]
 
     def _members(self, data: bytes) -> dict[str, Raw] | list[Raw] | None:
         value = bytes(_decode_raw(data.removeprefix(_BOM)))

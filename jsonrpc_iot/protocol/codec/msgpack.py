@@ -5,7 +5,7 @@ over every link. Binary values travel as they are.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any, ClassVar, TypeVar
 
@@ -28,6 +28,9 @@ _FLOAT64 = 0xCB
 _LIKE_NAN = re.compile(rb"\xca[\x7f\xff][\x80-\xff]|\xcb[\x7f\xff][\xf0-\xff]")
 _ARRAY16, _ARRAY32, _MAP16, _MAP32 = 0xDC, 0xDD, 0xDE, 0xDF
 _NO_HEADS = bytes([*range(_FIXMAP), *range(0xA0, _ARRAY16), *range(_MAP32 + 1, 256)])
+
+_MARK = msgspec.msgpack.encode("retry") + msgspec.msgpack.encode(True)
+_MARK_2_0 = msgspec.msgpack.encode("jsonrpc") + msgspec.msgpack.encode("2.0")
 
 _to_json = msgspec.json.Encoder().encode
 _decode_any = msgspec.msgpack.Decoder().decode
@@ -109,12 +112,17 @@ class MsgpackCodec(Codec):
 
         Where it says `retry` already, the last one counts.
         """
-        return bytes([request[0] + 1]) + request[1:] + self.encode("retry") + self.encode(True)
+        return bytes([request[0] + 1]) + request[1:] + _MARK
+
+    def unmarked(self, request: bytes) -> Iterable[bytes]:
+        """What a request may have been before it was marked, however often."""
+        while mark := next(filter(request.endswith, (_MARK, _MARK_2_0)), None):
+            request = bytes([(request[0] - 1) & 0xFF]) + request[1:].removesuffix(mark)
+            yield request
 
     def mark_2_0(self, request: bytes) -> bytes:
         """A request of the IoT dialect as one of JSON-RPC 2.0."""
-        member = self.encode("jsonrpc") + self.encode("2.0")
-        return bytes([request[0] + 1]) + request[1:] + member
+        return bytes([request[0] + 1]) + request[1:] + _MARK_2_0
 
     def _members(self, data: bytes) -> dict[str, Raw] | list[Raw] | None:
         self.check(data)

@@ -53,6 +53,7 @@ class Module(Role):
         product: what the MCU said of itself, `None` before.
         working_mode: likewise.
         rssi: signal strength in dBm for an MCU that asks, 0 for unknown.
+        inventory: which DataPoints the MCU has.
     """
 
     version = 0
@@ -83,7 +84,7 @@ class Module(Role):
         self._tries = 0
         self._asked: set[int] = set()  # and not answered; it may be late
         self._replaying_until = -math.inf
-        self._inventory = Inventory()
+        self.inventory = Inventory()
         self._told_again: list[Unit] = []
 
     def set_network_status(self, status: NetworkStatus, now: float) -> list[bytes]:
@@ -139,13 +140,13 @@ class Module(Role):
         if frame.command in self.takes:
             with suppress(MalformedFrame):  # which the line counts
                 told_again.extend(
-                    unit for unit in split_units(frame.data) if not self._inventory.hear(unit, now)
+                    unit for unit in split_units(frame.data) if not self.inventory.hear(unit, now)
                 )
         return told_again
 
     def _is_step_done(self, frame: Frame) -> bool:
         if frame.command in self.takes:
-            return self._steps[0] is Command.QUERY_DATAPOINTS and self._inventory.is_told
+            return self._steps[0] is Command.QUERY_DATAPOINTS and self.inventory.is_told
         return frame.command == self._steps[0]
 
     def poll(self, now: float) -> list[bytes]:
@@ -157,6 +158,8 @@ class Module(Role):
             self._heartbeat_due, self._offline_due = now, math.inf
         if now >= self._heartbeat_due:
             frames.append(self.encode(Command.HEARTBEAT))
+            if self.is_online and self.inventory.is_doubtful:
+                frames += self.query(now)
             if self.is_online:
                 self._offline_due = now + _OFFLINE_SECONDS
             self._heartbeat_due = now + self._pause()
@@ -265,7 +268,7 @@ class Module(Role):
         """Go on with what was asked next."""
         self.is_introduced = self.is_introduced or self._steps[0] is Command.PRODUCT
         if self._steps[0] is Command.QUERY_DATAPOINTS:
-            self._inventory.end()
+            self.inventory.end()
         del self._steps[0]
         self._tries = 0
         return [self._try_step(now)] if self._steps else []
@@ -281,7 +284,7 @@ class Module(Role):
             return self.encode(command, bytes((self._network_status,)))
         if command is Command.QUERY_DATAPOINTS:
             self._replaying_until = now + _REPLAY_SECONDS
-            self._inventory.ask(now, again=self._tries > 1)
+            self.inventory.ask(now, again=self._tries > 1)
             return self.encode(command)
         return self._twin(command, now)
 

@@ -256,6 +256,7 @@ def measure(
 
 
 def _calibrate(timed: Timed, seconds: float) -> int:
+    timed(1)  # the first operation imports, compiles and fills caches, and says nothing
     count = 1
     while (taken := timed(count)) < seconds:
         growth = 1.2 * seconds / taken if taken > 0 else 10

@@ -128,7 +128,7 @@ class OnePass:
                 return False
         return 0 not in map(_ID, requests) or b"-0" not in data
 
-    def with_wire_id(self, data: bytes, request: PlainRequest) -> PlainRequest:
+    def echoed(self, data: bytes, request: PlainRequest) -> PlainRequest:
         """A decoded request with its id as it is echoed."""
         id = request.id
         if id and type(id) is not float:

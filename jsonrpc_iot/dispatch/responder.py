@@ -62,7 +62,7 @@ class Responder:
         self._nobody = Context()
         self._one_pass = OnePass(table, codec, off=debug)  # which does not check results
         self._is_sound = self._one_pass.is_sound
-        self._with_wire_id = self._one_pass.with_wire_id
+        self._echoed = self._one_pass.echoed
         self._plain = PlainReplier(self._replier)
 
     async def dispatch(self, data: bytes, context: Context | None = None) -> bytes | None:
@@ -112,7 +112,7 @@ class Responder:
                     except Exception as error:  # noqa: BLE001  # as there
                         return self._plain.fail(request, error)
                 if request.is_plain and (not request.needs_check or self._is_sound(data)):
-                    return self._plain.answer(request if id else self._with_wire_id(data, request))
+                    return self._plain.answer(request if id != 0 else self._echoed(data, request))
             begun = self._begin_decoded(data, request, context, _limit(context))
         if type(begun) is bytes or begun is None:
             return begun
@@ -184,7 +184,7 @@ class Responder:
         elif (not request.needs_check or self._is_sound(data)) and (
             session is None or note(session, request)
         ):
-            echoed = self._with_wire_id(data, request)
+            echoed = self._echoed(data, request)
             if request.is_plain:
                 return self._plain.answer(echoed, limit)
             entry, handler = request.entry, request.entry.handler

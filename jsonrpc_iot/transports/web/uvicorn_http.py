@@ -110,6 +110,12 @@ class _GuardedProtocol(H11Protocol):
         self.app_state["jsonrpc_iot"].lost()
         super().connection_lost(exc)
 
+    def eof_received(self) -> None:
+        """Let what is written leave: asyncio closes the connection after this."""
+        if isinstance(self.transport, _JoiningTransport):
+            self.transport.flush()
+        super().eof_received()
+
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return

@@ -9,7 +9,6 @@ import os
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 
@@ -33,7 +32,8 @@ def run(options: Options) -> Report:
     python = [sys.executable]
     cpu: dict[str, list[float]] = {}
     wall: dict[str, list[float]] = {}
-    with server("ours") as running, tempfile.TemporaryDirectory() as cache:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    with server("ours") as running:
         ours = [*python, "-m", "jsonrpc_iot", "call", f"tcp://127.0.0.1:{running.port}"]
         smallest = [*python, "-m", "benchmarks._smallest_call", "127.0.0.1", str(running.port)]
         contenders = {
@@ -46,10 +46,8 @@ def run(options: Options) -> Report:
             ),
             "python alone": ([*python, "-c", "pass"], ""),
         }
-        environment = {**os.environ, "PYTHONPYCACHEPREFIX": cache}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         for command, output in contenders.values():
-            _once(command, output, environment)  # writes the bytecode
+            _once(command, output, environment)  # writes bytecode that is not there
         for _ in range(options.rounds(15)):
             for name, (command, output) in contenders.items():
                 used, passed = _once(command, output, environment)

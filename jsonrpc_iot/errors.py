@@ -124,6 +124,8 @@ class RpcError(JsonRpcIotError):
 
 
 def _problem(code: object, message: object) -> str | None:
+    if type(code) is int and type(message) is str:
+        return None
     if not isinstance(code, int) or isinstance(code, bool):
         return f"the code of an error is an integer, not {code!r}"
     return None if isinstance(message, str) else f"its message is a text, not {message!r}"

@@ -1,7 +1,8 @@
 """One POST: a message in, its answer out, whole or item by item."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
@@ -10,7 +11,7 @@ from msgspec.json import Decoder
 
 from ..channel.changes import Change
 from ..channel.tasks import task_group
-from ..channel.web import AsgiReceive, AsgiSend, Scope
+from ..channel.web import AsgiReceive, AsgiSend, Scope, client_network
 from ..dispatch.declare.context import Timeout
 from ..dispatch.response import ReplyTo
 from ..dispatch.run.batch import Pending, run_all
@@ -176,6 +177,34 @@ class Running:
         for pending in self._turned_away:
             reply = self._begun.finish(pending, pending.refuse(_BUSY))
         return await run_all(self._begun, self._calls) if self._calls else reply
+
+
+class Callers:
+    """The hosts for which something runs.
+
+    Args:
+        limits: as in `Running`.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._hosts: dict[str, Host] = {}
+
+    def of(self, scope: Scope) -> Host:
+        """Who sends a request."""
+        network = client_network(scope)
+        return self._hosts.get(network) or Host(network)
+
+    @contextmanager
+    def running(self, begun: Pending, caller: Host) -> Iterator[Running]:
+        """The calls of a request, counted among those of its host while the block runs."""
+        self._hosts[caller.network] = caller
+        try:
+            with Running(begun, caller, self._limits) as running:
+                yield running
+        finally:
+            if not caller.running:
+                self._hosts.pop(caller.network, None)
 
 
 async def run_to_end(

@@ -11,13 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import asdict
 
 from ..errors import InvalidParams
 from ..protocol.codec.codec import Codec
 from ..protocol.codec.floats import has_nan, may_hold_float
 from ..protocol.codec.json import JsonCodec
+from ..protocol.messages import Result, Result2
 from .declare.context import Context
 from .declare.options import Example, Options
 from .declare.signature import (
@@ -34,6 +35,17 @@ from .declare.signature import (
 from .declare.stream import gives_items
 
 _JSON = JsonCodec()
+_SOURCE = """
+def call(params, context):
+    return function(ARGUMENTS)
+
+def respond(request, context=None):
+    params = request.params
+    value = function(ARGUMENTS)
+    if request.jsonrpc is UNSET:
+        return Result(request.id, value)
+    return Result2("2.0", request.id, value)
+"""
 _FIELD = re.compile(r"Object (?:missing required|contains unknown) field `(?P<name>[^`]*)`")
 
 
@@ -58,7 +70,8 @@ class Handler:
         by_name: the params of a call cannot come by position.
         positions: the tuple that params by position are decoded into in one pass, or `None`.
         params_optional: a call without params is in order.
-        call: runs the function with the Struct's values, and a Context where it wants one.
+        call: runs the function with the values of params, and a Context where it wants one.
+        respond: runs it with the params of a plain request, without a Context; gives the response.
         wants_context: it takes a Context.
         plain: it needs neither a task nor a Context.
         waits: it takes a task: a coroutine, a generator, a thread, or a turn to wait for.
@@ -92,7 +105,7 @@ class Handler:
             self._by_position = params_struct(name, positional, hints, array_like=True)
         self.by_name = self._by_position is None
         self.positions = params_tuple(taken, hints) if positional == taken else None
-        self.call = _compile_call(function, parameters, wants_context)
+        self.call, self.respond = _compile(function, parameters, wants_context)
         self.may_hold_nan = may_hold_float(result_type(hints))
         result: Any = result_type(hints)
         self.result_type: Any = types.GenericAlias(list, result) if self.is_generator else result
@@ -132,7 +145,7 @@ class Handler:
 
     def named(self, params: Struct | tuple[Any, ...]) -> Struct:
         """Params that were decoded in one pass as the Struct of those by name."""
-        if isinstance(params, Struct):
+        if not isinstance(params, tuple):
             return params
         return self.params(**dict(zip(self.params.__struct_fields__, params, strict=True)))
 
@@ -156,21 +169,28 @@ class Handler:
             raise ValueError(f"{where}: the result: {error}") from None
 
 
-def _compile_call(
+def _compile(
     function: Callable[..., Any], parameters: list[inspect.Parameter], wants_context: set[str]
-) -> Callable[[Any, Context | None], Any]:
-    """Compile `function(params.a, context, b=params.b)`, which is faster than any loop over names.
+) -> tuple[Callable[[Any, Context | None], Any], Callable[[Any], Result | Result2]]:
+    """Compile `call` and `respond` with `function(params.a, context, b=params.b)` written out.
 
-    The names are those of Python parameters, so they are identifiers.
+    That is faster than any loop over names, and what Python learns of one request's type while it
+    runs is not mixed with what it learns of others. The names are those of Python parameters, so
+    they are identifiers.
     """
     arguments = []
     for parameter in parameters:
         name = parameter.name
         value = "context" if name in wants_context else f"params.{name}"
         arguments.append(value if parameter.kind in POSITIONAL else f"{name}={value}")
-    source = f"lambda params, context: function({', '.join(arguments)})"
-    call: Callable[[Any, Context | None], Any] = eval(source, {"function": function})
-    return call
+    names: dict[str, Any] = {
+        "function": function,
+        "UNSET": UNSET,
+        "Result": Result,
+        "Result2": Result2,
+    }
+    exec(_SOURCE.replace("ARGUMENTS", ", ".join(arguments)), names)
+    return names["call"], names["respond"]
 
 
 def _explain(text: str) -> dict[str, str]:

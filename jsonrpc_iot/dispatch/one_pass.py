@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType, structs
 
 from ..protocol.codec.codec import Codec
-from ..protocol.messages import Id
+from ..protocol.messages import Id, Result, Result2
 from .declare.context import Context
 from .table import Entry, HandlerTable
 
@@ -53,6 +53,9 @@ class PlainRequest(Protocol):
     params: Struct | tuple[Any, ...]
     jsonrpc: Literal["2.0"] | UnsetType
     timeout: float | UnsetType
+
+    def respond(self) -> Result | Result2:
+        """Call the handler, if that is plain, and give its response."""
 
     @staticmethod
     def call(params: Any, context: Context | None, /) -> Any:
@@ -125,9 +128,11 @@ class OnePass:
                 return False
         return 0 not in map(_ID, requests) or b"-0" not in data
 
-    def with_wire_id(self, data: bytes, request: PlainRequest) -> PlainRequest:
+    def echoed(self, data: bytes, request: PlainRequest) -> PlainRequest:
         """A decoded request with its id as it is echoed."""
         id = request.id
+        if id and type(id) is not float:
+            return request
         if isinstance(id, UnsetType) or (wire_id := self._codec.wire_id(data, id)) is id:
             return request
         replaced: PlainRequest = structs.replace(cast(Any, request), id=wire_id)
@@ -179,6 +184,7 @@ class OnePass:
             bases=(_Envelope,),
             namespace={
                 "entry": entry,
+                "respond": handler.respond,
                 "call": staticmethod(handler.call),
                 "may_hold_nan": handler.may_hold_nan,
                 "is_plain": entry.plain,

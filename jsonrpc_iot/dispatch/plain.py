@@ -33,10 +33,15 @@ class PlainReplier:
             limit: bytes that the response may have, `None` for any number.
         """
         try:
-            value = request.call(request.params, None)
+            response = request.respond()
+            if request.id is UNSET:
+                return None
+            reply = self._encode(response)
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
             return self.fail(request, error, limit)
-        return self.succeed(request, value, limit)
+        if limit is None and not (request.may_hold_nan and reply.find(self._nan) >= 0):
+            return reply
+        return self._check(request, response, reply, limit)
 
     def answer_all(self, requests: Sequence[PlainRequest], limit: int | None) -> bytes | None:
         """Answer the requests and notifications of a batch; see `answer`."""
@@ -54,16 +59,21 @@ class PlainReplier:
         id, jsonrpc = request.id, request.jsonrpc
         if id is UNSET:
             return None
+        response = Result(id, value) if jsonrpc is UNSET else Result2("2.0", id, value)
         try:
-            reply = self._encode(
-                Result(id, value) if jsonrpc is UNSET else Result2("2.0", id, value)
-            )
+            reply = self._encode(response)
         except Exception as error:  # noqa: BLE001  # a value's own code may run
             return self.fail(request, error, limit)
+        return self._check(request, response, reply, limit)
+
+    def _check(
+        self, request: PlainRequest, response: Result | Result2, reply: bytes, limit: int | None
+    ) -> bytes | None:
+        """The response in bytes, if it may leave so."""
         is_doubtful = request.may_hold_nan and reply.find(self._nan) >= 0
         if not is_doubtful and (limit is None or len(reply) <= limit):
             return reply
-        to = _reply_to(request, limit)
+        to, value = _reply_to(request, limit), response.result
         return self._replier.result(to, request.entry.name, value, may_hold_nan=is_doubtful)
 
     def fail(
@@ -79,9 +89,10 @@ def _reply_to(request: PlainRequest, limit: int | None) -> ReplyTo:
 
 def note(session: Session, request: PlainRequest) -> bool:
     """Have a session note what a plain request tells; says whether that was all it wants of it."""
-    if session.noise.echoes is not None or (request.id is UNSET and session.on_notification):
+    noise = session.noise
+    if noise.echoes is not None or (request.id is UNSET and session.on_notification):
         return False
-    session.noise.suspects = None
+    noise.suspects = None
     session.jsonrpc = request.jsonrpc
     if request.timeout is not UNSET:
         session.extensions = True

@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 from ..errors import InvalidRequest, RpcError
 from ..protocol.codec.codec import Codec
 from ..protocol.limits import Limits
-from ..protocol.messages import Invalid, Message, Result, Result2
+from ..protocol.messages import Invalid, Message
 from ..protocol.segments.format import SEGMENT_MARK
 from ..protocol.session import Session
 from .declare.context import Context
@@ -60,8 +60,9 @@ class Responder:
         self._encode = codec.encode
         self._replier = Replier(codec, debug=debug)
         self._nobody = Context()
-        # For debugging results are checked, which the way for plain messages does not do.
-        self._one_pass = OnePass(table, codec, off=debug)
+        self._one_pass = OnePass(table, codec, off=debug)  # which does not check results
+        self._is_sound = self._one_pass.is_sound
+        self._echoed = self._one_pass.echoed
         self._plain = PlainReplier(self._replier)
 
     async def dispatch(self, data: bytes, context: Context | None = None) -> bytes | None:
@@ -103,18 +104,15 @@ class Responder:
         except Exception as error:  # noqa: BLE001  # a param's own code may run
             begun = self._begin_refused(data, error, context, _limit(context))
         else:
-            if type(request) is not list and context is None and request.id:
-                if request.is_quick:  # `answer`, written out: a call less is a tenth of the time
-                    id, jsonrpc = request.id, request.jsonrpc
+            if type(request) is not list and context is None:
+                id = request.id
+                if id and request.is_quick:  # `answer`, written out: a call less is a tenth
                     try:
-                        value = request.call(request.params, None)
-                        return self._encode(
-                            Result(id, value) if jsonrpc is UNSET else Result2("2.0", id, value)
-                        )
+                        return self._encode(request.respond())
                     except Exception as error:  # noqa: BLE001  # as there
                         return self._plain.fail(request, error)
-                if request.is_plain and self._one_pass.is_sound(data):
-                    return self._plain.answer(request)
+                if request.is_plain and (not request.needs_check or self._is_sound(data)):
+                    return self._plain.answer(request if id != 0 else self._echoed(data, request))
             begun = self._begin_decoded(data, request, context, _limit(context))
         if type(begun) is bytes or begun is None:
             return begun
@@ -147,7 +145,11 @@ class Responder:
             request = self._one_pass.decode(data)
         except Exception as error:  # noqa: BLE001  # a param's own code may run
             return self._begin_refused(data, error, context, limit, session, alone)
-        return self._begin_decoded(data, request, context, limit, session, alone)
+        if type(request) is list or not (request.is_quick and request.id):
+            return self._begin_decoded(data, request, context, limit, session, alone)
+        if session is not None and not note(session, request):
+            return self._begin_other(data, context, limit, session, alone)
+        return self._plain.answer(request, limit)
 
     def _begin_refused(
         self,
@@ -174,15 +176,15 @@ class Responder:
         alone: bool = True,
     ) -> Begun:
         """Begin to answer a message that has been decoded in one pass."""
-        one_pass = self._one_pass
         if isinstance(request, list):
-            is_whole = 0 < len(request) <= self._limits.batch and one_pass.are_plain(data, request)
+            fits = 0 < len(request) <= self._limits.batch
+            is_whole = fits and self._one_pass.are_plain(data, request)
             if is_whole and (session is None or all(note(session, each) for each in request)):
                 return self._plain.answer_all(request, limit)
-        elif (not request.needs_check or one_pass.is_sound(data)) and (
+        elif (not request.needs_check or self._is_sound(data)) and (
             session is None or note(session, request)
         ):
-            echoed = one_pass.with_wire_id(data, request)
+            echoed = self._echoed(data, request)
             if request.is_plain:
                 return self._plain.answer(echoed, limit)
             entry, handler = request.entry, request.entry.handler
@@ -356,8 +358,7 @@ class Responder:
         except Exception as problem:  # noqa: BLE001  # a param's own code may run
             return self._replier.error(to, message.method, problem)
         call = Call(entry.name, params, message.id, handler)
-        stream = message.stream
-        return self._begin_call(call, entry.chain, to, message.timeout, context, stream=stream)
+        return self._begin_call(call, entry.chain, to, message.timeout, context, message.stream)
 
     def _begin_call(
         self,
@@ -366,7 +367,6 @@ class Responder:
         to: ReplyTo,
         timeout: float | UnsetType,
         context: Context,
-        *,
         stream: bool = False,
     ) -> bytes | PendingCall | None:
         handler = call.handler

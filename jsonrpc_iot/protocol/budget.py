@@ -1,6 +1,5 @@
 """What all peers of a server may hold together, shared out so that none keeps the others out."""
 
-_PEER = 4
 _NETWORK = 2
 
 
@@ -15,11 +14,11 @@ class _Held:
 
 
 class Budget(_Held):
-    """Room for what may be asked for again on channels that lose messages.
+    """Room for what a server holds for its peers.
 
     Args:
-        entries: requests that are remembered.
-        byte_count: bytes of stored responses and items.
+        entries: how much it holds in number, such as requests that are remembered.
+        byte_count: how much it holds in bytes, such as stored responses.
 
     Attributes:
         entries: how many are left.
@@ -36,28 +35,30 @@ class Budget(_Held):
 class Share(_Held):
     """What one peer holds of a budget.
 
-    It gets at most a quarter of what others leave, and all peers of its network together half.
+    It gets at most a part of what others leave, and all peers of its network together half.
 
     Args:
         budget: of all.
         network: where the peer is, empty where it is on its own.
+        part: a quarter by default, `1` for no bound of its own.
 
     Attributes:
         entries: how many it holds.
         byte_count: how many it holds.
     """
 
-    __slots__ = ("_budget", "_network")
+    __slots__ = ("_budget", "_network", "_part")
 
-    def __init__(self, budget: Budget, network: str = "") -> None:
+    def __init__(self, budget: Budget, network: str = "", part: float = 1 / 4) -> None:
         super().__init__()
+        self._part = part
         self._budget = budget
         self._network = network
 
     def take_entry(self) -> bool:
         """Hold one more request; says whether it may."""
         left, network = self._budget.entries, self._of_network
-        fits = self.entries < (left + self.entries) / _PEER and (
+        fits = self.entries < (left + self.entries) * self._part and (
             network is None or network.entries < (left + network.entries) / _NETWORK
         )
         if fits:
@@ -68,7 +69,7 @@ class Share(_Held):
         """Hold so many bytes more; says whether it may."""
         left, network = self._budget.byte_count, self._of_network
         mine = self.byte_count
-        fits = mine + size <= (left + mine) / _PEER and (
+        fits = mine + size <= (left + mine) * self._part and (
             network is None or network.byte_count + size <= (left + network.byte_count) / _NETWORK
         )
         if fits:

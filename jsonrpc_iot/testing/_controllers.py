@@ -117,7 +117,13 @@ class VirtualController(Controller):
         return super().on_hci_le_create_connection_cancel_command(_command)
 
     def unplug(self) -> None:
-        """The host is gone: end the links, as their supervision would, and advertise no more."""
+        """The host is gone, and so is the controller."""
+        self.fall_silent()
+        self.hci_sink = None
+        self._air.remove_controller(self)
+
+    def fall_silent(self) -> None:
+        """End the links, as their supervision would, and advertise no more."""
         self.le_legacy_advertiser.stop()
         for each in self.advertising_sets.values():
             each.stop()
@@ -126,8 +132,6 @@ class VirtualController(Controller):
                 link.send_ll_control_pdu(TerminateInd(HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR))
             except InvalidArgumentError:  # so is the other end
                 continue
-        self.hci_sink = None
-        self._air.remove_controller(self)
 
 
 @final

@@ -2,8 +2,9 @@
 
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
@@ -12,9 +13,9 @@ import pytest
 from anyio.abc import SocketStream
 from anyio.streams.tls import TLSStream
 
-from jsonrpc_iot import Limits, Server, serve
+from jsonrpc_iot import Limits, Server, asgi_app, serve
 from tests.transports.certificates import Certificates
-from tests.waiting import SECONDS, eventually
+from tests.waiting import SECONDS, Tally, eventually
 
 from .conftest import Device
 
@@ -149,3 +150,58 @@ async def test_a_handshake_has_to_end(device: Device, tmp_path: Path) -> None:
         async with httpx2.AsyncClient(verify=context, trust_env=False) as http:
             answer = await http.get(f"{server.urls[0]}/openrpc.json")
             assert answer.status_code == 200
+
+
+def from_host(host: str) -> dict[str, Any]:
+    """A request for events, as another web server hands it on."""
+    headers = [(b"accept", b"text/event-stream"), (b"host", b"localhost")]
+    return {
+        "type": "http",
+        "method": "GET",
+        "path": "/rpc",
+        "query_string": b"",
+        "headers": headers,
+        "client": (host, 1),
+    }
+
+
+async def test_one_host_does_not_take_all_subscriptions_of_another_web_server(
+    device: Device,
+) -> None:
+    app = asgi_app(device.dispatcher, limits=Limits(peers=3))
+    said: dict[str, Tally] = {}
+
+    async def subscribe(name: str, host: str) -> None:
+        async def send(event: Any) -> None:
+            said[name].add(event.get("status") or event.get("more_body", False))
+
+        await app(from_host(host), anyio.sleep_forever, send)  # type: ignore[arg-type]
+
+    async with anyio.create_task_group() as tasks:
+        for name, host in (*((f"crowd {n}", "2001:db8::1") for n in range(4)), ("other", "::1")):
+            said[name] = Tally()
+            tasks.start_soon(subscribe, name, host)
+            await said[name].reach(1)
+        assert [tally.items[0] for tally in said.values()] == [200, 200, 200, 503, 200]
+        await said["crowd 2"].reach(2)
+        assert said["crowd 2"].items == [200, False]  # had to go, and hears so
+        assert said["crowd 1"].items == said["other"].items == [200]
+        tasks.cancel_scope.cancel()
+
+
+async def test_bodies_of_one_host_leave_room_for_others(device: Device) -> None:
+    limits = Limits(assembled_bytes_in_all=20 << 20, message_seconds=60)
+    head = POST.replace(b"Content-Length: 38", b"Content-Length: 16777216").partition(b"{")[0]
+    async with (
+        serve(device.dispatcher, HTTP, limits=limits, grace=0) as server,
+        AsyncExitStack() as stack,
+    ):
+        for _ in range(3):
+            greedy = await stack.enter_async_context(await come(server))
+            with suppress(*GONE):
+                await greedy.send(head + b" " * (15 << 20))
+        body = b'{"id":1,"method":"add","params":[1,%b2]}' % (b" " * (8 << 20))
+        honest = await stack.enter_async_context(await come(server, "127.0.0.2"))
+        length = b"Content-Length: %d" % len(body)
+        await honest.send(POST.replace(b"Content-Length: 38", length).partition(b"{")[0] + body)
+        await says(honest, b'"result":3')

@@ -55,7 +55,7 @@ def running_radio(folder: Path) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as radio:
         try:
             assert radio.stdout
-            assert radio.stdout.readline() == b"ready\n"
+            assert radio.stdout.readline().startswith(b"ready")
             yield path
         finally:
             radio.kill()

@@ -92,7 +92,7 @@ def run(root: Path, folder: Path, command: list[str], environment: dict[str, str
     qemu += ["-smp", str(min(os.cpu_count() or 1, 2)), "-m", str(_MEMORY_MIB), "-no-reboot"]
     qemu += ["-nodefaults", "-display", "none", "-serial", "stdio"]
     qemu += ["-kernel", str(kernel), "-initrd", str(folder / "initrd")]
-    qemu += ["-append", "console=ttyS0 panic=-1 loglevel=3"]
+    qemu += ["-append", "console=ttyS0 panic=-1 loglevel=3 oops=panic"]
     for tag, path, more in (("host", "/", ",readonly=on"), ("shared", str(shared), "")):
         qemu += ["-fsdev", f"local,id={tag},path={path},security_model=none,multidevs=remap{more}"]
         qemu += ["-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]

@@ -5,7 +5,7 @@ task of its choice, and may cancel it at any time, also before it has started.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import anyio
@@ -114,9 +114,9 @@ class PendingCall:
     def _reason(self) -> RpcError:
         return self._cancelled or DeadlineExceeded()
 
-    async def run_alone(self) -> bytes | None:
+    def run_alone(self) -> Coroutine[Any, Any, bytes | None]:
         """Run the call where nobody may `cancel` it, which without a time limit costs no scope."""
-        return await (self._perform() if self._timeout == math.inf else self.run())
+        return self._perform() if self._timeout == math.inf else self.run()
 
     async def _perform(self) -> bytes | None:
         try:

@@ -174,18 +174,22 @@ class NovaPlatform:
         background.cancel_scope.cancel()
 
     async def _accept(self, listener: Any) -> None:
+        failed = False
         while True:
             await self._door.wait_for_room()
             try:
                 stream: SocketStream = await listener.accept()
             except (OSError, anyio.BrokenResourceError) as error:
                 # Out of descriptors, or the connection is gone already.
-                logger.warning("%s: cannot accept: %s", self._urls[0], error)
+                if not failed:  # once for all that fail now
+                    logger.warning("%s: cannot accept: %s", self._urls[0], error)
+                failed = True
                 await anyio.sleep(_PAUSE_SECONDS)
                 continue
+            failed = False
             self.counts.connections += 1
-            set_options(stream)
-            host = stream.extra(SocketAttribute.remote_address)[0]
+            address = stream.extra(SocketAttribute.remote_address, None)
+            host = address[0] if address else ""  # of one that is gone already
             place = anyio.CancelScope()
             turn = self._door.come(place, network_of(host))
             self._connections.start_soon(self._serve, stream, host, place, turn)
@@ -202,6 +206,7 @@ class NovaPlatform:
             turn: is set when it may authenticate; `None` if there is no place.
         """
         try:
+            set_options(stream)
             entered = None
             if turn is not None:
                 with place:

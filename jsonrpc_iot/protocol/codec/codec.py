@@ -215,15 +215,18 @@ class Codec(ABC):
         Returns:
             The bytes, or `None` when even the bare error exceeds the limit.
         """
-        for message, data in ((error.message, error.data), (error.message, None), ("", None)):
+        message, data = error.message, error.data
+        while True:
             failure = Failure(jsonrpc, id, ErrorObject(error.code, message, data))
             try:
                 encoded = self._encode_finite(failure, data)
+                if limit is None or len(encoded) <= limit:
+                    return encoded
             except Unencodable:
-                continue
-            if limit is None or len(encoded) <= limit:
-                return encoded
-        return None
+                pass
+            if data is None and message == "":
+                return None
+            message, data = message if data is not None else "", None
 
     def _encode_finite(self, message: Any, payload: Any) -> bytes:
         """Encode a message whose payload must not hold NaN, which JSON has no form for."""

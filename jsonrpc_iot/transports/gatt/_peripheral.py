@@ -4,6 +4,7 @@ Which Bluetooth carries them is left to others: they hand in what centrals do, a
 `Central`.
 """
 
+import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
@@ -24,6 +25,7 @@ logger = logging.getLogger("jsonrpc_iot.transports")
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 _CLOSE_SECONDS = 2.0
+_SUBSCRIBE_SECONDS = 3.0
 _WAITING_CHANNELS = 64
 
 
@@ -41,6 +43,19 @@ class Central(ABC):
     def __init__(self, address: str) -> None:
         self.address = address
         self.is_there = True
+        self._news = asyncio.Event()
+
+    def has_changed(self) -> None:
+        """It has subscribed, or left."""
+        self._news.set()
+
+    async def subscribes(self, seconds: float) -> bool:
+        """Wait until it has subscribed, which is `False` where it does not in time, or leaves."""
+        with anyio.move_on_after(seconds):
+            while self.is_there and not self.is_subscribed:
+                self._news.clear()
+                await self._news.wait()
+        return self.is_subscribed
 
     @property
     @abstractmethod
@@ -80,9 +95,12 @@ class CentralChannel(CallbackChannel):
         super().__init__(info)
         self.unheard = 0
         self._central = central
+        self._patience_ends = anyio.current_time() + _SUBSCRIBE_SECONDS
 
     async def send(self, item: bytes) -> None:
         """Notify the central; see `Channel.send`.
+
+        One that has just come may write before it subscribes: it is waited for, for a while.
 
         Raises:
             MessageTooLarge: it would be truncated on its way.
@@ -91,9 +109,11 @@ class CentralChannel(CallbackChannel):
         self._check()
         if not self._info.fits(item):
             raise MessageTooLarge(len(item), self._info.max_message or 0)
-        if not self._central.is_subscribed:
+        if not await self._central.subscribes(self._patience_ends - anyio.current_time()):
+            self._check()
+            level = logging.DEBUG if self.unheard else logging.WARNING
+            logger.log(level, "%s has not subscribed and hears no answers", self._info.peer)
             self.unheard += 1
-            logger.debug("%s hears no notifications", self._info.peer)
             return
         await self._central.notify(item)
         self._check()
@@ -167,6 +187,7 @@ class PeripheralListener(Listener):
 
     def subscribed(self, central: Central) -> None:
         """A central hears notifications from here on."""
+        central.has_changed()
         if central not in self._channels:
             self._channel(central, acknowledged=True)
 
@@ -178,22 +199,26 @@ class PeripheralListener(Listener):
 
     def left(self, central: Central) -> None:
         """The link to a central is gone."""
+        central.has_changed()
         channel = self._channels.pop(central, None)
         if channel is not None:
             channel.lose()
 
     def do_soon(self, work: Work) -> None:
         """Run that while serving."""
-        if not self._hand_over(work):
-            logger.warning("%s: too much happens at once", self._address)
+        self._hand_over(work)
 
     def _hand_over(self, each: "CentralChannel | Work") -> bool:
         """Have `serve` begin with that; says whether there was room."""
         try:
             self._work.send_nowait(each)
-        except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            return False
-        return True
+        except anyio.WouldBlock:
+            logger.warning("%s: too much happens at once", self._address)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            logger.debug("%s: serves no more", self._address)
+        else:
+            return True
+        return False
 
     def _channel(self, central: Central, acknowledged: bool) -> CentralChannel | None:
         """The channel of a central, which is a new one where it has to be."""

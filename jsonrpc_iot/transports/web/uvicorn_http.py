@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import h11
@@ -28,13 +28,60 @@ from .uvicorn_websocket import REFUSAL_SECONDS, bounded_protocol, refusal
 _HEAD_BYTES = 1 << 16
 _KEEP_ALIVE_SECONDS = 75  # longer than clients keep a connection that they may use again
 _CLOSE_SECONDS = 2.0
+_LARGE_WRITE = 1 << 14
 
 for _name in ("uvicorn.error", "uvicorn.access"):  # silent, unless the program wants to hear them
     logging.getLogger(_name).addHandler(logging.NullHandler())
 
 
+class _JoiningTransport:
+    """A transport that sends at once what is written while the event loop does one thing.
+
+    uvicorn writes the head and the body of a response apart, which would be two packets.
+
+    Args:
+        transport: asyncio's.
+
+    Attributes:
+        inner: as above.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.inner = transport
+        self._waiting: list[bytes] = []
+        self._loop = asyncio.get_running_loop()
+
+    def write(self, data: bytes) -> None:
+        """Write when the event loop goes on, what is large at once."""
+        self._waiting.append(data)
+        if len(data) > _LARGE_WRITE:
+            self.flush()
+        elif len(self._waiting) == 1:
+            self._loop.call_soon(self.flush)
+
+    def write_eof(self) -> None:
+        """Write no more."""
+        self.flush()
+        self.inner.write_eof()
+
+    def close(self) -> None:
+        """Close when all is written."""
+        self.flush()
+        self.inner.close()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        waiting, self._waiting = self._waiting, []
+        if waiting and not self.inner.is_closing():
+            self.inner.write(b"".join(waiting))
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is that of asyncio's transport."""
+        return getattr(self.inner, name)
+
+
 class _GuardedProtocol(H11Protocol):
-    """uvicorn's HTTP, with bounds on the heads of requests.
+    """uvicorn's HTTP, with bounds on the heads of requests, and whole responses in one write.
 
     It is the one on h11 even where httptools is installed, which takes a POST that offers to go on
     in HTTP/2 (`Upgrade: h2c`, as Java's client does) for one without a body.
@@ -52,7 +99,7 @@ class _GuardedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         connection: Connection = self.app_state["jsonrpc_iot"]
         connection.made(transport)
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, _JoiningTransport(transport)))
         if connection.is_welcome:
             self._start_timer()
         else:
@@ -76,11 +123,23 @@ class _GuardedProtocol(H11Protocol):
         elif self._head_timer is None:
             self._start_timer()
 
+    def eof_received(self) -> None:
+        """Let what is answered already leave: the connection ends with what the client says."""
+        if isinstance(self.transport, _JoiningTransport):
+            self.transport.flush()
+
     def send_400_response(self, msg: str) -> None:
         """Answer what h11 does not understand."""
         too_long = sum(map(len, self.conn.trailing_data[:1])) > _HEAD_BYTES
         bad = HTTPStatus.BAD_REQUEST
         self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if too_long else bad)
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Go on as a WebSocket, each of whose messages is written whole anyway."""
+        assert isinstance(self.transport, _JoiningTransport)
+        self.transport.flush()
+        self.transport = self.transport.inner
+        super().handle_websocket_upgrade(event)
 
     def _get_upgrade(self) -> bytes | None:
         """What the client would go on with: lines of one name are one list (RFC 9110, 5.3)."""

@@ -3,6 +3,7 @@
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from jsonrpc_iot.transports.gatt import RX, SERVICE, TX, ConnectOptions
 from jsonrpc_iot.transports.gatt._scan import Backend
 from tests.waiting import SECONDS
 
-from .rig import COMMAND, NOTIFY, WRITE, Foreign, channel_to, device, foreign_device
+from .rig import COMMAND, NOTIFY, WRITE, Foreign, Part, channel_to, device, foreign_device
 
 pytestmark = pytest.mark.anyio
 
@@ -136,6 +137,14 @@ async def test_more_services_than_ours(radio: VirtualRadio) -> None:
     assert await call_foreign(radio, [(TX, WRITE), (RX, NOTIFY)], also=(also,))
 
 
+@pytest.mark.parametrize("parts", [(), ((TX, COMMAND),), ((TX, WRITE), (RX, NOTIFY))])
+async def test_a_service_that_is_there_twice(radio: VirtualRadio, parts: Sequence[Part]) -> None:
+    """Whatever the first one, which may be one that was remembered, has in it."""
+    permissions = Characteristic.Permissions.READABLE | Characteristic.Permissions.WRITEABLE
+    old = Service(SERVICE, [Characteristic(uuid, can, permissions, b"") for uuid, can in parts])
+    assert await call_foreign(radio, [(TX, WRITE), (RX, NOTIFY)], also=(old,))
+
+
 @pytest.mark.parametrize(
     ("service", "parts", "words"),
     [
@@ -180,7 +189,7 @@ async def test_a_device_whose_handler_raises_costs_the_call_its_time(radio: Virt
 async def test_a_name_of_another_device_is_not_enough(radio: VirtualRadio) -> None:
     async with serve(device(), radio.url("lamp"), radio.url("other"), grace=0.1):
         with pytest.raises(ConnectTimeout, match=r"heard only lamp, other"):
-            async with connect(radio.url("la"), connect_timeout=0.5):
+            async with connect(radio.url("la"), connect_timeout=2):
                 pass
 
 

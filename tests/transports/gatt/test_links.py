@@ -27,12 +27,12 @@ from jsonrpc_iot.testing import (
     served,
 )
 from jsonrpc_iot.transports import open_channel
-from jsonrpc_iot.transports.gatt import RX, SERVICE, ConnectOptions
+from jsonrpc_iot.transports.gatt import RX, SERVICE, ConnectOptions, _peripheral
 from jsonrpc_iot.transports.gatt._peripheral import CentralChannel
 from jsonrpc_iot.transports.gatt._scan import Wanted, find
 from jsonrpc_iot.transports.gatt.bumble.backend import backend_on
 from tests.transports.links import accepting
-from tests.waiting import SECONDS
+from tests.waiting import SECONDS, eventually
 
 from .rig import adapter, channel_to, device, raw_central
 
@@ -200,7 +200,7 @@ async def test_what_is_no_message_is_answered_and_the_link_stays(radio: VirtualR
             assert reply == b'{"id":1,"result":1}'
 
 
-async def test_a_central_that_does_not_subscribe_hears_nothing(radio: VirtualRadio) -> None:
+async def test_a_central_that_subscribes_late_hears_what_was_sent(radio: VirtualRadio) -> None:
     with anyio.fail_after(SECONDS):
         async with (
             accepting(radio.url("lamp")) as (_, accept),
@@ -209,9 +209,35 @@ async def test_a_central_that_does_not_subscribe_hears_nothing(radio: VirtualRad
             await raw.write(b"[1]")
             server = await accept()
             assert await server.receive() == b"[1]"
-            await server.send(b"[2]")
             assert isinstance(server, CentralChannel)
-            assert server.unheard == 1
+            async with anyio.create_task_group() as tasks:
+                for number in range(2, 5):  # before it subscribes
+                    tasks.start_soon(server.send, b"[%d]" % number)
+                heard: list[bytes] = []
+                await raw.client.start_notify(RX, lambda _, value: heard.append(bytes(value)))
+            await eventually(lambda: sorted(heard) == [b"[2]", b"[3]", b"[4]"])
+            assert server.unheard == 0
+
+
+async def test_a_central_that_never_subscribes(
+    radio: VirtualRadio, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_peripheral, "_SUBSCRIBE_SECONDS", 0.2)
+    with anyio.fail_after(SECONDS):
+        async with (
+            accepting(radio.url("lamp")) as (_, accept),
+            raw_central(radio, subscribe=False) as raw,
+        ):
+            await raw.write(b"[1]")
+            server = await accept()
+            assert isinstance(server, CentralChannel)
+            began = anyio.current_time()
+            for count in range(1, 4):
+                await server.send(b"[2]")
+                assert server.unheard == count
+            assert anyio.current_time() - began > 0.1
+    assert caplog.text.count("WARNING") == 1
+    assert "has not subscribed" in caplog.text
 
 
 async def test_a_server_that_does_not_keep_up_says_so(radio: VirtualRadio) -> None:

@@ -50,7 +50,6 @@ class BluezCentral(Central):
         self._is_parting = False
         self._socket: socket.socket | None = None
         self._room = asyncio.Event()
-        self._news = asyncio.Event()
 
     @property
     def largest(self) -> int:
@@ -69,16 +68,7 @@ class BluezCentral(Central):
         ours.setblocking(False)
         self._socket = ours
         asyncio.get_running_loop().add_reader(ours, self._look)
-        self._news.set()
         return theirs
-
-    async def subscribes_again(self, seconds: float) -> bool:
-        """Wait until it has subscribed again, which is `False` where it does not, or leaves."""
-        with anyio.move_on_after(seconds):
-            while self.is_there and not self.is_subscribed:
-                self._news.clear()
-                await self._news.wait()
-        return self.is_subscribed
 
     async def notify(self, message: bytes) -> None:
         """Send one notification; see `Central.notify`."""
@@ -110,7 +100,6 @@ class BluezCentral(Central):
         """The link is gone."""
         self.is_there = False
         self._close_socket()
-        self._news.set()
 
     async def _wait_for_room(self, ours: socket.socket) -> None:
         """Wait until the socket takes more, or is closed."""

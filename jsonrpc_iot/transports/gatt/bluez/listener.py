@@ -46,6 +46,9 @@ _SERVICE = "org.bluez.GattService1"
 _CHARACTERISTIC = "org.bluez.GattCharacteristic1"
 _ADVERTISEMENT = "org.bluez.LEAdvertisement1"
 
+_ADVERTISEMENT_HELD = (ADVERTISING_MANAGER, "UnregisterAdvertisement", ADVERTISEMENT_PATH)
+_SERVICE_HELD = (GATT_MANAGER, "UnregisterApplication", ROOT)
+
 Options = Mapping[str, Variant]
 
 _FIRST_PAUSE_SECONDS = 0.5
@@ -74,6 +77,7 @@ class BluezListener(PeripheralListener):
         self._centrals: dict[str, BluezCentral] = {}
         self._strangers: set[str] = set()
         self._is_registered = False
+        self._held: set[tuple[str, str, str]] = set()  # what bluetoothd has of us
         self._news = asyncio.Event()
         self._backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
 
@@ -105,10 +109,10 @@ class BluezListener(PeripheralListener):
     async def aclose(self) -> None:
         """Stop advertising, end all links, and take the service back."""
         with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
-            await self._forget(ADVERTISING_MANAGER, "UnregisterAdvertisement", ADVERTISEMENT_PATH)
+            await self._forget(_ADVERTISEMENT_HELD)
         await super().aclose()
         with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
-            await self._forget(GATT_MANAGER, "UnregisterApplication", ROOT)
+            await self._forget(_SERVICE_HELD)
         await self._close_bus()
         self._all_left()
         await anyio.lowlevel.checkpoint()
@@ -161,10 +165,12 @@ class BluezListener(PeripheralListener):
                 if interfaces.get(DEVICE, {}).get("Connected")
             }
             # What is left of an earlier time, where bluetoothd itself took back only a part of it.
-            await self._forget(ADVERTISING_MANAGER, "UnregisterAdvertisement", ADVERTISEMENT_PATH)
-            await self._forget(GATT_MANAGER, "UnregisterApplication", ROOT)
+            await self._forget(_ADVERTISEMENT_HELD)
+            await self._forget(_SERVICE_HELD)
             self._is_registered = True
+            self._held.add(_SERVICE_HELD)
             await self._call(GATT_MANAGER, "RegisterApplication", "oa{sv}", ROOT, {})
+            self._held.add(_ADVERTISEMENT_HELD)
             await self._call(
                 ADVERTISING_MANAGER, "RegisterAdvertisement", "oa{sv}", ADVERTISEMENT_PATH, {}
             )
@@ -177,6 +183,7 @@ class BluezListener(PeripheralListener):
     async def _open_bus(self) -> BluezBus:
         if self._bus is None or self._bus.closed.is_set():
             await self._close_bus()
+            self._held.clear()
             self._bus = await open_bus(self._handle, self._news.set)
             await self._bus.watch_signals()
         return self._bus
@@ -212,8 +219,12 @@ class BluezListener(PeripheralListener):
         if self._bus is not None:
             await self._bus.call(self._adapter, interface, member, signature, *body)
 
-    async def _forget(self, interface: str, member: str, path: str) -> None:
+    async def _forget(self, held: tuple[str, str, str]) -> None:
         """Take back what was registered, if it was."""
+        if held not in self._held:
+            return
+        self._held.remove(held)
+        interface, member, path = held
         try:
             await self._call(interface, member, "o", path)
         except BluezError as error:
@@ -230,6 +241,7 @@ class BluezListener(PeripheralListener):
         match member, body:
             case "NameOwnerChanged", [str(name), old, _] if name == BLUEZ:
                 if old:
+                    self._held.clear()
                     self._lose()
                 self._news.set()
             case "InterfacesAdded", [str(added), dict()] if added == self._adapter:
@@ -238,6 +250,7 @@ class BluezListener(PeripheralListener):
                 if DEVICE in interfaces:
                     self._left(removed)
                 if removed == self._adapter and GATT_MANAGER in interfaces:
+                    self._held.clear()
                     self._lose()
             case "PropertiesChanged", [str(interface), dict(changed), *_]:
                 if interface == DEVICE and "Connected" in changed:
@@ -312,6 +325,7 @@ class BluezListener(PeripheralListener):
 
     def _release(self, call: Message, bus: BluezBus) -> Message:
         """The adapter advertises us no more."""
+        self._held.discard(_ADVERTISEMENT_HELD)
         self._lose()
         return Message.new_method_return(call)
 
@@ -326,7 +340,7 @@ class BluezListener(PeripheralListener):
 
 
 async def _part_unless_subscribed(central: BluezCentral) -> None:
-    if not await central.subscribes_again(_SUBSCRIBE_AGAIN_SECONDS):
+    if not await central.subscribes(_SUBSCRIBE_AGAIN_SECONDS):
         await central.disconnect()
 
 

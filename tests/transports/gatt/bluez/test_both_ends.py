@@ -34,7 +34,7 @@ from tests.transports.links import accepting
 from tests.waiting import SECONDS
 
 from .fake_bluez import FakeBluez
-from .fake_link import ADAPTER, Link
+from .fake_link import ADAPTER, DEVICE, Link
 from .rig import URL, close_bleak, serving
 
 pytestmark = [
@@ -355,3 +355,23 @@ async def test_a_client_says_which_adapter(fake: FakeBluez, link: Link) -> None:
             assert await client.call("echo", [1]) == 1
         with pytest.raises(ConnectFailed, match="adapter 'hci7' not found"):
             await open_channel(f"{address(link)}?adapter=hci7")
+
+
+async def test_a_device_of_which_bluez_remembers_other_services(fake: FakeBluez) -> None:
+    remembered = [f"0000180{number}-0000-1000-8000-00805f9b34fb" for number in (0, 1)]
+    async with serving() as server:
+        for each in fake.links:
+            fake.change(each.path, DEVICE, UUIDs=Variant("as", remembered))
+        async with connect(server.urls[0], connect_timeout=SECONDS) as client:
+            assert await client.call("echo", [1]) == 1
+
+
+async def test_searches_at_the_same_time_take_turns(fake: FakeBluez) -> None:
+    """Of a device that is not there, and of one that is."""
+    with anyio.fail_after(SECONDS):
+        async with serving() as server, anyio.create_task_group() as tasks:
+            tasks.start_soon(open_channel, "gatt://nobody")
+            await fake.until_called("StartDiscovery")
+            async with connect(server.urls[0]) as client:
+                assert await client.call("echo", [1]) == 1
+            tasks.cancel_scope.cancel()

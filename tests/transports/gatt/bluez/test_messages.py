@@ -124,7 +124,9 @@ async def test_a_central_that_leaves_while_much_waits_for_it(fake: FakeBluez, li
         assert len(server.peers) == 1
 
 
-async def test_writes_without_a_subscription_are_notifications(fake: FakeBluez, link: Link) -> None:
+async def test_writes_before_the_subscription_are_answered_after(
+    fake: FakeBluez, link: Link
+) -> None:
     device = Device()
     async with serving(device) as server:
         await link.connect()
@@ -132,6 +134,8 @@ async def test_writes_without_a_subscription_are_notifications(fake: FakeBluez, 
         await link.write(request(1, "echo", 1))
         await device.began.reach(1)
         await link.subscribe()
+        (late,) = await link.hear()
+        assert json.loads(late) == {"id": 1, "result": 1}
         assert await call(link, 2, "echo", 2) == {"id": 2, "result": 2}
         assert len(server.peers) == 1
         device.gate.set()

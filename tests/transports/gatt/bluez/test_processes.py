@@ -64,10 +64,13 @@ async def test_the_command_line(fake: FakeBluez, link: Link) -> None:
         found = [json.loads(line)["url"] for line in out.splitlines()]
         assert f"gatt://{link.address}" in found
         started = anyio.current_time()
+        code, _, _ = await run("call", "gatt://", "echo")  # ends at once
+        assert code == 2
+        begun = anyio.current_time()
         code, _, err = await run("call", "--timeout", "1", "gatt://nobody", "echo")
         assert code == 124, err
         assert "heard only kitchen lamp" in err
-        assert anyio.current_time() - started < 3
+        assert anyio.current_time() - begun < 3 + 3 * (begun - started)
         device.terminate()
         with anyio.fail_after(SECONDS):
             assert await device.wait() == 0

@@ -193,7 +193,7 @@ ADDED = {
     _Server: {"exiting", "pulse"},
     BoundedClient: {"reader"},
     VirtualLink: {"ports", "is_connectable"},
-    VirtualController: {"unplug"},
+    VirtualController: {"fall_silent", "unplug"},
     BumbleClient: {"wanted_mtu"},
     BumbleScanner: {"adapter"},
 }

@@ -2,10 +2,7 @@
 
 import gc
 import logging
-import random
 import warnings
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
@@ -13,17 +10,13 @@ import anyio.lowlevel
 import pytest
 from anyio.abc import ByteStream
 
-from jsonrpc_iot import ChannelClosed, Dispatcher, InvalidUrl, TransportError, UsageError
+from jsonrpc_iot import ChannelClosed, InvalidUrl, TransportError, UsageError
 from jsonrpc_iot.protocol.tuya.frame import encode_frame
-from jsonrpc_iot.protocol.tuya.role import Mcu
 from jsonrpc_iot.testing import (
-    LineFaults,
     VirtualSerial,
-    check_channel_contract,
     served,
     virtual_serial_pair,
 )
-from jsonrpc_iot.transports.serial.line import TuyaLine
 from jsonrpc_iot.tuya import (
     DataPoint,
     DataPointType,
@@ -32,71 +25,11 @@ from jsonrpc_iot.tuya import (
     Product,
     TuyaLink,
     TuyaMcu,
-    TuyaModule,
 )
-from tests.transports.serial.raw_line import frame, text, unit
+
+from .ends import ON, SECONDS, Both, echoing, level
 
 pytestmark = pytest.mark.anyio
-
-SECONDS = 10.0
-ON = DataPoint(1, DataPointType.BOOL, True)
-
-
-def level(value: int, id: int = 2) -> DataPoint:
-    return DataPoint(id, DataPointType.VALUE, value)
-
-
-@pytest.fixture
-async def line() -> AsyncIterator[VirtualSerial[ByteStream]]:
-    with anyio.fail_after(SECONDS):
-        async with virtual_serial_pair() as pair:
-            yield pair
-
-
-class Both:
-    """Both ends of a line, and what they were told."""
-
-    def __init__(self, line: VirtualSerial[ByteStream]) -> None:
-        self.line = line
-        self.mcu = TuyaMcu(line.first, "pid")
-        self.module = TuyaModule(line.second, rssi=-60)
-        self.told: list[object] = []
-        self.news = anyio.Event()
-
-    def tell(self, what: object) -> None:
-        self.told.append(what)
-        self.news.set()
-
-    async def until(self, count: int) -> list[object]:
-        """Wait until so much was told."""
-        while len(self.told) < count:
-            self.news = anyio.Event()
-            await self.news.wait()
-        return self.told
-
-
-@asynccontextmanager
-async def opened(line: VirtualSerial[ByteStream]) -> AsyncIterator[Both]:
-    both = Both(line)
-    async with both.mcu, both.module:
-        await both.module.wait_online()
-        yield both
-
-
-@pytest.fixture
-async def both(line: VirtualSerial[ByteStream]) -> AsyncIterator[Both]:
-    async with opened(line) as both:
-        yield both
-
-
-def echoing() -> Dispatcher:
-    dispatcher = Dispatcher()
-
-    @dispatcher.method
-    def echo(value: object) -> object:
-        return value
-
-    return dispatcher
 
 
 # Values and commands
@@ -260,248 +193,6 @@ async def test_a_report_that_the_module_refuses(line: VirtualSerial[ByteStream])
         with pytest.raises(TransportError, match="DataPoints 1, 2"):
             await mcu.report(ON, level(1), confirm=True)
         await mcu.report(ON)
-
-
-# RPC beside it
-
-
-async def test_both_channels_in_both_directions_at_once(both: Both) -> None:
-    both.mcu.on_datapoint(1)(both.tell)
-    pairs = [
-        (both.module.rpc_channel(), both.mcu.rpc_channel()),
-        (both.module.datapoint_channel(gap=0), both.mcu.datapoint_channel(gap=0)),
-        (both.module.datapoint_channel(101, gap=0), both.mcu.datapoint_channel(101, gap=0)),
-    ]
-    async with anyio.create_task_group() as tasks:
-
-        async def talk(number: int) -> None:
-            client, server = pairs[number]
-            async with served(echoing(), client, server, client_dispatcher=echoing()) as ends:
-                for turn in range(20):
-                    value = f"{number} {turn}"
-                    assert await ends.client.call("echo", [value]) == value
-                    assert await ends.server.call("echo", [value]) == value
-
-        for number in range(len(pairs)):
-            tasks.start_soon(talk, number)
-        for _ in range(20):
-            await both.module.set(ON)
-    assert await both.until(20) == [ON] * 20
-
-
-async def test_one_channel_closes_while_others_go_on(both: Both) -> None:
-    async with served(echoing(), both.module.rpc_channel(), both.mcu.rpc_channel()) as ends:
-        for _ in range(5):
-            short = both.module.datapoint_channel(gap=0), both.mcu.datapoint_channel(gap=0)
-            async with served(echoing(), *short) as other:
-                assert await other.client.call("echo", [1]) == 1
-            assert await ends.client.call("echo", [2]) == 2
-
-
-async def test_closing_a_channel_wakes_who_receives_and_who_sends(both: Both) -> None:
-    channel = both.mcu.datapoint_channel(gap=60)
-    await channel.send(b"[1]")
-    ended = 0
-
-    async with anyio.create_task_group() as tasks:
-
-        async def expect_end(use: object) -> None:
-            nonlocal ended
-            with pytest.raises(anyio.ClosedResourceError):
-                await use()  # type: ignore[operator]
-            ended += 1
-
-        tasks.start_soon(expect_end, channel.receive)
-        tasks.start_soon(expect_end, lambda: channel.send(b"[2]"))
-        await anyio.wait_all_tasks_blocked()
-        await channel.aclose()
-    assert ended == 2
-    other = both.mcu.rpc_channel()
-    await other.send(b"[3]")
-
-
-@pytest.mark.parametrize("kind", ["rpc", "dp"])
-async def test_the_channels_keep_their_contract(line: VirtualSerial[ByteStream], kind: str) -> None:
-    """What comes is handled whether or not somebody waits in `receive`."""
-    async with opened(line) as both:
-        for end in (both.mcu, both.module):
-            end._name = "uart://memory" if kind == "rpc" else "tuya-dp://memory"
-        if kind == "rpc":
-            ends = both.mcu.rpc_channel(), both.module.rpc_channel()
-        else:
-            ends = both.mcu.datapoint_channel(gap=0), both.module.datapoint_channel(gap=0)
-        await check_channel_contract(*ends)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"segment": True}, {"max": 0}, {"codec": "xml"}, {"in_flight": 0}, {"colour": "red"}],
-)
-async def test_options_that_make_no_sense_for_a_channel(
-    both: Both, options: dict[str, object]
-) -> None:
-    with pytest.raises(UsageError):
-        both.mcu.rpc_channel(**options)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"dpid": 0},
-        {"gap": -1},
-        {"max": 0},
-        {"segment": True},
-        {"codec": "msgpack"},
-        {"sync_report": True},
-        {"colour": "red"},
-    ],
-)
-async def test_options_that_make_no_sense_for_a_datapoint_channel(
-    both: Both, options: dict[str, object]
-) -> None:
-    with pytest.raises(UsageError):
-        both.module.datapoint_channel(**options)  # type: ignore[arg-type]
-
-
-async def test_the_range_of_the_signal_strength(line: VirtualSerial[ByteStream]) -> None:
-    for rssi in (-129, 128):
-        with pytest.raises(ValueError, match="-128 to 127"):
-            TuyaModule(line.first, rssi=rssi)
-
-
-# The reading that all share
-
-
-async def test_many_who_wait_and_give_up_lose_nothing(line: VirtualSerial[ByteStream]) -> None:
-    shared = TuyaLine(line.first)
-    chance = random.Random(5)
-    arrived: list[bytes] = []
-
-    class Taker:
-        def take_frame(self, frame: Frame) -> None:
-            arrived.append(frame.data)
-
-        def is_for(self, unit: object) -> bool:
-            return False
-
-        def take_unit(self, unit: object) -> bool:
-            return False
-
-    shared.takers.append(Taker())
-    count = 400
-    async with anyio.create_task_group() as tasks:
-
-        async def send() -> None:
-            for number in range(count):
-                data = frame(b"%d" % number)
-                cut = chance.randrange(len(data))
-                await line.second.send(data[:cut])
-                await line.second.send(data[cut:])
-
-        async def wait(patience: float) -> None:
-            """Wait for the next frame, again and again, and give up now and then."""
-            while len(arrived) < count:
-                seen = len(arrived)
-                with anyio.move_on_after(chance.random() * patience):
-                    await shared.wait(lambda seen=seen: len(arrived) > seen)  # type: ignore[misc]
-                await anyio.lowlevel.checkpoint()
-
-        async def look_again() -> None:
-            while len(arrived) < count:
-                shared.look_again()
-                await anyio.sleep(0.001)
-
-        for number in range(20):
-            tasks.start_soon(wait, 0.001 if number % 2 else 1.0)
-        tasks.start_soon(look_again)
-        tasks.start_soon(send)
-    assert arrived == [b"%d" % number for number in range(count)]
-    assert shared.decoder.noise_bytes == 0
-
-
-async def test_an_answer_of_a_reader_who_was_cancelled_is_sent_by_the_next(
-    line: VirtualSerial[ByteStream],
-) -> None:
-    """And so a module never misses that the MCU has restarted."""
-    full = virtual_serial_pair(baudrate=1200)  # 8 bytes take 67 ms
-    async with full as slow, TuyaLink(slow.second) as module:
-        heard: list[bytes] = []
-        got = anyio.Event()
-
-        @module.on_command(0)
-        def beat(frame: Frame) -> None:
-            heard.append(frame.data)
-            got.set()
-
-        shared = TuyaLine(slow.first, Mcu(Product("pid")))
-        await module.send(0)
-        for _ in range(3):
-            with anyio.move_on_after(0.01):
-                await shared.wait(lambda: False)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(shared.wait, got.is_set)
-            await got.wait()
-            tasks.cancel_scope.cancel()
-        assert heard[0] == b"\0"
-
-
-async def test_ten_thousand_frames_of_all_kinds(line: VirtualSerial[ByteStream]) -> None:
-    count = 2_500
-    with anyio.fail_after(30):
-        async with opened(line) as both:
-            counts = {"rpc": 0, "dp": 0, "unit": 0, "command": 0}
-            both.mcu.on_datapoint(2)(lambda _: counts.update(unit=counts["unit"] + 1))
-            both.mcu.on_command(0x60)(lambda _: counts.update(command=counts["command"] + 1))
-            channels = {"rpc": both.mcu.rpc_channel(), "dp": both.mcu.datapoint_channel(gap=0)}
-
-            async def receive(kind: str) -> None:
-                while counts[kind] < count:
-                    counts[kind] += len(await channels[kind].receive_batch())
-
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(receive, "rpc")
-                tasks.start_soon(receive, "dp")
-                for number in range(count):
-                    message = b"[%d]" % number
-                    await line.second.send(
-                        frame(message)
-                        + frame(text(message), 6)
-                        + frame(unit(2, 2, number.to_bytes(4, "big")), 6)
-                        + frame(b"", 0x60)
-                    )
-            while counts["unit"] + counts["command"] + both.mcu.dropped < 2 * count:
-                await anyio.lowlevel.checkpoint()
-            assert counts["rpc"] == counts["dp"] == count
-            assert both.mcu.decoder.noise_bytes == 0
-
-
-async def test_two_ends_that_only_send_do_not_stop_for_ever(
-    line: VirtualSerial[ByteStream],
-) -> None:
-    """Each is answered a heartbeat now and then, and nobody reads but the links themselves."""
-    async with opened(line) as both:
-
-        async def flood(link: TuyaLink) -> None:
-            for _ in range(3_000):
-                await link.send(0x60, b"x" * 200)
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(flood, both.mcu)
-            tasks.start_soon(flood, both.module)
-
-
-async def test_noise_is_passed_over() -> None:
-    faults = LineFaults(drop=0.0003, flip=0.0003, insert=0.0003)
-    with anyio.fail_after(20):
-        async with virtual_serial_pair(faults, seed=9) as line, opened(line) as both:
-            ran: list[int] = []
-            dispatcher = Dispatcher()
-            dispatcher.method("note")(ran.append)
-            channels = both.module.rpc_channel(), both.mcu.rpc_channel()
-            async with served(dispatcher, *channels, extensions=True) as ends:
-                for number in range(12):
-                    await ends.client.call("note", [number], timeout=15)
-            assert ran == list(range(12))
 
 
 # Opening, closing, unplugging

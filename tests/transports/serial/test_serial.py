@@ -1,7 +1,6 @@
 """Serial ports, over ptys and the real serial library."""
 
 import contextlib
-import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -15,12 +14,13 @@ from anyio.abc import ByteStream
 
 from jsonrpc_iot import BindFailed, Channel, ConnectFailed, InvalidUrl, MissingExtra, UsageError
 from jsonrpc_iot.channel.url import Url
-from jsonrpc_iot.testing import LineFaults, virtual_serial_pair
-from jsonrpc_iot.transports.serial import listener, pty, uart
+from jsonrpc_iot.transports.serial import listener, uart
 from jsonrpc_iot.transports.serial.line import TuyaLine
 from jsonrpc_iot.transports.serial.port import READ_BUFFER, open_port
 from jsonrpc_iot.transports.serial.pty import open_pty
 from tests.waiting import SECONDS
+
+from .ports import read_exactly, terminals
 
 pytestmark = [
     pytest.mark.anyio,
@@ -38,16 +38,6 @@ def no_descriptor_is_left() -> Iterator[None]:
     assert terminals() == before
 
 
-def terminals() -> int:
-    names = []
-    for fd in os.listdir("/proc/self/fd"):
-        try:
-            names.append(os.readlink(f"/proc/self/fd/{fd}"))
-        except OSError:
-            continue
-    return sum(name.startswith(("/dev/pts/", "/dev/ptmx", "/dev/pts/ptmx")) for name in names)
-
-
 @asynccontextmanager
 async def plugged() -> AsyncIterator[tuple[ByteStream, ByteStream, str]]:
     """A port, the far end of its line, and its path."""
@@ -56,13 +46,6 @@ async def plugged() -> AsyncIterator[tuple[ByteStream, ByteStream, str]]:
         with anyio.fail_after(SECONDS):
             async with await open_port(Url.parse(f"uart://{path}"), 115200) as port:
                 yield port, far, path
-
-
-async def read_exactly(stream: ByteStream, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        data += await stream.receive(count - len(data))
-    return data
 
 
 async def send_much(stream: ByteStream) -> None:
@@ -303,183 +286,6 @@ async def test_a_serial_server_on_tcp() -> None:
             tasks.cancel_scope.cancel()
     with pytest.raises(ConnectFailed, match=f"{url}: no serial server"):
         await open_port(url, 115200)
-
-
-async def test_a_pty_outlives_the_programs_that_open_it(tmp_path: Path) -> None:
-    link = str(tmp_path / "line")
-    master, path = open_pty(link)
-    assert path == link
-    with anyio.fail_after(SECONDS):
-        async with master:
-            for _ in range(2):
-                far = os.open(path, os.O_RDWR | os.O_NOCTTY)
-                try:
-                    os.write(far, b"\x03\r\n")
-                    assert await read_exactly(master, 3) == b"\x03\r\n"
-                    await master.send(b"\x11\n")
-                    assert os.read(far, 10) == b"\x11\n"
-                finally:
-                    os.close(far)
-            with pytest.raises(BindFailed, match="is there already"):
-                open_pty(link)
-        with pytest.raises(anyio.ClosedResourceError):
-            await master.receive()
-    assert os.listdir(tmp_path) == []
-
-
-async def test_a_pty_that_nobody_reads_loses_bytes_as_a_wire_does(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(pty, "_UNREAD_SECONDS", 0.3)  # instead of 2
-    caplog.set_level(logging.INFO)
-    master, path = open_pty()
-    with anyio.fail_after(SECONDS):
-        async with master:
-            for _ in range(4):
-                await master.send(bytes(1 << 16))  # more than the system keeps
-            assert caplog.text.count(f"nobody reads {path}") == 1
-            far = os.open(path, os.O_RDWR | os.O_NOCTTY)
-            try:
-                os.set_blocking(far, False)
-                await read_all(far)
-                sent = os.urandom(1 << 18)
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(master.send, sent)
-                    received = b""
-                    while len(received) < len(sent):
-                        received += await read_all(far)
-                assert received == sent
-            finally:
-                os.close(far)
-
-
-async def read_all(fd: int) -> bytes:
-    """What there is, once there is something."""
-    received = b""
-    await anyio.wait_readable(fd)
-    try:
-        while True:
-            received += os.read(fd, 4096)
-    except BlockingIOError:
-        return received
-
-
-async def test_a_pty_whose_service_ends_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    def make_channel(stream: ByteStream) -> Channel:
-        return uart.open_channel(TuyaLine(stream), "uart:///dev/x", uart.UartOptions())
-
-    async def hang_up(channel: Channel) -> None:
-        await channel.aclose()
-
-    port = listener.PortListener(open_pty()[0], "uart:///dev/x", make_channel, None)
-    async with port, anyio.create_task_group() as tasks:
-        tasks.start_soon(port.serve, hang_up, tasks)
-        await anyio.wait_all_tasks_blocked()
-        tasks.cancel_scope.cancel()
-    assert "uart:///dev/x: nothing more is served there" in caplog.text
-
-
-async def test_a_link_to_nowhere_is_replaced(tmp_path: Path) -> None:
-    link = tmp_path / "line"
-    link.symlink_to(tmp_path / "gone")
-    async with open_pty(str(link))[0]:
-        assert os.path.exists(link)
-
-
-async def test_a_system_without_ptys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "openpty")
-    with pytest.raises(UsageError, match="no ptys"):
-        open_pty()
-
-
-async def spoiled(seed: int) -> tuple[bytes, tuple[int, ...]]:
-    faults = LineFaults(drop=0.1, flip=0.1, insert=0.1)
-    async with virtual_serial_pair(faults, seed=seed) as line:
-        await line.first.send(bytes(2000))
-        counts = line.to_second.counts
-        return await read_exactly(line.second, counts.delivered), (
-            counts.sent,
-            counts.delivered,
-            counts.dropped,
-            counts.flipped,
-            counts.inserted,
-        )
-
-
-async def test_a_noisy_line_is_the_same_each_time() -> None:
-    data, counts = await spoiled(7)
-    sent, delivered, dropped, flipped, inserted = counts
-    assert sent == 2000
-    assert delivered == len(data) == sent - dropped + inserted
-    assert all(100 < count < 300 for count in (dropped, flipped, inserted))
-    assert await spoiled(7) == (data, counts)
-    assert (await spoiled(8))[0] != data
-
-
-async def test_a_cut_line_and_unplugged_streams() -> None:
-    with anyio.fail_after(SECONDS):
-        async with virtual_serial_pair() as line:
-            line.cut()
-            await line.first.send(b"lost")
-            line.mend()
-            await line.first.send(b"found")
-            assert await line.second.receive() == b"found"
-            assert line.to_second.counts.lost == 4
-
-            async def expect_it() -> None:
-                with pytest.raises(anyio.BrokenResourceError):
-                    await line.second.receive()
-
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(expect_it)
-                await anyio.wait_all_tasks_blocked()
-                await line.unplug()
-            with pytest.raises(anyio.BrokenResourceError):
-                await line.first.send(b"x")
-            await line.replug()
-            await line.second.send(b"back")
-            assert await line.first.receive() == b"back"
-
-
-async def test_a_baud_rate_takes_its_time() -> None:
-    async with virtual_serial_pair(baudrate=9600) as line:
-        start = anyio.current_time()
-        await line.first.send(bytes(192))
-        assert anyio.current_time() - start >= 0.2
-        assert await read_exactly(line.second, 192) == bytes(192)
-
-
-@needs_asyncio
-async def test_devices_at_both_ends() -> None:
-    with anyio.fail_after(SECONDS):
-        async with virtual_serial_pair(baudrate=115200, paths=True) as line:
-            first, second = (Url.parse(f"uart://{path}") for path in (line.first, line.second))
-            for _ in range(2):
-                async with (
-                    await open_port(first, 115200) as here,
-                    await open_port(second, 115200) as there,
-                ):
-                    await here.send(bytes(range(256)))
-                    assert await read_exactly(there, 256) == bytes(range(256))
-                    await line.unplug()
-                    with pytest.raises(anyio.BrokenResourceError):
-                        await there.receive()
-                    assert not os.path.lexists(line.first)
-                await line.replug()
-
-
-async def test_devices_on_any_loop() -> None:
-    with anyio.fail_after(SECONDS):
-        async with virtual_serial_pair(paths=True) as line:
-            here = os.open(line.first, os.O_RDWR | os.O_NOCTTY)
-            there = os.open(line.second, os.O_RDWR | os.O_NOCTTY)
-            try:
-                os.write(here, b"hello")
-                await anyio.wait_readable(there)
-                assert os.read(there, 10) == b"hello"
-            finally:
-                os.close(here)
-                os.close(there)
 
 
 async def test_a_port_that_ends_at_once_is_opened_ever_more_seldom(

@@ -92,10 +92,11 @@ class MemoryChannel(BatchedChannel):
 
     async def send(self, item: bytes) -> None:
         """Send one message; see `Channel.send`."""
+        await anyio.lowlevel.checkpoint_if_cancelled()
         while not self.send_now((item,)):
             self._there.room = anyio.Event()
             await self._there.room.wait()
-        await anyio.lowlevel.checkpoint()
+        await anyio.lowlevel.cancel_shielded_checkpoint()
 
     async def send_eof(self) -> None:
         """Say that no more messages will be sent."""

@@ -259,7 +259,8 @@ class SegmentedChannel(WrappedChannel):
                 await self._write_and_read()
             else:
                 await self._write()
-            if self._ready:
+            self._poll()
+            if self._ready or self._outbox:  # what was read meanwhile may have to be reported
                 return
         with anyio.CancelScope(deadline=self.segmentation.next_due()) as self._parked:
             self._take(await self._inner.receive_batch())

@@ -3,6 +3,7 @@
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 import anyio
@@ -77,6 +78,7 @@ class StreamListener(Listener, Generic[S]):
             self._on_close()
             for listening in self._sockets:
                 anyio.notify_closing(listening)
+                _turn_away(listening)
                 listening.close()
 
     async def _accept(
@@ -124,6 +126,13 @@ async def accept(listening: socket.socket) -> socket.socket:
             return listening.accept()[0]
         except BlockingIOError:
             continue
+
+
+def _turn_away(listening: socket.socket) -> None:
+    """Close what nobody has accepted, in good order: the system would reset it."""
+    with suppress(OSError):  # there is nothing more
+        while True:
+            listening.accept()[0].close()
 
 
 def set_options(stream: SocketStream) -> None:

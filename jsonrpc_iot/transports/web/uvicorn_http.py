@@ -129,11 +129,6 @@ class _GuardedProtocol(H11Protocol):
         elif self._head_timer is None:
             self._start_timer()
 
-    def eof_received(self) -> None:
-        """Let what is answered already leave: the connection ends with what the client says."""
-        if isinstance(self.transport, _JoiningTransport):
-            self.transport.flush()
-
     def send_400_response(self, msg: str) -> None:
         """Answer what h11 does not understand."""
         too_long = sum(map(len, self.conn.trailing_data[:1])) > _HEAD_BYTES

@@ -189,7 +189,7 @@ ADDED = {
     _GuardedProtocol: {"head_seconds"},
     _Server: {"exiting"},
     VirtualLink: {"ports", "is_connectable"},
-    VirtualController: {"unplug"},
+    VirtualController: {"unplug", "fall_silent"},
     BumbleClient: {"wanted_mtu"},
     BumbleScanner: {"adapter"},
 }

@@ -12,7 +12,8 @@ def main(release: str = "", *arguments: str) -> int:
     folder = Path("build/ble-vm", release or "here").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     root = fetch(release, folder)
-    pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-m", "ble", "tests/ble_vm"]
+    pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--timeout=300"]
+    pytest += ["-m", "ble", "tests/ble_vm"]
     environment = {
         "BLUEZ_ROOT": str(root),
         "CI": "true",  # what is missing fails

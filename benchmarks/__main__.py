@@ -12,6 +12,7 @@ from ._plot import svg
 PROGRAMS = (
     "codec",
     "dispatch",
+    "shapes",
     "jsonstream",
     "tuya",
     "roundtrip",
@@ -23,6 +24,7 @@ PROGRAMS = (
     "gatt",
     "memory",
     "novacloud",
+    "startup",
 )
 
 

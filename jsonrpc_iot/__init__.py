@@ -3,12 +3,13 @@
 `Dispatcher` takes the methods, `serve` and `run` make them answer at URLs, `connect` calls a device
 at a URL, and so does `connect_sync` without async. The transports are described on the project's
 documentation pages.
+
+What a client does not need is loaded when it is first used.
 """
 
 import logging
+from typing import TYPE_CHECKING
 
-from .asgi import asgi_app
-from .blocking import BlockingClient, connect_sync
 from .channel import logs as _logs
 from .channel.contract import Authenticate, Channel, Listener, Trace, Transport
 from .channel.info import ChannelAttribute, ChannelInfo, PeerCredentials
@@ -23,6 +24,7 @@ from .dispatch.declare.context import Context
 from .dispatch.declare.event import BoundEvent, Event
 from .dispatch.declare.options import Example
 from .dispatch.declare.service import method, notification, service
+from .dispatch.declare.stream import Stream, stream
 from .dispatch.dispatcher import Dispatcher
 from .dispatch.run.middleware import Call, Middleware, Next
 from .errors import (
@@ -57,12 +59,37 @@ from .errors import (
     UsageError,
 )
 from .peer.peer import Peer
-from .peer.stream import Stream
 from .protocol.limits import Limits
 from .protocol.messages import Dialect
-from .server.program import run
-from .server.server import Server, serve
 from .transports import register_transport
+
+if TYPE_CHECKING:
+    from .asgi import asgi_app
+    from .blocking import BlockingClient, connect_sync
+    from .server.program import run
+    from .server.server import Server, serve
+else:
+    _LATER = {
+        "BlockingClient": "blocking",
+        "Server": "server.server",
+        "asgi_app": "asgi",
+        "connect_sync": "blocking",
+        "run": "server.program",
+        "serve": "server.server",
+    }
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_LATER})
+
 
 __all__ = [
     "Authenticate",
@@ -132,9 +159,10 @@ __all__ = [
     "run",
     "serve",
     "service",
+    "stream",
 ]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 _logs.guard()
 
-del logging  # `dir` shows what is public
+del logging, TYPE_CHECKING  # `dir` shows what is public

@@ -3,7 +3,7 @@
 import sys
 from importlib.util import find_spec
 
-_NEEDED = ("typer", "rich")
+_NEEDED = ("rich",)
 
 
 def main() -> None:

@@ -87,10 +87,13 @@ class RpcError(JsonRpcIotError):
     @overload
     def __init__(self, message: str | None = None, data: Any = None) -> None: ...
     def __init__(self, *args: Any, **named: Any) -> None:
+        if not args and "code" not in named:
+            self._set(type(self).code, **named)
+            return
         is_plain = type(self) is RpcError and bool(args)
         if is_plain and len(args) + len(named) == 1 and not isinstance(args[0], int):
             raise TypeError(f"RpcError needs a code, an integer: RpcError(2001, {args[0]!r})")
-        has_code = is_plain or "code" in named or isinstance(next(iter(args), None), int)
+        has_code = is_plain or "code" in named or (bool(args) and isinstance(args[0], int))
         self._set(*args, **named) if has_code else self._set(type(self).code, *args, **named)
 
     def _set(self, code: int, message: str | None = None, data: Any = None) -> None:
@@ -121,6 +124,8 @@ class RpcError(JsonRpcIotError):
 
 
 def _problem(code: object, message: object) -> str | None:
+    if type(code) is int and type(message) is str:
+        return None
     if not isinstance(code, int) or isinstance(code, bool):
         return f"the code of an error is an integer, not {code!r}"
     return None if isinstance(message, str) else f"its message is a text, not {message!r}"

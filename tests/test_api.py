@@ -23,10 +23,10 @@ PUBLIC = {
         PacketOptions ParseError Peer Trace Transport Url
         PeerCredentials RpcError Server ServerError Stream StreamChannel TooLarge TransportError
         Unauthorized Unencodable UsageError asgi_app connect connect_sync method notification
-        register_transport run serve service
+        register_transport run serve service stream
     """,
     "jsonrpc_iot.blocking": """
-        BlockingBatch BlockingClient BlockingFeed BlockingStream connect_sync
+        BlockingBatch BlockingClient BlockingEvent BlockingFeed BlockingStream connect_sync
     """,
     "jsonrpc_iot.novacloud": """
         AlreadyExists DeviceCounts DeviceDisabled DeviceSettings NovaDevice NovaError NovaPlatform
@@ -66,8 +66,8 @@ def public_names(module: ModuleType) -> list[str]:
     """What a module offers: its own names, without submodules and those of other packages."""
     return [
         name
-        for name, value in vars(module).items()
-        if not name.startswith("_") and not isinstance(value, ModuleType)
+        for name in dir(module)
+        if not name.startswith("_") and not isinstance(getattr(module, name), ModuleType)
     ]
 
 

@@ -11,11 +11,11 @@ import anyio
 import pytest
 
 from jsonrpc_iot import Dispatcher, serve
+from tests.places import ROOT
 
 from .test_imports import API, PARTS
 from .test_imports import ROOT as PACKAGE
 
-ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
 

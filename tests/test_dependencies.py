@@ -14,7 +14,6 @@ import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib.metadata import requires, version
-from pathlib import Path
 
 import anyio
 import pytest
@@ -25,6 +24,8 @@ from bumble.device import Device
 from bumble.gatt_server import Server as GattServer
 from bumble.link import LocalLink
 from packaging.requirements import Requirement
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
 from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -36,11 +37,12 @@ from websockets.uri import parse_uri
 from jsonrpc_iot.testing._controllers import VirtualController, VirtualLink
 from jsonrpc_iot.transports.gatt.bumble.backend import BumbleClient, BumbleScanner
 from jsonrpc_iot.transports.gatt.bumble.listener import _Server as CommandServer
+from jsonrpc_iot.transports.mqtt._bounds import BoundedClient
 from jsonrpc_iot.transports.sockets.listener import set_options
 from jsonrpc_iot.transports.web.uvicorn_http import _GuardedProtocol, _Server
 from jsonrpc_iot.transports.web.uvicorn_websocket import BoundedProtocol
+from tests.places import ROOT
 
-ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
@@ -59,7 +61,7 @@ def test_what_is_installed_is_in_the_tested_range(requirement: str) -> None:
     )
 
 
-REACHED_INTO = {"uvicorn", "websockets", "bumble", "bleak", "dbus-fast"}
+REACHED_INTO = {"uvicorn", "websockets", "bumble", "bleak", "dbus-fast", "paho-mqtt"}
 
 
 def test_whose_insides_we_use_has_a_cap() -> None:
@@ -173,6 +175,7 @@ CENTRAL = "F0:F1:F2:F3:F4:F5"
 EXTENDED: dict[type, Callable[[], object]] = {
     BoundedProtocol: lambda: _made_uvicorn(WebSocketsSansIOProtocol),
     _GuardedProtocol: lambda: _made_uvicorn(H11Protocol),
+    BoundedClient: lambda: Client(CallbackAPIVersion.VERSION2),
     _Server: lambda: Server(Config(asyncio.sleep, log_config=None)),
     VirtualLink: LocalLink,
     VirtualController: lambda: anyio.run(_controller),
@@ -187,7 +190,8 @@ EXTENDED: dict[type, Callable[[], object]] = {
 ADDED = {
     BoundedProtocol: {"message_seconds"},
     _GuardedProtocol: {"head_seconds"},
-    _Server: {"exiting"},
+    _Server: {"exiting", "pulse"},
+    BoundedClient: {"reader"},
     VirtualLink: {"ports", "is_connectable"},
     VirtualController: {"unplug", "fall_silent"},
     BumbleClient: {"wanted_mtu"},

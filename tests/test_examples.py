@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.places import ROOT
+
 from .cli.program import serving
 
-ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 QUOTED = re.compile(r"<!-- (examples/\S+) -->\n```(?:python|c)\n(.*?)```", re.DOTALL)
 SECONDS = 20.0

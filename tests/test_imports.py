@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 import pytest
 
+from tests import places
+
 PACKAGE = "jsonrpc_iot"
-ROOT = Path(__file__).parent.parent / PACKAGE
+ROOT = places.ROOT / PACKAGE
 
 API = "API"  # `from jsonrpc_iot import Name`
 LINK = {"errors", "protocol", "channel"}
@@ -51,7 +53,7 @@ DEPENDENCIES: dict[str, Set[str]] = {
     "errors": set(),
     "protocol": {"msgspec"},
     "testing": CORE_DEPENDENCIES | {"bumble", "pytest"},
-    "cli": CORE_DEPENDENCIES | {"amqtt", "typer", "rich", "serial"},
+    "cli": CORE_DEPENDENCIES | {"amqtt", "rich", "serial"},
     "asgi": CORE_DEPENDENCIES | {"starlette"},
     # _typeshed is for type checkers alone.
     "transports": CORE_DEPENDENCIES
@@ -89,7 +91,6 @@ OPTIONAL = {
     "amqtt",
     "bleak",
     "bumble",
-    "click",
     "dbus_fast",
     "h11",
     "httpx2",
@@ -100,7 +101,6 @@ OPTIONAL = {
     "serial_asyncio_fast",
     "starlette",
     "trio",
-    "typer",
     "uvicorn",
     "uvloop",
     "websockets",
@@ -122,7 +122,7 @@ class Package:
         self.files = sorted(root.rglob("*.py"))
         api = root / "__init__.py"
         tree = ast.parse(api.read_bytes()) if api.exists() else ast.Module([], [])
-        from_imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+        from_imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
         self.api = {alias.asname or alias.name for node in from_imports for alias in node.names}
 
     def imports(self, path: Path) -> Iterator[Import]:
@@ -311,7 +311,7 @@ def test_a_wrong_import_is_found(tmp_path: Path, file: str, source: str, message
             "import socket, anyio\nfrom ..channel import Channel\nfrom . import tcp",
         ),
         ("services/wifi/x.py", "from .interface import Wifi\nfrom ..system import System"),
-        ("cli/x.py", "import typer\nfrom jsonrpc_iot import connect\nimport jsonrpc_iot.services"),
+        ("cli/x.py", "import rich\nfrom jsonrpc_iot import connect\nimport jsonrpc_iot.services"),
         ("__init__.py", "from .client import connect\nfrom jsonrpc_iot.server import serve"),
     ],
 )

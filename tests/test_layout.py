@@ -1,10 +1,12 @@
 """The house: what stands in the root of the package, and how large files and functions may be."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import jsonrpc_iot
+from tests import places
 
 from .test_imports import PACKAGE, PARTS, ROOT, run_python
 
@@ -49,6 +51,18 @@ def test_the_package_shows_its_public_names_and_folders() -> None:
         *FOLDERS,
         "errors",
     }
+
+
+def test_one_file_of_the_tests_knows_where_the_repository_is() -> None:
+    tests = places.ROOT / "tests"
+    climbing = [
+        path
+        for path in tests.rglob("*.py")
+        if path != Path(__file__)
+        and re.search(r"__file__\)\.parent(s\[|\.parent)", path.read_text())
+    ]
+
+    assert climbing == [tests / "places.py"]
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

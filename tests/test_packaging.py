@@ -7,11 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from email.message import Message
 from email.parser import Parser
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.places import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,13 @@
 With `--print` the page goes to standard output instead; a test compares the two.
 """
 
-import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args, get_origin
 
-from typer.models import ArgumentInfo, OptionInfo
-
-from jsonrpc_iot.cli import NAME, app
+from jsonrpc_iot.cli import NAME, ROOT
+from jsonrpc_iot.cli.command.declare import Command, Group, Parameter
+from jsonrpc_iot.cli.command.help import usage
 
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 
@@ -21,8 +19,7 @@ HEAD = f"""\
 <!-- Written by tools/cli_docs.py from the program; change that. -->
 
 `pip install 'jsonrpc-iot[cli]'` brings `{NAME}`, which is `python -m jsonrpc_iot` as well. URLs
-are those of [Transports](transports.md). `{NAME} --install-completion` teaches the shell its
-commands, options and URL schemes.
+are those of [Transports](transports.md).
 
 On a terminal JSON is indented and coloured, elsewhere it is one line. Results go to standard
 output, all else to standard error. What a device sends is escaped before it reaches a terminal.
@@ -47,74 +44,62 @@ output, all else to standard error. What a device sends is escaped before it rea
   text where the device wants a number gets you a hint
 - `@FILE`, a file with one JSON object or array
 - `-`, the same from standard input
+
+## Completion
+
+`{NAME} --install-completion` teaches bash, zsh, fish or PowerShell the commands, options and URL
+schemes, and what the device at a URL can do: its methods, and `name=` or `name:=` for their params.
+
+```console
+$ {NAME} call tcp://192.168.1.20 wifi.con<Tab>
+$ {NAME} call tcp://192.168.1.20 wifi.connect ss<Tab>
+```
+
+The device has a second to answer, or `$JSONRPC_IOT_COMPLETION_SECONDS`, and is asked again after a
+minute. What it said is kept in `~/.cache/jsonrpc-iot`, for when it does not answer. Devices on
+serial lines and BLE are not asked, as to open such a link may start them again.
 """
-
-
-class Parameter(NamedTuple):
-    """An argument or option of a command.
-
-    Args:
-        usage: how it is written.
-        help: what it does.
-        default: as it is shown.
-        is_argument: it has no name on the command line.
-    """
-
-    usage: str
-    help: str
-    default: str
-    is_argument: bool
 
 
 def page() -> str:
     """The whole page."""
-    sections = [_section(each.callback) for each in app.registered_commands if each.callback]
-    for group in app.registered_groups:
-        assert group.typer_instance is not None
-        prefix = f"{group.typer_instance.info.name} "
-        commands = [each.callback for each in group.typer_instance.registered_commands]
-        sections += [_section(command, prefix) for command in commands if command]
-    return "\n".join([HEAD, *sections])
+    return "\n".join([HEAD, *map(_section, _commands(ROOT))])
 
 
-def _section(command: Callable[..., Any], group: str = "") -> str:
-    parameters = list(_parameters(command))
-    arguments = [each.usage for each in parameters if each.is_argument]
-    rows = [f"| `{each.usage}` | {each.help} | {each.default} |" for each in parameters]
-    name = group + command.__name__
-    usage = " ".join([NAME, name, "[OPTIONS]", *arguments])
-    text = (inspect.getdoc(command) or "").replace("*", "\\*")
-    head = f"## {name}\n\n```text\n{usage}\n```\n\n{text}\n\n| | | default |\n|---|---|---|\n"
-    return head + "".join(f"{row}\n" for row in rows)
+def _commands(group: Group) -> Iterator[Command]:
+    for name in group.names:
+        found = group.command(name)
+        if isinstance(found, Group):
+            yield from _commands(found)
+        else:
+            yield found
 
 
-def _parameters(command: Callable[..., Any]) -> Iterator[Parameter]:
-    for each in inspect.signature(command).parameters.values():
-        kind, info = get_args(each.annotation)
-        text = " ".join(info.help.split()).replace("|", "\\|")
-        if isinstance(info, ArgumentInfo):
-            is_needed = each.default is each.empty
-            usage = str(info.metavar) if is_needed else f"[{info.metavar}]"
-            yield Parameter(usage, text, "", is_argument=True)
-        elif isinstance(info, OptionInfo):
-            given = [info.default, *(info.param_decls or ())]  # inside Annotated the first is there
-            names = [name for name in given if isinstance(name, str)]
-            names = names or [f"--{each.name.replace('_', '-')}"]
-            usage = f"{', '.join(names)} {_value(kind, info)}".rstrip()
-            yield Parameter(usage, text, _default(each), is_argument=False)
+def _section(command: Command) -> str:
+    rows = [
+        f"| `{_written(each)}` | {_help(each)} | {_default(each)} |" for each in command.parameters
+    ]
+    text = command.help.replace("*", "\\*")
+    head = f"## {command.path.removeprefix(f'{NAME} ')}\n\n```text\n{usage(command)}\n```\n\n{text}"
+    return f"{head}\n\n| | | default |\n|---|---|---|\n" + "".join(f"{row}\n" for row in rows)
 
 
-def _value(kind: Any, info: OptionInfo) -> str:
-    choices = [each for each in (kind, *get_args(kind)) if get_origin(each) is Literal]
-    if choices:
-        return "\\|".join(get_args(choices[0]))
-    return "" if kind is bool else str(info.metavar)
+def _written(parameter: Parameter) -> str:
+    if parameter.is_argument:
+        name = parameter.info.metavar
+        return name if parameter.is_needed else f"[{name}]"
+    value = parameter.value_name.replace("|", "\\|")
+    return f"{', '.join(parameter.names)} {value}".rstrip()
 
 
-def _default(parameter: inspect.Parameter) -> str:
+def _help(parameter: Parameter) -> str:
+    return " ".join(parameter.info.help.split()).replace("|", "\\|")
+
+
+def _default(parameter: Parameter) -> str:
     value = parameter.default
-    if value is parameter.empty:
-        return "needed"
+    if parameter.is_needed:
+        return "" if parameter.is_argument else "needed"
     if value is None or value is False:
         return ""
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"

@@ -5,8 +5,9 @@ from typing import Any
 
 import anyio
 
-from ..channel.web import AsgiApp, AsgiReceive, AsgiSend, Scope
+from ..channel.web import AsgiApp, AsgiReceive, AsgiSend, Scope, client_network
 from ..errors import MissingExtra, RpcError, TooLarge, Unauthorized
+from ..protocol.budget import Budget, Share
 from ..protocol.codec.json import JsonCodec
 
 JSON = b"application/json"
@@ -159,13 +160,13 @@ class Bodies:
 
     Args:
         limit: bytes of one body.
-        in_all: bytes of all that are not complete yet.
+        in_all: bytes of all that are not complete yet, of which a network gets half at most.
         seconds: that a body may take, and a second more for each 64 KiB.
     """
 
     def __init__(self, limit: int, in_all: int, seconds: float) -> None:
         self._limit = limit
-        self._room = max(in_all, limit)
+        self._budget = Budget(0, max(in_all, limit))
         self._seconds = seconds
 
     async def read(self, scope: Scope, receive: AsgiReceive, length: bytes | None) -> bytes:
@@ -183,28 +184,31 @@ class Bodies:
         if length is not None and (not length.isdigit() or int(length[:20]) > self._limit):
             raise self._too_large(int(length[:20]) if length.isdigit() else 0)
         with anyio.move_on_after(self._seconds) as time:
-            return await self._read_parts(receive, time)
+            return await self._read_parts(
+                receive, time, Share(self._budget, client_network(scope), 1)
+            )
         raise Refusal(408, "The body takes too long", [(b"connection", b"close")])
 
-    async def _read_parts(self, receive: AsgiReceive, time: anyio.CancelScope) -> bytes:
+    async def _read_parts(
+        self, receive: AsgiReceive, time: anyio.CancelScope, share: Share
+    ) -> bytes:
         body = bytearray()
         started = anyio.current_time()
         try:
             while True:
                 message = await receive()
                 part = _part(message)
-                self._room -= len(part)
                 body += part
                 if len(body) > self._limit:
                     raise self._too_large(len(body))
                 if not message.get("more_body"):
                     return bytes(body)
-                if self._room < 0:
+                if not share.take_bytes(len(part)):
                     closing = [(b"retry-after", b"1"), (b"connection", b"close")]
                     raise Refusal(503, "Too many bodies at once", closing)
                 time.deadline = started + self._seconds + len(body) / _BYTES_A_SECOND
         finally:
-            self._room += len(body)
+            share.give_back(byte_count=share.byte_count)
 
     def _too_large(self, size: int) -> Refusal:
         error = TooLarge(data={"size": size, "limit": self._limit})

@@ -4,8 +4,7 @@ Source: the protocol page, section 3.2, "HTTP".
 """
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from inspect import isawaitable
 from typing import Any
 
@@ -15,10 +14,16 @@ from msgspec.json import Decoder
 
 from ..channel.changes import Change
 from ..channel.contract import Authenticate, Permissions, Trace
-from ..channel.web import AsgiApp, AsgiReceive, AsgiSend, Scope, WebRules, bearer_token
+from ..channel.web import (
+    AsgiApp,
+    AsgiReceive,
+    AsgiSend,
+    Scope,
+    WebRules,
+    bearer_token,
+)
 from ..dispatch.dispatcher import Dispatcher
-from ..dispatch.run.batch import Batch
-from ..dispatch.run.call import Work
+from ..dispatch.run.batch import Pending
 from ..dispatch.run.context import CallContext
 from ..errors import Forbidden
 from ..protocol.codec.json import JsonCodec
@@ -39,8 +44,8 @@ from ._http import (
 )
 from .by_name import answer_of, params_in, request_for
 from .events import EventLog, Hearing, patterns_of
-from .exchange import Items, Running, run_in_events, run_to_end, status_of
-from .requester import Host, RequestFacts, host_of
+from .exchange import Callers, Items, Running, run_in_events, run_to_end, status_of
+from .requester import RequestFacts
 
 logger = logging.getLogger("jsonrpc_iot.http")
 
@@ -100,11 +105,11 @@ class RpcApp:
             limits.assembled_bytes_in_all,
             limits.message_seconds,
         )
-        self._callers: dict[str, Host] = {}
+        self._callers = Callers(limits)
         self._busy = 0
         self._idle = Change()
         self._leaving = False
-        self.events = EventLog(kept_events, limits.queue_bytes)
+        self.events = EventLog(kept_events, limits.queue_bytes, limits.peers)
         self._answer: AsgiApp = with_cors(self._answer_http, rules.cors)
 
     @property
@@ -227,11 +232,11 @@ class RpcApp:
         data, facts, permissions = await self._read(scope, headers, receive)
         self._trace("<-", data)
         items = Items(self._codec) if accepts(headers, EVENT_STREAM) else None
-        caller = self._callers.get(host_of(scope)) or Host()
+        caller = self._callers.of(scope)
         context = CallContext(items, facts.info, permissions, caller.lanes)
         reply = self._responder.begin(data, context, self._rules.max_message)
-        if isinstance(reply, Work | Batch):
-            with self._running(reply, scope, caller) as running:
+        if isinstance(reply, Pending):
+            with self._callers.running(reply, caller) as running:
                 if items is not None and running.streams:
                     await self._stream(running, items, scope, receive, send)
                     return
@@ -269,11 +274,11 @@ class RpcApp:
             raise Refusal(405, "POST the params", _POST_ONLY)
         data = request_for(name, params)
         self._trace("<-", data)
-        caller = self._callers.get(host_of(scope)) or Host()
+        caller = self._callers.of(scope)
         context = CallContext(None, facts.info, permissions, caller.lanes)
         reply = self._responder.begin(data, context, self._rules.max_message)
-        if isinstance(reply, Work | Batch):
-            with self._running(reply, scope, caller) as running:
+        if isinstance(reply, Pending):
+            with self._callers.running(reply, caller) as running:
                 reply = await run_to_end(running, scope, receive, len(params))
         assert reply is not None
         self._trace("->", reply)
@@ -298,19 +303,10 @@ class RpcApp:
             raise Refusal(415, "The body has to come as it is", [(b"accept-encoding", b"identity")])
         facts, permissions = await self._identify(scope, headers)
         data = await self._bodies.read(scope, receive, headers.get(b"content-length"))
+        connection = scope.get("state", {}).get("jsonrpc_iot")
+        if connection is not None and connection.has_hung_up:
+            raise Refusal(408, "The connection was closed before the call began")
         return data, facts, permissions
-
-    @contextmanager
-    def _running(self, begun: Work | Batch, scope: Scope, caller: Host) -> Iterator[Running]:
-        """The calls of a request, counted among those of its host while the block runs."""
-        host = host_of(scope)
-        self._callers[host] = caller
-        try:
-            with Running(begun, caller, self._limits) as running:
-                yield running
-        finally:
-            if not caller.running:
-                self._callers.pop(host, None)
 
     async def _stream(
         self, running: Running, items: Items, scope: Scope, receive: AsgiReceive, send: AsgiSend

@@ -19,12 +19,14 @@ import anyio.lowlevel
 
 from ..channel.changes import Change
 from ..channel.tasks import task_group
-from ..channel.web import AsgiReceive, AsgiSend, Scope
+from ..channel.web import AsgiReceive, AsgiSend, Scope, client_network
+from ..protocol.network import Seats
 from ..protocol.patterns import Patterns
 from ._http import (
     KEEP_ALIVE,
     KEEP_ALIVE_SECONDS,
     Disconnected,
+    Refusal,
     begin_events,
     end_events,
     send_events,
@@ -73,13 +75,14 @@ class EventLog:
     Args:
         max_events: as many are kept.
         max_bytes: of all that are kept; the newest is kept whatever its size.
+        max_subscribers: that read at once.
 
     Attributes:
         closed: no more will come.
         dropped: events that a subscriber did not get since it read too slowly, counted for each.
     """
 
-    def __init__(self, max_events: int, max_bytes: int) -> None:
+    def __init__(self, max_events: int, max_bytes: int, max_subscribers: int = 10_000) -> None:
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._events: dict[int, Event] = {}  # oldest first
@@ -90,6 +93,9 @@ class EventLog:
         self._news = Change()
         self._loop: tuple[int, anyio.lowlevel.EventLoopToken] | None = None
         self.closed = False
+        self._seats: Seats[anyio.CancelScope] = Seats(
+            max_subscribers, lambda subscriber: subscriber.cancel()
+        )
         self._hearings: list[Hearing] = []
         self.dropped = 0
 
@@ -198,7 +204,27 @@ class EventLog:
 
         Raises:
             Disconnected: it took longer.
+            Refusal: there are too many.
         """
+        with anyio.CancelScope() as place:
+            if not self._seats.take(place, client_network(scope)):
+                raise Refusal(503, "Too many subscribers", [(b"connection", b"close")])
+            try:
+                await self._serve(scope, receive, send, event_id, send_seconds, hearing)
+            finally:
+                self._seats.leave(place)
+        if place.cancelled_caught:
+            await end_events(send)
+
+    async def _serve(
+        self,
+        scope: Scope,
+        receive: AsgiReceive,
+        send: AsgiSend,
+        event_id: str | None,
+        send_seconds: float,
+        hearing: Hearing,
+    ) -> None:
         self._loop = threading.get_ident(), anyio.lowlevel.current_token()
         place, has_gap = self.place_after(event_id)
         current = event_id if event_id is not None and not has_gap else self.last_id

@@ -1,7 +1,8 @@
 """One POST: a message in, its answer out, whole or item by item."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
@@ -9,11 +10,11 @@ from msgspec import Struct
 from msgspec.json import Decoder
 
 from ..channel.changes import Change
-from ..channel.web import AsgiReceive, AsgiSend, Scope
+from ..channel.tasks import task_group
+from ..channel.web import AsgiReceive, AsgiSend, Scope, client_network
 from ..dispatch.declare.context import Timeout
 from ..dispatch.response import ReplyTo
-from ..dispatch.run.batch import Batch, run_all
-from ..dispatch.run.call import Work
+from ..dispatch.run.batch import Pending, run_all
 from ..dispatch.run.context import Connection
 from ..dispatch.run.item_sender import ItemSender
 from ..errors import Busy, TransportError
@@ -143,39 +144,67 @@ class Running:
         is_cancelled: `cancel` was called.
     """
 
-    def __init__(self, begun: Work | Batch, caller: Host, limits: Limits) -> None:
+    def __init__(self, begun: Pending, caller: Host, limits: Limits) -> None:
         room = max(0, limits.in_flight - caller.running)
         self._begun = begun
-        self._works, self._turned_away = begun.works[:room], begun.works[room:]
+        self._calls, self._turned_away = begun.calls[:room], begun.calls[room:]
         self._caller = caller
         self.is_cancelled = False
 
     def cancel(self) -> None:
         """Stop all, also those that have not begun: nobody waits for the reply."""
         self.is_cancelled = True
-        for work in self._works:
-            work.cancel()
+        for pending in self._calls:
+            pending.cancel()
 
     def __enter__(self) -> "Running":
-        self._caller.running += len(self._works)
+        self._caller.running += len(self._calls)
         return self
 
     def __exit__(self, *failure: object) -> None:
-        self._caller.running -= len(self._works)
-        for work in self._works:
-            work.leave()
+        self._caller.running -= len(self._calls)
+        for pending in self._calls:
+            pending.leave()
 
     @property
     def streams(self) -> bool:
         """Whether a result goes item by item."""
-        return any(work.items is not None for work in self._works)
+        return any(pending.items is not None for pending in self._calls)
 
     async def run(self) -> bytes | None:
         """Run all, as many as may run at once; returns the reply."""
         reply: bytes | None = None
-        for work in self._turned_away:
-            reply = self._begun.finish(work, work.refuse(_BUSY))
-        return await run_all(self._begun, self._works) if self._works else reply
+        for pending in self._turned_away:
+            reply = self._begun.finish(pending, pending.refuse(_BUSY))
+        return await run_all(self._begun, self._calls) if self._calls else reply
+
+
+class Callers:
+    """The hosts for which something runs.
+
+    Args:
+        limits: as in `Running`.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._hosts: dict[str, Host] = {}
+
+    def of(self, scope: Scope) -> Host:
+        """Who sends a request."""
+        network = client_network(scope)
+        return self._hosts.get(network) or Host(network)
+
+    @contextmanager
+    def running(self, begun: Pending, caller: Host) -> Iterator[Running]:
+        """The calls of a request, counted among those of its host while the block runs."""
+        self._hosts[caller.network] = caller
+        try:
+            with Running(begun, caller, self._limits) as running:
+                yield running
+        finally:
+            if not caller.running:
+                self._hosts.pop(caller.network, None)
 
 
 async def run_to_end(
@@ -206,7 +235,7 @@ async def run_to_end(
         if running.is_cancelled:
             raise Disconnected
         return reply
-    async with anyio.create_task_group() as tasks:
+    async with task_group() as tasks:
         tasks.start_soon(wait_for_disconnect, receive, tasks.cancel_scope)
         reply = await running.run()
         finished = True
@@ -241,7 +270,6 @@ async def run_in_events(
     """
     await begin_events(send)
     over = False
-    failure: Disconnected | None = None
 
     async def run() -> None:
         nonlocal over
@@ -251,15 +279,12 @@ async def run_in_events(
             trace(reply)
         items.push(*filter(None, (reply,)))
 
-    async with anyio.create_task_group() as tasks:
+    async with task_group() as tasks:
         tasks.start_soon(wait_for_disconnect, receive, tasks.cancel_scope)
         tasks.start_soon(run)
-        try:
-            while not (over and items.is_empty):
-                await send_events(scope, send, await items.take(), send_seconds)
-            await end_events(send)
-        except Disconnected as error:
-            failure = error  # goes on below, not in a group
+        while not (over and items.is_empty):
+            await send_events(scope, send, await items.take(), send_seconds)
+        await end_events(send)
         tasks.cancel_scope.cancel()
-    if failure is not None or not over:
-        raise failure or Disconnected
+    if not over:
+        raise Disconnected

@@ -59,22 +59,21 @@ class RequestFacts(Channel):
 class Host:
     """What runs for the requests of one host.
 
+    Args:
+        network: where it is.
+
     Attributes:
+        network: as above.
         running: calls that take time.
         lanes: the queues of its calls.
     """
 
-    __slots__ = ("lanes", "running")
+    __slots__ = ("lanes", "network", "running")
 
-    def __init__(self) -> None:
+    def __init__(self, network: str) -> None:
+        self.network = network
         self.running = 0
         self.lanes = Lanes()
-
-
-def host_of(scope: Scope) -> str:
-    """The client's host, empty where the web server does not know it."""
-    client = scope.get("client")
-    return client[0] if client else ""
 
 
 _Address = tuple[str, int | None] | None

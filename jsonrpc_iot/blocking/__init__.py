@@ -6,6 +6,14 @@ process share that thread; it ends with the last of them.
 """
 
 from ._client import BlockingBatch, BlockingClient, connect_sync
+from ._proxy import BlockingEvent
 from ._streams import BlockingFeed, BlockingStream
 
-__all__ = ["BlockingBatch", "BlockingClient", "BlockingFeed", "BlockingStream", "connect_sync"]
+__all__ = [
+    "BlockingBatch",
+    "BlockingClient",
+    "BlockingEvent",
+    "BlockingFeed",
+    "BlockingStream",
+    "connect_sync",
+]

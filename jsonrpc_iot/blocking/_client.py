@@ -21,11 +21,13 @@ from ..errors import UsageError
 from ..protocol.items import FIRST_CREDIT
 from ..protocol.limits import Limits
 from ..protocol.messages import Dialect
+from ._interface import check_interface
 from ._link import Link
 from ._proxy import BlockingProxy
 from ._streams import BlockingFeed, BlockingStream
 
 T = TypeVar("T")
+S = TypeVar("S")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -221,13 +223,37 @@ class BlockingClient:
         make = partial(self._client.notifications, *patterns)
         return BlockingFeed(self, self._link, make, timeout)
 
-    def proxy(self, service: type, *, prefix: str = "", timeout: Timeout = UNSET) -> Any:
+    @overload
+    def proxy(self, service: type, *, prefix: str = "", timeout: Timeout = UNSET) -> Any: ...
+    @overload
+    def proxy(
+        self,
+        service: type,
+        interface: Callable[..., S],
+        *,
+        prefix: str = "",
+        timeout: Timeout = UNSET,
+    ) -> S: ...
+    def proxy(
+        self, service: type, interface: Any = None, *, prefix: str = "", timeout: Timeout = UNSET
+    ) -> Any:
         """The methods and events of a service of the device.
 
         Its methods wait and return the value. Python's types have no word for "the same methods
-        without await", so a type checker sees `Any`. Parameters and errors are as in
-        `Client.proxy`.
+        without await", so a type checker sees `Any`, unless a second class says it.
+
+        Args:
+            service: the class that declares the service.
+            interface: what a type checker is to see: a `Protocol` with the same methods as plain
+                functions, streams as `BlockingStream`, and events as `BlockingEvent`.
+            prefix: as in `Client.proxy`.
+            timeout: as in `Client.proxy`.
+
+        Raises:
+            TypeError: `interface` says something else than `service`; or as in `Client.proxy`.
         """
+        if interface is not None:
+            check_interface(interface, service)
         proxy = self._client.proxy(service, prefix=prefix, timeout=timeout)
         return BlockingProxy(self, self._link, proxy)
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import partial, wraps
 from inspect import isawaitable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import anyio
 
@@ -13,6 +13,8 @@ from ..dispatch.run.threads import run_in_thread
 from ..errors import ChannelClosed
 from ._link import Link
 from ._streams import BlockingFeed, BlockingStream
+
+T = TypeVar("T")
 
 logger = logging.getLogger("jsonrpc_iot.blocking")
 
@@ -64,7 +66,7 @@ class BlockingProxy:
         return call
 
 
-class BlockingEvent:
+class BlockingEvent(Generic[T]):
     """An event of a service of the device.
 
     Args:
@@ -78,7 +80,7 @@ class BlockingEvent:
         self._link = link
         self._event = event
 
-    def subscribe(self, subscriber: Callable[[Any], object]) -> Callable[[], None]:
+    def subscribe(self, subscriber: Callable[[T], object]) -> Callable[[], None]:
         """Have a function called with each value: in a worker thread, one at a time, in order.
 
         Up to 256 values wait; more are dropped, and logged.
@@ -86,9 +88,9 @@ class BlockingEvent:
         Returns:
             A function that ends the subscription.
         """
-        send, receive = anyio.create_memory_object_stream[Any](_WAITING_VALUES)
+        send, receive = anyio.create_memory_object_stream[T](_WAITING_VALUES)
 
-        def take(value: Any) -> None:
+        def take(value: T) -> None:
             try:
                 send.send_nowait(value)
             except anyio.WouldBlock:
@@ -115,7 +117,7 @@ class BlockingEvent:
 
         return leave
 
-    def values(self, timeout: float | None = None) -> BlockingFeed[Any]:
+    def values(self, timeout: float | None = None) -> BlockingFeed[T]:
         """The values that come from this moment on.
 
         Args:

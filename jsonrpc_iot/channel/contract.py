@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from anyio.abc import AsyncResource, ObjectStream, TaskGroup
 
-from ..errors import JsonRpcIotError
+from ..errors import RpcError, TransportError
 from ..protocol.limits import Limits
 from .info import ChannelInfo
 from .url import Url
@@ -20,6 +20,10 @@ Trace = Callable[[str, bytes], object]
 Where messages travel in frames or in pieces, these are shown too, as they are on the link: `<=` for
 what arrived, `=>` for what leaves, and `<?` for bytes that arrived and belong to no frame.
 """
+
+
+TellFailed = Callable[[bytes, TransportError | RpcError], object]
+"""Is told a message that nothing will answer, or its entry if it was a batch, and why."""
 
 
 class Arrival(bytes):
@@ -52,9 +56,9 @@ class Channel(ObjectStream[bytes]):
     methods where it can do better than one message at a time. One task receives and one sends at
     a time; a `receive` that is cancelled loses no message.
 
-    `start`, `check`, `expect_within`, `forget`, `supersede`, `tell_of_losses`, `tell_refused`,
-    `keep_while`, `trace_frames`, `pieces_sent`, `missed` and `is_mid_message` are for links that
-    have to know, or have something to tell; others leave them.
+    `start`, `follow`, `check`, `expect_within`, `forget`, `supersede`, `tell_failed`,
+    `keep_while`, `trace_frames`, `pieces_sent`, `missed`, `noise_bytes` and `is_mid_message` are
+    for links that have to know, or have something to tell; others leave them.
     """
 
     @property
@@ -66,6 +70,11 @@ class Channel(ObjectStream[bytes]):
     def is_mid_message(self) -> bool:
         """Whether part of a message has just arrived or left, so that more of it is to come."""
         return False
+
+    @property
+    def noise_bytes(self) -> int:
+        """How many bytes have arrived that belong to no message, nor to anything else."""
+        return 0
 
     @property
     def missed(self) -> int:
@@ -92,15 +101,10 @@ class Channel(ObjectStream[bytes]):
         """Learn that somebody waits for the answer to a message, so long, and until `forget`."""
         return
 
-    def tell_refused(self, tell: Callable[[bytes, str], object]) -> None:
-        """Tell of each message that the link refuses, though it goes on, and why, in words."""
-        return
+    def tell_failed(self, tell: TellFailed) -> None:
+        """Tell from now on of each message that nothing will answer, though the channel goes on.
 
-    def tell_of_losses(self, lose: Callable[[int, JsonRpcIotError], object]) -> None:
-        """Tell from now on of each request whose answer will not come though the channel lives on.
-
-        Args:
-            lose: is told the request's id, and why.
+        The link refused it, or lost what would have answered it.
         """
         return
 
@@ -114,6 +118,10 @@ class Channel(ObjectStream[bytes]):
         Args:
             trace: is shown them, also those that carry something else than messages.
         """
+        return
+
+    def follow(self, previous: "Channel") -> None:
+        """Take over what outlives a link from the channel to the same place that has ended."""
         return
 
     def start(self, tasks: TaskGroup) -> None:
@@ -181,7 +189,7 @@ class Receiver(Protocol):
     def holds_replies(self) -> bool:
         """Whether it remembers what the other end may ask for again."""
 
-    async def take(self, messages: Sequence[bytes]) -> None:
+    async def handle(self, messages: Sequence[bytes]) -> None:
         """Handle messages; must not wait for the other end."""
 
     def end(self) -> None:

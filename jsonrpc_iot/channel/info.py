@@ -13,6 +13,8 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
         transport: the URL's scheme.
         local: this end's address.
         peer: the other end's address.
+        network: where the other end is, as far as others may be there too, such as at other ports
+            of one host: they share what no network may have alone. Empty where it is on its own.
         max_message: bytes of the largest message that may be sent, `None` for any size.
         reliable: messages arrive once each, in order, or the channel ends.
         can_call_back: the other end can be called and notified, not only answered.
@@ -38,6 +40,7 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
     transport: str
     local: str = ""
     peer: str = ""
+    network: str = ""
     max_message: int | None = None
     reliable: bool = True
     can_call_back: bool = True

@@ -16,9 +16,16 @@ async def task_group() -> AsyncIterator[TaskGroup]:
     failure: BaseException | None = None
     try:
         async with anyio.create_task_group() as tasks:
-            yield tasks
+            try:
+                yield tasks
+            except (Exception, KeyboardInterrupt, SystemExit) as error:
+                if tasks.cancel_scope.cancel_called:  # a task may have failed before
+                    raise
+                failure = error  # not in the group, which trio would raise with a copy of it
+                tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         cancelled = anyio.get_cancelled_exc_class()
-        failure = next(each for each in group.exceptions if not isinstance(each, cancelled))
+        others = (each for each in group.exceptions if not isinstance(each, cancelled))
+        failure = failure or next(others)
     if failure is not None:  # out of the `except`, lest the group be its context
         raise failure

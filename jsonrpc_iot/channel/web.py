@@ -4,10 +4,12 @@ import hmac
 import logging
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct, field
 
+from ..protocol.network import network_of
 from .contract import Listener
 from .info import ChannelAttribute
 from .origins import is_ours, is_same
@@ -109,6 +111,15 @@ class WebListener(Listener):
     @abstractmethod
     def mount(self, app: AsgiApp) -> None:
         """Have an application answer the requests; to be called before `serve`."""
+
+
+def client_network(scope: Scope) -> str:
+    """The client's network, empty where the web server does not know where it is."""
+    client = scope.get("client")
+    return _network_of(client[0] or "") if client else ""
+
+
+_network_of = lru_cache(maxsize=1024)(network_of)
 
 
 def bearer_token(authorization: bytes | None) -> str | None:

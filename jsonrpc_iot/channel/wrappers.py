@@ -5,8 +5,7 @@ from typing import Any, final
 
 from anyio.abc import ObjectStream, TaskGroup
 
-from ..errors import JsonRpcIotError
-from .contract import Channel, Trace
+from .contract import Channel, TellFailed, Trace
 from .info import ChannelInfo
 
 
@@ -74,6 +73,10 @@ class WrappedChannel(Channel):
         return self._inner.is_mid_message
 
     @property
+    def noise_bytes(self) -> int:
+        return self._inner.noise_bytes
+
+    @property
     def missed(self) -> int:
         return self._inner.missed
 
@@ -86,11 +89,8 @@ class WrappedChannel(Channel):
     def forget(self, message: bytes) -> None:
         self._inner.forget(message)
 
-    def tell_refused(self, tell: Callable[[bytes, str], object]) -> None:
-        self._inner.tell_refused(tell)
-
-    def tell_of_losses(self, lose: Callable[[int, JsonRpcIotError], object]) -> None:
-        self._inner.tell_of_losses(lose)
+    def tell_failed(self, tell: TellFailed) -> None:
+        self._inner.tell_failed(tell)
 
     def supersede(self, message: bytes) -> None:
         self._inner.supersede(message)
@@ -100,6 +100,9 @@ class WrappedChannel(Channel):
 
     def trace_frames(self, trace: Trace) -> None:
         self._inner.trace_frames(trace)
+
+    def follow(self, previous: Channel) -> None:
+        self._inner.follow(previous._inner if isinstance(previous, WrappedChannel) else previous)
 
     def start(self, tasks: TaskGroup) -> None:
         self._inner.start(tasks)

@@ -1,91 +1,93 @@
-"""The command line: `app` is the program, with one file per group of commands.
+"""The command line: `ROOT` is the program, with one file per group of commands.
 
 Commands raise what they fail with; `_run` alone knows which exit code that is. What comes from a
-device is printed through `_output`, which escapes it.
+device is printed through `_output`, which escapes it. A command's file is loaded when it is called.
 """
 
+import os
+import sys
 from collections.abc import Sequence
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, NoReturn
 
-import typer
-from typer.main import get_command
-
-from ._output import explain, prepare_streams, print_text
-from ._run import USAGE, guarded
-from .bench import bench
-from .call import call, listen, notify
-from .demo import demo
-from .describe import describe
-from .discover import discover
-from .monitor import monitor
-from .nova_device import device
-from .nova_load import load
-from .nova_platform import platform
-from .ping import ping
-from .serve import serve, simulate
+from ._output import explain, prepare_streams, print_text, write_error
+from ._run import USAGE, run_guarded
+from .command.declare import Group, Option
+from .command.parse import WrongWords, parse
 
 NAME = "jsonrpc-iot"
 
-app = typer.Typer(
-    name=NAME,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=(
-        "URLs look like tcp://192.168.1.20:8805, pipe://lamp or unix:///run/lamp.sock. "
-        "Exit codes: 0 success; 1 the other end answered with an error, which is on standard error "
-        "as JSON; 2 wrong usage; 3 the connection failed, or a message is too large for it; "
-        "124 the time ran out."
-    ),
-)
+# By which the script of a shell asks what it may offer; see `command.shells`.
+_ASKING_SHELL = "_JSONRPC_IOT_COMPLETE"
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _program(
+    version: Annotated[bool, Option(help="Print the version and exit.")] = False,
+    install_completion: Annotated[
+        bool, Option(help="Install completion for the current shell.")
+    ] = False,
+    show_completion: Annotated[
+        bool,
+        Option(
+            help="Show completion for the current shell, to copy it or customize the installation."
+        ),
+    ] = False,
+) -> int:
+    if version:
         from jsonrpc_iot.services.system import package_version
 
         print_text(f"{NAME} {package_version()}")
-        raise typer.Exit
+        return 0
+    if install_completion or show_completion:
+        from .command import shells
+
+        shell = shells.running_shell(os.environ)
+        if not shell:
+            explain("this shell is not known; there is completion for bash, zsh, fish, PowerShell")
+            return 1
+        if show_completion:
+            print_text(shells.script(NAME, shell))
+        else:
+            print_text(f"{shell} completion installed in {shells.install(NAME, shell)}")
+            print_text("Completion will take effect once you restart the terminal")
+        return 0
+    from .command.help import help_text
+
+    write_error(help_text(ROOT))
+    return USAGE
 
 
-@app.callback(invoke_without_command=True)
-def _main(
-    context: typer.Context,
-    _version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
-        ),
-    ] = False,
-) -> None:
-    """Call, serve and watch JSON-RPC devices over any transport."""
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
-        raise typer.Exit(USAGE)
-
-
-for command in (
-    call,
-    notify,
-    listen,
-    describe,
-    ping,
-    bench,
-    discover,
-    monitor,
-    serve,
-    simulate,
-    demo,
-):
-    app.command()(guarded(command))
-
-nova = typer.Typer(
-    name="nova", help="NovaCloud TCP: a platform, and devices for it.", rich_markup_mode=None
+NOVA = Group(
+    f"{NAME} nova",
+    "NovaCloud TCP: a platform, and devices for it.",
+    {"platform": "nova_platform", "device": "nova_device", "load": "nova_load"},
+    __package__,
 )
-nova.command()(guarded(platform))
-nova.command()(guarded(device))
-nova.command()(guarded(load))
-app.add_typer(nova)
+
+ROOT = Group(
+    NAME,
+    "Call, serve and watch JSON-RPC devices over any transport.",
+    {
+        "call": "call",
+        "notify": "call",
+        "listen": "call",
+        "describe": "describe",
+        "ping": "ping",
+        "bench": "bench",
+        "discover": "discover",
+        "monitor": "monitor",
+        "serve": "serve",
+        "simulate": "serve",
+        "demo": "demo",
+        "nova": NOVA,
+    },
+    __package__,
+    _program,
+    "URLs look like tcp://192.168.1.20:8805, pipe://lamp or unix:///run/lamp.sock. "
+    "Exit codes: 0 success; 1 the other end answered with an error, which is on standard error "
+    "as JSON; 2 wrong usage; 3 the connection failed, or a message is too large for it; "
+    "124 the time ran out.",
+)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -98,9 +100,31 @@ def run(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     prepare_streams()
+    words = sys.argv[1:] if arguments is None else arguments
+    if shell := os.environ.get(_ASKING_SHELL):
+        _complete(shell, words)
     try:
-        code = get_command(app).main(arguments, prog_name=NAME, standalone_mode=False)
-    except typer.TyperException as error:
-        explain(f"{' '.join(error.format_message().split())} (--help shows the usage)")
+        command, values, wants_help = parse(ROOT, words)
+    except WrongWords as error:
+        explain(f"{error} (--help shows the usage)")
         return USAGE
-    return code or 0
+    if wants_help:
+        from .command.help import help_text
+
+        return run_guarded(lambda: print_text(help_text(command)))
+    function = command.own.function if isinstance(command, Group) else command.function
+    return run_guarded(lambda: function(**values))
+
+
+def _complete(shell: str, words: Sequence[str]) -> NoReturn:
+    """Answer a shell that asks what may stand in place of a word; nothing if that goes wrong."""
+    from .command import shells
+    from .command.complete import offers
+
+    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # until the end
+    with suppress(Exception):  # somebody types, and shall not read of faults among the words
+        before, beginning = shells.question(shell, words, os.environ)
+        found = offers(ROOT, before, beginning)
+        sys.stdout.write(shells.answer(shell, beginning, found))
+        sys.stdout.flush()
+    os._exit(0)  # without waiting for a thread that still looks up a name

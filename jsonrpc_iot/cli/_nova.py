@@ -3,23 +3,23 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-import typer
-
 from jsonrpc_iot import UsageError
+
+from .command.declare import Option
 
 if TYPE_CHECKING:
     import ssl
 
 HostOption: TypeAlias = Annotated[
-    str, typer.Option(metavar="HOST", help="The platform's name or address.")
+    str, Option(metavar="HOST", help="The platform's name or address.")
 ]
 PortOption: TypeAlias = Annotated[
-    int, typer.Option(min=1, max=65535, metavar="PORT", help="The platform's port.")
+    int, Option(min=1, max=65535, metavar="PORT", help="The platform's port.")
 ]
-TlsOption: TypeAlias = Annotated[bool, typer.Option("--tls", help="Secure the connection.")]
+TlsOption: TypeAlias = Annotated[bool, Option("--tls", help="Secure the connection.")]
 CaOption: TypeAlias = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="The authorities to trust, as PEM; implies --tls."),
+    Option(metavar="FILE", help="The authorities to trust, as PEM; implies --tls."),
 ]
 
 

@@ -1,65 +1,73 @@
 """Arguments and options that several commands share, and connecting as they say."""
 
 import math
+from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
-from typing import Annotated, Any, TypeAlias
-
-import typer
+from typing import Annotated, TypeAlias
 
 from jsonrpc_iot import Client, connect
 from jsonrpc_iot.protocol.messages import Dialect
 
 from ._output import Tracer
+from .command.declare import Argument, Given, Offer, Option
 
 
-def duration(help: str, metavar: str = "SECONDS") -> Any:
+def duration(help: str, metavar: str = "SECONDS") -> Option:
     """An option that takes a finite number above 0, of seconds unless `metavar` says otherwise."""
-    return typer.Option(callback=_above_zero, metavar=metavar, help=help)
+    return Option(metavar=metavar, help=help, check=_above_zero)
 
 
-def _above_zero(value: float | None) -> float | None:
-    if value is None or 0 < value < math.inf:
-        return value
-    raise typer.BadParameter("a number of seconds above 0 is needed")
+def _above_zero(value: float) -> str | None:
+    return None if 0 < value < math.inf else "a number of seconds above 0 is needed"
 
 
-def complete_url(beginning: str) -> list[str]:
+def complete_url(beginning: str, given: Given) -> Iterator[Offer]:
     """The beginnings of URLs that a shell offers to connect to."""
-    return [offer for offer in complete_bind(beginning) if not offer.endswith("+pty://")]
+    return (each for each in complete_bind(beginning, given) if not each.word.endswith("+pty://"))
 
 
-def complete_bind(beginning: str) -> list[str]:
+def complete_bind(beginning: str, given: Given) -> Iterator[Offer]:
     """The beginnings of URLs that a shell offers to serve on."""
     from jsonrpc_iot.transports import schemes
 
-    offers = [f"{scheme}://" for scheme in schemes() if scheme != "memory"]
-    return [offer for offer in offers if offer.startswith(beginning)]
+    return (Offer(f"{scheme}://") for scheme in schemes() if scheme != "memory")
 
 
-UrlArgument: TypeAlias = Annotated[
-    str, typer.Argument(metavar="URL", help="Where the device is.", autocompletion=complete_url)
-]
+def _complete_method(beginning: str, given: Given) -> Iterator[Offer]:
+    from ._live import complete_method
+
+    return complete_method(beginning, given)
+
+
+def _complete_params(beginning: str, given: Given) -> Iterator[Offer]:
+    from ._live import complete_params
+
+    return complete_params(beginning, given)
+
+
+UrlArgument: TypeAlias = Annotated[str, Argument("URL", "Where the device is.", complete_url)]
 MethodArgument: TypeAlias = Annotated[
-    str, typer.Argument(metavar="METHOD", help="The method's name.")
+    str, Argument("METHOD", "The method's name.", _complete_method)
 ]
 ParamsArgument: TypeAlias = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="PARAMS",
-        help="One JSON object or array; or words key=text and key:=json; or @FILE; "
+    Argument(
+        "PARAMS",
+        "One JSON object or array; or words key=text and key:=json; or @FILE; "
         "or - for standard input.",
+        _complete_params,
     ),
 ]
 TimeoutOption: TypeAlias = Annotated[
     float, duration("How long to wait for the connection, and then for the answer.")
 ]
 DialectOption: TypeAlias = Annotated[
-    Dialect, typer.Option(help="How to speak until the device has spoken.")
+    Dialect, Option(help="How to speak until the device has spoken.")
 ]
 TraceOption: TypeAlias = Annotated[
-    bool, typer.Option("--trace", help="Show every message and frame on standard error.")
+    bool, Option("--trace", help="Show every message and frame on standard error.")
 ]
-JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+JsonOption: TypeAlias = Annotated[bool, Option("--json", help="Print one JSON object.")]
 
 
 def connect_to(

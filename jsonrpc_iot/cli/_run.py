@@ -7,18 +7,12 @@ that SIGINT or a closed pipe has ended.
 import logging
 import sys
 from collections.abc import Callable
-from functools import wraps
-from typing import ParamSpec
-
-import typer
 
 from jsonrpc_iot import DeadlineExceeded, JsonRpcIotError, RpcError, UsageError
 from jsonrpc_iot.protocol.text import escape_json
 
 from ._json import encode_json
 from ._output import explain, forget_stdout, write_error
-
-P = ParamSpec("P")
 
 FAILED_THERE = 1
 USAGE = 2
@@ -46,23 +40,17 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
 logger = logging.getLogger("jsonrpc_iot.cli")
 
 
-def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """Give a command its exit codes: whatever it raises becomes one line and one code."""
-
-    @wraps(command)
-    def run(*args: P.args, **options: P.kwargs) -> None:
-        try:
-            command(*args, **options)
-            sys.stdout.flush()
-        except (typer.Exit, typer.TyperException):
-            raise
-        except KeyboardInterrupt:
-            raise typer.Exit(INTERRUPTED) from None
-        except Exception as error:  # noqa: BLE001  # no user shall see a traceback
-            _settle_stdout()
-            raise typer.Exit(_report(error)) from None
-
-    return run
+def run_guarded(command: Callable[[], int | None]) -> int:
+    """Run a command and give its exit code: whatever it raises becomes one line and one code."""
+    try:
+        code = command()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001  # no user shall see a traceback
+        _settle_stdout()
+        return _report(error)
+    return code or 0
 
 
 def _settle_stdout() -> None:

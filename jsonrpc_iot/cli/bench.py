@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import msgspec
-import typer
 
 from jsonrpc_iot import CallTimeout, Client, MalformedResponse, RpcError
 from jsonrpc_iot.channel.tasks import task_group
@@ -27,6 +26,7 @@ from ._options import (
 from ._output import is_terminal, print_json
 from ._params import Params, read_params
 from ._statistics import Histogram, show_milliseconds
+from .command.declare import Option
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -125,7 +125,7 @@ def bench(
     params: ParamsArgument = None,
     *,
     concurrency: Annotated[
-        int, typer.Option(min=1, max=10_000, metavar="N", help="Calls under way at a time.")
+        int, Option(min=1, max=10_000, metavar="N", help="Calls under way at a time.")
     ] = 8,
     duration: Annotated[float, duration("How long to go on.")] = 5.0,
     timeout: TimeoutOption = 10.0,

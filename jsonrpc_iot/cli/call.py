@@ -8,7 +8,6 @@ from typing import Annotated
 
 import anyio
 import msgspec
-import typer
 
 from jsonrpc_iot import (
     CallTimeout,
@@ -40,6 +39,7 @@ from ._output import Tracer, explain, print_json, print_json_line
 from ._params import hint_at_json, read_params
 from ._run import HINT
 from ._signals import until_signal
+from .command.declare import Argument, Option
 
 # A server forgets whoever is silent for 60 s on a link that has no end of its own.
 _PING_SECONDS = 20.0
@@ -52,7 +52,7 @@ def call(
     *,
     stream: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--stream", help="Print each item of a list as one line of JSON, as soon as it comes."
         ),
     ] = False,
@@ -104,17 +104,17 @@ def listen(
     url: UrlArgument,
     patterns: Annotated[
         list[str] | None,
-        typer.Argument(
+        Argument(
             metavar="PATTERN...",
             help="The names to listen for, such as lamp.changed or door.*; all by default.",
         ),
     ] = None,
     *,
     count: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Exit after N notifications.")
+        int | None, Option(min=1, metavar="N", help="Exit after N notifications.")
     ] = None,
     time: Annotated[
-        bool, typer.Option("--time", help="Add to each line when it came, as its member time.")
+        bool, Option("--time", help="Add to each line when it came, as its member time.")
     ] = False,
     timeout: Annotated[float, duration("How long to wait for the connection.")] = 10.0,
     dialect: DialectOption = "iot",

@@ -4,7 +4,6 @@ from contextlib import AbstractAsyncContextManager, suppress
 from typing import Annotated, Any
 
 import anyio
-import typer
 
 from jsonrpc_iot import Client, MalformedResponse, MethodNotFound, RpcError
 from jsonrpc_iot.channel.tasks import task_group
@@ -13,6 +12,7 @@ from jsonrpc_iot.channel.url import Url
 from ._json import encode_json
 from ._options import DialectOption, TimeoutOption, TraceOption, UrlArgument, connect_to
 from ._output import explain, is_terminal, print_json, progress, table_of
+from .command.declare import Option
 
 _AT_ONCE = 8
 _MOST_NAMES = 4096
@@ -26,7 +26,7 @@ def describe(
     url: UrlArgument,
     *,
     table: Annotated[
-        bool, typer.Option("--table", help="Show methods and notifications as tables instead.")
+        bool, Option("--table", help="Show methods and notifications as tables instead.")
     ] = False,
     timeout: TimeoutOption = 10.0,
     dialect: DialectOption = "iot",

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 import msgspec
-import typer
 
 from jsonrpc_iot.channel.tasks import task_group
 from jsonrpc_iot.protocol.text import escape
@@ -16,6 +15,7 @@ from jsonrpc_iot.protocol.text import escape
 from ._options import duration
 from ._output import explain, is_terminal, print_json_line, print_text, table_of
 from ._statistics import show_milliseconds
+from .command.declare import Option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,23 +31,23 @@ def discover(
     *,
     timeout: Annotated[float, duration("How long to look.")] = 3.0,
     json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a line for each device.")
+        bool, Option("--json", help="Print one JSON object a line for each device.")
     ] = False,
     port: Annotated[
-        int, typer.Option(min=1, max=65_535, metavar="PORT", help="The port to ask at.")
+        int, Option(min=1, max=65_535, metavar="PORT", help="The port to ask at.")
     ] = 8805,
     target: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="HOST", help="Ask this host alone, HOST or HOST:PORT; give it once for each."
         ),
     ] = None,
     ble: Annotated[
-        bool, typer.Option("--ble", help="Listen for devices that advertise over BLE as well.")
+        bool, Option("--ble", help="Listen for devices that advertise over BLE as well.")
     ] = False,
     radio: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="TRANSPORT",
             help="Listen on this transport of bumble instead of the system's Bluetooth.",
         ),

@@ -4,14 +4,13 @@ What a frame means is the business of `_frames`, the form of a recording that of
 """
 
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import anyio
 import msgspec
-import typer
 from anyio.abc import ByteStream
 from msgspec import structs
 
@@ -24,6 +23,7 @@ from ._frames import Noise, Report, explain_frame, show_frame, show_noise
 from ._output import is_terminal, print_json_line, print_text, write_error
 from ._recording import Record, read_recording, recorder
 from ._signals import until_signal
+from .command.declare import Argument, Given, Offer, Option
 
 if TYPE_CHECKING:
     from jsonrpc_iot.transports.serial.uart import UartOptions
@@ -39,10 +39,9 @@ _DECIMALS = 6
 Show: TypeAlias = Callable[[Report | Noise], None]
 
 
-def complete_line(beginning: str) -> list[str]:
+def complete_line(beginning: str, given: Given) -> Iterator[Offer]:
     """The beginnings of URLs that a shell offers."""
-    offers = [f"{scheme}://" for scheme in _SCHEMES]
-    return [offer for offer in offers if offer.startswith(beginning)]
+    return (Offer(f"{scheme}://") for scheme in _SCHEMES)
 
 
 class Watch:
@@ -137,27 +136,25 @@ class Watch:
 def monitor(
     url: Annotated[
         str | None,
-        typer.Argument(
+        Argument(
             metavar="URL",
             help="The line: uart:///dev/ttyUSB0?baudrate=9600, uart://socket/HOST:PORT, or "
             "uart+pty:// for a new pseudo terminal.",
-            autocompletion=complete_line,
+            complete=complete_line,
         ),
     ] = None,
     *,
-    count: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Exit after N frames.")
-    ] = None,
+    count: Annotated[int | None, Option(min=1, metavar="N", help="Exit after N frames.")] = None,
     json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a line for each frame.")
+        bool, Option("--json", help="Print one JSON object a line for each frame.")
     ] = False,
     record: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write what the line brings to a new file."),
+        Option(metavar="FILE", help="Write what the line brings to a new file."),
     ] = None,
     replay: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Show what a file of --record holds."),
+        Option(metavar="FILE", help="Show what a file of --record holds."),
     ] = None,
 ) -> None:
     """Show the Tuya frames on a serial line: JSON-RPC messages, DataPoints and all others.

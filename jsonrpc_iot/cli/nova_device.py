@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
-import typer
 
 from ._nova import CaOption, HostOption, PortOption, TlsOption, tls_context
 from ._options import duration
 from ._output import print_text
 from ._signals import until_signal
 from ._simulation import Simulation
+from .command.declare import Option
 from .serve import start_log
 
 if TYPE_CHECKING:
@@ -22,36 +22,36 @@ def device(
     *,
     host: HostOption = "127.0.0.1",
     port: PortOption = 8100,
-    id: Annotated[str, typer.Option("--id", metavar="UUID", help="Its id.")],
+    id: Annotated[str, Option("--id", metavar="UUID", help="Its id.")],
     key_file: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             metavar="FILE",
             help="A TOML file with device_key; otherwise NOVACLOUD_DEVICE_KEY is the key.",
         ),
     ] = None,
     sensor: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="NAME=WAVE",
             help="What it measures: sine, walk, random or constant:VALUE. Once for each sensor.",
         ),
     ] = None,
     actuator: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A command that it takes. Once for each."),
+        Option(metavar="NAME", help="A command that it takes. Once for each."),
     ] = None,
     outbox: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Keeps reports that the platform has not got."),
+        Option(metavar="FILE", help="Keeps reports that the platform has not got."),
     ] = None,
     interval: Annotated[float, duration("Between reports.")] = 5.0,
     heartbeat: Annotated[float, duration("Between signs of life.")] = 60.0,
     tls: TlsOption = False,
     ca: CaOption = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Chooses what is random.")] = 0,
+    seed: Annotated[int, Option(metavar="N", help="Chooses what is random.")] = 0,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show the whole log, with all messages.")
+        bool, Option("--verbose", "-v", help="Show the whole log, with all messages.")
     ] = False,
 ) -> None:
     """Be a simulated device of a NovaCloud platform.

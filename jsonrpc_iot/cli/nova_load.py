@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import msgspec
-import typer
 
 from jsonrpc_iot import ConnectFailed, UsageError
 
@@ -16,6 +15,7 @@ from ._nova import CaOption, HostOption, PortOption, TlsOption, tls_context
 from ._options import JsonOption, duration
 from ._output import is_terminal, print_json, print_text
 from ._statistics import show_milliseconds
+from .command.declare import Option
 
 if TYPE_CHECKING:
     from ._nova_load import Load, LoadReport
@@ -25,17 +25,15 @@ def load(
     *,
     keys: Annotated[
         Path,
-        typer.Option(
-            metavar="FILE", help="A line for each device: its id, a space, its key; or JSON."
-        ),
+        Option(metavar="FILE", help="A line for each device: its id, a space, its key; or JSON."),
     ],
     devices: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="How many; all in the file by default.")
+        int | None, Option(min=1, metavar="N", help="How many; all in the file by default.")
     ] = None,
     rate: Annotated[float, duration("Reports per second of each.", "R")] = 1.0,
     duration: Annotated[float, duration("How long to go on.")] = 10.0,
     connecting: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Devices that connect at a time.")
+        int, Option(min=1, metavar="N", help="Devices that connect at a time.")
     ] = 100,
     host: HostOption = "127.0.0.1",
     port: PortOption = 8100,

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import anyio
-import typer
 
 from jsonrpc_iot import UsageError
 from jsonrpc_iot import serve as serve_at
@@ -12,6 +11,7 @@ from jsonrpc_iot import serve as serve_at
 from ._options import complete_bind
 from ._output import print_text
 from ._signals import until_signal
+from .command.declare import Option
 from .serve import VerboseOption, start_log
 
 if TYPE_CHECKING:
@@ -24,33 +24,31 @@ def platform(
     *,
     db: Annotated[
         Path,
-        typer.Option(metavar="FILE", help="The SQLite file; made when it is not there."),
+        Option(metavar="FILE", help="The SQLite file; made when it is not there."),
     ],
-    host: Annotated[
-        str, typer.Option(metavar="HOST", help="Where to listen for devices.")
-    ] = "127.0.0.1",
+    host: Annotated[str, Option(metavar="HOST", help="Where to listen for devices.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(metavar="PORT", min=0, max=65535, help="0 takes a free port.")
+        int, Option(metavar="PORT", min=0, max=65535, help="0 takes a free port.")
     ] = 8100,
     manage: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="URL",
             help="Where to serve the management methods; pipe://novacloud when left out. "
             "Give it once for each URL.",
-            autocompletion=complete_bind,
+            complete=complete_bind,
         ),
     ] = None,
     cert: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A certificate, in PEM; devices connect with TLS then."),
+        Option(metavar="FILE", help="A certificate, in PEM; devices connect with TLS then."),
     ] = None,
     key: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Its private key, where it is not in the same file."),
+        Option(metavar="FILE", help="Its private key, where it is not in the same file."),
     ] = None,
     auto_define: Annotated[
-        bool, typer.Option("--auto-define", help="Define a sensor when its first value comes.")
+        bool, Option("--auto-define", help="Define a sensor when its first value comes.")
     ] = False,
     verbose: VerboseOption = False,
 ) -> None:

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import anyio
 import msgspec
-import typer
 
 from jsonrpc_iot import CallTimeout, Client, MalformedResponse, RpcError
 from jsonrpc_iot.channel.url import Url
@@ -13,6 +12,7 @@ from jsonrpc_iot.channel.url import Url
 from ._options import DialectOption, JsonOption, TraceOption, UrlArgument, connect_to, duration
 from ._output import print_json, print_text
 from ._statistics import RoundTrips, show_milliseconds
+from .command.declare import Option
 
 
 class Pings:
@@ -21,11 +21,13 @@ class Pings:
     Attributes:
         sent: how many were sent.
         times: seconds that each of the answered ones took.
+        why: the last one was not answered, in words.
     """
 
     def __init__(self) -> None:
         self.sent = 0
         self.times: list[float] = []
+        self.why = ""
 
     async def send(self, client: Client) -> None:
         """Send one and wait for its answer. An error is an answer too: it has come all the way."""
@@ -33,7 +35,8 @@ class Pings:
         started = anyio.current_time()
         try:
             await client.call("rpc.ping", result=msgspec.Raw)
-        except CallTimeout:
+        except CallTimeout as error:
+            self.why = str(error)
             return
         except (RpcError, MalformedResponse):
             pass
@@ -57,7 +60,7 @@ class PingReport(msgspec.Struct, frozen=True):
 def ping(
     url: UrlArgument,
     *,
-    count: Annotated[int, typer.Option(min=1, metavar="N", help="How many to send.")] = 5,
+    count: Annotated[int, Option(min=1, metavar="N", help="How many to send.")] = 5,
     interval: Annotated[
         float | None,
         duration("Send one every so often, instead of at once after each answer."),
@@ -92,7 +95,9 @@ def ping(
         if pings.sent:
             _show(pings, url, json=json)
     if not pings.times:
-        raise CallTimeout(f"{Url.parse(url)}: no answer within {timeout:g} s each")
+        text = f"{Url.parse(url)}: no answer within {timeout:g} s each"
+        is_all = pings.why == f"rpc.ping: no answer within {timeout:g} s"
+        raise CallTimeout(text if is_all else f"{text}; {pings.why}")
 
 
 def _show(pings: Pings, url: str, *, json: bool) -> None:

@@ -8,8 +8,6 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-import typer
-
 from jsonrpc_iot import Context, Dispatcher, UsageError
 from jsonrpc_iot import run as run_server
 from jsonrpc_iot.channel.terminal import TerminalFormatter
@@ -17,6 +15,7 @@ from jsonrpc_iot.channel.terminal import TerminalFormatter
 from ._options import TraceOption, complete_bind
 from ._output import Tracer, print_text
 from ._reload import run_again_on_change
+from .command.declare import Argument, Option
 
 if TYPE_CHECKING:
     from jsonrpc_iot.services.wifi import Wifi
@@ -26,25 +25,23 @@ logger = logging.getLogger("jsonrpc_iot.cli")
 WifiBackend: TypeAlias = Literal["simulated"]
 BindOption: TypeAlias = Annotated[
     list[str],
-    typer.Option(
+    Option(
         "--bind",
         metavar="URL",
         help="Where to listen; give it once for each URL. Port 0 takes a free port.",
-        autocompletion=complete_bind,
+        complete=complete_bind,
     ),
 ]
 VerboseOption: TypeAlias = Annotated[
     bool,
-    typer.Option(
-        "--verbose", "-v", help="Show the whole log on standard error, not only warnings."
-    ),
+    Option("--verbose", "-v", help="Show the whole log on standard error, not only warnings."),
 ]
 
 
 def serve(
     target: Annotated[
         str | None,
-        typer.Argument(
+        Argument(
             metavar="MODULE:ATTR",
             help="A Dispatcher, such as lamp:dispatcher, a service class, an object of one, or a "
             "function that gives any of these; the present folder is searched first.",
@@ -54,10 +51,10 @@ def serve(
     bind: BindOption,
     wifi: Annotated[
         WifiBackend | None,
-        typer.Option(help="Serve the wifi service too, on this radio."),
+        Option(help="Serve the wifi service too, on this radio."),
     ] = None,
     reload: Annotated[
-        bool, typer.Option("--reload", help="Start again when a Python file here changes.")
+        bool, Option("--reload", help="Start again when a Python file here changes.")
     ] = False,
     trace: TraceOption = False,
     verbose: VerboseOption = False,
@@ -85,11 +82,11 @@ def simulate(
     *,
     bind: BindOption,
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="What sys.info calls the device.")
+        str, Option(metavar="NAME", help="What sys.info calls the device.")
     ] = "simulated-device",
     seed: Annotated[
         int,
-        typer.Option(metavar="N", help="Chooses the signals around and how long connecting takes."),
+        Option(metavar="N", help="Chooses the signals around and how long connecting takes."),
     ] = 0,
     trace: TraceOption = False,
     verbose: VerboseOption = False,

@@ -244,7 +244,10 @@ class Client(Remote):
         if channel is not None:
             await self._run_peer(channel)
         while self._reopen is not None:
-            await self._run_peer(await self._open_again(self._reopen))
+            previous, channel = channel, await self._open_again(self._reopen)
+            if previous is not None:
+                channel.follow(previous)
+            await self._run_peer(channel)
         self._notifications.end()
         self._over.set()
 

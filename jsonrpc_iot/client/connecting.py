@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 from ..channel.contract import Channel, Trace
+from ..channel.tasks import task_group
 from ..channel.url import mask
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import ConnectFailed, ConnectTimeout, TransportError
@@ -98,17 +99,13 @@ async def connect(
         if not reconnect:
             raise
         logger.warning("%s; trying again", error)
-    failure: BaseException | None = None
-    async with anyio.create_task_group() as tasks:
+    async with task_group() as tasks:
         tasks.start_soon(client._run, channel)
         if channel is not None:
             await client._connected.wait()
         tasks.start_soon(watch, client._peers, limits)
         try:
             yield client
-        except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001
-            failure = error  # goes on below, not in a group
-        await client._leave(_GRACE_SECONDS)
+        finally:
+            await client._leave(_GRACE_SECONDS)
         tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure

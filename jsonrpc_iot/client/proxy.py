@@ -18,10 +18,11 @@ from ..dispatch.declare.event import BoundEvent, Event, declared_events
 from ..dispatch.declare.options import Options, error_class
 from ..dispatch.declare.service import Declaration, declarations
 from ..dispatch.declare.signature import signature as signature_of
+from ..dispatch.declare.stream import Stream
 from ..dispatch.declare.types import check_decodable
 from ..errors import RpcError
 from ..peer.remote import Remote
-from ..peer.stream import Stream
+from ..peer.stream import RemoteStream
 from ..protocol.codec.codec import DECODE_ERRORS, Codec
 from .notifications import Notifications
 
@@ -248,6 +249,7 @@ def _stream(
     caller: Remote, name: str, method: _Method, timeout: Timeout, params: Struct | None
 ) -> Stream[Any]:
     stream = caller.stream(name, params, item=method.result, timeout=timeout)
+    assert isinstance(stream, RemoteStream)
     return stream.raise_as(method.errors)
 
 

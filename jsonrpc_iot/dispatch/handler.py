@@ -11,13 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import asdict
 
 from ..errors import InvalidParams
 from ..protocol.codec.codec import Codec
 from ..protocol.codec.floats import has_nan, may_hold_float
 from ..protocol.codec.json import JsonCodec
+from ..protocol.messages import Result, Result2
 from .declare.context import Context
 from .declare.options import Example, Options
 from .declare.signature import (
@@ -27,12 +28,24 @@ from .declare.signature import (
     is_context,
     parameters_of,
     params_struct,
+    params_tuple,
     plain_function,
     result_type,
 )
+from .declare.stream import gives_items
 
-_WHERE = re.compile(r"(?P<message>.*?)(?: - at (?:`key` in )?`\$?(?P<path>[^`]*)`)?", re.DOTALL)
 _JSON = JsonCodec()
+_SOURCE = """
+def call(params, context):
+    return function(ARGUMENTS)
+
+def respond(request, context=None):
+    params = request.params
+    value = function(ARGUMENTS)
+    if request.jsonrpc is UNSET:
+        return Result(request.id, value)
+    return Result2("2.0", request.id, value)
+"""
 _FIELD = re.compile(r"Object (?:missing required|contains unknown) field `(?P<name>[^`]*)`")
 
 
@@ -55,9 +68,12 @@ class Handler:
     Attributes:
         params: the Struct of the params by name.
         by_name: the params of a call cannot come by position.
+        positions: the tuple that params by position are decoded into in one pass, or `None`.
         params_optional: a call without params is in order.
-        call: runs the function with the Struct's values, and a Context where it wants one.
-        plain: it needs neither a task nor a Context, and its result holds no float.
+        call: runs the function with the values of params, and a Context where it wants one.
+        respond: runs it with the params of a plain request, without a Context; gives the response.
+        wants_context: it takes a Context.
+        plain: it needs neither a task nor a Context.
         waits: it takes a task: a coroutine, a generator, a thread, or a turn to wait for.
         may_hold_nan: its result may hold a float.
         result_type: the type of its result.
@@ -74,7 +90,7 @@ class Handler:
         self.options = options
         plain = plain_function(function)
         self.is_coroutine = inspect.iscoroutinefunction(plain)
-        self.is_generator = inspect.isasyncgenfunction(plain)
+        self.is_generator = gives_items(plain)
         hints = hints_of(declaration or function, name)
         parameters = parameters_of(declaration or function, name)
         if declaration is not None:
@@ -88,7 +104,8 @@ class Handler:
         if all(p in positional or p.default is not p.empty for p in taken):
             self._by_position = params_struct(name, positional, hints, array_like=True)
         self.by_name = self._by_position is None
-        self.call = _compile_call(function, parameters, wants_context)
+        self.positions = params_tuple(taken, hints) if positional == taken else None
+        self.call, self.respond = _compile(function, parameters, wants_context)
         self.may_hold_nan = may_hold_float(result_type(hints))
         result: Any = result_type(hints)
         self.result_type: Any = types.GenericAlias(list, result) if self.is_generator else result
@@ -100,7 +117,8 @@ class Handler:
             raise TypeError(
                 f"method {name!r}: a plain function cannot be timed out; thread=True can"
             )
-        self.plain = not (self.waits or wants_context or self.may_hold_nan)
+        self.wants_context = bool(wants_context)
+        self.plain = not (self.waits or wants_context)
         for example in options.examples:
             self._check_example(example, f"method {name!r}, example {example.name!r}")
 
@@ -125,6 +143,12 @@ class Handler:
         except msgspec.ValidationError as error:
             raise InvalidParams(data=_explain(str(error))) from None
 
+    def named(self, params: Struct | tuple[Any, ...]) -> Struct:
+        """Params that were decoded in one pass as the Struct of those by name."""
+        if not isinstance(params, tuple):
+            return params
+        return self.params(**dict(zip(self.params.__struct_fields__, params, strict=True)))
+
     def _check_example(self, example: Example, where: str) -> None:
         try:
             self.parse(msgspec.json.encode(example.params), _JSON)
@@ -145,29 +169,36 @@ class Handler:
             raise ValueError(f"{where}: the result: {error}") from None
 
 
-def _compile_call(
+def _compile(
     function: Callable[..., Any], parameters: list[inspect.Parameter], wants_context: set[str]
-) -> Callable[[Struct, Context | None], Any]:
-    """Compile `function(params.a, context, b=params.b)`, which is faster than any loop over names.
+) -> tuple[Callable[[Any, Context | None], Any], Callable[[Any], Result | Result2]]:
+    """Compile `call` and `respond` with `function(params.a, context, b=params.b)` written out.
 
-    The names are those of Python parameters, so they are identifiers.
+    That is faster than any loop over names, and what Python learns of one request's type while it
+    runs is not mixed with what it learns of others. The names are those of Python parameters, so
+    they are identifiers.
     """
     arguments = []
     for parameter in parameters:
         name = parameter.name
         value = "context" if name in wants_context else f"params.{name}"
         arguments.append(value if parameter.kind in POSITIONAL else f"{name}={value}")
-    source = f"lambda params, context: function({', '.join(arguments)})"
-    call: Callable[[Struct, Context | None], Any] = eval(source, {"function": function})
-    return call
+    names: dict[str, Any] = {
+        "function": function,
+        "UNSET": UNSET,
+        "Result": Result,
+        "Result2": Result2,
+    }
+    exec(_SOURCE.replace("ARGUMENTS", ", ".join(arguments)), names)
+    return names["call"], names["respond"]
 
 
 def _explain(text: str) -> dict[str, str]:
     """msgspec's error as data: the path of what is wrong, and what was expected there."""
-    match = _WHERE.fullmatch(text)
-    assert match is not None
-    message = match["message"]
-    path = "$" + (match["path"] or "")
+    message, mark, where = text.rpartition(" - at `")
+    if not mark or not where.endswith("`"):
+        message, where = text, ""
+    path = "$" + where.removesuffix("`").removeprefix("key` in `").removeprefix("$")
     if field := _FIELD.match(message):
         path = f"{path}.{field['name']}"
     return {"path": path, "message": message}

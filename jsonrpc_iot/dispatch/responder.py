@@ -5,37 +5,37 @@ a connection must remember.
 """
 
 import math
-import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
-from hashlib import blake2b
 
-from msgspec import UNSET, DecodeError, Raw, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
 from ..errors import InvalidRequest, RpcError
 from ..protocol.codec.codec import Codec
-from ..protocol.duplicates import Identity
 from ..protocol.limits import Limits
-from ..protocol.messages import Invalid, Message, Result, Result2
+from ..protocol.messages import Invalid, Message
 from ..protocol.segments.format import SEGMENT_MARK
 from ..protocol.session import Session
 from .declare.context import Context
 from .handler import Handler
-from .one_pass import PlainRequest, plain_decoder
+from .one_pass import OnePass, Plain
+from .plain import PlainReplier, note
 from .response import Replier, ReplyTo
-from .run.batch import Batch, run_all
-from .run.call import Work
+from .run.batch import Batch, Pending, run_all
+from .run.call import PendingCall
+from .run.cancellation import failure_of, is_stray
 from .run.context import CallContext
 from .run.middleware import Call, Chain
-from .table import Entry, HandlerTable
+from .table import HandlerTable
 from .unknown import unknown
 
-Begun = bytes | Work | Batch | None
-Read = Message | Invalid | list[Raw]
+Begun = bytes | Pending | None
+"""A response, or what is to be run for it, or nothing to say."""
 
-_KEY = os.urandom(16)  # so that nobody can look for two requests with one digest
+Read = Message | Invalid | list[tuple[bytes, Message | Invalid]]
+"""The envelope of a message; of a batch, its entries and theirs."""
+
 _JUNK = Invalid(InvalidRequest())
-_SHORT = 96  # bytes, which cost less than their digest
 _FOR_RUNNING_CALLS = ("rpc.cancel", "rpc.more")
 
 
@@ -56,49 +56,68 @@ class Responder:
         self.codec = codec
         self._table = table
         self._limits = limits
-        self._encode = codec.encode
-        self._unsuspicious = codec.unsuspicious
-        self._replier = Replier(codec, debug=debug)
         self._debug = debug
+        self._encode = codec.encode
+        self._replier = Replier(codec, debug=debug)
         self._nobody = Context()
-        self._decode_plain: Callable[[bytes], PlainRequest] = self._decode_first
-        table.on_change(self._forget_handlers)
+        self._one_pass = OnePass(table, codec, off=debug)  # which does not check results
+        self._is_sound = self._one_pass.is_sound
+        self._echoed = self._one_pass.echoed
+        self._plain = PlainReplier(self._replier)
 
     async def dispatch(self, data: bytes, context: Context | None = None) -> bytes | None:
         """Answer one message; see `Dispatcher.dispatch`."""
-        begun = self.begin(data) if context is None else self.begin(data, context, _limit(context))
+        limit = None if context is None else _limit(context)
+        try:
+            request = self._one_pass.decode(data)
+        except Exception as error:  # noqa: BLE001  # a param's own code may run
+            begun = self._begin_refused(data, error, context, limit)
+        else:
+            if type(request) is not list and request.id:
+                if request.is_quick:
+                    return self._plain.answer(request, limit)
+                if request.is_awaited and request.timeout is UNSET:  # nobody else may cancel it
+                    entry = request.entry
+                    if entry.handler.wants_context:
+                        context = CallContext.of(context or self._nobody, entry.name, request.id)
+                    try:
+                        value = await request.call(request.params, context)
+                    except Exception as error:  # noqa: BLE001  # whatever a handler raises
+                        return self._plain.fail(request, error, limit)
+                    except BaseException as error:
+                        if not is_stray(error):
+                            raise
+                        return self._plain.fail(request, failure_of(error), limit)
+                    return self._plain.succeed(request, value, limit)
+            begun = self._begin_decoded(data, request, context, limit)
         if type(begun) is bytes or begun is None:
             return begun
-        if isinstance(begun, Work):
-            return await begun.run()
+        if isinstance(begun, PendingCall):
+            return await begun.run_alone()
         assert isinstance(begun, Batch)
         return await run_all(begun)
 
     def dispatch_sync(self, data: bytes, context: Context | None = None) -> bytes | None:
         """Answer one message where there is no event loop; see `Dispatcher.dispatch_sync`."""
-        if context is None:  # `begin`, written out for plain requests: a call less is 15 % faster
-            try:
-                request = self._decode_plain(data)
-                if len(data) > self._unsuspicious or not data.isascii():
-                    self.codec.check(data)
-            except Exception:  # noqa: BLE001, S110  # as in `begin`
-                pass
-            else:
-                entry = request.entry
-                if entry.plain:
-                    id, jsonrpc = request.id, request.jsonrpc
+        try:
+            request = self._one_pass.decode(data)
+        except Exception as error:  # noqa: BLE001  # a param's own code may run
+            begun = self._begin_refused(data, error, context, _limit(context))
+        else:
+            if type(request) is not list and context is None:
+                id = request.id
+                if id and request.is_quick:  # `answer`, written out: a call less is a tenth
                     try:
-                        value = entry.handler.call(request.params, None)
-                        return self._encode(
-                            Result(id, value) if jsonrpc is UNSET else Result2("2.0", id, value)
-                        )
-                    except Exception as error:  # noqa: BLE001  # as in `begin`
-                        return self._replier.error(ReplyTo(id, jsonrpc, None), entry.name, error)
-        begun = self.begin(data, context, _limit(context))
+                        return self._encode(request.respond())
+                    except Exception as error:  # noqa: BLE001  # as there
+                        return self._plain.fail(request, error)
+                if request.is_plain and (not request.needs_check or self._is_sound(data)):
+                    return self._plain.answer(request if id != 0 else self._echoed(data, request))
+            begun = self._begin_decoded(data, request, context, _limit(context))
         if type(begun) is bytes or begun is None:
             return begun
-        assert isinstance(begun, Work | Batch)
-        return [begun.finish(work, work.run_sync()) for work in begun.works][-1]
+        assert isinstance(begun, Pending)
+        return [begun.finish(pending, pending.run_sync()) for pending in begun.calls][-1]
 
     def begin(
         self,
@@ -119,42 +138,77 @@ class Responder:
             alone: it is no entry of a batch, which is judged as a whole where it cannot be read.
 
         Returns:
-            The response, or the work or batch of works that will give it, or `None` where there is
+            The response, or the call or batch of calls that will give it, or `None` where there is
             nothing to say.
         """
         try:
-            request = self._decode_plain(data)
-            if len(data) > self._unsuspicious or not data.isascii():
-                self.codec.check(data)
-        except Exception:  # noqa: BLE001  # a param's own code may run
-            message = self.codec.decode(data)
-            return self.begin_read(data, message, context or self._nobody, limit, session, alone)
-        entry = request.entry
-        id = request.id
-        jsonrpc = request.jsonrpc
-        if session is not None:
-            noise = session.noise
-            if noise.echoes is not None and noise.is_echo(id, data):
-                return None
-            noise.suspects = None
-            session.jsonrpc = jsonrpc
-            if request.timeout is not UNSET:
-                session.extensions = True
-        if not entry.plain:
-            call = Call(entry.name, request.params, id, entry.handler)
-            to = ReplyTo(id, jsonrpc, limit)
+            request = self._one_pass.decode(data)
+        except Exception as error:  # noqa: BLE001  # a param's own code may run
+            return self._begin_refused(data, error, context, limit, session, alone)
+        if type(request) is list or not (request.is_quick and request.id):
+            return self._begin_decoded(data, request, context, limit, session, alone)
+        if session is not None and not note(session, request):
+            return self._begin_other(data, context, limit, session, alone)
+        return self._plain.answer(request, limit)
+
+    def _begin_refused(
+        self,
+        data: bytes,
+        problem: Exception,
+        context: Context | None,
+        limit: int | None,
+        session: Session | None = None,
+        alone: bool = True,
+    ) -> Begun:
+        """Begin to answer a message that the decoder of usual ones has refused."""
+        request = self._one_pass.decode_unusual(data, problem)
+        if request is not None:
+            return self._begin_decoded(data, request, context, limit, session, alone)
+        return self._begin_other(data, context, limit, session, alone)
+
+    def _begin_decoded(
+        self,
+        data: bytes,
+        request: Plain,
+        context: Context | None,
+        limit: int | None,
+        session: Session | None = None,
+        alone: bool = True,
+    ) -> Begun:
+        """Begin to answer a message that has been decoded in one pass."""
+        if isinstance(request, list):
+            fits = 0 < len(request) <= self._limits.batch
+            is_whole = fits and self._one_pass.are_plain(data, request)
+            if is_whole and (session is None or all(note(session, each) for each in request)):
+                return self._plain.answer_all(request, limit)
+        elif (not request.needs_check or self._is_sound(data)) and (
+            session is None or note(session, request)
+        ):
+            echoed = self._echoed(data, request)
+            if request.is_plain:
+                return self._plain.answer(echoed, limit)
+            entry, handler = request.entry, request.entry.handler
+            call = Call(entry.name, handler.named(request.params), request.id, handler)
+            to = ReplyTo(echoed.id, request.jsonrpc, limit)
             context = context or self._nobody
             return self._begin_call(call, entry.chain, to, request.timeout, context)
-        try:
-            value = entry.handler.call(request.params, None)
-            reply = self._encode(
-                Result(id, value) if jsonrpc is UNSET else Result2("2.0", id, value)
-            )
-        except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
-            return self._replier.error(ReplyTo(id, jsonrpc, limit), entry.name, error)
-        if limit is not None and len(reply) > limit:
-            return self._replier.too_large(ReplyTo(id, jsonrpc, limit), len(reply))
-        return reply
+        return self._begin_other(data, context, limit, session, alone)
+
+    def _begin_other(
+        self,
+        data: bytes,
+        context: Context | None,
+        limit: int | None,
+        session: Session | None,
+        alone: bool,
+    ) -> Begun:
+        """Begin to answer a message that is in some way special."""
+        message = self.codec.decode(data)
+        context = context or self._nobody
+        if not isinstance(message, list):
+            return self.begin_read(data, message, context, limit, session, alone)
+        entries = [(bytes(each), None) for each in message]  # most of which are not special
+        return self._begin_batch(data, entries, context, limit, session)
 
     def handler(self, method: str) -> Handler | None:
         """What answers a method, `None` if nothing does."""
@@ -162,40 +216,17 @@ class Responder:
         return None if entry is None else entry.handler
 
     def read(self, data: bytes) -> Read:
-        """Read the envelope of a message, for `identify`, `begin_read` and `decline`."""
-        return self.codec.decode(data)
+        """Read the envelope of a message, for `begin_read` and `decline`."""
+        message = self.codec.decode(data)
+        if not isinstance(message, list):
+            return message
+        if not 0 < len(message) <= self._limits.batch:
+            return _JUNK
+        return [self._read_entry(bytes(each)) for each in message]
 
-    def identify(self, data: bytes, message: Read) -> Identity | None:
-        """What tells a request from others, where it may come again; `None` if that is harmless.
-
-        It is harmless for notifications, for responses, for what is no valid message, and for
-        methods that are idempotent, unless their result is streamed.
-
-        Args:
-            data: the message.
-            message: what `read` made of it.
-        """
-        if isinstance(message, list):
-            entries = map(self.read, map(bytes, message))
-            extended = any(isinstance(each, Message) and each.is_extended for each in entries)
-            return Identity(_key(data), extended=extended)
-        if isinstance(message, Invalid) or message.method is UNSET or message.id is UNSET:
-            return None
-        entry = self._table.methods.get(message.method)
-        if entry is None:
-            return None
-        idempotent = entry.handler.options.idempotent
-        if idempotent and not message.stream:
-            return None
-        dialect = "" if message.jsonrpc is UNSET else message.jsonrpc
-        head = f"{message.id!r} {message.method!r} {dialect} "
-        return Identity(
-            _key(head.encode(errors="backslashreplace") + message.params),
-            message.id,
-            bool(message.retry),
-            message.is_extended,
-            idempotent,
-        )
+    def _read_entry(self, data: bytes) -> tuple[bytes, Message | Invalid]:
+        message = self.codec.decode(data)
+        return data, _JUNK if isinstance(message, list) else message
 
     def decline(
         self,
@@ -218,11 +249,10 @@ class Responder:
         """
         if isinstance(message, list):
             replies = [
-                self.decline(entry, self.read(entry), error, limit, session, context)
-                for entry in map(bytes, message)
+                self.decline(entry, each, error, limit, session, context) for entry, each in message
             ]
             return self.codec.join([*filter(None, replies)]) if any(replies) else None
-        if session.take(message, data):
+        if session.hear(message, data):
             return None
         if isinstance(message, Invalid):
             return self._refuse(message, limit, data, session)
@@ -248,18 +278,18 @@ class Responder:
         """Begin to answer a message that is read already; see `begin`."""
         if isinstance(message, list):
             return self._begin_batch(data, message, context, limit, session)
-        if session is not None and session.take(message, data):
+        if session is not None and session.hear(message, data):
             return None
         if isinstance(message, Invalid):
             if session is not None and data.startswith(SEGMENT_MARK):
-                session.take_segment()
+                session.hear_segment()
             return self._refuse(message, limit, data, session if alone else None)
         return self._begin_message(data, message, context, limit)
 
     def _begin_batch(
         self,
         data: bytes,
-        entries: list[Raw],
+        entries: Sequence[tuple[bytes, Message | Invalid | None]],
         context: Context,
         limit: int | None,
         session: Session | None,
@@ -267,25 +297,28 @@ class Responder:
         if not 0 < len(entries) <= self._limits.batch:
             return self._refuse(_JUNK, limit, data, session)
         batch = Batch(self._replier, limit)
-        for entry in map(bytes, entries):
-            if self.codec.is_batch(entry):
-                begun: Begun = self._refuse(_JUNK, limit)
+        for entry, message in entries:
+            if message is not None:
+                begun = self.begin_read(entry, message, context, limit, session, alone=False)
+            elif self.codec.is_batch(entry):
+                begun = self._refuse(_JUNK, limit)
             else:
                 begun = self.begin(entry, context, limit, session, alone=False)
-            if isinstance(begun, Work):
-                batch.works.append(begun)
+            if isinstance(begun, PendingCall):
+                batch.calls.append(begun)
             else:
                 assert not isinstance(begun, Batch)
                 batch.add(begun, partial(self._reply_to_entry, entry, limit))
-        if batch.works:
+        if batch.calls:
             return batch
         reply = batch.join()
-        is_junk = not any(isinstance(self.read(bytes(each)), Message) for each in entries)
+        read = (message or self.codec.decode(entry) for entry, message in entries)
+        is_junk = not any(isinstance(each, Message) for each in read)
         is_mute = is_junk and session is not None and not session.noise.may_refuse(_JUNK, data)
         return None if is_mute else reply
 
     def _reply_to_entry(self, data: bytes, limit: int | None) -> ReplyTo:
-        return self._reply_to(data, self.codec.decode(data), limit)
+        return self._reply_to(data, self._read_entry(data)[1], limit)
 
     def _reply_to(self, data: bytes, message: Read, limit: int | None) -> ReplyTo:
         if isinstance(message, list) or message.id is UNSET:
@@ -305,39 +338,27 @@ class Responder:
 
     def _begin_message(
         self, data: bytes, message: Message, context: Context, limit: int | None
-    ) -> bytes | Work | None:
+    ) -> bytes | PendingCall | None:
         """Begin to answer a request or notification that is in some way special."""
         if message.method is UNSET:
             return None
         id = message.id if message.id is UNSET else self.codec.wire_id(data, message.id)
         to = ReplyTo(id, message.jsonrpc, limit)
+        entry = self._table.methods.get(message.method)
+        if id is UNSET:
+            entry = self._table.notifications.get(message.method, entry)
+        if entry is None:
+            error = unknown(message.method, self._table, context)
+            return self._replier.error(to, message.method, error)
+        handler = entry.handler
         try:
-            entry = self._find(message, context)
-            handler = entry.handler
             if handler.options.requires is not None:
                 context.demand(handler.options.requires)
             params = handler.parse(bytes(message.params), self.codec)
-        except Exception as error:  # noqa: BLE001  # a param's own code may run
-            return self._replier.error(to, message.method, error)
-        if entry.plain and not message.stream and not self._debug:
-            return self._run_plain(entry, params, to)
+        except Exception as problem:  # noqa: BLE001  # a param's own code may run
+            return self._replier.error(to, message.method, problem)
         call = Call(entry.name, params, message.id, handler)
-        stream = message.stream
-        return self._begin_call(call, entry.chain, to, message.timeout, context, stream=stream)
-
-    def _run_plain(self, entry: Entry, params: Struct, to: ReplyTo) -> bytes | None:
-        try:
-            value = entry.handler.call(params, None)
-            if to.id is UNSET:
-                return None
-            reply = self._encode(
-                Result(to.id, value) if to.jsonrpc is UNSET else Result2("2.0", to.id, value)
-            )
-        except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
-            return self._replier.error(to, entry.name, error)
-        if to.limit is not None and len(reply) > to.limit:
-            return self._replier.too_large(to, len(reply))
-        return reply
+        return self._begin_call(call, entry.chain, to, message.timeout, context, message.stream)
 
     def _begin_call(
         self,
@@ -346,50 +367,29 @@ class Responder:
         to: ReplyTo,
         timeout: float | UnsetType,
         context: Context,
-        *,
         stream: bool = False,
-    ) -> bytes | Work | None:
+    ) -> bytes | PendingCall | None:
         handler = call.handler
+        if handler.plain and not chain.middleware and not stream:
+            return self._call(call, None, to)
         running = CallContext.of(context, call.method, call.id)
         if stream and to.id is not UNSET:
             running.open_items(to)
         if handler.waits or chain.middleware or running.items is not None:
             seconds = min(_seconds(handler.options.timeout), _seconds(timeout))
-            return Work(call, running, to, chain, self._replier, seconds)
+            return PendingCall(call, running, to, chain, self._replier, seconds)
+        return self._call(call, running, to)
+
+    def _call(self, call: Call, context: CallContext | None, to: ReplyTo) -> bytes | None:
+        """Answer a call that takes no time."""
+        handler = call.handler
         try:
-            value = handler.call(call.params, running)
+            value = handler.call(call.params, context)
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
             return self._replier.error(to, call.method, error)
         return self._replier.result(
             to, call.method, value, may_hold_nan=handler.may_hold_nan, kind=handler.result_type
         )
-
-    def _find(self, message: Message, context: Context) -> Entry:
-        assert message.method is not UNSET
-        entry = self._table.methods.get(message.method)
-        if message.id is UNSET:
-            entry = self._table.notifications.get(message.method, entry)
-        if entry is None:
-            raise unknown(message.method, self._table, context)
-        return entry
-
-    def _forget_handlers(self) -> None:
-        self._decode_plain = self._decode_first
-
-    def _decode_first(self, data: bytes) -> PlainRequest:
-        """Stand in for the decoder of plain requests until the first message needs it."""
-        if self._debug:  # results are checked, which the way for plain requests does not do
-            raise DecodeError("for debugging each request goes the long way")
-        with self._table.lock:
-            self._decode_plain = plain_decoder(self._table.unguarded(), self.codec)
-        return self._decode_plain(data)
-
-
-def _key(data: bytes) -> bytes:
-    """What stands for data among what is remembered: itself if that is short, else a digest."""
-    if len(data) <= _SHORT:
-        return data
-    return blake2b(data, key=_KEY, digest_size=16).digest()
 
 
 def _limit(context: Context | None) -> int | None:

@@ -71,9 +71,7 @@ class Replier:
 
     def too_large(self, to: ReplyTo, size: int) -> bytes | None:
         """The error that takes the place of a response of `size` bytes."""
-        assert not isinstance(to.id, UnsetType)
-        error = TooLarge(data={"size": size, "limit": to.limit})
-        return self._encode(to.id, error, to)
+        return self.error(to, "", TooLarge(data={"size": size, "limit": to.limit}))
 
     def error(self, to: ReplyTo, method: str, error: Exception) -> bytes | None:
         """The response that an exception becomes; what nobody foresaw goes to the log."""
@@ -85,10 +83,7 @@ class Replier:
         if isinstance(to.id, UnsetType):
             logger.debug("notification %r failed: %s", method, error)
             return None
-        return self._encode(to.id, error, to)
-
-    def _encode(self, id: WireId, error: RpcError, to: ReplyTo) -> bytes | None:
-        reply = self.codec.encode_error(id, error, to.jsonrpc, to.limit)
+        reply = self.codec.encode_error(to.id, error, to.jsonrpc, to.limit)
         if reply is None:
             self.dropped += 1
         return reply

@@ -22,9 +22,10 @@ class Entry:
 
     Attributes:
         plain: the handler needs nothing but its params, and nothing is around it.
+        awaited: all there is to do with the handler is to await it.
     """
 
-    __slots__ = ("chain", "handler", "layers", "name", "plain")
+    __slots__ = ("awaited", "chain", "handler", "layers", "name", "plain")
 
     def __init__(
         self, name: str, handler: Handler, layers: tuple[Middleware, ...], chain: Chain
@@ -37,7 +38,10 @@ class Entry:
     def put_inside(self, outer: Chain) -> None:
         """Have middleware around it, and around that of its own."""
         self.chain = Chain((*outer.middleware, *self.layers)) if self.layers else outer
-        self.plain = self.handler.plain and not self.chain.middleware
+        handler = self.handler
+        self.plain = handler.plain and not self.chain.middleware
+        has_limits = handler.options.serial or handler.options.timeout is not None
+        self.awaited = handler.is_coroutine and not has_limits and not self.chain.middleware
 
 
 Entries = dict[str, Entry]
@@ -52,6 +56,7 @@ class HandlerTable:
         events: the types of what is emitted, by name.
         requires: the permissions that are needed to hear of events, by name.
         chain: the middleware around all of them.
+        near: what strangers may have meant by a name, as far as that has been looked for.
         lock: is held while anything changes, since other threads may dispatch all the while.
     """
 
@@ -61,6 +66,7 @@ class HandlerTable:
         self.events: dict[str, Any] = {}
         self.requires: dict[str, str] = {}
         self.chain = Chain()
+        self.near: dict[str, str | None] = {}
         self.lock = threading.Lock()
         self._on_change: list[Callable[[], None]] = []
 
@@ -97,11 +103,9 @@ class HandlerTable:
                 entry.put_inside(self.chain)
             self._tell()
 
-    def unguarded(self) -> list[Entry]:
-        """The entries of methods that everybody may call and that have nothing around them."""
-        if self.chain.middleware:
-            return []
-        return [each for each in self.methods.values() if each.handler.options.requires is None]
+    def unguarded(self) -> tuple[Entries, Entries]:
+        """The methods and notifications that everybody may use."""
+        return _unguarded(self.methods), _unguarded(self.notifications)
 
     def declare(self, name: str, kind: Any, requires: str | None) -> None:
         """Note the type of an event; one that several services emit is described by the first."""
@@ -112,5 +116,10 @@ class HandlerTable:
             self._tell()
 
     def _tell(self) -> None:
+        self.near = {}
         for callback in self._on_change:
             callback()
+
+
+def _unguarded(entries: Entries) -> Entries:
+    return {name: each for name, each in entries.items() if each.handler.options.requires is None}

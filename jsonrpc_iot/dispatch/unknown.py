@@ -1,6 +1,5 @@
 """What to say of a method that is not there: its name, and what the caller may have meant."""
 
-from difflib import get_close_matches
 from heapq import nlargest, nsmallest
 from itertools import pairwise
 
@@ -12,6 +11,7 @@ _LONGEST_NAME = 64
 # Strangers must not make us think for long.
 _MOST_LIKELY = 64
 _MOST_COMPARED = 4
+_REMEMBERED = 256
 
 
 def unknown(name: str, table: HandlerTable, context: Context) -> MethodNotFound:
@@ -28,9 +28,24 @@ def unknown(name: str, table: HandlerTable, context: Context) -> MethodNotFound:
     entry = table.notifications.get(name)
     if entry is not None and context.permits(entry.handler.options.requires):
         data["hint"] = "it is a notification: use notify"
-    elif near := _nearest(name, _permitted(table.methods, context)):
+    elif near := _near(name, table, context):
         data["hint"] = f"did you mean {near}?"
     return MethodNotFound(data=data)
+
+
+def _near(name: str, table: HandlerTable, context: Context) -> str | None:
+    """The name that is nearest; for strangers, who may all use the same, it is looked for once."""
+    if len(name) > _LONGEST_NAME:
+        return None
+    is_stranger = context.permissions is None
+    if is_stranger and name in (found := table.near):
+        return found[name]
+    near = _nearest(name, _permitted(table.methods, context))
+    if is_stranger:
+        if len(found) >= _REMEMBERED:
+            found = table.near = {}
+        found[name] = near
+    return near
 
 
 def permitted(entries: Entries, context: Context) -> list[Entry]:
@@ -44,8 +59,8 @@ def _permitted(entries: Entries, context: Context) -> list[Entry]:
 
 
 def _nearest(name: str, entries: list[Entry]) -> str | None:
-    if len(name) > _LONGEST_NAME:
-        return None
+    from difflib import get_close_matches
+
     names = [entry.name for entry in entries]
     if without_prefix := min(filter(lambda each: each.endswith(f".{name}"), names), default=None):
         return without_prefix

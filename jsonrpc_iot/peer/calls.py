@@ -79,6 +79,7 @@ class Calls:
         self.info: ChannelInfo = channel.info
         self.session = session
         session.on_repeat = channel.supersede
+        session.noise.count_bytes = lambda: channel.noise_bytes
         self.is_open = False
         self.why = ""
         self._channel = channel
@@ -228,7 +229,7 @@ class Calls:
         """Send a message without waiting for a turn; see `exchange`."""
         deadline = inf if timeout is None else anyio.current_time() + timeout
         sent = False
-        begun = self.session.noise.clock()
+        silence = self.session.noise.begin()
         try:
             self._check_size(message)
             self._channel.expect_within(message, timeout)
@@ -242,9 +243,7 @@ class Calls:
             is_late = await look_for(answered, deadline)
             for call in calls:
                 if call.outcome is None or (is_late and isinstance(call.outcome, DeadlineExceeded)):
-                    call.outcome = CallTimeout(
-                        self.session.noise.no_answer(call.method, timeout or 0, begun)
-                    )
+                    call.outcome = CallTimeout(silence.no_answer(call.method, timeout or 0))
         finally:
             cancellations = [self.session.give_up(call) for call in calls]
             self._forget(message)

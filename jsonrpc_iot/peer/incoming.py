@@ -1,24 +1,25 @@
-"""What the other end of one channel asks for: begun in order, run within limits, answered."""
+"""What the other end of one channel asks for: begun in order, run within limits, answered.
+
+What links that lose messages need in addition is in `lossy`.
+"""
 
 import logging
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import anyio
 from anyio.abc import TaskGroup
-from msgspec import UNSET, structs
+from msgspec import UNSET, Struct
 
-from ..channel.clock import now
-from ..channel.contract import Arrival
 from ..dispatch.declare.context import Context
 from ..dispatch.responder import Begun, Read, Responder
 from ..dispatch.response import ReplyTo
-from ..dispatch.run.batch import Batch
-from ..dispatch.run.call import Work
+from ..dispatch.run.batch import Pending
+from ..dispatch.run.call import PendingCall
 from ..dispatch.run.item_sender import ItemSender
-from ..errors import Busy, RpcError, ServerError
-from ..protocol.duplicates import RETRY_SECONDS, Budget, DuplicateTable, Identity, Verdict
+from ..errors import Busy, Cancelled, RpcError, ServerError
+from ..protocol.codec.codec import DECODE_ERRORS
+from ..protocol.duplicates import Identity
 from ..protocol.limits import Limits
 from ..protocol.messages import ExactId, Id, Message, exact
 from ..protocol.session import Session
@@ -26,9 +27,16 @@ from .outgoing import Outgoing
 
 logger = logging.getLogger("jsonrpc_iot.peer")
 
+_CANCEL = b"rpc.cancel"
 _FLUSH_BYTES = 1 << 16
 _BUSY = Busy(data={"retry_after": 1.0})
-_GONE_ITEM = ServerError("An item that was lost is no longer held")
+GONE_ITEM = ServerError("An item that was lost is no longer held")
+
+
+class _Target(Struct):
+    """The params of `rpc.cancel`."""
+
+    id: Id
 
 
 class Incoming:
@@ -41,8 +49,6 @@ class Incoming:
         tasks: runs the calls that take time.
         context: what handlers are told of the connection.
         limits: of which `in_flight` and `linger_seconds` are used here.
-        budget: room for what may be asked for again on a channel that loses messages, else `None`.
-        since: when this end began to listen, as the event loop counts.
 
     Attributes:
         leaving: no more calls are begun.
@@ -50,13 +56,11 @@ class Incoming:
 
     __slots__ = (
         "_context",
-        "_ended",
         "_in_flight",
         "_limits",
         "_outgoing",
         "_responder",
         "_running",
-        "_seen",
         "_session",
         "_tasks",
         "_wake",
@@ -71,23 +75,14 @@ class Incoming:
         tasks: TaskGroup,
         context: Context,
         limits: Limits,
-        budget: Budget | None,
-        since: float,
     ) -> None:
-        info = context.info
-        assert info is not None
         self._responder = responder
         self._session = session
         self._outgoing = outgoing
         self._tasks = tasks
         self._context = context
         self._limits = limits
-        self._seen: DuplicateTable | None = None
-        if budget is not None:
-            self._seen = DuplicateTable(budget, since=since, has_twins=info.has_twins)
-            outgoing.seen = self._seen
-        self._ended: dict[ExactId, tuple[float, ItemSender]] | None = None  # oldest first
-        self._running: list[Work] = []
+        self._running: list[PendingCall] = []
         self._in_flight = 0
         self._wake: anyio.Event | None = None
         self.leaving = False
@@ -97,15 +92,14 @@ class Incoming:
         """Bytes that a response may have; a link may come to carry more."""
         return None if self._context.info is None else self._context.info.max_message
 
-    async def take(self, messages: Sequence[bytes]) -> None:
+    async def handle(self, messages: Sequence[bytes]) -> None:
         """Handle messages in order; returns when the channel may be read on."""
-        if self._seen is not None:
-            await self._take_lossy(messages, self._seen)
-            return
         begin = self._responder.begin
         limit = self._limit
         replies: list[bytes] = []
         size = 0
+        if len(messages) > 1 and any(_CANCEL in each for each in messages):
+            messages = self._call_off(messages, replies)
         for message in messages:
             begun: Begun
             if self._outgoing.is_full and self._session.open_calls:
@@ -116,90 +110,40 @@ class Incoming:
                 replies.append(begun)
                 size += len(begun)
             elif begun is not None:
-                await self._start(cast(Work | Batch, begun), replies)
+                await self._start(cast(Pending, begun), replies)
             if size > _FLUSH_BYTES:
                 await self._send(replies)
                 replies, size = [], 0
         if replies:
             await self._send(replies)
 
-    async def _take_lossy(self, messages: Sequence[bytes], seen: DuplicateTable) -> None:
-        """Handle messages that may be lost, doubled or late: each request runs at most once."""
-        info = self._context.info
-        assert info is not None
-        replies: list[bytes] = []
-        read = [(data, self._read(data)) for data in messages]
-        arrived = [each for each in read if not self._is_echo(*each)]
-        if len(arrived) > 1:  # what is cancelled by what waits here too need not begin
-            arrived.sort(key=lambda each: not _is_cancellation(each[1]))
-        begin = at = now()
-        for place, (data, message) in enumerate(arrived):
-            if place > 0:  # those before may have taken time
-                at = now()
-            request = self._identify(data, message)
-            if request is not None and self._outgoing.is_full:
-                self._outgoing.dropped += 1  # as if it was lost on its way: it comes again
-                continue
-            verdict = None if request is None else seen.admit(request, at)
-            if verdict in (None, Verdict.RUN) and _is_too_late(message, at - begin):
-                verdict = Verdict.LATE
-            if verdict is None or verdict is Verdict.RUN:
-                await self._begin_lossy(data, message, request, replies)
-            elif isinstance(verdict, bytes):
-                self._session.noise.suspects = None  # it was valid, though nothing runs
-                replies.append(verdict)
-            elif verdict is not Verdict.JOIN:
-                replies += self._object(data, message, request, verdict, seen)
-            if replies and self._outgoing.needs_receiver:
-                self._outgoing.push(*replies)
-                replies.clear()
-        replies += filter(info.fits, self._session.overdue())
-        if replies and self._outgoing.needs_receiver:
-            self._outgoing.push(*replies)
-        elif replies:
-            await self._outgoing.send(replies)
+    def _call_off(self, messages: Sequence[bytes], replies: list[bytes]) -> Sequence[bytes]:
+        """Answer what is cancelled by what has arrived behind it, and return the other messages.
 
-    def _read(self, data: bytes) -> Read:
-        """Read a message; of its caller's patience, what is left counts."""
-        message = self._responder.read(data)
-        if not isinstance(data, Arrival) or not isinstance(message, Message):
-            return message
-        if message.timeout is UNSET:
-            return message
-        return structs.replace(message, timeout=message.timeout - data.waited)
+        They have arrived together because this program was busy or stopped: nobody waits any more
+        for what is cancelled.
+        """
+        others: list[bytes] = []
+        cancelled: set[ExactId] = set()
+        for data in reversed(messages):
+            message = self._responder.read(data)
+            if isinstance(message, Message) and message.method == _CANCEL.decode():
+                cancelled |= self._targets(message)
+            ids = _ids_of_requests(message)
+            if ids and ids <= cancelled:
+                cancelled -= ids
+                reply = self._decline(data, message, Cancelled())
+                replies.extend(filter(None, (reply,)))
+            else:
+                others.append(data)
+        return others[::-1]
 
-    def _identify(self, data: bytes, message: Read) -> Identity | None:
-        request = self._responder.identify(data, message)
-        if request is not None and isinstance(data, Arrival) and data.is_repeat:
-            return structs.replace(request, retry=True)
-        return request
-
-    def _is_echo(self, data: bytes, message: Read) -> bool:
-        return isinstance(message, Message) and self._session.noise.is_echo(message.id, data)
-
-    def _object(
-        self,
-        data: bytes,
-        message: Read,
-        request: Identity | None,
-        verdict: Verdict,
-        seen: DuplicateTable,
-    ) -> Iterable[bytes]:
-        """The response to a request that does not run."""
-        reply = self._decline(data, message, seen.refusal(verdict, now()))
-        if verdict is not Verdict.FULL:
-            self._remember(request, reply)
-        return filter(None, (reply,))
-
-    async def _begin_lossy(
-        self, data: bytes, message: Read, request: Identity | None, replies: list[bytes]
-    ) -> None:
-        begun = self._responder.begin_read(data, message, self._context, self._limit, self._session)
-        if begun is None or isinstance(begun, bytes):
-            self._remember(request, begun)
-            replies += filter(None, (begun,))
-        else:
-            await self._start(begun, replies, request)
+    def _targets(self, cancellation: Message) -> set[ExactId]:
+        try:
+            params = self._responder.codec.decode_value(cancellation.params, _Target)
+        except DECODE_ERRORS:  # said when its turn comes
+            return set()
+        return {exact(params.id)}
 
     def _decline(self, data: bytes, message: Read, error: RpcError) -> bytes | None:
         return self._responder.decline(
@@ -207,51 +151,36 @@ class Incoming:
         )
 
     def _remember(self, request: Identity | None, reply: bytes | None) -> None:
-        if self._seen is not None and request is not None:
-            self._seen.finish(request.key, reply, now())
+        """Note the reply to a request, where it may come again."""
 
-    def cancel(self, id: Id) -> None:
-        """Cancel the running calls of that id; where its request may still come, that too."""
-        running = [work for work in self._running if exact(work.call.id) == exact(id)]
-        for work in running:
-            work.cancel()
-        if self._seen is not None and not running:
-            self._seen.cancel(id, now())
+    def cancel(self, id: Id) -> bool:
+        """Cancel the running calls of that id; says whether there are any."""
+        running = [pending for pending in self._running if exact(pending.call.id) == exact(id)]
+        for pending in running:
+            pending.cancel()
+        return bool(running)
 
     def open_items(self, to: ReplyTo) -> ItemSender:
         """What sends the items of a result."""
-        codec = self._responder.codec
-        if self._seen is None:
-            return ItemSender(to, codec, self._outgoing, None, None)
-        patience = self._limits.linger_seconds
-        return ItemSender(to, codec, self._outgoing, self._seen.budget, patience)
+        return ItemSender(to, self._responder.codec, self._outgoing, None, None)
 
-    def more(self, id: Id, upto: int, missing: Sequence[int]) -> None:
-        """Give the streams of that id credit, and send items again that were lost."""
-        ended = (self._ended or {}).get(exact(id))
-        for work in self._running:
-            if work.items is not None and exact(work.call.id) == exact(id):
-                ended = None  # its id is in use again
-                work.items.grant(upto)
-                if not work.items.again(missing):
-                    work.cancel(_GONE_ITEM)
-        if ended is not None and not ended[1].again(missing):
-            failure = self._responder.fail(ended[1].to, _GONE_ITEM)
-            self._outgoing.push(*filter(None, (failure,)))
+    def more(self, id: Id, upto: int, missing: Sequence[int]) -> bool:
+        """Give the streams of that id credit, and send items again that were lost.
 
-    def _retire(self, work: Work) -> None:
-        """Keep the items of a stream that is over, for whom they are lost."""
-        if work.items is None or self._seen is None:
-            return
-        if self._outgoing.is_broken:  # the other end is gone
-            work.items.forget()
-            return
-        self._ended = self._ended or {}
-        id = exact(work.call.id)
-        previous = self._ended.pop(id, None)
-        if previous is not None:
-            previous[1].forget()
-        self._ended[id] = (now(), work.items)
+        Returns:
+            Whether one runs.
+        """
+        runs = False
+        for pending in self._running:
+            if pending.items is not None and exact(pending.call.id) == exact(id):
+                runs = True
+                pending.items.grant(upto)
+                if not pending.items.again(missing):
+                    pending.cancel(GONE_ITEM)
+        return runs
+
+    def _retire(self, pending: PendingCall, items: ItemSender) -> None:
+        """A stream is over; its items may be asked for again."""
 
     def forget(self, now: float) -> None:
         """Drop remembered responses that are too old to be asked for again.
@@ -259,21 +188,14 @@ class Incoming:
         Args:
             now: the event loop's time.
         """
-        if self._seen is not None:
-            self._seen.forget(now)
-        while self._ended and now - next(iter(self._ended.values()))[0] > RETRY_SECONDS:
-            self._ended.pop(next(iter(self._ended)))[1].forget()
 
     @property
     def holds_replies(self) -> bool:
         """Whether responses are remembered."""
-        return self._seen is not None and len(self._seen) > 0
+        return False
 
     def forget_all(self) -> None:
         """Drop all remembered responses: the other end is gone."""
-        if self._seen is not None:
-            self._seen.clear()
-        self.forget(math.inf)
 
     @property
     def is_busy(self) -> bool:
@@ -282,14 +204,14 @@ class Incoming:
 
     def cancel_all(self) -> None:
         """Cancel all running calls."""
-        for work in tuple(self._running):
-            work.cancel()
+        for pending in tuple(self._running):
+            pending.cancel()
 
     async def finish(self) -> None:
         """Wait until no call runs, now that nothing more is read."""
-        for work in self._running:
-            if work.items is not None:
-                work.items.expect_no_credit()
+        for pending in self._running:
+            if pending.items is not None:
+                pending.items.expect_no_credit()
         while self._in_flight:
             await self._next_change()
 
@@ -311,7 +233,7 @@ class Incoming:
             await self._outgoing.send(replies)
 
     async def _start(
-        self, begun: Work | Batch, replies: list[bytes], request: Identity | None = None
+        self, begun: Pending, replies: list[bytes], request: Identity | None = None
     ) -> None:
         """Start calls that take time; wait for a free place where the channel can wait.
 
@@ -320,23 +242,21 @@ class Incoming:
             replies: finished ones, which are sent before anybody waits.
             request: under which the response is remembered.
         """
-        for work in begun.works:
+        for pending in begun.calls:
             if self._in_flight >= self._limits.in_flight:
                 if replies:
                     await self._send(tuple(replies))
                     replies.clear()
                 if not await self._make_room():
-                    refusal = begun.finish(work, work.refuse(_BUSY))
+                    refusal = begun.finish(pending, pending.refuse(_BUSY))
                     if begun.is_finished:
                         self._remember(request, refusal)
                     if refusal is not None:
                         replies.append(refusal)
                     continue
             self._in_flight += 1
-            self._running.append(work)
-            if self._seen is not None:
-                work.start_clock(now())
-            self._tasks.start_soon(self._run, work, begun, request)
+            self._running.append(pending)
+            self._tasks.start_soon(self._run, pending, begun, request)
 
     async def _make_room(self) -> bool:
         """Wait until fewer calls run; says whether they do.
@@ -347,11 +267,11 @@ class Incoming:
         """
         with anyio.move_on_after(self._limits.linger_seconds):
             while self._in_flight >= self._limits.in_flight:
-                if self._session.open_calls or self._seen is not None or self.leaving:
+                if self._session.open_calls or self.leaving:
                     return False
                 if self._outgoing.needs_receiver:
                     return False
-                if any(work.items for work in self._running):  # whose credit must be read
+                if any(pending.items for pending in self._running):  # whose credit must be read
                     return False
                 await self._next_change()
         return self._in_flight < self._limits.in_flight
@@ -360,29 +280,29 @@ class Incoming:
         self._wake = self._wake or anyio.Event()
         await self._wake.wait()
 
-    async def _run(self, work: Work, begun: Work | Batch, request: Identity | None) -> None:
+    async def _run(self, pending: PendingCall, begun: Pending, request: Identity | None) -> None:
         try:
-            reply = await work.run()
-            self._running.remove(work)
-            self._retire(work)
-            reply = begun.finish(work, reply)
+            reply = await pending.run()
+            self._running.remove(pending)
+            if pending.items is not None:
+                self._retire(pending, pending.items)
+            reply = begun.finish(pending, reply)
             if begun.is_finished:
                 self._remember(request, reply)
             if reply is not None:
                 await self._outgoing.send((reply,))
         except Exception:
-            logger.exception("method %r: no response could be made", work.call.method)
+            logger.exception("method %r: no response could be made", pending.call.method)
         finally:
             self._in_flight -= 1
             self.wake_up()
 
 
-def _is_cancellation(message: Read) -> bool:
-    return isinstance(message, Message) and message.method == "rpc.cancel"
-
-
-def _is_too_late(message: Read, waited: float) -> bool:
-    """Whether the caller has stopped waiting, so many seconds after `Incoming._read`."""
-    return (
-        isinstance(message, Message) and message.timeout is not UNSET and message.timeout <= waited
-    )
+def _ids_of_requests(message: Read) -> set[ExactId]:
+    """The ids of a request, or of a batch that holds nothing else."""
+    ids: set[ExactId] = set()
+    for each in [each for _, each in message] if isinstance(message, list) else [message]:
+        if not isinstance(each, Message) or each.method is UNSET or each.id is UNSET:
+            return set()
+        ids.add(exact(each.id))
+    return ids

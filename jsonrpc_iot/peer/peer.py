@@ -23,13 +23,14 @@ from ..dispatch.response import ReplyTo
 from ..dispatch.run.context import CallContext, Connection
 from ..dispatch.run.item_sender import ItemSender
 from ..errors import FramingError
-from ..protocol.duplicates import Budget
+from ..protocol.budget import Budget
 from ..protocol.limits import Limits
 from ..protocol.messages import Dialect, Id, Message
 from ..protocol.patterns import Patterns
 from ..protocol.session import Session
 from .calls import Calls
 from .incoming import Incoming
+from .lossy import LossyIncoming
 from .outgoing import BROKEN, Outgoing
 from .remote import Remote
 
@@ -113,13 +114,13 @@ class Peer(Remote, Connection):
         self._on_end = on_end
         context = CallContext(self, self.info, permissions)
         responder = dispatcher.responder(self.info.codec)
-        if not self.info.reliable and budget is None:
-            budget = Budget(limits.remembered, limits.remembered_bytes)
+        half = (responder, session, self._outgoing, tasks, context, limits)
+        self._incoming: Incoming
         if self.info.reliable:
-            budget = None
-        self._incoming = Incoming(
-            responder, session, self._outgoing, tasks, context, limits, budget, since
-        )
+            self._incoming = Incoming(*half)
+        else:
+            budget = budget or Budget(limits.remembered, limits.remembered_bytes)
+            self._incoming = LossyIncoming(*half, budget, since)
         self.calls = Calls(channel, session, tasks, self._outgoing, self._incoming)
         self._reading: anyio.CancelScope | None = None
         self._opened_at = 0.0
@@ -146,10 +147,10 @@ class Peer(Remote, Connection):
         self._begin()
         await channel.attach(self)
 
-    async def take(self, messages: Sequence[bytes]) -> None:
+    async def handle(self, messages: Sequence[bytes]) -> None:
         """Handle messages of an attached channel."""
         try:
-            await self._incoming.take(messages)
+            await self._incoming.handle(messages)
         except Exception:
             logger.exception("%s: receiving failed", self.info.peer)
 
@@ -262,8 +263,7 @@ class Peer(Remote, Connection):
     def _begin(self) -> None:
         self.calls.begin()
         self._opened_at = anyio.current_time()
-        self._channel.tell_refused(self.session.refuse)
-        self._channel.tell_of_losses(self.session.lose)
+        self._channel.tell_failed(self.session.fail)
         self._channel.start(self._tasks)
         if self._probe:
             self.calls.probe()
@@ -283,7 +283,7 @@ class Peer(Remote, Connection):
                 self._waiting = True
                 messages = await self._channel.receive_batch()
                 self._waiting = False
-                await self._incoming.take(messages)
+                await self._incoming.handle(messages)
         except anyio.EndOfStream as end:
             self.calls.why = str(end)
         except BROKEN as error:

@@ -6,9 +6,10 @@ from typing import Any, TypeVar, overload
 from msgspec import UNSET, UnsetType
 
 from ..dispatch.declare.context import Caller, Timeout
+from ..dispatch.declare.stream import Stream
 from ..protocol.items import FIRST_CREDIT
 from .calls import Calls
-from .stream import Stream
+from .stream import RemoteStream
 
 T = TypeVar("T")
 
@@ -50,7 +51,7 @@ class Remote(Caller):
             timeout: seconds to wait for each item, `None` for ever; by default as in `call`.
             window: items that may be under way or wait here. More are faster over long ways.
         """
-        return Stream(self._find_calls, method, params, item, self._seconds(timeout), window)
+        return RemoteStream(self._find_calls, method, params, item, self._seconds(timeout), window)
 
     def _seconds(self, timeout: Timeout) -> float | None:
         """How long to wait."""

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar, cast
 import anyio
 from msgspec import Raw
 
+from ..dispatch.declare.stream import Stream
 from ..dispatch.turns import Turn
 from ..errors import CallTimeout, JsonRpcIotError, MalformedResponse, OutcomeUnknown, RpcError
 from ..protocol.items import FIRST_CREDIT, Count, Credit, ReceivedItems
@@ -21,12 +22,8 @@ _LONGEST_PAUSE_SECONDS = 8.0
 _REMINDERS_AFTER_ERROR = 2
 
 
-class Stream(Generic[T]):
-    """The items of a list, as they come; `Client.stream` makes one.
-
-    Iterate over it once, with `async for`. The request is sent with the first step. To leave the
-    loop is to cancel the call: at once on CPython; `async with stream:` around the loop makes that
-    certain everywhere.
+class RemoteStream(Stream[T]):
+    """The items of a call.
 
     Args:
         find_calls: gives the connection, within the seconds that it is told.
@@ -61,23 +58,12 @@ class Stream(Generic[T]):
         self._errors: Mapping[int, type[RpcError]] = {}
         self._over = False
 
-    def raise_as(self, errors: Mapping[int, type[RpcError]]) -> "Stream[T]":
+    def raise_as(self, errors: Mapping[int, type[RpcError]]) -> "RemoteStream[T]":
         """Raise errors of the device with these codes as the classes that stand for them."""
         self._errors = errors
         return self
 
-    def __aiter__(self) -> "Stream[T]":
-        return self
-
     async def __anext__(self) -> T:
-        """The next item.
-
-        Raises:
-            StopAsyncIteration: that was the last one.
-            RpcError: the device ended the stream with an error.
-            CallTimeout: no item came in time.
-            JsonRpcIotError: whatever else a call may come to; see `Client.call`.
-        """
         if self._over:
             raise StopAsyncIteration
         deadline = math.inf if self._timeout is None else anyio.current_time() + self._timeout
@@ -99,13 +85,6 @@ class Stream(Generic[T]):
             raise
 
     async def aclose(self) -> None:
-        """Take no more items; the call is cancelled if it still runs."""
-        self._close()
-
-    async def __aenter__(self) -> "Stream[T]":
-        return self
-
-    async def __aexit__(self, *failure: object) -> None:
         self._close()
 
     def __del__(self) -> None:
@@ -165,6 +144,7 @@ class _ItemByItem(Generic[T]):
             method, params, self._note_change, None, items=self._items
         )
         self._sent = False
+        self._silence = calls.session.noise.begin()
         self._opened_at = anyio.current_time()
         self._turn: Turn | None = None
         self._asked: set[int] = set()
@@ -260,12 +240,13 @@ class _ItemByItem(Generic[T]):
         await look_for(self._changed, until)
         if self._items.arrived > arrived:
             self._pause = self._calls.info.retry_seconds
+            self._silence = self._calls.session.noise.begin()
         elif self._changed.is_set():
             return
         elif anyio.current_time() >= deadline:
             if isinstance(self._call.outcome, JsonRpcIotError):
                 raise self._call.outcome
-            raise CallTimeout(f"{self._call.method}: no item came in time")
+            raise CallTimeout(self._silence.no_item(self._call.method))
         else:
             self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
             self._remind()

@@ -18,6 +18,7 @@ from ..errors import (
     OutcomeUnknown,
     RpcError,
 )
+from .budget import Share
 from .messages import ExactId, Id, exact
 
 RETRY_SECONDS = 30.0
@@ -58,21 +59,6 @@ class Verdict(Enum):
     LATE = "its caller has stopped waiting"
 
 
-class Budget:
-    """What all duplicate tables of one server may hold together.
-
-    Args:
-        entries: requests that are remembered; one peer has at most a quarter of what is left.
-        reply_bytes: bytes of stored responses; likewise.
-    """
-
-    __slots__ = ("entries", "reply_bytes")
-
-    def __init__(self, entries: int, reply_bytes: int) -> None:
-        self.entries = entries
-        self.reply_bytes = reply_bytes
-
-
 class _Finished:
     """A request that has run, and its response, `None` where that is not held."""
 
@@ -93,32 +79,30 @@ class DuplicateTable:
     is no room is forgotten at once, but not its request.
 
     Args:
-        budget: what is left for all peers.
+        share: what the peer may hold.
         since: when this end began to listen, in seconds as `now` elsewhere; what ran before that,
             nobody knows.
         has_twins: other servers answer at the same address, and may have run what is not known
             here.
 
     Attributes:
-        budget: as above.
+        share: as above.
     """
 
     __slots__ = (
-        "_bytes",
         "_cancelled",
         "_finished",
         "_has_twins",
         "_leaving",
         "_running",
         "_since",
-        "budget",
+        "share",
     )
 
-    def __init__(self, budget: Budget, *, since: float = -inf, has_twins: bool = False) -> None:
-        self.budget = budget
+    def __init__(self, share: Share, *, since: float = -inf, has_twins: bool = False) -> None:
+        self.share = share
         self._since = since
         self._has_twins = has_twins
-        self._bytes = 0
         # All are made when they are needed, since most peers are idle.
         self._running: dict[bytes, bool] | None = None  # whether a copy was extended
         self._finished: dict[bytes, _Finished] | None = None  # oldest first
@@ -149,9 +133,8 @@ class DuplicateTable:
                 finished.extended |= request.extended
                 return self._again(request.key, finished)
             self._drop(request.key)
-        if len(self) >= (self.budget.entries + len(self)) / 4:
+        if not self.share.take_entry():
             return Verdict.FULL
-        self.budget.entries -= 1
         self._running[request.key] = request.extended
         if self._cancelled and self._cancelled.pop(exact(request.id), None) is not None:
             return Verdict.CANCELLED
@@ -194,12 +177,9 @@ class DuplicateTable:
         extended = self._running.pop(key)
         if not self._running:
             self._running = None
-        size = len(reply or b"")
-        if size > (self.budget.reply_bytes + self._bytes) / 4 - self._bytes:
+        if not self.share.take_bytes(len(reply or b"")):
             self._finished[key] = _Finished(None, now, extended)
             return
-        self.budget.reply_bytes -= size
-        self._bytes += size
         self._finished[key] = _Finished(reply, now, extended)
         self._note_leaving(key, reply)
 
@@ -248,7 +228,7 @@ class DuplicateTable:
         """Drop everything, running requests too: the peer is gone."""
         while self._finished:
             self._drop(next(iter(self._finished)))
-        self.budget.entries += len(self._running or ())
+        self.share.give_back(entries=len(self._running or ()))
         self._running = self._finished = self._leaving = self._cancelled = None
 
     def __len__(self) -> int:
@@ -273,6 +253,4 @@ class DuplicateTable:
         finished = self._finished.pop(key)
         if self._leaving and finished.reply is not None:
             self._leaving.pop(id(finished.reply), None)
-        self.budget.entries += 1
-        self.budget.reply_bytes += len(finished.reply or b"")
-        self._bytes -= len(finished.reply or b"")
+        self.share.give_back(entries=1, byte_count=len(finished.reply or b""))

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Raw, Struct
 
-from .duplicates import Budget
+from .budget import Share
 from .messages import Id
 
 FIRST_CREDIT = 8
@@ -55,19 +55,19 @@ class SentItems:
     """The sending end of one stream.
 
     Args:
-        budget: room for items that may have to be sent again, `None` where none gets lost.
+        share: room for items that may have to be sent again, `None` where none gets lost.
 
     Attributes:
         count: items sent so far.
         upto: items below it may be sent.
     """
 
-    __slots__ = ("_budget", "_kept", "count", "upto")
+    __slots__ = ("_kept", "_share", "count", "upto")
 
-    def __init__(self, budget: Budget | None) -> None:
+    def __init__(self, share: Share | None) -> None:
         self.count = 0
         self.upto = FIRST_CREDIT
-        self._budget = budget
+        self._share = share
         self._kept: dict[int, bytes] = {}  # oldest first
 
     @property
@@ -77,8 +77,7 @@ class SentItems:
 
     def add(self, message: bytes) -> None:
         """Note that the next item is being sent."""
-        if self._budget is not None and len(message) <= self._budget.reply_bytes:
-            self._budget.reply_bytes -= len(message)
+        if self._share is not None and self._share.take_bytes(len(message)):
             self._kept[self.count] = message
             if len(self._kept) > _KEPT_ITEMS:
                 self._drop(next(iter(self._kept)))
@@ -96,7 +95,7 @@ class SentItems:
         Returns:
             The messages, `None` when one of them is not kept any more.
         """
-        if self._budget is None:
+        if self._share is None:
             return []
         sent = sorted({seq for seq in missing if 0 <= seq < self.count})
         if any(seq not in self._kept for seq in sent):
@@ -110,8 +109,8 @@ class SentItems:
 
     def _drop(self, seq: int) -> None:
         message = self._kept.pop(seq)
-        if self._budget is not None:
-            self._budget.reply_bytes += len(message)
+        if self._share is not None:
+            self._share.give_back(byte_count=len(message))
 
 
 class ReceivedItems:

@@ -1,6 +1,6 @@
 """Networks: what counts as one where places are shared out. It does no I/O."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from ipaddress import ip_address, ip_network
 from itertools import islice
 from typing import Generic, TypeVar
@@ -70,16 +70,23 @@ class Places(Generic[K]):
         del holders[holder]
         holders[holder] = None
 
+    @property
+    def greediest(self) -> str | None:
+        """The network that has most places, `None` where nobody has any."""
+        return next(iter(self._by_size[self._largest])) if self._largest else None
+
     def newest_rival(self, network: str) -> K | None:
         """Who has to go for a newcomer: who came last to a network that has more places, if any.
+
+        It still has as many after that. Else two networks would throw each other out for ever.
 
         Args:
             network: the newcomer's.
         """
-        if len(self._networks.get(network, ())) >= self._largest:
+        if len(self._networks.get(network, ())) + 1 >= self._largest:
             return None
-        other = next(iter(self._by_size[self._largest]))
-        return next(reversed(self._networks[other]))
+        assert self.greediest is not None
+        return next(reversed(self._networks[self.greediest]))
 
     def silent_rivals(self, network: str) -> Iterator[K]:
         """Some of those who may have to go for a newcomer, silent ones first.
@@ -104,3 +111,64 @@ class Places(Generic[K]):
         while self._largest and not self._by_size.get(self._largest):
             self._by_size.pop(self._largest, None)
             self._largest -= 1
+
+
+class Seats(Generic[K]):
+    """So many places for connections. When all are taken, who has more gives way to who has fewer.
+
+    Args:
+        limit: places.
+        end: ends whoever has to go.
+        tell: is told once that a network takes all places, and once that there are too many.
+
+    Attributes:
+        displaced: how many had to go for one of a network that had fewer.
+        turned_away: how many came when there was no place for their network.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        end: Callable[[K], object],
+        tell: Callable[[str], object] = lambda problem: None,
+    ) -> None:
+        self._limit = limit
+        self._end = end
+        self._tell = tell
+        self._places: Places[K] = Places()
+        self.displaced = 0
+        self.turned_away = 0
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @property
+    def are_taken(self) -> bool:
+        """Whether nobody can come in without another one's going."""
+        return len(self._places) >= self._limit
+
+    @property
+    def greediest(self) -> str | None:
+        """The network that has most places, `None` where nobody has any."""
+        return self._places.greediest
+
+    def take(self, holder: K, network: str) -> bool:
+        """Give a newcomer a place; says whether there is one."""
+        if self.are_taken:
+            rival = self._places.newest_rival(network)
+            if rival is None:
+                if not self.turned_away:
+                    self._tell(f"over {self._limit} peers")
+                self.turned_away += 1
+                return False
+            if not self.displaced:
+                self._tell("one network takes all places")
+            self.displaced += 1
+            self._places.leave(rival)
+            self._end(rival)
+        self._places.take(holder, network)
+        return True
+
+    def leave(self, holder: K) -> None:
+        """Take the place back, if there is one."""
+        self._places.leave(holder)

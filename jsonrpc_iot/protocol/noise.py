@@ -3,7 +3,8 @@
 Source: the protocol page, section 6.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from .echoes import Echoes
 from .messages import Invalid
@@ -16,29 +17,37 @@ class Noise:
 
     Args:
         clock: gives the time in seconds.
-        mark: marks a request as the same again; `None` where nothing that is sent comes back.
+        unmark: says what a request may have been before it was marked as a copy; `None` where
+            nothing that is sent comes back.
 
     Attributes:
         clock: as above.
         echoes: knows our requests when they come back, `None` before there are any.
         suspects: what could not be read since the last valid message.
         unanswered: how much, in all, could not be read and was not answered either.
+        count_bytes: how many bytes the link has brought that belong to no message.
     """
 
-    __slots__ = ("_mark", "clock", "echoes", "suspects", "unanswered")
+    __slots__ = ("_unmark", "clock", "count_bytes", "echoes", "suspects", "unanswered")
 
-    def __init__(self, clock: Callable[[], float], mark: Callable[[bytes], bytes] | None) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        unmark: Callable[[bytes], Iterable[bytes]] | None,
+    ) -> None:
         self.clock = clock
-        self._mark = mark
+        self._unmark = unmark
         self.echoes: Echoes | None = None
         self.suspects: Suspects | None = None
         self.unanswered = 0
+        self.count_bytes: Callable[[], int] = int
 
     def note_open(self, id: int, request: bytes) -> None:
         """A request of ours leaves."""
-        if self._mark is not None:
-            self.echoes = self.echoes or Echoes(self._mark)
-            self.echoes.requests[id] = request
+        if self._unmark is not None:
+            if self.echoes is None:
+                self.echoes = Echoes(self._unmark)
+            self.echoes.open(id, request, self.clock())
 
     def note_closed(self, id: int) -> None:
         """It is answered or given up."""
@@ -71,20 +80,54 @@ class Noise:
         self.unanswered += 1
         return False
 
-    def no_answer(self, method: str, seconds: float, since: float) -> str:
+    def begin(self) -> "Silence":
+        """Begin to wait for an answer."""
+        return Silence(self, self.clock(), self.count_bytes())
+
+
+class Silence(NamedTuple):
+    """A time in which an answer was waited for.
+
+    Args:
+        noise: of the conversation.
+        since: when it began, in seconds.
+        bytes_before: what had been counted by then.
+    """
+
+    noise: Noise
+    since: float
+    bytes_before: int
+
+    def no_answer(self, method: str, seconds: float) -> str:
         """Why a call that was waited for so long has no answer, in words.
 
         Args:
             method: the name that was called.
             seconds: that was waited.
-            since: when that began, by `clock`.
         """
         waited = f"{round(seconds, 3):g} s"
-        if self.suspects is not None and self.suspects.heard_at >= since:
-            return (
-                f"{method}: the other end answers, but with nothing that can be read: "
-                f"`{excerpt(self.suspects.last)}`; waited {waited}"
-            )
-        echoed = self.echoes is not None and self.echoes.heard_at >= since
-        echo = "; our own requests came back as an echo" if echoed else ""
-        return f"{method}: no answer within {waited}{echo}"
+        if (unreadable := self._unreadable()) is not None:
+            return f"{method}: {unreadable}; waited {waited}"
+        return f"{method}: no answer within {waited}{self._other()}"
+
+    def no_item(self, method: str) -> str:
+        """Why the next item of a stream did not come in time, in words."""
+        if (unreadable := self._unreadable()) is not None:
+            return f"{method}: no item came in time; {unreadable}"
+        return f"{method}: no item came in time{self._other()}"
+
+    def _unreadable(self) -> str | None:
+        suspects = self.noise.suspects
+        if suspects is None or suspects.heard_at < self.since:
+            return None
+        what = excerpt(suspects.last)
+        return f"the other end answers, but with nothing that can be read: `{what}`"
+
+    def _other(self) -> str:
+        echoes = self.noise.echoes
+        if echoes is not None and echoes.heard_at >= self.since:
+            return "; our own requests came back as an echo"
+        count = self.noise.count_bytes() - self.bytes_before
+        if count:
+            return f"; {count} bytes came that belong to no frame: noise, or the wrong rate"
+        return ""

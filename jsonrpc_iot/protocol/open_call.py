@@ -1,13 +1,14 @@
-"""A call that is not answered yet, and what comes of it."""
+"""Calls that are not answered yet, and what comes of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from ..errors import JsonRpcIotError, MalformedResponse
 from .codec.codec import DECODE_ERRORS, Codec
 from .items import ReceivedItems
+from .messages import Message
 
 T = TypeVar("T")
 
@@ -86,3 +87,39 @@ class OpenCall:
             return self._codec.decode_value(raw, kind)
         except DECODE_ERRORS as error:
             raise MalformedResponse(f"{self.method}: {what} is not as declared: {error}") from None
+
+
+class OpenCalls:
+    """The calls of one end that are not answered yet.
+
+    Args:
+        codec: of the messages.
+
+    Attributes:
+        by_id: those, oldest first.
+        streams: of those that are streamed also the answered ones, until they are closed.
+    """
+
+    __slots__ = ("_codec", "by_id", "streams")
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self.by_id: dict[int, OpenCall] = {}
+        self.streams: dict[int, OpenCall] = {}
+
+    @property
+    def only(self) -> OpenCall | None:
+        """The one call, `None` if there is none or another one."""
+        return next(iter(self.by_id.values())) if len(self.by_id) == 1 else None
+
+    def stream(self, id: object) -> OpenCall | None:
+        """The stream that has that id."""
+        return self.streams.get(id) if type(id) is int else None
+
+    def of(self, message: bytes) -> Sequence[OpenCall]:
+        """The calls that a message makes, marked as a copy or not."""
+        read = self._codec.decode(message)
+        envelopes = map(self._codec.decode, map(bytes, read)) if isinstance(read, list) else [read]
+        requests = [each for each in envelopes if isinstance(each, Message)]
+        ids = [each.id for each in requests if each.method is not UNSET]
+        return [self.by_id[id] for id in ids if type(id) is int and id in self.by_id]

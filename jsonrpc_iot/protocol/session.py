@@ -11,12 +11,12 @@ from typing import Any
 
 from msgspec import UNSET, Raw, UnsetType
 
-from ..errors import JsonRpcIotError, MalformedResponse, TransportError
+from ..errors import JsonRpcIotError, MalformedResponse, RpcError, TransportError
 from .codec.codec import DECODE_ERRORS, Codec, Jsonrpc
 from .items import ReceivedItem, ReceivedItems
 from .messages import ABSENT, Dialect, Invalid, Message, Request
 from .noise import Noise
-from .open_call import OpenCall
+from .open_call import OpenCall, OpenCalls
 from .retries import Repeats
 from .strict import FirstRequests
 
@@ -54,11 +54,10 @@ class Session:
 
     __slots__ = (
         "_ask_again_at",
+        "_calls",
         "_default",
         "_first_id",
         "_next_id",
-        "_on_notification",
-        "_open",
         "_overdue",
         "_probe",
         "_repeats",
@@ -66,12 +65,12 @@ class Session:
         "_retry_per_byte",
         "_retry_seconds",
         "_shared",
-        "_streams",
         "codec",
         "extensions",
         "first",
         "jsonrpc",
         "noise",
+        "on_notification",
         "on_repeat",
         "on_stray",
         "strays",
@@ -95,7 +94,7 @@ class Session:
         self._first_id = self._next_id = first_id
         self._responses = 0
         self._default: Jsonrpc = UNSET if dialect == "iot" else "2.0"
-        self._on_notification = on_notification
+        self.on_notification = on_notification
         self.on_repeat: Callable[[bytes], object] | None = None
         self.on_stray: Callable[[str], object] | None = None
         self._retry_seconds = retry_seconds
@@ -104,14 +103,13 @@ class Session:
         self._repeats: Repeats | None = None
         self._ask_again_at = 0.0
         self._overdue: Sequence[bytes] = ()
-        self._open: dict[int, OpenCall] = {}
-        self._streams: dict[int, OpenCall] | None = None  # answered ones too, until they are closed
+        self._calls = OpenCalls(codec)
         self._probe: OpenCall | None = None
         self.first = FirstRequests(codec, in_order=retry_seconds is None)
         self.jsonrpc: Jsonrpc | None = None
         self.extensions = extensions
         self.strays = 0
-        self.noise = Noise(clock, codec.mark_retry if echoes else None)
+        self.noise = Noise(clock, codec.unmarked if echoes else None)
 
     @property
     def jsonrpc_to_send(self) -> Jsonrpc:
@@ -127,7 +125,7 @@ class Session:
     def open_calls(self) -> int:
         """How many calls of ours are not answered yet, the probe aside."""
         probes = self._probe is not None and self._probe.outcome is None
-        return len(self._open) - probes
+        return len(self._calls.by_id) - probes
 
     def open(
         self,
@@ -163,8 +161,7 @@ class Session:
         call = OpenCall(self.codec, self._next_id, method, on_answer, items)
         self._add(call, request)
         if stream:
-            self._streams = self._streams or {}
-            self._streams[call.id] = call
+            self._calls.streams[call.id] = call
         if self._retry_seconds is not None and now is not None:
             if self._repeats is None:
                 self._repeats = Repeats(
@@ -217,8 +214,7 @@ class Session:
 
     def close_stream(self, call: OpenCall) -> None:
         """Take no more items for a call."""
-        if self._streams is not None:
-            self._streams.pop(call.id, None)
+        self._calls.streams.pop(call.id, None)
 
     def give_up(self, call: OpenCall) -> bytes | None:
         """Close a call that nobody waits for any more.
@@ -231,30 +227,28 @@ class Session:
             return None
         return self.notification("rpc.cancel", {"id": call.id})
 
-    def refuse(self, message: bytes, reason: str) -> None:
-        """Fail the calls in a message that the link did not take, for a reason in words."""
-        for call in [each for each in self._open.values() if each.request in message]:
-            self.lose(call.id, TransportError(f"{call.method}: {reason}"))
-
-    def lose(self, id: int, reason: JsonRpcIotError) -> None:
-        """Fail one open call: nothing will answer it."""
-        self._responses += 1
-        call, stream = self._forget(id), (self._streams or {}).get(id)
-        if stream is not None:
-            stream.lose(reason)
-        if call is not None:
-            call.answer(reason)
+    def fail(self, message: bytes, reason: TransportError | RpcError) -> None:
+        """Fail the open calls of a message: nothing will answer it."""
+        for call in self._calls.of(message):
+            self._responses += 1
+            self._forget(call.id)
+            why = reason
+            if isinstance(reason, TransportError):
+                why = type(reason)(f"{call.method}: {reason}")
+            if call.items is not None:
+                call.lose(why)
+            call.answer(why)
 
     def close(self, reason: Callable[[], JsonRpcIotError]) -> None:
         """Fail all open calls, each for a reason of its own."""
-        for call in (self._streams or {}).values():
+        for call in self._calls.streams.values():
             call.lose(reason())
-        self._streams = None
-        for call in tuple(self._open.values()):
+        self._calls.streams.clear()
+        for call in tuple(self._calls.by_id.values()):
             self._forget(call.id)
             call.answer(reason())
 
-    def take(self, message: Message | Invalid, data: bytes = b"") -> bool:
+    def hear(self, message: Message | Invalid, data: bytes = b"") -> bool:
         """Note what a message tells about the other end, and take it if it is a response.
 
         Args:
@@ -279,8 +273,8 @@ class Session:
             if message.method == "rpc.item":
                 self._take_item(message.params)
                 return True
-            if self._on_notification is not None:
-                self._on_notification(message)
+            if self.on_notification is not None:
+                self.on_notification(message)
         return False
 
     def _request(
@@ -323,7 +317,7 @@ class Session:
     def _add(self, call: OpenCall, request: bytes) -> None:
         self._next_id += 1
         call.request = request
-        self._open[call.id] = call
+        self._calls.by_id[call.id] = call
         self.noise.note_open(call.id, request)
         if self.jsonrpc is None and self._default is UNSET:
             self.first.add(call.id, request)
@@ -332,7 +326,7 @@ class Session:
         if self._repeats is not None:
             self._repeats.remove((id,))
         self.first.remove(id)
-        call = self._open.pop(id, None)
+        call = self._calls.by_id.pop(id, None)
         if call is not None:
             self.noise.note_closed(id)
         return call
@@ -343,26 +337,25 @@ class Session:
         self._responses += 1
         id = message.id
         is_nameless = id is None and message.error is not ABSENT
-        if is_nameless and len(self._open) == 1 and not self._shared:
-            id = next(iter(self._open))
+        if is_nameless and self._calls.only is not None and not self._shared:
+            id = self._calls.only.id
         call = self._forget(id) if type(id) is int else None
         if call is not None:
             error = None if message.error is ABSENT else call.read_error(message.error)
             call.answer(error or message.result)
             return
-        stream = (self._streams or {}).get(id) if type(id) is int else None
+        stream = self._calls.stream(id)
         if stream is not None and message.error is not ABSENT:
             stream.lose(stream.read_error(message.error))
         elif stream is None:
             self._stray(message)
 
-    def take_segment(self) -> None:
+    def hear_segment(self) -> None:
         """Note a segment on a channel without segments: the other end's URL has an option more."""
         problem = "the other end sends in segments: connect with ?segment=1"
-        if len(self._open) == 1:
-            (id,) = self._open
-            call = self._forget(id)
-            assert call is not None
+        call = self._calls.only
+        if call is not None:
+            self._forget(call.id)
             call.answer(MalformedResponse(f"{call.method}: {problem}"))
         else:
             self._note_stray(problem)
@@ -373,7 +366,7 @@ class Session:
         except DECODE_ERRORS:
             self._note_stray("an item that is none")
             return
-        call = (self._streams or {}).get(received.id)
+        call = self._calls.stream(received.id)
         if call is None or call.items is None:
             self._note_stray("an item of no open stream")
             return

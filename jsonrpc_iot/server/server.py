@@ -17,13 +17,15 @@ from anyio.abc import TaskGroup, TaskStatus
 from ..asgi import RpcApp
 from ..channel.changes import Change
 from ..channel.contract import Authenticate, Channel, Listener, Permissions, ReceivingChannel, Trace
+from ..channel.tasks import task_group
 from ..channel.web import AsgiReceive, AsgiSend, Scope, WebListener, WebRules, refuse_websocket
 from ..channel.wrappers import TracedChannel
 from ..dispatch.declare.event import BoundEvent
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import ChannelClosed
 from ..peer.peer import Peer, new_session, watch
-from ..protocol.duplicates import RETRY_SECONDS, Budget
+from ..protocol.budget import Budget
+from ..protocol.duplicates import RETRY_SECONDS
 from ..protocol.limits import Limits
 from ..transports import open_listener
 
@@ -317,7 +319,6 @@ async def serve(
     if not where:
         raise ValueError("serve needs at least one URL, such as tcp://127.0.0.1:8805")
     limits = limits or dispatcher.limits
-    failure: BaseException | None = None
     async with AsyncExitStack() as stack:
         channels = [each for each in where if not isinstance(each, str)]
         for channel in channels:
@@ -329,27 +330,24 @@ async def serve(
                 listeners.append(await stack.enter_async_context(listener))
         if authenticate is None:
             _warn_if_exposed(listeners)
-        async with anyio.create_task_group() as peers:
+        async with task_group() as peers:
             server = Server(dispatcher, listeners, peers, authenticate, limits, trace)
             stack.callback(dispatcher.on_emit(server.broadcast))
-            async with anyio.create_task_group() as accepting:
-                for listener in listeners:
-                    accepting.start_soon(listener.serve, server._serve, peers)
-                accepting.start_soon(watch, lambda: server._peers, limits)
-                try:
+            try:
+                async with task_group() as accepting:
+                    for listener in listeners:
+                        accepting.start_soon(listener.serve, server._serve, peers)
+                    accepting.start_soon(watch, lambda: server._peers, limits)
                     for channel in channels:
                         await server.add(channel)
                     yield server
-                except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001
-                    failure = error  # goes on below, not in a group
-                accepting.cancel_scope.cancel()
-            for listener in listeners:
-                if not listener.is_shared:
-                    await listener.aclose()
-            await server._part(grace)
+                    accepting.cancel_scope.cancel()
+            finally:
+                for listener in listeners:
+                    if not listener.is_shared:
+                        await listener.aclose()
+                await server._part(grace)
             peers.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
 
 
 def _warn_if_exposed(listeners: Sequence[Listener]) -> None:

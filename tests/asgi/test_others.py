@@ -7,17 +7,16 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import anyio
 import pytest
 
 from jsonrpc_iot import UsageError, asgi_app, connect, serve
 from tests._system import require_command
+from tests.places import ROOT
 
 from .conftest import Device
 
-ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import sys, anyio
 from jsonrpc_iot import serve

@@ -16,12 +16,15 @@ from .rig import Rig, running
 
 PROMPT_SECONDS = 4.0
 
+# In development mode asyncio warns of every step that takes long, as all do on a busy machine.
 BEGIN = """
-import signal, sys, threading, time
+import logging, signal, sys, threading, time
 from jsonrpc_iot import ChannelClosed, connect_sync
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 url = sys.argv[1]
 device = connect_sync(url)
 device.call("rpc.ping")
+print("connected", flush=True)
 """
 
 
@@ -33,12 +36,17 @@ def rig() -> Iterator[Rig]:
 
 @contextmanager
 def program(source: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """A program that uses a blocking client; warnings are errors, and development mode is on."""
+    """A program that uses a blocking client and has connected it.
+
+    Warnings are errors, and development mode is on.
+    """
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", source, *arguments]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "connected\n"  # starting may take its time
             yield process
         finally:
             process.kill()

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import anyio
 import anyio.from_thread
@@ -19,8 +18,9 @@ import pytest
 from jsonrpc_iot import Dispatcher, serve
 from jsonrpc_iot.services.wifi import SimulatedWifi
 from tests._system import require_command
+from tests.places import EXAMPLES
 
-PAGE = Path(__file__).parent.parent.parent / "examples/browser/index.html"
+PAGE = EXAMPLES / "browser" / "index.html"
 SECONDS = 40.0
 
 # Chromium dumps a page when all of it is loaded. The image is, once every section has its answer.

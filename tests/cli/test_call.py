@@ -13,9 +13,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.places import ROOT
+
 from .conftest import Simulated
 from .device import answer_with, bad_device, hang_up, lines, say_nothing, wait_for_message
-from .program import COMMAND, ROOT, Done, environment, run, run_unread, run_with, serving, started
+from .program import COMMAND, Done, environment, run, run_unread, run_with, serving, started
 
 REFUSED = "tcp://127.0.0.1:1"
 HOSTILE = "\x1b[2J \x7f \x9b31m \u202e"

@@ -1,13 +1,17 @@
 """`describe`: the OpenRPC document of a device, put together from pieces."""
 
+import socket
 from typing import Any
 
 import pytest
+from msgspec.json import encode
 
 from .conftest import Simulated
-from .device import answer_by, bad_device, say_nothing
+from .device import answer_by, bad_device, lines, say_nothing
 from .program import Done, run, serving
 from .test_terminal import COLOUR, run_on_terminal
+
+NOT_FOUND = {"code": -32601, "message": "Method not found"}
 
 
 def piece(name: str, **schemas: object) -> dict[str, Any]:
@@ -70,6 +74,39 @@ def test_a_device_that_knows_only_names() -> None:
     assert done.result["info"] == {"title": url, "version": "unknown"}
     assert [method["name"] for method in done.result["methods"]] == ["switch", "level"]
     assert all(method["params"] == [] for method in done.result["methods"])
+
+
+@pytest.mark.parametrize(
+    ("size", "most"), [(5, 4096), (10_000, 26)], ids=["many names", "large names"]
+)
+def test_a_device_that_names_more_than_there_can_be(size: int, most: int) -> None:
+    def tell(connection: socket.socket) -> None:
+        """Answer `rpc.methods` item by item, as long as there is credit for more."""
+        told, listing = 0, None
+        for message in lines(connection):
+            credit = 0
+            reply: dict[str, Any] = {"id": message.get("id"), "error": NOT_FOUND}
+            match message:
+                case {"method": "rpc.ping", "id": id}:
+                    reply = {"id": id, "result": True}
+                case {"method": "rpc.methods", "id": listing}:
+                    credit = 8
+                case {"method": "rpc.more", "params": {"upto": credit}}:
+                    pass
+            items: list[dict[str, Any]] = [
+                {"method": "rpc.item", "params": {"id": listing, "seq": n, "item": f"{n:0{size}}"}}
+                for n in range(told, credit)
+            ]
+            told = max(told, credit)
+            answers = items or ([reply] if "id" in message else [])
+            connection.sendall(b"".join(encode(each) + b"\n" for each in answers))
+
+    with bad_device(tell) as url:
+        done = run("describe", f"{url}?max=60000")
+
+    assert done.code == 0
+    assert f"more than {most} methods; these are the first" in done.err
+    assert len(done.result["methods"]) == most
 
 
 def test_methods_that_cannot_be_described() -> None:

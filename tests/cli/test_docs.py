@@ -3,7 +3,9 @@
 import subprocess
 import sys
 
-from .program import ROOT, environment
+from tests.places import ROOT
+
+from .program import environment
 
 
 def test_the_page_is_up_to_date() -> None:

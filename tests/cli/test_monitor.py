@@ -21,6 +21,7 @@ from jsonrpc_iot.cli._frames import Noise, Report
 from jsonrpc_iot.cli.monitor import Watch, _read_line
 from jsonrpc_iot.protocol.tuya.frame import Frame, FrameDecoder
 from jsonrpc_iot.transports.serial.pty import open_pty
+from tests.places import DATA
 from tests.waiting import eventually
 
 from .program import Done, Running, run_unread, started
@@ -28,8 +29,7 @@ from .program import Done, Running, run_unread, started
 needs_pty = pytest.mark.skipif(not hasattr(os, "openpty"), reason="no ptys here")
 
 VECTORS: list[dict[str, Any]] = [
-    json.loads(line)
-    for line in (Path(__file__).parents[1] / "data/tuya_frames.jsonl").read_text().splitlines()
+    json.loads(line) for line in (DATA / "tuya_frames.jsonl").read_text().splitlines()
 ]
 NOTHING = "noise bytes: 0, bad checksums: 0, too long: 0, expired: 0\n"
 

@@ -87,6 +87,20 @@ def test_all_are_lost() -> None:
     )
 
 
+def complain(connection: socket.socket) -> None:
+    for _ in lines(connection):
+        connection.sendall(b"ERR what?\n")
+
+
+def test_all_are_answered_with_nonsense() -> None:
+    with bad_device(complain) as url:
+        done = run("ping", url, "--count", "2", "--timeout", "0.3")
+
+    assert done.code == 124
+    assert done.err.startswith(f"jsonrpc-iot: {url}: no answer within 0.3 s each; rpc.ping: ")
+    assert "nothing that can be read: `ERR what?`" in done.err
+
+
 def test_all_are_lost_in_json() -> None:
     with bad_device(say_nothing) as url:
         done = run("ping", url, "--count", "1", "--timeout", "0.2", "--json")

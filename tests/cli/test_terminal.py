@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from jsonrpc_iot.protocol.tuya.frame import Command, encode_frame
+from tests.places import ROOT
 
 from .conftest import Simulated
 from .device import answer_with, bad_device
-from .program import COMMAND, ROOT, Done, environment
+from .program import COMMAND, SECONDS, Done, environment
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")
 
@@ -46,7 +47,7 @@ def run_on_terminal(*arguments: str) -> Done:
         stderr=subprocess.PIPE,
         cwd=ROOT,
         env=variables,
-        timeout=20,
+        timeout=SECONDS,
         check=False,
     )
     os.close(slave)

@@ -69,9 +69,9 @@ def test_looking_for_a_near_name_costs_no_more_than_to_list_them() -> None:
         device.method(f"relay.switch_number_{number:04}")(lambda: None)
 
     def seconds(method: str) -> float:
-        begin = time.perf_counter()
+        begin = time.thread_time()  # others on this machine cost us none
         device.dispatch_sync(request(method))
-        return time.perf_counter() - begin
+        return time.thread_time() - begin
 
     listing = min(seconds("rpc.methods") for _ in range(5))
     looking = min(seconds(f"relay.switch_numbre_{number:04}") for number in range(5))

@@ -6,7 +6,6 @@ import sys
 import tty
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -15,8 +14,9 @@ import pytest
 from jsonrpc_iot import CallTimeout, Client, InvalidParams, MethodNotFound, connect
 from jsonrpc_iot.testing import LineFaults, VirtualSerial, virtual_serial_pair
 from tests._system import require_command
+from tests.places import EXAMPLES
 
-SOURCES = Path(__file__).parents[2] / "examples" / "mcu"
+SOURCES = EXAMPLES / "mcu"
 SECONDS = 10.0
 PERFECT = LineFaults()
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")

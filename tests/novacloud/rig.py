@@ -114,9 +114,10 @@ class Rig:
         return info
 
     @asynccontextmanager
-    async def link(self, info: dict[str, str]) -> AsyncIterator[Device]:
+    async def link(self, info: dict[str, str], host: str = "127.0.0.1") -> AsyncIterator[Device]:
         """A connection that is not authenticated."""
-        async with await anyio.connect_tcp("127.0.0.1", self.platform.port) as stream:
+        port = self.platform.port
+        async with await anyio.connect_tcp("127.0.0.1", port, local_host=host) as stream:
             yield Device(stream, info)
 
     @asynccontextmanager

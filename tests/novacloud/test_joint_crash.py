@@ -17,12 +17,12 @@ import pytest
 from jsonrpc_iot.novacloud import SqliteStore
 from jsonrpc_iot.novacloud.platform.admission import hash_key
 from jsonrpc_iot.novacloud.store.store import DeviceRow
+from tests.places import ROOT
 
 from .device.test_crash import REPORTER
 from .scripted import ID, KEY
 
 CRASHES = int(os.environ.get("JSONRPC_IOT_CRASHES", "10"))
-ROOT = Path(__file__).parents[2]
 PLATFORM = """
 import sys, anyio
 from jsonrpc_iot.novacloud import NovaPlatform, PlatformSettings, SqliteStore

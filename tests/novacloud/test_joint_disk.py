@@ -13,9 +13,9 @@ from jsonrpc_iot.novacloud import (
     DeviceSettings,
     NovaDevice,
     Outbox,
-    OutboxFailed,
     Schedule,
     SqliteStore,
+    WhenFull,
 )
 from tests.waiting import SECONDS, eventually
 
@@ -105,24 +105,30 @@ async def test_a_larger_disk_after_a_restart(tmp_path: Path) -> None:
     assert_sound(tmp_path / "nova.db")
 
 
-async def test_the_devices_disk(tmp_path: Path) -> None:
+@pytest.mark.parametrize("when_full", ["drop_oldest", "drop_newest", "block"])
+async def test_a_quota_works_as_a_full_disk_does(tmp_path: Path, when_full: WhenFull) -> None:
+    path = tmp_path / "outbox.db"
+
+    def outbox() -> Outbox:
+        return Outbox(path, quota=1 << 17, when_full=when_full)
+
     async with running(tmp_path, _SETTINGS) as rig:
         info = await rig.create(t="string")
-        path = tmp_path / "outbox.db"
         taken = []
-        async with a_device(info, 1, Outbox(path, quota=1 << 17)) as device:  # nobody is there
-
-            async def fill() -> None:
-                for number in range(100):
+        async with a_device(info, 1, outbox()) as device:  # nobody is there
+            for number in range(100):
+                with anyio.move_on_after(1.0 if when_full == "block" else SECONDS):
                     await device.report({"t": "x" * 2000}, timestamp=number)
                     taken.append(number)
-
-            with pytest.raises(OutboxFailed, match="no space"):
-                await fill()
-        assert 10 < len(taken) < 100
-        async with a_device(info, rig.platform.port, Outbox(path, quota=1 << 17)) as device:
+                if number not in taken:  # it waits
+                    break
+            dropped = device.outbox.dropped
+            kept = taken[dropped:] if when_full == "drop_oldest" else taken[: len(taken) - dropped]
+            assert 10 < len(kept) < 100
+            assert len(taken) == (len(kept) if when_full == "block" else 100)
+        async with a_device(info, rig.platform.port, outbox()) as device:
             await until_empty(device.outbox)  # then there is space again
             await device.report({"t": "again"}, timestamp=1000)
             await until_empty(device.outbox)
-        assert await stored(rig, info) == [*taken, 1000]
+        assert await stored(rig, info) == [*kept, 1000]
     assert_sound(path)

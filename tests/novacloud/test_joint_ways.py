@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from jsonrpc_iot import connect
+from tests.places import ROOT
 from tests.waiting import SECONDS
 
 from .rig import NO_PAUSES, running
@@ -16,8 +17,6 @@ from .rig import NO_PAUSES, running
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "openpty"), reason="no ptys here"),
 ]
-
-ROOT = Path(__file__).parents[2]
 
 
 async def _reach(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Calls over a connection: giving up, calling back, deadlines, late answers."""
 
+import json
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
+from jsonrpc_iot.transports import open_channel
 from tests.rig import ANYWHERE, Device, Raw, far_end, response
 from tests.waiting import SECONDS, Tally, eventually
 
@@ -149,6 +151,55 @@ async def test_a_cancel_in_one_piece_with_its_request_reaches_it() -> None:
             '{"id":2,"method":"echo","params":["after"]}',
         )
         assert await raw.replies(2) == {1: Cancelled.default_code, 2: "after"}
+
+
+CANCEL = b'{"method":"rpc.cancel","params":{"id":%d}}'
+TOGGLE = b'{"id":%d,"method":"toggle","params":["%s"]}'
+
+
+async def arrives_at_once(url: str, *messages: bytes) -> tuple[list[str], list[object]]:
+    """What ran, and what was answered, where messages have arrived together."""
+    ran: list[str] = []
+    dispatcher = Dispatcher()
+    dispatcher.method("toggle")(ran.append)
+    replies: list[object] = []
+    with anyio.fail_after(SECONDS):
+        async with (
+            serve(dispatcher, url, grace=0.2) as server,
+            await open_channel(server.urls[0]) as channel,
+        ):
+            await channel.send_batch([*messages, b'{"id":"last","method":"rpc.ping"}'])
+            while not replies or replies[-1] != "last":
+                reply = json.loads(await channel.receive())
+                each = reply if isinstance(reply, list) else [reply]
+                replies += [one.get("error", {}).get("code", one["id"]) for one in each]
+    return ran, replies[:-1]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("url", [ANYWHERE, "ws://127.0.0.1:0"])
+async def test_what_is_cancelled_by_what_came_with_it_does_not_run(url: str) -> None:
+    ran, replies = await arrives_at_once(
+        url,
+        TOGGLE % (1, b"unwanted"),
+        TOGGLE % (2, b"wanted"),
+        CANCEL % 1,
+        TOGGLE % (1, b"with an id that is free again"),
+        CANCEL % 9,
+        b'{"method":"rpc.cancel","params":{}}',
+    )
+    assert ran == ["wanted", "with an id that is free again"]
+    assert replies == [Cancelled.default_code, 2, 1]
+
+
+async def test_a_batch_that_is_cancelled_as_a_whole_does_not_run() -> None:
+    unwanted = b"[%s,%s]" % (TOGGLE % (1, b"a"), TOGGLE % (2, b"b"))
+    wanted = b"[%s,%s]" % (TOGGLE % (3, b"c"), TOGGLE % (4, b"d"))
+    told = b'[%s,{"method":"toggle","params":["e"]}]' % (TOGGLE % (5, b"f"))
+    cancellations = [CANCEL % id for id in (1, 2, 4, 5)]
+    ran, replies = await arrives_at_once(ANYWHERE, unwanted, wanted, told, *cancellations)
+    assert ran == ["c", "d", "f", "e"]
+    assert replies == [*[Cancelled.default_code] * 2, 3, 4, 5]
 
 
 # Calls by the server

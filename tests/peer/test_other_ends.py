@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -101,9 +102,14 @@ async def test_ids_begin_at_random_where_an_echo_may_come(
     monkeypatch.chdir(tmp_path)
     first = []
     for _ in range(2):
-        async with far_end(url, complain) as (address, heard), connect(address) as client:
-            with pytest.raises(CallTimeout):
-                await client.call("status", timeout=0.2)
+        async with (
+            far_end(url, complain) as (address, heard),
+            connect(address) as client,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(partial(client.call, "status", timeout=None))
+            await heard.reach(1)
+            tasks.cancel_scope.cancel()
         first.append(json.loads(heard.items[0])["id"])
     if url.startswith("pipe"):
         assert first == [1, 1]

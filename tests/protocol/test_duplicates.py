@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jsonrpc_iot.protocol.duplicates import Budget, DuplicateTable, Identity, Verdict
+from jsonrpc_iot.protocol.budget import Budget, Share
+from jsonrpc_iot.protocol.duplicates import DuplicateTable, Identity, Verdict
 
 
 def new_table(
-    entries: int = 100, reply_bytes: int = 1000, *, since: float = -1000, has_twins: bool = False
+    entries: int = 100, byte_count: int = 1000, *, since: float = -1000, has_twins: bool = False
 ) -> tuple[DuplicateTable, Budget]:
-    budget = Budget(entries, reply_bytes)
-    return DuplicateTable(budget, since=since, has_twins=has_twins), budget
+    budget = Budget(entries, byte_count)
+    return DuplicateTable(Share(budget), since=since, has_twins=has_twins), budget
 
 
 def first(key: str, *, extended: bool = False) -> Identity:
@@ -179,7 +180,7 @@ def test_a_full_table_refuses_and_forgets_nothing_early() -> None:
 
 def test_no_peer_takes_more_than_a_quarter_of_what_is_left() -> None:
     budget = Budget(8, 1000)
-    tables = [DuplicateTable(budget) for _ in range(7)]
+    tables = [DuplicateTable(Share(budget)) for _ in range(7)]
     taken = [sum(table.admit(first(key), 100) is Verdict.RUN for key in "abc") for table in tables]
     assert taken == [2, 2, 1, 1, 1, 1, 0]
 
@@ -187,22 +188,22 @@ def test_no_peer_takes_more_than_a_quarter_of_what_is_left() -> None:
 def test_strangers_who_take_their_quarters_leave_room_for_others() -> None:
     budget = Budget(4000, 4000)
     for _ in range(5):
-        stranger = DuplicateTable(budget)
+        stranger = DuplicateTable(Share(budget))
         for number in range(4000):
             stranger.admit(first(str(number)), 100)
 
-    assert DuplicateTable(budget).admit(first("honest"), 100) is Verdict.RUN
+    assert DuplicateTable(Share(budget)).admit(first("honest"), 100) is Verdict.RUN
 
 
 def test_a_reply_without_room_is_forgotten_but_its_request_is_not() -> None:
-    table, budget = new_table(reply_bytes=40)
+    table, budget = new_table(byte_count=40)
     run(table, "a", 0, b"12345678")
     run(table, "b", 0, b"123")
     assert table.admit(again("a"), 1) == b"12345678"
     assert table.admit(again("b"), 1) is Verdict.GONE
-    assert budget.reply_bytes == 32
+    assert budget.byte_count == 32
     table.forget(31)
-    assert budget.reply_bytes == 40
+    assert budget.byte_count == 40
 
 
 def test_a_peer_that_is_gone_leaves_nothing() -> None:
@@ -212,7 +213,7 @@ def test_a_peer_that_is_gone_leaves_nothing() -> None:
     table.clear()
     table.finish(b"b", b"late", 1)
     assert len(table) == 0
-    assert (budget.entries, budget.reply_bytes) == (100, 1000)
+    assert (budget.entries, budget.byte_count) == (100, 1000)
 
 
 Steps = st.lists(
@@ -228,9 +229,9 @@ Steps = st.lists(
 
 @given(Steps, st.integers(1, 24), st.integers(0, 60))
 def test_nothing_runs_twice_and_nothing_is_lost_from_the_budget(
-    steps: list[tuple[str, str, float, int]], entries: int, reply_bytes: int
+    steps: list[tuple[str, str, float, int]], entries: int, byte_count: int
 ) -> None:
-    table, budget = new_table(entries, reply_bytes)
+    table, budget = new_table(entries, byte_count)
     now = 0.0
     running: dict[str, bool] = {}
     finished: dict[str, tuple[float, bool]] = {}
@@ -264,9 +265,9 @@ def test_nothing_runs_twice_and_nothing_is_lost_from_the_budget(
                     finished.pop(key, None)
         assert len(table) <= max(1, -(-entries // 4))
         assert budget.entries + len(table) == entries
-        assert 0 <= budget.reply_bytes <= reply_bytes
+        assert 0 <= budget.byte_count <= byte_count
     for key in tuple(running):
         table.finish(key.encode(), b"end", now)
     table.forget(now + 30.01)
     assert len(table) == 0
-    assert (budget.entries, budget.reply_bytes) == (entries, reply_bytes)
+    assert (budget.entries, budget.byte_count) == (entries, byte_count)

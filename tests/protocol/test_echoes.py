@@ -5,7 +5,9 @@ import pytest
 from jsonrpc_iot.protocol.codec.codec import Codec
 from jsonrpc_iot.protocol.codec.json import JsonCodec
 from jsonrpc_iot.protocol.codec.msgpack import MsgpackCodec
+from jsonrpc_iot.protocol.echoes import Echoes
 from jsonrpc_iot.protocol.messages import Message
+from jsonrpc_iot.protocol.noise import Silence
 from jsonrpc_iot.protocol.segments.format import Segmentation
 from jsonrpc_iot.protocol.session import Session
 
@@ -23,7 +25,7 @@ def hear(session: Session, data: bytes) -> bool:
     message = session.codec.decode(data)
     assert isinstance(message, Message)
     before = session.noise.echoes.count if session.noise.echoes else 0
-    taken = session.take(message, data)
+    taken = session.hear(message, data)
     return taken and session.noise.echoes is not None and session.noise.echoes.count == before + 1
 
 
@@ -47,7 +49,8 @@ def test_an_echo_tells_nothing_about_the_other_end() -> None:
     assert hear(session, request)
     assert session.extensions is None
     assert session.jsonrpc is None
-    assert session.noise.no_answer("m", 1.0, 0.0).endswith("our own requests came back as an echo")
+    told = Silence(session.noise, 0.0, 0).no_answer("m", 1.0)
+    assert told.endswith("our own requests came back as an echo")
 
 
 def test_a_closed_request_is_known_for_half_a_minute() -> None:
@@ -58,7 +61,7 @@ def test_a_closed_request_is_known_for_half_a_minute() -> None:
     session.give_up(given_up)
     answer = session.codec.decode(b'{"id":2,"result":1}')
     assert isinstance(answer, Message)
-    session.take(answer)
+    session.hear(answer)
     clock.now += 29.9
     assert hear(session, first)
     assert hear(session, second)
@@ -74,17 +77,65 @@ def test_what_only_resembles_a_request_of_ours_is_none() -> None:
     assert not hear(session, request.replace(b'"id":1', b'"id":9'))
 
 
-def test_many_closed_requests_take_little_room() -> None:
-    session = Session(JsonCodec(), echoes=True, clock=Clock())
-    for number in range(3000):
-        call, _ = session.open("m", ["x" * (number % 1000)], note_nothing)
+@pytest.mark.parametrize("codec", [JsonCodec(), MsgpackCodec()])
+def test_a_copy_in_the_other_dialect_and_a_marked_one_of_it(codec: Codec) -> None:
+    session = Session(codec, echoes=True, clock=Clock())
+    _, request = session.open("relay.toggle", None, note_nothing)
+    strict = codec.mark_2_0(request)
+    for each in (strict, codec.mark_retry(strict), codec.mark_2_0(codec.mark_retry(request))):
+        assert hear(session, each)
+    assert not hear(session, codec.mark_2_0(request.replace(b"toggle", b"tickle")))
+
+
+def test_all_of_half_a_minute_is_known_however_many_there_were() -> None:
+    clock = Clock()
+    session = Session(JsonCodec(), echoes=True, clock=clock, first_id=1000)
+    requests: list[bytes] = []
+    slow, slow_request = session.open("slow", None, note_nothing)
+    for number in range(60_000):  # 1,000 a second
+        call, request = session.open("m", ["x" * (number % 100)], note_nothing)
         session.give_up(call)
-    call, request = session.open("m", None, note_nothing)
-    session.give_up(call)
+        requests.append(request)
+        clock.now += 0.001
+    assert all(hear(session, request) for request in requests[-29_000:])
+    assert not any(hear(session, request) for request in requests[:29_000])
     assert session.noise.echoes is not None
-    assert hear(session, request)
-    assert len(session.noise.echoes.requests) <= 1024
-    assert sum(map(len, session.noise.echoes.requests.values())) <= 1 << 18
+    assert len(session.noise.echoes) < 32_000
+    assert hear(session, slow_request)
+    session.give_up(slow)
+    clock.now += 29.9
+    assert hear(session, slow_request)
+    clock.now += 0.2
+    assert not hear(session, slow_request)
+
+
+def test_a_flood_of_requests_takes_little_room() -> None:
+    echoes = Echoes(JsonCodec().unmarked)
+    for id in range(600_000):
+        echoes.open(id, b"%d" % id, 0.0)
+        if id:
+            echoes.close(id, 0.0)
+    assert len(echoes) < 270_000
+    assert echoes.hear(599_999, b"599999", 1.0)
+    assert echoes.hear(350_000, b"350000", 1.0)
+    assert echoes.hear(0, b"0", 1.0)  # it is open
+    assert not echoes.hear(1, b"1", 1.0)
+    assert not echoes.hear(600_000, b"600000", 1.0)
+
+
+def test_many_open_requests_are_known() -> None:
+    echoes = Echoes(JsonCodec().unmarked)
+    for id in range(1, 5000):
+        echoes.open(id, b"%d" % id, float(id))
+    for id in range(2, 5000):
+        assert echoes.hear(id, b"%d" % id, 5000.0)
+        echoes.close(id, 5000.0)
+    for id in range(5000, 9000):
+        echoes.open(id, b"%d" % id, 5031.0)
+    assert [id for id in range(1, 9000) if echoes.hear(id, b"%d" % id, 5031.0)] == [
+        1,
+        *range(5000, 9000),
+    ]
 
 
 def test_where_nothing_comes_back_nothing_is_an_echo() -> None:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from jsonrpc_iot.protocol.budget import Budget, Share
 from jsonrpc_iot.protocol.codec.json import JsonCodec
-from jsonrpc_iot.protocol.duplicates import Budget
 from jsonrpc_iot.protocol.items import FIRST_CREDIT, Credit, ReceivedItems, SentItems
 from jsonrpc_iot.protocol.session import Session
 
@@ -21,8 +21,8 @@ def item(seq: int) -> Raw:
     return Raw(b"%d" % seq)
 
 
-def sent(count: int, budget: Budget | None = None, size: int = 10) -> SentItems:
-    items = SentItems(budget)
+def sent(count: int, share: Share | None = None, size: int = 10) -> SentItems:
+    items = SentItems(share)
     for seq in range(count):
         items.add(b"%0*d" % (size, seq))
     return items
@@ -48,7 +48,7 @@ def test_each_item_comes_out_once_in_order_over_any_link(
     loss: float,
 ) -> None:
     budget = Budget(1, ROOM)
-    sender, reader = SentItems(budget), ReceivedItems(window)
+    sender, reader = SentItems(Share(budget)), ReceivedItems(window)
     sender.grant(reader.granted)
     link: list[tuple[int, bytes]] = []
     taken: list[int] = []
@@ -82,7 +82,7 @@ def test_each_item_comes_out_once_in_order_over_any_link(
     assert taken == list(range(total))
     assert reader.is_complete
     sender.forget()
-    assert budget.reply_bytes == ROOM
+    assert budget.byte_count == ROOM
 
 
 @given(seqs=st.lists(st.integers(-5, 40) | st.just(HUGE)), window=st.integers(1, 20))
@@ -104,33 +104,34 @@ def test_items_are_neither_doubled_nor_taken_beyond_the_credit(
 @given(sizes=st.lists(st.integers(0, 300)), room=st.integers(0, 2000))
 def test_the_budget_is_given_back_exactly(sizes: list[int], room: int) -> None:
     budget = Budget(1, room)
-    sender = SentItems(budget)
+    sender = SentItems(Share(budget))
     for size in sizes:
         sender.add(b"x" * size)
-        assert budget.reply_bytes >= 0
+        assert budget.byte_count >= 0
     sender.forget()
-    assert budget.reply_bytes == room
+    assert budget.byte_count == room
     sender.forget()
-    assert budget.reply_bytes == room
+    assert budget.byte_count == room
 
 
-def test_two_streams_share_a_budget() -> None:
-    budget = Budget(1, 50)
-    first, second = sent(4, budget), sent(4, budget)
-    assert budget.reply_bytes == 0
+def test_two_streams_of_a_peer_share_its_part() -> None:
+    budget = Budget(1, 200)
+    share = Share(budget)  # of which a peer gets a quarter
+    first, second = sent(4, share), sent(4, share)
+    assert share.byte_count == 50
     assert second.again([0]) == [b"0000000000"]
     assert second.again([1]) is None
     first.forget()
     second.add(b"0000000004")
     assert second.again([4]) == [b"0000000004"]
     second.forget()
-    assert budget.reply_bytes == 50
+    assert budget.byte_count == 200
 
 
 def test_at_most_128_items_are_kept() -> None:
     budget = Budget(1, ROOM)
-    items = sent(200, budget)
-    assert budget.reply_bytes == ROOM - 128 * 10
+    items = sent(200, Share(budget))
+    assert budget.byte_count == ROOM - 128 * 10
     assert items.again([72, 199]) == [b"%010d" % 72, b"%010d" % 199]
     assert items.again([71]) is None
 
@@ -154,7 +155,7 @@ def test_nothing_is_kept_where_nothing_gets_lost() -> None:
 def test_requests_for_what_is_missing_that_make_no_sense(
     missing: list[int], found: list[int]
 ) -> None:
-    items = sent(3, Budget(1, ROOM))
+    items = sent(3, Share(Budget(1, ROOM)))
     assert items.again(missing) == [b"%010d" % seq for seq in found]
 
 

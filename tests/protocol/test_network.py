@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jsonrpc_iot.protocol.network import Places, network_of
+from jsonrpc_iot.protocol.network import Places, Seats, network_of
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,26 @@ def test_the_rival_is_always_of_a_network_with_most(
         sizes = {name: list(held.values()).count(name) for name in "abc"}
         assert len(places) == len(held)
         rival = places.newest_rival("a")
-        if sizes["a"] == max(sizes.values()):
+        if sizes["a"] + 1 >= max(sizes.values()):
             assert rival is None
         else:
             assert rival is not None
             assert sizes[held[rival]] == max(sizes.values())
+
+
+def test_a_newcomer_gets_a_seat_from_a_network_that_has_more() -> None:
+    ended: list[str] = []
+    told: list[str] = []
+    seats: Seats[str] = Seats(3, ended.append, told.append)
+    assert all(seats.take(name, "greedy") for name in ("a", "b", "c"))
+    assert not seats.take("d", "greedy")
+    assert seats.take("e", "modest")
+    assert ended == ["c"]
+    assert seats.are_taken
+    assert not seats.take("f", "modest")  # which would have more than the other then
+    seats.leave("c")  # which has gone already
+    assert len(seats) == 3
+    seats.leave("a")
+    assert seats.take("f", "modest")
+    assert (seats.displaced, seats.turned_away) == (1, 2)
+    assert told == ["over 3 peers", "one network takes all places"]

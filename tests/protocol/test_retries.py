@@ -97,7 +97,7 @@ class Talk:
         """Take a message; returns what becomes overdue with it."""
         message = CODEC.decode(text.encode())
         assert isinstance(message, Message | Invalid)
-        self.session.take(message)
+        self.session.hear(message)
         return list(self.session.overdue())
 
     def ping(self, now: float) -> int:

@@ -54,7 +54,7 @@ class Talk:
         return call
 
     def take(self, data: str) -> bool:
-        return self.session.take(message(data.encode()))
+        return self.session.hear(message(data.encode()))
 
 
 def test_calls_are_numbered() -> None:
@@ -213,6 +213,37 @@ def test_giving_up_cancels_where_the_other_end_understands() -> None:
     assert talk.session.give_up(answered) is None
     assert talk.session.give_up(call) == b'{"method":"rpc.cancel","params":{"id":1}}'
     assert talk.session.give_up(call) is None
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"%s",
+        b'[{"method":"other"},%s]',
+        CODEC.mark_retry(b'{"method":"m","id":1}'),
+        CODEC.mark_2_0(b'{"method":"m","id":1}'),
+    ],
+)
+def test_a_message_that_failed_fails_the_calls_in_it(sent: bytes) -> None:
+    talk = Talk()
+    call = talk.open("m")
+    request, other = talk.sent, talk.open("other")
+    talk.session.fail(sent.replace(b"%s", request), ChannelClosed("the device refused it"))
+    assert isinstance(call.outcome, ChannelClosed)
+    assert str(call.outcome) == "m: the device refused it"
+    assert other.outcome is None
+    talk.session.fail(sent.replace(b"%s", request), ChannelClosed("once more"))
+    assert talk.answered == [0]
+
+
+@pytest.mark.parametrize(
+    "sent", [b'{"id":1,"result":5}', b'{"method":"m"}', b'{"method":"m","id":"1"}', b"~00", b"[]"]
+)
+def test_what_is_no_call_of_ours_fails_none(sent: bytes) -> None:
+    talk = Talk()
+    call = talk.open("m")
+    talk.session.fail(sent, ChannelClosed("the device refused it"))
+    assert call.outcome is None
 
 
 def test_closing_fails_all_open_calls_each_with_its_own_error() -> None:

@@ -33,7 +33,7 @@ class Talk:
     def take(self, reply: object) -> None:
         message = CODEC.decode(json.dumps(reply).encode())
         assert isinstance(message, Message)
-        assert self.session.take(message)
+        assert self.session.hear(message)
 
 
 def request(id: int) -> Any:

@@ -4,6 +4,7 @@ import pytest
 
 from jsonrpc_iot.protocol.codec.json import JsonCodec
 from jsonrpc_iot.protocol.messages import Invalid, Message
+from jsonrpc_iot.protocol.noise import Silence
 from jsonrpc_iot.protocol.session import Session
 from jsonrpc_iot.protocol.suspects import Suspects
 
@@ -25,7 +26,7 @@ def hear(session: Session, data: bytes) -> bool:
     """Let a session take a message; says whether an error may answer it."""
     message = CODEC.decode(data)
     assert isinstance(message, Invalid | Message)
-    taken = session.take(message, data)
+    taken = session.hear(message, data)
     return isinstance(message, Invalid) and not taken and session.noise.may_refuse(message, data)
 
 
@@ -74,12 +75,27 @@ def test_a_caller_hears_what_came_while_it_waited() -> None:
     session = Session(CODEC, clock=clock)
     hear(session, b"ERR \x1b[2J\xff" + bytes(100))
     clock.now += 2.0
-    text = session.noise.no_answer("status", 2.5, clock.now - 2.5)
+    text = Silence(session.noise, clock.now - 2.5, 0).no_answer("status", 2.5)
     assert "status: the other end answers, but with nothing that can be read: `ERR " in text
     assert text.isprintable()
     assert len(text) < 700
-    assert session.noise.no_answer("status", 1.0, clock.now - 1.0) == "status: no answer within 1 s"
+    item = Silence(session.noise, clock.now - 2.5, 0).no_item("scan")
+    assert item.startswith("scan: no item came in time; the other end answers, but with nothing")
+    later = Silence(session.noise, clock.now - 1.0, 0)
+    assert later.no_answer("status", 1.0) == "status: no answer within 1 s"
     hear(session, b'{"method":"tick"}')
-    assert (
-        session.noise.no_answer("status", 2.5, clock.now - 2.5) == "status: no answer within 2.5 s"
-    )
+    since = Silence(session.noise, clock.now - 2.5, 0)
+    assert since.no_answer("status", 2.5) == "status: no answer within 2.5 s"
+    assert since.no_item("scan") == "scan: no item came in time"
+
+
+def test_a_caller_hears_of_noise_while_it_waited() -> None:
+    session = Session(CODEC, clock=Clock())
+    count = 7
+    session.noise.count_bytes = lambda: count
+    silence = session.noise.begin()
+    assert silence.no_answer("status", 1.0) == "status: no answer within 1 s"
+    count += 40
+    noise = "; 40 bytes came that belong to no frame: noise, or the wrong rate"
+    assert silence.no_answer("status", 1.0) == f"status: no answer within 1 s{noise}"
+    assert silence.no_item("scan") == f"scan: no item came in time{noise}"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.places import ROOT
+
 from .suite import PLUGIN, run
 
 pytest_plugins = ["pytester"]
-
-ROOT = Path(__file__).parents[2]
 
 
 def entry_points(folder: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from mypy import api
 
-ROOT = Path(__file__).parents[2]
+from tests.places import ROOT
+
 SAMPLES = Path(__file__).parent / "samples"
 FOUND = re.compile(r"(?P<path>[^:]+):(?P<line>\d+): error: (?P<text>.*)  \[(?P<code>[a-z-]+)\]")
 EXPECTED = re.compile(r"  # E: (?P<code>[a-z-]+): (?P<text>.+)")

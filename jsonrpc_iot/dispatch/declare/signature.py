@@ -1,7 +1,7 @@
 """The signature of a handler: its parameters as a msgspec Struct, and its result."""
 
 import inspect
-from collections import abc
+from collections import abc, namedtuple
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
@@ -11,11 +11,12 @@ import msgspec
 from msgspec import Struct
 
 from .context import Context
+from .stream import Stream, gives_items
 from .types import check_decodable, is_foreign
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-_GENERATORS = (abc.AsyncGenerator, abc.AsyncIterator, abc.AsyncIterable)
+_GENERATORS = (abc.AsyncGenerator, abc.AsyncIterator, abc.AsyncIterable, Stream)
 _IMMUTABLE = (type(None), bool, int, float, str, bytes)
 
 
@@ -44,7 +45,7 @@ def signature(function: Callable[..., Any], name: str) -> Signature:
     taken = [p for p in parameters_of(function, name) if not is_context(hints.get(p.name))]
     params_struct(name, taken, hints, array_like=False)
     result = hints.get("return", Any)
-    streams = inspect.isasyncgenfunction(plain) or (
+    streams = gives_items(plain) or (
         not inspect.iscoroutinefunction(plain) and (get_origin(result) or result) in _GENERATORS
     )
     return Signature(taken, result_type(hints) if streams else result, streams)
@@ -145,6 +146,25 @@ def params_struct(
         kw_only=not array_like,
         gc=False,  # what JSON holds has no cycles
     )
+
+
+def params_tuple(parameters: list[inspect.Parameter], hints: dict[str, Any]) -> Any:
+    """The type that params by position are decoded into in one pass, with an attribute for each.
+
+    Returns:
+        `None` where a tuple can have no such attributes, or would share a default among calls.
+    """
+    if not parameters:
+        return tuple[()]
+    defaults = [p.default for p in parameters if p.default is not p.empty]
+    names = [p.name for p in parameters]
+    if not all(isinstance(default, _IMMUTABLE) for default in defaults):
+        return None
+    if any(name.startswith("_") for name in names):
+        return None
+    kind = namedtuple("Params", names, defaults=defaults)  # type: ignore[misc]  # made at run time
+    kind.__annotations__ = {name: hints.get(name, Any) for name in names}
+    return kind
 
 
 def _factory(default: Any) -> Callable[[], Any]:

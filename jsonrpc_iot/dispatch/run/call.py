@@ -1,11 +1,11 @@
 """Calls that cannot be answered at once: those that wait, run in a thread or stand in a queue.
 
-The dispatcher makes a `Work` for each of them. Whoever owns the connection runs it, in a task of
-its choice, and may cancel it at any time, also before it has started.
+The dispatcher makes a `PendingCall` for each of them. Whoever owns the connection runs it, in a
+task of its choice, and may cancel it at any time, also before it has started.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import anyio
@@ -13,6 +13,7 @@ import anyio
 from ...errors import Cancelled, DeadlineExceeded, RpcError
 from ..response import Replier, ReplyTo
 from ..turns import Hold, Turn
+from .cancellation import failure_of, is_stray
 from .context import CallContext
 from .item_sender import ItemSender
 from .middleware import Call, Chain
@@ -20,7 +21,7 @@ from .middleware import Call, Chain
 _LISTS = (list, tuple, set, frozenset)
 
 
-class Work:
+class PendingCall:
     """One call that is waiting to be run, or runs.
 
     Args:
@@ -61,13 +62,13 @@ class Work:
             self._scope.cancel()
 
     @property
-    def works(self) -> "Sequence[Work]":
+    def calls(self) -> "Sequence[PendingCall]":
         """Itself: alone it is run and finished like a `Batch`."""
         return (self,)
 
     is_finished = True
 
-    def finish(self, work: "Work", reply: bytes | None) -> bytes | None:
+    def finish(self, pending: "PendingCall", reply: bytes | None) -> bytes | None:
         """Take the response; see `Batch.finish`."""
         return reply
 
@@ -105,33 +106,34 @@ class Work:
             deadline = self._timeout + (now if self._began_at is None else self._began_at)
             if deadline <= now:
                 return self.refuse(DeadlineExceeded())
-        try:
-            with anyio.CancelScope(deadline=deadline) as self._scope:
-                if deadline != math.inf:
-                    self._context.deadline = deadline
-                if self._turn is not None:
-                    await self._turn.come()
-                return self._succeed(await self._perform())
-        except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
-            return self._fail(error)
-        finally:
-            self.leave()
+            self._context.deadline = deadline
+        with anyio.CancelScope(deadline=deadline) as self._scope:
+            return await self._perform()
         return self._fail(self._reason())
 
     def _reason(self) -> RpcError:
         return self._cancelled or DeadlineExceeded()
 
-    async def _perform(self) -> Any:
+    def run_alone(self) -> Coroutine[Any, Any, bytes | None]:
+        """Run the call where nobody may `cancel` it, which without a time limit costs no scope."""
+        return self._perform() if self._timeout == math.inf else self.run()
+
+    async def _perform(self) -> bytes | None:
         try:
+            if self._turn is not None:
+                await self._turn.come()
             value = await self._chain.run(self.call, self._context)
             if self.items is not None and isinstance(value, _LISTS):
-                return await self.items.send_all(value)
-            return value
-        except anyio.get_cancelled_exc_class() as error:
-            if anyio.current_effective_deadline() == -math.inf:
+                value = await self.items.send_all(value)
+            return self._succeed(value)
+        except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
+            return self._fail(error)
+        except BaseException as error:
+            if not is_stray(error):
                 raise
-            # Nobody cancelled this call: a future that the handler waited for was cancelled.
-            raise RuntimeError("something that the handler waited for was cancelled") from error
+            return self._fail(failure_of(error))
+        finally:
+            self.leave()
 
     def run_sync(self) -> bytes | None:
         """Run the call where there is no event loop, so that a handler cannot wait for anything."""

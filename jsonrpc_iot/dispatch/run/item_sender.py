@@ -8,8 +8,8 @@ import anyio.lowlevel
 from msgspec import UnsetType
 
 from ...errors import Cancelled, TooLarge
+from ...protocol.budget import Share
 from ...protocol.codec.codec import Codec
-from ...protocol.duplicates import Budget
 from ...protocol.items import Count, ItemToSend, SentItems
 from ...protocol.messages import Request
 from ..response import ReplyTo
@@ -35,7 +35,7 @@ class ItemSender:
         to: where the response goes, and so do the items.
         codec: writes them.
         sink: takes them.
-        budget: room for items that may have to be sent again, `None` where none gets lost.
+        share: room for items that may have to be sent again, `None` where none gets lost.
         patience: seconds to wait for credit where a reader may vanish unnoticed, `None` elsewhere.
 
     Attributes:
@@ -47,7 +47,7 @@ class ItemSender:
         to: ReplyTo,
         codec: Codec,
         sink: Sink,
-        budget: Budget | None,
+        share: Share | None,
         patience: float | None,
     ) -> None:
         assert not isinstance(to.id, UnsetType)
@@ -55,7 +55,7 @@ class ItemSender:
         self._id = to.id
         self._codec = codec
         self._sink = sink
-        self._sent = SentItems(budget)
+        self._sent = SentItems(share)
         self._patience = patience
         self._credit: anyio.Event | None = None
         self._is_last = False

@@ -42,9 +42,8 @@ class Outbox:
         max_bytes: how much they take. The file may have twice as much, and a log of 256 KiB to
             1 MiB lies beside it while it is open.
         when_full: `drop_oldest`, `drop_newest`, or `block` to have reports wait for room; a full
-            disk counts as a full outbox.
-        quota: bytes that the file may have at most; reports beyond that fail, whatever `when_full`
-            says. `None` for as many as the disk has.
+            disk and a used quota count as a full outbox.
+        quota: bytes that the file may have at most; `None` for as many as the disk has.
 
     Raises:
         UsageError: a bound is less than 1.

@@ -63,7 +63,7 @@ class OutboxFailed(JsonRpcIotError):
 
 
 class OutboxFull(OutboxFailed):
-    """There is no space on the disk; what is in the outbox stays as it is."""
+    """There is no space on the disk, or within the quota; what is in the outbox stays as it is."""
 
 
 class Row(NamedTuple):
@@ -257,11 +257,8 @@ class OutboxFile:
         return given
 
     def _place(self, row: NewRow, upto: int) -> list[int | None]:
-        """Write a row on a full disk, which bounds the outbox as its number of rows does.
-
-        A quota does not: it is there to be told of.
-        """
-        when_full = "fail" if self._bounds.quota is not None else self._bounds.when_full
+        """Write a row on a full disk, which bounds the outbox as its number of rows does."""
+        when_full = self._bounds.when_full
         need = len(row.payload) + _ROOM_BYTES
         rooms = (0, need, 4 * need) if when_full == "drop_oldest" else (0,)
         for room in rooms:
@@ -395,5 +392,5 @@ class OutboxFile:
         self.replaced += 1
 
     def _failure(self, what: str, error: Exception) -> OutboxFailed:
-        kind = OutboxFull if is_full(error) and self._bounds.quota is None else OutboxFailed
+        kind = OutboxFull if is_full(error) else OutboxFailed
         return kind(f"{self.name} {what}: {reason(error)}")

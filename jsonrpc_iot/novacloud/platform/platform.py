@@ -17,6 +17,7 @@ from anyio.abc import ByteStream, SocketAttribute, SocketStream, TaskGroup
 from anyio.streams.tls import TLSStream
 
 from jsonrpc_iot import BindFailed, Event, MalformedFrame, service
+from jsonrpc_iot.protocol.network import network_of
 from jsonrpc_iot.transports.sockets.listener import set_options
 
 from ..errors import StoreFailed
@@ -36,6 +37,7 @@ from .admission import Admission
 from .commands import CommandUpdate, OpenCommands
 from .connection import GONE, DeviceConnection
 from .counts import Counts
+from .door import Door
 from .ingest import Ingest, Telemetry
 from .presence import Offline, Online, Presence
 from .session import DeviceSession
@@ -46,6 +48,9 @@ logger = logging.getLogger("jsonrpc_iot.novacloud")
 _BACKLOG = 4096
 _PAUSE_SECONDS = 0.1
 _LAST_WRITE_SECONDS = 5.0
+
+Entered = tuple[DeviceSession, Sequence[bytes | None]]
+"""Who is authenticated, and lines that came with that."""
 
 
 @service("")
@@ -99,7 +104,7 @@ class NovaPlatform:
         self._urls: list[str] = []
         self._stack = AsyncExitStack()
         self._connections: TaskGroup
-        self._slots: anyio.Semaphore
+        self._door = Door(settings.unauthenticated)
 
     @property
     def urls(self) -> Sequence[str]:
@@ -126,7 +131,6 @@ class NovaPlatform:
             for run in (self.ingest.run, self.presence.run, self.commands.run):
                 background.start_soon(run)
             stack.push_async_callback(self._finish, background)
-            self._slots = anyio.Semaphore(self.settings.unauthenticated)
             self._connections = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(self._connections.cancel_scope.cancel)
             for listener in listeners:
@@ -170,23 +174,43 @@ class NovaPlatform:
         background.cancel_scope.cancel()
 
     async def _accept(self, listener: Any) -> None:
+        failed = False
         while True:
-            await self._slots.acquire()
+            await self._door.wait_for_room()
             try:
                 stream: SocketStream = await listener.accept()
             except (OSError, anyio.BrokenResourceError) as error:
                 # Out of descriptors, or the connection is gone already.
-                self._slots.release()
-                logger.warning("%s: cannot accept: %s", self._urls[0], error)
+                if not failed:  # once for all that fail now
+                    logger.warning("%s: cannot accept: %s", self._urls[0], error)
+                failed = True
                 await anyio.sleep(_PAUSE_SECONDS)
                 continue
+            failed = False
             self.counts.connections += 1
-            self._connections.start_soon(self._serve, stream)
+            address = stream.extra(SocketAttribute.remote_address, None)
+            host = address[0] if address else ""  # of one that is gone already
+            place = anyio.CancelScope()
+            turn = self._door.come(place, network_of(host))
+            self._connections.start_soon(self._serve, stream, host, place, turn)
 
-    async def _serve(self, stream: SocketStream) -> None:
-        """Serve one connection until it ends, whatever happens on it."""
+    async def _serve(
+        self, stream: SocketStream, host: str, place: anyio.CancelScope, turn: anyio.Event | None
+    ) -> None:
+        """Serve one connection until it ends, whatever happens on it.
+
+        Args:
+            stream: carries its bytes.
+            host: where it comes from.
+            place: at the door; it is cancelled when another network's newcomer needs it.
+            turn: is set when it may authenticate; `None` if there is no place.
+        """
         try:
-            entered = await self._let_in(stream)
+            set_options(stream)
+            entered = None
+            if turn is not None:
+                with place:
+                    entered = await self._let_in(stream, host, place, turn)
             if entered is not None:
                 await self._run(*entered)
         except GONE:
@@ -197,12 +221,12 @@ class NovaPlatform:
             await anyio.aclose_forcefully(stream)
 
     async def _let_in(
-        self, stream: SocketStream
-    ) -> tuple[DeviceSession, Sequence[bytes | None]] | None:
-        """Authenticate a connection, which takes one of the slots meanwhile."""
+        self, stream: SocketStream, host: str, place: anyio.CancelScope, turn: anyio.Event
+    ) -> Entered | None:
+        """Authenticate a connection when it is its turn."""
+        entered = None
         try:
-            set_options(stream)
-            host = stream.extra(SocketAttribute.remote_address)[0]
+            await turn.wait()
             carrier: ByteStream = stream
             with anyio.move_on_after(self.settings.auth_seconds):
                 if self._tls is not None:
@@ -216,10 +240,9 @@ class NovaPlatform:
                 entered = await self._admission.admit(connection, host)
                 if entered is None:
                     await connection.part()
-                return entered
-            return None
+            return entered
         finally:
-            self._slots.release()
+            self._door.leave(place, network_of(host), passed=entered is not None)
 
     async def _run(self, session: DeviceSession, lines: Sequence[bytes | None]) -> None:
         """Serve an authenticated device."""

@@ -15,7 +15,8 @@ class PlatformSettings(Struct, frozen=True, kw_only=True):
         auth_seconds: how long a connection may take to authenticate, its TLS handshake included.
         auth_line: the longest line before a connection is authenticated.
         line: the longest line after that, also of a command.
-        unauthenticated: connections that are not authenticated yet; beyond, accepting waits.
+        unauthenticated: connections that may authenticate at once. Others wait, unless another
+            network has more of them than theirs: then one of those has to go.
         failed_auth_delay: the longest delay of the answer to a failed authentication.
         messages_per_second: of one device; over it, its connection is read more slowly.
         burst: messages that may come at once.

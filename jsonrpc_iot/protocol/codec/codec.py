@@ -6,7 +6,7 @@ whatever it refuses is looked at again, slowly, to find out what to answer.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
@@ -51,18 +51,17 @@ class Codec(ABC):
     Attributes:
         name: the format's, as in a URL.
         encode: gives the bytes of any object that msgspec encodes.
-        unsuspicious: up to this many bytes an ASCII message needs no `check`.
+        nan: is in the bytes of whatever holds NaN.
     """
 
     name: ClassVar[CodecName]
     encode: Callable[[Any], bytes]
-    unsuspicious: int
+    nan: ClassVar[bytes]
 
     batch_bytes: ClassVar[tuple[int, int]]
     """What a batch takes up at the most: by itself, and in addition for each message in it."""
 
     _null: ClassVar[bytes]
-    _nan: ClassVar[bytes]  # is in the bytes of whatever holds NaN
     _map_starts: ClassVar[bytes]
     _array_starts: ClassVar[bytes]
     _empty_map: ClassVar[bytes]
@@ -90,6 +89,15 @@ class Codec(ABC):
         """
 
     @abstractmethod
+    def needs_check(self, kind: Any, above: int) -> bool:
+        """Whether a message that has been decoded needs a `check` too.
+
+        Args:
+            kind: the type that its params have been decoded into.
+            above: levels of arrays and objects around them.
+        """
+
+    @abstractmethod
     def _members(self, data: bytes) -> dict[str, Raw] | list[Raw] | None:
         """The parts of a message that is in order for the format, `None` for a scalar."""
 
@@ -104,6 +112,10 @@ class Codec(ABC):
     @abstractmethod
     def mark_retry(self, request: bytes) -> bytes:
         """A request with the mark that says that it is the same again."""
+
+    @abstractmethod
+    def unmarked(self, request: bytes) -> Iterable[bytes]:
+        """What a request may have been before `mark_retry` or `mark_2_0`, or both."""
 
     @abstractmethod
     def mark_2_0(self, request: bytes) -> bytes:
@@ -203,21 +215,24 @@ class Codec(ABC):
         Returns:
             The bytes, or `None` when even the bare error exceeds the limit.
         """
-        for message, data in ((error.message, error.data), (error.message, None), ("", None)):
+        message, data = error.message, error.data
+        while True:
             failure = Failure(jsonrpc, id, ErrorObject(error.code, message, data))
             try:
                 encoded = self._encode_finite(failure, data)
+                if limit is None or len(encoded) <= limit:
+                    return encoded
             except Unencodable:
-                continue
-            if limit is None or len(encoded) <= limit:
-                return encoded
-        return None
+                pass
+            if data is None and message == "":
+                return None
+            message, data = message if data is not None else "", None
 
     def _encode_finite(self, message: Any, payload: Any) -> bytes:
         """Encode a message whose payload must not hold NaN, which JSON has no form for."""
         try:
             data = self.encode(message)
-            nan = payload is not UNSET and self._nan in data and has_nan(payload)
+            nan = payload is not UNSET and data.find(self.nan) >= 0 and has_nan(payload)
         except Exception as error:  # an object's own code may run, and raise anything
             raise Unencodable(f"{type(error).__name__}: {error}") from error
         if nan:

@@ -3,11 +3,12 @@
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from itertools import accumulate
 from operator import add
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -15,10 +16,12 @@ from msgspec import Raw
 from ..limits import DEFAULT_LIMITS, Limits
 from ..messages import CodecName, Id, WireId
 from .codec import GOT_FLOAT, Codec
+from .shallow import is_shallow
 
 T = TypeVar("T")
 
 _BOM = b"\xef\xbb\xbf"
+_MARK, _MARK_2_0 = b',"retry":true}', b'{"jsonrpc":"2.0",'
 _MAX_DIGITS = 4300
 _LONGEST_FRACTION = 400  # characters of a number that may stand for an integer
 _DIGITS = b"0123456789"
@@ -38,6 +41,7 @@ class _RawId(msgspec.Struct):
 
 
 _decode_members = msgspec.json.Decoder(dict[str, Raw] | list[Raw]).decode
+_decode_any = msgspec.json.Decoder().decode
 _decode_raw = msgspec.json.Decoder(Raw).decode
 _decode_raw_id = msgspec.json.Decoder(_RawId).decode
 
@@ -53,7 +57,7 @@ class JsonCodec(Codec):
     batch_bytes = (len("["), len(","))  # the last message's comma is the closing bracket
 
     _null = b"null"
-    _nan = b"null"  # msgspec writes NaN like that
+    nan = b"null"  # msgspec writes NaN like that
     _map_starts = b"{"
     _array_starts = b"["
     _empty_map = b"{}"
@@ -63,7 +67,7 @@ class JsonCodec(Codec):
         super().__init__()
         self.encode = msgspec.json.Encoder().encode
         self._nesting = limits.nesting
-        self.unsuspicious = min(2 * limits.nesting + 1, _MAX_DIGITS)
+        self._unsuspicious = min(2 * limits.nesting, _MAX_DIGITS)  # bytes
 
     @classmethod
     def decoder(cls, kind: type[T]) -> Callable[[bytes], T]:
@@ -79,9 +83,15 @@ class JsonCodec(Codec):
         """
         if not data.isascii():
             str(data, "utf-8")
-        if len(data) > self.unsuspicious:
-            _check_depth(data, self._nesting)
-            _check_digits(data)
+        if len(data) > self._unsuspicious:
+            if data.count(b"{") + data.count(b"[") > self._nesting:
+                check_depth(data, self._nesting)
+            if len(data) > _MAX_DIGITS:
+                _check_digits(data)
+
+    def needs_check(self, kind: Any, above: int) -> bool:
+        """Whether a message that has been decoded needs a `check` too; see `Codec.needs_check`."""
+        return not is_shallow(kind, self._nesting - above, floats=True)
 
     def decode_params(self, raw: bytes, kind: type[T]) -> T:
         """Decode the params of a request; see `Codec.decode_params`."""
@@ -89,6 +99,8 @@ class JsonCodec(Codec):
             return self.decode_value(raw, kind)
         except msgspec.ValidationError as error:
             has_float = GOT_FLOAT in str(error)
+            if not has_float and _is_surely_wrong(raw, kind):
+                raise
             try:
                 return _decode_leniently(raw, kind, _integral if has_float else _verbatim)
             except (msgspec.ValidationError, RecursionError, UnicodeError) as other:
@@ -107,16 +119,45 @@ class JsonCodec(Codec):
 
     def mark_retry(self, request: bytes) -> bytes:
         """A request with the mark that says that it is the same again."""
-        return request[:-1].removesuffix(b',"retry":false') + b',"retry":true}'
+        return request[:-1].removesuffix(b',"retry":false') + _MARK
+
+    def unmarked(self, request: bytes) -> Iterable[bytes]:
+        """What a request may have been before it was marked."""
+        found = [request]
+        if request.startswith(_MARK_2_0):
+            found.append(b"{" + request.removeprefix(_MARK_2_0))
+        for each in tuple(found):
+            if each.endswith(_MARK):
+                bare = each.removesuffix(_MARK)
+                found += bare + b"}", bare + b',"retry":false}'
+        return found[1:]
 
     def mark_2_0(self, request: bytes) -> bytes:
         """A request of the IoT dialect as one of JSON-RPC 2.0."""
-        return b'{"jsonrpc":"2.0",' + request[1:]
+        return _MARK_2_0 + request[1:]
 
     def _members(self, data: bytes) -> dict[str, Raw] | list[Raw] | None:
         value = bytes(_decode_raw(data.removeprefix(_BOM)))
         self.check(data)
         return _decode_members(value) if value[:1] in (b"{", b"[") else None
+
+
+def _is_surely_wrong(text: bytes, kind: Any) -> bool:
+    """Whether what msgspec takes for an error is one for us too; `False` when in doubt."""
+    if len(text) > _MAX_DIGITS or not _is_plain(kind):
+        return False
+    try:
+        # Of members given twice the last is left.
+        msgspec.convert(_decode_any(text), kind, str_keys=True)
+    except msgspec.ValidationError as error:
+        return GOT_FLOAT not in str(error)
+    return False
+
+
+@lru_cache(512)
+def _is_plain(kind: Any) -> bool:
+    """Whether values of that type are converted as they are decoded."""
+    return is_shallow(kind, DEFAULT_LIMITS.nesting, floats=True)
 
 
 def _decode_leniently(text: bytes, kind: type[T], fraction: Callable[[str], Raw]) -> T:
@@ -149,9 +190,12 @@ def _finite(text: str) -> float:
     return value
 
 
-def _check_depth(data: bytes, limit: int) -> None:
-    if data.count(b"{") + data.count(b"[") <= limit:
-        return
+def check_depth(data: bytes, limit: int) -> None:
+    """Refuse a text that is nested deeper than so many levels.
+
+    Raises:
+        msgspec.DecodeError: it is.
+    """
     structure = _without_escapes(data).translate(_TO_BITS, _NO_STRUCTURE)
     structure = structure.replace(b'""', b"")  # strings without brackets, or what lies between two
     bits = b"".join(structure.split(b'"')[::2])

@@ -5,7 +5,7 @@ over every link. Binary values travel as they are.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any, ClassVar, TypeVar
 
@@ -16,6 +16,8 @@ from ..limits import DEFAULT_LIMITS, Limits
 from ..messages import CodecName, Id, WireId
 from .codec import GOT_FLOAT, Codec
 from .floats import has_nan
+from .json import check_depth as check_depth_of_json
+from .shallow import is_shallow
 
 T = TypeVar("T")
 
@@ -27,6 +29,10 @@ _LIKE_NAN = re.compile(rb"\xca[\x7f\xff][\x80-\xff]|\xcb[\x7f\xff][\xf0-\xff]")
 _ARRAY16, _ARRAY32, _MAP16, _MAP32 = 0xDC, 0xDD, 0xDE, 0xDF
 _NO_HEADS = bytes([*range(_FIXMAP), *range(0xA0, _ARRAY16), *range(_MAP32 + 1, 256)])
 
+_MARK = msgspec.msgpack.encode("retry") + msgspec.msgpack.encode(True)
+_MARK_2_0 = msgspec.msgpack.encode("jsonrpc") + msgspec.msgpack.encode("2.0")
+
+_to_json = msgspec.json.Encoder().encode
 _decode_any = msgspec.msgpack.Decoder().decode
 _decode_members = msgspec.msgpack.Decoder(dict[Any, Raw]).decode
 _decode_entries = msgspec.msgpack.Decoder(list[Raw]).decode
@@ -41,10 +47,9 @@ class MsgpackCodec(Codec):
 
     name: ClassVar[CodecName] = "msgpack"
     batch_bytes = (5, 0)
-    unsuspicious = 0
 
     _null = b"\xc0"
-    _nan = bytes([_FLOAT64])
+    nan = bytes([_FLOAT64])
     _map_starts = bytes([*range(_FIXMAP, _FIXMAP + _FIX_ITEMS), _MAP16, _MAP32])
     _array_starts = bytes([*range(_FIXARRAY, _FIXARRAY + _FIX_ITEMS), _ARRAY16, _ARRAY32])
     _empty_map = bytes([_FIXMAP])
@@ -73,6 +78,10 @@ class MsgpackCodec(Codec):
         heads = len(data.translate(None, _NO_HEADS))  # of maps and arrays, and bytes like them
         if heads > self._nesting and isinstance(value, dict | list):
             _check_depth(value, self._nesting)
+
+    def needs_check(self, kind: Any, above: int) -> bool:
+        """Whether a message that has been decoded needs a `check` too; see `Codec.needs_check`."""
+        return not is_shallow(kind, self._nesting - above, floats=False)
 
     def decode_params(self, raw: bytes, kind: type[T]) -> T:
         """Decode the params of a request; see `Codec.decode_params`."""
@@ -103,12 +112,17 @@ class MsgpackCodec(Codec):
 
         Where it says `retry` already, the last one counts.
         """
-        return bytes([request[0] + 1]) + request[1:] + self.encode("retry") + self.encode(True)
+        return bytes([request[0] + 1]) + request[1:] + _MARK
+
+    def unmarked(self, request: bytes) -> Iterable[bytes]:
+        """What a request may have been before it was marked, however often."""
+        while mark := next(filter(request.endswith, (_MARK, _MARK_2_0)), None):
+            request = bytes([(request[0] - 1) & 0xFF]) + request[1:].removesuffix(mark)
+            yield request
 
     def mark_2_0(self, request: bytes) -> bytes:
         """A request of the IoT dialect as one of JSON-RPC 2.0."""
-        member = self.encode("jsonrpc") + self.encode("2.0")
-        return bytes([request[0] + 1]) + request[1:] + member
+        return bytes([request[0] + 1]) + request[1:] + _MARK_2_0
 
     def _members(self, data: bytes) -> dict[str, Raw] | list[Raw] | None:
         self.check(data)
@@ -130,6 +144,15 @@ def _with_integers(value: Any) -> Any:
 
 
 def _check_depth(value: Any, limit: int) -> None:
+    try:
+        text = _to_json(value)  # it has the same levels, which are counted in C
+    except Exception:  # noqa: BLE001  # JSON has no form for some keys and extensions
+        _check_each_level(value, limit)
+    else:
+        check_depth_of_json(text, limit)
+
+
+def _check_each_level(value: Any, limit: int) -> None:
     level = [value]
     for _ in range(limit):
         maps = [container for container in level if isinstance(container, dict)]

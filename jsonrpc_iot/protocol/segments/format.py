@@ -32,6 +32,7 @@ class Segmentation:
         retry_seconds: how long to wait for a report before segments are sent again.
         limits: bounds on what the other end may cost.
         budget: what is left for all peers.
+        network: where the other end is, with whose others it shares a part of that.
         first_number: of the first message.
         is_known: the other end is who it says it is; see `SegmentSender`.
         has_echoes: what leaves may come back; a segment that does counts for nothing.
@@ -51,15 +52,15 @@ class Segmentation:
         retry_seconds: float = 0.0,
         limits: Limits = DEFAULT_LIMITS,
         budget: AssemblyBudget | None = None,
+        network: str = "",
         first_number: int = 0,
         is_known: bool = True,
         has_echoes: bool = False,
     ) -> None:
         self.own = OwnSegments() if has_echoes else None
         self.sender = SegmentSender(packet, retry_seconds, first_number, is_known=is_known)
-        self.assembler = Assembler(
-            packet, limits, budget or AssemblyBudget(limits.assembled_bytes_in_all)
-        )
+        budget = budget or AssemblyBudget(limits.assembled_bytes_in_all)
+        self.assembler = Assembler(packet, limits, budget, network)
 
     @property
     def dropped(self) -> int:

@@ -1,6 +1,7 @@
 """The segments that this end has sent lately, to be known where they come back as an echo.
 
-Source: the protocol page, section 6, "Echoes".
+Source: the protocol page, section 6, "Echoes". Where more than 273 of them leave in a second, less
+than half a minute is known; but all of a message, and that of the one before it.
 """
 
 from zlib import crc32

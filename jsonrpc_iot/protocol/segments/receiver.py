@@ -5,6 +5,7 @@ The format is in `format`. What one peer may cost is bounded, and all that is dr
 
 from array import array
 from binascii import unhexlify
+from collections.abc import Hashable
 from math import inf
 from zlib import crc32
 
@@ -27,42 +28,70 @@ LATELY_SECONDS = 1.0
 class AssemblyBudget:
     """What all peers of one listener may hold together of unfinished messages.
 
-    When all is taken, a peer that has less than an equal share takes it from the one that has most,
-    whose unfinished messages are dropped. So no few peers can keep it from the others.
+    When all is taken, a network that has less than an equal share gets it from the one that has
+    most, and a peer that has less than an equal share of its network's from the peer that has most
+    there: whose unfinished messages are dropped. So no few peers or hosts keep it from the others.
 
     Args:
         left: bytes.
     """
 
-    __slots__ = ("_holders", "_total", "left")
+    __slots__ = ("_networks", "_total", "left")
 
     def __init__(self, left: int) -> None:
         self.left = left
         self._total = left
-        self._holders: set[Assembler] = set()
+        self._networks: dict[Hashable, _Network] = {}
 
     def has_room(self, holder: "Assembler", cost: int) -> bool:
         """Whether a peer may take so much; makes room for one that has less than its share."""
         if cost <= self.left:
             return True
-        peers = len(self._holders) + (holder not in self._holders)
-        if (holder.used + cost) * peers > self._total:
+        mine = self._networks.get(holder.network, _NOBODY)
+        networks = len(self._networks) + (mine is _NOBODY)
+        peers = len(mine.holders) + (holder not in mine.holders)
+        if (mine.used + cost) * networks <= self._total:
+            rival = max(self._networks.values(), key=lambda each: each.used)
+        elif (holder.used + cost) * peers <= mine.used:
+            rival = mine
+        else:
             return False
-        max(self._holders, key=lambda each: each.used).abandon_all()  # has more, so it is another
+        max(rival.holders, key=lambda each: each.used).abandon_all()  # has more, so it is another
         return True
 
     def take(self, holder: "Assembler", cost: int) -> None:
         """Note that a peer holds more."""
+        network = self._networks.get(holder.network)
+        if network is None:
+            network = self._networks[holder.network] = _Network()
+        network.used += cost
+        network.holders.add(holder)
         self.left -= cost
         holder.used += cost
-        self._holders.add(holder)
 
     def give_back(self, holder: "Assembler", size: int) -> None:
         """Note that a peer holds less."""
+        network = self._networks[holder.network]
+        network.used -= size
         self.left += size
         holder.used -= size
         if not holder.used:
-            self._holders.discard(holder)
+            network.holders.remove(holder)
+            if not network.holders:
+                del self._networks[holder.network]
+
+
+class _Network:
+    """The peers of one network that hold something."""
+
+    __slots__ = ("holders", "used")
+
+    def __init__(self) -> None:
+        self.holders: set[Assembler] = set()
+        self.used = 0
+
+
+_NOBODY = _Network()
 
 
 class _Assembly(Struct, eq=False):
@@ -117,10 +146,12 @@ class Assembler:
         packet: bytes of the largest packet that may be sent back.
         limits: of which `assembled_bytes` is used here.
         budget: what is left for all peers.
+        network: where the peer is, empty where it is on its own.
 
     Attributes:
         dropped: segments that made no sense, or for which there was no room.
         abandoned: messages that were never finished.
+        network: what it shares its part of the budget with.
         used: bytes that the unfinished messages take, for `AssemblyBudget` to count.
     """
 
@@ -133,10 +164,14 @@ class Assembler:
         "_unfinished",
         "abandoned",
         "dropped",
+        "network",
         "used",
     )
 
-    def __init__(self, packet: int, limits: Limits, budget: AssemblyBudget) -> None:
+    def __init__(
+        self, packet: int, limits: Limits, budget: AssemblyBudget, network: str = ""
+    ) -> None:
+        self.network: Hashable = network or id(self)
         self._packet = packet
         self._limit = limits.assembled_bytes
         self._budget = budget

@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import ClassVar
 
-from .datapoints import read_datapoints
+from ...errors import MalformedFrame
+from .datapoints import Unit, read_datapoints, split_units
 from .frame import Command, Frame, NetworkStatus
+from .inventory import Inventory
 from .role import REFUSED, TAKEN, Product, Role
 
 _HEARTBEAT_SECONDS = 15.0
@@ -50,6 +53,7 @@ class Module(Role):
         product: what the MCU said of itself, `None` before.
         working_mode: likewise.
         rssi: signal strength in dBm for an MCU that asks, 0 for unknown.
+        inventory: which DataPoints the MCU has.
     """
 
     version = 0
@@ -80,6 +84,8 @@ class Module(Role):
         self._tries = 0
         self._asked: set[int] = set()  # and not answered; it may be late
         self._replaying_until = -math.inf
+        self.inventory = Inventory()
+        self._told_again: list[Unit] = []
 
     def set_network_status(self, status: NetworkStatus, now: float) -> list[bytes]:
         """Have another network status, of which the MCU is told until it has answered.
@@ -95,7 +101,7 @@ class Module(Role):
         return self._add_step(Command.NETWORK_STATUS, now)
 
     def query(self, now: float) -> list[bytes]:
-        """Ask for all DataPoints, until some are reported; see `set_network_status`."""
+        """Ask for all DataPoints, until they are reported; see `set_network_status`."""
         return self._add_step(Command.QUERY_DATAPOINTS, now)
 
     def is_replaying(self, now: float) -> bool:
@@ -118,11 +124,30 @@ class Module(Role):
             return self._take_heartbeat(frame.data, now)
         if frame.command in self._asked:
             self._learn(frame)
+        self._told_again = self._hear_units(frame, now)
         answers = self._answer(frame, now)
-        step = Command.QUERY_DATAPOINTS if frame.command in self.takes else frame.command
-        if self._steps and step == self._steps[0]:
+        if self._steps and self._is_step_done(frame):
             answers += self._next_step(now)
         return answers
+
+    def is_news(self, unit: Unit) -> bool:
+        """Whether a unit is for the program: a second answer to one query tells it nothing."""
+        return unit not in self._told_again
+
+    def _hear_units(self, frame: Frame, now: float) -> list[Unit]:
+        """Learn what the MCU has; returns what is no news."""
+        told_again: list[Unit] = []
+        if frame.command in self.takes:
+            with suppress(MalformedFrame):  # which the line counts
+                told_again.extend(
+                    unit for unit in split_units(frame.data) if not self.inventory.hear(unit, now)
+                )
+        return told_again
+
+    def _is_step_done(self, frame: Frame) -> bool:
+        if frame.command in self.takes:
+            return self._steps[0] is Command.QUERY_DATAPOINTS and self.inventory.is_told
+        return frame.command == self._steps[0]
 
     def poll(self, now: float) -> list[bytes]:
         """The heartbeat, and what was not answered; see `Role.poll`."""
@@ -133,6 +158,8 @@ class Module(Role):
             self._heartbeat_due, self._offline_due = now, math.inf
         if now >= self._heartbeat_due:
             frames.append(self.encode(Command.HEARTBEAT))
+            if self.is_online and self.inventory.is_doubtful:
+                frames += self.query(now)
             if self.is_online:
                 self._offline_due = now + _OFFLINE_SECONDS
             self._heartbeat_due = now + self._pause()
@@ -240,6 +267,8 @@ class Module(Role):
     def _next_step(self, now: float) -> list[bytes]:
         """Go on with what was asked next."""
         self.is_introduced = self.is_introduced or self._steps[0] is Command.PRODUCT
+        if self._steps[0] is Command.QUERY_DATAPOINTS:
+            self.inventory.end()
         del self._steps[0]
         self._tries = 0
         return [self._try_step(now)] if self._steps else []
@@ -255,6 +284,7 @@ class Module(Role):
             return self.encode(command, bytes((self._network_status,)))
         if command is Command.QUERY_DATAPOINTS:
             self._replaying_until = now + _REPLAY_SECONDS
+            self.inventory.ask(now, again=self._tries > 1)
             return self.encode(command)
         return self._twin(command, now)
 

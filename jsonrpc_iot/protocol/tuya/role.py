@@ -15,7 +15,7 @@ from typing import ClassVar
 import msgspec
 from msgspec import Struct
 
-from .datapoints import DataPoint, encode_datapoints
+from .datapoints import DataPoint, Unit, encode_datapoints
 from .frame import OVERHEAD, Command, Frame, NetworkStatus, encode_frame
 
 BUFFER = 256
@@ -84,6 +84,10 @@ class Role(ABC):
     def units(self, frame: Frame) -> bytes | None:
         """The DataPoints that a frame brings from the other end, `None` for none."""
         return frame.data if frame.command in self.takes else None
+
+    def is_news(self, unit: Unit) -> bool:
+        """Whether a unit of the frame that was just taken is for the program."""
+        return True
 
     def poll(self, now: float) -> list[bytes]:
         """The frames that are due."""

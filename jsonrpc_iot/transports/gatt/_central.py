@@ -15,8 +15,9 @@ from bleak.exc import (
     BleakGATTProtocolErrorCode,
 )
 
+from ...channel.contract import TellFailed
 from ...channel.info import ChannelInfo
-from ...errors import ConnectFailed
+from ...errors import ConnectFailed, TransportError
 from ._channel import CallbackChannel
 from ._options import (
     LARGEST_VALUE,
@@ -201,16 +202,16 @@ class GattChannel(CallbackChannel):
         self._tx = tx
         self._acknowledged = write == "request"
         self._owned: AsyncExitStack | None = None
-        self._tell_refused: Callable[[bytes, str], object] = lambda message, reason: None
+        self._tell_failed: TellFailed = lambda message, reason: None
         self._largest = largest
 
     def owns(self, stack: AsyncExitStack) -> None:
         """Close that too in the end."""
         self._owned = stack
 
-    def tell_refused(self, tell: Callable[[bytes, str], object]) -> None:
-        """Tell of each write that the device refuses; see `Channel.tell_refused`."""
-        self._tell_refused = tell
+    def tell_failed(self, tell: TellFailed) -> None:
+        """Tell of each write that the device refuses; see `Channel.tell_failed`."""
+        self._tell_failed = tell
 
     def hear(self, message: bytes) -> None:
         """Take a notification."""
@@ -231,7 +232,7 @@ class GattChannel(CallbackChannel):
                 elif _is_refusal(error) and self._client.is_connected:
                     reason = f"{self._info.peer} refused the message: {text(error)}"
                     logger.info("%s", reason)
-                    self._tell_refused(item, reason)
+                    self._tell_failed(item, TransportError(reason))
                     return
                 else:
                     self._fail(error)

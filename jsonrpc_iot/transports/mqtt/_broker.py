@@ -38,7 +38,9 @@ logger = logging.getLogger("jsonrpc_iot.transports")
 NOBODY = 16
 """What some brokers with MQTT 5 say when nobody was there to take a message."""
 
-# amqtt (0.12) says nothing to a client with MQTT 5 that has a will or names a largest packet.
+# amqtt (0.12) says nothing to a client with MQTT 5 that has a will or names a largest packet, but
+# refuses one that has neither.
+_QUIET_SECONDS = 0.5
 _FIRST_ANSWER_SECONDS = 3.0
 _FLUSH_SECONDS = 0.7
 _UNCONFIRMED = 1000
@@ -121,7 +123,8 @@ class Broker:
         why = ""
         while settings is not None:
             try:
-                link = await Link.open(settings)
+                asks = options.version is None and settings.version == "5"
+                link = await (_open_or_ask(settings) if asks else Link.open(settings))
             except (LinkLost, OSError, ValueError) as error:
                 why = _reason(error)
                 settings = _another_way(settings, error, options)
@@ -314,6 +317,42 @@ def new_properties(
     if seconds is not None:
         properties.MessageExpiryInterval = seconds
     return properties
+
+
+async def _open_or_ask(settings: Settings) -> Link:
+    """Connect with MQTT 5; a broker that says nothing is asked whether it knows that at all.
+
+    Raises:
+        LinkLost: it does not, or it refuses us.
+        OSError, ValueError: as `Link.open` does.
+    """
+    link: Link | None = None
+    failure: Exception | None = None
+
+    async def ask() -> None:
+        nonlocal failure
+        await anyio.sleep(_QUIET_SECONDS)
+        bare = replace(settings, name=f"{settings.name}-asks", will=None, max_packet=None)
+        try:
+            await (await Link.open(bare)).aclose()
+        except LinkRefused as refusal:
+            if _is_about_version(refusal):
+                failure = refusal
+                tasks.cancel_scope.cancel()
+        except (LinkLost, OSError, ValueError) as error:
+            logger.debug("%s: asking failed: %s", settings.host, error)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask)
+        try:
+            link = await Link.open(settings)
+        except (LinkLost, OSError, ValueError) as error:
+            failure = error
+        tasks.cancel_scope.cancel()
+    if link is None:
+        assert failure is not None
+        raise failure
+    return link
 
 
 def _another_way(settings: Settings, error: Exception, options: MqttOptions) -> Settings | None:

@@ -4,11 +4,12 @@ import ssl
 from typing import Literal
 
 from msgspec import Struct
-from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+
+from ._bounds import BoundedClient, PacketReader
 
 MqttVersion = Literal["5", "3.1.1"]
 
@@ -136,10 +137,10 @@ class ClosingSocket(ssl.SSLSocket):
             raise
 
 
-def new_client(settings: Settings) -> Client:
+def new_client(settings: Settings) -> BoundedClient:
     """Paho's client, which connects once and leaves it to us what is acknowledged when."""
     is_5 = settings.version == "5"
-    paho = Client(
+    paho = BoundedClient(
         CallbackAPIVersion.VERSION2,
         settings.name,
         clean_session=None if is_5 else True,
@@ -147,6 +148,8 @@ def new_client(settings: Settings) -> Client:
         reconnect_on_failure=False,
         manual_ack=True,
     )
+    limit = settings.max_packet if is_5 and settings.max_packet else settings.max_payload
+    paho.reader = PacketReader(limit, has_properties=is_5)
     paho.connect_timeout = _TCP_SECONDS
     paho.max_inflight_messages = settings.window
     if settings.user is not None:

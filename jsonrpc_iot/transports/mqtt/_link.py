@@ -1,9 +1,9 @@
 """One connection to an MQTT broker as plain async code, on asyncio's loop.
 
-Paho reads and writes the packets and knows which of them wait for an acknowledgement. It is used by
-its public interface alone: it connects in a thread, and from then on the loop tells it when its
-socket can be read or written. What messages mean, which version to speak and whether to connect
-again is left to others.
+Paho reads and writes the packets and knows which of them wait for an acknowledgement. Beside its
+public interface only what it reads is taken hold of, see `_bounds`: it connects in a thread, and
+from then on the loop tells it when its socket can be read or written. What messages mean, which
+version to speak and whether to connect again is left to others.
 
 Source: MQTT 3.1.1 and 5.0 (OASIS).
 """
@@ -375,7 +375,8 @@ class Link:
 
     def _note_message(self, paho: Client, userdata: object, message: MQTTMessage) -> None:
         mid = message.mid if message.qos else 0
-        is_oversize = len(message.payload) > self._settings.max_payload
+        is_cut = self._paho.reader is not None and self._paho.reader.is_cut
+        is_oversize = is_cut or len(message.payload) > self._settings.max_payload
         self.oversize += is_oversize
         if is_oversize or self._is_deaf:
             paho.ack(mid, message.qos)

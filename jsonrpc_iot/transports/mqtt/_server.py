@@ -9,6 +9,7 @@ once, and what is too much is told so.
 import logging
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache, partial
 
 import anyio
@@ -61,7 +62,11 @@ class MqttListener(Listener):
         self._correlations = Correlations(self._heads)
         self._properties = lru_cache(256)(new_properties)
         self._demux: Demux[str] = Demux(
-            self._transmit, self._describe, max_peers=limits.peers, standing=(self._everybody,)
+            self._transmit,
+            self._describe,
+            max_peers=limits.peers,
+            standing=(self._everybody,),
+            wait_for_room=self._wait_for_room,
         )
         self._broker: Broker | None = None
         self._qos = options.qos
@@ -221,6 +226,12 @@ class MqttListener(Listener):
             data.is_repeat = True
         return data, address
 
+    async def _wait_for_room(self) -> None:
+        """Let no push be in the way of an answer: what waits longer is dropped where it is told."""
+        if self._broker is not None:
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+                await self._broker.wait_for_room()
+
     def _transmit(self, packet: bytes, address: str) -> None:
         correlation = self._correlations.take(address, packet)
         if self._broker is None:
@@ -264,6 +275,7 @@ class MqttListener(Listener):
             is_private=address != self._everybody and not self._options.share,
             hears_broadcasts=address == self._everybody,
             has_twins=bool(self._options.share),
+            sends_need_receiver=True,  # the broker confirms while requests are read
             codec=self._options.codec,
         )
 

@@ -5,13 +5,14 @@ they come. Addresses are bounded, in all and for each network, forgotten after a
 is dropped is counted.
 """
 
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable
 from typing import Generic, TypeVar
 
 import anyio
 
 from ...channel.contract import Arrival, Receiver, ReceivingChannel
 from ...channel.info import ChannelInfo
+from ...protocol.budget import Budget, Share
 from ...protocol.network import Places
 from ..batched import BatchedChannel
 
@@ -21,7 +22,9 @@ IDLE_SECONDS = 60.0
 LATE_SECONDS = 0.05
 """A packet that has waited longer in this program is told so to who receives it."""
 
-_WAITING_PACKETS = 64
+_WAITING_BYTES = 1 << 18  # for each address
+_WAITING_BYTES_IN_ALL = 1 << 24
+_PACKET_BYTES = 1 << 7  # what a waiting packet takes beside its text
 
 
 class Demux(Generic[A]):
@@ -34,10 +37,13 @@ class Demux(Generic[A]):
         idle_seconds: silence after which an address is forgotten.
         standing: addresses that have a channel from the start, and are never forgotten.
         network: gives an address's network; by default all are of one.
+        wait_for_room: waits until the link takes more, where it can be full. Its channels then say
+            that their `sends_need_receiver`.
 
     Attributes:
         refused: packets from new addresses when there were too many.
         dropped: packets that came faster than their channel's reader took them.
+        waiting: room for packets that wait for their channel's reader.
     """
 
     def __init__(
@@ -49,11 +55,14 @@ class Demux(Generic[A]):
         idle_seconds: float = IDLE_SECONDS,
         standing: Collection[A] = (),
         network: Callable[[A], str] = lambda address: "",
+        wait_for_room: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.transmit = transmit
         self.describe = describe
+        self.wait_for_room = wait_for_room
         self.refused = 0
         self.dropped = 0
+        self.waiting = Budget(0, _WAITING_BYTES_IN_ALL)
         self._max_peers = max_peers
         self._idle_seconds = idle_seconds
         self._standing = standing
@@ -165,11 +174,18 @@ class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
         self._demux = demux
         self.address = address
         self._packets: list[bytes] | None = None
+        self._missed = 0
+        self._share: Share | None = None  # of the room for waiting packets
         self._receiver: Receiver | None = None
         self._is_kept: Callable[[], bool] | None = None
         self._wake: anyio.Event | None = None
         self._closed = False
         self.heard_at = 0.0
+
+    @property
+    def missed(self) -> int:
+        """See `Channel.missed`."""
+        return self._missed
 
     @property
     def is_busy(self) -> bool:
@@ -196,18 +212,23 @@ class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
         """Hand all packets to a receiver from now on; see `ReceivingChannel.attach`."""
         self._receiver = receiver
         while self._waiting or self._packets:
-            await receiver.take(await self.receive_batch())
+            await receiver.handle(await self.receive_batch())
 
     async def deliver(self, packets: list[bytes]) -> None:
         """Take packets from the link."""
         if self._receiver is not None:
-            await self._receiver.take(packets)
+            await self._receiver.handle(packets)
             return
         if self._packets is None:
             self._packets = []
-        room = _WAITING_PACKETS - len(self._packets)
-        self._packets.extend(packets[:room])
-        self._demux.dropped += max(0, len(packets) - room)
+        share = self._share = self._share or Share(self._demux.waiting, self._info.network)
+        for packet in packets:
+            size = len(packet) + _PACKET_BYTES
+            if share.byte_count + size <= _WAITING_BYTES and share.take_bytes(size):
+                self._packets.append(packet)
+            else:
+                self._missed += 1
+                self._demux.dropped += 1
         if self._wake is not None:
             self._wake.set()
 
@@ -218,10 +239,18 @@ class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
             self._wake = anyio.Event()
             await self._wake.wait()
         packets, self._packets = self._packets, None
+        self._give_back()
         return packets
 
+    def _give_back(self) -> None:
+        if self._share is not None:
+            self._share.give_back(byte_count=self._share.byte_count)
+            self._share = None
+
     async def send(self, item: bytes) -> None:
-        """Send one packet, or lose it: nobody waits for a link that loses packets anyway."""
+        """Send one packet; nobody waits for a link that loses packets anyway."""
+        if self._demux.wait_for_room is not None:
+            await self._demux.wait_for_room()
         if self._closed:
             raise anyio.ClosedResourceError
         self._demux.transmit(item, self.address)
@@ -231,6 +260,7 @@ class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
         if self._closed:
             return
         self._closed = True
+        self._give_back()
         self._demux.forget(self.address)
         if self._wake is not None:
             self._wake.set()

@@ -6,15 +6,16 @@ the sending and the waiting.
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import anyio
 from msgspec import structs
 
 from ...channel.changes import Change
-from ...channel.contract import Channel, Trace
+from ...channel.contract import Channel, TellFailed, Trace
 from ...channel.info import ChannelInfo
 from ...channel.wrappers import WrappedChannel
+from ...errors import RpcError, TransportError
 from ...protocol.limits import Limits
 from ...protocol.segments.format import (
     SEGMENT_MARK,
@@ -68,6 +69,7 @@ class SegmentedChannel(WrappedChannel):
             retry_seconds=info.retry_seconds,
             limits=limits,
             budget=budget,
+            network=info.network,
             first_number=random.randrange(256),
             is_known=is_known,
             has_echoes=info.has_echoes,
@@ -116,16 +118,16 @@ class SegmentedChannel(WrappedChannel):
             self._sender.forget(message)
             self._changed.notify()
 
-    def tell_refused(self, tell: Callable[[bytes, str], object]) -> None:
-        """Tell of whole messages, which are not sent on; see `Channel.tell_refused`."""
+    def tell_failed(self, tell: TellFailed) -> None:
+        """Tell of whole messages, which are not sent on; see `Channel.tell_failed`."""
 
-        def tell_message(packet: bytes, reason: str) -> None:
+        def tell_message(packet: bytes, reason: TransportError | RpcError) -> None:
             is_segment = packet.startswith(SEGMENT_MARK)
             message = self.segmentation.message_of(packet) if is_segment else None
             self._sender.forget(message or packet)
             tell(message or packet, reason)
 
-        self._inner.tell_refused(tell_message)
+        self._inner.tell_failed(tell_message)
 
     def supersede(self, message: bytes) -> None:
         """Stop sending a message of which nothing has arrived yet; see `Channel.supersede`."""

@@ -250,6 +250,7 @@ def _describe(local: str, peer: Address, options: UdpOptions) -> ChannelInfo:
         transport="udp",
         local=local,
         peer=f"udp://{place_of(peer)}",
+        network=network_of(peer[0]),
         max_message=options.max,
         reliable=False,
         has_echoes=True,

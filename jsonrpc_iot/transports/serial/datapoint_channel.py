@@ -11,6 +11,7 @@ import anyio
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from ...channel.contract import Channel
 from ...channel.info import ChannelInfo
 from ...errors import MalformedFrame, Unencodable
 from ...protocol.tuya.datapoints import DataPoint, DataPointType, Unit, encode_datapoints
@@ -107,6 +108,22 @@ class DataPointChannel(LineChannel):
         self._free_at = -math.inf
         self._last_sent = b""
         self._last_arrived = b""
+
+    def follow(self, previous: Channel) -> None:
+        """See `Channel.follow`: the ends of a line outlive an adapter that is unplugged.
+
+        An MCU has what it has reported, a module knows what the MCU has, and the cloud what it
+        heard last.
+        """
+        if not isinstance(previous, DataPointChannel):
+            return
+        match self._role, previous._role:
+            case Mcu(), Mcu():
+                self.line.role = self._role = previous._role
+            case Module(), Module():
+                self._role.inventory = previous._role.inventory
+        self._last_sent, self._last_arrived = previous._last_sent, previous._last_arrived
+        self._free_at = previous._free_at
 
     def is_for(self, unit: Unit) -> bool:
         """See `TakesFrames`."""

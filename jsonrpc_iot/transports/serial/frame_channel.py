@@ -53,6 +53,11 @@ class LineChannel(BatchedChannel, TakesFrames):
         return self.line.frames_sent
 
     @property
+    def noise_bytes(self) -> int:
+        """See `Channel.noise_bytes`."""
+        return self.line.decoder.noise_bytes
+
+    @property
     def missed(self) -> int:
         """See `Channel.missed`."""
         return self._inbox.dropped

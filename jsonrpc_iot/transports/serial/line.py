@@ -239,11 +239,12 @@ class TuyaLine:
     def _hand_out(self, frame: Frame) -> None:
         for taker in self.takers:
             taker.take_frame(frame)
-        units = self.role.units(frame) if self.role else None
-        if units is None:
+        role = self.role
+        units = role.units(frame) if role else None
+        if role is None or units is None:
             return
         try:
-            for unit in split_units(units):
+            for unit in filter(role.is_news, split_units(units)):
                 for taker in self.takers:
                     if taker.take_unit(unit):
                         break

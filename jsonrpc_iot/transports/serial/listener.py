@@ -100,6 +100,7 @@ class PortListener(Listener):
     ) -> None:
         self.addresses = [address]
         self._stream: ByteStream | None = stream
+        self._channel: Channel | None = None
         self._make_channel = make_channel
         self._open = open_again
         self._backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
@@ -115,7 +116,10 @@ class PortListener(Listener):
                 self._stream = await self._open_again(self._open)
             stream, self._stream = self._stream, None
             begin = anyio.current_time()
-            await handler(self._make_channel(stream))
+            previous, self._channel = self._channel, self._make_channel(stream)
+            if previous is not None:
+                self._channel.follow(previous)
+            await handler(self._channel)
             self._backoff.connection_ended(anyio.current_time() - begin)
 
     async def aclose(self) -> None:

@@ -68,29 +68,20 @@ class TuyaDpOptions(PortOptions, frozen=True):
 async def connect(url: Url, limits: Limits) -> Channel:
     """Open a port."""
     options = _read(url, "module")
-    return await connect_to_port(url, options, partial(_channel, options, _mcu(options)))
+    return await connect_to_port(url, options, partial(_channel, options))
 
 
 async def listen(url: Url, limits: Limits) -> Listener:
     """Open a port, or make a pseudo-terminal for `tuya-dp+pty://`."""
     options = _read(url, "mcu")
     theirs = structs.replace(options, role="module" if options.role == "mcu" else "mcu")
-    # The MCU outlives its adapter, which may be unplugged, and so does what it holds.
-    make_channel = partial(_channel, options, _mcu(options))
-    return await listen_at_port(url, options, make_channel, theirs.reached_at)
+    return await listen_at_port(url, options, partial(_channel, options), theirs.reached_at)
 
 
-def _mcu(options: TuyaDpOptions) -> Mcu | None:
-    """This end, if it is one that remembers."""
-    if options.role == "module":
-        return None
-    return Mcu(Product(options.product, "1.0.0"), buffer=options.buffer)
-
-
-def _channel(
-    options: TuyaDpOptions, mcu: Mcu | None, name: str, stream: ByteStream
-) -> DataPointChannel:
-    role: Role = mcu or Module(clock=local_time)
+def _channel(options: TuyaDpOptions, name: str, stream: ByteStream) -> DataPointChannel:
+    role: Role = Module(clock=local_time)
+    if options.role == "mcu":
+        role = Mcu(Product(options.product, "1.0.0"), buffer=options.buffer)
     line = TuyaLine(stream, role, baudrate=options.baudrate, frame_gap=options.frame_gap)
     return open_channel(line, name, options)
 

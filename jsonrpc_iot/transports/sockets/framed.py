@@ -76,11 +76,18 @@ class ByteStreamChannel(BatchedChannel):
 class FramedChannel(ByteStreamChannel):
     """JSON messages on a byte stream, as section 3.1 of the protocol page has it.
 
-    The arguments are those of `ByteStreamChannel`; of the limits, `receive_bytes` is used too.
+    Args:
+        stream: carries the bytes.
+        info: the facts about the channel.
+        limits: of which `message_seconds` and `receive_bytes` are used here.
+        advice: what may help where the other end hangs up before it has said anything.
     """
 
-    def __init__(self, stream: ByteStream, info: ChannelInfo, limits: Limits) -> None:
+    def __init__(
+        self, stream: ByteStream, info: ChannelInfo, limits: Limits, advice: str = ""
+    ) -> None:
         super().__init__(stream, info, limits)
+        self._advice = advice
         self._splitter = JsonSplitter(max(limits.receive_bytes, info.max_message or 0))
         self._failed = False
 
@@ -97,10 +104,13 @@ class FramedChannel(ByteStreamChannel):
             except anyio.EndOfStream:
                 rest = splitter.close()
                 if rest is None:
-                    raise
+                    raise anyio.EndOfStream(self._advice) from None
                 return [rest]
+            except anyio.BrokenResourceError as error:
+                raise anyio.BrokenResourceError(self._advice or str(error)) from error
             except OSError as error:  # what TLS finds wrong, for one
                 raise anyio.BrokenResourceError(reason(error)) from error
+            self._advice = ""
             messages = splitter.feed(piece)
             if not splitter.pending:
                 self._left = None

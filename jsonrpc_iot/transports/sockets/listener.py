@@ -8,7 +8,7 @@ import anyio
 from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
 
 from ...channel.contract import Channel, Listener, Serve
-from ...protocol.network import Places, network_of
+from ...protocol.network import Seats, network_of
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -27,13 +27,13 @@ class StreamListener(Listener):
         open_channel: makes a channel of an accepted connection; may take its time.
         max_peers: connections that are served at once.
         is_exposed: whether other machines may reach it.
+        network: says with whom a connection shares the places that none may take all of; by default
+            with those of its host.
         on_close: is called before the sockets are closed.
 
     Attributes:
         addresses: as above.
         is_exposed: as above.
-        turned_away: connections that came when there were too many.
-        displaced: connections that had to go for one of a network that had fewer.
     """
 
     addresses: Sequence[str] = ()
@@ -47,18 +47,21 @@ class StreamListener(Listener):
         *,
         max_peers: int,
         is_exposed: bool = False,
+        network: Callable[[SocketStream], str] | None = None,
         on_close: Callable[[], object] = lambda: None,
     ) -> None:
+        self._network = network or _network
         self._sockets = sockets
         self.addresses = addresses
         self.is_exposed = is_exposed
         self._open = open_channel
-        self._max_peers = max_peers
         self._on_close = on_close
         self._closed = False
-        self._places: Places[anyio.CancelScope] = Places()
-        self.turned_away = 0
-        self.displaced = 0
+        self._seats: Seats[anyio.CancelScope] = Seats(
+            max_peers,
+            lambda scope: scope.cancel(),
+            lambda problem: logger.warning("%s: %s", addresses[0], problem),
+        )
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
         """Accept until cancelled; see `Listener.serve`."""
@@ -77,36 +80,23 @@ class StreamListener(Listener):
     async def _accept(
         self, listening: SocketListener, handler: Serve, task_group: TaskGroup
     ) -> None:
+        failed = False
         while True:
             try:
                 stream = await listening.accept()
             except (OSError, anyio.BrokenResourceError) as error:
                 # Out of descriptors, or the connection is gone already.
-                logger.warning("%s: cannot accept: %s", self.addresses[0], error)
+                if not failed:  # once for all that fail now
+                    logger.warning("%s: cannot accept: %s", self.addresses[0], error)
+                failed = True
                 await anyio.sleep(_PAUSE_SECONDS)
                 continue
-            network = _network(stream)
-            if len(self._places) >= self._max_peers and not self._displace(network):
-                if not self.turned_away:
-                    logger.warning("%s: over %d peers", self.addresses[0], self._max_peers)
-                self.turned_away += 1
-                await stream.aclose()
-                continue
+            failed = False
             scope = anyio.CancelScope()
-            self._places.take(scope, network)
-            task_group.start_soon(self._serve_one, stream, handler, scope)
-
-    def _displace(self, network: str) -> bool:
-        """End the newest connection of a network that has more than this one, if any has."""
-        rival = self._places.newest_rival(network)
-        if rival is None:
-            return False
-        if not self.displaced:
-            logger.warning("%s: one network takes all places", self.addresses[0])
-        self.displaced += 1
-        self._places.leave(rival)
-        rival.cancel()
-        return True
+            if self._seats.take(scope, self._network(stream)):
+                task_group.start_soon(self._serve_one, stream, handler, scope)
+            else:
+                await stream.aclose()
 
     async def _serve_one(
         self, stream: SocketStream, handler: Serve, scope: anyio.CancelScope
@@ -118,15 +108,15 @@ class StreamListener(Listener):
             logger.info("%s: a connection failed: %r", self.addresses[0], error)
             await anyio.aclose_forcefully(stream)
         finally:
-            self._places.leave(scope)
+            self._seats.leave(scope)
             if scope.cancelled_caught:
                 await anyio.aclose_forcefully(stream)
 
 
 def _network(stream: SocketStream) -> str:
-    """Where a connection comes from; Unix sockets are all of this host."""
-    address = stream.extra(SocketAttribute.remote_address, "")
-    return network_of(address[0]) if isinstance(address, tuple) else ""
+    """Where a connection comes from, empty for one that is gone already."""
+    address = stream.extra(SocketAttribute.remote_address, None)
+    return network_of(address[0]) if address else ""
 
 
 def set_options(stream: SocketStream) -> None:

@@ -16,7 +16,7 @@ from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
 from .framed import FramedChannel
 from .listener import StreamListener, set_options
-from .tls import TlsOptions, authenticates, load_context, read_options, reason
+from .tls import WANTS_CERTIFICATE, TlsOptions, authenticates, load_context, read_options, reason
 
 DEFAULT_PORT = 8805
 MAX_MESSAGE = 1 << 20
@@ -45,7 +45,9 @@ async def connect(url: Url, limits: Limits) -> Channel:
     options = read_options(url, TcpOptions)
     context = load_context(url, options, server=False)
     stream = await dial(url, _host(url), _port(url), context)
-    return _channel(url.scheme, options, limits, stream)
+    may_want = context is not None and options.cert is None
+    advice = f"it hung up at once{WANTS_CERTIFICATE}" if may_want else ""
+    return _channel(url.scheme, options, limits, stream, advice)
 
 
 async def listen(url: Url, limits: Limits) -> Listener:
@@ -134,7 +136,9 @@ async def _secure(
         raise
 
 
-def _channel(scheme: str, options: TcpOptions, limits: Limits, stream: Stream) -> Channel:
+def _channel(
+    scheme: str, options: TcpOptions, limits: Limits, stream: Stream, advice: str = ""
+) -> Channel:
     info = ChannelInfo(
         transport=scheme,
         local=address_of(scheme, stream, SocketAttribute.local_address),
@@ -142,7 +146,7 @@ def _channel(scheme: str, options: TcpOptions, limits: Limits, stream: Stream) -
         max_message=options.max,
         has_echoes=True,
     )
-    return FramedChannel(stream, info, limits)
+    return FramedChannel(stream, info, limits, advice)
 
 
 def address_of(scheme: str, stream: Stream, attribute: Any) -> str:

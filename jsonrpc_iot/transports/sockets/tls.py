@@ -8,6 +8,9 @@ from msgspec import Struct
 
 from ...channel.url import Url
 
+WANTS_CERTIFICATE = "; if it wants a certificate of its clients, give one with ?cert=FILE"
+"""What may help where a server with TLS hangs up at once."""
+
 _NAME = "; connect by a name that is in it"
 _CLOCK = "; or the clock of this machine is wrong"
 _AUTHORITY = "; if that is in order, name the authority with ?ca=FILE"

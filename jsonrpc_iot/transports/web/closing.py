@@ -18,6 +18,8 @@ ORDERLY = (1000, 1001, 1005)
 
 ABORT = "jsonrpc_iot.abort"
 """The ASGI extension that cuts a connection off, whatever waits to be sent."""
+ARRIVED = "jsonrpc_iot.arrived"
+"""The ASGI extension that tells how many events wait to be received."""
 
 
 def closing(code: int, reason: str) -> str:

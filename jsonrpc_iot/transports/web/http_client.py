@@ -8,7 +8,7 @@ nobody answers any more the channel ends.
 """
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from typing import final
 
@@ -19,8 +19,9 @@ from anyio.abc import TaskGroup
 from msgspec import UnsetType
 
 from ...channel.changes import Change
+from ...channel.contract import TellFailed
 from ...channel.info import ChannelInfo
-from ...errors import ChannelClosed, JsonRpcIotError, RpcError, ServerError
+from ...errors import ChannelClosed, RpcError, ServerError
 from ...protocol.codec.codec import DECODE_ERRORS
 from ...protocol.items import FIRST_CREDIT
 from ..batched import BatchedChannel
@@ -37,6 +38,7 @@ from .http_replies import (
     is_reply,
     kind_of,
     read_envelopes,
+    requests_in,
     stripped,
     unpacked,
 )
@@ -122,7 +124,7 @@ class HttpChannel(BatchedChannel):
         self._received_bytes = 0
         self._news = Change()
         self._room = Change()
-        self._lose: Callable[[int, JsonRpcIotError], object] | None = None
+        self._tell_failed: TellFailed | None = None
         self._broken = False
         self._closed = False
         self._at_end = False
@@ -134,9 +136,9 @@ class HttpChannel(BatchedChannel):
         if self._events.is_open:
             tasks.start_soon(self._listen)
 
-    def tell_of_losses(self, lose: Callable[[int, JsonRpcIotError], object]) -> None:
+    def tell_failed(self, tell: TellFailed) -> None:
         """Tell of calls whose connection failed; without it such a one ends the channel."""
-        self._lose = lose
+        self._tell_failed = tell
 
     async def send(self, item: bytes) -> None:
         """Send one message. Returns when a notification has arrived, at once for a request.
@@ -153,9 +155,9 @@ class HttpChannel(BatchedChannel):
         envelopes = read_envelopes(item)
         if any(each.is_answer for each in envelopes):
             return  # to what the server cannot have asked: an error for what it sent
-        ids = tuple(bytes(each.id) for each in envelopes if not isinstance(each.id, UnsetType))
-        if ids:
-            self._tasks.start_soon(self._call, item, ids)
+        requests = requests_in(item, envelopes)
+        if requests:
+            self._tasks.start_soon(self._call, item, requests)
         elif not self._handle_here(envelopes):
             await self._notify(item)
 
@@ -200,28 +202,28 @@ class HttpChannel(BatchedChannel):
             post.scope.cancel()
         return True
 
-    async def _call(self, message: bytes, ids: tuple[bytes, ...]) -> None:
+    async def _call(self, message: bytes, requests: Mapping[bytes, bytes]) -> None:
         """Make a POST and take in what answers it."""
         with anyio.CancelScope() as scope:
             if self._closed:
                 return
             post = _Post(scope)
-            self._posts.update(dict.fromkeys(ids, post))
-            self._messages[message] = ids
+            self._posts.update(dict.fromkeys(requests, post))
+            self._messages[message] = tuple(requests)
             try:
-                await self._post(message, ids, post)
+                await self._post(message, requests, post)
             except Exception as error:  # noqa: BLE001  # whatever a server sends is this call's own
-                self._fail(ids, error)
+                self._fail(requests, error)
             finally:
                 self._messages.pop(message, None)
-                for id in ids:
+                for id in requests:
                     if self._posts.get(id) is post:
                         del self._posts[id]
                 self._news.notify()
 
     async def _notify(self, message: bytes) -> None:
         try:
-            await self._post(message, (), None)
+            await self._post(message, {}, None)
         except BadStatus as failure:
             self.refused += 1
             logger.warning("%s: a notification was refused: %s", self._place, failure.error)
@@ -232,33 +234,36 @@ class HttpChannel(BatchedChannel):
             self.refused += 1
             logger.warning("%s: a notification may be lost: %s", self._place, reason(error))
 
-    def _fail(self, ids: Collection[bytes], error: Exception) -> None:
+    def _fail(self, requests: Mapping[bytes, bytes], error: Exception) -> None:
         """Fail calls that are not answered."""
-        if isinstance(error, UNREACHABLE) or (isinstance(error, FAILED) and self._lose is None):
+        tell = self._tell_failed
+        if isinstance(error, UNREACHABLE) or (isinstance(error, FAILED) and tell is None):
             self._break(error)
             return
         failure = error.error if isinstance(error, BadStatus) else _unreadable(error)
-        for id in ids:
-            if self._lose is None or not id.isdigit():
+        for id, request in requests.items():
+            if tell is None:
                 self._arrive(failure_of(id, failure))
             elif isinstance(error, FAILED):
                 why = f"{self._place}: {reason(error)}; outcome unknown"
-                self._lose(int(id), ChannelClosed(why))
+                tell(request, ChannelClosed(why))
             else:
-                self._lose(int(id), failure)
+                tell(request, failure)
 
-    async def _post(self, message: bytes, ids: tuple[bytes, ...], post: _Post | None) -> None:
+    async def _post(
+        self, message: bytes, requests: Mapping[bytes, bytes], post: _Post | None
+    ) -> None:
         request = self._client.build_request("POST", self._place, content=message, headers=HEADERS)
         response = await self._client.send(request, stream=True)
         try:
             if kind_of(response) == EVENT_STREAM and response.status_code == 200:
-                await self._take_events(response, ids, post)
+                await self._take_events(response, requests, post)
                 return
             body = stripped(await self._body(response))
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
-        if not body and response.is_success and not ids:
+        if not body and response.is_success and not requests:
             return
         found = (
             answers_in(body, self._check)
@@ -268,22 +273,22 @@ class HttpChannel(BatchedChannel):
         if found is None:
             raise BadStatus(response, body)
         answered, nameless = found
-        if answered or nameless is None or not ids:
+        if answered or nameless is None or not requests:
             self._arrive(body)
-        self._end(ids, answered, nameless or BadStatus(response, body))
+        self._end(requests, answered, nameless or BadStatus(response, body))
 
     def _end(
-        self, ids: Sequence[bytes], answered: Collection[bytes], why: Answer | BadStatus
+        self, requests: Mapping[bytes, bytes], answered: Collection[bytes], why: Answer | BadStatus
     ) -> None:
         """Fail what a POST carried and its answer leaves out."""
-        left = [id for id in ids if id not in answered]
+        left = {id: each for id, each in requests.items() if id not in answered}
         if isinstance(why, Answer):
             self._arrive(*map(why.to, left))
         else:
             self._fail(left, why)
 
     async def _take_events(
-        self, response: httpx2.Response, ids: tuple[bytes, ...], post: _Post | None
+        self, response: httpx2.Response, requests: Mapping[bytes, bytes], post: _Post | None
     ) -> None:
         """Take in the events that answer a POST, items no faster than there is credit."""
         items = 0
@@ -299,7 +304,7 @@ class HttpChannel(BatchedChannel):
                 nameless = nameless or found[1]
             await self._wait_for_room()
             self._arrive(event.data)
-        self._end(ids, answered, nameless or BadStatus(response, b""))
+        self._end(requests, answered, nameless or BadStatus(response, b""))
 
     async def _body(self, response: httpx2.Response) -> bytes:
         body = bytearray()

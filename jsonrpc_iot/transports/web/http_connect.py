@@ -13,11 +13,11 @@ from ...channel.url import Url, host_port
 from ...errors import ConnectFailed
 from ...protocol.codec.json import JsonCodec
 from ...protocol.limits import Limits
-from ..sockets.tls import reason
+from ..sockets.tls import WANTS_CERTIFICATE, reason
 from .http_client import FAILED, HEADERS, HttpChannel
 from .http_events import Events
 from .http_replies import ENCODINGS, is_reply
-from .options import WANTS_CERTIFICATE, HttpOptions, host_and_port
+from .options import HttpOptions, host_and_port
 
 _RECEIVE_BYTES = 16 << 20
 _CONNECT_SECONDS = 10.0

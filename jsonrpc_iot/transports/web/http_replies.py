@@ -69,6 +69,7 @@ class Answer(Struct, omit_defaults=True):
 
 _NULL = Raw(b"null")
 _decode_answers = msgspec.json.Decoder(Answer | list[Answer]).decode
+_decode_entries = msgspec.json.Decoder(list[Raw]).decode
 _decode_envelope = msgspec.json.Decoder(Envelope | list[Envelope]).decode
 decode_target = msgspec.json.Decoder(_Target).decode
 _decode_reply = msgspec.json.Decoder(_Reply).decode
@@ -90,6 +91,18 @@ def read_envelopes(message: bytes) -> Sequence[Envelope]:
     except DECODE_ERRORS:
         return [Envelope(id=Raw(b"null"))]  # the server says what it makes of it
     return (found or [Envelope()]) if isinstance(found, list) else [found]
+
+
+def requests_in(message: bytes, envelopes: Sequence[Envelope]) -> dict[bytes, bytes]:
+    """The requests of a message, by their ids.
+
+    Args:
+        message: a single one, or a batch of them.
+        envelopes: what `read_envelopes` made of it.
+    """
+    entries = [message] if len(envelopes) == 1 else map(bytes, _decode_entries(message))
+    pairs = zip(envelopes, entries, strict=True)
+    return {bytes(each.id): entry for each, entry in pairs if not isinstance(each.id, UnsetType)}
 
 
 def kind_of(response: httpx2.Response) -> str:

@@ -11,9 +11,6 @@ from ..secrets import read_secret
 from ..sockets.tls import TlsOptions, is_tls
 from .closing import MAX_MESSAGE
 
-WANTS_CERTIFICATE = "; if it wants a certificate of its clients, give one with ?cert=FILE"
-"""What may help where a server with TLS hangs up at once."""
-
 _LARGEST_BODY = 16 << 20
 
 

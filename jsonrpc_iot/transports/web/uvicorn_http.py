@@ -8,10 +8,10 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import h11
@@ -21,47 +21,67 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from ...channel.web import AsgiApp
 from ...protocol.limits import Limits
 from .closing import PING_INTERVAL, PING_TIMEOUT
+from .connections import Connection, Connections
+from .pulse import BEAT_SECONDS, Pulse
 from .uvicorn_websocket import REFUSAL_SECONDS, bounded_protocol, refusal
 
-BACKLOG = 4096
-
-_ACCEPTED_AT_ONCE = 1
 _HEAD_BYTES = 1 << 16
 _KEEP_ALIVE_SECONDS = 75  # longer than clients keep a connection that they may use again
 _CLOSE_SECONDS = 2.0
-_TICK_SECONDS = 1.0
+_LARGE_WRITE = 1 << 14
 
 for _name in ("uvicorn.error", "uvicorn.access"):  # silent, unless the program wants to hear them
     logging.getLogger(_name).addHandler(logging.NullHandler())
 
 
-class Connection:
-    """A client's connection, as `scope["state"]["jsonrpc_iot"]`.
+class _JoiningTransport:
+    """A transport that sends at once what is written while the event loop does one thing.
+
+    uvicorn writes the head and the body of a response apart, which would be two packets.
 
     Args:
         transport: asyncio's.
 
     Attributes:
-        on_lost: callbacks for when the client is gone.
+        inner: as above.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self.on_lost: set[Callable[[], object]] = set()
+        self.inner = transport
+        self._waiting: list[bytes] = []
+        self._loop = asyncio.get_running_loop()
 
-    @property
-    def tls(self) -> ssl.SSLObject | None:
-        """The connection's TLS, which knows the client's certificate; `None` without TLS."""
-        found: ssl.SSLObject | None = self._transport.get_extra_info("ssl_object")
-        return found
+    def write(self, data: bytes) -> None:
+        """Write when the event loop goes on, what is large at once."""
+        self._waiting.append(data)
+        if len(data) > _LARGE_WRITE:
+            self.flush()
+        elif len(self._waiting) == 1:
+            self._loop.call_soon(self.flush)
 
-    def abort(self) -> None:
-        """End the connection at once."""
-        self._transport.abort()
+    def write_eof(self) -> None:
+        """Write no more."""
+        self.flush()
+        self.inner.write_eof()
+
+    def close(self) -> None:
+        """Close when all is written."""
+        self.flush()
+        self.inner.close()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        waiting, self._waiting = self._waiting, []
+        if waiting and not self.inner.is_closing():
+            self.inner.write(b"".join(waiting))
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is that of asyncio's transport."""
+        return getattr(self.inner, name)
 
 
 class _GuardedProtocol(H11Protocol):
-    """uvicorn's HTTP, with bounds on the heads of requests.
+    """uvicorn's HTTP, with bounds on the heads of requests, and whole responses in one write.
 
     It is the one on h11 even where httptools is installed, which takes a POST that offers to go on
     in HTTP/2 (`Upgrade: h2c`, as Java's client does) for one without a body.
@@ -77,14 +97,17 @@ class _GuardedProtocol(H11Protocol):
         self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self.app_state = {"jsonrpc_iot": Connection(transport)}
-        super().connection_made(transport)
-        self._start_timer()
+        connection: Connection = self.app_state["jsonrpc_iot"]
+        connection.made(transport)
+        super().connection_made(cast(asyncio.Transport, _JoiningTransport(transport)))
+        if connection.is_welcome:
+            self._start_timer()
+        else:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
-        for callback in tuple(self.app_state["jsonrpc_iot"].on_lost):
-            callback()
+        self.app_state["jsonrpc_iot"].lost()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -105,6 +128,13 @@ class _GuardedProtocol(H11Protocol):
         too_long = sum(map(len, self.conn.trailing_data[:1])) > _HEAD_BYTES
         bad = HTTPStatus.BAD_REQUEST
         self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if too_long else bad)
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Go on as a WebSocket, each of whose messages is written whole anyway."""
+        assert isinstance(self.transport, _JoiningTransport)
+        self.transport.flush()
+        self.transport = self.transport.inner
+        super().handle_websocket_upgrade(event)
 
     def _get_upgrade(self) -> bytes | None:
         """What the client would go on with: lines of one name are one list (RFC 9110, 5.3)."""
@@ -155,21 +185,18 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.exiting = asyncio.Event()
+        self.pulse = Pulse()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept, one connection each time that the event loop finds some.
-
-        It would try as many as the backlog is long, log each failure, and try each again later: out
-        of descriptors that burns a core and fills the log. The backlog itself stays long.
-        """
-        await super().startup(sockets)
-        for each in sockets or ():
-            each.listen(BACKLOG)
+        """Leave it to others to accept: see `Connections`."""
+        self.servers = []
+        self.started = True
 
     async def main_loop(self) -> None:
         """Do once a second what uvicorn wants done, and end at once when told to."""
         while not await self.on_tick(0):
-            with anyio.move_on_after(_TICK_SECONDS):
+            self.pulse.beat(anyio.current_time())
+            with anyio.move_on_after(BEAT_SECONDS):
                 await self.exiting.wait()
 
     @contextmanager
@@ -211,34 +238,29 @@ class WebServer:
             ws_ping_interval=PING_INTERVAL,
             ws_ping_timeout=PING_TIMEOUT,
             ws_per_message_deflate=False,
-            backlog=_ACCEPTED_AT_ONCE,
-            limit_concurrency=limits.peers + 1,  # uvicorn turns away who makes it that many
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=1,
         )
-        config.http = _guarded(limits.message_seconds)
+        protocol = _guarded(limits.message_seconds)
+        config.http = protocol
         config.load()
-        config.ssl = context
-        self._sockets = list(sockets)
-        self._stopped = False
-        self._server = _Server(config)
+        self._server = server = _Server(config)
+
+        def serve_connection(connection: Connection) -> asyncio.Protocol:
+            return protocol(config, server.server_state, {"jsonrpc_iot": connection})
+
+        self._connections = Connections(sockets, context, limits, serve_connection, server.pulse)
 
     def stop_accepting(self) -> None:
         """Close the listening sockets; connections live on."""
-        self._stopped = True
-        for server in getattr(self._server, "servers", ()):
-            server.close()
-        for each in self._sockets:
-            each.close()
+        self._connections.stop()
 
     async def run(self) -> None:
         """Serve until cancelled, then end all connections."""
-        task = asyncio.ensure_future(self._server.serve(self._sockets))
+        self._connections.start()
+        task = asyncio.ensure_future(self._server.serve())
         try:
             await asyncio.shield(task)
-        except OSError:
-            if not self._stopped:  # while it was about to begin
-                raise
         finally:
             with anyio.CancelScope(shield=True):
                 await self._stop(task)

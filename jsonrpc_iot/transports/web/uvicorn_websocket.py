@@ -2,7 +2,7 @@
 
 uvicorn (0.54, `websockets-sansio`) bounds the bytes of a message, and stops reading at each message
 until the application has taken it; here it stops when 64 KiB wait. Here are also bounded: the time
-that a message takes, the number of connections, the empty fragments of a message, the answers to
+that a message takes, the empty fragments of a message, the answers to
 the pings of who does not read, and the time in which a closed connection gets rid of its last
 bytes. Text that is no UTF-8 is handed on, so that it is answered with -32700 like everywhere;
 uvicorn alone would close with 1007. Every handshake is answered: `websockets` sees only what it
@@ -23,7 +23,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 
 from ...protocol.limits import DEFAULT_LIMITS, Limits
-from .closing import ABORT
+from .closing import ABORT, ARRIVED
 
 _CLOSE_SECONDS = 1.0
 _DRAIN_SECONDS = 3.0
@@ -77,22 +77,13 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def handle_connect(self, event: Request) -> None:
-        """Open the handshake; the application may cut the connection off.
-
-        uvicorn bounds the number of connections for HTTP only.
-        """
-        limit = self.config.limit_concurrency
-        if limit is not None and len(self.connections) >= limit:
-            self.handshake_complete = self.close_sent = True
-            self.conn.send_response(self.conn.reject(503, "Too many connections\n"))
-            self.transport.write(b"".join(self.conn.data_to_send()))
-            self.transport.close()
-            return
+        """Open the handshake; the application may cut the connection off, and look ahead."""
         super().handle_connect(event)
         if not self.close_sent:
             self.scope["headers"] = self._headers or []
             extensions = cast(dict[str, Any], self.scope["extensions"])
             extensions[ABORT] = {"stalled": self._abort_if_stalled}
+            extensions[ARRIVED] = {"count": self.queue.qsize}
 
     def data_received(self, data: bytes) -> None:
         """Take bytes in, and the time that messages take."""
@@ -208,6 +199,8 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
         if self._abort_timer is not None:
             self._abort_timer.cancel()
         self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
+        if (connection := self.app_state.get("jsonrpc_iot")) is not None:
+            connection.lost()
         super().connection_lost(exc)
 
     def on_task_complete(self, task: Task[None]) -> None:

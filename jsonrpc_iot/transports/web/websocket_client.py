@@ -21,9 +21,10 @@ from ...errors import ConnectFailed, FramingError, TooLarge
 from ...protocol.limits import Limits
 from ..sockets.framed import PIECE, ByteStreamChannel
 from ..sockets.tcp import address_of, dial
+from ..sockets.tls import WANTS_CERTIFICATE
 from ..sockets.tls import reason as failure_reason
 from .closing import PING_INTERVAL, PING_TIMEOUT, SUBPROTOCOL, closing, ending
-from .options import WANTS_CERTIFICATE, WebSocketOptions, host_and_port
+from .options import WebSocketOptions, host_and_port
 
 _HANDSHAKE_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0

@@ -1,7 +1,7 @@
 """The serving end of a WebSocket, on any ASGI server."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 import anyio
@@ -23,7 +23,7 @@ from ...errors import FramingError, TooLarge
 from ...protocol.limits import Limits
 from ...protocol.messages import CodecName
 from ..batched import BatchedChannel
-from .closing import ABORT, SUBPROTOCOL, closing, ending
+from .closing import ABORT, ARRIVED, SUBPROTOCOL, closing, ending
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -128,6 +128,9 @@ class WebSocketChannel(BatchedChannel):
         self._sending = False
         self._sent = 0
         self._end: tuple[int, str] | None = None
+        arrived = scope.get("extensions", {}).get(ARRIVED)
+        self._arrived: Callable[[], int] = arrived["count"] if arrived else int
+        self._read_ahead: MutableMapping[str, Any] | None = None
 
     @property
     def pieces_sent(self) -> int:
@@ -144,23 +147,40 @@ class WebSocketChannel(BatchedChannel):
             raise anyio.ClosedResourceError
         if self._end is not None:
             raise self._ending(*self._end)
-        event = await self._asgi_receive()
+        event = self._read_ahead or await self._asgi_receive()
+        self._read_ahead = None
+        messages: list[bytes] = []
+        while (message := self._message_in(event)) is not None:
+            messages.append(message)
+            if not self._arrived():
+                return messages
+            event = await self._asgi_receive()
+        if messages:
+            self._read_ahead = event
+            return messages
+        raise await self._failure_in(event)
+
+    def _message_in(self, event: MutableMapping[str, Any]) -> bytes | None:
+        """The message that an event brings, `None` if it brings none that is taken."""
+        if event["type"] != "websocket.receive":
+            return None
+        text: str | None = event.get("text")
+        if (text is None) != self._is_binary:
+            return None
+        message: bytes = event["bytes"] if text is None else text.encode(errors="surrogateescape")
+        return message if len(message) <= self._limit else None
+
+    async def _failure_in(self, event: MutableMapping[str, Any]) -> Exception:
+        """What whoever receives gets for an event that brings no such message."""
         if event["type"] != "websocket.receive":
             self._end = event.get("code", 1006), event.get("reason") or ""
             if event.get("violation") and self._end[0] == 1009:
-                raise FramingError(TooLarge(data={"limit": self._limit}))
-            raise self._ending(*self._end)
-        text: str | None = event.get("text")
-        if text is not None and not self._is_binary:
-            message = text.encode(errors="surrogateescape")
-        elif text is None and self._is_binary:
-            message = event["bytes"]
-        else:
+                return FramingError(TooLarge(data={"limit": self._limit}))
+            return self._ending(*self._end)
+        if (event.get("text") is None) != self._is_binary:
             kind = "binary" if self._is_binary else "text"
-            raise await self._refuse(1003, f"send {kind} frames")
-        if len(message) > self._limit:
-            raise await self._refuse(1009, f"more than {self._limit} bytes")
-        return [message]
+            return await self._refuse(1003, f"send {kind} frames")
+        return await self._refuse(1009, f"more than {self._limit} bytes")
 
     async def send(self, item: bytes) -> None:
         """Send one message; see `Channel.send`."""

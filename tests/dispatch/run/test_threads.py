@@ -190,8 +190,9 @@ async def test_a_serial_call_waits_for_the_thread_that_a_deadline_left_behind() 
 
     context = Context()
     with anyio.fail_after(SECONDS):
-        late = await dispatcher.dispatch(request("step", [1], timeout=0.01), context)
-        assert code(late) == -32002
+        while not log:  # a busy machine may have no thread for it in time
+            late = await dispatcher.dispatch(request("step", [1], timeout=0.01), context)
+            assert code(late) == -32002
         second = request("step", [2], timeout=0.01)
         assert code(await dispatcher.dispatch(second, context)) == -32002
         release.set()

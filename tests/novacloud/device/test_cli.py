@@ -11,11 +11,12 @@ import pytest
 
 from tests.cli.program import Done, Running, environment, run, started
 from tests.novacloud.scripted import ID, KEY, Far, Platform
+from tests.places import EXAMPLES
 
 from .test_crash import Store
 
 pytestmark = pytest.mark.anyio
-EXAMPLE = Path(__file__).parents[3] / "examples" / "nova_device.py"
+EXAMPLE = EXAMPLES / "nova_device.py"
 
 
 @pytest.fixture

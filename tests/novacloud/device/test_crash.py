@@ -15,10 +15,10 @@ import msgspec
 import pytest
 
 from tests.novacloud.scripted import ID, KEY
+from tests.places import ROOT
 from tests.waiting import SECONDS
 
 CRASHES = int(os.environ.get("JSONRPC_IOT_CRASHES", "10"))
-ROOT = Path(__file__).parents[3]
 REPORTER = """
 import sys, anyio
 from jsonrpc_iot.novacloud import DeviceSettings, NovaDevice, Schedule

@@ -236,25 +236,22 @@ async def test_what_is_not_committed_yet_is_not_shown(tmp_path: Path) -> None:
         assert (outbox.rows, outbox.last_seq, outbox.dropped) == (2, 3, 1)
 
 
-async def test_a_full_disk(tmp_path: Path) -> None:
+async def test_a_used_quota(tmp_path: Path) -> None:
     path = tmp_path / "outbox.db"
     payload = 1000 * b"x"
     async with Outbox(path, quota=1 << 16) as outbox:
-
-        async def fill() -> None:
-            for number in range(200):
-                await outbox.put("data", number, payload)
-
-        with pytest.raises(OutboxFailed, match="no space"):
-            await fill()
+        for number in range(1, 201):
+            assert await outbox.put("data", number, payload) == number
         kept = await seqs(outbox)
-        assert kept == list(range(1, len(kept) + 1))
+        assert kept == list(range(201 - len(kept), 201))
         assert len(kept) == outbox.rows > 20
+        assert outbox.dropped == 200 - len(kept)
         with pytest.raises(OutboxFailed, match="no space"):
-            await outbox.put("data", 1, payload)
+            await outbox.put("data", 1, 100 * payload)  # which no row can make way for
+        assert await seqs(outbox) == kept
 
-        outbox.forget(len(kept))
-        assert await outbox.put("data", 1, payload) == len(kept) + 1
+        outbox.forget(200)
+        assert await outbox.put("data", 1, payload) == 201
         assert outbox.rows == 1
     assert path.stat().st_size <= 1 << 16
     database = sqlite3.connect(path)

@@ -20,12 +20,13 @@ import pytest
 
 from jsonrpc_iot.novacloud.platform.admission import hash_key
 from jsonrpc_iot.novacloud.store.store import DeviceRow
+from tests import places
 from tests.novacloud.rig import Rig, running
 from tests.waiting import SECONDS
 
 pytestmark = pytest.mark.anyio
 
-GUIDE = (Path(__file__).parents[2] / "data" / "novacloud_guide.txt").read_text(encoding="utf-8")
+GUIDE = (places.DATA / "novacloud_guide.txt").read_text(encoding="utf-8")
 ADDRESS = "('nova-cloud-server.example.com', 8100)"
 DEVICE_ID = "550e8400-e29b-41d4-a716-446655440000"
 DEVICE_KEY = "abcdef1234567890" * 4

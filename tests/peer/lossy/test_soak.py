@@ -9,7 +9,7 @@ import pytest
 
 from jsonrpc_iot import ChannelClosed, Dispatcher, JsonRpcIotError
 from jsonrpc_iot.peer.peer import Peer, new_session
-from jsonrpc_iot.protocol.duplicates import Budget
+from jsonrpc_iot.protocol.budget import Budget
 from jsonrpc_iot.protocol.limits import Limits
 from jsonrpc_iot.testing import Faults, LossyLink, served
 
@@ -84,7 +84,7 @@ async def test_each_call_is_answered_and_runs_once(seed: int) -> None:
             assert not server.is_busy
             assert budget.entries == (1 << 16) - TASKS * CALLS
             server.check(anyio.current_time() + 30.1)
-            assert (budget.entries, budget.reply_bytes) == (1 << 16, 1 << 20)
+            assert (budget.entries, budget.byte_count) == (1 << 16, 1 << 20)
             for counts in (link.to_server.counts, link.to_client.counts):
                 for share in (counts.dropped, counts.duplicated, counts.reordered):
                     assert share > counts.sent / 10

@@ -12,9 +12,9 @@ from typing import Any
 import anyio
 import pytest
 
-from .rig import ANYWHERE, SECONDS, raw
+from tests.places import ROOT
 
-ROOT = Path(__file__).parents[3]
+from .rig import ANYWHERE, SECONDS, raw
 
 pytestmark = [
     pytest.mark.anyio,

@@ -9,6 +9,7 @@ import anyio
 import anyio.lowlevel
 
 from jsonrpc_iot import Channel, Client, Dispatcher, Limits, RpcError, connect, serve
+from jsonrpc_iot.peer.lossy import LossyIncoming
 from jsonrpc_iot.peer.peer import Peer
 from jsonrpc_iot.protocol.messages import Dialect
 from jsonrpc_iot.testing import memory_pair
@@ -196,17 +197,16 @@ async def reading(stream: Any) -> AsyncIterator[Reader]:
         tasks.cancel_scope.cancel()
 
 
-def room(peer: Peer) -> int:
-    """Bytes that the server of a peer may keep."""
-    seen = peer._incoming._seen
-    assert seen is not None
-    return seen.budget.reply_bytes
+def kept_bytes(peer: Peer) -> int:
+    """Bytes that the server of a peer keeps."""
+    assert isinstance(peer._incoming, LossyIncoming)
+    return peer._incoming._seen.share.byte_count
 
 
 @contextmanager
 def whole_budget(peer: Peer) -> Iterator[None]:
     """Everything that is kept in the block must be given back, at the latest after 30 s."""
-    before = room(peer)
+    before = kept_bytes(peer)
     yield
     peer.check(anyio.current_time() + 31)
-    assert room(peer) == before
+    assert kept_bytes(peer) == before

@@ -20,7 +20,7 @@ from jsonrpc_iot.services.wifi import AccessPoint, SimulatedNetwork, SimulatedWi
 from jsonrpc_iot.testing import Ends, Faults, LossyLink, memory_pair, served
 from tests.waiting import eventually
 
-from .rig import SECONDS, Device, reading, room, serving, whole_budget
+from .rig import SECONDS, Device, kept_bytes, reading, serving, whole_budget
 
 pytestmark = pytest.mark.anyio
 
@@ -144,20 +144,20 @@ async def test_a_reader_that_vanishes_leaves_nothing(way: str) -> None:
 async def test_a_channel_that_ends_in_the_middle_gives_its_room_back(end: str) -> None:
     device = Device(Limits(linger_seconds=0.05))
     async with serving(device, reliable=False) as (far, peer):
-        before = room(peer)
+        before = kept_bytes(peer)
         await far.send({"id": 1, "method": "doze", "params": [5], "stream": True})
         await far.items(5)
         await far.send({"id": 2, "method": "count", "params": [1], "stream": True})
         assert await far.items(1) == [0]
         assert await far.receive() == {"id": 2, "result": {"count": 1}}
-        assert room(peer) < before
+        assert kept_bytes(peer) > before
         if end == "broken":
             peer._break()  # as a link does that is found to be dead
         else:
             await far.channel.aclose()
         await device.closed.reach(2)
         await eventually(lambda: not peer.is_busy)
-        await eventually(lambda: room(peer) == before)
+        await eventually(lambda: kept_bytes(peer) == before)
 
 
 async def test_an_ended_stream_is_repaired_for_thirty_seconds() -> None:

@@ -582,3 +582,36 @@ def test_a_report_with_spaces_behind_it_counts() -> None:
     segmentation = Segmentation(40)
     assert segmentation.receive([b"~01!003", b"~01!003 ", b"~01!003,004 "], 0.0) == []
     assert segmentation.dropped == 0
+
+
+def test_a_host_with_many_peers_has_no_more_than_its_share() -> None:
+    budget = AssemblyBudget(40_000)
+    hogs = [
+        Segmentation(PACKET, limits=Limits(), budget=budget, network="greedy") for _ in range(50)
+    ]
+    others = [
+        Segmentation(PACKET, limits=Limits(), budget=budget, network=name) for name in ("a", "b")
+    ]
+    for index in range(1, 30):
+        for hog in hogs:
+            hog.receive([segment(0, index, 31, b"x" * CHUNK)], 0)
+    assert budget.left < CHUNK + 128
+    for there in others:
+        message = text(5 * CHUNK)
+        there.sender.send(message)
+        assert there.receive(there.poll(0), 0) == [message]
+        assert there.dropped == 0
+
+
+def test_in_one_network_who_holds_most_makes_room_too() -> None:
+    budget = AssemblyBudget(10_000)
+    hog, modest = (
+        Segmentation(PACKET, limits=Limits(), budget=budget, network="home") for _ in range(2)
+    )
+    for index in range(1, 100):
+        hog.receive([segment(0, index, 101, b"x" * CHUNK)], 0)
+    assert budget.left < CHUNK + 128
+    message = text(5 * CHUNK)
+    modest.sender.send(message)
+    assert modest.receive(modest.poll(0), 0) == [message]
+    assert modest.dropped == 0

@@ -1,7 +1,6 @@
 """DataPoint units: what is read back, what is refused, and what makes no sense."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from jsonrpc_iot.protocol.tuya.datapoints import (
     encode_datapoints,
 )
 from jsonrpc_iot.protocol.tuya.frame import Command, FrameDecoder
+from tests.places import DATA
 
 RAW, BOOL, VALUE, STRING, ENUM, BITMAP = DataPointType
 
@@ -59,7 +59,7 @@ POINTS = st.one_of(
 
 def captured() -> list[bytes]:
     """The DataPoints of all good captures."""
-    text = (Path(__file__).parents[2] / "data/tuya_frames.jsonl").read_text()
+    text = (DATA / "tuya_frames.jsonl").read_text()
     stream = b"".join(
         bytes.fromhex(vector["hex"])
         for vector in map(json.loads, text.splitlines())

@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -20,10 +19,10 @@ from jsonrpc_iot.protocol.tuya.frame import (
     NetworkStatus,
     encode_frame,
 )
+from tests.places import DATA
 
 VECTORS: list[dict[str, Any]] = [
-    json.loads(line)
-    for line in (Path(__file__).parents[2] / "data/tuya_frames.jsonl").read_text().splitlines()
+    json.loads(line) for line in (DATA / "tuya_frames.jsonl").read_text().splitlines()
 ]
 SILENCE = 0.5  # powers of two, so that sums of times are exact
 PAUSE = 1.0

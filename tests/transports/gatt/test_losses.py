@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
 
 import anyio
 import pytest
@@ -14,13 +13,13 @@ from bumble.hci import HCI_ErrorCode
 
 from jsonrpc_iot import CallTimeout, ChannelClosed, Client, connect, serve
 from jsonrpc_iot.testing import VirtualRadio
+from tests.places import ROOT
 from tests.waiting import SECONDS
 
 from .rig import channel_to, device, foreign_device
 
 pytestmark = pytest.mark.anyio
 
-ROOT = Path(__file__).parents[3]
 
 DEVICE = """
 import sys

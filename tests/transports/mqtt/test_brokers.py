@@ -17,15 +17,16 @@ import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from jsonrpc_iot import BindFailed, ConnectFailed, Dispatcher, connect, serve
+from jsonrpc_iot.transports.mqtt import _broker
 from tests import brokers
 from tests._system import require_command
 from tests.brokers import PASSWORD, USER, Broker, mosquitto, new_mosquitto, secret_mosquitto
+from tests.places import ROOT
 from tests.transports.certificates import Certificates
 
 pytestmark = [pytest.mark.anyio, pytest.mark.only_on("asyncio")]
 
 SECONDS = 20.0
-ROOT = Path(__file__).parents[3]
 
 
 def device() -> Dispatcher:
@@ -57,6 +58,15 @@ async def test_brokers_that_refuse_mqtt_5(broker: Callable[[], Broker]) -> None:
         with pytest.raises(ConnectFailed, match="Unsupported protocol version"):
             async with connect(broker().url("?version=5")):
                 pass
+
+
+async def test_a_broker_that_says_nothing_to_mqtt_5_is_asked_whether_it_knows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_broker, "_FIRST_ANSWER_SECONDS", 3 * SECONDS)
+    with anyio.fail_after(SECONDS):
+        async with serve(device(), brokers.amqtt().url()):
+            pass
 
 
 # Logins

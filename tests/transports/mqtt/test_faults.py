@@ -1,6 +1,7 @@
 """Brokers that refuse, do little or hang up, and what is said of a device that is not so."""
 
 import asyncio
+import json
 import logging
 import re
 import sys
@@ -245,6 +246,30 @@ async def test_a_broker_that_takes_one_message_at_a_time() -> None:
                 for number in range(100):
                     tasks.start_soon(call, number)
             assert sorted(results, key=str) == sorted(range(100), key=str)
+    finally:
+        broker.stop()
+
+
+async def test_a_burst_of_pushes_waits_for_the_broker_and_keeps_no_answer_out() -> None:
+    broker = new_mosquitto("allow_anonymous true\nmax_queued_messages 0\n")
+    topic, count = new_topic(), 2000
+    try:
+        async with (
+            serving(broker.url(topic=topic), limits=Limits(queue_bytes=1 << 17)) as server,
+            onlooker(broker, f"{topic}/response") as others,
+            connect(server.urls[0], timeout=SECONDS) as client,
+        ):
+            await client.call("echo", [0])
+            for number in range(count):
+                assert server.broadcast("count", [number]) == 1
+            assert await client.call("echo", [1]) == 1
+            said: list[int] = []
+            while len(said) < count:
+                said += [json.loads(each.data)["params"][0] for each in await others.receive()]
+            assert said == list(range(count))
+            while server.broadcast("count", [1]) == 1:  # in one go that is too much
+                pass
+            assert await client.call("echo", [2]) == 2
     finally:
         broker.stop()
 

@@ -363,7 +363,7 @@ class Busy:
     def __init__(self) -> None:
         self.taken: list[bytes] = []
 
-    async def take(self, messages: Any) -> None:
+    async def handle(self, messages: Any) -> None:
         self.taken += messages
 
     def end(self) -> None:
@@ -439,11 +439,33 @@ async def test_addresses_over_the_limit_are_refused_and_counted() -> None:
 
 async def test_packets_that_nobody_takes_are_bounded_and_counted() -> None:
     demux, _ = new_demux()
-    (channel,) = await demux.deliver([(b"%d" % n, "a") for n in range(100)], 0)
-    assert demux.dropped == 36
+    packets = [b"%01000d" % n for n in range(500)]
+    (channel,) = await demux.deliver([(packet, "a") for packet in packets], 0)
+    assert 0 < channel.missed == demux.dropped < 300
     receiver = Busy()
     await channel.attach(receiver)
-    assert receiver.taken == [b"%d" % n for n in range(64)]
+    assert receiver.taken == packets[: -channel.missed]
+
+
+async def test_a_burst_of_a_newcomer_is_not_lost() -> None:
+    demux, _ = new_demux()
+    packets = [b'{"id":%d,"method":"ok"}' % n for n in range(1000)]
+    (channel,) = await demux.deliver([(packet, "a") for packet in packets], 0)
+    receiver = Busy()
+    await channel.attach(receiver)
+    assert receiver.taken == packets
+    assert demux.dropped == 0
+
+
+async def test_packets_that_wait_are_bounded_for_all_addresses_together() -> None:
+    demux, _ = new_demux(max_peers=1000)
+    for _ in range(10):
+        for number in range(500):
+            await demux.deliver([(b"x" * 60_000, f"{number}")], 0)
+    left = demux.waiting.byte_count
+    assert left < 4 * 61_000  # of which no address gets more than a quarter
+    await demux.expire(61)
+    assert demux.waiting.byte_count == 1 << 24
 
 
 async def test_a_closed_channel_sends_nothing() -> None:
@@ -505,6 +527,25 @@ async def test_forged_addresses_keep_nobody_out() -> None:
             async with connect(server.urls[0], timeout=SECONDS) as client:
                 assert await client.call("toggle") is True
         assert len(server.peers) <= 50
+
+
+@pytest.mark.parametrize(
+    "limits", [Limits(remembered=64), Limits(remembered_bytes=6400)], ids=["requests", "bytes"]
+)
+async def test_one_host_does_not_fill_what_is_remembered(limits: Limits) -> None:
+    reply = "x" * 300
+    async with serving(limits=limits) as (device, server):
+        for _ in range(40):  # ports, of which each may take a part
+            with raw_to(server, ("127.0.0.1", 0)) as greedy:
+                for id in range(3):
+                    await greedy.exchange(b'{"id":%d,"method":"big","params":[200]}' % id)
+        with raw_to(server, ("127.0.0.2", 0)) as honest:
+            request = b'{"id":1,"method":"echo","params":["%b"]%b}'
+            answer = await honest.exchange(request % (reply.encode(), b""))
+            assert answer["result"] == reply
+            again = await honest.exchange(request % (reply.encode(), b',"retry":true'))
+            assert again == answer
+    assert device.ran.count(reply) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")

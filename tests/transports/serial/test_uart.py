@@ -31,7 +31,7 @@ from jsonrpc_iot.transports import open_channel
 from jsonrpc_iot.tuya import TuyaLink
 from tests.waiting import SECONDS
 
-from .raw_line import Raw, frame, raw_end
+from .raw_line import Raw, frame, raw_device, raw_end
 
 pytestmark = [
     pytest.mark.anyio,
@@ -271,3 +271,15 @@ async def test_a_noisy_line_answers_each_call_once() -> None:
                 for number in range(30):
                     await client.call("note", [number])
     assert calls == list(range(30))
+
+
+@needs_asyncio
+@pytest.mark.parametrize("url", ["uart://{}", "uart://{}?segment=1", "tuya-dp://{}?role=module"])
+async def test_who_waits_on_a_line_of_noise_alone_hears_so(url: str) -> None:
+    with raw_device() as (end, path), anyio.fail_after(SECONDS):
+        async with connect(url.format(path), trace=lambda *_: None) as client:
+            end.write(b"\x00\xf8\x80" * 100)
+            with pytest.raises(CallTimeout, match=r"300 bytes came .* or the wrong rate"):
+                await client.call("hello", timeout=0.5)
+            with pytest.raises(CallTimeout, match=r"within 0\.2 s$"):
+                await client.call("hello", timeout=0.2)

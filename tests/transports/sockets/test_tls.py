@@ -13,6 +13,7 @@ from anyio.streams.tls import TLSAttribute
 
 from jsonrpc_iot import (
     BindFailed,
+    ChannelClosed,
     ConnectFailed,
     Dispatcher,
     InvalidUrl,
@@ -55,6 +56,16 @@ async def test_the_other_ends_certificate_is_known(certificates: Certificates) -
             ):
                 assert "lamp@example.org" in str(server.extra(TLSAttribute.peer_certificate))
                 assert client.extra(TLSAttribute.tls_version) in {"TLSv1.2", "TLSv1.3"}
+
+
+async def test_a_client_without_a_certificate_hears_that_one_may_be_wanted(
+    certificates: Certificates,
+) -> None:
+    url = f"{ANYWHERE}?cert={certificates.server}&ca={certificates.ca}"
+    async with serve(Dispatcher(), url) as server:
+        with pytest.raises(ChannelClosed, match=r"give one with \?cert=FILE"):
+            async with connect(f"{server.urls[0]}?ca={certificates.ca}") as client:
+                await client.call("rpc.methods")
 
 
 async def test_a_plain_client_does_no_harm(certificates: Certificates) -> None:

@@ -27,6 +27,8 @@ from jsonrpc_iot.transports.web.http_client import HttpChannel
 from tests.asgi.conftest import Device
 from tests.transports.certificates import Certificates
 
+from .odd_servers import EVENTS, answering
+
 pytestmark = [pytest.mark.anyio, pytest.mark.only_on("asyncio")]
 
 URL = "http://127.0.0.1:0/rpc"
@@ -240,22 +242,14 @@ async def test_events_that_end_at_once_are_asked_for_ever_more_seldom(
     monkeypatch.setattr(http_events, "_FIRST_PAUSE_SECONDS", 0.01)
     asked = 0
 
-    async def answer(stream: anyio.abc.ByteStream) -> None:
+    def answer(head: bytes, body: bytes) -> bytes:
         nonlocal asked
-        async with stream:
-            asked += 1
-            await stream.receive()
-            head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n"
-            await stream.send(head + b"\r\n: hello\n\n")
+        asked += 1
+        return EVENTS % b"" + b": hello\n\n"
 
-    bound = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    port = bound.extra(anyio.abc.SocketAttribute.local_port)
-    async with bound, anyio.create_task_group() as tasks:
-        tasks.start_soon(bound.serve, answer)
-        # No extensions to ask for, so that all requests are for events.
-        async with connect(f"http://127.0.0.1:{port}/rpc", extensions=False):
-            await anyio.sleep(2)
-        tasks.cancel_scope.cancel()
+    # No extensions to ask for, so that all requests are for events.
+    async with answering(answer) as url, connect(url, extensions=False):
+        await anyio.sleep(2)
     assert 3 <= asked < 25  # and hundreds where the pauses do not grow
 
 

@@ -1,11 +1,13 @@
 """The service that the samples call."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Protocol
 
 from msgspec import Struct
 
-from jsonrpc_iot import Event, method, notification, service
+from jsonrpc_iot import Event, Stream, method, notification, service
+from jsonrpc_iot.blocking import BlockingEvent, BlockingStream
 
 
 class AccessPoint(Struct):
@@ -34,9 +36,29 @@ class Wifi(ABC):
     def watch(self, seconds: float) -> AsyncIterator[AccessPoint]: ...
 
     @method
+    @abstractmethod
+    def listen(self, channel: int = 1) -> Stream[AccessPoint]: ...
+
+    @method
     def name(self) -> str:
         return "wlan0"
 
     @notification
     @abstractmethod
     async def blink(self, times: int) -> None: ...
+
+
+class BlockingWifi(Protocol):
+    changed: BlockingEvent[Status]
+
+    def scan(self) -> list[AccessPoint]: ...
+
+    def connect(self, ssid: str, psk: str = "", *, hidden: bool = False) -> None: ...
+
+    def watch(self, seconds: float) -> Iterator[AccessPoint]: ...
+
+    def listen(self, channel: int = 1) -> BlockingStream[AccessPoint]: ...
+
+    def name(self) -> str: ...
+
+    def blink(self, times: int) -> None: ...

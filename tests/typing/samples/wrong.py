@@ -2,9 +2,9 @@
 
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from jsonrpc_iot import Client, Dispatcher
+from jsonrpc_iot import BlockingClient, Client, Dispatcher
 
-from .interface import AccessPoint, Status, Wifi
+from .interface import AccessPoint, BlockingWifi, Status, Wifi
 
 
 async def arguments(client: Client) -> None:
@@ -34,6 +34,12 @@ async def waiting(client: Client) -> None:
     wifi.scan()  # E: unused-coroutine: must be used
     for found in wifi.scan():  # E: attr-defined: has no attribute "__iter__"
         print(found)
+    await wifi.listen(1)  # E: misc: Incompatible types in "await"
+    wifi.listen("6")  # E: arg-type: expected "int"
+    async with wifi.listen() as heard:
+        async for item in heard:
+            word: str = item  # E: assignment: expression has type "AccessPoint"
+            print(word)
     await wifi.watch(1)  # E: misc: Incompatible types in "await"
     async for found in wifi.scan():  # E: attr-defined: has no attribute "__aiter__"
         print(found)
@@ -79,3 +85,19 @@ def others(client: Client, dispatcher: Dispatcher) -> None:
     client.proxy("wifi")  # E: arg-type: expected "Callable
     client.proxy(Wifi, timeout="1")  # E: arg-type: expected "float | UnsetType | None"
     dispatcher.include(Wifi())  # E: abstract: Cannot instantiate abstract class
+
+
+def blocking(client: BlockingClient) -> None:
+    wifi = client.proxy(Wifi, BlockingWifi)
+    wifi.connect(1)  # E: arg-type: expected "str"
+    wifi.connect("home", "secret", True)  # E: call-arg: Too many positional arguments
+    status: Status = wifi.scan()  # E: assignment: list[AccessPoint]
+    for found in wifi.watch(1):
+        number: int = found  # E: assignment: expression has type "AccessPoint"
+        print(number)
+    wifi.status()  # E: attr-defined: "BlockingWifi" has no attribute "status"
+    wifi.changed.subscribe(lambda status: status.level)  # E: attr-defined: "Status" has no
+    with wifi.changed.values() as values:
+        text: str = values.receive()  # E: assignment: expression has type "Status"
+        print(text)
+    print(status)

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from jsonrpc_iot import Channel, Client, ConnectFailed, JsonRpcIotError, connect
+from jsonrpc_iot.peer.lossy import LossyIncoming
 from jsonrpc_iot.testing import Faults, LossyLink, served
 from jsonrpc_iot.transports import open_channel
 
@@ -163,7 +164,7 @@ def held(client: Client) -> dict[str, int]:
     return {
         "open calls": session.open_calls,
         "timers": int(session.next_due is not None),
-        "streams": len(session._streams or ()),
+        "streams": len(session._calls.streams),
         "busy": int(peer.is_busy),
     }
 
@@ -187,7 +188,9 @@ async def main(log: str, text: str) -> None:
                 if options.silence:
                     await anyio.sleep(options.silence + (options.link or Faults()).delay_seconds)
                     ends.server.check(anyio.current_time())
-                    leaks["requests"] = len(ends.server._incoming._seen or ())
+                    incoming = ends.server._incoming
+                    if isinstance(incoming, LossyIncoming):
+                        leaks["requests"] = len(incoming._seen)
             else:
                 where: str | Channel = options.url
                 if options.link is not None:

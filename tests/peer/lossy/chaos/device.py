@@ -58,7 +58,7 @@ def leaks(server: Server, tasks: int) -> dict[str, int]:
     budget, limits = server._budget, server._limits
     return {
         "requests": limits.remembered - budget.entries,
-        "bytes": limits.remembered_bytes - budget.reply_bytes,
+        "bytes": limits.remembered_bytes - budget.byte_count,
         "busy": sum(peer.is_busy for peer in server.peers),
         "tasks": max(0, len(asyncio.all_tasks()) - tasks),
     }

@@ -19,13 +19,13 @@ from msgspec import Struct, structs
 from jsonrpc_iot import Limits
 from jsonrpc_iot.testing import Faults, virtual_radio
 from jsonrpc_iot.transports.serial.pty import open_pty
+from tests.places import ROOT
 
 from ....brokers import new_mosquitto
 from .callers import Options
 from .tally import Tally, count
 from .weather import Weather, free_udp_port, join_lines, udp_proxy
 
-ROOT = Path(__file__).parents[4]
 START_SECONDS = 30.0
 BAD = Faults(drop=0.1, duplicate=0.05, reorder=0.1, delay=0.05, delay_seconds=5.0)
 

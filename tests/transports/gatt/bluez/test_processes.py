@@ -4,12 +4,12 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import anyio
 import pytest
 from anyio.abc import Process
 
+from tests.places import ROOT
 from tests.waiting import SECONDS
 
 from .fake_bluez import FakeBluez
@@ -21,7 +21,6 @@ pytestmark = [
 ]
 
 COMMAND = [sys.executable, "-m", "jsonrpc_iot"]
-ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture(scope="module")

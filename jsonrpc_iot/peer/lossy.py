@@ -1,0 +1,222 @@
+"""What the other end asks for over a link that loses, doubles and delays: each request runs once.
+
+Source: the protocol page, section 1, "Lossy channels". What is remembered for that, and how long,
+is the business of `protocol/duplicates`.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from anyio.abc import TaskGroup
+from msgspec import UNSET, structs
+
+from ..channel.clock import now
+from ..channel.contract import Arrival
+from ..dispatch.declare.context import Context
+from ..dispatch.identity import identify
+from ..dispatch.responder import Read, Responder
+from ..dispatch.response import ReplyTo
+from ..dispatch.run.batch import Pending
+from ..dispatch.run.call import PendingCall
+from ..dispatch.run.item_sender import ItemSender
+from ..protocol.budget import Budget, Share
+from ..protocol.duplicates import RETRY_SECONDS, DuplicateTable, Identity, Verdict
+from ..protocol.limits import Limits
+from ..protocol.messages import ExactId, Id, Invalid, Message, exact
+from ..protocol.session import Session
+from .incoming import GONE_ITEM, Incoming
+from .outgoing import Outgoing
+
+
+class LossyIncoming(Incoming):
+    """The receiving half of a peer, where messages get lost.
+
+    Args:
+        responder: answers.
+        session: takes the responses to calls of ours.
+        outgoing: takes the responses to theirs.
+        tasks: runs the calls that take time.
+        context: what handlers are told of the connection.
+        limits: as in `Incoming`.
+        budget: room for what may be asked for again.
+        since: when this end began to listen, as the event loop counts.
+    """
+
+    __slots__ = ("_ended", "_seen")
+
+    def __init__(
+        self,
+        responder: Responder,
+        session: Session,
+        outgoing: Outgoing,
+        tasks: TaskGroup,
+        context: Context,
+        limits: Limits,
+        budget: Budget,
+        since: float,
+    ) -> None:
+        super().__init__(responder, session, outgoing, tasks, context, limits)
+        info = context.info
+        assert info is not None
+        share = Share(budget, info.network)
+        self._seen = DuplicateTable(share, since=since, has_twins=info.has_twins)
+        outgoing.seen = self._seen
+        self._ended: dict[ExactId, tuple[float, ItemSender]] = {}  # oldest first
+
+    async def handle(self, messages: Sequence[bytes]) -> None:
+        """Handle messages in order, cancellations first; each request runs at most once."""
+        info = self._context.info
+        assert info is not None
+        replies: list[bytes] = []
+        read = [(data, self._read(data)) for data in messages]
+        arrived = [each for each in read if not self._is_echo(*each)]
+        if len(arrived) > 1:  # what is cancelled by what waits here too need not begin
+            arrived.sort(key=lambda each: not _is_cancellation(each[1]))
+        begin = at = now()
+        for place, (data, message) in enumerate(arrived):
+            if place > 0:  # those before may have taken time
+                at = now()
+            request = self._identify(data, message)
+            if request is not None and self._outgoing.is_full:
+                self._outgoing.dropped += 1  # as if it was lost on its way: it comes again
+                continue
+            verdict = None if request is None else self._seen.admit(request, at)
+            if verdict in (None, Verdict.RUN) and _is_too_late(message, at - begin):
+                verdict = Verdict.LATE
+            if verdict is None or verdict is Verdict.RUN:
+                await self._begin(data, message, request, replies)
+            elif isinstance(verdict, bytes):
+                self._session.noise.suspects = None  # it was valid, though nothing runs
+                replies.append(verdict)
+            elif verdict is not Verdict.JOIN:
+                replies += self._object(data, message, request, verdict)
+            if replies and self._outgoing.needs_receiver:
+                self._outgoing.push(*replies)
+                replies.clear()
+        replies += filter(info.fits, self._session.overdue())
+        if replies and self._outgoing.needs_receiver:
+            self._outgoing.push(*replies)
+        elif replies:
+            await self._outgoing.send(replies)
+
+    def _read(self, data: bytes) -> Read:
+        """Read a message; of its caller's patience, what is left counts."""
+        message = self._responder.read(data)
+        if not isinstance(data, Arrival):
+            return message
+        if isinstance(message, list):
+            return [(entry, _after(data.waited, each)) for entry, each in message]
+        return _after(data.waited, message)
+
+    def _identify(self, data: bytes, message: Read) -> Identity | None:
+        request = identify(data, message, self._responder.handler)
+        if request is not None and isinstance(data, Arrival) and data.is_repeat:
+            return structs.replace(request, retry=True)
+        return request
+
+    def _is_echo(self, data: bytes, message: Read) -> bool:
+        return isinstance(message, Message) and self._session.noise.is_echo(message.id, data)
+
+    def _object(
+        self, data: bytes, message: Read, request: Identity | None, verdict: Verdict
+    ) -> Iterable[bytes]:
+        """The response to a request that does not run."""
+        reply = self._decline(data, message, self._seen.refusal(verdict, now()))
+        if verdict is not Verdict.FULL:
+            self._remember(request, reply)
+        return filter(None, (reply,))
+
+    async def _begin(
+        self, data: bytes, message: Read, request: Identity | None, replies: list[bytes]
+    ) -> None:
+        begun = self._responder.begin_read(data, message, self._context, self._limit, self._session)
+        if begun is None or isinstance(begun, bytes):
+            self._remember(request, begun)
+            replies += filter(None, (begun,))
+        else:
+            await self._start(begun, replies, request)
+
+    async def _start(
+        self, begun: Pending, replies: list[bytes], request: Identity | None = None
+    ) -> None:
+        for pending in begun.calls:
+            pending.start_clock(now())
+        await super()._start(begun, replies, request)
+
+    async def _make_room(self) -> bool:
+        return False  # who waits would read on too late; the other end asks again
+
+    def _remember(self, request: Identity | None, reply: bytes | None) -> None:
+        if request is not None:
+            self._seen.finish(request.key, reply, now())
+
+    def cancel(self, id: Id) -> bool:
+        """Cancel the running calls of that id, or the request that may still come."""
+        is_running = super().cancel(id)
+        if not is_running:
+            self._seen.cancel(id, now())
+        return is_running
+
+    def open_items(self, to: ReplyTo) -> ItemSender:
+        """What sends the items of a result."""
+        codec, patience = self._responder.codec, self._limits.linger_seconds
+        return ItemSender(to, codec, self._outgoing, self._seen.share, patience)
+
+    def more(self, id: Id, upto: int, missing: Sequence[int]) -> bool:
+        """Give the streams of that id credit; those that are over send what was lost, too."""
+        if super().more(id, upto, missing):
+            return True
+        _, items = self._ended.get(exact(id), (0.0, None))
+        if items is not None and not items.again(missing):
+            failure = self._responder.fail(items.to, GONE_ITEM)
+            self._outgoing.push(*filter(None, (failure,)))
+        return False
+
+    def _retire(self, pending: PendingCall, items: ItemSender) -> None:
+        """Keep the items of a stream that is over, for whom they are lost."""
+        if self._outgoing.is_broken:  # the other end is gone
+            items.forget()
+            return
+        id = exact(pending.call.id)
+        _, previous = self._ended.pop(id, (0.0, None))
+        if previous is not None:
+            previous.forget()
+        self._ended[id] = (now(), items)
+
+    def forget(self, now: float) -> None:
+        """Drop remembered responses that are too old to be asked for again.
+
+        Args:
+            now: the event loop's time.
+        """
+        self._seen.forget(now)
+        while self._ended and now - next(iter(self._ended.values()))[0] > RETRY_SECONDS:
+            self._ended.pop(next(iter(self._ended)))[1].forget()
+
+    @property
+    def holds_replies(self) -> bool:
+        """Whether responses are remembered."""
+        return len(self._seen) > 0
+
+    def forget_all(self) -> None:
+        """Drop all remembered responses: the other end is gone."""
+        self._seen.clear()
+        self.forget(math.inf)
+
+
+def _after(seconds: float, message: Message | Invalid) -> Message | Invalid:
+    """A message whose caller has waited so long already."""
+    if not isinstance(message, Message) or message.timeout is UNSET:
+        return message
+    return structs.replace(message, timeout=message.timeout - seconds)
+
+
+def _is_cancellation(message: Read) -> bool:
+    return isinstance(message, Message) and message.method == "rpc.cancel"
+
+
+def _is_too_late(message: Read, waited: float) -> bool:
+    """Whether the caller has stopped waiting, so many seconds after `LossyIncoming._read`."""
+    return (
+        isinstance(message, Message) and message.timeout is not UNSET and message.timeout <= waited
+    )

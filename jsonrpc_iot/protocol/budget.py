@@ -1,0 +1,105 @@
+"""What all peers of a server may hold together, shared out so that none keeps the others out."""
+
+_NETWORK = 2
+
+
+class _Held:
+    """What somebody holds, or what is left."""
+
+    __slots__ = ("byte_count", "entries")
+
+    def __init__(self, entries: int = 0, byte_count: int = 0) -> None:
+        self.entries = entries
+        self.byte_count = byte_count
+
+
+class Budget(_Held):
+    """Room for what a server holds for its peers.
+
+    Args:
+        entries: how much it holds in number, such as requests that are remembered.
+        byte_count: how much it holds in bytes, such as stored responses.
+
+    Attributes:
+        entries: how many are left.
+        byte_count: how many are left.
+    """
+
+    __slots__ = ("networks",)
+
+    def __init__(self, entries: int, byte_count: int) -> None:
+        super().__init__(entries, byte_count)
+        self.networks: dict[str, _Held] = {}
+
+
+class Share(_Held):
+    """What one peer holds of a budget.
+
+    It gets at most a part of what others leave, and all peers of its network together half.
+
+    Args:
+        budget: of all.
+        network: where the peer is, empty where it is on its own.
+        part: a quarter by default, `1` for no bound of its own.
+
+    Attributes:
+        entries: how many it holds.
+        byte_count: how many it holds.
+    """
+
+    __slots__ = ("_budget", "_network", "_part")
+
+    def __init__(self, budget: Budget, network: str = "", part: float = 1 / 4) -> None:
+        super().__init__()
+        self._part = part
+        self._budget = budget
+        self._network = network
+
+    def take_entry(self) -> bool:
+        """Hold one more request; says whether it may."""
+        left, network = self._budget.entries, self._of_network
+        fits = self.entries < (left + self.entries) * self._part and (
+            network is None or network.entries < (left + network.entries) / _NETWORK
+        )
+        if fits:
+            self._add(1, 0)
+        return fits
+
+    def take_bytes(self, size: int) -> bool:
+        """Hold so many bytes more; says whether it may."""
+        left, network = self._budget.byte_count, self._of_network
+        mine = self.byte_count
+        fits = mine + size <= (left + mine) * self._part and (
+            network is None or network.byte_count + size <= (left + network.byte_count) / _NETWORK
+        )
+        if fits:
+            self._add(0, size)
+        return fits
+
+    def give_back(self, entries: int = 0, byte_count: int = 0) -> None:
+        """Hold less."""
+        self._add(-entries, -byte_count)
+
+    @property
+    def _of_network(self) -> _Held | None:
+        """What its network holds, if others are in it."""
+        if not self._network:
+            return None
+        return self._budget.networks.get(self._network) or _NOTHING
+
+    def _add(self, entries: int, byte_count: int) -> None:
+        self.entries += entries
+        self.byte_count += byte_count
+        self._budget.entries -= entries
+        self._budget.byte_count -= byte_count
+        if not self._network:
+            return
+        networks = self._budget.networks
+        held = networks.setdefault(self._network, _Held())
+        held.entries += entries
+        held.byte_count += byte_count
+        if not held.entries and not held.byte_count:
+            del networks[self._network]
+
+
+_NOTHING = _Held()

@@ -9,6 +9,9 @@ OLDEST := 3.11
 # make test ARGS="-k tcp"; ARGS goes to whatever the target runs.
 ARGS ?=
 
+# Debian's, of whose kernel and BlueZ make test-ble makes a machine.
+RELEASE ?= trixie
+
 # Processes that share the tests: more than cores, since tests wait most of the time.
 WORKERS ?= 3
 PYTEST = python -m pytest -n $(WORKERS) --dist worksteal
@@ -22,8 +25,8 @@ help:
 	@echo 'make test-oldest   with the oldest libraries that pyproject.toml allows'
 	@echo 'make test-newest   with the newest libraries of today'
 	@echo 'make test-browser  open the example page in Chromium, which it installs'
-	@echo 'make test-ble      Bluetooth on real daemons in a virtual machine, on Debian, in some two'
-	@echo '             minutes. RELEASE=trixie takes the kernel and BlueZ of that release'
+	@echo 'make test-ble      Bluetooth on real daemons in a virtual machine, on Debian. It takes minutes;'
+	@echo '             RELEASE=bookworm takes the kernel and BlueZ of that release'
 	@echo 'make chaos   call over bad links while devices are stopped and killed; kill NovaCloud'
 	@echo '             devices and a platform 200 times, restart one under 1,000'
 	@echo 'make lint    check style, types and import directions'

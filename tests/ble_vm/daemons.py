@@ -21,8 +21,8 @@ Objects = dict[str, dict[str, dict[str, Any]]]
 ROOT = Path(os.environ.get("BLUEZ_ROOT", "/"))
 """Where the packages are unpacked, with all libraries that their programs need."""
 
-PATIENCE = 30.0
-"""Seconds for what takes a few on an emulated processor."""
+PATIENCE = 120.0
+"""Seconds for what takes a few, on an emulated processor of a busy machine."""
 
 ADAPTER = "org.bluez.Adapter1"
 ADAPTERS = ("hci0", "hci1", "hci2")

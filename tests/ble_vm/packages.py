@@ -4,14 +4,14 @@ import subprocess
 from pathlib import Path
 
 SOURCES = Path("/etc/apt/sources.list.d/debian.sources")
-WANTED = ["linux-image-amd64", "bluez", "bluez-test-tools", "busybox-static"]
+WANTED = ["linux-image-amd64", "bluez", "busybox-static"]
 
 
 def fetch(release: str, folder: Path) -> Path:
     """Have apt fetch them, from where it gets those of this machine, and unpack them.
 
     Args:
-        release: the name of Debian's; an empty one is this machine's.
+        release: the name of Debian's.
         folder: for all that is fetched; what is there is taken.
     """
     root, unpacked = folder / "root", folder / "unpacked"
@@ -20,7 +20,7 @@ def fetch(release: str, folder: Path) -> Path:
     here = _release_here()
     for each in ("etc", "state/lists/partial", "cache/archives/partial", "root"):
         (folder / each).mkdir(parents=True, exist_ok=True)
-    sources = SOURCES.read_text(encoding="utf-8").replace(here, release or here)
+    sources = SOURCES.read_text(encoding="utf-8").replace(here, release)
     (folder / "etc/debian.sources").write_text(sources, encoding="utf-8")
     (folder / "status").touch()  # as if nothing were installed, so that all libraries come along
     settings = {

@@ -39,7 +39,7 @@ async def test_segments_of_every_size(bluez: Bluez) -> None:
     with anyio.fail_after(PATIENCE):
         async with (
             serve(device(), f"{DEVICE}&segment=1"),
-            connect(f"{LAMP}&segment=1") as client,
+            connect(f"{LAMP}&segment=1", connect_timeout=PATIENCE, timeout=PATIENCE) as client,
         ):
             for size in (1, 50, 100, 150, 300, 1000, *range(75, 95)):
                 assert await client.call("big", [size]) == "x" * size

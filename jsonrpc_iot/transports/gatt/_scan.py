@@ -18,7 +18,12 @@ from bleak.args.bluez import BlueZScannerArgs
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
-from bleak.exc import BleakBluetoothNotAvailableError, BleakDBusError, BleakError
+from bleak.exc import (
+    BleakBluetoothNotAvailableError,
+    BleakDBusError,
+    BleakError,
+    BleakGATTProtocolError,
+)
 
 from ...channel.url import Url
 from ...errors import ConnectFailed, ConnectTimeout
@@ -217,4 +222,6 @@ def text(error: BaseException) -> str:
     """An error for people to read."""
     if isinstance(error, BleakBluetoothNotAvailableError):  # its text would show the reason's code
         return str(error.args[0])
+    if isinstance(error, BleakGATTProtocolError):  # and so would this one's
+        return str(error.args[-1])
     return str(error) or type(error).__name__

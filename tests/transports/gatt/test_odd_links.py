@@ -70,7 +70,9 @@ async def test_a_refused_write_fails_its_call_alone(radio: VirtualRadio) -> None
                         assert await client.call("slow") is True
 
                     calls.start_soon(call_slow)
-                    with pytest.raises(TransportError, match=r"^set: .* refused the message"):
+                    with pytest.raises(
+                        TransportError, match=r"^set: .* refused the message: GATT Protocol Error"
+                    ):
                         await client.call("set", ["y" * 150])
                     assert await client.call("next") is True
                     with pytest.raises(TransportError, match=r"^secret: .* refused the message"):

@@ -190,7 +190,7 @@ EXTENDED: dict[type, Callable[[], object]] = {
 ADDED = {
     BoundedProtocol: {"message_seconds"},
     _GuardedProtocol: {"head_seconds"},
-    _Server: {"exiting"},
+    _Server: {"exiting", "pulse"},
     BoundedClient: {"reader"},
     VirtualLink: {"ports", "is_connectable"},
     VirtualController: {"unplug"},

@@ -303,6 +303,9 @@ class RpcApp:
             raise Refusal(415, "The body has to come as it is", [(b"accept-encoding", b"identity")])
         facts, permissions = await self._identify(scope, headers)
         data = await self._bodies.read(scope, receive, headers.get(b"content-length"))
+        connection = scope.get("state", {}).get("jsonrpc_iot")
+        if connection is not None and connection.has_hung_up:
+            raise Refusal(408, "The connection was closed before the call began")
         return data, facts, permissions
 
     async def _stream(

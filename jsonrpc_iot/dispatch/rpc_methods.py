@@ -5,11 +5,12 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Raw, Struct
 from msgspec.json import encode
 
 from ..errors import InvalidParams
 from ..protocol.codec.codec import DECODE_ERRORS, Codec
+from ..protocol.codec.floats import has_nan
 from ..protocol.messages import Id
 from ..protocol.patterns import MAX_PATTERNS, Patterns
 from .declare.context import Context
@@ -53,7 +54,7 @@ class Builtin:
     def __init__(self, about: About, table: HandlerTable) -> None:
         self._about = about
         self._table = table
-        self._documents: dict[tuple[object, ...], Document] = {}  # by what they show
+        self._documents: dict[tuple[object, ...], Any] = {}  # by what they show, and to whom
         table.on_change(self._documents.clear)
 
     @method(idempotent=True)
@@ -84,7 +85,8 @@ class Builtin:
             self._audible(context),
         )
         if method is None:
-            return self._whole(contents)
+            whole: Document = self._keep(context, _names(contents), lambda: document(contents))
+            return whole
         contents = _only(contents, method)
         if not (contents.methods or contents.notifications or contents.events):
             raise InvalidParams(data={"path": "$.method", "message": "Nothing has that name"})
@@ -92,19 +94,19 @@ class Builtin:
             return {}
         limit = None if context.info is None else context.info.max_message
         room = None if limit is None else limit - _ENVELOPE_BYTES - _room_of_id(context.id)
-        return self._keep(
-            (method, room, *_names(contents)), lambda: document_of_one(contents, room)
-        )
+        key = method, room, *_names(contents)
+        one: Document = self._keep(context, key, lambda: document_of_one(contents, room))
+        return one
 
-    def _whole(self, contents: Contents) -> Document:
-        return self._keep(_names(contents), lambda: document(contents))
-
-    def _keep(self, key: tuple[object, ...], make: Callable[[], Document]) -> Document:
-        """A document, which takes long enough to make that callers must not flood us."""
+    def _keep(self, context: Context, key: tuple[object, ...], make: Callable[[], Document]) -> Any:
+        """A document, which takes long enough to make and write that callers must not flood us."""
+        is_json = context.info is None or context.info.codec == "json"
+        key = is_json, *key
         if key not in self._documents:
             if len(self._documents) >= _KEPT_DOCUMENTS:
                 self._documents.clear()
-            self._documents[key] = make()
+            made = make()
+            self._documents[key] = _written(made) if is_json else made
         return self._documents[key]
 
     def _audible(self, context: Context) -> dict[str, Event]:
@@ -144,6 +146,13 @@ class Builtin:
     def cancel(self, id: Id, context: CallContext) -> None:
         """Cancel the caller's running call of that id, which then answers -32003."""
         context.cancel(id)
+
+
+def _written(made: Document) -> Any:
+    """A document as it is sent, or as it is if it cannot be, which is said where it is tried."""
+    with suppress(TypeError, ValueError):
+        return made if has_nan(made) else Raw(encode(made))
+    return made
 
 
 def _names(contents: Contents) -> tuple[str, ...]:

@@ -36,8 +36,8 @@ async def bluez(
     request: pytest.FixtureRequest,
 ) -> AsyncIterator[Bluez]:
     """A bluetoothd of its own; a parameter is its MTU."""
-    caplog.set_level(logging.DEBUG, "jsonrpc_iot")
     shutil.rmtree(REMEMBERED, ignore_errors=True)
+    caplog.set_level(logging.DEBUG, "jsonrpc_iot")
     async with Bluez(tmp_path, *([request.param] if hasattr(request, "param") else [])) as made:
         monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", made.address)
         yield made

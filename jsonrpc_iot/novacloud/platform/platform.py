@@ -188,8 +188,8 @@ class NovaPlatform:
                 continue
             failed = False
             self.counts.connections += 1
-            set_options(stream)
-            host = stream.extra(SocketAttribute.remote_address)[0]
+            address = stream.extra(SocketAttribute.remote_address, None)
+            host = address[0] if address else ""  # of one that is gone already
             place = anyio.CancelScope()
             turn = self._door.come(place, network_of(host))
             self._connections.start_soon(self._serve, stream, host, place, turn)
@@ -206,6 +206,7 @@ class NovaPlatform:
             turn: is set when it may authenticate; `None` if there is no place.
         """
         try:
+            set_options(stream)
             entered = None
             if turn is not None:
                 with place:

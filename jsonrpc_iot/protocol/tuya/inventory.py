@@ -17,13 +17,18 @@ class Inventory:
 
     A query is answered by reports that, together, bring all that the MCU is known to have. Of an
     MCU that has never answered one nobody knows: then by a DataPoint that it had not reported
-    before, at once or together with others, or by the same ones as after the asking before.
+    before, or by the same ones as after the asking before.
+
+    Attributes:
+        is_doubtful: the MCU should be asked once more, at leisure: its first answer was one
+            DataPoint, and not at once.
     """
 
     def __init__(self) -> None:
         self._known: set[int] = set()
         self._prompt_until = -math.inf
         self._is_prompt = False
+        self.is_doubtful = False
         self._has_answered = False
         self._values: dict[int, Unit] = {}
         self._heard: set[int] | None = None  # since the MCU was asked
@@ -38,7 +43,11 @@ class Inventory:
             again: because it has not answered, or not all.
         """
         self._prompt_until = now + _PROMPT_SECONDS
+        again = again or self.is_doubtful
         heard, self._heard = self._heard or set(), set()
+        if self.is_doubtful:
+            heard |= self._known
+            self.is_doubtful = False
         self._heard_before = heard if again else set()
         self._told = self._told | heard if again else set()
         if not again:
@@ -72,11 +81,13 @@ class Inventory:
             return True
         if self._has_answered:
             return heard >= self._known
-        return (self._is_prompt or len(heard) > 1) and not heard <= self._known
+        return not heard <= self._known
 
     def end(self) -> None:
         """The query is over: answered, or given up."""
         self._told |= self._heard or set()
+        is_thin = not self._is_prompt and len(self._told) == 1
+        self.is_doubtful = is_thin and not self._has_answered
         if self._told:
             self._known = self._told
             self._has_answered = True

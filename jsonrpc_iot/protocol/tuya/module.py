@@ -158,6 +158,8 @@ class Module(Role):
             self._heartbeat_due, self._offline_due = now, math.inf
         if now >= self._heartbeat_due:
             frames.append(self.encode(Command.HEARTBEAT))
+            if self.is_online and self.inventory.is_doubtful:
+                frames += self.query(now)
             if self.is_online:
                 self._offline_due = now + _OFFLINE_SECONDS
             self._heartbeat_due = now + self._pause()

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import anyio
 import anyio.lowlevel
 from bleak import BleakClient
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.device import BLEDevice
+from bleak.backends.service import BleakGATTService
 from bleak.exc import (
     BleakGATTProtocolError,
     BleakGATTProtocolErrorCode,
@@ -72,8 +73,8 @@ async def open_link(
         await one_cancellation(client.connect())
     except (*FAILURES, TimeoutError) as error:
         raise ConnectFailed(f"{_name(device)}: cannot connect: {text(error)}") from error
-    try:
-        tx, rx = choose(client, options, _name(device))
+
+    async def subscribe(tx: BleakGATTCharacteristic, rx: BleakGATTCharacteristic) -> GattChannel:
         write = options.write if _WRITES[options.write] in tx.properties else _other(options.write)
         info = describe(
             options,
@@ -86,29 +87,59 @@ async def open_link(
         channel = GattChannel(client, tx, info, write, options.largest)
         channels.append(channel)
         await one_cancellation(client.start_notify(rx, lambda _, value: channel.hear(bytes(value))))
+        return channel
+
+    try:
+        *others, last = choose(client, options, _name(device))
+        for pair in others:
+            with suppress(*FAILURES):
+                return await subscribe(*pair)
+        return await subscribe(*last)
     except BaseException as error:
         await _disconnect(client)
         if isinstance(error, FAILURES):
             raise ConnectFailed(f"{_name(device)}: cannot subscribe: {text(error)}") from error
         raise
-    return channel
 
 
 def choose(
     client: BleakClient, options: ConnectOptions, name: str
-) -> tuple[BleakGATTCharacteristic, BleakGATTCharacteristic]:
-    """The characteristics to write and to hear, of the service.
+) -> list[tuple[BleakGATTCharacteristic, BleakGATTCharacteristic]]:
+    """The characteristics to write and to hear, of each service of that kind, the best first.
 
-    Some devices have the two swapped. So one that cannot do its part gives way to the other, or to
-    any of the service that can.
+    There may be several: two programs serve by one adapter, or BlueZ remembers one that has moved,
+    which mostly has the lower handle.
 
     Raises:
         ConnectFailed: the device has no such service, or nothing in it that can do that.
     """
-    service = client.services.get_service(options.service)
-    if service is None:
+    services = [each for each in client.services if each.uuid == options.service]
+    if not services:
         there = ", ".join(each.uuid for each in client.services) or "none"
         raise ConnectFailed(f"{name} has no service {options.service}; it has {there}")
+    found, lacks = [], ""
+    for service in sorted(services, key=lambda each: each.handle, reverse=True):
+        tx, rx = _choose_in(service, options)
+        if tx is None or rx is None:
+            there = ", ".join(
+                f"{each.uuid} ({', '.join(each.properties)})" for each in service.characteristics
+            )
+            lacks = f"{'can be written' if tx is None else 'notifies'}; it has {there or 'none'}"
+        else:
+            found.append((tx, rx))
+    if not found:
+        raise ConnectFailed(f"{name}: no characteristic of the service {lacks}")
+    return found
+
+
+def _choose_in(
+    service: BleakGATTService, options: ConnectOptions
+) -> tuple[BleakGATTCharacteristic | None, BleakGATTCharacteristic | None]:
+    """The characteristics of one service.
+
+    Some devices have the two swapped. So one that cannot do its part gives way to the other, or to
+    any of the service that can.
+    """
     by_uuid = {each.uuid: each for each in service.characteristics}
 
     def first(named: tuple[str, str], can: set[str]) -> BleakGATTCharacteristic | None:
@@ -119,16 +150,7 @@ def choose(
         return None
 
     tx = first((options.tx, options.rx), set(_WRITES.values()))
-    rx = first((options.rx, options.tx), _HEARS)
-    if tx is None or rx is None:
-        lacks = "can be written" if tx is None else "notifies"
-        there = ", ".join(
-            f"{each.uuid} ({', '.join(each.properties)})" for each in service.characteristics
-        )
-        raise ConnectFailed(
-            f"{name}: no characteristic of the service {lacks}; it has {there or 'none'}"
-        )
-    return tx, rx
+    return tx, first((options.rx, options.tx), _HEARS)
 
 
 def _other(write: str) -> str:

@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from math import inf
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -30,6 +31,11 @@ logger = logging.getLogger("jsonrpc_iot.transports")
 CLOSE_SECONDS = 5.0
 
 _MARGIN_SECONDS = 0.1
+# BlueZ lets a program scan once at a time. So several searches of one program take turns.
+_TURN_SECONDS = 2.0
+_BETWEEN_SECONDS = 0.3
+_ASK_AGAIN_SECONDS = 0.1
+_SCANS_ALREADY = "org.bluez.Error.InProgress"
 
 # What bleak's backends raise: their own errors, those of the system's sockets and D-Bus, and
 # EOFError when D-Bus goes away.
@@ -53,6 +59,11 @@ class Backend(NamedTuple):
     scanner: type[BaseBleakScanner] | None = None
     client: type[BaseBleakClient] | None = None
     adapter: str = ""
+
+    @property
+    def turn_seconds(self) -> float:
+        """How long to scan until others may."""
+        return _TURN_SECONDS if self.scanner is None and sys.platform == "linux" else inf
 
 
 class Wanted(NamedTuple):
@@ -101,10 +112,13 @@ async def find(wanted: Wanted, backend: Backend, what: object) -> BLEDevice:
 
     # A little before the caller gives up, who would not say what was heard.
     deadline = anyio.current_effective_deadline() - _MARGIN_SECONDS
-    async with AsyncExitStack() as stack:
-        await start_scan(stack, look, backend, what)
-        with anyio.CancelScope(deadline=deadline):
-            return await found
+    with anyio.CancelScope(deadline=deadline):
+        while True:
+            async with AsyncExitStack() as stack:
+                await start_scan(stack, look, backend, what)
+                with anyio.move_on_after(backend.turn_seconds):
+                    return await found
+            await anyio.sleep(_BETWEEN_SECONDS)
     heard_of = f"heard only {', '.join(sorted(heard)[:20])}" if heard else "heard no device at all"
     raise ConnectTimeout(f"{what}: no such device within reach; {heard_of}")
 
@@ -129,9 +143,11 @@ async def listen_for(
         rssi = advertisement.rssi
         report(HeardDevice(url=place, address=address, name=name, rssi=rssi))
 
-    async with AsyncExitStack() as stack:
-        await start_scan(stack, look, backend, url)
-        await anyio.sleep_forever()
+    while True:
+        async with AsyncExitStack() as stack:
+            await start_scan(stack, look, backend, url)
+            await anyio.sleep(backend.turn_seconds)
+        await anyio.sleep(_BETWEEN_SECONDS)
 
 
 async def start_scan(
@@ -148,7 +164,14 @@ async def start_scan(
     try:
         bluez: BlueZScannerArgs = {"adapter": backend.adapter} if backend.adapter else {}
         scanner = BleakScanner(look, bluez=bluez, backend=backend.scanner)
-        await one_cancellation(scanner.start())
+        while True:
+            try:
+                await one_cancellation(scanner.start())
+                break
+            except BleakDBusError as error:
+                if error.dbus_error != _SCANS_ALREADY:
+                    raise
+            await anyio.sleep(_ASK_AGAIN_SECONDS)
     except (*FAILURES, ValueError) as error:  # the last of an address of D-Bus that is none
         why = _advice(error) if backend.scanner is None else text(error)
         raise ConnectFailed(f"{what}: no Bluetooth to scan with: {why}") from error

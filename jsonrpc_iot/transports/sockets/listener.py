@@ -27,6 +27,8 @@ class StreamListener(Listener):
         open_channel: makes a channel of an accepted connection; may take its time.
         max_peers: connections that are served at once.
         is_exposed: whether other machines may reach it.
+        network: says with whom a connection shares the places that none may take all of; by default
+            with those of its host.
         on_close: is called before the sockets are closed.
 
     Attributes:
@@ -45,8 +47,10 @@ class StreamListener(Listener):
         *,
         max_peers: int,
         is_exposed: bool = False,
+        network: Callable[[SocketStream], str] | None = None,
         on_close: Callable[[], object] = lambda: None,
     ) -> None:
+        self._network = network or _network
         self._sockets = sockets
         self.addresses = addresses
         self.is_exposed = is_exposed
@@ -89,7 +93,7 @@ class StreamListener(Listener):
                 continue
             failed = False
             scope = anyio.CancelScope()
-            if self._seats.take(scope, _network(stream)):
+            if self._seats.take(scope, self._network(stream)):
                 task_group.start_soon(self._serve_one, stream, handler, scope)
             else:
                 await stream.aclose()
@@ -110,9 +114,9 @@ class StreamListener(Listener):
 
 
 def _network(stream: SocketStream) -> str:
-    """Where a connection comes from; Unix sockets are all of this host."""
-    address = stream.extra(SocketAttribute.remote_address, "")
-    return network_of(address[0]) if isinstance(address, tuple) else ""
+    """Where a connection comes from, empty for one that is gone already."""
+    address = stream.extra(SocketAttribute.remote_address, None)
+    return network_of(address[0]) if address else ""
 
 
 def set_options(stream: SocketStream) -> None:

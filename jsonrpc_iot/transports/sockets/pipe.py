@@ -95,7 +95,12 @@ async def listen(url: Url, limits: Limits) -> Listener:
             path.unlink(missing_ok=True)
 
     return StreamListener(
-        [listening], [url.text], open_channel, max_peers=limits.peers, on_close=remove
+        [listening],
+        [url.text],
+        open_channel,
+        max_peers=limits.peers,
+        network=_user_of,
+        on_close=remove,
     )
 
 
@@ -308,6 +313,12 @@ def _credentials(stream: SocketStream) -> PeerCredentials | None:
     format = "3i"
     data = raw.getsockopt(socket.SOL_SOCKET, option, struct.calcsize(format))
     return PeerCredentials(*struct.unpack(format, data))
+
+
+def _user_of(stream: SocketStream) -> str:
+    """Whose process is at the other end, where the system tells."""
+    credentials = _credentials(stream)
+    return f"user {credentials.uid}" if credentials else ""
 
 
 def _check_system(url: Url) -> None:

@@ -6,6 +6,7 @@ nothing or are in the middle of a TLS handshake.
 
 import asyncio
 import logging
+import select
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from functools import partial
 
 from ...protocol.limits import Limits
 from ...protocol.network import Seats, network_of
+from .pulse import Pulse
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -24,12 +26,16 @@ _REFUSALS = 64  # that are on their way at once; who else comes hears nothing
 class Connection:
     """A client's connection, as `scope["state"]["jsonrpc_iot"]`.
 
+    Args:
+        pulse: of the event loop.
+
     Attributes:
         is_welcome: it has a place; else it is to be told that there is none.
         on_lost: callbacks for when the client is gone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pulse: Pulse) -> None:
+        self._pulse = pulse
         self.is_welcome = True
         self.on_lost: set[Callable[[], object]] = set()
         self._transport: asyncio.Transport | None = None
@@ -46,6 +52,14 @@ class Connection:
         assert self._transport is not None
         found: ssl.SSLObject | None = self._transport.get_extra_info("ssl_object")
         return found
+
+    @property
+    def has_hung_up(self) -> bool:
+        """Whether the client has gone while this program was held up, which nobody has read yet."""
+        assert self._transport is not None
+        if not self._pulse.was_held_up(asyncio.get_running_loop().time()):
+            return False  # who only says no more still gets an answer
+        return _is_closed(self._transport.get_extra_info("socket").fileno())
 
     def begin(self, opening: "asyncio.Task[None]") -> None:
         """Note what opens it."""
@@ -68,6 +82,16 @@ class Connection:
             self._opening.cancel()
 
 
+def _is_closed(descriptor: int) -> bool:
+    """Whether the other end of a socket has closed it; unknown where the system is not Linux."""
+    closed = getattr(select, "POLLRDHUP", 0)
+    if not closed or descriptor < 0:
+        return descriptor < 0
+    poll = select.poll()
+    poll.register(descriptor, closed)
+    return bool(poll.poll(0))
+
+
 class Connections:
     """Those that clients open at some sockets.
 
@@ -76,6 +100,7 @@ class Connections:
         context: for TLS, `None` without.
         limits: of which `peers` and `message_seconds` are used here.
         make_protocol: makes what serves a connection, and tells it of `made` and `lost`.
+        pulse: of the event loop.
     """
 
     def __init__(
@@ -84,7 +109,9 @@ class Connections:
         context: ssl.SSLContext | None,
         limits: Limits,
         make_protocol: Callable[[Connection], asyncio.Protocol],
+        pulse: Pulse,
     ) -> None:
+        self._pulse = pulse
         self._sockets = sockets
         self._context = context
         self._handshake_seconds = limits.message_seconds
@@ -123,7 +150,7 @@ class Connections:
                 await self._recover(error)
                 continue
             self._is_out_of_descriptors = False
-            connection = Connection()
+            connection = Connection(self._pulse)
             if not self._admit(connection, network_of(address[0])):
                 accepted.close()
                 continue

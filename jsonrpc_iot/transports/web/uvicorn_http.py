@@ -22,12 +22,12 @@ from ...channel.web import AsgiApp
 from ...protocol.limits import Limits
 from .closing import PING_INTERVAL, PING_TIMEOUT
 from .connections import Connection, Connections
+from .pulse import BEAT_SECONDS, Pulse
 from .uvicorn_websocket import REFUSAL_SECONDS, bounded_protocol, refusal
 
 _HEAD_BYTES = 1 << 16
 _KEEP_ALIVE_SECONDS = 75  # longer than clients keep a connection that they may use again
 _CLOSE_SECONDS = 2.0
-_TICK_SECONDS = 1.0
 _LARGE_WRITE = 1 << 14
 
 for _name in ("uvicorn.error", "uvicorn.access"):  # silent, unless the program wants to hear them
@@ -185,6 +185,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.exiting = asyncio.Event()
+        self.pulse = Pulse()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Leave it to others to accept: see `Connections`."""
@@ -194,7 +195,8 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         """Do once a second what uvicorn wants done, and end at once when told to."""
         while not await self.on_tick(0):
-            with anyio.move_on_after(_TICK_SECONDS):
+            self.pulse.beat(anyio.current_time())
+            with anyio.move_on_after(BEAT_SECONDS):
                 await self.exiting.wait()
 
     @contextmanager
@@ -247,7 +249,7 @@ class WebServer:
         def serve_connection(connection: Connection) -> asyncio.Protocol:
             return protocol(config, server.server_state, {"jsonrpc_iot": connection})
 
-        self._connections = Connections(sockets, context, limits, serve_connection)
+        self._connections = Connections(sockets, context, limits, serve_connection, server.pulse)
 
     def stop_accepting(self) -> None:
         """Close the listening sockets; connections live on."""

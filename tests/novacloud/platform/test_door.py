@@ -1,5 +1,7 @@
 """Connections that are not authenticated yet: they take turns, and no host takes all places."""
 
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -51,6 +53,16 @@ async def test_who_waits_is_let_in_when_its_turn_has_come(tmp_path: Path) -> Non
         patient.id, patient.key = info["device_id"], info["device_key"]
         await silent[0].stream.aclose()
         assert (await patient.authenticate())["status"] == "success"
+
+
+async def test_connections_that_are_reset_at_once_harm_nobody(tmp_path: Path) -> None:
+    async with running(tmp_path) as rig, beside(rig):
+        before = rig.platform.counts.connections
+        for _ in range(20):  # before the platform has accepted any
+            with socket.socket() as reset:
+                reset.connect(("127.0.0.1", rig.platform.port))
+                reset.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await eventually(lambda: rig.platform.counts.connections == before + 20)
 
 
 async def test_many_devices_behind_one_address_come_in_one_after_the_other(tmp_path: Path) -> None:

@@ -59,9 +59,21 @@ def test_several_datapoints_answer_however_late() -> None:
 def test_a_late_report_of_one_may_have_come_by_chance() -> None:
     line = Line()
     assert line.report(units(1), 0.5) == [1]
-    assert line.asks(1.0)
-    assert line.report(units(1, 2, 3), 1.1) == [2, 3]
-    assert not line.asks(2.0)
+    assert not line.asks(1.0)
+    assert line.asks(15.0)  # with the next heartbeat
+    assert line.report(units(1, 2, 3), 15.1) == [2, 3]
+    assert not line.asks(16.0)
+    assert not line.asks(30.0)
+
+
+def test_an_mcu_that_has_one_and_answers_late_is_asked_twice_and_tells_no_news() -> None:
+    line = Line()
+    line.report(units(1), 0.5)
+    assert line.asks(15.0)
+    assert line.report(units(1), 15.5) == []
+    assert not line.asks(16.0)
+    assert line.report(units(1), 17.0) == [1]
+    assert not line.asks(30.0)
 
 
 def test_what_was_reported_before_the_query_may_come_again_by_chance() -> None:

@@ -3,6 +3,7 @@
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from jsonrpc_iot.transports.gatt import RX, SERVICE, TX, ConnectOptions
 from jsonrpc_iot.transports.gatt._scan import Backend
 from tests.waiting import SECONDS
 
-from .rig import COMMAND, NOTIFY, WRITE, Foreign, channel_to, device, foreign_device
+from .rig import COMMAND, NOTIFY, WRITE, Foreign, Part, channel_to, device, foreign_device
 
 pytestmark = pytest.mark.anyio
 
@@ -134,6 +135,14 @@ async def test_more_services_than_ours(radio: VirtualRadio) -> None:
     permissions = Characteristic.Permissions.READABLE
     also = Service("180f", [Characteristic(OTHER, NOTIFY, permissions, b"")])
     assert await call_foreign(radio, [(TX, WRITE), (RX, NOTIFY)], also=(also,))
+
+
+@pytest.mark.parametrize("parts", [(), ((TX, COMMAND),), ((TX, WRITE), (RX, NOTIFY))])
+async def test_a_service_that_is_there_twice(radio: VirtualRadio, parts: Sequence[Part]) -> None:
+    """Whatever the first one, which may be one that was remembered, has in it."""
+    permissions = Characteristic.Permissions.READABLE | Characteristic.Permissions.WRITEABLE
+    old = Service(SERVICE, [Characteristic(uuid, can, permissions, b"") for uuid, can in parts])
+    assert await call_foreign(radio, [(TX, WRITE), (RX, NOTIFY)], also=(old,))
 
 
 @pytest.mark.parametrize(

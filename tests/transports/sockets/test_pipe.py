@@ -3,6 +3,7 @@
 import os
 import socket
 import stat
+import sys
 from pathlib import Path
 
 import anyio
@@ -12,13 +13,17 @@ from jsonrpc_iot import (
     BindFailed,
     ChannelAttribute,
     ConnectFailed,
+    Dispatcher,
     InvalidUrl,
+    Limits,
     Listener,
     PeerCredentials,
+    connect,
+    serve,
 )
 from jsonrpc_iot.transports import open_channel, open_listener
 from tests.transports.links import accepting
-from tests.waiting import SECONDS
+from tests.waiting import SECONDS, eventually
 
 pytestmark = [
     pytest.mark.anyio,
@@ -312,6 +317,38 @@ async def test_of_servers_of_one_name_that_begin_at_once_one_serves(tmp_path: Pa
         assert all("another server is listening" in each for each in refused)
         await answers(f"pipe://lamp?dir={tmp_path}")
         await served[0].aclose()
+
+
+CROWD = """
+import os, socket, sys
+os.setgid(int(sys.argv[2])); os.setuid(65534)
+crowd = [socket.socket(socket.AF_UNIX) for _ in range(6)]
+for each in crowd:
+    each.connect(sys.argv[1])
+print("here", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.getuid() != 0, reason="only root can be others")
+async def test_one_user_does_not_keep_others_out(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    url = f"unix://{tmp_path}/{FILE}"
+    dispatcher = Dispatcher()
+    dispatcher.method("ok")(lambda: True)
+    command = [sys.executable, "-c", CROWD, str(tmp_path / FILE), str(os.getgid())]
+    async with (
+        serve(dispatcher, url, limits=Limits(peers=6), grace=0) as server,
+        await anyio.open_process(command) as crowd,
+    ):
+        assert crowd.stdout
+        assert crowd.stdin
+        with anyio.fail_after(SECONDS):
+            assert (await crowd.stdout.receive()).startswith(b"here")
+            await eventually(lambda: len(server.peers) == 6)
+            async with connect(url) as client:
+                assert await client.call("ok") is True
+        await crowd.stdin.aclose()
 
 
 async def test_a_stranger_cannot_take_the_place_of_a_server(tmp_path: Path) -> None:

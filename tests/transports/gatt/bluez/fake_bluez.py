@@ -70,7 +70,7 @@ class FakeBluez:
         self.advertised: dict[str, Any] | None = None
         self.calls: list[str] = []
         self._advertisement = ""
-        self._scans = 0
+        self._scanning: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = (
             set()
         )  # no group, so that a test may stop it anywhere
@@ -264,11 +264,13 @@ class FakeBluez:
             elif call.interface == CHARACTERISTIC:
                 await self._answer_characteristic(call)
             elif call.member == "StartDiscovery":
-                self._scans += 1
-                if self._scans == 1:
+                if call.sender in self._scanning:
+                    raise DBusError("org.bluez.Error.InProgress", "Operation already in progress")
+                self._scanning.add(str(call.sender))
+                if len(self._scanning) == 1:
                     self._start(self._beacon())
             elif call.member == "StopDiscovery":
-                self._scans -= 1
+                self._scanning.discard(str(call.sender))
             reply = Message.new_method_return(call)
         except DBusError as error:
             reply = Message.new_error(call, error.type, error.text)
@@ -363,7 +365,7 @@ class FakeBluez:
     async def _beacon(self) -> None:
         """Let whoever scans hear the peripheral again and again."""
         rssi = -50
-        while self._scans:
+        while self._scanning:
             rssi = -101 - rssi
             for link in self.links:
                 if not link.is_connected:

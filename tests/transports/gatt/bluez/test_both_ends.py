@@ -364,3 +364,14 @@ async def test_a_device_of_which_bluez_remembers_other_services(fake: FakeBluez)
             fake.change(each.path, DEVICE, UUIDs=Variant("as", remembered))
         async with connect(server.urls[0], connect_timeout=SECONDS) as client:
             assert await client.call("echo", [1]) == 1
+
+
+async def test_searches_at_the_same_time_take_turns(fake: FakeBluez) -> None:
+    """Of a device that is not there, and of one that is."""
+    with anyio.fail_after(SECONDS):
+        async with serving() as server, anyio.create_task_group() as tasks:
+            tasks.start_soon(open_channel, "gatt://nobody")
+            await fake.until_called("StartDiscovery")
+            async with connect(server.urls[0]) as client:
+                assert await client.call("echo", [1]) == 1
+            tasks.cancel_scope.cancel()

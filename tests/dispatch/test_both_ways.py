@@ -27,6 +27,8 @@ from tests.protocol.codec import msgpack_bytes
 
 from ._rewriting import Members, Number, packed, rewritten, written
 
+pytestmark = pytest.mark.timeout(240)  # many examples, which a busy machine takes long for
+
 
 class Place(Struct):
     x: int
@@ -200,7 +202,7 @@ ANY = st.recursive(
     max_leaves=2,
 )
 ODD = DEEP | HARD | ANY
-PLENTY = settings(max_examples=300)
+PLENTY = settings(max_examples=200)
 ODD_MEMBERS = st.one_of(
     st.tuples(st.just("jsonrpc"), st.sampled_from(["2.0", "1.0", 2])),
     st.tuples(st.just("timeout"), st.sampled_from([3, 0.5, 0, -1, "3", None, math.inf, math.nan])),

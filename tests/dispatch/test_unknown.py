@@ -59,6 +59,29 @@ def test_only_who_may_use_a_name_hears_of_it() -> None:
         assert meant in data(called, admin)["hint"]
 
 
+def test_what_one_caller_hears_is_kept_from_others() -> None:
+    device = greenhouse()
+    call, admin = request("greenhouse.vaults"), Context(permissions={"admin"})
+    for context in (admin, None, admin):
+        hint = error(device.dispatch_sync(call, context))["data"].get("hint", "")
+        assert ("greenhouse.vault?" in hint) == (context is admin)
+
+
+def test_a_name_that_is_registered_later_is_offered() -> None:
+    device = greenhouse()
+    call = request("lamp.sett")
+    assert "hint" not in error(device.dispatch_sync(call))["data"]
+    device.method("lamp.set")(lambda: None)
+    assert error(device.dispatch_sync(call))["data"]["hint"] == "did you mean lamp.set?"
+
+
+def test_many_names_are_forgotten_again() -> None:
+    device = greenhouse()
+    for number in range(1000):
+        assert "hint" not in error(device.dispatch_sync(request(f"{number}")))["data"]
+    assert data("greenhouse.raed")["hint"] == "did you mean greenhouse.read?"
+
+
 def test_a_notification_of_no_such_name_gets_no_answer() -> None:
     assert greenhouse().dispatch_sync(notice("greenhouse.raed")) is None
 

@@ -14,6 +14,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
+from ...channel.clock import now
 from ...channel.contract import Listener, Serve
 from ...channel.info import ChannelInfo
 from ...errors import MessageTooLarge
@@ -95,7 +96,7 @@ class CentralChannel(CallbackChannel):
         super().__init__(info)
         self.unheard = 0
         self._central = central
-        self._patience_ends = anyio.current_time() + _SUBSCRIBE_SECONDS
+        self._patience_ends = now() + _SUBSCRIBE_SECONDS
 
     async def send(self, item: bytes) -> None:
         """Notify the central; see `Channel.send`.
@@ -109,7 +110,7 @@ class CentralChannel(CallbackChannel):
         self._check()
         if not self._info.fits(item):
             raise MessageTooLarge(len(item), self._info.max_message or 0)
-        if not await self._central.subscribes(self._patience_ends - anyio.current_time()):
+        if not await self._central.subscribes(self._patience_ends - now()):
             self._check()
             level = logging.DEBUG if self.unheard else logging.WARNING
             logger.log(level, "%s has not subscribed and hears no answers", self._info.peer)

@@ -56,6 +56,16 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
         "ping-pong / anyio echo": (">=", 0.85),
         "time of a call, connect_sync / portal": ("<=", 1.3),
     },
+    "latency": {
+        "tcp, sync handler / asyncio.Protocol echo": ("<=", 1.5),
+        "tcp, async handler / asyncio.Protocol echo": ("<=", 1.9),
+        "tcp, async handler / aiorpcX, tcp": ("<=", 0.55),
+        "udp, sync handler / asyncio.DatagramProtocol echo": ("<=", 1.1),
+        "udp, async handler / asyncio.DatagramProtocol echo": ("<=", 1.4),
+        "memory, sync handler / anyio memory streams": ("<=", 1.7),
+        "tcp, 100 tasks, sync handler / aiorpcX, tcp, 100 tasks": ("<=", 0.2),
+        "tcp, 100 tasks, async handler / aiorpcX, tcp, 100 tasks": ("<=", 0.35),
+    },
     "proxy": {"proxy / client.call": ("<=", 1.15)},
     "udp": {
         "ping-pong, idempotent / anyio echo": (">=", 0.85),

@@ -111,7 +111,7 @@ class Device:
         assert self._process is not None
         while True:
             await anyio.sleep(dice.uniform(*plan.pauses))
-            if may_be_killed and dice.random() < 0.5:
+            if may_be_killed and (not self.restarts or dice.random() < 0.5):  # first of all
                 self._process.kill()
                 await self._process.wait()
                 weather.note_restart()

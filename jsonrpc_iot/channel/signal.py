@@ -60,7 +60,10 @@ class Signal:
 
     def _expire(self, deadline: float) -> None:
         assert self._loop is not None
-        if not self.was_late and self._loop.time() > deadline + _LATE_SECONDS:
+        late = self._loop.time() - deadline
+        if late < 0:  # uvloop counts whole milliseconds
+            self._loop.call_later(-late, self._expire, deadline)
+        elif late > _LATE_SECONDS and not self.was_late:
             self.was_late = True
             self._loop.call_later(_LATE_SECONDS, self._end_wait)
         else:

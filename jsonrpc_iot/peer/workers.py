@@ -75,7 +75,6 @@ class Workers:
         """Do a job, as `TaskGroup.start_soon` does, in the present context."""
         worker = self._take()
         if worker is not None:
-            worker.is_fresh = False
             worker.job = job
             worker.woken.set()
         elif not _counts_references() or asyncio_loop() is None:

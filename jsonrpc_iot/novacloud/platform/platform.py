@@ -47,7 +47,6 @@ from .settings import PlatformSettings
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
 _BACKLOG = 4096
-_PAUSE_SECONDS = 0.1
 _LAST_WRITE_SECONDS = 5.0
 
 Entered = tuple[DeviceSession, Sequence[bytes | None]]
@@ -176,20 +175,10 @@ class NovaPlatform:
 
     async def _accept(self, listener: Any) -> None:
         listening = listener.extra(SocketAttribute.raw_socket)
-        failed = False
         while True:
             await self._door.wait_for_room()
-            try:
-                raw = await accept(listening)
-            except OSError as error:  # out of descriptors, or the connection is gone already
-                if not failed:  # once for all that fail now
-                    logger.warning("%s: cannot accept: %s", self._urls[0], error)
-                failed = True
-                await anyio.sleep(_PAUSE_SECONDS)
-                continue
-            failed = False
+            stream = SocketStream(await accept(listening, self._urls[0], logger))
             self.counts.connections += 1
-            stream = SocketStream(raw)
             place = anyio.CancelScope()
             turn = self._door.come(place, stream.network)
             self._connections.start_soon(self._serve, stream, place, turn)

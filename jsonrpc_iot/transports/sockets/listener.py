@@ -84,17 +84,8 @@ class StreamListener(Listener, Generic[S]):
     async def _accept(
         self, listening: socket.socket, handler: Serve, task_group: TaskGroup
     ) -> None:
-        failed = False
         while True:
-            try:
-                raw = await accept(listening)
-            except OSError as error:  # out of descriptors, or the connection is gone already
-                if not failed:  # once for all that fail now
-                    logger.warning("%s: cannot accept: %s", self.addresses[0], error)
-                failed = True
-                await anyio.sleep(_PAUSE_SECONDS)
-                continue
-            failed = False
+            raw = await accept(listening, self.addresses[0], logger)
             stream, scope = self._new_stream(raw), anyio.CancelScope()
             if self._seats.take(scope, stream.network):
                 task_group.start_soon(self._serve_one, stream, handler, scope)
@@ -114,18 +105,26 @@ class StreamListener(Listener, Generic[S]):
                 await anyio.aclose_forcefully(stream)
 
 
-async def accept(listening: socket.socket) -> socket.socket:
-    """Wait for a connection.
+async def accept(listening: socket.socket, name: str, log: logging.Logger) -> socket.socket:
+    """Wait for a connection, whatever happens meanwhile.
 
-    Raises:
-        OSError: out of descriptors, or the connection is gone already.
+    Args:
+        listening: where it comes.
+        name: of the listener, for the log.
+        log: is told once of all that fail until one comes.
     """
+    failed = False
     while True:
         await anyio.wait_readable(listening)
         try:
             return listening.accept()[0]
         except BlockingIOError:
             continue
+        except OSError as error:  # out of descriptors, or the connection is gone already
+            if not failed:
+                log.warning("%s: cannot accept: %s", name, error)
+            failed = True
+            await anyio.sleep(_PAUSE_SECONDS)
 
 
 def _turn_away(listening: socket.socket) -> None:

@@ -21,7 +21,7 @@ PACKAGE = "jsonrpc_iot"
 ROOT = places.ROOT / PACKAGE
 
 API = "API"  # `from jsonrpc_iot import Name`
-LINK = {"errors", "protocol", "channel"}
+LINK = {"errors", "protocol", "trust", "channel"}
 ANSWER = LINK | {"dispatch"}
 BOTH_ENDS = ANSWER | {"peer", "transports"}
 
@@ -30,7 +30,8 @@ BOTH_ENDS = ANSWER | {"peer", "transports"}
 PARTS: dict[str, Set[str]] = {
     "errors": set(),
     "protocol": {"errors"},
-    "channel": {"errors", "protocol"},
+    "trust": {"errors", "protocol"},
+    "channel": {"errors", "protocol", "trust"},
     "dispatch": LINK,
     "peer": ANSWER,
     "transports": LINK,
@@ -52,6 +53,7 @@ CORE_DEPENDENCIES = {"anyio", "msgspec"}
 DEPENDENCIES: dict[str, Set[str]] = {
     "errors": set(),
     "protocol": {"msgspec"},
+    "trust": CORE_DEPENDENCIES | {"cryptography", "spake2", "tomlkit"},
     "testing": CORE_DEPENDENCIES | {"bumble", "pytest"},
     "cli": CORE_DEPENDENCIES | {"amqtt", "rich", "serial"},
     "asgi": CORE_DEPENDENCIES | {"starlette"},
@@ -91,6 +93,7 @@ OPTIONAL = {
     "amqtt",
     "bleak",
     "bumble",
+    "cryptography",
     "dbus_fast",
     "h11",
     "httpx2",
@@ -99,7 +102,9 @@ OPTIONAL = {
     "rich",
     "serial",
     "serial_asyncio_fast",
+    "spake2",
     "starlette",
+    "tomlkit",
     "trio",
     "uvicorn",
     "uvloop",

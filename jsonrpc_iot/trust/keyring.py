@@ -113,6 +113,10 @@ class Keyring:
         self._read()
         self._expired = self._expired_now()
 
+    def __contains__(self, name: str) -> bool:
+        """Whether a peer has that name, also one that has expired."""
+        return ("peers", name) in self._contents.holders
+
     def by_key_id(self, key_id: bytes) -> SharedKey | None:
         """The key of an id; `None` if there is none, or it has expired."""
         holder = self._valid(self._contents.by_id.get(key_id))

@@ -63,6 +63,7 @@ from .peer.peer import Peer
 from .protocol.limits import Limits
 from .protocol.messages import Dialect
 from .transports import register_transport
+from .trust.principal import Principal
 
 if TYPE_CHECKING:
     from .asgi import asgi_app
@@ -142,6 +143,7 @@ __all__ = [
     "ParseError",
     "Peer",
     "PeerCredentials",
+    "Principal",
     "RpcError",
     "Server",
     "ServerError",

@@ -249,7 +249,7 @@ class RpcApp:
         context = CallContext(items, facts.info, facts.standing, caller.lanes)
         reply = self._begin(data, context, facts.standing)
         if isinstance(reply, Pending):
-            with self._callers.running(reply, caller, facts.standing) as running:
+            with self._callers.running(reply, caller, facts) as running:
                 if items is not None and running.streams:
                     await self._stream(running, items, scope, receive, send)
                     return
@@ -304,7 +304,7 @@ class RpcApp:
         context = CallContext(None, facts.info, facts.standing, caller.lanes)
         reply = self._begin(data, context, facts.standing)
         if isinstance(reply, Pending):
-            with self._callers.running(reply, caller, facts.standing) as running:
+            with self._callers.running(reply, caller, facts) as running:
                 reply = await run_to_end(running, scope, receive, len(params))
         assert reply is not None
         self._trace("->", reply)
@@ -347,10 +347,10 @@ class RpcApp:
     ) -> None:
         if not accepts(headers, EVENT_STREAM):
             raise Refusal(406, "GET gives events: say Accept: text/event-stream, or POST a message")
-        standing = (await self._identify(scope, headers)).standing
-        if standing.refusal is not None:
-            raise denied(standing.refusal)
-        hears = Hearing(standing, patterns_of(scope))
+        facts = await self._identify(scope, headers)
+        if facts.standing.refusal is not None:
+            raise denied(facts.standing.refusal)
+        hears = Hearing(facts.standing, patterns_of(scope), facts.info.peer)
         last = headers.get(b"last-event-id")
         event_id = None if last is None else last.decode("latin-1")
         seconds = self._limits.send_seconds

@@ -13,6 +13,9 @@ from ..channel.web import Scope, client_network, request_attributes
 from ..dispatch.turns import Lanes
 from ..trust.principal import Standing
 
+Stays = Callable[[str, Standing], bool]
+"""Says whether somebody may stay; see `Door.renew`."""
+
 
 class RequestFacts(Channel):
     """The facts of one request, where other transports have a channel. It carries no messages.

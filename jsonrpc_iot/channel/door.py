@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from ..errors import RpcError, Unauthorized
+from ..trust import audit
 from ..trust.certificates import names_in
 from ..trust.principal import Principal, Standing
 from .contract import Authenticate, Channel
@@ -71,6 +72,7 @@ class Door:
         try:
             principal = await self._judge(channel, proved)
         except RpcError as refusal:
+            audit.refused_proof(channel.info.peer, "hook", refusal.message)
             return Standing(proved=proved, refusal=refusal)
         is_lost = principal is None and not self._strangers
         return Standing(principal, proved, Unauthorized() if is_lost else None)
@@ -88,15 +90,24 @@ class Door:
             RpcError: whoever has it is refused, for that reason.
         """
         proved = None if self._keyring is None else self._keyring.by_token(token)
-        principal = await self._judge(channel, proved, token)
+        try:
+            principal = await self._judge(channel, proved, token)
+        except RpcError as refusal:
+            audit.refused_proof(channel.info.peer, "hook", refusal.message)
+            raise
         if principal is None:
+            audit.refused_proof(channel.info.peer, "token", "nobody has it")
             raise Unauthorized
         standing.become(principal, proved)
 
-    def renew(self, standing: Standing) -> bool:
+    def renew(self, peer: str, standing: Standing) -> bool:
         """Look again at what the keyring says of somebody, now that it has changed.
 
         What a hook has made of it holds until the channel ends.
+
+        Args:
+            peer: where it is, for the log.
+            standing: who it was.
 
         Returns:
             Whether it may stay: its key is neither revoked nor expired.
@@ -106,6 +117,7 @@ class Door:
             return True
         renewed = self._keyring.renewed(proved)
         if renewed is None:
+            audit.revoked(peer, proved)
             return False
         if renewed != proved:
             standing.principal = renewed if standing.principal is proved else standing.principal
@@ -145,7 +157,6 @@ def _certified(channel: Channel) -> list[str]:
     """The names in the certificate that the other end has shown, and that was checked."""
     from anyio.streams.tls import TLSAttribute
 
-    certificate: Mapping[str, Any] = channel.extra_attributes.get(
-        TLSAttribute.peer_certificate, dict
-    )()
-    return names_in(certificate)
+    attributes: Mapping[Any, Callable[[], Any]] = channel.extra_attributes
+    certificate = attributes.get(TLSAttribute.peer_certificate)
+    return [] if certificate is None else names_in(certificate() or {})

@@ -280,7 +280,7 @@ class Server:
     def _renew(self) -> None:
         """Look at all peers again, now that the keyring has changed."""
         for peer in tuple(self._peers):
-            if not self._door.renew(peer.standing):
+            if not self._door.renew(peer.info.peer, peer.standing):
                 peer.expel(Unauthorized("The key is no longer valid"))
         for app in self._apps:
             app.renew()

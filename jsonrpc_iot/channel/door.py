@@ -19,6 +19,7 @@ from .wrappers import ProvenChannel
 
 if TYPE_CHECKING:
     from ..trust.keyring import Keyring
+    from ..trust.pairing import Pairing
 
 Prove = Callable[[Channel, Standing, str], Awaitable[None]]
 """Has the other end of a channel prove by a token who it is; see `Door.prove`."""
@@ -32,6 +33,7 @@ class Door:
         keyring: knows keys, tokens, certificates and users.
         strangers: whether who has proved nothing may call what needs no permission.
         seconds: that `authenticate` may take.
+        pairing: gives keys to who knows a code.
     """
 
     def __init__(
@@ -41,11 +43,13 @@ class Door:
         *,
         strangers: bool,
         seconds: float,
+        pairing: "Pairing | None" = None,
     ) -> None:
         self._authenticate = authenticate
         self._keyring = keyring
         self._strangers = strangers
         self._seconds = seconds
+        self._pair = None if pairing is None else pairing.answer
 
     @property
     def is_guarded(self) -> bool:
@@ -59,6 +63,11 @@ class Door:
             TimeoutError: `authenticate` took too long.
             Exception: it failed.
         """
+        standing = await self._admit(channel)
+        standing.pair = self._pair
+        return standing
+
+    async def _admit(self, channel: Channel) -> Standing:
         proved = self._proved(channel)
         try:
             principal = await self._judge(channel, proved)

@@ -16,6 +16,8 @@ from .declare.event import BoundEvent, events
 from .declare.options import MethodOptions, NotificationOptions, Options
 from .declare.service import declared, decorator, service_prefix
 from .handler import Handler
+from .pair import NAME as PAIR
+from .pair import pairing
 from .responder import Responder
 from .rpc_methods import About, Builtin, subscribing
 from .run.middleware import Middleware
@@ -137,6 +139,11 @@ class Registry:
             name = _join(prefix, event.name)
             self._table.declare(name, event.kind, event.requires)
             event.subscribe(partial(self.emit, name))
+
+    def offer_pairing(self) -> None:
+        """Have `rpc.pair`, for those of its servers that pair."""
+        if PAIR not in self._table.methods:
+            self._table.add([(self._table.methods, pairing())])
 
     def middleware(self, layer: Middleware) -> Middleware:
         """Put code around each call; the layer registered first is the outermost."""

@@ -35,6 +35,7 @@ from ..trust.principal import Standing
 
 if TYPE_CHECKING:
     from ..trust.keyring import Keyring
+    from ..trust.pairing import Pairing
 
 logger = logging.getLogger("jsonrpc_iot.server")
 
@@ -324,6 +325,7 @@ async def serve(
     authenticate: Authenticate | None = None,
     keyring: "Keyring | None" = None,
     strangers: bool = True,
+    pairing: "Pairing | None" = None,
     limits: Limits | None = None,
     grace: float = 5.0,
     trace: Trace | None = None,
@@ -342,6 +344,8 @@ async def serve(
             refused to everybody.
         strangers: whether who has proved nothing may call what needs no permission, and hear what
             needs none. Else it can do no more than prove who it is.
+        pairing: gives a key to who knows a code, a stranger, while its window is open; its keyring
+            counts where no other is given.
         limits: bounds on what a peer may cost; the dispatcher's by default.
         grace: seconds that running calls have to finish when the block ends.
         trace: is called with each message that arrives or leaves, and the frames; see `Trace`.
@@ -363,7 +367,11 @@ async def serve(
             if isinstance(url, str):
                 listener = await open_listener(url, limits, listeners)
                 listeners.append(await stack.enter_async_context(listener))
-        door = Door(authenticate, keyring, strangers=strangers, seconds=limits.message_seconds)
+        if pairing is not None:
+            keyring = keyring or pairing.keyring
+            dispatcher.offer_pairing()
+        seconds = limits.message_seconds
+        door = Door(authenticate, keyring, strangers=strangers, seconds=seconds, pairing=pairing)
         if not door.is_guarded:
             _warn_if_exposed(listeners)
         async with task_group() as peers:

@@ -6,9 +6,10 @@ No text of an error quotes a value of the file, which may be a secret.
 import datetime as dt
 import os
 import re
+import sys
 import tomllib
 from base64 import b64decode
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeAlias
 
@@ -17,7 +18,7 @@ from msgspec import Struct
 
 from ..errors import KeyringError
 from .keys import bearer_token, read_key, token_digest
-from .principal import ALL, EVERYTHING
+from .principal import ALL, EVERYTHING, Everything
 
 Kind: TypeAlias = Literal["peers", "certificates", "uids"]
 """The tables of a keyring."""
@@ -75,7 +76,7 @@ class Entry(Struct, frozen=True):
 
     kind: Kind
     name: str
-    permissions: Container[str]
+    permissions: frozenset[str] | Everything
     expires: float | None = None
     key: bytes | None = None
     token: bytes | None = None
@@ -106,6 +107,16 @@ def read_file(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise KeyringError(f"{path}, line {line}: not UTF-8") from None
+
+
+def is_open(path: Path) -> bool:
+    """Whether others than its owner may read or write a file."""
+    if sys.platform == "win32":  # which has no such modes
+        return False
+    try:
+        return bool(path.stat().st_mode & 0o077)
+    except OSError:  # it has just been replaced
+        return False
 
 
 def read_entries(

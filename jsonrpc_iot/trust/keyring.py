@@ -7,8 +7,6 @@ Source: the trust page, section 1. What stands in the file is read by `entries` 
 import hmac
 import logging
 import os
-import stat
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +17,7 @@ import anyio
 import anyio.to_thread
 
 from ..errors import KeyringError
-from .entries import Entry, Kind, read_entries, read_file
+from .entries import Entry, Kind, is_open, read_entries, read_file
 from .keys import SharedKey, bearer_token, key_id, new_key, read_key, token_digest
 from .principal import Principal, Proof
 
@@ -114,6 +112,10 @@ class Keyring:
         self._seen: Seen = {}
         self._read()
         self._expired = self._expired_now()
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a peer has that name, also one that has expired."""
+        return ("peers", name) in self._contents.holders
 
     def by_key_id(self, key_id: bytes) -> SharedKey | None:
         """The key of an id; `None` if there is none, or it has expired."""
@@ -292,10 +294,8 @@ class Keyring:
         return True
 
     def _warn_if_open(self) -> None:
-        if sys.platform == "win32":  # which has no such modes
-            return
         for file in self._seen:
-            if file not in self._warned and stat.S_IMODE(file.stat().st_mode) & 0o077:
+            if file not in self._warned and is_open(file):
                 self._warned.add(file)
                 logger.warning("%s holds keys, and others may read or write it: chmod 600", file)
 

@@ -1,6 +1,6 @@
 """Who the other end of a channel has proved to be."""
 
-from collections.abc import Container
+from collections.abc import Awaitable, Callable, Container
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -63,6 +63,10 @@ class Principal(Struct, frozen=True):
         return network if self.proof == "hook" else f"={self.name}"
 
 
+Pair: TypeAlias = Callable[[str, str | None, str | None, str], Awaitable[dict[str, str]]]
+"""Answers `rpc.pair`: gets who calls, and its params; see `Pairing.answer`."""
+
+
 class Standing:
     """Who the other end of one connection is at the moment, which may change while that lives.
 
@@ -78,9 +82,10 @@ class Standing:
         principal: as above.
         proved: as above.
         refusal: as above.
+        pair: answers `rpc.pair`, `None` where nobody is paired.
     """
 
-    __slots__ = ("principal", "proved", "refusal")
+    __slots__ = ("pair", "principal", "proved", "refusal")
 
     def __init__(
         self,
@@ -91,6 +96,7 @@ class Standing:
         self.principal = principal
         self.proved = proved
         self.refusal = refusal
+        self.pair: Pair | None = None
 
     def become(self, principal: Principal, proved: Principal | None = None) -> None:
         """Know it as somebody from now on."""

@@ -261,9 +261,12 @@ class ServerSeal(Generic[A, P]):
             return None
         responder = Responder(self._crypto, key.key, packet[:PROLOGUE_BYTES])
         instance = responder.read(packet[PROLOGUE_BYTES:])
+        if instance is None:
+            self.wrong += 1
+            return None
         number = self._new_number()
-        answer = None if instance is None else responder.answer(number)
-        if instance is None or answer is None:
+        answer = responder.answer(number)
+        if answer is None:
             self.wrong += 1
             return None
         if half is not None:

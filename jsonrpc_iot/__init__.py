@@ -43,6 +43,7 @@ from .errors import (
     InvalidRequest,
     InvalidUrl,
     JsonRpcIotError,
+    KeyringError,
     MalformedFrame,
     MalformedResponse,
     MessageTooLarge,
@@ -68,9 +69,11 @@ if TYPE_CHECKING:
     from .blocking import BlockingClient, connect_sync
     from .server.program import run
     from .server.server import Server, serve
+    from .trust.keyring import Keyring
 else:
     _LATER = {
         "BlockingClient": "blocking",
+        "Keyring": "trust.keyring",
         "Server": "server.server",
         "asgi_app": "asgi",
         "connect_sync": "blocking",
@@ -122,6 +125,8 @@ __all__ = [
     "InvalidRequest",
     "InvalidUrl",
     "JsonRpcIotError",
+    "Keyring",
+    "KeyringError",
     "Limits",
     "Listener",
     "MalformedFrame",

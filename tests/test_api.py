@@ -18,7 +18,8 @@ PUBLIC = {
         Channel ChannelAttribute ChannelClosed ChannelInfo Client ConnectFailed ConnectTimeout
         Context DeadlineExceeded Dialect Dispatcher Event Example Forbidden FramingError
         InternalError InvalidParams
-        InvalidRequest InvalidUrl JsonRpcIotError Limits Listener MalformedFrame MalformedResponse
+        InvalidRequest InvalidUrl JsonRpcIotError Keyring KeyringError Limits Listener
+        MalformedFrame MalformedResponse
         MessageTooLarge MethodNotFound Middleware MissingExtra Next Notification OutcomeUnknown
         PacketOptions ParseError Peer Trace Transport Url
         PeerCredentials RpcError Server ServerError Stream StreamChannel TooLarge TransportError

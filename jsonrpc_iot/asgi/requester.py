@@ -11,6 +11,7 @@ from ..channel.info import ChannelInfo
 from ..channel.url import host_port
 from ..channel.web import Scope, request_attributes
 from ..dispatch.turns import Lanes
+from ..trust.principal import Standing
 
 
 class RequestFacts(Channel):
@@ -23,6 +24,9 @@ class RequestFacts(Channel):
         scope: the request's.
         token: its bearer token.
         max_message: bytes of the largest reply.
+
+    Attributes:
+        standing: who sends it, once that is known.
     """
 
     def __init__(self, scope: Scope, token: str | None, max_message: int) -> None:
@@ -30,6 +34,7 @@ class RequestFacts(Channel):
         self._info = _info(scheme, _pair(client), _pair(scope.get("server")), max_message)
         self._scope = scope
         self._token = token
+        self.standing = Standing()
 
     @property
     def info(self) -> ChannelInfo:
@@ -56,22 +61,22 @@ class RequestFacts(Channel):
         """Do nothing."""
 
 
-class Host:
-    """What runs for the requests of one host.
+class Requester:
+    """What runs for the requests of one principal, or of the strangers of one network.
 
     Args:
-        network: where it is.
+        share: what they share; see `Standing.share_of`.
 
     Attributes:
-        network: as above.
+        share: as above.
         running: calls that take time.
         lanes: the queues of its calls.
     """
 
-    __slots__ = ("lanes", "network", "running")
+    __slots__ = ("lanes", "running", "share")
 
-    def __init__(self, network: str) -> None:
-        self.network = network
+    def __init__(self, share: str) -> None:
+        self.share = share
         self.running = 0
         self.lanes = Lanes()
 

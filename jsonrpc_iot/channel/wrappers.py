@@ -5,8 +5,9 @@ from typing import Any, final
 
 from anyio.abc import ObjectStream, TaskGroup
 
+from ..trust.principal import Principal
 from .contract import Channel, TellFailed, Trace
-from .info import ChannelInfo
+from .info import ChannelAttribute, ChannelInfo
 
 
 @final
@@ -65,6 +66,10 @@ class WrappedChannel(Channel):
         return self._inner.extra_attributes
 
     @property
+    def principal(self) -> Principal | None:
+        return self._inner.principal
+
+    @property
     def pieces_sent(self) -> int:
         return self._inner.pieces_sent
 
@@ -97,6 +102,9 @@ class WrappedChannel(Channel):
 
     def keep_while(self, is_busy: Callable[[], bool]) -> None:
         self._inner.keep_while(is_busy)
+
+    def tell_why(self, reason: str) -> None:
+        self._inner.tell_why(reason)
 
     def trace_frames(self, trace: Trace) -> None:
         self._inner.trace_frames(trace)
@@ -168,3 +176,30 @@ class TracedChannel(WrappedChannel):
         for message in messages:
             self._trace("->", message)
         await self._inner.send_batch(messages)
+
+
+@final
+class ProvenChannel(WrappedChannel):
+    """A channel of which more is known than the link knows, to be judged by `authenticate`.
+
+    Args:
+        channel: carries the messages.
+        principal: who is at the other end, `None` for a stranger.
+        token: a bearer token that came by a message, `None` if none did.
+    """
+
+    def __init__(self, channel: Channel, principal: Principal | None, token: str | None) -> None:
+        super().__init__(channel)
+        self._principal = principal
+        self._token = token
+
+    @property
+    def principal(self) -> Principal | None:
+        return self._principal
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        known = self._inner.extra_attributes
+        if self._token is None:
+            return known
+        return {**known, ChannelAttribute.bearer_token: lambda: self._token}

@@ -11,7 +11,7 @@ from ..channel.tasks import task_group
 from ..channel.url import mask
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import ConnectFailed, ConnectTimeout, TransportError
-from ..peer.peer import watch
+from ..peer.watch import watch
 from ..protocol.limits import Limits
 from ..protocol.messages import Dialect
 from ..transports import open_channel

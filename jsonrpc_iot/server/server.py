@@ -5,9 +5,8 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from inspect import isawaitable
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.from_thread
@@ -16,19 +15,26 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from ..asgi import RpcApp
 from ..channel.changes import Change
-from ..channel.contract import Authenticate, Channel, Listener, Permissions, ReceivingChannel, Trace
+from ..channel.contract import Authenticate, Channel, Listener, ReceivingChannel, Trace
+from ..channel.door import Door
 from ..channel.tasks import task_group
 from ..channel.web import AsgiReceive, AsgiSend, Scope, WebListener, WebRules, refuse_websocket
 from ..channel.wrappers import TracedChannel
 from ..dispatch.declare.event import BoundEvent
 from ..dispatch.dispatcher import Dispatcher
-from ..errors import ChannelClosed
-from ..peer.peer import Peer, new_session, watch
+from ..errors import ChannelClosed, Unauthorized
+from ..peer.new_session import new_session
+from ..peer.peer import Peer
+from ..peer.watch import watch
 from ..peer.workers import Workers
 from ..protocol.budget import Budget
 from ..protocol.duplicates import RETRY_SECONDS
 from ..protocol.limits import Limits
 from ..transports import open_listener
+from ..trust.principal import Standing
+
+if TYPE_CHECKING:
+    from ..trust.keyring import Keyring
 
 logger = logging.getLogger("jsonrpc_iot.server")
 
@@ -40,7 +46,7 @@ class Server:
         dispatcher: answers.
         listeners: bound already.
         tasks: runs the peers and their calls.
-        authenticate: says what a peer may do.
+        door: says who a peer is.
         limits: bounds on what a peer may cost.
         trace: is shown each message.
 
@@ -54,7 +60,7 @@ class Server:
         dispatcher: Dispatcher,
         listeners: Sequence[Listener],
         tasks: TaskGroup,
-        authenticate: Authenticate | None,
+        door: Door,
         limits: Limits,
         trace: Trace | None,
     ) -> None:
@@ -62,7 +68,7 @@ class Server:
         self._listeners = listeners
         self._tasks = tasks
         self._workers = Workers(tasks)
-        self._authenticate = authenticate
+        self._door = door
         self._limits = limits
         self._trace = trace
         self._budget = Budget(limits.remembered, limits.remembered_bytes)
@@ -197,7 +203,7 @@ class Server:
         app = RpcApp(
             self._dispatcher,
             listener.rules,
-            authenticate=self._authenticate,
+            door=self._door,
             limits=self._limits,
             trace=self._trace,
         )
@@ -212,23 +218,18 @@ class Server:
             channel = TracedChannel(channel, self._trace)
         attached = False
         try:
-            with anyio.fail_after(self._limits.message_seconds):
-                permissions = await self._permissions(channel)
+            standing = await self._door.admit(channel)
             if not self._parting:
                 on_open = task_status.started if task_status else None
-                attached = await self._run_peer(channel, permissions, on_open)
+                attached = await self._run_peer(channel, standing, on_open)
         except Exception:
             logger.exception("%s: serving failed", channel.info.peer)
         finally:
             if not attached:
                 await anyio.aclose_forcefully(channel)
 
-    async def _permissions(self, channel: Channel) -> Permissions:
-        permissions = self._authenticate(channel) if self._authenticate else None
-        return await permissions if isawaitable(permissions) else permissions
-
     async def _run_peer(
-        self, channel: Channel, permissions: Permissions, on_open: Callable[[Peer], object] | None
+        self, channel: Channel, standing: Standing, on_open: Callable[[Peer], object] | None
     ) -> bool:
         """Serve a channel; says whether it lives on without a task."""
         peer = Peer(
@@ -237,7 +238,8 @@ class Server:
             new_session(self._dispatcher, channel.info),
             self._tasks,
             limits=self._limits,
-            permissions=permissions,
+            standing=standing,
+            prove=self._door.prove,
             on_open=partial(self._welcome, on_open),
             on_end=self._forget if isinstance(channel, ReceivingChannel) else None,
             budget=self._budget,
@@ -274,6 +276,14 @@ class Server:
             del self._ended[next(iter(self._ended))]
         return max(self._since, self._ended.get(other_end, -inf))
 
+    def _renew(self) -> None:
+        """Look at all peers again, now that the keyring has changed."""
+        for peer in tuple(self._peers):
+            if not self._door.renew(peer.standing):
+                peer.expel(Unauthorized("The key is no longer valid"))
+        for app in self._apps:
+            app.renew()
+
     def _forget(self, peer: Peer) -> None:
         self._peers.discard(peer)
         self._peer_left.notify()
@@ -298,6 +308,8 @@ async def serve(
     dispatcher: Dispatcher,
     *where: str | Channel,
     authenticate: Authenticate | None = None,
+    keyring: "Keyring | None" = None,
+    strangers: bool = True,
     limits: Limits | None = None,
     grace: float = 5.0,
     trace: Trace | None = None,
@@ -308,8 +320,14 @@ async def serve(
         dispatcher: answers; it may be served several times.
         where: URLs to listen at, where port 0 takes a free port, and open channels, each to one
             peer, which are closed in the end.
-        authenticate: says what a peer may do, from its channel's facts. Without it, methods with
-            `requires` are refused to everybody.
+        authenticate: says who a peer is or what it may do, from its channel's facts, and has the
+            last word on that; see `Authenticate`.
+        keyring: says what keys, tokens, client certificates and users of pipes may do. While the
+            server runs it is read again when it changes: permissions hold at once, and who has no
+            valid key any more has to go. Without it and `authenticate`, methods with `requires` are
+            refused to everybody.
+        strangers: whether who has proved nothing may call what needs no permission, and hear what
+            needs none. Else it can do no more than prove who it is.
         limits: bounds on what a peer may cost; the dispatcher's by default.
         grace: seconds that running calls have to finish when the block ends.
         trace: is called with each message that arrives or leaves, and the frames; see `Trace`.
@@ -331,16 +349,19 @@ async def serve(
             if isinstance(url, str):
                 listener = await open_listener(url, limits, listeners)
                 listeners.append(await stack.enter_async_context(listener))
-        if authenticate is None:
+        door = Door(authenticate, keyring, strangers=strangers, seconds=limits.message_seconds)
+        if not door.is_guarded:
             _warn_if_exposed(listeners)
         async with task_group() as peers:
-            server = Server(dispatcher, listeners, peers, authenticate, limits, trace)
+            server = Server(dispatcher, listeners, peers, door, limits, trace)
             stack.callback(dispatcher.on_emit(server.broadcast))
             try:
                 async with task_group() as accepting:
                     for listener in listeners:
                         accepting.start_soon(listener.serve, server._serve, peers)
                     accepting.start_soon(watch, lambda: server._peers, limits)
+                    if keyring is not None:
+                        accepting.start_soon(keyring.watch, server._renew)
                     for channel in channels:
                         await server.add(channel)
                     yield server

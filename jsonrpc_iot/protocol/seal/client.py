@@ -95,6 +95,11 @@ class ClientSeal:
         """Whether there is a session, so that messages can be sealed."""
         return self._session is not None
 
+    @property
+    def is_changing(self) -> bool:
+        """Whether `poll` has something before long, though nothing comes."""
+        return self._handshake is not None or self._proof_due < inf
+
     def begin(self, now: float) -> None:
         """Begin a handshake, beside the session if there is one; `poll` gives its packets."""
         self._begun_at = now
@@ -120,9 +125,11 @@ class ClientSeal:
 
     def next_due(self) -> float:
         """When `poll` has something next, unless something comes before."""
-        due = self._proof_due if self._handshake is None else self._handshake.due
-        if self._handshake is None and self._session is not None:
-            due = min(due, self._session.since + RENEW_SECONDS)
+        due = inf
+        if self._handshake is not None:
+            due = self._handshake.due
+        elif self._session is not None:
+            due = -inf if self._has_sent_much else self._session.since + RENEW_SECONDS
         return min(due, self._proof_due)
 
     def seal(self, message: bytes) -> bytes | None:
@@ -198,7 +205,12 @@ class ClientSeal:
 
     def _is_worn_out(self, now: float) -> bool:
         session = self._session
+        return session is not None and (self._has_sent_much or now - session.since >= RENEW_SECONDS)
+
+    @property
+    def _has_sent_much(self) -> bool:
+        """Whether either end has: packet numbers are bounded."""
+        session = self._session
         return session is not None and (
-            now - session.since >= RENEW_SECONDS
-            or max(session.sent, session.window.top + 1) >= RENEW_PACKETS
+            session.sent >= RENEW_PACKETS or session.window.top >= RENEW_PACKETS
         )

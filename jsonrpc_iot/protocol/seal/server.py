@@ -127,6 +127,8 @@ class ServerSeal(Generic[A, P]):
         keys: finds a shared key by its id; `None` where there is none, or no more.
         max_sessions: sessions that are kept at once.
         in_order: nothing gets lost or comes twice on this link.
+        idle_seconds: silence after which a session is forgotten. Endless, it lives as long as this
+            does.
 
     Attributes:
         wrong: hellos that nobody with one of the keys has made, for this server.
@@ -142,11 +144,14 @@ class ServerSeal(Generic[A, P]):
         *,
         max_sessions: int,
         in_order: bool = False,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._crypto = crypto
         self._keys = keys
         self._max_sessions = max_sessions
         self._in_order = in_order
+        self._idle_seconds = idle_seconds
+        self._longest = inf if idle_seconds == inf else LONGEST_SECONDS
         self._half_open: dict[bytes, _HalfOpen] = {}  # oldest first
         self._sessions: dict[bytes, _Session[A, P]] = {}
         self._places: Places[bytes] = Places()  # of the sessions that count
@@ -330,8 +335,8 @@ class ServerSeal(Generic[A, P]):
     def _is_over(self, session: "_Session[A, P]", now: float) -> bool:
         return (
             now > session.until
-            or now - session.heard_at > IDLE_SECONDS
-            or now - session.since > LONGEST_SECONDS
+            or now - session.heard_at > self._idle_seconds
+            or now - session.since > self._longest
         )
 
     def _forget_half_open(self, hello: bytes) -> None:

@@ -1,6 +1,7 @@
 """Sessions of both ends, told the time: what gets through, what is refused, who sits where."""
 
 import random
+from math import inf
 
 import pytest
 
@@ -28,6 +29,7 @@ from .rig import (
     linked,
     new_client,
     new_server,
+    ring,
     sealed,
     shared,
 )
@@ -184,9 +186,9 @@ def test_a_session_is_renewed_and_the_old_one_opens_for_a_while(why: str) -> Non
     elif why == "packets sent":
         client._session.sent = RENEW_PACKETS  # type: ignore[union-attr]
     else:
-        client._session.window.top = RENEW_PACKETS - 1  # type: ignore[union-attr]
+        client._session.window.top = RENEW_PACKETS  # type: ignore[union-attr]
         late_to_client = b""
-    assert client.next_due() <= now + RENEW_SECONDS
+    assert client.next_due() <= now
 
     _, proof = renew(client, server, now)
     assert server.take(sealed(client, b"at once"), HERE, now) == (seat, b"at once")
@@ -356,6 +358,16 @@ def test_sessions_expire(*, silent: bool) -> None:
     server.expire(end)
     assert len(server) == 0
     assert server.seal(seat, b"x") is None
+
+
+def test_sessions_of_one_link_live_as_long_as_that() -> None:
+    server: Server = ServerSeal(CRYPTO, ring(shared()), max_sessions=10, idle_seconds=inf)
+    client = new_client()
+    greet(client, server)
+    server.take(sealed(client, b"x"), HERE, 0)
+    later = 10 * LONGEST_SECONDS
+    server.expire(later)
+    assert server.take(sealed(client, b"y"), HERE, later) == (Seat("app", INSTANCE), b"y")
 
 
 def test_a_key_that_is_no_more_ends_its_sessions() -> None:

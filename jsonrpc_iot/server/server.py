@@ -365,7 +365,8 @@ async def serve(
         listeners: list[Listener] = []
         for url in where:
             if isinstance(url, str):
-                listener = await open_listener(url, limits, listeners)
+                keys = None if keyring is None else keyring.by_key_id
+                listener = await open_listener(url, limits, listeners, keys)
                 listeners.append(await stack.enter_async_context(listener))
         if pairing is not None:
             keyring = keyring or pairing.keyring

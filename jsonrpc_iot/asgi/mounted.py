@@ -70,7 +70,7 @@ def asgi_app(
             keyring,
             strangers=strangers,
             seconds=limits.message_seconds,
-            everybody=None if token else dispatcher.everybody,
+            everybody=dispatcher.everybody,
         ),
         limits=limits,
         trace=trace,

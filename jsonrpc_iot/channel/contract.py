@@ -270,6 +270,10 @@ class Listener(AsyncResource):
         """Whether its channels have no socket of their own, and end with it."""
         return False
 
+    def reload(self) -> None:
+        """Read again what was read from files, such as certificates; open channels go on."""
+        return
+
     @abstractmethod
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
         """Accept until cancelled, and run the handler for each channel in the task group.

@@ -48,6 +48,7 @@ class Server:
         listeners: bound already.
         tasks: runs the peers and their calls.
         door: says who a peer is.
+        keyring: what the door knows keys by, `None` where it knows none.
         limits: bounds on what a peer may cost.
         trace: is shown each message.
 
@@ -62,6 +63,7 @@ class Server:
         listeners: Sequence[Listener],
         tasks: TaskGroup,
         door: Door,
+        keyring: "Keyring | None",
         limits: Limits,
         trace: Trace | None,
     ) -> None:
@@ -70,6 +72,7 @@ class Server:
         self._tasks = tasks
         self._workers = Workers(tasks)
         self._door = door
+        self._keyring = keyring
         self._limits = limits
         self._trace = trace
         self._budget = Budget(limits.remembered, limits.remembered_bytes)
@@ -190,6 +193,17 @@ class Server:
             told=self._told,
         )
         await answer_websocket(scope, receive, send, self._serve, self._tasks, rules, self._limits)
+
+    def reload(self) -> None:
+        """Read the keyring and the files of certificates again, as programs do on SIGHUP.
+
+        It happens by itself soon after they change. What is open goes on, and a file with a mistake
+        changes nothing, which is logged.
+        """
+        if self._keyring is not None:
+            self._keyring.refresh(force=True)
+        for listener in self._listeners:
+            listener.reload()
 
     def close(self) -> None:
         """Ask whoever waits in `wait_closed` to leave the server's `async with` block."""
@@ -351,7 +365,8 @@ async def serve(
         listeners: list[Listener] = []
         for url in where:
             if isinstance(url, str):
-                listener = await open_listener(url, limits, listeners)
+                keys = None if keyring is None else keyring.by_key_id
+                listener = await open_listener(url, limits, listeners, keys)
                 listeners.append(await stack.enter_async_context(listener))
         if pairing is not None:
             keyring = keyring or pairing.keyring
@@ -361,7 +376,7 @@ async def serve(
         if not door.is_guarded:
             _warn_if_exposed(listeners)
         async with task_group() as peers:
-            server = Server(dispatcher, listeners, peers, door, limits, trace)
+            server = Server(dispatcher, listeners, peers, door, keyring, limits, trace)
             stack.callback(dispatcher.on_emit(server.broadcast))
             try:
                 async with task_group() as accepting:

@@ -37,7 +37,7 @@ from .datagrams import (
     receive_plain,
     source_of,
 )
-from .demux import LATE_SECONDS, Demux
+from .demux import LATE_SECONDS, Demux, DemuxListener
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -162,7 +162,7 @@ class UdpChannel(BatchedChannel):
         self._raw.close()
 
 
-class UdpListener(Listener):
+class UdpListener(DemuxListener):
     """Serves the addresses that send to one socket.
 
     Args:
@@ -189,7 +189,7 @@ class UdpListener(Listener):
         self._address = f"udp://{place_of(raw.getsockname())}"
         self.addresses = [options.reached_at(self._address)]
         self.is_exposed = url.is_exposed
-        self._demux: Demux[Peer] = Demux(
+        self.demux: Demux[Peer] = Demux(
             self._transmit,
             lambda peer: _describe(self._address, peer[0], options),
             max_peers=limits.peers,
@@ -203,7 +203,7 @@ class UdpListener(Listener):
             sweeping.start_soon(self._sweep)
             while True:
                 packets, at = await self._readable.next()
-                for channel in await self._demux.deliver(packets, at):
+                for channel in await self.demux.deliver(packets, at):
                     task_group.start_soon(handler, channel)
 
     async def aclose(self) -> None:
@@ -223,7 +223,7 @@ class UdpListener(Listener):
     async def _sweep(self) -> None:
         while True:
             await anyio.sleep(_SWEEP_SECONDS)
-            await self._demux.expire(now())
+            await self.demux.expire(now())
 
     def _transmit(self, packet: bytes, peer: Peer) -> None:
         address, source = peer

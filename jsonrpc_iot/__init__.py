@@ -63,7 +63,7 @@ from .peer.peer import Peer
 from .protocol.limits import Limits
 from .protocol.messages import Dialect
 from .transports import register_transport
-from .trust.principal import Principal
+from .trust.principal import Permission, Principal
 
 if TYPE_CHECKING:
     from .asgi import asgi_app
@@ -146,6 +146,7 @@ __all__ = [
     "ParseError",
     "Peer",
     "PeerCredentials",
+    "Permission",
     "Principal",
     "RpcError",
     "Server",

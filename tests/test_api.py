@@ -22,8 +22,8 @@ PUBLIC = {
         MalformedFrame MalformedResponse
         MessageTooLarge MethodNotFound Middleware MissingExtra Next Notification OutcomeUnknown
         PacketOptions Pairing ParseError Peer Trace Transport Url
-        PeerCredentials Principal RpcError Server ServerError Stream StreamChannel TooLarge
-        TransportError
+        PeerCredentials Permission Principal RpcError Server ServerError Stream StreamChannel
+        TooLarge TransportError
         Unauthorized Unencodable UsageError asgi_app connect connect_sync method notification
         register_transport run serve service stream
     """,

@@ -65,7 +65,13 @@ def asgi_app(
     app = RpcApp(
         dispatcher,
         rules,
-        door=Door(authenticate, keyring, strangers=strangers, seconds=limits.message_seconds),
+        door=Door(
+            authenticate,
+            keyring,
+            strangers=strangers,
+            seconds=limits.message_seconds,
+            everybody=None if token else dispatcher.everybody,
+        ),
         limits=limits,
         trace=trace,
         kept_events=kept_events,

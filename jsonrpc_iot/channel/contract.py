@@ -270,6 +270,11 @@ class Listener(AsyncResource):
         """Whether its channels have no socket of their own, and end with it."""
         return False
 
+    @property
+    def reads_files(self) -> bool:
+        """Whether there is anything that `reload` reads."""
+        return False
+
     def reload(self) -> None:
         """Read again what was read from files, such as certificates; open channels go on."""
         return

@@ -34,6 +34,7 @@ class Door:
         strangers: whether who has proved nothing may call what needs no permission.
         seconds: that `authenticate` may take.
         pairing: gives keys to who knows a code.
+        everybody: who a stranger is where there is no other way to be somebody.
     """
 
     def __init__(
@@ -44,17 +45,24 @@ class Door:
         strangers: bool,
         seconds: float,
         pairing: "Pairing | None" = None,
+        everybody: Principal | None = None,
     ) -> None:
         self._authenticate = authenticate
         self._keyring = keyring
         self._strangers = strangers
         self._seconds = seconds
+        self._everybody = everybody if authenticate is None and keyring is None else None
         self._pair = None if pairing is None else pairing.answer
 
     @property
     def is_guarded(self) -> bool:
         """Whether somebody decides who may come in."""
         return self._authenticate is not None or not self._strangers
+
+    @property
+    def lets_everybody_act(self) -> bool:
+        """Whether who has proved nothing may do what needs permissions."""
+        return self._everybody is not None
 
     async def admit(self, channel: Channel) -> Standing:
         """Find out who is at the other end of a channel, and what it may do.
@@ -74,6 +82,8 @@ class Door:
         except RpcError as refusal:
             audit.refused_proof(channel.info.peer, "hook", refusal.message)
             return Standing(proved=proved, refusal=refusal)
+        if principal is None and self._strangers:
+            principal = self._everybody
         is_lost = principal is None and not self._strangers
         return Standing(principal, proved, Unauthorized() if is_lost else None)
 

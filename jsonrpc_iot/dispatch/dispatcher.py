@@ -10,6 +10,7 @@ from ..protocol.codec.json import JsonCodec
 from ..protocol.codec.msgpack import MsgpackCodec
 from ..protocol.limits import DEFAULT_LIMITS, Limits
 from ..protocol.messages import CodecName
+from ..trust.principal import Principal
 from .declare.callbacks import Callbacks
 from .declare.context import Context
 from .declare.event import BoundEvent, events
@@ -221,6 +222,11 @@ class Dispatcher(Registry):
         title: what its description calls it.
         version: that of its software, for its description; this package's own by default.
         description: more about it.
+
+    Attributes:
+        everybody: who a caller is where `serve` is told neither of a keyring nor of a hook, and
+            lets strangers in: for a dispatcher of which nothing is of use without permissions.
+            `None` for a stranger.
     """
 
     def __init__(
@@ -234,6 +240,7 @@ class Dispatcher(Registry):
     ) -> None:
         super().__init__(About(title, version, description))
         self.limits = limits
+        self.everybody: Principal | None = None
         self._debug = debug
         self._responders: dict[CodecName, Responder] = {}
         self._json = self.responder("json")

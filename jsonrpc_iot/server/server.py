@@ -28,10 +28,11 @@ from ..peer.peer import Peer
 from ..peer.watch import watch
 from ..peer.workers import Workers
 from ..protocol.budget import Budget
-from ..protocol.duplicates import RETRY_SECONDS
 from ..protocol.limits import Limits
 from ..transports import open_listener
 from ..trust.principal import Standing
+from .ended import Ended
+from .exposed import everybody_at, warn_if_open
 
 if TYPE_CHECKING:
     from ..trust.keyring import Keyring
@@ -76,8 +77,7 @@ class Server:
         self._limits = limits
         self._trace = trace
         self._budget = Budget(limits.remembered, limits.remembered_bytes)
-        self._since = anyio.current_time()
-        self._ended: dict[str, float] = {}  # lossy channels, by their other end; oldest first
+        self._ended = Ended()
         self._peers: set[Peer] = set()
         self.peer_joined: BoundEvent[Peer] = BoundEvent("peer_joined", Peer)
         self.peer_left: BoundEvent[Peer] = BoundEvent("peer_left", Peer)
@@ -194,6 +194,11 @@ class Server:
         )
         await answer_websocket(scope, receive, send, self._serve, self._tasks, rules, self._limits)
 
+    @property
+    def reads_files(self) -> bool:
+        """Whether there is anything that `reload` reads."""
+        return self._keyring is not None or any(each.reads_files for each in self._listeners)
+
     def reload(self) -> None:
         """Read the keyring and the files of certificates again, as programs do on SIGHUP.
 
@@ -259,7 +264,7 @@ class Server:
             on_end=self._forget if isinstance(channel, ReceivingChannel) else None,
             budget=self._budget,
             # Nobody was at an added channel before.
-            since=self._knows_since(channel.info.peer) if on_open is None else -inf,
+            since=self._ended.known_since(channel.info.peer) if on_open is None else -inf,
             workers=self._workers,
         )
         self._peers.add(peer)
@@ -271,25 +276,13 @@ class Server:
         finally:
             self._forget(peer)
             if not peer.info.reliable:
-                self._ended.pop(peer.info.peer, None)
-                self._ended[peer.info.peer] = anyio.current_time()
+                self._ended.note(peer.info.peer)
         return False
 
     def _welcome(self, on_open: Callable[[Peer], object] | None, peer: Peer) -> None:
         if on_open is not None:
             on_open(peer)
         self.peer_joined.emit(peer)
-
-    def _knows_since(self, other_end: str) -> float:
-        """Since when all is known that has run for another end.
-
-        With a channel goes what was remembered of its requests. When a serial adapter is plugged
-        in again there is a new channel, and who repeats a request at its other end cannot know.
-        """
-        now = anyio.current_time()
-        while self._ended and now - next(iter(self._ended.values())) > RETRY_SECONDS:
-            del self._ended[next(iter(self._ended))]
-        return max(self._since, self._ended.get(other_end, -inf))
 
     def _renew(self) -> None:
         """Look at all peers again, now that the keyring has changed."""
@@ -371,10 +364,16 @@ async def serve(
         if pairing is not None:
             keyring = keyring or pairing.keyring
             dispatcher.offer_pairing()
-        seconds = limits.message_seconds
-        door = Door(authenticate, keyring, strangers=strangers, seconds=seconds, pairing=pairing)
+        door = Door(
+            authenticate,
+            keyring,
+            strangers=strangers,
+            seconds=limits.message_seconds,
+            pairing=pairing,
+            everybody=everybody_at(where, dispatcher),
+        )
         if not door.is_guarded:
-            _warn_if_exposed(listeners)
+            warn_if_open(where, listeners, door)
         async with task_group() as peers:
             server = Server(dispatcher, listeners, peers, door, keyring, limits, trace)
             stack.callback(dispatcher.on_emit(server.broadcast))
@@ -395,11 +394,3 @@ async def serve(
                         await listener.aclose()
                 await server._part(grace)
             peers.cancel_scope.cancel()
-
-
-def _warn_if_exposed(listeners: Sequence[Listener]) -> None:
-    exposed = [url for listener in listeners if listener.is_exposed for url in listener.addresses]
-    if exposed:
-        logger.warning(
-            "%s: other machines can reach it, and nobody has to authenticate", ", ".join(exposed)
-        )

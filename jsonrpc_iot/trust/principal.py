@@ -1,6 +1,6 @@
 """Who the other end of a channel has proved to be."""
 
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable, Container, Iterable
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -24,6 +24,28 @@ class Everything:
 EVERYTHING = Everything()
 ALL = "*"
 """The name that stands for every permission in a keyring."""
+
+
+class Permission(str):
+    """The name of a permission that others include: who has one of these has it too.
+
+    Args:
+        name: of the permission.
+        included_in: the names of those that include it.
+
+    Attributes:
+        included_in: as above.
+    """
+
+    __slots__ = ("included_in",)
+
+    included_in: tuple[str, ...]
+
+    def __new__(cls, name: str, included_in: Iterable[str] = ()) -> "Permission":
+        """Make the name; see the class."""
+        permission = super().__new__(cls, name)
+        permission.included_in = tuple(included_in)
+        return permission
 
 
 class Principal(Struct, frozen=True):
@@ -50,7 +72,11 @@ class Principal(Struct, frozen=True):
 
     def permits(self, permission: str | None) -> bool:
         """Whether it may do what needs a permission; everybody may do what needs none."""
-        return permission is None or permission in self.permissions or ALL in self.permissions
+        mine = self.permissions
+        if permission is None or permission in mine or ALL in mine:
+            return True
+        wider = permission.included_in if isinstance(permission, Permission) else ()
+        return any(each in mine for each in wider)
 
     def share_of(self, network: str) -> str:
         """What it shares with others of its name, wherever they are, instead of with its network.

@@ -179,7 +179,7 @@ class Context(Caller):
         audit.refused_call(self._peer, method, permission, principal)
         if principal is None:
             raise Unauthorized
-        raise Forbidden(data={"requires": permission})
+        raise Forbidden(data={"requires": str(permission)})
 
     @property
     def _peer(self) -> str:

@@ -74,6 +74,11 @@ class StreamListener(Listener, Generic[S]):
             for listening in self._sockets:
                 accepting.start_soon(self._accept, listening, handler, task_group)
 
+    @property
+    def reads_files(self) -> bool:
+        """Whether there are any; see `Listener.reads_files`."""
+        return self._on_reload is not None
+
     def reload(self) -> None:
         """Read the files again; see `Listener.reload`."""
         if self._on_reload is not None:

@@ -60,6 +60,11 @@ class Address:
         """Whether clients must have a certificate."""
         return self._tls is not None and self._tls.demands_certificate
 
+    @property
+    def reads_files(self) -> bool:
+        """Whether there are certificates."""
+        return self._tls is not None
+
     def reload(self) -> None:
         """Read the certificates again."""
         if self._tls is not None:
@@ -188,6 +193,11 @@ class AddressListener(Listener):
         listen_at = getattr(find_transport(parsed), "listen_at", None)
         found: Listener | None = None if listen_at is None else listen_at(parsed, self._address)
         return found
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether there are certificates; see `Listener.reads_files`."""
+        return self._address.reads_files
 
     def reload(self) -> None:
         """Read the certificates again; see `Listener.reload`."""

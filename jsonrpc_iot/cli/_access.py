@@ -1,0 +1,55 @@
+"""Options that say who may do what on a server."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+from jsonrpc_iot import Keyring, UsageError
+from jsonrpc_iot.channel.url import Url
+
+from .command.declare import Option
+
+KeysOption: TypeAlias = Annotated[
+    Path | None,
+    Option(
+        "--keys",
+        metavar="FILE",
+        help="The keyring: which keys there are, and what each may do; see keys new. It is read "
+        "again when it changes, and on SIGHUP.",
+    ),
+]
+RequireKeyOption: TypeAlias = Annotated[
+    bool,
+    Option("--require-key", help="Let nobody do anything who has not proved who they are."),
+]
+
+
+def access(keys: Path | None, require_key: bool, urls: Sequence[str]) -> dict[str, Any]:
+    """The options of `serve` that the command line's stand for.
+
+    Args:
+        keys: the keyring's file.
+        require_key: keep strangers out.
+        urls: where the server listens.
+
+    Raises:
+        KeyringError: the file cannot be read, or has a mistake.
+        UsageError: nobody could prove who they are.
+    """
+    if require_key and keys is None and not any("psk" in Url.parse(url).options for url in urls):
+        raise UsageError("--require-key lets nobody in without --keys FILE")
+    keyring = None if keys is None else Keyring(keys)
+    return {"keyring": keyring, "strangers": not require_key}
+
+
+def hint_at_key(url: str) -> str | None:
+    """What may help whoever was refused since they have proved nothing, `None` if they have.
+
+    Args:
+        url: where the device is.
+    """
+    parsed = Url.parse(url)
+    if parsed.scheme in ("pipe", "unix", "tls") or {"psk", "token"} & parsed.options.keys():
+        return None
+    option = "token" if parsed.scheme in ("http", "https", "ws", "wss") else "psk"
+    return f"this device wants a key: ?{option}=env:NAME"

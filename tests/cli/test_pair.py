@@ -13,7 +13,7 @@ from anyio.from_thread import start_blocking_portal
 from jsonrpc_iot import Dispatcher, Keyring, Pairing, serve
 from jsonrpc_iot.trust.keyring import key_id, read_key
 
-from .program import run, serving
+from .program import listening, run, serving, started
 
 CODE = "1234-5678"
 
@@ -78,6 +78,46 @@ def test_a_device_that_does_not_pair() -> None:
         done = run("pair", url, CODE)
     assert done.code == 1
     assert "this device gives no keys" in done.err
+
+
+@pytest.mark.parametrize("command", ["serve", "simulate"])
+def test_a_device_with_a_code_gives_its_first_key(tmp_path: Path, command: str) -> None:
+    keys = tmp_path / "keys.toml"
+    options = ("--keys", str(keys), "--require-key", "--pair", CODE)
+    with started(command, "--bind", "tcp://127.0.0.1:0", *options) as program:
+        url = listening(program)
+        program.wait_for_error("jsonrpc-iot: WARNING: pairing is open for 300 s")
+        assert run("call", url, "sys.info").code == 1
+        done = run("pair", url, CODE)
+        assert (done.code, done.err) == (0, "")
+        assert run("pair", url, CODE, "--name", "another").code == 1
+        stopped = program.stop()
+    assert stopped.code == 0
+    for event in ("sys.info was refused", "try 1 to pair: begun", "called 'app' from now on"):
+        assert event in stopped.err
+    shared = Keyring(keys).by_key_id(key_id(read_key(done.out)))
+    assert shared is not None
+    assert shared.principal.permits("anything")
+    if sys.platform != "win32":
+        assert keys.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--pair", CODE), "--pair needs --keys FILE"),
+        (("--pair", "1234", "--keys", "{folder}/keys.toml"), "at least 8 digits"),
+        (("--pair", CODE, "--keys", "{folder}/none/keys.toml"), "none/keys.toml: cannot make it"),
+    ],
+)
+def test_a_device_that_cannot_pair(
+    tmp_path: Path, options: tuple[str, ...], complaint: str
+) -> None:
+    given = [each.format(folder=tmp_path) for each in options]
+    done = run("serve", "--bind", "tcp://127.0.0.1:0", *given)
+    assert done.code == 2
+    assert complaint in done.complaint
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from ..channel.web import AsgiReceive, AsgiSend, Scope, WebListener, WebRules, r
 from ..channel.wrappers import TracedChannel
 from ..dispatch.declare.event import BoundEvent
 from ..dispatch.dispatcher import Dispatcher
-from ..errors import ChannelClosed, Unauthorized
+from ..errors import ChannelClosed
 from ..peer.new_session import new_session
 from ..peer.peer import Peer
 from ..peer.watch import watch
@@ -33,6 +33,7 @@ from ..transports import open_listener
 from ..trust.principal import Standing
 from .ended import Ended
 from .exposed import everybody_at, warn_if_open
+from .renewal import renew
 
 if TYPE_CHECKING:
     from ..trust.keyring import Keyring
@@ -286,11 +287,7 @@ class Server:
 
     def _renew(self) -> None:
         """Look at all peers again, now that the keyring has changed."""
-        for peer in tuple(self._peers):
-            if not self._door.renew(peer.info.peer, peer.standing):
-                peer.expel(Unauthorized("The key is no longer valid"))
-        for app in self._apps:
-            app.renew()
+        renew(self._door, self._peers, self._apps, self._tasks)
 
     def _forget(self, peer: Peer) -> None:
         self._peers.discard(peer)

@@ -256,7 +256,7 @@ def served_at(url: str, opener: Callable[[str, Path], Awaitable[Wire]]) -> Serve
             if options:
                 place += ("&" if "?" in place else "?") + options
             async with serve(device.dispatcher, place, limits=limits) as server:
-                server._ended._began = -inf  # as one that has been there for long, and knows all repeats
+                server._ended._began = -inf  # it has been there for long, and knows all
                 yield lambda: opener(server.urls[0], Path(directory))
 
     return served

@@ -71,10 +71,12 @@ if TYPE_CHECKING:
     from .server.program import run
     from .server.server import Server, serve
     from .trust.keyring import Keyring
+    from .trust.pairing import Pairing
 else:
     _LATER = {
         "BlockingClient": "blocking",
         "Keyring": "trust.keyring",
+        "Pairing": "trust.pairing",
         "Server": "server.server",
         "asgi_app": "asgi",
         "connect_sync": "blocking",
@@ -140,6 +142,7 @@ __all__ = [
     "Notification",
     "OutcomeUnknown",
     "PacketOptions",
+    "Pairing",
     "ParseError",
     "Peer",
     "PeerCredentials",

@@ -21,7 +21,7 @@ PUBLIC = {
         InvalidRequest InvalidUrl JsonRpcIotError Keyring KeyringError Limits Listener
         MalformedFrame MalformedResponse
         MessageTooLarge MethodNotFound Middleware MissingExtra Next Notification OutcomeUnknown
-        PacketOptions ParseError Peer Trace Transport Url
+        PacketOptions Pairing ParseError Peer Trace Transport Url
         PeerCredentials Permission Principal RpcError Server ServerError Stream StreamChannel
         TooLarge TransportError
         Unauthorized Unencodable UsageError asgi_app connect connect_sync method notification

@@ -12,7 +12,7 @@ from jsonrpc_iot import Context, Dispatcher, UsageError
 from jsonrpc_iot import run as run_server
 from jsonrpc_iot.channel.terminal import TerminalFormatter
 
-from ._access import KeysOption, RequireKeyOption, access
+from ._access import KeysOption, PairOption, RequireKeyOption, access
 from ._options import TraceOption, complete_bind
 from ._output import Tracer, print_text
 from ._reload import run_again_on_change
@@ -59,6 +59,7 @@ def serve(
     ] = False,
     keys: KeysOption = None,
     require_key: RequireKeyOption = False,
+    pair: PairOption = None,
     trace: TraceOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -71,7 +72,7 @@ def serve(
     if reload:
         run_again_on_change()
         return
-    who = access(keys, require_key, bind)
+    who = access(keys, require_key, bind, pair)
     dispatcher = Dispatcher() if target is None else load_dispatcher(target)
     _include_system(dispatcher)
     if wifi is not None:
@@ -94,6 +95,7 @@ def simulate(
     ] = 0,
     keys: KeysOption = None,
     require_key: RequireKeyOption = False,
+    pair: PairOption = None,
     trace: TraceOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -102,7 +104,7 @@ def simulate(
     Prints "listening URL" for each address that accepts traffic, and stops on SIGINT or SIGTERM.
     """
     start_log(verbose=verbose)
-    _run(virtual_device(name, seed), bind, access(keys, require_key, bind), trace=trace)
+    _run(virtual_device(name, seed), bind, access(keys, require_key, bind, pair), trace=trace)
 
 
 def virtual_device(name: str, seed: int) -> Dispatcher:

@@ -202,6 +202,8 @@ class Keyring:
     ) -> bytes:
         """Write a new peer into the file, keeping what is there, comments too.
 
+        This waits for the disk: in an event loop a thread should do it.
+
         Args:
             name: the peer's.
             permissions: what it may do.
@@ -243,14 +245,14 @@ class Keyring:
             changed: is called after each change of what the keyring says; also when something has
                 expired, and when somebody else had it read again.
         """
-        told, look = self._generation, self._seen
+        told, is_new = self._generation, False
         while True:
             await anyio.sleep(_LOOK_SECONDS)
-            before, look = look, self._look()
-            if look != self._seen:
-                if look == before:  # nobody is writing it just now
-                    await anyio.to_thread.run_sync(self.refresh)
-            else:
+            was_new, is_new = is_new, self._look() != self._seen
+            if was_new and is_new:  # one look later, as somebody may still have been writing it
+                await anyio.to_thread.run_sync(self.refresh)
+                is_new = False
+            elif not is_new:
                 self.refresh()  # something may have expired
             if self._generation != told:
                 told = self._generation

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from jsonrpc_iot import (
@@ -387,6 +388,38 @@ async def test_the_key_of_a_sealed_link_is_a_proof(
             await eventually(lambda: peer not in server.peers)
         with pytest.raises((ChannelClosed, CallTimeout, Unauthorized)):
             await client.call("look", timeout=1)
+
+
+async def test_who_has_the_key_of_the_url_stays_whatever_the_keyring_says(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAMP_KEY", key_text(bytes(range(32))))
+    async with (
+        serve(lamp(), f"{ANYWHERE}?psk=env:LAMP_KEY", keyring=keys.keyring) as server,
+        connect(server.urls[0]) as owner,
+        connect(server.urls[0].partition("?")[0]) as other,
+    ):
+        assert await owner.call("who") == ["psk", "key"]
+        await prove(other, keys.app)
+        keys.keyring.revoke("app")
+        await eventually(lambda: other.state == "closed")
+        assert await owner.call("switch") == "switched"
+
+
+async def test_a_key_that_is_revoked_while_the_hook_thinks_is_worth_nothing(keys: Keys) -> None:
+    async def judge(channel: Channel) -> Principal | None:
+        if channel.principal is not None:
+            keys.keyring.revoke(channel.principal.name)
+        await anyio.lowlevel.checkpoint()
+        return channel.principal
+
+    async with (
+        serve(lamp(), ANYWHERE, keyring=keys.keyring, authenticate=judge) as server,
+        connect(server.urls[0]) as client,
+    ):
+        with pytest.raises(Unauthorized, match="no longer valid"):
+            await prove(client, keys.app)
+        assert await client.call("who") is None
 
 
 @pytest.mark.only_on("asyncio")

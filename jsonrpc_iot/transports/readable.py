@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import anyio
 import anyio.lowlevel
 
-from ..channel.clock import asyncio_loop
+from ..channel.clock import asyncio_loop, name_asyncio
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
@@ -26,6 +27,10 @@ class Readable(Generic[T]):
         descriptor: of a socket or the like that does not block.
         read: reads; raises `BlockingIOError` when nothing is there after all, and `OSError` or
             what else whoever waits is to get.
+
+    Attributes:
+        take: is offered what was read while somebody waits; says whether it took it, so that he
+            goes on waiting. The event loop calls it, outside of any task.
     """
 
     __slots__ = (
@@ -37,6 +42,7 @@ class Readable(Generic[T]):
         "_loop",
         "_read",
         "_waiter",
+        "take",
     )
 
     def __init__(self, descriptor: int, read: Callable[[], T]) -> None:
@@ -48,6 +54,7 @@ class Readable(Generic[T]):
         self._forgets_errors = False
         self._waiter: Future[None] | None = None
         self._ahead: tuple[T] | Exception | None = None
+        self.take: Callable[[T], bool] | None = None
 
     async def next(self) -> T:
         """Wait until something can be read, and read it; one that is cancelled loses nothing.
@@ -91,8 +98,10 @@ class Readable(Generic[T]):
         if self._loop is None:
             return False
         self._forgets_errors = not isinstance(self._loop, sys.modules["asyncio"].BaseEventLoop)
+        context = copy_context()
+        context.run(name_asyncio)
         try:
-            self._loop.add_reader(self._descriptor, self._read_ahead)
+            context.run(self._loop.add_reader, self._descriptor, self._read_ahead)
         except NotImplementedError:  # Windows
             return False
         self._is_watched = True
@@ -115,8 +124,11 @@ class Readable(Generic[T]):
         if self._ahead is not None:  # and nobody has come for that since
             self._stop_watching()
             return
+        is_awaited = self._waiter is not None and not self._waiter.done()
         try:
-            self._ahead = (self._read(),)
+            found = self._read()
+            if not (is_awaited and self.take is not None and self.take(found)):
+                self._ahead = (found,)
         except (BlockingIOError, InterruptedError):
             pass
         except Exception as error:  # noqa: BLE001  # it is whoever waits who gets it

@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 from msgspec import Meta
 
 from ...channel.clock import now
-from ...channel.contract import Channel, Listener, Serve
+from ...channel.contract import Channel, Listener, Serve, Take
 from ...channel.info import ChannelInfo
 from ...channel.options import PacketOptions
 from ...channel.url import Url, place_of
@@ -76,6 +76,17 @@ class UdpChannel(BatchedChannel):
         self._checked_at = now()
         self._has_heard = True
         self._end = ""
+
+    def offer_to(self, take: Take) -> None:
+        """See `Channel.offer_to`."""
+
+        def take_packets(packets: list[tuple[bytes, Address]]) -> bool:
+            if not packets:
+                return True
+            self._has_heard = True
+            return take([packet for packet, _ in packets])
+
+        self._readable.take = take_packets
 
     async def _next_batch(self) -> list[bytes]:
         while True:
@@ -195,6 +206,7 @@ class UdpListener(Listener):
             max_peers=limits.peers,
             network=lambda peer: network_of(peer[0][0]),
         )
+        self._readable.take = lambda read: self._demux.take(*read)
         self.lost = 0
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:

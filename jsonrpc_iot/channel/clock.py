@@ -22,7 +22,7 @@ def asyncio_loop() -> "AbstractEventLoop | None":
 
 
 def name_asyncio() -> None:
-    """Have anyio know, in this context, that it runs on asyncio, also where there is no task."""
+    """Have anyio know that it runs on asyncio, also in callbacks that begin in this context."""
     if sniffio := sys.modules.get("sniffio"):  # which anyio asks, where it is installed
         sniffio.current_async_library_cvar.set("asyncio")
 

@@ -57,6 +57,7 @@ class Incoming:
 
     __slots__ = (
         "_context",
+        "_has_pushed",
         "_in_flight",
         "_limits",
         "_outgoing",
@@ -85,6 +86,7 @@ class Incoming:
         self._limits = limits
         self._running: list[PendingCall] = []
         self._in_flight = 0
+        self._has_pushed = False
         self._wake: anyio.Event | None = None
         self.leaving = False
 
@@ -99,13 +101,14 @@ class Incoming:
         What comes together, and what makes others wait, is for `handle`.
         """
         (message, *others) = messages
-        if others or self.leaving or self._outgoing.is_full:
+        if others or self.leaving or self._outgoing.waiting_bytes:
             return False
         if self._in_flight >= self._limits.in_flight or self._responder.codec.is_batch(message):
             return False
         begun = self._responder.begin(message, self._context, self._limit, self._session)
         if type(begun) is bytes:
             self._outgoing.push(begun)
+            self._has_pushed = bool(self._outgoing.waiting_bytes)
         elif begun is not None:
             assert isinstance(begun, PendingCall)
             self._launch(begun, begun, None)
@@ -117,6 +120,10 @@ class Incoming:
         limit = self._limit
         replies: list[bytes] = []
         size = 0
+        if self._has_pushed:  # who does not read what `take` has answered is not read either
+            self._has_pushed = False
+            if not (self._session.open_calls or self._outgoing.needs_receiver):
+                await self._outgoing.drain()
         if len(messages) > 1 and any(_CANCEL in each for each in messages):
             messages = self._call_off(messages, replies)
         for message in messages:

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from contextvars import copy_context
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import anyio
@@ -98,10 +97,9 @@ class Readable(Generic[T]):
         if self._loop is None:
             return False
         self._forgets_errors = not isinstance(self._loop, sys.modules["asyncio"].BaseEventLoop)
-        context = copy_context()
-        context.run(name_asyncio)
+        name_asyncio()
         try:
-            context.run(self._loop.add_reader, self._descriptor, self._read_ahead)
+            self._loop.add_reader(self._descriptor, self._read_ahead)
         except NotImplementedError:  # Windows
             return False
         self._is_watched = True

@@ -4,12 +4,19 @@ A hello with a wrong key is one that names a key of the server and was made with
 what a session takes on the server, as Python counts it: with its seat, and without a channel.
 """
 
+import os
 import tracemalloc
+from base64 import b64encode
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from itertools import count
 from typing import Final, NamedTuple
 
+import anyio
+from anyio.from_thread import start_blocking_portal
+
+from jsonrpc_iot import Client, Dispatcher, connect, serve
 from jsonrpc_iot.protocol.seal.client import ClientSeal
 from jsonrpc_iot.protocol.seal.crypto import KeyPair
 from jsonrpc_iot.protocol.seal.packets import key_id
@@ -24,7 +31,12 @@ CLIENT: Final = "handshake, the client's CPU"
 SERVER: Final = "handshake, the server's CPU"
 WRONG: Final = "a hello with a wrong key, dropped"
 
+PLAIN: Final = "a call over UDP, plain"
+SEALED: Final = "a call over UDP, sealed"
+
 _KEY = bytes(range(32))
+_KEY_NAME = "BENCHMARK_PSK"
+"""The environment variable that holds it."""
 _SESSIONS = 10_000
 _crypto = Primitives()
 _Server = ServerSeal[str, Principal]
@@ -39,7 +51,9 @@ class _Key(NamedTuple):
 def run(options: Options) -> Report:
     """Measure and compare."""
     sessions = _SESSIONS // 50 if options.quick else _SESSIONS
-    report = Report("seal", [f"without I/O; {sessions:,} sessions for the memory of one"])
+    report = Report(
+        "seal", [f"all but the calls without I/O; {sessions:,} sessions for the memory of one"]
+    )
     client, server = _client(), _server()
     _join(client, server)
     message = bytes(200)
@@ -66,6 +80,10 @@ def run(options: Options) -> Report:
     rates = [1 / each for each in samples[WRONG]]
     report.add("hellos with a wrong key", "messages/s", rates)
     report.compare("hellos with a wrong key / 50,000 a second", *_held(rates, 5e4), ">=", 1.0)
+    calls = _calls(options)
+    for name, seconds in calls.items():
+        report.add(name, "us", [each * 1e6 for each in seconds])
+    report.compare("a call over UDP: sealed / plain", calls[SEALED], calls[PLAIN], "<=", 1.35)
     sizes = [_memory(sessions) for _ in range(options.rounds(3))]
     report.add("an idle session on the server", "KiB", [size / 1024 for size in sizes])
     report.compare("an idle session / 4 KiB", *_held(sizes, 4096.0), "<=", 1.0)
@@ -156,6 +174,30 @@ def _refuse() -> Callable[[], object]:
     wrong = _hello(_client(bytes(32)))
     posing = wrong[:6] + key_id(_KEY) + wrong[14:]
     return partial(_server().take, posing, "here", 0.0)
+
+
+def _calls(options: Options) -> dict[str, list[float]]:
+    """Seconds of a call, plain and sealed by turns, both ends on one event loop."""
+    os.environ[_KEY_NAME] = b64encode(_KEY).decode()
+    device = Dispatcher()
+    device.method("echo")(lambda value: value)
+    with ExitStack() as stack:
+        portal = stack.enter_context(start_blocking_portal())
+        contenders: dict[str, Timed] = {}
+        for name, option in ((PLAIN, ""), (SEALED, f"?psk=env:{_KEY_NAME}")):
+            serving = serve(device, f"udp://127.0.0.1:0{option}")
+            server = stack.enter_context(portal.wrap_async_context_manager(serving))
+            connecting = connect(server.urls[0])
+            client = stack.enter_context(portal.wrap_async_context_manager(connecting))
+            contenders[name] = partial(portal.call, _call, client)
+        return measure(contenders, rounds=options.rounds(15), seconds=options.seconds(0.1))
+
+
+async def _call(client: Client, count: int) -> float:
+    begin = anyio.current_time()
+    for _ in range(count):
+        await client.call("echo", {"value": "x"})
+    return anyio.current_time() - begin
 
 
 def _memory(sessions: int) -> float:

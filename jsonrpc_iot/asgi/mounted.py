@@ -78,7 +78,7 @@ def asgi_app(
             strangers=strangers,
             seconds=limits.message_seconds,
             pairing=pairing,
-            everybody=None if token else dispatcher.everybody,
+            everybody=dispatcher.everybody,
         ),
         limits=limits,
         trace=trace,

@@ -19,7 +19,8 @@ Trace = Callable[[str, bytes], object]
 """Is shown each message: `<-` for one that arrived, `->` for one that leaves, and its bytes.
 
 Where messages travel in frames or in pieces, these are shown too, as they are on the link: `<=` for
-what arrived, `=>` for what leaves, and `<?` for bytes that arrived and belong to no frame.
+what arrived, `=>` for what leaves, and `<?` for bytes that arrived and belong to no frame. Messages
+that travel sealed are shown opened, as `<*` and `*>`.
 """
 
 
@@ -58,8 +59,9 @@ class Channel(ObjectStream[bytes]):
     sends at a time; a `receive` that is cancelled loses no message.
 
     `principal`, `start`, `follow`, `check`, `expect_within`, `forget`, `supersede`, `tell_failed`,
-    `keep_while`, `tell_why`, `trace_frames`, `pieces_sent`, `missed`, `noise_bytes` and
-    `is_mid_message` are for links that have to know, or have something to tell; others leave them.
+    `keep_while`, `take_also`, `tell_why`, `trace_frames`, `pieces_sent`, `missed`, `noise_bytes`
+    and `is_mid_message` are for links that have to know, or have something to tell; others leave
+    them.
     """
 
     @property
@@ -123,6 +125,14 @@ class Channel(ObjectStream[bytes]):
 
         Args:
             reason: one short sentence.
+        """
+        return
+
+    def take_also(self, is_wanted: Callable[[bytes], bool]) -> None:
+        """Receive also what is no message, where the link picks what it receives.
+
+        Args:
+            is_wanted: says what.
         """
         return
 

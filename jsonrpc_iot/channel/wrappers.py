@@ -106,6 +106,9 @@ class WrappedChannel(Channel):
     def tell_why(self, reason: str) -> None:
         self._inner.tell_why(reason)
 
+    def take_also(self, is_wanted: Callable[[bytes], bool]) -> None:
+        self._inner.take_also(is_wanted)
+
     def trace_frames(self, trace: Trace) -> None:
         self._inner.trace_frames(trace)
 
@@ -149,32 +152,33 @@ class TracedChannel(WrappedChannel):
     def __init__(self, channel: Channel, trace: Trace) -> None:
         super().__init__(channel)
         self._trace = trace
+        self._arrived, self._left = ("<*", "*>") if channel.info.is_sealed else ("<-", "->")
         channel.trace_frames(trace)
 
     async def receive(self) -> bytes:
         message = await self._inner.receive()
-        self._trace("<-", message)
+        self._trace(self._arrived, message)
         return message
 
     async def receive_batch(self) -> list[bytes]:
         messages = await self._inner.receive_batch()
         for message in messages:
-            self._trace("<-", message)
+            self._trace(self._arrived, message)
         return messages
 
     def send_now(self, messages: Sequence[bytes]) -> int:
         sent = self._inner.send_now(messages)
         for message in messages[:sent]:
-            self._trace("->", message)
+            self._trace(self._left, message)
         return sent
 
     async def send(self, item: bytes) -> None:
-        self._trace("->", item)
+        self._trace(self._left, item)
         await self._inner.send(item)
 
     async def send_batch(self, messages: Sequence[bytes]) -> None:
         for message in messages:
-            self._trace("->", message)
+            self._trace(self._left, message)
         await self._inner.send_batch(messages)
 
 

@@ -62,6 +62,7 @@ class ClientSeal:
             packet may be missing.
 
     Attributes:
+        due: when `poll` has something next, unless something comes before.
         hellos: how many have been sent.
         dropped: packets that did not open.
     """
@@ -87,6 +88,7 @@ class ClientSeal:
         self._is_confirmed = False  # something has come over the session
         self._begun_at = -inf
         self._proof_due = inf
+        self.due = inf
         self.hellos = 0
         self.dropped = 0
 
@@ -105,6 +107,7 @@ class ClientSeal:
         self._begun_at = now
         pause = self._retry_seconds if self._session is None else _LEAST_PAUSE
         self._handshake = _Handshake(self._crypto, self._key, self._instance, now, pause)
+        self._reckon()
 
     def poll(self, now: float) -> list[bytes]:
         """The packets without a message that are due: a hello, or the proof of a new session."""
@@ -121,24 +124,22 @@ class ClientSeal:
         if self._proof_due <= now:
             self._proof_due = inf
             packets += filter(None, (self.seal(b""),))
+        self._reckon()
         return packets
-
-    def next_due(self) -> float:
-        """When `poll` has something next, unless something comes before."""
-        due = inf
-        if self._handshake is not None:
-            due = self._handshake.due
-        elif self._session is not None:
-            due = -inf if self._has_sent_much else self._session.since + RENEW_SECONDS
-        return min(due, self._proof_due)
 
     def seal(self, message: bytes) -> bytes | None:
         """Make a packet of a message; `None` where there is no session, or it is used up."""
-        return None if self._session is None else self._session.seal(self._crypto, message)
+        session = self._session
+        if session is None:
+            return None
+        if session.sent == RENEW_PACKETS:
+            self._reckon()
+        return session.seal(self._crypto, message)
 
     def prove(self, now: float) -> None:
         """Have the server count the session at once, before there is a message for it."""
         self._proof_due = now
+        self._reckon()
 
     def open(self, packet: bytes, now: float) -> bytes | None:
         """Take a packet.
@@ -163,7 +164,9 @@ class ClientSeal:
         number = receiver_of(packet)
         if self._session is not None and number == self._session.number:
             message = self._session.open(self._crypto, packet, in_order=self._in_order)
-            self._is_confirmed |= message is not None
+            self._is_confirmed = self._is_confirmed or message is not None
+            if self._session.window.top >= RENEW_PACKETS:
+                self._reckon()
             return message
         self._forget_old(now)
         if self._old is None or number != self._old.number:
@@ -173,6 +176,7 @@ class ClientSeal:
             # The server has not heard of the new session yet; a packet that overtook the proof
             # says so too, hence the pause.
             self._proof_due = now + self._retry_seconds
+            self._reckon()
         return message
 
     def _take_welcome(self, packet: bytes, now: float) -> None:
@@ -190,6 +194,7 @@ class ClientSeal:
         self._handshake = None
         self._is_confirmed = False
         self._proof_due = inf if is_first else now
+        self._reckon()
 
     def _take_unknown(self, packet: bytes, now: float) -> None:
         """Believe that a session may be lost, as far as it costs next to nothing."""
@@ -202,6 +207,15 @@ class ClientSeal:
     def _forget_old(self, now: float) -> None:
         if self._is_confirmed and now > self._old_until:
             self._old = None
+
+    def _reckon(self) -> None:
+        """Find out when something is due."""
+        due = inf
+        if self._handshake is not None:
+            due = self._handshake.due
+        elif self._session is not None:
+            due = -inf if self._has_sent_much else self._session.since + RENEW_SECONDS
+        self.due = min(due, self._proof_due)
 
     def _is_worn_out(self, now: float) -> bool:
         session = self._session

@@ -72,6 +72,11 @@ def receiver_of(packet: bytes) -> bytes:
     return packet[1 : 1 + NUMBER_BYTES]
 
 
+def number_of(packet: bytes) -> int:
+    """The packet number of a data packet."""
+    return int.from_bytes(packet[1 + NUMBER_BYTES : HEADER_BYTES], "big")
+
+
 def begin_hello(number: bytes, key: bytes) -> bytes:
     """The first bytes of a hello, which are the prologue of the handshake."""
     return bytes([HELLO, VERSION]) + number + key

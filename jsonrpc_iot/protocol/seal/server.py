@@ -29,6 +29,7 @@ from .packets import (
     is_hello,
     new_unknown,
     new_welcome,
+    number_of,
     receiver_of,
 )
 from .session import SealedSession
@@ -39,6 +40,7 @@ LONGEST_SECONDS = 25 * 3600.0
 """A client has begun another session by then."""
 
 _HALF_OPEN = 1024
+_TOUCH_SECONDS = 1.0  # who was heard of so lately is among the last in any case
 _ID = slice(PROLOGUE_BYTES - KEY_ID_BYTES, PROLOGUE_BYTES)
 
 A = TypeVar("A", bound=Hashable)
@@ -247,13 +249,13 @@ class ServerSeal(Generic[A, P]):
         if message is None:
             self.dropped += 1
             return None
-        session.heard_at = now
-        if int.from_bytes(packet[5:9], "big") == session.window.top:
-            session.address = address
-        if session.counts:
-            self._places.touch(number)
-        elif not self._count(session, now):
+        if not session.counts and not self._count(session, now):
             return None
+        if now - session.heard_at >= _TOUCH_SECONDS:
+            self._places.touch(number)
+        session.heard_at = now
+        if address != session.address and number_of(packet) == session.window.top:
+            session.address = address
         return session.seat, message
 
     def _take_hello(self, packet: bytes, address: A, now: float) -> bytes | None:

@@ -92,7 +92,7 @@ class SealedChannel(WrappedChannel):
             opened, self._opened = self._opened[::-1], []
             return opened
         while True:
-            if self._seal.next_due() <= now():
+            if self._seal.due <= now():
                 await self.send_due()
             batch = await self._next_packets()
             if messages := self.open(batch)[0]:
@@ -102,7 +102,7 @@ class SealedChannel(WrappedChannel):
         """The next packets, none when something is to be sent before."""
         if not self._seal.is_changing:
             return await self._inner.receive_batch()
-        with anyio.CancelScope(deadline=self._seal.next_due()):
+        with anyio.CancelScope(deadline=self._seal.due):
             return await self._inner.receive_batch()
         return []
 
@@ -138,7 +138,7 @@ class SealedChannel(WrappedChannel):
 
     def send_now(self, messages: Sequence[bytes]) -> int:
         """Send messages, where what the link does not take may be sealed anew."""
-        if self._in_order or self._sending.locked() or self._seal.next_due() <= now():
+        if self._in_order or self._sending.locked() or self._seal.due <= now():
             return 0
         return self._inner.send_now([self._packet(message) for message in messages])
 

@@ -70,6 +70,7 @@ async def sealed_channel(
     """
     try:
         form = form_of(url)
+        inner.take_also(form.is_packet)
         info = inner.info
         if info.max_message is not None and info.max_message < form.least:
             raise ConnectFailed(f"{url}: it takes {info.max_message} bytes, too few to be sealed")
@@ -104,7 +105,7 @@ async def _greet(channel: SealedChannel, inner: Channel, url: Url) -> None:
             if at >= ping_at:
                 await inner.send(ping.message)
                 ping_at = at + max(2 * _PING_SECONDS, 2 * info.retry_seconds)
-            due = min(seal.next_due(), ping_at, ping.answered_at + patience, give_up)
+            due = min(seal.due, ping_at, ping.answered_at + patience, give_up)
             with anyio.CancelScope(deadline=due):
                 ping.look_at(channel.open(await inner.receive_batch())[1])
             if not seal.is_open:

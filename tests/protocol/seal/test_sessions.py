@@ -67,7 +67,7 @@ def test_a_hello_is_repeated_as_it_is_after_growing_pauses() -> None:
     client = new_client()
     client.begin(0)
     hellos = []
-    while (due := client.next_due()) < 100:
+    while (due := client.due) < 100:
         hellos.append((due, *client.poll(due)))
 
     assert [at for at, _ in hellos] == [0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5, 61.5, 91.5]
@@ -188,7 +188,9 @@ def test_a_session_is_renewed_and_the_old_one_opens_for_a_while(why: str) -> Non
     else:
         client._session.window.top = RENEW_PACKETS  # type: ignore[union-attr]
         late_to_client = b""
-    assert client.next_due() <= now
+    client.open(answer(server, seat, b"one more"), now)
+    assert server.take(sealed(client, b"one more"), HERE, now) == (seat, b"one more")
+    assert client.due <= now
 
     _, proof = renew(client, server, now)
     assert server.take(sealed(client, b"at once"), HERE, now) == (seat, b"at once")
@@ -221,7 +223,7 @@ def test_a_lost_proof_is_made_up_for() -> None:
     _, lost = renew(client, server, 10)
 
     assert client.open(answer(server, seat, b"over the old one"), 50) == b"over the old one"
-    (proof,) = client.poll(client.next_due())
+    (proof,) = client.poll(client.due)
     assert proof != lost
     assert server.take(proof, HERE, 51) == (seat, b"")
     assert client.open(answer(server, seat, b"over the new one"), 51) == b"over the new one"
@@ -270,7 +272,7 @@ def test_unknown_with_no_server_repeats_one_hello() -> None:
 def test_in_order_no_packet_may_be_missing_or_come_again() -> None:
     client, server = new_client(in_order=True), new_server(in_order=True)
     greet(client, server)
-    assert client.next_due() > RENEW_SECONDS / 2
+    assert client.due > RENEW_SECONDS / 2
     first, second, third = (sealed(client, each) for each in (b"1", b"2", b"3"))
 
     assert server.take(first, HERE, 0) == (Seat("app", INSTANCE), b"1")

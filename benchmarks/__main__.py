@@ -21,6 +21,7 @@ PROGRAMS = (
     "udp",
     "uart",
     "segments",
+    "seal",
     "http",
     "gatt",
     "memory",

@@ -43,6 +43,7 @@ from .errors import (
     InvalidRequest,
     InvalidUrl,
     JsonRpcIotError,
+    KeyringError,
     MalformedFrame,
     MalformedResponse,
     MessageTooLarge,
@@ -62,15 +63,20 @@ from .peer.peer import Peer
 from .protocol.limits import Limits
 from .protocol.messages import Dialect
 from .transports import register_transport
+from .trust.principal import Permission, Principal
 
 if TYPE_CHECKING:
     from .asgi import asgi_app
     from .blocking import BlockingClient, connect_sync
     from .server.program import run
     from .server.server import Server, serve
+    from .trust.keyring import Keyring
+    from .trust.pairing import Pairing
 else:
     _LATER = {
         "BlockingClient": "blocking",
+        "Keyring": "trust.keyring",
+        "Pairing": "trust.pairing",
         "Server": "server.server",
         "asgi_app": "asgi",
         "connect_sync": "blocking",
@@ -122,6 +128,8 @@ __all__ = [
     "InvalidRequest",
     "InvalidUrl",
     "JsonRpcIotError",
+    "Keyring",
+    "KeyringError",
     "Limits",
     "Listener",
     "MalformedFrame",
@@ -134,9 +142,12 @@ __all__ = [
     "Notification",
     "OutcomeUnknown",
     "PacketOptions",
+    "Pairing",
     "ParseError",
     "Peer",
     "PeerCredentials",
+    "Permission",
+    "Principal",
     "RpcError",
     "Server",
     "ServerError",

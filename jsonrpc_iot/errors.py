@@ -21,7 +21,8 @@ JsonRpcIotError
 ├── UsageError                  the program asked for something impossible (also a ValueError)
 │   ├── InvalidUrl              unknown scheme, option or value
 │   ├── Unencodable             params or a result that the codec has no form for
-│   └── MissingExtra            an optional dependency is not installed
+│   ├── MissingExtra            an optional dependency is not installed
+│   └── KeyringError            a keyring's file cannot be read, or says something wrong
 └── TransportError              the link, not the message
     ├── BindFailed              a server cannot listen on its URL
     ├── ConnectFailed           a client cannot reach its URL
@@ -270,6 +271,10 @@ class Unencodable(UsageError):
 
 class MissingExtra(UsageError):
     """A transport or command needs an optional dependency; the text says what to install."""
+
+
+class KeyringError(UsageError):
+    """A keyring cannot be read or written, or has a mistake; the text names the file and line."""
 
 
 class TransportError(JsonRpcIotError):

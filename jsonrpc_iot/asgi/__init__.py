@@ -4,6 +4,7 @@
 of the transport.
 """
 
-from .app import RpcApp, asgi_app
+from .app import RpcApp
+from .mounted import asgi_app
 
 __all__ = ["RpcApp", "asgi_app"]

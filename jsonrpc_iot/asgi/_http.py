@@ -229,6 +229,13 @@ def unauthorized() -> Refusal:
     return Refusal(401, "A bearer token is needed", challenge, Unauthorized())
 
 
+def denied(refusal: RpcError) -> Refusal:
+    """The refusal of who may not do anything here."""
+    if isinstance(refusal, Unauthorized):
+        return Refusal(401, refusal.message, [(b"www-authenticate", b"Bearer")], refusal)
+    return Refusal(403, refusal.message, error=refusal)
+
+
 def with_cors(app: AsgiApp, origins: tuple[str, ...]) -> AsgiApp:
     """An application that tells browsers which pages may read its answers.
 

@@ -4,16 +4,15 @@ Source: the protocol page, section 3.2, "HTTP".
 """
 
 import logging
-from collections.abc import Sequence
-from inspect import isawaitable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anyio
 from msgspec import UNSET, Raw, Struct
 from msgspec.json import Decoder
 
 from ..channel.changes import Change
-from ..channel.contract import Authenticate, Permissions, Trace
+from ..channel.contract import Trace
+from ..channel.door import Door
+from ..channel.tasks import task_group
 from ..channel.web import (
     AsgiApp,
     AsgiReceive,
@@ -21,14 +20,17 @@ from ..channel.web import (
     Scope,
     WebRules,
     bearer_token,
+    client_network,
 )
 from ..dispatch.dispatcher import Dispatcher
+from ..dispatch.responder import Begun
 from ..dispatch.run.batch import Pending
 from ..dispatch.run.context import CallContext
-from ..errors import Forbidden
+from ..errors import Forbidden, Unauthorized
 from ..protocol.codec.json import JsonCodec
 from ..protocol.limits import Limits
 from ..protocol.messages import Request
+from ..trust.principal import Standing
 from ._http import (
     EVENT_STREAM,
     JSON,
@@ -36,6 +38,7 @@ from ._http import (
     Disconnected,
     Refusal,
     accepts,
+    denied,
     headers_of,
     respond,
     respond_early,
@@ -45,7 +48,10 @@ from ._http import (
 from .by_name import answer_of, params_in, request_for
 from .events import EventLog, Hearing, patterns_of
 from .exchange import Callers, Items, Running, run_in_events, run_to_end, status_of
-from .requester import RequestFacts
+from .requester import Requester, RequestFacts
+
+if TYPE_CHECKING:
+    from ..trust.keyring import Keyring
 
 logger = logging.getLogger("jsonrpc_iot.http")
 
@@ -72,13 +78,15 @@ class RpcApp:
     Args:
         dispatcher: answers.
         rules: the path and what else holds for requests.
-        authenticate: says what a caller may do.
+        door: says who a caller is.
         limits: bounds on what callers may cost.
         trace: is shown each message.
         kept_events: notifications that are kept for clients that come back.
 
     Attributes:
         events: the notifications, to whoever reads them.
+        keyring: is watched while the web server runs the application; `None` where somebody else
+            watches it.
     """
 
     def __init__(
@@ -86,7 +94,7 @@ class RpcApp:
         dispatcher: Dispatcher,
         rules: WebRules,
         *,
-        authenticate: Authenticate | None = None,
+        door: Door,
         limits: Limits | None = None,
         trace: Trace | None = None,
         kept_events: int = 1024,
@@ -98,7 +106,8 @@ class RpcApp:
         self._codec = codec
         self._path = rules.path.rstrip("/")
         self._rules = rules
-        self._authenticate = authenticate
+        self._door = door
+        self.keyring: Keyring | None = None
         self._trace = trace or (lambda direction, message: None)
         self._bodies = Bodies(
             max(MAX_MESSAGE, limits.receive_bytes),
@@ -131,6 +140,11 @@ class RpcApp:
         self._trace("->", message)
         return self.events.publish(message, method, requires)
 
+    def renew(self) -> None:
+        """Look at all callers and subscribers again, now that the keyring has changed."""
+        self._callers.expel(Unauthorized("The key is no longer valid"), self._door.renew)
+        self.events.expel(self._door.renew)
+
     def leave(self) -> None:
         """Answer what is being answered, refuse the rest, and end all subscriptions."""
         self._leaving = True
@@ -154,7 +168,11 @@ class RpcApp:
                 if not self._busy:
                     self._idle.notify()
         elif scope["type"] == "lifespan":
-            await self._live(receive, send)
+            async with task_group() as tasks:
+                if self.keyring is not None:
+                    tasks.start_soon(self.keyring.watch, self.renew)
+                await self._live(receive, send)
+                tasks.cancel_scope.cancel()
         else:
             await send({"type": "websocket.close", "code": 1000})
 
@@ -208,44 +226,54 @@ class RpcApp:
             return None
         return below.rstrip("/")
 
-    async def _identify(
-        self, scope: Scope, headers: dict[bytes, bytes]
-    ) -> tuple[RequestFacts, Permissions]:
-        """Find out who sends a request, and what it may do."""
+    async def _identify(self, scope: Scope, headers: dict[bytes, bytes]) -> RequestFacts:
+        """Find out who sends a request."""
         token = bearer_token(headers.get(b"authorization"))
         if not self._rules.admits(token):
             raise unauthorized()
         facts = RequestFacts(scope, token, self._rules.max_message)
-        if self._authenticate is None:
-            return facts, None
         try:
-            with anyio.fail_after(self._limits.message_seconds):
-                permissions = self._authenticate(facts)
-                return facts, await permissions if isawaitable(permissions) else permissions
+            facts.standing = await self._door.admit(facts)
         except Exception:
             logger.exception("%s: authenticate failed", facts.info.peer)
             raise unauthorized() from None
+        return facts
 
     async def _post(
         self, scope: Scope, headers: dict[bytes, bytes], receive: AsgiReceive, send: AsgiSend
     ) -> None:
-        data, facts, permissions = await self._read(scope, headers, receive)
+        data, facts = await self._read(scope, headers, receive)
         self._trace("<-", data)
         items = Items(self._codec) if accepts(headers, EVENT_STREAM) else None
-        caller = self._callers.of(scope)
-        context = CallContext(items, facts.info, permissions, caller.lanes)
-        reply = self._responder.begin(data, context, self._rules.max_message)
+        caller = self._caller(scope, facts)
+        context = CallContext(items, facts.info, facts.standing, caller.lanes)
+        reply = self._begin(data, context, facts.standing)
         if isinstance(reply, Pending):
-            with self._callers.running(reply, caller) as running:
+            with self._callers.running(reply, caller, facts) as running:
                 if items is not None and running.streams:
                     await self._stream(running, items, scope, receive, send)
                     return
                 reply = await run_to_end(running, scope, receive, len(data))
+        refusal = facts.standing.refusal
         if reply is None:
+            if refusal is not None:
+                raise denied(refusal)
             await respond(send, 202, b"")
             return
         self._trace("->", reply)
-        await respond(send, status_of(reply), reply)
+        if refusal is not None and not reply.startswith(b"["):
+            await respond(send, answer_of(reply)[0], reply, headers=denied(refusal).headers)
+        else:
+            await respond(send, status_of(reply), reply)
+
+    def _caller(self, scope: Scope, facts: RequestFacts) -> Requester:
+        return self._callers.of(facts.standing.share_of(client_network(scope)))
+
+    def _begin(self, data: bytes, context: CallContext, standing: Standing) -> Begun:
+        limit = self._rules.max_message
+        if standing.refusal is None:
+            return self._responder.begin(data, context, limit)
+        return self._responder.begin_read(data, self._responder.read(data), context, limit, None)
 
     async def _call_by_name(
         self,
@@ -264,21 +292,19 @@ class RpcApp:
                 raise Refusal(405, "POST the params: to call it may change something", _POST_ONLY)
             if headers.get(b"sec-fetch-site") == b"cross-site" and not self._rules.is_open:
                 raise Refusal(403, "Pages from there may not call")
-            facts, permissions = await self._identify(scope, headers)
+            facts = await self._identify(scope, headers)
             params = params_in(scope["query_string"], handler)
         elif scope["method"] in ("GET", "POST"):
-            params, facts, permissions = await self._read(
-                scope, headers, receive, bare_is_empty=True
-            )
+            params, facts = await self._read(scope, headers, receive, bare_is_empty=True)
         else:
             raise Refusal(405, "POST the params", _POST_ONLY)
         data = request_for(name, params)
         self._trace("<-", data)
-        caller = self._callers.of(scope)
-        context = CallContext(None, facts.info, permissions, caller.lanes)
-        reply = self._responder.begin(data, context, self._rules.max_message)
+        caller = self._caller(scope, facts)
+        context = CallContext(None, facts.info, facts.standing, caller.lanes)
+        reply = self._begin(data, context, facts.standing)
         if isinstance(reply, Pending):
-            with self._callers.running(reply, caller) as running:
+            with self._callers.running(reply, caller, facts) as running:
                 reply = await run_to_end(running, scope, receive, len(params))
         assert reply is not None
         self._trace("->", reply)
@@ -292,8 +318,8 @@ class RpcApp:
         receive: AsgiReceive,
         *,
         bare_is_empty: bool = False,
-    ) -> tuple[bytes, RequestFacts, Permissions]:
-        """Take in the body of a request; returns it, and who sends it and may do what."""
+    ) -> tuple[bytes, RequestFacts]:
+        """Take in the body of a request; returns it, and who sends it."""
         kind = headers.get(b"content-type", b"")
         if bare_is_empty and not kind and headers.get(b"content-length", b"0") == b"0":
             kind = JSON
@@ -301,12 +327,12 @@ class RpcApp:
             raise Refusal(415, "The content type has to be application/json")
         if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             raise Refusal(415, "The body has to come as it is", [(b"accept-encoding", b"identity")])
-        facts, permissions = await self._identify(scope, headers)
+        facts = await self._identify(scope, headers)
         data = await self._bodies.read(scope, receive, headers.get(b"content-length"))
         connection = scope.get("state", {}).get("jsonrpc_iot")
         if connection is not None and connection.has_hung_up:
             raise Refusal(408, "The connection was closed before the call began")
-        return data, facts, permissions
+        return data, facts
 
     async def _stream(
         self, running: Running, items: Items, scope: Scope, receive: AsgiReceive, send: AsgiSend
@@ -321,8 +347,10 @@ class RpcApp:
     ) -> None:
         if not accepts(headers, EVENT_STREAM):
             raise Refusal(406, "GET gives events: say Accept: text/event-stream, or POST a message")
-        _, permissions = await self._identify(scope, headers)
-        hears = Hearing(permissions or (), patterns_of(scope))
+        facts = await self._identify(scope, headers)
+        if facts.standing.refusal is not None:
+            raise denied(facts.standing.refusal)
+        hears = Hearing(facts.standing, patterns_of(scope), facts.info.peer)
         last = headers.get(b"last-event-id")
         event_id = None if last is None else last.decode("latin-1")
         seconds = self._limits.send_seconds
@@ -331,61 +359,10 @@ class RpcApp:
     async def _describe(self, scope: Scope, headers: dict[bytes, bytes], send: AsgiSend) -> None:
         if scope["method"] != "GET":
             raise Refusal(405, "GET the document", [(b"allow", b"GET")])
-        facts, permissions = await self._identify(scope, headers)
-        context = CallContext(None, facts.info, permissions)
+        facts = await self._identify(scope, headers)
+        if facts.standing.refusal is not None:
+            raise denied(facts.standing.refusal)
+        context = CallContext(None, facts.info, facts.standing)
         reply = await self._responder.dispatch(_DISCOVER, context)
         assert reply is not None
         await respond(send, 200, bytes(_decode_document(reply).result))
-
-
-def asgi_app(
-    dispatcher: Dispatcher,
-    path: str = "/rpc",
-    *,
-    authenticate: Authenticate | None = None,
-    limits: Limits | None = None,
-    max_message: int = MAX_MESSAGE,
-    cors: str | Sequence[str] = (),
-    hosts: Sequence[str] = (),
-    forwarded: bool = False,
-    token: str | None = None,
-    trace: Trace | None = None,
-    kept_events: int = 1024,
-) -> RpcApp:
-    """An ASGI application that answers POSTs to a path, and sends events to those who GET it.
-
-    Args:
-        dispatcher: answers; what it emits goes to the subscribers.
-        path: below the place where the application is mounted.
-        authenticate: says what a caller may do, from the facts of its request.
-        limits: bounds on what callers may cost; the dispatcher's by default.
-        max_message: bytes of the largest reply.
-        cors: the origin or origins whose pages may call it from a browser, `*` for all.
-        hosts: names under which it may be asked, `*` for any, beside addresses, names of this
-            machine and names without a dot. With a token, or over TLS, any will do.
-        forwarded: it is behind a proxy that sets `X-Forwarded-Host`.
-        token: the bearer token that every request must have.
-        trace: is called with each message that arrives or leaves.
-        kept_events: notifications that are kept for clients that come back with `Last-Event-ID`.
-
-    Raises:
-        MissingExtra: `cors` is given, and the extra `http` is not installed.
-    """
-    rules = WebRules(
-        path=path,
-        max_message=max_message,
-        token=token,
-        cors=(cors,) if isinstance(cors, str) else tuple(cors),
-        hosts=tuple(hosts),
-        forwarded=forwarded,
-    )
-    app = RpcApp(
-        dispatcher,
-        rules,
-        authenticate=authenticate,
-        limits=limits,
-        trace=trace,
-        kept_events=kept_events,
-    )
-    dispatcher.on_emit(app.publish)
-    return app

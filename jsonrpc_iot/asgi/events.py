@@ -9,7 +9,6 @@ Source of the format: HTML Living Standard, section 9.2, "Server-sent events".
 
 import secrets
 import threading
-from collections.abc import Container
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
@@ -22,6 +21,7 @@ from ..channel.tasks import task_group
 from ..channel.web import AsgiReceive, AsgiSend, Scope, client_network
 from ..protocol.network import Seats
 from ..protocol.patterns import Patterns
+from ..trust.principal import Standing
 from ._http import (
     KEEP_ALIVE,
     KEEP_ALIVE_SECONDS,
@@ -32,6 +32,7 @@ from ._http import (
     send_events,
     wait_for_disconnect,
 )
+from .requester import Stays
 
 GAP = b": gap\n\n"
 
@@ -50,19 +51,30 @@ class Hearing:
     """What one subscriber may and wants to hear.
 
     Args:
-        permissions: what it may do.
+        standing: who it is; a stranger by default.
         patterns: the names that it wants; `None` for all.
+        peer: where it is, for logs.
+
+    Attributes:
+        peer: as above.
+        standing: as above.
     """
 
-    __slots__ = ("_patterns", "_permissions")
+    __slots__ = ("_patterns", "peer", "standing")
 
-    def __init__(self, permissions: Container[str] = (), patterns: Patterns | None = None) -> None:
-        self._permissions = permissions
+    def __init__(
+        self,
+        standing: Standing | None = None,
+        patterns: Patterns | None = None,
+        peer: str = "somebody",
+    ) -> None:
+        self.peer = peer
+        self.standing = standing or Standing()
         self._patterns = patterns
 
     def hears(self, method: str, requires: str | None) -> bool:
         """Whether an event is for it."""
-        may_hear = requires is None or requires in self._permissions
+        may_hear = self.standing.permits(requires)
         return may_hear and (self._patterns is None or self._patterns.match(method))
 
 
@@ -96,7 +108,7 @@ class EventLog:
         self._seats: Seats[anyio.CancelScope] = Seats(
             max_subscribers, lambda subscriber: subscriber.cancel()
         )
-        self._hearings: list[Hearing] = []
+        self._hearings: dict[Hearing, anyio.CancelScope] = {}
         self.dropped = 0
 
     @property
@@ -132,6 +144,12 @@ class EventLog:
                 self._first += 1
         self._wake()
         return sum(each.hears(method, requires) for each in tuple(self._hearings))
+
+    def expel(self, stays: Stays) -> None:
+        """Let those subscribers end that may not stay."""
+        for hearing, place in tuple(self._hearings.items()):
+            if not stays(hearing.peer, hearing.standing):
+                place.cancel()
 
     def close(self) -> None:
         """Let all subscribers end, once they have read what there is."""
@@ -190,7 +208,7 @@ class EventLog:
         send: AsgiSend,
         event_id: str | None,
         send_seconds: float,
-        hearing: Hearing = _ALL_OPEN,
+        hearing: Hearing | None = None,
     ) -> None:
         """Send the events to one subscriber until either end has enough.
 
@@ -206,12 +224,16 @@ class EventLog:
             Disconnected: it took longer.
             Refusal: there are too many.
         """
+        hearing = hearing or Hearing()
         with anyio.CancelScope() as place:
-            if not self._seats.take(place, client_network(scope)):
+            share = hearing.standing.share_of(client_network(scope))
+            if not self._seats.take(place, share):
                 raise Refusal(503, "Too many subscribers", [(b"connection", b"close")])
+            self._hearings[hearing] = place
             try:
                 await self._serve(scope, receive, send, event_id, send_seconds, hearing)
             finally:
+                self._hearings.pop(hearing, None)
                 self._seats.leave(place)
         if place.cancelled_caught:
             await end_events(send)
@@ -229,16 +251,12 @@ class EventLog:
         place, has_gap = self.place_after(event_id)
         current = event_id if event_id is not None and not has_gap else self.last_id
         await begin_events(send, [(b"last-event-id", current.encode())])
-        self._hearings.append(hearing)
-        try:
-            async with task_group() as tasks:
-                tasks.start_soon(wait_for_disconnect, receive, tasks.cancel_scope)
-                if has_gap:
-                    await send_events(scope, send, GAP, send_seconds)
-                await self._feed(scope, send, place, send_seconds, hearing)
-                tasks.cancel_scope.cancel()
-        finally:
-            self._hearings.remove(hearing)
+        async with task_group() as tasks:
+            tasks.start_soon(wait_for_disconnect, receive, tasks.cancel_scope)
+            if has_gap:
+                await send_events(scope, send, GAP, send_seconds)
+            await self._feed(scope, send, place, send_seconds, hearing)
+            tasks.cancel_scope.cancel()
 
     async def _feed(
         self, scope: Scope, send: AsgiSend, place: int, send_seconds: float, hearing: Hearing

@@ -11,13 +11,13 @@ from msgspec.json import Decoder
 
 from ..channel.changes import Change
 from ..channel.tasks import task_group
-from ..channel.web import AsgiReceive, AsgiSend, Scope, client_network
+from ..channel.web import AsgiReceive, AsgiSend, Scope
 from ..dispatch.declare.context import Timeout
 from ..dispatch.response import ReplyTo
 from ..dispatch.run.batch import Pending, run_all
 from ..dispatch.run.context import Connection
 from ..dispatch.run.item_sender import ItemSender
-from ..errors import Busy, TransportError
+from ..errors import Busy, RpcError, TransportError
 from ..protocol.codec.codec import DECODE_ERRORS, Codec
 from ..protocol.limits import Limits
 from ..protocol.messages import Id
@@ -30,7 +30,7 @@ from ._http import (
     send_events,
     wait_for_disconnect,
 )
-from .requester import Host
+from .requester import Requester, RequestFacts, Stays
 
 _BUSY = Busy(data={"retry_after": 1.0})
 _ROOM_BYTES = 1 << 16
@@ -144,12 +144,17 @@ class Running:
         is_cancelled: `cancel` was called.
     """
 
-    def __init__(self, begun: Pending, caller: Host, limits: Limits) -> None:
+    def __init__(self, begun: Pending, caller: Requester, limits: Limits) -> None:
         room = max(0, limits.in_flight - caller.running)
         self._begun = begun
         self._calls, self._turned_away = begun.calls[:room], begun.calls[room:]
         self._caller = caller
         self.is_cancelled = False
+
+    def expel(self, error: RpcError) -> None:
+        """Stop all, and answer them with an error: who called may not stay."""
+        for pending in self._calls:
+            pending.cancel(error)
 
     def cancel(self) -> None:
         """Stop all, also those that have not begun: nobody waits for the reply."""
@@ -180,7 +185,7 @@ class Running:
 
 
 class Callers:
-    """The hosts for which something runs.
+    """Those for whom something runs.
 
     Args:
         limits: as in `Running`.
@@ -188,23 +193,31 @@ class Callers:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._hosts: dict[str, Host] = {}
+        self._requesters: dict[str, Requester] = {}
+        self._running: dict[Running, RequestFacts] = {}
 
-    def of(self, scope: Scope) -> Host:
-        """Who sends a request."""
-        network = client_network(scope)
-        return self._hosts.get(network) or Host(network)
+    def expel(self, error: RpcError, stays: Stays) -> None:
+        """Answer the calls of those who may not stay with an error."""
+        for running, facts in tuple(self._running.items()):
+            if not stays(facts.info.peer, facts.standing):
+                running.expel(error)
+
+    def of(self, share: str) -> Requester:
+        """Who sends a request, by what all its requests share."""
+        return self._requesters.get(share) or Requester(share)
 
     @contextmanager
-    def running(self, begun: Pending, caller: Host) -> Iterator[Running]:
-        """The calls of a request, counted among those of its host while the block runs."""
-        self._hosts[caller.network] = caller
+    def running(self, begun: Pending, caller: Requester, facts: RequestFacts) -> Iterator[Running]:
+        """The calls of a request, counted among those of its sender while the block runs."""
+        self._requesters[caller.share] = caller
         try:
             with Running(begun, caller, self._limits) as running:
+                self._running[running] = facts
                 yield running
         finally:
+            self._running.pop(running, None)
             if not caller.running:
-                self._hosts.pop(caller.network, None)
+                self._requesters.pop(caller.share, None)
 
 
 async def run_to_end(

@@ -9,8 +9,12 @@ import anyio
 from ..channel.contract import Channel
 from ..channel.info import ChannelInfo
 from ..channel.url import host_port
-from ..channel.web import Scope, request_attributes
+from ..channel.web import Scope, client_network, request_attributes
 from ..dispatch.turns import Lanes
+from ..trust.principal import Standing
+
+Stays = Callable[[str, Standing], bool]
+"""Says whether somebody may stay; see `Door.renew`."""
 
 
 class RequestFacts(Channel):
@@ -23,13 +27,18 @@ class RequestFacts(Channel):
         scope: the request's.
         token: its bearer token.
         max_message: bytes of the largest reply.
+
+    Attributes:
+        standing: who sends it, once that is known.
     """
 
     def __init__(self, scope: Scope, token: str | None, max_message: int) -> None:
         scheme, client = scope.get("scheme", "http"), scope.get("client")
-        self._info = _info(scheme, _pair(client), _pair(scope.get("server")), max_message)
+        network = client_network(scope)
+        self._info = _info(scheme, _pair(client), _pair(scope.get("server")), network, max_message)
         self._scope = scope
         self._token = token
+        self.standing = Standing()
 
     @property
     def info(self) -> ChannelInfo:
@@ -56,22 +65,22 @@ class RequestFacts(Channel):
         """Do nothing."""
 
 
-class Host:
-    """What runs for the requests of one host.
+class Requester:
+    """What runs for the requests of one principal, or of the strangers of one network.
 
     Args:
-        network: where it is.
+        share: what they share; see `Standing.share_of`.
 
     Attributes:
-        network: as above.
+        share: as above.
         running: calls that take time.
         lanes: the queues of its calls.
     """
 
-    __slots__ = ("lanes", "network", "running")
+    __slots__ = ("lanes", "running", "share")
 
-    def __init__(self, network: str) -> None:
-        self.network = network
+    def __init__(self, share: str) -> None:
+        self.share = share
         self.running = 0
         self.lanes = Lanes()
 
@@ -85,13 +94,16 @@ def _pair(address: Any) -> _Address:
 
 
 @lru_cache(maxsize=1024)  # a connection brings many requests
-def _info(scheme: str, client: _Address, server: _Address, max_message: int) -> ChannelInfo:
+def _info(
+    scheme: str, client: _Address, server: _Address, network: str, max_message: int
+) -> ChannelInfo:
     return ChannelInfo(
         transport=scheme,
         local=_address(scheme, server),
         peer=_address(scheme, client),
         max_message=max_message,
         can_call_back=False,
+        network=network,
     )
 
 

@@ -11,6 +11,7 @@ from anyio.abc import AsyncResource, ObjectStream, TaskGroup
 
 from ..errors import RpcError, TransportError
 from ..protocol.limits import Limits
+from ..trust.principal import Principal
 from .info import ChannelInfo
 from .url import Url
 
@@ -18,7 +19,8 @@ Trace = Callable[[str, bytes], object]
 """Is shown each message: `<-` for one that arrived, `->` for one that leaves, and its bytes.
 
 Where messages travel in frames or in pieces, these are shown too, as they are on the link: `<=` for
-what arrived, `=>` for what leaves, and `<?` for bytes that arrived and belong to no frame.
+what arrived, `=>` for what leaves, and `<?` for bytes that arrived and belong to no frame. Messages
+that travel sealed are shown opened, as `<*` and `*>`.
 """
 
 
@@ -60,10 +62,16 @@ class Channel(ObjectStream[bytes]):
     the batch methods where it can do better than one message at a time. One task receives and one
     sends at a time; a `receive` that is cancelled loses no message.
 
-    `offer_to`, `start`, `follow`, `check`, `expect_within`, `forget`, `supersede`, `tell_failed`,
-    `keep_while`, `trace_frames`, `pieces_sent`, `missed`, `noise_bytes` and `is_mid_message` are
-    for links that have to know, or have something to tell; others leave them.
+    `principal`, `offer_to`, `start`, `follow`, `check`, `expect_within`, `forget`, `supersede`,
+    `tell_failed`, `keep_while`, `take_also`, `tell_why`, `trace_frames`, `pieces_sent`, `missed`,
+    `noise_bytes` and `is_mid_message` are for links that have to know, or have something to tell;
+    others leave them.
     """
+
+    @property
+    def principal(self) -> Principal | None:
+        """Who the other end has proved to be, as far as the link knows; `None` for a stranger."""
+        return None
 
     @property
     def pieces_sent(self) -> int:
@@ -114,6 +122,22 @@ class Channel(ObjectStream[bytes]):
 
     def keep_while(self, is_busy: Callable[[], bool]) -> None:
         """Stay open while that says so, where silence would end the channel."""
+        return
+
+    def tell_why(self, reason: str) -> None:
+        """Learn why this end is going to close, to tell the other end where the link can.
+
+        Args:
+            reason: one short sentence.
+        """
+        return
+
+    def take_also(self, is_wanted: Callable[[bytes], bool]) -> None:
+        """Receive also what is no message, where the link picks what it receives.
+
+        Args:
+            is_wanted: says what.
+        """
         return
 
     def trace_frames(self, trace: Trace) -> None:
@@ -235,9 +259,13 @@ class ReceivingChannel(Channel):
         """Hand all messages to a receiver from now on, those that wait already first."""
 
 
-Permissions = Container[str] | None
-Authenticate = Callable[[Channel], Permissions | Awaitable[Permissions]]
-"""Says what the other end of a channel may do; `None` for a stranger."""
+Known = Principal | Container[str] | None
+Authenticate = Callable[[Channel], Known | Awaitable[Known]]
+"""Says who is at the other end of a channel, or what it may do; `None` for a stranger.
+
+It has the last word: `channel.principal` is who the link or the keyring says it is. An `RpcError`
+that it raises is the answer to all that the other end asks for.
+"""
 
 Serve = Callable[[Channel], Coroutine[Any, Any, None]]
 
@@ -267,6 +295,15 @@ class Listener(AsyncResource):
     def is_shared(self) -> bool:
         """Whether its channels have no socket of their own, and end with it."""
         return False
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether there is anything that `reload` reads."""
+        return False
+
+    def reload(self) -> None:
+        """Read again what was read from files, such as certificates; open channels go on."""
+        return
 
     @abstractmethod
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:

@@ -33,6 +33,7 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
         retry_seconds_per_byte: what each byte of the request adds to that, on slow links.
         codec: how the messages are written.
         in_flight: requests of this end that may be open at once; `None` for any number.
+        is_sealed: messages travel sealed, so that only who has the key can read or make them.
         sends_need_receiver: what is sent may leave only as something is received, or so slowly that
             requests come again meanwhile; so whoever receives must not wait for it.
     """
@@ -53,6 +54,7 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
     retry_seconds_per_byte: float = 0.0
     codec: CodecName = "json"
     in_flight: int | None = None
+    is_sealed: bool = False
     sends_need_receiver: bool = False
 
     def grow(self, max_message: int) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from ..protocol.text import STEERING, escape, escaped
 
 LOGGERS = (
+    "audit",
     "blocking",
     "cli",
     "client",
@@ -24,6 +25,7 @@ LOGGERS = (
     "server",
     "transports",
     "transports.websocket.frames",
+    "trust",
     "tuya",
 )
 """The names of the package's loggers, below its own."""

@@ -5,8 +5,9 @@ from typing import Any, final
 
 from anyio.abc import ObjectStream, TaskGroup
 
+from ..trust.principal import Principal
 from .contract import Channel, TellFailed, Trace
-from .info import ChannelInfo
+from .info import ChannelAttribute, ChannelInfo
 
 
 @final
@@ -66,6 +67,10 @@ class WrappedChannel(Channel):
         return self._inner.extra_attributes
 
     @property
+    def principal(self) -> Principal | None:
+        return self._inner.principal
+
+    @property
     def pieces_sent(self) -> int:
         return self._inner.pieces_sent
 
@@ -98,6 +103,12 @@ class WrappedChannel(Channel):
 
     def keep_while(self, is_busy: Callable[[], bool]) -> None:
         self._inner.keep_while(is_busy)
+
+    def tell_why(self, reason: str) -> None:
+        self._inner.tell_why(reason)
+
+    def take_also(self, is_wanted: Callable[[bytes], bool]) -> None:
+        self._inner.take_also(is_wanted)
 
     def trace_frames(self, trace: Trace) -> None:
         self._inner.trace_frames(trace)
@@ -142,27 +153,55 @@ class TracedChannel(WrappedChannel):
     def __init__(self, channel: Channel, trace: Trace) -> None:
         super().__init__(channel)
         self._trace = trace
+        self._arrived, self._left = ("<*", "*>") if channel.info.is_sealed else ("<-", "->")
         channel.trace_frames(trace)
 
     async def receive(self) -> bytes:
         message = await self._inner.receive()
-        self._trace("<-", message)
+        self._trace(self._arrived, message)
         return message
 
     async def receive_batch(self) -> list[bytes]:
         messages = await self._inner.receive_batch()
         for message in messages:
-            self._trace("<-", message)
+            self._trace(self._arrived, message)
         return messages
 
     def send_now(self, messages: Sequence[bytes]) -> int:
         return 0  # each is shown before it leaves, and before its frames are
 
     async def send(self, item: bytes) -> None:
-        self._trace("->", item)
+        self._trace(self._left, item)
         await self._inner.send(item)
 
     async def send_batch(self, messages: Sequence[bytes]) -> None:
         for message in messages:
-            self._trace("->", message)
+            self._trace(self._left, message)
         await self._inner.send_batch(messages)
+
+
+@final
+class ProvenChannel(WrappedChannel):
+    """A channel of which more is known than the link knows, to be judged by `authenticate`.
+
+    Args:
+        channel: carries the messages.
+        principal: who is at the other end, `None` for a stranger.
+        token: a bearer token that came by a message, `None` if none did.
+    """
+
+    def __init__(self, channel: Channel, principal: Principal | None, token: str | None) -> None:
+        super().__init__(channel)
+        self._principal = principal
+        self._token = token
+
+    @property
+    def principal(self) -> Principal | None:
+        return self._principal
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        known = self._inner.extra_attributes
+        if self._token is None:
+            return known
+        return {**known, ChannelAttribute.bearer_token: lambda: self._token}

@@ -64,6 +64,13 @@ NOVA = Group(
     __package__,
 )
 
+KEYS = Group(
+    f"{NAME} keys",
+    "Keyrings: the files that say which keys there are, and what each may do.",
+    {"new": "keys", "token": "keys", "list": "keys_list", "revoke": "keys"},
+    __package__,
+)
+
 ROOT = Group(
     NAME,
     "Call, serve and watch JSON-RPC devices over any transport.",
@@ -79,6 +86,8 @@ ROOT = Group(
         "serve": "serve",
         "simulate": "serve",
         "demo": "demo",
+        "pair": "pair",
+        "keys": KEYS,
         "nova": NOVA,
     },
     __package__,

@@ -21,7 +21,8 @@ from ..dispatch.declare.event import BoundEvent
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import CallTimeout, ChannelClosed, TransportError
 from ..peer.calls import Calls
-from ..peer.peer import Peer, new_session
+from ..peer.new_session import new_session
+from ..peer.peer import Peer
 from ..peer.remote import Remote
 from ..protocol.backoff import Backoff
 from ..protocol.limits import Limits

@@ -1,6 +1,7 @@
 """Connecting to a device: the first time, and for as long as a block runs."""
 
 import logging
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,9 +12,10 @@ from ..channel.tasks import task_group
 from ..channel.url import mask
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import ConnectFailed, ConnectTimeout, TransportError
-from ..peer.peer import watch
+from ..peer.watch import watch
 from ..protocol.limits import Limits
 from ..protocol.messages import Dialect
+from ..protocol.seal.packets import INSTANCE_BYTES
 from ..transports import open_channel
 from .client import Client
 
@@ -22,15 +24,23 @@ logger = logging.getLogger("jsonrpc_iot.client")
 _GRACE_SECONDS = 1.0
 
 
-async def open_in_time(url: str, limits: Limits, seconds: float | None) -> Channel:
+async def open_in_time(
+    url: str, limits: Limits, seconds: float | None, instance: bytes | None = None
+) -> Channel:
     """Open a channel within a time.
+
+    Args:
+        url: of the device.
+        limits: bounds on what it may cost.
+        seconds: to connect within, `None` for no limit.
+        instance: as in `open_channel`.
 
     Raises:
         ConnectTimeout: it took longer.
     """
     try:
         with anyio.fail_after(seconds):
-            return await open_channel(url, limits)
+            return await open_channel(url, limits, instance)
     except ConnectFailed:
         raise
     except TimeoutError:
@@ -76,9 +86,11 @@ async def connect(
     dispatcher = dispatcher or Dispatcher()
     limits = limits or dispatcher.limits
 
+    instance = secrets.token_bytes(INSTANCE_BYTES)
+
     async def open() -> Channel:
         if isinstance(where, str):
-            return await open_in_time(where, limits, connect_timeout)
+            return await open_in_time(where, limits, connect_timeout, instance)
         return where
 
     client = Client(

@@ -18,6 +18,7 @@ from ..protocol.segments.format import SEGMENT_MARK
 from ..protocol.session import Session
 from .declare.context import Context
 from .handler import Handler
+from .judge import find
 from .one_pass import OnePass, Plain
 from .plain import PlainReplier, note
 from .response import Replier, ReplyTo
@@ -27,7 +28,6 @@ from .run.cancellation import failure_of, is_stray
 from .run.context import CallContext
 from .run.middleware import Call, Chain
 from .table import HandlerTable
-from .unknown import unknown
 
 Begun = bytes | Pending | None
 """A response, or what is to be run for it, or nothing to say."""
@@ -344,20 +344,12 @@ class Responder:
             return None
         id = message.id if message.id is UNSET else self.codec.wire_id(data, message.id)
         to = ReplyTo(id, message.jsonrpc, limit)
-        entry = self._table.methods.get(message.method)
-        if id is UNSET:
-            entry = self._table.notifications.get(message.method, entry)
-        if entry is None:
-            error = unknown(message.method, self._table, context)
-            return self._replier.error(to, message.method, error)
-        handler = entry.handler
         try:
-            if handler.options.requires is not None:
-                context.demand(handler.options.requires)
-            params = handler.parse(bytes(message.params), self.codec)
+            entry = find(message.method, id is not UNSET, self._table, context)
+            params = entry.handler.parse(bytes(message.params), self.codec)
         except Exception as problem:  # noqa: BLE001  # a param's own code may run
             return self._replier.error(to, message.method, problem)
-        call = Call(entry.name, params, message.id, handler)
+        call = Call(entry.name, params, message.id, entry.handler)
         return self._begin_call(call, entry.chain, to, message.timeout, context, message.stream)
 
     def _begin_call(

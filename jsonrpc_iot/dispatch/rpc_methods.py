@@ -135,6 +135,19 @@ class Builtin:
         """Send the caller all notifications again."""
         context.subscribe(None)
 
+    @method(idempotent=True)
+    async def authenticate(self, context: CallContext, token: str) -> bool:
+        """Prove who the caller is, for as long as its connection lives.
+
+        What it sends before it has the answer may be judged as if it came before.
+
+        Args:
+            context: the caller's.
+            token: a bearer token.
+        """
+        await context.prove(token)
+        return True
+
     @notification
     def more(
         self, context: CallContext, id: Id, upto: int = 0, missing: list[int] | None = None

@@ -37,7 +37,7 @@ def _near(name: str, table: HandlerTable, context: Context) -> str | None:
     """The name that is nearest; for strangers, who may all use the same, it is looked for once."""
     if len(name) > _LONGEST_NAME:
         return None
-    is_stranger = context.permissions is None
+    is_stranger = context.principal is None
     if is_stranger and name in (found := table.near):
         return found[name]
     near = _nearest(name, _permitted(table.methods, context))

@@ -4,7 +4,7 @@ What links that lose messages need in addition is in `lossy`.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
 
@@ -29,6 +29,7 @@ from .workers import Workers
 logger = logging.getLogger("jsonrpc_iot.peer")
 
 _CANCEL = b"rpc.cancel"
+_PROVE = "rpc.authenticate"
 _FLUSH_BYTES = 1 << 16
 _BUSY = Busy(data={"retry_after": 1.0})
 GONE_ITEM = ServerError("An item that was lost is no longer held")
@@ -103,6 +104,8 @@ class Incoming:
         (message, *others) = messages
         if others or self.leaving or self._outgoing.waiting_bytes:
             return False
+        if self._context._standing.refusal is not None or _PROVE.encode() in message:
+            return False
         if self._in_flight >= self._limits.in_flight or self._responder.codec.is_batch(message):
             return False
         begun = self._responder.begin(message, self._context, self._limit, self._session)
@@ -116,7 +119,9 @@ class Incoming:
 
     async def handle(self, messages: Sequence[bytes]) -> None:
         """Handle messages in order; returns when the channel may be read on."""
-        begin = self._responder.begin
+        begin: Callable[..., Begun] = self._responder.begin
+        if self._context._standing.refusal is not None:
+            begin = self._begin_refused
         limit = self._limit
         replies: list[bytes] = []
         size = 0
@@ -142,6 +147,13 @@ class Incoming:
                 replies, size = [], 0
         if replies:
             await self._send(replies)
+
+    def _begin_refused(
+        self, data: bytes, context: Context, limit: int | None, session: Session
+    ) -> Begun:
+        """Begin to answer a message, looking at who sends it; `Responder.begin` does not."""
+        read = self._responder.read(data)
+        return self._responder.begin_read(data, read, context, limit, session)
 
     def _call_off(self, messages: Sequence[bytes], replies: list[bytes]) -> Sequence[bytes]:
         """Answer what is cancelled by what has arrived behind it, and return the other messages.
@@ -228,10 +240,10 @@ class Incoming:
         """Whether calls run."""
         return self._in_flight > 0
 
-    def cancel_all(self) -> None:
-        """Cancel all running calls."""
+    def cancel_all(self, error: RpcError | None = None) -> None:
+        """Cancel all running calls, which answer with an error, `Cancelled` by default."""
         for pending in tuple(self._running):
-            pending.cancel()
+            pending.cancel(error)
 
     async def finish(self) -> None:
         """Wait until no call runs, now that nothing more is read."""
@@ -274,6 +286,8 @@ class Incoming:
                     replies.extend(filter(None, (self._turn_away(pending, begun, None),)))
                     continue
             self._launch(pending, begun, None)
+            if pending.call.method == _PROVE:
+                await self._let_prove(pending, replies)
 
     def _turn_away(
         self, pending: PendingCall, begun: Pending, request: Identity | None
@@ -289,6 +303,19 @@ class Incoming:
         self._in_flight += 1
         self._running.append(pending)
         self._workers.start(partial(self._run, pending, begun, request))
+
+    async def _let_prove(self, pending: PendingCall, replies: list[bytes]) -> None:
+        """Wait until the other end has proved who it is, or not: what it sends next counts on it.
+
+        Where nobody may wait, as in `_make_room`, what comes next is judged as before.
+        """
+        if self._session.open_calls or self._outgoing.needs_receiver:
+            return
+        if replies:
+            await self._send(tuple(replies))
+            replies.clear()
+        while pending in self._running and not self.leaving:
+            await self._next_change()
 
     async def _make_room(self) -> bool:
         """Wait until fewer calls run; says whether they do.

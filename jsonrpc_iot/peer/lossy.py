@@ -13,6 +13,7 @@ from ..channel.clock import now
 from ..channel.contract import Arrival
 from ..dispatch.declare.context import Context
 from ..dispatch.identity import identify
+from ..dispatch.judge import FOR_STRANGERS
 from ..dispatch.responder import Read, Responder
 from ..dispatch.response import ReplyTo
 from ..dispatch.run.call import PendingCall
@@ -57,7 +58,7 @@ class LossyIncoming(Incoming):
         super().__init__(responder, session, outgoing, workers, context, limits)
         info = context.info
         assert info is not None
-        share = Share(budget, info.network)
+        share = Share(budget, context._standing.share_of(info.network))
         self._seen = DuplicateTable(share, since=since, has_twins=info.has_twins)
         outgoing.seen = self._seen
         self._ended: dict[ExactId, tuple[float, ItemSender]] = {}  # oldest first
@@ -123,6 +124,8 @@ class LossyIncoming(Incoming):
         return _after(data.waited, message)
 
     def _identify(self, data: bytes, message: Read) -> Identity | None:
+        if self._context._standing.refusal is not None and not _is_for_strangers(message):
+            return None  # it will not run
         request = identify(data, message, self._responder.handler)
         if request is not None and isinstance(data, Arrival) and data.is_repeat:
             return structs.replace(request, retry=True)
@@ -222,6 +225,10 @@ def _after(seconds: float, message: Message | Invalid) -> Message | Invalid:
 
 def _is_cancellation(message: Read) -> bool:
     return isinstance(message, Message) and message.method == "rpc.cancel"
+
+
+def _is_for_strangers(message: Read) -> bool:
+    return isinstance(message, Message) and message.method in FOR_STRANGERS
 
 
 def _is_too_late(message: Read, waited: float) -> bool:

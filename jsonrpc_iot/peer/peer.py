@@ -6,9 +6,7 @@ answers in `incoming`.
 """
 
 import logging
-import random
-import time
-from collections.abc import Callable, Container, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from math import inf
 from typing import Any
 
@@ -16,18 +14,20 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ..channel.contract import Channel, ReceivingChannel
+from ..channel.door import Prove
 from ..channel.info import ChannelInfo
 from ..dispatch.declare.context import Timeout
 from ..dispatch.dispatcher import Dispatcher
 from ..dispatch.response import ReplyTo
 from ..dispatch.run.context import CallContext, Connection
 from ..dispatch.run.item_sender import ItemSender
-from ..errors import FramingError
+from ..errors import FramingError, RpcError
 from ..protocol.budget import Budget
 from ..protocol.limits import Limits
-from ..protocol.messages import Dialect, Id, Message
+from ..protocol.messages import Id
 from ..protocol.patterns import Patterns
 from ..protocol.session import Session
+from ..trust.principal import Principal, Standing
 from .calls import Calls
 from .incoming import Incoming
 from .lossy import LossyIncoming
@@ -39,6 +39,7 @@ logger = logging.getLogger("jsonrpc_iot.peer")
 
 _CALL_SECONDS = 10.0
 _PARTING_SECONDS = 1.0
+_EXPELLING_SECONDS = 0.2
 
 
 class Peer(Remote, Connection):
@@ -50,7 +51,8 @@ class Peer(Remote, Connection):
         session: remembers the conversation.
         tasks: runs the calls of the other end, and must outlive the peer's `run`.
         limits: bounds on what the other end may cost.
-        permissions: what the other end may do; `None` if nobody authenticated it.
+        standing: who the other end is; by default whom its link has proved.
+        prove: has the other end prove by a token who it is; by default it cannot.
         probe: ask at once whether the other end understands the protocol's extensions.
         on_open: is called once, when calls can be made.
         on_end: is called once, when no more calls can be made.
@@ -76,9 +78,10 @@ class Peer(Remote, Connection):
         "_opened_at",
         "_outgoing",
         "_patterns",
-        "_permissions",
         "_probe",
+        "_prove",
         "_reading",
+        "_standing",
         "_tasks",
         "_waiting",
         "calls",
@@ -94,7 +97,8 @@ class Peer(Remote, Connection):
         tasks: TaskGroup,
         *,
         limits: Limits,
-        permissions: Container[str] | None = None,
+        standing: Standing | None = None,
+        prove: Prove | None = None,
         probe: bool = False,
         on_open: Callable[["Peer"], object] | None = None,
         on_end: Callable[["Peer"], object] | None = None,
@@ -109,13 +113,14 @@ class Peer(Remote, Connection):
         self._outgoing = Outgoing(channel, tasks, limits.queue_bytes, self._break)
         session.on_stray = self._note_stray
         session.first.send = self._outgoing.push
-        self._permissions = permissions or ()
+        self._standing = standing = standing or Standing(channel.principal)
+        self._prove = prove
         self._patterns: Patterns | None = None
         self._limits = limits
         self._probe = probe
         self._on_open = on_open
         self._on_end = on_end
-        context = CallContext(self, self.info, permissions)
+        context = CallContext(self, self.info, standing)
         responder = dispatcher.responder(self.info.codec)
         half = (responder, session, self._outgoing, workers or Workers(tasks), context, limits)
         self._incoming: Incoming
@@ -184,6 +189,42 @@ class Peer(Remote, Connection):
         return self.session.jsonrpc is None
 
     @property
+    def principal(self) -> Principal | None:
+        """Who the other end has proved to be, `None` for a stranger."""
+        return self._standing.principal
+
+    @property
+    def standing(self) -> Standing:
+        """Who the other end is, and whether it may do anything, as things are now."""
+        return self._standing
+
+    def become(self, principal: Principal) -> None:
+        """Know the other end as somebody from now on, also for what runs already."""
+        self._standing.become(principal)
+
+    def prove(self, token: str) -> Awaitable[None] | None:
+        """Have the other end prove by a token who it is; see `Connection.prove`."""
+        if self._prove is None:
+            return None
+        return self._prove(self._channel, self._standing, token)
+
+    def expel(self, error: RpcError) -> None:
+        """Part with the other end, which may not stay.
+
+        Args:
+            error: why; it answers what runs and what still comes, and is sent without an id if
+                nothing runs.
+        """
+        self._standing.refusal = error
+        if self._incoming.is_busy:
+            self._incoming.cancel_all(error)
+        else:
+            farewell = self.session.codec.encode_error(None, error, "2.0")
+            self._outgoing.push(*filter(None, (farewell,)))
+        self._channel.tell_why(error.message)
+        self.leave(_EXPELLING_SECONDS)
+
+    @property
     def holds_replies(self) -> bool:
         """Whether the other end may ask for something again that it was told already."""
         return self._incoming.holds_replies
@@ -200,8 +241,8 @@ class Peer(Remote, Connection):
 
     def hears(self, method: str, requires: str | None) -> bool:
         """Whether the other end may and wants to hear what is sent to everybody."""
-        may_hear = requires is None or requires in self._permissions
-        return may_hear and self.info.hears_broadcasts and self._wants(method)
+        may_hear = self._standing.permits(requires) and self.info.hears_broadcasts
+        return may_hear and self._wants(method)
 
     def subscribe(self, patterns: Patterns | None) -> bool:
         """Send the other end the notifications that match alone, or all again."""
@@ -211,6 +252,8 @@ class Peer(Remote, Connection):
         return True
 
     def _wants(self, method: str) -> bool:
+        if self._standing.refusal is not None:
+            return False
         return self._patterns is None or self._patterns.match(method)
 
     def _call(
@@ -316,10 +359,14 @@ class Peer(Remote, Connection):
         patience = self._limits.linger_seconds if self._grace is None else self._grace
         with anyio.move_on_after(patience):
             await self._incoming.finish()
-        with anyio.move_on_after(self._limits.message_seconds):
+        with anyio.move_on_after(self._patience(self._limits.message_seconds)):
             await self._outgoing.drain()
         if self._grace is not None and (self.session.is_owed or not self._probe):
             await self._part()
+
+    def _patience(self, seconds: float) -> float:
+        """How long to wait for the other end; hardly, if it may not do anything here."""
+        return seconds if self._standing.refusal is None else min(seconds, _EXPELLING_SECONDS)
 
     async def _say_why(self, failure: FramingError) -> None:
         farewell = self.session.codec.encode_error(None, failure.error, "2.0")
@@ -334,7 +381,7 @@ class Peer(Remote, Connection):
 
         Closing at once, with something on its way to us, would reset the connection and lose them.
         """
-        with anyio.move_on_after(_PARTING_SECONDS):
+        with anyio.move_on_after(self._patience(_PARTING_SECONDS)):
             try:
                 await self._channel.send_eof()
                 while True:
@@ -357,44 +404,3 @@ class Peer(Remote, Connection):
             self._reading.cancel()
         else:
             self._tasks.start_soon(self._channel.aclose)
-
-
-def new_session(
-    dispatcher: Dispatcher,
-    info: ChannelInfo,
-    *,
-    dialect: Dialect = "iot",
-    extensions: bool | None = None,
-    on_notification: Callable[[Message], object] | None = None,
-) -> Session:
-    """A session for a channel.
-
-    Args:
-        dispatcher: knows the channel's codec.
-        info: the facts about the channel.
-        dialect: as in `Session`.
-        extensions: as in `Session`.
-        on_notification: as in `Session`.
-    """
-    is_random = info.has_echoes or info.is_shared or not info.reliable
-    return Session(
-        dispatcher.responder(info.codec).codec,
-        retry_seconds=None if info.reliable else info.retry_seconds,
-        retry_seconds_per_byte=info.retry_seconds_per_byte,
-        first_id=random.randint(1, 1 << 30) if is_random else 1,
-        shared=info.is_shared,
-        echoes=info.has_echoes,
-        clock=time.monotonic,
-        dialect=dialect,
-        extensions=extensions,
-        on_notification=on_notification,
-    )
-
-
-async def watch(peers: Callable[[], Iterable[Peer]], limits: Limits) -> None:
-    """Look after peers that do not read or say nothing, until cancelled."""
-    while True:
-        await anyio.sleep(limits.send_seconds)
-        now = anyio.current_time()
-        for peer in tuple(peers()):
-            peer.check(now)

@@ -5,9 +5,8 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from inspect import isawaitable
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.from_thread
@@ -16,19 +15,29 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from ..asgi import RpcApp
 from ..channel.changes import Change
-from ..channel.contract import Authenticate, Channel, Listener, Permissions, ReceivingChannel, Trace
+from ..channel.contract import Authenticate, Channel, Listener, ReceivingChannel, Trace
+from ..channel.door import Door
 from ..channel.tasks import task_group
 from ..channel.web import AsgiReceive, AsgiSend, Scope, WebListener, WebRules, refuse_websocket
 from ..channel.wrappers import TracedChannel
 from ..dispatch.declare.event import BoundEvent
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import ChannelClosed
-from ..peer.peer import Peer, new_session, watch
+from ..peer.new_session import new_session
+from ..peer.peer import Peer
+from ..peer.watch import watch
 from ..peer.workers import Workers
 from ..protocol.budget import Budget
-from ..protocol.duplicates import RETRY_SECONDS
 from ..protocol.limits import Limits
 from ..transports import open_listener
+from ..trust.principal import Standing
+from .ended import Ended
+from .exposed import everybody_at, warn_if_open
+from .renewal import renew
+
+if TYPE_CHECKING:
+    from ..trust.keyring import Keyring
+    from ..trust.pairing import Pairing
 
 logger = logging.getLogger("jsonrpc_iot.server")
 
@@ -40,7 +49,8 @@ class Server:
         dispatcher: answers.
         listeners: bound already.
         tasks: runs the peers and their calls.
-        authenticate: says what a peer may do.
+        door: says who a peer is.
+        keyring: what the door knows keys by, `None` where it knows none.
         limits: bounds on what a peer may cost.
         trace: is shown each message.
 
@@ -54,7 +64,8 @@ class Server:
         dispatcher: Dispatcher,
         listeners: Sequence[Listener],
         tasks: TaskGroup,
-        authenticate: Authenticate | None,
+        door: Door,
+        keyring: "Keyring | None",
         limits: Limits,
         trace: Trace | None,
     ) -> None:
@@ -62,12 +73,12 @@ class Server:
         self._listeners = listeners
         self._tasks = tasks
         self._workers = Workers(tasks)
-        self._authenticate = authenticate
+        self._door = door
+        self._keyring = keyring
         self._limits = limits
         self._trace = trace
         self._budget = Budget(limits.remembered, limits.remembered_bytes)
-        self._since = anyio.current_time()
-        self._ended: dict[str, float] = {}  # lossy channels, by their other end; oldest first
+        self._ended = Ended()
         self._peers: set[Peer] = set()
         self.peer_joined: BoundEvent[Peer] = BoundEvent("peer_joined", Peer)
         self.peer_left: BoundEvent[Peer] = BoundEvent("peer_left", Peer)
@@ -184,6 +195,22 @@ class Server:
         )
         await answer_websocket(scope, receive, send, self._serve, self._tasks, rules, self._limits)
 
+    @property
+    def reads_files(self) -> bool:
+        """Whether there is anything that `reload` reads."""
+        return self._keyring is not None or any(each.reads_files for each in self._listeners)
+
+    def reload(self) -> None:
+        """Read the keyring and the files of certificates again, as programs do on SIGHUP.
+
+        It happens by itself soon after they change. What is open goes on, and a file with a mistake
+        changes nothing, which is logged.
+        """
+        if self._keyring is not None:
+            self._keyring.refresh(force=True)
+        for listener in self._listeners:
+            listener.reload()
+
     def close(self) -> None:
         """Ask whoever waits in `wait_closed` to leave the server's `async with` block."""
         self._closing.set()
@@ -197,7 +224,7 @@ class Server:
         app = RpcApp(
             self._dispatcher,
             listener.rules,
-            authenticate=self._authenticate,
+            door=self._door,
             limits=self._limits,
             trace=self._trace,
         )
@@ -212,23 +239,18 @@ class Server:
             channel = TracedChannel(channel, self._trace)
         attached = False
         try:
-            with anyio.fail_after(self._limits.message_seconds):
-                permissions = await self._permissions(channel)
+            standing = await self._door.admit(channel)
             if not self._parting:
                 on_open = task_status.started if task_status else None
-                attached = await self._run_peer(channel, permissions, on_open)
+                attached = await self._run_peer(channel, standing, on_open)
         except Exception:
             logger.exception("%s: serving failed", channel.info.peer)
         finally:
             if not attached:
                 await anyio.aclose_forcefully(channel)
 
-    async def _permissions(self, channel: Channel) -> Permissions:
-        permissions = self._authenticate(channel) if self._authenticate else None
-        return await permissions if isawaitable(permissions) else permissions
-
     async def _run_peer(
-        self, channel: Channel, permissions: Permissions, on_open: Callable[[Peer], object] | None
+        self, channel: Channel, standing: Standing, on_open: Callable[[Peer], object] | None
     ) -> bool:
         """Serve a channel; says whether it lives on without a task."""
         peer = Peer(
@@ -237,12 +259,13 @@ class Server:
             new_session(self._dispatcher, channel.info),
             self._tasks,
             limits=self._limits,
-            permissions=permissions,
+            standing=standing,
+            prove=self._door.prove,
             on_open=partial(self._welcome, on_open),
             on_end=self._forget if isinstance(channel, ReceivingChannel) else None,
             budget=self._budget,
             # Nobody was at an added channel before.
-            since=self._knows_since(channel.info.peer) if on_open is None else -inf,
+            since=self._ended.known_since(channel.info.peer) if on_open is None else -inf,
             workers=self._workers,
         )
         self._peers.add(peer)
@@ -254,8 +277,7 @@ class Server:
         finally:
             self._forget(peer)
             if not peer.info.reliable:
-                self._ended.pop(peer.info.peer, None)
-                self._ended[peer.info.peer] = anyio.current_time()
+                self._ended.note(peer.info.peer)
         return False
 
     def _welcome(self, on_open: Callable[[Peer], object] | None, peer: Peer) -> None:
@@ -263,16 +285,9 @@ class Server:
             on_open(peer)
         self.peer_joined.emit(peer)
 
-    def _knows_since(self, other_end: str) -> float:
-        """Since when all is known that has run for another end.
-
-        With a channel goes what was remembered of its requests. When a serial adapter is plugged
-        in again there is a new channel, and who repeats a request at its other end cannot know.
-        """
-        now = anyio.current_time()
-        while self._ended and now - next(iter(self._ended.values())) > RETRY_SECONDS:
-            del self._ended[next(iter(self._ended))]
-        return max(self._since, self._ended.get(other_end, -inf))
+    def _renew(self) -> None:
+        """Look at all peers again, now that the keyring has changed."""
+        renew(self._door, self._peers, self._apps, self._tasks)
 
     def _forget(self, peer: Peer) -> None:
         self._peers.discard(peer)
@@ -298,6 +313,9 @@ async def serve(
     dispatcher: Dispatcher,
     *where: str | Channel,
     authenticate: Authenticate | None = None,
+    keyring: "Keyring | None" = None,
+    strangers: bool = True,
+    pairing: "Pairing | None" = None,
     limits: Limits | None = None,
     grace: float = 5.0,
     trace: Trace | None = None,
@@ -308,8 +326,16 @@ async def serve(
         dispatcher: answers; it may be served several times.
         where: URLs to listen at, where port 0 takes a free port, and open channels, each to one
             peer, which are closed in the end.
-        authenticate: says what a peer may do, from its channel's facts. Without it, methods with
-            `requires` are refused to everybody.
+        authenticate: says who a peer is or what it may do, from its channel's facts, and has the
+            last word on that; see `Authenticate`.
+        keyring: says what keys, tokens, client certificates and users of pipes may do. While the
+            server runs it is read again when it changes: permissions hold at once, and who has no
+            valid key any more has to go. Without it and `authenticate`, methods with `requires` are
+            refused to everybody.
+        strangers: whether who has proved nothing may call what needs no permission, and hear what
+            needs none. Else it can do no more than prove who it is.
+        pairing: gives a key to who knows a code, a stranger, while its window is open; its keyring
+            counts where no other is given.
         limits: bounds on what a peer may cost; the dispatcher's by default.
         grace: seconds that running calls have to finish when the block ends.
         trace: is called with each message that arrives or leaves, and the frames; see `Trace`.
@@ -329,18 +355,32 @@ async def serve(
         listeners: list[Listener] = []
         for url in where:
             if isinstance(url, str):
-                listener = await open_listener(url, limits, listeners)
+                keys = None if keyring is None else keyring.by_key_id
+                listener = await open_listener(url, limits, listeners, keys)
                 listeners.append(await stack.enter_async_context(listener))
-        if authenticate is None:
-            _warn_if_exposed(listeners)
+        if pairing is not None:
+            keyring = keyring or pairing.keyring
+            dispatcher.offer_pairing()
+        door = Door(
+            authenticate,
+            keyring,
+            strangers=strangers,
+            seconds=limits.message_seconds,
+            pairing=pairing,
+            everybody=everybody_at(where, dispatcher),
+        )
+        if not door.is_guarded:
+            warn_if_open(where, listeners, door)
         async with task_group() as peers:
-            server = Server(dispatcher, listeners, peers, authenticate, limits, trace)
+            server = Server(dispatcher, listeners, peers, door, keyring, limits, trace)
             stack.callback(dispatcher.on_emit(server.broadcast))
             try:
                 async with task_group() as accepting:
                     for listener in listeners:
                         accepting.start_soon(listener.serve, server._serve, peers)
                     accepting.start_soon(watch, lambda: server._peers, limits)
+                    if keyring is not None:
+                        accepting.start_soon(keyring.watch, server._renew)
                     for channel in channels:
                         await server.add(channel)
                     yield server
@@ -351,11 +391,3 @@ async def serve(
                         await listener.aclose()
                 await server._part(grace)
             peers.cancel_scope.cancel()
-
-
-def _warn_if_exposed(listeners: Sequence[Listener]) -> None:
-    exposed = [url for listener in listeners if listener.is_exposed for url in listener.addresses]
-    if exposed:
-        logger.warning(
-            "%s: other machines can reach it, and nobody has to authenticate", ", ".join(exposed)
-        )

@@ -21,6 +21,8 @@ from ..protocol.limits import DEFAULT_LIMITS, Limits
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+    from .packets.gate import Keys
+
 logger = logging.getLogger("jsonrpc_iot.transports")
 
 GROUP = "jsonrpc_iot.transports"
@@ -82,8 +84,15 @@ def schemes() -> list[str]:
     return sorted({*_MODULES, *_registered, *(entry.name for entry in _entry_points())})
 
 
-def find_transport(url: Url) -> Transport:
+def find_transport(
+    url: Url, keys: "Keys | None" = None, instance: bytes | None = None
+) -> Transport:
     """The transport of a URL.
+
+    Args:
+        url: names it.
+        keys: finds keys that open sealed packets, where the transport can be sealed.
+        instance: tells this client from others with the same key; random by default.
 
     Raises:
         InvalidUrl: no transport has that scheme, or an installed package offers a broken one.
@@ -97,6 +106,12 @@ def find_transport(url: Url) -> Transport:
             transport = _registered.get(scheme) or _installed(scheme)
         except InvalidUrl as error:
             raise url.error(str(error)) from error.__cause__
+    if "psk" in url.options or keys is not None:
+        from .sealed.keys import SCHEMES
+        from .sealed.transport import SealedTransport
+
+        if scheme in SCHEMES:
+            transport = SealedTransport(transport, keys, instance)
     if "segment" not in url.options:
         return transport
     from .packets.segmented import SegmentedTransport
@@ -104,19 +119,30 @@ def find_transport(url: Url) -> Transport:
     return SegmentedTransport(transport)
 
 
-async def open_channel(url: str, limits: Limits = DEFAULT_LIMITS) -> Channel:
+async def open_channel(
+    url: str, limits: Limits = DEFAULT_LIMITS, instance: bytes | None = None
+) -> Channel:
     """Connect to a URL.
+
+    Args:
+        url: where to connect.
+        limits: bounds on what the other end may cost.
+        instance: tells this client from others with the same key, 8 random bytes; the same for all
+            connections of a client, so that what it repeats is known.
 
     Raises:
         InvalidUrl: the URL makes no sense.
         ConnectFailed: nobody answers there.
     """
     parsed = Url.parse(url)
-    return await find_transport(parsed).connect(parsed, limits)
+    return await find_transport(parsed, instance=instance).connect(parsed, limits)
 
 
 async def open_listener(
-    url: str, limits: Limits = DEFAULT_LIMITS, others: Sequence[Listener] = ()
+    url: str,
+    limits: Limits = DEFAULT_LIMITS,
+    others: Sequence[Listener] = (),
+    keys: "Keys | None" = None,
 ) -> Listener:
     """Bind a URL.
 
@@ -124,6 +150,8 @@ async def open_listener(
         url: where to listen.
         limits: bounds on what peers may cost.
         others: listeners that may have bound the URL's address already.
+        keys: finds the shared key of an id, for links that can be sealed; `None` for one that is
+            not known, or no more.
 
     Raises:
         InvalidUrl: the URL makes no sense.
@@ -133,7 +161,7 @@ async def open_listener(
     for other in others:
         if (listener := other.beside(url)) is not None:
             return listener
-    return await find_transport(parsed).listen(parsed, limits)
+    return await find_transport(parsed, keys).listen(parsed, limits)
 
 
 @cache  # only what was found: an exception is not kept

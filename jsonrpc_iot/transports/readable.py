@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import anyio
 import anyio.lowlevel
@@ -28,8 +28,8 @@ class Readable(Generic[T]):
             what else whoever waits is to get.
 
     Attributes:
-        take: is offered what was read while somebody waits; says whether it took it, so that he
-            goes on waiting. The event loop calls it, outside of any task.
+        take: is offered what was read while somebody waits; returns what is left for him, `None`
+            for nothing. The event loop calls it, outside of any task.
     """
 
     __slots__ = (
@@ -53,7 +53,7 @@ class Readable(Generic[T]):
         self._forgets_errors = False
         self._waiter: Future[None] | None = None
         self._ahead: tuple[T] | Exception | None = None
-        self.take: Callable[[T], bool] | None = None
+        self.take: Callable[[T], T | None] | None = None
 
     async def next(self) -> T:
         """Wait until something can be read, and read it; one that is cancelled loses nothing.
@@ -124,9 +124,10 @@ class Readable(Generic[T]):
             return
         is_awaited = self._waiter is not None and not self._waiter.done()
         try:
-            found = self._read()
-            if not (is_awaited and self.take is not None and self.take(found)):
-                self._ahead = (found,)
+            found: T | None = self._read()
+            if is_awaited and self.take is not None:
+                found = self.take(cast(T, found))
+            self._ahead = None if found is None else (found,)
         except (BlockingIOError, InterruptedError):
             pass
         except Exception as error:  # noqa: BLE001  # it is whoever waits who gets it

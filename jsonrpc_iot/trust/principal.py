@@ -1,9 +1,11 @@
 """Who the other end of a channel has proved to be."""
 
-from collections.abc import Container
+from collections.abc import Awaitable, Callable, Container, Iterable
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
+
+from ..errors import RpcError
 
 Proof: TypeAlias = Literal["key", "token", "certificate", "uid", "hook"]
 """By what somebody has proved who they are."""
@@ -22,6 +24,28 @@ class Everything:
 EVERYTHING = Everything()
 ALL = "*"
 """The name that stands for every permission in a keyring."""
+
+
+class Permission(str):
+    """The name of a permission that others include: who has one of these has it too.
+
+    Args:
+        name: of the permission.
+        included_in: the names of those that include it.
+
+    Attributes:
+        included_in: as above.
+    """
+
+    __slots__ = ("included_in",)
+
+    included_in: tuple[str, ...]
+
+    def __new__(cls, name: str, included_in: Iterable[str] = ()) -> "Permission":
+        """Make the name; see the class."""
+        permission = super().__new__(cls, name)
+        permission.included_in = tuple(included_in)
+        return permission
 
 
 class Principal(Struct, frozen=True):
@@ -48,4 +72,74 @@ class Principal(Struct, frozen=True):
 
     def permits(self, permission: str | None) -> bool:
         """Whether it may do what needs a permission; everybody may do what needs none."""
-        return permission is None or permission in self.permissions or ALL in self.permissions
+        mine = self.permissions
+        if permission is None or permission in mine or ALL in mine:
+            return True
+        wider = permission.included_in if isinstance(permission, Permission) else ()
+        return any(each in mine for each in wider)
+
+    def share_of(self, network: str) -> str:
+        """What it shares with others of its name, wherever they are, instead of with its network.
+
+        Whom a hook knows may be no more than an address, and addresses are cheap.
+
+        Args:
+            network: where it is, empty where it is on its own.
+        """
+        return network if self.proof == "hook" else f"={self.name}"
+
+
+Pair: TypeAlias = Callable[[str, str | None, str | None, str], Awaitable[dict[str, str]]]
+"""Answers `rpc.pair`: gets who calls, and its params; see `Pairing.answer`."""
+
+
+class Standing:
+    """Who the other end of one connection is at the moment, which may change while that lives.
+
+    A token may come after the first messages, and a keyring changes.
+
+    Args:
+        principal: who it is, `None` for a stranger.
+        proved: what the keyring says of it, whatever a hook has made of that.
+        refusal: answers all its requests, but for those by which it proves who it is; it hears
+            nothing either. `None` where a stranger may call what needs no permission.
+
+    Attributes:
+        principal: as above.
+        proved: as above.
+        refusal: as above.
+        pair: answers `rpc.pair`, `None` where nobody is paired.
+    """
+
+    __slots__ = ("pair", "principal", "proved", "refusal")
+
+    def __init__(
+        self,
+        principal: Principal | None = None,
+        proved: Principal | None = None,
+        refusal: RpcError | None = None,
+    ) -> None:
+        self.principal = principal
+        self.proved = proved
+        self.refusal = refusal
+        self.pair: Pair | None = None
+
+    def become(self, principal: Principal, proved: Principal | None = None) -> None:
+        """Know it as somebody from now on."""
+        self.principal = principal
+        self.proved = proved
+        self.refusal = None
+
+    def permits(self, permission: str | None) -> bool:
+        """Whether it may do what needs a permission; everybody may do what needs none."""
+        if permission is None:
+            return True
+        return self.principal is not None and self.principal.permits(permission)
+
+    def hears(self, requires: str | None) -> bool:
+        """Whether it may hear what is sent to everybody who has a permission."""
+        return self.refusal is None and self.permits(requires)
+
+    def share_of(self, network: str) -> str:
+        """With whom it shares what no network may have alone; see `Principal.share_of`."""
+        return network if self.principal is None else self.principal.share_of(network)

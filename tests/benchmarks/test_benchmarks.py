@@ -75,6 +75,14 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
     "segments": {
         "segmented UDP / TCP, 1 MB result": ("<=", 3.0),
     },
+    "seal": {
+        "seal and open 200 bytes / 8 us": ("<=", 1.0),
+        "handshake, the client's CPU / 0.5 ms": ("<=", 1.0),
+        "handshake, the server's CPU / 0.5 ms": ("<=", 1.0),
+        "hellos with a wrong key / 50,000 a second": (">=", 1.0),
+        "a call over UDP: sealed / plain": ("<=", 1.35),
+        "an idle session / 4 KiB": ("<=", 1.0),
+    },
     "http": {
         "serve / Starlette": (">=", 0.8),
         "serve, async handler / Starlette": (">=", 0.8),

@@ -102,6 +102,7 @@ def test_the_builtin_methods_are_not_taken_over() -> None:
     house.include(Dispatcher(), "a")
     assert code(house.dispatch_sync(request("a.rpc.ping"))) == NOT_FOUND
     assert value(house.dispatch_sync(request("rpc.methods"))) == [
+        "rpc.authenticate",
         "rpc.discover",
         "rpc.methods",
         "rpc.ping",

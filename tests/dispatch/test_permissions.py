@@ -152,7 +152,7 @@ def test_rpc_methods_lists_what_the_caller_may_call(
     dispatcher: Dispatcher, context: Context | None, expected: list[str]
 ) -> None:
     found = value(dispatcher.dispatch_sync(request("rpc.methods"), context))
-    ours = ["discover", "methods", "ping", "subscribe", "unsubscribe"]
+    ours = ["authenticate", "discover", "methods", "ping", "subscribe", "unsubscribe"]
     assert found == sorted([*expected, *(f"rpc.{name}" for name in ours)])
 
 

@@ -9,6 +9,8 @@ from msgspec import UNSET, UnsetType
 from ...channel.info import ChannelInfo
 from ...errors import Forbidden, TransportError, Unauthorized
 from ...protocol.messages import Id
+from ...trust import audit
+from ...trust.principal import Principal, Standing
 from ..turns import Lanes
 
 T = TypeVar("T")
@@ -100,7 +102,8 @@ class Context(Caller):
     Args:
         caller: the connection that the call came over, `None` outside of one.
         info: the facts about the connection's channel.
-        permissions: what the caller may do; `None` for a caller that nobody authenticated.
+        permissions: what the caller may do; `None` for a stranger.
+        principal: who the caller has proved to be, instead of its permissions alone.
 
     Raises:
         TypeError: the permissions are one text.
@@ -111,20 +114,22 @@ class Context(Caller):
         deadline: when the caller stops waiting, as `anyio.current_time()` counts, or `None`.
     """
 
-    __slots__ = ("_caller", "_lanes", "deadline", "id", "info", "method", "permissions")
+    __slots__ = ("_caller", "_lanes", "_standing", "deadline", "id", "info", "method")
 
     def __init__(
         self,
         caller: Caller | None = None,
         info: ChannelInfo | None = None,
         permissions: Container[str] | None = None,
+        *,
+        principal: Principal | None = None,
     ) -> None:
-        if isinstance(permissions, str):
-            raise TypeError("permissions are a set of names; a text would hold all its parts")
+        if principal is None and permissions is not None:
+            principal = Principal("" if info is None else info.peer, permissions)
+        self._standing = Standing(principal)
         self._caller = caller
         self._lanes = Lanes()
         self.info = info
-        self.permissions = permissions
         self.method = ""
         self.id: Id | UnsetType = UNSET
         self.deadline: float | None = None
@@ -140,21 +145,46 @@ class Context(Caller):
             raise TransportError("this call came over no connection that leads back to its caller")
         return self._caller
 
+    @property
+    def principal(self) -> Principal | None:
+        """Who the caller has proved to be, as things are now; `None` for a stranger."""
+        return self._standing.principal
+
+    @property
+    def permissions(self) -> Container[str] | None:
+        """What the caller may do, as things are now; `None` for a stranger.
+
+        A `*` among them stands for all, which `permits` knows.
+        """
+        principal = self._standing.principal
+        return None if principal is None else principal.permissions
+
     def permits(self, permission: str | None) -> bool:
         """Whether the caller has a permission; everybody may do what needs none."""
-        return permission is None or permission in (self.permissions or ())
+        return self._standing.permits(permission)
 
     def demand(self, permission: str) -> None:
         """Refuse the call unless the caller has a permission.
 
         Raises:
-            Unauthorized: nobody authenticated the caller.
+            Unauthorized: the caller is a stranger.
             Forbidden: the caller lacks it.
         """
-        if self.permissions is None:
+        self._demand(permission, self.method)
+
+    def _demand(self, permission: str, method: str) -> None:
+        principal = self._standing.principal
+        if principal is not None and principal.permits(permission):
+            return
+        audit.refused_call(self._peer, method, permission, principal)
+        if principal is None:
             raise Unauthorized
-        if permission not in self.permissions:
-            raise Forbidden(data={"requires": permission})
+        raise Forbidden(data={"requires": str(permission)})
+
+    @property
+    def _peer(self) -> str:
+        """The other end, as logs name it."""
+        return "somebody" if self.info is None else self.info.peer
 
     async def _call(
         self, method: str, params: Any, result: Any, timeout: Timeout, idempotent: bool

@@ -1,7 +1,7 @@
 """The context of a running call: what handlers may know, and what runs the call needs beside it."""
 
 from abc import abstractmethod
-from collections.abc import Container, Sequence
+from collections.abc import Awaitable, Sequence
 
 from msgspec import UnsetType
 
@@ -9,6 +9,7 @@ from ...channel.info import ChannelInfo
 from ...errors import MethodNotFound
 from ...protocol.messages import Id
 from ...protocol.patterns import Patterns
+from ...trust.principal import Standing
 from ..declare.context import Caller, Context
 from ..response import ReplyTo
 from ..turns import Hold, Lanes
@@ -36,6 +37,15 @@ class Connection(Caller):
         """
         return False
 
+    def prove(self, token: str) -> Awaitable[None] | None:
+        """Have the other end prove who it is.
+
+        Returns:
+            What raises `Unauthorized` or the reason if it does not; `None` where there is no
+            connection to remember it for.
+        """
+        return None
+
     @abstractmethod
     def open_items(self, to: ReplyTo) -> ItemSender | None:
         """What sends the items of a result to the other end, `None` if there is no way."""
@@ -47,7 +57,7 @@ class CallContext(Context):
     Args:
         connection: what the calls come over.
         info: the facts about its channel.
-        permissions: what the caller may do.
+        standing: who the caller is.
         lanes: the caller's queues, where it has more than one connection.
 
     Attributes:
@@ -63,10 +73,11 @@ class CallContext(Context):
         self,
         connection: Connection | None,
         info: ChannelInfo | None,
-        permissions: Container[str] | None,
+        standing: Standing,
         lanes: Lanes | None = None,
     ) -> None:
-        super().__init__(connection, info, permissions)
+        super().__init__(connection, info)
+        self._standing = standing
         self.items: ItemSender | None = None
         self.hold: Hold | None = None
         if lanes is not None:
@@ -79,7 +90,7 @@ class CallContext(Context):
         context._caller = connection._caller  # type: ignore[assignment]  # see `Connection`
         context._lanes = connection._lanes
         context.info = connection.info
-        context.permissions = connection.permissions
+        context._standing = connection._standing
         context.method = method
         context.id = id
         context.deadline = None
@@ -110,6 +121,19 @@ class CallContext(Context):
         """
         if self._caller is None or not self._caller.subscribe(patterns):
             raise MethodNotFound(data={"method": self.method, "hint": "not over this transport"})
+
+    async def prove(self, token: str) -> None:
+        """Have the caller prove who it is.
+
+        Raises:
+            Unauthorized: nobody has that token.
+            RpcError: whoever has it is refused, for that reason.
+            MethodNotFound: there is no connection to remember it for.
+        """
+        proof = None if self._caller is None else self._caller.prove(token)
+        if proof is None:
+            raise MethodNotFound(data={"method": self.method, "hint": "not over this transport"})
+        await proof
 
     def open_items(self, to: ReplyTo) -> None:
         """Have the result travel item by item, if there is a way to the caller."""

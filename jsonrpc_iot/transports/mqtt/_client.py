@@ -66,6 +66,11 @@ class MqttChannel(BatchedChannel):
         """The facts about this channel."""
         return self._info
 
+    def take_also(self, is_wanted: Callable[[bytes], bool]) -> None:
+        """See `Channel.take_also`."""
+        accepts = self.accepts
+        self.accepts = lambda message: is_wanted(message) or accepts(message)
+
     async def subscribe(self) -> None:
         """Subscribe to the answers, and see whether the device is there if it is said not to be.
 

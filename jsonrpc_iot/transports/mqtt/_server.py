@@ -22,7 +22,7 @@ from ...channel.url import Url
 from ...errors import BindFailed, TransportError
 from ...protocol.backoff import Backoff
 from ...protocol.limits import Limits
-from ..packets.demux import Demux
+from ..packets.demux import Demux, DemuxListener
 from ._broker import Arrived, Broker, Refused, new_properties
 from ._heads import Correlations, HeadReader
 from ._options import MqttOptions, broker_address, request_topic, server_address
@@ -35,7 +35,7 @@ _LONGEST_BACKOFF_SECONDS = 30.0
 _CORRECTION_SECONDS = 1.0
 
 
-class MqttListener(Listener):
+class MqttListener(DemuxListener):
     """Serves one topic of a broker, also when that has been away.
 
     Args:
@@ -61,7 +61,7 @@ class MqttListener(Listener):
         self._heads = HeadReader(options.codec)
         self._correlations = Correlations(self._heads)
         self._properties = lru_cache(256)(new_properties)
-        self._demux: Demux[str] = Demux(
+        self.demux: Demux[str] = Demux(
             self._transmit,
             self._describe,
             max_peers=limits.peers,
@@ -122,7 +122,7 @@ class MqttListener(Listener):
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
         """Serve until cancelled; see `Listener.serve`."""
-        for channel in self._demux.open_standing():
+        for channel in self.demux.open_standing():
             task_group.start_soon(handler, channel)
         async with anyio.create_task_group() as beside:
             beside.start_soon(self._sweep)
@@ -130,7 +130,7 @@ class MqttListener(Listener):
             beside.start_soon(self._watch_presence)
             while True:
                 packets = [self._packet(each) for each in await self._next_batch(beside)]
-                for channel in await self._demux.deliver(packets, anyio.current_time()):
+                for channel in await self.demux.deliver(packets, anyio.current_time()):
                     task_group.start_soon(handler, channel)
 
     async def aclose(self) -> None:
@@ -191,7 +191,7 @@ class MqttListener(Listener):
     async def _sweep(self) -> None:
         while True:
             await anyio.sleep(_SWEEP_SECONDS)
-            await self._demux.expire(anyio.current_time())
+            await self.demux.expire(anyio.current_time())
 
     def _is_request(self, arrived: Arrived) -> bool:
         """Whether that is for a handler, and may be."""

@@ -1,4 +1,4 @@
-"""Packets from many addresses over one link: a channel for each address.
+"""Packets from many addresses over one link: a channel for each address, or for each seat.
 
 A peer that is silent costs no task: once its channel has a receiver, packets are handed to that as
 they come. Addresses are bounded, in all and for each network, forgotten after a while, and all that
@@ -6,16 +6,21 @@ is dropped is counted.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 
 from ...channel.clock import now
-from ...channel.contract import Arrival, Receiver, ReceivingChannel
+from ...channel.contract import Arrival, Listener, Receiver, ReceivingChannel
 from ...channel.info import ChannelInfo
 from ...protocol.budget import Budget, Share
 from ...protocol.network import Places
+from ...protocol.seal.crypto import Crypto
+from ...protocol.seal.server import IDLE_SECONDS as SESSION_SECONDS
+from ...protocol.seal.server import Seat, ServerSeal
+from ...trust.principal import Principal
 from ..batched import BatchedChannel
+from .gate import Gate, Keys, network_of
 
 A = TypeVar("A", bound=Hashable)
 
@@ -58,8 +63,10 @@ class Demux(Generic[A]):
         network: Callable[[A], str] = lambda address: "",
         wait_for_room: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self.transmit = transmit
-        self.describe = describe
+        self.transmit: Callable[[bytes, A | Seat], None] = transmit  # type: ignore[assignment]
+        self.describe: Callable[[A | Seat], ChannelInfo] = describe  # type: ignore[assignment]
+        self._link = transmit, describe
+        self.gate: Gate[A] | None = None
         self.wait_for_room = wait_for_room
         self.refused = 0
         self.dropped = 0
@@ -68,12 +75,28 @@ class Demux(Generic[A]):
         self._idle_seconds = idle_seconds
         self._standing = standing
         self._network = network
-        self._places: Places[A] = Places()
-        self._strangers: dict[A, None] = {}  # may have said nothing valid; oldest first
-        self._channels: dict[A, DemuxChannel[A]] = {}
+        self._places: Places[A | Seat] = Places()
+        self._strangers: dict[A | Seat, None] = {}  # may have said nothing valid; oldest first
+        self._channels: dict[A | Seat, DemuxChannel[A]] = {}
 
     def __len__(self) -> int:
         return len(self._channels)
+
+    def seal_with(
+        self, crypto: Crypto, keys: Keys, session_seconds: float = SESSION_SECONDS
+    ) -> None:
+        """Open sealed packets from now on, and have a channel for each seat.
+
+        Args:
+            crypto: the primitives.
+            keys: finds the keys that open.
+            session_seconds: silence after which a session is forgotten.
+        """
+        seal: ServerSeal[A, Principal] = ServerSeal(
+            crypto, keys, max_sessions=self._max_peers, idle_seconds=session_seconds
+        )
+        self.gate = gate = Gate(seal, *self._link)
+        self.transmit, self.describe = gate.transmit, gate.describe
 
     def open_standing(self) -> "list[DemuxChannel[A]]":
         """The channels that there are before any packet has come; those that are new."""
@@ -84,7 +107,9 @@ class Demux(Generic[A]):
                 new.append(channel)
         return new
 
-    def take(self, packets: Sequence[tuple[bytes, A]], read_at: float) -> bool:
+    def take(
+        self, packets: "Sequence[tuple[bytes, A | Seat]]", read_at: float
+    ) -> "Sequence[tuple[bytes, A | Seat]]":
         """Hand the packets of one address to its receiver, if nobody has to wait for that.
 
         Args:
@@ -92,21 +117,23 @@ class Demux(Generic[A]):
             read_at: when they were read, as the event loop counts.
 
         Returns:
-            Whether they were taken; if not, `deliver` is to take them.
+            What is left for `deliver`.
         """
+        if self.gate is not None:
+            packets = self.gate.sort(packets, read_at)
         channel = self._channels.get(packets[0][1]) if packets else None
         if channel is None or channel.receiver is None:
-            return not packets
+            return packets
         address = channel.address
         if len(packets) > 1 and any(each != address for _, each in packets):
-            return False
+            return packets
         if not channel.receiver.take([packet for packet, _ in packets]):
-            return False
+            return packets
         self._note_heard(channel, read_at)
-        return True
+        return ()
 
     async def deliver(
-        self, packets: Iterable[tuple[bytes, A]], read_at: float
+        self, packets: "Iterable[tuple[bytes, A | Seat]]", read_at: float
     ) -> "list[DemuxChannel[A]]":
         """Hand packets to the channels of their addresses.
 
@@ -118,19 +145,16 @@ class Demux(Generic[A]):
             Channels that are new.
         """
         new = []
-        sorted_packets: dict[A, list[bytes]] = {}
-        for packet, address in packets:
+        sorted_packets: dict[A | Seat, list[bytes]] = {}
+        for packet, address in packets if self.gate is None else self.gate.sort(packets, read_at):
             sorted_packets.setdefault(address, []).append(packet)
         for address, messages in sorted_packets.items():
             channel = self._channels.get(address)
             if channel is None:
-                network = self._network(address)
-                if len(self._channels) >= self._max_peers and not await self._displace(network):
+                channel = await self._new_channel(address)
+                if channel is None:
                     self.refused += len(messages)
                     continue
-                channel = self._channels[address] = DemuxChannel(self, address)
-                self._places.take(address, network)
-                self._strangers[address] = None
                 new.append(channel)
             self._note_heard(channel, read_at)
             waited = now() - read_at
@@ -145,12 +169,34 @@ class Demux(Generic[A]):
             self._places.touch(channel.address)
         channel.heard_at = at
 
+    async def _new_channel(self, place: A | Seat) -> "DemuxChannel[A] | None":
+        """A channel for somebody who has none, `None` if there is no room for it."""
+        is_seat = isinstance(place, Seat)
+        if is_seat and self.principal(place) is None:
+            return None  # its key is no more
+        network = network_of(place) if isinstance(place, Seat) else self._network(place)
+        if len(self._channels) >= self._max_peers and not await self._displace(network):
+            return None
+        channel = self._channels[place] = DemuxChannel(self, place)
+        self._places.take(place, network)
+        if not is_seat:
+            self._strangers[place] = None
+        return channel
+
+    def principal(self, place: A | Seat) -> Principal | None:
+        """Who has proved to be there."""
+        if self.gate is None or not isinstance(place, Seat):
+            return None
+        return self.gate.seal.principal(place)
+
     async def expire(self, now: float) -> None:
         """Forget the addresses that have been silent for too long.
 
         Args:
             now: seconds.
         """
+        if self.gate is not None:
+            self.gate.seal.expire(now)
         for address, channel in tuple(self._channels.items()):
             if address in self._standing:
                 continue
@@ -158,11 +204,16 @@ class Demux(Generic[A]):
             if silence > self._idle_seconds and not channel.is_busy:
                 await channel.aclose()
 
-    def forget(self, address: A) -> None:
+    def forget(self, address: A | Seat) -> None:
         """Remove a channel that is closed."""
         self._channels.pop(address, None)
         self._places.leave(address)
         self._strangers.pop(address, None)
+
+    async def aclose(self) -> None:
+        """Close all channels: the link is gone."""
+        for channel in tuple(self._channels.values()):
+            await channel.aclose()
 
     async def _displace(self, network: str) -> bool:
         """Forget an address to make room for one of that network; says whether there is any.
@@ -185,15 +236,15 @@ class Demux(Generic[A]):
 
 
 class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
-    """The packets from and to one address.
+    """The packets from and to one address, or one seat.
 
     Attributes:
-        address: at the other end.
+        address: at the other end, or its seat.
         receiver: is handed all packets as they come, `None` as long as they are received.
         heard_at: when a packet came last, in seconds.
     """
 
-    def __init__(self, demux: Demux[A], address: A) -> None:
+    def __init__(self, demux: Demux[A], address: A | Seat) -> None:
         super().__init__()
         self._info = demux.describe(address)
         self._demux = demux
@@ -206,6 +257,11 @@ class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
         self._wake: anyio.Event | None = None
         self._closed = False
         self.heard_at = 0.0
+
+    @property
+    def principal(self) -> Principal | None:
+        """See `Channel.principal`."""
+        return self._demux.principal(self.address)
 
     @property
     def missed(self) -> int:
@@ -301,3 +357,13 @@ class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
             self._wake.set()
         if self.receiver is not None:
             self.receiver.end()
+
+
+class DemuxListener(Listener):
+    """A listener whose channels share one link.
+
+    Attributes:
+        demux: sorts what comes.
+    """
+
+    demux: Demux[Any]

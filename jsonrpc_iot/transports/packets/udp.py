@@ -24,6 +24,7 @@ from ...channel.url import Url, place_of
 from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
 from ...protocol.network import network_of
+from ...protocol.seal.server import Seat
 from ..batched import BatchedChannel
 from ..readable import Readable
 from .datagrams import (
@@ -37,7 +38,7 @@ from .datagrams import (
     receive_plain,
     source_of,
 )
-from .demux import LATE_SECONDS, Demux
+from .demux import LATE_SECONDS, Demux, DemuxListener
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -50,6 +51,10 @@ RETRY_SECONDS = 0.5
 _LASTING_SECONDS = 1.0
 
 _SWEEP_SECONDS = 5.0
+
+
+_Read = tuple[Sequence[tuple[bytes, Peer | Seat]], float]
+"""Packets with the address that each came from, or its seat, and when they were looked at."""
 
 
 class UdpOptions(PacketOptions, frozen=True):
@@ -80,11 +85,12 @@ class UdpChannel(BatchedChannel):
     def offer_to(self, take: Take) -> None:
         """See `Channel.offer_to`."""
 
-        def take_packets(packets: list[tuple[bytes, Address]]) -> bool:
-            if not packets:
-                return True
-            self._has_heard = True
-            return take([packet for packet, _ in packets])
+        def take_packets(
+            packets: list[tuple[bytes, Address]],
+        ) -> list[tuple[bytes, Address]] | None:
+            self._has_heard |= bool(packets)
+            is_taken = not packets or take([packet for packet, _ in packets])
+            return None if is_taken else packets
 
         self._readable.take = take_packets
 
@@ -173,7 +179,7 @@ class UdpChannel(BatchedChannel):
         self._raw.close()
 
 
-class UdpListener(Listener):
+class UdpListener(DemuxListener):
     """Serves the addresses that send to one socket.
 
     Args:
@@ -200,13 +206,13 @@ class UdpListener(Listener):
         self._address = f"udp://{place_of(raw.getsockname())}"
         self.addresses = [options.reached_at(self._address)]
         self.is_exposed = url.is_exposed
-        self._demux: Demux[Peer] = Demux(
+        self.demux: Demux[Peer] = Demux(
             self._transmit,
             lambda peer: _describe(self._address, peer[0], options),
             max_peers=limits.peers,
             network=lambda peer: network_of(peer[0][0]),
         )
-        self._readable.take = lambda read: self._demux.take(*read)
+        self._readable.take = self._take
         self.lost = 0
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
@@ -215,7 +221,7 @@ class UdpListener(Listener):
             sweeping.start_soon(self._sweep)
             while True:
                 packets, at = await self._readable.next()
-                for channel in await self._demux.deliver(packets, at):
+                for channel in await self.demux.deliver(packets, at):
                     task_group.start_soon(handler, channel)
 
     async def aclose(self) -> None:
@@ -223,7 +229,7 @@ class UdpListener(Listener):
         self._readable.close()
         self._raw.close()
 
-    def _read(self) -> tuple[list[tuple[bytes, Peer]], float]:
+    def _read(self) -> _Read:
         """What has come, and when that was looked at."""
         at = now()
         passed, self._read_at = at - self._read_at, at
@@ -232,10 +238,15 @@ class UdpListener(Listener):
         get = partial(receive_dated, longest=passed) if is_dated else receive_plain
         return read_packets(self._raw, get), at
 
+    def _take(self, read: _Read) -> _Read | None:
+        packets, at = read
+        left = self.demux.take(packets, at)
+        return (left, at) if left else None
+
     async def _sweep(self) -> None:
         while True:
             await anyio.sleep(_SWEEP_SECONDS)
-            await self._demux.expire(now())
+            await self.demux.expire(now())
 
     def _transmit(self, packet: bytes, peer: Peer) -> None:
         address, source = peer

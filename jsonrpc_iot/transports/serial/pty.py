@@ -104,7 +104,7 @@ class _Master(DirectStream):
 
     def offer_to(self, take: Callable[[bytes], bool]) -> None:
         """See `DirectStream.offer_to`."""
-        self._readable.take = take
+        self._readable.take = lambda data: None if take(data) else data
 
     def send_now(self, data: bytes) -> bytes:
         """Send what the system takes at once; see `DirectStream.send_now`."""

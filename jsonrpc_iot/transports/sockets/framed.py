@@ -61,7 +61,7 @@ class ByteStreamChannel(BatchedChannel):
             for start in range(0, len(data), PIECE):
                 await self._stream.send(data[start : start + PIECE])
                 self._pieces_sent += 1
-        except OSError as error:
+        except (OSError, anyio.EndOfStream) as error:  # TLS has heard the end while it was sending
             raise anyio.BrokenResourceError from error
 
 

@@ -50,7 +50,7 @@ class SocketStream(DirectStream, anyio.abc.SocketStream):
 
     def offer_to(self, take: Callable[[bytes], bool]) -> None:
         """See `DirectStream.offer_to`."""
-        self._readable.take = take
+        self._readable.take = lambda data: None if take(data) else data
 
     async def receive(self, max_bytes: int = PIECE) -> bytes:
         """Wait for bytes.

@@ -29,6 +29,7 @@ from .closing import ABORT, ARRIVED, DIRECT, SUBPROTOCOL, closing, ending
 logger = logging.getLogger("jsonrpc_iot.transports")
 
 _CLOSE_SECONDS = 1.0
+_REASON_BYTES = 123  # what a close frame holds (RFC 6455, section 5.5)
 
 
 async def answer_websocket(
@@ -129,6 +130,7 @@ class WebSocketChannel(BatchedChannel):
         self._sending = False
         self._sent = 0
         self._end: tuple[int, str] | None = None
+        self._why: str | None = None
         arrived = scope.get("extensions", {}).get(ARRIVED)
         self._arrived: Callable[[], int] = arrived["count"] if arrived else int
         self._direct: Mapping[str, Callable[..., Any]] = scope.get("extensions", {}).get(DIRECT, {})
@@ -235,9 +237,16 @@ class WebSocketChannel(BatchedChannel):
         is_ours = self._closed.is_set()
         return anyio.ClosedResourceError() if is_ours else anyio.BrokenResourceError()
 
+    def tell_why(self, reason: str) -> None:
+        """See `Channel.tell_why`."""
+        self._why = reason
+
     async def aclose(self) -> None:
         """Say goodbye and close; a peer that does not read is cut off."""
-        await self._close(1000)
+        if self._why is None:
+            await self._close(1000)
+        else:
+            await self._close(1008, self._why.encode()[:_REASON_BYTES].decode(errors="ignore"))
 
     async def wait_closed(self) -> None:
         """Wait until this end has closed the channel."""

@@ -80,6 +80,7 @@ def test_the_whole_document(lamp: Dispatcher) -> None:
     assert [each["name"] for each in document["methods"]] == [
         "dim",
         "lamp.levels",
+        "rpc.authenticate",
         "rpc.discover",
         "rpc.methods",
         "rpc.ping",

@@ -42,7 +42,8 @@ class Script:
 
 async def talk(answer: Callable[[dict[str, Any]], str | None], **options: Any) -> Script:
     """Call `m` on a scripted device for a third of a second."""
-    from jsonrpc_iot.peer.peer import Peer, new_session
+    from jsonrpc_iot.peer.new_session import new_session
+    from jsonrpc_iot.peer.peer import Peer
 
     link = LossyLink(retry_seconds=0.02)
     script = Script(link.server, answer)

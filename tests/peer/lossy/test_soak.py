@@ -8,7 +8,8 @@ import anyio.lowlevel
 import pytest
 
 from jsonrpc_iot import ChannelClosed, Dispatcher, JsonRpcIotError
-from jsonrpc_iot.peer.peer import Peer, new_session
+from jsonrpc_iot.peer.new_session import new_session
+from jsonrpc_iot.peer.peer import Peer
 from jsonrpc_iot.protocol.budget import Budget
 from jsonrpc_iot.protocol.limits import Limits
 from jsonrpc_iot.testing import Faults, LossyLink, served

@@ -481,7 +481,7 @@ async def test_a_flood_is_bounded_and_the_server_lives(raw: Raw, topic: str) -> 
         assert await client.call("echo", ["still here"], timeout=SECONDS) == "still here"
         listener = listener_of(server)
         assert len(listener._broker._link._arrived) <= 1000  # type: ignore[union-attr]
-        assert len(listener._demux) <= 2
+        assert len(listener.demux) <= 2
         assert len(listener._correlations._open) <= 1
 
 

@@ -1,0 +1,172 @@
+"""The door of a server: who is at the other end of a channel, and whether strangers may come in.
+
+What the link has proved, what the keyring knows and what a hook says come together here.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from ..errors import RpcError, Unauthorized
+from ..trust import audit
+from ..trust.certificates import names_in
+from ..trust.principal import Principal, Standing
+from .contract import Authenticate, Channel
+from .info import ChannelAttribute
+from .wrappers import ProvenChannel
+
+if TYPE_CHECKING:
+    from ..trust.keyring import Keyring
+    from ..trust.pairing import Pairing
+
+Prove = Callable[[Channel, Standing, str], Awaitable[None]]
+"""Has the other end of a channel prove by a token who it is; see `Door.prove`."""
+
+
+class Door:
+    """Says who comes in.
+
+    Args:
+        authenticate: has the last word on who somebody is.
+        keyring: knows keys, tokens, certificates and users.
+        strangers: whether who has proved nothing may call what needs no permission.
+        seconds: that `authenticate` may take.
+        pairing: gives keys to who knows a code.
+        everybody: who a stranger is where there is no other way to be somebody.
+    """
+
+    def __init__(
+        self,
+        authenticate: Authenticate | None,
+        keyring: "Keyring | None",
+        *,
+        strangers: bool,
+        seconds: float,
+        pairing: "Pairing | None" = None,
+        everybody: Principal | None = None,
+    ) -> None:
+        self._authenticate = authenticate
+        self._keyring = keyring
+        self._strangers = strangers
+        self._seconds = seconds
+        self._everybody = everybody if authenticate is None and keyring is None else None
+        self._pair = None if pairing is None else pairing.answer
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether somebody decides who may come in."""
+        return self._authenticate is not None or not self._strangers
+
+    @property
+    def lets_everybody_act(self) -> bool:
+        """Whether who has proved nothing may do what needs permissions."""
+        return self._everybody is not None
+
+    async def admit(self, channel: Channel) -> Standing:
+        """Find out who is at the other end of a channel, and what it may do.
+
+        Raises:
+            TimeoutError: `authenticate` took too long.
+            Exception: it failed.
+        """
+        standing = await self._admit(channel)
+        standing.pair = self._pair
+        return standing
+
+    async def _admit(self, channel: Channel) -> Standing:
+        proved = self._proved(channel)
+        try:
+            principal = await self._judge(channel, proved)
+        except RpcError as refusal:
+            audit.refused_proof(channel.info.peer, "hook", refusal.message)
+            return Standing(proved=proved, refusal=refusal)
+        if principal is None and self._strangers:
+            principal = self._everybody
+        is_lost = principal is None and not self._strangers
+        return Standing(principal, proved, Unauthorized() if is_lost else None)
+
+    async def prove(self, channel: Channel, standing: Standing, token: str) -> None:
+        """Have the other end prove by a token who it is; a token that nobody has changes nothing.
+
+        Args:
+            channel: leads to it.
+            standing: who it has been so far.
+            token: came in a message.
+
+        Raises:
+            Unauthorized: nobody has that token.
+            RpcError: whoever has it is refused, for that reason.
+        """
+        proved = None if self._keyring is None else self._keyring.by_token(token)
+        try:
+            principal = await self._judge(channel, proved, token)
+        except RpcError as refusal:
+            audit.refused_proof(channel.info.peer, "hook", refusal.message)
+            raise
+        if principal is None:
+            audit.refused_proof(channel.info.peer, "token", "nobody has it")
+            raise Unauthorized
+        standing.become(principal, proved)
+
+    def renew(self, peer: str, standing: Standing) -> bool:
+        """Look again at what the keyring says of somebody, now that it has changed.
+
+        What a hook has made of it holds until the channel ends.
+
+        Args:
+            peer: where it is, for the log.
+            standing: who it was.
+
+        Returns:
+            Whether it may stay: its key is neither revoked nor expired.
+        """
+        proved = standing.proved
+        if proved is None or self._keyring is None:
+            return True
+        renewed = self._keyring.renewed(proved)
+        if renewed is None:
+            audit.revoked(peer, proved)
+            return False
+        if renewed != proved:
+            standing.principal = renewed if standing.principal is proved else standing.principal
+            standing.proved = renewed
+        return True
+
+    def _proved(self, channel: Channel) -> Principal | None:
+        """Who the link or the keyring says it is."""
+        keyring = self._keyring
+        if keyring is None or channel.principal is not None:
+            return channel.principal
+        token = channel.extra(ChannelAttribute.bearer_token, None)
+        if token is not None:
+            return keyring.by_token(token)
+        process = channel.extra(ChannelAttribute.credentials, None)
+        if process is not None:
+            return keyring.by_uid(process.uid)
+        return keyring.by_certificate(_certified(channel))
+
+    async def _judge(
+        self, channel: Channel, proved: Principal | None, token: str | None = None
+    ) -> Principal | None:
+        """Who the hook says it is, which knows what is proved; without a hook, that holds."""
+        if self._authenticate is None:
+            return proved
+        if token is not None or proved is not channel.principal:
+            channel = ProvenChannel(channel, proved, token)
+        with anyio.fail_after(self._seconds):
+            known = self._authenticate(channel)
+            known = await known if isawaitable(known) else known
+        if known is None or isinstance(known, Principal):
+            return known
+        return Principal(channel.info.peer, known)
+
+
+def _certified(channel: Channel) -> list[str]:
+    """The names in the certificate that the other end has shown, and that was checked."""
+    from anyio.streams.tls import TLSAttribute
+
+    attributes: Mapping[Any, Callable[[], Any]] = channel.extra_attributes
+    certificate = attributes.get(TLSAttribute.peer_certificate)
+    return [] if certificate is None else names_in(certificate() or {})

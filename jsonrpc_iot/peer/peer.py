@@ -142,6 +142,7 @@ class Peer(Remote, Connection):
             self._channel.keep_while(lambda: self.is_busy)
             with anyio.CancelScope() as self._reading:
                 self._begin()
+                self._channel.offer_to(self.take)
                 await self._read()
             self._end()
             await self._finish()
@@ -154,6 +155,14 @@ class Peer(Remote, Connection):
         """Serve a channel that hands out its messages by itself, until `end`."""
         self._begin()
         await channel.attach(self)
+
+    def take(self, messages: Sequence[bytes]) -> bool:
+        """Handle messages if nobody has to wait for that; says whether it did."""
+        try:
+            return self._incoming.take(messages)
+        except Exception:
+            logger.exception("%s: receiving failed", self.info.peer)
+            return True
 
     async def handle(self, messages: Sequence[bytes]) -> None:
         """Handle messages of an attached channel."""
@@ -347,9 +356,8 @@ class Peer(Remote, Connection):
         """Let running calls end and their answers leave."""
         if self._broken:
             return
-        with anyio.move_on_after(
-            self._limits.linger_seconds if self._grace is None else self._grace
-        ):
+        patience = self._limits.linger_seconds if self._grace is None else self._grace
+        with anyio.move_on_after(patience):
             await self._incoming.finish()
         with anyio.move_on_after(self._patience(self._limits.message_seconds)):
             await self._outgoing.drain()

@@ -24,6 +24,7 @@ from jsonrpc_iot.protocol.messages import Dialect
 from jsonrpc_iot.testing import Faults, LossyLink
 from jsonrpc_iot.trust.keyring import key_id
 from jsonrpc_iot.trust.pairing import Pairing, pair
+from tests.brokers import mosquitto, new_topic
 from tests.waiting import SECONDS
 
 pytestmark = pytest.mark.anyio
@@ -38,6 +39,7 @@ URLS = [
     "udp://127.0.0.1:0",
     pytest.param("http://127.0.0.1:0/rpc", marks=pytest.mark.only_on("asyncio")),
     pytest.param("ws://127.0.0.1:0/rpc", marks=pytest.mark.only_on("asyncio")),
+    pytest.param("mqtt", marks=pytest.mark.only_on("asyncio")),
     pytest.param("uart+pty://", marks=pytest.mark.only_on("asyncio")),
     pytest.param("tuya-dp+pty://?role=mcu&gap=0", marks=pytest.mark.only_on("asyncio")),
     pytest.param("tuya-dp+pty://?role=mcu&gap=0&buffer=256", marks=pytest.mark.only_on("asyncio")),
@@ -80,6 +82,8 @@ async def test_a_stranger_gets_a_key_over_small_messages(
         if message.startswith(b"{"):
             sizes.append(len(message))
 
+    if url == "mqtt":
+        url = mosquitto().url(topic=new_topic())
     name = "the longest name that there is: sixty-four bytes and not a byte "[:63] + "!"
     with anyio.fail_after(SECONDS):
         async with (

@@ -11,7 +11,7 @@ from msgspec.json import Decoder
 
 from ..channel.changes import Change
 from ..channel.contract import Trace
-from ..channel.door import Door
+from ..channel.door import GONE, Door
 from ..channel.tasks import task_group
 from ..channel.web import (
     AsgiApp,
@@ -26,7 +26,7 @@ from ..dispatch.dispatcher import Dispatcher
 from ..dispatch.responder import Begun
 from ..dispatch.run.batch import Pending
 from ..dispatch.run.context import CallContext
-from ..errors import Forbidden, Unauthorized
+from ..errors import Forbidden
 from ..protocol.codec.json import JsonCodec
 from ..protocol.limits import Limits
 from ..protocol.messages import Request
@@ -142,7 +142,7 @@ class RpcApp:
 
     def renew(self) -> None:
         """Look at all callers and subscribers again, now that the keyring has changed."""
-        self._callers.expel(Unauthorized("The key is no longer valid"), self._door.renew)
+        self._callers.expel(GONE, self._door.renew)
         self.events.expel(self._door.renew)
 
     def leave(self) -> None:
@@ -329,6 +329,8 @@ class RpcApp:
             raise Refusal(415, "The body has to come as it is", [(b"accept-encoding", b"identity")])
         facts = await self._identify(scope, headers)
         data = await self._bodies.read(scope, receive, headers.get(b"content-length"))
+        if not self._door.renew(facts.info.peer, facts.standing):  # while the body came
+            raise denied(GONE)
         connection = scope.get("state", {}).get("jsonrpc_iot")
         if connection is not None and connection.has_hung_up:
             raise Refusal(408, "The connection was closed before the call began")

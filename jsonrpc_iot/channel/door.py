@@ -12,7 +12,7 @@ import anyio
 from ..errors import RpcError, Unauthorized
 from ..trust import audit
 from ..trust.certificates import names_in
-from ..trust.principal import Principal, Standing
+from ..trust.principal import URL_KEY, Principal, Standing
 from .contract import Authenticate, Channel
 from .info import ChannelAttribute
 from .wrappers import ProvenChannel
@@ -20,6 +20,9 @@ from .wrappers import ProvenChannel
 if TYPE_CHECKING:
     from ..trust.keyring import Keyring
     from ..trust.pairing import Pairing
+
+GONE = Unauthorized("The key is no longer valid")
+"""What those hear whose key was revoked or has expired."""
 
 Prove = Callable[[Channel, Standing, str], Awaitable[None]]
 """Has the other end of a channel prove by a token who it is; see `Door.prove`."""
@@ -76,16 +79,19 @@ class Door:
         return standing
 
     async def _admit(self, channel: Channel) -> Standing:
-        proved = self._proved(channel)
+        principal = proved = self._proved(channel)
+        if proved is URL_KEY:  # which no change of the keyring touches
+            proved = None
         try:
-            principal = await self._judge(channel, proved)
+            principal = await self._judge(channel, principal)
         except RpcError as refusal:
             audit.refused_proof(channel.info.peer, "hook", refusal.message)
             return Standing(proved=proved, refusal=refusal)
         if principal is None and self._strangers:
             principal = self._everybody
         is_lost = principal is None and not self._strangers
-        return Standing(principal, proved, Unauthorized() if is_lost else None)
+        standing = Standing(principal, proved, Unauthorized() if is_lost else None)
+        return standing if self.renew(channel.info.peer, standing) else Standing(refusal=GONE)
 
     async def prove(self, channel: Channel, standing: Standing, token: str) -> None:
         """Have the other end prove by a token who it is; a token that nobody has changes nothing.
@@ -108,7 +114,10 @@ class Door:
         if principal is None:
             audit.refused_proof(channel.info.peer, "token", "nobody has it")
             raise Unauthorized
-        standing.become(principal, proved)
+        become = Standing(principal, proved)
+        if not self.renew(channel.info.peer, become):  # while the hook thought about it
+            raise GONE.with_traceback(None)
+        standing.become(principal, become.proved)
 
     def renew(self, peer: str, standing: Standing) -> bool:
         """Look again at what the keyring says of somebody, now that it has changed.

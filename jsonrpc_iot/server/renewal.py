@@ -7,8 +7,7 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from ..asgi import RpcApp
-from ..channel.door import Door
-from ..errors import RpcError, Unauthorized
+from ..channel.door import GONE, Door
 from ..peer.peer import Peer
 
 _AT_ONCE = 8
@@ -23,19 +22,18 @@ def renew(door: Door, peers: Iterable[Peer], apps: Iterable[RpcApp], tasks: Task
         apps: answer whoever has no connection.
         tasks: where those who have to go are parted with.
     """
-    error = Unauthorized("The key is no longer valid")
     lost = [peer for peer in peers if not door.renew(peer.info.peer, peer.standing)]
     for peer in lost:
-        peer.standing.refusal = error
+        peer.standing.refusal = GONE
     if lost:
-        tasks.start_soon(_expel, lost, error)
+        tasks.start_soon(_expel, lost)
     for app in apps:
         app.renew()
 
 
-async def _expel(peers: Sequence[Peer], error: RpcError) -> None:
+async def _expel(peers: Sequence[Peer]) -> None:
     """Part with peers, a few at a time, lest that hold up others."""
     for number, peer in enumerate(peers, 1):
-        peer.expel(error)
+        peer.expel(GONE)
         if number % _AT_ONCE == 0:
             await anyio.lowlevel.checkpoint()

@@ -93,6 +93,10 @@ Pair: TypeAlias = Callable[[str, str | None, str | None, str], Awaitable[dict[st
 """Answers `rpc.pair`: gets who calls, and its params; see `Pairing.answer`."""
 
 
+URL_KEY = Principal("psk", EVERYTHING, "key")
+"""Whoever has the key of a server's URL, `?psk=`, of which no keyring knows."""
+
+
 class Standing:
     """Who the other end of one connection is at the moment, which may change while that lives.
 

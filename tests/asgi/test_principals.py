@@ -157,6 +157,19 @@ async def test_a_call_ends_when_the_key_is_revoked(keys: Keys) -> None:
         assert error == {"code": -32005, "message": "The key is no longer valid"}
 
 
+async def test_a_key_that_is_revoked_while_the_body_comes_is_worth_nothing(keys: Keys) -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        yield request("look")[:5]
+        await eventually(lambda: app.is_busy)  # it has the head, and knows who that is
+        keys.keyring.revoke("app")
+        yield request("look")[5:]
+
+    async with served(keys) as (server, http):
+        (app,) = server._apps
+        answer = await http.post("", content=slowly(), headers=bearer(keys.app))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, -32005)
+
+
 async def test_each_principal_has_its_own_calls_in_flight(keys: Keys) -> None:
     dispatcher, gate = Dispatcher(limits=Limits(in_flight=1)), anyio.Event()
     dispatcher.method("wait")(gate.wait)

@@ -3,13 +3,17 @@
 import logging
 import os
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from jsonrpc_iot import (
+    Busy,
+    CallTimeout,
     Channel,
     ChannelClosed,
     Context,
@@ -17,12 +21,14 @@ from jsonrpc_iot import (
     Forbidden,
     JsonRpcIotError,
     Keyring,
+    Limits,
     Principal,
     Unauthorized,
     connect,
     serve,
 )
 from jsonrpc_iot.trust.keyring import bearer_token
+from jsonrpc_iot.trust.keys import key_text
 from tests.rig import ANYWHERE, Raw
 from tests.waiting import SECONDS, Tally, eventually
 
@@ -67,7 +73,8 @@ class Keys:
         path.touch(mode=0o600)
         self.path = path
         self.keyring = Keyring(path)
-        self.app = bearer_token(self.keyring.add("app", permissions=["switch"]))
+        self.app_key = self.keyring.add("app", permissions=["switch"])
+        self.app = bearer_token(self.app_key)
         self.monitor = bearer_token(self.keyring.add("monitor"))
 
     def write(self, text: str) -> None:
@@ -354,3 +361,114 @@ async def test_the_user_of_a_pipe_is_known(keys: Keys, tmp_path: Path) -> None:
         async with connect(url) as client:
             with pytest.raises(Unauthorized):
                 await client.call("look")
+
+
+@pytest.mark.parametrize("url", [ANYWHERE, "udp://127.0.0.1:0", "memory://lamp"])
+async def test_the_key_of_a_sealed_link_is_a_proof(
+    url: str, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAMP_KEY", key_text(keys.app_key))
+    async with (
+        serve(lamp(), url, keyring=keys.keyring, strangers=False) as server,
+        connect(f"{server.urls[0]}?psk=env:LAMP_KEY") as client,
+        connect(server.urls[0]) as stranger,
+    ):
+        assert await client.call("who") == ["app", "key"]
+        assert await client.call("switch") == "switched"
+        with pytest.raises(Unauthorized):
+            await stranger.call("switch")
+        text = keys.path.read_text()
+        keys.write(text.replace("switch", "look"))
+        (peer,) = [each for each in server.peers if each.principal]
+        await eventually(lambda: not peer.standing.permits("switch"))
+        with pytest.raises(Forbidden):
+            await client.call("switch")
+        keys.keyring.revoke("app")
+        with anyio.fail_after(SECONDS):
+            await eventually(lambda: peer not in server.peers)
+        with pytest.raises((ChannelClosed, CallTimeout, Unauthorized)):
+            await client.call("look", timeout=1)
+
+
+async def test_who_has_the_key_of_the_url_stays_whatever_the_keyring_says(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAMP_KEY", key_text(bytes(range(32))))
+    async with (
+        serve(lamp(), f"{ANYWHERE}?psk=env:LAMP_KEY", keyring=keys.keyring) as server,
+        connect(server.urls[0]) as owner,
+        connect(server.urls[0].partition("?")[0]) as other,
+    ):
+        assert await owner.call("who") == ["psk", "key"]
+        await prove(other, keys.app)
+        keys.keyring.revoke("app")
+        await eventually(lambda: other.state == "closed")
+        assert await owner.call("switch") == "switched"
+
+
+async def test_a_key_that_is_revoked_while_the_hook_thinks_is_worth_nothing(keys: Keys) -> None:
+    async def judge(channel: Channel) -> Principal | None:
+        if channel.principal is not None:
+            keys.keyring.revoke(channel.principal.name)
+        await anyio.lowlevel.checkpoint()
+        return channel.principal
+
+    async with (
+        serve(lamp(), ANYWHERE, keyring=keys.keyring, authenticate=judge) as server,
+        connect(server.urls[0]) as client,
+    ):
+        with pytest.raises(Unauthorized, match="no longer valid"):
+            await prove(client, keys.app)
+        assert await client.call("who") is None
+
+
+@pytest.mark.only_on("asyncio")
+async def test_a_web_socket_is_closed_with_the_reason(keys: Keys) -> None:
+    async with (
+        serve(lamp(), "ws://127.0.0.1:0/rpc", keyring=keys.keyring) as server,
+        connect(server.urls[0]) as client,
+    ):
+        await prove(client, keys.app)
+        keys.keyring.revoke("app")
+        await eventually(lambda: client.state == "closed")
+        with pytest.raises(ChannelClosed, match=r"1008.*The key is no longer valid"):
+            await client.call("look")
+
+
+async def test_strangers_take_no_room_from_a_principal_of_their_network() -> None:
+    limits = Limits(remembered=16)
+    seen: list[str] = []
+
+    def judge(channel: Channel) -> Principal | None:
+        seen.append(channel.info.peer)
+        return Principal("app", (), "token") if len(seen) == 1 else None
+
+    async with (
+        serve(lamp(), "udp://127.0.0.1:0", authenticate=judge, limits=limits) as server,
+        connect(server.urls[0]) as app,
+        AsyncExitStack() as stack,
+    ):
+        assert await app.call("rpc.ping") is True  # which is not remembered
+        strangers = [await stack.enter_async_context(connect(server.urls[0])) for _ in range(4)]
+        refused = 0
+        for stranger in strangers:
+            for _ in range(limits.remembered):
+                try:
+                    await stranger.call("look")
+                except Busy:
+                    refused += 1
+                    break
+        assert refused == len(strangers)
+        assert await app.call("look") == "seen"
+
+
+async def test_requests_that_are_refused_take_no_room(keys: Keys) -> None:
+    async with (
+        serve(lamp(), "udp://127.0.0.1:0", keyring=keys.keyring, strangers=False) as server,
+        connect(server.urls[0]) as stranger,
+    ):
+        left = server._budget.entries
+        for method in ("look", "stay"):
+            with pytest.raises(Unauthorized):
+                await stranger.call(method)
+        assert server._budget.entries == left

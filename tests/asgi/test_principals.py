@@ -14,6 +14,7 @@ from jsonrpc_iot import (
     Forbidden,
     Limits,
     MethodNotFound,
+    Unauthorized,
     asgi_app,
     connect,
     serve,
@@ -82,6 +83,21 @@ async def test_strangers_can_be_kept_out(keys: Keys) -> None:
             assert refused.status_code == 401, path
         known = await http.post("", content=request("look"), headers=bearer(keys.monitor))
         assert known.json() == {"id": 1, "result": "seen"}
+
+
+async def test_a_client_without_a_token_hears_why_it_is_refused(keys: Keys) -> None:
+    async with (
+        served(keys, strangers=False) as (server, _),
+        connect(server.urls[0]) as stranger,
+    ):
+        assert await stranger.call("rpc.ping") is True
+        with pytest.raises(Unauthorized):
+            await stranger.call("look")
+        async with stranger.batch() as batch:
+            pong, look = batch.call("rpc.ping"), batch.call("look")
+        assert pong.result() is True
+        with pytest.raises(Unauthorized):
+            look.result()
 
 
 async def test_a_hook_refuses_with_a_reason() -> None:

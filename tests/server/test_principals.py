@@ -215,7 +215,13 @@ async def test_a_hook_sees_what_is_proved_and_has_the_last_word(keys: Keys) -> N
         assert await client.call("switch") == "switched"
 
 
-@pytest.mark.parametrize("url", LASTING)
+@pytest.mark.parametrize(
+    "url",
+    [
+        *LASTING,
+        pytest.param("http://127.0.0.1:0/rpc", marks=pytest.mark.only_on("asyncio")),
+    ],
+)
 async def test_a_hook_refuses_with_a_reason(url: str, caplog: pytest.LogCaptureFixture) -> None:
     def judge(channel: Channel) -> None:
         raise Forbidden("The bill is not paid", data={"until": 2027})

@@ -238,3 +238,19 @@ async def test_an_application_watches_the_keyring_while_its_server_runs(keys: Ke
                 found = await http.post("/rpc", content=request("who"), headers=bearer(keys.app))
         await to_app.send({"type": "lifespan.shutdown"})
     assert told.items == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+async def test_an_application_that_is_told_of_no_start_looks_at_the_keyring(keys: Keys) -> None:
+    app = asgi_app(lamp(), keyring=keys.keyring)
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://lamp") as http:
+
+        async def who() -> object:
+            answer = await http.post("/rpc", content=request("who"), headers=bearer(keys.app))
+            return answer.json()["result"]
+
+        assert await who() == ["app", "token"]
+        keys.write("")
+        with anyio.fail_after(SECONDS):
+            while await who() is not None:  # noqa: ASYNC110  # no event tells
+                await anyio.sleep(0.01)

@@ -1,6 +1,8 @@
 """What becomes of those who are connected when the keyring changes."""
 
+import json
 from contextlib import AsyncExitStack
+from math import inf
 from typing import Any
 
 import anyio
@@ -11,10 +13,13 @@ from jsonrpc_iot import (
     Channel,
     ChannelClosed,
     Client,
+    Dispatcher,
     Forbidden,
     JsonRpcIotError,
     Principal,
+    Server,
     Unauthorized,
+    Url,
     connect,
     serve,
 )
@@ -177,3 +182,32 @@ async def test_a_web_socket_is_closed_with_the_reason(keys: Keys) -> None:
         await eventually(lambda: client.state == "closed")
         with pytest.raises(ChannelClosed, match=r"1008.*The key is no longer valid"):
             await client.call("look")
+
+
+def port_of(server: Server) -> int:
+    return Url.parse(server.urls[0]).port or 0
+
+
+async def test_who_comes_again_as_a_stranger_has_nothing_run_twice(keys: Keys) -> None:
+    dispatcher, runs = Dispatcher(), Tally()
+    dispatcher.method("open")(runs.add)
+    async with (
+        serve(dispatcher, "udp://127.0.0.1:0", keyring=keys.keyring) as server,
+        await anyio.create_connected_udp_socket("127.0.0.1", port_of(server)) as far,
+    ):
+        server._ended._began = -inf  # it has been there for long, and knows all
+
+        async def ask(id: int, method: str, *params: str, **more: object) -> Any:
+            message = {"id": id, "method": method, "params": params, **more}
+            await far.send(json.dumps(message).encode())
+            with anyio.fail_after(SECONDS):
+                while (answer := json.loads(await far.receive())).get("id") != id:
+                    pass
+            return answer
+
+        assert (await ask(1, "rpc.authenticate", keys.app))["result"] is True
+        assert (await ask(2, "open", retry=False))["result"] is None
+        keys.keyring.revoke("app")
+        await eventually(lambda: not server.peers)
+        assert (await ask(2, "open", retry=True))["error"]["code"] == -32011
+        assert len(runs.items) == 1

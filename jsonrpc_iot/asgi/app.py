@@ -269,7 +269,9 @@ class RpcApp:
             return
         self._trace("->", reply)
         if refusal is not None and not reply.startswith(b"["):
-            await respond(send, answer_of(reply)[0], reply, headers=denied(refusal).headers)
+            status, _ = answer_of(reply)
+            headers_too = () if status == 200 else denied(refusal).headers
+            await respond(send, status, reply, headers=headers_too)
         else:
             await respond(send, status_of(reply), reply)
 

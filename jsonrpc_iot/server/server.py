@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from ..asgi import RpcApp
 from ..channel.changes import Change
 from ..channel.contract import Authenticate, Channel, Listener, ReceivingChannel, Trace
-from ..channel.door import Door
+from ..channel.door import GONE, Door
 from ..channel.tasks import task_group
 from ..channel.web import AsgiReceive, AsgiSend, Scope, WebListener, WebRules, refuse_websocket
 from ..channel.wrappers import TracedChannel
@@ -294,6 +294,8 @@ class Server:
         renew(self._door, self._peers, self._apps, self._tasks)
 
     def _forget(self, peer: Peer) -> None:
+        if peer.standing.refusal is GONE and not peer.info.reliable:
+            self._ended.note(peer.info.peer)  # who was sent away may ask again as a stranger
         self._peers.discard(peer)
         self._peer_left.notify()
         self.peer_left.emit(peer)

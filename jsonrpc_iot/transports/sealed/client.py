@@ -15,6 +15,7 @@ from ...protocol.seal.packets import Form
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
+BROKEN = "a sealed packet was changed, or is missing"
 USED_UP = "the sealed session is used up"
 
 
@@ -48,6 +49,7 @@ class SealedChannel(WrappedChannel):
         self._sending = anyio.Lock(fast_acquire=True)
         self._opened: list[bytes] = []  # newest first
         self._traces: list[Trace] = []
+        self._is_broken = False
         self.foreign = 0
 
     @property
@@ -92,6 +94,8 @@ class SealedChannel(WrappedChannel):
             opened, self._opened = self._opened[::-1], []
             return opened
         while True:
+            if self._is_broken:
+                raise anyio.BrokenResourceError(BROKEN)
             if self._seal.due <= now():
                 await self.send_due()
             batch = await self._next_packets()
@@ -111,9 +115,6 @@ class SealedChannel(WrappedChannel):
 
         Returns:
             The messages, and what was not sealed.
-
-        Raises:
-            anyio.BrokenResourceError: something is wrong with a link where nothing can be.
         """
         messages, plain = [], []
         at = now()
@@ -130,7 +131,8 @@ class SealedChannel(WrappedChannel):
             elif self._seal.dropped > dropped:
                 self._show("<?", packet)
                 if self._in_order:
-                    raise anyio.BrokenResourceError("a sealed packet was changed, or is missing")
+                    self._is_broken = True
+                    break
             else:
                 self._show("<=", packet)
         self.foreign += len(plain)

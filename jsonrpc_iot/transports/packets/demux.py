@@ -122,7 +122,9 @@ class Demux(Generic[A]):
         new = []
         sorted_packets: dict[A | Seat, list[bytes]] = {}
         for packet, address in packets if self.gate is None else self.gate.sort(packets, read_at):
-            sorted_packets.setdefault(address, []).append(packet)
+            waiting = sorted_packets.setdefault(address, [])
+            if packet or not isinstance(address, Seat):
+                waiting.append(packet)
         for address, messages in sorted_packets.items():
             channel = self._channels.get(address)
             if channel is None:
@@ -134,6 +136,8 @@ class Demux(Generic[A]):
             elif address in self._places:
                 self._places.touch(address)
             channel.heard_at = read_at
+            if not messages:
+                continue
             waited = now() - read_at
             if waited > LATE_SECONDS:  # behind handlers of others that take their time
                 await channel.deliver([Arrival.after(each, waited) for each in messages])

@@ -63,6 +63,7 @@ from .peer.peer import Peer
 from .protocol.limits import Limits
 from .protocol.messages import Dialect
 from .transports import register_transport
+from .trust.principal import Permission, Principal
 
 if TYPE_CHECKING:
     from .asgi import asgi_app
@@ -70,10 +71,12 @@ if TYPE_CHECKING:
     from .server.program import run
     from .server.server import Server, serve
     from .trust.keyring import Keyring
+    from .trust.pairing import Pairing
 else:
     _LATER = {
         "BlockingClient": "blocking",
         "Keyring": "trust.keyring",
+        "Pairing": "trust.pairing",
         "Server": "server.server",
         "asgi_app": "asgi",
         "connect_sync": "blocking",
@@ -139,9 +142,12 @@ __all__ = [
     "Notification",
     "OutcomeUnknown",
     "PacketOptions",
+    "Pairing",
     "ParseError",
     "Peer",
     "PeerCredentials",
+    "Permission",
+    "Principal",
     "RpcError",
     "Server",
     "ServerError",

@@ -3,13 +3,14 @@
 import logging
 import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from jsonrpc_iot.channel.logs import LOGGERS, Guard
+from tests.kernel import arrival_times
 
 # Examples take as long as the machine lets them; pytest-timeout ends a test that hangs.
 settings.register_profile("jsonrpc-iot", settings(deadline=None))
@@ -47,6 +48,13 @@ def _is_for_its_loop(item: pytest.Item) -> bool:
     callspec = getattr(item, "callspec", None)
     backend = callspec.params.get("anyio_backend") if callspec else None
     return mark is None or backend is None or backend[0] in mark.args
+
+
+@pytest.fixture(scope="session", autouse=True)
+def datagrams_are_dated() -> Iterator[None]:
+    """Have the kernel note arrivals all the time, as it does where a server runs."""
+    with arrival_times():
+        yield
 
 
 @pytest.fixture(autouse=True)

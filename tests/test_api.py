@@ -21,8 +21,9 @@ PUBLIC = {
         InvalidRequest InvalidUrl JsonRpcIotError Keyring KeyringError Limits Listener
         MalformedFrame MalformedResponse
         MessageTooLarge MethodNotFound Middleware MissingExtra Next Notification OutcomeUnknown
-        PacketOptions ParseError Peer Trace Transport Url
-        PeerCredentials RpcError Server ServerError Stream StreamChannel TooLarge TransportError
+        PacketOptions Pairing ParseError Peer Trace Transport Url
+        PeerCredentials Permission Principal RpcError Server ServerError Stream StreamChannel
+        TooLarge TransportError
         Unauthorized Unencodable UsageError asgi_app connect connect_sync method notification
         register_transport run serve service stream
     """,

@@ -11,7 +11,7 @@ from msgspec.json import Decoder
 
 from ..channel.changes import Change
 from ..channel.contract import Trace
-from ..channel.door import Door
+from ..channel.door import GONE, Door
 from ..channel.tasks import task_group
 from ..channel.web import (
     AsgiApp,
@@ -26,7 +26,7 @@ from ..dispatch.dispatcher import Dispatcher
 from ..dispatch.responder import Begun
 from ..dispatch.run.batch import Pending
 from ..dispatch.run.context import CallContext
-from ..errors import Forbidden, Unauthorized
+from ..errors import Forbidden
 from ..protocol.codec.json import JsonCodec
 from ..protocol.limits import Limits
 from ..protocol.messages import Request
@@ -142,7 +142,7 @@ class RpcApp:
 
     def renew(self) -> None:
         """Look at all callers and subscribers again, now that the keyring has changed."""
-        self._callers.expel(Unauthorized("The key is no longer valid"), self._door.renew)
+        self._callers.expel(GONE, self._door.renew)
         self.events.expel(self._door.renew)
 
     def leave(self) -> None:
@@ -249,7 +249,7 @@ class RpcApp:
         context = CallContext(items, facts.info, facts.standing, caller.lanes)
         reply = self._begin(data, context, facts.standing)
         if isinstance(reply, Pending):
-            with self._callers.running(reply, caller, facts.standing) as running:
+            with self._callers.running(reply, caller, facts) as running:
                 if items is not None and running.streams:
                     await self._stream(running, items, scope, receive, send)
                     return
@@ -304,7 +304,7 @@ class RpcApp:
         context = CallContext(None, facts.info, facts.standing, caller.lanes)
         reply = self._begin(data, context, facts.standing)
         if isinstance(reply, Pending):
-            with self._callers.running(reply, caller, facts.standing) as running:
+            with self._callers.running(reply, caller, facts) as running:
                 reply = await run_to_end(running, scope, receive, len(params))
         assert reply is not None
         self._trace("->", reply)
@@ -329,6 +329,8 @@ class RpcApp:
             raise Refusal(415, "The body has to come as it is", [(b"accept-encoding", b"identity")])
         facts = await self._identify(scope, headers)
         data = await self._bodies.read(scope, receive, headers.get(b"content-length"))
+        if not self._door.renew(facts.info.peer, facts.standing):  # while the body came
+            raise denied(GONE)
         connection = scope.get("state", {}).get("jsonrpc_iot")
         if connection is not None and connection.has_hung_up:
             raise Refusal(408, "The connection was closed before the call began")
@@ -347,10 +349,10 @@ class RpcApp:
     ) -> None:
         if not accepts(headers, EVENT_STREAM):
             raise Refusal(406, "GET gives events: say Accept: text/event-stream, or POST a message")
-        standing = (await self._identify(scope, headers)).standing
-        if standing.refusal is not None:
-            raise denied(standing.refusal)
-        hears = Hearing(standing, patterns_of(scope))
+        facts = await self._identify(scope, headers)
+        if facts.standing.refusal is not None:
+            raise denied(facts.standing.refusal)
+        hears = Hearing(facts.standing, patterns_of(scope), facts.info.peer)
         last = headers.get(b"last-event-id")
         event_id = None if last is None else last.decode("latin-1")
         seconds = self._limits.send_seconds

@@ -9,7 +9,6 @@ Source of the format: HTML Living Standard, section 9.2, "Server-sent events".
 
 import secrets
 import threading
-from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
@@ -33,6 +32,7 @@ from ._http import (
     send_events,
     wait_for_disconnect,
 )
+from .requester import Stays
 
 GAP = b": gap\n\n"
 
@@ -53,14 +53,22 @@ class Hearing:
     Args:
         standing: who it is; a stranger by default.
         patterns: the names that it wants; `None` for all.
+        peer: where it is, for logs.
 
     Attributes:
+        peer: as above.
         standing: as above.
     """
 
-    __slots__ = ("_patterns", "standing")
+    __slots__ = ("_patterns", "peer", "standing")
 
-    def __init__(self, standing: Standing | None = None, patterns: Patterns | None = None) -> None:
+    def __init__(
+        self,
+        standing: Standing | None = None,
+        patterns: Patterns | None = None,
+        peer: str = "somebody",
+    ) -> None:
+        self.peer = peer
         self.standing = standing or Standing()
         self._patterns = patterns
 
@@ -137,10 +145,10 @@ class EventLog:
         self._wake()
         return sum(each.hears(method, requires) for each in tuple(self._hearings))
 
-    def expel(self, stays: Callable[[Standing], bool]) -> None:
+    def expel(self, stays: Stays) -> None:
         """Let those subscribers end that may not stay."""
         for hearing, place in tuple(self._hearings.items()):
-            if not stays(hearing.standing):
+            if not stays(hearing.peer, hearing.standing):
                 place.cancel()
 
     def close(self) -> None:

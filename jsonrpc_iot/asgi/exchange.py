@@ -21,7 +21,6 @@ from ..errors import Busy, RpcError, TransportError
 from ..protocol.codec.codec import DECODE_ERRORS, Codec
 from ..protocol.limits import Limits
 from ..protocol.messages import Id
-from ..trust.principal import Standing
 from ._http import (
     KEEP_ALIVE,
     KEEP_ALIVE_SECONDS,
@@ -31,7 +30,7 @@ from ._http import (
     send_events,
     wait_for_disconnect,
 )
-from .requester import Requester
+from .requester import Requester, RequestFacts, Stays
 
 _BUSY = Busy(data={"retry_after": 1.0})
 _ROOM_BYTES = 1 << 16
@@ -195,12 +194,12 @@ class Callers:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._requesters: dict[str, Requester] = {}
-        self._running: dict[Running, Standing] = {}
+        self._running: dict[Running, RequestFacts] = {}
 
-    def expel(self, error: RpcError, stays: Callable[[Standing], bool]) -> None:
+    def expel(self, error: RpcError, stays: Stays) -> None:
         """Answer the calls of those who may not stay with an error."""
-        for running, standing in tuple(self._running.items()):
-            if not stays(standing):
+        for running, facts in tuple(self._running.items()):
+            if not stays(facts.info.peer, facts.standing):
                 running.expel(error)
 
     def of(self, share: str) -> Requester:
@@ -208,12 +207,12 @@ class Callers:
         return self._requesters.get(share) or Requester(share)
 
     @contextmanager
-    def running(self, begun: Pending, caller: Requester, standing: Standing) -> Iterator[Running]:
+    def running(self, begun: Pending, caller: Requester, facts: RequestFacts) -> Iterator[Running]:
         """The calls of a request, counted among those of its sender while the block runs."""
         self._requesters[caller.share] = caller
         try:
             with Running(begun, caller, self._limits) as running:
-                self._running[running] = standing
+                self._running[running] = facts
                 yield running
         finally:
             self._running.pop(running, None)

@@ -12,6 +12,7 @@ from .app import MAX_MESSAGE, RpcApp
 
 if TYPE_CHECKING:
     from ..trust.keyring import Keyring
+    from ..trust.pairing import Pairing
 
 
 def asgi_app(
@@ -21,6 +22,7 @@ def asgi_app(
     authenticate: Authenticate | None = None,
     keyring: "Keyring | None" = None,
     strangers: bool = True,
+    pairing: "Pairing | None" = None,
     limits: Limits | None = None,
     max_message: int = MAX_MESSAGE,
     cors: str | Sequence[str] = (),
@@ -40,6 +42,8 @@ def asgi_app(
         keyring: says what bearer tokens and client certificates may do. Where the web server tells
             of its start it is read again when it changes; elsewhere run `keyring.watch(app.renew)`.
         strangers: whether who has proved nothing may call what needs no permission.
+        pairing: gives a key to who knows a code, while its window is open; its keyring counts where
+            no other is given.
         limits: bounds on what callers may cost; the dispatcher's by default.
         max_message: bytes of the largest reply.
         cors: the origin or origins whose pages may call it from a browser, `*` for all.
@@ -62,10 +66,20 @@ def asgi_app(
         forwarded=forwarded,
     )
     limits = limits or dispatcher.limits
+    if pairing is not None:
+        keyring = keyring or pairing.keyring
+        dispatcher.offer_pairing()
     app = RpcApp(
         dispatcher,
         rules,
-        door=Door(authenticate, keyring, strangers=strangers, seconds=limits.message_seconds),
+        door=Door(
+            authenticate,
+            keyring,
+            strangers=strangers,
+            seconds=limits.message_seconds,
+            pairing=pairing,
+            everybody=dispatcher.everybody,
+        ),
         limits=limits,
         trace=trace,
         kept_events=kept_events,

@@ -9,9 +9,12 @@ import anyio
 from ..channel.contract import Channel
 from ..channel.info import ChannelInfo
 from ..channel.url import host_port
-from ..channel.web import Scope, request_attributes
+from ..channel.web import Scope, client_network, request_attributes
 from ..dispatch.turns import Lanes
 from ..trust.principal import Standing
+
+Stays = Callable[[str, Standing], bool]
+"""Says whether somebody may stay; see `Door.renew`."""
 
 
 class RequestFacts(Channel):
@@ -31,7 +34,8 @@ class RequestFacts(Channel):
 
     def __init__(self, scope: Scope, token: str | None, max_message: int) -> None:
         scheme, client = scope.get("scheme", "http"), scope.get("client")
-        self._info = _info(scheme, _pair(client), _pair(scope.get("server")), max_message)
+        network = client_network(scope)
+        self._info = _info(scheme, _pair(client), _pair(scope.get("server")), network, max_message)
         self._scope = scope
         self._token = token
         self.standing = Standing()
@@ -90,13 +94,16 @@ def _pair(address: Any) -> _Address:
 
 
 @lru_cache(maxsize=1024)  # a connection brings many requests
-def _info(scheme: str, client: _Address, server: _Address, max_message: int) -> ChannelInfo:
+def _info(
+    scheme: str, client: _Address, server: _Address, network: str, max_message: int
+) -> ChannelInfo:
     return ChannelInfo(
         transport=scheme,
         local=_address(scheme, server),
         peer=_address(scheme, client),
         max_message=max_message,
         can_call_back=False,
+        network=network,
     )
 
 

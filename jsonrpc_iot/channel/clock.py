@@ -21,6 +21,12 @@ def asyncio_loop() -> "AbstractEventLoop | None":
     return loop
 
 
+def name_asyncio() -> None:
+    """Have anyio know that it runs on asyncio, also in callbacks that begin in this context."""
+    if sniffio := sys.modules.get("sniffio"):  # which anyio asks, where it is installed
+        sniffio.current_async_library_cvar.set("asyncio")
+
+
 def now() -> float:
     """The same as `anyio.current_time()`, which takes ten times as long to find an asyncio loop."""
     loop = asyncio_loop()

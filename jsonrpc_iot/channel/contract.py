@@ -28,6 +28,10 @@ TellFailed = Callable[[bytes, TransportError | RpcError], object]
 """Is told a message that nothing will answer, or its entry if it was a batch, and why."""
 
 
+Take = Callable[[Sequence[bytes]], bool]
+"""Handles messages there and then, if nobody has to wait for that; says whether it did."""
+
+
 class Arrival(bytes):
     """A message of which the link knows more than its bytes; a transport may receive such ones.
 
@@ -58,10 +62,10 @@ class Channel(ObjectStream[bytes]):
     the batch methods where it can do better than one message at a time. One task receives and one
     sends at a time; a `receive` that is cancelled loses no message.
 
-    `principal`, `start`, `follow`, `check`, `expect_within`, `forget`, `supersede`, `tell_failed`,
-    `keep_while`, `take_also`, `tell_why`, `trace_frames`, `pieces_sent`, `missed`, `noise_bytes`
-    and `is_mid_message` are for links that have to know, or have something to tell; others leave
-    them.
+    `principal`, `offer_to`, `start`, `follow`, `check`, `expect_within`, `forget`, `supersede`,
+    `tell_failed`, `keep_while`, `take_also`, `tell_why`, `trace_frames`, `pieces_sent`, `missed`,
+    `noise_bytes` and `is_mid_message` are for links that have to know, or have something to tell;
+    others leave them.
     """
 
     @property
@@ -171,6 +175,15 @@ class Channel(ObjectStream[bytes]):
             FramingError: the stream can no longer be cut into messages.
         """
 
+    def offer_to(self, take: Take) -> None:
+        """While somebody waits in `receive_batch`, offer what comes to a function first.
+
+        That saves the event loop a pass and a change of tasks for each message. It is called by the
+        event loop, outside of any task. What it does not take is received as usual, and so are all
+        messages on links that cannot do this.
+        """
+        return
+
     async def receive_batch(self) -> list[bytes]:
         """Wait until there is a message; return it with all others that came along."""
         return [await self.receive()]
@@ -228,6 +241,9 @@ class Receiver(Protocol):
     def holds_replies(self) -> bool:
         """Whether it remembers what the other end may ask for again."""
 
+    def take(self, messages: Sequence[bytes]) -> bool:
+        """Handle messages if nobody has to wait for that; says whether it did."""
+
     async def handle(self, messages: Sequence[bytes]) -> None:
         """Handle messages; must not wait for the other end."""
 
@@ -279,6 +295,15 @@ class Listener(AsyncResource):
     def is_shared(self) -> bool:
         """Whether its channels have no socket of their own, and end with it."""
         return False
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether there is anything that `reload` reads."""
+        return False
+
+    def reload(self) -> None:
+        """Read again what was read from files, such as certificates; open channels go on."""
+        return
 
     @abstractmethod
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:

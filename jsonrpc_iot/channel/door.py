@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from ..errors import RpcError, Unauthorized
+from ..trust import audit
 from ..trust.certificates import names_in
-from ..trust.principal import Principal, Standing
+from ..trust.principal import URL_KEY, Principal, Standing
 from .contract import Authenticate, Channel
 from .info import ChannelAttribute
 from .wrappers import ProvenChannel
 
 if TYPE_CHECKING:
     from ..trust.keyring import Keyring
+    from ..trust.pairing import Pairing
+
+GONE = Unauthorized("The key is no longer valid")
+"""What those hear whose key was revoked or has expired."""
 
 Prove = Callable[[Channel, Standing, str], Awaitable[None]]
 """Has the other end of a channel prove by a token who it is; see `Door.prove`."""
@@ -31,6 +36,8 @@ class Door:
         keyring: knows keys, tokens, certificates and users.
         strangers: whether who has proved nothing may call what needs no permission.
         seconds: that `authenticate` may take.
+        pairing: gives keys to who knows a code.
+        everybody: who a stranger is where there is no other way to be somebody.
     """
 
     def __init__(
@@ -40,16 +47,25 @@ class Door:
         *,
         strangers: bool,
         seconds: float,
+        pairing: "Pairing | None" = None,
+        everybody: Principal | None = None,
     ) -> None:
         self._authenticate = authenticate
         self._keyring = keyring
         self._strangers = strangers
         self._seconds = seconds
+        self._everybody = everybody if authenticate is None and keyring is None else None
+        self._pair = None if pairing is None else pairing.answer
 
     @property
     def is_guarded(self) -> bool:
         """Whether somebody decides who may come in."""
         return self._authenticate is not None or not self._strangers
+
+    @property
+    def lets_everybody_act(self) -> bool:
+        """Whether who has proved nothing may do what needs permissions."""
+        return self._everybody is not None
 
     async def admit(self, channel: Channel) -> Standing:
         """Find out who is at the other end of a channel, and what it may do.
@@ -58,13 +74,24 @@ class Door:
             TimeoutError: `authenticate` took too long.
             Exception: it failed.
         """
-        proved = self._proved(channel)
+        standing = await self._admit(channel)
+        standing.pair = self._pair
+        return standing
+
+    async def _admit(self, channel: Channel) -> Standing:
+        principal = proved = self._proved(channel)
+        if proved is URL_KEY:  # which no change of the keyring touches
+            proved = None
         try:
-            principal = await self._judge(channel, proved)
+            principal = await self._judge(channel, principal)
         except RpcError as refusal:
+            audit.refused_proof(channel.info.peer, "hook", refusal.message)
             return Standing(proved=proved, refusal=refusal)
+        if principal is None and self._strangers:
+            principal = self._everybody
         is_lost = principal is None and not self._strangers
-        return Standing(principal, proved, Unauthorized() if is_lost else None)
+        standing = Standing(principal, proved, Unauthorized() if is_lost else None)
+        return standing if self.renew(channel.info.peer, standing) else Standing(refusal=GONE)
 
     async def prove(self, channel: Channel, standing: Standing, token: str) -> None:
         """Have the other end prove by a token who it is; a token that nobody has changes nothing.
@@ -79,15 +106,27 @@ class Door:
             RpcError: whoever has it is refused, for that reason.
         """
         proved = None if self._keyring is None else self._keyring.by_token(token)
-        principal = await self._judge(channel, proved, token)
+        try:
+            principal = await self._judge(channel, proved, token)
+        except RpcError as refusal:
+            audit.refused_proof(channel.info.peer, "hook", refusal.message)
+            raise
         if principal is None:
+            audit.refused_proof(channel.info.peer, "token", "nobody has it")
             raise Unauthorized
-        standing.become(principal, proved)
+        become = Standing(principal, proved)
+        if not self.renew(channel.info.peer, become):  # while the hook thought about it
+            raise GONE.with_traceback(None)
+        standing.become(principal, become.proved)
 
-    def renew(self, standing: Standing) -> bool:
+    def renew(self, peer: str, standing: Standing) -> bool:
         """Look again at what the keyring says of somebody, now that it has changed.
 
         What a hook has made of it holds until the channel ends.
+
+        Args:
+            peer: where it is, for the log.
+            standing: who it was.
 
         Returns:
             Whether it may stay: its key is neither revoked nor expired.
@@ -97,6 +136,7 @@ class Door:
             return True
         renewed = self._keyring.renewed(proved)
         if renewed is None:
+            audit.revoked(peer, proved)
             return False
         if renewed != proved:
             standing.principal = renewed if standing.principal is proved else standing.principal
@@ -136,7 +176,6 @@ def _certified(channel: Channel) -> list[str]:
     """The names in the certificate that the other end has shown, and that was checked."""
     from anyio.streams.tls import TLSAttribute
 
-    certificate: Mapping[str, Any] = channel.extra_attributes.get(
-        TLSAttribute.peer_certificate, dict
-    )()
-    return names_in(certificate)
+    attributes: Mapping[Any, Callable[[], Any]] = channel.extra_attributes
+    certificate = attributes.get(TLSAttribute.peer_certificate)
+    return [] if certificate is None else names_in(certificate() or {})

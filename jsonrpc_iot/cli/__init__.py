@@ -86,6 +86,7 @@ ROOT = Group(
         "serve": "serve",
         "simulate": "serve",
         "demo": "demo",
+        "pair": "pair",
         "keys": KEYS,
         "nova": NOVA,
     },

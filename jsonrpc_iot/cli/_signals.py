@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -12,14 +12,21 @@ from jsonrpc_iot.channel.tasks import task_group
 
 
 @asynccontextmanager
-async def until_signal() -> AsyncIterator[TaskGroup]:
+async def until_signal(
+    on_hangup: Callable[[], object] | None = None,
+) -> AsyncIterator[TaskGroup]:
     """Run the block until it ends or, where these can be received, until SIGINT or SIGTERM.
 
     Yields a task group whose tasks end with the block.
+
+    Args:
+        on_hangup: is called at each SIGHUP, which otherwise ends the process.
     """
     async with task_group() as tasks:
         if sys.platform != "win32":
             await tasks.start(_cancel_on_signal, tasks.cancel_scope)
+            if on_hangup is not None:
+                await tasks.start(_call_on_hangup, on_hangup)
         yield tasks
         tasks.cancel_scope.cancel()
 
@@ -29,3 +36,12 @@ async def _cancel_on_signal(scope: anyio.CancelScope, *, task_status: TaskStatus
         task_status.started()
         async for _ in signals:
             scope.cancel()
+
+
+async def _call_on_hangup(
+    on_hangup: Callable[[], object], *, task_status: TaskStatus[None]
+) -> None:
+    with anyio.open_signal_receiver(signal.SIGHUP) as signals:
+        task_status.started()
+        async for _ in signals:
+            on_hangup()

@@ -18,11 +18,13 @@ from jsonrpc_iot import (
     MalformedResponse,
     Notification,
     RpcError,
+    Unauthorized,
     connect,
 )
 from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.protocol.messages import Dialect
 
+from ._access import hint_at_key
 from ._json import encode_json, json_text
 from ._notify import send_notification
 from ._options import (
@@ -78,6 +80,10 @@ def call(
 
     try:
         anyio.run(run)
+    except Unauthorized as error:
+        if hint := hint_at_key(url):
+            error.add_note(f"{HINT}{hint}")
+        raise
     except InvalidParams as error:
         if hint := hint_at_json(params or (), error):
             error.add_note(f"{HINT}{hint}")

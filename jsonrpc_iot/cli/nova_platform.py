@@ -1,13 +1,14 @@
 """`nova platform`: the server that NovaCloud devices connect to."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 
 from jsonrpc_iot import UsageError
 from jsonrpc_iot import serve as serve_at
 
+from ._access import KeysOption, RequireKeyOption, access
 from ._options import complete_bind
 from ._output import print_text
 from ._signals import until_signal
@@ -50,16 +51,22 @@ def platform(
     auto_define: Annotated[
         bool, Option("--auto-define", help="Define a sensor when its first value comes.")
     ] = False,
+    keys: KeysOption = None,
+    require_key: RequireKeyOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Run a NovaCloud platform: devices connect to it, and management methods say what it knows.
 
     Prints "listening novacloud://HOST:PORT" and "listening URL" for each management URL, and stops
-    on SIGINT or SIGTERM. Whoever reaches a management URL may do everything.
+    on SIGINT or SIGTERM. With --keys management needs the permissions nova:read, nova:command,
+    which includes it, or nova:admin, which includes both; without, whoever reaches a management
+    URL may do everything.
     """
     from jsonrpc_iot.novacloud import NovaPlatform, PlatformSettings, SqliteStore, StoreFailed
 
     start_log(verbose=verbose)
+    urls = manage or ["pipe://novacloud"]
+    who = access(keys, require_key, urls)
     made = NovaPlatform(
         SqliteStore(db),
         host=host,
@@ -68,7 +75,7 @@ def platform(
         settings=PlatformSettings(auto_define=auto_define),
     )
     try:
-        anyio.run(_run, made, manage or ["pipe://novacloud"])
+        anyio.run(_run, made, urls, who)
     except StoreFailed as error:
         raise UsageError(f"--db: {error.message}") from None
 
@@ -88,10 +95,14 @@ def _tls(cert: Path | None, key: Path | None) -> "ssl.SSLContext | None":
     return context
 
 
-async def _run(platform: "NovaPlatform", urls: list[str]) -> None:
+async def _run(platform: "NovaPlatform", urls: list[str], who: dict[str, Any]) -> None:
     from jsonrpc_iot.novacloud import management
 
-    async with platform, serve_at(management(platform), *urls) as server, until_signal():
+    async with (
+        platform,
+        serve_at(management(platform), *urls, **who) as server,
+        until_signal(server.reload if server.reads_files else None),
+    ):
         for url in (*platform.urls, *server.urls):
             print_text(f"listening {url}")
         await anyio.sleep_forever()

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from traceback import extract_tb
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from jsonrpc_iot import Context, Dispatcher, UsageError
 from jsonrpc_iot import run as run_server
 from jsonrpc_iot.channel.terminal import TerminalFormatter
 
+from ._access import KeysOption, PairOption, RequireKeyOption, access
 from ._options import TraceOption, complete_bind
 from ._output import Tracer, print_text
 from ._reload import run_again_on_change
@@ -56,6 +57,9 @@ def serve(
     reload: Annotated[
         bool, Option("--reload", help="Start again when a Python file here changes.")
     ] = False,
+    keys: KeysOption = None,
+    require_key: RequireKeyOption = False,
+    pair: PairOption = None,
     trace: TraceOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -68,6 +72,7 @@ def serve(
     if reload:
         run_again_on_change()
         return
+    who = access(keys, require_key, bind, pair)
     dispatcher = Dispatcher() if target is None else load_dispatcher(target)
     _include_system(dispatcher)
     if wifi is not None:
@@ -75,7 +80,7 @@ def serve(
             dispatcher.include(_simulated_wifi(seed=0))
         except ValueError as error:
             raise UsageError(f"--wifi: {error} by {target}") from None
-    _run(dispatcher, bind, trace=trace)
+    _run(dispatcher, bind, who, trace=trace)
 
 
 def simulate(
@@ -88,6 +93,9 @@ def simulate(
         int,
         Option(metavar="N", help="Chooses the signals around and how long connecting takes."),
     ] = 0,
+    keys: KeysOption = None,
+    require_key: RequireKeyOption = False,
+    pair: PairOption = None,
     trace: TraceOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -96,7 +104,7 @@ def simulate(
     Prints "listening URL" for each address that accepts traffic, and stops on SIGINT or SIGTERM.
     """
     start_log(verbose=verbose)
-    _run(virtual_device(name, seed), bind, trace=trace)
+    _run(virtual_device(name, seed), bind, access(keys, require_key, bind, pair), trace=trace)
 
 
 def virtual_device(name: str, seed: int) -> Dispatcher:
@@ -190,9 +198,9 @@ def _simulated_wifi(seed: int) -> "Wifi":
     return SimulatedWifi(seed)
 
 
-def _run(dispatcher: Dispatcher, urls: list[str], *, trace: bool) -> None:
+def _run(dispatcher: Dispatcher, urls: list[str], who: dict[str, Any], *, trace: bool) -> None:
     tracer = Tracer(urls[0] if len(urls) == 1 else "") if trace else None
-    run_server(dispatcher, *urls, on_listening=_announce, trace=tracer)
+    run_server(dispatcher, *urls, on_listening=_announce, trace=tracer, **who)
 
 
 def _announce(url: str) -> None:

@@ -10,12 +10,15 @@ from ..protocol.codec.json import JsonCodec
 from ..protocol.codec.msgpack import MsgpackCodec
 from ..protocol.limits import DEFAULT_LIMITS, Limits
 from ..protocol.messages import CodecName
+from ..trust.principal import Principal
 from .declare.callbacks import Callbacks
 from .declare.context import Context
 from .declare.event import BoundEvent, events
 from .declare.options import MethodOptions, NotificationOptions, Options
 from .declare.service import declared, decorator, service_prefix
 from .handler import Handler
+from .pair import NAME as PAIR
+from .pair import pairing
 from .responder import Responder
 from .rpc_methods import About, Builtin, subscribing
 from .run.middleware import Middleware
@@ -138,6 +141,11 @@ class Registry:
             self._table.declare(name, event.kind, event.requires)
             event.subscribe(partial(self.emit, name))
 
+    def offer_pairing(self) -> None:
+        """Have `rpc.pair`, for those of its servers that pair."""
+        if PAIR not in self._table.methods:
+            self._table.add([(self._table.methods, pairing())])
+
     def middleware(self, layer: Middleware) -> Middleware:
         """Put code around each call; the layer registered first is the outermost."""
         self._table.add_layer(layer)
@@ -214,6 +222,11 @@ class Dispatcher(Registry):
         title: what its description calls it.
         version: that of its software, for its description; this package's own by default.
         description: more about it.
+
+    Attributes:
+        everybody: who a caller is where `serve` is told neither of a keyring nor of a hook, and
+            lets strangers in: for a dispatcher of which nothing is of use without permissions.
+            `None` for a stranger.
     """
 
     def __init__(
@@ -227,6 +240,7 @@ class Dispatcher(Registry):
     ) -> None:
         super().__init__(About(title, version, description))
         self.limits = limits
+        self.everybody: Principal | None = None
         self._debug = debug
         self._responders: dict[CodecName, Responder] = {}
         self._json = self.responder("json")

@@ -1,5 +1,6 @@
 """Who may call what: finds what answers a method, for a caller who may use it."""
 
+from ..trust import audit
 from .declare.context import Context
 from .table import Entry, HandlerTable
 from .unknown import unknown
@@ -25,6 +26,7 @@ def find(method: str, is_request: bool, table: HandlerTable, context: Context) -
     """
     refusal = context._standing.refusal
     if refusal is not None and (not is_request or method not in FOR_STRANGERS):
+        audit.refused_stranger(context._peer, method)
         raise refusal.with_traceback(None)  # it is raised again and again
     entry = table.methods.get(method)
     if not is_request:
@@ -32,5 +34,5 @@ def find(method: str, is_request: bool, table: HandlerTable, context: Context) -
     if entry is None:
         raise unknown(method, table, context)
     if entry.handler.options.requires is not None:
-        context.demand(entry.handler.options.requires)
+        context._demand(entry.handler.options.requires, method)
     return entry

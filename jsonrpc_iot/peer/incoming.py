@@ -58,6 +58,7 @@ class Incoming:
 
     __slots__ = (
         "_context",
+        "_has_pushed",
         "_in_flight",
         "_limits",
         "_outgoing",
@@ -86,6 +87,7 @@ class Incoming:
         self._limits = limits
         self._running: list[PendingCall] = []
         self._in_flight = 0
+        self._has_pushed = False
         self._wake: anyio.Event | None = None
         self.leaving = False
 
@@ -93,6 +95,27 @@ class Incoming:
     def _limit(self) -> int | None:
         """Bytes that a response may have; a link may come to carry more."""
         return None if self._context.info is None else self._context.info.max_message
+
+    def take(self, messages: Sequence[bytes]) -> bool:
+        """Handle a message that comes alone, if nobody has to wait for that; says whether it did.
+
+        What comes together, and what makes others wait, is for `handle`.
+        """
+        (message, *others) = messages
+        if others or self.leaving or self._outgoing.waiting_bytes:
+            return False
+        if self._context._standing.refusal is not None or _PROVE.encode() in message:
+            return False
+        if self._in_flight >= self._limits.in_flight or self._responder.codec.is_batch(message):
+            return False
+        begun = self._responder.begin(message, self._context, self._limit, self._session)
+        if type(begun) is bytes:
+            self._outgoing.push(begun)
+            self._has_pushed = bool(self._outgoing.waiting_bytes)
+        elif begun is not None:
+            assert isinstance(begun, PendingCall)
+            self._launch(begun, begun, None)
+        return True
 
     async def handle(self, messages: Sequence[bytes]) -> None:
         """Handle messages in order; returns when the channel may be read on."""
@@ -102,6 +125,10 @@ class Incoming:
         limit = self._limit
         replies: list[bytes] = []
         size = 0
+        if self._has_pushed:  # who does not read what `take` has answered is not read either
+            self._has_pushed = False
+            if not (self._session.open_calls or self._outgoing.needs_receiver):
+                await self._outgoing.drain()
         if len(messages) > 1 and any(_CANCEL in each for each in messages):
             messages = self._call_off(messages, replies)
         for message in messages:
@@ -243,15 +270,12 @@ class Incoming:
         else:
             await self._outgoing.send(replies)
 
-    async def _start(
-        self, begun: Pending, replies: list[bytes], request: Identity | None = None
-    ) -> None:
+    async def _start(self, begun: Pending, replies: list[bytes]) -> None:
         """Start calls that take time; wait for a free place where the channel can wait.
 
         Args:
             begun: the calls.
             replies: finished ones, which are sent before anybody waits.
-            request: under which the response is remembered.
         """
         for pending in begun.calls:
             if self._in_flight >= self._limits.in_flight:
@@ -259,17 +283,26 @@ class Incoming:
                     await self._send(tuple(replies))
                     replies.clear()
                 if not await self._make_room():
-                    refusal = begun.finish(pending, pending.refuse(_BUSY))
-                    if begun.is_finished:
-                        self._remember(request, refusal)
-                    if refusal is not None:
-                        replies.append(refusal)
+                    replies.extend(filter(None, (self._turn_away(pending, begun, None),)))
                     continue
-            self._in_flight += 1
-            self._running.append(pending)
-            self._workers.start(partial(self._run, pending, begun, request))
+            self._launch(pending, begun, None)
             if pending.call.method == _PROVE:
                 await self._let_prove(pending, replies)
+
+    def _turn_away(
+        self, pending: PendingCall, begun: Pending, request: Identity | None
+    ) -> bytes | None:
+        """Refuse a call for which there is no room; gives the response if that completes it."""
+        refusal = begun.finish(pending, pending.refuse(_BUSY))
+        if begun.is_finished:
+            self._remember(request, refusal)
+        return refusal
+
+    def _launch(self, pending: PendingCall, begun: Pending, request: Identity | None) -> None:
+        """Start one call."""
+        self._in_flight += 1
+        self._running.append(pending)
+        self._workers.start(partial(self._run, pending, begun, request))
 
     async def _let_prove(self, pending: PendingCall, replies: list[bytes]) -> None:
         """Wait until the other end has proved who it is, or not: what it sends next counts on it.

@@ -16,7 +16,6 @@ from ..dispatch.identity import identify
 from ..dispatch.judge import FOR_STRANGERS
 from ..dispatch.responder import Read, Responder
 from ..dispatch.response import ReplyTo
-from ..dispatch.run.batch import Pending
 from ..dispatch.run.call import PendingCall
 from ..dispatch.run.item_sender import ItemSender
 from ..protocol.budget import Budget, Share
@@ -64,8 +63,26 @@ class LossyIncoming(Incoming):
         outgoing.seen = self._seen
         self._ended: dict[ExactId, tuple[float, ItemSender]] = {}  # oldest first
 
+    def take(self, messages: Sequence[bytes]) -> bool:
+        """Handle messages, for which nobody has to wait on links that lose them."""
+        if replies := self._answer(messages):
+            self._outgoing.push(*replies)
+        return True
+
     async def handle(self, messages: Sequence[bytes]) -> None:
-        """Handle messages in order, cancellations first; each request runs at most once."""
+        """Handle messages; returns when what answers them has left, where it cannot wait."""
+        replies = self._answer(messages)
+        if replies and self._outgoing.needs_receiver:
+            self._outgoing.push(*replies)
+        elif replies:
+            await self._outgoing.send(replies)
+
+    def _answer(self, messages: Sequence[bytes]) -> list[bytes]:
+        """Take messages in order, cancellations first; each request runs at most once.
+
+        Returns:
+            What is to be sent now.
+        """
         info = self._context.info
         assert info is not None
         replies: list[bytes] = []
@@ -85,7 +102,7 @@ class LossyIncoming(Incoming):
             if verdict in (None, Verdict.RUN) and _is_too_late(message, at - begin):
                 verdict = Verdict.LATE
             if verdict is None or verdict is Verdict.RUN:
-                await self._begin(data, message, request, replies)
+                self._begin(data, message, request, replies)
             elif isinstance(verdict, bytes):
                 self._session.noise.suspects = None  # it was valid, though nothing runs
                 replies.append(verdict)
@@ -95,10 +112,7 @@ class LossyIncoming(Incoming):
                 self._outgoing.push(*replies)
                 replies.clear()
         replies += filter(info.fits, self._session.overdue())
-        if replies and self._outgoing.needs_receiver:
-            self._outgoing.push(*replies)
-        elif replies:
-            await self._outgoing.send(replies)
+        return replies
 
     def _read(self, data: bytes) -> Read:
         """Read a message; of its caller's patience, what is left counts."""
@@ -129,7 +143,7 @@ class LossyIncoming(Incoming):
             self._remember(request, reply)
         return filter(None, (reply,))
 
-    async def _begin(
+    def _begin(
         self, data: bytes, message: Read, request: Identity | None, replies: list[bytes]
     ) -> None:
         begun = self._responder.begin_read(data, message, self._context, self._limit, self._session)
@@ -137,20 +151,12 @@ class LossyIncoming(Incoming):
             self._remember(request, begun)
             replies += filter(None, (begun,))
         else:
-            await self._start(begun, replies, request)
-
-    async def _start(
-        self, begun: Pending, replies: list[bytes], request: Identity | None = None
-    ) -> None:
-        for pending in begun.calls:
-            pending.start_clock(now())
-        await super()._start(begun, replies, request)
-
-    async def _let_prove(self, pending: PendingCall, replies: list[bytes]) -> None:
-        return  # who waits would read on too late, and what was sent next may have come before
-
-    async def _make_room(self) -> bool:
-        return False  # who waits would read on too late; the other end asks again
+            for pending in begun.calls:
+                pending.start_clock(now())
+                if self._in_flight < self._limits.in_flight:
+                    self._launch(pending, begun, request)
+                else:  # who waits would read on too late; the other end asks again
+                    replies += filter(None, (self._turn_away(pending, begun, request),))
 
     def _remember(self, request: Identity | None, reply: bytes | None) -> None:
         if request is not None:

@@ -101,7 +101,8 @@ class Outgoing:
             await self.wait_for_room()
             return
         self._enqueue(messages)
-        self._send_now()
+        if self._queue:
+            self._send_now()
         if self._queue and not self.is_broken:
             await self._flush()
 
@@ -117,6 +118,8 @@ class Outgoing:
             self._tasks.start_soon(self._flush)
 
     def _enqueue(self, messages: Sequence[bytes]) -> None:
+        if self.is_broken:  # whoever answers what has come before may have much to say
+            return
         self._queue.extend(messages)
         self._bytes += sum(map(len, messages))
 

@@ -65,6 +65,7 @@ class Peer(Remote, Connection):
         calls: makes the calls of this end.
         info: the facts about the channel.
         session: what the two ends remember of their conversation.
+        standing: who the other end is, and whether it may do anything, as things are now.
     """
 
     __slots__ = (
@@ -81,12 +82,12 @@ class Peer(Remote, Connection):
         "_probe",
         "_prove",
         "_reading",
-        "_standing",
         "_tasks",
         "_waiting",
         "calls",
         "info",
         "session",
+        "standing",
     )
 
     def __init__(
@@ -113,14 +114,14 @@ class Peer(Remote, Connection):
         self._outgoing = Outgoing(channel, tasks, limits.queue_bytes, self._break)
         session.on_stray = self._note_stray
         session.first.send = self._outgoing.push
-        self._standing = standing = standing or Standing(channel.principal)
+        self.standing = standing or Standing(channel.principal)
         self._prove = prove
         self._patterns: Patterns | None = None
         self._limits = limits
         self._probe = probe
         self._on_open = on_open
         self._on_end = on_end
-        context = CallContext(self, self.info, standing)
+        context = CallContext(self, self.info, self.standing)
         responder = dispatcher.responder(self.info.codec)
         half = (responder, session, self._outgoing, workers or Workers(tasks), context, limits)
         self._incoming: Incoming
@@ -142,6 +143,7 @@ class Peer(Remote, Connection):
             self._channel.keep_while(lambda: self.is_busy)
             with anyio.CancelScope() as self._reading:
                 self._begin()
+                self._channel.offer_to(self.take)
                 await self._read()
             self._end()
             await self._finish()
@@ -154,6 +156,14 @@ class Peer(Remote, Connection):
         """Serve a channel that hands out its messages by itself, until `end`."""
         self._begin()
         await channel.attach(self)
+
+    def take(self, messages: Sequence[bytes]) -> bool:
+        """Handle messages if nobody has to wait for that; says whether it did."""
+        try:
+            return self._incoming.take(messages)
+        except Exception:
+            logger.exception("%s: receiving failed", self.info.peer)
+            return True
 
     async def handle(self, messages: Sequence[bytes]) -> None:
         """Handle messages of an attached channel."""
@@ -182,22 +192,15 @@ class Peer(Remote, Connection):
     @property
     def principal(self) -> Principal | None:
         """Who the other end has proved to be, `None` for a stranger."""
-        return self._standing.principal
-
-    @property
-    def standing(self) -> Standing:
-        """Who the other end is, and whether it may do anything, as things are now."""
-        return self._standing
+        return self.standing.principal
 
     def become(self, principal: Principal) -> None:
         """Know the other end as somebody from now on, also for what runs already."""
-        self._standing.become(principal)
+        self.standing.become(principal)
 
     def prove(self, token: str) -> Awaitable[None] | None:
         """Have the other end prove by a token who it is; see `Connection.prove`."""
-        if self._prove is None:
-            return None
-        return self._prove(self._channel, self._standing, token)
+        return None if self._prove is None else self._prove(self._channel, self.standing, token)
 
     def expel(self, error: RpcError) -> None:
         """Part with the other end, which may not stay.
@@ -206,7 +209,7 @@ class Peer(Remote, Connection):
             error: why; it answers what runs and what still comes, and is sent without an id if
                 nothing runs.
         """
-        self._standing.refusal = error
+        self.standing.refusal = error
         if self._incoming.is_busy:
             self._incoming.cancel_all(error)
         else:
@@ -232,7 +235,7 @@ class Peer(Remote, Connection):
 
     def hears(self, method: str, requires: str | None) -> bool:
         """Whether the other end may and wants to hear what is sent to everybody."""
-        may_hear = self._standing.permits(requires) and self.info.hears_broadcasts
+        may_hear = self.standing.permits(requires) and self.info.hears_broadcasts
         return may_hear and self._wants(method)
 
     def subscribe(self, patterns: Patterns | None) -> bool:
@@ -243,9 +246,8 @@ class Peer(Remote, Connection):
         return True
 
     def _wants(self, method: str) -> bool:
-        if self._standing.refusal is not None:
-            return False
-        return self._patterns is None or self._patterns.match(method)
+        is_wanted = self._patterns is None or self._patterns.match(method)
+        return is_wanted and self.standing.refusal is None
 
     def _call(
         self, method: str, params: Any, result: Any, timeout: Timeout, idempotent: bool
@@ -347,9 +349,8 @@ class Peer(Remote, Connection):
         """Let running calls end and their answers leave."""
         if self._broken:
             return
-        with anyio.move_on_after(
-            self._limits.linger_seconds if self._grace is None else self._grace
-        ):
+        patience = self._limits.linger_seconds if self._grace is None else self._grace
+        with anyio.move_on_after(patience):
             await self._incoming.finish()
         with anyio.move_on_after(self._patience(self._limits.message_seconds)):
             await self._outgoing.drain()
@@ -358,7 +359,7 @@ class Peer(Remote, Connection):
 
     def _patience(self, seconds: float) -> float:
         """How long to wait for the other end; hardly, if it may not do anything here."""
-        return seconds if self._standing.refusal is None else min(seconds, _EXPELLING_SECONDS)
+        return seconds if self.standing.refusal is None else min(seconds, _EXPELLING_SECONDS)
 
     async def _say_why(self, failure: FramingError) -> None:
         farewell = self.session.codec.encode_error(None, failure.error, "2.0")

@@ -81,7 +81,7 @@ class Workers:
             self._tasks.start_soon(job)
         else:
             self._tasks.start_soon(self._work, job)
-            if self._usual is None and not self._parked:
+            if self._usual is None and not any(worker.is_fresh for worker in self._parked):
                 self._tasks.start_soon(self._work, None)  # to see what is usual
 
     def _take(self) -> _Worker | None:

@@ -69,6 +69,22 @@ class JsonSplitter:
         """
         return self._failure
 
+    def single(self, data: bytes) -> bytes | None:
+        """The message of a piece that holds one and nothing else, as most do; else `None`.
+
+        Nothing is remembered of it: what is not used may be given to `feed`.
+        """
+        if self._unfinished or self._failure is not None or len(data) > self._limit:
+            return None
+        message = data.strip(b" \t\r\n")
+        if message[:1] not in (b"{", b"[") or b"\n" in message:
+            return None
+        try:
+            _decode(message)  # which proves that it is one value
+        except (msgspec.DecodeError, RecursionError):
+            return None
+        return message
+
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next piece of the stream.
 

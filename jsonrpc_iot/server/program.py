@@ -27,6 +27,8 @@ def run(
 ) -> None:
     """Serve a dispatcher until the process gets SIGINT or SIGTERM.
 
+    Where there is a keyring, or a URL names certificates, SIGHUP has these read again.
+
     Warnings and failures of handlers are shown on standard error, unless the program has set up
     logging. A URL that cannot be served ends a program that does not catch the error with one line.
 
@@ -61,11 +63,16 @@ async def _run(
                 on_listening(url)
             await server.wait_closed()
         else:
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            wanted = [signal.SIGINT, signal.SIGTERM]
+            if server.reads_files:
+                wanted.append(signal.SIGHUP)
+            with anyio.open_signal_receiver(*wanted) as signals:
                 for url in server.urls:
                     on_listening(url)
-                async for _ in signals:
-                    break
+                async for number in signals:
+                    if number != signal.SIGHUP:
+                        break
+                    server.reload()
 
 
 def _in_one_line(error: JsonRpcIotError) -> SystemExit:

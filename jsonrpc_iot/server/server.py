@@ -22,19 +22,22 @@ from ..channel.web import AsgiReceive, AsgiSend, Scope, WebListener, WebRules, r
 from ..channel.wrappers import TracedChannel
 from ..dispatch.declare.event import BoundEvent
 from ..dispatch.dispatcher import Dispatcher
-from ..errors import ChannelClosed, Unauthorized
+from ..errors import ChannelClosed
 from ..peer.new_session import new_session
 from ..peer.peer import Peer
 from ..peer.watch import watch
 from ..peer.workers import Workers
 from ..protocol.budget import Budget
-from ..protocol.duplicates import RETRY_SECONDS
 from ..protocol.limits import Limits
 from ..transports import open_listener
 from ..trust.principal import Standing
+from .ended import Ended
+from .exposed import everybody_at, warn_if_open
+from .renewal import renew
 
 if TYPE_CHECKING:
     from ..trust.keyring import Keyring
+    from ..trust.pairing import Pairing
 
 logger = logging.getLogger("jsonrpc_iot.server")
 
@@ -47,6 +50,7 @@ class Server:
         listeners: bound already.
         tasks: runs the peers and their calls.
         door: says who a peer is.
+        keyring: what the door knows keys by, `None` where it knows none.
         limits: bounds on what a peer may cost.
         trace: is shown each message.
 
@@ -61,6 +65,7 @@ class Server:
         listeners: Sequence[Listener],
         tasks: TaskGroup,
         door: Door,
+        keyring: "Keyring | None",
         limits: Limits,
         trace: Trace | None,
     ) -> None:
@@ -69,11 +74,11 @@ class Server:
         self._tasks = tasks
         self._workers = Workers(tasks)
         self._door = door
+        self._keyring = keyring
         self._limits = limits
         self._trace = trace
         self._budget = Budget(limits.remembered, limits.remembered_bytes)
-        self._since = anyio.current_time()
-        self._ended: dict[str, float] = {}  # lossy channels, by their other end; oldest first
+        self._ended = Ended()
         self._peers: set[Peer] = set()
         self.peer_joined: BoundEvent[Peer] = BoundEvent("peer_joined", Peer)
         self.peer_left: BoundEvent[Peer] = BoundEvent("peer_left", Peer)
@@ -190,6 +195,22 @@ class Server:
         )
         await answer_websocket(scope, receive, send, self._serve, self._tasks, rules, self._limits)
 
+    @property
+    def reads_files(self) -> bool:
+        """Whether there is anything that `reload` reads."""
+        return self._keyring is not None or any(each.reads_files for each in self._listeners)
+
+    def reload(self) -> None:
+        """Read the keyring and the files of certificates again, as programs do on SIGHUP.
+
+        It happens by itself soon after they change. What is open goes on, and a file with a mistake
+        changes nothing, which is logged.
+        """
+        if self._keyring is not None:
+            self._keyring.refresh(force=True)
+        for listener in self._listeners:
+            listener.reload()
+
     def close(self) -> None:
         """Ask whoever waits in `wait_closed` to leave the server's `async with` block."""
         self._closing.set()
@@ -244,7 +265,7 @@ class Server:
             on_end=self._forget if isinstance(channel, ReceivingChannel) else None,
             budget=self._budget,
             # Nobody was at an added channel before.
-            since=self._knows_since(channel.info.peer) if on_open is None else -inf,
+            since=self._ended.known_since(channel.info.peer) if on_open is None else -inf,
             workers=self._workers,
         )
         self._peers.add(peer)
@@ -256,8 +277,7 @@ class Server:
         finally:
             self._forget(peer)
             if not peer.info.reliable:
-                self._ended.pop(peer.info.peer, None)
-                self._ended[peer.info.peer] = anyio.current_time()
+                self._ended.note(peer.info.peer)
         return False
 
     def _welcome(self, on_open: Callable[[Peer], object] | None, peer: Peer) -> None:
@@ -265,24 +285,9 @@ class Server:
             on_open(peer)
         self.peer_joined.emit(peer)
 
-    def _knows_since(self, other_end: str) -> float:
-        """Since when all is known that has run for another end.
-
-        With a channel goes what was remembered of its requests. When a serial adapter is plugged
-        in again there is a new channel, and who repeats a request at its other end cannot know.
-        """
-        now = anyio.current_time()
-        while self._ended and now - next(iter(self._ended.values())) > RETRY_SECONDS:
-            del self._ended[next(iter(self._ended))]
-        return max(self._since, self._ended.get(other_end, -inf))
-
     def _renew(self) -> None:
         """Look at all peers again, now that the keyring has changed."""
-        for peer in tuple(self._peers):
-            if not self._door.renew(peer.standing):
-                peer.expel(Unauthorized("The key is no longer valid"))
-        for app in self._apps:
-            app.renew()
+        renew(self._door, self._peers, self._apps, self._tasks)
 
     def _forget(self, peer: Peer) -> None:
         self._peers.discard(peer)
@@ -310,6 +315,7 @@ async def serve(
     authenticate: Authenticate | None = None,
     keyring: "Keyring | None" = None,
     strangers: bool = True,
+    pairing: "Pairing | None" = None,
     limits: Limits | None = None,
     grace: float = 5.0,
     trace: Trace | None = None,
@@ -328,6 +334,8 @@ async def serve(
             refused to everybody.
         strangers: whether who has proved nothing may call what needs no permission, and hear what
             needs none. Else it can do no more than prove who it is.
+        pairing: gives a key to who knows a code, a stranger, while its window is open; its keyring
+            counts where no other is given.
         limits: bounds on what a peer may cost; the dispatcher's by default.
         grace: seconds that running calls have to finish when the block ends.
         trace: is called with each message that arrives or leaves, and the frames; see `Trace`.
@@ -350,11 +358,21 @@ async def serve(
                 keys = None if keyring is None else keyring.by_key_id
                 listener = await open_listener(url, limits, listeners, keys)
                 listeners.append(await stack.enter_async_context(listener))
-        door = Door(authenticate, keyring, strangers=strangers, seconds=limits.message_seconds)
+        if pairing is not None:
+            keyring = keyring or pairing.keyring
+            dispatcher.offer_pairing()
+        door = Door(
+            authenticate,
+            keyring,
+            strangers=strangers,
+            seconds=limits.message_seconds,
+            pairing=pairing,
+            everybody=everybody_at(where, dispatcher),
+        )
         if not door.is_guarded:
-            _warn_if_exposed(listeners)
+            warn_if_open(where, listeners, door)
         async with task_group() as peers:
-            server = Server(dispatcher, listeners, peers, door, limits, trace)
+            server = Server(dispatcher, listeners, peers, door, keyring, limits, trace)
             stack.callback(dispatcher.on_emit(server.broadcast))
             try:
                 async with task_group() as accepting:
@@ -373,11 +391,3 @@ async def serve(
                         await listener.aclose()
                 await server._part(grace)
             peers.cancel_scope.cancel()
-
-
-def _warn_if_exposed(listeners: Sequence[Listener]) -> None:
-    exposed = [url for listener in listeners if listener.is_exposed for url in listener.addresses]
-    if exposed:
-        logger.warning(
-            "%s: other machines can reach it, and nobody has to authenticate", ", ".join(exposed)
-        )

@@ -2,12 +2,12 @@
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import anyio
 import anyio.lowlevel
 
-from ..channel.clock import asyncio_loop
+from ..channel.clock import asyncio_loop, name_asyncio
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
@@ -26,6 +26,10 @@ class Readable(Generic[T]):
         descriptor: of a socket or the like that does not block.
         read: reads; raises `BlockingIOError` when nothing is there after all, and `OSError` or
             what else whoever waits is to get.
+
+    Attributes:
+        take: is offered what was read while somebody waits; returns what is left for him, `None`
+            for nothing. The event loop calls it, outside of any task.
     """
 
     __slots__ = (
@@ -37,6 +41,7 @@ class Readable(Generic[T]):
         "_loop",
         "_read",
         "_waiter",
+        "take",
     )
 
     def __init__(self, descriptor: int, read: Callable[[], T]) -> None:
@@ -48,6 +53,7 @@ class Readable(Generic[T]):
         self._forgets_errors = False
         self._waiter: Future[None] | None = None
         self._ahead: tuple[T] | Exception | None = None
+        self.take: Callable[[T], T | None] | None = None
 
     async def next(self) -> T:
         """Wait until something can be read, and read it; one that is cancelled loses nothing.
@@ -91,6 +97,7 @@ class Readable(Generic[T]):
         if self._loop is None:
             return False
         self._forgets_errors = not isinstance(self._loop, sys.modules["asyncio"].BaseEventLoop)
+        name_asyncio()
         try:
             self._loop.add_reader(self._descriptor, self._read_ahead)
         except NotImplementedError:  # Windows
@@ -115,8 +122,12 @@ class Readable(Generic[T]):
         if self._ahead is not None:  # and nobody has come for that since
             self._stop_watching()
             return
+        is_awaited = self._waiter is not None and not self._waiter.done()
         try:
-            self._ahead = (self._read(),)
+            found: T | None = self._read()
+            if is_awaited and self.take is not None:
+                found = self.take(cast(T, found))
+            self._ahead = None if found is None else (found,)
         except (BlockingIOError, InterruptedError):
             pass
         except Exception as error:  # noqa: BLE001  # it is whoever waits who gets it

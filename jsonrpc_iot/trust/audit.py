@@ -89,7 +89,7 @@ def paired(peer: str, name: str) -> None:
         peer: the other end, as the logs name it.
         name: that of the key.
     """
-    logger.warning("%s: paired, and called %r from now on", peer, name)
+    logger.warning("%s: paired, and called %r from now on", peer, _short(name))
 
 
 def who(principal: Principal | None) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-_KINDS = ("DNS", "URI", "IP Address")
+_KINDS = ("DNS", "URI", "IP Address", "email")
 
 
 def names_in(certificate: Mapping[str, Any]) -> list[str]:

@@ -25,6 +25,23 @@ Way: TypeAlias = Callable[[str], str]
 """One way to change the text of a keyring's file."""
 
 
+def make(path: str | os.PathLike[str]) -> None:
+    """Make an empty keyring that its owner alone can read, unless there is one.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        KeyringError: it cannot be made.
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise KeyringError(f"{path}: cannot make it: {error.strerror}") from None
+
+
 def add(
     path: str | os.PathLike[str],
     name: str,

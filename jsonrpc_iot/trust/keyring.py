@@ -113,6 +113,10 @@ class Keyring:
         self._read()
         self._expired = self._expired_now()
 
+    def __contains__(self, name: str) -> bool:
+        """Whether a peer has that name, also one that has expired."""
+        return ("peers", name) in self._contents.holders
+
     def by_key_id(self, key_id: bytes) -> SharedKey | None:
         """The key of an id; `None` if there is none, or it has expired."""
         holder = self._valid(self._contents.by_id.get(key_id))
@@ -198,6 +202,8 @@ class Keyring:
     ) -> bytes:
         """Write a new peer into the file, keeping what is there, comments too.
 
+        This waits for the disk: in an event loop a thread should do it.
+
         Args:
             name: the peer's.
             permissions: what it may do.
@@ -239,14 +245,14 @@ class Keyring:
             changed: is called after each change of what the keyring says; also when something has
                 expired, and when somebody else had it read again.
         """
-        told, look = self._generation, self._seen
+        told, is_new = self._generation, False
         while True:
             await anyio.sleep(_LOOK_SECONDS)
-            before, look = look, self._look()
-            if look != self._seen:
-                if look == before:  # nobody is writing it just now
-                    await anyio.to_thread.run_sync(self.refresh)
-            else:
+            was_new, is_new = is_new, self._look() != self._seen
+            if was_new and is_new:  # one look later, as somebody may still have been writing it
+                await anyio.to_thread.run_sync(self.refresh)
+                is_new = False
+            elif not is_new:
                 self.refresh()  # something may have expired
             if self._generation != told:
                 told = self._generation

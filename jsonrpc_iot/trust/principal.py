@@ -1,6 +1,6 @@
 """Who the other end of a channel has proved to be."""
 
-from collections.abc import Container
+from collections.abc import Awaitable, Callable, Container, Iterable
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -24,6 +24,28 @@ class Everything:
 EVERYTHING = Everything()
 ALL = "*"
 """The name that stands for every permission in a keyring."""
+
+
+class Permission(str):
+    """The name of a permission that others include: who has one of these has it too.
+
+    Args:
+        name: of the permission.
+        included_in: the names of those that include it.
+
+    Attributes:
+        included_in: as above.
+    """
+
+    __slots__ = ("included_in",)
+
+    included_in: tuple[str, ...]
+
+    def __new__(cls, name: str, included_in: Iterable[str] = ()) -> "Permission":
+        """Make the name; see the class."""
+        permission = super().__new__(cls, name)
+        permission.included_in = tuple(included_in)
+        return permission
 
 
 class Principal(Struct, frozen=True):
@@ -50,7 +72,11 @@ class Principal(Struct, frozen=True):
 
     def permits(self, permission: str | None) -> bool:
         """Whether it may do what needs a permission; everybody may do what needs none."""
-        return permission is None or permission in self.permissions or ALL in self.permissions
+        mine = self.permissions
+        if permission is None or permission in mine or ALL in mine:
+            return True
+        wider = permission.included_in if isinstance(permission, Permission) else ()
+        return any(each in mine for each in wider)
 
     def share_of(self, network: str) -> str:
         """What it shares with others of its name, wherever they are, instead of with its network.
@@ -61,6 +87,14 @@ class Principal(Struct, frozen=True):
             network: where it is, empty where it is on its own.
         """
         return network if self.proof == "hook" else f"={self.name}"
+
+
+Pair: TypeAlias = Callable[[str, str | None, str | None, str], Awaitable[dict[str, str]]]
+"""Answers `rpc.pair`: gets who calls, and its params; see `Pairing.answer`."""
+
+
+URL_KEY = Principal("psk", EVERYTHING, "key")
+"""Whoever has the key of a server's URL, `?psk=`, of which no keyring knows."""
 
 
 class Standing:
@@ -78,9 +112,10 @@ class Standing:
         principal: as above.
         proved: as above.
         refusal: as above.
+        pair: answers `rpc.pair`, `None` where nobody is paired.
     """
 
-    __slots__ = ("principal", "proved", "refusal")
+    __slots__ = ("pair", "principal", "proved", "refusal")
 
     def __init__(
         self,
@@ -91,6 +126,7 @@ class Standing:
         self.principal = principal
         self.proved = proved
         self.refusal = refusal
+        self.pair: Pair | None = None
 
     def become(self, principal: Principal, proved: Principal | None = None) -> None:
         """Know it as somebody from now on."""

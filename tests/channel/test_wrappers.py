@@ -11,7 +11,8 @@ from jsonrpc_iot.channel.wrappers import WrappedChannel
 pytestmark = pytest.mark.anyio
 
 # `extra` looks up what it is asked for in `extra_attributes`.
-NAMES = [name for name in dir(Channel) if not name.startswith("_") and name != "extra"]
+_OF_ITS_OWN = ("extra", "offer_to")
+NAMES = [name for name in dir(Channel) if not name.startswith("_") and name not in _OF_ITS_OWN]
 
 
 class Inner:
@@ -52,6 +53,12 @@ async def test_a_wrapped_channel_does_what_the_inner_one_does(name: str) -> None
     assert inner.called == [(name, *arguments)]
     if signature.return_annotation not in (None, "None"):
         assert answer == (name, *arguments)
+
+
+def test_nothing_is_offered_behind_the_back_of_a_wrapper() -> None:
+    inner = Inner()
+    WrappedChannel(cast(Channel, inner)).offer_to(lambda messages: True)
+    assert inner.called == []
 
 
 def test_the_walk_goes_over_all_names() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .program import Done, listening, run, started
+from .program import listening, run, started
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -29,7 +29,11 @@ def test_a_platform_and_a_device(tmp_path: Path, number: int) -> None:
             assert json.loads(device.recv(1024))["payload"]["status"] == "success"
             (listed,) = run("call", pipe, "device.list").result
             assert (listed["name"], listed["online"]) == ("lamp", True)
-            assert program.stop(number) == Done(0, "", "")
+            done = program.stop(number)
+        assert (done.code, done.out) == (0, "")
+        warned = "jsonrpc-iot: WARNING: tcp://127.0.0.1:0: whoever reaches it may do everything"
+        assert done.err.startswith(warned)
+        assert done.err.count("\n") == 1
     with sqlite3.connect(db) as connection:
         assert connection.execute("SELECT name FROM devices").fetchall() == [("lamp",)]
     connection.close()

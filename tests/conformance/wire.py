@@ -256,7 +256,7 @@ def served_at(url: str, opener: Callable[[str, Path], Awaitable[Wire]]) -> Serve
             if options:
                 place += ("&" if "?" in place else "?") + options
             async with serve(device.dispatcher, place, limits=limits) as server:
-                server._since = -inf  # as one that has been there for long, and knows all repeats
+                server._ended._began = -inf  # it has been there for long, and knows all
                 yield lambda: opener(server.urls[0], Path(directory))
 
     return served
@@ -267,7 +267,7 @@ async def _by_mqtt(device: Device, options: str, limits: Limits) -> AsyncIterato
     """Serve a topic of its own, with room for every case, unless the test sets a limit."""
     url = mosquitto().url(f"?{options or 'max=1000000'}")
     async with serve(device.dispatcher, url, limits=limits, grace=0.5) as server:
-        server._since = -inf  # as above
+        server._ended._began = -inf  # as above
         yield lambda: UdpWire.open(server.urls[0], Path())
 
 

@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 from ...channel.info import ChannelInfo
 from ...errors import Forbidden, TransportError, Unauthorized
 from ...protocol.messages import Id
+from ...trust import audit
 from ...trust.principal import Principal, Standing
 from ..turns import Lanes
 
@@ -169,11 +170,21 @@ class Context(Caller):
             Unauthorized: the caller is a stranger.
             Forbidden: the caller lacks it.
         """
+        self._demand(permission, self.method)
+
+    def _demand(self, permission: str, method: str) -> None:
         principal = self._standing.principal
+        if principal is not None and principal.permits(permission):
+            return
+        audit.refused_call(self._peer, method, permission, principal)
         if principal is None:
             raise Unauthorized
-        if not principal.permits(permission):
-            raise Forbidden(data={"requires": permission})
+        raise Forbidden(data={"requires": str(permission)})
+
+    @property
+    def _peer(self) -> str:
+        """The other end, as logs name it."""
+        return "somebody" if self.info is None else self.info.peer
 
     async def _call(
         self, method: str, params: Any, result: Any, timeout: Timeout, idempotent: bool

@@ -147,7 +147,7 @@ def _received(entry: Entry, schemas: Iterator[Schema]) -> Document:
 
 def _emitted(name: str, event: Event, schema: Schema) -> Document:
     emitted: Document = {"name": name, "direction": "emitted", "schema": schema}
-    return emitted if event.requires is None else emitted | {"x-requires": event.requires}
+    return emitted if event.requires is None else emitted | {"x-requires": str(event.requires)}
 
 
 def _head(entry: Entry, doc: Docstring) -> Document:
@@ -169,7 +169,7 @@ def _limits(handler: Handler) -> Document:
     if handler.options.timeout is not None:
         limits["x-timeout"] = handler.options.timeout
     if handler.options.requires is not None:
-        limits["x-requires"] = handler.options.requires
+        limits["x-requires"] = str(handler.options.requires)
     return limits
 
 

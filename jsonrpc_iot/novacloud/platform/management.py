@@ -1,7 +1,7 @@
 """What people and programs ask of a platform: JSON-RPC methods on a Dispatcher of their own.
 
 It is served like any other, for instance at `pipe://novacloud`. The protocol page, "Platform",
-gives the names and shapes. Whoever reaches it may do everything.
+gives the names and shapes, and that for operators the permissions.
 """
 
 import secrets
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, to_builtins
 
-from jsonrpc_iot import DeadlineExceeded, Dispatcher, InvalidParams, method, service
+from jsonrpc_iot import DeadlineExceeded, Dispatcher, InvalidParams, Principal, method, service
 
 from ..errors import AlreadyExists, DeviceDisabled, StoreFailed, UnknownDevice, UnknownKey
 from ..store.store import (
@@ -45,6 +45,7 @@ from .management_base import (
     canonical,
 )
 from .management_commands import Commands, error_of, result_of
+from .permissions import ADMIN, COMMAND, READ
 from .platform import NovaPlatform
 
 
@@ -52,7 +53,7 @@ from .platform import NovaPlatform
 class Devices(Part):
     """Who may connect."""
 
-    @method(errors=(AlreadyExists, StoreFailed))
+    @method(requires=ADMIN, errors=(AlreadyExists, StoreFailed))
     async def create(self, name: Name, device_id: str | None = None) -> NewDevice:
         """Add a device. Its key is in the answer and nowhere else.
 
@@ -68,17 +69,17 @@ class Devices(Part):
         await self._store.create_device(row)
         return NewDevice(chosen, key, name)
 
-    @method(idempotent=True, errors=(UnknownDevice, StoreFailed))
+    @method(requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
     async def get(self, device_id: str) -> DeviceInfo:
         """A device, and whether it is there."""
         return self._info((await self._known(device_id)).row)
 
-    @method(idempotent=True, errors=(StoreFailed,))
+    @method(requires=READ, idempotent=True, errors=(StoreFailed,))
     async def list(self) -> DeviceInfos:
         """All devices by name; streamed on request."""
         return [self._info(row) for row in await self._store.devices()]
 
-    @method(idempotent=True, errors=(UnknownDevice, StoreFailed))
+    @method(requires=ADMIN, idempotent=True, errors=(UnknownDevice, StoreFailed))
     async def update(
         self, device_id: str, name: Name | None = None, enabled: bool | None = None
     ) -> DeviceInfo:
@@ -90,7 +91,7 @@ class Devices(Part):
             self._presence.close(chosen, "disabled")
         return await self.get(chosen)
 
-    @method(errors=(UnknownDevice, StoreFailed))
+    @method(requires=ADMIN, errors=(UnknownDevice, StoreFailed))
     async def delete(self, device_id: str) -> None:
         """Delete a device with its sensors, actuators, values and commands."""
         chosen = canonical(device_id)
@@ -99,7 +100,7 @@ class Devices(Part):
         self._presence.close(chosen, "deleted")
         self._platform.commands.forget(chosen)
 
-    @method(errors=(UnknownDevice, StoreFailed))
+    @method(requires=ADMIN, errors=(UnknownDevice, StoreFailed))
     async def rotate_key(self, device_id: str) -> NewKey:
         """Give a device a new key. The old one is worth nothing from now on."""
         chosen = canonical(device_id)
@@ -109,7 +110,10 @@ class Devices(Part):
         self._presence.close(chosen, "its key was changed")
         return NewKey(chosen, key)
 
-    @method(errors=(UnknownDevice, UnknownKey, DeviceDisabled, DeadlineExceeded, StoreFailed))
+    @method(
+        requires=COMMAND,
+        errors=(UnknownDevice, UnknownKey, DeviceDisabled, DeadlineExceeded, StoreFailed),
+    )
     async def call(
         self, device_id: str, method: Key, params: Any = None, timeout: Wait = 10.0
     ) -> Any:
@@ -152,7 +156,7 @@ class Devices(Part):
 class Sensors(Part):
     """What devices may report."""
 
-    @method(errors=(UnknownDevice, AlreadyExists, StoreFailed))
+    @method(requires=ADMIN, errors=(UnknownDevice, AlreadyExists, StoreFailed))
     async def define(
         self, device_id: str, value_key: Key, type: SensorType, unit: Unit | None = None
     ) -> SensorInfo:
@@ -165,12 +169,12 @@ class Sensors(Part):
             session.sensors[value_key] = sensor
         return _sensor_info(sensor)
 
-    @method(idempotent=True, errors=(UnknownDevice, StoreFailed))
+    @method(requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
     async def list(self, device_id: str) -> SensorInfos:
         """The sensors of a device."""
         return [_sensor_info(sensor) for sensor in (await self._known(device_id)).sensors]
 
-    @method(errors=(UnknownDevice, UnknownKey, StoreFailed))
+    @method(requires=ADMIN, errors=(UnknownDevice, UnknownKey, StoreFailed))
     async def delete(self, device_id: str, value_key: str) -> None:
         """Delete a sensor with its values."""
         sensor = await self._sensor(device_id, value_key)
@@ -186,7 +190,7 @@ class Sensors(Part):
 class Actuators(Part):
     """What devices may be told to do."""
 
-    @method(errors=(UnknownDevice, AlreadyExists, StoreFailed))
+    @method(requires=ADMIN, errors=(UnknownDevice, AlreadyExists, StoreFailed))
     async def define(
         self, device_id: str, command_key: Key, type: SensorType | None = None
     ) -> Actuator:
@@ -196,12 +200,12 @@ class Actuators(Part):
         await self._refresh(chosen)
         return actuator
 
-    @method(idempotent=True, errors=(UnknownDevice, StoreFailed))
+    @method(requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
     async def list(self, device_id: str) -> ActuatorList:
         """The actuators of a device."""
         return [*(await self._known(device_id)).actuators]
 
-    @method(errors=(UnknownDevice, UnknownKey, StoreFailed))
+    @method(requires=ADMIN, errors=(UnknownDevice, UnknownKey, StoreFailed))
     async def delete(self, device_id: str, command_key: str) -> None:
         """Delete an actuator; commands that wait are sent all the same."""
         chosen = (await self._known(device_id)).row.device_id
@@ -220,7 +224,7 @@ class Actuators(Part):
 class Values(Part):
     """What devices have reported."""
 
-    @method(idempotent=True, errors=(UnknownDevice, UnknownKey, StoreFailed))
+    @method(requires=READ, idempotent=True, errors=(UnknownDevice, UnknownKey, StoreFailed))
     async def query(
         self,
         device_id: str,
@@ -256,7 +260,7 @@ class Values(Part):
         )
         return await self._store.query(query)
 
-    @method(idempotent=True, errors=(UnknownDevice, StoreFailed))
+    @method(requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
     async def latest(self, device_id: str) -> dict[str, Point]:
         """The newest value of each sensor."""
         known = await self._known(device_id)
@@ -267,7 +271,7 @@ class Values(Part):
 class Statuses(Part):
     """What devices have said of themselves."""
 
-    @method(idempotent=True, errors=(UnknownDevice, StoreFailed))
+    @method(requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
     async def latest(self, device_id: str) -> StatusReport | None:
         """The newest status of a device, `None` where there is none."""
         return await self._store.status((await self._known(device_id)).row.device_id)
@@ -277,7 +281,7 @@ class Statuses(Part):
 class PlatformInfo(Part):
     """How the platform is."""
 
-    @method(idempotent=True)
+    @method(requires=READ, idempotent=True)
     def stats(self) -> dict[str, Any]:
         """Counts since the platform began; `ignored` has the values that were not stored."""
         sessions = self._presence.sessions.values()
@@ -295,8 +299,13 @@ def management(platform: NovaPlatform) -> Dispatcher:
 
     Args:
         platform: whose; it runs while the dispatcher is served.
+
+    Returns:
+        A dispatcher whose methods need the permissions `nova:read`, `nova:command` or `nova:admin`;
+        where `serve` is told neither of a keyring nor of a hook, everybody has them all.
     """
     dispatcher = Dispatcher(title="NovaCloud platform")
+    dispatcher.everybody = Principal("anybody", {"*"})
     dispatcher.include(platform)
     for part in (Devices, Sensors, Actuators, Values, Statuses, Commands, PlatformInfo):
         dispatcher.include(part(platform))

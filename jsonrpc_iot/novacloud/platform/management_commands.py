@@ -11,6 +11,7 @@ from ..errors import DeviceDisabled, StoreFailed, UnknownDevice, UnknownKey
 from ..store.store import CommandRow
 from .ingest import fits
 from .management_base import CommandRows, Expiry, Limit, Outcome, Part, Wait, canonical
+from .permissions import COMMAND, READ
 
 
 @service("command")
@@ -18,6 +19,7 @@ class Commands(Part):
     """Telling devices what to do."""
 
     @method(
+        requires=COMMAND,
         errors=(UnknownDevice, UnknownKey, DeviceDisabled, Busy, TooLarge, StoreFailed),
     )
     async def send(
@@ -46,13 +48,13 @@ class Commands(Part):
         row = command.row
         return Outcome(row.command_id, row.status, row.payload)
 
-    @method(idempotent=True, errors=(StoreFailed,))
+    @method(requires=READ, idempotent=True, errors=(StoreFailed,))
     async def get(self, command_id: str) -> CommandRow | None:
         """A command and what became of it, `None` for one that is not known."""
         present = self._platform.commands.find(command_id)
         return await self._store.command(command_id) if present is None else present
 
-    @method(idempotent=True, errors=(UnknownDevice, StoreFailed))
+    @method(requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
     async def list(self, device_id: str | None = None, limit: Limit = 100) -> CommandRows:
         """Commands, the newest first."""
         chosen = None if device_id is None else (await self._known(device_id)).row.device_id

@@ -40,6 +40,7 @@ from .connection import GONE, DeviceConnection
 from .counts import Counts
 from .door import Door
 from .ingest import Ingest, Telemetry
+from .permissions import READ
 from .presence import Offline, Online, Presence
 from .session import DeviceSession
 from .settings import PlatformSettings
@@ -70,10 +71,10 @@ class NovaPlatform:
         counts: what it has counted so far.
     """
 
-    device_online = Event[Online]("device.online")
-    device_offline = Event[Offline]("device.offline")
-    telemetry = Event[Telemetry]("telemetry")
-    command_update = Event[CommandUpdate]("command.update")
+    device_online = Event[Online]("device.online", requires=READ)
+    device_offline = Event[Offline]("device.offline", requires=READ)
+    telemetry = Event[Telemetry]("telemetry", requires=READ)
+    command_update = Event[CommandUpdate]("command.update", requires=READ)
 
     def __init__(
         self,

@@ -107,8 +107,35 @@ class Demux(Generic[A]):
                 new.append(channel)
         return new
 
+    def take(
+        self, packets: "Sequence[tuple[bytes, A | Seat]]", read_at: float
+    ) -> "Sequence[tuple[bytes, A | Seat]]":
+        """Hand the packets of one address to its receiver, if nobody has to wait for that.
+
+        Args:
+            packets: with the address that each came from.
+            read_at: when they were read, as the event loop counts.
+
+        Returns:
+            What is left for `deliver`.
+        """
+        if self.gate is not None:
+            packets = self.gate.sort(packets, read_at)
+        channel = self._channels.get(packets[0][1]) if packets else None
+        if channel is None or channel.receiver is None:
+            return packets
+        address = channel.address
+        if len(packets) > 1 and any(each != address for _, each in packets):
+            return packets
+        if isinstance(address, Seat) and not all(packet for packet, _ in packets):
+            return packets
+        if not channel.receiver.take([packet for packet, _ in packets]):
+            return packets
+        self._note_heard(channel, read_at)
+        return ()
+
     async def deliver(
-        self, packets: Iterable[tuple[bytes, A]], read_at: float
+        self, packets: "Iterable[tuple[bytes, A | Seat]]", read_at: float
     ) -> "list[DemuxChannel[A]]":
         """Hand packets to the channels of their addresses.
 
@@ -133,9 +160,7 @@ class Demux(Generic[A]):
                     self.refused += len(messages)
                     continue
                 new.append(channel)
-            elif address in self._places:
-                self._places.touch(address)
-            channel.heard_at = read_at
+            self._note_heard(channel, read_at)
             if not messages:
                 continue
             waited = now() - read_at
@@ -144,6 +169,11 @@ class Demux(Generic[A]):
             else:
                 await channel.deliver(messages)
         return new
+
+    def _note_heard(self, channel: "DemuxChannel[A]", at: float) -> None:
+        if channel.address in self._places:
+            self._places.touch(channel.address)
+        channel.heard_at = at
 
     async def _new_channel(self, place: A | Seat) -> "DemuxChannel[A] | None":
         """A channel for somebody who has none, `None` if there is no room for it."""
@@ -216,6 +246,7 @@ class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
 
     Attributes:
         address: at the other end, or its seat.
+        receiver: is handed all packets as they come, `None` as long as they are received.
         heard_at: when a packet came last, in seconds.
     """
 
@@ -227,7 +258,7 @@ class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
         self._packets: list[bytes] | None = None
         self._missed = 0
         self._share: Share | None = None  # of the room for waiting packets
-        self._receiver: Receiver | None = None
+        self.receiver: Receiver | None = None
         self._is_kept: Callable[[], bool] | None = None
         self._wake: anyio.Event | None = None
         self._closed = False
@@ -246,19 +277,19 @@ class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
     @property
     def is_busy(self) -> bool:
         """Whether whoever receives still works for the other end."""
-        if self._receiver is not None:
-            return self._receiver.is_busy
+        if self.receiver is not None:
+            return self.receiver.is_busy
         return self._is_kept is not None and self._is_kept()
 
     @property
     def is_needed(self) -> bool:
         """Whether something would be lost with it: what runs, or what may be asked for again."""
-        return self.is_busy or self._receiver is None or self._receiver.holds_replies
+        return self.is_busy or self.receiver is None or self.receiver.holds_replies
 
     @property
     def is_stranger(self) -> bool:
         """Whether the other end has never said anything valid."""
-        return self._receiver is not None and self._receiver.is_stranger
+        return self.receiver is not None and self.receiver.is_stranger
 
     def keep_while(self, is_busy: Callable[[], bool]) -> None:
         """See `Channel.keep_while`; where a receiver is attached, that is asked."""
@@ -266,14 +297,14 @@ class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
 
     async def attach(self, receiver: Receiver) -> None:
         """Hand all packets to a receiver from now on; see `ReceivingChannel.attach`."""
-        self._receiver = receiver
+        self.receiver = receiver
         while self._waiting or self._packets:
             await receiver.handle(await self.receive_batch())
 
     async def deliver(self, packets: list[bytes]) -> None:
         """Take packets from the link."""
-        if self._receiver is not None:
-            await self._receiver.handle(packets)
+        if self.receiver is not None:
+            await self.receiver.handle(packets)
             return
         if self._packets is None:
             self._packets = []
@@ -330,8 +361,8 @@ class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
         self._demux.forget(self.address)
         if self._wake is not None:
             self._wake.set()
-        if self._receiver is not None:
-            self._receiver.end()
+        if self.receiver is not None:
+            self.receiver.end()
 
 
 class DemuxListener(Listener):

@@ -48,12 +48,12 @@ class Gate(Generic[A]):
         self._describe = describe
 
     def sort(
-        self, packets: Iterable[tuple[bytes, A]], now: float
+        self, packets: "Iterable[tuple[bytes, A | Seat]]", now: float
     ) -> "list[tuple[bytes, A | Seat]]":
         """Open what is sealed, and answer what is no message.
 
         Args:
-            packets: with the address that each came from.
+            packets: with the address that each came from; those of a seat are open already.
             now: seconds.
 
         Returns:
@@ -62,7 +62,7 @@ class Gate(Generic[A]):
         """
         found: list[tuple[bytes, A | Seat]] = []
         for packet, address in packets:
-            if not BINARY.is_packet(packet):
+            if isinstance(address, Seat) or not BINARY.is_packet(packet):
                 found.append((packet, address))
                 continue
             taken = self.seal.take(packet, address, now)

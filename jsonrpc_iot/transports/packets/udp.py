@@ -17,13 +17,14 @@ from anyio.abc import TaskGroup
 from msgspec import Meta
 
 from ...channel.clock import now
-from ...channel.contract import Channel, Listener, Serve
+from ...channel.contract import Channel, Listener, Serve, Take
 from ...channel.info import ChannelInfo
 from ...channel.options import PacketOptions
 from ...channel.url import Url, place_of
 from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
 from ...protocol.network import network_of
+from ...protocol.seal.server import Seat
 from ..batched import BatchedChannel
 from ..readable import Readable
 from .datagrams import (
@@ -52,6 +53,10 @@ _LASTING_SECONDS = 1.0
 _SWEEP_SECONDS = 5.0
 
 
+_Read = tuple[Sequence[tuple[bytes, Peer | Seat]], float]
+"""Packets with the address that each came from, or its seat, and when they were looked at."""
+
+
 class UdpOptions(PacketOptions, frozen=True):
     """Options of a `udp://` URL.
 
@@ -76,6 +81,18 @@ class UdpChannel(BatchedChannel):
         self._checked_at = now()
         self._has_heard = True
         self._end = ""
+
+    def offer_to(self, take: Take) -> None:
+        """See `Channel.offer_to`."""
+
+        def take_packets(
+            packets: list[tuple[bytes, Address]],
+        ) -> list[tuple[bytes, Address]] | None:
+            self._has_heard |= bool(packets)
+            is_taken = not packets or take([packet for packet, _ in packets])
+            return None if is_taken else packets
+
+        self._readable.take = take_packets
 
     async def _next_batch(self) -> list[bytes]:
         while True:
@@ -195,6 +212,7 @@ class UdpListener(DemuxListener):
             max_peers=limits.peers,
             network=lambda peer: network_of(peer[0][0]),
         )
+        self._readable.take = self._take
         self.lost = 0
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
@@ -211,7 +229,7 @@ class UdpListener(DemuxListener):
         self._readable.close()
         self._raw.close()
 
-    def _read(self) -> tuple[list[tuple[bytes, Peer]], float]:
+    def _read(self) -> _Read:
         """What has come, and when that was looked at."""
         at = now()
         passed, self._read_at = at - self._read_at, at
@@ -219,6 +237,11 @@ class UdpListener(DemuxListener):
         is_dated = self._is_wild or passed >= LATE_SECONDS
         get = partial(receive_dated, longest=passed) if is_dated else receive_plain
         return read_packets(self._raw, get), at
+
+    def _take(self, read: _Read) -> _Read | None:
+        packets, at = read
+        left = self.demux.take(packets, at)
+        return (left, at) if left else None
 
     async def _sweep(self) -> None:
         while True:

@@ -9,13 +9,13 @@ from ...channel.url import Url
 from ...protocol.seal.crypto import Crypto
 from ...protocol.seal.packets import BASE64, BASE85, BINARY, Form
 from ...trust.keys import SharedKey, key_id, read_key
-from ...trust.principal import EVERYTHING, Principal
+from ...trust.principal import URL_KEY
 from .. import requirements
 from ..packets.gate import Keys
 from ..secrets import read_secret
 
 NAME = "psk"
-"""The option, and the name of whoever has the key of a server's URL."""
+"""The option."""
 
 _FORMS: dict[str, Form] = {
     **dict.fromkeys(("memory", "udp", "uart", "uart+pty", "gatt", "gatt+bumble"), BINARY),
@@ -61,7 +61,7 @@ def key_of(url: Url) -> SharedKey | None:
         key = read_key(text)
     except ValueError as error:
         raise url.error(f"{NAME}: {error}") from None
-    return SharedKey(Principal(NAME, EVERYTHING, "key"), key, key_id(key))
+    return SharedKey(URL_KEY, key, key_id(key))
 
 
 def both(own: SharedKey | None, keys: Keys | None) -> Keys:

@@ -1,13 +1,13 @@
 """Channels that share a serial line of Tuya frames."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 import anyio
 import anyio.lowlevel
 
-from ...channel.contract import Trace
+from ...channel.contract import Take, Trace
 from ...channel.info import ChannelAttribute, ChannelInfo
 from ...protocol.tuya.frame import Command, Frame
 from ..batched import BatchedChannel
@@ -37,6 +37,8 @@ class LineChannel(BatchedChannel, TakesFrames):
         self._baudrate = baudrate
         self._owns_line = owns_line
         self._inbox = Inbox(info)
+        self._take: Take | None = None
+        self._is_awaited = False
         self._closed = False
         line.takers.append(self)
 
@@ -66,8 +68,16 @@ class LineChannel(BatchedChannel, TakesFrames):
         """Show the frames of all commands, and the noise; see `Channel.trace_frames`."""
         self.line.trace_frames(trace)
 
+    def offer_to(self, take: Take) -> None:
+        """See `Channel.offer_to`."""
+        self._take = take
+
     async def _next_batch(self) -> list[bytes]:
-        await self.line.wait(lambda: bool(self._inbox) or self._closed)
+        self._is_awaited = True
+        try:
+            await self.line.wait(self._is_done)
+        finally:
+            self._is_awaited = False
         if self._closed:
             raise anyio.ClosedResourceError
         return self._inbox.take()
@@ -89,8 +99,13 @@ class LineChannel(BatchedChannel, TakesFrames):
             self.line.look_again()
             await anyio.lowlevel.checkpoint()
 
+    def _is_done(self) -> bool:
+        return bool(self._inbox) or self._closed
+
     def _arrive(self, message: bytes) -> None:
-        self._inbox.put(message)
+        is_next = self._is_awaited and not self._inbox
+        if not (is_next and self._take is not None and self._take((message,))):
+            self._inbox.put(message)
 
     @abstractmethod
     async def _send(self, item: bytes) -> None:
@@ -108,6 +123,15 @@ class RpcChannel(LineChannel):
         """See `TakesFrames`."""
         if frame.command == Command.RPC:
             self._arrive(frame.data)
+
+    def send_now(self, messages: Sequence[bytes]) -> int:
+        """See `Channel.send_now`."""
+        if self._closed:
+            raise anyio.ClosedResourceError
+        for sent, message in enumerate(messages):
+            if not self.line.send_now(Command.RPC, message):
+                return sent
+        return len(messages)
 
     async def _send(self, item: bytes) -> None:
         await self.line.send(Command.RPC, item)

@@ -13,6 +13,7 @@ import anyio
 from anyio.abc import ByteStream
 
 from ...channel.changes import Change
+from ...channel.clock import now
 from ...channel.contract import Trace
 from ...errors import MalformedFrame
 from ...protocol.tuya.datapoints import Unit, split_units
@@ -25,6 +26,7 @@ from ...protocol.tuya.frame import (
     encode_frame,
 )
 from ...protocol.tuya.role import Mcu, Role
+from ..direct import DirectStream
 from .trace import FrameTrace
 
 logger = logging.getLogger("jsonrpc_iot.transports")
@@ -97,6 +99,10 @@ class TuyaLine:
         self.malformed = 0
         self.unanswered = 0
         self._stream = stream
+        self._direct = stream if isinstance(stream, DirectStream) else None
+        self._begun: tuple[bytes, bytes] | None = None  # a frame that has left in part, its rest
+        self._is_done: Callable[[], bool] = lambda: True  # what the one who reads waits for
+        self._taken = 0  # bytes of what is received next that have been taken already
         self._byte_seconds = BITS_PER_BYTE / baudrate
         self._is_slow = baudrate < _SLOW_BAUDRATE
         self._frame_gap = frame_gap
@@ -109,6 +115,8 @@ class TuyaLine:
         self._news = Change()
         self._receiving: anyio.CancelScope | None = None
         self._answers: list[bytes] = []
+        if self._direct is not None and role is None:
+            self._direct.offer_to(self._offer)
 
     async def wait(self, is_done: Callable[[], bool]) -> None:
         """Read, or let somebody else read, until something is there.
@@ -126,6 +134,7 @@ class TuyaLine:
                 await self._news.wait()
                 continue
             self._is_read = True
+            self._is_done = is_done
             try:
                 await self._read()
             finally:
@@ -148,7 +157,7 @@ class TuyaLine:
             anyio.BrokenResourceError: the line is gone.
             anyio.ClosedResourceError: this end has closed it.
         """
-        if anyio.current_time() >= until:
+        if now() >= until:
             return
         with anyio.CancelScope(deadline=until):
             try:
@@ -160,6 +169,29 @@ class TuyaLine:
         """Have all who wait ask whether what they wait for is there; of a line that is shared."""
         if self._receiving is not None:
             self._receiving.cancel()
+
+    def send_now(self, command: int, data: bytes) -> bool:
+        """Send one frame if nobody has to wait for that; says whether it left.
+
+        If not, it may have left in part: `send` goes on with it.
+
+        Raises:
+            anyio.BrokenResourceError: the line is gone.
+            anyio.ClosedResourceError: this end has closed it.
+        """
+        is_busy = self._is_slow or self._frame_gap or self._begun or self._sending.locked()
+        if self._direct is None or is_busy:
+            return False
+        frame = encode_frame(command, data, self.role.version if self.role else 0)
+        rest = self._direct.send_now(frame)
+        if rest is frame:
+            return False
+        self._show_left(frame)
+        if rest:
+            self._begun = frame, rest
+            return False
+        self._note_left(frame)
+        return True
 
     async def send(self, command: int, data: bytes) -> None:
         """Send one frame, and let it leave.
@@ -177,11 +209,23 @@ class TuyaLine:
         async with self._sending:
             if self._frame_gap:
                 await anyio.sleep_until(self._free_at)
-            for trace in self._traces.values():
-                trace.left(frame)
+            begun, self._begun = self._begun, None
+            if begun is not None:
+                await self._stream.send(begun[1])
+                self._note_left(begun[0])
+                if begun[0] == frame:
+                    return
+            self._show_left(frame)
             await self._stream.send(frame)
-            begin = max(self._free_at, anyio.current_time())
-            self._free_at = begin + len(frame) * self._byte_seconds + self._frame_gap
+            self._note_left(frame)
+
+    def _show_left(self, frame: bytes) -> None:
+        for trace in self._traces.values():
+            trace.left(frame)
+
+    def _note_left(self, frame: bytes) -> None:
+        begin = max(self._free_at, now())
+        self._free_at = begin + len(frame) * self._byte_seconds + self._frame_gap
         self.frames_sent += 1
 
     async def report_and_confirm(self, units: bytes) -> bool:
@@ -195,10 +239,10 @@ class TuyaLine:
         async with self._confirming:
             role.report_result = None
             await self.send(Command.SYNC_REPORT, units)
-            until = anyio.current_time() + _RESULT_SECONDS
+            until = now() + _RESULT_SECONDS
             await self.pause(until, lambda: role.report_result is not None)
             if role.report_result is None:  # if this program was busy, it may be here
-                until = anyio.current_time() + LATE_SECONDS
+                until = now() + LATE_SECONDS
                 await self.pause(until, lambda: role.report_result is not None)
             return bool(role.report_result)
 
@@ -211,22 +255,36 @@ class TuyaLine:
         await self._answer()  # what a reader who was cancelled left
         role, decoder = self.role, self.decoder
         due = min(decoder.next_due(), role.next_due()) if role else decoder.next_due()
-        until = max(due, anyio.current_time() + LATE_SECONDS)
+        until = max(due, now() + LATE_SECONDS)
         piece = await self._receive(until)
-        now = anyio.current_time()
-        has_more = bool(piece) or now < until
-        is_late = has_more and now >= due and self._late_pieces < _LATE_PIECES
+        at = now()
+        has_more = bool(piece) or at < until
+        is_late = has_more and at >= due and self._late_pieces < _LATE_PIECES
         self._late_pieces = self._late_pieces + 1 if is_late else 0
-        frames = decoder.feed(piece, now, is_late=is_late) if piece else decoder.expire(now)
+        piece, self._taken = piece[self._taken :], 0
+        frames = decoder.feed(piece, at, is_late=is_late) if piece else decoder.expire(at)
         for trace in self._traces.values():
             trace.took(piece, frames)
         for frame in frames:
             if role:
-                self._answers += role.take(frame, now)
+                self._answers += role.take(frame, at)
             self._hand_out(frame)
         if role and not is_late:
-            self._answers += role.poll(now)
+            self._answers += role.poll(at)
         await self._answer()
+
+    def _offer(self, piece: bytes) -> bool:
+        """Take what has just come; says whether there is nothing else to do for now."""
+        decoder = self.decoder
+        if not piece or self._traces or decoder.next_due() != math.inf:
+            return False
+        for frame in decoder.feed(piece, now()):
+            self._hand_out(frame)
+        self._news.notify()
+        if decoder.next_due() == math.inf and not self._is_done():
+            return True
+        self._taken = len(piece)
+        return False
 
     async def _receive(self, until: float) -> bytes:
         """What the line brings by then, or nothing."""

@@ -8,6 +8,7 @@ import asyncio
 import errno
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, NoReturn, cast, final
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from msgspec import Meta
 from ...channel.options import PacketOptions
 from ...channel.url import Url
 from ...errors import BindFailed, ConnectFailed
+from ..direct import DirectStream
 from ..requirements import require_asyncio, require_extra
 from ..sockets.dial import connect_tcp
 from ..sockets.listener import set_options
@@ -194,7 +196,7 @@ async def _open_socket(url: Url, failure: type[ConnectFailed | BindFailed]) -> B
 
 
 @final
-class SerialStream(ByteStream, asyncio.Protocol):
+class SerialStream(DirectStream, asyncio.Protocol):
     """An open serial port. It has no end: it is there, or it is unplugged.
 
     To the library it is the protocol of its transport; `made` says that they have met.
@@ -204,11 +206,13 @@ class SerialStream(ByteStream, asyncio.Protocol):
         self.made = asyncio.Event()
         self.is_gone = False  # the library must not see that a write has failed
         self._received = bytearray()
+        self._take: Callable[[bytes], bool] | None = None
         self._news = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
         self._lost = asyncio.Event()
         self._closed = False
+        self._is_awaited = False
         self._paused = False
         self._receiving = anyio.ResourceGuard("reading from")
         self._sending = anyio.ResourceGuard("writing to")
@@ -221,7 +225,10 @@ class SerialStream(ByteStream, asyncio.Protocol):
         self.made.set()
 
     def data_received(self, data: bytes) -> None:
-        """Keep what came; where that is much, let the system keep the rest."""
+        """Keep what came and is not taken; where that is much, let the system keep the rest."""
+        is_awaited = self._is_awaited and not self._received
+        if is_awaited and self._take is not None and self._take(data):
+            return
         self._received += data
         self._news.set()
         if len(self._received) >= READ_BUFFER and not self._paused:
@@ -262,7 +269,24 @@ class SerialStream(ByteStream, asyncio.Protocol):
                     return self._oldest(max_bytes)
                 if self._lost.is_set():
                     self._gone()
-                await self._news.wait()
+                self._is_awaited = True
+                try:
+                    await self._news.wait()
+                finally:
+                    self._is_awaited = False
+
+    def offer_to(self, take: Callable[[bytes], bool]) -> None:
+        """See `DirectStream.offer_to`."""
+        self._take = take
+
+    def send_now(self, data: bytes) -> bytes:
+        """Send what the system takes at once, or all later; see `DirectStream.send_now`."""
+        if self._closed or self.is_gone or self._transport.is_closing():
+            self._gone()
+        if not self._drained.is_set():
+            return data
+        self._transport.write(data)
+        return b""
 
     async def send(self, item: bytes) -> None:
         """Send bytes; returns when the system has all of them.

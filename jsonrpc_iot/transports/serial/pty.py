@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import final
 
@@ -11,9 +12,12 @@ import anyio.lowlevel
 from anyio.abc import ByteStream
 
 from ...errors import BindFailed, UsageError
+from ..direct import DirectStream
+from ..readable import Readable
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
+_PIECE = 1 << 16  # bytes that are read at once
 _UNREAD_SECONDS = 2.0
 _STILL_UNREAD_SECONDS = 0.05
 
@@ -72,7 +76,7 @@ def _forget_unread(slave: int) -> None:
 
 
 @final
-class _Master(ByteStream):
+class _Master(DirectStream):
     """This end of a pty. It has no end: the far one may be closed and opened again.
 
     Args:
@@ -88,33 +92,35 @@ class _Master(ByteStream):
         self._path = path
         self._link = link
         self._is_unread = self._is_told = False
-        self._receiving = anyio.ResourceGuard("reading from")
+        self._readable = Readable(master, lambda: os.read(self._master, _PIECE))
+        self._rest = b""
         self._sending = anyio.ResourceGuard("writing to")
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Wait for bytes; raises `ClosedResourceError` once this end is closed."""
-        with self._receiving:
-            await anyio.lowlevel.checkpoint_if_cancelled()
-            while self._master >= 0:
-                try:
-                    return os.read(self._master, max_bytes)
-                except BlockingIOError:
-                    await anyio.wait_readable(self._master)
+        data = self._rest or await self._readable.next()
+        data, self._rest = data[:max_bytes], data[max_bytes:]
+        return data
+
+    def offer_to(self, take: Callable[[bytes], bool]) -> None:
+        """See `DirectStream.offer_to`."""
+        self._readable.take = lambda data: None if take(data) else data
+
+    def send_now(self, data: bytes) -> bytes:
+        """Send what the system takes at once; see `DirectStream.send_now`."""
+        if self._master < 0:
             raise anyio.ClosedResourceError
+        try:
+            return data[os.write(self._master, data) :]
+        except BlockingIOError:
+            return data
 
     async def send(self, item: bytes) -> None:
         """Send bytes; raises `ClosedResourceError` once this end is closed."""
         with self._sending:
             await anyio.lowlevel.checkpoint_if_cancelled()
-            rest = memoryview(item)
-            while self._master >= 0:
-                try:
-                    rest = rest[os.write(self._master, rest) :]
-                except BlockingIOError:
-                    await self._make_room()
-                if not rest:
-                    return
-            raise anyio.ClosedResourceError
+            while item := self.send_now(item):
+                await self._make_room()
 
     async def _make_room(self) -> None:
         """Wait until the far end is read; where it is not, lose what waits there."""
@@ -136,7 +142,7 @@ class _Master(ByteStream):
         """Unplug the line: a program that has the far end open finds it gone."""
         master, self._master = self._master, -1
         if master >= 0:
-            anyio.notify_closing(master)
+            self._readable.close()
             os.close(master)
             os.close(self._slave)
             if self._link is not None:

@@ -1,11 +1,13 @@
 """A byte stream and a framer make a channel."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import anyio
 from anyio.abc import ByteStream
 
+from ...channel.contract import Take
 from ...channel.info import ChannelInfo
 from ...errors import FramingError, ParseError
 from ...protocol.jsonstream import JsonSplitter
@@ -59,7 +61,7 @@ class ByteStreamChannel(BatchedChannel):
             for start in range(0, len(data), PIECE):
                 await self._stream.send(data[start : start + PIECE])
                 self._pieces_sent += 1
-        except OSError as error:
+        except (OSError, anyio.EndOfStream) as error:  # TLS has heard the end while it was sending
             raise anyio.BrokenResourceError from error
 
 
@@ -81,6 +83,18 @@ class FramedChannel(ByteStreamChannel):
         self._splitter = JsonSplitter(max(limits.receive_bytes, info.max_message or 0))
         self._failed = False
         self._begun = 0  # bytes of the next message to be sent that have left
+
+    def offer_to(self, take: Take) -> None:
+        """See `Channel.offer_to`; a message that comes in one piece is offered."""
+        if self._socket is not None:
+            self._socket.offer_to(partial(self._offer, take))
+
+    def _offer(self, take: Take, piece: bytes) -> bool:
+        message = self._splitter.single(piece)
+        if message is None or not take((message,)):
+            return False
+        self._advice = ""
+        return True
 
     async def _next_batch(self) -> list[bytes]:
         splitter = self._splitter

@@ -31,6 +31,7 @@ class StreamListener(Listener, Generic[S]):
         max_peers: connections that are served at once.
         is_exposed: whether other machines may reach it.
         on_close: is called before the sockets are closed.
+        on_reload: reads again what the listener has read from files.
         new_stream: makes a stream of an accepted socket.
 
     Attributes:
@@ -50,6 +51,7 @@ class StreamListener(Listener, Generic[S]):
         max_peers: int,
         is_exposed: bool = False,
         on_close: Callable[[], object] = lambda: None,
+        on_reload: Callable[[], object] | None = None,
         new_stream: Callable[[socket.socket], S],
     ) -> None:
         self._sockets = sockets
@@ -57,6 +59,7 @@ class StreamListener(Listener, Generic[S]):
         self.is_exposed = is_exposed
         self._open = open_channel
         self._on_close = on_close
+        self._on_reload = on_reload
         self._new_stream = new_stream
         self._closed = False
         self._seats: Seats[anyio.CancelScope] = Seats(
@@ -70,6 +73,16 @@ class StreamListener(Listener, Generic[S]):
         async with anyio.create_task_group() as accepting:
             for listening in self._sockets:
                 accepting.start_soon(self._accept, listening, handler, task_group)
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether there are any; see `Listener.reads_files`."""
+        return self._on_reload is not None
+
+    def reload(self) -> None:
+        """Read the files again; see `Listener.reload`."""
+        if self._on_reload is not None:
+            self._on_reload()
 
     async def aclose(self) -> None:
         """Close the sockets; the accepted connections live on."""

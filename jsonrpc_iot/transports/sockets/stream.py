@@ -1,18 +1,20 @@
 """Connected stream sockets, as byte streams."""
 
 import socket
+from collections.abc import Callable
 
 import anyio
 import anyio.abc
 
 from ...protocol.network import network_of
+from ..direct import DirectStream
 from ..readable import Readable
 
 PIECE = 1 << 16
 """Bytes that are read or written at once."""
 
 
-class SocketStream(anyio.abc.SocketStream):
+class SocketStream(DirectStream, anyio.abc.SocketStream):
     """A connected socket, which is read and written without detours.
 
     anyio's own stream (4.16) goes through a transport of asyncio that it pauses and resumes for
@@ -46,6 +48,10 @@ class SocketStream(anyio.abc.SocketStream):
         """Who shares the places with it of which nobody may take all."""
         return network_of(self.host) if self.host else ""
 
+    def offer_to(self, take: Callable[[bytes], bool]) -> None:
+        """See `DirectStream.offer_to`."""
+        self._readable.take = lambda data: None if take(data) else data
+
     async def receive(self, max_bytes: int = PIECE) -> bytes:
         """Wait for bytes.
 
@@ -65,12 +71,7 @@ class SocketStream(anyio.abc.SocketStream):
         return data
 
     def send_now(self, data: bytes) -> bytes:
-        """Send what the system takes at once; gives the rest.
-
-        Raises:
-            anyio.BrokenResourceError: the connection is gone.
-            anyio.ClosedResourceError: this end has closed it.
-        """
+        """Send what the system takes at once; see `DirectStream.send_now`."""
         try:
             return data[self._raw.send(data) :]
         except (BlockingIOError, InterruptedError):

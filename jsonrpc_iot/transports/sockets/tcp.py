@@ -16,8 +16,9 @@ from ...protocol.limits import Limits
 from .dial import connect_tcp
 from .framed import FramedChannel
 from .listener import StreamListener, set_options
+from .server_tls import server_tls
 from .stream import SocketStream
-from .tls import WANTS_CERTIFICATE, TlsOptions, authenticates, load_context, read_options, reason
+from .tls import WANTS_CERTIFICATE, TlsOptions, load_context, read_options, reason
 
 DEFAULT_PORT = 8805
 MAX_MESSAGE = 1 << 20
@@ -54,7 +55,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
 async def listen(url: Url, limits: Limits) -> Listener:
     """Bind a port, on every address that the host has."""
     options = read_options(url, TcpOptions)
-    context = load_context(url, options, server=True)
+    tls = server_tls(url, options)
     host, port = _host(url), _port(url)
     try:
         bound = await anyio.create_tcp_listener(
@@ -67,6 +68,7 @@ async def listen(url: Url, limits: Limits) -> Listener:
         raise BindFailed(f"{url}: {reason(error)}") from error
 
     async def open_channel(stream: SocketStream) -> Channel:
+        context = None if tls is None else tls.context
         return _channel(url.scheme, options, limits, await _secure(stream, context))
 
     sockets = [listening.extra(SocketAttribute.raw_socket) for listening in bound.listeners]
@@ -76,7 +78,8 @@ async def listen(url: Url, limits: Limits) -> Listener:
         addresses,
         open_channel,
         max_peers=limits.peers,
-        is_exposed=url.is_exposed and not authenticates(context),
+        is_exposed=url.is_exposed and (tls is None or not tls.demands_certificate),
+        on_reload=None if tls is None else tls.reload,
         new_stream=SocketStream,
     )
 

@@ -78,11 +78,6 @@ def load_context(url: Url, options: TlsOptions, *, server: bool) -> ssl.SSLConte
     return context
 
 
-def authenticates(context: ssl.SSLContext | None) -> bool:
-    """Whether the other end has to prove who it is."""
-    return context is not None and context.verify_mode == ssl.CERT_REQUIRED
-
-
 def reason(error: BaseException) -> str:
     """What a person needs of an exception: a connection's many attempts have one cause each."""
     if (refusal := _refusal_in(error)) is not None:

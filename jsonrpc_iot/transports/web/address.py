@@ -1,7 +1,6 @@
 """What `http://` and `ws://` share when they are served: one server for all URLs of an address."""
 
 import socket
-import ssl
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,7 +16,8 @@ from ...channel.web import AsgiApp, AsgiReceive, AsgiSend, Scope, WebRules, refu
 from ...errors import BindFailed
 from ...protocol.limits import Limits
 from ..requirements import require_asyncio, require_extra
-from ..sockets.tls import TlsOptions, authenticates, is_tls, load_context, reason
+from ..sockets.server_tls import ServerTls, server_tls
+from ..sockets.tls import TlsOptions, is_tls, reason
 from .options import WebOptions, host_and_port
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Address:
     Args:
         url: the first one that asked for it.
         sockets: bound.
-        context: for TLS, `None` without.
+        tls: secures it, `None` without TLS.
         limits: bounds on what clients may cost.
     """
 
@@ -44,12 +44,12 @@ class Address:
         self,
         url: Url,
         sockets: Sequence[socket.socket],
-        context: ssl.SSLContext | None,
+        tls: ServerTls | None,
         limits: Limits,
     ) -> None:
         self._url = url
         self._sockets = sockets
-        self._context = context
+        self._tls = tls
         self.limits = limits
         self._routes: dict[tuple[Kind, str], AsgiApp | None] = {}
         self._users = 0
@@ -58,7 +58,17 @@ class Address:
     @property
     def is_authenticating(self) -> bool:
         """Whether clients must have a certificate."""
-        return authenticates(self._context)
+        return self._tls is not None and self._tls.demands_certificate
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether there are certificates."""
+        return self._tls is not None
+
+    def reload(self) -> None:
+        """Read the certificates again."""
+        if self._tls is not None:
+            self._tls.reload()
 
     def urls(self, url: Url) -> list[str]:
         """The URLs that reach a URL's path here."""
@@ -97,7 +107,7 @@ class Address:
             self._server = WebServer(
                 self._answer,
                 self._sockets,
-                self._context,
+                self._tls,
                 self.limits,
                 websockets=takes_websockets,
             )
@@ -184,6 +194,15 @@ class AddressListener(Listener):
         found: Listener | None = None if listen_at is None else listen_at(parsed, self._address)
         return found
 
+    @property
+    def reads_files(self) -> bool:
+        """Whether there are certificates; see `Listener.reads_files`."""
+        return self._address.reads_files
+
+    def reload(self) -> None:
+        """Read the certificates again; see `Listener.reload`."""
+        self._address.reload()
+
     @abstractmethod
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
         """Accept until cancelled; see `Listener.serve`."""
@@ -216,7 +235,7 @@ async def bind(url: Url, options: WebOptions, limits: Limits, listen_at: ListenA
         UsageError: the event loop is not asyncio's.
     """
     options.rules(url)  # whether they can be had, before anything is open
-    context = load_context(url, options, server=True)
+    tls = server_tls(url, options)
     instead = "; there an ASGI server such as hypercorn can run asgi_app(dispatcher)"
     require_asyncio(url, "serving HTTP works", instead)
     require_extra(url, "HTTP needs", "http", "h11", "uvicorn", "websockets")
@@ -228,7 +247,7 @@ async def bind(url: Url, options: WebOptions, limits: Limits, listen_at: ListenA
         raise BindFailed(f"{url}: {reason(error)}") from error
     async with bound:
         sockets = [_tcp(each.extra(SocketAttribute.raw_socket)) for each in bound.listeners]
-    listener = listen_at(url, Address(url, sockets, context, limits))
+    listener = listen_at(url, Address(url, sockets, tls, limits))
     assert listener is not None
     return listener
 

@@ -21,6 +21,9 @@ ABORT = "jsonrpc_iot.abort"
 ARRIVED = "jsonrpc_iot.arrived"
 """The ASGI extension that tells how many events wait to be received."""
 
+DIRECT = "jsonrpc_iot.direct"
+"""The ASGI extension that offers messages to a function, and sends without waiting."""
+
 
 def closing(code: int, reason: str) -> str:
     """A close code and its reason, for people."""

@@ -15,6 +15,7 @@ from functools import partial
 
 from ...protocol.limits import Limits
 from ...protocol.network import Seats, network_of
+from ..sockets.server_tls import ServerTls
 from .pulse import Pulse
 
 logger = logging.getLogger("jsonrpc_iot.transports")
@@ -97,7 +98,7 @@ class Connections:
 
     Args:
         sockets: they listen, and are closed in the end.
-        context: for TLS, `None` without.
+        tls: secures them, `None` without TLS.
         limits: of which `peers` and `message_seconds` are used here.
         make_protocol: makes what serves a connection, and tells it of `made` and `lost`.
         pulse: of the event loop.
@@ -106,14 +107,14 @@ class Connections:
     def __init__(
         self,
         sockets: Sequence[socket.socket],
-        context: ssl.SSLContext | None,
+        tls: ServerTls | None,
         limits: Limits,
         make_protocol: Callable[[Connection], asyncio.Protocol],
         pulse: Pulse,
     ) -> None:
         self._pulse = pulse
         self._sockets = sockets
-        self._context = context
+        self._tls = tls
         self._handshake_seconds = limits.message_seconds
         self._make_protocol = make_protocol
         self._seats: Seats[Connection] = Seats(limits.peers, Connection.abort, self._tell)
@@ -171,7 +172,7 @@ class Connections:
         if self._seats.take(connection, network):
             connection.on_lost.add(partial(self._seats.leave, connection))
             return True
-        if self._context is not None or len(self._refusals) >= _REFUSALS:
+        if self._tls is not None or len(self._refusals) >= _REFUSALS:
             return False
         connection.is_welcome = False
         self._refusals.add(connection)
@@ -183,8 +184,8 @@ class Connections:
             await asyncio.get_running_loop().connect_accepted_socket(
                 partial(self._make_protocol, connection),
                 accepted,
-                ssl=self._context,
-                ssl_handshake_timeout=self._handshake_seconds if self._context else None,
+                ssl=self._tls.context if self._tls else None,
+                ssl_handshake_timeout=self._handshake_seconds if self._tls else None,
             )
         except OSError as error:
             logger.debug("%s: a connection failed: %r", self._name, error)

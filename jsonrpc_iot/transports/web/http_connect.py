@@ -63,7 +63,8 @@ async def open_channel(
     events = Events(client, place)
     try:
         status = await events.open()
-        if status in (401, 403, 407):
+        may_ping = status == 401 and token is None and await _answers_strangers(client, place)
+        if status in (401, 403, 407) and not may_ping:
             raise ConnectFailed(f"{url}: HTTP {status}, the server wants another token")
         if status == 404 and not await _takes_posts(client, place):
             raise ConnectFailed(f"{url}: HTTP 404, nothing is served at this path")
@@ -84,6 +85,12 @@ async def open_channel(
     )
     receive_bytes = max(limits.receive_bytes, _RECEIVE_BYTES)
     return HttpChannel(client, place, events, info, receive_bytes, JsonCodec(limits).check)
+
+
+async def _answers_strangers(client: httpx2.AsyncClient, place: str) -> bool:
+    """Whether a server that keeps its events from strangers lets them ping, and so pair."""
+    response = await client.post(place, content=_PING, headers=HEADERS)
+    return response.is_success
 
 
 async def _takes_posts(client: httpx2.AsyncClient, place: str) -> bool:

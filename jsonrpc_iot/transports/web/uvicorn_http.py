@@ -7,7 +7,6 @@ its connection, and applications learn of the connection: see `Connection`.
 import asyncio
 import logging
 import socket
-import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -20,6 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ...channel.web import AsgiApp
 from ...protocol.limits import Limits
+from ..sockets.server_tls import ServerTls
 from .closing import PING_INTERVAL, PING_TIMEOUT
 from .connections import Connection, Connections
 from .pulse import BEAT_SECONDS, Pulse
@@ -217,7 +217,7 @@ class WebServer:
     Args:
         app: answers.
         sockets: it listens on them, and closes them.
-        context: for TLS, `None` without.
+        tls: secures the connections, `None` without TLS.
         limits: of which `peers` and `message_seconds` are used here.
         websockets: whether the application takes WebSockets.
     """
@@ -226,7 +226,7 @@ class WebServer:
         self,
         app: AsgiApp,
         sockets: Sequence[socket.socket],
-        context: ssl.SSLContext | None,
+        tls: ServerTls | None,
         limits: Limits,
         *,
         websockets: bool,
@@ -255,7 +255,7 @@ class WebServer:
         def serve_connection(connection: Connection) -> asyncio.Protocol:
             return protocol(config, server.server_state, {"jsonrpc_iot": connection})
 
-        self._connections = Connections(sockets, context, limits, serve_connection, server.pulse)
+        self._connections = Connections(sockets, tls, limits, serve_connection, server.pulse)
 
     def stop_accepting(self) -> None:
         """Close the listening sockets; connections live on."""

@@ -12,6 +12,7 @@ needs of one, since it says nothing at all to what it does not expect. Use it as
 
 import socket
 from asyncio import AbstractEventLoop, BaseTransport, Task, TimerHandle
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -23,7 +24,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 
 from ...protocol.limits import DEFAULT_LIMITS, Limits
-from .closing import ABORT, ARRIVED
+from .closing import ABORT, ARRIVED, DIRECT
 
 _CLOSE_SECONDS = 1.0
 _DRAIN_SECONDS = 3.0
@@ -64,6 +65,9 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
         self._fragments = bytearray()
         self._is_fragmented = False
         self._messages = 0
+        self._is_alone = False  # what has just come is one frame
+        self._take: Callable[[bytes, bool], bool] | None = None
+        self._is_awaited = False
         self._waiting = 0
         self._slow_timer: TimerHandle | None = None
         self._abort_timer: TimerHandle | None = None
@@ -84,6 +88,7 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
             extensions = cast(dict[str, Any], self.scope["extensions"])
             extensions[ABORT] = {"stalled": self._abort_if_stalled}
             extensions[ARRIVED] = {"count": self.queue.qsize}
+            extensions[DIRECT] = {"offer_to": self._offer_to, "send_now": self._send_now}
 
     def data_received(self, data: bytes) -> None:
         """Take bytes in, and the time that messages take."""
@@ -93,6 +98,7 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
             self._shake_hands(data)
             return
         before = self._messages
+        self._is_alone = _is_one_frame(data) and not self._is_mid_message
         super().data_received(data)
         if not self._is_mid_message:
             self._stop_watch()
@@ -130,7 +136,11 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
 
     async def receive(self) -> ASGIReceiveEvent:
         """Give the application the next event. uvicorn alone reads on only when none waits."""
-        event = await super().receive()
+        self._is_awaited = True
+        try:
+            event = await super().receive()
+        finally:
+            self._is_awaited = False
         if self.queue.empty():
             self._waiting = 0
         return event
@@ -223,8 +233,12 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
         self._messages += 1
         if self.close_sent:
             return
+        is_text = self.curr_msg_data_type == "text"
+        is_next = self._is_alone and self._is_awaited and self.queue.empty()
+        if is_next and self._take is not None and self._take(data, is_text):
+            return
         self._waiting += len(data) + _MESSAGE_BYTES
-        if self.curr_msg_data_type == "text":
+        if is_text:
             text = data.decode(errors="surrogateescape")
             self.queue.put_nowait({"type": "websocket.receive", "text": text})
         else:
@@ -232,6 +246,24 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
         if self._waiting > _QUEUE_BYTES and not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
+
+    def _offer_to(self, take: Callable[[bytes, bool], bool]) -> None:
+        """While the application waits to receive, offer messages that come alone to a function.
+
+        Args:
+            take: gets a message and whether it is text; says whether it took it.
+        """
+        self._take = take
+
+    def _send_now(self, event: ASGISendEvent) -> bool:
+        """Send an event unless that has to wait; says whether it did."""
+        if not self.writable.is_set():
+            return False
+        try:
+            self.send(event).send(None)
+        except StopIteration:
+            return True
+        raise RuntimeError("uvicorn waits to send, though it could write")
 
     def _start_watch(self) -> None:
         self._stop_watch()
@@ -274,6 +306,15 @@ def refusal(status: HTTPStatus) -> bytes:
     """The answer to a request that never becomes one."""
     line = b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode())
     return line + b"content-length: 0\r\nconnection: close\r\n\r\n"
+
+
+def _is_one_frame(data: bytes) -> bool:
+    """Whether bytes of a client are a frame and nothing else (RFC 6455, 5.2)."""
+    length = data[1] & 0x7F if len(data) > 1 else 0
+    if length < 126:
+        return len(data) == 6 + length
+    start = 4 if length == 126 else 10
+    return len(data) == start + 4 + int.from_bytes(data[2:start])
 
 
 def _tells_of_body(header: tuple[bytes, bytes]) -> bool:

@@ -1,13 +1,14 @@
 """The serving end of a WebSocket, on any ASGI server."""
 
 import logging
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from functools import partial
 from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
-from ...channel.contract import Serve
+from ...channel.contract import Serve, Take
 from ...channel.info import ChannelInfo
 from ...channel.url import host_port
 from ...channel.web import (
@@ -23,7 +24,7 @@ from ...errors import FramingError, TooLarge
 from ...protocol.limits import Limits
 from ...protocol.messages import CodecName
 from ..batched import BatchedChannel
-from .closing import ABORT, ARRIVED, SUBPROTOCOL, closing, ending
+from .closing import ABORT, ARRIVED, DIRECT, SUBPROTOCOL, closing, ending
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -132,6 +133,7 @@ class WebSocketChannel(BatchedChannel):
         self._why: str | None = None
         arrived = scope.get("extensions", {}).get(ARRIVED)
         self._arrived: Callable[[], int] = arrived["count"] if arrived else int
+        self._direct: Mapping[str, Callable[..., Any]] = scope.get("extensions", {}).get(DIRECT, {})
         self._read_ahead: MutableMapping[str, Any] | None = None
 
     @property
@@ -143,6 +145,15 @@ class WebSocketChannel(BatchedChannel):
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
         """What is known of the request that opened the channel."""
         return self._attributes
+
+    def offer_to(self, take: Take) -> None:
+        """See `Channel.offer_to`."""
+        if self._direct:
+            self._direct["offer_to"](partial(self._offer, take))
+
+    def _offer(self, take: Take, message: bytes, is_text: bool) -> bool:
+        is_fit = is_text != self._is_binary and len(message) <= self._limit
+        return is_fit and not self._closed.is_set() and take((message,))
 
     async def _next_batch(self) -> list[bytes]:
         if self._closed.is_set():
@@ -184,25 +195,47 @@ class WebSocketChannel(BatchedChannel):
             return await self._refuse(1003, f"send {kind} frames")
         return await self._refuse(1009, f"more than {self._limit} bytes")
 
+    def send_now(self, messages: Sequence[bytes]) -> int:
+        """See `Channel.send_now`."""
+        if not self._direct or self._sending:
+            return 0
+        self._check_open()
+        for sent, message in enumerate(messages):
+            try:
+                if not self._direct["send_now"](self._event_of(message)):
+                    return sent
+            except Exception as error:
+                raise self._failure() from error
+            self._sent += 1
+        return len(messages)
+
     async def send(self, item: bytes) -> None:
         """Send one message; see `Channel.send`."""
+        self._check_open()
+        self._sending = True
+        try:
+            await self._asgi_send(self._event_of(item))
+            self._sent += 1
+        except Exception as error:
+            raise self._failure() from error
+        finally:
+            self._sending = False
+
+    def _check_open(self) -> None:
         if self._closed.is_set():
             raise anyio.ClosedResourceError
         if self._end is not None:
             raise anyio.BrokenResourceError(closing(*self._end))
-        self._sending = True
-        try:
-            if self._is_binary:
-                await self._asgi_send({"type": "websocket.send", "bytes": item})
-            else:
-                await self._asgi_send({"type": "websocket.send", "text": item.decode()})
-            self._sent += 1
-        except Exception as error:  # each ASGI server has its own way to say that nobody is there
-            if self._closed.is_set():
-                raise anyio.ClosedResourceError from error
-            raise anyio.BrokenResourceError from error
-        finally:
-            self._sending = False
+
+    def _event_of(self, message: bytes) -> dict[str, Any]:
+        if self._is_binary:
+            return {"type": "websocket.send", "bytes": message}
+        return {"type": "websocket.send", "text": message.decode()}
+
+    def _failure(self) -> Exception:
+        """What whoever sends gets; each ASGI server has its own way to say that nobody is there."""
+        is_ours = self._closed.is_set()
+        return anyio.ClosedResourceError() if is_ours else anyio.BrokenResourceError()
 
     def tell_why(self, reason: str) -> None:
         """See `Channel.tell_why`."""

@@ -37,7 +37,7 @@ async def serving(
     """Serve a relay as one that has been listening for some seconds."""
     with anyio.fail_after(SECONDS):
         async with serve(relay.dispatcher, url, grace=0) as server:
-            server._since -= listening
+            server._ended._began -= listening
             yield server
 
 

@@ -363,6 +363,10 @@ class Busy:
     def __init__(self) -> None:
         self.taken: list[bytes] = []
 
+    def take(self, messages: Any) -> bool:
+        self.taken += messages
+        return True
+
     async def handle(self, messages: Any) -> None:
         self.taken += messages
 

@@ -37,7 +37,7 @@ async def linked(
             serve(device.dispatcher, "memory://bad-links", limits=Limits()) as server,
             anyio.create_task_group() as tasks,
         ):
-            server._since -= 60
+             -= 60
             serve_line(server, link, ring, tasks)
             key = ring.find(next(id for id, key in ring.keys.items() if key.key == KEYS[name]))
             assert key is not None

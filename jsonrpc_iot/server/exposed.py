@@ -1,0 +1,51 @@
+"""What of a server is open to whom, and the warning that it is."""
+
+import logging
+from collections.abc import Iterable, Sequence
+
+from ..channel.contract import Listener
+from ..channel.door import Door
+from ..channel.url import Url
+from ..dispatch.dispatcher import Dispatcher
+from ..trust.principal import Principal
+
+logger = logging.getLogger("jsonrpc_iot.server")
+
+_LOCAL = ("memory", "pipe", "unix")
+_PROOFS = ("ca", "psk", "token")
+
+
+def everybody_at(where: Iterable[object], dispatcher: Dispatcher) -> Principal | None:
+    """Who everybody is who comes to these URLs; `None` for strangers.
+
+    Args:
+        where: URLs, and channels. Where one has a key of its own, nobody else is anybody.
+        dispatcher: says who everybody is otherwise.
+    """
+    has_key = any("psk" in Url.parse(each).options for each in where if isinstance(each, str))
+    return None if has_key else dispatcher.everybody
+
+
+def warn_if_open(where: Iterable[object], listeners: Sequence[Listener], door: Door) -> None:
+    """Warn of what is open to more than it should be: to other machines, or to all users of this.
+
+    Args:
+        where: URLs, and channels.
+        listeners: at the URLs.
+        door: theirs, where nobody has to prove who they are.
+    """
+    exposed = [url for listener in listeners if listener.is_exposed for url in listener.addresses]
+    if exposed:
+        logger.warning(
+            "%s: other machines can reach it, and nobody has to authenticate", ", ".join(exposed)
+        )
+    if door.lets_everybody_act:
+        urls = [Url.parse(each) for each in where if isinstance(each, str)]
+        is_open = [str(each) for each in urls if each.scheme not in _LOCAL and not _asks(each)]
+        if is_open and not exposed:
+            logger.warning("%s: whoever reaches it may do everything", ", ".join(is_open))
+
+
+def _asks(url: Url) -> bool:
+    """Whether a URL's options have those who come prove something."""
+    return any(option in url.options for option in _PROOFS)

@@ -37,7 +37,7 @@ async def linked(
             serve(device.dispatcher, "memory://bad-links", limits=Limits()) as server,
             anyio.create_task_group() as tasks,
         ):
-             -= 60
+            server._ended._began -= 60
             serve_line(server, link, ring, tasks)
             key = ring.find(next(id for id, key in ring.keys.items() if key.key == KEYS[name]))
             assert key is not None
@@ -74,7 +74,7 @@ async def test_each_call_is_answered_and_runs_once(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sessions are renewed all the time, and links are bad while that happens."""
-    monkeypatch.setattr(seal_client, "RENEW_PACKETS", 100)
+    monkeypatch.setattr(seal_client, "RENEW_PACKETS", 25)
     device = Device()
     link = LossyLink(BAD, seed=seed, max_message=1400, retry_seconds=0.05)
     async with linked(device, link, Ring()) as (server, client):
@@ -82,7 +82,7 @@ async def test_each_call_is_answered_and_runs_once(
         assert set(told.values()) == {1}
         assert Counter(device.ran) == told
         assert client._peer is not None
-        assert client._peer._channel.seal.hellos > 3  # type: ignore[attr-defined]
+        assert client._peer._channel.seal.hellos >= 3  # type: ignore[attr-defined]
         assert len([peer for peer in server.peers if peer.info.is_sealed]) == 1
     assert link.to_server.counts.corrupted
     assert link.to_client.counts.dropped

@@ -127,6 +127,8 @@ class Demux(Generic[A]):
         address = channel.address
         if len(packets) > 1 and any(each != address for _, each in packets):
             return packets
+        if isinstance(address, Seat) and not all(packet for packet, _ in packets):
+            return packets
         if not channel.receiver.take([packet for packet, _ in packets]):
             return packets
         self._note_heard(channel, read_at)
@@ -147,7 +149,9 @@ class Demux(Generic[A]):
         new = []
         sorted_packets: dict[A | Seat, list[bytes]] = {}
         for packet, address in packets if self.gate is None else self.gate.sort(packets, read_at):
-            sorted_packets.setdefault(address, []).append(packet)
+            waiting = sorted_packets.setdefault(address, [])
+            if packet or not isinstance(address, Seat):
+                waiting.append(packet)
         for address, messages in sorted_packets.items():
             channel = self._channels.get(address)
             if channel is None:
@@ -157,6 +161,8 @@ class Demux(Generic[A]):
                     continue
                 new.append(channel)
             self._note_heard(channel, read_at)
+            if not messages:
+                continue
             waited = now() - read_at
             if waited > LATE_SECONDS:  # behind handlers of others that take their time
                 await channel.deliver([Arrival.after(each, waited) for each in messages])

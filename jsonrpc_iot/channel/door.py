@@ -76,7 +76,7 @@ class Door:
         """Find out who is at the other end of a channel, and what it may do.
 
         Raises:
-            Unauthorized: it has brought a token, which nobody has.
+            Unauthorized: it has brought a token, which nobody has, or has any more.
             TimeoutError: `authenticate` took too long.
             Exception: it failed.
         """
@@ -100,7 +100,11 @@ class Door:
             principal = self._everybody
         is_lost = principal is None and not self._strangers
         standing = Standing(principal, proved, Unauthorized() if is_lost else None)
-        return standing if self.renew(channel.info.peer, standing) else Standing(refusal=GONE)
+        if self.renew(channel.info.peer, standing):
+            return standing
+        if proved is not None and proved.proof == "token":
+            raise GONE.with_traceback(None)
+        return Standing(refusal=GONE)
 
     async def prove(self, channel: Channel, standing: Standing, token: str) -> None:
         """Have the other end prove by a token who it is; a token that nobody has changes nothing.

@@ -168,6 +168,8 @@ class Server:
     ) -> None:
         """Serve a WebSocket of a web program until it ends, or refuse it.
 
+        There may be `Limits.peers` of them; who has more gives way to who has fewer.
+
         Args:
             scope: of its request, as ASGI has it.
             receive: gives its events, of which none has been taken.

@@ -12,6 +12,7 @@ from msgspec.json import Decoder
 from ..channel.changes import Change
 from ..channel.contract import Trace
 from ..channel.door import GONE, Door
+from ..channel.masking import masking
 from ..channel.tasks import task_group
 from ..channel.web import (
     AsgiApp,
@@ -111,7 +112,7 @@ class RpcApp:
         self._rules = rules
         self._door = door
         self._admission = Admission(rules, door)
-        self._trace = trace or (lambda direction, message: None)
+        self._trace = masking(trace or (lambda direction, message: None))
         self._bodies = Bodies(
             max(MAX_MESSAGE, limits.receive_bytes),
             limits.assembled_bytes_in_all,

@@ -20,7 +20,8 @@ Trace = Callable[[str, bytes], object]
 
 Where messages travel in frames or in pieces, these are shown too, as they are on the link: `<=` for
 what arrived, `=>` for what leaves, and `<?` for bytes that arrived and belong to no frame. Messages
-that travel sealed are shown opened, as `<*` and `*>`.
+that travel sealed are shown opened, as `<*` and `*>`. Asterisks stand for the token of
+`rpc.authenticate`.
 """
 
 

@@ -104,7 +104,10 @@ class Places(Generic[K]):
 
     def _note_size(self, network: str, old: int, new: int) -> None:
         if old:
-            del self._by_size[old][network]
+            of_that_size = self._by_size[old]
+            del of_that_size[network]
+            if not of_that_size:
+                del self._by_size[old]
         if new:
             self._by_size.setdefault(new, {})[network] = None
         self._largest = max(self._largest, new)

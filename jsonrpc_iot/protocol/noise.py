@@ -3,9 +3,10 @@
 Source: the protocol page, section 6.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
+from .codec.codec import Codec
 from .echoes import Echoes
 from .messages import Invalid
 from .suspects import Suspects
@@ -17,7 +18,7 @@ class Noise:
 
     Args:
         clock: gives the time in seconds.
-        unmark: says what a request may have been before it was marked as a copy; `None` where
+        codec: knows what a request may have been before it was marked as a copy; `None` where
             nothing that is sent comes back.
 
     Attributes:
@@ -28,15 +29,15 @@ class Noise:
         count_bytes: how many bytes the link has brought that belong to no message.
     """
 
-    __slots__ = ("_unmark", "clock", "count_bytes", "echoes", "suspects", "unanswered")
+    __slots__ = ("_codec", "clock", "count_bytes", "echoes", "suspects", "unanswered")
 
     def __init__(
         self,
         clock: Callable[[], float],
-        unmark: Callable[[bytes], Iterable[bytes]] | None,
+        codec: Codec | None,
     ) -> None:
         self.clock = clock
-        self._unmark = unmark
+        self._codec = codec
         self.echoes: Echoes | None = None
         self.suspects: Suspects | None = None
         self.unanswered = 0
@@ -44,9 +45,9 @@ class Noise:
 
     def note_open(self, id: int, request: bytes) -> None:
         """A request of ours leaves."""
-        if self._unmark is not None:
+        if self._codec is not None:
             if self.echoes is None:
-                self.echoes = Echoes(self._unmark)
+                self.echoes = Echoes(self._codec.unmarked)
             self.echoes.open(id, request, self.clock())
 
     def note_closed(self, id: int) -> None:

@@ -109,7 +109,7 @@ class Session:
         self.jsonrpc: Jsonrpc | None = None
         self.extensions = extensions
         self.strays = 0
-        self.noise = Noise(clock, codec.unmarked if echoes else None)
+        self.noise = Noise(clock, codec if echoes else None)
 
     @property
     def jsonrpc_to_send(self) -> Jsonrpc:

@@ -6,6 +6,7 @@ Source: the protocol page, section 3.2, "HTTP".
 import logging
 from typing import TYPE_CHECKING, Any
 
+import anyio
 from msgspec import UNSET, Raw, Struct
 from msgspec.json import Decoder
 
@@ -62,6 +63,7 @@ _DISCOVER = b'{"id":1,"method":"rpc.discover"}'
 _CLOSE = [(b"connection", b"close")]
 _POST_ONLY = [(b"allow", b"POST")]
 _KINDS = (JSON, b"application/json-rpc", b"application/jsonrequest")
+_LOOK_SECONDS = 0.5
 _SMALL_BODY = 1 << 16  # bytes that are worth to be read for the connection to live on
 
 
@@ -85,8 +87,8 @@ class RpcApp:
 
     Attributes:
         events: the notifications, to whoever reads them.
-        keyring: is watched while the web server runs the application; `None` where somebody else
-            watches it.
+        keyring: is watched while the web server runs the application, and looked at when requests
+            come; `None` where somebody else watches it.
     """
 
     def __init__(
@@ -108,6 +110,7 @@ class RpcApp:
         self._rules = rules
         self._door = door
         self.keyring: Keyring | None = None
+        self._look_at = 0.0
         self._trace = trace or (lambda direction, message: None)
         self._bodies = Bodies(
             max(MAX_MESSAGE, limits.receive_bytes),
@@ -231,6 +234,10 @@ class RpcApp:
         token = bearer_token(headers.get(b"authorization"))
         if not self._rules.admits(token):
             raise unauthorized()
+        if self.keyring is not None and anyio.current_time() >= self._look_at:
+            self._look_at = anyio.current_time() + _LOOK_SECONDS
+            if self.keyring.refresh():
+                self.renew()
         facts = RequestFacts(scope, token, self._rules.max_message)
         try:
             facts.standing = await self._door.admit(facts)
@@ -262,7 +269,9 @@ class RpcApp:
             return
         self._trace("->", reply)
         if refusal is not None and not reply.startswith(b"["):
-            await respond(send, answer_of(reply)[0], reply, headers=denied(refusal).headers)
+            status, _ = answer_of(reply)
+            headers_too = () if status == 200 else denied(refusal).headers
+            await respond(send, status, reply, headers=headers_too)
         else:
             await respond(send, status_of(reply), reply)
 

@@ -39,8 +39,9 @@ def asgi_app(
         path: below the place where the application is mounted.
         authenticate: says who a caller is or what it may do, from the facts of its request, and has
             the last word on that; see `Authenticate`.
-        keyring: says what bearer tokens and client certificates may do. Where the web server tells
-            of its start it is read again when it changes; elsewhere run `keyring.watch(app.renew)`.
+        keyring: says what bearer tokens and client certificates may do. It is read again when it
+            changes: at once where the web server tells the application of its start, elsewhere with
+            the next request, or run `keyring.watch(app.renew)`.
         strangers: whether who has proved nothing may call what needs no permission.
         pairing: gives a key to who knows a code, while its window is open; its keyring counts where
             no other is given.

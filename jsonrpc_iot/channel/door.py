@@ -3,6 +3,7 @@
 What the link has proved, what the keyring knows and what a hook says come together here.
 """
 
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
@@ -149,12 +150,12 @@ class Door:
         if keyring is None or channel.principal is not None:
             return channel.principal
         token = channel.extra(ChannelAttribute.bearer_token, None)
-        if token is not None:
-            return keyring.by_token(token)
         process = channel.extra(ChannelAttribute.credentials, None)
-        if process is not None:
-            return keyring.by_uid(process.uid)
-        return keyring.by_certificate(_certified(channel))
+        return (
+            (None if token is None else keyring.by_token(token))
+            or (None if process is None else keyring.by_uid(process.uid))
+            or keyring.by_certificate(_certified(channel))
+        )
 
     async def _judge(
         self, channel: Channel, proved: Principal | None, token: str | None = None
@@ -174,8 +175,9 @@ class Door:
 
 def _certified(channel: Channel) -> list[str]:
     """The names in the certificate that the other end has shown, and that was checked."""
-    from anyio.streams.tls import TLSAttribute
-
+    tls = sys.modules.get("anyio.streams.tls")  # which takes long to load, and is not for everybody
+    if tls is None:
+        return []
     attributes: Mapping[Any, Callable[[], Any]] = channel.extra_attributes
-    certificate = attributes.get(TLSAttribute.peer_certificate)
+    certificate = attributes.get(tls.TLSAttribute.peer_certificate)
     return [] if certificate is None else names_in(certificate() or {})

@@ -66,16 +66,3 @@ def access(
     pairing = Pairing(keyring, pair, [ALL])
     pairing.open()
     return {"keyring": keyring, "strangers": not require_key, "pairing": pairing}
-
-
-def hint_at_key(url: str) -> str | None:
-    """What may help whoever was refused since they have proved nothing, `None` if they have.
-
-    Args:
-        url: where the device is.
-    """
-    parsed = Url.parse(url)
-    if parsed.scheme in ("pipe", "unix", "tls") or {"psk", "token"} & parsed.options.keys():
-        return None
-    option = "token" if parsed.scheme in ("http", "https", "ws", "wss") else "psk"
-    return f"this device wants a key: ?{option}=env:NAME"

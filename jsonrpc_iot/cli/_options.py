@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Annotated, TypeAlias
 
-from jsonrpc_iot import Client, connect
+from jsonrpc_iot import Client, Unauthorized, connect
+from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.protocol.messages import Dialect
 
 from ._output import Tracer
+from ._run import HINT
 from .command.declare import Argument, Given, Offer, Option
 
 
@@ -95,3 +97,21 @@ def connect_to(
         extensions=extensions,
         trace=Tracer(url) if trace else None,
     )
+
+
+@contextmanager
+def hinting_at_key(url: str) -> Iterator[None]:
+    """Say what may help if the block is refused something since it has proved nothing.
+
+    Args:
+        url: where the device is.
+    """
+    try:
+        yield
+    except Unauthorized as error:
+        parsed = Url.parse(url)
+        has_key = {"psk", "token"} & parsed.options.keys()
+        if not has_key and parsed.scheme not in ("pipe", "unix", "tls"):
+            option = "token" if parsed.scheme in ("http", "https", "ws", "wss") else "psk"
+            error.add_note(f"{HINT}this device wants a key: ?{option}=env:NAME")
+        raise

@@ -18,13 +18,11 @@ from jsonrpc_iot import (
     MalformedResponse,
     Notification,
     RpcError,
-    Unauthorized,
     connect,
 )
 from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.protocol.messages import Dialect
 
-from ._access import hint_at_key
 from ._json import encode_json, json_text
 from ._notify import send_notification
 from ._options import (
@@ -36,6 +34,7 @@ from ._options import (
     UrlArgument,
     connect_to,
     duration,
+    hinting_at_key,
 )
 from ._output import Tracer, explain, print_json, print_json_line
 from ._params import hint_at_json, read_params
@@ -79,11 +78,8 @@ def call(
                     print_json_line(json_text(bytes(item), url))
 
     try:
-        anyio.run(run)
-    except Unauthorized as error:
-        if hint := hint_at_key(url):
-            error.add_note(f"{HINT}{hint}")
-        raise
+        with hinting_at_key(url):
+            anyio.run(run)
     except InvalidParams as error:
         if hint := hint_at_json(params or (), error):
             error.add_note(f"{HINT}{hint}")

@@ -10,7 +10,14 @@ from jsonrpc_iot.channel.tasks import task_group
 from jsonrpc_iot.channel.url import Url
 
 from ._json import encode_json
-from ._options import DialectOption, TimeoutOption, TraceOption, UrlArgument, connect_to
+from ._options import (
+    DialectOption,
+    TimeoutOption,
+    TraceOption,
+    UrlArgument,
+    connect_to,
+    hinting_at_key,
+)
 from ._output import explain, is_terminal, print_json, progress, table_of
 from .command.declare import Option
 
@@ -38,7 +45,7 @@ def describe(
     method, which leaves out notifications of other names. Of a device without rpc.discover the
     names alone are known.
     """
-    with progress("asking"):
+    with hinting_at_key(url), progress("asking"):
         whole = anyio.run(_describe, url, connect_to(url, timeout, dialect, trace=trace))
     if table:
         _print_tables(whole)

@@ -1,5 +1,8 @@
 """`nova platform`: the server that NovaCloud devices connect to."""
 
+import logging
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     import ssl
 
     from jsonrpc_iot.novacloud import NovaPlatform
+
+logger = logging.getLogger("jsonrpc_iot.cli")
 
 
 def platform(
@@ -60,22 +65,23 @@ def platform(
     Prints "listening novacloud://HOST:PORT" and "listening URL" for each management URL, and stops
     on SIGINT or SIGTERM. With --keys management needs the permissions nova:read, nova:command,
     which includes it, or nova:admin, which includes both; without, whoever reaches a management
-    URL may do everything.
+    URL may do everything. SIGHUP has the keyring and certificates read again.
     """
     from jsonrpc_iot.novacloud import NovaPlatform, PlatformSettings, SqliteStore, StoreFailed
 
     start_log(verbose=verbose)
-    urls = manage or ["pipe://novacloud"]
+    urls, tls = manage or ["pipe://novacloud"], _tls(cert, key)
     who = access(keys, require_key, urls)
     made = NovaPlatform(
         SqliteStore(db),
         host=host,
         port=port,
-        tls=_tls(cert, key),
+        tls=tls,
         settings=PlatformSettings(auto_define=auto_define),
     )
     try:
-        anyio.run(_run, made, urls, who)
+        load_again = None if tls is None or cert is None else partial(_load_again, tls, cert, key)
+        anyio.run(_run, made, urls, who, load_again)
     except StoreFailed as error:
         raise UsageError(f"--db: {error.message}") from None
 
@@ -95,13 +101,32 @@ def _tls(cert: Path | None, key: Path | None) -> "ssl.SSLContext | None":
     return context
 
 
-async def _run(platform: "NovaPlatform", urls: list[str], who: dict[str, Any]) -> None:
+def _load_again(tls: "ssl.SSLContext", cert: Path, key: Path | None) -> None:
+    """Have new connections of devices begin with the certificate that is in the file now."""
+    try:
+        _tls(cert, key)  # half of a pair would spoil the one that is in use
+        tls.load_cert_chain(cert, key)
+    except (UsageError, OSError) as error:
+        logger.error("%s; the certificate stays as it was", error)
+
+
+async def _run(
+    platform: "NovaPlatform",
+    urls: list[str],
+    who: dict[str, Any],
+    load_again: Callable[[], object] | None,
+) -> None:
     from jsonrpc_iot.novacloud import management
+
+    def read_again() -> None:
+        server.reload()
+        if load_again is not None:
+            load_again()
 
     async with (
         platform,
         serve_at(management(platform), *urls, **who) as server,
-        until_signal(server.reload if server.reads_files else None),
+        until_signal(read_again if load_again or server.reads_files else None),
     ):
         for url in (*platform.urls, *server.urls):
             print_text(f"listening {url}")

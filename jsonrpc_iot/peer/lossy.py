@@ -64,7 +64,7 @@ class LossyIncoming(Incoming):
         share = Share(budget, context._standing.share_of(info.network))
         self._seen = DuplicateTable(share, since=since, has_twins=info.has_twins)
         outgoing.seen = self._seen
-        self._ended: dict[ExactId, tuple[float, ItemSender]] = {}  # oldest first
+        self._ended: dict[ExactId, tuple[float, ItemSender]] | None = None  # oldest first
 
     def take(self, messages: Sequence[bytes]) -> bool:
         """Handle messages, for which nobody has to wait on links that lose them."""
@@ -187,7 +187,7 @@ class LossyIncoming(Incoming):
         """Give the streams of that id credit; those that are over send what was lost, too."""
         if super().more(id, upto, missing):
             return True
-        _, items = self._ended.get(exact(id), (0.0, None))
+        _, items = (self._ended or {}).get(exact(id), (0.0, None))
         if items is not None and not items.again(missing):
             failure = self._responder.fail(items.to, GONE_ITEM)
             self._outgoing.push(*filter(None, (failure,)))
@@ -199,6 +199,7 @@ class LossyIncoming(Incoming):
             items.forget()
             return
         id = exact(pending.call.id)
+        self._ended = {} if self._ended is None else self._ended
         _, previous = self._ended.pop(id, (0.0, None))
         if previous is not None:
             previous.forget()

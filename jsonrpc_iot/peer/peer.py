@@ -114,7 +114,6 @@ class Peer(Remote, Connection):
         self._tasks = tasks
         self._outgoing = outgoing_for(channel, session, tasks, limits.queue_bytes, self._break)
         session.on_stray = self._note_stray
-        session.first.send = self._outgoing.push
         self.standing = standing or Standing(channel.principal)
         self._prove = prove
         self._patterns: Patterns | None = None

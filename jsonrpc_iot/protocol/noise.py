@@ -3,9 +3,10 @@
 Source: the protocol page, section 6.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
+from .codec.codec import Codec
 from .echoes import Echoes
 from .messages import Invalid
 from .presence import Presence
@@ -18,7 +19,7 @@ class Noise:
 
     Args:
         clock: gives the time in seconds.
-        unmark: says what a request may have been before it was marked as a copy; `None` where
+        codec: knows what a request may have been before it was marked as a copy; `None` where
             nothing that is sent comes back.
 
     Attributes:
@@ -30,15 +31,15 @@ class Noise:
         presence: whether the other end is there, `None` where nobody asks.
     """
 
-    __slots__ = ("_unmark", "clock", "count_bytes", "echoes", "presence", "suspects", "unanswered")
+    __slots__ = ("_codec", "clock", "count_bytes", "echoes", "presence", "suspects", "unanswered")
 
     def __init__(
         self,
         clock: Callable[[], float],
-        unmark: Callable[[bytes], Iterable[bytes]] | None,
+        codec: Codec | None,
     ) -> None:
         self.clock = clock
-        self._unmark = unmark
+        self._codec = codec
         self.echoes: Echoes | None = None
         self.suspects: Suspects | None = None
         self.unanswered = 0
@@ -47,9 +48,9 @@ class Noise:
 
     def note_open(self, id: int, request: bytes) -> None:
         """A request of ours leaves."""
-        if self._unmark is not None:
+        if self._codec is not None:
             if self.echoes is None:
-                self.echoes = Echoes(self._unmark)
+                self.echoes = Echoes(self._codec.unmarked)
             self.echoes.open(id, request, self.clock())
 
     def note_closed(self, id: int) -> None:

@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from ..asgi import RpcApp
 from ..channel.changes import Change
 from ..channel.contract import Authenticate, Channel, Listener, ReceivingChannel, Trace
-from ..channel.door import Door
+from ..channel.door import GONE, Door
 from ..channel.tasks import task_group
 from ..channel.web import AsgiReceive, AsgiSend, Scope, WebListener, WebRules, refuse_websocket
 from ..channel.wrappers import TracedChannel
@@ -74,6 +74,10 @@ class Server:
         self._tasks = tasks
         self._workers = Workers(tasks)
         self._door = door
+        # Each peer has these, and an idle one should not have copies of its own.
+        self._prove = door.prove
+        self._on_open = partial(self._welcome, None)
+        self._on_end = self._forget
         self._keyring = keyring
         self._limits = limits
         self._trace = trace
@@ -260,9 +264,9 @@ class Server:
             self._tasks,
             limits=self._limits,
             standing=standing,
-            prove=self._door.prove,
-            on_open=partial(self._welcome, on_open),
-            on_end=self._forget if isinstance(channel, ReceivingChannel) else None,
+            prove=self._prove,
+            on_open=self._on_open if on_open is None else partial(self._welcome, on_open),
+            on_end=self._on_end if isinstance(channel, ReceivingChannel) else None,
             budget=self._budget,
             # Nobody was at an added channel before.
             since=self._ended.known_since(channel.info.peer) if on_open is None else -inf,
@@ -290,6 +294,8 @@ class Server:
         renew(self._door, self._peers, self._apps, self._tasks)
 
     def _forget(self, peer: Peer) -> None:
+        if peer.standing.refusal is GONE and not peer.info.reliable:
+            self._ended.note(peer.info.peer)  # who was sent away may ask again as a stranger
         self._peers.discard(peer)
         self._peer_left.notify()
         self.peer_left.emit(peer)

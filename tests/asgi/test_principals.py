@@ -14,6 +14,7 @@ from jsonrpc_iot import (
     Forbidden,
     Limits,
     MethodNotFound,
+    Unauthorized,
     asgi_app,
     connect,
     serve,
@@ -66,6 +67,7 @@ async def test_strangers_can_be_kept_out(keys: Keys) -> None:
     async with served(keys, strangers=False) as (_, http):
         pong = await http.post("", content=request("rpc.ping"), headers=JSON)
         assert (pong.status_code, pong.json()) == (200, {"id": 1, "result": True})
+        assert "www-authenticate" not in pong.headers
         for sent in (request("look"), request("no.such"), request("look", None)):
             refused = await http.post("", content=sent, headers=JSON)
             assert refused.status_code == 401
@@ -82,6 +84,21 @@ async def test_strangers_can_be_kept_out(keys: Keys) -> None:
             assert refused.status_code == 401, path
         known = await http.post("", content=request("look"), headers=bearer(keys.monitor))
         assert known.json() == {"id": 1, "result": "seen"}
+
+
+async def test_a_client_without_a_token_hears_why_it_is_refused(keys: Keys) -> None:
+    async with (
+        served(keys, strangers=False) as (server, _),
+        connect(server.urls[0]) as stranger,
+    ):
+        assert await stranger.call("rpc.ping") is True
+        with pytest.raises(Unauthorized):
+            await stranger.call("look")
+        async with stranger.batch() as batch:
+            pong, look = batch.call("rpc.ping"), batch.call("look")
+        assert pong.result() is True
+        with pytest.raises(Unauthorized):
+            look.result()
 
 
 async def test_a_hook_refuses_with_a_reason() -> None:
@@ -222,3 +239,19 @@ async def test_an_application_watches_the_keyring_while_its_server_runs(keys: Ke
                 found = await http.post("/rpc", content=request("who"), headers=bearer(keys.app))
         await to_app.send({"type": "lifespan.shutdown"})
     assert told.items == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+async def test_an_application_that_is_told_of_no_start_looks_at_the_keyring(keys: Keys) -> None:
+    app = asgi_app(lamp(), keyring=keys.keyring)
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://lamp") as http:
+
+        async def who() -> object:
+            answer = await http.post("/rpc", content=request("who"), headers=bearer(keys.app))
+            return answer.json()["result"]
+
+        assert await who() == ["app", "token"]
+        keys.write("")
+        with anyio.fail_after(SECONDS):
+            while await who() is not None:  # noqa: ASYNC110  # no event tells
+                await anyio.sleep(0.01)

@@ -63,9 +63,11 @@ def test_strangers_are_kept_out(keys: Path, command: str) -> None:
     with started(*words) as program:
         url = listening(program).replace("0.0.0.0", "127.0.0.1")
         assert run("ping", url, "--count", "1").code == 0
-        refused = run("call", url, "sys.info")
-        assert refused.code == 1
-        assert "hint: this device wants a key: ?psk=env:NAME" in refused.err
+        for asked in (("call", url, "sys.info"), ("describe", url)):
+            refused = run(*asked)
+            assert refused.code == 1
+            assert '"code":-32005' in refused.err
+            assert "hint: this device wants a key: ?psk=env:NAME" in refused.err
         left = program.stop()
     assert (left.code, left.out) == (0, "")
     assert "sys.info was refused to a stranger" in left.err

@@ -1,14 +1,20 @@
 """`nova platform`: the NovaCloud platform as a program."""
 
 import json
+import shutil
 import signal
 import socket
 import sqlite3
+import ssl
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from .program import listening, run, started
+from tests.transports.certificates import Certificates
+
+from .program import SECONDS, listening, run, started
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -73,3 +79,30 @@ def test_a_platform_that_others_can_reach_warns(tmp_path: Path) -> None:
         done = program.stop()
     assert done.code == 0
     assert done.err == f"jsonrpc-iot: WARNING: {url}: keys of devices travel without TLS\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGHUP")
+def test_a_certificate_is_replaced_on_sighup(tmp_path: Path) -> None:
+    certificates, chain = Certificates(tmp_path), tmp_path / "chain.pem"
+    shutil.copy(certificates.server, chain)
+    words = ("--db", str(tmp_path / "nova.db"), "--port", "0", "--cert", str(chain))
+    pipe = f"pipe://novacloud?dir={tmp_path}"
+    with started("nova", "platform", *words, "--manage", pipe) as program:
+        port = int(listening(program).rpartition(":")[2])
+        listening(program)
+
+        def served() -> str:
+            return ssl.get_server_certificate(("127.0.0.1", port), timeout=10)
+
+        old = served()
+        chain.write_text("nonsense")
+        program.process.send_signal(signal.SIGHUP)
+        assert "certificate stays" in program.wait_for_error("jsonrpc-iot: ERROR")
+        assert served() == old
+        shutil.copy(certificates.strange_server, chain)
+        program.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + SECONDS
+        while (new := served()) == old and time.monotonic() < deadline:
+            pass
+        assert new != old
+        assert program.stop().code == 0

@@ -18,9 +18,9 @@ from ...protocol.network import Places
 from ...protocol.seal.crypto import Crypto
 from ...protocol.seal.server import IDLE_SECONDS as SESSION_SECONDS
 from ...protocol.seal.server import Seat, ServerSeal
-from ...protocol.unproved import Doubts, Unproved
+from ...protocol.unproved import Doubts
 from ...trust.principal import Principal
-from ..batched import BatchedChannel
+from .doubted import DoubtedChannel
 from .gate import Gate, Keys, network_of
 
 A = TypeVar("A", bound=Hashable)
@@ -132,6 +132,8 @@ class Demux(Generic[A]):
         if len(packets) > 1 and any(each != address for _, each in packets):
             return packets
         messages = [packet for packet, _ in packets]
+        if isinstance(address, Seat) and not all(messages):
+            return packets
         self._note_heard(channel, messages, read_at)
         return () if channel.receiver.take(messages) else packets
 
@@ -150,7 +152,9 @@ class Demux(Generic[A]):
         new = []
         sorted_packets: dict[A | Seat, list[bytes]] = {}
         for packet, address in packets if self.gate is None else self.gate.sort(packets, read_at):
-            sorted_packets.setdefault(address, []).append(packet)
+            waiting = sorted_packets.setdefault(address, [])
+            if packet or not isinstance(address, Seat):
+                waiting.append(packet)
         for address, messages in sorted_packets.items():
             channel = self._channels.get(address)
             if channel is None:
@@ -160,6 +164,8 @@ class Demux(Generic[A]):
                     continue
                 new.append(channel)
             self._note_heard(channel, messages, read_at)
+            if not messages:
+                continue
             waited = now() - read_at
             if waited > LATE_SECONDS:  # behind handlers of others that take their time
                 await channel.deliver([Arrival.after(each, waited) for each in messages])
@@ -173,7 +179,7 @@ class Demux(Generic[A]):
             self._places.touch(place)
         channel.heard_at = at
         if self.gate is not None and isinstance(place, Seat):
-            channel.note_address(self.gate.seal.address(place))
+            channel.note_address(self.gate.seal.address(place), self.doubts)
         if channel.unproved is not None:
             channel.unproved.hear(sum(map(len, said)))
 
@@ -243,17 +249,14 @@ class Demux(Generic[A]):
         return False
 
 
-class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
+class DemuxChannel(DoubtedChannel, ReceivingChannel, Generic[A]):
     """The packets from and to one address, or one seat.
 
     Attributes:
         address: at the other end, or its seat.
         receiver: is handed all packets as they come, `None` as long as they are received.
         heard_at: when a packet came last, in seconds.
-        unproved: see `Channel.unproved`.
     """
-
-    unproved: Unproved | None = None
 
     def __init__(self, demux: Demux[A], address: A | Seat) -> None:
         super().__init__()
@@ -268,26 +271,8 @@ class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
         self._wake: anyio.Event | None = None
         self._closed = False
         self.heard_at = 0.0
-        self._at: object = None  # where the seat was heard of last
         if not isinstance(address, Seat):
-            self._doubt()
-
-    def _doubt(self) -> None:
-        doubts = self._demux.doubts
-        if self.unproved is not None:
-            self.unproved.begin_again()
-        elif doubts is not None:
-            self.unproved = Unproved(doubts, self._info.max_message, self._info.network)
-
-    def note_address(self, address: object) -> None:
-        """Note where the seat was heard of; who has moved has to show that it is there."""
-        before, self._at = self._at, address
-        if before is not None and before != address:
-            self._doubt()
-
-    def note_proved(self) -> None:
-        """See `Channel.note_proved`."""
-        self.unproved = None
+            self.doubt(demux.doubts)
 
     @property
     def principal(self) -> Principal | None:

@@ -57,7 +57,8 @@ class Gate(Generic[A]):
             now: seconds.
 
         Returns:
-            Messages, with their seats, or with the addresses of those that were not sealed.
+            Messages, with their seats, or with the addresses of those that were not sealed. One for
+            a seat is empty where its client has only proved that it is there.
         """
         found: list[tuple[bytes, A | Seat]] = []
         for packet, address in packets:
@@ -67,7 +68,7 @@ class Gate(Generic[A]):
             taken = self.seal.take(packet, address, now)
             if isinstance(taken, bytes):
                 self._transmit(taken, address)
-            elif taken is not None and taken[1]:
+            elif taken is not None:
                 found.append((_as_it_came(packet, taken[1]), taken[0]))
         return found
 

@@ -63,7 +63,8 @@ async def open_channel(
     events = Events(client, place)
     try:
         status = await events.open()
-        may_ping = status == 401 and token is None and await _answers_strangers(client, place)
+        may_know = status == 403 or (status == 401 and token is None)  # why calls are refused
+        may_ping = may_know and await _answers_strangers(client, place)
         if status in (401, 403, 407) and not may_ping:
             raise ConnectFailed(f"{url}: HTTP {status}, the server wants another token")
         if status == 404 and not await _takes_posts(client, place):

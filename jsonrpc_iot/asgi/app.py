@@ -104,8 +104,7 @@ class RpcApp:
     ) -> None:
         self._limits = limits = limits or dispatcher.limits
         self._responder = dispatcher.responder("json")
-        codec = self._responder.codec
-        assert isinstance(codec, JsonCodec)
+        assert isinstance(codec := self._responder.codec, JsonCodec)
         self._codec = codec
         self._path = rules.path.rstrip("/")
         self._rules = rules

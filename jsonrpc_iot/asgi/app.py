@@ -104,8 +104,8 @@ class RpcApp:
     ) -> None:
         self._limits = limits = limits or dispatcher.limits
         self._responder = dispatcher.responder("json")
-        assert isinstance(codec := self._responder.codec, JsonCodec)
-        self._codec = codec
+        assert isinstance(self._responder.codec, JsonCodec)
+        self._codec = self._responder.codec
         self._path = rules.path.rstrip("/")
         self._rules = rules
         self._door = door

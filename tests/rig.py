@@ -6,7 +6,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import anyio
@@ -70,10 +70,14 @@ class Device:
             raise
 
 
+class HasDispatcher(Protocol):
+    dispatcher: Dispatcher
+
+
 class Restarts:
     """A server that goes away and comes back at the same URL."""
 
-    def __init__(self, device: Device, tasks: TaskGroup, url: str = ANYWHERE) -> None:
+    def __init__(self, device: HasDispatcher, tasks: TaskGroup, url: str = ANYWHERE) -> None:
         self._device = device
         self._tasks = tasks
         self._leave = anyio.Event()

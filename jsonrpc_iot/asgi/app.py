@@ -105,9 +105,8 @@ class RpcApp:
     ) -> None:
         self._limits = limits = limits or dispatcher.limits
         self._responder = dispatcher.responder("json")
-        codec = self._responder.codec
-        assert isinstance(codec, JsonCodec)
-        self._codec = codec
+        assert isinstance(self._responder.codec, JsonCodec)
+        self._codec = self._responder.codec
         self._path = rules.path.rstrip("/")
         self._rules = rules
         self._door = door
@@ -275,7 +274,9 @@ class RpcApp:
             return
         self._trace("->", reply)
         if refusal is not None and not reply.startswith(b"["):
-            await respond(send, answer_of(reply)[0], reply, headers=denied(refusal).headers)
+            status, _ = answer_of(reply)
+            headers_too = () if status == 200 else denied(refusal).headers
+            await respond(send, status, reply, headers=headers_too)
         else:
             await respond(send, status_of(reply), reply)
 

@@ -8,6 +8,7 @@ import shutil
 import socket
 import sys
 import tempfile
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -20,7 +21,15 @@ from urllib.parse import quote, unquote
 import anyio
 import msgspec
 
-from jsonrpc_iot import Client, Dispatcher, JsonRpcIotError, MethodNotFound, TooLarge, connect
+from jsonrpc_iot import (
+    Client,
+    Dispatcher,
+    JsonRpcIotError,
+    Keyring,
+    MethodNotFound,
+    TooLarge,
+    connect,
+)
 from jsonrpc_iot import serve as serve_at
 from jsonrpc_iot.protocol.text import escape
 
@@ -32,6 +41,7 @@ from ._statistics import RoundTrips, show_milliseconds
 from .serve import virtual_device
 
 _NAME = "demo-device"
+_KEY_FILE = "demo.key"
 _MAX_CALLS = 500
 _MAX_SECONDS = 0.5
 
@@ -56,6 +66,8 @@ def _has_ptys() -> bool:
 
 
 _has_http = partial(_has_modules, "uvicorn", "httpx2", "websockets")
+_has_radio = partial(_has_modules, "bleak", "bumble")
+_can_seal = partial(_has_modules, "cryptography", "tomlkit")
 
 
 @asynccontextmanager
@@ -74,12 +86,14 @@ class Stage(NamedTuple):
         url: where to serve; `{folder}` is a folder that lasts as long as the demo, `{place}` the
             URL of what is started for it.
         is_here: whether this machine has it.
+        sealed: sealed with a key, where the library for that is installed.
         start: given the folder, starts what the transport needs, and gives the place there.
     """
 
     name: str
     url: str
     is_here: Callable[[], bool] = lambda: True
+    sealed: bool = False
     start: Callable[[str], AbstractAsyncContextManager[str]] | None = None
 
 
@@ -88,13 +102,13 @@ STAGES = (
     Stage("pipe", "pipe://demo?dir={folder}", lambda: hasattr(socket, "AF_UNIX")),
     Stage("tcp", "tcp://127.0.0.1:0"),
     Stage("tcp (IPv6)", "tcp://[::1]:0", _has_ipv6),
-    Stage("udp", "udp://127.0.0.1:0"),
+    Stage("udp", "udp://127.0.0.1:0", sealed=True),
     Stage("http", "http://127.0.0.1:0/rpc", _has_http),
     Stage("websocket", "ws://127.0.0.1:0/rpc", _has_http),
-    Stage("uart", "uart+pty://", _has_ptys),
-    Stage("tuya-dp", "tuya-dp+pty://?role=mcu&gap=0", _has_ptys),
-    Stage("mqtt", "{place}", has_broker, local_broker),
-    Stage("gatt", "{place}", partial(_has_modules, "bleak", "bumble"), _virtual_radio),
+    Stage("uart", "uart+pty://", _has_ptys, sealed=True),
+    Stage("tuya-dp", "tuya-dp+pty://?role=mcu&gap=0", _has_ptys, sealed=True),
+    Stage("mqtt", "{place}", has_broker, sealed=True, start=local_broker),
+    Stage("gatt", "{place}", _has_radio, sealed=True, start=_virtual_radio),
 )
 
 
@@ -108,6 +122,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         median: milliseconds.
         p99: milliseconds.
         limit: bytes of the largest message, `None` for any size.
+        sealed: the link is sealed with a key, so that nobody reads along and strangers do nothing.
         error: what went wrong, `None` when all calls were right.
     """
 
@@ -117,6 +132,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     median: float | None = None
     p99: float | None = None
     limit: int | None = None
+    sealed: bool = False
     error: str | None = None
 
 
@@ -162,8 +178,9 @@ async def _demo(folder: str, show: bool) -> tuple[list[Row], Networks]:
     stages = [stage for stage in STAGES if stage.is_here()]
     rows = []
     networks: Networks = []
+    keyring = _new_keyring(unquote(folder)) if _can_seal() else None
     async with AsyncExitStack() as stack:
-        served = [await _serve(stack, device, stage, folder) for stage in stages]
+        served = [await _serve(stack, device, stage, folder, keyring) for stage in stages]
         if show:
             _print_row("transport", "calls", "median", "p99", "limit")
         for stage, url in zip(stages, served, strict=True):
@@ -178,17 +195,35 @@ async def _demo(folder: str, show: bool) -> tuple[list[Row], Networks]:
     return rows, networks
 
 
-async def _serve(stack: AsyncExitStack, device: Dispatcher, stage: Stage, folder: str) -> str | Row:
+def _new_keyring(folder: str) -> Keyring:
+    """A keyring with one key, which lies in a file beside it."""
+    path = Path(folder) / "keys.toml"
+    path.touch(mode=0o600)
+    keyring = Keyring(path)
+    key = keyring.add("demo", permissions=["*"])
+    (Path(folder) / _KEY_FILE).write_text(b64encode(key).decode(), encoding="ascii")
+    return keyring
+
+
+async def _serve(
+    stack: AsyncExitStack, device: Dispatcher, stage: Stage, folder: str, keyring: Keyring | None
+) -> str | Row:
+    """Serve a stage; gives the URL to call it at."""
     url = stage.url
     try:
         place = ""
         if stage.start is not None:
             place = await stack.enter_async_context(stage.start(unquote(folder)))
         url = url.format(folder=folder, place=place)
-        server = await stack.enter_async_context(serve_at(device, url))
+        if not stage.sealed or keyring is None:
+            server = await stack.enter_async_context(serve_at(device, url))
+            return server.urls[0]
+        serving = serve_at(device, url, keyring=keyring, strangers=False)
+        server = await stack.enter_async_context(serving)
     except JsonRpcIotError as error:
         return Row(transport=stage.name, url=url, error=str(error))
-    return server.urls[0]
+    (url,) = server.urls
+    return f"{url}{'&' if '?' in url else '?'}psk=file:{folder}/{_KEY_FILE}"
 
 
 async def _call_over(stage: Stage, url: str, networks: Networks) -> Row:
@@ -204,6 +239,7 @@ async def _call_over(stage: Stage, url: str, networks: Networks) -> Row:
                 median=times.median,
                 p99=times.p99,
                 limit=client.info.max_message,
+                sealed=client.info.is_sealed,
             )
     except (JsonRpcIotError, WrongAnswer) as error:
         return Row(transport=stage.name, url=url, error=str(error))
@@ -254,11 +290,12 @@ def _show(row: Row) -> None:
     else:
         limit = "none" if row.limit is None else f"{row.limit} bytes"
         median, p99 = show_milliseconds(row.median), show_milliseconds(row.p99)
-        _print_row(row.transport, str(row.calls), median, p99, limit)
+        seal = "  sealed" if row.sealed else ""
+        _print_row(row.transport, str(row.calls), median, p99, limit, end=seal)
 
 
-def _print_row(transport: str, *numbers: str) -> None:
-    print_text(f"{transport:12}" + "".join(f"{number:>15}" for number in numbers))
+def _print_row(transport: str, *numbers: str, end: str = "") -> None:
+    print_text(f"{transport:12}" + "".join(f"{number:>15}" for number in numbers) + end)
 
 
 def _print_networks(networks: Sequence[dict[str, Any]]) -> None:

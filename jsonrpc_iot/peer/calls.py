@@ -57,6 +57,7 @@ class Calls:
 
     __slots__ = (
         "_channel",
+        "_is_wired",
         "_outgoing",
         "_reader",
         "_tasks",
@@ -79,8 +80,7 @@ class Calls:
     ) -> None:
         self.info: ChannelInfo = channel.info
         self.session = session
-        session.on_repeat = channel.supersede
-        session.noise.count_bytes = lambda: channel.noise_bytes
+        self._is_wired = False
         self.is_open = False
         self.why = ""
         self._channel = channel
@@ -190,6 +190,14 @@ class Calls:
             now=now() + self._queue_seconds if may_repeat else None,
             items=items,
         )
+
+    def _wire(self) -> None:
+        """Have the session tell of what concerns its calls, now that there are any."""
+        self._is_wired = True
+        channel, session = self._channel, self.session
+        session.on_repeat = channel.supersede
+        session.noise.count_bytes = lambda: channel.noise_bytes
+        session.first.send = self._outgoing.push
 
     @property
     def _queue_seconds(self) -> float:
@@ -349,6 +357,8 @@ class Calls:
 
         Where only so many requests may be open at once, who needs to know asks in turn.
         """
+        if not self._is_wired:
+            self._wire()
         probe = self.session.probe() if self.info.reliable and self.in_flight is None else None
         if probe is not None:
             self._outgoing.push(probe)

@@ -3,11 +3,17 @@
 While a call runs, it has its task for itself. A task goes on to the next call only if nothing of
 the one before is left in it: its context variables are what they were, it was not cancelled, and
 nobody has kept the task, to cancel it later or as the key of something. Such a task ends instead.
+
+What is to be done stands in a queue, and one task begins with it. When a call has to wait, others
+are woken for those behind it; until then the same task goes on to the next. So calls that do not
+wait cost no change of tasks either.
 """
 
 import sys
-from collections.abc import Callable, Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, copy_context
+from types import coroutine
 from typing import TYPE_CHECKING, Any
 from weakref import getweakrefcount
 
@@ -21,7 +27,7 @@ if TYPE_CHECKING:
 
 Job = Callable[[], Coroutine[Any, Any, object]]
 
-_MOST_PARKED = 64
+_MOST_PARKED = 128
 _PARKED_SECONDS = 1.0
 
 
@@ -31,20 +37,20 @@ class _Worker:
     Attributes:
         task: of asyncio.
         context: in which it was started.
-        job: what to do next, `None` for nothing more.
         is_fresh: it has not done anything yet.
         parked_at: when it began to wait, as the event loop counts.
-        woken: there is a job, or it has waited for long enough.
+        is_needed: it was woken since there is something to do.
+        woken: so it was, or it has waited for long enough.
     """
 
-    __slots__ = ("context", "is_fresh", "job", "parked_at", "task", "woken")
+    __slots__ = ("context", "is_fresh", "is_needed", "parked_at", "task", "woken")
 
     def __init__(self, task: "Task[object]") -> None:
         self.task = task
         self.context: Context = copy_context()
-        self.job: Job | None = None
         self.is_fresh = True
         self.parked_at = 0.0
+        self.is_needed = False
         self.woken = Signal()
 
     @property
@@ -63,56 +69,88 @@ class Workers:
         tasks: runs them.
     """
 
-    __slots__ = ("_parked", "_sweep", "_tasks", "_usual")
+    __slots__ = ("_are_shared", "_jobs", "_parked", "_sweep", "_tasks", "_usual", "_woken")
 
     def __init__(self, tasks: TaskGroup) -> None:
         self._tasks = tasks
+        self._are_shared = _counts_references() and asyncio_loop() is not None
+        self._jobs: deque[tuple[Context, Job]] = deque()
+        self._woken = 0  # workers that are about to look at the jobs
         self._parked: list[_Worker] = []
         self._sweep: TimerHandle | None = None
         self._usual: tuple[int, int] | None = None  # references to the task of one that is parked
 
     def start(self, job: Job) -> None:
         """Do a job, as `TaskGroup.start_soon` does, in the present context."""
-        worker = self._take()
-        if worker is not None:
-            worker.job = job
-            worker.woken.set()
-        elif not _counts_references() or asyncio_loop() is None:
+        if not self._are_shared:
             self._tasks.start_soon(job)
-        else:
-            self._tasks.start_soon(self._work, job)
+            return
+        self._jobs.append((copy_context(), job))
+        if not self._woken:
+            self._wake(self._jobs[0][0])
             if self._usual is None and not any(worker.is_fresh for worker in self._parked):
-                self._tasks.start_soon(self._work, None)  # to see what is usual
+                self._tasks.start_soon(self._park_first)  # to see what is usual
 
-    def _take(self) -> _Worker | None:
-        """A parked worker with nothing left in it, if there is one."""
-        while self._parked and self._parked[-1].context == copy_context():
+    def _wake_for_all(self) -> None:
+        """Have somebody for each job."""
+        jobs = self._jobs
+        for place in range(self._woken, len(jobs)):
+            self._wake(jobs[place][0])
+
+    def _wake(self, context: Context) -> None:
+        """Have somebody look at the jobs, who can do one of that context."""
+        self._woken += 1
+        while self._parked and self._parked[-1].context == context:
             worker = self._parked.pop()
             if worker.is_fresh:
                 self._usual = worker.references
-            if worker.references == self._usual:
-                return worker
+            worker.is_needed = worker.references == self._usual
             worker.woken.set()
-        return None
+            if worker.is_needed:
+                return
+        context.run(_start_soon, self._tasks, self._work)
 
-    async def _work(self, job: Job | None) -> None:
+    async def _work(self) -> None:
         worker = _Worker(sys.modules["asyncio"].current_task())
-        while True:
-            if job is not None:
-                await job()
-                worker.is_fresh = False
+        self._woken -= 1
+        while await self._do_jobs(worker) and await self._park(worker):
+            self._woken -= 1
+
+    async def _park_first(self) -> None:
+        worker = _Worker(sys.modules["asyncio"].current_task())
+        while await self._park(worker):
+            self._woken -= 1
+            if not await self._do_jobs(worker):
+                return
+
+    async def _do_jobs(self, worker: _Worker) -> bool:
+        """Do what there is to do; says whether the worker may do more after that."""
+        while self._jobs:
+            context, job = self._jobs[0]
+            if context != worker.context:
+                break
+            del self._jobs[0]
+            before = worker.references if self._jobs else None
+            worker.is_fresh = False
+            has_waited = await _run(job(), self._wake_for_all)
             del job  # it may refer to much
             if worker.task.cancelling() or worker.context != copy_context():
-                return
-            job = await self._park(worker)
-            if job is None:
-                return
+                break
+            if has_waited or before is None:  # what is left in the task is seen when it is parked
+                return True
+            if worker.references != before:
+                break
+        else:
+            return True
+        self._wake_for_all()
+        return False
 
-    async def _park(self, worker: _Worker) -> Job | None:
-        """Wait for the next job for a while."""
+    async def _park(self, worker: _Worker) -> bool:
+        """Wait for a job for a while; says whether there may be one."""
         if len(self._parked) >= _MOST_PARKED:
-            return None
+            return False
         worker.woken = Signal()
+        worker.is_needed = False
         worker.parked_at = now()
         self._parked.append(worker)
         if self._sweep is None:
@@ -122,9 +160,11 @@ class Workers:
         except BaseException:
             if worker in self._parked:
                 self._parked.remove(worker)
+            if worker.is_needed:
+                self._woken -= 1
+                self._wake_for_all()
             raise
-        job, worker.job = worker.job, None
-        return job
+        return worker.is_needed
 
     def _sweep_later(self) -> None:
         loop = asyncio_loop()
@@ -141,6 +181,32 @@ class Workers:
                 worker.woken.set()
         if self._parked:
             self._sweep_later()
+
+
+def _start_soon(tasks: TaskGroup, work: Job) -> None:
+    tasks.start_soon(work)
+
+
+@coroutine
+def _run(
+    job: Coroutine[Any, Any, object], on_wait: Callable[[], None]
+) -> Generator[Any, None, bool]:
+    """Run a coroutine; says whether it has waited for anything, and before it does."""
+    try:
+        awaited = job.send(None)
+    except StopIteration:
+        return False
+    on_wait()
+    try:
+        while True:
+            try:
+                yield awaited
+            except BaseException as error:  # noqa: BLE001  # whoever waits gets it
+                awaited = job.throw(error)
+            else:
+                awaited = job.send(None)
+    except StopIteration:
+        return True
 
 
 def _counts_references() -> bool:

@@ -105,11 +105,12 @@ class Places(Generic[K]):
     def _note_size(self, network: str, old: int, new: int) -> None:
         if old:
             del self._by_size[old][network]
+            if not self._by_size[old]:
+                del self._by_size[old]
         if new:
             self._by_size.setdefault(new, {})[network] = None
         self._largest = max(self._largest, new)
-        while self._largest and not self._by_size.get(self._largest):
-            self._by_size.pop(self._largest, None)
+        while self._largest and self._largest not in self._by_size:
             self._largest -= 1
 
 

@@ -12,6 +12,8 @@ from .messages import Message
 
 T = TypeVar("T")
 
+_NONE: "dict[int, OpenCall]" = {}  # never written to: a server seldom calls, and has many peers
+
 
 class OpenCall:
     """A call of ours that is not answered yet.
@@ -104,8 +106,20 @@ class OpenCalls:
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
-        self.by_id: dict[int, OpenCall] = {}
-        self.streams: dict[int, OpenCall] = {}
+        self.by_id: dict[int, OpenCall] = _NONE
+        self.streams: dict[int, OpenCall] = _NONE
+
+    def add(self, call: OpenCall) -> None:
+        """Note a call that is not answered yet."""
+        if self.by_id is _NONE:
+            self.by_id = {}
+        self.by_id[call.id] = call
+
+    def add_stream(self, call: OpenCall) -> None:
+        """Note a call whose result is streamed."""
+        if self.streams is _NONE:
+            self.streams = {}
+        self.streams[call.id] = call
 
     @property
     def only(self) -> OpenCall | None:

@@ -109,7 +109,7 @@ class Session:
         self.jsonrpc: Jsonrpc | None = None
         self.extensions = extensions
         self.strays = 0
-        self.noise = Noise(clock, codec.unmarked if echoes else None)
+        self.noise = Noise(clock, codec if echoes else None)
 
     @property
     def jsonrpc_to_send(self) -> Jsonrpc:
@@ -161,7 +161,7 @@ class Session:
         call = OpenCall(self.codec, self._next_id, method, on_answer, items)
         self._add(call, request)
         if stream:
-            self._calls.streams[call.id] = call
+            self._calls.add_stream(call)
         if self._retry_seconds is not None and now is not None:
             if self._repeats is None:
                 self._repeats = Repeats(
@@ -317,7 +317,7 @@ class Session:
     def _add(self, call: OpenCall, request: bytes) -> None:
         self._next_id += 1
         call.request = request
-        self._calls.by_id[call.id] = call
+        self._calls.add(call)
         self.noise.note_open(call.id, request)
         if self.jsonrpc is None and self._default is UNSET:
             self.first.add(call.id, request)
@@ -336,6 +336,9 @@ class Session:
             return
         self._responses += 1
         id = message.id
+        presence = self.noise.presence
+        if presence is not None and presence.hear(id, self._calls.by_id):
+            return
         is_nameless = id is None and message.error is not ABSENT
         if is_nameless and self._calls.only is not None and not self._shared:
             id = self._calls.only.id

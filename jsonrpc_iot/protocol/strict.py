@@ -13,6 +13,11 @@ from .messages import ABSENT, Message
 from .retries import Repeats
 
 _INVALID_REQUEST = -32600
+_NONE: dict[int, bytes] = {}  # never written to
+
+
+def _forget(request: bytes) -> None:
+    """Send nothing again."""
 
 
 class FirstRequests:
@@ -31,12 +36,14 @@ class FirstRequests:
     def __init__(self, codec: Codec, *, in_order: bool) -> None:
         self._codec = codec
         self._in_order = in_order
-        self._open: dict[int, bytes] = {}
+        self._open = _NONE
         self._refusals = 0
-        self.send: Callable[[bytes], object] = lambda request: None
+        self.send: Callable[[bytes], object] = _forget
 
     def add(self, id: int, request: bytes) -> None:
         """Note a request that is being sent."""
+        if self._open is _NONE:
+            self._open = {}
         self._open[id] = request
 
     def remove(self, id: int) -> None:

@@ -75,6 +75,10 @@ class Server:
         self._tasks = tasks
         self._workers = Workers(tasks)
         self._door = door
+        # Each peer has these, and an idle one should not have copies of its own.
+        self._prove = door.prove
+        self._on_open = partial(self._welcome, None)
+        self._on_end = self._forget
         self._keyring = keyring
         self._limits = limits
         self._trace = trace
@@ -263,9 +267,9 @@ class Server:
             self._tasks,
             limits=self._limits,
             standing=standing,
-            prove=self._door.prove,
-            on_open=partial(self._welcome, on_open),
-            on_end=self._forget if isinstance(channel, ReceivingChannel) else None,
+            prove=self._prove,
+            on_open=self._on_open if on_open is None else partial(self._welcome, on_open),
+            on_end=self._on_end if isinstance(channel, ReceivingChannel) else None,
             budget=self._budget,
             # Nobody was at an added channel before.
             since=self._ended.known_since(channel.info.peer) if on_open is None else -inf,

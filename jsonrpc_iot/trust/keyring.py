@@ -19,7 +19,7 @@ import anyio.to_thread
 from ..errors import KeyringError
 from .entries import Entry, Kind, is_open, read_entries, read_file
 from .keys import SharedKey, bearer_token, key_id, new_key, read_key, token_digest
-from .principal import Principal, Proof
+from .principal import EVERYTHING, Principal, Proof
 
 if TYPE_CHECKING:
     from datetime import date
@@ -152,14 +152,14 @@ class Keyring:
         """What the keyring says now of somebody whom it has named.
 
         Args:
-            principal: as it was given; one of a hook stays as it is, and so do the permissions of
-                one that is not ours.
+            principal: as it was given; one of a hook or of a URL's own key stays as it is, and so
+                do the permissions of one that is not ours.
 
         Returns:
             The principal with its permissions of now; `None` if it was revoked, has got another
             key under the same name, or has expired.
         """
-        if principal.proof == "hook":
+        if principal.proof == "hook" or principal.permissions is EVERYTHING:
             return principal
         place = _KINDS[principal.proof], principal.name
         holder = self._valid(self._contents.holders.get(place))

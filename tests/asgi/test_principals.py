@@ -67,6 +67,7 @@ async def test_strangers_can_be_kept_out(keys: Keys) -> None:
     async with served(keys, strangers=False) as (_, http):
         pong = await http.post("", content=request("rpc.ping"), headers=JSON)
         assert (pong.status_code, pong.json()) == (200, {"id": 1, "result": True})
+        assert "www-authenticate" not in pong.headers
         for sent in (request("look"), request("no.such"), request("look", None)):
             refused = await http.post("", content=sent, headers=JSON)
             assert refused.status_code == 401

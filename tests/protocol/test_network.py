@@ -76,3 +76,13 @@ def test_a_newcomer_gets_a_seat_from_a_network_that_has_more() -> None:
     assert seats.take("f", "modest")
     assert (seats.displaced, seats.turned_away) == (1, 2)
     assert told == ["over 3 peers", "one network takes all places"]
+
+
+def test_a_network_that_grew_leaves_nothing_of_its_smaller_sizes() -> None:
+    places: Places[int] = Places()
+    for holder in range(100):
+        places.take(holder, "one")
+    assert len(places._by_size) == 1
+    for holder in range(100):
+        places.leave(holder)
+    assert (places._by_size, places._networks, places.greediest) == ({}, {}, None)

@@ -1,5 +1,7 @@
 """Pairs of channels over each transport, for the tests that all transports pass."""
 
+import os
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -36,10 +38,21 @@ TRANSPORTS: dict[str, Urls] = {
         f"wss://127.0.0.1:0/rpc?cert={certificates.server}",
         f"?ca={certificates.ca}",
     ),
+    "sealed memory": lambda folder, certificates: (f"memory://contract?{psk(folder)}", ""),
+    "sealed pipe": lambda folder, certificates: (f"pipe://sealed?dir={folder}&{psk(folder)}", ""),
+    "sealed tcp": lambda folder, certificates: (f"tcp://127.0.0.1:0?{psk(folder)}", ""),
 }
 
 WEBSOCKETS = ("ws", "wss")
 """They are served on asyncio only."""
+
+
+def psk(folder: Path, name: str = "key") -> str:
+    """The option for a shared key in a file of that folder, which is made if it is not there."""
+    file = folder / name
+    if not file.exists():
+        file.write_text(b64encode(os.urandom(32)).decode())
+    return f"psk=file:{file}"
 
 
 class Link(NamedTuple):

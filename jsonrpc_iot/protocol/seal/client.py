@@ -103,7 +103,11 @@ class ClientSeal:
         return self._handshake is not None or self._proof_due < inf
 
     def begin(self, now: float) -> None:
-        """Begin a handshake, beside the session if there is one; `poll` gives its packets."""
+        """Begin a handshake, beside the session if there is one; `poll` gives its packets.
+
+        Args:
+            now: seconds, or when its hello is to leave.
+        """
         self._begun_at = now
         pause = self._retry_seconds if self._session is None else _LEAST_PAUSE
         self._handshake = _Handshake(self._crypto, self._key, self._instance, now, pause)
@@ -201,8 +205,8 @@ class ClientSeal:
         session = self._session
         if session is None or receiver_of(packet) != session.theirs:
             self.dropped += 1
-        elif self._handshake is None and now - self._begun_at >= _LEAST_PAUSE:
-            self.begin(now)
+        elif self._handshake is None:
+            self.begin(max(now, self._begun_at + _LEAST_PAUSE))
 
     def _forget_old(self, now: float) -> None:
         if self._is_confirmed and now > self._old_until:

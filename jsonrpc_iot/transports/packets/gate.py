@@ -7,6 +7,7 @@ Source: the trust page, section 2.
 """
 
 from collections.abc import Callable, Hashable, Iterable
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 from msgspec import structs
@@ -57,7 +58,8 @@ class Gate(Generic[A]):
             now: seconds.
 
         Returns:
-            Messages, with their seats, or with the addresses of those that were not sealed.
+            Messages, with their seats, or with the addresses of those that were not sealed. One for
+            a seat is empty where its client has only proved that it is there.
         """
         found: list[tuple[bytes, A | Seat]] = []
         for packet, address in packets:
@@ -67,7 +69,7 @@ class Gate(Generic[A]):
             taken = self.seal.take(packet, address, now)
             if isinstance(taken, bytes):
                 self._transmit(taken, address)
-            elif taken is not None and taken[1]:
+            elif taken is not None:
                 found.append((_as_it_came(packet, taken[1]), taken[0]))
         return found
 
@@ -105,7 +107,12 @@ class Gate(Generic[A]):
 
 def network_of(seat: Seat) -> str:
     """What shares its places with a seat: all who have the same key."""
-    return f"key of {seat.principal}"
+    return _network_of(seat.principal)
+
+
+@lru_cache(256)  # one text for all their channels
+def _network_of(principal: str) -> str:
+    return f"key of {principal}"
 
 
 def _as_it_came(packet: bytes, message: bytes) -> bytes:

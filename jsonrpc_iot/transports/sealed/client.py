@@ -7,7 +7,7 @@ import anyio
 from msgspec import structs
 
 from ...channel.clock import now
-from ...channel.contract import Arrival, Channel, TellFailed, Trace
+from ...channel.contract import Arrival, Channel, Take, TellFailed, Trace
 from ...channel.info import ChannelInfo
 from ...channel.wrappers import WrappedChannel
 from ...protocol.seal.client import ClientSeal
@@ -15,6 +15,7 @@ from ...protocol.seal.packets import Form
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
+BROKEN = "a sealed packet was changed, or is missing"
 USED_UP = "the sealed session is used up"
 
 
@@ -48,6 +49,9 @@ class SealedChannel(WrappedChannel):
         self._sending = anyio.Lock(fast_acquire=True)
         self._opened: list[bytes] = []  # newest first
         self._traces: list[Trace] = []
+        self._is_broken = False
+        self._awaited: set[bytes] = set()
+        self._offered: Sequence[bytes] = ()  # packets that were opened, but not taken
         self.foreign = 0
 
     @property
@@ -64,21 +68,37 @@ class SealedChannel(WrappedChannel):
         """Nothing to look at: the link does not see messages; see `Channel.check`."""
 
     def expect_within(self, message: bytes, seconds: float | None) -> None:
-        """As above; see `Channel.expect_within`."""
+        """Learn that an answer will tell whether it arrived; see `Channel.expect_within`."""
+        self._awaited.add(message)
 
     def forget(self, message: bytes) -> None:
-        """As above; see `Channel.forget`."""
+        """See `Channel.forget`."""
+        self._awaited.discard(message)
 
     def supersede(self, message: bytes) -> None:
-        """As above; see `Channel.supersede`."""
+        """Each packet leaves at once; see `Channel.supersede`."""
 
     def tell_failed(self, tell: TellFailed) -> None:
-        """As above; see `Channel.tell_failed`."""
+        """The link does not know which message a packet has; see `Channel.tell_failed`."""
 
     def trace_frames(self, trace: Trace) -> None:
         """Show packets without messages, and those that do not open; see `Channel.trace_frames`."""
         self._traces.append(trace)
         self._inner.trace_frames(trace)
+
+    def offer_to(self, take: Take) -> None:
+        """See `Channel.offer_to`; where something may be wrong, that is for whoever receives."""
+        if self._in_order:
+            return
+
+        def take_packets(packets: Sequence[bytes]) -> bool:
+            messages, _ = self.open(packets)
+            if self._seal.due > now() and (not messages or take(messages)):
+                return True
+            self._opened, self._offered = messages[::-1], packets
+            return False
+
+        self._inner.offer_to(take_packets)
 
     async def receive(self) -> bytes:
         """Wait for the next message; see `Channel.receive`."""
@@ -88,15 +108,17 @@ class SealedChannel(WrappedChannel):
 
     async def receive_batch(self) -> list[bytes]:
         """Wait for messages, and answer for the session meanwhile; see `Channel.receive_batch`."""
-        if self._opened:
-            opened, self._opened = self._opened[::-1], []
-            return opened
-        while True:
+        while not self._opened:
+            if self._is_broken:
+                raise anyio.BrokenResourceError(BROKEN)
             if self._seal.due <= now():
                 await self.send_due()
             batch = await self._next_packets()
-            if messages := self.open(batch)[0]:
-                return messages
+            offered, self._offered = self._offered, ()
+            messages, _ = self.open([each for each in batch if each not in offered])
+            self._opened = messages[::-1] + self._opened
+        opened, self._opened = self._opened[::-1], []
+        return opened
 
     async def _next_packets(self) -> list[bytes]:
         """The next packets, none when something is to be sent before."""
@@ -111,9 +133,6 @@ class SealedChannel(WrappedChannel):
 
         Returns:
             The messages, and what was not sealed.
-
-        Raises:
-            anyio.BrokenResourceError: something is wrong with a link where nothing can be.
         """
         messages, plain = [], []
         at = now()
@@ -130,7 +149,8 @@ class SealedChannel(WrappedChannel):
             elif self._seal.dropped > dropped:
                 self._show("<?", packet)
                 if self._in_order:
-                    raise anyio.BrokenResourceError("a sealed packet was changed, or is missing")
+                    self._is_broken = True
+                    break
             else:
                 self._show("<=", packet)
         self.foreign += len(plain)
@@ -143,8 +163,13 @@ class SealedChannel(WrappedChannel):
         return self._inner.send_now([self._packet(message) for message in messages])
 
     async def send(self, item: bytes) -> None:
-        """Send one message; see `Channel.send`."""
-        await self.send_batch((item,))
+        """Send one message, and learn what the link says to it where nobody answers."""
+        if item in self._awaited:
+            await self.send_batch((item,))
+            return
+        async with self._sending:
+            await self._send_due()
+            await self._inner.send(self._packet(item))
 
     async def send_batch(self, messages: Sequence[bytes]) -> None:
         """Send messages; see `Channel.send_batch`."""

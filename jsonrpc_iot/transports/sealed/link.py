@@ -18,14 +18,13 @@ from ...protocol.seal.packets import Form
 from ...protocol.seal.server import Seat, ServerSeal
 from ...trust.principal import Principal
 from ..packets.gate import Keys
-from .client import USED_UP
+from .client import BROKEN, USED_UP
 
 _FIRST_SECONDS = 3.0
 """Who says nothing for so long has no sealed link in mind: it sends its hello at once."""
 _PROOF_SECONDS = 10.0
 
 _SESSIONS = 4  # the last one, and what was before it
-_BROKEN = "a sealed packet was changed, or is missing"
 
 
 async def admit(inner: Channel, crypto: Crypto, keys: Keys, form: Form) -> Channel | None:
@@ -118,6 +117,7 @@ class SealedLink(WrappedChannel):
         self._form = form
         self._opened = [message] if message else []
         self._received = received
+        self._is_broken = False
         self._sending = anyio.Lock(fast_acquire=True)
 
     @property
@@ -144,6 +144,8 @@ class SealedLink(WrappedChannel):
         return opened
 
     async def _open_next(self) -> None:
+        if self._is_broken:
+            raise anyio.BrokenResourceError(BROKEN)
         received = self._received or await self._inner.receive_batch()
         self._received = []
         at = now()
@@ -156,7 +158,8 @@ class SealedLink(WrappedChannel):
             elif taken is not None and taken[0] == self._seat:
                 self._opened += filter(None, taken[1:])
             else:
-                raise anyio.BrokenResourceError(_BROKEN)
+                self._is_broken = True
+                break
         if answers:
             async with self._sending:
                 await self._inner.send_batch(answers)

@@ -28,17 +28,15 @@ class Admission:
     Args:
         rules: what holds for them.
         door: knows who is who.
-
-    Attributes:
         keyring: is looked at when requests come; `None` where somebody else watches it.
     """
 
-    def __init__(self, rules: WebRules, door: Door) -> None:
+    def __init__(self, rules: WebRules, door: Door, keyring: "Keyring | None") -> None:
         self._rules = rules
         self._door = door
         self._tickets = Tickets()
+        self._keyring = keyring
         self._look_at = 0.0
-        self.keyring: Keyring | None = None
 
     async def identify(self, scope: Scope, headers: dict[bytes, bytes]) -> RequestFacts:
         """Find out who sends a request.
@@ -100,7 +98,7 @@ class Admission:
 
     def look(self) -> bool:
         """Read the keyring again if that is due; says whether it has changed."""
-        if self.keyring is None or anyio.current_time() < self._look_at:
+        if self._keyring is None or anyio.current_time() < self._look_at:
             return False
         self._look_at = anyio.current_time() + _LOOK_SECONDS
-        return self.keyring.refresh()
+        return self._keyring.refresh()

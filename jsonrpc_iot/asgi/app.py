@@ -83,14 +83,14 @@ class RpcApp:
         dispatcher: answers.
         rules: the path and what else holds for requests.
         door: says who a caller is.
+        keyring: is watched while the web server runs the application, and looked at when requests
+            come; `None` where somebody else watches it.
         limits: bounds on what callers may cost.
         trace: is shown each message.
         kept_events: notifications that are kept for clients that come back.
 
     Attributes:
         events: the notifications, to whoever reads them.
-        keyring: is watched while the web server runs the application, and looked at when requests
-            come; `None` where somebody else watches it.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class RpcApp:
         rules: WebRules,
         *,
         door: Door,
+        keyring: "Keyring | None" = None,
         limits: Limits | None = None,
         trace: Trace | None = None,
         kept_events: int = 1024,
@@ -110,7 +111,8 @@ class RpcApp:
         self._path = rules.path.rstrip("/")
         self._rules = rules
         self._door = door
-        self._admission = Admission(rules, door)
+        self._keyring = keyring
+        self._admission = Admission(rules, door, keyring)
         self._trace = masking(trace or (lambda direction, message: None))
         self._bodies = Bodies(
             max(MAX_MESSAGE, limits.receive_bytes),
@@ -123,15 +125,6 @@ class RpcApp:
         self._leaving = False
         self.events = EventLog(kept_events, limits.queue_bytes, limits.peers)
         self._answer: AsgiApp = with_cors(self._answer_http, rules.cors)
-
-    @property
-    def keyring(self) -> "Keyring | None":
-        """What says who may do what, while nobody else watches it."""
-        return self._admission.keyring
-
-    @keyring.setter
-    def keyring(self, keyring: "Keyring | None") -> None:
-        self._admission.keyring = keyring
 
     @property
     def is_busy(self) -> bool:
@@ -181,8 +174,8 @@ class RpcApp:
                     self._idle.notify()
         elif scope["type"] == "lifespan":
             async with task_group() as tasks:
-                if self.keyring is not None:
-                    tasks.start_soon(self.keyring.watch, self.renew)
+                if self._keyring is not None:
+                    tasks.start_soon(self._keyring.watch, self.renew)
                 await self._live(receive, send)
                 tasks.cancel_scope.cancel()
         else:

@@ -81,10 +81,10 @@ def asgi_app(
             pairing=pairing,
             everybody=dispatcher.everybody,
         ),
+        keyring=keyring,
         limits=limits,
         trace=trace,
         kept_events=kept_events,
     )
-    app.keyring = keyring
     dispatcher.on_emit(app.publish)
     return app

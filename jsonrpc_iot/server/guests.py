@@ -4,6 +4,7 @@ import logging
 from typing import TYPE_CHECKING
 
 import anyio
+from msgspec.structs import replace
 
 from ..channel.contract import Serve
 from ..channel.web import AsgiReceive, AsgiSend, Scope, WebRules, client_network, refuse_websocket
@@ -24,9 +25,6 @@ class Guests:
         tasks: runs it.
         limits: of which `peers` and `receive_bytes` are used here. When all places are taken, who
             has more of them gives way to who has fewer.
-
-    Attributes:
-        told: what was refused, and the log told of.
     """
 
     def __init__(self, handler: Serve, tasks: "TaskGroup", limits: Limits) -> None:
@@ -38,7 +36,7 @@ class Guests:
             lambda place: place.cancel(),
             lambda problem: logger.warning("WebSockets of the program: %s", problem),
         )
-        self.told: set[str] = set()
+        self._told: set[str] = set()
 
     async def serve(
         self, scope: Scope, receive: AsgiReceive, send: AsgiSend, rules: WebRules
@@ -53,6 +51,7 @@ class Guests:
         """
         from ..transports.web.websocket_server import answer_websocket
 
+        rules = replace(rules, told=self._told)
         with anyio.CancelScope() as place:
             if not self._seats.take(place, client_network(scope)):
                 await refuse_websocket(scope, receive, send, 503, "Too many connections")

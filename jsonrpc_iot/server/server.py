@@ -172,8 +172,6 @@ class Server:
     ) -> None:
         """Serve a WebSocket of a web program until it ends, or refuse it.
 
-        There may be `Limits.peers` of them; who has more gives way to who has fewer.
-
         Args:
             scope: of its request, as ASGI has it.
             receive: gives its events, of which none has been taken.
@@ -196,7 +194,6 @@ class Server:
             cors=(cors,) if isinstance(cors, str) else tuple(cors),
             hosts=tuple(hosts),
             forwarded=forwarded,
-            told=self._guests.told,
         )
         await self._guests.serve(scope, receive, send, rules)
 

@@ -7,9 +7,9 @@ import pytest
 
 from jsonrpc_iot import Dispatcher, connect, serve
 from jsonrpc_iot.channel.masking import masked
-from jsonrpc_iot.trust.keyring import bearer_token, new_key
+from jsonrpc_iot.trust.keyring import bearer_token
 
-TOKEN = bearer_token(new_key())
+TOKEN = bearer_token(bytes(32))
 
 
 def proof(params: object) -> dict[str, object]:

@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from ..asgi import RpcApp
 from ..channel.changes import Change
-from ..channel.contract import Authenticate, Channel, Listener, ReceivingChannel, Trace
+from ..channel.contract import Authenticate, Channel, Listener, ReceivingChannel, Trace, asks_first
 from ..channel.door import GONE, Door
 from ..channel.tasks import task_group
 from ..channel.web import AsgiReceive, AsgiSend, Scope, WebListener, WebRules, refuse_websocket
@@ -233,6 +233,7 @@ class Server:
         listener.mount(app)
         return app
 
+    @asks_first
     async def _serve(
         self, channel: Channel, *, task_status: TaskStatus[Peer] | None = None
     ) -> None:

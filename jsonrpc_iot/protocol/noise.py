@@ -9,6 +9,7 @@ from typing import NamedTuple
 from .codec.codec import Codec
 from .echoes import Echoes
 from .messages import Invalid
+from .presence import Presence
 from .suspects import Suspects
 from .text import excerpt
 
@@ -27,9 +28,10 @@ class Noise:
         suspects: what could not be read since the last valid message.
         unanswered: how much, in all, could not be read and was not answered either.
         count_bytes: how many bytes the link has brought that belong to no message.
+        presence: whether the other end is there, `None` where nobody asks.
     """
 
-    __slots__ = ("_codec", "clock", "count_bytes", "echoes", "suspects", "unanswered")
+    __slots__ = ("_codec", "clock", "count_bytes", "echoes", "presence", "suspects", "unanswered")
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class Noise:
         self.suspects: Suspects | None = None
         self.unanswered = 0
         self.count_bytes: Callable[[], int] = int
+        self.presence: Presence | None = None
 
     def note_open(self, id: int, request: bytes) -> None:
         """A request of ours leaves."""
@@ -62,6 +65,8 @@ class Noise:
             id: the request's.
             data: the request.
         """
+        if self.presence is not None and data == self.presence.question:
+            return True
         return self.echoes is not None and self.echoes.hear(id, data, self.clock())
 
     def may_refuse(self, message: Invalid, data: bytes) -> bool:

@@ -151,6 +151,7 @@ class RpcApp:
     def leave(self) -> None:
         """Answer what is being answered, refuse the rest, and end all subscriptions."""
         self._leaving = True
+        self._door.refuser.close()
         self.events.close()
 
     async def wait_idle(self) -> None:

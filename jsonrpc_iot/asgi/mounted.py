@@ -80,6 +80,7 @@ def asgi_app(
             seconds=limits.message_seconds,
             pairing=pairing,
             everybody=dispatcher.everybody,
+            limits=limits,
         ),
         limits=limits,
         trace=trace,

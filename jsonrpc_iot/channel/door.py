@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from ..errors import RpcError, Unauthorized
+from ..errors import Busy, RpcError, Unauthorized
+from ..protocol.limits import DEFAULT_LIMITS, Limits
 from ..trust import audit
 from ..trust.certificates import names_in
 from ..trust.principal import URL_KEY, Principal, Standing
 from .contract import Authenticate, Channel
 from .info import ChannelAttribute
+from .refusing import Refuser, place_at, place_of
 from .wrappers import ProvenChannel
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 GONE = Unauthorized("The key is no longer valid")
 """What those hear whose key was revoked or has expired."""
 
-Prove = Callable[[Channel, Standing, str], Awaitable[None]]
+Prove = Callable[[Channel, Standing, str, Callable[[], object]], Awaitable[None]]
 """Has the other end of a channel prove by a token who it is; see `Door.prove`."""
 
 
@@ -39,6 +41,10 @@ class Door:
         seconds: that `authenticate` may take.
         pairing: gives keys to who knows a code.
         everybody: who a stranger is where there is no other way to be somebody.
+        limits: bounds on what wrong proofs may cost.
+
+    Attributes:
+        refuser: has wrong proofs wait for their answer.
     """
 
     def __init__(
@@ -50,13 +56,15 @@ class Door:
         seconds: float,
         pairing: "Pairing | None" = None,
         everybody: Principal | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
+        self.refuser = Refuser(limits)
         self._authenticate = authenticate
         self._keyring = keyring
         self._strangers = strangers
         self._seconds = seconds
         self._everybody = everybody if authenticate is None and keyring is None else None
-        self._pair = None if pairing is None else pairing.answer
+        self._pairing = pairing
 
     @property
     def is_guarded(self) -> bool:
@@ -75,8 +83,13 @@ class Door:
             TimeoutError: `authenticate` took too long.
             Exception: it failed.
         """
-        standing = await self._admit(channel)
-        standing.pair = self._pair
+        try:
+            standing = await self._admit(channel)
+        except Unauthorized:
+            await self.refuser.wait(place_of(channel.info))
+            raise
+        if self._pairing is not None:
+            standing.pair = self._pair
         return standing
 
     async def _admit(self, channel: Channel) -> Standing:
@@ -87,6 +100,8 @@ class Door:
             principal = await self._judge(channel, principal)
         except RpcError as refusal:
             audit.refused_proof(channel.info.peer, "hook", refusal.message)
+            if channel.extra(ChannelAttribute.bearer_token, None) is not None:
+                await self.refuser.wait(place_of(channel.info))
             return Standing(proved=proved, refusal=refusal)
         if principal is None and self._strangers:
             principal = self._everybody
@@ -94,19 +109,34 @@ class Door:
         standing = Standing(principal, proved, Unauthorized() if is_lost else None)
         return standing if self.renew(channel.info.peer, standing) else Standing(refusal=GONE)
 
-    async def prove(self, channel: Channel, standing: Standing, token: str) -> None:
+    async def prove(
+        self, channel: Channel, standing: Standing, token: str, judged: Callable[[], object]
+    ) -> None:
         """Have the other end prove by a token who it is; a token that nobody has changes nothing.
 
         Args:
             channel: leads to it.
             standing: who it has been so far.
             token: came in a message.
+            judged: is called when it is known that the token is wrong, which is answered later.
 
         Raises:
             Unauthorized: nobody has that token.
             RpcError: whoever has it is refused, for that reason.
         """
+        try:
+            await self._prove(channel, standing, token)
+        except Busy:
+            raise
+        except RpcError:
+            judged()
+            await self.refuser.wait(place_of(channel.info))
+            raise
+
+    async def _prove(self, channel: Channel, standing: Standing, token: str) -> None:
         proved = None if self._keyring is None else self._keyring.by_token(token)
+        if proved is None:
+            self.refuser.check(place_of(channel.info))
         try:
             principal = await self._judge(channel, proved, token)
         except RpcError as refusal:
@@ -119,6 +149,18 @@ class Door:
         if not self.renew(channel.info.peer, become):  # while the hook thought about it
             raise GONE.with_traceback(None)
         standing.become(principal, become.proved)
+
+    async def _pair(
+        self, where: str, spake: str | None, confirm: str | None, name: str
+    ) -> dict[str, str]:
+        """Answer `rpc.pair`; see `Pairing.answer`."""
+        assert self._pairing is not None
+        try:
+            return await self._pairing.answer(where, spake, confirm, name)
+        except Unauthorized:
+            self.refuser.check(place_at(where))
+            await self.refuser.wait(place_at(where))
+            raise
 
     def renew(self, peer: str, standing: Standing) -> bool:
         """Look again at what the keyring says of somebody, now that it has changed.

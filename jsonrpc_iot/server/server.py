@@ -303,6 +303,7 @@ class Server:
     async def _part(self, grace: float) -> None:
         """Let the peers finish for `grace` seconds."""
         self._parting = True
+        self._door.refuser.close()
         for peer in self._peers:
             peer.leave(grace)
         for app in self._apps:
@@ -374,6 +375,7 @@ async def serve(
             seconds=limits.message_seconds,
             pairing=pairing,
             everybody=everybody_at(where, dispatcher),
+            limits=limits,
         )
         if not door.is_guarded:
             warn_if_open(where, listeners, door)

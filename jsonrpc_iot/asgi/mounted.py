@@ -77,7 +77,6 @@ def asgi_app(
             authenticate,
             keyring,
             strangers=strangers,
-            seconds=limits.message_seconds,
             pairing=pairing,
             everybody=dispatcher.everybody,
             limits=limits,

@@ -18,6 +18,7 @@ from ..trust.principal import URL_KEY, Principal, Standing
 from .contract import Authenticate, Channel
 from .info import ChannelAttribute
 from .refusing import Refuser, place_at, place_of
+from .web import WebAttribute
 from .wrappers import ProvenChannel
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 GONE = Unauthorized("The key is no longer valid")
 """What those hear whose key was revoked or has expired."""
+
+WRONG = Unauthorized("Nobody has that token")
+"""What those hear who bring a token that proves nothing, or does so no more."""
 
 Prove = Callable[[Channel, Standing, str, Callable[[], object]], Awaitable[None]]
 """Has the other end of a channel prove by a token who it is; see `Door.prove`."""
@@ -38,10 +42,9 @@ class Door:
         authenticate: has the last word on who somebody is.
         keyring: knows keys, tokens, certificates and users.
         strangers: whether who has proved nothing may call what needs no permission.
-        seconds: that `authenticate` may take.
         pairing: gives keys to who knows a code.
         everybody: who a stranger is where there is no other way to be somebody.
-        limits: bounds on what wrong proofs may cost.
+        limits: bounds on what wrong proofs may cost; `authenticate` may take `message_seconds`.
 
     Attributes:
         refuser: has wrong proofs wait for their answer.
@@ -53,7 +56,6 @@ class Door:
         keyring: "Keyring | None",
         *,
         strangers: bool,
-        seconds: float,
         pairing: "Pairing | None" = None,
         everybody: Principal | None = None,
         limits: Limits = DEFAULT_LIMITS,
@@ -62,7 +64,7 @@ class Door:
         self._authenticate = authenticate
         self._keyring = keyring
         self._strangers = strangers
-        self._seconds = seconds
+        self._seconds = limits.message_seconds
         self._everybody = everybody if authenticate is None and keyring is None else None
         self._pairing = pairing
 
@@ -80,6 +82,7 @@ class Door:
         """Find out who is at the other end of a channel, and what it may do.
 
         Raises:
+            Unauthorized: it has brought a token, which nobody has.
             TimeoutError: `authenticate` took too long.
             Exception: it failed.
         """
@@ -103,6 +106,9 @@ class Door:
             if channel.extra(ChannelAttribute.bearer_token, None) is not None:
                 await self.refuser.wait(place_of(channel.info))
             return Standing(proved=proved, refusal=refusal)
+        if principal is None and proved is None and self._brings_wrong_token(channel):
+            audit.refused_proof(channel.info.peer, "token", "nobody has it")
+            raise WRONG.with_traceback(None)  # it is raised again and again
         if principal is None and self._strangers:
             principal = self._everybody
         is_lost = principal is None and not self._strangers
@@ -130,7 +136,7 @@ class Door:
             raise
         except RpcError:
             judged()
-            await self.refuser.wait(place_of(channel.info))
+            await self.refuser.wait(place_of(channel.info), shield=True)
             raise
 
     async def _prove(self, channel: Channel, standing: Standing, token: str) -> None:
@@ -158,8 +164,7 @@ class Door:
         try:
             return await self._pairing.answer(where, spake, confirm, name)
         except Unauthorized:
-            self.refuser.check(place_at(where))
-            await self.refuser.wait(place_at(where))
+            await self.refuser.wait(place_at(where), shield=True)
             raise
 
     def renew(self, peer: str, standing: Standing) -> bool:
@@ -198,6 +203,12 @@ class Door:
             or (None if process is None else keyring.by_uid(process.uid))
             or keyring.by_certificate(_certified(channel))
         )
+
+    def _brings_wrong_token(self, channel: Channel) -> bool:
+        """Whether it has brought a token, if that proves nothing. A server's URL may demand one."""
+        token = channel.extra(ChannelAttribute.bearer_token, None)
+        is_for_keyring = self._keyring is not None and token is not None
+        return is_for_keyring and not channel.extra(WebAttribute.is_url_token, False)
 
     async def _judge(
         self, channel: Channel, proved: Principal | None, token: str | None = None

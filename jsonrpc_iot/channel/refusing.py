@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from ..errors import Busy
-from ..protocol.limits import Limits
+from ..protocol.limits import DEFAULT_LIMITS, Limits
 from ..protocol.network import network_of
 from ..protocol.refusals import Refusals
 from .changes import Change
@@ -23,7 +23,7 @@ class Refuser:
         limits: bounds on that.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self.refusals = Refusals(limits)
         self._limits = limits
         self._closing = Change()
@@ -41,19 +41,20 @@ class Refuser:
         if not self.refusals.has_room(place):
             raise Busy(data={"retry_after": self._limits.refusal_seconds})
 
-    async def wait(self, place: str) -> None:
-        """Wait before a wrong proof is answered.
-
-        A caller who gives up waits too: else one with a short time limit would know sooner.
+    async def wait(self, place: str, *, shield: bool = False) -> None:
+        """Wait before a wrong proof is answered, if there is room for that.
 
         Args:
             place: see `place_of`.
+            shield: wait also if the caller gives up: else one with a short time limit would know
+                sooner.
         """
+        if self._is_closed or not self.refusals.has_room(place):
+            return
         seconds = self.refusals.begin(place, now())
         try:
-            if not self._is_closed:
-                with anyio.move_on_after(seconds, shield=True):
-                    await self._closing.wait()
+            with anyio.move_on_after(seconds, shield=shield):
+                await self._closing.wait()
         finally:
             self.refusals.end(place)
 

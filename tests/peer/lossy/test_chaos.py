@@ -23,7 +23,7 @@ PLAN = Plan(
     pauses=(1.0, 2.0),
     faults=Faults(drop=0.1, duplicate=0.1, reorder=0.1, delay=0.1, delay_seconds=2.0),
 )
-NAMES = ("memory", "udp", "udp segments", "uart")
+NAMES = ("memory", "udp", "udp sealed", "udp segments", "uart")
 
 
 def test_nothing_runs_twice_and_nobody_is_left_without_a_word(tmp_path: Path) -> None:

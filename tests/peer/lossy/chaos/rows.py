@@ -6,6 +6,7 @@ import random
 import signal
 import sys
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
@@ -218,13 +219,21 @@ async def _open(command: list[str]) -> Process:
 
 
 def _udp(options: str = "") -> Link:
+    """A proxy before the device; `{key}` in the options is a file with a key."""
+
     @asynccontextmanager
-    async def link(weather: Weather, _: Path) -> AsyncIterator[Urls]:
-        port = free_udp_port()
+    async def link(weather: Weather, folder: Path) -> AsyncIterator[Urls]:
+        port, more = free_udp_port(), options.format(key=_new_key(folder))
         async with udp_proxy(weather, port) as proxy:
-            yield Urls(f"udp://127.0.0.1:{port}{options}", f"udp://127.0.0.1:{proxy}{options}")
+            yield Urls(f"udp://127.0.0.1:{port}{more}", f"udp://127.0.0.1:{proxy}{more}")
 
     return link
+
+
+def _new_key(folder: Path) -> Path:
+    file = folder / "key"
+    file.write_text(b64encode(os.urandom(32)).decode())
+    return file
 
 
 def _line(
@@ -234,9 +243,11 @@ def _line(
     async def link(weather: Weather, folder: Path) -> AsyncIterator[Urls]:
         paths = folder / "of-device", folder / "of-callers"
         lines = [open_pty(str(path))[0] for path in paths]
+        key = _new_key(folder)
+        more = [each.format(key=key) for each in (for_device, for_callers)]
         async with lines[0], lines[1], anyio.create_task_group() as tasks:
             join_lines(weather, lines[0], lines[1], 10 / baudrate, tasks)
-            yield Urls(f"{scheme}://{paths[0]}{for_device}", f"{scheme}://{paths[1]}{for_callers}")
+            yield Urls(f"{scheme}://{paths[0]}{more[0]}", f"{scheme}://{paths[1]}{more[1]}")
             tasks.cancel_scope.cancel()
 
     return link
@@ -275,6 +286,9 @@ ROWS = {
         options=structs.replace(_SLOW, pause=5.0, wait=0.1, timeouts=(15.0, 30.0)),
         faults=structs.replace(BAD, drop=0.02, delay=0.02),
     ),
+    # A packet of a session that is over opens nowhere, so no copy can come too late.
+    "udp sealed": Row(link=_udp("?psk=file:{key}")),
+    "uart sealed": Row(link=_line("uart", "?psk=file:{key}", "?psk=file:{key}"), options=_SLOW),
     "udp unknown": Row(link=_udp(), options=Options(url="", extensions=None)),
     "gatt": Row(link=_gatt, options=_SLOW, may_be_killed=False, is_spoilt_by_callers=True),
     # A broker keeps order and holds nothing for long, so a copy is gone before the repeat is sent.

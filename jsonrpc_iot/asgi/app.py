@@ -4,7 +4,7 @@ Source: the protocol page, section 3.2, "HTTP".
 """
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import UNSET, Raw, Struct
 from msgspec.json import Decoder
@@ -104,8 +104,7 @@ class RpcApp:
     ) -> None:
         self._limits = limits = limits or dispatcher.limits
         self._responder = dispatcher.responder("json")
-        assert isinstance(codec := self._responder.codec, JsonCodec)
-        self._codec = codec
+        self._codec = cast(JsonCodec, self._responder.codec)
         self._path = rules.path.rstrip("/")
         self._rules = rules
         self._door = door

@@ -294,7 +294,7 @@ class Server:
         renew(self._door, self._peers, self._apps, self._tasks)
 
     def _forget(self, peer: Peer) -> None:
-        if peer.standing.refusal is GONE and not peer.info.reliable:
+        if not peer.info.reliable and (peer.holds_replies or peer.standing.refusal is GONE):
             self._ended.note(peer.info.peer)  # who was sent away may ask again as a stranger
         self._peers.discard(peer)
         self._peer_left.notify()

@@ -392,3 +392,32 @@ async def test_a_stream_to_nobody_ends() -> None:
         (peer,) = server.peers
         await eventually(lambda: peer.is_busy)
         await eventually(lambda: not peer.is_busy)
+
+
+@pytest.mark.parametrize("message", [b'{"id":1,"method":"echo","params":[1]}', STREAM])
+async def test_forged_addresses_that_ask_for_something_keep_nobody_out(
+    message: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jsonrpc_iot.protocol.unproved._ANSWER_SECONDS", 0.0)
+    async with serving(limits=Limits(peers=20)) as server:
+        for number in range(60):
+            address = Address(server, f"127.4.0.{number + 1}")
+            address.send(message)
+            await address.receive()
+        for _ in range(3):
+            async with connect(server.urls[0]) as honest:
+                assert await honest.call("echo", ["hello"]) == "hello"
+
+
+async def test_who_had_to_go_is_told_that_nobody_knows_what_ran() -> None:
+    async with serving(limits=Limits(peers=5)) as server:
+        server._ended._began -= 60  # it has been listening for long
+        honest = Address(server)
+        honest.send(b'{"id":1,"method":"echo","params":[1],"retry":false}')
+        await honest.receive()
+        for number in range(5):
+            other = Address(server, f"127.4.0.{number + 1}")
+            other.send(b'{"id":1,"method":"echo","params":[1]}')
+            await other.receive()
+        honest.send(b'{"id":1,"method":"echo","params":[1],"retry":true}')
+        assert (await honest.receive())["error"]["code"] == -32011

@@ -7,6 +7,7 @@ import anyio
 from msgspec.json import encode
 
 from ..channel.door import GONE, Door
+from ..channel.refusing import place_of
 from ..channel.web import Scope, WebRules, bearer_token, client_network
 from ..errors import Unauthorized
 from ..trust import audit
@@ -49,6 +50,7 @@ class Admission:
         if not self._rules.admits(token):
             if token is not None:
                 audit.refused_proof(facts.info.peer, "token", "it is not the server's")
+                await self._rules.refuser.wait(place_of(facts.info))
             raise unauthorized()
         try:
             facts.standing = await self._door.admit(facts)
@@ -59,7 +61,7 @@ class Admission:
             raise unauthorized() from None
         return facts
 
-    def by_ticket(self, ticket: str, scope: Scope) -> RequestFacts:
+    async def by_ticket(self, ticket: str, scope: Scope) -> RequestFacts:
         """Find out who sends a request with a ticket, which is spent by that.
 
         Raises:
@@ -69,6 +71,7 @@ class Admission:
         standing = self._tickets.spend(ticket, anyio.current_time())
         if standing is None:
             audit.refused_proof(facts.info.peer, "ticket", "it is spent, too old or made up")
+            await self._door.refuser.wait(place_of(facts.info))
             raise denied(Unauthorized("The ticket is spent or too old"))
         facts.standing = standing
         if not self.stays(facts):

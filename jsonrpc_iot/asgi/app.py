@@ -4,7 +4,7 @@ Source: the protocol page, section 3.2, "HTTP".
 """
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import UNSET, Raw, Struct
 from msgspec.json import Decoder
@@ -106,8 +106,7 @@ class RpcApp:
     ) -> None:
         self._limits = limits = limits or dispatcher.limits
         self._responder = dispatcher.responder("json")
-        assert isinstance(self._responder.codec, JsonCodec)
-        self._codec = self._responder.codec
+        self._codec = cast(JsonCodec, self._responder.codec)
         self._path = rules.path.rstrip("/")
         self._rules = rules
         self._door = door
@@ -153,6 +152,7 @@ class RpcApp:
     def leave(self) -> None:
         """Answer what is being answered, refuse the rest, and end all subscriptions."""
         self._leaving = True
+        self._door.refuser.close()
         self.events.close()
 
     async def wait_idle(self) -> None:
@@ -372,15 +372,14 @@ class RpcApp:
             raise Refusal(406, "GET gives events: say Accept: text/event-stream, or POST a message")
         if ticket is not None:
             self._look()
-            facts = self._admission.by_ticket(ticket, scope)
+            facts = await self._admission.by_ticket(ticket, scope)
         else:
             facts = await self._identify(scope, headers)
         if facts.standing.refusal is not None:
             raise denied(facts.standing.refusal)
         hears = Hearing(facts.standing, patterns_of(scope), facts.info.peer)
         event_id = last_event_of(scope, headers)
-        seconds = self._limits.send_seconds
-        await self.events.serve(scope, receive, send, event_id, seconds, hears)
+        await self.events.serve(scope, receive, send, event_id, self._limits.send_seconds, hears)
 
     async def _describe(self, scope: Scope, headers: dict[bytes, bytes], send: AsgiSend) -> None:
         if scope["method"] != "GET":

@@ -4,9 +4,10 @@ import logging
 from typing import TYPE_CHECKING
 
 import anyio
-from msgspec.structs import replace
+from msgspec import structs
 
 from ..channel.contract import Serve
+from ..channel.refusing import Refuser
 from ..channel.web import AsgiReceive, AsgiSend, Scope, WebRules, client_network, refuse_websocket
 from ..protocol.limits import Limits
 from ..protocol.network import Seats
@@ -37,6 +38,7 @@ class Guests:
             lambda problem: logger.warning("WebSockets of the program: %s", problem),
         )
         self._told: set[str] = set()
+        self._refuser = Refuser(limits)
 
     async def serve(
         self, scope: Scope, receive: AsgiReceive, send: AsgiSend, rules: WebRules
@@ -47,11 +49,11 @@ class Guests:
             scope: of its request.
             receive: gives its events.
             send: takes them.
-            rules: say who may connect.
+            rules: say who may connect; all guests are counted together.
         """
         from ..transports.web.websocket_server import answer_websocket
 
-        rules = replace(rules, told=self._told)
+        rules = structs.replace(rules, told=self._told, refuser=self._refuser)
         with anyio.CancelScope() as place:
             if not self._seats.take(place, client_network(scope)):
                 await refuse_websocket(scope, receive, send, 503, "Too many connections")

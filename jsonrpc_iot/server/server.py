@@ -295,7 +295,7 @@ class Server:
         renew(self._door, self._peers, self._apps, self._tasks)
 
     def _forget(self, peer: Peer) -> None:
-        if peer.standing.refusal is GONE and not peer.info.reliable:
+        if not peer.info.reliable and (peer.holds_replies or peer.standing.refusal is GONE):
             self._ended.note(peer.info.peer)  # who was sent away may ask again as a stranger
         self._peers.discard(peer)
         self._peer_left.notify()
@@ -304,6 +304,7 @@ class Server:
     async def _part(self, grace: float) -> None:
         """Let the peers finish for `grace` seconds."""
         self._parting = True
+        self._door.refuser.close()
         for peer in self._peers:
             peer.leave(grace)
         for app in self._apps:
@@ -372,9 +373,9 @@ async def serve(
             authenticate,
             keyring,
             strangers=strangers,
-            seconds=limits.message_seconds,
             pairing=pairing,
             everybody=everybody_at(where, dispatcher),
+            limits=limits,
         )
         if not door.is_guarded:
             warn_if_open(where, listeners, door)

@@ -10,6 +10,7 @@ from anyio.abc import TaskGroup
 
 from ...channel.contract import Serve, Take
 from ...channel.info import ChannelInfo
+from ...channel.refusing import place_at
 from ...channel.url import host_port
 from ...channel.web import (
     AsgiReceive,
@@ -63,7 +64,9 @@ async def answer_websocket(
     token = token_of(scope)
     if not rules.admits(token):
         if token is not None:
-            audit.refused_proof(_address(scope, "client"), "token", "it is not the server's")
+            where = _address(scope, "client")
+            audit.refused_proof(where, "token", "it is not the server's")
+            await rules.refuser.wait(place_at(where))
         await refuse_websocket(scope, receive, send, 401, "A bearer token is needed")
     elif problem := rules.objection(scope):
         await refuse_websocket(scope, receive, send, 403, problem)

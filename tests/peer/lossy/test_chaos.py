@@ -23,7 +23,7 @@ PLAN = Plan(
     pauses=(1.0, 2.0),
     faults=Faults(drop=0.1, duplicate=0.1, reorder=0.1, delay=0.1, delay_seconds=2.0),
 )
-NAMES = ("memory", "udp", "udp segments", "uart")
+NAMES = ("memory", "udp", "udp segments", "uart", "sealed udp", "sealed uart")
 
 
 def test_nothing_runs_twice_and_nobody_is_left_without_a_word(tmp_path: Path) -> None:
@@ -33,6 +33,8 @@ def test_nothing_runs_twice_and_nobody_is_left_without_a_word(tmp_path: Path) ->
         folder = tmp_path / name.replace(" ", "-")
         folder.mkdir()
         options = structs.replace(ROWS[name].options, timeouts=(1.5, 4.0))
+        if options.renew_packets:
+            options = structs.replace(options, renew_packets=20)
         row = structs.replace(ROWS[name], options=options)
         tallies.append(await run_row(name, row, PLAN, folder))
 
@@ -47,6 +49,9 @@ def test_nothing_runs_twice_and_nobody_is_left_without_a_word(tmp_path: Path) ->
     for tally in tallies:
         assert tally.answered > 20, table(tallies)
         assert tally.restarts or tally.name == "memory"
+    (udp,) = (tally for tally in tallies if tally.name == "sealed udp")
+    lives = ROWS["sealed udp"].callers_lives
+    assert udp.sessions > lives + udp.restarts, "renewed with calls under way"
 
 
 def test_what_the_table_counts(tmp_path: Path) -> None:
@@ -58,16 +63,17 @@ def test_what_the_table_counts(tmp_path: Path) -> None:
         lines.append(f'{{"key": "k{number}", "method": "m"}}')
         if outcome:
             lines.append(f'{{"key": "k{number}", "came_to": "{outcome}"}}')
+    lines += ['{"killed": true}', '{"key": "k9", "method": "m"}']
     callers.write_text("\n".join([*lines, '{"held": {"tasks": 1}}']))
 
     tally = count("x", device, callers, {"k3": 1}, {"requests": 2, "tasks": 0})
 
-    assert tally.calls == 8
+    assert tally.calls == 9
     assert tally.answered == 4
     assert [each.split()[0] for each in tally.twice] == ["k2", "k4"]
     assert [each.split()[0] for each in tally.late] == ["k3"]
     assert [each.split()[0] for each in tally.lost] == ["k5", "k7"]
     assert [each.split()[0] for each in tally.wrong] == ["k6"]
-    assert tally.open == ["k8"]
+    assert tally.open == ["k9"]
     assert tally.leaked == ["device: 2 requests", "caller: 1 tasks"]
     assert Options(url="").callers == 50

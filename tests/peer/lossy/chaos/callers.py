@@ -18,13 +18,18 @@ import msgspec
 from msgspec import Struct
 
 from jsonrpc_iot import Channel, Client, ConnectFailed, JsonRpcIotError, connect
+from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.peer.lossy import LossyIncoming
+from jsonrpc_iot.protocol.seal import client as seal_client
 from jsonrpc_iot.testing import Faults, LossyLink, served
 from jsonrpc_iot.transports import open_channel
+from jsonrpc_iot.transports.sealed.greeting import sealed_channel
+from jsonrpc_iot.transports.sealed.keys import form_of, key_of, primitives, without_key
 
 from .device import new_device
 
 GRACE_SECONDS = 2.0
+START_SECONDS = 30.0
 METHODS = ("at_once", "at_once", "later", "later", "items")
 
 
@@ -44,6 +49,8 @@ class Options(Struct, frozen=True, kw_only=True):
         silence: seconds after which nothing may be held any more; 0 does not look at a device.
         seed: gives the same calls again.
         extensions: what the callers know of the device.
+        life: of how many processes, one after the other, this is one.
+        renew_packets: after which a sealed session is renewed.
     """
 
     url: str
@@ -58,6 +65,8 @@ class Options(Struct, frozen=True, kw_only=True):
     silence: float = 0.0
     seed: int = 0
     extensions: bool | None = True
+    life: int = 0
+    renew_packets: int = 0
 
 
 class Callers:
@@ -81,11 +90,11 @@ class Callers:
 
     async def _call_until(self, client: Client, end: float, caller: int) -> None:
         options = self._options
-        dice = random.Random(f"{options.seed} caller {caller}")
+        dice = random.Random(f"{options.seed} life {options.life} caller {caller}")
         number = 0
         while anyio.current_time() < end:
             number += 1
-            key = f"k{caller}-{number}"
+            key = f"k{caller}-{options.life}{number:05}"
             params = {"key": key, "wait": round(dice.uniform(0, options.wait), 3)}
             if options.pad and dice.random() < 0.5:
                 params["pad"] = "x" * dice.randrange(options.pad)
@@ -132,7 +141,7 @@ async def _read(client: Client, params: dict[str, object], timeout: float) -> ob
 
 async def _open(url: str) -> Channel:
     """Open a channel to a device that may just be away."""
-    with anyio.fail_after(30.0):
+    with anyio.fail_after(START_SECONDS):
         while True:
             with suppress(ConnectFailed):
                 return await open_channel(url)
@@ -173,7 +182,9 @@ async def main(log: str, text: str) -> None:
     options = msgspec.json.decode(text, type=Options)
     leaks: dict[str, int] = {}
     tasks = len(asyncio.all_tasks())
-    with open(log, "w", buffering=1) as lines:  # noqa: ASYNC230
+    if options.renew_packets:
+        seal_client.RENEW_PACKETS = options.renew_packets
+    with open(log, "a", buffering=1) as lines:  # noqa: ASYNC230
         callers = Callers(options, lines)
         async with AsyncExitStack() as stack:
             if not options.url:
@@ -194,7 +205,9 @@ async def main(log: str, text: str) -> None:
             else:
                 where: str | Channel = options.url
                 if options.link is not None:
-                    channel = await _open(options.url)
+                    url = Url.parse(options.url)
+                    key = key_of(url)
+                    channel = await _open(without_key(url).text)
                     facts = channel.info
                     link = LossyLink(
                         options.link,
@@ -204,6 +217,10 @@ async def main(log: str, text: str) -> None:
                         in_flight=facts.in_flight,
                     )
                     where = await stack.enter_async_context(_through(link, channel))
+                    if key is not None:
+                        channel.take_also(form_of(url).is_packet)
+                        with anyio.fail_after(START_SECONDS):
+                            where = await sealed_channel(where, url, primitives(url), key, None)
                 client = await stack.enter_async_context(
                     connect(where, extensions=options.extensions)
                 )

@@ -9,8 +9,9 @@ Source of the format: HTML Living Standard, section 9.2, "Server-sent events".
 
 import secrets
 import threading
+from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl
 
 import anyio
 import anyio.from_thread
@@ -290,6 +291,18 @@ class EventLog:
             anyio.from_thread.run_sync(self._news.notify, token=token)
         except RuntimeError:  # that event loop is over, and its subscribers are gone
             self._loop = None
+
+
+def last_event_of(scope: Scope, headers: Mapping[bytes, bytes]) -> str | None:
+    """The id of the last event that a client has, `None` if it begins now.
+
+    Browsers send it as a header when they come back by themselves. A page that comes back with a
+    new ticket can send none, and has it in the query, as in `?last_event_id=…`.
+    """
+    last = headers.get(b"last-event-id")
+    if last is None:
+        last = dict(parse_qsl(scope.get("query_string", b""))).get(b"last_event_id")
+    return None if last is None else last.decode("latin-1")
 
 
 def patterns_of(scope: Scope) -> Patterns | None:

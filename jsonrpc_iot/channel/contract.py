@@ -11,6 +11,7 @@ from anyio.abc import AsyncResource, ObjectStream, TaskGroup
 
 from ..errors import RpcError, TransportError
 from ..protocol.limits import Limits
+from ..protocol.unproved import Unproved
 from ..trust.principal import Principal
 from .info import ChannelInfo
 from .url import Url
@@ -72,6 +73,15 @@ class Channel(ObjectStream[bytes]):
     def principal(self) -> Principal | None:
         """Who the other end has proved to be, as far as the link knows; `None` for a stranger."""
         return None
+
+    @property
+    def unproved(self) -> Unproved | None:
+        """What may go to the other end while its address may be forged, `None` for anything."""
+        return None
+
+    def note_proved(self) -> None:
+        """Learn that the other end has shown that it is at its address; see `unproved`."""
+        return
 
     @property
     def pieces_sent(self) -> int:

@@ -16,6 +16,7 @@ from ..trust.certificates import names_in
 from ..trust.principal import URL_KEY, Principal, Standing
 from .contract import Authenticate, Channel
 from .info import ChannelAttribute
+from .web import WebAttribute
 from .wrappers import ProvenChannel
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 GONE = Unauthorized("The key is no longer valid")
 """What those hear whose key was revoked or has expired."""
+
+WRONG = Unauthorized("Nobody has that token")
+"""What those hear who bring a token that proves nothing, or does so no more."""
 
 Prove = Callable[[Channel, Standing, str], Awaitable[None]]
 """Has the other end of a channel prove by a token who it is; see `Door.prove`."""
@@ -72,6 +76,7 @@ class Door:
         """Find out who is at the other end of a channel, and what it may do.
 
         Raises:
+            Unauthorized: it has brought a token, which nobody has.
             TimeoutError: `authenticate` took too long.
             Exception: it failed.
         """
@@ -88,6 +93,9 @@ class Door:
         except RpcError as refusal:
             audit.refused_proof(channel.info.peer, "hook", refusal.message)
             return Standing(proved=proved, refusal=refusal)
+        if principal is None and proved is None and self._brings_wrong_token(channel):
+            audit.refused_proof(channel.info.peer, "token", "nobody has it")
+            raise WRONG.with_traceback(None)  # it is raised again and again
         if principal is None and self._strangers:
             principal = self._everybody
         is_lost = principal is None and not self._strangers
@@ -156,6 +164,12 @@ class Door:
             or (None if process is None else keyring.by_uid(process.uid))
             or keyring.by_certificate(_certified(channel))
         )
+
+    def _brings_wrong_token(self, channel: Channel) -> bool:
+        """Whether it has brought a token, if that proves nothing. A server's URL may demand one."""
+        token = channel.extra(ChannelAttribute.bearer_token, None)
+        is_for_keyring = self._keyring is not None and token is not None
+        return is_for_keyring and not channel.extra(WebAttribute.is_url_token, False)
 
     async def _judge(
         self, channel: Channel, proved: Principal | None, token: str | None = None

@@ -5,6 +5,7 @@ from typing import Any, final
 
 from anyio.abc import ObjectStream, TaskGroup
 
+from ..protocol.unproved import Unproved
 from ..trust.principal import Principal
 from .contract import Channel, TellFailed, Trace
 from .info import ChannelAttribute, ChannelInfo
@@ -69,6 +70,13 @@ class WrappedChannel(Channel):
     @property
     def principal(self) -> Principal | None:
         return self._inner.principal
+
+    @property
+    def unproved(self) -> Unproved | None:
+        return self._inner.unproved
+
+    def note_proved(self) -> None:
+        self._inner.note_proved()
 
     @property
     def pieces_sent(self) -> int:

@@ -349,7 +349,8 @@ class Incoming:
             if begun.is_finished:
                 self._remember(request, reply)
             if reply is not None:
-                await self._outgoing.send((reply,))
+                is_alone = begun is pending and pending.items is None
+                await self._outgoing.send((reply,), are_responses=is_alone)
         except Exception:
             logger.exception("method %r: no response could be made", pending.call.method)
         finally:

@@ -22,7 +22,7 @@ from ..channel.web import AsgiReceive, AsgiSend, Scope, WebListener, WebRules, r
 from ..channel.wrappers import TracedChannel
 from ..dispatch.declare.event import BoundEvent
 from ..dispatch.dispatcher import Dispatcher
-from ..errors import ChannelClosed
+from ..errors import ChannelClosed, Unauthorized
 from ..peer.new_session import new_session
 from ..peer.peer import Peer
 from ..peer.watch import watch
@@ -33,6 +33,7 @@ from ..transports import open_listener
 from ..trust.principal import Standing
 from .ended import Ended
 from .exposed import everybody_at, warn_if_open
+from .guests import Guests
 from .renewal import renew
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Server:
         self.peer_joined: BoundEvent[Peer] = BoundEvent("peer_joined", Peer)
         self.peer_left: BoundEvent[Peer] = BoundEvent("peer_left", Peer)
         self._apps = [self._mount(each) for each in listeners if isinstance(each, WebListener)]
-        self._told: set[str] = set()
+        self._guests = Guests(self._serve, tasks, limits)
         self._thread = threading.get_ident()
         self._token = anyio.lowlevel.current_token()
         self._peer_left = Change()
@@ -183,8 +184,6 @@ class Server:
             forwarded: it is behind a proxy that sets `X-Forwarded-Host`.
             token: the bearer token that the request must have.
         """
-        from ..transports.web.websocket_server import answer_websocket
-
         if self._parting:
             await refuse_websocket(scope, receive, send, 503, "The server is closing")
             return
@@ -195,9 +194,9 @@ class Server:
             cors=(cors,) if isinstance(cors, str) else tuple(cors),
             hosts=tuple(hosts),
             forwarded=forwarded,
-            told=self._told,
+            told=self._guests.told,
         )
-        await answer_websocket(scope, receive, send, self._serve, self._tasks, rules, self._limits)
+        await self._guests.serve(scope, receive, send, rules)
 
     @property
     def reads_files(self) -> bool:
@@ -247,6 +246,8 @@ class Server:
             if not self._parting:
                 on_open = task_status.started if task_status else None
                 attached = await self._run_peer(channel, standing, on_open)
+        except Unauthorized as refusal:  # nobody has the token that it brings
+            channel.tell_why(refusal.message)
         except Exception:
             logger.exception("%s: serving failed", channel.info.peer)
         finally:

@@ -13,7 +13,7 @@ Told the time, like all of the protocol. The rules:
 - All is bounded, and expires. Who has more of the places gives way to who has fewer.
 """
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from math import inf
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -221,7 +221,9 @@ class ServerSeal(Generic[A, P]):
     def revoke(self, name: str) -> list[Seat]:
         """End all sessions of a principal; gives its seats."""
         seats = [seat for seat in self._seats if seat.principal == name]
-        self._end_all(each for each in self._sessions.values() if each.seat.principal == name)
+        for session in tuple(self._sessions.values()):
+            if session.seat.principal == name:
+                self._end(session)
         return seats
 
     def expire(self, now: float) -> None:
@@ -235,11 +237,13 @@ class ServerSeal(Generic[A, P]):
             if now - half.at <= HALF_OPEN_SECONDS:
                 break
             self._forget_half_open(hello)
-        self._end_all(
-            each
-            for each in self._sessions.values()
-            if each.counts and (self._is_over(each, now) or self._valid(each.key) is None)
-        )
+        is_valid: dict[tuple[bytes, str], bool] = {}  # many have the same key
+        for session in tuple(self._sessions.values()):
+            key = session.key.id, session.seat.principal
+            if key not in is_valid:
+                is_valid[key] = self._valid(session.key) is not None
+            if session.counts and (not is_valid[key] or self._is_over(session, now)):
+                self._end(session)
 
     def _take_data(
         self, packet: bytes, address: A, now: float
@@ -353,10 +357,6 @@ class ServerSeal(Generic[A, P]):
         self._waiting.leave(hello)
         session = self._sessions.get(self._half_open.pop(hello).number)
         if session is not None and not session.counts:
-            self._end(session)
-
-    def _end_all(self, sessions: "Iterable[_Session[A, P]]") -> None:
-        for session in tuple(sessions):
             self._end(session)
 
     def _end(self, session: "_Session[A, P]") -> None:

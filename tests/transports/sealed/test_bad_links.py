@@ -82,7 +82,7 @@ async def test_each_call_is_answered_and_runs_once(
     """Sessions are renewed all the time, and links are bad while that happens."""
     monkeypatch.setattr(seal_client, "RENEW_PACKETS", 10)
     device = Device()
-    link = LossyLink(BAD, seed=seed, max_message=1400, retry_seconds=0.05)
+    link = LossyLink(BAD, seed=seed, max_message=1400, retry_seconds=0.02)
     async with linked(device, link, Ring()) as (server, client):
         told = await call_all(client, link)
         assert client._peer is not None
@@ -99,7 +99,7 @@ async def test_each_call_is_answered_and_runs_once(
 
 async def test_nothing_comes_through_that_was_changed() -> None:
     device = Device()
-    link = LossyLink(max_message=1400, retry_seconds=0.05)
+    link = LossyLink(max_message=1400, retry_seconds=0.02)
     async with linked(device, link, Ring()) as (_, client):
         link.set_faults(Faults(corrupt=0.2))
         told = await call_all(client, link)
@@ -108,7 +108,7 @@ async def test_nothing_comes_through_that_was_changed() -> None:
 
 async def test_a_revoked_key_opens_nothing_more() -> None:
     device, ring = Device(), Ring()
-    link = LossyLink(max_message=1400, retry_seconds=0.05)
+    link = LossyLink(max_message=1400, retry_seconds=0.02)
     async with linked(device, link, ring) as (server, client):
         assert await client.call("who") == "app"
         (peer,) = [each for each in server.peers if each.info.is_sealed]

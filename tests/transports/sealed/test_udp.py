@@ -1,5 +1,6 @@
 """Sealed sessions over UDP: what gets lost, doubled, forged and moved on the way."""
 
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -229,3 +230,22 @@ def _channel(client: Client) -> SealedChannel:
 
 def _seal(client: Client) -> seal_client.ClientSeal:
     return _channel(client).seal
+
+
+async def test_junk_makes_no_peers_and_is_not_answered(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What begins like a packet and opens nowhere costs no channel, and brings next to nothing."""
+    chance = random.Random(1)
+    async with between(tmp_path) as (_, server, man, client):
+        before = len(man.seen)
+        for number in range(2000):
+            head = bytes([number % 4 + 1, 1])
+            man.to_server(head + chance.randbytes(chance.choice((0, 3, 23, 55, 68, 100))))
+            if number % 100 == 0:
+                assert await client.call("who") == "psk"
+        assert await client.call("who") == "psk"
+        assert len(server.peers) == 1
+        junk = [packet for packet, to_server in man.seen[before:] if not to_server]
+        assert {packet[0] for packet in junk} <= {DATA, UNKNOWN}
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]

@@ -314,6 +314,7 @@ ROWS = {
     "mqtt": Row(
         link=_mqtt, faults=structs.replace(BAD, delay_seconds=0.3), is_spoilt_by_callers=True
     ),
+    # A packet of a session that is over opens nowhere, so no copy can come too late.
     "sealed udp": Row(
         link=_sealed(_udp(move_seconds=1.0)),
         options=Options(url="", renew_packets=200),

@@ -200,23 +200,35 @@ async def _wait_for_silence(weather: Weather, seconds: float) -> None:
 
 async def _live(log: Path, options: Options, lives: int) -> None:
     """Have calls made by processes that are killed with calls open, and by a last one."""
-    options = structs.replace(options, seconds=options.seconds / lives)
+    seconds = options.seconds / lives
     for life in range(lives - 1):
-        with anyio.move_on_after(options.seconds):
-            await _run_callers(log, structs.replace(options, life=life, seconds=_ENDLESS))
+        endless = structs.replace(options, life=life, seconds=_ENDLESS)
+        await _run_callers(log, endless, kill_after=seconds)
         with log.open("a") as lines:
             lines.write('{"killed": true}\n')
-    await _run_callers(log, structs.replace(options, life=lives - 1))
+    await _run_callers(log, structs.replace(options, life=lives - 1, seconds=seconds))
 
 
-async def _run_callers(log: Path, options: Options) -> None:
-    """Have calls made until they end; those that never do are left behind."""
+async def _run_callers(log: Path, options: Options, *, kill_after: float = 0.0) -> None:
+    """Have calls made until they end; those that never do are left behind.
+
+    Args:
+        log: gets the calls.
+        options: what is called.
+        kill_after: seconds of calls, after which the process is killed; 0 lets it end.
+    """
     log.touch()
     process = await _open(_python("callers", str(log), msgspec.json.encode(options).decode()))
-    most = START_SECONDS + options.seconds + 20 * max(options.timeouts)
+    most = 2 * START_SECONDS + options.seconds + 20 * max(options.timeouts)
     try:
-        with anyio.move_on_after(most):
-            await process.wait()
+        if kill_after:
+            assert process.stdout is not None
+            with anyio.fail_after(START_SECONDS):
+                await process.stdout.receive()
+            await anyio.sleep(kill_after)
+        else:
+            with anyio.move_on_after(most):
+                await process.wait()
     finally:
         with suppress(ProcessLookupError):
             process.kill()

@@ -112,6 +112,12 @@ class ClientSeal:
         self._handshake = _Handshake(self._crypto, self._key, self._instance, now, pause)
         self._reckon()
 
+    def insist(self, now: float) -> None:
+        """Repeat the hello that waits for its welcome at once: somebody seems to be there."""
+        if self._handshake is not None and not self._in_order:
+            self._handshake.due, self._handshake.pause = now, self._retry_seconds
+            self._reckon()
+
     def poll(self, now: float) -> list[bytes]:
         """The packets without a message that are due: a hello, or the proof of a new session."""
         self._forget_old(now)

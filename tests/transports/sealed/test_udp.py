@@ -209,6 +209,26 @@ async def test_a_server_without_keys_is_told_of(tmp_path: Path) -> None:
                 pass
 
 
+async def test_lost_hellos_are_taken_for_no_wrong_key(tmp_path: Path) -> None:
+    """A few are lost while every ping arrives, or nobody was there when they were sent."""
+    async with serving(Device(), tmp_path) as server, middle(server.urls[0]) as man:
+        man.change = lambda packet, _: (
+            [] if packet[0] == HELLO and man.count(HELLO) <= 3 else [packet]
+        )
+        async with connect(joined(man.url, option(tmp_path))) as client:
+            assert await client.call("who") == "psk"
+
+
+async def test_a_wrong_key_is_told_of_long_before_the_time_is_over(tmp_path: Path) -> None:
+    begin = anyio.current_time()
+    async with serving(Device(), tmp_path) as server:
+        url = joined(server.urls[0].partition("?")[0], option(tmp_path, "wrong"))
+        with pytest.raises(ConnectFailed, match="it has another one, or none"):
+            async with connect(url, connect_timeout=SECONDS):
+                pass
+    assert anyio.current_time() - begin < SECONDS / 2
+
+
 async def test_a_plain_answer_is_none_for_a_sealed_client(tmp_path: Path) -> None:
     async with between(tmp_path) as (_, _, man, client):
         for id in range(1 << 4):

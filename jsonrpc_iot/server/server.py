@@ -356,19 +356,18 @@ async def serve(
     if not where:
         raise ValueError("serve needs at least one URL, such as tcp://127.0.0.1:8805")
     limits = limits or dispatcher.limits
+    if pairing is not None:
+        keyring = keyring or pairing.keyring
+        dispatcher.offer_pairing()
+    keys = None if keyring is None else keyring.by_key_id
     async with AsyncExitStack() as stack:
         channels = [each for each in where if not isinstance(each, str)]
         for channel in channels:
             await stack.enter_async_context(channel)
         listeners: list[Listener] = []
-        for url in where:
-            if isinstance(url, str):
-                keys = None if keyring is None else keyring.by_key_id
-                listener = await open_listener(url, limits, listeners, keys)
-                listeners.append(await stack.enter_async_context(listener))
-        if pairing is not None:
-            keyring = keyring or pairing.keyring
-            dispatcher.offer_pairing()
+        for url in [each for each in where if isinstance(each, str)]:
+            listener = await open_listener(url, limits, listeners, keys)
+            listeners.append(await stack.enter_async_context(listener))
         door = Door(
             authenticate,
             keyring,

@@ -81,7 +81,7 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
         "handshake, the server's CPU / 0.5 ms": ("<=", 1.0),
         "hellos with a wrong key / 50,000 a second": (">=", 1.0),
         "a call over UDP: sealed / plain": ("<=", 1.35),
-        "an idle session / 4 KiB": ("<=", 1.0),
+        "an idle peer over UDP, sealed / 4 KiB": ("<=", 1.0),
     },
     "http": {
         "serve / Starlette": (">=", 0.8),

@@ -7,6 +7,7 @@ import anyio
 from msgspec.json import encode
 
 from ..channel.door import GONE, Door
+from ..channel.refusing import place_of
 from ..channel.web import Scope, WebRules, bearer_token, client_network
 from ..errors import Unauthorized
 from ..trust import audit
@@ -28,17 +29,15 @@ class Admission:
     Args:
         rules: what holds for them.
         door: knows who is who.
-
-    Attributes:
         keyring: is looked at when requests come; `None` where somebody else watches it.
     """
 
-    def __init__(self, rules: WebRules, door: Door) -> None:
+    def __init__(self, rules: WebRules, door: Door, keyring: "Keyring | None") -> None:
         self._rules = rules
         self._door = door
         self._tickets = Tickets()
+        self._keyring = keyring
         self._look_at = 0.0
-        self.keyring: Keyring | None = None
 
     async def identify(self, scope: Scope, headers: dict[bytes, bytes]) -> RequestFacts:
         """Find out who sends a request.
@@ -51,6 +50,7 @@ class Admission:
         if not self._rules.admits(token):
             if token is not None:
                 audit.refused_proof(facts.info.peer, "token", "it is not the server's")
+                await self._rules.refuser.wait(place_of(facts.info))
             raise unauthorized()
         try:
             facts.standing = await self._door.admit(facts)
@@ -61,7 +61,7 @@ class Admission:
             raise unauthorized() from None
         return facts
 
-    def by_ticket(self, ticket: str, scope: Scope) -> RequestFacts:
+    async def by_ticket(self, ticket: str, scope: Scope) -> RequestFacts:
         """Find out who sends a request with a ticket, which is spent by that.
 
         Raises:
@@ -71,6 +71,7 @@ class Admission:
         standing = self._tickets.spend(ticket, anyio.current_time())
         if standing is None:
             audit.refused_proof(facts.info.peer, "ticket", "it is spent, too old or made up")
+            await self._door.refuser.wait(place_of(facts.info))
             raise denied(Unauthorized("The ticket is spent or too old"))
         facts.standing = standing
         if not self.stays(facts):
@@ -100,7 +101,7 @@ class Admission:
 
     def look(self) -> bool:
         """Read the keyring again if that is due; says whether it has changed."""
-        if self.keyring is None or anyio.current_time() < self._look_at:
+        if self._keyring is None or anyio.current_time() < self._look_at:
             return False
         self._look_at = anyio.current_time() + _LOOK_SECONDS
-        return self.keyring.refresh()
+        return self._keyring.refresh()

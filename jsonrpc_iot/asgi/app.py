@@ -4,7 +4,7 @@ Source: the protocol page, section 3.2, "HTTP".
 """
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import UNSET, Raw, Struct
 from msgspec.json import Decoder
@@ -12,6 +12,7 @@ from msgspec.json import Decoder
 from ..channel.changes import Change
 from ..channel.contract import Trace
 from ..channel.door import GONE, Door
+from ..channel.masking import masking
 from ..channel.tasks import task_group
 from ..channel.web import (
     AsgiApp,
@@ -82,14 +83,14 @@ class RpcApp:
         dispatcher: answers.
         rules: the path and what else holds for requests.
         door: says who a caller is.
+        keyring: is watched while the web server runs the application, and looked at when requests
+            come; `None` where somebody else watches it.
         limits: bounds on what callers may cost.
         trace: is shown each message.
         kept_events: notifications that are kept for clients that come back.
 
     Attributes:
         events: the notifications, to whoever reads them.
-        keyring: is watched while the web server runs the application, and looked at when requests
-            come; `None` where somebody else watches it.
     """
 
     def __init__(
@@ -98,19 +99,20 @@ class RpcApp:
         rules: WebRules,
         *,
         door: Door,
+        keyring: "Keyring | None" = None,
         limits: Limits | None = None,
         trace: Trace | None = None,
         kept_events: int = 1024,
     ) -> None:
         self._limits = limits = limits or dispatcher.limits
         self._responder = dispatcher.responder("json")
-        assert isinstance(self._responder.codec, JsonCodec)
-        self._codec = self._responder.codec
+        self._codec = cast(JsonCodec, self._responder.codec)
         self._path = rules.path.rstrip("/")
         self._rules = rules
         self._door = door
-        self._admission = Admission(rules, door)
-        self._trace = trace or (lambda direction, message: None)
+        self._keyring = keyring
+        self._admission = Admission(rules, door, keyring)
+        self._trace = masking(trace or (lambda direction, message: None))
         self._bodies = Bodies(
             max(MAX_MESSAGE, limits.receive_bytes),
             limits.assembled_bytes_in_all,
@@ -122,15 +124,6 @@ class RpcApp:
         self._leaving = False
         self.events = EventLog(kept_events, limits.queue_bytes, limits.peers)
         self._answer: AsgiApp = with_cors(self._answer_http, rules.cors)
-
-    @property
-    def keyring(self) -> "Keyring | None":
-        """What says who may do what, while nobody else watches it."""
-        return self._admission.keyring
-
-    @keyring.setter
-    def keyring(self, keyring: "Keyring | None") -> None:
-        self._admission.keyring = keyring
 
     @property
     def is_busy(self) -> bool:
@@ -159,6 +152,7 @@ class RpcApp:
     def leave(self) -> None:
         """Answer what is being answered, refuse the rest, and end all subscriptions."""
         self._leaving = True
+        self._door.refuser.close()
         self.events.close()
 
     async def wait_idle(self) -> None:
@@ -180,8 +174,8 @@ class RpcApp:
                     self._idle.notify()
         elif scope["type"] == "lifespan":
             async with task_group() as tasks:
-                if self.keyring is not None:
-                    tasks.start_soon(self.keyring.watch, self.renew)
+                if self._keyring is not None:
+                    tasks.start_soon(self._keyring.watch, self.renew)
                 await self._live(receive, send)
                 tasks.cancel_scope.cancel()
         else:
@@ -378,15 +372,14 @@ class RpcApp:
             raise Refusal(406, "GET gives events: say Accept: text/event-stream, or POST a message")
         if ticket is not None:
             self._look()
-            facts = self._admission.by_ticket(ticket, scope)
+            facts = await self._admission.by_ticket(ticket, scope)
         else:
             facts = await self._identify(scope, headers)
         if facts.standing.refusal is not None:
             raise denied(facts.standing.refusal)
         hears = Hearing(facts.standing, patterns_of(scope), facts.info.peer)
         event_id = last_event_of(scope, headers)
-        seconds = self._limits.send_seconds
-        await self.events.serve(scope, receive, send, event_id, seconds, hears)
+        await self.events.serve(scope, receive, send, event_id, self._limits.send_seconds, hears)
 
     async def _describe(self, scope: Scope, headers: dict[bytes, bytes], send: AsgiSend) -> None:
         if scope["method"] != "GET":

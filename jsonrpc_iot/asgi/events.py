@@ -11,7 +11,7 @@ import secrets
 import threading
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import parse_qs, parse_qsl
+from urllib.parse import parse_qsl
 
 import anyio
 import anyio.from_thread
@@ -301,14 +301,17 @@ def last_event_of(scope: Scope, headers: Mapping[bytes, bytes]) -> str | None:
     """
     last = headers.get(b"last-event-id")
     if last is None:
-        last = dict(parse_qsl(scope.get("query_string", b""))).get(b"last_event_id")
-    return None if last is None else last.decode("latin-1")
+        return dict(parse_qsl(_query_of(scope))).get("last_event_id")
+    return last.decode("latin-1")
 
 
 def patterns_of(scope: Scope) -> Patterns | None:
     """The names of events that a request wants alone, as in `?events=door.*,lamp.changed`."""
-    query: dict[bytes, list[bytes]] = parse_qs(scope.get("query_string", b""))
-    if b"events" not in query:
-        return None
-    names = (name for each in query[b"events"] for name in each.decode(errors="replace").split(","))
-    return Patterns(names)
+    wanted = [value for name, value in parse_qsl(_query_of(scope)) if name == "events"]
+    return Patterns(name for each in wanted for name in each.split(",")) if wanted else None
+
+
+def _query_of(scope: Scope) -> str:
+    """The query as text, whatever is in it."""
+    query: bytes = scope.get("query_string", b"")
+    return query.decode("latin-1")

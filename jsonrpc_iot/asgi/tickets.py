@@ -22,7 +22,7 @@ from ..trust.principal import Standing
 SECONDS = 30
 """For how long a ticket is good."""
 
-_NAME = b"ticket"
+_NAME = "ticket"
 
 
 class _Ticket(Struct):
@@ -113,12 +113,11 @@ def take_ticket(scope: MutableMapping[str, Any]) -> str | None:
         The ticket, `None` where there was none.
     """
     query: bytes = scope.get("query_string", b"")
-    if _NAME not in query:
+    if _NAME.encode() not in query:
         return None
-    pairs = parse_qsl(query, keep_blank_values=True)
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     scope["query_string"] = urlencode([each for each in pairs if each[0] != _NAME]).encode()
-    found = [value for name, value in pairs if name == _NAME]
-    return found[0].decode(errors="replace") if found else None
+    return next((value for name, value in pairs if name == _NAME), None)
 
 
 def _digest(text: str) -> bytes:

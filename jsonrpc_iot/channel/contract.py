@@ -5,7 +5,7 @@ A transport implements these two contracts; everything above them is the same fo
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Container, Coroutine, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from anyio.abc import AsyncResource, ObjectStream, TaskGroup
 
@@ -21,7 +21,8 @@ Trace = Callable[[str, bytes], object]
 
 Where messages travel in frames or in pieces, these are shown too, as they are on the link: `<=` for
 what arrived, `=>` for what leaves, and `<?` for bytes that arrived and belong to no frame. Messages
-that travel sealed are shown opened, as `<*` and `*>`.
+that travel sealed are shown opened, as `<*` and `*>`. Asterisks stand for the token of
+`rpc.authenticate`.
 """
 
 
@@ -278,6 +279,17 @@ that it raises is the answer to all that the other end asks for.
 """
 
 Serve = Callable[[Channel], Coroutine[Any, Any, None]]
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def asks_first(serve: _F) -> _F:
+    """Mark what serves channels as one that finds out who is there before it uses a channel.
+
+    A WebSocket is accepted for it once it sends or receives, and is refused if it is closed before
+    that for a reason (`Channel.tell_why`). For others it is accepted at once.
+    """
+    serve._asks_first = True  # type: ignore[attr-defined]
+    return serve
 
 
 class Listener(AsyncResource):

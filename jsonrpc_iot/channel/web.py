@@ -14,6 +14,7 @@ from ..protocol.network import network_of
 from .contract import Listener
 from .info import ChannelAttribute
 from .origins import is_ours, is_same
+from .refusing import Refuser
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -43,6 +44,7 @@ class WebRules(Struct, frozen=True, kw_only=True):
             has neither.
         forwarded: it is behind a proxy that says in `X-Forwarded-Host` how it was asked itself.
         told: what was refused, and the log told of.
+        refuser: has those wait for their answer who bring another token.
     """
 
     path: str
@@ -52,6 +54,7 @@ class WebRules(Struct, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()
     forwarded: bool = False
     told: set[str] = field(default_factory=set)
+    refuser: Refuser = field(default_factory=Refuser)
 
     def admits(self, token: str | None) -> bool:
         """Whether a request with that token may come in."""

@@ -9,6 +9,7 @@ from ..protocol.unproved import Unproved
 from ..trust.principal import Principal
 from .contract import Channel, TellFailed, Trace
 from .info import ChannelAttribute, ChannelInfo
+from .masking import masking
 
 
 @final
@@ -160,7 +161,7 @@ class TracedChannel(WrappedChannel):
 
     def __init__(self, channel: Channel, trace: Trace) -> None:
         super().__init__(channel)
-        self._trace = trace
+        self._trace = trace = masking(trace)
         self._arrived, self._left = ("<*", "*>") if channel.info.is_sealed else ("<-", "->")
         channel.trace_frames(trace)
 

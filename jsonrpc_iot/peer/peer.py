@@ -200,7 +200,8 @@ class Peer(Remote, Connection):
 
     def prove(self, token: str) -> Awaitable[None] | None:
         """Have the other end prove by a token who it is; see `Connection.prove`."""
-        return None if self._prove is None else self._prove(self._channel, self.standing, token)
+        judged, prove = self._incoming.note_judged, self._prove
+        return None if prove is None else prove(self._channel, self.standing, token, judged)
 
     def expel(self, error: RpcError) -> None:
         """Part with the other end, which may not stay.

@@ -30,6 +30,11 @@ class Limits(Struct, frozen=True, kw_only=True):
         unproved_waiting_bytes: bytes that wait until their addresses have proved to be no forged
             ones, for all peers of a listener together.
         unproved_wait_seconds: for how long.
+        refusal_seconds: the longest pause before a wrong proof of who one is is answered. It grows
+            with each of one address, and right ones never wait.
+        refusals_waiting: wrong proofs that wait so at once, a sixteenth of them from one address.
+            Over it no more are looked at, but those that a keyring knows.
+        refused_addresses: addresses whose wrong proofs are counted.
     """
 
     nesting: int = 64
@@ -51,6 +56,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     unproved_seconds: float = 10.0
     unproved_waiting_bytes: int = 32 << 20
     unproved_wait_seconds: float = 30.0
+    refusal_seconds: float = 5.0
+    refusals_waiting: int = 1024
+    refused_addresses: int = 4096
 
 
 DEFAULT_LIMITS = Limits()

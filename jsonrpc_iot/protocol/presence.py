@@ -29,7 +29,7 @@ class Presence:
     def __init__(self, on_shown: Callable[[], object], *, trusts_calls: bool) -> None:
         self._on_shown = on_shown
         self._trusts_calls = trusts_calls
-        self._id = 0
+        self._id: int | None = None
         self.question = b""
 
     def ask(self, codec: Codec, jsonrpc: Jsonrpc) -> None:

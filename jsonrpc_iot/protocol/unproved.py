@@ -20,6 +20,8 @@ from .limits import Limits
 ASK_AGAIN_SECONDS = 0.4
 """Less than any client waits before it sends a request again: then the question may be lost."""
 
+_ANSWER_SECONDS = 2.0
+
 
 class Doubts:
     """What the unproved addresses of one link share.
@@ -89,6 +91,10 @@ class Unproved:
     def was_asked(self) -> bool:
         """Whether the address was asked if it is there."""
         return self._waiting is not None and self._waiting.asked_at > -inf
+
+    def is_silent(self, now: float) -> bool:
+        """Whether the address was asked, and would have answered by now if it was no forged one."""
+        return self._waiting is not None and -inf < self._waiting.asked_at < now - _ANSWER_SECONDS
 
     def hear(self, size: int) -> None:
         """Note that so many bytes have come from there."""

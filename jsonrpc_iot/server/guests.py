@@ -4,8 +4,10 @@ import logging
 from typing import TYPE_CHECKING
 
 import anyio
+from msgspec import structs
 
 from ..channel.contract import Serve
+from ..channel.refusing import Refuser
 from ..channel.web import AsgiReceive, AsgiSend, Scope, WebRules, client_network, refuse_websocket
 from ..protocol.limits import Limits
 from ..protocol.network import Seats
@@ -24,9 +26,6 @@ class Guests:
         tasks: runs it.
         limits: of which `peers` and `receive_bytes` are used here. When all places are taken, who
             has more of them gives way to who has fewer.
-
-    Attributes:
-        told: what was refused, and the log told of.
     """
 
     def __init__(self, handler: Serve, tasks: "TaskGroup", limits: Limits) -> None:
@@ -38,7 +37,8 @@ class Guests:
             lambda place: place.cancel(),
             lambda problem: logger.warning("WebSockets of the program: %s", problem),
         )
-        self.told: set[str] = set()
+        self._told: set[str] = set()
+        self._refuser = Refuser(limits)
 
     async def serve(
         self, scope: Scope, receive: AsgiReceive, send: AsgiSend, rules: WebRules
@@ -49,10 +49,11 @@ class Guests:
             scope: of its request.
             receive: gives its events.
             send: takes them.
-            rules: say who may connect.
+            rules: say who may connect; all guests are counted together.
         """
         from ..transports.web.websocket_server import answer_websocket
 
+        rules = structs.replace(rules, told=self._told, refuser=self._refuser)
         with anyio.CancelScope() as place:
             if not self._seats.take(place, client_network(scope)):
                 await refuse_websocket(scope, receive, send, 503, "Too many connections")

@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from ..asgi import RpcApp
 from ..channel.changes import Change
-from ..channel.contract import Authenticate, Channel, Listener, ReceivingChannel, Trace
+from ..channel.contract import Authenticate, Channel, Listener, ReceivingChannel, Trace, asks_first
 from ..channel.door import GONE, Door
 from ..channel.tasks import task_group
 from ..channel.web import AsgiReceive, AsgiSend, Scope, WebListener, WebRules, refuse_websocket
@@ -194,7 +194,6 @@ class Server:
             cors=(cors,) if isinstance(cors, str) else tuple(cors),
             hosts=tuple(hosts),
             forwarded=forwarded,
-            told=self._guests.told,
         )
         await self._guests.serve(scope, receive, send, rules)
 
@@ -234,6 +233,7 @@ class Server:
         listener.mount(app)
         return app
 
+    @asks_first
     async def _serve(
         self, channel: Channel, *, task_status: TaskStatus[Peer] | None = None
     ) -> None:
@@ -295,7 +295,7 @@ class Server:
         renew(self._door, self._peers, self._apps, self._tasks)
 
     def _forget(self, peer: Peer) -> None:
-        if peer.standing.refusal is GONE and not peer.info.reliable:
+        if not peer.info.reliable and (peer.holds_replies or peer.standing.refusal is GONE):
             self._ended.note(peer.info.peer)  # who was sent away may ask again as a stranger
         self._peers.discard(peer)
         self._peer_left.notify()
@@ -304,6 +304,7 @@ class Server:
     async def _part(self, grace: float) -> None:
         """Let the peers finish for `grace` seconds."""
         self._parting = True
+        self._door.refuser.close()
         for peer in self._peers:
             peer.leave(grace)
         for app in self._apps:
@@ -355,26 +356,25 @@ async def serve(
     if not where:
         raise ValueError("serve needs at least one URL, such as tcp://127.0.0.1:8805")
     limits = limits or dispatcher.limits
+    if pairing is not None:
+        keyring = keyring or pairing.keyring
+        dispatcher.offer_pairing()
+    keys = None if keyring is None else keyring.by_key_id
     async with AsyncExitStack() as stack:
         channels = [each for each in where if not isinstance(each, str)]
         for channel in channels:
             await stack.enter_async_context(channel)
         listeners: list[Listener] = []
-        for url in where:
-            if isinstance(url, str):
-                keys = None if keyring is None else keyring.by_key_id
-                listener = await open_listener(url, limits, listeners, keys)
-                listeners.append(await stack.enter_async_context(listener))
-        if pairing is not None:
-            keyring = keyring or pairing.keyring
-            dispatcher.offer_pairing()
+        for url in [each for each in where if isinstance(each, str)]:
+            listener = await open_listener(url, limits, listeners, keys)
+            listeners.append(await stack.enter_async_context(listener))
         door = Door(
             authenticate,
             keyring,
             strangers=strangers,
-            seconds=limits.message_seconds,
             pairing=pairing,
             everybody=everybody_at(where, dispatcher),
+            limits=limits,
         )
         if not door.is_guarded:
             warn_if_open(where, listeners, door)

@@ -233,7 +233,8 @@ class Demux(Generic[A]):
         """Forget an address to make room for one of that network; says whether there is any.
 
         It is one for which nothing is done and nothing is remembered; one that has never said
-        anything valid goes first, since its address may be forged.
+        anything valid goes first, since its address may be forged. If there is none, it is one that
+        has proved nothing.
         """
         while self._strangers:
             stranger = self._channels[next(iter(self._strangers))]
@@ -241,10 +242,10 @@ class Demux(Generic[A]):
             if stranger.is_stranger and not stranger.is_busy:
                 await stranger.aclose()
                 return True
-        for rival in self._places.silent_rivals(network):
-            channel = self._channels[rival]
-            if not channel.is_needed:
-                await channel.aclose()
+        rivals = [self._channels[each] for each in self._places.silent_rivals(network)]
+        for rival in sorted(rivals, key=lambda each: each.is_needed):
+            if not rival.is_needed or rival.is_doubtful:
+                await rival.aclose()
                 return True
         return False
 

@@ -1,5 +1,6 @@
 """The base of channels to addresses that may be forged."""
 
+from ...channel.clock import now
 from ...protocol.unproved import Doubts, Unproved
 from ..batched import BatchedChannel
 
@@ -31,6 +32,18 @@ class DoubtedChannel(BatchedChannel):
         before, self._at = self._at, address
         if before is not None and before != address:
             self.doubt(doubts)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether nobody may be there, and nothing runs for whom it may matter."""
+        if self.unproved is None:
+            return False
+        return not self.is_busy or self.unproved.is_silent(now())
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether whoever receives still works for the other end."""
+        return False
 
     def note_proved(self) -> None:
         """See `Channel.note_proved`."""

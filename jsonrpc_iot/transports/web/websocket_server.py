@@ -10,6 +10,7 @@ from anyio.abc import TaskGroup
 
 from ...channel.contract import Serve, Take
 from ...channel.info import ChannelInfo
+from ...channel.refusing import place_at
 from ...channel.url import host_port
 from ...channel.web import (
     AsgiReceive,
@@ -46,8 +47,8 @@ async def answer_websocket(
 ) -> None:
     """Serve a WebSocket until it ends, or refuse it.
 
-    It is open once the handler sends or receives; one that closes it before that, for a reason
-    (`tell_why`), refuses it with 401. Of the subprotocols that are offered one of ours is chosen; a
+    It is accepted at once, or as `asks_first` says; then the answer to a refusal is 401. Of the
+    subprotocols that are offered one of ours is chosen; a
     bearer token may be another, which is never said again.
 
     Args:
@@ -63,7 +64,9 @@ async def answer_websocket(
     token = token_of(scope)
     if not rules.admits(token):
         if token is not None:
-            audit.refused_proof(_address(scope, "client"), "token", "it is not the server's")
+            where = _address(scope, "client")
+            audit.refused_proof(where, "token", "it is not the server's")
+            await rules.refuser.wait(place_at(where))
         await refuse_websocket(scope, receive, send, 401, "A bearer token is needed")
     elif problem := rules.objection(scope):
         await refuse_websocket(scope, receive, send, 403, problem)
@@ -78,6 +81,8 @@ async def answer_websocket(
         )
         attributes = request_attributes(scope, token, rules)
         channel = WebSocketChannel(scope, receive, send, info, limits, attributes)
+        if not getattr(handler, "_asks_first", False):
+            await channel.open()
         tasks.start_soon(_serve, handler, channel)
         try:
             await channel.wait_closed()
@@ -173,7 +178,7 @@ class WebSocketChannel(BatchedChannel):
         if self._end is not None:
             raise self._ending(*self._end)
         if not self._is_open:
-            await self._open()
+            await self.open()
         event = self._read_ahead or await self._asgi_receive()
         self._read_ahead = None
         messages: list[bytes] = []
@@ -227,7 +232,7 @@ class WebSocketChannel(BatchedChannel):
         """Send one message; see `Channel.send`."""
         self._check_open()
         if not self._is_open:
-            await self._open()
+            await self.open()
         self._sending = True
         try:
             await self._asgi_send(self._event_of(item))
@@ -237,7 +242,7 @@ class WebSocketChannel(BatchedChannel):
         finally:
             self._sending = False
 
-    async def _open(self) -> None:
+    async def open(self) -> None:
         """Accept the WebSocket, whoever is the first to need that."""
         offered = self._scope.get("subprotocols", ())
         chosen = next((each for each in SUBPROTOCOLS if each in offered), None)
@@ -304,7 +309,7 @@ class WebSocketChannel(BatchedChannel):
                 with anyio.move_on_after(_CLOSE_SECONDS):
                     try:
                         if not self.is_answered:
-                            await self._open()
+                            await self.open()
                         await self._asgi_send(
                             {"type": "websocket.close", "code": code, "reason": reason}
                         )

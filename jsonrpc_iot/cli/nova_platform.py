@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 
-from jsonrpc_iot import UsageError
+from jsonrpc_iot import BindFailed, UsageError
 from jsonrpc_iot import serve as serve_at
 
 from ._access import KeysOption, RequireKeyOption, access
@@ -68,6 +68,7 @@ def platform(
     URL may do everything. SIGHUP has the keyring and certificates read again.
     """
     from jsonrpc_iot.novacloud import NovaPlatform, PlatformSettings, SqliteStore, StoreFailed
+    from jsonrpc_iot.novacloud.errors import StoreInUse
 
     start_log(verbose=verbose)
     urls, tls = manage or ["pipe://novacloud"], _tls(cert, key)
@@ -82,6 +83,8 @@ def platform(
     try:
         load_again = None if tls is None or cert is None else partial(_load_again, tls, cert, key)
         anyio.run(_run, made, urls, who, load_again)
+    except StoreInUse as error:
+        raise BindFailed(f"--db: {error.message}") from None
     except StoreFailed as error:
         raise UsageError(f"--db: {error.message}") from None
 

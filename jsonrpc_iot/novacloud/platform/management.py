@@ -7,6 +7,8 @@ gives the names and shapes, and that for operators the permissions.
 import secrets
 import time
 import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from msgspec import Meta, to_builtins
@@ -45,6 +47,7 @@ from .management_base import (
     canonical,
 )
 from .management_commands import Commands, error_of, result_of
+from .management_upkeep import Backups, Deletions, Rules
 from .permissions import ADMIN, COMMAND, READ
 from .platform import NovaPlatform
 
@@ -235,7 +238,8 @@ class Values(Part):
         order: Order = "asc",
         interval: Annotated[float, Meta(ge=0.001)] | None = None,
         aggregate: Aggregate | None = None,
-    ) -> list[Point]:
+        offset: Annotated[float, Meta(ge=-86_400, le=86_400)] = 0.0,
+    ) -> AsyncGenerator[Point, None]:
         """Values of one sensor by time; streamed on request.
 
         Args:
@@ -247,6 +251,7 @@ class Values(Part):
             order: `desc` for the latest first.
             interval: seconds of one group; each group gives one point.
             aggregate: what is told of a group, the mean by default.
+            offset: seconds east of UTC by whose clock groups begin.
         """
         sensor = await self._sensor(device_id, value_key)
         query = Query(
@@ -257,8 +262,11 @@ class Values(Part):
             order=order,
             interval=interval,
             aggregate=aggregate,
+            offset=offset,
         )
-        return await self._store.query(query)
+        async with aclosing(self._store.points(query)) as points:
+            async for point in points:
+                yield point
 
     @method(requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
     async def latest(self, device_id: str) -> dict[str, Point]:
@@ -307,7 +315,8 @@ def management(platform: NovaPlatform) -> Dispatcher:
     dispatcher = Dispatcher(title="NovaCloud platform")
     dispatcher.everybody = Principal("anybody", {"*"})
     dispatcher.include(platform)
-    for part in (Devices, Sensors, Actuators, Values, Statuses, Commands, PlatformInfo):
+    upkeep = (Rules, Deletions, Backups)
+    for part in (Devices, Sensors, Actuators, Values, Statuses, Commands, PlatformInfo, *upkeep):
         dispatcher.include(part(platform))
     return dispatcher
 

@@ -7,17 +7,18 @@ platform's business. Another database is a subclass of `Store` that passes the c
 
 import abc
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 AHEAD_SECONDS = 300.0
 """A timestamp this much later than its arrival is flagged, and no latest value until its time."""
 
 SensorType: TypeAlias = Literal["number", "string", "boolean", "json"]
-Aggregate: TypeAlias = Literal["mean", "min", "max", "last", "count"]
+Aggregate: TypeAlias = Literal["mean", "sum", "min", "max", "first", "last", "count"]
 Order: TypeAlias = Literal["asc", "desc"]
 
 
@@ -159,6 +160,7 @@ class Query(Struct, frozen=True, kw_only=True):
         limit: how many at most.
         order: by timestamp; with `desc` the latest come first.
         interval: seconds of one group; groups begin at multiples of it.
+        offset: seconds east of UTC by whose clock they do.
         aggregate: what is told of a group; with an interval alone it is the mean, and without an
             interval all the values are one group.
     """
@@ -169,7 +171,39 @@ class Query(Struct, frozen=True, kw_only=True):
     limit: int = 1000
     order: Order = "asc"
     interval: float | None = None
+    offset: float = 0.0
     aggregate: Aggregate | None = None
+
+
+class Downsample(Struct, frozen=True):
+    """What becomes of old values: one mean for each interval; the last one if none is a number.
+
+    Args:
+        interval: seconds.
+        after_days: how old values become before that.
+    """
+
+    interval: Annotated[float, Meta(ge=1)]
+    after_days: Annotated[float, Meta(gt=0)]
+
+
+class Retention(Struct, frozen=True):
+    """How long values are kept, by their timestamps.
+
+    Of several rules for a sensor that counts which names its device and key, then that of its
+    device, then that of its key, then that of all.
+
+    Args:
+        days: how long.
+        device_id: for this device alone.
+        value_key: for sensors of this key alone.
+        downsample: what becomes of them before that.
+    """
+
+    days: float
+    device_id: str | None = None
+    value_key: str | None = None
+    downsample: Downsample | None = None
 
 
 class Store(abc.ABC):
@@ -288,11 +322,46 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
-    async def query(self, query: Query) -> list[Point]:
-        """Values of one sensor, or one point for each interval that has any.
+    def points(self, query: Query) -> AsyncGenerator[Point, None]:
+        """Values of one sensor, or one point for each interval that has any, as they are read.
 
-        `mean`, `min` and `max` look at numbers only. The timestamp of a group is its beginning;
-        that of a group of all values is `start`, or that of the first value.
+        `mean`, `sum`, `min` and `max` look at numbers only; booleans are 0 and 1. The timestamp of
+        a group is its beginning; that of a group of all values is `start`, or that of the first
+        value. Whoever takes no more points closes the generator, and the reading ends.
+        """
+
+    async def query(self, query: Query) -> list[Point]:
+        """All of `points`."""
+        async with aclosing(self.points(query)) as points:
+            return [point async for point in points]
+
+    @abc.abstractmethod
+    async def delete_values(
+        self, sensors: Sequence[int], start: float | None = None, end: float | None = None
+    ) -> None:
+        """Delete values from `start` on up to `end`, exclusive, a few at a time.
+
+        Unlike other changes it may have been done in part when it fails, or is cancelled.
+        """
+
+    @abc.abstractmethod
+    async def set_retention(self, rule: Retention) -> None:
+        """Keep values as long as a rule says; it replaces that for the same device and key."""
+
+    @abc.abstractmethod
+    async def retention(self) -> list[Retention]:
+        """All rules."""
+
+    @abc.abstractmethod
+    async def clear_retention(self, device_id: str | None, value_key: str | None) -> None:
+        """Forget the rule for a device and key, if there is one."""
+
+    @abc.abstractmethod
+    async def backup(self, path: str) -> None:
+        """Write a copy of all that is stored at this moment to a new file.
+
+        Raises:
+            StoreFailed: the file is there already, or cannot be written.
         """
 
     @abc.abstractmethod

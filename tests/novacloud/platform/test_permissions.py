@@ -17,6 +17,7 @@ READ = {
     "device.get",
     "device.list",
     "platform.stats",
+    "retention.list",
     "sensor.list",
     "status.latest",
     "telemetry.latest",
@@ -30,8 +31,12 @@ ADMIN = COMMAND | {
     "device.delete",
     "device.rotate_key",
     "device.update",
+    "platform.backup",
+    "retention.clear",
+    "retention.set",
     "sensor.define",
     "sensor.delete",
+    "telemetry.delete",
 }
 
 

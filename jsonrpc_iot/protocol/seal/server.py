@@ -9,8 +9,9 @@ Told the time, like all of the protocol. The rules:
   the same client, and a hello that is replayed never does.
 - All sessions of a client, of whom the instance number tells, have one seat. What is sent to a seat
   leaves on its newest session that counts, to the address that its newest packet came from; the
-  sessions before that open packets for 30 s more.
-- All is bounded, and expires. Who has more of the places gives way to who has fewer.
+  three before that open packets for 30 s more.
+- All is bounded, and expires. Who has more of the places gives way to who has fewer, half-open ones
+  too: whoever has one key cannot keep others from having theirs heard.
 """
 
 from collections.abc import Callable, Hashable

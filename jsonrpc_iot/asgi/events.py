@@ -75,7 +75,7 @@ class Hearing:
 
     def hears(self, method: str, requires: str | None) -> bool:
         """Whether an event is for it."""
-        may_hear = self.standing.permits(requires)
+        may_hear = self.standing.hears(requires)
         return may_hear and (self._patterns is None or self._patterns.match(method))
 
 

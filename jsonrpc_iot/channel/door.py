@@ -112,7 +112,9 @@ class Door:
         if principal is None and self._strangers:
             principal = self._everybody
         is_lost = principal is None and not self._strangers
-        standing = Standing(principal, proved, Unauthorized() if is_lost else None)
+        answer = Unauthorized() if is_lost else None
+        # Pushes are not for whom a hook does not know; to a guest it gives no permissions instead.
+        standing = Standing(principal, proved, answer, deaf=self._authenticate is not None)
         if self.renew(channel.info.peer, standing):
             return standing
         if proved is not None and proved.proof == "token":

@@ -236,7 +236,7 @@ class Peer(Remote, Connection):
 
     def hears(self, method: str, requires: str | None) -> bool:
         """Whether the other end may and wants to hear what is sent to everybody."""
-        may_hear = self.standing.permits(requires) and self.info.hears_broadcasts
+        may_hear = self.standing.hears(requires) and self.info.hears_broadcasts
         return may_hear and self._wants(method)
 
     def subscribe(self, patterns: Patterns | None) -> bool:

@@ -107,6 +107,7 @@ class Standing:
         proved: what the keyring says of it, whatever a hook has made of that.
         refusal: answers all its requests, but for those by which it proves who it is; it hears
             nothing either. `None` where a stranger may call what needs no permission.
+        deaf: it hears nothing as long as it is a stranger.
 
     Attributes:
         principal: as above.
@@ -115,14 +116,17 @@ class Standing:
         pair: answers `rpc.pair`, `None` where nobody is paired.
     """
 
-    __slots__ = ("pair", "principal", "proved", "refusal")
+    __slots__ = ("_deaf", "pair", "principal", "proved", "refusal")
 
     def __init__(
         self,
         principal: Principal | None = None,
         proved: Principal | None = None,
         refusal: RpcError | None = None,
+        *,
+        deaf: bool = False,
     ) -> None:
+        self._deaf = deaf
         self.principal = principal
         self.proved = proved
         self.refusal = refusal
@@ -142,7 +146,8 @@ class Standing:
 
     def hears(self, requires: str | None) -> bool:
         """Whether it may hear what is sent to everybody who has a permission."""
-        return self.refusal is None and self.permits(requires)
+        is_deaf = self.refusal is not None or (self._deaf and self.principal is None)
+        return not is_deaf and self.permits(requires)
 
     def share_of(self, network: str) -> str:
         """With whom it shares what no network may have alone; see `Principal.share_of`."""

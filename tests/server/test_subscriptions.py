@@ -12,6 +12,7 @@ from jsonrpc_iot import (
     Dispatcher,
     Event,
     Notification,
+    Principal,
     connect,
     serve,
     service,
@@ -56,9 +57,9 @@ def emit_all(dispatcher: Dispatcher, door: Door, *others: str) -> None:
 
 @pytest.mark.parametrize("url", TRANSPORTS)
 @pytest.mark.parametrize("included", [False, True], ids=["service", "dispatcher"])
-@pytest.mark.parametrize("permissions", [None, set[str](), {"admin"}], ids=str)
+@pytest.mark.parametrize("permissions", [set[str](), {"admin"}], ids=str)
 async def test_who_lacks_a_permission_does_not_hear(
-    url: str, included: bool, permissions: set[str] | None
+    url: str, included: bool, permissions: set[str]
 ) -> None:
     door, dispatcher, inner = Door(), Dispatcher(), Dispatcher()
     (inner if included else dispatcher).include(door)
@@ -77,6 +78,24 @@ async def test_who_lacks_a_permission_does_not_hear(
             server.broadcast("secret", requires="admin")
             server.broadcast("last")
             assert await names(news) == (["secret"] if permissions else [])
+
+
+@pytest.mark.parametrize("url", TRANSPORTS)
+async def test_whom_a_hook_does_not_know_hears_nothing(url: str) -> None:
+    door, dispatcher = Door(), Dispatcher()
+    dispatcher.include(door)
+    with within_time():
+        async with (
+            serve(dispatcher, url, authenticate=lambda channel: None) as server,
+            connect(server.urls[0]) as client,
+            client.notifications() as news,
+        ):
+            await client.call("rpc.ping")
+            emit_all(dispatcher, door)
+            assert server.broadcast("last") == 0
+            server.peers[0].become(Principal("friend"))
+            door.opened.emit(Opened("a friend"))
+            assert (await news.receive()).params == {"by": "a friend"}
 
 
 async def test_an_event_is_described_to_who_may_hear_it() -> None:

@@ -9,7 +9,14 @@ from .device.backoff import Schedule
 from .device.device import NovaDevice
 from .device.outbox import Outbox, OutboxFailed, WhenFull
 from .device.settings import DeviceCounts, DeviceSettings
-from .errors import AlreadyExists, DeviceDisabled, NovaError, StoreFailed, UnknownDevice, UnknownKey
+from .errors import (
+    AlreadyExists,
+    DeviceDisabled,
+    NovaError,
+    StoreFailed,
+    UnknownDevice,
+    UnknownKey,
+)
 from .platform.management import management
 from .platform.platform import NovaPlatform
 from .platform.settings import PlatformSettings

@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from jsonrpc_iot import Busy, InvalidParams, RpcError, ServerError, TooLarge, method, service
 
-from ..errors import DeviceDisabled, StoreFailed, UnknownDevice, UnknownKey
+from ..errors import DeviceDisabled, NotQueued, StoreFailed, UnknownDevice, UnknownKey
 from ..store.store import CommandRow
 from .ingest import fits
 from .management_base import CommandRows, Expiry, Limit, Outcome, Part, Wait, canonical
@@ -29,6 +29,7 @@ class Commands(Part):
         wait: bool = True,
         timeout: Wait = 10.0,
         expires: Expiry = 300.0,
+        response_timeout: Expiry | None = None,
     ) -> Outcome:
         """Send a command; to a device that is not there, when it comes back.
 
@@ -38,14 +39,32 @@ class Commands(Part):
             wait: whether to wait for the final status.
             timeout: seconds to wait; then the present status is the answer.
             expires: seconds that the command may wait for the device.
+            response_timeout: seconds that the device may be silent about it: `pending` begins them
+                anew. 60 by default, or what the platform is set to.
         """
         chosen = canonical(device_id)
         await self._check(chosen, payload)
-        command = await self._platform.commands.send(chosen, payload, expires)
+        commands = self._platform.commands
+        command = commands.make(chosen, payload, expires, response_timeout=response_timeout)
+        await commands.send([command])
         if wait:
             with anyio.move_on_after(timeout):
                 await command.finished.wait()
         row = command.row
+        return Outcome(row.command_id, row.status, row.payload)
+
+    @method(requires=COMMAND, errors=(NotQueued, StoreFailed))
+    async def cancel(self, command_id: str) -> Outcome:
+        """Take back a command that is queued; its device never gets it.
+
+        Raises:
+            NotQueued: it has been sent, or is not known.
+        """
+        row = self._platform.commands.cancel(command_id)
+        if row is None:
+            found = await self.get(command_id)
+            status = None if found is None else found.status
+            raise NotQueued(data={"command_id": command_id, "status": status})
         return Outcome(row.command_id, row.status, row.payload)
 
     @method(requires=READ, idempotent=True, errors=(StoreFailed,))

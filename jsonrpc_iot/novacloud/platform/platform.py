@@ -22,6 +22,7 @@ from jsonrpc_iot.transports.sockets.listener import accept, set_options
 from jsonrpc_iot.transports.sockets.stream import SocketStream
 
 from ..errors import StoreFailed
+from ..kernel import set_patience
 from ..messages import (
     DEFAULT_PORT,
     CommandResponse,
@@ -35,11 +36,12 @@ from ..messages import (
 )
 from ..store.store import Store
 from .admission import Admission
-from .commands import CommandUpdate, OpenCommands
+from .commands import OpenCommands
 from .connection import GONE, DeviceConnection
 from .counts import Counts
 from .door import Door
 from .ingest import Ingest, Telemetry
+from .open_command import CommandUpdate
 from .permissions import READ
 from .presence import Offline, Online, Presence
 from .session import DeviceSession
@@ -196,6 +198,7 @@ class NovaPlatform:
         """
         try:
             set_options(stream)
+            set_patience(stream, self.settings.write_seconds)
             entered = None
             if turn is not None:
                 with place:
@@ -237,7 +240,9 @@ class NovaPlatform:
     async def _run(self, session: DeviceSession, lines: Sequence[bytes | None]) -> None:
         """Serve an authenticated device."""
         connection = session.connection
-        self.presence.join(session)
+        old = self.presence.join(session)
+        if old is not None:
+            self.commands.release(old, replaced=True)
         try:
             await self._read(session, lines)
             if self.commands.waits_for(session.device_id):
@@ -251,6 +256,7 @@ class NovaPlatform:
         finally:
             connection.end()  # the store may be writing, and its acknowledgements come too late
             self.presence.leave(session, connection.closed)
+            self.commands.release(session, replaced=False)
 
     async def _read(self, session: DeviceSession, lines: Sequence[bytes | None]) -> None:
         connection = session.connection

@@ -6,6 +6,7 @@
 import sqlite3
 
 from ..errors import StoreFailed
+from .managed_sqlite import MIGRATION
 
 STEPS = (
     """
@@ -75,6 +76,7 @@ CREATE TABLE commands (
 CREATE INDEX commands_of_device ON commands (device_id, number);
 CREATE INDEX open_commands ON commands (number) WHERE finished IS NULL;
 """,
+    MIGRATION,
 )
 
 

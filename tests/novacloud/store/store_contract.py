@@ -209,8 +209,26 @@ class StoreContract(abc.ABC):
         for at, received in (100.0, 100.0), (50.0, 101.0), (9e9, 102.0), (90.0, 103.0):
             await store.write([Report(A, at, received, status={"at": at})])
         assert await store.status(A) == StatusReport({"at": 9e9}, 9e9)
-        await store.write([Report(A, 104.0, 104.0, status={})])
-        assert await store.status(A) == StatusReport({}, 104.0)
+        await store.write([Report(A, 104.0, 104.0, status={"at": 104.0})])
+        assert await store.status(A) == StatusReport({"at": 104.0}, 104.0)
+
+    async def test_each_member_of_a_status_is_the_latest(self, store: Store) -> None:
+        await store.create_device(row())
+        await store.write([Report(A, 100.0, 100.0, status={"battery": 85, "cpu": 1})])
+        await store.write([Report(A, 101.0, 101.0, status={"signal": -60})])
+        await store.write([Report(A, 99.0, 102.0, status={"battery": 90, "uptime": 5})])
+        await store.write([Report(A, 103.0, 103.0, status={"cpu": None}), Report(B, 1, 1)])
+        members = {"battery": 85, "cpu": None, "signal": -60, "uptime": 5}
+        assert await store.status(A) == StatusReport(members, 103.0)
+
+    async def test_members_of_statuses_do_not_grow_without_end(self, store: Store) -> None:
+        await store.create_device(row())
+        for at in range(20):
+            await store.write([Report(A, at, at, status={f"{at}": "x" * 6000, "last": at})])
+        found = await store.status(A)
+        assert found is not None
+        assert found.payload["last"] == 19
+        assert [name for name in found.payload if name != "last"] == [f"{n}" for n in range(12, 20)]
 
     async def test_commands(self, store: Store) -> None:
         await store.create_device(row())

@@ -17,7 +17,7 @@ from .errors import (
     UnknownDevice,
     UnknownKey,
 )
-from .platform.management import management
+from .platform.management import NovaManagement, management
 from .platform.platform import NovaPlatform
 from .platform.settings import PlatformSettings
 from .store.sqlite import SqliteStore
@@ -30,6 +30,7 @@ __all__ = [
     "DeviceSettings",
     "NovaDevice",
     "NovaError",
+    "NovaManagement",
     "NovaPlatform",
     "Outbox",
     "OutboxFailed",

@@ -182,6 +182,25 @@ def decode_from_device(line: bytes) -> FromDevice:
     return message
 
 
+def decode_not_finite(line: bytes) -> FromDevice | None:
+    """Read a line in which a device wrote NaN or Infinity, as Python and C do; they become `null`.
+
+    Returns:
+        The message; `None` where that was not what is wrong with the line.
+    """
+    if b"NaN" not in line and b"Infinity" not in line:
+        return None
+    found: list[str] = []
+    try:
+        value = json.loads(line, parse_constant=found.append)
+        message = msgspec.convert(value, FromDevice) if found else None
+        if message is not None:
+            _check_nesting(line, message)
+    except (*_UNREADABLE, ValueError, MalformedFrame):
+        return None
+    return message
+
+
 class _AnyMessage(Struct):
     type: str
 

@@ -192,11 +192,11 @@ class OpenCommands:
         """Take a device's response; one that fits no open command of it is dropped and counted."""
         command = self._open.get(str(message.command_id))
         if command is None or command.row.device_id != session.device_id:
-            self._counts.dropped_responses += 1
+            self._drop_response(session)
             return
         if command.row.status is CommandStatus.QUEUED:
             if not command.may_be_there:
-                self._counts.dropped_responses += 1
+                self._drop_response(session)
                 return
             self._note_sent(command)  # who answers has got it, though we have not heard so
         self._counts.responses += 1
@@ -204,6 +204,10 @@ class OpenCommands:
         self._change(command, _ANSWERS[message.status])
         if message.status == "pending":
             self._set_deadline(command, elapsed() + self._response_seconds(command.row))
+
+    def _drop_response(self, session: DeviceSession) -> None:
+        self._counts.dropped_responses += 1
+        session.record.dropped_responses += 1
 
     def release(self, session: DeviceSession, *, replaced: bool) -> None:
         """Queue again what the device may not have got of a connection that has ended.

@@ -5,11 +5,24 @@ A page begins after the last row of the one before, however many rows have come 
 
 import abc
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from .store import CommandRow, CommandStatus, DeviceRow, Sensor, SensorType, StatusReport, Store
+from .store import (
+    CommandRow,
+    CommandStatus,
+    DeviceRow,
+    Order,
+    Sensor,
+    SensorType,
+    StatusReport,
+    Store,
+)
+
+Place: TypeAlias = tuple[float, int, int]
+"""Where a value is among others: its timestamp, its arrival in microseconds, its sensor."""
 
 
 class Target(Struct, frozen=True):
@@ -46,6 +59,11 @@ class Audit(Struct, frozen=True, kw_only=True):
 
 class ManagedStore(Store):
     """A `Store` with all that a platform needs."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Where on this machine's disks it is, if it is."""
+        return None
 
     @abc.abstractmethod
     async def device_page(
@@ -91,16 +109,32 @@ class ManagedStore(Store):
         """
 
     @abc.abstractmethod
-    async def status_history(
-        self, device_id: str, before: int | None, limit: int
-    ) -> list[tuple[int, StatusReport]]:
-        """Statuses as they came, the last to come first, each with its number.
+    async def value_page(
+        self,
+        sensors: Sequence[int],
+        after: Place | None,
+        limit: int,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+        order: Order = "asc",
+    ) -> list[tuple[Place, Any]]:
+        """Values of some sensors by time, from behind a place; few where they are large.
 
         Args:
-            device_id: whose.
-            before: the number of the last one of the page before.
-            limit: rows at most.
+            sensors: their ids.
+            after: where the page before has ended.
+            limit: values at most; an empty list says that there are no more.
+            start: the earliest timestamp.
+            end: up to here, exclusive.
+            order: `desc` for the latest first.
         """
+
+    @abc.abstractmethod
+    async def status_history(
+        self, device_id: str, start: float | None, end: float | None, limit: int
+    ) -> list[StatusReport]:
+        """Statuses as they came, from `start` on and before `end`, the latest first."""
 
     @abc.abstractmethod
     async def job_page(self, job_id: str, after: str | None, limit: int) -> list[CommandRow]:

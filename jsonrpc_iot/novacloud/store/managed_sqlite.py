@@ -3,15 +3,24 @@
 import abc
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from ..errors import UnknownKey
-from .managed import Audit, ManagedStore, Target
+from .managed import Audit, ManagedStore, Place, Target
 from .rows import COMMAND, DEVICE, read_command, read_device
 from .status import status_history
-from .store import CommandRow, CommandStatus, DeviceRow, Sensor, SensorType, StatusReport
+from .store import (
+    CommandRow,
+    CommandStatus,
+    DeviceRow,
+    Order,
+    Sensor,
+    SensorType,
+    StatusReport,
+)
+from .value_pages import value_page
 
 T = TypeVar("T")
 
@@ -38,6 +47,7 @@ CREATE TABLE status_history (
     payload BLOB NOT NULL
 );
 CREATE INDEX history_of_device ON status_history (device_id, number);
+CREATE INDEX history_by_time ON status_history (device_id, timestamp, number);
 
 CREATE TABLE audit (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -130,10 +140,22 @@ class ManagedTables(ManagedStore):
 
         return await self._commit(update)
 
+    async def value_page(
+        self,
+        sensors: Sequence[int],
+        after: Place | None,
+        limit: int,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+        order: Order = "asc",
+    ) -> list[tuple[Place, Any]]:
+        return await self._read(lambda db: value_page(db, sensors, after, limit, start, end, order))
+
     async def status_history(
-        self, device_id: str, before: int | None, limit: int
-    ) -> list[tuple[int, StatusReport]]:
-        return await self._read(lambda db: status_history(db, device_id, before, limit))
+        self, device_id: str, start: float | None, end: float | None, limit: int
+    ) -> list[StatusReport]:
+        return await self._read(lambda db: status_history(db, device_id, start, end, limit))
 
     async def job_page(self, job_id: str, after: str | None, limit: int) -> list[CommandRow]:
         text = (

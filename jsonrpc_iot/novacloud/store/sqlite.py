@@ -79,6 +79,10 @@ class SqliteStore(ManagedTables):
         self._readers: list[sqlite3.Connection] = []
         self._reading: anyio.CapacityLimiter
 
+    @property
+    def folder(self) -> Path:
+        return self._path.absolute().parent
+
     async def __aenter__(self) -> Self:
         """Open the file.
 

@@ -30,15 +30,16 @@ def latest_status(db: sqlite3.Connection, device_id: str) -> StatusReport | None
 
 
 def status_history(
-    db: sqlite3.Connection, device_id: str, before: int | None, limit: int
-) -> list[tuple[int, StatusReport]]:
+    db: sqlite3.Connection, device_id: str, start: float | None, end: float | None, limit: int
+) -> list[StatusReport]:
     """See `ManagedStore.status_history`."""
     rows = db.execute(
-        "SELECT number, payload, timestamp FROM status_history WHERE device_id = ? "
-        "AND number < ifnull(?, 9e18) ORDER BY number DESC LIMIT ?",
-        (device_id, before, limit),
+        "SELECT payload, timestamp FROM status_history WHERE device_id = ? "
+        "AND timestamp >= ifnull(?, -1e300) AND timestamp < ifnull(?, 1e300) "
+        "ORDER BY timestamp DESC, number DESC LIMIT ?",
+        (device_id, start, end, limit),
     )
-    return [(number, StatusReport(msgspec.json.decode(text), at)) for number, text, at in rows]
+    return [StatusReport(msgspec.json.decode(text), at) for text, at in rows]
 
 
 def _exists(db: sqlite3.Connection, device_id: str) -> bool:

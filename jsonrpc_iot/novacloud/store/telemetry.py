@@ -89,7 +89,8 @@ def _to_sql(value: Any) -> int | float | str | bytes:
     return msgspec.json.encode(value)
 
 
-def _from_sql(value: Any) -> Any:
+def from_sql(value: Any) -> Any:
+    """A value of a column as callers see it."""
     return msgspec.json.decode(value) if isinstance(value, bytes) else value
 
 
@@ -115,7 +116,7 @@ def query_points(db: sqlite3.Connection, query: Query) -> list[Point]:
         f"WHERE {_RANGE}) {_AGGREGATES[query.aggregate or 'mean']} "
         f"ORDER BY begin {order} LIMIT :limit"
     )
-    return [Point(begin, _finite(_from_sql(value))) for begin, value in db.execute(text, values)]
+    return [Point(begin, _finite(from_sql(value))) for begin, value in db.execute(text, values)]
 
 
 def _finite(value: Any) -> Any:
@@ -144,4 +145,4 @@ def latest_points(db: sqlite3.Connection, device_id: str, now: float) -> dict[st
 
 def _point(timestamp: float, value: Any, received: int) -> Point:
     is_ahead = timestamp > received / _MICROSECONDS + AHEAD_SECONDS
-    return Point(timestamp, _from_sql(value), is_ahead)
+    return Point(timestamp, from_sql(value), is_ahead)

@@ -16,22 +16,39 @@ READ = {
     "command.list",
     "device.get",
     "device.list",
+    "device.page",
+    "events.subscribe",
+    "events.unsubscribe",
+    "job.get",
+    "job.page",
+    "platform.health",
+    "platform.ignored_page",
     "platform.stats",
     "sensor.list",
+    "status.history",
     "status.latest",
     "telemetry.latest",
+    "telemetry.page",
     "telemetry.query",
 }
-COMMAND = READ | {"command.send", "device.call"}
+COMMAND = READ | {
+    "command.broadcast",
+    "command.cancel",
+    "command.send",
+    "device.call",
+    "platform.message",
+}
 ADMIN = COMMAND | {
     "actuator.define",
     "actuator.delete",
+    "audit.page",
     "device.create",
     "device.delete",
     "device.rotate_key",
     "device.update",
     "sensor.define",
     "sensor.delete",
+    "sensor.update",
 }
 
 

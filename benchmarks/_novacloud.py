@@ -134,6 +134,22 @@ def wait_stored(db: Path, plain: bool, expected: int, seconds: float) -> None:
         time.sleep(0.02)
 
 
+def values_on_disk(db: Path, groups: int) -> tuple[float, float]:
+    """Store values of 5,000 sensors in groups of a second; runs in a process of its own.
+
+    Returns:
+        Bytes written to the disk for each, and the seconds that a backup of them takes.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks._novacloud_store", str(db), str(groups)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    per_value, seconds = done.stdout.split()
+    return float(per_value), float(seconds)
+
+
 async def _prepare(db: Path, devices: int) -> None:
     """Put the devices into a database, in another process than the one that is measured."""
     from jsonrpc_iot.novacloud import SqliteStore

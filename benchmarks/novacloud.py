@@ -20,7 +20,16 @@ import msgspec
 from jsonrpc_iot import connect_sync
 
 from ._harness import Options, Report
-from ._novacloud import VALUES, Platform, connected, data, device_id, platform, wait_stored
+from ._novacloud import (
+    VALUES,
+    Platform,
+    connected,
+    data,
+    device_id,
+    platform,
+    values_on_disk,
+    wait_stored,
+)
 
 IDLE = 10_000
 IDLE_TARGET = 16 * 1024
@@ -29,6 +38,9 @@ MESSAGES = 40
 RATE_TARGET = 50_000.0
 COMMANDS = 2000
 SPREAD_TARGET = 5.0
+GROUPS = 200
+BYTES_TARGET = 150.0
+BACKUP_TARGET = 10.0
 
 _PATIENCE = 60.0
 
@@ -43,6 +55,7 @@ def run(options: Options) -> Report:
             f"platform on {options.backend}; {idle:,} idle devices with {VALUES} sensors each",
             f"{devices:,} devices send {messages} messages of {VALUES} values, as fast as they can",
             f"{commands:,} commands, one at a time, while {devices:,} devices are connected",
+            "bytes on the disk: 5,000 sensors, a value of each in each group",
         ],
     )
     _allow_open_files(idle + 500)
@@ -60,6 +73,7 @@ def run(options: Options) -> Report:
             with _running(kind, options.backend, devices) as running:
                 samples.append(sorted(_command(running, devices, commands)))
     _add(report, memory, rates)
+    _add_disk(report, [_disk(5 if options.quick else GROUPS) for _ in range(options.rounds(3))])
     for kind, name in (("ours", ""), ("no_fsync", ", disk not waited for")):
         halves = [each[len(each) // 2] for each in times[kind]]
         tails = [each[len(each) * 99 // 100] for each in times[kind]]
@@ -90,6 +104,21 @@ def _add(
     bounds = [RATE_TARGET] * len(rates["ours"])
     report.compare("values stored / 50,000 a second", rates["ours"], bounds, ">=", 1.0)
     report.compare("values stored, platform / plain", rates["ours"], rates["plain"])
+
+
+def _add_disk(report: Report, samples: list[tuple[float, float]]) -> None:
+    per_value, seconds = ([each[index] for each in samples] for index in (0, 1))
+    report.add("bytes written to the disk, a value", "B", per_value)
+    report.add("a backup", "ms", [each * 1e3 for each in seconds])
+    bounds = [BYTES_TARGET] * len(per_value)
+    report.compare("bytes written / 150 a value", per_value, bounds, "<=", 1.0)
+    bounds = [BACKUP_TARGET] * len(seconds)
+    report.compare("a backup / 10 s", seconds, bounds, "<=", 1.0)
+
+
+def _disk(groups: int) -> tuple[float, float]:
+    with tempfile.TemporaryDirectory(dir=".") as folder:  # /tmp may be no disk
+        return values_on_disk(Path(folder) / "nova.db", groups)
 
 
 @contextmanager

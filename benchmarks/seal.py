@@ -5,6 +5,7 @@ what a session takes on the server, as Python counts it: with its seat, and with
 """
 
 import os
+import socket
 import tracemalloc
 from base64 import b64encode
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from jsonrpc_iot.trust.crypto import Primitives
 from jsonrpc_iot.trust.principal import Principal
 
 from ._harness import Options, Report, Timed, measure, sync_loop
+from ._udp_load import PING, TRUE, udp_link
 
 BOTH: Final = "seal and open 200 bytes"
 CLIENT: Final = "handshake, the client's CPU"
@@ -86,7 +88,10 @@ def run(options: Options) -> Report:
     report.compare("a call over UDP: sealed / plain", calls[SEALED], calls[PLAIN], "<=", 1.35)
     sizes = [_memory(sessions) for _ in range(options.rounds(3))]
     report.add("an idle session on the server", "KiB", [size / 1024 for size in sizes])
-    report.compare("an idle session / 4 KiB", *_held(sizes, 4096.0), "<=", 1.0)
+    peers = sessions // 2
+    sizes = [anyio.run(_peer_memory, peers) for _ in range(options.rounds(3))]
+    report.add("an idle peer over UDP, sealed", "KiB", [size / 1024 for size in sizes])
+    report.compare("an idle peer over UDP, sealed / 4 KiB", *_held(sizes, 4096.0), "<=", 1.0)
     return report
 
 
@@ -213,3 +218,34 @@ def _memory(sessions: int) -> float:
         return (tracemalloc.get_traced_memory()[0] - before) / sessions
     finally:
         tracemalloc.stop()
+
+
+async def _peer_memory(peers: int) -> float:
+    """Bytes of one client of a server over UDP, with its session, after an `rpc.ping`."""
+    os.environ[_KEY_NAME] = b64encode(_KEY).decode()
+    async with serve(Dispatcher(), f"udp://127.0.0.1:0?psk=env:{_KEY_NAME}") as server:
+        with udp_link(int(server.urls[0].partition("?")[0].rpartition(":")[2])) as raw:
+            raw.setblocking(False)
+            await _ping(raw, -1)
+            tracemalloc.start()
+            try:
+                before = tracemalloc.get_traced_memory()[0]
+                for number in range(peers):
+                    await _ping(raw, number)
+                return (tracemalloc.get_traced_memory()[0] - before) / peers
+            finally:
+                tracemalloc.stop()
+
+
+async def _ping(raw: socket.socket, number: int) -> None:
+    """Shake hands as a client of that number, and make a call."""
+    client = _client(instance=b"%8d" % number)
+    raw.send(_hello(client))
+    await anyio.wait_readable(raw)
+    client.open(raw.recv(1 << 16), 0.0)
+    packet = client.seal(PING % 1)
+    assert packet is not None
+    raw.send(packet)
+    await anyio.wait_readable(raw)
+    if client.open(raw.recv(1 << 16), 0.0) != TRUE % 1:
+        raise AssertionError("a sealed call was not answered")

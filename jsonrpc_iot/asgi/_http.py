@@ -236,6 +236,15 @@ def denied(refusal: RpcError) -> Refusal:
     return Refusal(403, refusal.message, error=refusal)
 
 
+NO_STORE: Headers = [(b"cache-control", b"no-store")]
+"""For what nobody may keep."""
+
+
+def challenge_of(status: int) -> Headers:
+    """What a response of that status says of how to prove who one is (RFC 9110, 11.6.1)."""
+    return [(b"www-authenticate", b"Bearer")] if status == 401 else ()
+
+
 def with_cors(app: AsgiApp, origins: tuple[str, ...]) -> AsgiApp:
     """An application that tells browsers which pages may read its answers.
 

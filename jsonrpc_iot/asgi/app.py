@@ -4,15 +4,15 @@ Source: the protocol page, section 3.2, "HTTP".
 """
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-import anyio
 from msgspec import UNSET, Raw, Struct
 from msgspec.json import Decoder
 
 from ..channel.changes import Change
 from ..channel.contract import Trace
 from ..channel.door import GONE, Door
+from ..channel.masking import masking
 from ..channel.tasks import task_group
 from ..channel.web import (
     AsgiApp,
@@ -20,7 +20,6 @@ from ..channel.web import (
     AsgiSend,
     Scope,
     WebRules,
-    bearer_token,
     client_network,
 )
 from ..dispatch.dispatcher import Dispatcher
@@ -35,21 +34,24 @@ from ..trust.principal import Standing
 from ._http import (
     EVENT_STREAM,
     JSON,
+    NO_STORE,
     Bodies,
     Disconnected,
     Refusal,
     accepts,
+    challenge_of,
     denied,
     headers_of,
     respond,
     respond_early,
-    unauthorized,
     with_cors,
 )
+from .admission import Admission
 from .by_name import answer_of, params_in, request_for
-from .events import EventLog, Hearing, patterns_of
+from .events import EventLog, Hearing, last_event_of, patterns_of
 from .exchange import Callers, Items, Running, run_in_events, run_to_end, status_of
 from .requester import Requester, RequestFacts
+from .tickets import take_ticket
 
 if TYPE_CHECKING:
     from ..trust.keyring import Keyring
@@ -63,7 +65,7 @@ _DISCOVER = b'{"id":1,"method":"rpc.discover"}'
 _CLOSE = [(b"connection", b"close")]
 _POST_ONLY = [(b"allow", b"POST")]
 _KINDS = (JSON, b"application/json-rpc", b"application/jsonrequest")
-_LOOK_SECONDS = 0.5
+_SPECIAL = ("/openrpc.json", "/ticket")  # places below the path that are those of no method
 _SMALL_BODY = 1 << 16  # bytes that are worth to be read for the connection to live on
 
 
@@ -81,14 +83,14 @@ class RpcApp:
         dispatcher: answers.
         rules: the path and what else holds for requests.
         door: says who a caller is.
+        keyring: is watched while the web server runs the application, and looked at when requests
+            come; `None` where somebody else watches it.
         limits: bounds on what callers may cost.
         trace: is shown each message.
         kept_events: notifications that are kept for clients that come back.
 
     Attributes:
         events: the notifications, to whoever reads them.
-        keyring: is watched while the web server runs the application, and looked at when requests
-            come; `None` where somebody else watches it.
     """
 
     def __init__(
@@ -97,21 +99,20 @@ class RpcApp:
         rules: WebRules,
         *,
         door: Door,
+        keyring: "Keyring | None" = None,
         limits: Limits | None = None,
         trace: Trace | None = None,
         kept_events: int = 1024,
     ) -> None:
         self._limits = limits = limits or dispatcher.limits
         self._responder = dispatcher.responder("json")
-        codec = self._responder.codec
-        assert isinstance(codec, JsonCodec)
-        self._codec = codec
+        self._codec = cast(JsonCodec, self._responder.codec)
         self._path = rules.path.rstrip("/")
         self._rules = rules
         self._door = door
-        self.keyring: Keyring | None = None
-        self._look_at = 0.0
-        self._trace = trace or (lambda direction, message: None)
+        self._keyring = keyring
+        self._admission = Admission(rules, door, keyring)
+        self._trace = masking(trace or (lambda direction, message: None))
         self._bodies = Bodies(
             max(MAX_MESSAGE, limits.receive_bytes),
             limits.assembled_bytes_in_all,
@@ -151,6 +152,7 @@ class RpcApp:
     def leave(self) -> None:
         """Answer what is being answered, refuse the rest, and end all subscriptions."""
         self._leaving = True
+        self._door.refuser.close()
         self.events.close()
 
     async def wait_idle(self) -> None:
@@ -172,8 +174,8 @@ class RpcApp:
                     self._idle.notify()
         elif scope["type"] == "lifespan":
             async with task_group() as tasks:
-                if self.keyring is not None:
-                    tasks.start_soon(self.keyring.watch, self.renew)
+                if self._keyring is not None:
+                    tasks.start_soon(self._keyring.watch, self.renew)
                 await self._live(receive, send)
                 tasks.cancel_scope.cancel()
         else:
@@ -190,14 +192,17 @@ class RpcApp:
 
     async def _answer_http(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
         headers = headers_of(scope)
+        below = self._below(scope)
+        ticket = take_ticket(scope) if below == "" else None
         try:
             if self._leaving:
                 raise Refusal(503, "The server is closing", _CLOSE)
             if problem := self._rules.objection(scope):
                 raise Refusal(403, problem, error=Forbidden(problem))
-            below = self._below(scope)
-            if below and below != "/openrpc.json":
+            if below and below not in _SPECIAL:
                 await self._call_by_name(below[1:], scope, headers, receive, send)
+            elif below == "/ticket":
+                await self._give_ticket(scope, headers, receive, send)
             elif below:
                 await self._describe(scope, headers, send)
             elif below is None:
@@ -205,7 +210,7 @@ class RpcApp:
             elif scope["method"] == "POST":
                 await self._post(scope, headers, receive, send)
             elif scope["method"] == "GET":
-                await self._get(scope, headers, receive, send)
+                await self._get(scope, headers, receive, send, ticket)
             else:
                 raise Refusal(405, "POST a message, or GET events", [(b"allow", b"GET, POST")])
         except Refusal as refusal:
@@ -230,21 +235,14 @@ class RpcApp:
         return below.rstrip("/")
 
     async def _identify(self, scope: Scope, headers: dict[bytes, bytes]) -> RequestFacts:
-        """Find out who sends a request."""
-        token = bearer_token(headers.get(b"authorization"))
-        if not self._rules.admits(token):
-            raise unauthorized()
-        if self.keyring is not None and anyio.current_time() >= self._look_at:
-            self._look_at = anyio.current_time() + _LOOK_SECONDS
-            if self.keyring.refresh():
-                self.renew()
-        facts = RequestFacts(scope, token, self._rules.max_message)
-        try:
-            facts.standing = await self._door.admit(facts)
-        except Exception:
-            logger.exception("%s: authenticate failed", facts.info.peer)
-            raise unauthorized() from None
-        return facts
+        """Find out who sends a request; see `Admission.identify`."""
+        self._look()
+        return await self._admission.identify(scope, headers)
+
+    def _look(self) -> None:
+        """See whether the keyring has changed, where nobody watches it."""
+        if self._admission.look():
+            self.renew()
 
     async def _post(
         self, scope: Scope, headers: dict[bytes, bytes], receive: AsgiReceive, send: AsgiSend
@@ -318,7 +316,7 @@ class RpcApp:
         assert reply is not None
         self._trace("->", reply)
         status, body = answer_of(reply)
-        await respond(send, status, body)
+        await respond(send, status, body, headers=challenge_of(status))
 
     async def _read(
         self,
@@ -338,7 +336,7 @@ class RpcApp:
             raise Refusal(415, "The body has to come as it is", [(b"accept-encoding", b"identity")])
         facts = await self._identify(scope, headers)
         data = await self._bodies.read(scope, receive, headers.get(b"content-length"))
-        if not self._door.renew(facts.info.peer, facts.standing):  # while the body came
+        if not self._admission.stays(facts):  # while the body came
             raise denied(GONE)
         connection = scope.get("state", {}).get("jsonrpc_iot")
         if connection is not None and connection.has_hung_up:
@@ -353,19 +351,35 @@ class RpcApp:
             running, items, scope, receive, send, seconds, lambda reply: self._trace("->", reply)
         )
 
-    async def _get(
+    async def _give_ticket(
         self, scope: Scope, headers: dict[bytes, bytes], receive: AsgiReceive, send: AsgiSend
+    ) -> None:
+        """Let whoever has proved who it is send that proof along with an EventSource."""
+        if scope["method"] != "POST":
+            raise Refusal(405, "POST to get a ticket", _POST_ONLY)
+        _, facts = await self._read(scope, headers, receive, bare_is_empty=True)
+        await respond(send, 200, self._admission.give_ticket(facts, scope), headers=NO_STORE)
+
+    async def _get(
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        receive: AsgiReceive,
+        send: AsgiSend,
+        ticket: str | None,
     ) -> None:
         if not accepts(headers, EVENT_STREAM):
             raise Refusal(406, "GET gives events: say Accept: text/event-stream, or POST a message")
-        facts = await self._identify(scope, headers)
+        if ticket is not None:
+            self._look()
+            facts = await self._admission.by_ticket(ticket, scope)
+        else:
+            facts = await self._identify(scope, headers)
         if facts.standing.refusal is not None:
             raise denied(facts.standing.refusal)
         hears = Hearing(facts.standing, patterns_of(scope), facts.info.peer)
-        last = headers.get(b"last-event-id")
-        event_id = None if last is None else last.decode("latin-1")
-        seconds = self._limits.send_seconds
-        await self.events.serve(scope, receive, send, event_id, seconds, hears)
+        event_id = last_event_of(scope, headers)
+        await self.events.serve(scope, receive, send, event_id, self._limits.send_seconds, hears)
 
     async def _describe(self, scope: Scope, headers: dict[bytes, bytes], send: AsgiSend) -> None:
         if scope["method"] != "GET":

@@ -9,8 +9,9 @@ Source of the format: HTML Living Standard, section 9.2, "Server-sent events".
 
 import secrets
 import threading
+from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 import anyio
 import anyio.from_thread
@@ -292,10 +293,25 @@ class EventLog:
             self._loop = None
 
 
+def last_event_of(scope: Scope, headers: Mapping[bytes, bytes]) -> str | None:
+    """The id of the last event that a client has, `None` if it begins now.
+
+    Browsers send it as a header when they come back by themselves. A page that comes back with a
+    new ticket can send none, and has it in the query, as in `?last_event_id=…`.
+    """
+    last = headers.get(b"last-event-id")
+    if last is None:
+        return dict(parse_qsl(_query_of(scope))).get("last_event_id")
+    return last.decode("latin-1")
+
+
 def patterns_of(scope: Scope) -> Patterns | None:
     """The names of events that a request wants alone, as in `?events=door.*,lamp.changed`."""
-    query: dict[bytes, list[bytes]] = parse_qs(scope.get("query_string", b""))
-    if b"events" not in query:
-        return None
-    names = (name for each in query[b"events"] for name in each.decode(errors="replace").split(","))
-    return Patterns(names)
+    wanted = [value for name, value in parse_qsl(_query_of(scope)) if name == "events"]
+    return Patterns(name for each in wanted for name in each.split(",")) if wanted else None
+
+
+def _query_of(scope: Scope) -> str:
+    """The query as text, whatever is in it."""
+    query: bytes = scope.get("query_string", b"")
+    return query.decode("latin-1")

@@ -77,14 +77,14 @@ def asgi_app(
             authenticate,
             keyring,
             strangers=strangers,
-            seconds=limits.message_seconds,
             pairing=pairing,
             everybody=dispatcher.everybody,
+            limits=limits,
         ),
+        keyring=keyring,
         limits=limits,
         trace=trace,
         kept_events=kept_events,
     )
-    app.keyring = keyring
     dispatcher.on_emit(app.publish)
     return app

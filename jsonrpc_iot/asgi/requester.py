@@ -9,7 +9,7 @@ import anyio
 from ..channel.contract import Channel
 from ..channel.info import ChannelInfo
 from ..channel.url import host_port
-from ..channel.web import Scope, client_network, request_attributes
+from ..channel.web import Scope, WebRules, client_network, request_attributes
 from ..dispatch.turns import Lanes
 from ..trust.principal import Standing
 
@@ -26,18 +26,20 @@ class RequestFacts(Channel):
     Args:
         scope: the request's.
         token: its bearer token.
-        max_message: bytes of the largest reply.
+        rules: what holds for it.
 
     Attributes:
         standing: who sends it, once that is known.
     """
 
-    def __init__(self, scope: Scope, token: str | None, max_message: int) -> None:
+    def __init__(self, scope: Scope, token: str | None, rules: WebRules) -> None:
         scheme, client = scope.get("scheme", "http"), scope.get("client")
         network = client_network(scope)
-        self._info = _info(scheme, _pair(client), _pair(scope.get("server")), network, max_message)
+        server = _pair(scope.get("server"))
+        self._info = _info(scheme, _pair(client), server, network, rules.max_message)
         self._scope = scope
         self._token = token
+        self._rules = rules
         self.standing = Standing()
 
     @property
@@ -48,7 +50,7 @@ class RequestFacts(Channel):
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
         """The facts that only some requests have."""
-        return request_attributes(self._scope, self._token)
+        return request_attributes(self._scope, self._token, self._rules)
 
     async def receive(self) -> NoReturn:
         """Fail: a request is no stream of messages."""

@@ -5,12 +5,13 @@ A transport implements these two contracts; everything above them is the same fo
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Container, Coroutine, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from anyio.abc import AsyncResource, ObjectStream, TaskGroup
 
 from ..errors import RpcError, TransportError
 from ..protocol.limits import Limits
+from ..protocol.unproved import Unproved
 from ..trust.principal import Principal
 from .info import ChannelInfo
 from .url import Url
@@ -20,7 +21,8 @@ Trace = Callable[[str, bytes], object]
 
 Where messages travel in frames or in pieces, these are shown too, as they are on the link: `<=` for
 what arrived, `=>` for what leaves, and `<?` for bytes that arrived and belong to no frame. Messages
-that travel sealed are shown opened, as `<*` and `*>`.
+that travel sealed are shown opened, as `<*` and `*>`. Asterisks stand for the token of
+`rpc.authenticate`.
 """
 
 
@@ -72,6 +74,15 @@ class Channel(ObjectStream[bytes]):
     def principal(self) -> Principal | None:
         """Who the other end has proved to be, as far as the link knows; `None` for a stranger."""
         return None
+
+    @property
+    def unproved(self) -> Unproved | None:
+        """What may go to the other end while its address may be forged, `None` for anything."""
+        return None
+
+    def note_proved(self) -> None:
+        """Learn that the other end has shown that it is at its address; see `unproved`."""
+        return
 
     @property
     def pieces_sent(self) -> int:
@@ -268,6 +279,17 @@ that it raises is the answer to all that the other end asks for.
 """
 
 Serve = Callable[[Channel], Coroutine[Any, Any, None]]
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def asks_first(serve: _F) -> _F:
+    """Mark what serves channels as one that finds out who is there before it uses a channel.
+
+    A WebSocket is accepted for it once it sends or receives, and is refused if it is closed before
+    that for a reason (`Channel.tell_why`). For others it is accepted at once.
+    """
+    serve._asks_first = True  # type: ignore[attr-defined]
+    return serve
 
 
 class Listener(AsyncResource):

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from ..errors import RpcError, Unauthorized
+from ..errors import Busy, RpcError, Unauthorized
+from ..protocol.limits import DEFAULT_LIMITS, Limits
 from ..trust import audit
 from ..trust.certificates import names_in
 from ..trust.principal import URL_KEY, Principal, Standing
 from .contract import Authenticate, Channel
 from .info import ChannelAttribute
+from .refusing import Refuser, place_at, place_of
+from .web import WebAttribute
 from .wrappers import ProvenChannel
 
 if TYPE_CHECKING:
@@ -25,7 +28,10 @@ if TYPE_CHECKING:
 GONE = Unauthorized("The key is no longer valid")
 """What those hear whose key was revoked or has expired."""
 
-Prove = Callable[[Channel, Standing, str], Awaitable[None]]
+WRONG = Unauthorized("Nobody has that token")
+"""What those hear who bring a token that proves nothing, or does so no more."""
+
+Prove = Callable[[Channel, Standing, str, Callable[[], object]], Awaitable[None]]
 """Has the other end of a channel prove by a token who it is; see `Door.prove`."""
 
 
@@ -36,9 +42,12 @@ class Door:
         authenticate: has the last word on who somebody is.
         keyring: knows keys, tokens, certificates and users.
         strangers: whether who has proved nothing may call what needs no permission.
-        seconds: that `authenticate` may take.
         pairing: gives keys to who knows a code.
         everybody: who a stranger is where there is no other way to be somebody.
+        limits: bounds on what wrong proofs may cost; `authenticate` may take `message_seconds`.
+
+    Attributes:
+        refuser: has wrong proofs wait for their answer.
     """
 
     def __init__(
@@ -47,16 +56,17 @@ class Door:
         keyring: "Keyring | None",
         *,
         strangers: bool,
-        seconds: float,
         pairing: "Pairing | None" = None,
         everybody: Principal | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
+        self.refuser = Refuser(limits)
         self._authenticate = authenticate
         self._keyring = keyring
         self._strangers = strangers
-        self._seconds = seconds
+        self._seconds = limits.message_seconds
         self._everybody = everybody if authenticate is None and keyring is None else None
-        self._pair = None if pairing is None else pairing.answer
+        self._pairing = pairing
 
     @property
     def is_guarded(self) -> bool:
@@ -72,11 +82,17 @@ class Door:
         """Find out who is at the other end of a channel, and what it may do.
 
         Raises:
+            Unauthorized: it has brought a token, which nobody has, or has any more.
             TimeoutError: `authenticate` took too long.
             Exception: it failed.
         """
-        standing = await self._admit(channel)
-        standing.pair = self._pair
+        try:
+            standing = await self._admit(channel)
+        except Unauthorized:
+            await self.refuser.wait(place_of(channel.info))
+            raise
+        if self._pairing is not None:
+            standing.pair = self._pair
         return standing
 
     async def _admit(self, channel: Channel) -> Standing:
@@ -87,26 +103,50 @@ class Door:
             principal = await self._judge(channel, principal)
         except RpcError as refusal:
             audit.refused_proof(channel.info.peer, "hook", refusal.message)
+            if channel.extra(ChannelAttribute.bearer_token, None) is not None:
+                await self.refuser.wait(place_of(channel.info))
             return Standing(proved=proved, refusal=refusal)
+        if principal is None and proved is None and self._brings_wrong_token(channel):
+            audit.refused_proof(channel.info.peer, "token", "nobody has it")
+            raise WRONG.with_traceback(None)  # it is raised again and again
         if principal is None and self._strangers:
             principal = self._everybody
         is_lost = principal is None and not self._strangers
         standing = Standing(principal, proved, Unauthorized() if is_lost else None)
-        return standing if self.renew(channel.info.peer, standing) else Standing(refusal=GONE)
+        if self.renew(channel.info.peer, standing):
+            return standing
+        if proved is not None and proved.proof == "token":
+            raise GONE.with_traceback(None)
+        return Standing(refusal=GONE)
 
-    async def prove(self, channel: Channel, standing: Standing, token: str) -> None:
+    async def prove(
+        self, channel: Channel, standing: Standing, token: str, judged: Callable[[], object]
+    ) -> None:
         """Have the other end prove by a token who it is; a token that nobody has changes nothing.
 
         Args:
             channel: leads to it.
             standing: who it has been so far.
             token: came in a message.
+            judged: is called when it is known that the token is wrong, which is answered later.
 
         Raises:
             Unauthorized: nobody has that token.
             RpcError: whoever has it is refused, for that reason.
         """
+        try:
+            await self._prove(channel, standing, token)
+        except Busy:
+            raise
+        except RpcError:
+            judged()
+            await self.refuser.wait(place_of(channel.info), shield=True)
+            raise
+
+    async def _prove(self, channel: Channel, standing: Standing, token: str) -> None:
         proved = None if self._keyring is None else self._keyring.by_token(token)
+        if proved is None:
+            self.refuser.check(place_of(channel.info))
         try:
             principal = await self._judge(channel, proved, token)
         except RpcError as refusal:
@@ -119,6 +159,17 @@ class Door:
         if not self.renew(channel.info.peer, become):  # while the hook thought about it
             raise GONE.with_traceback(None)
         standing.become(principal, become.proved)
+
+    async def _pair(
+        self, where: str, spake: str | None, confirm: str | None, name: str
+    ) -> dict[str, str]:
+        """Answer `rpc.pair`; see `Pairing.answer`."""
+        assert self._pairing is not None
+        try:
+            return await self._pairing.answer(where, spake, confirm, name)
+        except Unauthorized:
+            await self.refuser.wait(place_at(where), shield=True)
+            raise
 
     def renew(self, peer: str, standing: Standing) -> bool:
         """Look again at what the keyring says of somebody, now that it has changed.
@@ -156,6 +207,12 @@ class Door:
             or (None if process is None else keyring.by_uid(process.uid))
             or keyring.by_certificate(_certified(channel))
         )
+
+    def _brings_wrong_token(self, channel: Channel) -> bool:
+        """Whether it has brought a token, if that proves nothing. A server's URL may demand one."""
+        token = channel.extra(ChannelAttribute.bearer_token, None)
+        is_for_keyring = self._keyring is not None and token is not None
+        return is_for_keyring and not channel.extra(WebAttribute.is_url_token, False)
 
     async def _judge(
         self, channel: Channel, proved: Principal | None, token: str | None = None

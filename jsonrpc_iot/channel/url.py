@@ -19,8 +19,10 @@ T = TypeVar("T", bound=Struct)
 _BLUETOOTH = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
 _PASSWORD = re.compile(r"(?<=://)([^/?#@:[]*):(?!\d*[/?#]).*@", re.DOTALL)
 """What comes before an @, with all that does not belong into a URL, but after no port."""
-_SECRET = re.compile("(?:.*[_-])?(?:pass|pwd|tok|secret|psk)", re.IGNORECASE | re.DOTALL)
+_SECRET = re.compile("(?:.*[_-])?(?:pass|pwd|tok|tick|secret|psk)", re.IGNORECASE | re.DOTALL)
 """Begins the names of options that hold one, and of such that were meant to."""
+_KEY_OR_TOKEN = re.compile(r"[A-Za-z0-9+/ ]{43}=|[A-Za-z0-9_-]{43}")
+"""Is one under whatever name; a plus sign may be meant as it is."""
 _NAMED = ("gatt+bumble",)
 """Schemes whose host is a name with colons of its own, and no port or user, as in `usb:0`."""
 
@@ -45,6 +47,10 @@ class Url(Struct, frozen=True):
     options: dict[str, str]
     text: str
     user: str = ""
+
+    def __repr__(self) -> str:
+        """The masked text: the options have secrets as they are."""
+        return f"Url({self.text!r})"
 
     @classmethod
     def parse(cls, text: str) -> "Url":
@@ -193,6 +199,8 @@ def mask(text: str) -> str:
 
 def _masked_option(option: str) -> str:
     name, _, value = option.partition("=")
-    if not _SECRET.match(unquote(name)) or unquote(value).startswith(("env:", "file:")):
+    name_is, value_is = unquote(name), unquote(value)
+    if value_is.startswith(("env:", "file:")):
         return option
-    return f"{name}=***"
+    is_secret = _SECRET.match(name_is) or _KEY_OR_TOKEN.fullmatch(value_is)
+    return f"{name}=***" if is_secret else option

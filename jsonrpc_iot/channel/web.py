@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from functools import lru_cache
 from typing import Any
 
+from anyio import TypedAttributeSet, typed_attribute
 from msgspec import Struct, field
 
 from ..protocol.network import network_of
 from .contract import Listener
 from .info import ChannelAttribute
 from .origins import is_ours, is_same
+from .refusing import Refuser
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -21,6 +23,9 @@ AsgiReceive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 AsgiSend = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[Scope, AsgiReceive, AsgiSend], Awaitable[None]]
 """An application as web servers run it (asgi.readthedocs.io, version 3)."""
+
+TOKEN_PROTOCOL = "token."
+"""What a WebSocket's subprotocol begins with that is a bearer token: all that a page can send."""
 
 _MOST_TOLD = 100  # what else is refused is not logged: strangers make up names without end
 
@@ -39,6 +44,7 @@ class WebRules(Struct, frozen=True, kw_only=True):
             has neither.
         forwarded: it is behind a proxy that says in `X-Forwarded-Host` how it was asked itself.
         told: what was refused, and the log told of.
+        refuser: has those wait for their answer who bring another token.
     """
 
     path: str
@@ -48,6 +54,7 @@ class WebRules(Struct, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()
     forwarded: bool = False
     told: set[str] = field(default_factory=set)
+    refuser: Refuser = field(default_factory=Refuser)
 
     def admits(self, token: str | None) -> bool:
         """Whether a request with that token may come in."""
@@ -55,7 +62,9 @@ class WebRules(Struct, frozen=True, kw_only=True):
             return True
         if not self.token:  # a secret that somebody failed to give lets nobody in
             return False
-        return hmac.compare_digest(self.token.encode(), (token or "").encode())
+        return hmac.compare_digest(
+            self.token.encode(), (token or "").encode(errors="surrogatepass")
+        )
 
     @property
     def is_open(self) -> bool:
@@ -100,6 +109,17 @@ class WebRules(Struct, frozen=True, kw_only=True):
         return problem
 
 
+class WebAttribute(TypedAttributeSet):
+    """Facts about requests of the web that are for the package alone.
+
+    Attributes:
+        is_url_token: the bearer token is the one that the server's URL demands, of which no keyring
+            has to know.
+    """
+
+    is_url_token: bool = typed_attribute()
+
+
 class WebListener(Listener):
     """A listener whose requests are answered one by one, by an application, not over channels."""
 
@@ -130,11 +150,30 @@ def bearer_token(authorization: bytes | None) -> str | None:
     return token.strip().decode("latin-1") if kind.lower() == b"bearer" else None
 
 
-def request_attributes(scope: Scope, token: str | None) -> dict[Any, Callable[[], Any]]:
-    """What `extra` tells of a request: its bearer token, and its client's certificate."""
+def token_of(scope: Scope) -> str | None:
+    """The bearer token that a request brings, in a header or as a WebSocket's subprotocol."""
+    token = bearer_token(dict(scope["headers"]).get(b"authorization"))
+    if token is None and scope["type"] == "websocket":
+        for offered in scope.get("subprotocols", ()):
+            if offered.startswith(TOKEN_PROTOCOL):
+                return str(offered.removeprefix(TOKEN_PROTOCOL))
+    return token
+
+
+def request_attributes(
+    scope: Scope, token: str | None, rules: WebRules
+) -> dict[Any, Callable[[], Any]]:
+    """What `extra` tells of a request: its bearer token, and its client's certificate.
+
+    Args:
+        scope: the request's.
+        token: what it has brought; the rules admit it.
+        rules: what the URL says.
+    """
     attributes: dict[Any, Callable[[], Any]] = {}
     if token is not None:
         attributes[ChannelAttribute.bearer_token] = lambda: token
+        attributes[WebAttribute.is_url_token] = lambda: rules.token is not None
     connection = scope.get("state", {}).get("jsonrpc_iot")
     if connection is not None and (tls := connection.tls) is not None:
         from anyio.streams.tls import TLSAttribute
@@ -157,6 +196,11 @@ async def refuse_websocket(
         problem: one short sentence, in the body.
     """
     await receive()
+    await deny_websocket(scope, send, status, problem)
+
+
+async def deny_websocket(scope: Scope, send: AsgiSend, status: int, problem: str) -> None:
+    """Refuse to open a WebSocket whose request has been received; see `refuse_websocket`."""
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close"})
         return

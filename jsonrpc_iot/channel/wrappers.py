@@ -5,9 +5,11 @@ from typing import Any, final
 
 from anyio.abc import ObjectStream, TaskGroup
 
+from ..protocol.unproved import Unproved
 from ..trust.principal import Principal
 from .contract import Channel, TellFailed, Trace
 from .info import ChannelAttribute, ChannelInfo
+from .masking import masking
 
 
 @final
@@ -69,6 +71,13 @@ class WrappedChannel(Channel):
     @property
     def principal(self) -> Principal | None:
         return self._inner.principal
+
+    @property
+    def unproved(self) -> Unproved | None:
+        return self._inner.unproved
+
+    def note_proved(self) -> None:
+        self._inner.note_proved()
 
     @property
     def pieces_sent(self) -> int:
@@ -152,7 +161,7 @@ class TracedChannel(WrappedChannel):
 
     def __init__(self, channel: Channel, trace: Trace) -> None:
         super().__init__(channel)
-        self._trace = trace
+        self._trace = trace = masking(trace)
         self._arrived, self._left = ("<*", "*>") if channel.info.is_sealed else ("<-", "->")
         channel.trace_frames(trace)
 

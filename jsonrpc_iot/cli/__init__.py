@@ -60,7 +60,12 @@ def _program(
 NOVA = Group(
     f"{NAME} nova",
     "NovaCloud TCP: a platform, and devices for it.",
-    {"platform": "nova_platform", "device": "nova_device", "load": "nova_load"},
+    {
+        "platform": "nova_platform",
+        "backup": "nova_backup",
+        "device": "nova_device",
+        "load": "nova_load",
+    },
     __package__,
 )
 

@@ -7,6 +7,7 @@ text, UTF-8 except for the escapes.
 import contextlib
 import io
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -18,6 +19,11 @@ from jsonrpc_iot.protocol.text import escape, escape_json
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+_PROOF = "rpc.authenticate"
+_FLAT = r'(?:[^{}\[\]"]|"(?:[^"\\]|\\.)*")*'
+_PARAMS = re.compile(rf'("params"\s*:\s*)(?:\{{{_FLAT}\}}|\[{_FLAT}\])')
+"""Params without a structure, of one message or of several in a batch."""
 
 
 def prepare_streams() -> None:
@@ -116,6 +122,7 @@ class Tracer:
     """Shows each message and frame on standard error: direction, URL, and text or hex digits.
 
     The directions are those of `Trace`. What is no text is shown in hex, and no Tuya frame is text.
+    No bearer token is shown: what is traced is what people send to others when they ask for help.
 
     Args:
         url: what to show between direction and message, with its password masked.
@@ -126,10 +133,15 @@ class Tracer:
 
     def __call__(self, direction: str, message: bytes) -> None:
         try:
-            shown = message.decode()
+            shown = _without_token(message.decode())
         except UnicodeDecodeError:
-            shown = message.hex(" ")
+            is_proof = _PROOF.encode() in message
+            shown = f"{_PROOF}: {len(message)} bytes" if is_proof else message.hex(" ")
         write_error(escape(f"{direction} {self._place}{shown}"))
+
+
+def _without_token(text: str) -> str:
+    return _PARAMS.sub(r'\1"***"', text) if _PROOF in text else text
 
 
 def _nowhere() -> io.TextIOWrapper:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 
-from jsonrpc_iot import UsageError
+from jsonrpc_iot import BindFailed, UsageError
 from jsonrpc_iot import serve as serve_at
 
 from ._access import KeysOption, RequireKeyOption, access
@@ -69,6 +69,7 @@ def platform(
     reaches a management URL may do everything. SIGHUP has the keyring and certificates read again.
     """
     from jsonrpc_iot.novacloud import NovaPlatform, PlatformSettings, SqliteStore, StoreFailed
+    from jsonrpc_iot.novacloud.errors import StoreInUse
     from jsonrpc_iot.novacloud.platform.descriptors import raise_limit
 
     start_log(verbose=verbose)
@@ -85,6 +86,8 @@ def platform(
     try:
         load_again = None if tls is None or cert is None else partial(_load_again, tls, cert, key)
         anyio.run(_run, made, urls, who, load_again)
+    except StoreInUse as error:
+        raise BindFailed(f"--db: {error.message}") from None
     except StoreFailed as error:
         raise UsageError(f"--db: {error.message}") from None
 

@@ -7,6 +7,8 @@ NovaError
 ├── DeviceDisabled  2004
 └── NotQueued       2005
 StoreFailed         -32000
+├── StoreDamaged            what is asked for is on damaged pages
+└── StoreInUse              another platform has the file
 """
 
 from jsonrpc_iot import RpcError, ServerError
@@ -57,3 +59,11 @@ class StoreFailed(ServerError):
     """The database refused to read or write; the text says why. What was to be stored is not."""
 
     message = "The store failed"
+
+
+class StoreDamaged(StoreFailed):
+    """What is to be read or changed is on damaged pages of the database; other rows may be well."""
+
+
+class StoreInUse(StoreFailed):
+    """Another platform, perhaps in another process, has the database open."""

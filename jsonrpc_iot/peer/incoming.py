@@ -60,6 +60,7 @@ class Incoming:
         "_context",
         "_has_pushed",
         "_in_flight",
+        "_judged",
         "_limits",
         "_outgoing",
         "_responder",
@@ -88,6 +89,7 @@ class Incoming:
         self._running: list[PendingCall] = []
         self._in_flight = 0
         self._has_pushed = False
+        self._judged = 0
         self._wake: anyio.Event | None = None
         self.leaving = False
 
@@ -314,8 +316,14 @@ class Incoming:
         if replies:
             await self._send(tuple(replies))
             replies.clear()
-        while pending in self._running and not self.leaving:
+        judged = self._judged
+        while pending in self._running and self._judged == judged and not self.leaving:
             await self._next_change()
+
+    def note_judged(self) -> None:
+        """Note that a proof was wrong: what comes next need not wait until that is answered."""
+        self._judged += 1
+        self.wake_up()
 
     async def _make_room(self) -> bool:
         """Wait until fewer calls run; says whether they do.
@@ -349,7 +357,8 @@ class Incoming:
             if begun.is_finished:
                 self._remember(request, reply)
             if reply is not None:
-                await self._outgoing.send((reply,))
+                is_alone = begun is pending and pending.items is None
+                await self._outgoing.send((reply,), are_responses=is_alone)
         except Exception:
             logger.exception("method %r: no response could be made", pending.call.method)
         finally:

@@ -24,6 +24,7 @@ from ..protocol.limits import Limits
 from ..protocol.messages import ExactId, Id, Invalid, Message, exact
 from ..protocol.session import Session
 from .incoming import GONE_ITEM, Incoming
+from .lossy_outgoing import ItemSink, LossyOutgoing
 from .outgoing import Outgoing
 from .workers import Workers
 
@@ -44,6 +45,8 @@ class LossyIncoming(Incoming):
 
     __slots__ = ("_ended", "_seen")
 
+    _outgoing: LossyOutgoing
+
     def __init__(
         self,
         responder: Responder,
@@ -57,7 +60,7 @@ class LossyIncoming(Incoming):
     ) -> None:
         super().__init__(responder, session, outgoing, workers, context, limits)
         info = context.info
-        assert info is not None
+        assert info is not None and isinstance(outgoing, LossyOutgoing)
         share = Share(budget, context._standing.share_of(info.network))
         self._seen = DuplicateTable(share, since=since, has_twins=info.has_twins)
         outgoing.seen = self._seen
@@ -66,14 +69,14 @@ class LossyIncoming(Incoming):
     def take(self, messages: Sequence[bytes]) -> bool:
         """Handle messages, for which nobody has to wait on links that lose them."""
         if replies := self._answer(messages):
-            self._outgoing.push(*replies)
+            self._outgoing.push(*replies, are_responses=True)
         return True
 
     async def handle(self, messages: Sequence[bytes]) -> None:
         """Handle messages; returns when what answers them has left, where it cannot wait."""
         replies = self._answer(messages)
         if replies and self._outgoing.needs_receiver:
-            self._outgoing.push(*replies)
+            self._outgoing.push(*replies, are_responses=True)
         elif replies:
             await self._outgoing.send(replies)
 
@@ -98,6 +101,7 @@ class LossyIncoming(Incoming):
             if request is not None and self._outgoing.is_full:
                 self._outgoing.dropped += 1  # as if it was lost on its way: it comes again
                 continue
+            before = len(replies)
             verdict = None if request is None else self._seen.admit(request, at)
             if verdict in (None, Verdict.RUN) and _is_too_late(message, at - begin):
                 verdict = Verdict.LATE
@@ -108,10 +112,14 @@ class LossyIncoming(Incoming):
                 replies.append(verdict)
             elif verdict is not Verdict.JOIN:
                 replies += self._object(data, message, request, verdict)
+            if isinstance(message, list) and _is_batch(message):
+                self._outgoing.push(*replies[before:])
+                del replies[before:]
             if replies and self._outgoing.needs_receiver:
-                self._outgoing.push(*replies)
+                self._outgoing.push(*replies, are_responses=True)
                 replies.clear()
         replies += filter(info.fits, self._session.overdue())
+        self._outgoing.go_on()
         return replies
 
     def _read(self, data: bytes) -> Read:
@@ -171,8 +179,9 @@ class LossyIncoming(Incoming):
 
     def open_items(self, to: ReplyTo) -> ItemSender:
         """What sends the items of a result."""
-        codec, patience = self._responder.codec, self._limits.linger_seconds
-        return ItemSender(to, codec, self._outgoing, self._seen.share, patience)
+        codec, limits = self._responder.codec, self._limits
+        sink = ItemSink(self._outgoing, limits.unproved_seconds)
+        return ItemSender(to, codec, sink, self._seen.share, limits.linger_seconds)
 
     def more(self, id: Id, upto: int, missing: Sequence[int]) -> bool:
         """Give the streams of that id credit; those that are over send what was lost, too."""
@@ -203,6 +212,7 @@ class LossyIncoming(Incoming):
             now: the event loop's time.
         """
         self._seen.forget(now)
+        self._outgoing.forget(now)
         while self._ended and now - next(iter(self._ended.values()))[0] > RETRY_SECONDS:
             self._ended.pop(next(iter(self._ended)))[1].forget()
 
@@ -222,6 +232,11 @@ def _after(seconds: float, message: Message | Invalid) -> Message | Invalid:
     if not isinstance(message, Message) or message.timeout is UNSET:
         return message
     return structs.replace(message, timeout=message.timeout - seconds)
+
+
+def _is_batch(messages: Sequence[tuple[bytes, Message | Invalid]]) -> bool:
+    """Whether anything in an array of messages could be read; else all of it is one bad message."""
+    return any(isinstance(each, Message) for _, each in messages)
 
 
 def _is_cancellation(message: Read) -> bool:

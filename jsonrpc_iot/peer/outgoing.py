@@ -91,24 +91,33 @@ class Outgoing:
         """Whether so much waits that nothing more should."""
         return self._bytes > self._limit
 
-    async def send(self, messages: Sequence[bytes]) -> None:
+    async def send(self, messages: Sequence[bytes], *, are_responses: bool = True) -> None:
         """Send messages; returns when they are sent or have room to wait.
 
         Not for callers who may give up. Says nothing when the channel is broken: `on_broken` does.
+
+        Args:
+            messages: to be sent.
+            are_responses: as in `push`.
         """
         if self._busy or self._queue or self._is_warm:
-            self.push(*messages)
+            self.push(*messages, are_responses=are_responses)
             await self.wait_for_room()
             return
-        self._enqueue(messages)
+        self._enqueue(messages, are_responses)
         if self._queue:
             self._send_now()
         if self._queue and not self.is_broken:
             await self._flush()
 
-    def push(self, *messages: bytes) -> None:
-        """Send messages at once, or from a task of their own, whatever waits already."""
-        self._enqueue(messages)
+    def push(self, *messages: bytes, are_responses: bool = False) -> None:
+        """Send messages at once, or from a task of their own, whatever waits already.
+
+        Args:
+            messages: to be sent.
+            are_responses: each answers one request, and neither a batch nor one for a stream.
+        """
+        self._enqueue(messages, are_responses)
         if self._busy or self.is_broken or not self._queue:
             return
         if not self._is_warm:
@@ -117,11 +126,20 @@ class Outgoing:
             self._busy = True
             self._tasks.start_soon(self._flush)
 
-    def _enqueue(self, messages: Sequence[bytes]) -> None:
+    def _enqueue(self, messages: Sequence[bytes], are_responses: bool) -> None:
         if self.is_broken:  # whoever answers what has come before may have much to say
             return
+        if self.seen is not None and self._channel.unproved is not None:
+            messages = self._screen(messages, are_responses)
+        self._add(messages)
+
+    def _add(self, messages: Sequence[bytes]) -> None:
         self._queue.extend(messages)
         self._bytes += sum(map(len, messages))
+
+    def _screen(self, messages: Sequence[bytes], are_responses: bool) -> Sequence[bytes]:
+        """What may leave to an address that may be forged; only where messages get lost."""
+        raise NotImplementedError
 
     def _send_now(self) -> None:
         messages = self._queue

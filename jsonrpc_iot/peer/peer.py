@@ -31,7 +31,8 @@ from ..trust.principal import Principal, Standing
 from .calls import Calls
 from .incoming import Incoming
 from .lossy import LossyIncoming
-from .outgoing import BROKEN, Outgoing
+from .lossy_outgoing import outgoing_for
+from .outgoing import BROKEN
 from .remote import Remote
 from .workers import Workers
 
@@ -111,7 +112,7 @@ class Peer(Remote, Connection):
         self.session = session
         self._channel = channel
         self._tasks = tasks
-        self._outgoing = Outgoing(channel, tasks, limits.queue_bytes, self._break)
+        self._outgoing = outgoing_for(channel, session, tasks, limits.queue_bytes, self._break)
         session.on_stray = self._note_stray
         self.standing = standing or Standing(channel.principal)
         self._prove = prove
@@ -199,7 +200,8 @@ class Peer(Remote, Connection):
 
     def prove(self, token: str) -> Awaitable[None] | None:
         """Have the other end prove by a token who it is; see `Connection.prove`."""
-        return None if self._prove is None else self._prove(self._channel, self.standing, token)
+        judged, prove = self._incoming.note_judged, self._prove
+        return None if prove is None else prove(self._channel, self.standing, token, judged)
 
     def expel(self, error: RpcError) -> None:
         """Part with the other end, which may not stay.

@@ -14,7 +14,7 @@ from ..channel.signal import Signal
 from ..dispatch.declare.stream import Stream
 from ..dispatch.turns import Turn
 from ..errors import CallTimeout, JsonRpcIotError, MalformedResponse, OutcomeUnknown, RpcError
-from ..protocol.items import FIRST_CREDIT, Count, Credit, ReceivedItems
+from ..protocol.items import FIRST_CREDIT, WIDEST, Count, Credit, ReceivedItems
 from .calls import Calls
 
 T = TypeVar("T")
@@ -140,7 +140,8 @@ class _ItemByItem(Generic[T]):
         self._calls = calls
         self._item = item
         self._changed = Signal()
-        self._items = ReceivedItems(window)
+        is_free_to_grow = calls.info.reliable and window == FIRST_CREDIT
+        self._items = ReceivedItems(window, WIDEST if is_free_to_grow else window)
         self._call, self._request = calls.open(
             method, params, self._note_change, None, items=self._items
         )

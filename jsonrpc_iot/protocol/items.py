@@ -17,6 +17,9 @@ from .messages import Id
 FIRST_CREDIT = 8
 """Items that may be sent before the reader has said anything."""
 
+WIDEST = 256
+"""Items that may be under way to a fast reader where none gets lost."""
+
 _KEPT_ITEMS = 128
 _ASKED_AT_ONCE = 16  # so that the request fits a packet of 220 bytes
 
@@ -118,6 +121,7 @@ class ReceivedItems:
 
     Args:
         window: items that may be under way or wait to be taken.
+        widest: what the window of a long stream grows to as long as items are taken as they come.
 
     Attributes:
         arrived: items that have come in so far.
@@ -125,10 +129,11 @@ class ReceivedItems:
         strays: items that came twice, or without credit.
     """
 
-    __slots__ = ("_granted", "_items", "_next", "arrived", "count", "strays", "window")
+    __slots__ = ("_granted", "_items", "_next", "arrived", "count", "strays", "widest", "window")
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int, widest: int = 0) -> None:
         self.window = window
+        self.widest = widest
         self.arrived = 0
         self.count: int | None = None
         self.strays = 0
@@ -170,6 +175,8 @@ class ReceivedItems:
         """The credit to give, as `upto`; `None` while there is enough of it."""
         if self.count is not None or self._next + self.window - self._granted < self.window // 2:
             return None
+        if not self._items and 4 * self.window <= min(self._next, 4 * self.widest - 1):
+            self.window = min(2 * self.window, self.widest)
         self._granted = self._next + self.window
         return self._granted
 

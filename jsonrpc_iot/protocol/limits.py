@@ -23,6 +23,18 @@ class Limits(Struct, frozen=True, kw_only=True):
         assembled_bytes: bytes of one peer's unfinished messages that arrive in segments.
         assembled_bytes_in_all: the same for all peers of a listener together.
         peers: connections that one listener serves at once. Over it new ones are turned away.
+        unproved_factor: how many times the bytes that came from an address may go there before it
+            has proved that it is not forged, whatever they are.
+        unproved_bytes: bytes of responses that may go there beyond that in `unproved_seconds`.
+        unproved_seconds: see there.
+        unproved_waiting_bytes: bytes that wait until their addresses have proved to be no forged
+            ones, for all peers of a listener together.
+        unproved_wait_seconds: for how long.
+        refusal_seconds: the longest pause before a wrong proof of who one is is answered. It grows
+            with each of one address, and right ones never wait.
+        refusals_waiting: wrong proofs that wait so at once, a sixteenth of them from one address.
+            Over it no more are looked at, but those that a keyring knows.
+        refused_addresses: addresses whose wrong proofs are counted.
     """
 
     nesting: int = 64
@@ -39,6 +51,14 @@ class Limits(Struct, frozen=True, kw_only=True):
     assembled_bytes: int = 8 << 20
     assembled_bytes_in_all: int = 64 << 20
     peers: int = 10_000
+    unproved_factor: int = 3
+    unproved_bytes: int = 8 << 10
+    unproved_seconds: float = 10.0
+    unproved_waiting_bytes: int = 32 << 20
+    unproved_wait_seconds: float = 30.0
+    refusal_seconds: float = 5.0
+    refusals_waiting: int = 1024
+    refused_addresses: int = 4096
 
 
 DEFAULT_LIMITS = Limits()

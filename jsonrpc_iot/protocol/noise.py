@@ -3,11 +3,13 @@
 Source: the protocol page, section 6.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
+from .codec.codec import Codec
 from .echoes import Echoes
 from .messages import Invalid
+from .presence import Presence
 from .suspects import Suspects
 from .text import excerpt
 
@@ -17,7 +19,7 @@ class Noise:
 
     Args:
         clock: gives the time in seconds.
-        unmark: says what a request may have been before it was marked as a copy; `None` where
+        codec: knows what a request may have been before it was marked as a copy; `None` where
             nothing that is sent comes back.
 
     Attributes:
@@ -26,27 +28,29 @@ class Noise:
         suspects: what could not be read since the last valid message.
         unanswered: how much, in all, could not be read and was not answered either.
         count_bytes: how many bytes the link has brought that belong to no message.
+        presence: whether the other end is there, `None` where nobody asks.
     """
 
-    __slots__ = ("_unmark", "clock", "count_bytes", "echoes", "suspects", "unanswered")
+    __slots__ = ("_codec", "clock", "count_bytes", "echoes", "presence", "suspects", "unanswered")
 
     def __init__(
         self,
         clock: Callable[[], float],
-        unmark: Callable[[bytes], Iterable[bytes]] | None,
+        codec: Codec | None,
     ) -> None:
         self.clock = clock
-        self._unmark = unmark
+        self._codec = codec
         self.echoes: Echoes | None = None
         self.suspects: Suspects | None = None
         self.unanswered = 0
         self.count_bytes: Callable[[], int] = int
+        self.presence: Presence | None = None
 
     def note_open(self, id: int, request: bytes) -> None:
         """A request of ours leaves."""
-        if self._unmark is not None:
+        if self._codec is not None:
             if self.echoes is None:
-                self.echoes = Echoes(self._unmark)
+                self.echoes = Echoes(self._codec.unmarked)
             self.echoes.open(id, request, self.clock())
 
     def note_closed(self, id: int) -> None:
@@ -61,6 +65,8 @@ class Noise:
             id: the request's.
             data: the request.
         """
+        if self.presence is not None and data == self.presence.question:
+            return True
         return self.echoes is not None and self.echoes.hear(id, data, self.clock())
 
     def may_refuse(self, message: Invalid, data: bytes) -> bool:

@@ -109,7 +109,7 @@ class Session:
         self.jsonrpc: Jsonrpc | None = None
         self.extensions = extensions
         self.strays = 0
-        self.noise = Noise(clock, codec.unmarked if echoes else None)
+        self.noise = Noise(clock, codec if echoes else None)
 
     @property
     def jsonrpc_to_send(self) -> Jsonrpc:
@@ -336,6 +336,9 @@ class Session:
             return
         self._responses += 1
         id = message.id
+        presence = self.noise.presence
+        if presence is not None and presence.hear(id, self._calls.by_id):
+            return
         is_nameless = id is None and message.error is not ABSENT
         if is_nameless and self._calls.only is not None and not self._shared:
             id = self._calls.only.id

@@ -15,14 +15,14 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from ..asgi import RpcApp
 from ..channel.changes import Change
-from ..channel.contract import Authenticate, Channel, Listener, ReceivingChannel, Trace
+from ..channel.contract import Authenticate, Channel, Listener, ReceivingChannel, Trace, asks_first
 from ..channel.door import GONE, Door
 from ..channel.tasks import task_group
 from ..channel.web import AsgiReceive, AsgiSend, Scope, WebListener, WebRules, refuse_websocket
 from ..channel.wrappers import TracedChannel
 from ..dispatch.declare.event import BoundEvent
 from ..dispatch.dispatcher import Dispatcher
-from ..errors import ChannelClosed
+from ..errors import ChannelClosed, Unauthorized
 from ..peer.new_session import new_session
 from ..peer.peer import Peer
 from ..peer.watch import watch
@@ -33,6 +33,7 @@ from ..transports import open_listener
 from ..trust.principal import Standing
 from .ended import Ended
 from .exposed import everybody_at, warn_if_open
+from .guests import Guests
 from .renewal import renew
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Server:
         self.peer_joined: BoundEvent[Peer] = BoundEvent("peer_joined", Peer)
         self.peer_left: BoundEvent[Peer] = BoundEvent("peer_left", Peer)
         self._apps = [self._mount(each) for each in listeners if isinstance(each, WebListener)]
-        self._told: set[str] = set()
+        self._guests = Guests(self._serve, tasks, limits)
         self._thread = threading.get_ident()
         self._token = anyio.lowlevel.current_token()
         self._peer_left = Change()
@@ -183,8 +184,6 @@ class Server:
             forwarded: it is behind a proxy that sets `X-Forwarded-Host`.
             token: the bearer token that the request must have.
         """
-        from ..transports.web.websocket_server import answer_websocket
-
         if self._parting:
             await refuse_websocket(scope, receive, send, 503, "The server is closing")
             return
@@ -195,9 +194,8 @@ class Server:
             cors=(cors,) if isinstance(cors, str) else tuple(cors),
             hosts=tuple(hosts),
             forwarded=forwarded,
-            told=self._told,
         )
-        await answer_websocket(scope, receive, send, self._serve, self._tasks, rules, self._limits)
+        await self._guests.serve(scope, receive, send, rules)
 
     @property
     def reads_files(self) -> bool:
@@ -235,6 +233,7 @@ class Server:
         listener.mount(app)
         return app
 
+    @asks_first
     async def _serve(
         self, channel: Channel, *, task_status: TaskStatus[Peer] | None = None
     ) -> None:
@@ -247,6 +246,8 @@ class Server:
             if not self._parting:
                 on_open = task_status.started if task_status else None
                 attached = await self._run_peer(channel, standing, on_open)
+        except Unauthorized as refusal:  # nobody has the token that it brings
+            channel.tell_why(refusal.message)
         except Exception:
             logger.exception("%s: serving failed", channel.info.peer)
         finally:
@@ -294,7 +295,7 @@ class Server:
         renew(self._door, self._peers, self._apps, self._tasks)
 
     def _forget(self, peer: Peer) -> None:
-        if peer.standing.refusal is GONE and not peer.info.reliable:
+        if not peer.info.reliable and (peer.holds_replies or peer.standing.refusal is GONE):
             self._ended.note(peer.info.peer)  # who was sent away may ask again as a stranger
         self._peers.discard(peer)
         self._peer_left.notify()
@@ -303,6 +304,7 @@ class Server:
     async def _part(self, grace: float) -> None:
         """Let the peers finish for `grace` seconds."""
         self._parting = True
+        self._door.refuser.close()
         for peer in self._peers:
             peer.leave(grace)
         for app in self._apps:
@@ -354,26 +356,25 @@ async def serve(
     if not where:
         raise ValueError("serve needs at least one URL, such as tcp://127.0.0.1:8805")
     limits = limits or dispatcher.limits
+    if pairing is not None:
+        keyring = keyring or pairing.keyring
+        dispatcher.offer_pairing()
+    keys = None if keyring is None else keyring.by_key_id
     async with AsyncExitStack() as stack:
         channels = [each for each in where if not isinstance(each, str)]
         for channel in channels:
             await stack.enter_async_context(channel)
         listeners: list[Listener] = []
-        for url in where:
-            if isinstance(url, str):
-                keys = None if keyring is None else keyring.by_key_id
-                listener = await open_listener(url, limits, listeners, keys)
-                listeners.append(await stack.enter_async_context(listener))
-        if pairing is not None:
-            keyring = keyring or pairing.keyring
-            dispatcher.offer_pairing()
+        for url in [each for each in where if isinstance(each, str)]:
+            listener = await open_listener(url, limits, listeners, keys)
+            listeners.append(await stack.enter_async_context(listener))
         door = Door(
             authenticate,
             keyring,
             strangers=strangers,
-            seconds=limits.message_seconds,
             pairing=pairing,
             everybody=everybody_at(where, dispatcher),
+            limits=limits,
         )
         if not door.is_guarded:
             warn_if_open(where, listeners, door)

@@ -42,7 +42,8 @@ def refused_proof(peer: str, proof: str, reason: str) -> None:
 
     Args:
         peer: the other end, as the logs name it.
-        proof: by what it was tried: `key`, `token`, `certificate`, `uid`, `hook` or `code`.
+        proof: by what it was tried: `key`, `token`, `certificate`, `uid`, `hook`, `ticket`
+            or `code`.
         reason: what is wrong with it, without a secret.
     """
     logger.warning("%s: proof by %s was refused: %s", peer, proof, _short(reason))

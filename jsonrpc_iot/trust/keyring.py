@@ -19,7 +19,7 @@ import anyio.to_thread
 from ..errors import KeyringError
 from .entries import Entry, Kind, is_open, read_entries, read_file
 from .keys import SharedKey, bearer_token, key_id, new_key, read_key, token_digest
-from .principal import EVERYTHING, Principal, Proof
+from .principal import URL_KEY, Principal, Proof
 
 if TYPE_CHECKING:
     from datetime import date
@@ -159,7 +159,7 @@ class Keyring:
             The principal with its permissions of now; `None` if it was revoked, has got another
             key under the same name, or has expired.
         """
-        if principal.proof == "hook" or principal.permissions is EVERYTHING:
+        if principal.proof == "hook" or principal is URL_KEY:
             return principal
         place = _KINDS[principal.proof], principal.name
         holder = self._valid(self._contents.holders.get(place))

@@ -10,9 +10,19 @@ from secrets import token_bytes
 
 from msgspec import Struct
 
+from ..protocol.seal.packets import KEY_BYTES, key_id
 from .principal import Principal
 
-KEY_BYTES = 32
+__all__ = [
+    "KEY_BYTES",
+    "SharedKey",
+    "bearer_token",
+    "key_id",
+    "key_text",
+    "new_key",
+    "read_key",
+    "token_digest",
+]
 
 
 class SharedKey(Struct, frozen=True):
@@ -62,11 +72,6 @@ def read_key(text: str) -> bytes:
 def key_text(key: bytes) -> str:
     """A key as it is written in files and variables."""
     return b64encode(key).decode()
-
-
-def key_id(key: bytes) -> bytes:
-    """What stands for a key where others can read: 8 bytes of its SHA-256."""
-    return sha256(b"jsonrpc-iot key id" + key).digest()[:8]
 
 
 def bearer_token(key: bytes) -> str:

@@ -15,10 +15,15 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from jsonrpc_iot import ConnectFailed, Dispatcher, Server, asgi_app, connect, serve
+from jsonrpc_iot import ConnectFailed, Dispatcher, Limits, Server, asgi_app, connect, serve
 from jsonrpc_iot.channel.web import AsgiApp
+from tests.server.test_principals import Keys, keys, lamp
+from tests.transports.web.websocket_frames import status
+from tests.waiting import Tally, eventually
 
 from .conftest import Device
+
+__all__ = ["keys"]
 
 pytestmark = pytest.mark.anyio
 
@@ -95,6 +100,68 @@ async def test_who_may_connect(device: Device, tmp_path: Path) -> None:
                 pytest.fail("it demands a token")
         async with connect(f"ws://{place}/rpc?token=file:{secret}") as client:
             assert await client.call("add", [1, 2]) == 3
+
+
+async def test_a_program_has_so_many_websockets_and_no_more(device: Device) -> None:
+    limits = Limits(peers=1)
+    async with (
+        serve(device.dispatcher, "memory://program", limits=limits, grace=1) as server,
+        starlette(device, server) as place,
+    ):
+        for _ in range(2):  # one that has gone leaves its place
+            async with connect(f"ws://{place}/rpc") as client:
+                assert await client.call("add", [1, 2]) == 3
+                with pytest.raises(ConnectFailed, match="503"):
+                    async with connect(f"ws://{place}/rpc"):
+                        pytest.fail("there is no place")
+                assert await client.call("add", [1, 2]) == 3
+            await eventually(lambda: not server.peers)
+
+
+async def test_who_has_many_websockets_gives_way_to_who_has_none() -> None:
+    limits = Limits(peers=3)
+    ended, opened = Tally(), Tally()
+    async with (
+        serve(Dispatcher(), "memory://program", limits=limits, grace=1) as server,
+        anyio.create_task_group() as tasks,
+    ):
+
+        async def come(host: str) -> None:
+            sender, receiver = anyio.create_memory_object_stream[dict[str, Any]](1)
+            sender.send_nowait({"type": "websocket.connect"})
+
+            async def send(event: Any) -> None:
+                opened.add((host, event["type"]))
+
+            scope = {"type": "websocket", "scheme": "ws", "path": "/rpc", "headers": []}
+            with sender, receiver:
+                await server.add_websocket(
+                    scope | {"client": (host, 1)}, receiver.receive, send, hosts="*"
+                )
+            ended.add(host)
+
+        for count, host in enumerate(["10.0.0.1"] * 3 + ["10.0.0.2"], 1):
+            tasks.start_soon(come, host)
+            await opened.reach(count)
+        await ended.reach(1)
+        assert ended.items == ["10.0.0.1"]
+        assert opened.items[3] == ("10.0.0.2", "websocket.accept")
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("token", ["app", "nobody's"])
+async def test_a_program_knows_tokens_too(device: Device, keys: Keys, token: str) -> None:
+    token = keys.app if token == "app" else keys.app[::-1]
+    dispatcher = lamp()
+    async with serve(dispatcher, "memory://program", keyring=keys.keyring, grace=1) as server:
+        device.dispatcher = dispatcher
+        async with starlette(device, server) as place:
+            for name, shown in (
+                ("Sec-WebSocket-Protocol", f"jsonrpc-iot, token.{token}"),
+                ("Authorization", f"Bearer {token}"),
+            ):
+                found = await status(f"ws://{place}/rpc", **{name: shown})
+                assert found == (101 if token == keys.app else 401)
 
 
 async def test_a_server_that_is_closing_refuses(device: Device) -> None:

@@ -81,7 +81,7 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
         "handshake, the server's CPU / 0.5 ms": ("<=", 1.0),
         "hellos with a wrong key / 50,000 a second": (">=", 1.0),
         "a call over UDP: sealed / plain": ("<=", 1.35),
-        "an idle session / 4 KiB": ("<=", 1.0),
+        "an idle peer over UDP, sealed / 4 KiB": ("<=", 1.0),
     },
     "http": {
         "serve / Starlette": (">=", 0.8),
@@ -101,6 +101,8 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
         "an idle device / 16 KiB": ("<=", 1.0),
         "values stored / 50,000 a second": (">=", 1.0),
         "command round trip, p99 / median": ("<=", 5.0),
+        "bytes written / 150 a value": ("<=", 1.0),
+        "a backup / 10 s": ("<=", 1.0),
     },
     "startup": {"call / floor": ("<=", 1.6)},
 }

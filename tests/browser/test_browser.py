@@ -10,13 +10,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import anyio
 import anyio.from_thread
 import pytest
 
-from jsonrpc_iot import Dispatcher, serve
+from jsonrpc_iot import Dispatcher, Keyring, serve
 from jsonrpc_iot.services.wifi import SimulatedWifi
+from jsonrpc_iot.trust.keyring import bearer_token
 from tests._system import require_command
 from tests.places import EXAMPLES
 
@@ -111,11 +113,15 @@ def section(page: str, name: str) -> tuple[str, str]:
     return found[1], found[2]
 
 
-async def visit(allow: Callable[[str], str]) -> str:
+async def visit(
+    allow: Callable[[str], str], keyring: Keyring | None = None, token: str | None = None
+) -> str:
     """Open the page, which calls a device at another origin; returns it with the answers.
 
     Args:
         allow: given the page's origin, the one that the device allows.
+        keyring: the device's, which then lets no strangers in.
+        token: the page's.
     """
     wifi = SimulatedWifi(scan_time=0.0, connect_time=0.0)
     dispatcher = Dispatcher()
@@ -128,14 +134,43 @@ async def visit(allow: Callable[[str], str]) -> str:
     with page_server(tell) as origin:
         options = f"?cors={allow(origin)}"
         web, socket = f"http://127.0.0.1:0/rpc{options}", f"ws://127.0.0.1:0/rpc{options}"
-        async with serve(dispatcher, web, socket) as server:
+        is_open = keyring is None
+        async with serve(dispatcher, web, socket, keyring=keyring, strangers=is_open) as server:
             http_url, ws_url = server.urls
             assert ws_url == http_url.replace("http", "ws", 1)
-            return await dump(f"{origin}/?rpc={http_url}")
+            return await dump(f"{origin}/?rpc={http_url}" + (f"#token={token}" if token else ""))
 
 
 async def test_the_page_calls_and_listens() -> None:
-    page = await visit(lambda origin: origin)
+    assert_all_is_shown(await visit(lambda origin: origin))
+
+
+async def test_the_page_shows_its_token(keyring: Keyring) -> None:
+    token = bearer_token(keyring.add("page"))
+    page = await visit(lambda origin: origin, keyring, token)
+    assert_all_is_shown(page)
+    assert token not in page
+
+
+@pytest.mark.parametrize("token", [None, "nobody's"])
+async def test_a_page_without_a_good_token_gets_nothing(
+    keyring: Keyring, token: str | None
+) -> None:
+    page = await visit(lambda origin: origin, keyring, token)
+    for name in ("fetch", "websocket", "events"):
+        status, text = section(page, name)
+        assert status == "failed", text
+        assert "ssid" not in text
+
+
+@pytest.fixture
+def keyring(tmp_path: Path) -> Keyring:
+    path = tmp_path / "keys.toml"
+    path.touch(mode=0o600)
+    return Keyring(path)
+
+
+def assert_all_is_shown(page: str) -> None:
     for name in ("fetch", "websocket"):
         status, text = section(page, name)
         assert status == "done", text

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from jsonrpc_iot import InvalidUrl
 from jsonrpc_iot.channel.url import Url, host_port, mask
+from jsonrpc_iot.trust.keys import bearer_token, key_text
 
 
 class Options(Struct, frozen=True):
@@ -236,11 +237,25 @@ def test_a_password_with_marks_in_it_is_not_shown(mark: str) -> None:
         assert "ter2" not in shown
 
 
-@pytest.mark.parametrize("name", ["Token", "TOKEN", "%74oken", "passwort", "passwd", "auth_token"])
+@pytest.mark.parametrize(
+    "name", ["Token", "TOKEN", "%74oken", "passwort", "passwd", "auth_token", "ticket"]
+)
 def test_a_secret_is_not_shown_where_its_option_is_misspelt(name: str) -> None:
     with pytest.raises(InvalidUrl) as caught:
         Url.parse(f"http://h/p?{name}=s3cret").read_options(Options)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("secret", [key_text(bytes(range(215, 247))), bearer_token(bytes(32))])
+@pytest.mark.parametrize("name", ["key", "keys", "password", "psk"])
+def test_a_key_or_token_is_not_shown_whatever_its_option(name: str, secret: str) -> None:
+    url = Url.parse(f"udp://h?{name}={secret}")
+    with pytest.raises(InvalidUrl) as caught:
+        url.read_options(Options)
+    for shown in (str(caught.value), str(url), repr(url), repr([url])):
+        assert secret not in shown
+        assert secret.replace("+", " ") not in shown
+        assert f"{name}=***" in shown
 
 
 def test_a_port_and_an_at_sign_are_no_password() -> None:

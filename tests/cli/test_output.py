@@ -83,3 +83,25 @@ def test_the_url_of_a_trace_hides_its_password(capsys: pytest.CaptureFixture[str
     Tracer("tcp://lamp?password=hunter2")("<-", b"1")
 
     assert capsys.readouterr().err == "<- tcp://lamp?password=*** 1\n"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        '{"method":"rpc.authenticate","params":{"token":"hunter2"},"id":1}',
+        '{"id":1,"params":["hunter2"],"method":"rpc.authenticate"}',
+        '{"id": 1, "params" : {"token": "a}\\"]hunter2"}, "method": "rpc.authenticate"}',
+        '[{"id":1,"method":"a"},{"id":2,"method":"rpc.authenticate","params":{"token":"hunter2"}}]',
+    ],
+)
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_a_trace_hides_tokens(
+    message: str, is_binary: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Tracer()("->", (b"\xff" if is_binary else b"") + message.encode())
+
+    shown = capsys.readouterr().err
+    assert "rpc.authenticate" in shown
+    assert "hunter2" not in shown
+    assert b"hunter2".hex(" ") not in shown
+    assert is_binary or '"id"' in shown

@@ -187,8 +187,18 @@ class UdpWire(Wire):
             async with anyio.create_task_group() as task_group:
                 for index in range(len(self._channels)):
                     task_group.start_soon(receive, index)
-            self._received += [found[index] for index in sorted(found)]
+            for index in sorted(found):
+                if not await self._answer(found[index], self._channels[index]):
+                    self._received.append(found[index])
         return self._received.popleft()
+
+    @staticmethod
+    async def _answer(message: bytes, channel: Channel) -> bool:
+        """Show that somebody is here, if that was asked: until then much is held back."""
+        if b'"method":"rpc.ping"' not in message:
+            return False
+        await channel.send(json.dumps({"id": json.loads(message)["id"], "result": True}).encode())
+        return True
 
     async def aclose(self) -> None:
         for channel in self._channels:

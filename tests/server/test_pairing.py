@@ -1,5 +1,6 @@
 """Pairing over every kind of transport: in small messages, by strangers too, on bad links."""
 
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -134,6 +135,19 @@ async def test_the_new_key_counts_at_once_and_without_another_keyring(pairing: P
         key = await paired(client)
         await client.call("rpc.authenticate", {"token": bearer_token(key)})
         assert await client.call("who") == "app"
+
+
+@pytest.mark.parametrize("url", ["udp://127.0.0.1:0", "tcp://127.0.0.1:0"])
+async def test_the_new_key_seals_where_the_pairing_has_the_only_keyring(
+    pairing: Pairing, tmp_path: Path, url: str
+) -> None:
+    file = tmp_path / "app.key"
+    with anyio.fail_after(SECONDS):
+        async with device(url, pairing, strangers=False) as server:
+            async with connect(server.urls[0]) as stranger:
+                file.write_text(b64encode(await paired(stranger)).decode(), encoding="ascii")
+            async with connect(f"{server.urls[0]}?psk=file:{file}") as client:
+                assert "rpc.methods" in await client.call("rpc.methods")
 
 
 async def test_a_link_that_loses_and_doubles_pairs_once(pairing: Pairing, keyring: Keyring) -> None:

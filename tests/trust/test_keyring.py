@@ -336,6 +336,9 @@ def test_forced_it_reads_what_looks_the_same(write: Write, monkeypatch: pytest.M
     assert keyring.by_key_id(key_id(OTHER)) is not None
 
 
+MAY = 'permissions = ["*"]\n'
+
+
 def test_principals_are_renewed(write: Write, keyring: Keyring) -> None:
     app, monitor = keyring.by_token(bearer_token(KEY)), keyring.by_token(TOKEN)
     assert app is not None
@@ -353,6 +356,28 @@ def test_principals_are_renewed(write: Write, keyring: Keyring) -> None:
     write("")
     keyring.refresh()
     assert keyring.renewed(now) is None
+
+
+def test_who_may_do_everything_is_renewed_and_revoked_too(write: Write, keyring: Keyring) -> None:
+    uid, name = "[uids.7]\n", '[certificates."a.example"]\n'
+    write(f'[peers.app]\nkey = "{TEXT}"\n{MAY}{uid}{MAY}{name}{MAY}')
+    keyring.refresh()
+    shared = keyring.by_key_id(key_id(KEY))
+    assert shared is not None
+    known = [
+        shared.principal,
+        keyring.by_token(bearer_token(KEY)),
+        keyring.by_uid(7),
+        keyring.by_certificate(["a.example"]),
+    ]
+    assert all(each and each.permits("all there is") for each in known)
+    write(f'[peers.app]\nkey = "{TEXT}"\n{uid}{name}')
+    keyring.refresh()
+    now = [each and keyring.renewed(each) for each in known]
+    assert not any(each is None or each.permits("all there is") for each in now)
+    write("")
+    keyring.refresh()
+    assert [each and keyring.renewed(each) for each in known] == [None] * 4
 
 
 def test_another_key_of_the_same_name_is_another_peer(write: Write, keyring: Keyring) -> None:

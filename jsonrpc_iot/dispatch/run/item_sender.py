@@ -14,6 +14,8 @@ from ...protocol.items import Count, ItemToSend, SentItems
 from ...protocol.messages import Request
 from ..response import ReplyTo
 
+_BREATH = 16  # items after which others have their turn, on a link that loses none
+
 
 class Sink(Protocol):
     """What takes messages for the other end."""
@@ -57,6 +59,7 @@ class ItemSender:
         self._sink = sink
         self._sent = SentItems(share)
         self._patience = patience
+        self._breath = _BREATH if share is None else 1
         self._credit: anyio.Event | None = None
         self._is_last = False
 
@@ -106,7 +109,8 @@ class ItemSender:
         await self._sink.wait_for_room()
         self._sent.add(message)
         self._sink.push(message)
-        await anyio.lowlevel.checkpoint()
+        if self._sent.count % self._breath == 0:
+            await anyio.lowlevel.checkpoint()
 
     def _encode(self, item: object) -> bytes:
         to = self.to

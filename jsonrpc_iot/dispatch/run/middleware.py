@@ -3,13 +3,15 @@
 Chains are built when handlers and middleware are registered, not when a call comes in.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 from typing import Any
 
+import msgspec
 from msgspec import Struct, UnsetType
 
+from ...errors import TooLarge
 from ...protocol.messages import Id
 from ..declare.context import Context
 from ..handler import Handler
@@ -80,5 +82,26 @@ async def _handle_directly(call: Call, context: Context) -> Any:
         async with aclosing(outcome) as items:
             if isinstance(context, CallContext) and context.items is not None:
                 return await context.items.send_all(items)
-            return [item async for item in items]
+            return await _gathered(items, context)
     return await outcome if call.handler.is_coroutine else outcome
+
+
+async def _gathered(items: AsyncIterable[Any], context: Context) -> list[Any]:
+    """All items, as long as they may fit the channel.
+
+    Raises:
+        TooLarge: they do not, and no more of them were taken than show it.
+    """
+    limit = None if context.info is None else context.info.max_message
+    found, size = [], 0
+    async for item in items:
+        found.append(item)
+        if limit is not None:
+            try:
+                size += len(msgspec.json.encode(item))
+            except (TypeError, ValueError):  # said where the answer is encoded
+                limit = None
+                continue
+            if size > limit:
+                raise TooLarge(data={"size": size, "limit": limit})
+    return found

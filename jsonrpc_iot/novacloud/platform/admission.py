@@ -5,7 +5,6 @@ import logging
 import time
 import uuid
 from collections.abc import Sequence
-from contextlib import suppress
 from hashlib import sha256
 from typing import Literal
 
@@ -37,6 +36,7 @@ from .settings import PlatformSettings
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
+_STORE_SECONDS = 1.0  # between attempts to read a database that fails
 _FIRST_DELAY = 0.25
 _FORGIVEN_SECONDS = 60.0
 _REMEMBERED = 4096
@@ -126,14 +126,12 @@ class Admission:
         """
         try:
             auth, rest = await self._first_message(connection)
+            connection.named = True
             known = await self._admitted(auth)
         except _Refused as refusal:
             self._note(refusal, host)
             await anyio.sleep(self._slowdown.fail(host, anyio.current_time()))
             connection.send(_answer("error", str(refusal)))
-            return None
-        except StoreFailed:
-            connection.send(_answer("error", "the platform cannot read its database; try again"))
             return None
         acknowledges = ACK in auth.ext and auth.outbox_id is not UNSET
         outbox_id = auth.outbox_id if acknowledges and auth.outbox_id is not UNSET else ""
@@ -210,11 +208,8 @@ class Admission:
 
     async def _check(self, auth: AuthPayload) -> Known:
         """The device that an auth message names and proves to be."""
-        known: Known | None = None
         device_id = canonical_id(auth.device_id)
-        if device_id is not None:
-            with suppress(UnknownDevice):
-                known = await self._store.device(device_id)
+        known = None if device_id is None else await self._find(device_id)
         expected = bytes(32) if known is None else known.row.key_hash
         given = hash_key(auth.device_key)
         is_right = hmac.compare_digest(given, expected)
@@ -227,6 +222,21 @@ class Admission:
         if not known.row.enabled:
             raise _Refused("the device is disabled", known.row.device_id)
         return known
+
+    async def _find(self, device_id: str) -> Known | None:
+        """A device, once the database can be read.
+
+        A device would take any answer but success for a refusal of its key, and stay away for long;
+        of a connection that ends without one it knows that it may come again soon.
+        """
+        while True:
+            try:
+                return await self._store.device(device_id)
+            except UnknownDevice:
+                return None
+            except StoreFailed as error:
+                logger.warning("%s: the database cannot be read: %s", device_id, error)
+                await anyio.sleep(_STORE_SECONDS)
 
 
 def _old_key_holds(row: DeviceRow) -> bool:

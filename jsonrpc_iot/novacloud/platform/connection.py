@@ -88,6 +88,7 @@ class DeviceConnection:
 
     Attributes:
         closed: why no more is read or written, `""` while it is.
+        named: the device has said who it is.
         written: bytes that the system has taken.
     """
 
@@ -101,6 +102,7 @@ class DeviceConnection:
         "_unsent",
         "_waiting",
         "closed",
+        "named",
         "peer",
         "written",
     )
@@ -118,6 +120,7 @@ class DeviceConnection:
         self._confirmed: int | None = None
         self.peer = peer
         self.closed = ""
+        self.named = False
         self.written = 0
 
     @property

@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 from msgspec import UNSET, Struct, UnsetType
 
-from ..errors import NovaError, StoreFailed
+from ..errors import NovaError, StoreDamaged, StoreFailed
 from ..messages import Ack, AckPayload, Data, Payload, Status, encode_line
 from ..store.store import CommandRow, Report, SensorType, Store
 from .counts import Counts
@@ -153,6 +153,8 @@ class Ingest:
         self._room = anyio.Event()
         try:
             fresh = await self._store.write([each.report for each in entries], [*commands.values()])
+        except StoreDamaged:
+            return await self._write_apart(entries, commands)
         except StoreFailed as error:
             self._since = began if self._entries else 0.0
             self._fail(entries, error)
@@ -161,6 +163,27 @@ class Ingest:
         self._since = began if self._entries else 0.0
         self.problem = ""
         self._announce(entries, fresh)
+        return True
+
+    async def _write_apart(
+        self, entries: Sequence[_Entry], commands: dict[str, CommandRow]
+    ) -> bool:
+        """Write each device's reports alone: the damaged pages of one cost no other its reports."""
+        parts: dict[str, list[_Entry]] = {}
+        for each in entries:
+            parts.setdefault(each.report.device_id, []).append(each)
+        for part in parts.values():
+            try:
+                fresh = await self._store.write([each.report for each in part])
+            except StoreFailed as error:
+                self._fail(part, error)
+            else:
+                self._announce(part, fresh)
+        for row in commands.values():
+            try:
+                await self._store.write([], [row])
+            except StoreFailed as error:
+                logger.error("the state of command %s is lost: %s", row.command_id, error)
         return True
 
     def _fail(self, entries: Sequence[_Entry], error: StoreFailed) -> None:

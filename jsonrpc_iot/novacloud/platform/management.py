@@ -23,6 +23,7 @@ from .management_jobs import JobMethods
 from .management_keys import ActuatorMethods, SensorMethods
 from .management_platform import PlatformMethods
 from .management_telemetry import TelemetryMethods
+from .management_upkeep import UpkeepMethods
 from .open_command import CommandUpdate
 from .permissions import ADMIN, COMMAND, READ
 from .platform import NovaPlatform
@@ -42,6 +43,7 @@ class NovaManagement(
     CommandMethods,
     JobMethods,
     PlatformMethods,
+    UpkeepMethods,
 ):
     """The methods and events of a platform; `client.proxy(NovaManagement)` has their types.
 

@@ -1,7 +1,7 @@
 """The part of the management that shows what devices have reported, also of themselves."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -52,6 +52,7 @@ class TelemetryMethods(Part):
         order: Order = "asc",
         interval: Annotated[float, Meta(ge=0.001)] | None = None,
         aggregate: Aggregate | None = None,
+        offset: Annotated[float, Meta(ge=-86_400, le=86_400)] = 0.0,
     ) -> AsyncIterator[Point]:
         """Values of one sensor by time; streamed on request. `telemetry.page` has pieces that fit.
 
@@ -64,6 +65,7 @@ class TelemetryMethods(Part):
             order: `desc` for the latest first.
             interval: seconds of one group; each group gives one point.
             aggregate: what is told of a group, the mean by default.
+            offset: seconds east of UTC by whose clock groups begin.
 
         Raises:
             TooLarge: they do not fit the channel.
@@ -77,8 +79,9 @@ class TelemetryMethods(Part):
             order=order,
             interval=interval,
             aggregate=aggregate,
+            offset=offset,
         )
-        points = fitting(self._context, self._points(query), "telemetry.page")
+        points = fitting(self._context, self._store.points(query), "telemetry.page")
         async with aclosing(points):
             async for point in points:
                 yield point
@@ -158,7 +161,3 @@ class TelemetryMethods(Part):
         """
         chosen = (await self._known(device_id)).row.device_id
         return await self._store.status_history(chosen, start, end, limit)
-
-    async def _points(self, query: Query) -> AsyncGenerator[Point, None]:
-        for point in await self._store.query(query):
-            yield point

@@ -92,7 +92,8 @@ async def fitting(
         use: the method that has pages of the same.
 
     Raises:
-        TooLarge: they do not fit, and the data says what to use. No more rows are held than fit.
+        TooLarge: they do not fit, and the data says what to use. No more of them are read than
+            show it.
     """
     largest = None if context.info is None else context.info.max_message
     size = _ENVELOPE + len(msgspec.json.encode(str(context.id)))
@@ -101,7 +102,5 @@ async def fitting(
             if largest is not None and not context.is_streamed:
                 size += len(msgspec.json.encode(row)) + 1
                 if size > largest:
-                    continue  # to the end, for the size
+                    raise TooLarge(data={"size": size, "limit": largest, "use": use})
             yield row
-    if largest is not None and size > largest:
-        raise TooLarge(data={"size": size, "limit": largest, "use": use})

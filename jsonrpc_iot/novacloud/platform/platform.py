@@ -262,7 +262,7 @@ class NovaPlatform:
                 entered = await self._admission.admit(connection, host)
                 if entered is None:
                     await connection.part()
-            if patience.cancelled_caught and connection is not None and not connection.closed:
+            if patience.cancelled_caught and connection is not None and not connection.named:
                 self._admission.give_up(connection, host)
                 await connection.part()
             return entered

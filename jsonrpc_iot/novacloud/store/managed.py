@@ -22,7 +22,7 @@ from .store import (
 )
 
 Place: TypeAlias = tuple[float, int, int]
-"""Where a value is among others: its timestamp, its arrival in microseconds, its sensor."""
+"""Where a value is among others: its timestamp, its delay in microseconds, its sensor."""
 
 
 class Target(Struct, frozen=True):

@@ -69,6 +69,10 @@ class ManagedTables(ManagedStore):
         """Read one moment of the file in a thread."""
 
     @abc.abstractmethod
+    async def _query(self, find: Callable[[sqlite3.Connection], T]) -> T:
+        """The same for what may take long, so that nobody has to wait for it to look up."""
+
+    @abc.abstractmethod
     async def _commit(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run a job in the writer's thread; returns what it does once that is committed."""
 

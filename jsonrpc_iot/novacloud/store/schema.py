@@ -76,6 +76,74 @@ CREATE TABLE commands (
 CREATE INDEX commands_of_device ON commands (device_id, number);
 CREATE INDEX open_commands ON commands (number) WHERE finished IS NULL;
 """,
+    """
+-- What the first version stored stays where it is, and is read as one more part.
+ALTER TABLE telemetry RENAME TO telemetry_1;
+
+-- Values arrive in groups, one a commit, each sorted by sensor: a group lies together at the end of
+-- the table, and so no page is written twice. Now and then a full table is sorted into one part of
+-- `merged` and emptied, while the other fills. `delay` is how many microseconds after its timestamp
+-- a value came. A value is a number, a text, or JSON in a blob.
+CREATE TABLE fresh_0 (
+    part INTEGER NOT NULL,
+    sensor INTEGER NOT NULL,
+    timestamp REAL NOT NULL,
+    delay INTEGER NOT NULL,
+    value NOT NULL,
+    PRIMARY KEY (part, sensor, timestamp, delay)
+) WITHOUT ROWID;
+CREATE TABLE fresh_1 (
+    part INTEGER NOT NULL,
+    sensor INTEGER NOT NULL,
+    timestamp REAL NOT NULL,
+    delay INTEGER NOT NULL,
+    value NOT NULL,
+    PRIMARY KEY (part, sensor, timestamp, delay)
+) WITHOUT ROWID;
+CREATE TABLE merged (
+    part INTEGER NOT NULL,
+    sensor INTEGER NOT NULL,
+    timestamp REAL NOT NULL,
+    delay INTEGER NOT NULL,
+    value NOT NULL,
+    PRIMARY KEY (part, sensor, timestamp, delay)
+) WITHOUT ROWID;
+
+-- The parts of `merged`; what is of level 0 is being written or deleted, and is not read.
+CREATE TABLE parts (
+    part INTEGER PRIMARY KEY,
+    level INTEGER NOT NULL,
+    first REAL NOT NULL,
+    last REAL NOT NULL,
+    count INTEGER NOT NULL
+);
+
+-- Deleted sensors whose values are still to be removed.
+CREATE TABLE doomed (sensor INTEGER PRIMARY KEY);
+
+-- How long values are kept. An empty text stands for all devices or sensors; what is older than
+-- `swept` has been deleted.
+CREATE TABLE retention (
+    device_id TEXT NOT NULL,
+    value_key TEXT NOT NULL,
+    days REAL NOT NULL,
+    interval REAL,
+    after_days REAL,
+    swept REAL NOT NULL,
+    PRIMARY KEY (device_id, value_key)
+) WITHOUT ROWID;
+
+-- Up to which timestamp the values of a sensor are means.
+CREATE TABLE downsampled (sensor INTEGER PRIMARY KEY, upto REAL NOT NULL);
+
+-- For those who look into the file.
+CREATE VIEW telemetry AS
+SELECT sensor, timestamp, received, value FROM telemetry_1
+UNION ALL SELECT sensor, timestamp, CAST(timestamp * 1000000 AS INTEGER) + delay, value FROM fresh_0
+UNION ALL SELECT sensor, timestamp, CAST(timestamp * 1000000 AS INTEGER) + delay, value FROM fresh_1
+UNION ALL SELECT sensor, timestamp, CAST(timestamp * 1000000 AS INTEGER) + delay, value
+FROM merged JOIN parts USING (part) WHERE level > 0;
+""",
     MIGRATION,
 )
 

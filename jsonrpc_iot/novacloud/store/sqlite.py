@@ -6,20 +6,27 @@ mean is in `schema`, the statements for telemetry in `telemetry`.
 
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import anyio
 import anyio.to_thread
+import msgspec
 from anyio.abc import TaskGroup
 
 from jsonrpc_iot import RpcError
 
 from ..errors import StoreFailed, UnknownDevice, UnknownKey
-from ..group_commit import Transaction
+from . import retention
+from .backup import copy_into
+from .keeper import Keeper
 from .managed_sqlite import ManagedTables
+from .points import Place, latest_points, points
+from .readers import Readers, connect
 from .rows import (
     COMMAND,
     DEVICE,
@@ -32,6 +39,7 @@ from .rows import (
     take_sequence_numbers,
 )
 from .schema import upgrade
+from .sole import hold
 from .status import latest_status, save_statuses
 from .store import (
     Actuator,
@@ -41,17 +49,18 @@ from .store import (
     Point,
     Query,
     Report,
+    Retention,
     Sensor,
     SensorType,
     StatusReport,
 )
-from .telemetry import TelemetryTable, latest_points, query_points
+from .telemetry import FreshTables
+from .upkeep import Cut
 from .writer import Writer
 
 T = TypeVar("T")
 
-_READERS = 4
-_BUSY_SECONDS = 5.0
+_LOOKUPS, _QUERIES = 4, 2  # at once; a query may take long, and nobody is to wait for it to look up
 _PAGE = 4096
 _LOG_PAGES = 16_384  # from here on the writer itself moves the log into the file, and cuts it off
 
@@ -64,10 +73,16 @@ class SqliteStore(ManagedTables):
         durable: have each commit reach the disk, so that a power failure loses nothing that was
             acknowledged. Without it the last second may be lost, the file stays sound.
         max_pages: the size limit of the file in pages of 4 KiB; none by default.
+        clock: tells Unix seconds, to know what is too old to be kept.
     """
 
     def __init__(
-        self, path: str | Path, *, durable: bool = True, max_pages: int | None = None
+        self,
+        path: str | Path,
+        *,
+        durable: bool = True,
+        max_pages: int | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._path = Path(path)
         self._durable = durable
@@ -75,9 +90,12 @@ class SqliteStore(ManagedTables):
         self._stack = AsyncExitStack()
         self._tasks: TaskGroup
         self._writer: Writer
-        self._telemetry = TelemetryTable()
-        self._readers: list[sqlite3.Connection] = []
-        self._reading: anyio.CapacityLimiter
+        self._clock = clock
+        self._fresh = FreshTables()
+        self.keeper: Keeper
+        self._lookups: Readers
+        self.queries: Readers
+        self._copies: Readers
 
     @property
     def folder(self) -> Path:
@@ -89,25 +107,24 @@ class SqliteStore(ManagedTables):
         Raises:
             StoreFailed: it cannot be opened, is no database, or one of a newer version.
         """
-        try:
-            db = await anyio.to_thread.run_sync(self._open)
-        except sqlite3.Error as error:
-            raise StoreFailed(f"{self._path}: {error}") from None
-        self._reading = anyio.CapacityLimiter(_READERS)
         async with AsyncExitStack() as stack:
-            stack.callback(db.close)
-            beside = self._connect()
-            stack.callback(beside.close)
-            self._writer = Writer(db, beside)
-            stack.callback(self._close_readers)
+            self._lookups = Readers(self._path, _LOOKUPS)
+            self.queries = Readers(self._path, _QUERIES)
+            self._copies = Readers(self._path, 1)
+            try:
+                await anyio.to_thread.run_sync(self._open, stack)
+            except sqlite3.Error as error:
+                raise StoreFailed(f"{self._path}: {error}") from None
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._tasks.start_soon(self._write_until_closed)
             self._tasks.start_soon(self._writer.run_beside)
+            self._tasks.start_soon(self.keeper.run)
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *failure: object) -> None:
         """Write what waits, and close the file."""
+        self.keeper.close()
         self._writer.close()
         self._tasks.cancel_scope.shield = True
         await self._stack.aclose()
@@ -115,7 +132,9 @@ class SqliteStore(ManagedTables):
     async def write(
         self, reports: Sequence[Report], commands: Sequence[CommandRow] = ()
     ) -> list[bool]:
-        return await self._writer.do(lambda db: self._write(db, reports, commands))
+        fresh = await self._writer.do(lambda db: self._write(db, reports, commands))
+        self.keeper.note_write()
+        return fresh
 
     async def create_device(self, row: DeviceRow) -> None:
         await self._writer.do(lambda db: create_device(db, row))
@@ -183,13 +202,15 @@ class SqliteStore(ManagedTables):
 
     async def delete_device(self, device_id: str) -> None:
         def delete(db: sqlite3.Connection) -> None:
-            of_device = "SELECT id FROM sensors WHERE device_id = ?"
-            db.execute(f"DELETE FROM telemetry WHERE sensor IN ({of_device})", (device_id,))
+            db.execute(
+                "INSERT INTO doomed SELECT id FROM sensors WHERE device_id = ?", (device_id,)
+            )
             gone = db.execute("DELETE FROM devices WHERE device_id = ?", (device_id,))
             if not gone.rowcount:
                 raise UnknownDevice(data={"device_id": device_id})
 
         await self._writer.do(delete)
+        self.keeper.poke()
 
     async def seen(self, times: Iterable[tuple[str, float]]) -> None:
         rows = [(at, device_id) for device_id, at in times]
@@ -212,9 +233,10 @@ class SqliteStore(ManagedTables):
             ).fetchall()
             if not found:
                 raise UnknownKey(data={"value_key": value_key})
-            db.executemany("DELETE FROM telemetry WHERE sensor = ?", found)
+            db.executemany("INSERT INTO doomed VALUES (?)", found)
 
         await self._writer.do(delete)
+        self.keeper.poke()
 
     async def define_actuator(
         self, device_id: str, command_key: str, type: SensorType | None = None
@@ -231,8 +253,37 @@ class SqliteStore(ManagedTables):
             UnknownKey(data={"command_key": command_key}),
         )
 
-    async def query(self, query: Query) -> list[Point]:
-        return await self._read(lambda db: query_points(db, query))
+    async def points(self, query: Query) -> AsyncGenerator[Point, None]:
+        place: Place | None = Place()
+        left = query.limit
+        while place is not None and left > 0:
+            part = msgspec.structs.replace(query, limit=left)
+            found, place = await self.queries.read(partial(points, query=part, place=place))
+            for point in found:
+                yield point
+            left -= len(found)
+
+    async def delete_values(
+        self, sensors: Sequence[int], start: float | None = None, end: float | None = None
+    ) -> None:
+        span = {} if start is None else {"start": start}
+        span |= {} if end is None else {"end": end}
+        await self.keeper.delete([Cut(sensor, **span) for sensor in sensors])
+
+    async def set_retention(self, rule: Retention) -> None:
+        await self._writer.do(lambda db: retention.set_rule(db, rule))
+        self.keeper.poke()
+
+    async def retention(self) -> list[Retention]:
+        return await self._read(retention.rules)
+
+    async def clear_retention(self, device_id: str | None, value_key: str | None) -> None:
+        text = "DELETE FROM retention WHERE device_id = ? AND value_key = ?"
+        rule = device_id or "", value_key or ""
+        await self._writer.do(lambda db: db.execute(text, rule))
+
+    async def backup(self, path: str) -> None:
+        await self._copies.use(lambda db: copy_into(db, Path(path)))
 
     async def latest(self, device_id: str, now: float) -> dict[str, Point]:
         return await self._read(lambda db: latest_points(db, device_id, now))
@@ -275,62 +326,44 @@ class SqliteStore(ManagedTables):
         await self._writer.run()
         self._tasks.cancel_scope.cancel()
 
-    def _open(self) -> sqlite3.Connection:
-        db = self._connect()
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
-            db.execute("PRAGMA cache_size = -16384")  # KiB; readers have little to come back to
-            db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
-            db.execute(f"PRAGMA journal_size_limit = {_LOG_PAGES * _PAGE}")
-            upgrade(db)
-            if self._max_pages is not None:
-                db.execute(f"PRAGMA max_page_count = {self._max_pages:d}")
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-    def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(
-            self._path,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=256,
-            timeout=_BUSY_SECONDS,
-        )
-        db.execute("PRAGMA foreign_keys = ON")
-        return db
+    def _open(self, stack: AsyncExitStack) -> None:
+        """Open the file in this thread; the stack closes what is open."""
+        stack.callback(hold(self._path).close)
+        db = connect(self._path)
+        stack.callback(db.close)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
+        db.execute("PRAGMA cache_size = -16384")  # KiB; readers have little to come back to
+        db.execute("PRAGMA secure_delete = OFF")  # or each page that gets free is written
+        db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+        db.execute(f"PRAGMA journal_size_limit = {_LOG_PAGES * _PAGE // 16}")
+        upgrade(db)
+        self._fresh.load(db)
+        if self._max_pages is not None:
+            db.execute(f"PRAGMA max_page_count = {self._max_pages:d}")
+        beside = connect(self._path)
+        stack.callback(beside.close)
+        self._writer = Writer(db, beside, f"{self._path}-wal", _LOG_PAGES * _PAGE)
+        self.keeper = Keeper(self._writer, self._fresh, self._clock)
+        for readers in (self._lookups, self.queries, self._copies):
+            stack.callback(readers.close)
+            readers.open()
 
     async def _commit(self, job: Callable[[sqlite3.Connection], T]) -> T:
         return await self._writer.do(job)
 
+    async def _query(self, find: Callable[[sqlite3.Connection], T]) -> T:
+        return await self.queries.read(find)
+
     async def _read(self, find: Callable[[sqlite3.Connection], T]) -> T:
-        return await anyio.to_thread.run_sync(self._find, find, limiter=self._reading)
-
-    def _find(self, find: Callable[[sqlite3.Connection], T]) -> T:
-        """Read one moment of the file in this thread, on a connection that nobody else uses."""
-        try:
-            db = self._readers.pop() if self._readers else self._connect()
-            try:
-                with Transaction(db, "DEFERRED"):
-                    return find(db)
-            finally:
-                self._readers.append(db)
-        except sqlite3.Error as error:
-            raise StoreFailed(str(error)) from None
-
-    def _close_readers(self) -> None:
-        for db in self._readers:
-            db.close()
-        self._readers.clear()
+        return await self._lookups.read(find)
 
     def _write(
         self, db: sqlite3.Connection, reports: Sequence[Report], commands: Sequence[CommandRow]
     ) -> list[bool]:
         fresh = take_sequence_numbers(db, reports)
         new = [report for report, is_new in zip(reports, fresh, strict=True) if is_new]
-        self._telemetry.insert(db, new)
+        self._fresh.insert(db, new)
         save_statuses(db, new)
         if commands:
             save_commands(db, commands)

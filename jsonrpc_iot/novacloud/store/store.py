@@ -7,17 +7,18 @@ platform's business. Another database is a subclass of `Store` that passes the c
 
 import abc
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 AHEAD_SECONDS = 300.0
 """A timestamp this much later than its arrival is flagged, and no latest value until its time."""
 
 SensorType: TypeAlias = Literal["number", "string", "boolean", "json"]
-Aggregate: TypeAlias = Literal["mean", "min", "max", "last", "count"]
+Aggregate: TypeAlias = Literal["mean", "sum", "min", "max", "first", "last", "count"]
 Order: TypeAlias = Literal["asc", "desc"]
 
 
@@ -53,8 +54,7 @@ class DeviceRow(Struct, frozen=True, kw_only=True):
         created: when it was created.
         last_seen: when its last message came, as far as is stored.
         tags: what it is grouped by.
-        old_key_hash: SHA-256 of the key that it had before.
-        old_key_until: until when that one holds too.
+        old_key_hash, old_key_until: of the key before, and until when that one holds too.
     """
 
     device_id: str
@@ -100,8 +100,7 @@ class Report(Struct):
         timestamp: when the device says it was.
         received: when it came.
         values: by sensor id. Integers have 64 bits.
-        status: the payload of a status message, `None` for data. Each member replaces the stored
-            one unless that is newer; one from the future is as old as its arrival.
+        status: of a status message. A member replaces what is not newer; the future is the arrival.
         outbox_id: the outbox that `seq` counts in; empty without acknowledgement.
         seq: what is not above the highest stored one of that outbox is stored already.
     """
@@ -128,8 +127,8 @@ class CommandRow(Struct, kw_only=True):
         expires: until when it may wait for its device.
         sent: when it was written to the connection that its device has.
         finished: when its status became final.
-        message_type: the type of a message that is no command; `command` is its payload then.
-        response_timeout: seconds that the device may be silent about it; the platform's otherwise.
+        message_type: of a message that is no command; `command` is its payload then.
+        response_timeout: seconds that the device may be silent about it.
         job_id: the broadcast that it is a part of.
     """
 
@@ -156,7 +155,7 @@ class Point(Struct, frozen=True, omit_defaults=True):
 
 
 class StatusReport(Struct, frozen=True):
-    """What a device said of itself, at a time or at last."""
+    """What a device said of itself."""
 
     payload: dict[str, Any]
     timestamp: float
@@ -172,6 +171,7 @@ class Query(Struct, frozen=True, kw_only=True):
         limit: how many at most.
         order: by timestamp; with `desc` the latest come first.
         interval: seconds of one group; groups begin at multiples of it.
+        offset: seconds east of UTC by whose clock they do.
         aggregate: what is told of a group; with an interval alone it is the mean, and without an
             interval all the values are one group.
     """
@@ -182,7 +182,39 @@ class Query(Struct, frozen=True, kw_only=True):
     limit: int = 1000
     order: Order = "asc"
     interval: float | None = None
+    offset: float = 0.0
     aggregate: Aggregate | None = None
+
+
+class Downsample(Struct, frozen=True):
+    """What becomes of old values: one mean for each interval; the last one if none is a number.
+
+    Args:
+        interval: seconds.
+        after_days: how old values become before that.
+    """
+
+    interval: Annotated[float, Meta(ge=1)]
+    after_days: Annotated[float, Meta(gt=0)]
+
+
+class Retention(Struct, frozen=True):
+    """How long values are kept, by their timestamps.
+
+    Of several rules for a sensor that counts which names its device and key, then that of its
+    device, then that of its key, then that of all.
+
+    Args:
+        days: how long.
+        device_id: for this device alone.
+        value_key: for sensors of this key alone.
+        downsample: what becomes of them before that.
+    """
+
+    days: float
+    device_id: str | None = None
+    value_key: str | None = None
+    downsample: Downsample | None = None
 
 
 class Store(abc.ABC):
@@ -303,11 +335,46 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
-    async def query(self, query: Query) -> list[Point]:
-        """Values of one sensor, or one point for each interval that has any.
+    def points(self, query: Query) -> AsyncGenerator[Point, None]:
+        """Values of one sensor, or one point for each interval that has any, as they are read.
 
-        `mean`, `min` and `max` look at numbers only. The timestamp of a group is its beginning;
-        that of a group of all values is `start`, or that of the first value.
+        `mean`, `sum`, `min` and `max` look at numbers only; booleans are 0 and 1. The timestamp of
+        a group is its beginning; that of a group of all values is `start`, or that of the first
+        value. Whoever takes no more points closes the generator, and the reading ends.
+        """
+
+    async def query(self, query: Query) -> list[Point]:
+        """All of `points`."""
+        async with aclosing(self.points(query)) as points:
+            return [point async for point in points]
+
+    @abc.abstractmethod
+    async def delete_values(
+        self, sensors: Sequence[int], start: float | None = None, end: float | None = None
+    ) -> None:
+        """Delete values from `start` on up to `end`, exclusive, a few at a time.
+
+        Unlike other changes it may have been done in part when it fails, or is cancelled.
+        """
+
+    @abc.abstractmethod
+    async def set_retention(self, rule: Retention) -> None:
+        """Keep values as long as a rule says; it replaces that for the same device and key."""
+
+    @abc.abstractmethod
+    async def retention(self) -> list[Retention]:
+        """All rules."""
+
+    @abc.abstractmethod
+    async def clear_retention(self, device_id: str | None, value_key: str | None) -> None:
+        """Forget the rule for a device and key, if there is one."""
+
+    @abc.abstractmethod
+    async def backup(self, path: str) -> None:
+        """Write a copy of all that is stored at this moment to a new file.
+
+        Raises:
+            StoreFailed: the file is there already, or cannot be written.
         """
 
     @abc.abstractmethod

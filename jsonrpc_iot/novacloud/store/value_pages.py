@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any
 
 from .managed import Place
+from .points import rows
 from .store import Order
 from .telemetry import from_sql
 
@@ -24,7 +25,7 @@ def value_page(
 ) -> list[tuple[Place, Any]]:
     """See `ManagedStore.value_page`."""
     is_desc = order == "desc"
-    runs = [_run(db, sensor, after, start, end, is_desc) for sensor in sorted(set(sensors))]
+    runs = [_run(db, sensor, after, start, end, order) for sensor in sorted(set(sensors))]
     merged = heapq.merge(*runs, key=lambda row: row[0], reverse=is_desc)
     found: list[tuple[Place, Any]] = []
     size = 0
@@ -44,23 +45,16 @@ def _run(
     after: Place | None,
     start: float | None,
     end: float | None,
-    is_desc: bool,
+    order: Order,
 ) -> Generator[tuple[Place, Any], None, None]:
     """Yield the values of one sensor from behind a place, reading no more than are taken."""
-    text = (
-        "SELECT timestamp, received, value FROM telemetry WHERE sensor = :sensor "
-        "AND timestamp >= ifnull(:start, -1e300) AND timestamp < ifnull(:end, 1e300)"
-    )
-    values = {"sensor": sensor, "start": start, "end": end}
+    key = None
     if after is not None:
-        # Values of one report have one arrival; among them the sensor's number decides.
-        values |= {"at": after[0], "received": after[1]}
-        sign = "<" if is_desc else ">"
-        is_behind = sensor < after[2] if is_desc else sensor > after[2]
-        text += f" AND timestamp {sign}= :at"
-        text += f" AND (timestamp, received) {sign}{'=' if is_behind else ''} (:at, :received)"
-    way = "DESC" if is_desc else "ASC"
-    with closing(db.cursor()) as cursor:
-        cursor.execute(f"{text} ORDER BY timestamp {way}, received {way}", values)
-        for timestamp, received, value in cursor:
-            yield (timestamp, received, sensor), value
+        timestamp, delay, last = after
+        is_desc = order == "desc"
+        # Of values with the same times those of other sensors may still be to come.
+        is_behind = sensor < last if is_desc else sensor > last
+        key = timestamp, delay + (1 if is_desc else -1) if is_behind else delay
+    with closing(rows(db, sensor, start, end, order, key)) as found:
+        for timestamp, delay, value in found:
+            yield (timestamp, delay, sensor), value

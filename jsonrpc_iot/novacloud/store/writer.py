@@ -1,6 +1,7 @@
 """One thread that writes to the store's file, and one beside it that keeps the log short."""
 
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
@@ -10,7 +11,7 @@ import anyio.to_thread
 
 from jsonrpc_iot import RpcError
 
-from ..errors import StoreFailed
+from ..errors import StoreDamaged, StoreFailed
 from ..group_commit import Entry, GroupCommit, Transaction
 
 T = TypeVar("T")
@@ -18,8 +19,11 @@ Job: TypeAlias = Callable[[sqlite3.Connection], Any]
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
-_MUCH = 5000
-"""Changed rows after which the log is moved into the file."""
+_PAUSE_SECONDS = 0.05  # until another attempt, where somebody else writes to the file
+
+
+class _Locked(Exception):
+    """Somebody else writes to the file for longer than SQLite waits; nothing has been done."""
 
 
 class Writer:
@@ -29,19 +33,28 @@ class Writer:
         db: in autocommit mode, and not bound to a thread.
         beside: a connection for moving what was committed from the log into the file, while the
             next group is written. Were it done by the writer, now and then one would wait for it.
+        log: the log's path.
+        most: bytes of it from which on the writer moves it all the same. It is moved beside at
+            three quarters of that, and not sooner: what is written again and again until then, as
+            the pages in which values arrive, is moved once.
     """
 
-    def __init__(self, db: sqlite3.Connection, beside: sqlite3.Connection) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, beside: sqlite3.Connection, log: str, most: int
+    ) -> None:
         self._db = db
         self._beside = beside
-        self._moved = 0
+        self._log = log
+        self._most = most
+        self._moving = anyio.Lock()
+        self._closing = False
+        self._locked = False
         self._much = anyio.Event()
         self._one_at_a_time = anyio.CapacityLimiter(1)
         self._jobs: GroupCommit[Job, Any] = GroupCommit(
             self._commit, lambda: StoreFailed("the store is closed")
         )
         self.run = self._jobs.run
-        self.close = self._jobs.close
 
     async def do(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run a job; returns what it returns once that is committed.
@@ -53,13 +66,18 @@ class Writer:
         result: T = await self._jobs.do(job)
         return result
 
+    def close(self) -> None:
+        """Take no more jobs; `run` ends when those that wait are done."""
+        self._closing = True
+        self._jobs.close()
+
     async def run_beside(self) -> None:
         """Keep the log short, until cancelled."""
         while True:
             await self._much.wait()
-            self._moved = self._db.total_changes
             self._much = anyio.Event()
-            await anyio.to_thread.run_sync(self._move)
+            async with self._moving:
+                await anyio.to_thread.run_sync(self._move)
 
     def _move(self) -> None:
         try:
@@ -68,8 +86,24 @@ class Writer:
             logger.warning("the log of the database cannot be shortened: %s", error)
 
     async def _commit(self, jobs: Sequence[Entry[Job, Any]]) -> int:
-        await anyio.to_thread.run_sync(self._write, jobs, limiter=self._one_at_a_time)
-        if self._db.total_changes - self._moved >= _MUCH:
+        if os.stat(self._log).st_size >= self._most:
+            async with self._moving:  # one that has begun: the disk is slower than what comes
+                pass
+        try:
+            await anyio.to_thread.run_sync(self._write, jobs, limiter=self._one_at_a_time)
+        except _Locked as error:
+            if self._closing:
+                for job in jobs:
+                    job.error = StoreFailed(str(error))
+                return len(jobs)
+            if not self._locked:
+                logger.warning("another program keeps the database locked; writing waits")
+            self._locked = True
+            await anyio.sleep(_PAUSE_SECONDS)
+            self._jobs.poke()
+            return 0
+        self._locked = False
+        if self._most * 3 // 4 <= os.stat(self._log).st_size < self._most:
             self._much.set()
         return len(jobs)
 
@@ -77,12 +111,20 @@ class Writer:
         try:
             self._write_together(jobs)
         except sqlite3.Error as error:
+            if _code(error) == sqlite3.SQLITE_BUSY:  # at the beginning of the transaction
+                raise _Locked(str(error)) from None
             if len(jobs) == 1:
-                jobs[0].error = StoreFailed(str(error))
+                jobs[0].error = failure(error)
                 return
             for job in jobs:  # one that is too big for the disk is not to fail the others
                 job.error = job.result = None
-                self._write([job])
+                self._write_alone(job)
+
+    def _write_alone(self, job: Entry[Job, Any]) -> None:
+        try:
+            self._write([job])
+        except _Locked as error:  # since the others are done already
+            job.error = StoreFailed(str(error))
 
     def _write_together(self, jobs: Sequence[Entry[Job, Any]]) -> None:
         with Transaction(self._db, "IMMEDIATE"):
@@ -94,3 +136,14 @@ class Writer:
                     job.error = error
                     self._db.execute("ROLLBACK TO job")
                 self._db.execute("RELEASE job")
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def failure(error: sqlite3.Error) -> StoreFailed:
+    """The error for who asked."""
+    if _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return StoreDamaged(str(error))
+    return StoreFailed(str(error))

@@ -86,7 +86,7 @@ class ClientSeal:
         self._old: SealedSession | None = None
         self._old_until = -inf
         self._is_confirmed = False  # something has come over the session
-        self._begun_at = -inf
+        self._doubted_at = -inf  # when an unknown led to a handshake
         self._proof_due = inf
         self.due = inf
         self.hellos = 0
@@ -108,10 +108,15 @@ class ClientSeal:
         Args:
             now: seconds, or when its hello is to leave.
         """
-        self._begun_at = now
         pause = self._retry_seconds if self._session is None else _LEAST_PAUSE
         self._handshake = _Handshake(self._crypto, self._key, self._instance, now, pause)
         self._reckon()
+
+    def insist(self, now: float) -> None:
+        """Repeat the hello that waits for its welcome at once: somebody seems to be there."""
+        if self._handshake is not None and not self._in_order:
+            self._handshake.due, self._handshake.pause = now, self._retry_seconds
+            self._reckon()
 
     def poll(self, now: float) -> list[bytes]:
         """The packets without a message that are due: a hello, or the proof of a new session."""
@@ -206,7 +211,8 @@ class ClientSeal:
         if session is None or receiver_of(packet) != session.theirs:
             self.dropped += 1
         elif self._handshake is None:
-            self.begin(max(now, self._begun_at + _LEAST_PAUSE))
+            self._doubted_at = max(now, self._doubted_at + _LEAST_PAUSE)
+            self.begin(self._doubted_at)
 
     def _forget_old(self, now: float) -> None:
         if self._is_confirmed and now > self._old_until:

@@ -9,11 +9,12 @@ Told the time, like all of the protocol. The rules:
   the same client, and a hello that is replayed never does.
 - All sessions of a client, of whom the instance number tells, have one seat. What is sent to a seat
   leaves on its newest session that counts, to the address that its newest packet came from; the
-  sessions before that open packets for 30 s more.
-- All is bounded, and expires. Who has more of the places gives way to who has fewer.
+  three before that open packets for 30 s more.
+- All is bounded, and expires. Who has more of the places gives way to who has fewer, half-open ones
+  too: whoever has one key cannot keep others from having theirs heard.
 """
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from math import inf
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -40,6 +41,7 @@ LONGEST_SECONDS = 25 * 3600.0
 """A client has begun another session by then."""
 
 _HALF_OPEN = 1024
+_OF_A_SEAT = 4  # the last session and some before it, whose packets may be late
 _TOUCH_SECONDS = 1.0  # who was heard of so lately is among the last in any case
 _ID = slice(PROLOGUE_BYTES - KEY_ID_BYTES, PROLOGUE_BYTES)
 
@@ -128,7 +130,8 @@ class ServerSeal(Generic[A, P]):
         crypto: the primitives.
         keys: finds a shared key by its id; `None` where there is none, or no more.
         max_sessions: sessions that are kept at once.
-        in_order: nothing gets lost or comes twice on this link.
+        in_order: nothing gets lost or comes twice on this link, which leads to one other end; so
+            no more sessions are half open than are kept.
         idle_seconds: silence after which a session is forgotten. Endless, it lives as long as this
             does.
 
@@ -155,6 +158,8 @@ class ServerSeal(Generic[A, P]):
         self._idle_seconds = idle_seconds
         self._longest = inf if idle_seconds == inf else LONGEST_SECONDS
         self._half_open: dict[bytes, _HalfOpen] = {}  # oldest first
+        self._max_half_open = max_sessions if in_order else _HALF_OPEN
+        self._waiting: Places[bytes] = Places()  # of half-open sessions
         self._sessions: dict[bytes, _Session[A, P]] = {}
         self._places: Places[bytes] = Places()  # of the sessions that count
         self._seats: dict[Seat, list[_Session[A, P]]] = {}  # newest last
@@ -217,7 +222,9 @@ class ServerSeal(Generic[A, P]):
     def revoke(self, name: str) -> list[Seat]:
         """End all sessions of a principal; gives its seats."""
         seats = [seat for seat in self._seats if seat.principal == name]
-        self._end_all(each for each in self._sessions.values() if each.seat.principal == name)
+        for session in tuple(self._sessions.values()):
+            if session.seat.principal == name:
+                self._end(session)
         return seats
 
     def expire(self, now: float) -> None:
@@ -231,11 +238,13 @@ class ServerSeal(Generic[A, P]):
             if now - half.at <= HALF_OPEN_SECONDS:
                 break
             self._forget_half_open(hello)
-        self._end_all(
-            each
-            for each in self._sessions.values()
-            if each.counts and (self._is_over(each, now) or self._valid(each.key) is None)
-        )
+        is_valid: dict[tuple[bytes, str], bool] = {}  # many have the same key
+        for session in tuple(self._sessions.values()):
+            key = session.key.id, session.seat.principal
+            if key not in is_valid:
+                is_valid[key] = self._valid(session.key) is not None
+            if session.counts and (not is_valid[key] or self._is_over(session, now)):
+                self._end(session)
 
     def _take_data(
         self, packet: bytes, address: A, now: float
@@ -278,13 +287,14 @@ class ServerSeal(Generic[A, P]):
             return None
         if half is not None:
             self._forget_half_open(packet)
-        elif len(self._half_open) >= _HALF_OPEN:
-            self._forget_half_open(next(iter(self._half_open)))
+        elif len(self._half_open) >= self._max_half_open:
+            self._forget_half_open(next(self._waiting.silent_rivals(key.principal.name)))
         message, session_keys = answer
         theirs = receiver_of(packet[1:])
         welcome = new_welcome(theirs, message)
         self._order += 1
         self._half_open[packet] = _HalfOpen(welcome, number, now)
+        self._waiting.take(packet, key.principal.name)
         self._sessions[number] = _Session(
             number,
             theirs,
@@ -310,6 +320,9 @@ class ServerSeal(Generic[A, P]):
         sessions.sort(key=lambda each: each.order)  # a late packet may be of an older handshake
         for each in sessions[:-1]:
             each.until = min(each.until, now + OLD_SECONDS)
+        for each in sessions[:-_OF_A_SEAT]:
+            if each is not session:
+                self._end(each)
         return True
 
     def _make_room(self, principal: str) -> bool:
@@ -342,12 +355,9 @@ class ServerSeal(Generic[A, P]):
         )
 
     def _forget_half_open(self, hello: bytes) -> None:
+        self._waiting.leave(hello)
         session = self._sessions.get(self._half_open.pop(hello).number)
         if session is not None and not session.counts:
-            self._end(session)
-
-    def _end_all(self, sessions: "Iterable[_Session[A, P]]") -> None:
-        for session in tuple(sessions):
             self._end(session)
 
     def _end(self, session: "_Session[A, P]") -> None:

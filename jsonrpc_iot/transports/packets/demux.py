@@ -18,8 +18,9 @@ from ...protocol.network import Places
 from ...protocol.seal.crypto import Crypto
 from ...protocol.seal.server import IDLE_SECONDS as SESSION_SECONDS
 from ...protocol.seal.server import Seat, ServerSeal
+from ...protocol.unproved import Doubts
 from ...trust.principal import Principal
-from ..batched import BatchedChannel
+from .doubted import DoubtedChannel
 from .gate import Gate, Keys, network_of
 
 A = TypeVar("A", bound=Hashable)
@@ -45,6 +46,7 @@ class Demux(Generic[A]):
         network: gives an address's network; by default all are of one.
         wait_for_room: waits until the link takes more, where it can be full. Its channels then say
             that their `sends_need_receiver`.
+        doubts: what unproved addresses share, where a sender can be forged.
 
     Attributes:
         refused: packets from new addresses when there were too many.
@@ -62,12 +64,14 @@ class Demux(Generic[A]):
         standing: Collection[A] = (),
         network: Callable[[A], str] = lambda address: "",
         wait_for_room: Callable[[], Awaitable[None]] | None = None,
+        doubts: Doubts | None = None,
     ) -> None:
         self.transmit: Callable[[bytes, A | Seat], None] = transmit  # type: ignore[assignment]
         self.describe: Callable[[A | Seat], ChannelInfo] = describe  # type: ignore[assignment]
         self._link = transmit, describe
         self.gate: Gate[A] | None = None
         self.wait_for_room = wait_for_room
+        self.doubts = doubts
         self.refused = 0
         self.dropped = 0
         self.waiting = Budget(0, _WAITING_BYTES_IN_ALL)
@@ -127,12 +131,11 @@ class Demux(Generic[A]):
         address = channel.address
         if len(packets) > 1 and any(each != address for _, each in packets):
             return packets
-        if isinstance(address, Seat) and not all(packet for packet, _ in packets):
+        messages = [packet for packet, _ in packets]
+        if isinstance(address, Seat) and not all(messages):
             return packets
-        if not channel.receiver.take([packet for packet, _ in packets]):
-            return packets
-        self._note_heard(channel, read_at)
-        return ()
+        self._note_heard(channel, messages, read_at)
+        return () if channel.receiver.take(messages) else packets
 
     async def deliver(
         self, packets: "Iterable[tuple[bytes, A | Seat]]", read_at: float
@@ -160,7 +163,7 @@ class Demux(Generic[A]):
                     self.refused += len(messages)
                     continue
                 new.append(channel)
-            self._note_heard(channel, read_at)
+            self._note_heard(channel, messages, read_at)
             if not messages:
                 continue
             waited = now() - read_at
@@ -170,10 +173,15 @@ class Demux(Generic[A]):
                 await channel.deliver(messages)
         return new
 
-    def _note_heard(self, channel: "DemuxChannel[A]", at: float) -> None:
-        if channel.address in self._places:
-            self._places.touch(channel.address)
+    def _note_heard(self, channel: "DemuxChannel[A]", said: Sequence[bytes], at: float) -> None:
+        place = channel.address
+        if place in self._places:
+            self._places.touch(place)
         channel.heard_at = at
+        if self.gate is not None and isinstance(place, Seat):
+            channel.note_address(self.gate.seal.address(place), self.doubts)
+        if channel.unproved is not None:
+            channel.unproved.hear(sum(map(len, said)))
 
     async def _new_channel(self, place: A | Seat) -> "DemuxChannel[A] | None":
         """A channel for somebody who has none, `None` if there is no room for it."""
@@ -225,7 +233,8 @@ class Demux(Generic[A]):
         """Forget an address to make room for one of that network; says whether there is any.
 
         It is one for which nothing is done and nothing is remembered; one that has never said
-        anything valid goes first, since its address may be forged.
+        anything valid goes first, since its address may be forged. If there is none, it is one that
+        has proved nothing.
         """
         while self._strangers:
             stranger = self._channels[next(iter(self._strangers))]
@@ -233,15 +242,15 @@ class Demux(Generic[A]):
             if stranger.is_stranger and not stranger.is_busy:
                 await stranger.aclose()
                 return True
-        for rival in self._places.silent_rivals(network):
-            channel = self._channels[rival]
-            if not channel.is_needed:
-                await channel.aclose()
+        rivals = [self._channels[each] for each in self._places.silent_rivals(network)]
+        for rival in sorted(rivals, key=lambda each: each.is_needed):
+            if not rival.is_needed or rival.is_doubtful:
+                await rival.aclose()
                 return True
         return False
 
 
-class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
+class DemuxChannel(DoubtedChannel, ReceivingChannel, Generic[A]):
     """The packets from and to one address, or one seat.
 
     Attributes:
@@ -263,6 +272,8 @@ class DemuxChannel(BatchedChannel, ReceivingChannel, Generic[A]):
         self._wake: anyio.Event | None = None
         self._closed = False
         self.heard_at = 0.0
+        if not isinstance(address, Seat):
+            self.doubt(demux.doubts)
 
     @property
     def principal(self) -> Principal | None:

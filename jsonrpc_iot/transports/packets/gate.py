@@ -7,6 +7,7 @@ Source: the trust page, section 2.
 """
 
 from collections.abc import Callable, Hashable, Iterable
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 from msgspec import structs
@@ -106,7 +107,12 @@ class Gate(Generic[A]):
 
 def network_of(seat: Seat) -> str:
     """What shares its places with a seat: all who have the same key."""
-    return f"key of {seat.principal}"
+    return _network_of(seat.principal)
+
+
+@lru_cache(256)  # one text for all their channels
+def _network_of(principal: str) -> str:
+    return f"key of {principal}"
 
 
 def _as_it_came(packet: bytes, message: bytes) -> bytes:

@@ -47,6 +47,7 @@ class SegmentedChannel(WrappedChannel):
 
     Attributes:
         segmentation: what is under way, and counts of what was dropped.
+        unpaid: packets that did not leave, since the other end has yet to prove that it is there.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class SegmentedChannel(WrappedChannel):
         self._failure: Exception | None = None
         self._closed = False
         self._packets_sent = 0
+        self.unpaid = 0
         self._traces: list[Trace] = []
         self._deadlines: dict[bytes, float] = {}  # of the big messages that await an answer
 
@@ -317,7 +319,7 @@ class SegmentedChannel(WrappedChannel):
             self._show("=>", packets)
             expected = self._expect(packets)
             try:
-                await self._inner.send_batch(packets)
+                await self._inner.send_batch(self._paid(packets))
             finally:
                 for packet in expected:
                     self._inner.forget(packet)
@@ -325,6 +327,15 @@ class SegmentedChannel(WrappedChannel):
             self._packets_sent += len(packets)
             self._sender.left(anyio.current_time())
             self._changed.notify()
+
+    def _paid(self, packets: Sequence[bytes]) -> Sequence[bytes]:
+        """What of that may go to an address that may be forged; the rest is as if it was lost."""
+        unproved = self._inner.unproved
+        if unproved is None:
+            return packets
+        paid = [packet for packet in packets if unproved.spend(len(packet))]
+        self.unpaid += len(packets) - len(paid)
+        return paid
 
     def _expect(self, packets: Sequence[bytes]) -> list[bytes]:
         """Tell the inner channel which packets expire, until they have left; returns these.

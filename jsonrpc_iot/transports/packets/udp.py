@@ -25,6 +25,7 @@ from ...errors import BindFailed, ConnectFailed
 from ...protocol.limits import Limits
 from ...protocol.network import network_of
 from ...protocol.seal.server import Seat
+from ...protocol.unproved import Doubts
 from ..batched import BatchedChannel
 from ..readable import Readable
 from .datagrams import (
@@ -211,6 +212,7 @@ class UdpListener(DemuxListener):
             lambda peer: _describe(self._address, peer[0], options),
             max_peers=limits.peers,
             network=lambda peer: network_of(peer[0][0]),
+            doubts=Doubts(limits),
         )
         self._readable.take = self._take
         self.lost = 0

@@ -50,6 +50,7 @@ class SealedChannel(WrappedChannel):
         self._opened: list[bytes] = []  # newest first
         self._traces: list[Trace] = []
         self._is_broken = False
+        self._awaited: set[bytes] = set()
         self._offered: Sequence[bytes] = ()  # packets that were opened, but not taken
         self.foreign = 0
 
@@ -67,16 +68,18 @@ class SealedChannel(WrappedChannel):
         """Nothing to look at: the link does not see messages; see `Channel.check`."""
 
     def expect_within(self, message: bytes, seconds: float | None) -> None:
-        """As above; see `Channel.expect_within`."""
+        """Learn that an answer will tell whether it arrived; see `Channel.expect_within`."""
+        self._awaited.add(message)
 
     def forget(self, message: bytes) -> None:
-        """As above; see `Channel.forget`."""
+        """See `Channel.forget`."""
+        self._awaited.discard(message)
 
     def supersede(self, message: bytes) -> None:
-        """As above; see `Channel.supersede`."""
+        """Each packet leaves at once; see `Channel.supersede`."""
 
     def tell_failed(self, tell: TellFailed) -> None:
-        """As above; see `Channel.tell_failed`."""
+        """The link does not know which message a packet has; see `Channel.tell_failed`."""
 
     def trace_frames(self, trace: Trace) -> None:
         """Show packets without messages, and those that do not open; see `Channel.trace_frames`."""
@@ -160,8 +163,13 @@ class SealedChannel(WrappedChannel):
         return self._inner.send_now([self._packet(message) for message in messages])
 
     async def send(self, item: bytes) -> None:
-        """Send one message; see `Channel.send`."""
-        await self.send_batch((item,))
+        """Send one message, and learn what the link says to it where nobody answers."""
+        if item in self._awaited:
+            await self.send_batch((item,))
+            return
+        async with self._sending:
+            await self._send_due()
+            await self._inner.send(self._packet(item))
 
     async def send_batch(self, messages: Sequence[bytes]) -> None:
         """Send messages; see `Channel.send_batch`."""

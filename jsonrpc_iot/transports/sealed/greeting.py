@@ -1,7 +1,6 @@
 """Connecting to a sealed server: the handshake, and what is wrong when there is none."""
 
 import secrets
-from math import inf
 from typing import Any
 
 import anyio
@@ -23,6 +22,11 @@ from .keys import form_of
 _PING_SECONDS = 1.0
 _MARGIN = 0.1
 """Of the time to connect in, what is left to say why it was not enough."""
+_DOUBTS = 3
+"""So many times a lossy link may have lost hellos rather than that nobody knows the key."""
+
+_WRONG_KEY = "something answers there, but not to this key: it has another one, or none"
+_NOBODY = "nothing answers there, neither to hellos with this key nor to rpc.ping"
 
 _GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
@@ -33,24 +37,37 @@ class _Head(Struct):
 
 
 class _Ping:
-    """A request that is not sealed, to find out whether anybody is there at all."""
+    """Requests that are not sealed, to find out whether anybody is there at all.
+
+    Attributes:
+        answers: how many were answered.
+    """
 
     def __init__(self, codec: CodecName) -> None:
         form: Any = msgspec.json if codec == "json" else msgspec.msgpack
         self._decode = form.Decoder(_Head).decode
-        self._id = secrets.randbelow(1 << 31)
-        self.message: bytes = form.encode({"method": "rpc.ping", "id": self._id})
-        self.answered_at = inf
+        self._encode = form.encode
+        self._id: int | None = None
+        self.answers = 0
 
-    def look_at(self, messages: list[bytes]) -> None:
-        """See whether the answer is among some messages."""
+    def message(self) -> bytes:
+        """The next request, which is the one that may be answered."""
+        self._id = secrets.randbelow(1 << 31)
+        message: bytes = self._encode({"method": "rpc.ping", "id": self._id})
+        return message
+
+    def is_answered_by(self, messages: list[bytes]) -> bool:
+        """Whether the answer is among some messages; each request has one."""
         for message in messages:
             try:
                 head = self._decode(message)
             except DECODE_ERRORS:
                 continue
-            if head.id == self._id and head.method is UNSET and self.answered_at == inf:
-                self.answered_at = now()
+            if self._id is not None and head.id == self._id and head.method is UNSET:
+                self._id = None
+                self.answers += 1
+                return True
+        return False
 
 
 async def sealed_channel(
@@ -89,13 +106,15 @@ async def sealed_channel(
 
 
 async def _greet(channel: SealedChannel, inner: Channel, url: Url) -> None:
-    """Send hellos until there is a session, or it is clear that there will be none."""
+    """Send hellos until there is a session, or it is clear that there will be none.
+
+    Where messages get lost an answered ping says little: the hellos before it, or their welcomes,
+    may be among them, or nobody was there yet. Then more of both are sent.
+    """
     seal, info = channel.seal, channel.info
     begin = now()
-    left = anyio.current_effective_deadline() - begin
-    give_up = begin + left * (1 - _MARGIN)
-    ping = _Ping(info.codec)
-    patience = 0.0 if info.reliable else info.retry_seconds  # with a welcome that is overtaken
+    give_up = begin + (anyio.current_effective_deadline() - begin) * (1 - _MARGIN)
+    ping, doubts = _Ping(info.codec), 0 if info.reliable else _DOUBTS
     ping_at = begin + max(_PING_SECONDS, info.retry_seconds)
     try:
         seal.begin(begin)
@@ -103,33 +122,22 @@ async def _greet(channel: SealedChannel, inner: Channel, url: Url) -> None:
             await channel.send_due()
             at = now()
             if at >= ping_at:
-                await inner.send(ping.message)
+                await inner.send(ping.message())
                 ping_at = at + max(2 * _PING_SECONDS, 2 * info.retry_seconds)
-            due = min(seal.due, ping_at, ping.answered_at + patience, give_up)
-            with anyio.CancelScope(deadline=due):
-                ping.look_at(channel.open(await inner.receive_batch())[1])
-            if not seal.is_open:
-                _check(url, ping.answered_at, patience, give_up)
+            is_answered = False
+            with anyio.CancelScope(deadline=min(seal.due, ping_at, give_up)):
+                is_answered = ping.is_answered_by(channel.open(await inner.receive_batch())[1])
+            if seal.is_open:
+                break
+            at = now()
+            if at >= give_up or ping.answers > doubts:
+                raise ConnectFailed(f"{url}: {_WRONG_KEY if ping.answers else _NOBODY}")
+            if is_answered:
+                seal.insist(at)
+                ping_at = at + info.retry_seconds  # after the welcome, if there is one
         if channel.info.reliable:
             seal.prove(now())
             await channel.send_due()
     except _GONE as error:
         why = str(error) or "it hung up on a sealed hello"
         raise ConnectFailed(f"{url}: {why}") from None
-
-
-def _check(url: Url, answered_at: float, patience: float, give_up: float) -> None:
-    """Say why there is no session, once that is clear.
-
-    Raises:
-        ConnectFailed: it is.
-    """
-    at = now()
-    if at >= min(answered_at + patience, max(give_up, answered_at)):
-        raise ConnectFailed(
-            f"{url}: something answers there, but not to this key: it has another one, or none"
-        )
-    if at >= give_up:
-        raise ConnectFailed(
-            f"{url}: nothing answers there, neither to hellos with this key nor to rpc.ping"
-        )

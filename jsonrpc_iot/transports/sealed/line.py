@@ -77,18 +77,20 @@ class SharedLine:
 
     async def serve(self, handler: Serve) -> None:
         """Run the handler for each channel, until the line ends."""
-        async with anyio.create_task_group() as beside:
-            beside.start_soon(self._send_all)
-            beside.start_soon(self._sweep)
-            async with anyio.create_task_group() as serving:
-                try:
-                    await self._read(handler, serving)
-                except _ENDED as error:
-                    if self._plain is not None:
-                        self._plain.end(error)
-                    await self._demux.aclose()
-            beside.cancel_scope.cancel()
-        await self._inner.aclose()
+        try:
+            async with anyio.create_task_group() as beside:
+                beside.start_soon(self._send_all)
+                beside.start_soon(self._sweep)
+                async with anyio.create_task_group() as serving:
+                    try:
+                        await self._read(handler, serving)
+                    except _ENDED as error:
+                        if self._plain is not None:
+                            self._plain.end(error)
+                        await self._demux.aclose()
+                beside.cancel_scope.cancel()
+        finally:
+            await anyio.aclose_forcefully(self._inner)
 
     async def _read(self, handler: Serve, serving: TaskGroup) -> None:
         batch: list[bytes] | None = None

@@ -56,7 +56,8 @@ async def admit(inner: Channel, crypto: Crypto, keys: Keys, form: Form) -> Chann
                 taken = seal.take(packet, None, now())
                 if isinstance(taken, bytes):
                     await inner.send(form.wrap(taken))
-                    has_begun, patience.deadline = True, now() + _PROOF_SECONDS
+                    if not has_begun:  # once: a hello that was recorded gets a welcome, too
+                        has_begun, patience.deadline = True, now() + _PROOF_SECONDS
                 elif taken is not None:
                     return SealedLink(inner, seal, form, taken, batch[place + 1 :])
     return None if has_begun else _Resumed(inner, [])

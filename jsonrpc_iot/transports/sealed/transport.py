@@ -120,6 +120,15 @@ class SealedListener(Listener):
         """Whether its channels have no socket of their own, and end with it."""
         return self._inner.is_shared
 
+    @property
+    def reads_files(self) -> bool:
+        """Whether there is anything that `reload` reads."""
+        return self._inner.reads_files
+
+    def reload(self) -> None:
+        """See `Listener.reload`."""
+        self._inner.reload()
+
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
         """Serve until cancelled; see `Listener.serve`."""
         await self._inner.serve(handler, task_group)

@@ -13,6 +13,9 @@ PING_INTERVAL = 20.0
 PING_TIMEOUT = 20.0
 """Seconds that it has to show it."""
 SUBPROTOCOL = "jsonrpc"
+SUBPROTOCOLS = ("jsonrpc-iot", SUBPROTOCOL)
+"""Those that a server knows, of which it takes the first that a client offers."""
+
 ORDERLY = (1000, 1001, 1005)
 """Close codes after which nothing is missing."""
 

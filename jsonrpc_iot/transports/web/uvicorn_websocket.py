@@ -12,7 +12,7 @@ needs of one, since it says nothing at all to what it does not expect. Use it as
 
 import socket
 from asyncio import AbstractEventLoop, BaseTransport, Task, TimerHandle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -34,8 +34,9 @@ REFUSAL_SECONDS = 2.0
 _PONGS = 64
 _QUEUE_BYTES = 1 << 16
 _MESSAGE_BYTES = 1 << 9  # what a waiting message takes beside its text
-_REQUEST_LINE_BYTES = 8000
+_LINE_BYTES = 8000
 _NEEDED = (b"connection", b"host", b"origin", b"upgrade")
+_PROTOCOL = b"sec-websocket-protocol"  # may hold a token, which errors would quote
 
 
 class BoundedProtocol(WebSocketsSansIOProtocol):
@@ -85,6 +86,7 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if not self.close_sent:
             self.scope["headers"] = self._headers or []
+            self.scope["subprotocols"] = _offered(self.scope["headers"])
             extensions = cast(dict[str, Any], self.scope["extensions"])
             extensions[ABORT] = {"stalled": self._abort_if_stalled}
             extensions[ARRIVED] = {"count": self.queue.qsize}
@@ -117,9 +119,9 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
         for each in lines:
             name, _, value = each.partition(b": ")
             self._headers.append((name, value))
-        if len(line) > _REQUEST_LINE_BYTES:
+        if len(line) > _LINE_BYTES:
             self._refuse(HTTPStatus.REQUEST_URI_TOO_LONG)
-        elif any(map(_tells_of_body, self._headers)):
+        elif any(map(_is_bad, self._headers)):
             self._refuse(HTTPStatus.BAD_REQUEST)
         else:
             needed = [b"%b: %b" % each for each in self._headers if _is_needed(each[0])]
@@ -317,13 +319,24 @@ def _is_one_frame(data: bytes) -> bool:
     return len(data) == start + 4 + int.from_bytes(data[2:start])
 
 
-def _tells_of_body(header: tuple[bytes, bytes]) -> bool:
-    """Whether a request has a body: `Content-Length: 0`, as Java's client says, is none."""
+def _is_bad(header: tuple[bytes, bytes]) -> bool:
+    """Whether a header is too long, or tells of a body.
+
+    `Content-Length: 0`, as Java's client says, is no body.
+    """
     name, value = header
+    if name == _PROTOCOL and len(value) > _LINE_BYTES:
+        return True
     return name == b"transfer-encoding" or (
         name == b"content-length" and value.strip(b" 0,") != b""
     )
 
 
 def _is_needed(name: bytes) -> bool:
-    return name in _NEEDED or name.startswith(b"sec-websocket-")
+    return name in _NEEDED or (name.startswith(b"sec-websocket-") and name != _PROTOCOL)
+
+
+def _offered(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
+    """The subprotocols that a client offers: lines of one name are one list (RFC 9110, 5.3)."""
+    lines = b",".join(value for name, value in headers if name == _PROTOCOL)
+    return [each.strip() for each in lines.decode("latin-1").split(",") if each.strip()]

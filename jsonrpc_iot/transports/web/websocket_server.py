@@ -10,21 +10,24 @@ from anyio.abc import TaskGroup
 
 from ...channel.contract import Serve, Take
 from ...channel.info import ChannelInfo
+from ...channel.refusing import place_at
 from ...channel.url import host_port
 from ...channel.web import (
     AsgiReceive,
     AsgiSend,
     Scope,
     WebRules,
-    bearer_token,
+    deny_websocket,
     refuse_websocket,
     request_attributes,
+    token_of,
 )
 from ...errors import FramingError, TooLarge
 from ...protocol.limits import Limits
 from ...protocol.messages import CodecName
+from ...trust import audit
 from ..batched import BatchedChannel
-from .closing import ABORT, ARRIVED, DIRECT, SUBPROTOCOL, closing, ending
+from .closing import ABORT, ARRIVED, DIRECT, SUBPROTOCOLS, closing, ending
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -44,7 +47,9 @@ async def answer_websocket(
 ) -> None:
     """Serve a WebSocket until it ends, or refuse it.
 
-    The subprotocol `jsonrpc` is chosen if it is offered.
+    It is accepted at once, or as `asks_first` says; then the answer to a refusal is 401. Of the
+    subprotocols that are offered one of ours is chosen; a
+    bearer token may be another, which is never said again.
 
     Args:
         scope: of its request.
@@ -56,16 +61,17 @@ async def answer_websocket(
         limits: of which `receive_bytes` is used here, where the ASGI server has no limit.
         codec: how the messages are written.
     """
-    headers = dict(scope["headers"])
-    token = bearer_token(headers.get(b"authorization"))
+    token = token_of(scope)
     if not rules.admits(token):
+        if token is not None:
+            where = _address(scope, "client")
+            audit.refused_proof(where, "token", "it is not the server's")
+            await rules.refuser.wait(place_at(where))
         await refuse_websocket(scope, receive, send, 401, "A bearer token is needed")
     elif problem := rules.objection(scope):
         await refuse_websocket(scope, receive, send, 403, problem)
     else:
         await receive()  # the request, of which the scope has told all
-        chosen = SUBPROTOCOL if SUBPROTOCOL in scope.get("subprotocols", ()) else None
-        await send({"type": "websocket.accept", "subprotocol": chosen})
         info = ChannelInfo(
             transport=scope["scheme"],
             local=_address(scope, "server", scope["path"]),
@@ -73,11 +79,15 @@ async def answer_websocket(
             max_message=rules.max_message,
             codec=codec,
         )
-        attributes = request_attributes(scope, token)
+        attributes = request_attributes(scope, token, rules)
         channel = WebSocketChannel(scope, receive, send, info, limits, attributes)
+        if not getattr(handler, "_asks_first", False):
+            await channel.open()
         tasks.start_soon(_serve, handler, channel)
         try:
             await channel.wait_closed()
+            if not channel.is_answered and channel.why is not None:
+                await deny_websocket(scope, send, 401, channel.why)
         finally:
             channel.abort()
 
@@ -98,7 +108,7 @@ def _address(scope: Scope, end: str, path: str = "") -> str:
 
 
 class WebSocketChannel(BatchedChannel):
-    """A WebSocket that an ASGI server has accepted.
+    """A WebSocket of an ASGI server, which is accepted once somebody sends or receives.
 
     Args:
         scope: of its request.
@@ -107,6 +117,10 @@ class WebSocketChannel(BatchedChannel):
         info: the facts about the channel.
         limits: of which `receive_bytes` is used here.
         attributes: what `extra` tells.
+
+    Attributes:
+        is_answered: whether the other end has been told that it is accepted.
+        why: the reason for which this end is going to close.
     """
 
     def __init__(
@@ -130,7 +144,10 @@ class WebSocketChannel(BatchedChannel):
         self._sending = False
         self._sent = 0
         self._end: tuple[int, str] | None = None
-        self._why: str | None = None
+        self._answered = anyio.Event()
+        self._is_open = False
+        self.is_answered = False
+        self.why: str | None = None
         arrived = scope.get("extensions", {}).get(ARRIVED)
         self._arrived: Callable[[], int] = arrived["count"] if arrived else int
         self._direct: Mapping[str, Callable[..., Any]] = scope.get("extensions", {}).get(DIRECT, {})
@@ -160,6 +177,8 @@ class WebSocketChannel(BatchedChannel):
             raise anyio.ClosedResourceError
         if self._end is not None:
             raise self._ending(*self._end)
+        if not self._is_open:
+            await self.open()
         event = self._read_ahead or await self._asgi_receive()
         self._read_ahead = None
         messages: list[bytes] = []
@@ -197,7 +216,7 @@ class WebSocketChannel(BatchedChannel):
 
     def send_now(self, messages: Sequence[bytes]) -> int:
         """See `Channel.send_now`."""
-        if not self._direct or self._sending:
+        if not self._direct or self._sending or not self._is_open:
             return 0
         self._check_open()
         for sent, message in enumerate(messages):
@@ -212,6 +231,8 @@ class WebSocketChannel(BatchedChannel):
     async def send(self, item: bytes) -> None:
         """Send one message; see `Channel.send`."""
         self._check_open()
+        if not self._is_open:
+            await self.open()
         self._sending = True
         try:
             await self._asgi_send(self._event_of(item))
@@ -220,6 +241,22 @@ class WebSocketChannel(BatchedChannel):
             raise self._failure() from error
         finally:
             self._sending = False
+
+    async def open(self) -> None:
+        """Accept the WebSocket, whoever is the first to need that."""
+        offered = self._scope.get("subprotocols", ())
+        chosen = next((each for each in SUBPROTOCOLS if each in offered), None)
+        if self.is_answered:
+            await self._answered.wait()
+            return
+        self.is_answered = True
+        try:
+            await self._asgi_send({"type": "websocket.accept", "subprotocol": chosen})
+            self._is_open = True
+        except Exception as error:
+            raise self._failure() from error
+        finally:
+            self._answered.set()
 
     def _check_open(self) -> None:
         if self._closed.is_set():
@@ -239,14 +276,14 @@ class WebSocketChannel(BatchedChannel):
 
     def tell_why(self, reason: str) -> None:
         """See `Channel.tell_why`."""
-        self._why = reason
+        self.why = reason
 
     async def aclose(self) -> None:
         """Say goodbye and close; a peer that does not read is cut off."""
-        if self._why is None:
+        if self.why is None:
             await self._close(1000)
         else:
-            await self._close(1008, self._why.encode()[:_REASON_BYTES].decode(errors="ignore"))
+            await self._close(1008, self.why.encode()[:_REASON_BYTES].decode(errors="ignore"))
 
     async def wait_closed(self) -> None:
         """Wait until this end has closed the channel."""
@@ -263,11 +300,16 @@ class WebSocketChannel(BatchedChannel):
     async def _close(self, code: int, reason: str = "") -> None:
         if self._closed.is_set():
             return
+        if not self.is_answered and self.why is not None:  # whoever took the request says no
+            self._closed.set()
+            return
         said = False
         try:
             if self._end is None and not self._sending:
                 with anyio.move_on_after(_CLOSE_SECONDS):
                     try:
+                        if not self.is_answered:
+                            await self.open()
                         await self._asgi_send(
                             {"type": "websocket.close", "code": code, "reason": reason}
                         )

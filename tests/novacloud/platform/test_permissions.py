@@ -24,6 +24,7 @@ READ = {
     "platform.health",
     "platform.ignored_page",
     "platform.stats",
+    "retention.list",
     "sensor.list",
     "status.history",
     "status.latest",
@@ -46,9 +47,13 @@ ADMIN = COMMAND | {
     "device.delete",
     "device.rotate_key",
     "device.update",
+    "platform.backup",
+    "retention.clear",
+    "retention.set",
     "sensor.define",
     "sensor.delete",
     "sensor.update",
+    "telemetry.delete",
 }
 
 

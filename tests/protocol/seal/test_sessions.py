@@ -317,6 +317,38 @@ def test_half_open_sessions_are_bounded_and_expire() -> None:
     assert len(server) == 0
 
 
+def test_who_has_most_half_open_sessions_gives_way() -> None:
+    server = new_server(shared("many"), shared("few", OTHER_KEY))
+    few = new_client(OTHER_KEY)
+    greet(few, server)
+    for number in range(1100):
+        greet(new_client(instance=b"%8d" % number), server)
+
+    assert server.take(sealed(few, b"x"), HERE, 0) == (Seat("few", INSTANCE), b"x")
+
+
+def test_one_link_has_few_half_open_sessions() -> None:
+    server = new_server(sessions=4, in_order=True)
+    for number in range(10):
+        greet(new_client(instance=b"%8d" % number, in_order=True), server)
+    assert len(server) == 4
+    last = new_client(in_order=True)
+    greet(last, server)
+    assert server.take(sealed(last, b"x"), HERE, 0) == (Seat("app", INSTANCE), b"x")
+
+
+def test_one_client_has_few_sessions_however_often_it_begins_one() -> None:
+    client, server, seat = linked()
+    for number in range(1, 20):
+        late = sealed(client, b"late")
+        client.begin(number)
+        renew(client, server, number)
+        new = sealed(client, b"new")
+        assert server.take(new, HERE, number) == (seat, b"new")
+        assert server.take(late, HERE, number) == (seat, b"late")
+    assert len(server) == 4
+
+
 def test_a_hello_that_comes_again_much_later_is_computed_again() -> None:
     client, server = new_client(), new_server()
     client.begin(0)

@@ -56,10 +56,13 @@ async def serving(
             yield server
 
 
+@pytest.mark.parametrize("permission", ["wifi", "*"])
 @pytest.mark.parametrize("url", ["udp://127.0.0.1:0", "tcp://127.0.0.1:0", "memory://ring"])
-async def test_a_revoked_key_is_out_within_a_second(keyring: Keyring, url: str) -> None:
+async def test_a_revoked_key_is_out_within_a_second(
+    keyring: Keyring, url: str, permission: str
+) -> None:
     device = Device()
-    app, other = key_file(keyring, "app", "wifi"), key_file(keyring, "other")
+    app, other = key_file(keyring, "app", permission), key_file(keyring, "other")
     async with (
         serving(device, keyring, url) as server,
         connect(joined(server.urls[0], app)) as client,

@@ -10,9 +10,11 @@ import pytest
 
 from jsonrpc_iot import Channel, Server, connect, serve
 from jsonrpc_iot.channel.url import Url
+from jsonrpc_iot.protocol.seal.client import ClientSeal
 from jsonrpc_iot.protocol.seal.packets import BASE64
 from jsonrpc_iot.testing import memory_pair
 from jsonrpc_iot.transports import open_channel
+from jsonrpc_iot.transports.sealed import link
 from jsonrpc_iot.transports.sealed.client import SealedChannel
 from jsonrpc_iot.transports.sealed.greeting import sealed_channel
 from jsonrpc_iot.transports.sealed.link import admit
@@ -148,9 +150,6 @@ async def test_a_connection_ends_when_something_is_wrong_with_it(
 async def test_whoever_says_hello_and_no_more_is_not_let_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from jsonrpc_iot.protocol.seal.client import ClientSeal
-    from jsonrpc_iot.transports.sealed import link
-
     monkeypatch.setattr(link, "_PROOF_SECONDS", 0.05)
     here, there = memory_pair()
     seal = ClientSeal(Primitives(), KEYS["app"], bytes(8), retry_seconds=1, in_order=True)
@@ -160,9 +159,28 @@ async def test_whoever_says_hello_and_no_more_is_not_let_in(
         assert await admit(there, Primitives(), Ring().find, BASE64) is None
 
 
-async def test_a_silent_connection_is_a_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    from jsonrpc_iot.transports.sealed import link
+async def test_hellos_again_and_again_keep_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody can send one that they have recorded, and it gets a welcome."""
+    monkeypatch.setattr(link, "_PROOF_SECONDS", 0.3)
+    here, there = memory_pair()
+    seal = ClientSeal(Primitives(), KEYS["app"], bytes(8), retry_seconds=1, in_order=True)
+    seal.begin(0)
+    hello = BASE64.wrap(seal.poll(0)[0])
 
+    async def repeat() -> None:
+        while True:
+            await here.send(hello)
+            await here.receive()
+            await anyio.sleep(0.05)
+
+    async with here, there, anyio.create_task_group() as tasks:
+        tasks.start_soon(repeat)
+        with anyio.fail_after(SECONDS):
+            assert await admit(there, Primitives(), Ring().find, BASE64) is None
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_silent_connection_is_a_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "_FIRST_SECONDS", 0.05)
     here, there = memory_pair()
     async with here, there:

@@ -1,5 +1,6 @@
 """Sealed sessions over UDP: what gets lost, doubled, forged and moved on the way."""
 
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -208,6 +209,26 @@ async def test_a_server_without_keys_is_told_of(tmp_path: Path) -> None:
                 pass
 
 
+async def test_lost_hellos_are_taken_for_no_wrong_key(tmp_path: Path) -> None:
+    """A few are lost while every ping arrives, or nobody was there when they were sent."""
+    async with serving(Device(), tmp_path) as server, middle(server.urls[0]) as man:
+        man.change = lambda packet, _: (
+            [] if packet[0] == HELLO and man.count(HELLO) <= 3 else [packet]
+        )
+        async with connect(joined(man.url, option(tmp_path))) as client:
+            assert await client.call("who") == "psk"
+
+
+async def test_a_wrong_key_is_told_of_long_before_the_time_is_over(tmp_path: Path) -> None:
+    begin = anyio.current_time()
+    async with serving(Device(), tmp_path) as server:
+        url = joined(server.urls[0].partition("?")[0], option(tmp_path, "wrong"))
+        with pytest.raises(ConnectFailed, match="it has another one, or none"):
+            async with connect(url, connect_timeout=SECONDS):
+                pass
+    assert anyio.current_time() - begin < SECONDS / 2
+
+
 async def test_a_plain_answer_is_none_for_a_sealed_client(tmp_path: Path) -> None:
     async with between(tmp_path) as (_, _, man, client):
         for id in range(1 << 4):
@@ -229,3 +250,22 @@ def _channel(client: Client) -> SealedChannel:
 
 def _seal(client: Client) -> seal_client.ClientSeal:
     return _channel(client).seal
+
+
+async def test_junk_makes_no_peers_and_is_not_answered(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What begins like a packet and opens nowhere costs no channel, and brings next to nothing."""
+    chance = random.Random(1)
+    async with between(tmp_path) as (_, server, man, client):
+        before = len(man.seen)
+        for number in range(2000):
+            head = bytes([number % 4 + 1, 1])
+            man.to_server(head + chance.randbytes(chance.choice((0, 3, 23, 55, 68, 100))))
+            if number % 100 == 0:
+                assert await client.call("who") == "psk"
+        assert await client.call("who") == "psk"
+        assert len(server.peers) == 1
+        junk = [packet for packet, to_server in man.seen[before:] if not to_server]
+        assert {packet[0] for packet in junk} <= {DATA, UNKNOWN}
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]

@@ -10,8 +10,14 @@ from pathlib import Path
 
 import anyio
 
+from jsonrpc_iot import Limits
+from jsonrpc_iot.transports.packets.demux import IDLE_SECONDS
+
 from .rows import ROWS, Plan, run_row
 from .tally import Tally, table
+
+SILENCE = IDLE_SECONDS - Limits().linger_seconds + 6.0
+"""An address that has a task is forgotten by then: a listener looks every 5 s."""
 
 
 async def run(plan: Plan, names: list[str], folder: Path) -> list[Tally]:
@@ -34,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.peer.lossy.chaos", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; default all")
     parser.add_argument("--seconds", type=float, default=80.0, help="how long calls are begun")
-    parser.add_argument("--silence", type=float, default=31.0, help="before leaks are counted")
+    parser.add_argument("--silence", type=float, default=SILENCE, help="before leaks are counted")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     arguments = parser.parse_args()
     names = arguments.rows or list(ROWS)

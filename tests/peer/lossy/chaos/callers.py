@@ -18,13 +18,18 @@ import msgspec
 from msgspec import Struct
 
 from jsonrpc_iot import Channel, Client, ConnectFailed, JsonRpcIotError, connect
+from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.peer.lossy import LossyIncoming
+from jsonrpc_iot.protocol.seal import client as seal_client
 from jsonrpc_iot.testing import Faults, LossyLink, served
 from jsonrpc_iot.transports import open_channel
+from jsonrpc_iot.transports.sealed.greeting import sealed_channel
+from jsonrpc_iot.transports.sealed.keys import form_of, key_of, primitives, without_key
 
 from .device import new_device
 
 GRACE_SECONDS = 2.0
+START_SECONDS = 30.0
 METHODS = ("at_once", "at_once", "later", "later", "items")
 
 
@@ -37,6 +42,7 @@ class Options(Struct, frozen=True, kw_only=True):
         link: what a link in the same process does to messages, before the URL's own.
         callers: how many call at once.
         seconds: for how long they begin calls.
+        least: right answers without which they go on for a while, on a machine that is slow.
         pause: seconds between two calls of one caller, at the most.
         wait: seconds that a handler takes, at the most.
         timeouts: seconds of the calls, one of these.
@@ -44,6 +50,8 @@ class Options(Struct, frozen=True, kw_only=True):
         silence: seconds after which nothing may be held any more; 0 does not look at a device.
         seed: gives the same calls again.
         extensions: what the callers know of the device.
+        life: of how many processes, one after the other, this is one.
+        renew_packets: after which a sealed session is renewed.
     """
 
     url: str
@@ -51,6 +59,7 @@ class Options(Struct, frozen=True, kw_only=True):
     link: Faults | None = None
     callers: int = 50
     seconds: float = 10.0
+    least: int = 0
     pause: float = 0.3
     wait: float = 1.0
     timeouts: tuple[float, ...] = (1.5, 4.0, 8.0)
@@ -58,6 +67,8 @@ class Options(Struct, frozen=True, kw_only=True):
     silence: float = 0.0
     seed: int = 0
     extensions: bool | None = True
+    life: int = 0
+    renew_packets: int = 0
 
 
 class Callers:
@@ -71,9 +82,11 @@ class Callers:
     def __init__(self, options: Options, log: TextIO) -> None:
         self._options = options
         self._log = log
+        self._right = 0
 
     async def run(self, client: Client) -> None:
-        """Call until the time is over, and until each call has ended."""
+        """Call until the time is over, and until each call has ended; says so as it begins."""
+        print("calling", flush=True)
         end = anyio.current_time() + self._options.seconds
         async with anyio.create_task_group() as tasks:
             for number in range(self._options.callers):
@@ -81,11 +94,11 @@ class Callers:
 
     async def _call_until(self, client: Client, end: float, caller: int) -> None:
         options = self._options
-        dice = random.Random(f"{options.seed} caller {caller}")
+        dice = random.Random(f"{options.seed} life {options.life} caller {caller}")
         number = 0
-        while anyio.current_time() < end:
+        while self._is_calling(end):
             number += 1
-            key = f"k{caller}-{number}"
+            key = f"k{caller}-{options.life}{number:05}"
             params = {"key": key, "wait": round(dice.uniform(0, options.wait), 3)}
             if options.pad and dice.random() < 0.5:
                 params["pad"] = "x" * dice.randrange(options.pad)
@@ -94,8 +107,13 @@ class Callers:
             self._write(key=key, method=method)
             begin = time.monotonic()
             came_to = await self._outcome(client, method, params, timeout)
+            self._right += came_to == "right"
             self._write(key=key, came_to=came_to, seconds=round(time.monotonic() - begin, 3))
             await anyio.sleep(dice.uniform(0, options.pause))
+
+    def _is_calling(self, end: float) -> bool:
+        over = anyio.current_time() - end
+        return over < 0 or (self._right < self._options.least and over < START_SECONDS)
 
     async def _outcome(
         self, client: Client, method: str, params: dict[str, object], timeout: float
@@ -132,7 +150,7 @@ async def _read(client: Client, params: dict[str, object], timeout: float) -> ob
 
 async def _open(url: str) -> Channel:
     """Open a channel to a device that may just be away."""
-    with anyio.fail_after(30.0):
+    with anyio.fail_after(START_SECONDS):
         while True:
             with suppress(ConnectFailed):
                 return await open_channel(url)
@@ -173,7 +191,9 @@ async def main(log: str, text: str) -> None:
     options = msgspec.json.decode(text, type=Options)
     leaks: dict[str, int] = {}
     tasks = len(asyncio.all_tasks())
-    with open(log, "w", buffering=1) as lines:  # noqa: ASYNC230
+    if options.renew_packets:
+        seal_client.RENEW_PACKETS = options.renew_packets
+    with open(log, "a", buffering=1) as lines:  # noqa: ASYNC230
         callers = Callers(options, lines)
         async with AsyncExitStack() as stack:
             if not options.url:
@@ -194,7 +214,9 @@ async def main(log: str, text: str) -> None:
             else:
                 where: str | Channel = options.url
                 if options.link is not None:
-                    channel = await _open(options.url)
+                    url = Url.parse(options.url)
+                    key = key_of(url)
+                    channel = await _open(without_key(url).text)
                     facts = channel.info
                     link = LossyLink(
                         options.link,
@@ -204,8 +226,12 @@ async def main(log: str, text: str) -> None:
                         in_flight=facts.in_flight,
                     )
                     where = await stack.enter_async_context(_through(link, channel))
+                    if key is not None:
+                        channel.take_also(form_of(url).is_packet)
+                        with anyio.fail_after(START_SECONDS):
+                            where = await sealed_channel(where, url, primitives(url), key, None)
                 client = await stack.enter_async_context(
-                    connect(where, extensions=options.extensions)
+                    connect(where, extensions=options.extensions, connect_timeout=START_SECONDS)
                 )
                 await callers.run(client)
                 leaks = held(client)

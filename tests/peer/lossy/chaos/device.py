@@ -4,6 +4,7 @@ It prints its URL once it listens, and at each SIGUSR1 one line of JSON: what it
 """
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from collections.abc import AsyncIterator
 import anyio
 
 from jsonrpc_iot import Dispatcher, Server, serve
+from jsonrpc_iot.protocol.seal.server import ServerSeal
 
 ITEMS = 12
 
@@ -56,7 +58,12 @@ def leaks(server: Server, tasks: int) -> dict[str, int]:
     for peer in server.peers:
         peer.check(anyio.current_time())
     budget, limits = server._budget, server._limits
+    seals = [each for each in gc.get_objects() if isinstance(each, ServerSeal)]
+    for seal in seals:
+        seal.expire(anyio.current_time())
     return {
+        "half-open sessions": sum(len(each._half_open) for each in seals),
+        "old sessions": sum(len(each) - len(each._seats) for each in seals),
         "requests": limits.remembered - budget.entries,
         "bytes": limits.remembered_bytes - budget.byte_count,
         "busy": sum(peer.is_busy for peer in server.peers),

@@ -6,9 +6,11 @@ import random
 import signal
 import sys
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 import msgspec
@@ -22,11 +24,11 @@ from jsonrpc_iot.transports.serial.pty import open_pty
 from tests.places import ROOT
 
 from ....brokers import new_mosquitto
-from .callers import Options
+from .callers import START_SECONDS, Options
 from .tally import Tally, count
 from .weather import Weather, free_udp_port, join_lines, udp_proxy
 
-START_SECONDS = 30.0
+_ENDLESS = 3600.0
 BAD = Faults(drop=0.1, duplicate=0.05, reorder=0.1, delay=0.05, delay_seconds=5.0)
 
 
@@ -52,7 +54,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     faults: Faults = BAD
 
 
-class Urls(Struct, frozen=True):
+class Urls(NamedTuple):
     """Where a device serves, and where its callers find it."""
 
     device: str
@@ -71,6 +73,8 @@ class Row(Struct, frozen=True, kw_only=True):
         faults: of the link, where not those of the plan: on slow ones a loss costs seconds.
         may_be_killed: its callers go on when the device is killed.
         is_spoilt_by_callers: what goes wrong is done to whole messages, by the callers' process.
+        callers_lives: how many processes call, one after the other; all but the last are killed.
+        hostile: how often somebody on the way sends something of their own, for each packet.
     """
 
     link: Link
@@ -78,6 +82,8 @@ class Row(Struct, frozen=True, kw_only=True):
     faults: Faults | None = None
     may_be_killed: bool = True
     is_spoilt_by_callers: bool = False
+    callers_lives: int = 1
+    hostile: float = 0.0
 
 
 class Device:
@@ -151,7 +157,7 @@ async def run_row(name: str, row: Row, plan: Plan, folder: Path) -> Tally:
     executions, calls = folder / "device", folder / "callers"
     executions.touch()
     faults = row.faults or plan.faults
-    weather = Weather(faults, f"{plan.seed} {name}")
+    weather = Weather(faults, f"{plan.seed} {name}", row.hostile)
     silence = plan.silence and plan.silence + Limits().linger_seconds
     options = structs.replace(row.options, seconds=plan.seconds, seed=plan.seed, silence=silence)
     if row.is_spoilt_by_callers:
@@ -170,7 +176,8 @@ async def run_row(name: str, row: Row, plan: Plan, folder: Path) -> Tally:
                     await device.trouble(plan, weather, may_be_killed=row.may_be_killed)
 
                 tasks.start_soon(trouble)
-                await _run_callers(calls, structs.replace(options, url=urls.callers))
+                options = structs.replace(options, url=urls.callers)
+                await _live(calls, options, row.callers_lives)
                 tasks.cancel_scope.cancel()
             held: dict[str, int] = {}
             if silence:
@@ -179,7 +186,9 @@ async def run_row(name: str, row: Row, plan: Plan, folder: Path) -> Tally:
         finally:
             with anyio.CancelScope(shield=True):
                 await device.end()
-    return count(name, executions, calls, weather.untold, held, device.restarts)
+    tally = count(name, executions, calls, weather.untold, held, device.restarts)
+    tally.sessions = len(weather.hellos)
+    return tally
 
 
 async def _wait_for_silence(weather: Weather, seconds: float) -> None:
@@ -189,14 +198,37 @@ async def _wait_for_silence(weather: Weather, seconds: float) -> None:
         await anyio.sleep(left)
 
 
-async def _run_callers(log: Path, options: Options) -> None:
-    """Have calls made until they end; those that never do are left behind."""
+async def _live(log: Path, options: Options, lives: int) -> None:
+    """Have calls made by processes that are killed with calls open, and by a last one."""
+    seconds = options.seconds / lives
+    for life in range(lives - 1):
+        endless = structs.replace(options, life=life, seconds=_ENDLESS)
+        await _run_callers(log, endless, kill_after=seconds)
+        with log.open("a") as lines:
+            lines.write('{"killed": true}\n')
+    await _run_callers(log, structs.replace(options, life=lives - 1, seconds=seconds))
+
+
+async def _run_callers(log: Path, options: Options, *, kill_after: float = 0.0) -> None:
+    """Have calls made until they end; those that never do are left behind.
+
+    Args:
+        log: gets the calls.
+        options: what is called.
+        kill_after: seconds of calls, after which the process is killed; 0 lets it end.
+    """
     log.touch()
     process = await _open(_python("callers", str(log), msgspec.json.encode(options).decode()))
-    most = START_SECONDS + options.seconds + 20 * max(options.timeouts)
+    most = 2 * START_SECONDS + options.seconds + 20 * max(options.timeouts)
     try:
-        with anyio.move_on_after(most):
-            await process.wait()
+        if kill_after:
+            assert process.stdout is not None
+            with anyio.fail_after(START_SECONDS):
+                await process.stdout.receive()
+            await anyio.sleep(kill_after)
+        else:
+            with anyio.move_on_after(most):
+                await process.wait()
     finally:
         with suppress(ProcessLookupError):
             process.kill()
@@ -217,11 +249,11 @@ async def _open(command: list[str]) -> Process:
 # The links
 
 
-def _udp(options: str = "") -> Link:
+def _udp(options: str = "", move_seconds: float = 0.0) -> Link:
     @asynccontextmanager
     async def link(weather: Weather, _: Path) -> AsyncIterator[Urls]:
         port = free_udp_port()
-        async with udp_proxy(weather, port) as proxy:
+        async with udp_proxy(weather, port, move_seconds) as proxy:
             yield Urls(f"udp://127.0.0.1:{port}{options}", f"udp://127.0.0.1:{proxy}{options}")
 
     return link
@@ -258,6 +290,19 @@ async def _mqtt(_: Weather, __: Path) -> AsyncIterator[Urls]:
         broker.stop()
 
 
+def _sealed(link: Link) -> Link:
+    """The same link, whose ends have a key in common."""
+
+    @asynccontextmanager
+    async def sealed_link(weather: Weather, folder: Path) -> AsyncIterator[Urls]:
+        key = folder / "key"
+        key.write_text(b64encode(os.urandom(32)).decode())
+        async with link(weather, folder) as urls:
+            yield Urls(*(f"{url}{'&' if '?' in url else '?'}psk=file:{key}" for url in urls))
+
+    return sealed_link
+
+
 @asynccontextmanager
 async def _memory(_: Weather, __: Path) -> AsyncIterator[Urls]:
     yield Urls("", "")
@@ -280,5 +325,36 @@ ROWS = {
     # A broker keeps order and holds nothing for long, so a copy is gone before the repeat is sent.
     "mqtt": Row(
         link=_mqtt, faults=structs.replace(BAD, delay_seconds=0.3), is_spoilt_by_callers=True
+    ),
+    # A packet of a session that is over opens nowhere, so no copy can come too late.
+    "sealed udp": Row(
+        link=_sealed(_udp(move_seconds=1.0)),
+        options=Options(url="", renew_packets=200),
+        callers_lives=3,
+        hostile=0.3,
+    ),
+    "sealed segments": Row(
+        link=_sealed(_udp("?segment=1", move_seconds=3.0)),
+        options=Options(url="", pad=4000, renew_packets=500),
+        callers_lives=2,
+        hostile=0.1,
+    ),
+    "sealed uart": Row(
+        link=_sealed(_line("uart")),
+        options=structs.replace(_SLOW, renew_packets=50),
+        callers_lives=2,
+        hostile=0.05,
+    ),
+    "sealed gatt": Row(
+        link=_sealed(_gatt),
+        options=structs.replace(_SLOW, renew_packets=50),
+        may_be_killed=False,
+        is_spoilt_by_callers=True,
+    ),
+    "sealed mqtt": Row(
+        link=_sealed(_mqtt),
+        options=Options(url="", renew_packets=200),
+        is_spoilt_by_callers=True,
+        callers_lives=2,
     ),
 }

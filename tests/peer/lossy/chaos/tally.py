@@ -25,6 +25,7 @@ class Tally(Struct, kw_only=True):
         restarts: how often the device was killed.
         late: keys that were run again because of copies that no device can tell from a new request;
             see `Weather`. That is shown, but no fault.
+        sessions: that were begun, where links are sealed and packets are datagrams.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Tally(Struct, kw_only=True):
     leaked: list[str] = field(default_factory=list)
     restarts: int = 0
     late: list[str] = field(default_factory=list)
+    sessions: int = 0
 
     @property
     def faults(self) -> dict[str, list[str]]:
@@ -69,7 +71,10 @@ def count(
     came_to: dict[str, str] = {}
     leaks = [("device", held)]
     for line in map(json.loads, callers_log.read_text().splitlines()):
-        if "held" in line:
+        if "killed" in line:  # nobody is left who could be told
+            for key in begun:
+                came_to.setdefault(key, "killed")
+        elif "held" in line:
             leaks.append(("caller", line["held"]))
         elif "method" in line:
             begun[line["key"]] = line["method"]
@@ -102,11 +107,12 @@ def count(
 
 def table(tallies: Collection[Tally]) -> str:
     """All rows as plain text."""
-    heads = "calls", "right", "unknown", "restarts", "late"
+    heads = "calls", "right", "unknown", "restarts", "sessions", "late"
     faults = "twice", "lost", "wrong", "open", "leaked"
     rows: list[tuple[str, ...]] = [("transport", *heads, *faults)]
     for each in tallies:
-        facts = [each.calls, each.answered, each.unknown, each.restarts, len(each.late)]
+        facts = [each.calls, each.answered, each.unknown, each.restarts]
+        facts += [each.sessions, len(each.late)]
         facts += [len(getattr(each, name)) for name in faults]
         rows.append((each.name, *map(str, facts)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -5,7 +5,7 @@ import random
 import re
 import socket
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -16,11 +16,14 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from jsonrpc_iot import Limits
 from jsonrpc_iot.protocol.duplicates import DOUBLED_SECONDS
+from jsonrpc_iot.protocol.seal.packets import is_data, is_hello, new_unknown, receiver_of
 from jsonrpc_iot.protocol.segments.format import SEGMENT_MARK, AssemblyBudget
 from jsonrpc_iot.protocol.segments.receiver import Assembler
 from jsonrpc_iot.protocol.tuya.frame import FrameDecoder, encode_frame
 from jsonrpc_iot.testing import Faults
 
+_RECORDED = 2000
+_Recorded = tuple[bytes, Callable[[bytes], object], bool]
 _CALL = re.compile(rb'"id":(\d+),.*"key":"(k\d+-\d+)"')
 _MARK = b'"retry":true'
 _EXTENSION = re.compile(rb'"(timeout|stream|retry)":')
@@ -32,15 +35,21 @@ class Weather:
     Args:
         faults: what goes wrong with packets in both directions.
         seed: gives the same decisions again.
+        hostile: how often, for each packet, somebody sends one that was sent before, to where any
+            other went, or says that a session is not known.
 
     Attributes:
+        hellos: from which sealed sessions have begun; seen where packets are datagrams.
         arrived_at: when something has come to the device last.
         untold: by key, how many such copies arrived. They have no mark, and were sent before a
             restart and arrive after it; or they carry no extension at all, and arrive more than
             half a second after another one.
     """
 
-    def __init__(self, faults: Faults, seed: str) -> None:
+    def __init__(self, faults: Faults, seed: str, hostile: float = 0.0) -> None:
+        self.hellos: set[bytes] = set()
+        self._hostile = hostile
+        self._recorded: deque[_Recorded] = deque(maxlen=_RECORDED)
         self.arrived_at = 0.0
         self.untold: Counter[str] = Counter()
         self._faults = faults
@@ -60,6 +69,12 @@ class Weather:
         faults, dice = self._faults, self._dice
         if to_device and (call := _CALL.search(packet)):
             self._sent_at.setdefault(call[1], time.monotonic())
+        if is_hello(packet):
+            self.hellos.add(packet)
+        if self._hostile:
+            self._recorded.append((packet, deliver, to_device))
+            if dice.random() < self._hostile:
+                self._attack()
         if dice.random() < faults.drop:
             return
         for _ in range(1 + (dice.random() < faults.duplicate)):
@@ -73,6 +88,14 @@ class Weather:
                 asyncio.get_running_loop().call_later(delay, arrive)
             else:
                 self._arrive(packet, deliver, to_device)
+
+    def _attack(self) -> None:
+        """Do what anybody can who is on the way, but has no key."""
+        packet, _, to_device = self._dice.choice(self._recorded)
+        _, deliver, arrives_at_device = self._dice.choice(self._recorded)
+        if is_data(packet) and to_device and not arrives_at_device:
+            packet = new_unknown(receiver_of(packet))
+        self._arrive(packet, deliver, arrives_at_device)
 
     def _arrive(self, packet: bytes, deliver: Callable[[bytes], object], to_device: bool) -> None:
         if to_device:
@@ -121,11 +144,20 @@ def _send_to(
 
 
 @asynccontextmanager
-async def udp_proxy(weather: Weather, device_port: int) -> AsyncIterator[int]:
-    """A port in front of a device's, with a socket towards the device for each caller."""
+async def udp_proxy(
+    weather: Weather, device_port: int, move_seconds: float = 0.0
+) -> AsyncIterator[int]:
+    """A port in front of a device's, with a socket towards the device for each caller.
+
+    Args:
+        weather: between the two.
+        device_port: where packets go.
+        move_seconds: after which callers come from another address; 0 for never.
+    """
     loop = asyncio.get_running_loop()
     towards: dict[tuple[str, int], asyncio.DatagramTransport] = {}
     opening: dict[tuple[str, int], list[bytes]] = {}
+    sockets: list[asyncio.DatagramTransport] = []  # what is late may come to one of before
 
     async def open_towards(caller: tuple[str, int]) -> None:
         def back(packet: bytes, _: tuple[str, int]) -> None:
@@ -134,8 +166,9 @@ async def udp_proxy(weather: Weather, device_port: int) -> AsyncIterator[int]:
         transport, _ = await loop.create_datagram_endpoint(
             lambda: _Datagrams(back), remote_addr=("127.0.0.1", device_port)
         )
+        sockets.append(transport)
         towards[caller] = transport
-        for packet in opening.pop(caller):
+        for packet in opening.pop(caller, ()):
             weather.send(packet, partial(_send_to, transport, None), to_device=True)
 
     def take(packet: bytes, caller: tuple[str, int]) -> None:
@@ -147,7 +180,15 @@ async def udp_proxy(weather: Weather, device_port: int) -> AsyncIterator[int]:
             opening[caller] = [packet]
             tasks.start_soon(open_towards, caller)
 
+    async def move() -> None:
+        while True:
+            await anyio.sleep(move_seconds)
+            for caller in tuple(towards):
+                await open_towards(caller)
+
     async with anyio.create_task_group() as tasks:
+        if move_seconds:
+            tasks.start_soon(move)
         front, _ = await loop.create_datagram_endpoint(
             lambda: _Datagrams(take), local_addr=("127.0.0.1", 0)
         )
@@ -155,7 +196,7 @@ async def udp_proxy(weather: Weather, device_port: int) -> AsyncIterator[int]:
             port: int = front.get_extra_info("sockname")[1]
             yield port
         finally:
-            for transport in (front, *towards.values()):
+            for transport in (front, *sockets):
                 transport.close()
             tasks.cancel_scope.cancel()
 

@@ -1,0 +1,134 @@
+"""What goes on beside reading and writing: merging, and deleting what is too old or doomed."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import anyio
+
+from ..errors import StoreFailed
+from . import retention, upkeep
+from .telemetry import FreshTables
+from .upkeep import Cut
+from .writer import Writer
+
+logger = logging.getLogger("jsonrpc_iot.novacloud")
+
+_LOOK_SECONDS = 30.0
+_REST_SECONDS = 0.01  # after each slice, for those who want to write
+
+
+class Keeper:
+    """Keeps the tables of values in shape, a slice at a time.
+
+    Args:
+        writer: does the work.
+        fresh: where values arrive.
+        clock: tells Unix seconds.
+    """
+
+    def __init__(
+        self, writer: Writer, fresh: FreshTables, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._writer = writer
+        self._fresh = fresh
+        self._clock = clock
+        self._one_at_a_time = anyio.Lock()
+        self._wake = anyio.Event()
+        self._closing = False
+
+    def close(self) -> None:
+        """Begin nothing more; who would write is refused from now on."""
+        self._closing = True
+
+    def poke(self) -> None:
+        """Look soon whether there is something to do."""
+        self._wake.set()
+
+    def note_write(self) -> None:
+        """Look soon if much has come."""
+        if self._fresh.groups >= upkeep.GROUPS or self._fresh.rows >= upkeep.ROWS:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Do what there is to do, until cancelled."""
+        failing = False
+        while True:
+            try:
+                await self.merge()
+                await self.clean()
+                failing = False
+            except StoreFailed as error:
+                if self._closing:
+                    return
+                if not failing:
+                    logger.warning("the database cannot be kept in shape: %s", error)
+                failing = True
+            with anyio.move_on_after(_LOOK_SECONDS):
+                if failing:
+                    await anyio.sleep_forever()
+                await self._wake.wait()
+            self._wake = anyio.Event()
+
+    async def merge(self) -> None:
+        """Sort what has come into parts, as long as there is much."""
+        async with self._one_at_a_time:
+            while begun := await self._writer.do(lambda db: upkeep.begin_merge(db, self._fresh)):
+                merge: upkeep.Merge | None = begun
+                while merge is not None:
+                    merge = await self._writer.do(partial(upkeep.step_merge, merge=merge))
+                    await anyio.sleep(_REST_SECONDS)
+            await self._bury()
+
+    async def clean(self) -> None:
+        """Delete what is too old, and what belongs to nobody any more."""
+        now = self._clock()
+        async with self._one_at_a_time:
+            doomed = await self._writer.do(
+                lambda db: [id for (id,) in db.execute("SELECT sensor FROM doomed ORDER BY sensor")]
+            )
+            if doomed:
+                runs = await self._writer.do(lambda db: upkeep.runs(db, -1e300, 1e300))
+                await self._cut(runs, [Cut(sensor) for sensor in doomed])
+                rows = [(sensor,) for sensor in doomed]
+                await self._writer.do(
+                    lambda db: db.executemany("DELETE FROM doomed WHERE sensor = ?", rows)
+                )
+            await self._writer.do(lambda db: retention.drop_old_parts(db, now))
+            for sweep in await self._writer.do(lambda db: retention.sweeps(db, now)):
+                await self._cut(sweep.runs, sweep.cuts)
+                await self._writer.do(partial(retention.end_sweep, sweep=sweep))
+            for thinning in await self._writer.do(lambda db: retention.thinnings(db, now)):
+                rest: retention.Thinning | None = thinning
+                while rest is not None:
+                    rest = await self._writer.do(
+                        partial(retention.thin, fresh=self._fresh, thinning=rest)
+                    )
+                    await anyio.sleep(_REST_SECONDS)
+            await self._bury()
+
+    async def delete(self, cuts: Sequence[Cut]) -> None:
+        """Delete values wherever they are."""
+        async with self._one_at_a_time:
+            start, end = min(cut.start for cut in cuts), max(cut.end for cut in cuts)
+            runs = await self._writer.do(lambda db: upkeep.runs(db, start, end))
+            await self._cut(runs, cuts)
+
+    async def _cut(self, runs: Sequence[tuple[str, int]], cuts: Sequence[Cut]) -> None:
+        for run in runs:
+            position = 0
+            while position < len(cuts):
+                position = await self._writer.do(
+                    partial(upkeep.delete_cuts, run=run, cuts=cuts, position=position)
+                )
+                await anyio.sleep(_REST_SECONDS)
+        await self._writer.do(upkeep.drop_empty)
+
+    async def _bury(self) -> None:
+        """Delete parts that nobody reads any more."""
+        for part in await self._writer.do(upkeep.dead_parts):
+            is_gone = False
+            while not is_gone:
+                is_gone = await self._writer.do(partial(upkeep.delete_part, part=part))
+                await anyio.sleep(_REST_SECONDS)

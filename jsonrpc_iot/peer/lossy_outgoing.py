@@ -1,0 +1,197 @@
+"""What waits to be sent where messages get lost, and where the other end may not be who it seems.
+
+What an address that may be forged gets before it has proved to be there, and how it is asked, is
+the business of `protocol/unproved`. Here it is asked, by `rpc.ping`, and what waits is sent.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from math import inf
+
+import anyio
+from anyio.abc import TaskGroup
+
+from ..channel.clock import now
+from ..channel.contract import Channel
+from ..errors import Cancelled
+from ..protocol.presence import Presence
+from ..protocol.session import Session
+from ..protocol.unproved import Unproved
+from .outgoing import Outgoing
+
+logger = logging.getLogger("jsonrpc_iot.peer")
+
+_ENOUGH_BYTES = 1 << 14
+
+
+def outgoing_for(
+    channel: Channel,
+    session: Session,
+    tasks: TaskGroup,
+    limit: int,
+    on_broken: Callable[[str], object],
+) -> Outgoing:
+    """The sending half of a peer, as its channel needs it; see `Outgoing`."""
+    if channel.info.reliable:
+        return Outgoing(channel, tasks, limit, on_broken)
+    return LossyOutgoing(channel, tasks, limit, on_broken, session)
+
+
+class LossyOutgoing(Outgoing):
+    """The sending half of a peer, where messages get lost.
+
+    Args:
+        channel: takes the messages.
+        tasks: as in `Outgoing`.
+        limit: as in `Outgoing`.
+        on_broken: as in `Outgoing`.
+        session: hears whether the other end is there.
+    """
+
+    __slots__ = ("_is_unmoved", "_session")
+
+    def __init__(
+        self,
+        channel: Channel,
+        tasks: TaskGroup,
+        limit: int,
+        on_broken: Callable[[str], object],
+        session: Session,
+    ) -> None:
+        super().__init__(channel, tasks, limit, on_broken)
+        self._session = session
+        self._is_unmoved = channel.unproved is not None
+
+    def go_on(self) -> None:
+        """Send what has waited, as far as that is paid for by what has come meanwhile."""
+        unproved = self._channel.unproved
+        if unproved is not None and unproved.has_waiting:
+            leaving = [*unproved.release()]
+            if unproved.has_waiting:
+                leaving += self._ask(unproved, now())
+            self._push_as_it_is(leaving)
+
+    def forget(self, now: float) -> None:
+        """Drop what has waited for too long.
+
+        Args:
+            now: seconds.
+        """
+        unproved = self._channel.unproved
+        if unproved is not None and (lost := unproved.forget(now)):
+            self._note_lost(unproved, lost)
+            self._wake_up()
+
+    def abort(self) -> None:
+        """Send no more; see `Outgoing.abort`."""
+        self.forget(inf)
+        super().abort()
+
+    async def wait_for_proof(self, patience: float) -> None:
+        """Wait as long as much waits for proof that the other end is there.
+
+        Args:
+            patience: seconds.
+
+        Raises:
+            Cancelled: there has been none by then.
+        """
+        with anyio.move_on_after(patience):
+            while self._waits_for_proof:
+                await self._next_write()
+        if self._waits_for_proof:
+            raise Cancelled("The reader is gone")
+
+    @property
+    def _waits_for_proof(self) -> bool:
+        unproved = self._channel.unproved
+        if unproved is None or self.is_broken:
+            return False
+        return unproved.waiting_bytes > _ENOUGH_BYTES
+
+    def _screen(self, messages: Sequence[bytes], are_responses: bool) -> Sequence[bytes]:
+        """What may leave at once of what is for who has proved nothing; the rest waits."""
+        unproved = self._channel.unproved
+        assert unproved is not None
+        if not are_responses and self._session.noise.presence is None:
+            self._watch()  # one of these may be a call
+        leaving = []
+        at = now()
+        for message in messages:
+            may_pass = are_responses or not unproved.has_waiting
+            if may_pass and unproved.may_leave(len(message), at, is_response=are_responses):
+                leaving.append(message)
+            elif self._session.jsonrpc is None and not are_responses:
+                self._note_lost(unproved, (message,))  # nothing it said made sense
+            else:
+                leaving += self._ask(unproved, at)
+                if not unproved.keep(message, at):
+                    self._note_lost(unproved, (message,))
+        return leaving
+
+    def _ask(self, unproved: Unproved, at: float) -> Sequence[bytes]:
+        """The question whether the other end is there, if it is time for that."""
+        session = self._session
+        presence = session.noise.presence or self._watch()
+        if not unproved.was_asked:
+            presence.ask(session.codec, session.jsonrpc_to_send)
+        question = presence.question
+        return (question,) if unproved.ask(len(question), at) else ()
+
+    def _watch(self) -> Presence:
+        """Look at all responses from now on."""
+        # Who has moved may know the ids of our calls from before, so these prove nothing.
+        presence = Presence(self._note_proved, trusts_calls=self._is_unmoved)
+        self._session.noise.presence = presence
+        return presence
+
+    def _note_proved(self) -> None:
+        unproved = self._channel.unproved
+        if unproved is not None:
+            self._channel.note_proved()
+            self._push_as_it_is(unproved.prove())
+
+    def _push_as_it_is(self, messages: Sequence[bytes]) -> None:
+        """Send what has been judged already."""
+        self._add(messages)
+        self.push()
+        self._wake_up()
+
+    def _note_lost(self, unproved: Unproved, messages: Sequence[bytes]) -> None:
+        """Note that messages will never leave: as if they had, and were lost on their way."""
+        self.dropped += len(messages)
+        if unproved.note_dropped(len(messages)):
+            text = "%s: dropped what waited for proof that somebody is there; no more is told of"
+            logger.info(text, self._channel.info.peer)
+        if self.seen is not None:
+            self.seen.note_sent(messages, now())
+
+
+class ItemSink:
+    """Takes the items of streams, and holds back who makes them.
+
+    Args:
+        outgoing: sends them.
+        patience: seconds to wait for proof that the reader is there.
+    """
+
+    def __init__(self, outgoing: LossyOutgoing, patience: float) -> None:
+        self._outgoing = outgoing
+        self._patience = patience
+
+    async def wait_for_room(self) -> None:
+        """Wait until not too much waits.
+
+        Raises:
+            Cancelled: nobody seems to be there.
+        """
+        await self._outgoing.wait_for_room()
+        await self._outgoing.wait_for_proof(self._patience)
+
+    def push(self, *messages: bytes) -> None:
+        """Send messages."""
+        self._outgoing.push(*messages)
+
+    def offer(self, message: bytes) -> bool:
+        """Send a message unless too much waits already."""
+        return self._outgoing.offer(message)

@@ -1,0 +1,157 @@
+"""When something is the matter with the database: what devices and others notice of it."""
+
+import sqlite3
+import time
+from contextlib import AsyncExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+from jsonrpc_iot.novacloud import SqliteStore, StoreFailed
+from jsonrpc_iot.novacloud.errors import StoreDamaged
+from jsonrpc_iot.novacloud.store import readers, upkeep
+from jsonrpc_iot.novacloud.store.store import Known, Query, Report
+
+from .rig import NO_PAUSES, running
+from .store.store_contract import A, row
+
+pytestmark = pytest.mark.anyio
+
+
+class Poor(SqliteStore):
+    """A store some of whose pages are damaged, or that cannot be read for a moment.
+
+    Attributes:
+        damaged: devices whose reports cannot be stored.
+        hiccups: how many times more the next devices cannot be read.
+    """
+
+    damaged: frozenset[str] = frozenset()
+    hiccups = 0
+
+    async def write(self, reports: Any, commands: Any = ()) -> list[bool]:
+        if any(each.device_id in self.damaged for each in reports):
+            raise StoreDamaged("database disk image is malformed")
+        return await super().write(reports, commands)
+
+    async def device(self, device_id: str) -> Known:
+        if self.hiccups:
+            self.hiccups -= 1
+            raise StoreFailed("disk I/O error")
+        return await super().device(device_id)
+
+
+async def test_a_lock_that_is_held_for_long_costs_no_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "_BUSY_SECONDS", 0.05)
+    path = tmp_path / "nova.db"
+    async with SqliteStore(path, durable=False) as store:
+        await store.create_device(row())
+        sensor = await store.define_sensor(A, "t", "number")
+        stored = anyio.Event()
+
+        async def report() -> None:
+            await store.write([Report(A, 1.0, 1.0, [(sensor.id, 5)])])
+            stored.set()
+
+        async with anyio.create_task_group() as tasks:
+            with closing(sqlite3.connect(path, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                tasks.start_soon(report)
+                with anyio.move_on_after(0.5) as waited:  # many times as long as SQLite waits
+                    await stored.wait()
+                assert waited.cancelled_caught
+                assert await store.latest(A, time.time()) == {}, "reading goes on"
+            with anyio.fail_after(10):
+                await stored.wait()
+        assert (await store.latest(A, time.time()))["t"].value == 5
+
+
+async def test_a_store_under_lock_closes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "_BUSY_SECONDS", 0.05)
+    path = tmp_path / "nova.db"
+    failures: list[StoreFailed] = []
+    with closing(sqlite3.connect(path, isolation_level=None)) as other, anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks, SqliteStore(path, durable=False) as store:
+            other.execute("BEGIN IMMEDIATE")
+            begun = anyio.Event()
+
+            async def write() -> None:
+                begun.set()
+                try:
+                    await store.seen([("a", 1.0)])
+                except StoreFailed as error:
+                    failures.append(error)
+
+            tasks.start_soon(write)
+            await begun.wait()
+    assert len(failures) == 1
+
+
+async def test_damaged_pages_of_one_device_cost_no_other_its_reports(tmp_path: Path) -> None:
+    store = Poor(tmp_path / "nova.db", durable=False)
+    async with running(tmp_path, store=store) as rig, AsyncExitStack() as stack:
+        devices = [await rig.create(t="number") for _ in range(3)]
+        store.damaged = frozenset({devices[1]["device_id"]})
+        for info in devices:
+            device = await stack.enter_async_context(rig.device(info))
+            await device.send({"type": "data", "payload": {"t": 7}})
+        await rig.until_stat("values", 2)
+        await rig.until_stat("lost", 1)
+        for number, info in enumerate(devices):
+            latest = await rig.call("telemetry.latest", device_id=info["device_id"])
+            assert ("t" in latest) is (number != 1)
+
+
+async def test_a_database_that_cannot_be_read_for_a_moment_refuses_nobody(tmp_path: Path) -> None:
+    store = Poor(tmp_path / "nova.db", durable=False)
+    async with running(tmp_path, store=store) as rig:
+        info = await rig.create()
+        store.hiccups = 1
+        async with rig.device(info):
+            assert store.hiccups == 0
+        assert (await rig.stats())["failed_auths"] == 0
+
+
+async def test_where_it_cannot_be_read_at_all_nothing_is_said_of_the_key(tmp_path: Path) -> None:
+    store = Poor(tmp_path / "nova.db", durable=False)
+    settings = msgspec.structs.replace(NO_PAUSES, auth_seconds=0.3)
+    async with running(tmp_path, settings, store) as rig:
+        info = await rig.create()
+        store.hiccups = 1 << 30
+        async with rig.link(info) as device:
+            with anyio.fail_after(10), pytest.raises(anyio.IncompleteRead):
+                await device.authenticate()
+        assert (await rig.stats())["failed_auths"] == 0
+
+
+async def test_damaged_old_values_hold_no_other_sensor_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "GROUPS", 4)
+    path = tmp_path / "nova.db"
+    async with SqliteStore(path, durable=False) as store:
+        await store.create_device(row())
+        bad, good = [await store.define_sensor(A, key, "string") for key in "bg"]
+        for sensor, letter in (bad, "b"), (good, "g"):
+            for number in range(50):
+                report = Report(A, number, number, [(sensor.id, letter * 300)])
+                await store.write([report])
+        await store.keeper.merge()
+    pages = path.read_bytes()
+    leaf = next(
+        start
+        for start in reversed(range(0, len(pages), 4096))
+        if pages[start] == 10 and b"bbbb" in pages[start : start + 4096]
+    )
+    path.write_bytes(pages[:leaf] + b"\xff" * 4096 + pages[leaf + 4096 :])
+    async with SqliteStore(path, durable=False) as store:
+        with pytest.raises(StoreDamaged):
+            await store.query(Query(sensor=bad.id))
+        await store.write([Report(A, 99.0, 99.0, [(good.id, "new"), (bad.id, "new")])])
+        found = await store.query(Query(sensor=good.id, order="desc", limit=2))
+        assert [point.value for point in found] == ["new", "g" * 300]

@@ -63,14 +63,17 @@ def platform(
     """Run a NovaCloud platform: devices connect to it, and management methods say what it knows.
 
     Prints "listening novacloud://HOST:PORT" and "listening URL" for each management URL, and stops
-    on SIGINT or SIGTERM. With --keys management needs the permissions nova:read, nova:command,
-    which includes it, or nova:admin, which includes both; without, whoever reaches a management
-    URL may do everything. SIGHUP has the keyring and certificates read again.
+    on SIGINT or SIGTERM. As many files may be open as the system allows; the log says how many
+    devices that is, with --verbose or where it is few. With --keys management needs the permissions
+    nova:read, nova:command, which includes it, or nova:admin, which includes both; without, whoever
+    reaches a management URL may do everything. SIGHUP has the keyring and certificates read again.
     """
     from jsonrpc_iot.novacloud import NovaPlatform, PlatformSettings, SqliteStore, StoreFailed
     from jsonrpc_iot.novacloud.errors import StoreInUse
+    from jsonrpc_iot.novacloud.platform.descriptors import raise_limit
 
     start_log(verbose=verbose)
+    raise_limit()
     urls, tls = manage or ["pipe://novacloud"], _tls(cert, key)
     who = access(keys, require_key, urls)
     made = NovaPlatform(

@@ -9,8 +9,15 @@ from .device.backoff import Schedule
 from .device.device import NovaDevice
 from .device.outbox import Outbox, OutboxFailed, WhenFull
 from .device.settings import DeviceCounts, DeviceSettings
-from .errors import AlreadyExists, DeviceDisabled, NovaError, StoreFailed, UnknownDevice, UnknownKey
-from .platform.management import management
+from .errors import (
+    AlreadyExists,
+    DeviceDisabled,
+    NovaError,
+    StoreFailed,
+    UnknownDevice,
+    UnknownKey,
+)
+from .platform.management import NovaManagement, management
 from .platform.platform import NovaPlatform
 from .platform.settings import PlatformSettings
 from .store.sqlite import SqliteStore
@@ -23,6 +30,7 @@ __all__ = [
     "DeviceSettings",
     "NovaDevice",
     "NovaError",
+    "NovaManagement",
     "NovaPlatform",
     "Outbox",
     "OutboxFailed",

@@ -4,7 +4,8 @@ NovaError
 ├── UnknownDevice   2001
 ├── UnknownKey      2002    no such sensor or actuator
 ├── AlreadyExists   2003
-└── DeviceDisabled  2004
+├── DeviceDisabled  2004
+└── NotQueued       2005
 StoreFailed         -32000
 ├── StoreDamaged            what is asked for is on damaged pages
 └── StoreInUse              another platform has the file
@@ -45,6 +46,13 @@ class DeviceDisabled(NovaError):
 
     code = 2004
     message = "Device disabled"
+
+
+class NotQueued(NovaError):
+    """The command does not wait any more, or is not known; `data` has its status, if any."""
+
+    code = 2005
+    message = "The command is not queued"
 
 
 class StoreFailed(ServerError):

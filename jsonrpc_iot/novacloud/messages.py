@@ -6,6 +6,7 @@ are this project's extension for acknowledged data. What a message does is left 
 
 import json
 import re
+from contextlib import suppress
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -25,6 +26,9 @@ LAST_SECOND = 253_402_300_799.0
 
 Timestamp: TypeAlias = Annotated[float, Meta(ge=0, le=LAST_SECOND)]
 Identifier: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128)]
+CommandId: TypeAlias = Identifier | int
+"""A text; some platforms number their commands, and want the number back."""
+
 Seq: TypeAlias = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
 Payload: TypeAlias = dict[str, Any]
 
@@ -101,14 +105,14 @@ class Heartbeat(_Message, frozen=True, tag="heartbeat"):
 class Command(_Message, frozen=True, tag="command"):
     """Platform to device: what to do, by `command_key`."""
 
-    command_id: Identifier
+    command_id: CommandId
     payload: Payload
 
 
 class CommandResponse(_Message, frozen=True, tag="command_response"):
     """Device to platform: how a command went; a final status may follow `pending`."""
 
-    command_id: Identifier
+    command_id: CommandId
     status: Literal["success", "error", "pending"]
     payload: Any = None
 
@@ -152,7 +156,11 @@ def encode_line(message: FromDevice | FromPlatform) -> bytes:
     Raises:
         TypeError: JSON has no form for a value.
     """
-    data = _encoder.encode(message)
+    return encode_text(_encoder.encode(message))
+
+
+def encode_text(data: bytes) -> bytes:
+    """JSON as a line with its newline, all ASCII."""
     if not data.isascii():
         data = _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], data.decode()).encode()
     return data + b"\n"
@@ -174,6 +182,25 @@ def decode_from_device(line: bytes) -> FromDevice:
     return message
 
 
+def decode_not_finite(line: bytes) -> FromDevice | None:
+    """Read a line in which a device wrote NaN or Infinity, as Python and C do; they become `null`.
+
+    Returns:
+        The message; `None` where that was not what is wrong with the line.
+    """
+    if b"NaN" not in line and b"Infinity" not in line:
+        return None
+    found: list[str] = []
+    try:
+        value = json.loads(line, parse_constant=found.append)
+        message = msgspec.convert(value, FromDevice) if found else None
+        if message is not None:
+            _check_nesting(line, message)
+    except (*_UNREADABLE, ValueError, MalformedFrame):
+        return None
+    return message
+
+
 class _AnyMessage(Struct):
     type: str
 
@@ -190,16 +217,37 @@ PLATFORM_TYPES = _PLATFORM.keys()
 """Types of the messages that platforms are known to send."""
 
 
-def decode_from_platform(line: bytes) -> FromPlatform | dict[str, Any]:
+class UnreadableCommand(Struct, frozen=True):
+    """A command that makes no sense, apart from its id; its sender waits for an answer.
+
+    Args:
+        command_id: which one.
+        reason: what is wrong with it, in a sentence.
+    """
+
+    command_id: CommandId
+    reason: str
+
+
+class _AnyCommand(Struct):
+    command_id: CommandId
+
+
+_any_command = msgspec.json.Decoder(_AnyCommand)
+
+
+def decode_from_platform(line: bytes) -> FromPlatform | UnreadableCommand | dict[str, Any]:
     """Read one line that a platform sent, without its newline.
 
     Returns:
-        The message; one of an unknown type as the object that it is.
+        The message; one of an unknown type as the object that it is, and a command that makes no
+        sense as what can be answered of it.
 
     Raises:
         MalformedFrame: it is no message; the text says why, and repeats none of the line's values.
     """
     message: FromPlatform | dict[str, Any]
+    kind = ""
     try:
         if not line.isascii():
             line.decode()
@@ -207,6 +255,9 @@ def decode_from_platform(line: bytes) -> FromPlatform | dict[str, Any]:
         known = _PLATFORM.get(kind)
         message = _values.decode(line) if known is None else known.decode(line)
     except _UNREADABLE as error:
+        if kind == "command":
+            with suppress(*_UNREADABLE):
+                return UnreadableCommand(_any_command.decode(line).command_id, _reason(error))
         raise MalformedFrame(_reason(error)) from None
     _check_nesting(line, message)
     return message

@@ -159,6 +159,11 @@ class Context(Caller):
         principal = self._standing.principal
         return None if principal is None else principal.permissions
 
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the caller gets the result item by item, and so never more than fits."""
+        return False
+
     def permits(self, permission: str | None) -> bool:
         """Whether the caller has a permission; everybody may do what needs none."""
         return self._standing.permits(permission)

@@ -99,6 +99,11 @@ class CallContext(Context):
         return context
 
     @property
+    def is_streamed(self) -> bool:
+        """Whether the result travels item by item; see `Context.is_streamed`."""
+        return self.items is not None
+
+    @property
     def lanes(self) -> Lanes:
         """The queues of its caller."""
         return self._lanes

@@ -7,6 +7,7 @@ parameters of a method that has several. The keys of one command run in their or
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Container, Coroutine
+from contextvars import ContextVar
 from typing import Any, Literal, TypeAlias
 
 import anyio
@@ -14,9 +15,10 @@ import msgspec
 from anyio.abc import TaskGroup
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from jsonrpc_iot import Context, Dispatcher
+from jsonrpc_iot import Call, Context, Dispatcher, InternalError, Next, RpcError
 
-from ..messages import Command, CommandResponse, encode_line
+from ..messages import Command, CommandId, CommandResponse, UnreadableCommand, encode_line
+from .answers import Answers
 from .settings import DeviceCounts, DeviceSettings
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
@@ -26,7 +28,11 @@ Send: TypeAlias = Callable[[bytes], Coroutine[Any, Any, bool]]
 _BUSY = {"code": -32004, "message": "Busy"}
 _CLOSING = {"code": -32003, "message": "The device stops"}
 _TOO_LARGE = {"code": -32001, "message": "Message too large"}
+_INVALID = {"code": -32600, "message": "Invalid Request"}
 _UNSENT = 256
+_REASON = 500  # characters of an exception's text
+
+_asked: ContextVar[bool] = ContextVar("asked", default=False)
 
 
 class _Reply(Struct):
@@ -46,6 +52,9 @@ class CommandRunner:
         settings: limits and times.
         counts: of the device.
         send: sends a line; returns whether it left.
+
+    Attributes:
+        answers: to the last commands.
     """
 
     def __init__(
@@ -61,21 +70,22 @@ class CommandRunner:
         self._settings = settings
         self._counts = counts
         self._send = send
-        self._running: dict[str, Command] = {}
-        self._answers: OrderedDict[str, bytes] = OrderedDict()
-        self._answer_bytes = 0
-        self._unsent: OrderedDict[str, bytes] = OrderedDict()
+        self._running: dict[CommandId, Command] = {}
+        self.answers = Answers(settings.answers, settings.answer_bytes)
+        self._unsent: OrderedDict[CommandId, bytes] = OrderedDict()
         self._flushing = anyio.Lock()
         self._flush_is_due = False
+        dispatcher.middleware(_give_reason)
         self._parameters: dict[str, list[str]] = {}
         self._changed = anyio.Event()
 
     def start(self, command: Command, tasks: TaskGroup) -> None:
         """Begin to run a command, or answer one that came before as then."""
         id = command.command_id
-        if id in self._answers:
+        answer = self.answers.get(id)
+        if answer is not None:
             self._counts.repeated_commands += 1
-            self._deliver_soon(id, self._answers[id], tasks)
+            self._deliver_soon(id, answer, tasks)
         elif id in self._running:
             self._counts.repeated_commands += 1
             self._deliver_soon(id, _pending(id), tasks)
@@ -84,6 +94,12 @@ class CommandRunner:
         else:
             self._running[id] = command
             tasks.start_soon(self._run, command)
+
+    def refuse(self, command: UnreadableCommand, tasks: TaskGroup) -> None:
+        """Answer a command that makes no sense."""
+        error = {**_INVALID, "data": {"message": command.reason}}
+        payload = {"results": {}, "errors": {}, "error": error}
+        self._deliver_soon(command.command_id, _final(command.command_id, "error", payload), tasks)
 
     async def flush(self) -> None:
         """Send the answers that could not be sent before."""
@@ -122,17 +138,20 @@ class CommandRunner:
                 tasks.cancel_scope.cancel()
             self._counts.commands += 1
             line = self._final(command, results, errors)
-            self._keep(id, line)
+            await self.answers.keep(id, line)
         finally:
             del self._running[id]
             self._changed.set()
             self._changed = anyio.Event()
         await self._deliver(id, line)
 
-    async def _announce(self, id: str) -> None:
-        await anyio.sleep(self._settings.pending_seconds)
-        with anyio.CancelScope(shield=True):  # no half lines
-            await self._send(_pending(id))
+    async def _announce(self, id: CommandId) -> None:
+        pause = self._settings.pending_seconds
+        while True:
+            await anyio.sleep(pause)
+            with anyio.CancelScope(shield=True):  # no half lines
+                await self._send(_pending(id))
+            pause = self._settings.still_pending_seconds
 
     async def _call(self, key: str, value: Any) -> _Reply:
         if key.startswith("rpc."):  # belongs to JSON-RPC, and is no actuator
@@ -141,7 +160,11 @@ class CommandRunner:
 
     async def _request(self, method: str, params: Any) -> _Reply:
         request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        reply = await self._dispatcher.dispatch(msgspec.json.encode(request), self._context)
+        asked = _asked.set(True)
+        try:
+            reply = await self._dispatcher.dispatch(msgspec.json.encode(request), self._context)
+        finally:
+            _asked.reset(asked)
         assert reply is not None  # it has an id
         return _reply.decode(reply)
 
@@ -172,31 +195,41 @@ class CommandRunner:
         payload = {"results": {}, "errors": {}, "error": error}
         return _final(command.command_id, "error", payload)
 
-    def _keep(self, id: str, line: bytes) -> None:
-        self._answers[id] = line
-        self._answer_bytes += len(line)
-        while (
-            len(self._answers) > self._settings.answers
-            or self._answer_bytes > self._settings.answer_bytes
-        ):
-            _, old = self._answers.popitem(last=False)
-            self._answer_bytes -= len(old)
-
-    async def _deliver(self, id: str, line: bytes) -> None:
+    async def _deliver(self, id: CommandId, line: bytes) -> None:
         self._put(id, line)
         await self.flush()
 
-    def _deliver_soon(self, id: str, line: bytes, tasks: TaskGroup) -> None:
+    def _deliver_soon(self, id: CommandId, line: bytes, tasks: TaskGroup) -> None:
         """Have a line sent by one task for all, however many commands come and nobody reads."""
         self._put(id, line)
         if not self._flush_is_due:
             self._flush_is_due = True
             tasks.start_soon(self.flush)
 
-    def _put(self, id: str, line: bytes) -> None:
+    def _put(self, id: CommandId, line: bytes) -> None:
         self._unsent[id] = line
         while len(self._unsent) > _UNSENT:
             self._unsent.popitem(last=False)
+
+
+async def _give_reason(call: Call, context: Context, following: Next) -> Any:
+    """Tell the platform, and nobody else, what a handler's unforeseen exception says."""
+    if not _asked.get():
+        return await following(call, context)
+    try:
+        return await following(call, context)
+    except RpcError:
+        raise
+    except Exception as error:
+        logger.exception("command %r failed", call.method)
+        raise InternalError(_text(error)[:_REASON] or type(error).__name__) from None
+
+
+def _text(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  # the exception's own code runs
+        return ""
 
 
 def _params(names: list[str], value: Any) -> Any:
@@ -206,15 +239,15 @@ def _params(names: list[str], value: Any) -> Any:
     return {names[0]: value} if names else {}
 
 
-def _response(id: str, results: dict[str, Raw], errors: dict[str, Any]) -> bytes:
+def _response(id: CommandId, results: dict[str, Raw], errors: dict[str, Any]) -> bytes:
     if errors:
         return _final(id, "error", {"results": results, "errors": errors})
     return _final(id, "success", {"results": results})
 
 
-def _final(id: str, status: Literal["success", "error"], payload: dict[str, Any]) -> bytes:
+def _final(id: CommandId, status: Literal["success", "error"], payload: dict[str, Any]) -> bytes:
     return encode_line(CommandResponse(command_id=id, status=status, payload=payload))
 
 
-def _pending(id: str) -> bytes:
+def _pending(id: CommandId) -> bytes:
     return encode_line(CommandResponse(command_id=id, status="pending"))

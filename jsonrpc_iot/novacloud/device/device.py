@@ -28,6 +28,7 @@ from ..messages import (
     AuthResponse,
     AuthResult,
     Command,
+    UnreadableCommand,
     decode_from_platform,
     encode_line,
 )
@@ -197,6 +198,10 @@ class NovaDevice:
             raise UsageError("the device runs already")
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.outbox)
+            if self.outbox.path is not None:
+                answers = self.outbox.path.with_name(f"{self.outbox.path.name}.answers")
+                await self._commands.answers.open(answers)
+                stack.push_async_callback(self._commands.answers.close)
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._supervisor = Supervisor()
             self._tasks.start_soon(self._keep_connected)
@@ -339,9 +344,13 @@ class NovaDevice:
             return False
         return True
 
-    def _receive(self, message: Command | dict[str, Any]) -> None:
+    def _receive(self, message: Command | UnreadableCommand | dict[str, Any]) -> None:
         if isinstance(message, Command):
             self._commands.start(message, self._tasks)
+            return
+        if isinstance(message, UnreadableCommand):
+            self.counts.malformed += 1
+            self._commands.refuse(message, self._tasks)
             return
         handler = self._on_message.get(message["type"])
         if handler is None or self._handling >= _MESSAGES_AT_ONCE:

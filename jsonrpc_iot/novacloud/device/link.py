@@ -1,13 +1,11 @@
 """One connection to a platform: lines in both directions, and what the kernel did with them."""
 
 import logging
-import socket
 import ssl
-import sys
 from collections.abc import Callable
 
 import anyio
-from anyio.abc import ByteStream, SocketAttribute
+from anyio.abc import ByteStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.tls import TLSStream
 
@@ -16,6 +14,8 @@ from jsonrpc_iot.transports.sockets.dial import connect_tcp
 from jsonrpc_iot.transports.sockets.listener import set_options
 from jsonrpc_iot.transports.sockets.stream import SocketStream
 from jsonrpc_iot.transports.sockets.tls import reason
+
+from ..kernel import set_patience, unconfirmed
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
@@ -75,7 +75,7 @@ class Link:
                 stream = await connect_tcp(host, port)
                 try:
                     set_options(stream)
-                    _set_patience(stream, self._write_seconds)
+                    set_patience(stream, self._write_seconds)
                     self._stream = stream
                     if tls is not None:
                         self._stream = await TLSStream.wrap(
@@ -140,7 +140,10 @@ class Link:
         Raises:
             LinkLost: the connection is over, and nobody will know.
         """
-        return self.written - _unsent(self._stream.extra(SocketAttribute.raw_socket, None))
+        waiting = unconfirmed(self._stream)
+        if waiting is None:
+            raise LinkLost("the connection is over")
+        return self.written - waiting
 
     async def part(self, seconds: float) -> None:
         """Close in good order: say that nothing more comes, and read to the end for so long.
@@ -157,26 +160,3 @@ class Link:
             except _GONE:
                 pass
         await anyio.aclose_forcefully(self._stream)
-
-
-def _set_patience(stream: SocketStream, seconds: float) -> None:
-    """Have the kernel give up a connection whose other end confirms nothing for so long."""
-    raw = stream.extra(SocketAttribute.raw_socket)
-    if (option := getattr(socket, "TCP_USER_TIMEOUT", None)) is not None:
-        raw.setsockopt(socket.IPPROTO_TCP, option, max(1, round(1000 * seconds)))
-
-
-def _unsent(raw: socket.socket | None) -> int:
-    """Bytes that the kernel keeps because the other end's has not confirmed them."""
-    if raw is None or sys.platform != "linux":
-        return 0
-    import fcntl
-    import termios
-
-    if raw.fileno() < 0:
-        raise LinkLost("the connection is over")
-    try:
-        answer = fcntl.ioctl(raw.fileno(), termios.TIOCOUTQ, bytes(4))
-    except OSError:
-        return 0
-    return int.from_bytes(answer, sys.byteorder)

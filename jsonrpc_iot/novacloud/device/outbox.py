@@ -75,6 +75,11 @@ class Outbox:
         self._retrying = False
 
     @property
+    def path(self) -> Path | None:
+        """Its file, `None` for one in memory."""
+        return self._path
+
+    @property
     def id(self) -> str:
         """Made with the file and kept in it: the name under which a platform counts its rows."""
         return self._opened.id

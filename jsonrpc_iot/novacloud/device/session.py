@@ -16,7 +16,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from jsonrpc_iot import MalformedFrame
 
-from ..messages import Ack, Command, Error, decode_from_platform, encode_line
+from ..messages import Ack, Command, Error, UnreadableCommand, decode_from_platform, encode_line
 from ..messages import Heartbeat as HeartbeatMessage
 from ..token_bucket import TokenBucket
 from .link import Link
@@ -26,7 +26,7 @@ from .settings import DeviceCounts, DeviceSettings
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
-Deliver: TypeAlias = Callable[[Command | dict[str, Any]], object]
+Deliver: TypeAlias = Callable[[Command | UnreadableCommand | dict[str, Any]], object]
 
 _HEARTBEAT = encode_line(HeartbeatMessage())
 _GROUP = 64
@@ -126,7 +126,7 @@ class PlatformSession:
                 self._counts.malformed += 1
                 logger.warning("a line of the platform makes no sense: %s", error)
                 continue
-            if isinstance(message, Command | dict):
+            if isinstance(message, Command | UnreadableCommand | dict):
                 self._deliver(message)
             elif isinstance(message, Ack) and self._acknowledges:
                 self._acked = min(message.payload.upto, self._offered)

@@ -16,6 +16,7 @@ class DeviceSettings(Struct, frozen=True, kw_only=True):
 
     Args:
         pending_seconds: that a command may take before the platform is told that it goes on.
+        still_pending_seconds: until it is told so again; many platforms give up after 60.
         drain_rate: reports sent per second; a platform takes about 100 of a device.
         drain_burst: reports that may be sent at once.
         connect_seconds: to connect within, the TLS handshake included.
@@ -29,6 +30,7 @@ class DeviceSettings(Struct, frozen=True, kw_only=True):
     """
 
     pending_seconds: Seconds = 1.0
+    still_pending_seconds: Seconds = 20.0
     drain_rate: Seconds = 90.0
     drain_burst: Count = 150
     connect_seconds: Seconds = 10.0

@@ -2,6 +2,7 @@
 
 import hmac
 import logging
+import time
 import uuid
 from collections.abc import Sequence
 from hashlib import sha256
@@ -25,10 +26,10 @@ from ..messages import (
     decode_from_device,
     encode_line,
 )
-from ..store.store import Known, Store
+from ..store.store import DeviceRow, Known, Store
 from ..token_bucket import TokenBucket
 from .connection import DeviceConnection
-from .counts import Counts
+from .counts import Counts, Refused
 from .presence import Presence
 from .session import DeviceSession
 from .settings import PlatformSettings
@@ -77,7 +78,16 @@ class Slowdown:
 
 
 class _Refused(Exception):
-    """Why a device is not let in."""
+    """Why a device is not let in.
+
+    Args:
+        reason: a sentence.
+        device_id: the device that it says it is, if there is such a one.
+    """
+
+    def __init__(self, reason: str, device_id: str | None = None) -> None:
+        super().__init__(reason)
+        self.device_id = device_id
 
 
 class Admission:
@@ -116,9 +126,10 @@ class Admission:
         """
         try:
             auth, rest = await self._first_message(connection)
+            connection.named = True
             known = await self._admitted(auth)
         except _Refused as refusal:
-            self._counts.failed_auths += 1
+            self._note(refusal, host)
             await anyio.sleep(self._slowdown.fail(host, anyio.current_time()))
             connection.send(_answer("error", str(refusal)))
             return None
@@ -134,9 +145,30 @@ class Admission:
             tokens=TokenBucket(self._settings.messages_per_second, self._settings.burst),
             seen=now,
             settles=now + self._settings.settle_seconds,
+            record=self._counts.device(known.row.device_id),
+            since=time.time(),
         )
         connection.send(_answer("success", "authenticated", [ACK] if acknowledges else []))
         return session, rest
+
+    def give_up(self, connection: DeviceConnection, host: str) -> None:
+        """Tell who has not said in time who it is."""
+        reason = f"no authentication within {self._settings.auth_seconds:g} s"
+        self._note(_Refused(reason), host)
+        connection.send(_answer("error", reason))
+
+    def _note(self, refusal: _Refused, host: str) -> None:
+        """Count a refusal, and remember it where it is known whose it is."""
+        self._counts.failed_auths += 1
+        if refusal.device_id is None:
+            logger.info("%s: %s", host, refusal)
+            return
+        record = self._counts.device(refusal.device_id)
+        record.failed_auths += 1
+        last, record.refused = record.refused, Refused(time.time(), host, str(refusal))
+        is_news = last is None or (last.address, last.reason) != (host, str(refusal))
+        level = logging.WARNING if is_news else logging.INFO
+        logger.log(level, "%s is refused from %s: %s", refusal.device_id, host, refusal)
 
     async def _first_message(
         self, connection: DeviceConnection
@@ -179,11 +211,16 @@ class Admission:
         device_id = canonical_id(auth.device_id)
         known = None if device_id is None else await self._find(device_id)
         expected = bytes(32) if known is None else known.row.key_hash
-        is_right = hmac.compare_digest(hash_key(auth.device_key), expected)
+        given = hash_key(auth.device_key)
+        is_right = hmac.compare_digest(given, expected)
+        if known is not None and not is_right and _old_key_holds(known.row):
+            is_right = hmac.compare_digest(given, known.row.old_key_hash or bytes(32))
         if known is None or not is_right:
-            raise _Refused("unknown device or wrong key")
+            raise _Refused(
+                "unknown device or wrong key", None if known is None else known.row.device_id
+            )
         if not known.row.enabled:
-            raise _Refused("the device is disabled")
+            raise _Refused("the device is disabled", known.row.device_id)
         return known
 
     async def _find(self, device_id: str) -> Known | None:
@@ -200,6 +237,11 @@ class Admission:
             except StoreFailed as error:
                 logger.warning("%s: the database cannot be read: %s", device_id, error)
                 await anyio.sleep(_STORE_SECONDS)
+
+
+def _old_key_holds(row: DeviceRow) -> bool:
+    until = row.old_key_until
+    return row.old_key_hash is not None and until is not None and time.time() < until
 
 
 def _answer(status: Literal["success", "error"], message: str, ext: Sequence[str] = ()) -> bytes:

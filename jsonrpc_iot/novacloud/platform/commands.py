@@ -1,81 +1,50 @@
 """Commands from the moment they are asked for until their status is final.
 
-QUEUED → SENT → PENDING → SUCCESS | ERROR | TIMEOUT | EXPIRED; a step may be left out, and a final
-status changes no more. Here are the commands that are not final; the store has them all.
+QUEUED → SENT → PENDING → SUCCESS | ERROR | TIMEOUT | EXPIRED | CANCELLED; a step may be left out,
+and a final status changes no more. Here are the commands that are not; the store has them all.
+
+A command is SENT once the system has its bytes. When the connection ends before the device's
+machine has acknowledged them, or is replaced before any response, the command is QUEUED again with
+the same id, as long as it has not expired. What is not acknowledged is QUEUED in the store, in case
+the platform is killed. Source: the page for operators, section 2.
 
 How long a command may wait is counted by a clock that nobody sets. Of one that an earlier run has
 left only the times of day are known, which a machine without a clock of its own may have wrong for
 a while: it is sent only at a time between that of its beginning and that of its end.
 """
 
-import heapq
 import math
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import anyio
-from msgspec import Struct, field
 
 from jsonrpc_iot import Busy, TooLarge
 
-from ..messages import Command, CommandResponse, encode_line
+from ..messages import CommandResponse
 from ..store.store import CommandRow, CommandStatus, Store
 from .clock import elapsed
 from .counts import Counts
 from .ingest import Ingest
+from .open_command import CommandUpdate, OpenCommand, line_of
 from .presence import Presence
 from .session import DeviceSession
 from .settings import PlatformSettings
+from .timers import Timers
 
 _REMEMBERED = 1024
 _LOOK_SECONDS = 5.0
 _JUMP_SECONDS = 1.0
+_FIRST_LOOK, _LONGEST_LOOK = 0.01, 1.0  # at what the device's machine has acknowledged
 
 _ANSWERS = {
     "success": CommandStatus.SUCCESS,
     "error": CommandStatus.ERROR,
     "pending": CommandStatus.PENDING,
 }
-
-
-class CommandUpdate(Struct, frozen=True):
-    """A command has another status. `payload` is that of the device's last response."""
-
-    command_id: str
-    device_id: str
-    status: CommandStatus
-    payload: Any = None
-
-
-class OpenCommand(Struct, eq=False):
-    """A command that is not final, or has just become it.
-
-    Args:
-        row: as the store has it.
-        line: what goes to the device.
-        writing: the session whose connection has the line.
-        finished: is set once the status is final.
-        deadline: when its present status ends, by `elapsed`.
-        is_left: an earlier run has left it.
-    """
-
-    row: CommandRow
-    line: bytes
-    writing: DeviceSession | None = None
-    finished: anyio.Event = field(default_factory=anyio.Event)
-    deadline: float = 0.0
-    is_left: bool = False
-
-    @property
-    def is_over(self) -> bool:
-        """Whether its present status has ended."""
-        row = self.row
-        if self.is_left and row.status is CommandStatus.QUEUED:
-            return self.deadline <= elapsed() or not row.created <= time.time() < row.expires
-        return self.deadline <= elapsed()
 
 
 class OpenCommands:
@@ -108,9 +77,10 @@ class OpenCommands:
         self._open: dict[str, OpenCommand] = {}
         self._final: dict[str, CommandRow] = {}
         self._queues: dict[str, dict[str, OpenCommand]] = {}
-        self._timers: list[tuple[float, int, str, Callable[[], object]]] = []
-        self._timer_number = 0
-        self._sooner = anyio.Event()
+        self._unanswered: dict[str, dict[str, OpenCommand]] = {}
+        self._on_their_way: dict[DeviceSession, list[OpenCommand]] = {}
+        self._timers = Timers(self._open.__len__, self._open.__contains__)
+        self._number = 0
         self._clocks = 0.0, 0.0
 
     async def load(self) -> None:
@@ -118,33 +88,45 @@ class OpenCommands:
         self._clocks = _clocks()
         rows = await self._store.commands(limit=-1, open_only=True)
         for row in reversed(rows):
-            command = OpenCommand(row, _line(row), is_left=True)
+            command = self._new(row, is_left=True)
             now = time.time()
             if row.status is CommandStatus.QUEUED:
-                self._enqueue(command, row.expires - now if row.created <= now else 0.0)
+                command.expires = elapsed() + (row.expires - now if row.created <= now else 0.0)
+                self._enqueue(command)
             else:
                 self._open[row.command_id] = command
-                longest = self._settings.response_seconds
+                longest = self._response_seconds(row)
                 past = now - (row.sent or row.created)
-                self._set_deadline(command, min(longest - past, longest))
+                self._set_deadline(command, elapsed() + min(longest - past, longest))
 
-    async def send(self, device_id: str, payload: dict[str, Any], expires: float) -> OpenCommand:
-        """Store a command, and send it if the device is there.
+    def make(
+        self,
+        device_id: str,
+        payload: dict[str, Any],
+        expires: float,
+        *,
+        response_timeout: float | None = None,
+        message_type: str | None = None,
+        job_id: str | None = None,
+    ) -> OpenCommand:
+        """Make a command that nobody knows of yet.
 
         Args:
             device_id: whom to.
             payload: values by `command_key`.
             expires: seconds that it may wait for the device.
+            response_timeout: seconds that the device may be silent about it.
+            message_type: of a message that is no command.
+            job_id: the broadcast that it is a part of.
 
         Raises:
             Busy: too many wait for the device.
             TooLarge: it does not fit a line.
-            StoreFailed: it is not stored, and not sent.
         """
         limit = self._settings.queued_commands
         if len(self._queues.get(device_id, ())) >= limit:
             raise Busy(f"{limit} commands wait for the device")
-        now, began = time.time(), elapsed()
+        now = time.time()
         row = CommandRow(
             command_id=str(uuid.uuid4()),
             device_id=device_id,
@@ -152,23 +134,42 @@ class OpenCommands:
             status=CommandStatus.QUEUED,
             created=now,
             expires=now + expires,
+            message_type=message_type,
+            response_timeout=response_timeout,
+            job_id=job_id,
         )
-        command = OpenCommand(row, _line(row))
+        command = self._new(row, expires=elapsed() + expires)
         if len(command.line) > self._settings.line:
             size = len(command.line)
             raise TooLarge(data={"size": size, "limit": self._settings.line})
-        await self._store.write([], [row])
-        self._enqueue(command, began + expires - elapsed())
-        self._on_update(_update(row))
-        session = self._presence.online(device_id)
-        if session is not None:
-            self.settle(session)
         return command
+
+    async def send(self, commands: Sequence[OpenCommand]) -> None:
+        """Store commands, and send them to the devices that are there.
+
+        Raises:
+            StoreFailed: none is stored, and none sent.
+        """
+        await self._store.write([], [each.row for each in commands])
+        for command in commands:
+            self._enqueue(command)
+            self._on_update(command.update())
+            session = self._presence.online(command.row.device_id)
+            if session is not None:
+                self.settle(session)
+
+    def cancel(self, command_id: str) -> CommandRow | None:
+        """Take back a command that waits; returns it, `None` where there is none that does."""
+        command = self._open.get(command_id)
+        if command is None or command.row.status is not CommandStatus.QUEUED:
+            return None
+        self._change(command, CommandStatus.CANCELLED)
+        return command.row
 
     def settle(self, session: DeviceSession) -> None:
         """Send a device what waits for it as soon as it has had its time after authenticating."""
         if session.settles > anyio.current_time():
-            self._at(session.settles, "", partial(self.settle, session))
+            self._timers.at(session.settles, "", partial(self.settle, session))
         elif self._presence.online(session.device_id) is session:
             self.flush(session)
 
@@ -176,9 +177,11 @@ class OpenCommands:
         """Send a device what waits for it."""
         for command in list(self._queues.get(session.device_id, {}).values()):
             if command.writing is not session and self._may_go(command):
-                command.writing = session
+                command.writing, command.offset = session, None
                 session.connection.send(
-                    command.line, partial(self._note_sent, command), partial(self._may_go, command)
+                    command.line,
+                    partial(self._note_written, command, session),
+                    partial(self._may_go, command),
                 )
 
     def waits_for(self, device_id: str) -> bool:
@@ -187,18 +190,42 @@ class OpenCommands:
 
     def respond(self, session: DeviceSession, message: CommandResponse) -> None:
         """Take a device's response; one that fits no open command of it is dropped and counted."""
-        command = self._open.get(message.command_id)
+        command = self._open.get(str(message.command_id))
         if command is None or command.row.device_id != session.device_id:
-            self._counts.dropped_responses += 1
+            self._drop_response(session)
             return
         if command.row.status is CommandStatus.QUEUED:
-            if command.writing is not session:
-                self._counts.dropped_responses += 1
+            if not command.may_be_there:
+                self._drop_response(session)
                 return
             self._note_sent(command)  # who answers has got it, though we have not heard so
         self._counts.responses += 1
         command.row.payload = message.payload
         self._change(command, _ANSWERS[message.status])
+        if message.status == "pending":
+            self._set_deadline(command, elapsed() + self._response_seconds(command.row))
+
+    def _drop_response(self, session: DeviceSession) -> None:
+        self._counts.dropped_responses += 1
+        session.record.dropped_responses += 1
+
+    def release(self, session: DeviceSession, *, replaced: bool) -> None:
+        """Queue again what the device may not have got of a connection that has ended.
+
+        Args:
+            session: whose connection has ended.
+            replaced: the device has come again, so it may have lost what it did not answer.
+        """
+        self._look(session)
+        self._on_their_way.pop(session, None)
+        for command in list(self._unanswered.get(session.device_id, {}).values()):
+            if (
+                command.writing is session
+                and (replaced or command.offset is not None)
+                and command.expires > elapsed()
+            ):
+                command.row.sent = None
+                self._change(command, CommandStatus.QUEUED)
 
     def forget(self, device_id: str) -> None:
         """End all commands of a device that is deleted."""
@@ -214,24 +241,63 @@ class OpenCommands:
     async def run(self) -> None:
         """Do what is due: end commands whose time is over, send to devices that have settled."""
         while True:
-            self._sooner = anyio.Event()
-            due = self._timers[0][0] if self._timers else math.inf
-            if self._open:
-                due = min(due, anyio.current_time() + _LOOK_SECONDS)
-            with anyio.CancelScope(deadline=due):
-                await self._sooner.wait()
+            await self._timers.wait(
+                anyio.current_time() + _LOOK_SECONDS if self._open else math.inf
+            )
             self._follow_clocks()
-            while self._timers and self._timers[0][0] <= anyio.current_time():
-                _, _, _, action = heapq.heappop(self._timers)
-                action()
+            self._timers.run_due()
+
+    def _new(self, row: CommandRow, **more: Any) -> OpenCommand:
+        self._number += 1
+        return OpenCommand(row=row, line=line_of(row), number=self._number, **more)
+
+    def _response_seconds(self, row: CommandRow) -> float:
+        return row.response_timeout or self._settings.response_seconds
+
+    def _note_written(self, command: OpenCommand, session: DeviceSession) -> None:
+        """The system has the line; whether the device's machine has it will be looked at."""
+        if command.writing is session and not command.row.status.is_final:
+            command.offset = session.connection.written
+            self._note_sent(command)
+            waiting = self._on_their_way.setdefault(session, [])
+            waiting.append(command)
+            if len(waiting) == 1:
+                self._look_again(session, 0.0)
+            else:
+                self._look(session)
+
+    def _look_again(self, session: DeviceSession, pause: float) -> None:
+        """Look now, and as long as there is something to look for."""
+        self._look(session)
+        if session in self._on_their_way:
+            pause = min(max(2 * pause, _FIRST_LOOK), _LONGEST_LOOK)
+            again = partial(self._look_again, session, pause)
+            self._timers.at(anyio.current_time() + pause, "", again)
+
+    def _look(self, session: DeviceSession) -> None:
+        """See what the device's machine has acknowledged, and have that stored."""
+        waiting = self._on_their_way.pop(session, [])
+        confirmed = session.connection.confirmed if waiting else 0
+        for number, command in enumerate(waiting):
+            if command.offset is None or command.offset > confirmed:
+                self._on_their_way[session] = waiting[number:]
+                return
+            command.offset = None
+            if command.row.status is CommandStatus.SENT:
+                if command.row.message_type is None:
+                    self._ingest.save(command.row)
+                else:  # nobody answers it
+                    self._change(command, CommandStatus.SUCCESS)
 
     def _check_deadline(self, command_id: str) -> None:
         command = self._open.get(command_id)
-        if command is not None and not self._end_if_over(command):
-            self._set_timer(command)  # the timers' clock is another one
+        if command is not None:
+            command.timer = math.inf
+            if not self._end_if_over(command):
+                self._set_timer(command)  # it has more time now, or the timers' clock less
 
     def _end_if_over(self, command: OpenCommand) -> bool:
-        if command.is_over:
+        if command.is_over(elapsed()):
             is_waiting = command.row.status is CommandStatus.QUEUED
             self._change(command, CommandStatus.EXPIRED if is_waiting else CommandStatus.TIMEOUT)
             return True
@@ -256,68 +322,68 @@ class OpenCommands:
                 self._ingest.save(row)
             self._end_if_over(command)
 
-    def _enqueue(self, command: OpenCommand, expires: float) -> None:
+    def _enqueue(self, command: OpenCommand) -> None:
         row = command.row
         self._open[row.command_id] = command
-        self._queues.setdefault(row.device_id, {})[row.command_id] = command
-        self._set_deadline(command, expires)
+        queue = self._queues.setdefault(row.device_id, {})
+        is_last = not queue or next(reversed(queue.values())).number < command.number
+        queue[row.command_id] = command
+        if not is_last:
+            self._queues[row.device_id] = dict(
+                sorted(queue.items(), key=lambda item: item[1].number)
+            )
+        self._set_deadline(command, command.expires)
 
-    def _dequeue(self, row: CommandRow) -> None:
-        queue = self._queues.get(row.device_id)
-        if queue is not None:
-            queue.pop(row.command_id, None)
-            if not queue:
-                del self._queues[row.device_id]
-
-    def _set_deadline(self, command: OpenCommand, seconds: float) -> None:
-        command.deadline = elapsed() + seconds
+    def _set_deadline(self, command: OpenCommand, deadline: float) -> None:
+        command.deadline = deadline
         self._set_timer(command)
 
     def _set_timer(self, command: OpenCommand) -> None:
-        id = command.row.command_id
+        """Look at a command when its time is over; one that is looked at sooner needs no more."""
         due = anyio.current_time() + command.deadline - elapsed()
-        self._at(due, id, partial(self._check_deadline, id))
-
-    def _at(self, when: float, command_id: str, action: Callable[[], object]) -> None:
-        """Have something done then, for a command if it is still open."""
-        if len(self._timers) > _REMEMBERED + 4 * len(self._open):  # most are of final commands
-            self._timers = [each for each in self._timers if not each[2] or each[2] in self._open]
-            heapq.heapify(self._timers)
-        self._timer_number += 1
-        heapq.heappush(self._timers, (when, self._timer_number, command_id, action))
-        self._sooner.set()
+        if due < command.timer:
+            command.timer = due
+            id = command.row.command_id
+            self._timers.at(due, id, partial(self._check_deadline, id))
 
     def _note_sent(self, command: OpenCommand) -> None:
         row = command.row
         if row.status is CommandStatus.QUEUED:
             row.sent = time.time()
-            self._set_deadline(command, self._settings.response_seconds)
+            self._set_deadline(command, elapsed() + self._response_seconds(row))
             self._change(command, CommandStatus.SENT)
 
     def _change(self, command: OpenCommand, status: CommandStatus) -> None:
         row = command.row
         if row.status is CommandStatus.QUEUED:
-            self._dequeue(row)
+            _drop(self._queues, row)
+        elif row.status is CommandStatus.SENT:
+            _drop(self._unanswered, row)
         row.status = status
-        if status.is_final:
+        if status is CommandStatus.QUEUED:
+            self._enqueue(command)
+        elif status is CommandStatus.SENT:
+            self._unanswered.setdefault(row.device_id, {})[row.command_id] = command
+        elif status.is_final:
             row.finished = time.time()
             del self._open[row.command_id]
             self._final[row.command_id] = row
             if len(self._final) > _REMEMBERED:
                 del self._final[next(iter(self._final))]
             command.finished.set()
-        self._ingest.save(row)
-        self._on_update(_update(row))
+        if status is not CommandStatus.SENT:  # until it is acknowledged
+            self._ingest.save(row)
+        self._on_update(command.update())
+
+
+def _drop(commands: dict[str, dict[str, OpenCommand]], row: CommandRow) -> None:
+    """Take a command from among those of its device."""
+    group = commands.get(row.device_id, {})
+    group.pop(row.command_id, None)
+    if not group:
+        commands.pop(row.device_id, None)
 
 
 def _clocks() -> tuple[float, float]:
     """How far the time of day, and the clock of the timers, are from `elapsed`."""
     return time.time() - elapsed(), anyio.current_time() - elapsed()
-
-
-def _update(row: CommandRow) -> CommandUpdate:
-    return CommandUpdate(row.command_id, row.device_id, row.status, row.payload)
-
-
-def _line(row: CommandRow) -> bytes:
-    return encode_line(Command(command_id=row.command_id, payload=row.command))

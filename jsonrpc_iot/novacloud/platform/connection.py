@@ -10,6 +10,7 @@ from anyio.abc import ByteStream, TaskGroup
 from jsonrpc_iot.transports.sockets.stream import PIECE, SocketStream
 from jsonrpc_iot.transports.sockets.tls import reason as cause_of
 
+from ..kernel import unconfirmed
 from .settings import PlatformSettings
 
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
@@ -87,9 +88,12 @@ class DeviceConnection:
 
     Attributes:
         closed: why no more is read or written, `""` while it is.
+        named: the device has said who it is.
+        written: bytes that the system has taken.
     """
 
     __slots__ = (
+        "_confirmed",
         "_lines",
         "_settings",
         "_socket",
@@ -98,7 +102,9 @@ class DeviceConnection:
         "_unsent",
         "_waiting",
         "closed",
+        "named",
         "peer",
+        "written",
     )
 
     def __init__(
@@ -111,8 +117,20 @@ class DeviceConnection:
         self._socket = stream if isinstance(stream, SocketStream) else None
         self._waiting: deque[_Waiting] | None = None
         self._unsent = 0
+        self._confirmed: int | None = None
         self.peer = peer
         self.closed = ""
+        self.named = False
+        self.written = 0
+
+    @property
+    def confirmed(self) -> int:
+        """Bytes of those written that the device's machine has acknowledged, also after the end."""
+        if self._confirmed is None:
+            # Of TLS the kernel counts more bytes than we do, so this is rather too little.
+            waiting = unconfirmed(self._stream)
+            return 0 if waiting is None else max(self.written - waiting, 0)
+        return self._confirmed
 
     @property
     def waiting(self) -> int:
@@ -151,6 +169,7 @@ class DeviceConnection:
             except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
                 self.close(f"writing failed: {cause_of(error)}")
                 return
+            self.written += len(line) - len(rest)
             if not rest:
                 if sent is not None:
                     sent()
@@ -168,12 +187,17 @@ class DeviceConnection:
     def close(self, reason: str) -> None:
         """Read and write no more; who waits in `receive` gets an exception."""
         if not self.closed:
-            self.closed = reason
+            self._note_end(reason)
             self._tasks.start_soon(anyio.aclose_forcefully, self._stream)
 
     def end(self) -> None:
         """Note that nobody reads from it any more; what is still to be sent is dropped."""
-        self.closed = self.closed or "closed"
+        if not self.closed:
+            self._note_end("closed")
+
+    def _note_end(self, reason: str) -> None:
+        self._confirmed = self.confirmed  # nobody can tell once the socket is closed
+        self.closed = reason
 
     async def part(self) -> None:
         """Let the device read the last line: closing with bytes unread would throw it away."""
@@ -197,6 +221,7 @@ class DeviceConnection:
                     if patience.cancelled_caught:
                         self.close("does not read")
                         return
+                    self.written += len(line)
                 else:
                     sent = None
                 self._waiting.popleft()

@@ -1,9 +1,14 @@
 """What a platform counts; `platform.stats` shows it."""
 
-from msgspec import Struct, field
+from collections.abc import Callable
+from typing import TypeVar
 
-# So that the answer to `platform.stats` fits a message of 1 MB.
-_REMEMBERED_DEVICES = 1000
+from msgspec import Struct, field
+from msgspec.structs import asdict
+
+R = TypeVar("R")
+
+_REMEMBERED_DEVICES = 20_000
 _REMEMBERED_KEYS = 8
 
 
@@ -28,6 +33,55 @@ class Ignored(Struct):
         return True
 
 
+class Refused(Struct, frozen=True):
+    """When a device was not let in, in Unix seconds, from where, and why."""
+
+    at: float
+    address: str
+    reason: str
+
+
+class Problem(Struct, frozen=True):
+    """What was wrong with a line of a device, and when, in Unix seconds."""
+
+    at: float
+    message: str
+
+
+class DeviceRecord(Struct, omit_defaults=True):
+    """What is known of a device since the platform began.
+
+    Args:
+        messages: that made sense.
+        bytes: of all lines.
+        malformed: lines that made no sense.
+        not_finite: lines with NaN or an infinity, whose other values were taken.
+        unknown_values: without a sensor.
+        wrong_values: of another type than the sensor's.
+        duplicates: messages that were stored already.
+        lost: messages that the store refused.
+        dropped_responses: late, or for a command that nobody sent.
+        quick_heartbeats: that came less than 30 s after the last one.
+        failed_auths: attempts with this id that were refused.
+        last_error: the last thing that was wrong.
+        refused: the last attempt that was refused.
+    """
+
+    messages: int = 0
+    bytes: int = 0
+    malformed: int = 0
+    not_finite: int = 0
+    unknown_values: int = 0
+    wrong_values: int = 0
+    duplicates: int = 0
+    lost: int = 0
+    dropped_responses: int = 0
+    quick_heartbeats: int = 0
+    failed_auths: int = 0
+    last_error: Problem | None = None
+    refused: Refused | None = None
+
+
 class Counts(Struct):
     """Numbers since the platform began.
 
@@ -43,7 +97,9 @@ class Counts(Struct):
         lost: messages that the store refused.
         responses: to commands.
         dropped_responses: forged, late, or for a command that nobody sent.
+        quick_heartbeats: that came less than 30 s after the last one.
         ignored: the values that were not stored, by device.
+        devices: what is known of each.
     """
 
     connections: int = 0
@@ -57,12 +113,27 @@ class Counts(Struct):
     lost: int = 0
     responses: int = 0
     dropped_responses: int = 0
+    quick_heartbeats: int = 0
     ignored: dict[str, Ignored] = field(default_factory=dict)
+    devices: dict[str, DeviceRecord] = field(default_factory=dict)
 
     def ignored_of(self, device_id: str) -> Ignored:
         """The record of a device; the oldest of too many is forgotten."""
-        if device_id not in self.ignored:
-            if len(self.ignored) >= _REMEMBERED_DEVICES:
-                del self.ignored[next(iter(self.ignored))]
-            self.ignored[device_id] = Ignored()
-        return self.ignored[device_id]
+        return _of(self.ignored, device_id, Ignored)
+
+    def device(self, device_id: str) -> DeviceRecord:
+        """The record of a device; the oldest of too many is forgotten."""
+        return _of(self.devices, device_id, DeviceRecord)
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """What is counted of all devices together."""
+        return {name: value for name, value in asdict(self).items() if isinstance(value, int)}
+
+
+def _of(records: dict[str, R], device_id: str, new: Callable[[], R]) -> R:
+    if device_id not in records:
+        if len(records) >= _REMEMBERED_DEVICES:
+            del records[next(iter(records))]
+        records[device_id] = new()
+    return records[device_id]

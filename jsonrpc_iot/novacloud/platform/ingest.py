@@ -63,6 +63,7 @@ class Ingest:
 
     Attributes:
         finished: is set once all is written after `close`.
+        problem: why nothing can be stored, `""` while it can.
     """
 
     def __init__(
@@ -82,8 +83,14 @@ class Ingest:
         self._hurry = anyio.Event()
         self._room = anyio.Event()
         self._closing = False
-        self._failing = False
+        self._since = 0.0
+        self.problem = ""
         self.finished = anyio.Event()
+
+    @property
+    def lag(self) -> float:
+        """Seconds that the oldest report which is not stored has waited."""
+        return anyio.current_time() - self._since if self._since else 0.0
 
     async def accept(self, session: DeviceSession, message: Data | Status) -> None:
         """Check a message and have it stored; waits while too much waits for the store."""
@@ -105,6 +112,7 @@ class Ingest:
         if not (values or report.seq or report.status is not None):
             return
         self._entries.append(_Entry(session, report, values))
+        self._since = self._since or anyio.current_time()
         self._wake.set()
         self._hurry.set()
         while len(self._entries) >= self._settings.unwritten:
@@ -140,6 +148,7 @@ class Ingest:
         entries = [each for each in self._entries if not each.session.failed]
         commands = self._commands
         self._entries, self._commands = [], {}
+        began = anyio.current_time()
         self._room.set()
         self._room = anyio.Event()
         try:
@@ -147,10 +156,12 @@ class Ingest:
         except StoreDamaged:
             return await self._write_apart(entries, commands)
         except StoreFailed as error:
+            self._since = began if self._entries else 0.0
             self._fail(entries, error)
             self._commands = {**commands, **self._commands}  # tried again with the next report
             return False
-        self._failing = False
+        self._since = began if self._entries else 0.0
+        self.problem = ""
         self._announce(entries, fresh)
         return True
 
@@ -176,15 +187,16 @@ class Ingest:
         return True
 
     def _fail(self, entries: Sequence[_Entry], error: StoreFailed) -> None:
-        if not self._failing:
+        if not self.problem:
             logger.error("reports are lost: %s", error)
-        self._failing = True
+        self.problem = str(error)
         for each in entries:
             if each.report.seq:
                 each.session.failed = True  # the device keeps it, and sends it again
                 each.session.connection.close("the store failed")
             else:
                 self._counts.lost += 1
+                each.session.record.lost += 1
 
     def _announce(self, entries: Sequence[_Entry], fresh: Sequence[bool]) -> None:
         acks: dict[DeviceSession, int] = {}
@@ -194,6 +206,7 @@ class Ingest:
                 acks[each.session] = max(report.seq, acks.get(each.session, 0))
             if not is_new:
                 self._counts.duplicates += 1
+                each.session.record.duplicates += 1
             elif each.values:
                 self._counts.values += len(each.values)
                 self._on_values(Telemetry(report.device_id, report.timestamp, each.values))
@@ -208,21 +221,24 @@ class Ingest:
             sensor = session.sensors.get(key)
             value = UNSET if sensor is None else _fitting(sensor.type, given)
             if sensor is None or value is UNSET:
-                self._ignore(session.device_id, key, None if sensor is None else sensor.type)
+                self._ignore(session, key, None if sensor is None else sensor.type)
                 continue
             values[sensor.value_key] = value
             rows.append((sensor.id, value))
         report.values = rows
         return values
 
-    def _ignore(self, device_id: str, key: str, kind: SensorType | None) -> None:
+    def _ignore(self, session: DeviceSession, key: str, kind: SensorType | None) -> None:
         """Count a value that is not of its sensor's type, or has no sensor."""
+        device_id = session.device_id
         ignored = self._counts.ignored_of(device_id)
         if kind is None:
             ignored.unknown += 1
+            session.record.unknown_values += 1
             self._counts.unknown_values += 1
         else:
             ignored.wrong += 1
+            session.record.wrong_values += 1
             self._counts.wrong_values += 1
         shown = key[:_SHOWN_KEY]
         if ignored.is_new(shown):

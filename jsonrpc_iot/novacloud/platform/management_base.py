@@ -1,12 +1,16 @@
 """What all parts of the management share: their types in JSON, and how they find a device."""
 
-from typing import Annotated, Any, TypeAlias
+from contextvars import ContextVar
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from jsonrpc_iot import Context, InvalidParams
+
 from ..errors import UnknownDevice, UnknownKey
-from ..store.store import Actuator, CommandRow, CommandStatus, Known, Sensor, SensorType
+from ..store.store import CommandStatus, Known, Sensor, SensorType
 from .admission import canonical_id
+from .counts import DeviceRecord, Refused
 from .platform import NovaPlatform
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -16,6 +20,17 @@ UnixTime = Annotated[float, Meta(ge=0)]
 Limit = Annotated[int, Meta(ge=1, le=100_000)]
 Wait = Annotated[float, Meta(ge=0, le=86_400)]
 Expiry = Annotated[float, Meta(gt=0, le=31_536_000)]
+
+
+GivenKey = Annotated[str, Meta(min_length=16, max_length=128)]
+Tags = Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(max_length=32)]
+Cursor = Annotated[str, Meta(max_length=2048)]
+Count = Annotated[int, Meta(ge=1, le=1000)]
+"""Rows of one page at most."""
+
+
+calling: ContextVar[Context] = ContextVar("calling")
+"""The context of the call that is being answered; no parameter, since callers do not give it."""
 
 
 class NewDevice(Struct, frozen=True):
@@ -33,7 +48,7 @@ class NewKey(Struct, frozen=True):
     device_key: str
 
 
-class DeviceInfo(Struct, frozen=True):
+class DeviceInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A device. Times are Unix seconds; `last_seen` is `None` until its first message."""
 
     device_id: str
@@ -42,6 +57,27 @@ class DeviceInfo(Struct, frozen=True):
     online: bool
     last_seen: float | None
     created: float
+    tags: tuple[str, ...] = ()
+
+
+class DeviceDetails(DeviceInfo, frozen=True, kw_only=True, omit_defaults=True):
+    """A device, and what helps to find out what is wrong with it. What is not known is left out.
+
+    Args:
+        address: where it is connected from.
+        connected_since: since when.
+        outbox_pending: reports that wait in it, as it says in its status.
+        firmware_version: as it says in its status.
+        refused: when it was last not let in, and why.
+        counts: what has been counted of it since the platform began.
+    """
+
+    address: str | None = None
+    connected_since: float | None = None
+    outbox_pending: int | None = None
+    firmware_version: str | None = None
+    refused: Refused | None = None
+    counts: DeviceRecord | None = None
 
 
 class SensorInfo(Struct, frozen=True):
@@ -60,13 +96,6 @@ class Outcome(Struct, frozen=True):
     payload: Any = None
 
 
-# Inside a class with a method `list` that word means the method.
-DeviceInfos: TypeAlias = list[DeviceInfo]
-SensorInfos: TypeAlias = list[SensorInfo]
-ActuatorList: TypeAlias = list[Actuator]
-CommandRows: TypeAlias = list[CommandRow]
-
-
 def canonical(device_id: str) -> str:
     """A device's id as it is stored.
 
@@ -77,6 +106,18 @@ def canonical(device_id: str) -> str:
     if chosen is None:
         raise UnknownDevice(data={"device_id": device_id})
     return chosen
+
+
+def printable(device_key: str) -> str:
+    """A key that was made elsewhere.
+
+    Raises:
+        InvalidParams: it has characters that nobody can type.
+    """
+    if not device_key.isprintable():
+        message = "Expected printable characters"
+        raise InvalidParams(data={"path": "$.device_key", "message": message})
+    return device_key
 
 
 class Part:
@@ -90,6 +131,11 @@ class Part:
         self._platform = platform
         self._store = platform.store
         self._presence = platform.presence
+
+    @property
+    def _context(self) -> Context:
+        """That of the call which is being answered."""
+        return calling.get()
 
     async def _known(self, device_id: str) -> Known:
         return await self._store.device(canonical(device_id))

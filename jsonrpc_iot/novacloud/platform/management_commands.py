@@ -1,34 +1,75 @@
 """The part of the management that sends commands, and what devices' responses mean to callers."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import anyio
 from msgspec import UNSET, UnsetType
 
-from jsonrpc_iot import Busy, InvalidParams, RpcError, ServerError, TooLarge, method, service
+from jsonrpc_iot import (
+    Busy,
+    DeadlineExceeded,
+    InvalidParams,
+    RpcError,
+    ServerError,
+    TooLarge,
+    method,
+)
 
-from ..errors import DeviceDisabled, StoreFailed, UnknownDevice, UnknownKey
-from ..store.store import CommandRow
+from ..errors import DeviceDisabled, NotQueued, StoreFailed, UnknownDevice, UnknownKey
+from ..store.store import CommandRow, CommandStatus, SensorType
 from .ingest import fits
-from .management_base import CommandRows, Expiry, Limit, Outcome, Part, Wait, canonical
+from .management_base import Expiry, Key, Limit, Outcome, Part, Wait, canonical
 from .permissions import COMMAND, READ
 
 
-@service("command")
-class Commands(Part):
+class CommandMethods(Part):
     """Telling devices what to do."""
 
     @method(
+        "device.call",
+        requires=COMMAND,
+        errors=(UnknownDevice, UnknownKey, DeviceDisabled, DeadlineExceeded, StoreFailed),
+    )
+    async def device_call(
+        self, device_id: str, method: Key, params: Any = None, timeout: Wait = 10.0
+    ) -> Any:
+        """Send a command with one key and return what the device says to it.
+
+        Args:
+            device_id: whom to call.
+            method: the command key.
+            params: its value.
+            timeout: seconds; what has not reached the device by then never does.
+
+        Raises:
+            RpcError: the device's own error.
+            DeadlineExceeded: it did not answer in time.
+        """
+        outcome = await self.command_send(
+            device_id, {method: params}, timeout=timeout, expires=max(timeout, 0.001)
+        )
+        if outcome.status is CommandStatus.SUCCESS:
+            return result_of(method, outcome.payload)
+        if outcome.status is CommandStatus.ERROR:
+            raise error_of(method, outcome.payload)
+        raise DeadlineExceeded(
+            data={"command_id": outcome.command_id, "status": outcome.status.value}
+        )
+
+    @method(
+        "command.send",
         requires=COMMAND,
         errors=(UnknownDevice, UnknownKey, DeviceDisabled, Busy, TooLarge, StoreFailed),
     )
-    async def send(
+    async def command_send(
         self,
         device_id: str,
         payload: dict[str, Any],
         wait: bool = True,
         timeout: Wait = 10.0,
         expires: Expiry = 300.0,
+        response_timeout: Expiry | None = None,
     ) -> Outcome:
         """Send a command; to a device that is not there, when it comes back.
 
@@ -38,24 +79,44 @@ class Commands(Part):
             wait: whether to wait for the final status.
             timeout: seconds to wait; then the present status is the answer.
             expires: seconds that the command may wait for the device.
+            response_timeout: seconds that the device may be silent about it: `pending` begins them
+                anew. 60 by default, or what the platform is set to.
         """
         chosen = canonical(device_id)
         await self._check(chosen, payload)
-        command = await self._platform.commands.send(chosen, payload, expires)
+        commands = self._platform.commands
+        command = commands.make(chosen, payload, expires, response_timeout=response_timeout)
+        await commands.send([command])
         if wait:
             with anyio.move_on_after(timeout):
                 await command.finished.wait()
         row = command.row
         return Outcome(row.command_id, row.status, row.payload)
 
-    @method(requires=READ, idempotent=True, errors=(StoreFailed,))
-    async def get(self, command_id: str) -> CommandRow | None:
+    @method("command.cancel", requires=COMMAND, errors=(NotQueued, StoreFailed))
+    async def command_cancel(self, command_id: str) -> Outcome:
+        """Take back a command that is queued; its device never gets it.
+
+        Raises:
+            NotQueued: it has been sent, or is not known.
+        """
+        row = self._platform.commands.cancel(command_id)
+        if row is None:
+            found = await self.command_get(command_id)
+            status = None if found is None else found.status
+            raise NotQueued(data={"command_id": command_id, "status": status})
+        return Outcome(row.command_id, row.status, row.payload)
+
+    @method("command.get", requires=READ, idempotent=True, errors=(StoreFailed,))
+    async def command_get(self, command_id: str) -> CommandRow | None:
         """A command and what became of it, `None` for one that is not known."""
         present = self._platform.commands.find(command_id)
         return await self._store.command(command_id) if present is None else present
 
-    @method(requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
-    async def list(self, device_id: str | None = None, limit: Limit = 100) -> CommandRows:
+    @method("command.list", requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
+    async def command_list(
+        self, device_id: str | None = None, limit: Limit = 100
+    ) -> list[CommandRow]:
         """Commands, the newest first."""
         chosen = None if device_id is None else (await self._known(device_id)).row.device_id
         rows = await self._store.commands(chosen, limit=limit)
@@ -70,16 +131,25 @@ class Commands(Part):
             actuators = known.actuators
         else:
             actuators = session.actuators
-        if not payload:
-            raise InvalidParams(data={"path": "$.payload", "message": "Expected a command key"})
-        types = {actuator.command_key: actuator.type for actuator in actuators}
-        for key, value in payload.items():
-            if key not in types:
-                raise UnknownKey(data={"command_key": key})
-            kind = types[key]
-            if kind is not None and not fits(kind, value):
-                message = f"Expected a {kind}"
-                raise InvalidParams(data={"path": f"$.payload.{key}", "message": message})
+        check(payload, {actuator.command_key: actuator.type for actuator in actuators})
+
+
+def check(payload: dict[str, Any], types: Mapping[str, SensorType | None]) -> None:
+    """See that a device has the actuators that a command is for.
+
+    Raises:
+        InvalidParams: the command is empty, or has a value of another type than the actuator's.
+        UnknownKey: the device has no such actuator.
+    """
+    if not payload:
+        raise InvalidParams(data={"path": "$.payload", "message": "Expected a command key"})
+    for key, value in payload.items():
+        if key not in types:
+            raise UnknownKey(data={"command_key": key})
+        kind = types[key]
+        if kind is not None and not fits(kind, value):
+            message = f"Expected a {kind}"
+            raise InvalidParams(data={"path": f"$.payload.{key}", "message": message})
 
 
 def _member(payload: Any, name: str, key: str) -> Any:

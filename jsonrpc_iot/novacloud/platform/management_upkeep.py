@@ -1,10 +1,10 @@
 """Management: how long values are kept, deleting some of them, and copies of all there is."""
 
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 from msgspec import Meta
 
-from jsonrpc_iot import InvalidParams, method, service
+from jsonrpc_iot import InvalidParams, method
 
 from ..errors import StoreFailed, UnknownDevice, UnknownKey
 from ..store.store import Downsample, Retention
@@ -12,15 +12,13 @@ from .management_base import Key, Part, UnixTime, canonical
 from .permissions import ADMIN, READ
 
 Days = Annotated[float, Meta(gt=0, le=36_525)]
-Rows: TypeAlias = list[Retention]
 
 
-@service("retention")
-class Rules(Part):
-    """How long values are kept."""
+class UpkeepMethods(Part):
+    """How long values are kept, deleting some of them, and copies of all there is."""
 
-    @method(requires=ADMIN, idempotent=True, errors=(UnknownDevice, StoreFailed))
-    async def set(
+    @method("retention.set", requires=ADMIN, idempotent=True, errors=(UnknownDevice, StoreFailed))
+    async def retention_set(
         self,
         days: Days,
         device_id: str | None = None,
@@ -46,13 +44,20 @@ class Rules(Part):
         await self._store.set_retention(rule)
         return rule
 
-    @method(requires=READ, idempotent=True, errors=(StoreFailed,))
-    async def list(self) -> Rows:
+    @method("retention.list", requires=READ, idempotent=True, errors=(StoreFailed,))
+    async def retention_list(self) -> list[Retention]:
         """All rules."""
         return await self._store.retention()
 
-    @method(requires=ADMIN, idempotent=True, errors=(UnknownDevice, StoreFailed))
-    async def clear(self, device_id: str | None = None, value_key: Key | None = None) -> None:
+    @method(
+        "retention.clear",
+        requires=ADMIN,
+        idempotent=True,
+        errors=(UnknownDevice, StoreFailed),
+    )
+    async def retention_clear(
+        self, device_id: str | None = None, value_key: Key | None = None
+    ) -> None:
         """Forget the rule for a device and key, if there is one."""
         chosen = None if device_id is None else canonical(device_id)
         await self._store.clear_retention(chosen, value_key)
@@ -60,13 +65,13 @@ class Rules(Part):
     async def _chosen(self, device_id: str | None) -> str | None:
         return None if device_id is None else (await self._known(device_id)).row.device_id
 
-
-@service("telemetry")
-class Deletions(Part):
-    """Deleting what devices have reported."""
-
-    @method(requires=ADMIN, idempotent=True, errors=(UnknownDevice, UnknownKey, StoreFailed))
-    async def delete(
+    @method(
+        "telemetry.delete",
+        requires=ADMIN,
+        idempotent=True,
+        errors=(UnknownDevice, UnknownKey, StoreFailed),
+    )
+    async def telemetry_delete(
         self,
         device_id: str,
         value_key: str | None = None,
@@ -87,13 +92,10 @@ class Deletions(Part):
             sensors = [(await self._sensor(device_id, value_key)).id]
         await self._store.delete_values(sensors, start, end)
 
-
-@service("platform")
-class Backups(Part):
-    """Copies of all there is."""
-
-    @method(requires=ADMIN, errors=(StoreFailed,))
-    async def backup(self, path: Annotated[str, Meta(min_length=1, max_length=4096)]) -> None:
+    @method("platform.backup", requires=ADMIN, errors=(StoreFailed,))
+    async def platform_backup(
+        self, path: Annotated[str, Meta(min_length=1, max_length=4096)]
+    ) -> None:
         """Write a sound copy of the database to a new file, while devices report.
 
         Args:

@@ -7,39 +7,47 @@ is `management`.
 
 import logging
 import ssl
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from ipaddress import ip_address
+from math import inf
 from typing import Any, Self
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute, TaskGroup
 from anyio.streams.tls import TLSStream
 
-from jsonrpc_iot import BindFailed, Event, MalformedFrame, service
+from jsonrpc_iot import BindFailed, Event, MalformedFrame
 from jsonrpc_iot.protocol.network import network_of
 from jsonrpc_iot.transports.sockets.listener import accept, set_options
 from jsonrpc_iot.transports.sockets.stream import SocketStream
 
 from ..errors import StoreFailed
+from ..kernel import set_patience
 from ..messages import (
     DEFAULT_PORT,
     CommandResponse,
     Data,
     Error,
     ErrorPayload,
+    FromDevice,
     Heartbeat,
     Status,
     decode_from_device,
+    decode_not_finite,
     encode_line,
 )
-from ..store.store import Store
+from ..store.managed import ManagedStore
 from .admission import Admission
-from .commands import CommandUpdate, OpenCommands
+from .commands import OpenCommands
 from .connection import GONE, DeviceConnection
-from .counts import Counts
+from .counts import Counts, Problem
+from .descriptors import room_for_devices
 from .door import Door
 from .ingest import Ingest, Telemetry
+from .news import News
+from .open_command import CommandUpdate
 from .permissions import READ
 from .presence import Offline, Online, Presence
 from .session import DeviceSession
@@ -49,12 +57,14 @@ logger = logging.getLogger("jsonrpc_iot.novacloud")
 
 _BACKLOG = 4096
 _LAST_WRITE_SECONDS = 5.0
+_WARN_SECONDS = 60.0
+_FEW = 1000
+_QUICK_SECONDS = 29.0  # the guide wants 30 between heartbeats; a little less is the network's doing
 
 Entered = tuple[DeviceSession, Sequence[bytes | None]]
 """Who is authenticated, and lines that came with that."""
 
 
-@service("")
 class NovaPlatform:
     """A platform, while the `async with` block runs.
 
@@ -78,7 +88,7 @@ class NovaPlatform:
 
     def __init__(
         self,
-        store: Store,
+        store: ManagedStore,
         *,
         host: str = "127.0.0.1",
         port: int = DEFAULT_PORT,
@@ -98,6 +108,7 @@ class NovaPlatform:
             self.presence,
             self.command_update.emit,
         )
+        self.news = News(store)
         self._admission = Admission(store, settings, self.presence, self.counts)
         self._host = host
         self._port = port
@@ -106,6 +117,10 @@ class NovaPlatform:
         self._stack = AsyncExitStack()
         self._connections: TaskGroup
         self._door = Door(settings.unauthenticated)
+        self._open = 0
+        self._most = room_for_devices()
+        self._warned = -inf
+        self._closed = anyio.Event()
 
     @property
     def urls(self) -> Sequence[str]:
@@ -125,6 +140,8 @@ class NovaPlatform:
             StoreFailed: the store cannot be opened.
         """
         async with AsyncExitStack() as stack:
+            level = logging.WARNING if self._most < _FEW else logging.INFO
+            logger.log(level, "there is room for %.0f devices: the limit of open files", self._most)
             await stack.enter_async_context(self.store)
             await self.commands.load()
             listeners = await self._bind(stack)
@@ -178,7 +195,9 @@ class NovaPlatform:
         listening = listener.extra(SocketAttribute.raw_socket)
         while True:
             await self._door.wait_for_room()
+            await self._wait_for_descriptors()
             stream = SocketStream(await accept(listening, self._urls[0], logger))
+            self._open += 1
             self.counts.connections += 1
             place = anyio.CancelScope()
             turn = self._door.come(place, stream.network)
@@ -196,6 +215,7 @@ class NovaPlatform:
         """
         try:
             set_options(stream)
+            set_patience(stream, self.settings.write_seconds)
             entered = None
             if turn is not None:
                 with place:
@@ -208,6 +228,17 @@ class NovaPlatform:
             logger.exception("a connection failed")
         finally:
             await anyio.aclose_forcefully(stream)
+            self._open -= 1
+            self._closed.set()
+
+    async def _wait_for_descriptors(self) -> None:
+        """Leave the last files that may be opened to the database and the management."""
+        while self._open >= self._most:
+            if anyio.current_time() >= self._warned + _WARN_SECONDS:
+                self._warned = anyio.current_time()
+                logger.warning("no more than %d devices: the limit of open files", self._most)
+            self._closed = anyio.Event()
+            await self._closed.wait()
 
     async def _let_in(
         self, stream: SocketStream, place: anyio.CancelScope, turn: anyio.Event
@@ -218,7 +249,8 @@ class NovaPlatform:
             await turn.wait()
             carrier: ByteStream = stream
             host = stream.host
-            with anyio.move_on_after(self.settings.auth_seconds):
+            connection: DeviceConnection | None = None
+            with anyio.move_on_after(self.settings.auth_seconds) as patience:
                 if self._tls is not None:
                     carrier = await TLSStream.wrap(
                         stream,
@@ -230,6 +262,9 @@ class NovaPlatform:
                 entered = await self._admission.admit(connection, host)
                 if entered is None:
                     await connection.part()
+            if patience.cancelled_caught and connection is not None and not connection.named:
+                self._admission.give_up(connection, host)
+                await connection.part()
             return entered
         finally:
             self._door.leave(place, network_of(host), passed=entered is not None)
@@ -237,7 +272,9 @@ class NovaPlatform:
     async def _run(self, session: DeviceSession, lines: Sequence[bytes | None]) -> None:
         """Serve an authenticated device."""
         connection = session.connection
-        self.presence.join(session)
+        old = self.presence.join(session)
+        if old is not None:
+            self.commands.release(old, replaced=True)
         try:
             await self._read(session, lines)
             if self.commands.waits_for(session.device_id):
@@ -251,6 +288,7 @@ class NovaPlatform:
         finally:
             connection.end()  # the store may be writing, and its acknowledgements come too late
             self.presence.leave(session, connection.closed)
+            self.commands.release(session, replaced=False)
 
     async def _read(self, session: DeviceSession, lines: Sequence[bytes | None]) -> None:
         connection = session.connection
@@ -260,10 +298,11 @@ class NovaPlatform:
                 await anyio.sleep(wait)
             if connection.closed:
                 return
+            session.record.bytes += 0 if line is None else len(line) + 1
             try:
                 if line is None:
                     raise MalformedFrame(f"longer than {self.settings.line} bytes")
-                message = decode_from_device(line)
+                message = self._decode(session, line)
                 if not isinstance(message, Data | Status | Heartbeat | CommandResponse):
                     raise MalformedFrame("the device is authenticated already")
             except MalformedFrame as error:
@@ -275,15 +314,40 @@ class NovaPlatform:
                 continue
             session.malformed = 0
             self.counts.messages += 1
+            session.record.messages += 1
             self.presence.touch(session)
             if isinstance(message, Data | Status):
                 await self.ingest.accept(session, message)
             elif isinstance(message, CommandResponse):
                 self.commands.respond(session, message)
+            else:
+                self._note_beat(session)
+
+    def _decode(self, session: DeviceSession, line: bytes) -> FromDevice:
+        """Read a line; NaN and infinities in it become `null`, which no sensor has."""
+        try:
+            return decode_from_device(line)
+        except MalformedFrame:
+            message = decode_not_finite(line)
+            if message is None:
+                raise
+        session.record.not_finite += 1
+        self._complain(session, "NaN and infinities are no JSON; the other values are taken")
+        return message
+
+    def _note_beat(self, session: DeviceSession) -> None:
+        """Count heartbeats that come more often than the guide allows."""
+        now = anyio.current_time()
+        if session.beat is not None and now - session.beat < _QUICK_SECONDS:
+            self.counts.quick_heartbeats += 1
+            session.record.quick_heartbeats += 1
+        session.beat = now
 
     def _complain(self, session: DeviceSession, reason: str) -> None:
         self.counts.malformed += 1
         session.malformed += 1
+        session.record.malformed += 1
+        session.record.last_error = Problem(time.time(), reason)
         logger.info("%s: a line makes no sense: %s", session.device_id, reason)
         session.connection.send(encode_line(Error(payload=ErrorPayload(reason))))
 

@@ -82,8 +82,8 @@ class Presence:
         session = self.sessions.get(device_id)
         return self._left.get(device_id) if session is None else _wall(session.seen)
 
-    def join(self, session: DeviceSession) -> None:
-        """Take a session in; an older one of the same device is closed."""
+    def join(self, session: DeviceSession) -> DeviceSession | None:
+        """Take a session in; an older one of the same device is closed and returned."""
         old = self.sessions.get(session.device_id)
         self.sessions[session.device_id] = session
         if old is not None:
@@ -91,6 +91,7 @@ class Presence:
             old.connection.close("replaced")
             self._note_flap(session.device_id)
         self.touch(session)
+        return old
 
     def touch(self, session: DeviceSession) -> None:
         """Note that a message of a session came."""

@@ -7,6 +7,7 @@ from msgspec import Struct
 from ..store.store import Actuator, Sensor
 from ..token_bucket import TokenBucket
 from .connection import DeviceConnection
+from .counts import DeviceRecord
 
 
 class DeviceSession(Struct, eq=False, kw_only=True):
@@ -23,6 +24,9 @@ class DeviceSession(Struct, eq=False, kw_only=True):
         settles: when it may be sent its first command.
         is_online: whether it has said something lately.
         malformed: lines in a row that made no sense.
+        record: what is known of the device.
+        since: when it was let in, in Unix seconds.
+        beat: when its last heartbeat came.
         failed: a row of its outbox could not be stored, so none after it may be.
     """
 
@@ -34,6 +38,9 @@ class DeviceSession(Struct, eq=False, kw_only=True):
     tokens: TokenBucket
     seen: float
     settles: float
+    record: DeviceRecord
+    since: float
+    beat: float | None = None
     is_online: bool = False
     malformed: int = 0
     failed: bool = False

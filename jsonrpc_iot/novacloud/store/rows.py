@@ -20,7 +20,28 @@ _IN_JSON = ("command", "payload")
 def read_device(row: tuple[Any, ...]) -> DeviceRow:
     """Make a device of its columns `DEVICE`."""
     columns = dict(zip(DeviceRow.__struct_fields__, row, strict=True))
-    return DeviceRow(**columns | {"enabled": bool(columns["enabled"])})
+    tags = tuple(msgspec.json.decode(columns["tags"]))
+    return DeviceRow(**columns | {"enabled": bool(columns["enabled"]), "tags": tags})
+
+
+def create_device(db: sqlite3.Connection, row: DeviceRow) -> None:
+    """Insert a device.
+
+    Raises:
+        AlreadyExists: its id is taken.
+    """
+    columns = msgspec.structs.asdict(row)
+    columns["tags"] = encode_tags(row.tags)
+    places = ", ".join("?" * len(columns))
+    try:
+        db.execute(f"INSERT INTO devices ({DEVICE}) VALUES ({places})", tuple(columns.values()))
+    except sqlite3.IntegrityError:
+        raise AlreadyExists(data={"device_id": row.device_id}) from None
+
+
+def encode_tags(tags: Sequence[str]) -> str:
+    """Tags as a column has them."""
+    return msgspec.json.encode(tags).decode()
 
 
 def define(db: sqlite3.Connection, text: str, row: tuple[Any, ...]) -> int:
@@ -81,8 +102,9 @@ def _head(db: sqlite3.Connection, outbox: tuple[str, str]) -> int:
 
 def save_commands(db: sqlite3.Connection, commands: Sequence[CommandRow]) -> None:
     """Store the present state of commands, except of those that are final."""
+    places = ", ".join(f"?{number}" for number, _ in enumerate(CommandRow.__struct_fields__, 1))
     db.executemany(
-        f"INSERT INTO commands ({COMMAND}) SELECT ?1, device_id, ?3, ?4, ?5, ?6, ?7, ?8, ?9 "
+        f"INSERT INTO commands ({COMMAND}) SELECT {places} "
         "FROM devices WHERE device_id = ?2 ON CONFLICT (command_id) DO UPDATE SET "
         "status = excluded.status, payload = excluded.payload, created = excluded.created, "
         "expires = excluded.expires, sent = excluded.sent, finished = excluded.finished "

@@ -6,6 +6,7 @@
 import sqlite3
 
 from ..errors import StoreFailed
+from .managed_sqlite import MIGRATION
 
 STEPS = (
     """
@@ -143,6 +144,7 @@ UNION ALL SELECT sensor, timestamp, CAST(timestamp * 1000000 AS INTEGER) + delay
 UNION ALL SELECT sensor, timestamp, CAST(timestamp * 1000000 AS INTEGER) + delay, value
 FROM merged JOIN parts USING (part) WHERE level > 0;
 """,
+    MIGRATION,
 )
 
 

@@ -20,16 +20,19 @@ from anyio.abc import TaskGroup
 
 from jsonrpc_iot import RpcError
 
-from ..errors import AlreadyExists, StoreFailed, UnknownDevice, UnknownKey
+from ..errors import StoreFailed, UnknownDevice, UnknownKey
 from . import retention
 from .backup import copy_into
 from .keeper import Keeper
+from .managed_sqlite import ManagedTables
 from .points import Place, latest_points, points
 from .readers import Readers, connect
 from .rows import (
     COMMAND,
     DEVICE,
+    create_device,
     define,
+    encode_tags,
     read_command,
     read_device,
     save_commands,
@@ -37,6 +40,7 @@ from .rows import (
 )
 from .schema import upgrade
 from .sole import hold
+from .status import latest_status, save_statuses
 from .store import (
     Actuator,
     CommandRow,
@@ -49,7 +53,6 @@ from .store import (
     Sensor,
     SensorType,
     StatusReport,
-    Store,
 )
 from .telemetry import FreshTables
 from .upkeep import Cut
@@ -62,7 +65,7 @@ _PAGE = 4096
 _LOG_PAGES = 16_384  # from here on the writer itself moves the log into the file, and cuts it off
 
 
-class SqliteStore(Store):
+class SqliteStore(ManagedTables):
     """A `Store` in a file.
 
     Args:
@@ -93,6 +96,10 @@ class SqliteStore(Store):
         self._lookups: Readers
         self.queries: Readers
         self._copies: Readers
+
+    @property
+    def folder(self) -> Path:
+        return self._path.absolute().parent
 
     async def __aenter__(self) -> Self:
         """Open the file.
@@ -130,16 +137,7 @@ class SqliteStore(Store):
         return fresh
 
     async def create_device(self, row: DeviceRow) -> None:
-        def create(db: sqlite3.Connection) -> None:
-            try:
-                db.execute(
-                    f"INSERT INTO devices ({DEVICE}) VALUES (?, ?, ?, ?, ?, ?)",
-                    msgspec.structs.astuple(row),
-                )
-            except sqlite3.IntegrityError:
-                raise AlreadyExists(data={"device_id": row.device_id}) from None
-
-        await self._writer.do(create)
+        await self._writer.do(lambda db: create_device(db, row))
 
     async def device(self, device_id: str) -> Known:
         # Many devices have sensors of the same names, and one text is enough for all.
@@ -181,11 +179,24 @@ class SqliteStore(Store):
         name: str | None = None,
         enabled: bool | None = None,
         key_hash: bytes | None = None,
+        old_key_until: float | None = None,
+        tags: Sequence[str] | None = None,
     ) -> None:
         await self._change(
-            "UPDATE devices SET name = ifnull(?, name), enabled = ifnull(?, enabled), "
-            "key_hash = ifnull(?, key_hash) WHERE device_id = ?",
-            (name, enabled, key_hash, device_id),
+            "UPDATE devices SET name = ifnull(?1, name), enabled = ifnull(?2, enabled), "
+            "tags = ifnull(?3, tags), key_hash = ifnull(?4, key_hash), "
+            "old_key_hash = CASE WHEN ?4 IS NULL THEN old_key_hash "
+            "WHEN ?5 IS NOT NULL THEN key_hash END, "
+            "old_key_until = CASE WHEN ?4 IS NULL THEN old_key_until ELSE ?5 END "
+            "WHERE device_id = ?6",
+            (
+                name,
+                enabled,
+                None if tags is None else encode_tags(tags),
+                key_hash,
+                old_key_until,
+                device_id,
+            ),
             UnknownDevice(data={"device_id": device_id}),
         )
 
@@ -278,13 +289,7 @@ class SqliteStore(Store):
         return await self._read(lambda db: latest_points(db, device_id, now))
 
     async def status(self, device_id: str) -> StatusReport | None:
-        def find(db: sqlite3.Connection) -> StatusReport | None:
-            row = db.execute(
-                "SELECT payload, timestamp FROM statuses WHERE device_id = ?", (device_id,)
-            ).fetchone()
-            return row and StatusReport(msgspec.json.decode(row[0]), row[1])
-
-        return await self._read(find)
+        return await self._read(lambda db: latest_status(db, device_id))
 
     async def command(self, command_id: str) -> CommandRow | None:
         def find(db: sqlite3.Connection) -> CommandRow | None:
@@ -344,6 +349,12 @@ class SqliteStore(Store):
             stack.callback(readers.close)
             readers.open()
 
+    async def _commit(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._writer.do(job)
+
+    async def _query(self, find: Callable[[sqlite3.Connection], T]) -> T:
+        return await self.queries.read(find)
+
     async def _read(self, find: Callable[[sqlite3.Connection], T]) -> T:
         return await self._lookups.read(find)
 
@@ -353,26 +364,7 @@ class SqliteStore(Store):
         fresh = take_sequence_numbers(db, reports)
         new = [report for report, is_new in zip(reports, fresh, strict=True) if is_new]
         self._fresh.insert(db, new)
-        statuses = [
-            (
-                report.timestamp,
-                min(report.timestamp, report.received),
-                msgspec.json.encode(report.status),
-                report.device_id,
-                report.received,  # a rank beyond it is from before the clock was set back
-            )
-            for report in new
-            if report.status is not None
-        ]
-        if statuses:
-            db.executemany(
-                "INSERT INTO statuses (timestamp, rank, payload, device_id) "
-                "SELECT ?1, ?2, ?3, device_id FROM devices WHERE device_id = ?4 "
-                "ON CONFLICT (device_id) DO UPDATE SET timestamp = excluded.timestamp, "
-                "rank = excluded.rank, payload = excluded.payload "
-                "WHERE excluded.rank >= rank OR rank > ?5",
-                statuses,
-            )
+        save_statuses(db, new)
         if commands:
             save_commands(db, commands)
         return fresh

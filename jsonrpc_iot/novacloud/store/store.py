@@ -23,7 +23,7 @@ Order: TypeAlias = Literal["asc", "desc"]
 
 
 class CommandStatus(enum.StrEnum):
-    """Where a command is; the last four are final."""
+    """Where a command is; the last five are final."""
 
     QUEUED = "QUEUED"
     SENT = "SENT"
@@ -32,6 +32,7 @@ class CommandStatus(enum.StrEnum):
     ERROR = "ERROR"
     TIMEOUT = "TIMEOUT"
     EXPIRED = "EXPIRED"
+    CANCELLED = "CANCELLED"
 
     @property
     def is_final(self) -> bool:
@@ -52,6 +53,8 @@ class DeviceRow(Struct, frozen=True, kw_only=True):
         enabled: whether it may connect.
         created: when it was created.
         last_seen: when its last message came, as far as is stored.
+        tags: what it is grouped by.
+        old_key_hash, old_key_until: of the key before, and until when that one holds too.
     """
 
     device_id: str
@@ -60,6 +63,9 @@ class DeviceRow(Struct, frozen=True, kw_only=True):
     enabled: bool = True
     created: float = 0.0
     last_seen: float | None = None
+    tags: tuple[str, ...] = ()
+    old_key_hash: bytes | None = None
+    old_key_until: float | None = None
 
 
 class Sensor(Struct, frozen=True):
@@ -94,8 +100,7 @@ class Report(Struct):
         timestamp: when the device says it was.
         received: when it came.
         values: by sensor id. Integers have 64 bits.
-        status: the payload of a status message, `None` for data. It replaces the stored one unless
-            that is newer; one from the future is as old as its arrival.
+        status: of a status message. A member replaces what is not newer; the future is the arrival.
         outbox_id: the outbox that `seq` counts in; empty without acknowledgement.
         seq: what is not above the highest stored one of that outbox is stored already.
     """
@@ -120,8 +125,11 @@ class CommandRow(Struct, kw_only=True):
         payload: that of the last response.
         created: when it was asked for.
         expires: until when it may wait for its device.
-        sent: when it was written to the socket.
+        sent: when it was written to the connection that its device has.
         finished: when its status became final.
+        message_type: of a message that is no command; `command` is its payload then.
+        response_timeout: seconds that the device may be silent about it.
+        job_id: the broadcast that it is a part of.
     """
 
     command_id: str
@@ -133,6 +141,9 @@ class CommandRow(Struct, kw_only=True):
     expires: float
     sent: float | None = None
     finished: float | None = None
+    message_type: str | None = None
+    response_timeout: float | None = None
+    job_id: str | None = None
 
 
 class Point(Struct, frozen=True, omit_defaults=True):
@@ -144,7 +155,7 @@ class Point(Struct, frozen=True, omit_defaults=True):
 
 
 class StatusReport(Struct, frozen=True):
-    """What a device last said of itself."""
+    """What a device said of itself."""
 
     payload: dict[str, Any]
     timestamp: float
@@ -264,8 +275,10 @@ class Store(abc.ABC):
         name: str | None = None,
         enabled: bool | None = None,
         key_hash: bytes | None = None,
+        old_key_until: float | None = None,
+        tags: Sequence[str] | None = None,
     ) -> None:
-        """Change what is given.
+        """Change what is given; with a new key, until when the old one holds too.
 
         Raises:
             UnknownDevice: there is none.
@@ -374,7 +387,7 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     async def status(self, device_id: str) -> StatusReport | None:
-        """The status with the latest timestamp, if there is any."""
+        """The latest of each member of its statuses, and the latest time, if there is any."""
 
     @abc.abstractmethod
     async def command(self, command_id: str) -> CommandRow | None:

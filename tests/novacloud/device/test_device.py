@@ -2,13 +2,16 @@
 
 import math
 import time
+from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
 from jsonrpc_iot import (
     Dispatcher,
+    InternalError,
     MessageTooLarge,
     RpcError,
     Unencodable,
@@ -254,6 +257,104 @@ async def test_the_memory_of_commands_is_bounded() -> None:
             far.command(f"c{number}", step=number)
             await far.response()
     assert runs == [1, 2, 3, 1]
+
+
+async def test_a_long_command_stays_pending() -> None:
+    settings = msgspec.structs.replace(AT_ONCE, pending_seconds=0.01, still_pending_seconds=0.01)
+    async with connected(settings=settings) as (device, far, _):
+        go = anyio.Event()
+        device.command("move")(go.wait)
+        far.command("c1", move=1)
+        for _ in range(3):
+            assert (await far.response())["status"] == "pending"
+        go.set()
+        while (await far.response())["status"] == "pending":
+            pass
+
+
+async def test_answers_outlive_the_program(tmp_path: Path) -> None:
+    runs: list[int] = []
+    answers = []
+    for _ in range(2):
+        async with connected(outbox=tmp_path / "lamp.outbox") as (device, far, _):
+            device.command("step")(runs.append)
+            for id in ("c1", 7):
+                far.send({"type": "command", "command_id": id, "payload": {"step": 1}})
+                answers.append(await far.response())
+    assert runs == [1, 1]
+    assert answers[:2] == answers[2:]
+    assert [each["command_id"] for each in answers[:2]] == ["c1", 7]
+
+
+async def test_the_memory_of_commands_is_bounded_on_disk_as_well(tmp_path: Path) -> None:
+    runs: list[int] = []
+    settings = msgspec.structs.replace(AT_ONCE, answers=2)
+    for numbers in ((1, 2, 3), (3, 2, 1)):
+        outbox = tmp_path / "lamp.outbox"
+        async with connected(settings=settings, outbox=outbox) as (device, far, _):
+            device.command("step")(runs.append)
+            for number in numbers:
+                far.command(f"c{number}", step=number)
+                await far.response()
+    assert runs == [1, 2, 3, 1]
+
+
+async def test_a_damaged_memory_of_commands_stops_no_device(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "lamp.outbox.answers").write_bytes(b"no database" * 1000)
+    async with connected(outbox=tmp_path / "lamp.outbox") as (device, far, _):
+        device.command("step")(lambda value: value)
+        far.command("c1", step=1)
+        assert (await far.response())["status"] == "success"
+    assert "damaged" in caplog.text
+
+
+async def test_a_memory_of_commands_that_cannot_be_had_stops_no_device(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "lamp.outbox.answers").mkdir()
+    async with connected(outbox=tmp_path / "lamp.outbox") as (device, far, _):
+        device.command("step")(lambda value: value)
+        far.command("c1", step=1)
+        assert (await far.response())["status"] == "success"
+        far.command("c1", step=1)
+        assert (await far.response())["status"] == "success"
+        assert device.counts.commands == 1
+    assert "do not outlive the program" in caplog.text
+
+
+async def test_the_platform_is_told_the_reason_and_nobody_else() -> None:
+    async with connected() as (device, far, _):
+
+        @device.command("move")
+        def move(value: int) -> None:
+            raise OSError(f"the motor is stuck at {value}")
+
+        @device.command("stop")
+        def stop() -> None:
+            raise KeyError
+
+        far.command("c1", move=3, stop=1)
+        errors = (await far.response())["payload"]["errors"]
+        assert errors["move"] == {"code": -32603, "message": "the motor is stuck at 3"}
+        assert errors["stop"] == {"code": -32603, "message": "KeyError"}
+        async with serve(device.dispatcher, "memory://lamp"), connect("memory://lamp") as client:
+            with pytest.raises(InternalError, match="Internal error"):
+                await client.call("move", {"value": 3})
+
+
+@pytest.mark.parametrize("id", ["c1", 7])
+@pytest.mark.parametrize("members", [{}, {"payload": None}, {"payload": [1]}])
+async def test_a_command_that_makes_no_sense_is_answered(
+    id: str | int, members: dict[str, Any]
+) -> None:
+    async with connected() as (device, far, _):
+        far.send({"type": "command", "command_id": id, **members})
+        answer = await far.response()
+        assert (answer["command_id"], answer["status"]) == (id, "error")
+        assert "payload" in answer["payload"]["error"]["data"]["message"]
+        assert device.counts.malformed == 1
 
 
 async def test_too_many_commands_at_once() -> None:

@@ -16,17 +16,33 @@ READ = {
     "command.list",
     "device.get",
     "device.list",
+    "device.page",
+    "events.subscribe",
+    "events.unsubscribe",
+    "job.get",
+    "job.page",
+    "platform.health",
+    "platform.ignored_page",
     "platform.stats",
     "retention.list",
     "sensor.list",
+    "status.history",
     "status.latest",
     "telemetry.latest",
+    "telemetry.page",
     "telemetry.query",
 }
-COMMAND = READ | {"command.send", "device.call"}
+COMMAND = READ | {
+    "command.broadcast",
+    "command.cancel",
+    "command.send",
+    "device.call",
+    "platform.message",
+}
 ADMIN = COMMAND | {
     "actuator.define",
     "actuator.delete",
+    "audit.page",
     "device.create",
     "device.delete",
     "device.rotate_key",
@@ -36,6 +52,7 @@ ADMIN = COMMAND | {
     "retention.set",
     "sensor.define",
     "sensor.delete",
+    "sensor.update",
     "telemetry.delete",
 }
 

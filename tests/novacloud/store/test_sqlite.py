@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 
 from jsonrpc_iot.novacloud import SqliteStore, StoreFailed
+from jsonrpc_iot.novacloud.store.managed import ManagedStore
 from jsonrpc_iot.novacloud.store.schema import STEPS
-from jsonrpc_iot.novacloud.store.store import Query, Report, Store
+from jsonrpc_iot.novacloud.store.store import Query, Report, StatusReport
 
-from .store_contract import A, StoreContract, row
+from .store_contract import A, StoreContract, command, row
 
 pytestmark = pytest.mark.anyio
 
 
 class TestSqliteStore(StoreContract):
     @pytest.fixture
-    async def store(self, tmp_path: Path) -> AsyncIterator[Store]:
+    async def store(self, tmp_path: Path) -> AsyncIterator[ManagedStore]:
         async with SqliteStore(tmp_path / "nova.db", durable=False) as store:
             yield store
 
@@ -79,6 +80,28 @@ async def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
         assert db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
     db.close()
     assert before
+
+
+async def test_a_file_of_the_first_version_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "nova.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(f"{STEPS[0]}; PRAGMA user_version = 1;")
+        db.execute("INSERT INTO devices VALUES (?, 'lamp', ?, 1, 1.5, NULL)", (A, b"\x00\xff" * 16))
+        status = '{"battery":85,"cpu":1}'
+        db.execute("INSERT INTO statuses VALUES (?, 100.0, 100.0, ?)", (A, status.encode()))
+        db.execute(
+            "INSERT INTO commands (command_id, device_id, command, status, payload, created, "
+            "expires) VALUES ('one', ?, ?, 'QUEUED', ?, 1, 2)",
+            (A, b'{"light":[1]}', b"null"),
+        )
+        db.commit()
+    async with SqliteStore(path) as store:
+        assert await store.devices() == [row()]
+        assert await store.commands() == [command("one")]
+        await store.write([Report(A, 99.0, 200.0, status={"battery": 1, "signal": -60})])
+        await store.write([Report(A, 101.0, 201.0, status={"cpu": 2})])
+        members = {"battery": 85, "cpu": 2, "signal": -60}
+        assert await store.status(A) == StatusReport(members, 101.0)
 
 
 @pytest.mark.parametrize("content", [b"no database", b"SQLite format 3\x00" + b"\xff" * 4096])

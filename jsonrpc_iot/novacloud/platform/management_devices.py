@@ -1,0 +1,217 @@
+"""The part of the management that says who may connect, and shows who does."""
+
+import secrets
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from msgspec import Struct, structs
+
+from jsonrpc_iot import InvalidParams, TooLarge, method
+
+from ..errors import AlreadyExists, StoreFailed, UnknownDevice
+from ..store.store import DeviceRow, StatusReport
+from .admission import canonical_id, hash_key
+from .management_base import (
+    Count,
+    Cursor,
+    DeviceDetails,
+    DeviceInfo,
+    GivenKey,
+    Name,
+    NewDevice,
+    NewKey,
+    Part,
+    Tags,
+    Wait,
+    canonical,
+    printable,
+)
+from .pages import Page, decode_cursor, fitting
+from .permissions import ADMIN, READ
+
+_READ_AT_ONCE = 500
+
+
+class DevicePage(Struct, frozen=True):
+    """Some devices, and where the next ones begin; `None` at the end."""
+
+    devices: list[DeviceInfo]
+    next: str | None
+
+
+class DeviceMethods(Part):
+    """Who may connect."""
+
+    @method("device.create", requires=ADMIN, errors=(AlreadyExists, StoreFailed))
+    async def device_create(
+        self,
+        name: Name,
+        device_id: str | None = None,
+        device_key: GivenKey | None = None,
+        tags: Tags | None = None,
+    ) -> NewDevice:
+        """Add a device. Its key is in the answer and nowhere else.
+
+        Args:
+            name: for people.
+            device_id: a UUID; made when left out.
+            device_key: 16 to 128 printable characters; made when left out.
+            tags: to group it by.
+        """
+        chosen = str(uuid.uuid4()) if device_id is None else canonical_id(device_id)
+        if chosen is None:
+            raise InvalidParams(data={"path": "$.device_id", "message": "Expected a UUID"})
+        key = secrets.token_hex(16) if device_key is None else printable(device_key)
+        row = DeviceRow(
+            device_id=chosen,
+            name=name,
+            key_hash=hash_key(key),
+            created=time.time(),
+            tags=_plain(tags or ()),
+        )
+        await self._store.create_device(row)
+        self._platform.news.note_tags(chosen, row.tags)
+        return NewDevice(chosen, key, name)
+
+    @method("device.get", requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
+    async def device_get(self, device_id: str) -> DeviceDetails:
+        """A device, whether it is there, and what went wrong with it."""
+        row = (await self._known(device_id)).row
+        status = await self._store.status(row.device_id)
+        session = self._presence.sessions.get(row.device_id)
+        record = self._platform.counts.devices.get(row.device_id)
+        return DeviceDetails(
+            **structs.asdict(self._info(row)),
+            address=None if session is None else session.connection.peer,
+            connected_since=None if session is None else session.since,
+            outbox_pending=_member(status, "outbox_pending", int),
+            firmware_version=_member(status, "firmware_version", str),
+            refused=None if record is None else record.refused,
+            counts=None if record is None else structs.replace(record, refused=None),
+        )
+
+    @method("device.list", requires=READ, idempotent=True, errors=(TooLarge, StoreFailed))
+    async def device_list(self) -> AsyncIterator[DeviceInfo]:
+        """All devices by name; streamed on request. `device.page` has them in pieces that fit.
+
+        Raises:
+            TooLarge: they do not fit the channel.
+        """
+        async with aclosing(fitting(self._context, self._infos(None), "device.page")) as infos:
+            async for info in infos:
+                yield info
+
+    @method("device.page", requires=READ, idempotent=True, errors=(TooLarge, StoreFailed))
+    async def device_page(
+        self,
+        cursor: Cursor | None = None,
+        limit: Count = 100,
+        online: bool | None = None,
+        tag: str | None = None,
+        name: str | None = None,
+    ) -> DevicePage:
+        """Some devices by name.
+
+        Args:
+            cursor: `next` of the page before.
+            limit: how many at most; fewer where they would not fit the channel.
+            online: whether they are there.
+            tag: that they have.
+            name: a part of their names.
+        """
+        page: Page[DeviceInfo] = Page(self._context, limit)
+        after = decode_cursor(cursor, tuple[str, str])
+        async with aclosing(self._infos(after, tag, name)) as infos:
+            async for info in infos:
+                is_wanted = online is None or info.online is online
+                if is_wanted and not page.add(info, (info.name, info.device_id)):
+                    break
+        return DevicePage(page.rows, page.next)
+
+    @method("device.update", requires=ADMIN, idempotent=True, errors=(UnknownDevice, StoreFailed))
+    async def device_update(
+        self,
+        device_id: str,
+        name: Name | None = None,
+        enabled: bool | None = None,
+        tags: Tags | None = None,
+    ) -> DeviceInfo:
+        """Change what is given; to disable a device ends its connection."""
+        chosen = canonical(device_id)
+        new_tags = None if tags is None else _plain(tags)
+        await self._store.update_device(chosen, name=name, enabled=enabled, tags=new_tags)
+        if new_tags is not None:
+            self._platform.news.note_tags(chosen, new_tags)
+        self._presence.note_change(chosen)
+        if enabled is False:
+            self._presence.close(chosen, "disabled")
+        return self._info((await self._known(chosen)).row)
+
+    @method("device.delete", requires=ADMIN, errors=(UnknownDevice, StoreFailed))
+    async def device_delete(self, device_id: str) -> None:
+        """Delete a device with its sensors, actuators, values and commands."""
+        chosen = canonical(device_id)
+        await self._store.delete_device(chosen)
+        self._platform.news.note_tags(chosen, ())
+        self._presence.note_change(chosen)
+        self._presence.close(chosen, "deleted")
+        self._platform.commands.forget(chosen)
+        self._platform.counts.devices.pop(chosen, None)
+
+    @method("device.rotate_key", requires=ADMIN, errors=(UnknownDevice, StoreFailed))
+    async def device_rotate_key(
+        self, device_id: str, device_key: GivenKey | None = None, grace: Wait = 0.0
+    ) -> NewKey:
+        """Give a device a new key.
+
+        Args:
+            device_id: whose.
+            device_key: the new key; made when left out.
+            grace: seconds that the old one holds too, so that the device can be told the new one.
+                Without them its connection ends.
+        """
+        chosen = canonical(device_id)
+        key = secrets.token_hex(16) if device_key is None else printable(device_key)
+        until = time.time() + grace if grace else None
+        await self._store.update_device(chosen, key_hash=hash_key(key), old_key_until=until)
+        self._presence.note_change(chosen)
+        if not grace:
+            self._presence.close(chosen, "its key was changed")
+        return NewKey(chosen, key)
+
+    async def _infos(
+        self, after: tuple[str, str] | None, tag: str | None = None, name: str | None = None
+    ) -> AsyncGenerator[DeviceInfo, None]:
+        """Devices by name, of which only some are in memory."""
+        while True:
+            rows = await self._store.device_page(after, _READ_AT_ONCE, tag=tag, name=name)
+            for row in rows:
+                yield self._info(row)
+            if len(rows) < _READ_AT_ONCE:
+                return
+            after = rows[-1].name, rows[-1].device_id
+
+    def _info(self, row: DeviceRow) -> DeviceInfo:
+        return DeviceInfo(
+            device_id=row.device_id,
+            name=row.name,
+            enabled=row.enabled,
+            online=self._presence.online(row.device_id) is not None,
+            last_seen=self._presence.last_seen(row.device_id) or row.last_seen,
+            created=row.created,
+            tags=row.tags,
+        )
+
+
+def _plain(tags: Sequence[str]) -> tuple[str, ...]:
+    """Each tag once."""
+    return tuple(dict.fromkeys(tags))
+
+
+def _member(status: StatusReport | None, name: str, kind: type[Any]) -> Any:
+    """What a device says of itself, `None` where that is nothing of the kind."""
+    value = None if status is None else status.payload.get(name)
+    return value if type(value) is kind else None

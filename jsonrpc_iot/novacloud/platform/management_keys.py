@@ -1,0 +1,95 @@
+"""The part of the management that says what devices may report, and may be told to do."""
+
+from jsonrpc_iot import method
+
+from ..errors import AlreadyExists, StoreFailed, UnknownDevice, UnknownKey
+from ..store.store import Actuator, Sensor, SensorType
+from .management_base import Key, Part, SensorInfo, Unit, canonical
+from .permissions import ADMIN, READ
+
+
+class SensorMethods(Part):
+    """What devices may report."""
+
+    @method("sensor.define", requires=ADMIN, errors=(UnknownDevice, AlreadyExists, StoreFailed))
+    async def sensor_define(
+        self, device_id: str, value_key: Key, type: SensorType, unit: Unit | None = None
+    ) -> SensorInfo:
+        """Add a sensor; values of its key are stored from now on."""
+        chosen = canonical(device_id)
+        sensor = await self._store.define_sensor(chosen, value_key, type, unit)
+        self._presence.note_change(chosen)
+        session = self._presence.sessions.get(chosen)
+        if session is not None:
+            session.sensors[value_key] = sensor
+        return _sensor_info(sensor)
+
+    @method("sensor.list", requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
+    async def sensor_list(self, device_id: str) -> list[SensorInfo]:
+        """The sensors of a device."""
+        return [_sensor_info(sensor) for sensor in (await self._known(device_id)).sensors]
+
+    @method("sensor.update", requires=ADMIN, errors=(UnknownDevice, UnknownKey, StoreFailed))
+    async def sensor_update(
+        self,
+        device_id: str,
+        value_key: str,
+        type: SensorType | None = None,
+        unit: Unit | None = None,
+    ) -> SensorInfo:
+        """Change what is given. Values that are stored stay as they are."""
+        chosen = (await self._known(device_id)).row.device_id
+        sensor = await self._store.update_sensor(chosen, value_key, type=type, unit=unit)
+        self._presence.note_change(chosen)
+        session = self._presence.sessions.get(chosen)
+        if session is not None:
+            session.sensors[value_key] = sensor
+        return _sensor_info(sensor)
+
+    @method("sensor.delete", requires=ADMIN, errors=(UnknownDevice, UnknownKey, StoreFailed))
+    async def sensor_delete(self, device_id: str, value_key: str) -> None:
+        """Delete a sensor with its values."""
+        sensor = await self._sensor(device_id, value_key)
+        chosen = canonical(device_id)
+        await self._store.delete_sensor(chosen, sensor.value_key)
+        self._presence.note_change(chosen)
+        session = self._presence.sessions.get(chosen)
+        if session is not None:
+            session.sensors.pop(value_key, None)
+
+
+class ActuatorMethods(Part):
+    """What devices may be told to do."""
+
+    @method("actuator.define", requires=ADMIN, errors=(UnknownDevice, AlreadyExists, StoreFailed))
+    async def actuator_define(
+        self, device_id: str, command_key: Key, type: SensorType | None = None
+    ) -> Actuator:
+        """Add an actuator; with a type, only values of it are sent."""
+        chosen = canonical(device_id)
+        actuator = await self._store.define_actuator(chosen, command_key, type)
+        await self._refresh(chosen)
+        return actuator
+
+    @method("actuator.list", requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
+    async def actuator_list(self, device_id: str) -> list[Actuator]:
+        """The actuators of a device."""
+        return [*(await self._known(device_id)).actuators]
+
+    @method("actuator.delete", requires=ADMIN, errors=(UnknownDevice, UnknownKey, StoreFailed))
+    async def actuator_delete(self, device_id: str, command_key: str) -> None:
+        """Delete an actuator; commands that wait are sent all the same."""
+        chosen = (await self._known(device_id)).row.device_id
+        await self._store.delete_actuator(chosen, command_key)
+        await self._refresh(chosen)
+
+    async def _refresh(self, device_id: str) -> None:
+        self._presence.note_change(device_id)
+        known = await self._store.device(device_id)
+        session = self._presence.sessions.get(device_id)
+        if session is not None:
+            session.actuators = known.actuators
+
+
+def _sensor_info(sensor: Sensor) -> SensorInfo:
+    return SensorInfo(sensor.value_key, sensor.type, sensor.unit)

@@ -1,0 +1,163 @@
+"""The part of the management that shows what devices have reported, also of themselves."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from jsonrpc_iot import TooLarge, method
+
+from ..errors import StoreFailed, UnknownDevice, UnknownKey
+from ..store.store import Aggregate, Order, Point, Query, StatusReport
+from .management_base import Count, Cursor, Key, Limit, Part, UnixTime
+from .pages import Page, decode_cursor, fitting
+from .permissions import READ
+
+_READ_AT_ONCE = 500
+
+
+class Value(Struct, frozen=True):
+    """A value of one of several sensors."""
+
+    value_key: str
+    timestamp: float
+    value: Any
+
+
+class TelemetryPage(Struct, frozen=True):
+    """Some values, and where the next ones begin; `None` at the end."""
+
+    points: list[Value]
+    next: str | None
+
+
+class TelemetryMethods(Part):
+    """What devices have reported."""
+
+    @method(
+        "telemetry.query",
+        requires=READ,
+        idempotent=True,
+        errors=(UnknownDevice, UnknownKey, TooLarge, StoreFailed),
+    )
+    async def telemetry_query(
+        self,
+        device_id: str,
+        value_key: str,
+        start: UnixTime | None = None,
+        end: UnixTime | None = None,
+        limit: Limit = 1000,
+        order: Order = "asc",
+        interval: Annotated[float, Meta(ge=0.001)] | None = None,
+        aggregate: Aggregate | None = None,
+        offset: Annotated[float, Meta(ge=-86_400, le=86_400)] = 0.0,
+    ) -> AsyncIterator[Point]:
+        """Values of one sensor by time; streamed on request. `telemetry.page` has pieces that fit.
+
+        Args:
+            device_id: whose.
+            value_key: of which sensor.
+            start: the earliest time, in Unix seconds.
+            end: up to here, exclusive.
+            limit: how many at most.
+            order: `desc` for the latest first.
+            interval: seconds of one group; each group gives one point.
+            aggregate: what is told of a group, the mean by default.
+            offset: seconds east of UTC by whose clock groups begin.
+
+        Raises:
+            TooLarge: they do not fit the channel.
+        """
+        sensor = await self._sensor(device_id, value_key)
+        query = Query(
+            sensor=sensor.id,
+            start=start,
+            end=end,
+            limit=limit,
+            order=order,
+            interval=interval,
+            aggregate=aggregate,
+            offset=offset,
+        )
+        points = fitting(self._context, self._store.points(query), "telemetry.page")
+        async with aclosing(points):
+            async for point in points:
+                yield point
+
+    @method("telemetry.latest", requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
+    async def telemetry_latest(self, device_id: str) -> dict[str, Point]:
+        """The newest value of each sensor."""
+        known = await self._known(device_id)
+        return await self._store.latest(known.row.device_id, time.time())
+
+    @method(
+        "telemetry.page",
+        requires=READ,
+        idempotent=True,
+        errors=(UnknownDevice, UnknownKey, TooLarge, StoreFailed),
+    )
+    async def telemetry_page(
+        self,
+        device_id: str,
+        value_keys: Annotated[list[Key], Meta(min_length=1, max_length=256)],
+        start: UnixTime | None = None,
+        end: UnixTime | None = None,
+        order: Order = "asc",
+        cursor: Cursor | None = None,
+        limit: Annotated[int, Meta(ge=1, le=10_000)] = 1000,
+    ) -> TelemetryPage:
+        """Some values of some sensors by time. Each comes once, also one that came repeatedly.
+
+        Args:
+            device_id: whose.
+            value_keys: of which sensors.
+            start: the earliest time, in Unix seconds.
+            end: up to here, exclusive.
+            order: `desc` for the latest first.
+            cursor: `next` of the page before.
+            limit: how many at most; fewer where they would not fit the channel.
+        """
+        known = {sensor.value_key: sensor.id for sensor in (await self._known(device_id)).sensors}
+        keys = {}
+        for value_key in value_keys:
+            if value_key not in known:
+                raise UnknownKey(data={"value_key": value_key})
+            keys[known[value_key]] = value_key
+        page: Page[Value] = Page(self._context, limit)
+        after = decode_cursor(cursor, tuple[float, int, int])
+        while page.next is None:
+            rows = await self._store.value_page(
+                [*keys], after, _READ_AT_ONCE, start=start, end=end, order=order
+            )
+            for after, value in rows:
+                if not page.add(Value(keys[after[2]], after[0], value), after):
+                    break
+            if not rows:
+                break
+        return TelemetryPage(page.rows, page.next)
+
+    @method("status.latest", requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
+    async def status_latest(self, device_id: str) -> StatusReport | None:
+        """The latest of each member that a device has told of itself, `None` where it has not."""
+        return await self._store.status((await self._known(device_id)).row.device_id)
+
+    @method("status.history", requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
+    async def status_history(
+        self,
+        device_id: str,
+        start: UnixTime | None = None,
+        end: UnixTime | None = None,
+        limit: Count = 100,
+    ) -> list[StatusReport]:
+        """The statuses of a device, the newest first; the last 1,000 are kept.
+
+        Args:
+            device_id: whose.
+            start: the earliest time, in Unix seconds.
+            end: up to here, exclusive.
+            limit: how many at most.
+        """
+        chosen = (await self._known(device_id)).row.device_id
+        return await self._store.status_history(chosen, start, end, limit)

@@ -13,7 +13,7 @@ ARGS ?=
 RELEASE ?= trixie
 
 # Processes that share the tests: more than cores, since tests wait most of the time.
-WORKERS ?= 3
+WORKERS ?= 4
 PYTEST = python -m pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: help demo test test-oldest test-newest test-browser test-ble chaos lint bench docs lock upgrade clean

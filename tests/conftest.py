@@ -59,7 +59,8 @@ def datagrams_are_dated() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def log_as_new() -> None:
-    """Let no test find the log limited by what others have logged in the same minute."""
+    """Let no test find the log limited by what others have logged in the same minute, or set."""
+    logging.getLogger("jsonrpc_iot").setLevel(logging.NOTSET)
     for name in LOGGERS:
         for guard in logging.getLogger(f"jsonrpc_iot.{name}").filters:
             if isinstance(guard, Guard):

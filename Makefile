@@ -117,7 +117,7 @@ $(VENV)/.uv:
 
 $(VENV)/.demo: $(VENV)/.uv pyproject.toml requirements.lock
 	@echo 'Installing the package ...'
-	$(call install,$(VENV),requirements.lock,$(addprefix --extra ,cli uart mqtt http bumble) --group demo)
+	$(call install,$(VENV),requirements.lock,$(addprefix --extra ,cli uart mqtt http bumble seal) --group demo)
 
 $(VENV)/.test: $(VENV)/.uv pyproject.toml requirements.lock
 	@echo 'Installing the package with all extras, and what the tests need ...'

@@ -30,6 +30,7 @@ logger = logging.getLogger("jsonrpc_iot.peer")
 
 _CANCEL = b"rpc.cancel"
 _PROVE = "rpc.authenticate"
+_PROVE_BYTES = _PROVE.encode()
 _FLUSH_BYTES = 1 << 16
 _BUSY = Busy(data={"retry_after": 1.0})
 GONE_ITEM = ServerError("An item that was lost is no longer held")
@@ -106,7 +107,7 @@ class Incoming:
         (message, *others) = messages
         if others or self.leaving or self._outgoing.waiting_bytes:
             return False
-        if self._context._standing.refusal is not None or _PROVE.encode() in message:
+        if self._context._standing.refusal is not None or _PROVE_BYTES in message:
             return False
         if self._in_flight >= self._limits.in_flight or self._responder.codec.is_batch(message):
             return False

@@ -109,10 +109,16 @@ class LossyOutgoing(Outgoing):
             return False
         return unproved.waiting_bytes > _ENOUGH_BYTES
 
-    def _screen(self, messages: Sequence[bytes], are_responses: bool) -> Sequence[bytes]:
-        """What may leave at once of what is for who has proved nothing; the rest waits."""
+    def _enqueue(self, messages: Sequence[bytes], are_responses: bool) -> None:
         unproved = self._channel.unproved
-        assert unproved is not None
+        if unproved is not None and not self.is_broken:
+            messages = self._screen(unproved, messages, are_responses)
+        super()._enqueue(messages, are_responses)
+
+    def _screen(
+        self, unproved: Unproved, messages: Sequence[bytes], are_responses: bool
+    ) -> Sequence[bytes]:
+        """What may leave at once of what is for who has proved nothing; the rest waits."""
         if not are_responses and self._session.noise.presence is None:
             self._watch()  # one of these may be a call
         leaving = []

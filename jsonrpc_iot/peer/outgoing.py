@@ -127,19 +127,12 @@ class Outgoing:
             self._tasks.start_soon(self._flush)
 
     def _enqueue(self, messages: Sequence[bytes], are_responses: bool) -> None:
-        if self.is_broken:  # whoever answers what has come before may have much to say
-            return
-        if self.seen is not None and self._channel.unproved is not None:
-            messages = self._screen(messages, are_responses)
-        self._add(messages)
+        if not self.is_broken:  # whoever answers what has come before may have much to say
+            self._add(messages)
 
     def _add(self, messages: Sequence[bytes]) -> None:
         self._queue.extend(messages)
         self._bytes += sum(map(len, messages))
-
-    def _screen(self, messages: Sequence[bytes], are_responses: bool) -> Sequence[bytes]:
-        """What may leave to an address that may be forged; only where messages get lost."""
-        raise NotImplementedError
 
     def _send_now(self) -> None:
         messages = self._queue

@@ -204,3 +204,8 @@ def _masked_option(option: str) -> str:
         return option
     is_secret = _SECRET.match(name_is) or _KEY_OR_TOKEN.fullmatch(value_is)
     return f"{name}=***" if is_secret else option
+
+
+def with_option(url: str, option: str) -> str:
+    """A URL with one option more, given as `name=value`."""
+    return f"{url}{'&' if '?' in url else '?'}{option}"

@@ -7,9 +7,10 @@ from anyio.abc import ObjectStream, TaskGroup
 
 from ..protocol.unproved import Unproved
 from ..trust.principal import Principal
-from .contract import Channel, TellFailed, Trace
+from .contract import Channel, Listener, Serve, TellFailed, Trace
 from .info import ChannelAttribute, ChannelInfo
 from .masking import masking
+from .url import with_option
 
 
 @final
@@ -214,3 +215,47 @@ class ProvenChannel(WrappedChannel):
         if self._token is None:
             return known
         return {**known, ChannelAttribute.bearer_token: lambda: self._token}
+
+
+@final
+class WrappedListener(Listener):
+    """A listener whose channels are made into others, or need an option at the client.
+
+    Args:
+        inner: accepts the channels.
+        option: what a client's URL needs too, as `name=value`; empty for nothing.
+        around: makes what serves the inner channels of what serves those made of them; by default
+            they stay as they are.
+    """
+
+    def __init__(
+        self, inner: Listener, option: str, around: Callable[[Serve], Serve] = lambda serve: serve
+    ) -> None:
+        self._inner = inner
+        self._option = option
+        self._around = around
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """The inner listener's, with the option."""
+        if not self._option:
+            return self._inner.addresses
+        return [with_option(address, self._option) for address in self._inner.addresses]
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether other machines may reach it."""
+        return self._inner.is_exposed
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether its channels have no socket of their own, and end with it."""
+        return self._inner.is_shared
+
+    async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
+        """Serve until cancelled; see `Listener.serve`."""
+        await self._inner.serve(self._around(handler), task_group)
+
+    async def aclose(self) -> None:
+        """Close the inner listener."""
+        await self._inner.aclose()

@@ -31,6 +31,7 @@ from jsonrpc_iot import (
     connect,
 )
 from jsonrpc_iot import serve as serve_at
+from jsonrpc_iot.channel.url import with_option
 from jsonrpc_iot.protocol.text import escape
 
 from ._broker import has_broker, local_broker
@@ -223,7 +224,7 @@ async def _serve(
     except JsonRpcIotError as error:
         return Row(transport=stage.name, url=url, error=str(error))
     (url,) = server.urls
-    return f"{url}{'&' if '?' in url else '?'}psk=file:{folder}/{_KEY_FILE}"
+    return with_option(url, f"psk=file:{folder}/{_KEY_FILE}")
 
 
 async def _call_over(stage: Stage, url: str, networks: Networks) -> Row:

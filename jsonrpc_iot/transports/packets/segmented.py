@@ -1,60 +1,14 @@
 """`?segment=1`: any transport of packets, with channels that carry messages of many packets."""
 
-from collections.abc import Sequence
-
-from anyio.abc import TaskGroup
 from msgspec import structs
 
 from ...channel.contract import Channel, Listener, Serve, Transport
 from ...channel.options import PacketOptions
 from ...channel.url import Url
+from ...channel.wrappers import WrappedListener
 from ...protocol.limits import Limits
 from ...protocol.segments.format import HEADER_BYTES, AssemblyBudget
 from .segmented_channel import SegmentedChannel
-
-
-class SegmentedListener(Listener):
-    """A listener whose channels send big messages in segments.
-
-    Args:
-        inner: accepts the channels of packets.
-        limits: bounds on what peers may cost.
-    """
-
-    def __init__(self, inner: Listener, limits: Limits) -> None:
-        self._inner = inner
-        self._limits = limits
-        self._budget = AssemblyBudget(limits.assembled_bytes_in_all)
-
-    @property
-    def addresses(self) -> Sequence[str]:
-        """The inner listener's, with the option that a client needs too."""
-        return [
-            f"{address}{'&' if '?' in address else '?'}segment=1"
-            for address in self._inner.addresses
-        ]
-
-    @property
-    def is_exposed(self) -> bool:
-        """Whether other machines may reach it."""
-        return self._inner.is_exposed
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether its channels have no socket of their own, and end with it."""
-        return self._inner.is_shared
-
-    async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
-        """Serve until cancelled; see `Listener.serve`."""
-
-        async def serve_in_segments(channel: Channel) -> None:
-            await handler(segmented(channel, self._limits, self._budget))
-
-        await self._inner.serve(serve_in_segments, task_group)
-
-    async def aclose(self) -> None:
-        """Close the inner listener."""
-        await self._inner.aclose()
 
 
 class SegmentedTransport:
@@ -77,7 +31,17 @@ class SegmentedTransport:
         """Bind a URL; see `Transport.listen`."""
         in_segments = _wants_segments(url)
         listener = await self._inner.listen(url, limits)
-        return SegmentedListener(listener, limits) if in_segments else listener
+        if not in_segments:
+            return listener
+        budget = AssemblyBudget(limits.assembled_bytes_in_all)
+
+        def around(handler: Serve) -> Serve:
+            async def serve(channel: Channel) -> None:
+                await handler(segmented(channel, limits, budget))
+
+            return serve
+
+        return WrappedListener(listener, "segment=1", around)
 
 
 def segmented(channel: Channel, limits: Limits, budget: AssemblyBudget | None = None) -> Channel:

@@ -1,13 +1,13 @@
 """A transport whose links are sealed, for those who have a key."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import anyio
-from anyio.abc import TaskGroup
 
 from ...channel.contract import Channel, Listener, Serve, Transport
 from ...channel.url import Url
+from ...channel.wrappers import WrappedListener
 from ...errors import MissingExtra
 from ...protocol.limits import Limits
 from ...protocol.seal.crypto import Crypto
@@ -61,10 +61,10 @@ class SealedTransport:
         option = f"{NAME}={url.options[NAME]}" if own is not None else ""
         if isinstance(inner, DemuxListener):
             inner.demux.seal_with(crypto, keys)
-            return SealedListener(inner, option)
+            return WrappedListener(inner, option)
         if form is BASE64 or url.scheme in _LINKS:
-            return LinkListener(inner, option, crypto, keys, form)
-        return LineListener(inner, option, crypto, keys, form, limits)
+            return WrappedListener(inner, option, _around_connections(crypto, keys, form))
+        return WrappedListener(inner, option, _around_lines(crypto, keys, form, limits))
 
     def _crypto(self, url: Url, *, is_asked_for: bool) -> Crypto | None:
         """What to compute with, `None` where nothing can be sealed.
@@ -88,80 +88,14 @@ class SealedTransport:
             return None
 
 
-class SealedListener(Listener):
-    """A listener whose channels may be sealed.
+def _around_connections(crypto: Crypto, keys: Keys, form: Form) -> Callable[[Serve], Serve]:
+    """What serves connections, each of which is sealed or not."""
 
-    Args:
-        inner: accepts the channels of packets.
-        option: what a client's URL needs for that; empty where that depends on the client.
-    """
-
-    def __init__(self, inner: Listener, option: str) -> None:
-        self._inner = inner
-        self._option = option
-
-    @property
-    def addresses(self) -> Sequence[str]:
-        """The inner listener's, with the option that a client needs too."""
-        if not self._option:
-            return self._inner.addresses
-        return [
-            f"{address}{'&' if '?' in address else '?'}{self._option}"
-            for address in self._inner.addresses
-        ]
-
-    @property
-    def is_exposed(self) -> bool:
-        """Whether other machines may reach it."""
-        return self._inner.is_exposed
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether its channels have no socket of their own, and end with it."""
-        return self._inner.is_shared
-
-    @property
-    def reads_files(self) -> bool:
-        """Whether there is anything that `reload` reads."""
-        return self._inner.reads_files
-
-    def reload(self) -> None:
-        """See `Listener.reload`."""
-        self._inner.reload()
-
-    async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
-        """Serve until cancelled; see `Listener.serve`."""
-        await self._inner.serve(handler, task_group)
-
-    async def aclose(self) -> None:
-        """Close the inner listener."""
-        await self._inner.aclose()
-
-
-class LinkListener(SealedListener):
-    """Accepts connections, each of which is sealed or not.
-
-    Args:
-        inner: accepts them.
-        option: as in `SealedListener`.
-        crypto: the primitives.
-        keys: finds the keys that open.
-        form: how packets travel.
-    """
-
-    def __init__(
-        self, inner: Listener, option: str, crypto: Crypto, keys: Keys, form: Form
-    ) -> None:
-        super().__init__(inner, option)
-        self._seal = crypto, keys, form
-
-    async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
-        """Serve until cancelled; see `Listener.serve`."""
-
-        async def serve_one(inner: Channel) -> None:
+    def around(handler: Serve) -> Serve:
+        async def serve(inner: Channel) -> None:
             channel: Channel | None = None
             try:
-                channel = await admit(inner, *self._seal)
+                channel = await admit(inner, crypto, keys, form)
             except _ENDED as error:
                 logger.info("%s: gone before it said anything: %r", inner.info.peer, error)
             finally:
@@ -170,37 +104,20 @@ class LinkListener(SealedListener):
             if channel is not None:
                 await handler(channel)
 
-        await self._inner.serve(serve_one, task_group)
+        return serve
+
+    return around
 
 
-class LineListener(SealedListener):
-    """Serves lines that plain and sealed ends share.
+def _around_lines(
+    crypto: Crypto, keys: Keys, form: Form, limits: Limits
+) -> Callable[[Serve], Serve]:
+    """What serves lines that plain and sealed ends share."""
 
-    Args:
-        inner: accepts them.
-        option: as in `SealedListener`.
-        crypto: the primitives.
-        keys: finds the keys that open.
-        form: how packets travel.
-        limits: bounds on what peers may cost.
-    """
+    def around(handler: Serve) -> Serve:
+        async def serve(inner: Channel) -> None:
+            await SharedLine(inner, crypto, keys, form, limits).serve(handler)
 
-    def __init__(
-        self,
-        inner: Listener,
-        option: str,
-        crypto: Crypto,
-        keys: Keys,
-        form: Form,
-        limits: Limits,
-    ) -> None:
-        super().__init__(inner, option)
-        self._line = crypto, keys, form, limits
+        return serve
 
-    async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
-        """Serve until cancelled; see `Listener.serve`."""
-
-        async def serve_line(inner: Channel) -> None:
-            await SharedLine(inner, *self._line).serve(handler)
-
-        await self._inner.serve(serve_line, task_group)
+    return around

@@ -98,6 +98,11 @@ class Client(Remote):
         self._missed = 0  # on channels that have ended
 
     @property
+    def url(self) -> str:
+        """Where the device is, without secrets."""
+        return self._name
+
+    @property
     def missed(self) -> int:
         """How many notifications came while 256 others waited in a `notifications` stream.
 

@@ -212,7 +212,7 @@ class Responder:
 
     def handler(self, method: str) -> Handler | None:
         """What answers a method, `None` if nothing does."""
-        entry = self._table.methods.get(method)
+        entry = self._table.entry(method)
         return None if entry is None else entry.handler
 
     def read(self, data: bytes) -> Read:

@@ -1,0 +1,304 @@
+"""Methods that somebody else answers: all names that begin with one prefix.
+
+A dispatcher hands such calls on, and what comes back to its caller: results, errors and items of
+streams as they are. Params and results are not looked at, unless the two ends speak different
+codecs. What reaches the other end is a `Target`; a client is one.
+"""
+
+import math
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import aclosing, suppress
+from typing import Any
+
+import anyio
+from msgspec import UNSET, Raw, Struct
+
+from ..channel.clock import now
+from ..errors import (
+    CallTimeout,
+    ChannelClosed,
+    DeadlineExceeded,
+    DeviceOffline,
+    InternalError,
+    InvalidParams,
+    JsonRpcIotError,
+    MalformedResponse,
+    MessageTooLarge,
+    OutcomeUnknown,
+    RpcError,
+    ServerError,
+    TooLarge,
+    TransportError,
+    Unencodable,
+)
+from ..protocol.codec.codec import Codec
+from ..protocol.codec.floats import has_nan
+from .declare.context import Context
+from .declare.options import Options
+from .declare.stream import NoItems, Stream
+from .declare.target import Target
+from .handler import Handler
+from .openrpc.gather import Document, entries_of, gather, only
+from .run.context import CallContext
+
+CALL_SECONDS = 30.0
+"""How long the other end may take for a call whose caller does not say."""
+
+
+_FRESH_SECONDS = 60.0
+
+_ABOUT_IT = ("rpc.discover", "rpc.methods", "rpc.ping")
+"""What may be asked of the other end by name; all else under `rpc.` is between it and us."""
+
+
+class Description(Struct, frozen=True, eq=False):
+    """What another end says of itself; a new one each time.
+
+    Args:
+        document: the OpenRPC document, of which nothing is certain but that names are texts.
+    """
+
+    document: Document
+
+    def names(self, prefix: str) -> list[str]:
+        """The names of the methods, without those of the protocol where a prefix is to come."""
+        names: list[str] = [each["name"] for each in entries_of(self.document, "methods")]
+        return [name for name in names if not (prefix and name.startswith("rpc."))]
+
+
+NOTHING = Description({"openrpc": "1.3.2", "info": {"title": "", "version": ""}, "methods": []})
+"""The description of who says nothing."""
+
+
+class Untouched(Struct, frozen=True):
+    """Params that are handed on as they came.
+
+    Args:
+        raw: the bytes, empty for none.
+        codec: in which they are written.
+    """
+
+    raw: bytes
+    codec: Codec
+
+    def as_sent(self, codec: str) -> Any:
+        """What to send to an end with a codec of that name: the same bytes, or what they say."""
+        if not self.raw:
+            return None
+        return Raw(self.raw) if self.codec.name == codec else self.codec.decode_value(self.raw, Any)
+
+
+class Forward:
+    """The other end behind one prefix.
+
+    Args:
+        target: reaches it, if that is open already.
+        requires: the permission that a caller needs for anything there.
+        timeout: seconds that a call may take whose caller does not say; `None` for any time.
+
+    Attributes:
+        options: how its methods run.
+        target: as above.
+    """
+
+    def __init__(
+        self,
+        target: Target | None = None,
+        *,
+        requires: str | None = None,
+        timeout: float | None = CALL_SECONDS,
+    ) -> None:
+        self.target = target
+        self.options = Options(requires=requires)
+        self._timeout = timeout
+        self._description = NOTHING
+        self._described_at = -math.inf
+        self._describing = anyio.Lock()
+
+    def offers(self, method: str) -> bool:
+        """Whether a method or notification may be used, by its name at the other end."""
+        return not method.startswith("rpc.") or method in _ABOUT_IT
+
+    def handler(self, method: str) -> Handler:
+        """What answers a method or takes a notification, by its name at the other end."""
+        return Forwarded(self, method)
+
+    async def find(self, deadline: float) -> Target:
+        """What reaches the other end, once it is there.
+
+        Args:
+            deadline: when the caller stops waiting, as the event loop counts.
+
+        Raises:
+            DeviceOffline: nothing does.
+        """
+        if self.target is None:
+            raise self.offline()
+        return self.target
+
+    async def describe(self, seconds: float) -> Description:
+        """What the other end says of itself, or has said before if it cannot be had in time.
+
+        Args:
+            seconds: to wait for it.
+        """
+        with anyio.move_on_after(seconds):
+            async with self._describing:
+                if self.target is not None and now() - self._described_at > _FRESH_SECONDS:
+                    self._described_at = now()
+                    with suppress(JsonRpcIotError):
+                        document = await gather(self.target, "", seconds)
+                        self._description = Description(only(document, self.offers))
+        return self._description
+
+    def forget_description(self) -> None:
+        """Ask anew for what the other end says of itself: it may be another one now."""
+        self._described_at = -math.inf
+
+    def offline(self) -> DeviceOffline:
+        """The error that says that the other end is away."""
+        return DeviceOffline()
+
+    def note_sent(self) -> None:
+        """Learn that a call is sent now, which the other end ought to answer."""
+
+    def note_answer(self) -> None:
+        """Learn that the other end has said something."""
+
+    def note_end(self, *, answered: bool) -> None:
+        """Learn that nobody waits for a call any more, and whether it has been answered."""
+
+    def note_failure(self, error: JsonRpcIotError) -> None:
+        """Learn that a call has come to nothing, and why."""
+
+    async def answer(self, method: str, params: Untouched, context: CallContext) -> Any:
+        """Have a method answered, or a notification taken.
+
+        Args:
+            method: the name at the other end.
+            params: of the call.
+            context: of the call.
+
+        Raises:
+            RpcError: what the other end answers, or what keeps it from that.
+        """
+        deadline = context.deadline
+        if deadline is None:
+            deadline = math.inf if self._timeout is None else now() + self._timeout
+        target = await self.find(deadline)
+        try:
+            codec = target.info.codec
+        except ChannelClosed:
+            raise self.offline() from None
+        try:
+            members = params.as_sent(codec)
+            if context.id is UNSET:
+                return await target.notify(method, members)
+            kind = Raw if codec == params.codec.name else Any
+            return await self._call(target, method, members, kind, deadline, context)
+        except RpcError:
+            raise
+        except JsonRpcIotError as error:
+            self.note_failure(error)
+            raise self._refusal(error) from None
+
+    async def _call(
+        self,
+        target: Target,
+        method: str,
+        params: Any,
+        kind: Any,
+        deadline: float,
+        context: CallContext,
+    ) -> Any:
+        answered = False
+        self.note_sent()
+        try:
+            if context.items is not None:
+                result = await self._pass_on(target, method, params, kind, context)
+            else:
+                left = None if deadline == math.inf else max(0.0, deadline - now())
+                result = await target.call(method, params, result=kind, timeout=left)
+            answered = True
+            if kind is not Raw:
+                _finite(result)
+        except (RpcError, MalformedResponse):
+            answered = True
+            raise
+        finally:
+            self.note_end(answered=answered)
+        return result
+
+    async def _pass_on(
+        self, target: Target, method: str, params: Any, kind: Any, context: CallContext
+    ) -> Any:
+        """Hand items on as the caller takes them, which may be never: that is up to the caller."""
+        assert context.items is not None
+        async with target.stream(method, params, item=kind, timeout=None) as items:
+            try:
+                async with aclosing(self._noted(items)) as noted:
+                    return await context.items.send_all(noted)
+            except NoItems as whole:
+                return whole.result
+
+    async def _noted(self, items: Stream[Any]) -> AsyncGenerator[Any, None]:
+        async for item in items:
+            self.note_answer()
+            yield item if type(item) is Raw else _finite(item)
+
+    def _refusal(self, error: JsonRpcIotError) -> RpcError:
+        """What the caller is told of a call that the other end has not answered."""
+        if isinstance(error, MessageTooLarge):
+            return TooLarge(data={"size": error.size, "limit": error.limit})
+        if isinstance(error, CallTimeout):
+            return DeadlineExceeded()
+        if isinstance(error, ChannelClosed):
+            return OutcomeUnknown()
+        if isinstance(error, Unencodable):
+            return InvalidParams(data={"path": "$", "message": str(error)})
+        if isinstance(error, TransportError):
+            return self.offline()
+        return ServerError(str(error))  # a malformed answer
+
+
+class Forwarded(Handler):
+    """The handler of one name that begins with a prefix; it does not know the params' types.
+
+    Args:
+        forward: the other end.
+        method: the name there.
+    """
+
+    is_coroutine = waits = wants_context = True
+    is_generator = plain = by_name = False
+    params_optional = True
+    may_hold_nan = False  # see `_finite`
+    result_type = Any
+    params = Untouched
+    positions = None
+    doc = ""
+
+    def __init__(self, forward: Forward, method: str) -> None:
+        self.options = forward.options
+        self._forward = forward
+        self._method = method
+        self.call = self._call
+
+    def parse(self, raw: bytes, codec: Codec) -> Struct:
+        """Take params as they are; see `Handler.parse`."""
+        return Untouched(raw, codec)
+
+    def _call(self, params: Any, context: Context | None) -> Awaitable[Any]:
+        assert isinstance(context, CallContext)
+        return self._forward.answer(self._method, params, context)
+
+
+def _finite(value: Any) -> Any:
+    """A value that another codec is to write, and MessagePack has read.
+
+    Raises:
+        InternalError: it holds NaN or an infinity, which JSON has no form for.
+    """
+    if has_nan(value):
+        raise InternalError(data="NaN and infinities have no form in JSON")
+    return value

@@ -45,7 +45,7 @@ PARTS: dict[str, Set[str]] = {
     "tuya": LINK | {"transports"},
     "novacloud": {API, "protocol", "transports"},
     "testing": BOTH_ENDS | {"client", "server", "blocking"},
-    "cli": ANSWER | {API, "transports", "services", "novacloud", "testing"},
+    "cli": ANSWER | {API, "gateway", "transports", "services", "novacloud", "testing"},
     "__main__": {"errors", "cli"},
 }
 

@@ -90,6 +90,7 @@ ROOT = Group(
         "monitor": "monitor",
         "serve": "serve",
         "simulate": "serve",
+        "bridge": "bridge",
         "demo": "demo",
         "pair": "pair",
         "keys": KEYS,

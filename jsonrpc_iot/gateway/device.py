@@ -6,6 +6,7 @@ pings unanswered.
 """
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
@@ -45,6 +46,8 @@ _SILENT_SECONDS = 4.0  # until a device is asked that leaves a call unanswered
 _PING_SECONDS = 4.5
 _PINGS = 2
 _WITHOUT_CONNECTIONS = ("http", "https", "mqtt", "mqtts")
+
+_PLACE_OF_SECRET = re.compile(r"[?&]\w+=(?:env|file):[^\s&]*(?<!:)")
 
 TRACE = "gateway.trace"
 """By this a gateway finds out whether a device of its own leads back to itself."""
@@ -260,12 +263,13 @@ class Device(Forward):
             return
         self.target = None
         self._since = time.time()
-        self._last_error = why or "the connection has ended"
+        self._last_error = _PLACE_OF_SECRET.sub("", why) or "the connection has ended"
         self._tell()
         if self._lost is not None:
             self._lost.set()
 
     def _note_error(self, why: str) -> None:
+        why = _PLACE_OF_SECRET.sub("", why)
         if why != self._last_error:
             logger.info("%s: %s", self.name, why)
             self._last_error = why

@@ -19,7 +19,6 @@ from ..errors import (
     ChannelClosed,
     DeadlineExceeded,
     DeviceOffline,
-    InternalError,
     InvalidParams,
     JsonRpcIotError,
     MalformedResponse,
@@ -32,7 +31,6 @@ from ..errors import (
     Unencodable,
 )
 from ..protocol.codec.codec import Codec
-from ..protocol.codec.floats import has_nan
 from .declare.context import Context
 from .declare.options import Options
 from .declare.stream import NoItems, Stream
@@ -46,6 +44,7 @@ CALL_SECONDS = 30.0
 
 
 _FRESH_SECONDS = 60.0
+_MOST_DOTS = 8  # where ends forward to each other, names would grow without end
 
 _ABOUT_IT = ("rpc.discover", "rpc.methods", "rpc.ping")
 """What may be asked of the other end by name; all else under `rpc.` is between it and us."""
@@ -117,7 +116,9 @@ class Forward:
 
     def offers(self, method: str) -> bool:
         """Whether a method or notification may be used, by its name at the other end."""
-        return not method.startswith("rpc.") or method in _ABOUT_IT
+        if method.startswith("rpc."):
+            return method in _ABOUT_IT
+        return method.count(".") < _MOST_DOTS
 
     def handler(self, method: str) -> Handler:
         """What answers a method or takes a notification, by its name at the other end."""
@@ -220,8 +221,6 @@ class Forward:
                 left = None if deadline == math.inf else max(0.0, deadline - now())
                 result = await target.call(method, params, result=kind, timeout=left)
             answered = True
-            if kind is not Raw:
-                _finite(result)
         except (RpcError, MalformedResponse):
             answered = True
             raise
@@ -244,7 +243,7 @@ class Forward:
     async def _noted(self, items: Stream[Any]) -> AsyncGenerator[Any, None]:
         async for item in items:
             self.note_answer()
-            yield item if type(item) is Raw else _finite(item)
+            yield item
 
     def _refusal(self, error: JsonRpcIotError) -> RpcError:
         """What the caller is told of a call that the other end has not answered."""
@@ -272,7 +271,7 @@ class Forwarded(Handler):
     is_coroutine = waits = wants_context = True
     is_generator = plain = by_name = False
     params_optional = True
-    may_hold_nan = False  # see `_finite`
+    may_hold_nan = False  # no codec lets it in
     result_type = Any
     params = Untouched
     positions = None
@@ -291,14 +290,3 @@ class Forwarded(Handler):
     def _call(self, params: Any, context: Context | None) -> Awaitable[Any]:
         assert isinstance(context, CallContext)
         return self._forward.answer(self._method, params, context)
-
-
-def _finite(value: Any) -> Any:
-    """A value that another codec is to write, and MessagePack has read.
-
-    Raises:
-        InternalError: it holds NaN or an infinity, which JSON has no form for.
-    """
-    if has_nan(value):
-        raise InternalError(data="NaN and infinities have no form in JSON")
-    return value

@@ -21,7 +21,7 @@ from ..channel.tasks import task_group
 from ..client.client import Client
 from ..client.notifications import Notification
 from ..dispatch.declare.target import Target
-from ..dispatch.forward import Forward
+from ..dispatch.forward import Description, Forward
 from ..errors import (
     CallTimeout,
     ChannelClosed,
@@ -31,6 +31,7 @@ from ..errors import (
     MalformedResponse,
     RpcError,
     TransportError,
+    UsageError,
 )
 from ..protocol.backoff import Backoff
 from ..protocol.patterns import Patterns
@@ -151,6 +152,13 @@ class Device(Forward):
         """The error that says since when the device is away."""
         return DeviceOffline(data={"since": self._since})
 
+    async def describe(self, seconds: float) -> Description:
+        """What the device says of itself, once it is known whether it is there."""
+        with anyio.move_on_after(seconds):
+            while not self._is_tried:
+                await self._changed.wait()
+        return await super().describe(seconds)
+
     def note_sent(self) -> None:
         """Learn that the device ought to answer something; see `Forward.note_sent`."""
         self._open += 1
@@ -185,10 +193,11 @@ class Device(Forward):
                     if await self._use(way):
                         break  # and begin again with the first one
                 except (JsonRpcIotError, OSError) as error:
-                    self._note_error(str(error) or repr(error))
+                    level = logging.WARNING if isinstance(error, UsageError) else logging.INFO
+                    self._note_error(str(error) or repr(error), level)
                 except Exception as error:
                     logger.exception("%s: %s failed", self.name, way.url)
-                    self._note_error(repr(error))
+                    self._note_error(repr(error), logging.INFO)
             if not self._is_tried:
                 self._is_tried = True
                 self._tell()
@@ -268,10 +277,10 @@ class Device(Forward):
         if self._lost is not None:
             self._lost.set()
 
-    def _note_error(self, why: str) -> None:
+    def _note_error(self, why: str, level: int) -> None:
         why = _PLACE_OF_SECRET.sub("", why)
         if why != self._last_error:
-            logger.info("%s: %s", self.name, why)
+            logger.log(level, "%s: %s", self.name, why)
             self._last_error = why
 
     def _tell(self) -> None:

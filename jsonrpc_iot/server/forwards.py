@@ -37,6 +37,8 @@ async def keep_forwards(dispatcher: Dispatcher) -> AsyncIterator[None]:
         async with client.notifications() as notifications:
             task_status.started()
             async for each in notifications:
+                if not forward.offers(each.method) or each.method.startswith("rpc."):
+                    continue
                 dispatcher.emit(f"{prefix}.{each.method}", each.params, requires=requires)
 
     async with task_group() as tasks:

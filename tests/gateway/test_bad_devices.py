@@ -14,6 +14,7 @@ from jsonrpc_iot import (
     Client,
     DeadlineExceeded,
     DeviceOffline,
+    DeviceState,
     Dispatcher,
     Gateway,
     OutcomeUnknown,
@@ -291,7 +292,10 @@ async def test_a_device_that_is_the_gateway_itself_stays_away() -> None:
         one.add("x", f"{there.urls[0]}/x")
         two.add("x", f"{here.urls[0]}/x")
         async with one, two, connect(f"{here.urls[0]}/x") as client:
-            devices = lambda: (*one.devices(), *two.devices())  # noqa: E731
+
+            def devices() -> list[DeviceState]:
+                return [*one.devices(), *two.devices()]
+
             await eventually(lambda: any("leads back" in str(x.last_error) for x in devices()))
             with pytest.raises((DeviceOffline, OutcomeUnknown, DeadlineExceeded, ServerError)):
                 await client.call("anything", timeout=2)

@@ -6,8 +6,9 @@ codecs. What reaches the other end is a `Target`; a client is one.
 """
 
 import math
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Any
 
 import anyio
@@ -35,7 +36,7 @@ from .declare.context import Context
 from .declare.options import Options
 from .declare.stream import NoItems, Stream
 from .declare.target import Target
-from .handler import Handler
+from .handler import Begun, Handler
 from .openrpc.gather import Document, entries_of, gather, only
 from .run.context import CallContext
 
@@ -172,6 +173,40 @@ class Forward:
     def note_failure(self, error: JsonRpcIotError) -> None:
         """Learn that a call has come to nothing, and why."""
 
+    def begin(
+        self,
+        method: str,
+        params: Untouched,
+        context: Context,
+        settle: Callable[[Any], object],
+    ) -> "_Relay | None":
+        """Have a method answered without a task, if that can be.
+
+        Args:
+            method: the name at the other end.
+            params: of the call.
+            context: of the call.
+            settle: is told the result, or the `RpcError` that takes its place.
+        """
+        target = self.target
+        begin = getattr(target, "begin_call", None)  # not every target has it
+        if target is None or begin is None or context.id is UNSET:
+            return None
+        relay = _Relay(self, settle)
+        deadline, timeout = context.deadline, self._timeout
+        if deadline is not None and (timeout := deadline - now()) <= 0:
+            return None
+        try:
+            if params.codec.name != target.info.codec:
+                return None
+            relay.call = begin(method, Raw(params.raw) if params.raw else None, timeout, relay.end)
+        except JsonRpcIotError:  # which is explained where it is raised again
+            return None
+        if relay.call is None:
+            return None
+        self.note_sent()
+        return relay
+
     async def answer(self, method: str, params: Untouched, context: CallContext) -> Any:
         """Have a method answered, or a notification taken.
 
@@ -201,7 +236,7 @@ class Forward:
             raise
         except JsonRpcIotError as error:
             self.note_failure(error)
-            raise self._refusal(error) from None
+            raise self.refusal(error) from None
 
     async def _call(
         self,
@@ -245,7 +280,7 @@ class Forward:
             self.note_answer()
             yield item
 
-    def _refusal(self, error: JsonRpcIotError) -> RpcError:
+    def refusal(self, error: JsonRpcIotError) -> RpcError:
         """What the caller is told of a call that the other end has not answered."""
         if isinstance(error, MessageTooLarge):
             return TooLarge(data={"size": error.size, "limit": error.limit})
@@ -258,6 +293,40 @@ class Forward:
         if isinstance(error, TransportError):
             return self.offline()
         return ServerError(str(error))  # a malformed answer
+
+
+class _Relay:
+    """A call that is handed on without a task.
+
+    Args:
+        forward: the other end.
+        settle: is told what becomes of it.
+
+    Attributes:
+        call: the one to the other end.
+    """
+
+    __slots__ = ("_forward", "_settle", "call")
+
+    def __init__(self, forward: Forward, settle: Callable[[Any], object]) -> None:
+        self._forward = forward
+        self._settle = settle
+        self.call: Begun | None = None
+
+    def cancel(self) -> None:
+        """Have it cancelled at the other end, if that understands."""
+        if self.call is not None:
+            self._forward.note_end(answered=False)
+            self.call.cancel()
+
+    def end(self, outcome: Raw | JsonRpcIotError) -> None:
+        """Take what became of it."""
+        is_answer = isinstance(outcome, Raw | RpcError | MalformedResponse)
+        self._forward.note_end(answered=is_answer)
+        if isinstance(outcome, JsonRpcIotError) and not isinstance(outcome, RpcError):
+            self._forward.note_failure(outcome)
+            outcome = self._forward.refusal(outcome)
+        self._settle(outcome)
 
 
 class Forwarded(Handler):
@@ -282,6 +351,7 @@ class Forwarded(Handler):
         self._forward = forward
         self._method = method
         self.call = self._call
+        self.begin = partial(forward.begin, method)
 
     def parse(self, raw: bytes, codec: Codec) -> Struct:
         """Take params as they are; see `Handler.parse`."""

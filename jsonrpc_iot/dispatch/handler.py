@@ -8,7 +8,7 @@ import inspect
 import re
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -49,8 +49,24 @@ def respond(request, context=None):
 _FIELD = re.compile(r"Object (?:missing required|contains unknown) field `(?P<name>[^`]*)`")
 
 
+class Begun(Protocol):
+    """What has begun, and ends later without a task."""
+
+    def cancel(self) -> None:
+        """Have it not end."""
+
+
+Begin: TypeAlias = Callable[[Any, Context, Callable[[Any], object]], Begun | None]
+"""Begins a call; gets its params, its context, and what is told the result or an exception.
+
+Gives `None`, and has done nothing, where a task is needed after all.
+"""
+
+
 class Handler:
     """A function that answers a method or receives a notification.
+
+    One that waits for another end alone may have `begin`, which needs no task.
 
     Args:
         name: what the method is called where it is registered, for errors.
@@ -79,6 +95,8 @@ class Handler:
         result_type: the type of its result.
         doc: its docstring, `""` if it has none.
     """
+
+    begin: "Begin | None" = None
 
     def __init__(
         self,

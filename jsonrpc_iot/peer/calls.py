@@ -258,7 +258,7 @@ class Calls:
                     call.outcome = CallTimeout(silence.no_answer(call.method, timeout or 0))
         finally:
             cancellations = [self.session.give_up(call) for call in calls]
-            self._forget(message)
+            self.forget(message)
             if sent and any(cancellations):
                 self._outgoing.push(*filter(None, cancellations))
 
@@ -297,6 +297,25 @@ class Calls:
         if self._outgoing.is_broken:
             raise self._closed()
         self.push(message)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing that is sent gets lost, or has to wait for a turn or for room."""
+        return self.info.reliable and self.in_flight is None and not self._outgoing.is_full
+
+    def push_call(self, request: bytes, timeout: float | None) -> bool:
+        """Send a request without waiting; says whether it fits the channel.
+
+        Args:
+            request: of an open call.
+            timeout: seconds that somebody waits for the answer.
+        """
+        if not self.info.fits(request):
+            return False
+        self._channel.expect_within(request, timeout)
+        self._outgoing.push(request)
+        self._reader.wake_up()
+        return True
 
     def push(self, message: bytes) -> None:
         """Send a message without waiting, if it fits the channel."""
@@ -337,7 +356,7 @@ class Calls:
     def abandon(self, call: OpenCall, request: bytes, *, sent: bool) -> None:
         """Wait no more for a streamed call, and cancel it at the other end if it was sent."""
         self.session.close_stream(call)
-        self._forget(request)
+        self.forget(request)
         cancellation = self.session.give_up(call)
         if sent and cancellation is not None and self.is_open:
             self.push(cancellation)
@@ -363,7 +382,7 @@ class Calls:
         if probe is not None:
             self._outgoing.push(probe)
 
-    def _forget(self, message: bytes) -> None:
+    def forget(self, message: bytes) -> None:
         """Let nothing more leave of a message, and of its copies."""
         self._channel.forget(message)
         if not self.info.reliable:

@@ -305,7 +305,26 @@ class Incoming:
         """Start one call."""
         self._in_flight += 1
         self._running.append(pending)
-        self._workers.start(partial(self._run, pending, begun, request))
+        if not pending.start(partial(self._finish, pending, begun, request)):
+            self._workers.start(partial(self._run, pending, begun, request))
+
+    def _finish(
+        self,
+        pending: PendingCall,
+        begun: Pending,
+        request: Identity | None,
+        reply: bytes | None,
+    ) -> None:
+        """Take the response to a call that had no task."""
+        self._running.remove(pending)
+        reply = begun.finish(pending, reply)
+        if begun.is_finished:
+            self._remember(request, reply)
+        if reply is not None:
+            self._outgoing.push(reply, are_responses=begun is pending)
+            self._has_pushed = bool(self._outgoing.waiting_bytes)
+        self._in_flight -= 1
+        self.wake_up()
 
     async def _let_prove(self, pending: PendingCall, replies: list[bytes]) -> None:
         """Wait until the other end has proved who it is, or not: what it sends next counts on it.

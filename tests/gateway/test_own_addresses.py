@@ -2,6 +2,9 @@
 
 import json
 from collections.abc import AsyncIterator, Callable
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import anyio
@@ -19,16 +22,26 @@ from jsonrpc_iot import (
     serve,
 )
 from tests import brokers
+from tests.transports.links import psk
 from tests.waiting import SECONDS, Tally
 
 from .rig import Changes, anywhere, running
 
 pytestmark = [pytest.mark.anyio, pytest.mark.only_on("asyncio")]  # as the servers of the web are
 
+
+@cache
+def _folder() -> Path:
+    """Where a key is, for as long as the tests run."""
+    return Path(mkdtemp())
+
+
 PLACES: dict[str, Callable[[], str]] = {
     "http": lambda: "http://127.0.0.1:0/rpc",
     "ws": lambda: "ws://127.0.0.1:0/rpc",
     "mqtt": lambda: brokers.mosquitto().url(),
+    "sealed mqtt": lambda: brokers.mosquitto().url(f"?{psk(_folder())}"),
+    "mqtt in segments": lambda: brokers.mosquitto().url("?segment=1"),
 }
 
 

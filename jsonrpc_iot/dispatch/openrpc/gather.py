@@ -156,18 +156,26 @@ def _prefixed(entries: list[Document], prefix: str) -> list[Document]:
 
 
 def only(piece: Document, is_wanted: Callable[[str], bool]) -> Document:
-    """A piece with those methods and notifications alone whose names are texts and wanted."""
-    kept = {
-        key: [
-            each for each in entries_of(piece, key) if _is_named(each) and is_wanted(each["name"])
-        ]
-        for key in ("methods", "x-notifications")
-    }
-    return {**piece, **{key: entries for key, entries in kept.items() if key in piece}}
+    """A piece with those methods and notifications alone whose names are texts and wanted.
+
+    Of each name the first is kept, and of too many the first few thousand.
+    """
+    kept: Document = {"methods": _named(entries_of(piece, "methods"), is_wanted)}
+    if "x-notifications" in piece:
+        kept["x-notifications"] = _named(entries_of(piece, "x-notifications"), is_wanted)
+    return {**piece, **kept}
 
 
-def _is_named(entry: Document) -> bool:
-    name = entry.get("name")
+def _named(entries: list[Document], is_wanted: Callable[[str], bool]) -> list[Document]:
+    found: dict[tuple[str, object], Document] = {}
+    for each in entries:
+        name, direction = each.get("name"), str(each.get("direction"))
+        if len(found) < _MOST_NAMES and _is_name(name) and is_wanted(str(name)):
+            found.setdefault((str(name), direction), each)
+    return list(found.values())
+
+
+def _is_name(name: object) -> bool:
     return isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME
 
 

@@ -8,6 +8,8 @@ import inspect
 import re
 import types
 from collections.abc import Callable
+from copy import copy
+from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -123,6 +125,7 @@ class Handler:
             self._by_position = params_struct(name, positional, hints, array_like=True)
         self.by_name = self._by_position is None
         self.positions = params_tuple(taken, hints) if positional == taken else None
+        self._signature = parameters, wants_context
         self.call, self.respond = _compile(function, parameters, wants_context)
         self.may_hold_nan = may_hold_float(result_type(hints))
         result: Any = result_type(hints)
@@ -139,6 +142,18 @@ class Handler:
         self.plain = not (self.waits or wants_context)
         for example in options.examples:
             self._check_example(example, f"method {name!r}, example {example.name!r}")
+
+    def rebound(self, function: Callable[..., Any]) -> "Handler":
+        """The same for a function of the same signature: a method of another object of its class.
+
+        That saves what the types of params take.
+
+        Args:
+            function: what runs instead.
+        """
+        handler = copy(self)
+        handler.call, handler.respond = _compile(function, *self._signature)
+        return handler
 
     def parse(self, raw: bytes, codec: Codec) -> Struct:
         """Decode params by name or by position; absent ones and `null` are none by name.
@@ -207,8 +222,13 @@ def _compile(
         "Result": Result,
         "Result2": Result2,
     }
-    exec(_SOURCE.replace("ARGUMENTS", ", ".join(arguments)), names)
+    exec(_code(", ".join(arguments)), names)
     return names["call"], names["respond"]
+
+
+@lru_cache(256)
+def _code(arguments: str) -> types.CodeType:
+    return compile(_SOURCE.replace("ARGUMENTS", arguments), "<string>", "exec")
 
 
 def _explain(text: str) -> dict[str, str]:

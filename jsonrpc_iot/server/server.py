@@ -128,8 +128,10 @@ class Server:
             BindFailed: it cannot be; the text names the URL.
         """
         async with AsyncExitStack() as stack:
-            found = [await each.below(name) for each in self._listeners]
-            listeners = [await stack.enter_async_context(each) for each in found if each]
+            listeners: list[Listener] = []
+            for each in self._listeners:
+                if (listener := await each.below(name)) is not None:
+                    listeners.append(await stack.enter_async_context(listener))
             async with task_group() as peers:
                 door, limits, trace = self._door, self._limits, self._trace
                 server = Server(dispatcher, listeners, peers, door, None, limits, trace)

@@ -115,6 +115,7 @@ async def test_what_a_removed_device_has_not_answered_fails() -> None:
         await device.began.reach(1)
         gateway.remove("kitchen")
         await outcomes.reach(1)
+        device.gate.set()
 
 
 async def test_a_device_that_is_away_is_so_at_once_and_comes_back_by_itself() -> None:

@@ -127,6 +127,16 @@ async def answers(url: str) -> None:
                 await anyio.sleep(0.01)
 
 
+async def test_one_device_may_have_several_addresses() -> None:
+    device, _ = kitchen()
+    gateway, url = Gateway(), anywhere()
+    gateway.add("kitchen", url)
+    places = [make() for make in PLACES.values()]
+    async with serve(device, url), running(gateway, *places, "tcp://127.0.0.1:0") as server:
+        for each in server.urls[: len(places)]:
+            await answers(below(each, "kitchen"))
+
+
 async def test_a_device_that_is_away_is_so_there_too(place: str) -> None:
     gateway = Gateway()
     gateway.add("kitchen", anywhere())

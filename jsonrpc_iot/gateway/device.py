@@ -220,7 +220,7 @@ class Device(Forward):
                     tasks.cancel_scope.cancel()
             finally:
                 leave()
-                self.target = None
+                self._part("")
                 self._backoff.connection_ended(now() - begun)
         return True
 

@@ -128,10 +128,11 @@ class Server:
             BindFailed: it cannot be; the text names the URL.
         """
         async with AsyncExitStack() as stack:
-            listeners: list[Listener] = []
-            for each in self._listeners:
-                if (listener := await each.below(name)) is not None:
-                    listeners.append(await stack.enter_async_context(listener))
+            listeners = [
+                await stack.enter_async_context(listener)
+                for each in self._listeners
+                if (listener := await each.below(name)) is not None
+            ]
             async with task_group() as peers:
                 door, limits, trace = self._door, self._limits, self._trace
                 server = Server(dispatcher, listeners, peers, door, None, limits, trace)

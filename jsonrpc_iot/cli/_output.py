@@ -6,6 +6,7 @@ text, UTF-8 except for the escapes.
 
 import contextlib
 import io
+import logging
 import os
 import re
 import sys
@@ -17,8 +18,12 @@ import msgspec
 from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.protocol.text import escape, escape_json
 
+from ._log import TRACE, is_json
+
 if TYPE_CHECKING:
     from rich.table import Table
+
+logger = logging.getLogger("jsonrpc_iot.cli")
 
 _PROOF = "rpc.authenticate"
 _FLAT = r'(?:[^{}\[\]"]|"(?:[^"\\]|\\.)*")*'
@@ -107,8 +112,11 @@ def progress(text: str, show: bool = True) -> Iterator[None]:
 
 
 def explain(problem: str) -> None:
-    """Say in one line on standard error what is wrong."""
-    write_error(escape(f"jsonrpc-iot: {problem}"))
+    """Say in one line on standard error what is wrong, in JSON where the log is JSON."""
+    if is_json():
+        logger.error("%s", problem)
+    else:
+        write_error(escape(f"jsonrpc-iot: {problem}"))
 
 
 def write_error(text: str) -> None:
@@ -137,7 +145,11 @@ class Tracer:
         except UnicodeDecodeError:
             is_proof = _PROOF.encode() in message
             shown = f"{_PROOF}: {len(message)} bytes" if is_proof else message.hex(" ")
-        write_error(escape(f"{direction} {self._place}{shown}"))
+        line = f"{direction} {self._place}{shown}"
+        if is_json():
+            logging.getLogger(TRACE).debug("%s", line)
+        else:
+            write_error(escape(line))
 
 
 def _without_token(text: str) -> str:

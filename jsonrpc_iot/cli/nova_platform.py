@@ -12,11 +12,11 @@ from jsonrpc_iot import BindFailed, UsageError
 from jsonrpc_iot import serve as serve_at
 
 from ._access import KeysOption, RequireKeyOption, access
+from ._log import LogJsonOption, VerboseOption, start_log
 from ._options import complete_bind
 from ._output import print_text
 from ._signals import until_signal
 from .command.declare import Option
-from .serve import VerboseOption, start_log
 
 if TYPE_CHECKING:
     import ssl
@@ -59,6 +59,7 @@ def platform(
     keys: KeysOption = None,
     require_key: RequireKeyOption = False,
     verbose: VerboseOption = False,
+    log_json: LogJsonOption = False,
 ) -> None:
     """Run a NovaCloud platform: devices connect to it, and management methods say what it knows.
 
@@ -72,7 +73,7 @@ def platform(
     from jsonrpc_iot.novacloud.errors import StoreInUse
     from jsonrpc_iot.novacloud.platform.descriptors import raise_limit
 
-    start_log(verbose=verbose)
+    start_log(verbose=verbose, as_json=log_json)
     raise_limit()
     urls, tls = manage or ["pipe://novacloud"], _tls(cert, key)
     who = access(keys, require_key, urls)

@@ -30,7 +30,7 @@ def lines_of(done: Done) -> list[dict[str, Any]]:
     for line in lines:
         assert {"time", "level", "logger", "message"} <= line.keys()
         assert TIME.fullmatch(line["time"])
-        assert datetime.fromisoformat(line["time"])
+        assert datetime.fromisoformat(line["time"]).tzinfo is not None
     return lines
 
 

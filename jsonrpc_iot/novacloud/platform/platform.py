@@ -132,6 +132,11 @@ class NovaPlatform:
         """The port that devices connect to."""
         return self._port
 
+    @property
+    def open_connections(self) -> int:
+        """Connections that are open now, those that are not authenticated included."""
+        return self._open
+
     async def __aenter__(self) -> Self:
         """Open the store and listen.
 

@@ -1,9 +1,6 @@
 """`nova platform`: the server that NovaCloud devices connect to."""
 
-import logging
-from collections.abc import Callable
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -14,6 +11,7 @@ from jsonrpc_iot import serve as serve_at
 
 from ._access import KeysOption, RequireKeyOption, access
 from ._log import LogJsonOption, VerboseOption, start_log
+from ._nova_files import PlatformFiles
 from ._nova_metrics import metrics_url, serving_metrics
 from ._options import complete_bind
 from ._output import print_text
@@ -21,13 +19,9 @@ from ._signals import until_signal
 from .command.declare import Option
 
 if TYPE_CHECKING:
-    import ssl
-
     from jsonrpc_iot.channel.contract import Listener
     from jsonrpc_iot.channel.url import Url
     from jsonrpc_iot.novacloud import NovaPlatform
-
-logger = logging.getLogger("jsonrpc_iot.cli")
 
 DbOption: TypeAlias = Annotated[
     Path, Option(metavar="FILE", help="The SQLite file; made when it is not there.")
@@ -63,6 +57,18 @@ KeyOption: TypeAlias = Annotated[
     Path | None,
     Option(metavar="FILE", help="Its private key, where it is not in the same file."),
 ]
+CaOption: TypeAlias = Annotated[
+    Path | None,
+    Option(
+        metavar="FILE",
+        help="Whose certificates devices have, in PEM, perhaps with lists of those that are "
+        "revoked: devices prove who they are by a certificate then, whose common name is their id.",
+    ),
+]
+SettingsOption: TypeAlias = Annotated[
+    Path | None,
+    Option(metavar="FILE", help="Limits and times: TOML with the fields of PlatformSettings."),
+]
 AutoDefineOption: TypeAlias = Annotated[
     bool, Option("--auto-define", help="Define a sensor when its first value comes.")
 ]
@@ -77,6 +83,8 @@ def platform(
     metrics: MetricsOption = None,
     cert: CertOption = None,
     key: KeyOption = None,
+    ca: CaOption = None,
+    settings: SettingsOption = None,
     auto_define: AutoDefineOption = False,
     keys: KeysOption = None,
     require_key: RequireKeyOption = False,
@@ -89,56 +97,32 @@ def platform(
     --metrics, and stops on SIGINT or SIGTERM. As many files may be open as the system allows; the
     log says how many devices that is, with --verbose or where it is few. With --keys management
     needs the permissions nova:read, nova:command, which includes it, or nova:admin, which includes
-    both; without, whoever reaches a management URL may do everything. SIGHUP has the keyring and
-    certificates read again.
+    both; without, whoever reaches a management URL may do everything. SIGHUP has the keyring, the
+    certificates and the settings read again; where a file is broken, all stays as it was.
     """
-    from jsonrpc_iot.novacloud import NovaPlatform, PlatformSettings, SqliteStore, StoreFailed
+    from jsonrpc_iot.novacloud import NovaPlatform, SqliteStore, StoreFailed
     from jsonrpc_iot.novacloud.errors import StoreInUse
     from jsonrpc_iot.novacloud.platform.descriptors import raise_limit
 
     start_log(verbose=verbose, as_json=log_json)
     raise_limit()
-    urls, tls = manage or ["pipe://novacloud"], _tls(cert, key)
+    files = PlatformFiles(cert=cert, key=key, ca=ca, settings=settings, auto_define=auto_define)
+    urls = manage or ["pipe://novacloud"]
     where = None if metrics is None else metrics_url(metrics)
-    who = access(keys, require_key, urls)
     made = NovaPlatform(
         SqliteStore(db),
         host=host,
         port=port,
-        tls=tls,
-        settings=PlatformSettings(auto_define=auto_define),
+        tls=files.tls(),
+        certificates=ca is not None,
+        settings=files.settings(),
     )
     try:
-        load_again = None if tls is None or cert is None else partial(_load_again, tls, cert, key)
-        anyio.run(_run, made, urls, who, where, load_again)
+        anyio.run(_run, made, urls, access(keys, require_key, urls), where, files)
     except StoreInUse as error:
         raise BindFailed(f"--db: {error.message}") from None
     except StoreFailed as error:
         raise UsageError(f"--db: {error.message}") from None
-
-
-def _tls(cert: Path | None, key: Path | None) -> "ssl.SSLContext | None":
-    import ssl
-
-    if cert is None:
-        if key is not None:
-            raise UsageError("--key is of use with --cert alone")
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(cert, key)
-    except OSError as error:
-        raise UsageError(f"--cert: {error.strerror or error}") from None
-    return context
-
-
-def _load_again(tls: "ssl.SSLContext", cert: Path, key: Path | None) -> None:
-    """Have new connections of devices begin with the certificate that is in the file now."""
-    try:
-        _tls(cert, key)  # half of a pair would spoil the one that is in use
-        tls.load_cert_chain(cert, key)
-    except (UsageError, OSError) as error:
-        logger.error("%s; the certificate stays as it was", error)
 
 
 async def _run(
@@ -146,7 +130,7 @@ async def _run(
     urls: list[str],
     who: dict[str, Any],
     metrics: "Url | None",
-    load_again: Callable[[], object] | None,
+    files: PlatformFiles,
 ) -> None:
     from jsonrpc_iot.novacloud import management
 
@@ -155,8 +139,7 @@ async def _run(
     def read_again() -> None:
         for each in listeners:
             each.reload()
-        if load_again is not None:
-            load_again()
+        files.read_again(platform)
 
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(platform)
@@ -168,7 +151,7 @@ async def _run(
             listener = await stack.enter_async_context(serving_metrics(metrics, platform))
             listeners.append(listener)
             shown += listener.addresses
-        reads_files = load_again or any(each.reads_files for each in listeners)
+        reads_files = files.has_any or any(each.reads_files for each in listeners)
         await stack.enter_async_context(until_signal(read_again if reads_files else None))
         for url in shown:
             print_text(f"listening {url}")

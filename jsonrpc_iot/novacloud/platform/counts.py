@@ -121,6 +121,7 @@ class Counts(Struct):
         dropped_responses: forged, late, or for a command that nobody sent.
         quick_heartbeats: that came less than 30 s after the last one.
         commits: of what devices report, as they see it.
+        refused: the last attempt to authenticate by nobody that is known.
         ignored: the values that were not stored, by device.
         devices: what is known of each.
     """
@@ -138,6 +139,7 @@ class Counts(Struct):
     dropped_responses: int = 0
     quick_heartbeats: int = 0
     commits: Durations = field(default_factory=Durations)
+    refused: Refused | None = None
     ignored: dict[str, Ignored] = field(default_factory=dict)
     devices: dict[str, DeviceRecord] = field(default_factory=dict)
 

@@ -59,7 +59,10 @@ class PlatformMethods(Part):
 
     @method("platform.stats", requires=READ, idempotent=True)
     def platform_stats(self) -> dict[str, Any]:
-        """Counts since the platform began; of long lists the last ones, and their lengths."""
+        """Counts since the platform began; of long lists the last ones, and their lengths.
+
+        `refused` is the last attempt to authenticate by nobody that is known, if there was one.
+        """
         sessions = self._presence.sessions.values()
         counts = self._platform.counts
         flapping = self._presence.flapping()
@@ -70,6 +73,7 @@ class PlatformMethods(Part):
             "flapping": flapping[:_SHOWN_IDS],
             "flapping_devices": len(flapping),
             **counts.totals,
+            **({} if counts.refused is None else {"refused": to_builtins(counts.refused)}),
             "ignored": to_builtins(dict(ignored)),
             "ignored_devices": len(counts.ignored),
         }

@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -109,6 +109,18 @@ def progress(text: str, show: bool = True) -> Iterator[None]:
             yield
     else:
         yield
+
+
+@contextlib.contextmanager
+def counting() -> Iterator[Callable[[str], object]]:
+    """Give what says how far something is, on standard error where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("") as status:
+        yield lambda text: status.update(escape(text))
 
 
 def explain(problem: str) -> None:

@@ -45,8 +45,28 @@ def copy_file(db: Path, path: Path) -> None:
         StoreFailed: there is no such database, the file is there already, or cannot be written.
     """
     try:
-        with closing(sqlite3.connect(f"{db.absolute().as_uri()}?mode=rw", uri=True)) as source:
-            source.execute("PRAGMA busy_timeout = 5000")
+        with closing(open_existing(db)) as source:
             copy_into(source, path)
     except sqlite3.Error as error:
         raise StoreFailed(f"{db}: {error}") from None
+
+
+def open_existing(path: Path) -> sqlite3.Connection:
+    """Open a database that another process may be using, to read it, in autocommit mode.
+
+    Raises:
+        StoreFailed: there is no such file, it cannot be read, or it is no database.
+    """
+    try:
+        with path.open("rb"):  # SQLite does not tell why it cannot
+            pass
+    except OSError as error:
+        raise StoreFailed(f"{path}: {error.strerror or error}") from None
+    try:
+        # Not `ro`, which cannot read what the log of a platform that was killed has.
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
+        db.execute("PRAGMA busy_timeout = 5000")
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        raise StoreFailed(f"{path}: {error}") from None
+    return db

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from jsonrpc_iot import UsageError
+from jsonrpc_iot.transports.sockets.tls import reason
 
 if TYPE_CHECKING:
     import ssl
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from jsonrpc_iot.novacloud import NovaPlatform, PlatformSettings
 
 logger = logging.getLogger("jsonrpc_iot.cli")
-
-_MISMATCH = "KEY_VALUES_MISMATCH"
 
 
 class PlatformFiles:
@@ -71,16 +70,12 @@ class PlatformFiles:
         try:
             context.load_cert_chain(self._cert, self._key, _refuse_password)
         except ssl.SSLError as error:
-            where = self._key or "it; see --key where the key is in another file"
-            problem = f"no certificate in PEM, or no private key in {where}"
-            if error.reason == _MISMATCH:
-                problem = f"the private key in {self._key or 'it'} is another one's"
-            raise UsageError(f"--cert: {self._cert}: {problem}") from None
+            raise UsageError(f"--cert: {self._cert}: {reason(error)}") from None
         if self._ca is not None:
             try:
                 context.load_verify_locations(self._ca)
-            except ssl.SSLError:
-                raise UsageError(f"--ca: {self._ca}: no certificates in PEM") from None
+            except ssl.SSLError as error:
+                raise UsageError(f"--ca: {self._ca}: {reason(error)}") from None
             if context.cert_store_stats()["crl"]:
                 context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
             # A device without a certificate shall hear why it is refused, so the platform asks.

@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from jsonrpc_iot import Busy, UsageError, connect_sync
+from jsonrpc_iot import Busy, InvalidUrl, UsageError, connect_sync
+from jsonrpc_iot.channel.url import Url
+from jsonrpc_iot.cli._nova import tls_context
 from jsonrpc_iot.cli._nova_files import PlatformFiles
+from jsonrpc_iot.transports.sockets.tls import TlsOptions, load_context
 from tests.transports.certificates import Certificates
 
 from .program import SECONDS, Running, listening, run, started
@@ -117,11 +120,11 @@ def test_files_that_are_none_are_told(tmp_path: Path) -> None:
         ({"ca": cert}, "--ca is of use with --cert alone"),
         ({"key": cert}, "--key is of use with --cert alone"),
         ({"cert": cert, "ca": none}, f"--ca: {none}: No such file"),
-        ({"cert": cert, "ca": nonsense}, f"--ca: {nonsense}: no certificates in PEM"),
+        ({"cert": cert, "ca": nonsense}, f"--ca: {nonsense}: no certificate in PEM"),
         ({"cert": cert, "ca": tmp_path}, f"--ca: {tmp_path}: Is a directory"),
         ({"cert": nonsense}, f"--cert: {nonsense}: no certificate in PEM"),
-        ({"cert": bare}, "see --key"),
-        ({"cert": cert, "key": other}, f"the private key in {other} is another one's"),
+        ({"cert": bare}, "or no private key with it"),
+        ({"cert": cert, "key": other}, "the private key is another certificate's"),
         ({"cert": cert, "key": none}, f"--key: {none}: No such file"),
         ({"cert": cert, "key": locked(tmp_path)}, "it is encrypted"),
     ]
@@ -129,6 +132,16 @@ def test_files_that_are_none_are_told(tmp_path: Path) -> None:
         with pytest.raises(UsageError) as caught:
             PlatformFiles(**given).tls()
         assert complaint in str(caught.value)
+
+
+def test_authorities_that_are_none_are_told_to_devices_too(tmp_path: Path) -> None:
+    nonsense = tmp_path / "nonsense.pem"
+    nonsense.write_text("nonsense")
+    with pytest.raises(UsageError, match=r"nonsense\.pem: no certificate in PEM$"):
+        tls_context(tls=True, ca=nonsense)
+    options = TlsOptions(cert=str(nonsense))
+    with pytest.raises(InvalidUrl, match="no certificate in PEM, or no private key with it$"):
+        load_context(Url.parse("tls://127.0.0.1:0"), options, server=True)
 
 
 def test_a_wrong_file_of_settings(tmp_path: Path) -> None:

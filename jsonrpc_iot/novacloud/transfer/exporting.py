@@ -16,7 +16,7 @@ from ..store.backup import open_existing
 from ..store.managed import Place
 from ..store.retention import rules
 from ..store.rows import DEVICE, read_device
-from ..store.schema import STEPS
+from ..store.schema import STEPS, version_of
 from ..store.store import DeviceRow
 from ..store.value_pages import value_page
 from .lines import (
@@ -47,7 +47,7 @@ def export(path: Path, *, telemetry: bool) -> Iterator[Line]:
     """
     try:
         with closing(open_existing(path)) as db:
-            _check_version(db, path)
+            _check_version(db)
             count = 0
             for line in _lines(db, telemetry):
                 count += 1
@@ -57,17 +57,11 @@ def export(path: Path, *, telemetry: bool) -> Iterator[Line]:
         raise StoreFailed(f"{path}: {error}") from None
 
 
-def _check_version(db: sqlite3.Connection, path: Path) -> None:
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    known = len(STEPS)
-    if version == 0:
-        raise StoreFailed(f"{path}: it is no platform's database")
-    if version > known:
-        raise StoreFailed(f"{path}: it has version {version}; this program knows {known}")
-    if version < known:
+def _check_version(db: sqlite3.Connection) -> None:
+    version = version_of(db)
+    if version < len(STEPS):
         raise StoreFailed(
-            f"{path}: it has the older version {version}; a platform that opens it brings it up "
-            "to date"
+            f"the file has the older version {version}; a platform that opens it upgrades it"
         )
 
 

@@ -140,7 +140,7 @@ def test_authorities_that_are_none_are_told_to_devices_too(tmp_path: Path) -> No
     with pytest.raises(UsageError, match=r"nonsense\.pem: no certificate in PEM$"):
         tls_context(tls=True, ca=nonsense)
     options = TlsOptions(cert=str(nonsense))
-    with pytest.raises(InvalidUrl, match="no certificate in PEM, or no private key with it$"):
+    with pytest.raises(InvalidUrl, match=r"no certificate in PEM, or no private key with it$"):
         load_context(Url.parse("tls://127.0.0.1:0"), options, server=True)
 
 

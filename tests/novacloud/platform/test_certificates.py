@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from jsonrpc_iot.cli._nova_files import PlatformFiles
-from jsonrpc_iot.novacloud import NovaPlatform, SqliteStore
+from jsonrpc_iot.novacloud import NovaDevice, NovaPlatform, SqliteStore
 from tests.novacloud.rig import GONE, Device, Rig, running
 from tests.waiting import SECONDS
 
@@ -80,6 +80,24 @@ async def test_a_certificate_takes_the_place_of_the_key(tmp_path: Path) -> None:
             await device.authenticate()
             await device.data(t=3)
             assert (await rig.push("telemetry"))["values"] == {"t": 3}
+
+
+async def test_our_device_proves_itself_by_its_certificate(tmp_path: Path) -> None:
+    async with proving(tmp_path) as rig:
+        info = await rig.create(t="number")
+        context = ssl.create_default_context()
+        OURS.configure_trust(context)
+        leaf(info).configure_cert(context)
+        key = "any key, for none is looked at"
+        async with NovaDevice(
+            "127.0.0.1",
+            rig.platform.port,
+            device_id=info["device_id"],
+            device_key=key,
+            tls=context,
+        ) as device:
+            await device.report({"t": 9})
+            assert (await rig.push("telemetry"))["values"] == {"t": 9}
 
 
 async def test_who_proves_nothing_learns_why(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from jsonrpc_iot.gateway.config import DeviceConfig, GatewayConfig, apply, read_
 from jsonrpc_iot.protocol.text import escape
 
 from ._access import KeysOption, RequireKeyOption, access
+from ._log import VerboseOption, start_log
 from ._options import TraceOption, complete_bind
 from ._output import Tracer, print_text, write_error
 from ._signals import until_signal
 from .command.declare import Argument, Given, Offer, Option
-from .serve import VerboseOption, start_log
 
 logger = logging.getLogger("jsonrpc_iot.cli")
 

@@ -25,7 +25,7 @@ from .handler import Handler
 from .pair import NAME as PAIR
 from .pair import pairing
 from .responder import Responder
-from .rpc_methods import About, Builtin, places_of
+from .rpc_methods import About, Builtin, subscribing
 from .run.middleware import Middleware
 from .table import Entries, HandlerTable, Place
 
@@ -57,7 +57,8 @@ class Registry:
         self._audience = Callbacks()
         self.forwarded: list[tuple[str, Forward, str | Target]] = []
         self._builtin = builtin = Builtin(about, self._table)
-        self._table.add(places_of(builtin, self._table))
+        self._table.add(self._places_of_service(builtin, _RESERVED))
+        self._table.add([(self._table.methods, subscribing(builtin))])
 
     @overload
     def method(self, name: F, /) -> F: ...

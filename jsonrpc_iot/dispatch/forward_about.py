@@ -5,7 +5,6 @@ while. It is not trusted.
 """
 
 import math
-from functools import cache
 from typing import Any
 
 import anyio
@@ -18,7 +17,7 @@ from .forward import NOTHING, Description, Forward
 from .handler import Handler
 from .openrpc.document import document
 from .openrpc.gather import Document, add, entries_of
-from .rpc_methods import About, Builtin, names_of
+from .rpc_methods import Builtin, names_of
 from .table import Entries, HandlerTable, Place
 from .unknown import permitted
 
@@ -125,22 +124,11 @@ class ForwardAbout:
 
     def places(self) -> list[tuple[Entries, Place]]:
         """Their places in the table."""
-        methods, discover = _models()
+        options = Options(idempotent=True)
         return [
-            (self._table.methods, ("rpc.methods", methods.rebound(self.methods), ())),
-            (self._table.methods, ("rpc.discover", discover.rebound(self.discover), ())),
+            (self._table.methods, (name, Handler(name, function, options), ()))
+            for name, function in (("rpc.methods", self.methods), ("rpc.discover", self.discover))
         ]
-
-
-@cache
-def _models() -> tuple[Handler, Handler]:
-    """Handlers that those of all dispatchers are made of."""
-    table, options = HandlerTable(), Options(idempotent=True)
-    about = ForwardAbout(Builtin(About(), table), table)
-    return (
-        Handler("rpc.methods", about.methods, options),
-        Handler("rpc.discover", about.discover, options),
-    )
 
 
 def _patience(context: Context) -> float:

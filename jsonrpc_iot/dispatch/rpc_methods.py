@@ -15,16 +15,15 @@ from ..protocol.messages import Id
 from ..protocol.patterns import MAX_PATTERNS, Patterns
 from .declare.context import Context
 from .declare.options import Options
-from .declare.service import declared, method, notification, service
+from .declare.service import method, notification, service
 from .handler import Handler
 from .openrpc.document import Contents, Event, Info, document, document_of_one
 from .openrpc.shrink import Document
 from .run.context import CallContext
-from .table import Entries, Entry, HandlerTable, Place
+from .table import Entry, HandlerTable, Place
 from .unknown import permitted
 
 _KEPT_DOCUMENTS = 256
-_SUBSCRIBE = "rpc.subscribe"
 _LONG_ID = 16  # bytes
 _ENVELOPE_BYTES = len('{"jsonrpc":"2.0","id":,"result":}')
 
@@ -172,30 +171,6 @@ class Builtin:
         context.cancel(id)
 
 
-def places_of(builtin: Builtin, table: HandlerTable) -> list[tuple[Entries, Place]]:
-    """The places of the built-in methods of one dispatcher.
-
-    Args:
-        builtin: answers.
-        table: the dispatcher's.
-    """
-    places: list[tuple[Entries, Place]] = [(table.methods, subscribing(builtin))]
-    for item, model in zip(declared(builtin), _models(), strict=True):
-        name = f"rpc.{item.mark.name}"
-        entries = table.notifications if item.mark.notification else table.methods
-        places.append((entries, (name, model.rebound(item.function), ())))
-    return places
-
-
-@cache
-def _models() -> list[Handler]:
-    """Handlers that those of all dispatchers are made of, since there may be many."""
-    return [
-        Handler(f"rpc.{item.mark.name}", item.function, item.mark.options, item.declaration)
-        for item in declared(Builtin(About(), HandlerTable()))
-    ]
-
-
 def _written(made: Document) -> Any:
     """A document as it is sent, or as it is if it cannot be, which is said where it is tried."""
     with suppress(TypeError, ValueError):
@@ -227,13 +202,8 @@ class _Subscribing(Handler):
 
 def subscribing(builtin: Builtin) -> Place:
     """The place of `rpc.subscribe`."""
-    return _SUBSCRIBE, _subscribing().rebound(builtin.subscribe), ()
-
-
-@cache
-def _subscribing() -> Handler:
-    function = Builtin(About(), HandlerTable()).subscribe
-    return _Subscribing(_SUBSCRIBE, function, Options(idempotent=True))
+    name = "rpc.subscribe"
+    return name, _Subscribing(name, builtin.subscribe, Options(idempotent=True)), ()
 
 
 def _is_ours(entry: Entry) -> bool:

@@ -1,15 +1,12 @@
 """The devices' own addresses: one step below those of a gateway, where each answers as itself."""
 
 import logging
-from functools import cache
 
 import anyio
 from anyio.abc import TaskGroup
 
 from ..channel.changes import Change
-from ..dispatch.declare.options import Options
 from ..dispatch.dispatcher import Dispatcher
-from ..dispatch.handler import Handler
 from ..errors import ServerError, TransportError, UsageError
 from ..server.server import Server
 from .device import LOOP, TRACE, Device
@@ -30,26 +27,15 @@ class _Face(Dispatcher):
         self._device = device
         self._token = token
         self._forward("", device)
-        trace = _traced().rebound(self.trace)
-        self._table.add([(self._table.methods, (TRACE, trace, ()))])
+        self.method(TRACE)(self._trace)
 
-    async def trace(self, token: str) -> None:
+    async def _trace(self, token: str) -> None:
         """Find out whether the gateway that asks leads back to itself."""
         if token == self._token:
             raise ServerError(LOOP)
         target = self._device.target
         if target is not None:
             await target.call(TRACE, {"token": token}, result=None, timeout=2.0)
-
-
-@cache
-def _traced() -> Handler:
-    """A handler that those of all faces are made of."""
-
-    async def trace(token: str) -> None:
-        raise NotImplementedError
-
-    return Handler(TRACE, trace, Options(idempotent=True))
 
 
 class OwnPlaces:

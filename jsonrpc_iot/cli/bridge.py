@@ -15,13 +15,15 @@ from jsonrpc_iot.gateway.config import DeviceConfig, GatewayConfig, apply, read_
 from jsonrpc_iot.protocol.text import escape
 
 from ._access import KeysOption, RequireKeyOption, access
-from ._log import VerboseOption, start_log
+from ._log import LogJsonOption, VerboseOption, start_log
 from ._options import TraceOption, complete_bind
 from ._output import Tracer, print_text, write_error
 from ._signals import until_signal
 from .command.declare import Argument, Given, Offer, Option
 
 logger = logging.getLogger("jsonrpc_iot.cli")
+
+_DEVICES = logging.getLogger("jsonrpc_iot.cli.devices")
 
 
 def _complete_device(beginning: str, given: Given) -> Iterator[Offer]:
@@ -67,6 +69,7 @@ def bridge(
     ] = None,
     trace: TraceOption = False,
     verbose: VerboseOption = False,
+    log_json: LogJsonOption = False,
 ) -> None:
     """Be a gateway: offer devices on small links at addresses of big ones.
 
@@ -75,7 +78,8 @@ def bridge(
     traffic, and on standard error one line for each device that comes or goes. Stops on SIGINT or
     SIGTERM.
     """
-    start_log(verbose=verbose)
+    start_log(verbose=verbose, as_json=log_json)
+    _DEVICES.setLevel(logging.INFO)
     named = GatewayConfig(devices=_devices(devices or ()), allow=allow or [])
     filed = GatewayConfig() if config is None else read_config(config)
     urls = [*(bind or ()), *filed.bind]
@@ -86,7 +90,7 @@ def bridge(
     if keys is None and filed.keys is not None and config is not None:
         keys = config.parent / filed.keys
     gateway = Gateway()
-    gateway.changed.subscribe(_tell)
+    gateway.changed.subscribe(_log if log_json else _show)
     apply(gateway, GatewayConfig(), named)
     file = _File(gateway, config, named, filed)
     tracer = Tracer("") if trace else None
@@ -174,8 +178,18 @@ def _split(urls: str) -> list[str]:
     return parts
 
 
-def _tell(change: DeviceChange) -> None:
-    """Say what has become of a device."""
+def _show(change: DeviceChange) -> None:
+    if text := _said(change):
+        write_error(escape(text))
+
+
+def _log(change: DeviceChange) -> None:
+    if text := _said(change):
+        _DEVICES.info("%s", text)
+
+
+def _said(change: DeviceChange) -> str:
+    """What has become of a device, in a line; empty while nothing is known of it."""
     if change.removed:
         what = "removed"
     elif change.online:
@@ -184,5 +198,5 @@ def _tell(change: DeviceChange) -> None:
     elif change.last_error is not None:
         what = f"away: {change.last_error}"
     else:
-        return
-    write_error(escape(f"{change.name} {what}"))
+        return ""
+    return f"{change.name} {what}"

@@ -1,5 +1,6 @@
 """`bridge`: a gateway without a program."""
 
+import json
 import signal
 import sys
 from pathlib import Path
@@ -39,6 +40,15 @@ def test_a_device_that_is_away_is_told_of_and_answered_for() -> None:
         assert done.code == 1
         assert '"code":-32010' in done.err
         assert bridge.stop(signal.SIGINT) == Done(0, "", "")
+
+
+def test_with_a_log_in_json_changes_are_objects_too() -> None:
+    with started("bridge", "one=tcp://127.0.0.1:1", *ANYWHERE, "--log-json") as bridge:
+        listening(bridge)
+        line = json.loads(bridge.wait_for_error("{"))
+        assert (line["logger"], line["level"]) == ("jsonrpc_iot.cli.devices", "INFO")
+        assert line["message"].startswith("one away: ")
+        assert bridge.stop() == Done(0, "", "")
 
 
 @pytest.mark.parametrize("pattern", ["sys.*", "one.sys.info"])

@@ -43,9 +43,11 @@ logger = logging.getLogger("jsonrpc_iot.gateway")
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
 _GREETING_SECONDS = 5.0
+_FIRST_SECONDS = 2.0  # that calls wait for a device of which nothing is known yet
 _SILENT_SECONDS = 4.0  # until a device is asked that leaves a call unanswered
 _PING_SECONDS = 4.5
 _PINGS = 2
+_LONGEST_ANSWER_SECONDS = 30.0
 _WITHOUT_CONNECTIONS = ("http", "https", "mqtt", "mqtts")
 
 _PLACE_OF_SECRET = re.compile(r"[?&]\w+=(?:env|file):[^\s&]*(?<!:)")
@@ -103,6 +105,7 @@ class Device(Forward):
         self._backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         self._changed = Change()
         self._is_tried = True
+        self._began_at = -inf
         self._since = time.time()
         self._url: str | None = None
         self._last_error: str | None = None
@@ -140,8 +143,10 @@ class Device(Forward):
             return self.target
         begun = now()
         while self.target is None:
-            # Nobody knows whether it is there before all its ways have been tried.
-            until = min(deadline, begun + self._wait) if self._is_tried else deadline
+            patience = begun + self._wait
+            if not self._is_tried:  # nobody knows yet whether it is there
+                patience = max(patience, self._began_at + _FIRST_SECONDS)
+            until = min(deadline, patience)
             if until <= now():
                 raise self.offline()
             with anyio.CancelScope(deadline=until):
@@ -168,6 +173,8 @@ class Device(Forward):
     def note_end(self, *, answered: bool) -> None:
         """Learn that nobody waits for a call any more; see `Forward.note_end`."""
         self._open -= 1
+        if self.target is None:
+            self._changed.notify()
         if answered:
             self.note_answer()
         else:
@@ -186,6 +193,7 @@ class Device(Forward):
     async def run(self) -> None:
         """Keep the connection until cancelled."""
         self._is_tried = False
+        self._began_at = now()
         self.is_watched = True
         while True:
             for way in self._ways:
@@ -217,12 +225,19 @@ class Device(Forward):
                     if client.state != "connected":
                         self._part("the connection has ended")
                     await lost.wait()
+                    await self._let_answer()
                     tasks.cancel_scope.cancel()
             finally:
                 leave()
                 self._part("")
                 self._backoff.connection_ended(now() - begun)
         return True
+
+    async def _let_answer(self) -> None:
+        """Give a device that is only too busy to answer pings the time to answer its calls."""
+        with anyio.move_on_after(_LONGEST_ANSWER_SECONDS):
+            while self._open:
+                await self._changed.wait()
 
     async def _greet(self, client: Client) -> float | None:
         """See whether the device answers; returns the seconds that took.
@@ -311,6 +326,7 @@ class Device(Forward):
             self._part("it does not answer")
 
     async def _ask(self, target: Target) -> None:
+        silent_since = self._silent_since
         try:
             for _ in range(_PINGS):
                 try:
@@ -323,7 +339,7 @@ class Device(Forward):
                     continue
                 self.note_answer()
                 return
-            if self.target is target and self._silent_since < inf:
+            if self.target is target and self._silent_since == silent_since:
                 self._part("it does not answer")
         finally:
             self._is_asking = False

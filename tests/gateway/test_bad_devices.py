@@ -255,6 +255,43 @@ async def test_a_device_that_works_for_long_but_answers_pings_is_there(impatient
             assert [each.online for each in changes.tally.items[1:]] == [True]
 
 
+async def test_a_device_too_busy_for_pings_may_still_answer_its_call(impatient: None) -> None:
+    gateway, replies = Gateway(), Tally()
+    changes = Changes(gateway)
+
+    async def answer_late() -> None:
+        async for packet, address in udp:
+            request = json.loads(packet)
+            is_first = not replies.items and request["method"] != "slow"
+            if "id" in request and (is_first or request["method"] == "gateway.trace"):
+                await udp.sendto(json.dumps({"id": request["id"], "result": 1}).encode(), *address)
+                replies.add()
+            elif request["method"] == "slow":
+                late.append((request["id"], address))
+
+    late: list[tuple[int, tuple[str, int]]] = []
+    async with (
+        await anyio.create_udp_socket(local_host="127.0.0.1") as udp,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(answer_late)
+        gateway.add("busy", f"udp://127.0.0.1:{udp.extra(anyio.abc.SocketAttribute.local_port)}")
+        async with running(gateway) as server, connect(server.urls[0]) as client:
+            await changes.reach("busy", online=True)
+            outcomes = Tally()
+
+            async def call() -> None:
+                outcomes.add(await client.call("busy.slow", timeout=None))
+
+            tasks.start_soon(call)
+            await changes.reach("busy", online=False)
+            id, address = late[0]
+            await udp.sendto(json.dumps({"id": id, "result": "done"}).encode(), *address)
+            await outcomes.reach(1)
+            assert outcomes.items == ["done"]
+        tasks.cancel_scope.cancel()
+
+
 async def test_two_gateways_that_reach_each_other_end_all_the_same() -> None:
     one, two = Gateway(), Gateway()
     here, there = anywhere(), anywhere()

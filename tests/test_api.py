@@ -44,8 +44,8 @@ PUBLIC = {
         VirtualSerial check_channel_contract memory_pair served virtual_radio virtual_serial_pair
     """,
     "jsonrpc_iot.tuya": """
-        Command DataPoint DataPointType Frame FrameDecoder NetworkStatus Product TuyaLink TuyaMcu
-        TuyaModule
+        Command DataPoint DataPointType Frame FrameDecoder NetworkStatus Point Product TuyaDevice
+        TuyaLink TuyaMcu TuyaModule
     """,
     "jsonrpc_iot.transports.gatt": """
         ConnectOptions GattOptions HeardDevice RX SERVICE TX open_gatt require_asyncio scan

@@ -9,6 +9,10 @@ kitchen = "uart:///dev/ttyUSB0"
 url = ["udp://192.0.2.7?psk=env:DOOR", "gatt://door"]
 wait = 5.0
 allow = ["door.*"]
+
+[devices.lamp]
+url = "tuya-dp:///dev/ttyS1"
+points = { 1 = "switch", 2 = { name = "brightness", min = 10, max = 1000 } }
 """
 
 import re
@@ -24,6 +28,8 @@ from msgspec import Struct, structs
 from ..dispatch.forward import CALL_SECONDS
 from ..errors import UsageError
 from ..trust.entries import line_of, syntax_problem
+from ..tuya.device import TuyaDevice
+from ..tuya.points import Point
 from .gateway import Gateway
 
 T = TypeVar("T")
@@ -43,6 +49,7 @@ class DeviceConfig(Struct, frozen=True, forbid_unknown_fields=True):
         allow: names that may be used there.
         deny: those that may not.
         requires: the permission that a caller needs.
+        points: of a Tuya device; see `TuyaDevice`.
     """
 
     url: str | list[str]
@@ -51,11 +58,21 @@ class DeviceConfig(Struct, frozen=True, forbid_unknown_fields=True):
     allow: list[str] = []
     deny: list[str] = []
     requires: str | None = None
+    points: dict[int, str | Point] = {}
 
-    @property
-    def urls(self) -> list[str]:
-        """The URLs, in order."""
-        return [self.url] if isinstance(self.url, str) else self.url
+    def add_to(self, gateway: Gateway, name: str) -> None:
+        """Add the device to a gateway; see `Gateway.add`, which says what is raised."""
+        urls = [self.url] if isinstance(self.url, str) else self.url
+        ways = [TuyaDevice(each, self.points) for each in urls] if self.points else urls
+        gateway.add(
+            name,
+            ways,
+            wait=self.wait,
+            timeout=self.timeout,
+            allow=self.allow,
+            deny=self.deny,
+            requires=self.requires,
+        )
 
 
 class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,16 +129,24 @@ class _Reader:
     def _device(self, name: str, value: object) -> DeviceConfig:
         members = {"url": value} if isinstance(value, str | list) else value
         where = ["devices", name]
+        if isinstance(members, dict) and isinstance(points := members.get("points"), dict):
+            each = {id: self._point(point, [*where, "points", id]) for id, point in points.items()}
+            members = members | {"points": each}
         config = self._convert(members, DeviceConfig, where)
         try:
-            Gateway().add(name, config.urls, wait=config.wait)
+            config.add_to(Gateway(), name)
         except ValueError as error:
             raise self._error(where, str(error)) from None
         return config
 
+    def _point(self, value: object, where: list[str]) -> object:
+        if not where[-1].isdecimal():
+            raise self._error(where, "an id is a number")
+        return self._convert(value, Point, where) if isinstance(value, dict) else value
+
     def _convert(self, value: object, kind: type[T], where: list[str]) -> T:
         try:
-            return msgspec.convert(value, kind)
+            return msgspec.convert(value, kind, str_keys=True)
         except msgspec.ValidationError as error:
             problem = str(error)
         if unknown := _UNKNOWN.search(problem):
@@ -158,9 +183,7 @@ def apply(gateway: Gateway, before: GatewayConfig, after: GatewayConfig) -> None
             gateway.remove(name)
     for name, config in new.items():
         if old.get(name) != config:
-            options = structs.asdict(config)
-            del options["url"]
-            gateway.add(name, config.urls, **options)
+            config.add_to(gateway, name)
 
 
 def _devices(config: GatewayConfig) -> Mapping[str, DeviceConfig]:

@@ -12,6 +12,7 @@ from jsonrpc_iot.gateway.config import (
     apply,
     read_config,
 )
+from jsonrpc_iot.tuya import Point
 
 FILE = """
 bind = ["http://127.0.0.1:8080/rpc"]
@@ -28,6 +29,10 @@ wait = 5
 timeout = 2.5
 deny = ["door.reset"]
 requires = "door"
+
+[devices.lamp]
+url = "tuya-dp:///dev/ttyS1"
+points = { 1 = "switch", 2 = { name = "brightness", min = 10 } }
 """
 
 
@@ -49,6 +54,9 @@ def test_it_says_where_devices_are_and_what_holds_for_them(tmp_path: Path) -> No
             "door": DeviceConfig(
                 "tcp://127.0.0.1:3", 5.0, 2.5, deny=["door.reset"], requires="door"
             ),
+            "lamp": DeviceConfig(
+                "tuya-dp:///dev/ttyS1", points={1: "switch", 2: Point("brightness", min=10)}
+            ),
         },
     )
     assert read(tmp_path, "") == GatewayConfig()
@@ -66,6 +74,24 @@ def test_it_says_where_devices_are_and_what_holds_for_them(tmp_path: Path) -> No
         ("[devices.a]\nwait = 1", 1, "missing required field `url`"),
         ("[devices.a]\nurl = 'tcp://h'\nwait = 'x'", 3, "devices.a.wait: Expected `float`"),
         ("[devices]\na = 'nonsense://x'", 2, "unknown scheme 'nonsense'"),
+        (
+            "[devices.a.points.2]\nname = 'x'\nmni = 1",
+            3,
+            "devices.a.points.2.mni: unknown, did you mean min? There are name, kind, min",
+        ),
+        ("[devices.a.points]\n2 = 'x'\n3 = {min = 1}", 3, "missing required field `name`"),
+        ("[devices.a.points]\n2 = {name = 'get'}", 2, "'get' cannot be the name"),
+        ("[devices.a]\nurl = 'tcp://h'\npoints = {1 = 'x'}", 1, "at tuya-dp:// or uart://"),
+        (
+            "[devices.a]\nurl = 'uart:///x'\npoints = {1 = 'x', 300 = 'y'}",
+            1,
+            "ids are 1 to 255",
+        ),
+        (
+            "[devices.a]\nurl = 'uart:///x'\npoints = {one = 'x'}",
+            3,
+            "points.one: an id is a number",
+        ),
         ("[devices]\n'a/b' = 'tcp://h'", 2, "cannot be the name"),
         ("[devices]\na = []", 2, "needs a URL"),
         ("bind = 5", 1, "bind: Expected `array`, got `int`"),

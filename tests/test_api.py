@@ -47,6 +47,9 @@ PUBLIC = {
         Command DataPoint DataPointType Frame FrameDecoder NetworkStatus Point Product TuyaDevice
         TuyaLink TuyaMcu TuyaModule
     """,
+    "jsonrpc_iot.homeassistant": """
+        Button Entity Fan HomeAssistant Light Look Number Select Switch
+    """,
     "jsonrpc_iot.transports.gatt": """
         ConnectOptions GattOptions HeardDevice RX SERVICE TX open_gatt require_asyncio scan
     """,
@@ -57,7 +60,7 @@ NOTIFICATION = [
     *("tags", "deprecated", "examples"),
 ]
 DISPATCHER = {
-    "method": ["name", *NOTIFICATION, "idempotent", "errors"],
+    "method": ["name", *NOTIFICATION, "idempotent", "errors", "entity", "button"],
     "notification": ["name", *NOTIFICATION],
     "include": ["other", "prefix"],
     "forward": ["prefix", "where", "requires", "timeout"],

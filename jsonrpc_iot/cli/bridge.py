@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,8 +11,10 @@ from msgspec import structs
 
 from jsonrpc_iot import Gateway, Trace, UsageError
 from jsonrpc_iot import serve as serve_at
+from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.gateway import DeviceChange
 from jsonrpc_iot.gateway.config import DeviceConfig, GatewayConfig, apply, read_config
+from jsonrpc_iot.homeassistant import HomeAssistant, Look
 from jsonrpc_iot.protocol.text import escape
 
 from ._access import KeysOption, RequireKeyOption, access
@@ -67,6 +70,12 @@ def bridge(
             "the device's name before them or without. Give it once for each pattern.",
         ),
     ] = None,
+    homeassistant: Annotated[
+        bool,
+        Option(
+            help="Show the devices to Home Assistant, at the broker of the first --bind mqtt://."
+        ),
+    ] = False,
     trace: TraceOption = False,
     verbose: VerboseOption = False,
     log_json: LogJsonOption = False,
@@ -94,7 +103,9 @@ def bridge(
     apply(gateway, GatewayConfig(), named)
     file = _File(gateway, config, named, filed)
     tracer = Tracer("") if trace else None
-    anyio.run(_run, gateway, urls, file.read_again, tracer, access(keys, require_key, urls))
+    home = _home(gateway, urls, file) if homeassistant or filed.homeassistant else None
+    who = access(keys, require_key, urls)
+    anyio.run(_run, gateway, urls, file.read_again, tracer, who, home)
 
 
 async def _run(
@@ -103,8 +114,13 @@ async def _run(
     read_again: Callable[[], object],
     trace: Trace | None,
     who: dict[str, Any],
+    home: HomeAssistant | None,
 ) -> None:
-    async with gateway, serve_at(gateway, *urls, trace=trace, **who) as server:
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(gateway)
+        server = await stack.enter_async_context(serve_at(gateway, *urls, trace=trace, **who))
+        if home is not None:
+            await stack.enter_async_context(home)
 
         def reload() -> None:
             server.reload()
@@ -116,6 +132,21 @@ async def _run(
             await anyio.sleep_forever()
 
 
+def _home(gateway: Gateway, urls: list[str], file: "_File") -> HomeAssistant:
+    """What shows the devices to Home Assistant, as the file says now and later."""
+    at = next((url for url in urls if Url.parse(url).scheme in ("mqtt", "mqtts")), None)
+    if at is None:
+        raise UsageError("--homeassistant needs a broker: --bind mqtt://HOST/TOPIC")
+    home = HomeAssistant(gateway, at, looks=file.looks)
+
+    def look_again() -> None:
+        home.looks = file.looks
+        home.look_again()
+
+    file.on_change = look_again
+    return home
+
+
 class _File:
     """What a file adds to a gateway.
 
@@ -124,6 +155,9 @@ class _File:
         path: of the file, `None` without one.
         named: what the command line says, which goes before what the file does.
         config: what that says at first.
+
+    Attributes:
+        on_change: is called when it says something else.
     """
 
     def __init__(
@@ -133,7 +167,14 @@ class _File:
         self._path = path
         self._named = named
         self._config = GatewayConfig()
+        self.on_change: Callable[[], object] = lambda: None
         self._take(config)
+
+    @property
+    def looks(self) -> dict[str, Look]:
+        """How devices are shown, by name."""
+        devices = self._config.devices.items()
+        return {name: Look(each.title, each.area, each.icon) for name, each in devices}
 
     def read_again(self) -> None:
         """Have the gateway as the file says now; a mistake in it changes nothing."""
@@ -144,6 +185,7 @@ class _File:
             if (config.bind, config.keys) != (self._config.bind, self._config.keys):
                 logger.warning("%s: bind and keys hold from the next start on", self._path)
             self._take(config)
+            self.on_change()
         except UsageError as error:
             logger.error("%s", error)
 

@@ -82,6 +82,8 @@ class Registry:
             tags: words to group methods by.
             deprecated: callers should do without it.
             examples: calls that show its use.
+            entity: what it is in a smart home, as `Switch(…)` of `jsonrpc_iot.homeassistant`.
+            button: it is a button there.
             options: those above.
 
         Raises:
@@ -103,7 +105,7 @@ class Registry:
     ) -> F | Callable[[F], F]:
         """Register a function as the receiver of a notification.
 
-        The options are `method`'s, but for `idempotent` and `errors`: there is no answer.
+        The options are `method`'s, but for `idempotent`, `errors`, `entity` and `button`.
         """
         return self._decorate(name, self._table.notifications, Options(**options))
 

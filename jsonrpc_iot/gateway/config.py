@@ -50,6 +50,9 @@ class DeviceConfig(Struct, frozen=True, forbid_unknown_fields=True):
         deny: those that may not.
         requires: the permission that a caller needs.
         points: of a Tuya device; see `TuyaDevice`.
+        title: what Home Assistant calls it.
+        area: the room that it is in, for Home Assistant.
+        icon: that it has there.
     """
 
     url: str | list[str]
@@ -59,6 +62,9 @@ class DeviceConfig(Struct, frozen=True, forbid_unknown_fields=True):
     deny: list[str] = []
     requires: str | None = None
     points: dict[int, str | Point] = {}
+    title: str | None = None
+    area: str | None = None
+    icon: str | None = None
 
     def add_to(self, gateway: Gateway, name: str) -> None:
         """Add the device to a gateway; see `Gateway.add`, which says what is raised."""
@@ -83,12 +89,14 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
         keys: the file of the keyring; where it is relative, from this file's folder.
         allow: patterns of the names that may be used, of any device that has none of its own:
             names with the device's before them, or without.
+        homeassistant: show the devices to Home Assistant.
         devices: by name.
     """
 
     bind: list[str] = []
     keys: str | None = None
     allow: list[str] = []
+    homeassistant: bool = False
     devices: dict[str, DeviceConfig] = {}
 
 
@@ -187,9 +195,10 @@ def apply(gateway: Gateway, before: GatewayConfig, after: GatewayConfig) -> None
 
 
 def _devices(config: GatewayConfig) -> Mapping[str, DeviceConfig]:
-    """The devices, with the patterns that hold for all."""
+    """The devices, with the patterns that hold for all, and without how they are shown."""
+    plain = dict.fromkeys(("title", "area", "icon"))
     return {
-        name: structs.replace(each, allow=each.allow or allowed_of(name, config.allow))
+        name: structs.replace(each, allow=each.allow or allowed_of(name, config.allow), **plain)
         for name, each in config.devices.items()
     }
 

@@ -49,8 +49,6 @@ _ANSWER_SECONDS = 5.0
 _FIRST_REPORTS_SECONDS = 3.0
 _REPORT_SECONDS = 3.0
 
-_IDEMPOTENT = Options(idempotent=True)
-
 
 class _Line(TuyaModule):
     """A module on the port of any URL of a serial line."""
@@ -259,9 +257,11 @@ class TuyaDevice(Dispatcher):
 
     def _places(self) -> list[tuple[Entries, Place]]:
         methods = methods_of(self.points.values(), self.get, self.set)
+        entities = {point.name: point.entity for point in self.points.values()}
         return [
-            (self._table.methods, (name, Handler(name, function, _IDEMPOTENT), ()))
+            (self._table.methods, (name, Handler(name, function, options), ()))
             for name, function in methods
+            for options in [Options(idempotent=True, entity=entities.get(name))]
         ]
 
     def _declare_events(self) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr, replace
 
+from ..dispatch.declare.entity import Entity
 from ..errors import InvalidParams, MalformedFrame, UsageError
 from ..protocol.tuya.datapoints import DataPoint, DataPointType, Value
 
@@ -46,8 +47,8 @@ class Point(Struct, frozen=True, forbid_unknown_fields=True):
         values: the names of an `enum`, from 0 on; without them it is a number.
         read_only: the device reports it, and takes none.
         unit: of a `value`, to be shown.
-        entity: how it is shown where that does not follow from the rest: `light`, `fan` and what
-            else the page about Home Assistant has.
+        entity: what it is in a smart home, where that does not follow from the rest; see Home
+            Assistant.
 
     Raises:
         UsageError: they make no sense together.
@@ -60,7 +61,7 @@ class Point(Struct, frozen=True, forbid_unknown_fields=True):
     values: Sequence[str] = ()
     read_only: bool = False
     unit: str | None = None
-    entity: str | None = None
+    entity: Entity | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or iskeyword(self.name) or self.name in _TAKEN:
@@ -103,7 +104,10 @@ class Point(Struct, frozen=True, forbid_unknown_fields=True):
             case None:
                 return bool | int | str
         low, high = self.range
-        return Annotated[int, Meta(extra_json_schema={"minimum": low, "maximum": high})]
+        schema: dict[str, Any] = {"minimum": low, "maximum": high}
+        if self.unit is not None:
+            schema["x-unit"] = self.unit
+        return Annotated[int, Meta(extra_json_schema=schema)]
 
     def as_reported(self, kind: DataPointType) -> "Point":
         """The same, of the kind that the device says it is."""

@@ -65,7 +65,11 @@ def test_it_says_where_devices_are_and_what_holds_for_them(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "line", "complaint"),
     [
-        ("bimd = []", 1, "bimd: unknown, did you mean bind? There are bind, keys, allow, devices"),
+        (
+            "bimd = []",
+            1,
+            "bimd: unknown, did you mean bind? There are bind, keys, allow, homeass",
+        ),
         (
             "\n[devices.a]\nurl = 'tcp://h'\nwiat = 1",
             4,

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from ...errors import RpcError
+from .entity import Button, Entity
 
 KindOfError = type[RpcError] | RpcError
 
@@ -48,6 +49,8 @@ class MethodOptions(NotificationOptions, total=False):
 
     idempotent: bool
     errors: Sequence[KindOfError]
+    entity: Entity | None
+    button: bool
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -63,6 +66,8 @@ class Options(Struct, frozen=True, kw_only=True):
         tags: words to group methods by.
         deprecated: callers should do without it.
         examples: calls that show its use.
+        entity: what it is in a smart home; see Home Assistant.
+        button: it is a button there.
 
     Raises:
         ValueError: the timeout is not more than 0, a tag or the name of an example is empty, or
@@ -79,12 +84,18 @@ class Options(Struct, frozen=True, kw_only=True):
     tags: Sequence[str] = ()
     deprecated: bool = False
     examples: Sequence[Example] = ()
+    entity: Entity | None = None
+    button: bool = False
 
     def __post_init__(self) -> None:
         if self.timeout is not None and not self.timeout > 0:
             raise ValueError(f"timeout={self.timeout}: a timeout is more than 0 seconds")
         for name in ("errors", "tags", "examples"):  # tuples, which nobody changes later
             force_setattr(self, name, _as_tuple(name, getattr(self, name)))
+        if self.button:
+            force_setattr(self, "entity", self.entity or Button())
+        if self.entity is not None and not isinstance(self.entity, Entity):
+            raise TypeError(f"entity={self.entity!r}: it is made with Switch(...) and the like")
         _check_errors(self.errors)
         if not all(isinstance(tag, str) for tag in self.tags):
             raise TypeError(f"tags={self.tags!r}: tags are texts")

@@ -29,7 +29,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
         UsageError: the event loop is not asyncio's.
     """
     options = read_options(url)
-    _check_machine(url)
+    check_machine(url)
     from ._client import open_channel
 
     return await open_channel(url, options, limits)
@@ -46,13 +46,14 @@ async def listen(url: Url, limits: Limits) -> Listener:
     """
     options = read_options(url)
     options.check_share(url)
-    _check_machine(url)
+    check_machine(url)
     from ._server import open_listener
 
     return await open_listener(url, options, limits)
 
 
-def _check_machine(url: Url) -> None:
+def check_machine(url: Url) -> None:
+    """Refuse to go on where MQTT cannot be had; raises `MissingExtra` or `UsageError`."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:

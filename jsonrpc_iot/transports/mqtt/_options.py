@@ -105,14 +105,20 @@ def read_options(url: Url) -> MqttOptions:
     Raises:
         InvalidUrl: something is wrong with it.
     """
+    options = read_broker_options(url)
+    request_topic(url, options)
+    if any(each in options.replies for each in "+#\0"):
+        raise url.error("replies takes a topic without + or #")
+    return options
+
+
+def read_broker_options(url: Url) -> MqttOptions:
+    """Read the options of a URL that need not name a topic; raises as `read_options`."""
     options = url.read_options(MqttsOptions if url.scheme == "mqtts" else MqttOptions)
     if not url.host:
         raise url.error(f"a host is missing, as in {url.scheme}://127.0.0.1/path/to/rpc")
     if options.password and not url.user:
         raise url.error(f"a password needs a user, as in {url.scheme}://USER@{url.host}")
-    request_topic(url, options)
-    if any(each in options.replies for each in "+#\0"):
-        raise url.error("replies takes a topic without + or #")
     return options
 
 

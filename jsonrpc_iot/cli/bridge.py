@@ -29,6 +29,20 @@ logger = logging.getLogger("jsonrpc_iot.cli")
 _DEVICES = logging.getLogger("jsonrpc_iot.cli.devices")
 
 
+AllowOption = Annotated[
+    list[str] | None,
+    Option(
+        metavar="PATTERN",
+        help="Offer only names that match, as lamp.set, or begin so, as lamp.* does; with "
+        "the device's name before them or without. Give it once for each pattern.",
+    ),
+]
+HomeAssistantOption = Annotated[
+    bool,
+    Option(help="Show the devices to Home Assistant, at the broker of the first --bind mqtt://."),
+]
+
+
 def _complete_device(beginning: str, given: Given) -> Iterator[Offer]:
     name, mark, _ = beginning.rpartition("," if "," in beginning else "=")
     return (Offer(f"{name}{mark}{each.word}") for each in complete_bind("", given) if mark)
@@ -62,20 +76,8 @@ def bridge(
     ] = None,
     keys: KeysOption = None,
     require_key: RequireKeyOption = False,
-    allow: Annotated[
-        list[str] | None,
-        Option(
-            metavar="PATTERN",
-            help="Offer only names that match, as lamp.set, or begin so, as lamp.* does; with "
-            "the device's name before them or without. Give it once for each pattern.",
-        ),
-    ] = None,
-    homeassistant: Annotated[
-        bool,
-        Option(
-            help="Show the devices to Home Assistant, at the broker of the first --bind mqtt://."
-        ),
-    ] = False,
+    allow: AllowOption = None,
+    homeassistant: HomeAssistantOption = False,
     trace: TraceOption = False,
     verbose: VerboseOption = False,
     log_json: LogJsonOption = False,

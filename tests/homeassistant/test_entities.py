@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jsonrpc_iot.homeassistant.description import Setter, Value
@@ -57,6 +57,7 @@ DOCUMENTS = st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=40)
 @given(DOCUMENTS)
 def test_whatever_a_device_says_home_assistant_is_told_what_it_takes(
     document: dict[str, Any],

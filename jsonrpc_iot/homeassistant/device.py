@@ -116,8 +116,11 @@ class Shelf:
             while self._waiting:
                 await broker.wait_for_room()
                 topic = next(iter(self._waiting), None)
-                if topic is not None:
-                    broker.publish(topic, self._waiting.pop(topic), 1, retain=True)
+                if topic is None:
+                    continue
+                data = self._waiting.pop(topic)
+                if not broker.publish(topic, data, 1, retain=True) and not broker.is_lost:
+                    logger.warning("%s: %d bytes are too many for the broker", topic, len(data))
             await self._news.wait()
 
 

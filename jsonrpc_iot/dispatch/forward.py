@@ -31,7 +31,7 @@ from ..errors import (
     TransportError,
     Unencodable,
 )
-from ..protocol.codec.codec import Codec
+from ..protocol.codec.codec import DECODE_ERRORS, Codec
 from .declare.context import Context
 from .declare.options import Options
 from .declare.stream import NoItems, Stream
@@ -45,6 +45,7 @@ CALL_SECONDS = 30.0
 
 
 _FRESH_SECONDS = 60.0
+_ASKING_SECONDS = 10.0
 _MOST_DOTS = 8  # where ends forward to each other, names would grow without end
 
 _ABOUT_IT = ("rpc.discover", "rpc.methods", "rpc.ping")
@@ -82,10 +83,19 @@ class Untouched(Struct, frozen=True):
     codec: Codec
 
     def as_sent(self, codec: str) -> Any:
-        """What to send to an end with a codec of that name: the same bytes, or what they say."""
+        """What to send to an end with a codec of that name: the same bytes, or what they say.
+
+        Raises:
+            InvalidParams: they say what nobody can read.
+        """
         if not self.raw:
             return None
-        return Raw(self.raw) if self.codec.name == codec else self.codec.decode_value(self.raw, Any)
+        if self.codec.name == codec:
+            return Raw(self.raw)
+        try:
+            return self.codec.decode_value(self.raw, Any)
+        except DECODE_ERRORS as error:
+            raise InvalidParams(data={"path": "$", "message": str(error)}) from None
 
 
 class Forward:
@@ -146,12 +156,17 @@ class Forward:
         """
         with anyio.move_on_after(seconds):
             async with self._describing:
-                if self.target is not None and now() - self._described_at > _FRESH_SECONDS:
-                    self._described_at = now()
+                if self.target is not None and not self.is_described:
                     with suppress(JsonRpcIotError):
-                        document = await gather(self.target, "", seconds)
+                        document = await gather(self.target, "", min(seconds, _ASKING_SECONDS))
                         self._description = Description(only(document, self.offers))
+                    self._described_at = now()
         return self._description
+
+    @property
+    def is_described(self) -> bool:
+        """Whether the other end has been asked not long ago what it is."""
+        return now() - self._described_at < _FRESH_SECONDS
 
     def forget_description(self) -> None:
         """Ask anew for what the other end says of itself: it may be another one now."""
@@ -321,7 +336,7 @@ class _Relay:
 
     def end(self, outcome: Raw | JsonRpcIotError) -> None:
         """Take what became of it."""
-        is_answer = isinstance(outcome, Raw | RpcError | MalformedResponse)
+        is_answer = type(outcome) is Raw or isinstance(outcome, RpcError | MalformedResponse)
         self._forward.note_end(answered=is_answer)
         if isinstance(outcome, JsonRpcIotError) and not isinstance(outcome, RpcError):
             self._forward.note_failure(outcome)

@@ -106,7 +106,8 @@ class Gateway(Dispatcher):
         Args:
             name: of the device here: without dots, slashes and spaces, as it is part of names of
                 methods, of paths and topics.
-            where: its URL; or several, which are tried in order; or an open client.
+            where: its URL; or several, which are tried in order; or an open client, or a dispatcher
+                of this program.
             wait: seconds that a call waits for the device where it is away.
             allow: names that may be used there, and beginnings of names as in `lamp.*`: of methods
                 and notifications, both ways. All by default.

@@ -22,6 +22,7 @@ from ..protocol.messages import Result, Result2
 from .declare.context import Context
 from .declare.options import Example, Options
 from .declare.signature import (
+    NO_NAMES,
     POSITIONAL,
     check_override,
     hints_of,
@@ -98,11 +99,11 @@ class Handler:
         wants_context = {p.name for p in parameters if is_context(hints.get(p.name))}
         taken = [p for p in parameters if p.name not in wants_context]
         positional = [p for p in taken if p.kind in POSITIONAL]
-        self.params = params_struct(name, taken, hints, array_like=False)
+        self.params = params_struct(name, taken, hints, options.names, array_like=False)
         self.params_optional = all(p.default is not p.empty for p in taken)
         self._by_position: type[Struct] | None = None
         if all(p in positional or p.default is not p.empty for p in taken):
-            self._by_position = params_struct(name, positional, hints, array_like=True)
+            self._by_position = params_struct(name, positional, hints, NO_NAMES, array_like=True)
         self.by_name = self._by_position is None
         self.positions = params_tuple(taken, hints) if positional == taken else None
         self.call, self.respond = _compile(function, parameters, wants_context)

@@ -15,6 +15,16 @@ from ...errors import RpcError
 KindOfError = type[RpcError] | RpcError
 
 
+class Names(dict[str, str]):
+    """A copy of names that nobody else changes, so that it has a hash."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+
+NO_NAMES = Names()
+
+
 class Example(Struct, frozen=True, eq=False):
     """A call of a method and its result, for the description of a device.
 
@@ -82,7 +92,7 @@ class Options(Struct, frozen=True, kw_only=True):
     tags: Sequence[str] = ()
     deprecated: bool = False
     examples: Sequence[Example] = ()
-    names: Mapping[str, str] = {}
+    names: Mapping[str, str] = NO_NAMES
 
     def __post_init__(self) -> None:
         if self.timeout is not None and not self.timeout > 0:
@@ -98,16 +108,9 @@ class Options(Struct, frozen=True, kw_only=True):
             raise TypeError(f"examples={self.examples!r}: their params are dicts, by name")
         if not all(isinstance(name, str) for each in self.names.items() for name in each):
             raise TypeError(f"names={self.names!r}: names are texts")
-        force_setattr(self, "names", _Names(self.names))
+        force_setattr(self, "names", Names(self.names))
         if not all(self.tags) or not all(example.name for example in self.examples):
             raise ValueError("tags and the names of examples are not empty")
-
-
-class _Names(dict[str, str]):
-    """A copy of names that nobody else changes, so that options have a hash."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(frozenset(self.items()))
 
 
 def error_class(error: KindOfError) -> type[RpcError]:

@@ -12,13 +12,13 @@ import msgspec
 from msgspec import Struct
 
 from .context import Context
+from .options import NO_NAMES
 from .stream import Stream, gives_items
 from .types import check_decodable, is_foreign
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _GENERATORS = (abc.AsyncGenerator, abc.AsyncIterator, abc.AsyncIterable, Stream)
-NO_NAMES: Mapping[str, str] = {}
 _UNFIT = re.compile(r'["\\\x00-\x1f]')
 _IMMUTABLE = (type(None), bool, int, float, str, bytes)
 

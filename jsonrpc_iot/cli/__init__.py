@@ -84,6 +84,7 @@ ROOT = Group(
         "notify": "call",
         "listen": "call",
         "describe": "describe",
+        "generate": "generate",
         "ping": "ping",
         "bench": "bench",
         "discover": "discover",

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import subprocess
 import tarfile
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,16 +51,19 @@ def archive_of(package: Package, cache: Path) -> Path:
     return path
 
 
-def unpacked(package: Package, cache: Path, target: Path, folder: str) -> Path:
-    """A folder of a package, unpacked.
+def unpacked(package: Package, cache: Path, target: Path, pattern: str) -> Path:
+    """Unpack files of a package.
 
     Args:
         package: which.
         cache: keeps what is fetched.
-        target: where to unpack it.
-        folder: what is wanted of it.
+        target: where they go.
+        pattern: what the names of the files look like, within the package.
+
+    Returns:
+        The folder of the package.
     """
     with tarfile.open(archive_of(package, cache)) as archive:
-        wanted = [each for each in archive if each.name.startswith(f"package/{folder}/")]
+        wanted = [each for each in archive if fnmatch(each.name, f"package/{pattern}")]
         archive.extractall(target, wanted, filter="data")
-    return target / "package" / folder
+    return target / "package"

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +22,11 @@ from .command.declare import Argument, Option
 from .describe import ask_document
 
 _MARK = "Made by jsonrpc-iot "
+_WRITERS: dict[tuple[str, bool], Callable[..., str]] = {
+    ("python", False): write_python,
+    ("python", True): partial(write_python, blocking=True),
+    ("typescript", False): write_typescript,
+}
 
 
 def generate(
@@ -65,7 +72,7 @@ def generate(
     The class goes to client.proxy: it has the methods, streams and events with their types and
     documentation. Over a link for small messages the device can say less of itself; see describe.
     """
-    if blocking and language != "python":
+    if (language, blocking) not in _WRITERS:
         raise UsageError("--blocking is for Python")
     if out is not None and not force:
         _refuse_foreign(out)
@@ -75,19 +82,19 @@ def generate(
     else:
         document = _read(source)
         origin = "standard input" if source == "-" else Path(source).name
-    header = f"{_MARK}{package_version()} from {origin}. Make it again instead of changing it."
     try:
         description = read_document(document, prefix or "")
-        if language == "python":
-            text = write_python(description, header, service, prefix or "", blocking=blocking)
-        else:
-            text = write_typescript(description, header, service, prefix or "")
+        text = _WRITERS[language, blocking](description, _header(origin), service, prefix or "")
     except UsageError as error:
         raise UsageError(f"{origin}: {error}") from None
     if out is None:
         print_text(text.removesuffix("\n"))
     else:
         _write(out, text)
+
+
+def _header(origin: str) -> str:
+    return f"{_MARK}{package_version()} from {origin}. Make it again instead of changing it."
 
 
 def _read(name: str) -> object:

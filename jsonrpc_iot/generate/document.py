@@ -151,7 +151,7 @@ class _Reader:
     def _params(self, method: str, entry: Entry, place: str) -> tuple[Field, ...]:
         params: dict[str, Field] = {}
         inside = below(place, "params")
-        for number, each in enumerate(a_list(entry.get("params") or [], inside)):
+        for number, each in enumerate(a_list(entry.get("params", []), inside)):
             parameter, at = self._followed(each, below(inside, number))
             name = _name(parameter, at)
             if name in params:

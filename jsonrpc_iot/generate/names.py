@@ -59,8 +59,8 @@ class Names:
     """
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
-        self._taken = set(taken)
-        self._reserved = frozenset(self._taken)
+        self._reserved = frozenset(taken)
+        self._taken: set[str] = set()
         self._numbers: dict[str, int] = {}
 
     def take_class(self, wanted: str | None, about: str) -> str:
@@ -75,19 +75,19 @@ class Names:
         """
         if wanted is None:
             return self.take(pascal(about, "Device"))
-        if not _IDENTIFIER.fullmatch(wanted) or wanted in self._taken:
+        if not _IDENTIFIER.fullmatch(wanted) or wanted in self._reserved:
             raise UsageError(f"a class cannot be called {wanted!r}")
         return self.take(wanted)
 
     def has(self, wanted: str) -> bool:
         """Whether somebody has taken that name; reserved ones do not count."""
-        return wanted in self._taken and wanted not in self._reserved
+        return wanted in self._taken
 
     def take(self, wanted: str) -> str:
         """That name, or one like it: with an underscore, or a number."""
         name = f"{wanted}_" if wanted in self._reserved else wanted
         number = self._numbers.get(wanted, 1)
-        while name in self._taken:
+        while name in self._taken or name in self._reserved:
             number += 1
             name = f"{wanted}_{number}"
         self._numbers[wanted] = number

@@ -109,7 +109,8 @@ class _Module:
         self._used = self._types.used
         self._errors = self._name_errors(names)
         module = {*keyword.kwlist, *BUILTINS, *_IMPORTS, self._service, self._blocking}
-        self._module = module | {*self._types.classes.values(), *self._errors.values()}
+        classes = {*self._types.classes.values(), *self._errors.values()}
+        self._module = frozenset(module | classes)
         attributes = Names(self._module)
         self._members = [self._member(attributes, each) for each in description.methods]
         self._events = {

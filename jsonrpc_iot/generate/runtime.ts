@@ -77,12 +77,14 @@ export class DeviceEvent<T> {
   values(): Items<T> {
     const queue = new Queue<T>();
     const leave = this.subscribe((value) => {
-      if (queue.length < 256) queue.put(value);
+      if (queue.length < MOST_WAITING) queue.put(value);
       else this.missed += 1;
     });
     return queue.drain(leave);
   }
 }
+
+const MOST_WAITING = 256;
 
 interface Message {
   id?: unknown;
@@ -201,10 +203,6 @@ class Deadline {
 
   get signal(): AbortSignal {
     return this.#controller.signal;
-  }
-
-  get seconds(): number {
-    return this.#seconds;
   }
 
   /** Begin the time anew. */
@@ -436,7 +434,10 @@ class SocketLink implements Link {
     const deadline = new Deadline(options, this.#options.timeout, own);
     let last: Message | undefined;
     const leave = this.#request(method, params, true, deadline, {
-      item: (item) => items.put(item as T),
+      item: (item) => {
+        if (items.length < MOST_WAITING) items.put(item as T);
+        else items.end(new ConnectionLost("the device sends more items than it may"));
+      },
       settle: (message) => {
         last = message;
         items.end();
@@ -500,8 +501,7 @@ class SocketLink implements Link {
           if (left) return;
           socket = opened;
           this.#waiting.set(id, waiting);
-          const extensions = this.#extensions ? (stream ? { stream } : { timeout: deadline.seconds }) : {};
-          socket.send(JSON.stringify({ id, method, params, ...extensions }));
+          socket.send(JSON.stringify({ id, method, params, ...(stream && this.#extensions && { stream }) }));
         },
         (error: unknown) => waiting.fail(lost(error)),
       );
@@ -533,8 +533,17 @@ class SocketLink implements Link {
     const ponged = new Promise<Message>((settle, fail) => {
       this.#waiting.set(id, { settle, fail, item: () => undefined });
       socket.onopen = () => socket.send(JSON.stringify({ id, method: "rpc.ping" }));
-      socket.onmessage = ({ data }) => this.#take(socket, String(data));
-      socket.onclose = ({ code, reason }) => this.#ended(new ConnectionLost(`closed: ${code} ${reason}`.trim()));
+      socket.onmessage = ({ data }) => {
+        try {
+          this.#take(socket, String(data));
+        } catch (error) {
+          this.#ended(socket, `the device sent what is no message: ${error}`);
+          socket.close();
+        }
+      };
+      // One of the two comes first; some runtimes have no second.
+      socket.onclose = ({ code, reason }) => this.#ended(socket, `closed: ${code} ${reason}`.trim());
+      socket.onerror = () => this.#ended(socket, "the connection failed");
     });
     this.#extensions = (await ponged).result === true;
     this.#waiting.delete(id);
@@ -560,7 +569,9 @@ class SocketLink implements Link {
     }
   }
 
-  #ended(error: ConnectionLost): void {
+  #ended(socket: WebSocket, why: string): void {
+    socket.onclose = socket.onerror = null;
+    const error = new ConnectionLost(why);
     this.#opening = undefined;
     const all = [...this.#waiting.values()];
     this.#waiting.clear();

@@ -100,7 +100,8 @@ class Schemas:
         if "$ref" in schema:
             target = follow(self._document, schema["$ref"], place)
             return self._named(target.value, target.place, last_name(target.place), level)
-        return self._inline(schema, place, name, level)
+        kind = self._by_keyword(schema, place, name, level)
+        return choice((kind, Plain.NULL)) if schema.get("nullable") is True else kind
 
     def _named(
         self, schema: object, place: str, name: str, level: int, key: str | None = None
@@ -136,12 +137,8 @@ class Schemas:
             for unique in (texts, numbers):
                 if len(unique) == len(values):
                     return Enumeration(name, text, unique)
-        kind = self._inline(schema, place, name, level)
+        kind = self.kind(schema, place, name, level)
         return Alias(name, with_bounds(text, bounds(schema)), kind)
-
-    def _inline(self, schema: Schema, place: str, name: str, level: int) -> Kind:
-        kind = self._by_keyword(schema, place, name, level)
-        return choice((kind, Plain.NULL)) if schema.get("nullable") is True else kind
 
     def _by_keyword(self, schema: Schema, place: str, name: str, level: int) -> Kind:
         if "const" in schema:
@@ -180,7 +177,9 @@ class Schemas:
             if _has_members(plain):
                 title = schema.get("title")
                 name = title if isinstance(title, str) else name
-                return self._named(plain, place, name, level, below(place, "type"))
+                is_part = self._begun.get(place) is False  # of what stands at this place
+                key = below(place, "type") if is_part else place
+                return self._named(plain, place, name, level, key)
             inside = below(place, "additionalProperties")
             values = schema.get("additionalProperties")
             return Mapping(self.kind(values, inside, f"{name}_value", level + 1))

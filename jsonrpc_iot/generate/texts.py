@@ -14,6 +14,8 @@ _MOST = 4000  # characters of one text; a description is not a book
 
 def prose(text: str) -> str:
     """Paragraphs of printable characters."""
+    if len(text) <= _MOST and text.isprintable():
+        return text.rstrip()
     cut = text if len(text) <= _MOST else f"{text[:_MOST]} …"
     lines = cut.replace("\r\n", "\n").split("\n")
     return "\n".join("".join(map(_printable, line)).rstrip() for line in lines).strip("\n")
@@ -49,6 +51,8 @@ def quoted(text: str, wide: str) -> str:
         text: what it stands for.
         wide: how the language writes a character above U+FFFF by its number.
     """
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
     return '"' + "".join(_literal(character, wide) for character in text) + '"'
 
 

@@ -1,5 +1,6 @@
 """Documents that devices may send: those of this repository, and any that hypothesis makes up."""
 
+import runpy
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from jsonrpc_iot import Dispatcher, UsageError
 from jsonrpc_iot.generate.document import read_document
+from tests.dispatch.openrpc.asking import described, with_limit
+from tests.places import EXAMPLES
 
 Document = dict[str, Any]
 
@@ -141,7 +144,16 @@ def _branches(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
-schemas = st.recursive(_leaves, _branches, max_leaves=6)
+_any_schemas = st.recursive(_leaves, _branches, max_leaves=6)
+
+
+@st.composite
+def _drawn(draw: st.DrawFn) -> Any:
+    """Hides what it is made of, which is too long to be shown."""
+    return draw(_any_schemas)
+
+
+schemas = _drawn()
 
 _params = st.lists(
     st.fixed_dictionaries(
@@ -236,9 +248,11 @@ def made_up(count: int, good: Callable[[Document], object] = read_document) -> l
     return found[:count]
 
 
+def example(name: str) -> dict[str, Any]:
+    """What an example has when it has run."""
+    return runpy.run_path(str(EXAMPLES / f"{name}.py"))
+
+
 def describe(dispatcher: Dispatcher) -> Document:
-    """What a dispatcher says of itself."""
-    reply = dispatcher.dispatch_sync(b'{"id":1,"method":"rpc.discover"}')
-    assert reply is not None
-    document: Document = msgspec.json.decode(reply)["result"]
-    return document
+    """What a dispatcher says of itself to those who may do all."""
+    return described(dispatcher, context=with_limit(None, "*"))

@@ -1,5 +1,6 @@
 """`generate`: the source of a client, made from what a device says of itself."""
 
+import codecs
 import os
 import sys
 from collections.abc import Callable
@@ -74,8 +75,8 @@ def generate(
     """
     if (language, blocking) not in _WRITERS:
         raise UsageError("--blocking is for Python")
-    if out is not None and not force:
-        _refuse_foreign(out)
+    if out is not None:
+        _check(out, force=force)
     if "://" in source:
         document: Any = ask_document(source, connect_to(source, timeout, dialect, trace=trace))
         origin = str(Url.parse(source))
@@ -99,7 +100,8 @@ def _header(origin: str) -> str:
 
 def _read(name: str) -> object:
     try:
-        return msgspec.json.decode(_read_stdin() if name == "-" else Path(name).read_bytes())
+        data = _read_stdin() if name == "-" else Path(name).read_bytes()
+        return msgspec.json.decode(data.removeprefix(codecs.BOM_UTF8))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"it is no JSON: {error}"
         raise UsageError(f"cannot read {name!r}: {reason}") from None
@@ -113,13 +115,17 @@ def _read_stdin() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def _refuse_foreign(path: Path) -> None:
-    """Keep a file that this command has not made."""
+def _check(path: Path, *, force: bool) -> None:
+    """Refuse to replace what is no file, and without force what this command has not made."""
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise UsageError(f"--out {path}: there is something that is no file")
+    if force:
+        return
     try:
         with path.open("rb") as file:
             first = file.readline(100)
-    except FileNotFoundError:
-        return
     except OSError as error:
         raise UsageError(f"--out {path}: {error.strerror}") from None
     if not first.lstrip(b"#/ ").startswith(_MARK.encode()):

@@ -253,8 +253,7 @@ class HttpLink implements Link {
   }
 
   async *stream<T>(method: string, params?: object, options: CallOptions = {}, own = 0): Items<T> {
-    this.#extensions ??= this.call("rpc.ping").then((pong) => pong === true, () => false);
-    const stream = (await this.#extensions) ? { stream: true } : {};
+    const stream = (await this.#understands()) ? { stream: true } : {};
     const deadline = new Deadline(options, this.#options.timeout, own);
     const leaving = new AbortController();
     deadline.signal.addEventListener("abort", () => leaving.abort(deadline.signal.reason));
@@ -309,6 +308,19 @@ class HttpLink implements Link {
   close(): void {
     this.#closed = true;
     this.#rest();
+  }
+
+  /** Whether the device knows the members of requests that JSON-RPC does not have. */
+  #understands(): Promise<boolean> {
+    this.#extensions ??= this.call("rpc.ping").then(
+      (pong) => pong === true,
+      (error: unknown) => {
+        if (error instanceof RpcError) return false;
+        this.#extensions = undefined;
+        throw error;
+      },
+    );
+    return this.#extensions;
   }
 
   #rest(): void {

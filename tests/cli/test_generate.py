@@ -94,7 +94,9 @@ def test_from_a_file_into_a_file(generate: Generate, file: Path, tmp_path: Path)
     assert source.endswith("    async def set(self) -> int: ...\n")
     assert generate(str(file), "--prefix", "lamp").out == source
     assert (
-        generate("-", "--prefix", "lamp", stdin=file.read_bytes()).out.splitlines()[1:]
+        generate(
+            "-", "--prefix", "lamp", stdin=b"\xef\xbb\xbf" + file.read_bytes()
+        ).out.splitlines()[1:]
         == (source.splitlines()[1:])
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lamp.json", "lamp_api.py"]
@@ -153,7 +155,8 @@ def test_a_file_stays_when_nothing_can_be_made(
         (["FILE", "--blocking", "--language", "typescript"], "--blocking is for Python"),
         (["FILE", "--language", "cobol"], "typescript"),
         (["FILE", "-o", "/nowhere/x.py"], "--out /nowhere/x.py: No such file or directory"),
-        (["FILE", "-o", "/"], "--out /: Is a directory"),
+        (["FILE", "-o", "/"], "--out /: there is something that is no file"),
+        (["FILE", "-o", "/dev/null", "--force"], "--out /dev/null: there is something that is no"),
     ],
 )
 def test_wrong_usage(generate: Generate, file: Path, arguments: list[str], reason: str) -> None:

@@ -1,8 +1,12 @@
 """Clients that were made call the devices that described themselves."""
 
 import re
+import subprocess
+import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from queue import Empty, Queue
 
 import anyio
 import pytest
@@ -25,6 +29,7 @@ from jsonrpc_iot.generate.typescript import write_typescript
 from jsonrpc_iot.novacloud import NovaPlatform, SqliteStore, UnknownDevice, management
 from jsonrpc_iot.services import System
 from jsonrpc_iot.services.wifi import SimulatedWifi
+from tests._system import require_command
 from tests.cli.program import serving
 from tests.places import ROOT
 from tests.waiting import SECONDS
@@ -148,7 +153,10 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Where the programs of `calls.ts` and of the page are, compiled."""
     tank = read_document(describe(including(Tank())), "tank")
     blinds = read_document(describe(blinds_device()), "blinds")
-    calls = Path(__file__).with_name("calls.ts").read_text(encoding="utf-8")
+    calls, listen = (
+        NODE + Path(__file__).with_name(f"{name}.ts").read_text(encoding="utf-8")
+        for name in ("calls", "listen")
+    )
     page = (ROOT / "docs" / "generated-clients.md").read_text(encoding="utf-8")
     (snippet,) = re.findall(r"```ts\n(.*?)```", page, re.DOTALL)
     found = compiled(
@@ -156,7 +164,8 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         tmp_path,
         {
             "tank": write_typescript(tank, HEADER, "Tank", "tank"),
-            "calls": NODE + calls,
+            "calls": calls,
+            "listen": listen,
             "blinds": write_typescript(blinds, HEADER, None, "blinds"),
             "page": snippet,
             "main": MAIN,
@@ -179,6 +188,46 @@ def test_in_node(folder: Path, anyio_loop: BlockingPortal) -> None:
     assert sorted(lines) == sorted(
         ["moved to 10", "news 10", "passes 30", "news 30", "passes 50", "news 50"]
     )
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("scheme", ["http", "ws"])
+def test_what_a_page_listens_to_outlives_the_device(
+    folder: Path, anyio_loop: BlockingPortal, scheme: str
+) -> None:
+    flags = flags_for_sockets()
+    lines: Queue[str] = Queue()
+    with ExitStack() as stack:
+        url = f"{scheme}://127.0.0.1:0/rpc"
+        for level in (10, 20, 100):
+            tank = Tank()
+            with anyio_loop.wrap_async_context_manager(serve(including(tank), url)) as server:
+                if level == 10:
+                    url = server.urls[0]  # the same one from now on
+                    stack.enter_context(printing(lines, folder, "listen.js", url, flags=flags))
+                heard = ""
+                while float(heard or 0) != level:
+                    anyio_loop.call(tank.changed.emit, Level(level))
+                    with suppress(Empty):
+                        heard = lines.get(timeout=0.05)
+
+
+@contextmanager
+def printing(lines: Queue[str], folder: Path, *words: str, flags: list[str]) -> Iterator[None]:
+    """Run a compiled program, which must end, and have its lines put into a queue."""
+    command = [require_command("node"), *flags, *words]
+    with subprocess.Popen(
+        command, cwd=folder / "made", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        pump = threading.Thread(target=lambda: [lines.put(line) for line in process.stdout or ()])
+        pump.start()
+        try:
+            yield
+            assert process.wait(SECONDS) == 0
+        finally:
+            process.kill()
+            pump.join()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import re
 import subprocess
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from queue import Empty, Queue
@@ -148,9 +148,10 @@ NODE = "declare const process: { argv: string[] };\n"
 MAIN = f'import {{ main }} from "./page.js";\n{NODE}await main(process.argv[2] ?? "");'
 
 
-@pytest.fixture
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Where the programs of `calls.ts` and of the page are, compiled."""
+@pytest.fixture(scope="module")
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the programs in TypeScript, and that of the page, are compiled."""
+    folder = tmp_path_factory.mktemp("typescript")
     tank = read_document(describe(including(Tank())), "tank")
     blinds = read_document(describe(blinds_device()), "blinds")
     calls, listen = (
@@ -161,7 +162,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     (snippet,) = re.findall(r"```ts\n(.*?)```", page, re.DOTALL)
     found = compiled(
         request,
-        tmp_path,
+        folder,
         {
             "tank": write_typescript(tank, HEADER, "Tank", "tank"),
             "calls": calls,
@@ -172,7 +173,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         },
     )
     assert found.complaints == []
-    return tmp_path
+    return folder
 
 
 @pytest.mark.timeout(300)
@@ -212,6 +213,11 @@ def test_what_a_page_listens_to_outlives_the_device(
                         heard = lines.get(timeout=0.05)
 
 
+def hand_on(stream: Iterable[str], lines: Queue[str]) -> None:
+    for line in stream:
+        lines.put(line)
+
+
 @contextmanager
 def printing(lines: Queue[str], folder: Path, *words: str, flags: list[str]) -> Iterator[None]:
     """Run a compiled program, which must end, and have its lines put into a queue."""
@@ -220,7 +226,7 @@ def printing(lines: Queue[str], folder: Path, *words: str, flags: list[str]) -> 
         command, cwd=folder / "made", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         assert process.stdout is not None
-        pump = threading.Thread(target=lambda: [lines.put(line) for line in process.stdout or ()])
+        pump = threading.Thread(target=hand_on, args=(process.stdout, lines))
         pump.start()
         try:
             yield

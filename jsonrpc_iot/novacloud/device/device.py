@@ -37,7 +37,7 @@ from .commands import CommandRunner
 from .key import find_key
 from .link import Link, LinkLost
 from .outbox import Outbox, OutboxFailed
-from .outbox_file import Kind
+from .outbox_rows import Kind
 from .payload import encode_payload
 from .session import PlatformSession
 from .settings import DeviceCounts, DeviceSettings

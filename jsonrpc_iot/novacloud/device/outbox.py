@@ -18,7 +18,8 @@ from anyio.abc import TaskGroup
 from jsonrpc_iot import MessageTooLarge, UsageError
 
 from ..group_commit import Entry, GroupCommit
-from .outbox_file import Bounds, Kind, NewRow, OutboxFailed, OutboxFile, OutboxFull, Row, WhenFull
+from .outbox_file import OutboxFile
+from .outbox_rows import Bounds, Kind, NewRow, OutboxFailed, OutboxFull, Row, WhenFull
 
 __all__ = ["Outbox", "OutboxFailed", "Row", "WhenFull"]
 
@@ -28,6 +29,7 @@ T = TypeVar("T")
 _GROUP = 500
 _GROUP_BYTES = 1 << 18
 _RETRY_SECONDS = 5.0
+_FORGET_SECONDS = 60.0  # a commit of its own for each deletion would wear disks out twice as fast
 
 
 class Outbox:
@@ -73,6 +75,7 @@ class Outbox:
         self._lock = anyio.Lock()
         self._dropped = 0
         self._retrying = False
+        self._is_forgetting = False
 
     @property
     def path(self) -> Path | None:
@@ -87,11 +90,12 @@ class Outbox:
     @property
     def rows(self) -> int:
         """How many rows wait."""
-        return self._opened.totals.rows
+        totals = self._opened.totals
+        return min(totals.rows, max(totals.last_seq - self._forget, 0))
 
     @property
     def size(self) -> int:
-        """Bytes that the rows take."""
+        """Bytes that the rows take, those included that are still to be deleted."""
         return self._opened.totals.bytes
 
     @property
@@ -118,6 +122,7 @@ class Outbox:
         file = await self._run(lambda: OutboxFile(self._path, self._bounds))
         self._file = file
         self._forget = 0
+        self._is_forgetting = False
         self._dropped = file.totals.dropped
         self._puts = GroupCommit(self._write, _closed, min(_GROUP, self._bounds.rows))
         async with AsyncExitStack() as stack:
@@ -129,6 +134,8 @@ class Outbox:
 
     async def __aexit__(self, *failure: object) -> None:
         """Commit what waits, and close the file."""
+        if self._forget > self._opened.forgotten:
+            self._puts.poke()
         self._puts.close()
         self._tasks.cancel_scope.shield = True
         await self._stack.aclose()
@@ -167,14 +174,21 @@ class Outbox:
         """
         file = self._opened
         async with self._lock:
-            return await self._run(lambda: file.read(after, limit))
+            start = max(after, self._forget)
+            return await self._run(lambda: file.read(start, limit))
 
     def forget(self, upto: int) -> None:
-        """Delete the rows up to a number, with the next commit."""
-        if upto > self._forget:
-            self._forget = upto
-            if self._file is not None:
-                self._puts.poke()
+        """Delete the rows up to a number, on disk with the next commit or within a minute."""
+        if upto <= self._forget:
+            return
+        self._forget = upto
+        if self._file is None:
+            return
+        if self._path is None or self._puts.is_awaited or upto > self._file.forgotten + _GROUP:
+            self._puts.poke()
+        elif not self._is_forgetting:
+            self._is_forgetting = True
+            self._tasks.start_soon(self._forget_later, self._file)
 
     async def changed(self, after: int) -> None:
         """Wait until a number above `after` has been given."""
@@ -234,6 +248,13 @@ class Outbox:
             if room < 0:
                 return rows[: max(count, 1)]
         return rows
+
+    async def _forget_later(self, file: OutboxFile) -> None:
+        """Delete what no commit has deleted on the way."""
+        await anyio.sleep(_FORGET_SECONDS)
+        self._is_forgetting = False
+        if self._forget > file.forgotten:
+            self._puts.poke()
 
     async def _try_again_later(self, reason: str) -> None:
         """Write once more after a while what could not be: deletions, and reports that wait."""

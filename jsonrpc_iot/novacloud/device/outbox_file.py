@@ -11,19 +11,14 @@ from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from copy import copy
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias, TypeVar
-
-from msgspec import Struct
-
-from jsonrpc_iot import JsonRpcIotError
+from typing import TypeVar
 
 from ..group_commit import Transaction
 from .disk import Damaged, Full, Room, is_damage, is_full, reason
+from .outbox_rows import Bounds, NewRow, OutboxFailed, OutboxFull, Row, Totals
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
-Kind: TypeAlias = Literal["data", "status"]
-WhenFull: TypeAlias = Literal["drop_oldest", "drop_newest", "block"]
 T = TypeVar("T")
 
 _LOCK_SECONDS = 2.0  # a process that was just killed may hold the file a moment longer
@@ -38,7 +33,9 @@ _ROOM_BYTES = 8192  # two pages: some of the rows dropped for a new one share th
 # seq, and a platform would take it for a repeat.
 # EXCLUSIVE: two processes would send each row twice; the second one cannot open the file.
 # Some builds of SQLite overwrite what is deleted, all of which would go through the log.
+# A commit writes whole pages: small ones for small rows, as far as disks have smaller blocks.
 _SETTINGS = """
+PRAGMA page_size = 1024;
 PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
@@ -56,56 +53,6 @@ CREATE TABLE IF NOT EXISTS outbox (
 );
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value NOT NULL);
 """
-
-
-class OutboxFailed(JsonRpcIotError):
-    """The outbox cannot be read or written; the text says why. What was to be reported is not."""
-
-
-class OutboxFull(OutboxFailed):
-    """There is no space on the disk, or within the quota; what is in the outbox stays as it is."""
-
-
-class Row(NamedTuple):
-    """One report.
-
-    Args:
-        seq: its number, higher than that of every earlier row of the same outbox.
-        kind: the type of its message.
-        timestamp: when it was made, in Unix seconds.
-        payload: in JSON.
-    """
-
-    seq: int
-    kind: Kind
-    timestamp: float
-    payload: bytes
-
-
-class NewRow(NamedTuple):
-    """A report without a number yet; members as in `Row`."""
-
-    kind: Kind
-    timestamp: float
-    payload: bytes
-
-
-class Bounds(NamedTuple):
-    """What an outbox may hold; members as the parameters of `Outbox`."""
-
-    rows: int
-    bytes: int
-    when_full: WhenFull
-    quota: int | None
-
-
-class Totals(Struct):
-    """What an outbox holds and has held; members as the properties of `Outbox`."""
-
-    rows: int = 0
-    bytes: int = 0
-    last_seq: int = 0
-    dropped: int = 0
 
 
 class OutboxFile:

@@ -21,7 +21,7 @@ from ..messages import Heartbeat as HeartbeatMessage
 from ..token_bucket import TokenBucket
 from .link import Link
 from .outbox import Outbox, OutboxFailed
-from .outbox_file import Kind, Row
+from .outbox_rows import Kind, Row
 from .settings import DeviceCounts, DeviceSettings
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")

@@ -33,6 +33,10 @@ class LinkLost(TransportError):
     """The connection cannot be had, or is over; the text says why."""
 
 
+class LinkClosed(LinkLost):
+    """The platform has ended the connection in good order; nothing is wrong with the line."""
+
+
 class Link:
     """A connection to a platform, once `open` has made it.
 
@@ -127,6 +131,8 @@ class Link:
             line = await self._incoming.receive_until(b"\n", self._max_line)
         except anyio.DelimiterNotFound:
             raise LinkLost(f"a line is longer than {self._max_line} bytes") from None
+        except anyio.IncompleteRead as error:
+            raise LinkClosed(f"the platform closed it: {reason(error)}") from error
         except _GONE as error:
             raise LinkLost(f"the platform closed it: {reason(error)}") from error
         if line and logger.isEnabledFor(logging.DEBUG):

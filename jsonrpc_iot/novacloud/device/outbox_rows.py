@@ -35,10 +35,19 @@ class Row(NamedTuple):
 
 
 class NewRow(NamedTuple):
-    """A report without a number yet; members as in `Row`."""
+    """A report without a number yet; members as the parameters of `Outbox.put`."""
 
     kind: Kind
     timestamp: float
+    payload: bytes
+    batch: int = 0
+
+
+class Growing(NamedTuple):
+    """The last row, as long as reports of its batch may join it."""
+
+    batch: int
+    seq: int
     payload: bytes
 
 
@@ -52,9 +61,13 @@ class Bounds(NamedTuple):
 
 
 class Totals(Struct):
-    """What an outbox holds and has held; members as the properties of `Outbox`."""
+    """What an outbox holds and has held; members as the properties of `Outbox`.
+
+    `growing` is the last row, while it may still change.
+    """
 
     rows: int = 0
     bytes: int = 0
     last_seq: int = 0
     dropped: int = 0
+    growing: Growing | None = None

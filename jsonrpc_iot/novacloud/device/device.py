@@ -26,6 +26,7 @@ from .key import find_key
 from .outbox import Outbox, OutboxFailed
 from .payload import encode_payload
 from .pulse import Pulse
+from .remote_log import DeviceLogHandler
 from .settings import DeviceCounts, DeviceSettings
 from .systemd import Supervisor
 
@@ -112,6 +113,7 @@ class NovaDevice:
             self.dispatcher, permissions, self._settings, self.counts, self._connection.send
         )
         self._on_message: dict[str, OnMessage] = {}
+        self._logs: list[DeviceLogHandler] = []
         self._handling = 0
         self._stack: AsyncExitStack | None = None
         self._tasks: TaskGroup
@@ -191,6 +193,34 @@ class NovaDevice:
         """Have the reports so far leave without waiting for others; see `batch_seconds`."""
         self._batches.end()
 
+    def log_handler(
+        self,
+        level: int = logging.WARNING,
+        *,
+        seconds: float = 10.0,
+        records: int = 100,
+        size: int = 4096,
+    ) -> DeviceLogHandler:
+        """A handler for `logging` that sends records to the platform, while the device runs.
+
+        They are statuses with `log`, a list of `{"at", "level", "logger", "message"}`, and
+        `log_dropped`, the number of all records that were dropped so far, if any were.
+
+        Args:
+            level: the least level that is sent.
+            seconds: between two statuses, at least.
+            records: that may wait; those beyond are dropped.
+            size: bytes of the records of one status, roughly.
+
+        Raises:
+            UsageError: a bound is not above 0.
+        """
+        handler = DeviceLogHandler(level, seconds, records, size, self._account.key.mask)
+        self._logs.append(handler)
+        if self._stack is not None:
+            self._tasks.start_soon(self._send_log, handler)
+        return handler
+
     async def __aenter__(self) -> Self:
         """Open the outbox, and begin to connect.
 
@@ -210,6 +240,8 @@ class NovaDevice:
             self._tasks.start_soon(self._connection.run)
             if self._supervisor.watchdog is not None:
                 self._tasks.start_soon(self._feed_watchdog, self._supervisor.watchdog / 2)
+            for handler in self._logs:
+                self._tasks.start_soon(self._send_log, handler)
             self._supervisor.tell("READY=1")
             self._stack = stack.pop_all()
         return self
@@ -226,6 +258,9 @@ class NovaDevice:
         self.flush()
         session = self._connection.session
         try:
+            with anyio.move_on_after(self._settings.close_seconds):
+                for handler in self._logs:
+                    await handler.send(self.send_status)
             if session is not None:
                 with anyio.move_on_after(self._settings.close_seconds):
                     await self._commands.finished()
@@ -244,6 +279,10 @@ class NovaDevice:
         if len(payload) > longest:
             raise MessageTooLarge(len(payload), longest)
         return payload
+
+    async def _send_log(self, handler: DeviceLogHandler) -> None:
+        await handler.run(lambda: self.is_connected, self.send_status)
+        self._logs.remove(handler)
 
     def _begin(self) -> None:
         self._tasks.start_soon(self._commands.flush)

@@ -53,10 +53,11 @@ class NovaDevice:
         port: its port.
         device_id: the UUID that the platform knows the device by.
         device_key: the key; a `Path` of a TOML file with `device_key = "..."`; by default the
-            environment variable NOVACLOUD_DEVICE_KEY.
+            environment variable NOVACLOUD_DEVICE_KEY. With a context for `tls` there need be none.
         outbox: where reports wait: an `Outbox`, or the path of its file. Without one they wait in
             memory, and are lost with the program.
-        tls: `True` to trust the system's authorities, or a context of your own.
+        tls: `True` to trust the system's authorities, or a context of your own; its certificate,
+            whose common name is the id, proves to a platform that asks for it who the device is.
         heartbeat: seconds between signs of life; platforms want 30 to 180.
         bad_line_heartbeat: seconds between them while the line is bad: from two losses of the
             connection within ten minutes until an hour without one. At least 30, and less than
@@ -94,7 +95,8 @@ class NovaDevice:
     ) -> None:
         _check_times(heartbeat, bad_line_heartbeat, batch_seconds)
         secured = ssl.create_default_context() if tls is True else tls or None
-        self._account = Account(host, port, secured, device_id, find_key(device_key))
+        key = find_key(device_key, is_needed=not isinstance(tls, ssl.SSLContext))
+        self._account = Account(host, port, secured, device_id, key)
         self._settings = settings or DeviceSettings()
         self.dispatcher = dispatcher or Dispatcher()
         self.outbox = _outbox(outbox)

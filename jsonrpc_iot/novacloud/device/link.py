@@ -3,6 +3,7 @@
 import logging
 import ssl
 from collections.abc import Callable
+from functools import partial
 
 import anyio
 from anyio.abc import ByteStream
@@ -10,10 +11,10 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.tls import TLSStream
 
 from jsonrpc_iot import TransportError
+from jsonrpc_iot.transports.sockets import tls as secure
 from jsonrpc_iot.transports.sockets.dial import connect_tcp
 from jsonrpc_iot.transports.sockets.listener import set_options
 from jsonrpc_iot.transports.sockets.stream import SocketStream
-from jsonrpc_iot.transports.sockets.tls import reason
 
 from ..kernel import set_patience, unconfirmed
 
@@ -27,6 +28,8 @@ _GONE = (
     OSError,
 )
 _PARTING_BYTES = 1 << 20
+
+reason = partial(secure.reason, has_url=False)
 
 
 class LinkLost(TransportError):

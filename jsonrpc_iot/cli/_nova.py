@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from jsonrpc_iot import UsageError
+from jsonrpc_iot.transports.sockets.tls import reason
 
 from .command.declare import Option
 
@@ -52,10 +53,10 @@ def tls_context(
     try:
         context = ssl.create_default_context(cafile=ca)
     except OSError as error:
-        raise UsageError(f"--ca {ca}: {error.strerror or error}") from None
+        raise UsageError(f"--ca {ca}: {reason(error)}") from None
     try:
         if cert is not None:
             context.load_cert_chain(cert, key)
     except OSError as error:
-        raise UsageError(f"--cert {cert}: {error.strerror or error}") from None
+        raise UsageError(f"--cert {cert}: {reason(error)}") from None
     return context

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import anyio
 import anyio.to_thread
@@ -17,10 +18,12 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.tls import TLSAttribute, TLSListener, TLSStream
 
 from jsonrpc_iot import UsageError
-from jsonrpc_iot.novacloud import NovaDevice
+from jsonrpc_iot.novacloud import NovaDevice, NovaPlatform, SqliteStore
+from jsonrpc_iot.novacloud.store.store import DeviceRow
 from tests.cli.program import run, started
+from tests.novacloud.rig import NO_PAUSES
 from tests.novacloud.scripted import AT_ONCE, ID
-from tests.waiting import SECONDS, Tally
+from tests.waiting import SECONDS, Tally, eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -176,3 +179,19 @@ def test_words_that_make_no_sense(tmp_path: Path) -> None:
     assert (done.code, "--cert" in done.err, "--key-file" in done.err) == (2, True, True)
     done = run(*words, "--cert", str(tmp_path / "none.pem"))
     assert (done.code, "none.pem" in done.err) == (2, True)
+
+
+async def test_a_platform_that_asks_for_certificates(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    store = SqliteStore(tmp_path / "nova.db", durable=False)
+    async with NovaPlatform(
+        store, port=0, tls=_context(authority), certificates=True, settings=NO_PAUSES
+    ) as platform:
+        await store.create_device(DeviceRow(device_id=ID, name="lamp", key_hash=bytes(32)))
+        demanding = Demanding(platform.port, authority, Tally())
+        async with demanding.device(tls=demanding.context()) as device:
+            with anyio.fail_after(SECONDS):
+                await device.connected()
+        async with demanding.device(tls=demanding.context(), device_id=str(uuid4())) as other:
+            await eventually(lambda: other.refusal)
+            assert "certificate" in (other.refusal or "")

@@ -1,6 +1,7 @@
 """The event loop and its time, where they are asked for with each message."""
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import anyio
@@ -31,3 +32,9 @@ def now() -> float:
     """The same as `anyio.current_time()`, which takes ten times as long to find an asyncio loop."""
     loop = asyncio_loop()
     return anyio.current_time() if loop is None else loop.time()
+
+
+def clock() -> Callable[[], float]:
+    """What gives that time, found once, for who asks again and again on the same event loop."""
+    loop = asyncio_loop()
+    return anyio.current_time if loop is None else loop.time

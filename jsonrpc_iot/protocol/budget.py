@@ -88,14 +88,17 @@ class Share(_Held):
         return self._budget.networks.get(self._network) or _NOTHING
 
     def _add(self, entries: int, byte_count: int) -> None:
+        budget = self._budget
         self.entries += entries
         self.byte_count += byte_count
-        self._budget.entries -= entries
-        self._budget.byte_count -= byte_count
+        budget.entries -= entries
+        budget.byte_count -= byte_count
         if not self._network:
             return
-        networks = self._budget.networks
-        held = networks.setdefault(self._network, _Held())
+        networks = budget.networks
+        held = networks.get(self._network)
+        if held is None:
+            held = networks[self._network] = _Held()
         held.entries += entries
         held.byte_count += byte_count
         if not held.entries and not held.byte_count:

@@ -1,6 +1,7 @@
 """The event loop and its time, where they are asked for with each message."""
 
 import sys
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,9 @@ def now() -> float:
 
 
 def clock() -> Callable[[], float]:
-    """What gives that time, found once, for who asks again and again on the same event loop."""
+    """What gives that time in the fastest way, for who asks again and again on one event loop."""
     loop = asyncio_loop()
-    return anyio.current_time if loop is None else loop.time
+    if loop is None:
+        return anyio.current_time
+    usual = sys.modules["asyncio"].BaseEventLoop.time
+    return time.monotonic if getattr(loop.time, "__func__", None) is usual else now

@@ -105,9 +105,8 @@ class OnePass:
         """
         if not message.id or message.retry is not UNSET or message.stream:
             return None
-        if self._quick is None:
-            self._find_quick()
-        if message.method not in cast(frozenset[object], self._quick):
+        quick = self._quick
+        if message.method not in (self._find_quick() if quick is None else quick):
             return None
         try:
             request: PlainRequest = self.decode(data)
@@ -158,7 +157,7 @@ class OnePass:
         return replaced
 
     def _forget_handlers(self) -> None:
-        self._quick: frozenset[str] | None = None  # the methods with `is_quick` requests
+        self._quick: frozenset[object] | None = None  # the methods with `is_quick` requests
         self.decode: Decode = self._decode_first
         self._decode_unusual: Decode = self._decode_first_unusual
 
@@ -175,10 +174,12 @@ class OnePass:
             self._decode_unusual = self._decoder(tolerant=True)
         return self._decode_unusual(data)
 
-    def _find_quick(self) -> None:
+    def _find_quick(self) -> frozenset[object]:
         with self._table.lock:
             methods = {} if self._off else self._table.unguarded()[0]
-            self._quick = frozenset(name for name, each in methods.items() if self._is_quick(each))
+            quick = (name for name, entry in methods.items() if self._is_quick(entry))
+            self._quick = found = frozenset[object](quick)
+        return found
 
     def _needs_check(self, entry: Entry) -> bool:
         return self._codec.needs_check(entry.handler.params, _LEVELS_ABOVE_PARAMS)

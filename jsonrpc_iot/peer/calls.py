@@ -196,7 +196,7 @@ class Calls:
         self.probe()
         if self.info.reliable:
             alone_at = None
-        elif alone_at is not None:
+        elif alone_at is not None and self.info.retry_seconds_per_byte:
             alone_at += self._queue_seconds
         return self.session.open(
             method,

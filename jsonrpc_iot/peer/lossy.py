@@ -87,10 +87,13 @@ class LossyIncoming(Incoming):
         """
         outgoing = self._outgoing
         replies: list[bytes] = []
-        read: Sequence[tuple[bytes, Read]] = [(data, self._read(data)) for data in messages]
+        if len(messages) == 1:
+            (data,) = messages
+            read = [(data, self._read(data))]
+        else:  # what is cancelled by what waits here too need not begin
+            read = [(data, self._read(data)) for data in messages]
+            read.sort(key=lambda each: not _is_cancellation(each[1]))
         since = outgoing.now()
-        if len(read) > 1:  # what is cancelled by what waits here too need not begin
-            read = sorted(read, key=lambda each: not _is_cancellation(each[1]))
         for data, message in read:
             before = len(replies)
             self._take_one(data, message, since, replies)

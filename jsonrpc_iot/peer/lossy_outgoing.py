@@ -115,6 +115,14 @@ class LossyOutgoing(Outgoing):
             return False
         return unproved.waiting_bytes > _ENOUGH_BYTES
 
+    def push(self, *messages: bytes, are_responses: bool = False) -> None:
+        """Send messages at once, or from a task of their own; see `Outgoing.push`."""
+        unproved = self._channel.unproved
+        if unproved is None or self.is_broken:
+            self._push(messages)
+        else:
+            self._push(self._screen(unproved, messages, are_responses))
+
     def _screened(self, messages: Sequence[bytes], are_responses: bool) -> Sequence[bytes]:
         unproved = self._channel.unproved
         if unproved is None or self.is_broken:
@@ -137,7 +145,7 @@ class LossyOutgoing(Outgoing):
         """What may leave at once of what is for who has proved nothing; the rest waits."""
         if not are_responses and self._session.noise.presence is None:
             self._watch()  # one of these may be a call
-        leaving = []
+        leaving: list[bytes] = []
         at = self.now()
         for message in messages:
             may_pass = are_responses or not unproved.has_waiting

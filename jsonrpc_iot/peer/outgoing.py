@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import anyio
 from anyio.abc import TaskGroup
 
-from ..channel.clock import asyncio_loop
+from ..channel.clock import asyncio_loop, clock
 from ..channel.contract import Channel
 
 logger = logging.getLogger("jsonrpc_iot.peer")
@@ -33,6 +33,7 @@ class Outgoing:
     Attributes:
         is_broken: nothing more is sent.
         loop: the event loop, if it is asyncio's.
+        now: gives the event loop's time.
         needs_receiver: the task that reads the channel must not wait for what is sent.
         dropped: messages that were offered while too many bytes waited.
     """
@@ -53,6 +54,7 @@ class Outgoing:
         "is_broken",
         "loop",
         "needs_receiver",
+        "now",
     )
 
     _gathers = True  # what follows in the same pass of the event loop leaves together
@@ -72,6 +74,7 @@ class Outgoing:
         self._bytes = 0
         self._busy = False
         self.loop = asyncio_loop()
+        self.now = clock()
         self._is_warm = False  # something left in this pass of the event loop; more may follow
         self.is_broken = False
         self.needs_receiver = channel.info.sends_need_receiver
@@ -79,10 +82,6 @@ class Outgoing:
         self._stalled_at: tuple[int, int] | None = None
         self._wake: anyio.Event | None = None
         self.dropped = 0
-
-    def now(self) -> float:
-        """The event loop's time."""
-        return anyio.current_time() if self.loop is None else self.loop.time()
 
     @property
     def waiting_bytes(self) -> int:

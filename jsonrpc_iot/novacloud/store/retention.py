@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from .points import Row, rows
+from .runs import Row, rows
 from .store import Downsample, Retention
 from .telemetry import FreshTables, from_sql, to_sql
 from .upkeep import SLICE_ROWS, Cut, delete_cuts, runs

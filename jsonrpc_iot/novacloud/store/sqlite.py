@@ -24,8 +24,10 @@ from ..errors import StoreFailed, UnknownDevice, UnknownKey
 from . import retention
 from .backup import copy_into
 from .keeper import Keeper
+from .latest import latest_points
 from .managed_sqlite import ManagedTables
-from .points import Place, latest_points, points
+from .points import Place, points
+from .query import Point, Query
 from .readers import Readers, connect
 from .rows import (
     COMMAND,
@@ -46,8 +48,6 @@ from .store import (
     CommandRow,
     DeviceRow,
     Known,
-    Point,
-    Query,
     Report,
     Retention,
     Sensor,

@@ -14,7 +14,7 @@ import msgspec
 from .managed import Latest
 from .points import MOST_BYTES, point, size_of
 from .query import Point
-from .runs import EVER, delay_of
+from .runs import EVER, delay_of, groups_of
 from .store import AHEAD_SECONDS
 
 _SENSORS_AT_ONCE = 500
@@ -22,17 +22,29 @@ _SENSORS_AT_ONCE = 500
 _Found = tuple[float, int, str, int]
 """Timestamp, delay, table and part of a value."""
 
-# Of those with the newest timestamp the one that came last.
-_FRESH = {
-    table: (
-        "WITH wanted AS (SELECT value AS sensor FROM json_each(:sensors)), "
-        f"newest AS (SELECT sensor, max(timestamp) AS timestamp FROM {table} "
-        "WHERE timestamp < :before AND sensor IN wanted GROUP BY sensor) "
-        f"SELECT sensor, timestamp, max(delay), part FROM {table} JOIN newest "
-        "USING (sensor, timestamp) GROUP BY sensor"
+
+def _fresh_text(table: str) -> str:
+    """A statement for one table of what has come.
+
+    Ids of sensors that are asked for together lie together, mostly. Of the values with the newest
+    timestamp the one that came last counts.
+    """
+    source = (
+        f"groups CROSS JOIN {table} AS each ON each.part = groups.number "
+        "AND each.sensor BETWEEN :low AND :high"
     )
-    for table in ("fresh_0", "fresh_1")
-}
+    return (
+        f"WITH RECURSIVE {groups_of(table)}, "
+        "wanted AS MATERIALIZED (SELECT value FROM json_each(:sensors)), "
+        f"newest AS MATERIALIZED (SELECT sensor, max(timestamp) AS timestamp FROM {source} "
+        "WHERE timestamp < :before AND sensor IN wanted GROUP BY sensor) "
+        f"SELECT each.sensor, each.timestamp, max(each.delay), each.part FROM {source} "
+        "CROSS JOIN newest WHERE newest.sensor = each.sensor "
+        "AND newest.timestamp = each.timestamp GROUP BY each.sensor"
+    )
+
+
+_FRESH = {table: _fresh_text(table) for table in ("fresh_0", "fresh_1")}
 _PARTS = "SELECT part, last FROM parts WHERE level > 0 AND first < ? ORDER BY last DESC"
 
 
@@ -99,6 +111,8 @@ def latest_page(
 
 def _newest(db: sqlite3.Connection, sensors: Sequence[int], now: float) -> dict[int, _Found]:
     """Where the newest values are, of those sensors that have any."""
+    if not sensors:
+        return {}
     found = _newest_before(db, sensors, math.nextafter(now + AHEAD_SECONDS, math.inf))
     others = [sensor for sensor in sensors if sensor not in found]
     return found | _newest_before(db, others, EVER) if others else found
@@ -109,6 +123,7 @@ def _newest_before(
 ) -> dict[int, _Found]:
     found: dict[int, _Found] = {}
     values: dict[str, Any] = {"sensors": _encode(sensors), "before": before}
+    values |= {"low": min(sensors), "high": max(sensors)}
     for table, text in _FRESH.items():
         for sensor, timestamp, delay, part in db.execute(text, values):
             _note(found, sensor, (timestamp, delay, table, part))

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from .query import Aggregate, Order, Point, Query
-from .runs import RUNS, TABLES, WITHIN, Key, Row, backwards, bounds, first_row, some_rows
+from .runs import TABLES, WITHIN, Key, Row, backwards, bounds, first_row, runs_between, some_rows
 from .store import AHEAD_SECONDS
 from .telemetry import MICROSECONDS, from_sql
 
@@ -20,8 +20,9 @@ MOST_BYTES = 1 << 18
 
 _AHEAD = -int(AHEAD_SECONDS * MICROSECONDS)
 _TRUE, _FALSE = "x'74727565'", "x'66616c7365'"
-_IS_NUMBER = f"(typeof(value) IN ('integer', 'real') OR value IN ({_TRUE}, {_FALSE}))"
-_NUMBER = f"CASE value WHEN {_TRUE} THEN 1 WHEN {_FALSE} THEN 0 ELSE value END"
+# Numbers come before texts, and these before blobs.
+_IS_NUMBER = f"(value < '' OR value IN ({_TRUE}, {_FALSE}))"
+_NUMBER = f"CASE WHEN value < '' THEN value ELSE value = {_TRUE} END"
 _AGGREGATES: dict[Aggregate, tuple[str, str]] = {
     "mean": (f"avg({_NUMBER})", f"WHERE {_IS_NUMBER}"),
     "sum": (f"total({_NUMBER})", f"WHERE {_IS_NUMBER}"),
@@ -171,7 +172,7 @@ def _stretch(
     """
     values = bounds(query.sensor, start, end)
     found: dict[str, list[int]] = {table: [] for table in TABLES}
-    for _, table, part in db.execute(RUNS["asc"], values):
+    for _, table, part in runs_between(db, values):
         found[table].append(part)
     tables = [table for table, numbers in found.items() if numbers]
     if not tables:

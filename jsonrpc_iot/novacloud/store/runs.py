@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Generator
 from contextlib import closing
+from operator import itemgetter
 from typing import Any
 
 from .query import Order
@@ -30,6 +31,7 @@ WITHIN = "timestamp >= :start AND timestamp < :end"
 _FAR = 1 << 64
 _OLD_DELAY = "received - CAST(timestamp * 1000000 AS INTEGER)"
 _AT_ONCE, _LONG_AT_ONCE = 32, 2  # rows of one run that are in memory; the long ones may be 64 KiB
+_FEW = 300  # rows, where they are short
 
 Key = tuple[float, int]
 """Timestamp and delay, by which the values of a sensor are in order."""
@@ -47,46 +49,62 @@ def backwards(order: Order) -> str:
     return "DESC" if order == "desc" else "ASC"
 
 
-def _runs_text(order: Order) -> str:
-    way = backwards(order)
-
-    def begin(table: str, part: str) -> str:
-        condition = TABLES[table].replace(":part", part)
-        return f"(SELECT timestamp FROM {condition} AND {WITHIN} ORDER BY timestamp {way} LIMIT 1)"
-
-    groups = " ".join(
-        f", groups_{place}(part) AS (SELECT min(part) FROM fresh_{place} UNION ALL "
-        f"SELECT (SELECT min(part) FROM fresh_{place} WHERE part > groups_{place}.part) "
-        f"FROM groups_{place} WHERE part IS NOT NULL)"
-        for place in (0, 1)
-    )
-    fresh = " UNION ALL ".join(
-        f"SELECT {begin(f'fresh_{place}', f'groups_{place}.part')} AS begin, "
-        f"'fresh_{place}' AS source, part FROM groups_{place}"
-        for place in (0, 1)
-    )
-    in_parts = "max(first, :start)" if order == "asc" else "min(last, :end)"
+def groups_of(table: str) -> str:
+    """A common table expression for the numbers of a table's groups, and NULL at the end."""
     return (
-        f"WITH RECURSIVE {groups[2:]} SELECT begin, source, part FROM ({fresh} UNION ALL "
-        f"SELECT {in_parts}, 'merged', part FROM parts "
-        "WHERE level > 0 AND last >= :start AND first < :end UNION ALL "
-        f"SELECT {begin('telemetry_1', '0')}, 'telemetry_1', 0) "
-        f"WHERE begin IS NOT NULL ORDER BY begin {way}"
+        f"groups(number) AS (SELECT min(part) FROM {table} UNION ALL SELECT "
+        f"(SELECT min(part) FROM {table} WHERE part > groups.number) "
+        "FROM groups WHERE number IS NOT NULL) "
     )
 
 
-RUNS: dict[Order, str] = {"asc": _runs_text("asc"), "desc": _runs_text("desc")}
-"""Statements for the runs that may have values between two times, each with a time from which on it
-does; in the order of these."""
+def _groups_text(table: str, order: Order) -> str:
+    begin = (
+        f"SELECT timestamp FROM {TABLES[table].replace(':part', 'groups.number')} AND {WITHIN} "
+        f"ORDER BY timestamp {backwards(order)} LIMIT 1"
+    )
+    return (
+        f"WITH RECURSIVE {groups_of(table)} SELECT * FROM "
+        f"(SELECT ({begin}) AS begin, '{table}', number FROM groups) WHERE begin IS NOT NULL"
+    )
 
+
+def _parts_text(order: Order) -> str:
+    first = "max(first, :start)" if order == "asc" else "min(last, :end)"
+    return (
+        f"SELECT {first}, 'merged', part FROM parts "
+        "WHERE level > 0 AND last >= :start AND first < :end UNION ALL "
+        f"SELECT * FROM (SELECT timestamp, 'telemetry_1', 0 FROM {TABLES['telemetry_1']} "
+        f"AND {WITHIN} ORDER BY timestamp {backwards(order)} LIMIT 1)"
+    )
+
+
+def _behind(table: str, order: Order) -> str:
+    return f"(timestamp, {delay_of(table)}) {'>' if order == 'asc' else '<'} (:at, :delay)"
+
+
+_ORDERS: tuple[Order, ...] = ("asc", "desc")
+_FRESH = ("fresh_0", "fresh_1")
+_PARTS = {order: _parts_text(order) for order in _ORDERS}
+_GROUPS = {(table, order): _groups_text(table, order) for table in _FRESH for order in _ORDERS}
+_FEW_ROWS = {
+    (table, order): (
+        f"WITH RECURSIVE {groups_of(table)} SELECT timestamp, delay, CASE WHEN typeof(value) "
+        f"IN ('integer', 'real') OR length(value) <= 64 THEN value END FROM groups CROSS JOIN "
+        f"{TABLES[table].replace(':part', 'groups.number')} "
+        f"AND {WITHIN} AND {_behind(table, order)} LIMIT {_FEW + 1}"
+    )
+    for table in _FRESH
+    for order in _ORDERS
+}
 _ROWS = {
     (table, order): (
         f"SELECT timestamp, {delay_of(table)} AS delay, value FROM {condition} AND {WITHIN} "
-        f"AND (timestamp, {delay_of(table)}) {'>' if order == 'asc' else '<'} (:at, :delay) "
+        f"AND {_behind(table, order)} "
         f"ORDER BY timestamp {backwards(order)}, delay {backwards(order)}"
     )
     for table, condition in TABLES.items()
-    for order in RUNS
+    for order in _ORDERS
 }
 
 
@@ -97,6 +115,22 @@ def bounds(sensor: int, start: float | None, end: float | None) -> dict[str, Any
         "start": -EVER if start is None else start,
         "end": EVER if end is None else end,
     }
+
+
+def runs_between(
+    db: sqlite3.Connection, values: dict[str, Any], order: Order = "asc"
+) -> list[tuple[float, str, int]]:
+    """The runs that may have values between two times: from which time on, the table, the number.
+
+    Args:
+        db: in a transaction.
+        values: from `bounds`.
+        order: of those times.
+    """
+    found = db.execute(_PARTS[order], values).fetchall()
+    for table in _FRESH:
+        found += db.execute(_GROUPS[table, order], values).fetchall()
+    return found
 
 
 def rows(
@@ -139,13 +173,13 @@ def some_rows(
         values["end"] = min(values["end"], math.nextafter(after[0], math.inf))
     values |= {"at": after[0], "delay": after[1]}
     way = 1 if order == "asc" else -1
-    starts = deque(db.execute(RUNS[order], values).fetchall())
-    open_runs: list[tuple[Key, int, _Run]] = []
-    number = 0
+    starts, open_runs = _begin(db, order, values, way)
+    number = len(_FRESH)
     while starts or open_runs:
         while starts and (not open_runs or way * starts[0][0] <= open_runs[0][0][0]):
             _, table, part = starts.popleft()
-            run = _Run(db.execute(_ROWS[table, order], {**values, "part": part}), way)
+            cursor = db.execute(_ROWS[table, order], {**values, "part": part})
+            run = _Run(cursor.fetchmany(1), cursor, way)
             number += 1
             if run.rows:
                 heapq.heappush(open_runs, (run.key(run.rows[0]), number, run))
@@ -161,23 +195,52 @@ def some_rows(
             heapq.heappush(open_runs, (run.key(run.rows[0]), place, run))
 
 
+def _begin(
+    db: sqlite3.Connection, order: Order, values: dict[str, Any], way: int
+) -> tuple[deque[tuple[float, str, int]], list[tuple[Key, int, "_Run"]]]:
+    """The runs that are to be opened when their time comes, in that order, and those in memory."""
+    begins = db.execute(_PARTS[order], values).fetchall()
+    ready = []
+    for number, table in enumerate(_FRESH):
+        some = _few_rows(db, table, order, values)
+        if some is None:
+            begins += db.execute(_GROUPS[table, order], values).fetchall()
+        elif some:
+            run = _Run(some, None, way)
+            ready.append((run.key(some[0]), number, run))
+    ready.sort()
+    return deque(sorted(begins, key=lambda begin: way * begin[0])), ready
+
+
+def _few_rows(
+    db: sqlite3.Connection, table: str, order: Order, values: dict[str, Any]
+) -> list[Row] | None:
+    """All that has come of a sensor, `None` where that is much: many groups have one value each."""
+    found: list[Row] = db.execute(_FEW_ROWS[table, order], values).fetchall()
+    if len(found) > _FEW or any(value is None for _, _, value in found):
+        return None
+    found.sort(key=_KEY, reverse=order == "desc")
+    return found
+
+
+_KEY = itemgetter(0, 1)
+
+
 class _Run:
     """The values of one run that are still to be read.
 
     Args:
-        cursor: reads them.
-        way: 1, or -1 where they come backwards.
-
-    Attributes:
         rows: the next ones, none only at the end.
+        cursor: reads the others.
+        way: 1, or -1 where they come backwards.
     """
 
     __slots__ = ("_cursor", "_way", "rows")
 
-    def __init__(self, cursor: sqlite3.Cursor, way: int) -> None:
+    def __init__(self, rows: list[Row], cursor: sqlite3.Cursor | None, way: int) -> None:
         self._cursor = cursor
         self._way = way
-        self.rows: list[Row] = cursor.fetchmany(1)
+        self.rows = rows
 
     def key(self, row: Row) -> Key:
         """What the rows of all runs are merged by, the smallest first."""
@@ -193,7 +256,8 @@ class _Run:
             self.rows = some[count:]
             return some[:count]
         is_long = isinstance(some[-1][2], str | bytes)
-        self.rows = self._cursor.fetchmany(_LONG_AT_ONCE if is_long else _AT_ONCE)
+        count = _LONG_AT_ONCE if is_long else _AT_ONCE
+        self.rows = [] if self._cursor is None else self._cursor.fetchmany(count)
         return some
 
 

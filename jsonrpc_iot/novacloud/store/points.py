@@ -40,10 +40,12 @@ class Place(Struct, frozen=True):
     Args:
         after: the key of the last value that was read.
         group: the number of the first group that was not, with `desc` of the last one that was.
+        stretch: groups to look at next, fewer than usual where values are long.
     """
 
     after: Key | None = None
     group: int | None = None
+    stretch: int = MOST_ROWS
 
 
 def points(
@@ -114,7 +116,7 @@ def _groups(
         return _stretch(db, query, *span, begin)[0], None
     interval, offset = query.interval, query.offset
     first, last = (math.floor((at + offset) / interval) for at in span)
-    stretch = min(query.limit, MOST_ROWS)
+    stretch = min(query.limit, place.stretch)
     if query.order == "asc":
         low = first if place.group is None else place.group
         while low <= last:
@@ -122,7 +124,7 @@ def _groups(
             found, cut = _stretch(db, query, *_clipped(query, low, high), low)
             if found:
                 following = high if cut is None else cut + 1
-                return found, Place(group=following) if following <= last else None
+                return found, _behind(following, found, cut) if following <= last else None
             low, stretch = high, 2 * stretch
     else:
         high = last + 1 if place.group is None else place.group
@@ -131,9 +133,13 @@ def _groups(
             found, cut = _stretch(db, query, *_clipped(query, low, high), low)
             if found:
                 following = low if cut is None else cut
-                return found, Place(group=following) if following > first else None
+                return found, _behind(following, found, cut) if following > first else None
             high, stretch = low, 2 * stretch
     return [], None
+
+
+def _behind(group: int, found: Sequence[Point], cut: int | None) -> Place:
+    return Place(group=group, stretch=MOST_ROWS if cut is None else min(2 * len(found), MOST_ROWS))
 
 
 def _clipped(query: Query, low: int, high: int) -> tuple[float, float]:
@@ -183,14 +189,16 @@ def _stretch(
     most = min(query.limit, _most_rows(query))
     expression, condition = _AGGREGATES[aggregate]
     if query.interval is None:
-        columns, group = "timestamp, value", "HAVING count(*) > 0"
+        columns, group = "timestamp", "HAVING count(*) > 0"
         head = "0"
     else:
         values |= {"interval": query.interval, "limit": most}
         values["low"] = begin * query.interval - query.offset
-        columns = "timestamp, value, CAST((timestamp - :low) / :interval AS INTEGER) AS number"
+        columns = "timestamp, CAST((timestamp - :low) / :interval AS INTEGER) AS number"
         group = f"GROUP BY number ORDER BY number {backwards(query.order)} LIMIT :limit"
         head = "number"
+    if condition:  # else no value is looked at, and they may be long
+        columns += ", value"
     text = f"SELECT {head}, {expression} FROM ({_source(tables, columns)}) {condition} {group}"
     result: list[Point] = []
     size = 0

@@ -230,16 +230,17 @@ class _Run:
     """The values of one run that are still to be read.
 
     Args:
-        rows: the next ones, none only at the end.
+        rows: the next ones; none at the end.
         cursor: reads the others.
         way: 1, or -1 where they come backwards.
     """
 
-    __slots__ = ("_cursor", "_way", "rows")
+    __slots__ = ("_at_once", "_cursor", "_way", "rows")
 
     def __init__(self, rows: list[Row], cursor: sqlite3.Cursor | None, way: int) -> None:
         self._cursor = cursor
         self._way = way
+        self._at_once = _LONG_AT_ONCE
         self.rows = rows
 
     def key(self, row: Row) -> Key:
@@ -248,16 +249,15 @@ class _Run:
 
     def take(self, until: Key) -> list[Row]:
         """Take rows up to a key, some of them at least if there are any."""
-        some = self.rows
-        if not some:
-            return some
-        if self.key(some[-1]) > until:
+        if not self.rows and self._cursor is not None:
+            self.rows = self._cursor.fetchmany(self._at_once)
+        some, self.rows = self.rows, []
+        if some and self.key(some[-1]) > until:
             count = bisect_right(some, until, key=self.key)
-            self.rows = some[count:]
-            return some[:count]
-        is_long = isinstance(some[-1][2], str | bytes)
-        count = _LONG_AT_ONCE if is_long else _AT_ONCE
-        self.rows = [] if self._cursor is None else self._cursor.fetchmany(count)
+            some, self.rows = some[:count], some[count:]
+        if some:
+            is_long = isinstance(some[-1][2], str | bytes)
+            self._at_once = _LONG_AT_ONCE if is_long else _AT_ONCE
         return some
 
 

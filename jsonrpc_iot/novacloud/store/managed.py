@@ -69,6 +69,11 @@ class ManagedStore(Store):
     """A `Store` with all that a platform needs."""
 
     @property
+    def lost_groups(self) -> int:
+        """Groups of values, each from one commit, in which something was lost to damaged pages."""
+        return 0
+
+    @property
     def folder(self) -> Path | None:
         """Where on this machine's disks it is, if it is."""
         return None

@@ -7,7 +7,7 @@ mean is in `schema`, the statements for telemetry in `telemetry`.
 import sqlite3
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from anyio.abc import TaskGroup
 
 from jsonrpc_iot import RpcError
 
-from ..errors import StoreFailed, UnknownDevice, UnknownKey
+from ..errors import StoreDamaged, StoreFailed, UnknownDevice, UnknownKey
 from . import retention
 from .backup import copy_into
 from .keeper import Keeper
@@ -98,6 +98,10 @@ class SqliteStore(ManagedTables):
         self._copies: Readers
 
     @property
+    def lost_groups(self) -> int:
+        return self.keeper.lost_groups
+
+    @property
     def folder(self) -> Path:
         return self._path.absolute().parent
 
@@ -132,7 +136,9 @@ class SqliteStore(ManagedTables):
     async def write(
         self, reports: Sequence[Report], commands: Sequence[CommandRow] = ()
     ) -> list[bool]:
-        fresh = await self._writer.do(lambda db: self._write(db, reports, commands))
+        fresh = await self._mending(
+            lambda: self._writer.do(lambda db: self._write(db, reports, commands))
+        )
         self.keeper.note_write()
         return fresh
 
@@ -258,7 +264,7 @@ class SqliteStore(ManagedTables):
         left = query.limit
         while place is not None and left > 0:
             part = msgspec.structs.replace(query, limit=left)
-            found, place = await self.queries.read(partial(points, query=part, place=place))
+            found, place = await self._query(partial(points, query=part, place=place))
             for point in found:
                 yield point
             left -= len(found)
@@ -344,7 +350,7 @@ class SqliteStore(ManagedTables):
         beside = connect(self._path)
         stack.callback(beside.close)
         self._writer = Writer(db, beside, f"{self._path}-wal", _LOG_PAGES * _PAGE)
-        self.keeper = Keeper(self._writer, self._fresh, self._clock)
+        self.keeper = Keeper(self._writer, self._fresh, self._lookups.use, self._clock)
         for readers in (self._lookups, self.queries, self._copies):
             stack.callback(readers.close)
             readers.open()
@@ -353,10 +359,20 @@ class SqliteStore(ManagedTables):
         return await self._writer.do(job)
 
     async def _query(self, find: Callable[[sqlite3.Connection], T]) -> T:
-        return await self.queries.read(find)
+        return await self._mending(lambda: self.queries.read(find))
 
     async def _read(self, find: Callable[[sqlite3.Connection], T]) -> T:
-        return await self._lookups.read(find)
+        return await self._mending(lambda: self._lookups.read(find))
+
+    async def _mending(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do something; a second time if damaged pages were in the way, and are no more."""
+        seen = self.keeper.mended
+        try:
+            return await work()
+        except StoreDamaged:
+            if not await self.keeper.mend(seen):
+                raise
+        return await work()
 
     def _write(
         self, db: sqlite3.Connection, reports: Sequence[Report], commands: Sequence[CommandRow]

@@ -2,7 +2,6 @@
 
 import logging
 import sqlite3
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from math import inf
@@ -12,6 +11,7 @@ import anyio
 from ..errors import StoreDamaged, StoreFailed
 from . import retention, upkeep
 from .mending import Damage, mend, survey
+from .settled import SettledClock
 from .telemetry import FreshTables
 from .upkeep import Cut
 from .writer import Writer
@@ -30,7 +30,7 @@ class Keeper:
         writer: does the work.
         fresh: where values arrive.
         read: runs something with a connection that only reads.
-        clock: tells Unix seconds.
+        clock: tells what is too old.
 
     Attributes:
         mended: how many times a damaged table was replaced.
@@ -42,7 +42,7 @@ class Keeper:
         writer: Writer,
         fresh: FreshTables,
         read: Callable[[Callable[[sqlite3.Connection], list[Damage]]], Awaitable[list[Damage]]],
-        clock: Callable[[], float] = time.time,
+        clock: SettledClock,
     ) -> None:
         self._writer = writer
         self._fresh = fresh
@@ -135,8 +135,8 @@ class Keeper:
 
     async def clean(self) -> None:
         """Delete what is too old, and what belongs to nobody any more."""
-        now = self._clock()
         async with self._one_at_a_time:
+            now = await self._writer.do(lambda db: retention.settled_now(db, self._clock))
             doomed = await self._writer.do(
                 lambda db: [id for (id,) in db.execute("SELECT sensor FROM doomed ORDER BY sensor")]
             )

@@ -150,6 +150,10 @@ CREATE TABLE downsampled (sensor INTEGER PRIMARY KEY, upto REAL NOT NULL);
     + VIEW
     + ";",
     MIGRATION,
+    """
+-- The time of day when old values were last looked for.
+CREATE TABLE settled (at REAL NOT NULL);
+""",
 )
 
 

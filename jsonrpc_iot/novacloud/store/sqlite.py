@@ -20,6 +20,7 @@ from anyio.abc import TaskGroup
 
 from jsonrpc_iot import RpcError
 
+from ..clock import elapsed as since_boot
 from ..errors import StoreDamaged, StoreFailed, UnknownDevice, UnknownKey
 from . import retention
 from .backup import copy_into
@@ -41,6 +42,7 @@ from .rows import (
     take_sequence_numbers,
 )
 from .schema import upgrade
+from .settled import SettledClock
 from .sole import hold
 from .status import latest_status, save_statuses
 from .store import (
@@ -73,7 +75,9 @@ class SqliteStore(ManagedTables):
         durable: have each commit reach the disk, so that a power failure loses nothing that was
             acknowledged. Without it the last second may be lost, the file stays sound.
         max_pages: the size limit of the file in pages of 4 KiB; none by default.
-        clock: tells Unix seconds, to know what is too old to be kept.
+        clock: tells Unix seconds, to know what is too old to be kept; one that leaps is not
+            believed at once.
+        elapsed: tells seconds since some moment, and is never set; needed for `clock` alone.
     """
 
     def __init__(
@@ -82,7 +86,8 @@ class SqliteStore(ManagedTables):
         *,
         durable: bool = True,
         max_pages: int | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
+        elapsed: Callable[[], float] | None = None,
     ) -> None:
         self._path = Path(path)
         self._durable = durable
@@ -90,7 +95,9 @@ class SqliteStore(ManagedTables):
         self._stack = AsyncExitStack()
         self._tasks: TaskGroup
         self._writer: Writer
-        self._clock = clock
+        if clock is None:
+            clock, elapsed = time.time, elapsed or since_boot
+        self._clock = SettledClock(clock, elapsed)
         self._fresh = FreshTables()
         self.keeper: Keeper
         self._lookups: Readers

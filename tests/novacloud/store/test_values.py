@@ -247,6 +247,68 @@ async def test_old_values_become_means(store: SqliteStore) -> None:
     assert await values(store, number) == before
 
 
+@pytest.mark.parametrize("leap", [DAY, 365 * DAY, -365 * DAY])
+async def test_no_value_goes_because_the_clock_leapt_for_a_moment(
+    tmp_path: Path, leap: float
+) -> None:
+    clock, path, passed = Clock(), tmp_path / "nova.db", [0.0]
+
+    def opened() -> SqliteStore:
+        return SqliteStore(path, durable=False, clock=clock, elapsed=lambda: passed[0])
+
+    async def kept(store: SqliteStore, seconds: float = 0.0) -> list[float]:
+        clock.now += seconds
+        passed[0] += seconds
+        await store.keeper.clean()
+        return [value for _, value in await values(store, sensor)]
+
+    begin = clock.now
+    async with opened() as store:
+        await store.create_device(row())
+        sensor = await store.define_sensor(A, "t", "number")
+        await write(store, sensor, *((begin - day * DAY, day) for day in (9.9, 9.2, 5, 1)))
+        await store.set_retention(Retention(10))
+        assert len(await kept(store)) == 4
+        clock.now += leap
+        assert len(await kept(store)) == 4
+        assert len(await kept(store, 60)) == 4, "also when it is seen again"
+        clock.now -= leap
+        assert len(await kept(store, 60)) == 4
+        clock.now += leap
+    async with opened() as store:  # at boot nothing is known but what has been stored
+        assert len(await kept(store)) == 4
+        assert len(await kept(store, 60)) == 4
+        clock.now -= leap
+        assert len(await kept(store, 60)) == 4
+        assert await kept(store, 0.6 * DAY) == [9.2, 5, 1], "time goes on"
+
+
+async def test_a_clock_that_stays_ahead_is_believed_and_so_is_the_way_back(tmp_path: Path) -> None:
+    clock, passed = Clock(), [0.0]
+    store = SqliteStore(tmp_path / "nova.db", durable=False, clock=clock, elapsed=lambda: passed[0])
+    async with store:
+        await store.create_device(row())
+        sensor = await store.define_sensor(A, "t", "number")
+        await store.set_retention(Retention(10))
+        await store.keeper.clean()
+        begin = clock.now
+        await write(store, sensor, (begin, 1))
+        clock.now += 20 * DAY  # the machine was off
+        for _ in range(61):
+            assert len(await values(store, sensor)) == 1
+            await store.keeper.clean()
+            clock.now += 60
+            passed[0] += 60
+        assert await values(store, sensor) == []
+        clock.now = begin + DAY  # it was wrong for long
+        await write(store, sensor, (begin - 11 * DAY, 1), (begin, 2))
+        for _ in range(3):
+            await store.keeper.clean()
+            clock.now += 1800
+            passed[0] += 1800
+        assert await values(store, sensor) == [(begin, 2)]
+
+
 async def test_a_month_under_retention_needs_no_more_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from jsonrpc_iot import Context, InvalidParams
 
 from ..errors import UnknownDevice, UnknownKey
-from ..store.store import CommandStatus, Known, SensorType
+from ..store.store import CommandStatus, Known, Sensor, SensorType
 from .admission import canonical_id
 from .counts import DeviceRecord, Refused
 from .platform import NovaPlatform
@@ -141,10 +141,10 @@ class Part:
     async def _known(self, device_id: str) -> Known:
         return await self._store.device(canonical(device_id))
 
-    async def _sensors(self, device_id: str, value_keys: Sequence[str]) -> dict[int, str]:
-        """The keys of some sensors of a device, by their ids."""
-        known = {sensor.value_key: sensor.id for sensor in (await self._known(device_id)).sensors}
+    async def _sensors(self, device_id: str, value_keys: Sequence[str]) -> list[Sensor]:
+        """Some sensors of a device, each once."""
+        known = {sensor.value_key: sensor for sensor in (await self._known(device_id)).sensors}
         for value_key in value_keys:
             if value_key not in known:
                 raise UnknownKey(data={"value_key": value_key})
-        return {known[value_key]: value_key for value_key in value_keys}
+        return [known[value_key] for value_key in dict.fromkeys(value_keys)]

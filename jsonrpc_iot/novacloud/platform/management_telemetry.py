@@ -1,18 +1,18 @@
 """The part of the management that shows what devices have reported, also of themselves."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from jsonrpc_iot import TooLarge, method
+from jsonrpc_iot import InvalidParams, TooLarge, method
 
 from ..errors import StoreFailed, UnknownDevice, UnknownKey
 from ..store.query import Aggregate, Order, Point, Query
-from ..store.store import StatusReport
+from ..store.store import Sensor, StatusReport
 from .management_base import Count, Cursor, Key, Limit, Part, UnixTime
 from .pages import Page, decode_cursor, fitting
 from .permissions import READ
@@ -90,12 +90,15 @@ class TelemetryMethods(Part):
             offset: seconds east of UTC by whose clock groups begin.
 
         Raises:
+            InvalidParams: texts have no mean, sum, least or greatest.
             TooLarge: they do not fit the channel.
         """
         keys = [value_key] if isinstance(value_key, str) else value_key
         sensors = await self._sensors(device_id, keys)
+        if interval is not None or aggregate is not None:
+            _check(aggregate or "mean", sensors)
         query = Query(
-            sensor=min(sensors),
+            sensor=sensors[0].id,
             beside=len(sensors),
             start=start,
             end=end,
@@ -109,7 +112,8 @@ class TelemetryMethods(Part):
             found = self._store.points(query)
         else:
             runs = {
-                key: self._store.points(replace(query, sensor=id)) for id, key in sensors.items()
+                sensor.value_key: self._store.points(replace(query, sensor=sensor.id))
+                for sensor in sensors
             }
             found = side_by_side(runs, query)
         points = fitting(self._context, found, "telemetry.page")
@@ -183,7 +187,7 @@ class TelemetryMethods(Part):
             cursor: `next` of the page before.
             limit: how many at most; fewer where they would not fit the channel.
         """
-        keys = await self._sensors(device_id, value_keys)
+        keys = {each.id: each.value_key for each in await self._sensors(device_id, value_keys)}
         page: Page[Value] = Page(self._context, limit)
         after = decode_cursor(cursor, tuple[float, int, int])
         while page.next is None:
@@ -220,3 +224,11 @@ class TelemetryMethods(Part):
         """
         chosen = (await self._known(device_id)).row.device_id
         return await self._store.status_history(chosen, start, end, limit)
+
+
+def _check(aggregate: Aggregate, sensors: Sequence[Sensor]) -> None:
+    """See that there is such an aggregate: no points would look as if there were no values."""
+    for sensor in sensors:
+        if sensor.type == "string" and aggregate not in ("first", "last", "count"):
+            message = f"{sensor.value_key} has texts; expected `first`, `last` or `count`"
+            raise InvalidParams(data={"path": "$.aggregate", "message": message})

@@ -125,7 +125,7 @@ async def test_several_sensors_in_one_query(rig: Rig) -> None:
             await device.data(float(at), a=at, **({"b": -at} if at % 3 else {}))
         for _ in range(30):
             await rig.push("telemetry")
-    query = {"device_id": info["device_id"], "value_key": ["b", "a", "c", "a"]}
+    query = {"device_id": info["device_id"], "value_key": ["b", "a", "a"]}
     points = await rig.call("telemetry.query", **query)
     expected = [{"value_key": "a", "timestamp": float(at), "value": at} for at in range(30)]
     assert [each for each in points if each["value_key"] == "a"] == expected
@@ -144,6 +144,13 @@ async def test_several_sensors_in_one_query(rig: Rig) -> None:
         ("a", 15.0, 330),
         ("b", 15.0, -225),
     ]
+    for how in {"interval": 10}, {"aggregate": "max"}, {"interval": 5, "aggregate": "sum"}:
+        refused = await rig.fails("telemetry.query", **{**query, "value_key": "c"}, **how)
+        assert (refused.code, refused.data["path"]) == (-32602, "$.aggregate")
+    counted = await rig.call(
+        "telemetry.query", **{**query, "value_key": ["a", "c"]}, aggregate="count"
+    )
+    assert [(each["value_key"], each["value"]) for each in counted] == [("a", 30)]
     one = await rig.call("telemetry.query", **{**query, "value_key": ["b"]}, limit=1)
     assert one == [{"value_key": "b", "timestamp": 1.0, "value": -1}]
     for keys, code in ((["a", "x"], 2002), ([], -32602), (5, -32602), (["a"] * 257, -32602)):

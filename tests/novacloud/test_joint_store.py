@@ -169,19 +169,48 @@ async def test_damaged_old_values_hold_no_other_sensor_up(
         assert [point.value for point in found] == ["new", "g" * 300]
 
 
+def root_of(path: Path, table: str) -> int:
+    """Where the first page of a table is."""
+    with closing(sqlite3.connect(path)) as db:
+        text = "SELECT rootpage FROM sqlite_master WHERE name = ?"
+        (root,) = db.execute(text, (table,)).fetchone()
+    return int(root - 1) * 4096
+
+
+def overwrite(path: Path, *places: int) -> None:
+    pages = bytearray(path.read_bytes())
+    for place in places:
+        pages[place : place + 4096] = b"\xff" * 4096
+    path.write_bytes(pages)
+
+
 def damage(path: Path, kind: str) -> None:
     """Overwrite a page of the table in which values have arrived."""
-    with closing(sqlite3.connect(path)) as db:
-        text = "SELECT rootpage FROM sqlite_master WHERE name = 'fresh_0'"
-        (root,) = db.execute(text).fetchone()
     pages = path.read_bytes()
     leaves = [
         leaf
         for leaf in range(0, len(pages), 4096)
         if pages[leaf] == 10 and b"value" in pages[leaf : leaf + 4096]
     ]
-    leaf = {"root": (root - 1) * 4096, "first": leaves[0], "last": leaves[-1]}[kind]
-    path.write_bytes(pages[:leaf] + b"\xff" * 4096 + pages[leaf + 4096 :])
+    places = {"root": root_of(path, "fresh_0"), "first": leaves[0], "last": leaves[-1]}
+    overwrite(path, places[kind])
+
+
+async def test_a_platform_whose_database_is_damaged_all_over_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "nova.db"
+    async with SqliteStore(path, durable=False) as store:
+        await store.create_device(row())
+        sensor = await store.define_sensor(A, "t", "number")
+        await store.write([Report(A, 1.0, 1.0, [(sensor.id, 1)])])
+    tables = "sensors", "fresh_0", "fresh_1", "merged", "parts", "retention", "settled"
+    overwrite(path, *(root_of(path, table) for table in tables))
+    async with running(tmp_path, store=SqliteStore(path, durable=False)) as rig:
+        for _ in range(3):
+            assert "malformed" in (await rig.fails("telemetry.latest", device_id=A)).message
+            with pytest.raises(StoreDamaged):
+                await rig.platform.store.write([Report(A, 2.0, 2.0, [(sensor.id, 2)])])
+        assert len((await rig.call("device.page"))["devices"]) == 1
+        await rig.call("device.create", name="new")
 
 
 @pytest.mark.parametrize("kind", ["root", "first", "last"])

@@ -52,6 +52,7 @@ class Keeper:
         self._wake = anyio.Event()
         self._closing = False
         self._looked = -inf
+        self._gave_up = False
         self.mended = 0
         self.lost_groups = 0
 
@@ -109,10 +110,17 @@ class Keeper:
                 return False
             self._looked = now
             last = self._fresh.last
-            found = await self._read(lambda db: survey(db, last))
+            try:
+                found = await self._read(lambda db: survey(db, last))
+                if found:
+                    await self._writer.do(lambda db: mend(db, self._fresh, found))
+            except StoreFailed as error:
+                if not self._gave_up:
+                    logger.error("damaged pages stay where they are: %s", error)
+                self._gave_up = True
+                return False
             if not found:
                 return False
-            await self._writer.do(lambda db: mend(db, self._fresh, found))
         lost = sum(damage.lost for damage in found)
         self._looked = -inf
         self.mended += 1

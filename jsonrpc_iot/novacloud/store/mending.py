@@ -68,7 +68,7 @@ def _is_sound(db: sqlite3.Connection, table: str) -> bool:
 
 
 def _look_through(db: sqlite3.Connection, table: str, last: int) -> Damage:
-    sensors = [id for (id,) in db.execute("SELECT id FROM sensors ORDER BY id")]
+    sensors = _sensors(db)
     pieces: list[tuple[int, int | None]] = []
     lost = 0
     groups, has_end = _groups(db, table, last)
@@ -81,6 +81,13 @@ def _look_through(db: sqlite3.Connection, table: str, last: int) -> Damage:
             some = [(group, sensor) for sensor in sensors]
             pieces += [piece for piece in some if _can_read(db, table, piece)]
     return Damage(table, pieces, groups[-1] if has_end else None, max(1, lost))
+
+
+def _sensors(db: sqlite3.Connection) -> list[int]:
+    try:
+        return [id for (id,) in db.execute("SELECT id FROM sensors ORDER BY id")]
+    except sqlite3.DatabaseError:  # that table is damaged too
+        return []
 
 
 def _groups(db: sqlite3.Connection, table: str, last: int) -> tuple[range, bool]:

@@ -25,6 +25,7 @@ from .store_contract import A, row
 DAY = 86_400.0
 
 pytestmark = pytest.mark.anyio
+on_one_loop = pytest.mark.only_on("trio")  # for what takes long and is the same on all
 
 
 class Clock:
@@ -309,6 +310,7 @@ async def test_a_clock_that_stays_ahead_is_believed_and_so_is_the_way_back(tmp_p
         assert await values(store, sensor) == [(begin, 2)]
 
 
+@on_one_loop
 async def test_a_month_under_retention_needs_no_more_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -421,6 +423,7 @@ async def test_a_query_that_nobody_waits_for_ends(store: SqliteStore) -> None:
             assert scope.cancelled_caught
 
 
+@on_one_loop
 async def test_values_cost_few_bytes_on_the_disk(tmp_path: Path) -> None:
     if sys.platform != "linux":
         pytest.skip("Linux alone counts the bytes that a process has written")

@@ -10,7 +10,7 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from ..group_commit import Transaction
-from .writer import failure
+from .writer import end_statements, failure
 
 T = TypeVar("T")
 
@@ -100,6 +100,7 @@ class _Reading(Generic[T]):
             self.result = self._work(db)
         except Exception as error:  # noqa: BLE001  # it is raised where somebody waits for it
             self.error = error
+            end_statements(error)
         finally:
             self._db = None
             free.append(db)

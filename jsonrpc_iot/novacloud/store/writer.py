@@ -4,6 +4,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from traceback import clear_frames
 from typing import Any, TypeAlias, TypeVar
 
 import anyio
@@ -111,6 +112,7 @@ class Writer:
         try:
             self._write_together(jobs)
         except sqlite3.Error as error:
+            end_statements(error)
             if _code(error) == sqlite3.SQLITE_BUSY:  # at the beginning of the transaction
                 raise _Locked(str(error)) from None
             if len(jobs) == 1:
@@ -134,12 +136,22 @@ class Writer:
                     job.result = job.work(self._db)
                 except RpcError as error:
                     job.error = error
+                    end_statements(error)
                     self._db.execute("ROLLBACK TO job")
                 self._db.execute("RELEASE job")
 
 
 def _code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def end_statements(error: Exception) -> None:
+    """End those that an error has interrupted.
+
+    The frames in its traceback have them, and as long as one has not ended its connection sees the
+    file as it was then, also in transactions that begin later.
+    """
+    clear_frames(error.__traceback__)
 
 
 def failure(error: sqlite3.Error) -> StoreFailed:

@@ -93,6 +93,7 @@ class PlatformMethods(Part):
             **counts.totals,
             "ignored": to_builtins(dict(ignored)),
             "ignored_devices": len(counts.ignored),
+            "busiest": counts.busiest(_SHOWN_DEVICES),
         }
 
     @method("platform.ignored_page", requires=READ, idempotent=True, errors=(TooLarge,))

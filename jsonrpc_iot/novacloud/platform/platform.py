@@ -293,12 +293,13 @@ class NovaPlatform:
     async def _read(self, session: DeviceSession, lines: Sequence[bytes | None]) -> None:
         connection = session.connection
         for line in lines:
-            wait = session.tokens.spend(1, anyio.current_time())
-            if wait:
+            size = self.settings.line if line is None else len(line) + 1
+            session.record.bytes += size
+            if wait := session.tokens.spend(self._price(size), anyio.current_time()):
+                self._note_wait(session)
                 await anyio.sleep(wait)
             if connection.closed:
                 return
-            session.record.bytes += 0 if line is None else len(line) + 1
             try:
                 if line is None:
                     raise MalformedFrame(f"longer than {self.settings.line} bytes")
@@ -317,11 +318,23 @@ class NovaPlatform:
             session.record.messages += 1
             self.presence.touch(session)
             if isinstance(message, Data | Status):
-                await self.ingest.accept(session, message)
+                await self.ingest.accept(session, message, size)
             elif isinstance(message, CommandResponse):
                 self.commands.respond(session, message)
             else:
                 self._note_beat(session)
+
+    def _price(self, size: int) -> float:
+        """What a line costs of the messages that a device may send: a long one counts as more."""
+        share = self.settings.messages_per_second / self.settings.bytes_per_second
+        return max(1.0, size * share)
+
+    def _note_wait(self, session: DeviceSession) -> None:
+        """Count that a device sends more than it may."""
+        self.counts.slowed += 1
+        session.record.slowed += 1
+        if session.record.slowed == 1:
+            logger.warning("%s sends too much, and is read more slowly", session.device_id)
 
     def _decode(self, session: DeviceSession, line: bytes) -> FromDevice:
         """Read a line; NaN and infinities in it become `null`, which no sensor has."""

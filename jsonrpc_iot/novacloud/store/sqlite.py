@@ -26,6 +26,7 @@ from .backup import copy_into
 from .keeper import Keeper
 from .managed_sqlite import ManagedTables
 from .points import Place, latest_points, points
+from .precedence import Precedence
 from .readers import Readers, connect
 from .rows import (
     COMMAND,
@@ -92,6 +93,7 @@ class SqliteStore(ManagedTables):
         self._writer: Writer
         self._clock = clock
         self._fresh = FreshTables()
+        self._precedence = Precedence()
         self.keeper: Keeper
         self._lookups: Readers
         self.queries: Readers
@@ -108,8 +110,8 @@ class SqliteStore(ManagedTables):
             StoreFailed: it cannot be opened, is no database, or one of a newer version.
         """
         async with AsyncExitStack() as stack:
-            self._lookups = Readers(self._path, _LOOKUPS)
-            self.queries = Readers(self._path, _QUERIES)
+            self._lookups = Readers(self._path, _LOOKUPS, before=self._precedence)
+            self.queries = Readers(self._path, _QUERIES, after=self._precedence)
             self._copies = Readers(self._path, 1)
             try:
                 await anyio.to_thread.run_sync(self._open, stack)
@@ -343,7 +345,8 @@ class SqliteStore(ManagedTables):
             db.execute(f"PRAGMA max_page_count = {self._max_pages:d}")
         beside = connect(self._path)
         stack.callback(beside.close)
-        self._writer = Writer(db, beside, f"{self._path}-wal", _LOG_PAGES * _PAGE)
+        log = f"{self._path}-wal"
+        self._writer = Writer(db, beside, log, _LOG_PAGES * _PAGE, self._precedence)
         self.keeper = Keeper(self._writer, self._fresh, self._clock)
         for readers in (self._lookups, self.queries, self._copies):
             stack.callback(readers.close)

@@ -6,6 +6,7 @@
 import sqlite3
 
 from ..errors import StoreFailed
+from . import outboxes
 from .managed_sqlite import MIGRATION
 
 STEPS = (
@@ -145,6 +146,7 @@ UNION ALL SELECT sensor, timestamp, CAST(timestamp * 1000000 AS INTEGER) + delay
 FROM merged JOIN parts USING (part) WHERE level > 0;
 """,
     MIGRATION,
+    outboxes.MIGRATION,
 )
 
 

@@ -25,6 +25,7 @@ from . import retention
 from .backup import copy_into
 from .keeper import Keeper
 from .managed_sqlite import ManagedTables
+from .outboxes import Outboxes
 from .points import Place, latest_points, points
 from .precedence import Precedence
 from .readers import Readers, connect
@@ -37,7 +38,6 @@ from .rows import (
     read_command,
     read_device,
     save_commands,
-    take_sequence_numbers,
 )
 from .schema import upgrade
 from .sole import hold
@@ -93,6 +93,7 @@ class SqliteStore(ManagedTables):
         self._writer: Writer
         self._clock = clock
         self._fresh = FreshTables()
+        self._outboxes = Outboxes()
         self._precedence = Precedence()
         self.keeper: Keeper
         self._lookups: Readers
@@ -204,6 +205,7 @@ class SqliteStore(ManagedTables):
 
     async def delete_device(self, device_id: str) -> None:
         def delete(db: sqlite3.Connection) -> None:
+            self._outboxes.fold(db)  # one that is made anew has taken nothing
             db.execute(
                 "INSERT INTO doomed SELECT id FROM sensors WHERE device_id = ?", (device_id,)
             )
@@ -364,7 +366,7 @@ class SqliteStore(ManagedTables):
     def _write(
         self, db: sqlite3.Connection, reports: Sequence[Report], commands: Sequence[CommandRow]
     ) -> list[bool]:
-        fresh = take_sequence_numbers(db, reports)
+        fresh = self._outboxes.take(db, reports)
         new = [report for report, is_new in zip(reports, fresh, strict=True) if is_new]
         self._fresh.insert(db, new)
         save_statuses(db, new)

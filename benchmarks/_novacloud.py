@@ -110,10 +110,10 @@ def connected(
     try:
         for first in range(0, devices, 500):
             numbers = range(first, min(first + 500, devices))
-            links += (some := [link_to(running, tls) for _ in numbers])
-            for number, link in zip(numbers, some, strict=True):
-                link.sendall(auth(number))
-            for link in some:
+            for number in numbers:
+                links.append(link_to(running, tls))
+                links[-1].sendall(auth(number))
+            for link in links[first:]:
                 check_in(link)
         yield links
     finally:

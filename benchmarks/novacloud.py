@@ -33,7 +33,7 @@ from ._novacloud import (
 from ._novacloud_load import talking
 from ._novacloud_store import in_store
 
-_PATIENCE = 60.0
+_PATIENCE = 300.0  # an INSERT for each message takes its time on a busy disk
 
 
 class _Amounts(Struct, frozen=True):
@@ -140,13 +140,13 @@ def _tls(report: Report, options: Options, amounts: _Amounts) -> None:
 
 
 def _store(report: Report, options: Options, amounts: _Amounts) -> None:
-    names = ("5,000 sensors", "25,000 sensors in turns")
+    names = ("", ", sensors in turns")
     rounds = [_in_store("disk", amounts.groups) for _ in range(amounts.rounds(options))]
     for name, per_value in zip(names, zip(*rounds, strict=True), strict=True):
         if all(per_value):  # elsewhere they are not counted
-            what = f"written to the disk for a value, {name}"
+            what = f"written to the disk for a value{name}"
             report.add(what, "KiB", [each / 1024 for each in per_value])
-            _check(report, f"bytes written / 150 a value, {name}", per_value, 150)
+            _check(report, f"bytes written / 150 a value{name}", per_value, 150)
     (growth,) = _in_store("month", amounts.days)
     report.compare("a file with retention, largest / smallest", [growth], [1.0], "<=", 1.2)
 
@@ -164,16 +164,16 @@ def _heavy(report: Report, options: Options, amounts: _Amounts) -> None:
             with _copied(db, options.backend) as running:
                 for name, figure in _under_reports(running, amounts).items():
                     figures.setdefault(name, []).append(figure)
-    for name, target in (
-        ("1,000 values of 2 million", 2),
-        ("hourly means of 2 million", 650),
-        ("100,000 values streamed", 2000),
-        ("behind reports: an authentication, p99", 500),
-        ("behind reports: a command, p99", 250),
-        ("a backup", 10_000),
+    for name, target, bound in (
+        ("1,000 values of 2 million", "2 ms", 0.002),
+        ("hourly means of 2 million", "0.65 s", 0.65),
+        ("100,000 values streamed", "2 s", 2.0),
+        ("behind reports: an authentication, p99", "500 ms", 0.5),
+        ("behind reports: a command, p99", "250 ms", 0.25),
+        ("a backup", "10 s", 10.0),
     ):
         report.add(name, "ms", [seconds * 1e3 for seconds in figures[name]])
-        _check(report, f"{name} / {target:,} ms", figures[name], target / 1e3)
+        _check(report, f"{name} / {target}", figures[name], bound)
     if "memory" in figures:
         report.add("the hungriest query", "KiB", [size / 1024 for size in figures["memory"]])
         _check(report, "the hungriest query / 64 MiB", figures["memory"], 1 << 26)

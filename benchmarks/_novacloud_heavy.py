@@ -4,19 +4,23 @@ Each function gives one figure of a running platform whose database `fill` has f
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from jsonrpc_iot import RpcError, connect_sync
+import anyio
+
+from jsonrpc_iot import RpcError, connect, connect_sync
 
 from ._novacloud import Platform, auth, check_in, connected, device_id, link_to, resident, stored
 from ._novacloud_load import reports, talking
 from ._novacloud_store import BIG, TEXT
 
 REPORTS = 40
+_SETTLE_SECONDS = 1.0
 _QUERIES: Sequence[dict[str, Any]] = (
     {"value_key": TEXT, "limit": 3000},
     {"value_key": TEXT, "limit": 3000, "order": "desc"},
@@ -49,11 +53,17 @@ def memory(running: Platform) -> float:
 
 def stream(running: Platform, rows: int) -> float:
     """Seconds in which a pipe brings so many values."""
-    with connect_sync(running.urls[1], timeout=60.0) as client:
+    return anyio.run(_stream, running.urls[1], rows)
+
+
+async def _stream(url: str, rows: int) -> float:
+    async with connect(url, timeout=60.0) as client:
         start = perf_counter()
         params = {"device_id": device_id(0), "value_key": BIG, "limit": rows}
-        with client.stream("telemetry.query", params) as points:
-            count = sum(1 for _ in points)
+        count = 0
+        async with client.stream("telemetry.query", params) as points:
+            async for _ in points:
+                count += 1
         taken = perf_counter() - start
     if count != rows:
         raise AssertionError(f"{count} of {rows} values")
@@ -71,17 +81,16 @@ def under_load(
     """
     before = _messages(running)
     with connected(running, devices) as links, ExitStack() as stack:
+        time.sleep(_SETTLE_SECONDS)  # a device is sent nothing before
         fleet = stack.enter_context(talking(links, rate))
-        with ExitStack() as inner:
-            if count:
-                inner.enter_context(reports(running.urls[0], count))
+        with reports(running.urls[0], count) if count else nullcontext():
             yield
         stack.close()
         if fleet.lost:
             raise AssertionError(f"{fleet.lost} devices were cut")
         deadline = perf_counter() + 30
         while (found := _messages(running) - before) < fleet.sent and perf_counter() < deadline:
-            pass
+            time.sleep(0.1)
         if found != fleet.sent:
             raise AssertionError(f"{found} of {fleet.sent} messages were taken")
 

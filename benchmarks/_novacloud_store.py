@@ -9,11 +9,12 @@
   the smallest.
 """
 
-import os
 import random
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -87,8 +88,15 @@ async def _month(db: Path, days: int) -> list[float]:
                     await store.write(_reports(some, clock[0] + 600 * part, 600.0))
                 await store.keeper.merge()
                 await store.keeper.clean()
-            sizes.append(os.stat(db).st_size)
+            sizes.append(_pages(db))
     return [max(sizes[10:]) / min(sizes[10:])]
+
+
+def _pages(db: Path) -> int:
+    """How long the file is, once its log has been moved into it."""
+    with closing(sqlite3.connect(db)) as reader:
+        (count,) = reader.execute("PRAGMA page_count").fetchone()
+    return int(count)
 
 
 def _reports(sensors: Sequence[int], begin: float, seconds: float) -> list[Report]:

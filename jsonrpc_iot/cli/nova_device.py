@@ -6,13 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 
-from ._nova import CaOption, HostOption, PortOption, TlsOption, tls_context
+from ._log import LogJsonOption, start_log
+from ._nova import (
+    CaOption,
+    CertKeyOption,
+    CertOption,
+    HostOption,
+    PortOption,
+    TlsOption,
+    tls_context,
+)
 from ._options import duration
 from ._output import print_text
 from ._signals import until_signal
 from ._simulation import Simulation
 from .command.declare import Option
-from .serve import start_log
 
 if TYPE_CHECKING:
     from jsonrpc_iot.novacloud import NovaDevice
@@ -49,10 +57,13 @@ def device(
     heartbeat: Annotated[float, duration("Between signs of life.")] = 60.0,
     tls: TlsOption = False,
     ca: CaOption = None,
+    cert: CertOption = None,
+    key: CertKeyOption = None,
     seed: Annotated[int, Option(metavar="N", help="Chooses what is random.")] = 0,
     verbose: Annotated[
         bool, Option("--verbose", "-v", help="Show the whole log, with all messages.")
     ] = False,
+    log_json: LogJsonOption = False,
 ) -> None:
     """Be a simulated device of a NovaCloud platform.
 
@@ -62,7 +73,7 @@ def device(
     """
     from jsonrpc_iot.novacloud import NovaDevice, Outbox
 
-    start_log(verbose=verbose)
+    start_log(verbose=verbose, as_json=log_json)
     simulation = Simulation(sensor or ["temperature=sine"], actuator or [], seed)
     simulated = NovaDevice(
         host,
@@ -70,7 +81,7 @@ def device(
         device_id=id,
         device_key=key_file,
         outbox=None if outbox is None else Outbox(outbox),
-        tls=tls_context(tls=tls, ca=ca),
+        tls=tls_context(tls=tls, ca=ca, cert=cert, key=key),
         heartbeat=heartbeat,
     )
     for name in simulation.actuators:

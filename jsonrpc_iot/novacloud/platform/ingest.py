@@ -199,6 +199,7 @@ class Ingest:
         self._commands = {}
         self._room.set()
         self._room = anyio.Event()
+        began = anyio.current_time()
         try:
             fresh = await self._store.write([each.report for each in entries], [*commands.values()])
         except StoreDamaged:
@@ -208,6 +209,7 @@ class Ingest:
             self._fail(entries, error)
             self._commands = {**commands, **self._commands}  # tried again with the next report
             return False
+        self._counts.commits.add(anyio.current_time() - began)
         self._since = self._entries[0].at if self._entries else 0.0
         self.problem = ""
         self._announce(entries, fresh)

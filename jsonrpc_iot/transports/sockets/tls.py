@@ -16,6 +16,13 @@ _CLOCK = "; or the clock of this machine is wrong"
 _AUTHORITY = "; if that is in order, name the authority with ?ca=FILE"
 # By OpenSSL's number, X509_V_ERR_…
 _ADVICE = {9: _CLOCK, 10: _CLOCK, 62: _NAME, 64: _NAME} | dict.fromkeys((2, 18, 19, 20), _AUTHORITY)
+# What OpenSSL says of files, and what is meant.
+_UNFIT = {
+    "[SSL] PEM lib": "no certificate in PEM, or no private key with it",
+    "[X509] PEM lib": "no certificate in PEM",
+    "NO_CERTIFICATE_OR_CRL_FOUND": "no certificate in PEM",
+    "KEY_VALUES_MISMATCH": "the private key is another certificate's",
+}
 _SCHEMES = ("https", "mqtts", "tls", "wss")
 
 
@@ -78,30 +85,39 @@ def load_context(url: Url, options: TlsOptions, *, server: bool) -> ssl.SSLConte
     return context
 
 
-def reason(error: BaseException) -> str:
-    """What a person needs of an exception: a connection's many attempts have one cause each."""
-    if (refusal := _refusal_in(error)) is not None:
+def reason(error: BaseException, *, has_url: bool = True) -> str:
+    """What a person needs of an exception: a connection's many attempts have one cause each.
+
+    Args:
+        error: what happened.
+        has_url: there is a URL, whose options may help.
+    """
+    if (refusal := _refusal_in(error, has_url)) is not None:
         return refusal
     causes = error.__cause__
     if isinstance(causes, BaseExceptionGroup):
-        return "; ".join(sorted({reason(cause) for cause in causes.exceptions}))
+        found = {reason(cause, has_url=has_url) for cause in causes.exceptions}
+        return "; ".join(sorted(found))
     if isinstance(causes, OSError):
-        return reason(causes)
+        return reason(causes, has_url=has_url)
     if isinstance(error, ssl.SSLError):  # whose errno is no errno
-        return error.reason or str(error)
+        return _UNFIT.get(error.reason or str(error).partition(" (")[0], error.reason) or str(error)
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _refusal_in(error: BaseException) -> str | None:
+def _refusal_in(error: BaseException, has_url: bool) -> str | None:
     """Why TLS did not like the other end, or the other end us, however deep that is hidden."""
     found: BaseException | None = error
     while found is not None:
         if isinstance(found, ssl.SSLCertVerificationError):
             advice = _ADVICE.get(found.verify_code, "")
+            if advice == _AUTHORITY and not has_url:
+                advice = ""
             return f"{found.verify_message.rstrip('.')}{advice}" or str(found)
         if isinstance(found, ssl.SSLError) and "CERTIFICATE_REQUIRED" in (found.reason or ""):
-            return "the server wants a certificate: give one with ?cert=FILE"
+            wanted = "the server wants a certificate"
+            return f"{wanted}: give one with ?cert=FILE" if has_url else wanted
         found = found.__cause__ or found.__context__
     return None

@@ -77,6 +77,7 @@ class PlatformMethods(Part):
             **({} if counts.refused is None else {"refused": to_builtins(counts.refused)}),
             "ignored": to_builtins(dict(ignored)),
             "ignored_devices": len(counts.ignored),
+            "busiest": counts.busiest(_SHOWN_DEVICES),
         }
 
     @method("platform.ignored_page", requires=READ, idempotent=True, errors=(TooLarge,))

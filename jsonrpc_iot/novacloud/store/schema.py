@@ -6,6 +6,7 @@
 import sqlite3
 
 from ..errors import StoreFailed
+from . import outboxes
 from .managed_sqlite import MIGRATION
 from .status import STATUS_LOG
 
@@ -156,6 +157,7 @@ CREATE TABLE downsampled (sensor INTEGER PRIMARY KEY, upto REAL NOT NULL);
 CREATE TABLE settled (at REAL NOT NULL);
 """,
     STATUS_LOG,
+    outboxes.MIGRATION,
 )
 
 

@@ -5,7 +5,6 @@ mean is in `schema`, the statements for telemetry in `telemetry`.
 """
 
 import sqlite3
-import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -27,7 +26,9 @@ from .backup import copy_into
 from .keeper import Keeper
 from .latest import latest_points
 from .managed_sqlite import ManagedTables
+from .outboxes import Outboxes
 from .points import Place, points
+from .precedence import Precedence
 from .query import Point, Query
 from .readers import Readers, connect
 from .rows import (
@@ -38,8 +39,8 @@ from .rows import (
     encode_tags,
     read_command,
     read_device,
+    read_known,
     save_commands,
-    take_sequence_numbers,
 )
 from .schema import upgrade
 from .settled import SettledClock
@@ -99,6 +100,8 @@ class SqliteStore(ManagedTables):
             clock, elapsed = time.time, elapsed or since_boot
         self._clock = SettledClock(clock, elapsed)
         self._fresh = FreshTables()
+        self._outboxes = Outboxes()
+        self._precedence = Precedence()
         self.keeper: Keeper
         self._lookups: Readers
         self.queries: Readers
@@ -126,8 +129,8 @@ class SqliteStore(ManagedTables):
             StoreFailed: it cannot be opened, is no database, or one of a newer version.
         """
         async with AsyncExitStack() as stack:
-            self._lookups = Readers(self._path, _LOOKUPS)
-            self.queries = Readers(self._path, _QUERIES)
+            self._lookups = Readers(self._path, _LOOKUPS, before=self._precedence)
+            self.queries = Readers(self._path, _QUERIES, after=self._precedence)
             self._copies = Readers(self._path, 1)
             try:
                 await anyio.to_thread.run_sync(self._open, stack)
@@ -160,33 +163,7 @@ class SqliteStore(ManagedTables):
         await self._writer.do(lambda db: create_device(db, row))
 
     async def device(self, device_id: str) -> Known:
-        # Many devices have sensors of the same names, and one text is enough for all.
-        intern: Callable[[str], Any] = sys.intern
-
-        def find(db: sqlite3.Connection) -> Known:
-            row = db.execute(
-                f"SELECT {DEVICE} FROM devices WHERE device_id = ?", (device_id,)
-            ).fetchone()
-            if row is None:
-                raise UnknownDevice(data={"device_id": device_id})
-            sensors = db.execute(
-                "SELECT id, value_key, type, unit FROM sensors WHERE device_id = ? ORDER BY id",
-                (device_id,),
-            )
-            actuators = db.execute(
-                "SELECT command_key, type FROM actuators WHERE device_id = ? ORDER BY command_key",
-                (device_id,),
-            )
-            return Known(
-                read_device(row),
-                tuple(
-                    Sensor(id, intern(key), intern(type), unit and intern(unit))
-                    for id, key, type, unit in sensors
-                ),
-                tuple(Actuator(intern(key), type and intern(type)) for key, type in actuators),
-            )
-
-        return await self._read(find)
+        return await self._read(lambda db: read_known(db, device_id))
 
     async def devices(self) -> list[DeviceRow]:
         text = f"SELECT {DEVICE} FROM devices ORDER BY name, device_id"
@@ -222,6 +199,7 @@ class SqliteStore(ManagedTables):
 
     async def delete_device(self, device_id: str) -> None:
         def delete(db: sqlite3.Connection) -> None:
+            self._outboxes.fold(db)  # one that is made anew has taken nothing
             db.execute(
                 "INSERT INTO doomed SELECT id FROM sensors WHERE device_id = ?", (device_id,)
             )
@@ -363,7 +341,8 @@ class SqliteStore(ManagedTables):
             db.execute(f"PRAGMA max_page_count = {self._max_pages:d}")
         beside = connect(self._path)
         stack.callback(beside.close)
-        self._writer = Writer(db, beside, f"{self._path}-wal", _LOG_PAGES * _PAGE)
+        log = f"{self._path}-wal"
+        self._writer = Writer(db, beside, log, _LOG_PAGES * _PAGE, self._precedence)
         self.keeper = Keeper(self._writer, self._fresh, self._lookups.use, self._clock)
         for readers in (self._lookups, self.queries, self._copies):
             stack.callback(readers.close)
@@ -391,7 +370,7 @@ class SqliteStore(ManagedTables):
     def _write(
         self, db: sqlite3.Connection, reports: Sequence[Report], commands: Sequence[CommandRow]
     ) -> list[bool]:
-        fresh = take_sequence_numbers(db, reports)
+        fresh = self._outboxes.take(db, reports)
         new = [report for report, is_new in zip(reports, fresh, strict=True) if is_new]
         self._fresh.insert(db, new)
         save_statuses(db, new)

@@ -14,6 +14,7 @@ from jsonrpc_iot import RpcError
 
 from ..errors import StoreDamaged, StoreFailed
 from ..group_commit import Entry, GroupCommit, Transaction
+from .precedence import Precedence
 
 T = TypeVar("T")
 Job: TypeAlias = Callable[[sqlite3.Connection], Any]
@@ -38,15 +39,22 @@ class Writer:
         most: bytes of it from which on the writer moves it all the same. It is moved beside at
             three quarters of that, and not sooner: what is written again and again until then, as
             the pages in which values arrive, is moved once.
+        precedence: before what the jobs go.
     """
 
     def __init__(
-        self, db: sqlite3.Connection, beside: sqlite3.Connection, log: str, most: int
+        self,
+        db: sqlite3.Connection,
+        beside: sqlite3.Connection,
+        log: str,
+        most: int,
+        precedence: Precedence,
     ) -> None:
         self._db = db
         self._beside = beside
         self._log = log
         self._most = most
+        self._precedence = precedence
         self._moving = anyio.Lock()
         self._closing = False
         self._locked = False
@@ -91,7 +99,8 @@ class Writer:
             async with self._moving:  # one that has begun: the disk is slower than what comes
                 pass
         try:
-            await anyio.to_thread.run_sync(self._write, jobs, limiter=self._one_at_a_time)
+            with self._precedence.urgent():
+                await anyio.to_thread.run_sync(self._write, jobs, limiter=self._one_at_a_time)
         except _Locked as error:
             if self._closing:
                 for job in jobs:

@@ -358,7 +358,7 @@ class Incoming:
 
     async def _run(self, pending: PendingCall, begun: Pending, request: Identity | None) -> None:
         try:
-            reply = await pending.run()
+            reply = await pending.run(self._workers.new_scope)
             self._running.remove(pending)
             if pending.items is not None:
                 self._retire(pending, pending.items)

@@ -12,6 +12,7 @@ wait cost no change of tasks either.
 import sys
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import ExitStack
 from contextvars import Context, copy_context
 from types import coroutine
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from anyio.abc import TaskGroup
 
 from ..channel.clock import asyncio_loop, now
 from ..channel.signal import Signal
+from ..dispatch.run.call import NewScope, new_scope
+from .shelter import Shelter
 
 if TYPE_CHECKING:
     from asyncio import Task, TimerHandle
@@ -38,17 +41,19 @@ class _Worker:
         task: of asyncio.
         context: in which it was started.
         is_fresh: it has not done anything yet.
+        shelter: the scope of its jobs.
         parked_at: when it began to wait, as the event loop counts.
         is_needed: it was woken since there is something to do.
         woken: so it was, or it has waited for long enough.
     """
 
-    __slots__ = ("context", "is_fresh", "is_needed", "parked_at", "task", "woken")
+    __slots__ = ("context", "is_fresh", "is_needed", "parked_at", "shelter", "task", "woken")
 
     def __init__(self, task: "Task[object]") -> None:
         self.task = task
         self.context: Context = copy_context()
         self.is_fresh = True
+        self.shelter = Shelter()
         self.parked_at = 0.0
         self.is_needed = False
         self.woken = Signal()
@@ -67,14 +72,27 @@ class Workers:
 
     Args:
         tasks: runs them.
+
+    Attributes:
+        new_scope: opens a scope for a job that has just begun, and only in its first step.
     """
 
-    __slots__ = ("_are_shared", "_jobs", "_parked", "_sweep", "_tasks", "_usual", "_woken")
+    __slots__ = (
+        "_are_shared",
+        "_jobs",
+        "_parked",
+        "_sweep",
+        "_tasks",
+        "_usual",
+        "_woken",
+        "new_scope",
+    )
 
     def __init__(self, tasks: TaskGroup) -> None:
         self._tasks = tasks
         self._are_shared = _counts_references() and asyncio_loop() is not None
         self._jobs: deque[tuple[Context, Job]] = deque()
+        self.new_scope: NewScope = new_scope
         self._woken = 0  # workers that are about to look at the jobs
         self._parked: list[_Worker] = []
         self._sweep: TimerHandle | None = None
@@ -113,15 +131,19 @@ class Workers:
     async def _work(self) -> None:
         worker = _Worker(sys.modules["asyncio"].current_task())
         self._woken -= 1
-        while await self._do_jobs(worker) and await self._park(worker):
-            self._woken -= 1
+        with ExitStack() as stack:
+            stack.push(worker.shelter.close)
+            while await self._do_jobs(worker) and await self._park(worker):
+                self._woken -= 1
 
     async def _park_first(self) -> None:
         worker = _Worker(sys.modules["asyncio"].current_task())
-        while await self._park(worker):
-            self._woken -= 1
-            if not await self._do_jobs(worker):
-                return
+        with ExitStack() as stack:
+            stack.push(worker.shelter.close)
+            while await self._park(worker):
+                self._woken -= 1
+                if not await self._do_jobs(worker):
+                    return
 
     async def _do_jobs(self, worker: _Worker) -> bool:
         """Do what there is to do; says whether the worker may do more after that."""
@@ -132,9 +154,16 @@ class Workers:
             del self._jobs[0]
             before = worker.references if self._jobs else None
             worker.is_fresh = False
-            has_waited = await _run(job(), self._wake_for_all)
+            self.new_scope = worker.shelter
+            try:
+                has_waited = await _run(job(), self._wake_for_all)
+            except BaseException:  # which takes the task along
+                self._wake_for_all()
+                raise
             del job  # it may refer to much
-            if worker.task.cancelling() or worker.context != copy_context():
+            if worker.shelter.is_closed or worker.task.cancelling():
+                break
+            if worker.context != copy_context():
                 break
             if has_waited or before is None:  # what is left in the task is seen when it is parked
                 return True

@@ -1,51 +1,24 @@
-"""Handlers made ready to run: the signature becomes two msgspec Structs, once.
+"""Handlers made ready to run: a function, its options, and what params it takes.
 
-One Struct takes params by name and one by position. The types of the signature are the
-validation; nothing is inspected when a call comes in.
+The types of the signature are the validation; nothing is inspected when a call comes in.
 """
 
-import inspect
 import re
-import types
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import Struct
 from msgspec.structs import asdict
 
 from ..errors import InvalidParams
 from ..protocol.codec.codec import Codec
-from ..protocol.codec.floats import has_nan, may_hold_float
+from ..protocol.codec.floats import has_nan
 from ..protocol.codec.json import JsonCodec
-from ..protocol.messages import Result, Result2
-from .declare.context import Context
 from .declare.options import Example, Options
-from .declare.signature import (
-    POSITIONAL,
-    check_override,
-    hints_of,
-    is_context,
-    parameters_of,
-    params_struct,
-    params_tuple,
-    plain_function,
-    result_type,
-)
-from .declare.stream import gives_items
+from .shape import shape_of
 
 _JSON = JsonCodec()
-_SOURCE = """
-def call(params, context):
-    return function(ARGUMENTS)
-
-def respond(request, context=None):
-    params = request.params
-    value = function(ARGUMENTS)
-    if request.jsonrpc is UNSET:
-        return Result(request.id, value)
-    return Result2("2.0", request.id, value)
-"""
 _FIELD = re.compile(r"Object (?:missing required|contains unknown) field `(?P<name>[^`]*)`")
 
 
@@ -87,29 +60,20 @@ class Handler:
         options: Options,
         declaration: Callable[..., Any] | None = None,
     ) -> None:
+        shape = shape_of(name, function, declaration)
         self.options = options
-        plain = plain_function(function)
-        self.is_coroutine = inspect.iscoroutinefunction(plain)
-        self.is_generator = gives_items(plain)
-        hints = hints_of(declaration or function, name)
-        parameters = parameters_of(declaration or function, name)
-        if declaration is not None:
-            check_override(function, parameters, name)
-        wants_context = {p.name for p in parameters if is_context(hints.get(p.name))}
-        taken = [p for p in parameters if p.name not in wants_context]
-        positional = [p for p in taken if p.kind in POSITIONAL]
-        self.params = params_struct(name, taken, hints, array_like=False)
-        self.params_optional = all(p.default is not p.empty for p in taken)
-        self._by_position: type[Struct] | None = None
-        if all(p in positional or p.default is not p.empty for p in taken):
-            self._by_position = params_struct(name, positional, hints, array_like=True)
-        self.by_name = self._by_position is None
-        self.positions = params_tuple(taken, hints) if positional == taken else None
-        self.call, self.respond = _compile(function, parameters, wants_context)
-        self.may_hold_nan = may_hold_float(result_type(hints))
-        result: Any = result_type(hints)
-        self.result_type: Any = types.GenericAlias(list, result) if self.is_generator else result
-        self.doc = inspect.getdoc(plain_function(declaration or function)) or ""
+        self.is_coroutine = shape.is_coroutine
+        self.is_generator = shape.is_generator
+        self.params = shape.params
+        self.params_optional = shape.params_optional
+        self._by_position = shape.by_position
+        self.by_name = shape.by_position is None
+        self.positions = shape.positions
+        self.may_hold_nan = shape.may_hold_nan
+        self.result_type = shape.result_type
+        self.doc = shape.doc
+        self.wants_context = shape.wants_context
+        self.call, self.respond = shape.bind(function)
         if options.thread and (self.is_coroutine or self.is_generator):
             raise TypeError(f"method {name!r}: thread=True is for plain functions")
         self.waits = self.is_coroutine or self.is_generator or options.thread or options.serial
@@ -117,8 +81,7 @@ class Handler:
             raise TypeError(
                 f"method {name!r}: a plain function cannot be timed out; thread=True can"
             )
-        self.wants_context = bool(wants_context)
-        self.plain = not (self.waits or wants_context)
+        self.plain = not (self.waits or self.wants_context)
         for example in options.examples:
             self._check_example(example, f"method {name!r}, example {example.name!r}")
 
@@ -167,30 +130,6 @@ class Handler:
             decoder.decode(result)
         except msgspec.ValidationError as error:
             raise ValueError(f"{where}: the result: {error}") from None
-
-
-def _compile(
-    function: Callable[..., Any], parameters: list[inspect.Parameter], wants_context: set[str]
-) -> tuple[Callable[[Any, Context | None], Any], Callable[[Any], Result | Result2]]:
-    """Compile `call` and `respond` with `function(params.a, context, b=params.b)` written out.
-
-    That is faster than any loop over names, and what Python learns of one request's type while it
-    runs is not mixed with what it learns of others. The names are those of Python parameters, so
-    they are identifiers.
-    """
-    arguments = []
-    for parameter in parameters:
-        name = parameter.name
-        value = "context" if name in wants_context else f"params.{name}"
-        arguments.append(value if parameter.kind in POSITIONAL else f"{name}={value}")
-    names: dict[str, Any] = {
-        "function": function,
-        "UNSET": UNSET,
-        "Result": Result,
-        "Result2": Result2,
-    }
-    exec(_SOURCE.replace("ARGUMENTS", ", ".join(arguments)), names)
-    return names["call"], names["respond"]
 
 
 def _explain(text: str) -> dict[str, str]:

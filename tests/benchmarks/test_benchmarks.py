@@ -106,6 +106,7 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
     },
     "startup": {"call / floor": ("<=", 1.6)},
 }
+UNITS = {"us", "ms", "messages/s", "calls/s", "calls", "MB/s", "KiB", "values/s"}
 PEERS = ("pyjsonrpc2", "json-rpc", "pjrpc", "ajsonrpc", "jsonrpcserver", "aiorpcX", "orjson")
 
 
@@ -124,25 +125,33 @@ def in_order(spread: dict[str, float], least: float = 1e-9) -> bool:
     return least <= spread["low"] <= spread["median"] <= spread["high"]
 
 
-@pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the run of all programs draws its results."""
-    return tmp_path_factory.mktemp("benchmarks") / "results.svg"
-
-
-@pytest.fixture(scope="module")
-def everything(picture: Path) -> dict[str, Any]:
-    """What a run of all programs prints."""
+def test_all_programs_run_without_arguments_and_report_figures_and_targets(
+    tmp_path: Path,
+) -> None:
+    picture = tmp_path / "results.svg"
     done = benchmarks("--quick", "--json", "--plot", str(picture))
     assert done.returncode == 0, done.stderr
-    output: dict[str, Any] = json.loads(done.stdout)
-    return output
+    everything = json.loads(done.stdout)
+    check_machine(everything["machine"])
+    reports = {report["benchmark"]: report for report in everything["reports"]}
+    assert list(reports) == list(TARGETS)
+    check_codec(reports["codec"])
+    for program, report in reports.items():
+        if program != "memory" or Path("/proc/self/smaps_rollup").exists():  # Linux's
+            check_rows(report)
+            check_targets(report)
+    check_picture(picture, [*reports.values()])
 
 
-def test_all_programs_run_without_arguments_the_codec_first(everything: dict[str, Any]) -> None:
-    assert [report["benchmark"] for report in everything["reports"]] == list(TARGETS)
-    codec = everything["reports"][0]
-    names = {row["name"] for row in codec["rows"]}
+def check_machine(machine: dict[str, Any]) -> None:
+    assert machine["cpu"]
+    assert machine["cores"] >= 1
+    assert machine["python"].endswith(sys.version.split()[0])
+    assert {"anyio", "msgspec"} <= machine["libraries"].keys()
+
+
+def check_codec(report: dict[str, Any]) -> None:
+    names = {row["name"] for row in report["rows"]}
     for step in ("decode", "encode", "both"):
         for size in ("100 B", "1 KB", "60 KB"):
             assert {
@@ -150,37 +159,18 @@ def test_all_programs_run_without_arguments_the_codec_first(everything: dict[str
             } <= names
 
 
-def test_the_facts_of_the_machine_are_reported(everything: dict[str, Any]) -> None:
-    machine = everything["machine"]
-    assert machine["cpu"]
-    assert machine["cores"] >= 1
-    assert machine["python"].endswith(sys.version.split()[0])
-    assert {"anyio", "msgspec"} <= machine["libraries"].keys()
-
-
-@pytest.mark.parametrize("program", TARGETS)
-def test_a_program_reports_figures_and_targets(program: str, everything: dict[str, Any]) -> None:
-    if program == "memory" and not Path("/proc/self/smaps_rollup").exists():
-        pytest.skip("memory is measured on Linux only")
-    report = everything["reports"][list(TARGETS).index(program)]
+def check_rows(report: dict[str, Any]) -> None:
     assert report["setup"]
     assert len(report["rows"]) >= 2
     for row in report["rows"]:
-        assert row["unit"] in {
-            "us",
-            "ms",
-            "messages/s",
-            "calls/s",
-            "calls",
-            "MB/s",
-            "KiB",
-            "values/s",
-        }
+        assert row["unit"] in UNITS
         assert in_order(row["value"], least=0 if row["name"].endswith("lost") else 1e-9), row
     assert set(report["missing"]) <= set(PEERS)
 
+
+def check_targets(report: dict[str, Any]) -> None:
     checks = {check["what"]: check for check in report["checks"]}
-    for what, (comparison, target) in TARGETS[program].items():
+    for what, (comparison, target) in TARGETS[report["benchmark"]].items():
         if any(peer in what for peer in report["missing"]):
             continue
         check = checks[what]
@@ -194,16 +184,15 @@ def test_a_program_reports_figures_and_targets(program: str, everything: dict[st
             assert check["reached"] is holds(check["ratio"]["median"], check["target"])
 
 
-def test_the_picture_has_a_bar_for_each_figure_and_ratio(
-    picture: Path, everything: dict[str, Any]
-) -> None:
+def check_picture(picture: Path, reports: list[dict[str, Any]]) -> None:
+    """A bar for each figure and ratio."""
     root = ET.parse(picture).getroot()
-    checks = [check for report in everything["reports"] for check in report["checks"]]
+    checks = [check for report in reports for check in report["checks"]]
     bars = root.findall(f"{SVG}g")
     names = [bar.findtext(f"{SVG}text") for bar in bars]
     expected = [
         name
-        for report in everything["reports"]
+        for report in reports
         for name in (
             *(row["name"] for row in report["rows"]),
             *(check["what"] for check in report["checks"]),

@@ -25,12 +25,27 @@ def run_on(backend: str, function: Callable[[], Awaitable[T]]) -> T:
     return anyio.run(function, backend=library, backend_options=options)
 
 
-def check_outcome(case: Case, outcome: Outcome, backend: str) -> None:
-    """Fail unless the case came out as it must; the failure names the event loop."""
-    try:
-        if isinstance(outcome, Exception):
-            raise outcome
-        case.check(*outcome)
-    except Exception as error:
-        error.add_note(f"on {backend}")
-        raise
+class Failures:
+    """What is wrong with some cases of a table that are checked in one test.
+
+    Attributes:
+        found: an exception for each of these cases, which its notes name.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[Exception] = []
+
+    def check(self, case: Case, outcome: Outcome) -> None:
+        """Note what is wrong with what a case gave, if anything is."""
+        try:
+            if isinstance(outcome, Exception):
+                raise outcome
+            case.check(*outcome)
+        except Exception as error:  # noqa: BLE001  # all of them are raised in the end
+            error.add_note(f"case {case.name}")
+            self.found.append(error)
+
+    def raise_all(self) -> None:
+        """Fail if anything was wrong."""
+        if self.found:
+            raise ExceptionGroup(f"{len(self.found)} cases went wrong", self.found)

@@ -3,16 +3,15 @@
 import json
 import logging
 from collections.abc import Iterator
-from functools import cache
 
 import anyio
 import pytest
 
 from jsonrpc_iot import Dispatcher, Limits
 
-from .backends import BACKENDS, Outcome, check_outcome, run_on
-from .cases import CASES, PACKET_CASES
-from .device import Device, shared_device
+from .backends import Failures, Outcome
+from .cases import PACKET_CASES
+from .device import Device
 from .model import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
@@ -26,29 +25,25 @@ from .model import (
     strict_json,
 )
 
-NAMES = [case.name for case in PACKET_CASES]
-SYNC_NAMES = [case.name for case in PACKET_CASES if not case.needs_loop]
-
 BATCH_OF_LIMIT = b"[" + b",".join([b'{"id":1,"method":"void"}'] * 3) + b"]"
 
 
-@pytest.mark.parametrize("name", SYNC_NAMES)
-def test_dispatch_sync(name: str) -> None:
-    device = shared_device()
-    device.reset()
-    reply = device.dispatcher.dispatch_sync(CASES[name].sent)
-    CASES[name].check(_messages(reply), device.ran)
+def test_dispatch_sync() -> None:
+    device, failures = Device(), Failures()
+    for case in PACKET_CASES:
+        if not case.needs_loop:
+            device.reset()
+            outcome = _messages(device.dispatcher.dispatch_sync(case.sent)), list(device.ran)
+            failures.check(case, outcome)
+    failures.raise_all()
 
 
-@cache
-def outcomes(backend: str) -> dict[str, Outcome]:
-    """What all cases gave on one event loop, each an exception where it raised one."""
-
-    async def run_all() -> dict[str, Outcome]:
-        device = Device()
-        return {case.name: await _outcome(device, case) for case in PACKET_CASES}
-
-    return run_on(backend, run_all)
+@pytest.mark.anyio
+async def test_dispatch() -> None:
+    device, failures = Device(), Failures()
+    for case in PACKET_CASES:
+        failures.check(case, await _outcome(device, case))
+    failures.raise_all()
 
 
 async def _outcome(device: Device, case: Case) -> Outcome:
@@ -56,15 +51,9 @@ async def _outcome(device: Device, case: Case) -> Outcome:
     try:
         with anyio.fail_after(5):
             reply = await device.dispatcher.dispatch(case.sent)
-    except Exception as error:  # noqa: BLE001 - the test of that case raises it
+    except Exception as error:  # noqa: BLE001 - it is the case's own
         return error
     return _messages(reply), list(device.ran)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_dispatch(name: str) -> None:
-    for backend in BACKENDS:
-        check_outcome(CASES[name], outcomes(backend)[name], backend)
 
 
 def few_methods() -> Iterator[Dispatcher]:

@@ -4,26 +4,27 @@ All cases of one transport share a connection, which no case may break: behind e
 call, and nothing but the case's own replies and the sentinel's may come back.
 """
 
-from functools import cache
+from functools import partial
 
 import anyio
 import pytest
 
 from jsonrpc_iot import Limits
 
-from .backends import Outcome, check_outcome, run_on
+from .backends import Failures, Outcome, run_on
 from .cases import PACKET_CASES, STREAM_CASES
 from .device import Device
 from .gatt import GATT
 from .model import Case, ok, strict_json
 from .recoded import RECODED
-from .wire import BY_REQUEST, TRANSPORTS, OpenWire, Transport, Wire
+from .wire import BY_REQUEST, TRANSPORTS, Transport, Wire
 
 # In JSON-RPC 2.0, so that errors for unreadable messages must be in it too.
 SENTINEL = b'{"jsonrpc":"2.0","id":"sentinel","method":"echo","params":["still here"]}'
 ANSWER = ok("sentinel", "still here", v2=True)
 
 CASE_SECONDS = 15.0
+ENOUGH = 10  # cases that went wrong: the others would take their time each
 
 
 class Unfinished(Exception):
@@ -37,52 +38,35 @@ def cases_for(transport: Transport) -> list[Case]:
 
 
 PARAMS = [
-    pytest.param(transport, case, id=f"{transport.name}-{case.name}", marks=transport.marks())
+    pytest.param(transport, backend, id=f"{transport.name}-{backend}", marks=transport.marks())
     for transport in (*TRANSPORTS, *RECODED, *BY_REQUEST, *GATT)
-    for case in cases_for(transport)
+    for backend in transport.backends
 ]
 
 
-@pytest.mark.parametrize(("transport", "case"), PARAMS)
-def test_case(transport: Transport, case: Case) -> None:
-    for backend in transport.backends:
-        check_outcome(case, outcomes(transport, backend)[case.name], backend)
+@pytest.mark.parametrize(("transport", "backend"), PARAMS)
+def test_cases(transport: Transport, backend: str) -> None:
+    failures = Failures()
+    run_on(backend, partial(_run, transport, failures))
+    failures.raise_all()
 
 
-@cache
-def outcomes(transport: Transport, backend: str) -> dict[str, Outcome]:
-    """What all cases gave over one transport on one event loop."""
-    cases = cases_for(transport)
-    found: dict[str, Outcome] = {}
-
-    async def run_all() -> None:
-        device = Device()
-        async with transport.served(device, "", Limits()) as open_wire:
-            await _run(device, open_wire, cases, found)
-
-    try:
-        run_on(backend, run_all)
-    except Exception as error:  # noqa: BLE001 - the tests raise it
-        if not any(isinstance(outcome, Exception) for outcome in found.values()):
-            return dict.fromkeys((case.name for case in cases), error)
-    return found
-
-
-async def _run(
-    device: Device, open_wire: OpenWire, cases: list[Case], found: dict[str, Outcome]
-) -> None:
-    wire = await open_wire()
-    for case in cases:
-        device.ran.clear()
-        try:
-            replies = await _exchange(wire, case)
-        except Exception as error:  # noqa: BLE001 - the test of that case raises it
-            found[case.name] = error
-            await wire.aclose()
-            wire = await open_wire()
-        else:
-            found[case.name] = replies, list(device.ran)
-    await wire.aclose()
+async def _run(transport: Transport, failures: Failures) -> None:
+    device = Device()
+    async with transport.served(device, "", Limits()) as open_wire:
+        wire = await open_wire()
+        for case in cases_for(transport):
+            device.ran.clear()
+            try:
+                outcome: Outcome = await _exchange(wire, case), list(device.ran)
+            except Exception as error:  # noqa: BLE001 - it is the case's own
+                outcome = error
+                await wire.aclose()
+                wire = await open_wire()
+            failures.check(case, outcome)
+            if len(failures.found) == ENOUGH:
+                break
+        await wire.aclose()
 
 
 async def _exchange(wire: Wire, case: Case) -> list[bytes]:

@@ -26,9 +26,12 @@ def entry_points(folder: Path) -> None:
     (metadata / "entry_points.txt").write_text("\n".join(["[pytest11]", *lines]))
 
 
-@pytest.mark.parametrize("arguments", [(), ("-p", PLUGIN)])
-@pytest.mark.parametrize("conftest", ["", f"pytest_plugins = ['{PLUGIN}']"])
-def test_the_plugin_may_be_loaded_twice(
+@pytest.mark.parametrize(
+    ("arguments", "conftest"),
+    [((), ""), (("-p", PLUGIN), f"pytest_plugins = ['{PLUGIN}']")],
+    ids=["installed", "and-named-twice"],
+)
+def test_the_plugin_may_be_loaded_in_several_ways(
     pytester: pytest.Pytester,
     monkeypatch: pytest.MonkeyPatch,
     arguments: tuple[str, ...],

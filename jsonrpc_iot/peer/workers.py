@@ -20,13 +20,12 @@ from weakref import getweakrefcount
 
 from anyio.abc import TaskGroup
 
-from ..channel.clock import asyncio_loop, now
-from ..channel.signal import Signal
+from ..channel.clock import asyncio_loop
 from ..dispatch.run.call import NewScope, new_scope
 from .shelter import Shelter
 
 if TYPE_CHECKING:
-    from asyncio import Task, TimerHandle
+    from asyncio import AbstractEventLoop, Future, Task, TimerHandle
 
 Job = Callable[[], Coroutine[Any, Any, object]]
 
@@ -44,7 +43,7 @@ class _Worker:
         shelter: the scope of its jobs.
         parked_at: when it began to wait, as the event loop counts.
         is_needed: it was woken since there is something to do.
-        woken: so it was, or it has waited for long enough.
+        woken: so it was, or it has waited for long enough; while it is parked.
     """
 
     __slots__ = ("context", "is_fresh", "is_needed", "parked_at", "shelter", "task", "woken")
@@ -56,7 +55,12 @@ class _Worker:
         self.shelter = Shelter()
         self.parked_at = 0.0
         self.is_needed = False
-        self.woken = Signal()
+        self.woken: Future[None] | None = None
+
+    def wake(self) -> None:
+        """Let it go on, where it is parked."""
+        if self.woken is not None and not self.woken.done():
+            self.woken.set_result(None)
 
     @property
     def references(self) -> tuple[int, int]:
@@ -78,8 +82,8 @@ class Workers:
     """
 
     __slots__ = (
-        "_are_shared",
         "_jobs",
+        "_loop",
         "_parked",
         "_sweep",
         "_tasks",
@@ -90,7 +94,8 @@ class Workers:
 
     def __init__(self, tasks: TaskGroup) -> None:
         self._tasks = tasks
-        self._are_shared = _counts_references() and asyncio_loop() is not None
+        # Where workers are shared.
+        self._loop: AbstractEventLoop | None = asyncio_loop() if _counts_references() else None
         self._jobs: deque[tuple[Context, Job]] = deque()
         self.new_scope: NewScope = new_scope
         self._woken = 0  # workers that are about to look at the jobs
@@ -100,7 +105,7 @@ class Workers:
 
     def start(self, job: Job) -> None:
         """Do a job, as `TaskGroup.start_soon` does, in the present context."""
-        if not self._are_shared:
+        if self._loop is None:
             self._tasks.start_soon(job)
             return
         self._jobs.append((copy_context(), job))
@@ -123,7 +128,7 @@ class Workers:
             if worker.is_fresh:
                 self._usual = worker.references
             worker.is_needed = worker.references == self._usual
-            worker.woken.set()
+            worker.wake()
             if worker.is_needed:
                 return
         context.run(_start_soon, self._tasks, self._work)
@@ -178,14 +183,15 @@ class Workers:
         """Wait for a job for a while; says whether there may be one."""
         if len(self._parked) >= _MOST_PARKED:
             return False
-        worker.woken = Signal()
+        assert self._loop is not None
+        worker.woken = self._loop.create_future()
         worker.is_needed = False
-        worker.parked_at = now()
+        worker.parked_at = self._loop.time()
         self._parked.append(worker)
         if self._sweep is None:
-            self._sweep_later()
+            self._sweep_later(self._loop)
         try:
-            await worker.woken.wait()
+            await worker.woken
         except BaseException:
             if worker in self._parked:
                 self._parked.remove(worker)
@@ -195,21 +201,19 @@ class Workers:
             raise
         return worker.is_needed
 
-    def _sweep_later(self) -> None:
-        loop = asyncio_loop()
-        assert loop is not None
-        self._sweep = loop.call_later(_PARKED_SECONDS, self._end_idle)
+    def _sweep_later(self, loop: "AbstractEventLoop") -> None:
+        self._sweep = loop.call_later(_PARKED_SECONDS, self._end_idle, loop)
 
-    def _end_idle(self) -> None:
+    def _end_idle(self, loop: "AbstractEventLoop") -> None:
         """Let those go that have been parked for a while: the first ones, as the last is taken."""
         self._sweep = None
-        parked, since = self._parked, now() - _PARKED_SECONDS
+        parked, since = self._parked, loop.time() - _PARKED_SECONDS
         self._parked = [worker for worker in parked if worker.parked_at > since]
         for worker in parked:
             if worker.parked_at <= since:
-                worker.woken.set()
+                worker.wake()
         if self._parked:
-            self._sweep_later()
+            self._sweep_later(loop)
 
 
 def _start_soon(tasks: TaskGroup, work: Job) -> None:

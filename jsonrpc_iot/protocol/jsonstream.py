@@ -22,6 +22,7 @@ import msgspec
 from jsonrpc_iot.errors import FramingError, TooLarge
 
 _WHITESPACE = b" \t\r"
+_WHITESPACE_AND_LF = b" \t\r\n"
 
 # The state of the scanner is the pattern of the bytes that matter next.
 _BETWEEN = re.compile(rb"[^ \t\r\n]")
@@ -83,9 +84,11 @@ class JsonSplitter:
         """
         if self._unfinished or self._failure is not None or len(data) > self._limit:
             return None
-        if data.count(b"\n") > most:
-            return None
-        messages = [line for each in data.split(b"\n") if (line := each.strip(_WHITESPACE))]
+        messages = [data.strip(_WHITESPACE_AND_LF)]
+        if b"\n" in messages[0]:
+            if data.count(b"\n") > most:
+                return None
+            messages = [line for each in data.split(b"\n") if (line := each.strip(_WHITESPACE))]
         try:
             for message in messages:
                 if message[:1] not in (b"{", b"["):
@@ -93,7 +96,7 @@ class JsonSplitter:
                 _decode(message)  # which proves that it is one value
         except (msgspec.DecodeError, RecursionError):
             return None
-        return messages or None
+        return messages
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next piece of the stream.

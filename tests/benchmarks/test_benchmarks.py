@@ -93,8 +93,8 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
         "connect to first reply / 1 s": ("<=", 1.0),
     },
     "memory": {
-        "asyncio, connected: serve / echo": ("<=", 1.5),
-        "asyncio, after a call: serve / echo": ("<=", 1.5),
+        "asyncio, connected: serve / echo": ("<=", 1.0),
+        "asyncio, after a call: serve / echo": ("<=", 1.0),
         "asyncio, UDP, idle / 2 KiB": ("<=", 1.0),
     },
     "novacloud": {

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import anyio
@@ -76,10 +77,10 @@ class Readable(Generic[T]):
             raise anyio.BusyResourceError("reading from")
         if self._ahead is not None:
             await anyio.lowlevel.checkpoint()  # a reader that never waits would stop all others
-        elif not self._watch():
-            return await self._wait_and_read()
-        else:
+        elif self._watch():
             await self._wait()
+        else:
+            await self._wait_and_read()
         ahead, self._ahead = self._ahead, None
         if isinstance(ahead, Exception):
             raise ahead
@@ -197,10 +198,13 @@ class Readable(Generic[T]):
             self._loop.remove_reader(self._descriptor)
             self._loop.add_reader(self._descriptor, self._read_ahead)
 
-    async def _wait_and_read(self) -> T:
-        while True:
+    async def _wait_and_read(self) -> None:
+        while not self._has_ahead:
             await anyio.wait_readable(self._descriptor)
-            try:
-                return self._read()
-            except (BlockingIOError, InterruptedError):
-                continue
+            with suppress(BlockingIOError, InterruptedError):
+                if not self._has_ahead:  # else it has failed meanwhile
+                    self._ahead = (self._read(),)
+
+    @property
+    def _has_ahead(self) -> bool:
+        return self._ahead is not None

@@ -78,6 +78,22 @@ async def test_one_that_rests_gives_way_to_another_network(calls: int) -> None:
                     assert len(server.peers) == 2
 
 
+@pytest.mark.parametrize("begun", [b"", PING[:9]])
+async def test_the_calls_of_one_that_gives_way_end_at_once(begun: bytes) -> None:
+    device = Device()
+    async with serve(device.dispatcher, ANYWHERE, limits=Limits(peers=2)) as server:
+        with anyio.fail_after(SECONDS):
+            async with await come(server) as first, await come(server) as second:
+                await ask(first)
+                await second.send(b'{"method":"hold","id":1}\n')
+                await device.began.reach(1)
+                await second.send(begun or b" ")
+                await anyio.wait_all_tasks_blocked()
+                async with await come(server, "127.0.0.2") as other:
+                    await ask(other)
+                    await device.cancelled.reach(1)
+
+
 async def test_one_that_rests_can_be_called_and_told() -> None:
     app = Device()
     async with serve(Device().dispatcher, ANYWHERE) as server:

@@ -125,6 +125,8 @@ class StreamListener(Listener, Generic[S]):
             del self._scopes[stream]
             if stream.is_resting:  # somebody will close it
                 stream.when_closed(self._leave)
+                if scope.cancel_called:  # another one has got its place meanwhile
+                    stream.break_off()
             else:
                 self._leave(stream)
             if scope.cancelled_caught:

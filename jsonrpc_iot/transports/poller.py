@@ -2,6 +2,8 @@
 
 import select
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -46,9 +48,9 @@ class Poller:
         return self._ready.closed
 
     def add_reader(self, descriptor: int, callback: Callable[[], object]) -> None:
-        """Call a function whenever there is something to read."""
+        """Call a function whenever there is something to read, in the present context."""
         self._ready.register(descriptor, select.EPOLLIN)
-        self._callbacks[descriptor] = callback
+        self._callbacks[descriptor] = partial(copy_context().run, callback)
 
     def remove_reader(self, descriptor: int) -> None:
         """Do that no longer."""

@@ -2,12 +2,13 @@
 
 import socket
 from contextlib import AsyncExitStack
+from contextvars import ContextVar
 
 import anyio
 import pytest
 from anyio.abc import ByteStream
 
-from jsonrpc_iot import Limits, Server, connect, serve
+from jsonrpc_iot import Channel, Dispatcher, Limits, Server, connect, serve
 from tests.rig import ANYWHERE, GONE, Device
 from tests.waiting import SECONDS, Tally, eventually
 
@@ -105,6 +106,28 @@ async def test_one_that_rests_can_be_called_and_told() -> None:
                 async with client.notifications() as news:
                     assert server.broadcast("news") == 1
                     assert (await news.receive()).method == "news"
+
+
+variable: ContextVar[str] = ContextVar("variable", default="nothing")
+
+
+async def test_handlers_see_the_context_variables_of_the_connection() -> None:
+    device = Dispatcher()
+    device.method("plain")(lambda: variable.get())
+
+    @device.method
+    async def later() -> str:
+        return variable.get()
+
+    def authenticate(channel: Channel) -> None:
+        variable.set("of the connection")
+
+    async with (
+        serve(device, ANYWHERE, authenticate=authenticate) as server,
+        connect(server.urls[0]) as client,
+    ):
+        for method in ("plain", "later", "plain", "later"):
+            assert await client.call(method) == "of the connection"
 
 
 async def test_one_that_rests_hears_the_end_of_the_server() -> None:

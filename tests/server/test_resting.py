@@ -113,7 +113,10 @@ variable: ContextVar[str] = ContextVar("variable", default="nothing")
 
 async def test_handlers_see_the_context_variables_of_the_connection() -> None:
     device = Dispatcher()
-    device.method("plain")(lambda: variable.get())
+
+    @device.method
+    def plain() -> str:
+        return variable.get()
 
     @device.method
     async def later() -> str:

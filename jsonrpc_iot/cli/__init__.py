@@ -63,6 +63,8 @@ NOVA = Group(
     {
         "platform": "nova_platform",
         "backup": "nova_backup",
+        "export": "nova_export",
+        "import": "nova_import",
         "device": "nova_device",
         "load": "nova_load",
     },

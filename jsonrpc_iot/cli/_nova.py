@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from jsonrpc_iot import UsageError
+from jsonrpc_iot.transports.sockets.tls import reason
 
 from .command.declare import Option
 
@@ -36,4 +37,4 @@ def tls_context(*, tls: bool, ca: Path | None) -> "ssl.SSLContext | None":
     try:
         return ssl.create_default_context(cafile=ca)
     except OSError as error:
-        raise UsageError(f"--ca {ca}: {error.strerror or error}") from None
+        raise UsageError(f"--ca {ca}: {reason(error)}") from None

@@ -6,10 +6,11 @@ text, UTF-8 except for the escapes.
 
 import contextlib
 import io
+import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,8 +18,12 @@ import msgspec
 from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.protocol.text import escape, escape_json
 
+from ._log import TRACE, is_json
+
 if TYPE_CHECKING:
     from rich.table import Table
+
+logger = logging.getLogger("jsonrpc_iot.cli")
 
 _PROOF = "rpc.authenticate"
 _FLAT = r'(?:[^{}\[\]"]|"(?:[^"\\]|\\.)*")*'
@@ -106,9 +111,24 @@ def progress(text: str, show: bool = True) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def counting() -> Iterator[Callable[[str], object]]:
+    """Give what says how far something is, on standard error where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("") as status:
+        yield lambda text: status.update(escape(text))
+
+
 def explain(problem: str) -> None:
-    """Say in one line on standard error what is wrong."""
-    write_error(escape(f"jsonrpc-iot: {problem}"))
+    """Say in one line on standard error what is wrong, in JSON where the log is JSON."""
+    if is_json():
+        logger.error("%s", problem)
+    else:
+        write_error(escape(f"jsonrpc-iot: {problem}"))
 
 
 def write_error(text: str) -> None:
@@ -137,7 +157,11 @@ class Tracer:
         except UnicodeDecodeError:
             is_proof = _PROOF.encode() in message
             shown = f"{_PROOF}: {len(message)} bytes" if is_proof else message.hex(" ")
-        write_error(escape(f"{direction} {self._place}{shown}"))
+        line = f"{direction} {self._place}{shown}"
+        if is_json():
+            logging.getLogger(TRACE).debug("%s", line)
+        else:
+            write_error(escape(line))
 
 
 def _without_token(text: str) -> str:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 
+from ._log import LogJsonOption, start_log
 from ._nova import CaOption, HostOption, PortOption, TlsOption, tls_context
 from ._options import duration
 from ._output import print_text
 from ._signals import until_signal
 from ._simulation import Simulation
 from .command.declare import Option
-from .serve import start_log
 
 if TYPE_CHECKING:
     from jsonrpc_iot.novacloud import NovaDevice
@@ -53,6 +53,7 @@ def device(
     verbose: Annotated[
         bool, Option("--verbose", "-v", help="Show the whole log, with all messages.")
     ] = False,
+    log_json: LogJsonOption = False,
 ) -> None:
     """Be a simulated device of a NovaCloud platform.
 
@@ -62,7 +63,7 @@ def device(
     """
     from jsonrpc_iot.novacloud import NovaDevice, Outbox
 
-    start_log(verbose=verbose)
+    start_log(verbose=verbose, as_json=log_json)
     simulation = Simulation(sensor or ["temperature=sine"], actuator or [], seed)
     simulated = NovaDevice(
         host,

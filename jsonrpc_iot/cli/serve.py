@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from jsonrpc_iot import Context, Dispatcher, UsageError
 from jsonrpc_iot import run as run_server
-from jsonrpc_iot.channel.terminal import TerminalFormatter
 
 from ._access import KeysOption, PairOption, RequireKeyOption, access
+from ._log import LogJsonOption, VerboseOption, start_log
 from ._options import TraceOption, complete_bind
 from ._output import Tracer, print_text
 from ._reload import run_again_on_change
@@ -32,10 +32,6 @@ BindOption: TypeAlias = Annotated[
         help="Where to listen; give it once for each URL. Port 0 takes a free port.",
         complete=complete_bind,
     ),
-]
-VerboseOption: TypeAlias = Annotated[
-    bool,
-    Option("--verbose", "-v", help="Show the whole log on standard error, not only warnings."),
 ]
 
 
@@ -62,13 +58,14 @@ def serve(
     pair: PairOption = None,
     trace: TraceOption = False,
     verbose: VerboseOption = False,
+    log_json: LogJsonOption = False,
 ) -> None:
     """Serve a Dispatcher and built-in services on every URL at once.
 
     Built in are echo, sys.info, and wifi.* where asked for. Prints "listening URL" for each address
     that accepts traffic, and stops on SIGINT or SIGTERM.
     """
-    start_log(verbose=verbose)
+    start_log(verbose=verbose, as_json=log_json)
     if reload:
         run_again_on_change()
         return
@@ -98,12 +95,13 @@ def simulate(
     pair: PairOption = None,
     trace: TraceOption = False,
     verbose: VerboseOption = False,
+    log_json: LogJsonOption = False,
 ) -> None:
     """Be a virtual device: a simulated Wi-Fi radio, echo, sys.info and rpc.*.
 
     Prints "listening URL" for each address that accepts traffic, and stops on SIGINT or SIGTERM.
     """
-    start_log(verbose=verbose)
+    start_log(verbose=verbose, as_json=log_json)
     _run(virtual_device(name, seed), bind, access(keys, require_key, bind, pair), trace=trace)
 
 
@@ -205,16 +203,3 @@ def _run(dispatcher: Dispatcher, urls: list[str], who: dict[str, Any], *, trace:
 
 def _announce(url: str) -> None:
     print_text(f"listening {url}")
-
-
-def start_log(*, verbose: bool) -> None:
-    """Show the log of the package on standard error.
-
-    Args:
-        verbose: all of it, not only warnings.
-    """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(TerminalFormatter())
-    log = logging.getLogger("jsonrpc_iot")
-    log.addHandler(handler)
-    log.setLevel(logging.DEBUG if verbose else logging.WARNING)

@@ -38,13 +38,13 @@ class AuthPayload(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     Args:
         device_id: the UUID that the platform knows it by.
-        device_key: its secret, an opaque text.
+        device_key: its secret, an opaque text; empty where a certificate proves who it is.
         ext: extensions that it understands.
         outbox_id: names the outbox whose rows `seq` counts.
     """
 
     device_id: str
-    device_key: Annotated[str, Meta(max_length=1024)]
+    device_key: Annotated[str, Meta(max_length=1024)] = ""
     ext: list[str] = []
     outbox_id: Identifier | UnsetType = UNSET
 

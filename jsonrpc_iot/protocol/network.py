@@ -123,6 +123,7 @@ class Seats(Generic[K]):
         tell: is told once that a network takes all places, and once that there are too many.
 
     Attributes:
+        limit: as above; it may be changed.
         displaced: how many had to go for one of a network that had fewer.
         turned_away: how many came when there was no place for their network.
     """
@@ -133,7 +134,7 @@ class Seats(Generic[K]):
         end: Callable[[K], object],
         tell: Callable[[str], object] = lambda problem: None,
     ) -> None:
-        self._limit = limit
+        self.limit = limit
         self._end = end
         self._tell = tell
         self._places: Places[K] = Places()
@@ -146,7 +147,7 @@ class Seats(Generic[K]):
     @property
     def are_taken(self) -> bool:
         """Whether nobody can come in without another one's going."""
-        return len(self._places) >= self._limit
+        return len(self._places) >= self.limit
 
     @property
     def greediest(self) -> str | None:
@@ -159,7 +160,7 @@ class Seats(Generic[K]):
             rival = self._places.newest_rival(network)
             if rival is None:
                 if not self.turned_away:
-                    self._tell(f"over {self._limit} peers")
+                    self._tell(f"over {self.limit} peers")
                 self.turned_away += 1
                 return False
             if not self.displaced:

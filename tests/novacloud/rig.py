@@ -165,13 +165,16 @@ class Rig:
 
 @asynccontextmanager
 async def running(
-    folder: Path, settings: PlatformSettings = NO_PAUSES, store: SqliteStore | None = None
+    folder: Path,
+    settings: PlatformSettings = NO_PAUSES,
+    store: SqliteStore | None = None,
+    **more: Any,
 ) -> AsyncIterator[Rig]:
-    """A platform on a free port, its database in a folder."""
+    """A platform on a free port, its database in a folder; `more` is for `NovaPlatform`."""
     store = store or SqliteStore(folder / "nova.db", durable=False)
     url = f"memory://{uuid.uuid4()}"
     async with (
-        NovaPlatform(store, port=0, settings=settings) as platform,
+        NovaPlatform(store, port=0, settings=settings, **more) as platform,
         serve(management(platform), url, grace=0.1),
         connect(url) as client,
         anyio.create_task_group() as tasks,

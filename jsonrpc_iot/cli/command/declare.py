@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args, get_origin
@@ -156,7 +157,8 @@ class Group:
     Args:
         path: the words that call it.
         help: what it is for.
-        commands: the module of each command, whose function has the command's name; or a group.
+        commands: the module of each command, whose function has the command's name, with an
+            underscore behind it where Python has a use for that word; or a group.
         package: where the modules are.
         function: what it does without a command, and with its own options; by default there are
             none, and a command is needed.
@@ -189,7 +191,7 @@ class Group:
         place = self._commands[name]
         if isinstance(place, Group):
             return place
-        function = getattr(import_module(f"{self._package}.{place}"), name)
+        function = getattr(import_module(f"{self._package}.{place}"), name + "_" * iskeyword(name))
         return Command(f"{self.own.path} {name}", function)
 
     def all(self) -> Iterator[tuple[str, str]]:

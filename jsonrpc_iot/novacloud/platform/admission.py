@@ -40,6 +40,7 @@ _STORE_SECONDS = 1.0  # between attempts to read a database that fails
 _FIRST_DELAY = 0.25
 _FORGIVEN_SECONDS = 60.0
 _REMEMBERED = 4096
+_SHOWN_NAME = 64
 
 
 def hash_key(key: str) -> bytes:
@@ -59,11 +60,11 @@ class Slowdown:
     """How long an address waits for the answer to its next failure.
 
     Args:
-        longest: seconds.
+        settings: of which `failed_auth_delay` is used here.
     """
 
-    def __init__(self, longest: float) -> None:
-        self._longest = longest
+    def __init__(self, settings: PlatformSettings) -> None:
+        self._settings = settings
         self._failures: dict[str, tuple[int, float]] = {}
 
     def fail(self, host: str, now: float) -> float:
@@ -74,7 +75,7 @@ class Slowdown:
         self._failures[network] = count + 1, now
         if len(self._failures) > _REMEMBERED:
             del self._failures[next(iter(self._failures))]
-        return min(_FIRST_DELAY * 2.0 ** min(count, 30), self._longest)
+        return min(_FIRST_DELAY * 2.0 ** min(count, 30), self._settings.failed_auth_delay)
 
 
 class _Refused(Exception):
@@ -107,16 +108,17 @@ class Admission:
         self._settings = settings
         self._presence = presence
         self._counts = counts
-        self._slowdown = Slowdown(settings.failed_auth_delay)
+        self._slowdown = Slowdown(settings)
 
     async def admit(
-        self, connection: DeviceConnection, host: str
+        self, connection: DeviceConnection, host: str, subject: str | None = None
     ) -> tuple[DeviceSession, Sequence[bytes | None]] | None:
         """Read the first message and answer it.
 
         Args:
             connection: new.
             host: its address, without the port.
+            subject: the name in its certificate, empty where it has none; `None` where keys count.
 
         Returns:
             The session and lines that came with the first, or `None` for who is not let in.
@@ -127,7 +129,7 @@ class Admission:
         try:
             auth, rest = await self._first_message(connection)
             connection.named = True
-            known = await self._admitted(auth)
+            known = await self._admitted(auth, subject)
         except _Refused as refusal:
             self._note(refusal, host)
             await anyio.sleep(self._slowdown.fail(host, anyio.current_time()))
@@ -157,15 +159,21 @@ class Admission:
         self._note(_Refused(reason), host)
         connection.send(_answer("error", reason))
 
+    def refuse(self, reason: str, host: str) -> None:
+        """Note that a device has not come as far as to say who it is."""
+        self._note(_Refused(reason), host)
+
     def _note(self, refusal: _Refused, host: str) -> None:
-        """Count a refusal, and remember it where it is known whose it is."""
+        """Count a refusal, and remember it with whose it is, if that is known."""
         self._counts.failed_auths += 1
+        refused = Refused(time.time(), host, str(refusal))
         if refusal.device_id is None:
+            self._counts.refused = refused
             logger.info("%s: %s", host, refusal)
             return
         record = self._counts.device(refusal.device_id)
         record.failed_auths += 1
-        last, record.refused = record.refused, Refused(time.time(), host, str(refusal))
+        last, record.refused = record.refused, refused
         is_news = last is None or (last.address, last.reason) != (host, str(refusal))
         level = logging.WARNING if is_news else logging.INFO
         logger.log(level, "%s is refused from %s: %s", refusal.device_id, host, refusal)
@@ -194,31 +202,30 @@ class Admission:
             if connection.waiting > self._settings.auth_line:
                 raise _Refused(f"the line is longer than {self._settings.auth_line} bytes")
 
-    async def _admitted(self, auth: AuthPayload) -> Known:
+    async def _admitted(self, auth: AuthPayload, subject: str | None) -> Known:
         """The device that may come in, as it is at the moment at which this returns."""
         began = anyio.current_time()
-        known = await self._check(auth)
+        known = await self._check(auth, subject)
         delay = self._presence.flap_delay(known.row.device_id)
         if delay:
             await anyio.sleep(min(delay, self._settings.auth_seconds / 2))
         while self._presence.changed_since(known.row.device_id, began):
             began = anyio.current_time()
-            known = await self._check(auth)
+            known = await self._check(auth, subject)
         return known
 
-    async def _check(self, auth: AuthPayload) -> Known:
+    async def _check(self, auth: AuthPayload, subject: str | None) -> Known:
         """The device that an auth message names and proves to be."""
         device_id = canonical_id(auth.device_id)
         known = None if device_id is None else await self._find(device_id)
-        expected = bytes(32) if known is None else known.row.key_hash
-        given = hash_key(auth.device_key)
-        is_right = hmac.compare_digest(given, expected)
-        if known is not None and not is_right and _old_key_holds(known.row):
-            is_right = hmac.compare_digest(given, known.row.old_key_hash or bytes(32))
-        if known is None or not is_right:
-            raise _Refused(
-                "unknown device or wrong key", None if known is None else known.row.device_id
-            )
+        if subject is None:
+            problem = _key_problem(auth, known)
+        else:
+            problem = _certificate_problem(device_id, subject)
+            if not problem and known is None:
+                problem = "unknown device"
+        if problem or known is None:
+            raise _Refused(problem, None if known is None else known.row.device_id)
         if not known.row.enabled:
             raise _Refused("the device is disabled", known.row.device_id)
         return known
@@ -237,6 +244,25 @@ class Admission:
             except StoreFailed as error:
                 logger.warning("%s: the database cannot be read: %s", device_id, error)
                 await anyio.sleep(_STORE_SECONDS)
+
+
+def _key_problem(auth: AuthPayload, known: Known | None) -> str:
+    """Why a key proves nothing, empty if it does. An unknown device is no sooner told."""
+    expected = bytes(32) if known is None else known.row.key_hash
+    given = hash_key(auth.device_key)
+    is_right = hmac.compare_digest(given, expected)
+    if known is not None and not is_right and _old_key_holds(known.row):
+        is_right = hmac.compare_digest(given, known.row.old_key_hash or bytes(32))
+    return "" if known is not None and is_right else "unknown device or wrong key"
+
+
+def _certificate_problem(device_id: str | None, subject: str) -> str:
+    """Why a certificate does not prove that its owner is a device, empty if it does."""
+    if not subject:
+        return "no certificate with one subject name has come"
+    if device_id is None or canonical_id(subject) != device_id:
+        return f"the certificate is for {subject[:_SHOWN_NAME]!r}"
+    return ""
 
 
 def _old_key_holds(row: DeviceRow) -> bool:

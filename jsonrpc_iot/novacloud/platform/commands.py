@@ -16,6 +16,7 @@ a while: it is sent only at a time between that of its beginning and that of its
 import math
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -183,6 +184,10 @@ class OpenCommands:
                     partial(self._note_written, command, session),
                     partial(self._may_go, command),
                 )
+
+    def states(self) -> Counter[CommandStatus]:
+        """How many open commands there are of each status."""
+        return Counter(each.row.status for each in self._open.values())
 
     def waits_for(self, device_id: str) -> bool:
         """Whether commands wait for a device."""

@@ -23,19 +23,22 @@ class Lines:
 
     Args:
         limit: bytes of the longest line.
+
+    Attributes:
+        limit: as above; it may be changed.
     """
 
-    __slots__ = ("_limit", "_rest", "_skipping")
+    __slots__ = ("_rest", "_skipping", "limit")
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._rest: bytearray | None = None  # most connections have none most of the time
         self._skipping = False
 
     @property
     def waiting(self) -> int:
         """Bytes of a line whose end has not come yet."""
-        return self._limit + 1 if self._skipping else len(self._rest or b"")
+        return self.limit + 1 if self._skipping else len(self._rest or b"")
 
     def feed(self, data: bytes) -> list[bytes | None]:
         """Take bytes; returns the lines that end in them, `None` for one that is too long."""
@@ -53,9 +56,9 @@ class Lines:
             parts[0] = None
         self._keep(data[end + 1 :])
         return [
-            None if part is None or len(part) > self._limit else part
+            None if part is None or len(part) > self.limit else part
             for part in parts
-            if part is None or len(part) > self._limit or (part and not part.isspace())
+            if part is None or len(part) > self.limit or (part and not part.isspace())
         ]
 
     def _keep(self, rest: bytes) -> None:
@@ -64,7 +67,7 @@ class Lines:
         if self._rest is None:
             self._rest = bytearray()
         self._rest += rest
-        if len(self._rest) > self._limit:
+        if len(self._rest) > self.limit:
             self._rest = None
             self._skipping = True
 
@@ -136,6 +139,10 @@ class DeviceConnection:
     def waiting(self) -> int:
         """Bytes that have come of a line whose end has not."""
         return self._lines.waiting
+
+    def resize(self, line: int) -> None:
+        """Take longer lines, or no more so long ones, from now on."""
+        self._lines.limit = line
 
     async def receive(self) -> Sequence[bytes | None]:
         """Wait for bytes; returns the lines that end in them, `None` for one that is too long.

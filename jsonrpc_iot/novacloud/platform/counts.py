@@ -1,5 +1,6 @@
 """What a platform counts; `platform.stats` shows it."""
 
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -10,6 +11,9 @@ R = TypeVar("R")
 
 _REMEMBERED_DEVICES = 20_000
 _REMEMBERED_KEYS = 8
+
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Seconds by which durations are counted."""
 
 
 class Ignored(Struct):
@@ -82,6 +86,24 @@ class DeviceRecord(Struct, omit_defaults=True):
     refused: Refused | None = None
 
 
+class Durations(Struct):
+    """How long something took.
+
+    Args:
+        counts: how often it took at most so many of `BOUNDS`, but more than the one before; the
+            last for all that took longer.
+        seconds: in all.
+    """
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    seconds: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one more."""
+        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.seconds += seconds
+
+
 class Counts(Struct):
     """Numbers since the platform began.
 
@@ -98,6 +120,8 @@ class Counts(Struct):
         responses: to commands.
         dropped_responses: forged, late, or for a command that nobody sent.
         quick_heartbeats: that came less than 30 s after the last one.
+        commits: of what devices report, as they see it.
+        refused: the last attempt to authenticate by nobody that is known.
         ignored: the values that were not stored, by device.
         devices: what is known of each.
     """
@@ -114,6 +138,8 @@ class Counts(Struct):
     responses: int = 0
     dropped_responses: int = 0
     quick_heartbeats: int = 0
+    commits: Durations = field(default_factory=Durations)
+    refused: Refused | None = None
     ignored: dict[str, Ignored] = field(default_factory=dict)
     devices: dict[str, DeviceRecord] = field(default_factory=dict)
 

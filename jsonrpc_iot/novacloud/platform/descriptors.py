@@ -19,13 +19,17 @@ def raise_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def room_for_devices() -> float:
-    """How many devices may be connected, so that there are descriptors for everything else."""
+def limit_of_files() -> float:
+    """How many files may be open; infinite where the system has no such limit."""
     if sys.platform == "win32":
         return inf
     import resource
 
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return inf
-    return max(soft - _SPARE, soft // 2)
+    return inf if soft == resource.RLIM_INFINITY else soft
+
+
+def room_for_devices() -> float:
+    """How many devices may be connected, so that there are descriptors for everything else."""
+    limit = limit_of_files()
+    return limit if limit == inf else max(limit - _SPARE, limit // 2)

@@ -28,6 +28,11 @@ class Door:
         self._full_at: float | None = None  # since when nobody else may wait
         self._left = anyio.Event()
 
+    def resize(self, limit: int) -> None:
+        """Have more places, or fewer; nobody has to go for that."""
+        self._inside.limit = self._outside.limit = limit
+        self._call_in()
+
     async def wait_for_room(self) -> None:
         """Wait while many of one network wait already, as long as they come through.
 
@@ -80,6 +85,10 @@ class Door:
         queue.pop(connection, None)
         if not queue:
             self._waiting.pop(network, None)
+        self._call_in()
+
+    def _call_in(self) -> None:
+        """Let in who waits, as long as there are places."""
         while self._waiting and not self._inside.are_taken:
             self._call_next()
         self._left.set()

@@ -160,6 +160,7 @@ class Ingest:
             self._fail(entries, error)
             self._commands = {**commands, **self._commands}  # tried again with the next report
             return False
+        self._counts.commits.add(anyio.current_time() - began)
         self._since = began if self._entries else 0.0
         self.problem = ""
         self._announce(entries, fresh)

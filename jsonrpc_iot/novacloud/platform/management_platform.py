@@ -1,10 +1,8 @@
 """The part of the management that shows how the platform is, what is new, and who changed what."""
 
-import shutil
 from itertools import islice
 from typing import Annotated, Any, Protocol, cast
 
-import anyio
 from msgspec import Meta, Struct, to_builtins
 
 from jsonrpc_iot import Context, InvalidParams, MethodNotFound, TooLarge, method
@@ -12,6 +10,7 @@ from jsonrpc_iot.protocol.patterns import Patterns
 
 from ..errors import StoreFailed, UnknownDevice
 from ..store.managed import Audit
+from .health import Health, health_of
 from .management_base import Count, Cursor, Part, canonical
 from .pages import Page, decode_cursor
 from .permissions import ADMIN, READ
@@ -20,8 +19,6 @@ EVENTS = ("device.online", "device.offline", "telemetry", "command.update")
 
 _SHOWN_DEVICES = 16  # each takes up to 2 KiB
 _SHOWN_IDS = 100
-_HEALTHY_LAG = 5.0
-_PATIENCE = 3.0
 
 Kinds = Annotated[list[str], Meta(max_length=16)]
 Ids = Annotated[list[str], Meta(max_length=10_000)]
@@ -51,24 +48,6 @@ class AuditPage(Struct, frozen=True):
     next: str | None
 
 
-class Health(Struct, frozen=True, omit_defaults=True):
-    """Whether the platform does its work.
-
-    Args:
-        ok: it does.
-        store: `ok`, or what the database says.
-        writable: the database takes what is to be stored.
-        lag_seconds: that the oldest report has waited for it.
-        disk_free: bytes, `None` where the store has no disk.
-    """
-
-    ok: bool
-    store: str
-    writable: bool
-    lag_seconds: float
-    disk_free: int | None
-
-
 class _Hearer(Protocol):
     """A connection that remembers what the other end wants to hear."""
 
@@ -80,7 +59,10 @@ class PlatformMethods(Part):
 
     @method("platform.stats", requires=READ, idempotent=True)
     def platform_stats(self) -> dict[str, Any]:
-        """Counts since the platform began; of long lists the last ones, and their lengths."""
+        """Counts since the platform began; of long lists the last ones, and their lengths.
+
+        `refused` is the last attempt to authenticate by nobody that is known, if there was one.
+        """
         sessions = self._presence.sessions.values()
         counts = self._platform.counts
         flapping = self._presence.flapping()
@@ -91,6 +73,7 @@ class PlatformMethods(Part):
             "flapping": flapping[:_SHOWN_IDS],
             "flapping_devices": len(flapping),
             **counts.totals,
+            **({} if counts.refused is None else {"refused": to_builtins(counts.refused)}),
             "ignored": to_builtins(dict(ignored)),
             "ignored_devices": len(counts.ignored),
         }
@@ -118,22 +101,7 @@ class PlatformMethods(Part):
     @method("platform.health", requires=READ, idempotent=True)
     async def platform_health(self) -> Health:
         """Whether the platform does its work. It asks the database, and fails for no reason."""
-        problem = self._platform.ingest.problem or "the database does not answer"
-        with anyio.move_on_after(_PATIENCE):
-            try:
-                await self._store.write([])
-                problem = self._platform.ingest.problem
-            except StoreFailed as error:
-                problem = str(error)
-        lag = self._platform.ingest.lag
-        path = self._store.folder
-        return Health(
-            ok=not problem and lag < _HEALTHY_LAG,
-            store=problem or "ok",
-            writable=not problem,
-            lag_seconds=round(lag, 3),
-            disk_free=None if path is None else shutil.disk_usage(path).free,
-        )
+        return await health_of(self._platform)
 
     @method("audit.page", requires=ADMIN, idempotent=True, errors=(TooLarge, StoreFailed))
     async def audit_page(self, cursor: Cursor | None = None, limit: Count = 100) -> AuditPage:

@@ -7,42 +7,30 @@ is `management`.
 
 import logging
 import ssl
-import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from copy import copy
 from ipaddress import ip_address
 from math import inf
 from typing import Any, Self
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute, TaskGroup
-from anyio.streams.tls import TLSStream
 
-from jsonrpc_iot import BindFailed, Event, MalformedFrame
+from jsonrpc_iot import BindFailed, Event
 from jsonrpc_iot.protocol.network import network_of
 from jsonrpc_iot.transports.sockets.listener import accept, set_options
 from jsonrpc_iot.transports.sockets.stream import SocketStream
 
 from ..errors import StoreFailed
 from ..kernel import set_patience
-from ..messages import (
-    DEFAULT_PORT,
-    CommandResponse,
-    Data,
-    Error,
-    ErrorPayload,
-    FromDevice,
-    Heartbeat,
-    Status,
-    decode_from_device,
-    decode_not_finite,
-    encode_line,
-)
+from ..messages import DEFAULT_PORT
 from ..store.managed import ManagedStore
+from ..token_bucket import TokenBucket
 from .admission import Admission
 from .commands import OpenCommands
 from .connection import GONE, DeviceConnection
-from .counts import Counts, Problem
+from .counts import Counts
 from .descriptors import room_for_devices
 from .door import Door
 from .ingest import Ingest, Telemetry
@@ -50,8 +38,10 @@ from .news import News
 from .open_command import CommandUpdate
 from .permissions import READ
 from .presence import Offline, Online, Presence
+from .reading import Reading
 from .session import DeviceSession
 from .settings import PlatformSettings
+from .tls import Untrusted, secure, subject_name
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
@@ -59,7 +49,6 @@ _BACKLOG = 4096
 _LAST_WRITE_SECONDS = 5.0
 _WARN_SECONDS = 60.0
 _FEW = 1000
-_QUICK_SECONDS = 29.0  # the guide wants 30 between heartbeats; a little less is the network's doing
 
 Entered = tuple[DeviceSession, Sequence[bytes | None]]
 """Who is authenticated, and lines that came with that."""
@@ -75,10 +64,16 @@ class NovaPlatform:
         host: the address to listen on.
         port: 0 takes a free one.
         tls: has devices connect with TLS.
+        certificates: devices prove who they are by a certificate, whose subject's common name is
+            their id, and not by their key; `tls` asks for one, and says whose to trust. Where it
+            does not demand one, a device without learns why it is refused.
         settings: limits and times.
 
     Attributes:
         counts: what it has counted so far.
+
+    Raises:
+        ValueError: with `certificates`, `tls` asks for none.
     """
 
     device_online = Event[Online]("device.online", requires=READ)
@@ -93,10 +88,12 @@ class NovaPlatform:
         host: str = "127.0.0.1",
         port: int = DEFAULT_PORT,
         tls: ssl.SSLContext | None = None,
-        settings: PlatformSettings = PlatformSettings(),  # noqa: B008  # frozen
+        certificates: bool = False,
+        settings: PlatformSettings = PlatformSettings(),  # noqa: B008  # nobody changes it
     ) -> None:
+        _check_asking(tls, certificates)
         self.store = store
-        self.settings = settings
+        self.settings = settings = copy(settings)
         self.counts = Counts()
         self.presence = Presence(store, settings, self.device_online.emit, self.device_offline.emit)
         self.ingest = Ingest(store, settings, self.counts, self.telemetry.emit)
@@ -110,9 +107,11 @@ class NovaPlatform:
         )
         self.news = News(store)
         self._admission = Admission(store, settings, self.presence, self.counts)
+        self._reading = Reading(settings, self.counts, self.presence, self.ingest, self.commands)
         self._host = host
         self._port = port
         self._tls = tls
+        self._certificates = certificates
         self._urls: list[str] = []
         self._stack = AsyncExitStack()
         self._connections: TaskGroup
@@ -131,6 +130,11 @@ class NovaPlatform:
     def port(self) -> int:
         """The port that devices connect to."""
         return self._port
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that are open now, those that are not authenticated included."""
+        return self._open
 
     async def __aenter__(self) -> Self:
         """Open the store and listen.
@@ -155,6 +159,33 @@ class NovaPlatform:
                 self._connections.start_soon(self._accept, listener)
             self._stack = stack.pop_all()
         return self
+
+    def renew(
+        self, *, settings: PlatformSettings | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """Go on with other limits and times, or other certificates.
+
+        Args:
+            settings: for connections to come and for those that are there, except that their next
+                write that waits for the system goes by the old `write_seconds`.
+            tls: for connections to come.
+
+        Raises:
+            ValueError: the platform began without TLS, or devices need certificates for which this
+                one does not ask.
+        """
+        if tls is not None:
+            if self._tls is None:
+                raise ValueError("the platform began without TLS")
+            _check_asking(tls, self._certificates)
+            self._tls = tls
+        if settings is not None:
+            for name in PlatformSettings.__struct_fields__:
+                setattr(self.settings, name, getattr(settings, name))
+            self._door.resize(settings.unauthenticated)
+            for session in self.presence.sessions.values():
+                session.connection.resize(settings.line)
+                session.tokens = TokenBucket(settings.messages_per_second, settings.burst)
 
     async def __aexit__(self, *failure: object) -> None:
         """Close all connections, store what has come, and close the store."""
@@ -244,28 +275,26 @@ class NovaPlatform:
         self, stream: SocketStream, place: anyio.CancelScope, turn: anyio.Event
     ) -> Entered | None:
         """Authenticate a connection when it is its turn."""
-        entered = None
+        entered, host = None, stream.host
         try:
             await turn.wait()
             carrier: ByteStream = stream
-            host = stream.host
             connection: DeviceConnection | None = None
             with anyio.move_on_after(self.settings.auth_seconds) as patience:
                 if self._tls is not None:
-                    carrier = await TLSStream.wrap(
-                        stream,
-                        server_side=True,
-                        ssl_context=self._tls,
-                        standard_compatible=False,
-                    )
+                    carrier = await secure(stream, self._tls)
+                subject = subject_name(carrier) if self._certificates else None
                 connection = DeviceConnection(carrier, host, self._connections, self.settings)
-                entered = await self._admission.admit(connection, host)
+                entered = await self._admission.admit(connection, host, subject)
                 if entered is None:
                     await connection.part()
             if patience.cancelled_caught and connection is not None and not connection.named:
                 self._admission.give_up(connection, host)
                 await connection.part()
             return entered
+        except Untrusted as error:
+            self._admission.refuse(str(error), host)
+            return None
         finally:
             self._door.leave(place, network_of(host), passed=entered is not None)
 
@@ -276,80 +305,24 @@ class NovaPlatform:
         if old is not None:
             self.commands.release(old, replaced=True)
         try:
-            await self._read(session, lines)
+            await self._reading.read(session, lines)
             if self.commands.waits_for(session.device_id):
                 self.commands.settle(session)
             while not connection.closed:
                 lines = await connection.receive()
                 if lines:
                     session.settles = 0.0
-                    await self._read(session, lines)
+                    await self._reading.read(session, lines)
                     self.commands.flush(session)
         finally:
             connection.end()  # the store may be writing, and its acknowledgements come too late
             self.presence.leave(session, connection.closed)
             self.commands.release(session, replaced=False)
 
-    async def _read(self, session: DeviceSession, lines: Sequence[bytes | None]) -> None:
-        connection = session.connection
-        for line in lines:
-            wait = session.tokens.spend(1, anyio.current_time())
-            if wait:
-                await anyio.sleep(wait)
-            if connection.closed:
-                return
-            session.record.bytes += 0 if line is None else len(line) + 1
-            try:
-                if line is None:
-                    raise MalformedFrame(f"longer than {self.settings.line} bytes")
-                message = self._decode(session, line)
-                if not isinstance(message, Data | Status | Heartbeat | CommandResponse):
-                    raise MalformedFrame("the device is authenticated already")
-            except MalformedFrame as error:
-                self._complain(session, str(error))
-                if session.malformed >= self.settings.malformed_lines:
-                    await connection.part()
-                    connection.close("too many lines make no sense")
-                    return
-                continue
-            session.malformed = 0
-            self.counts.messages += 1
-            session.record.messages += 1
-            self.presence.touch(session)
-            if isinstance(message, Data | Status):
-                await self.ingest.accept(session, message)
-            elif isinstance(message, CommandResponse):
-                self.commands.respond(session, message)
-            else:
-                self._note_beat(session)
 
-    def _decode(self, session: DeviceSession, line: bytes) -> FromDevice:
-        """Read a line; NaN and infinities in it become `null`, which no sensor has."""
-        try:
-            return decode_from_device(line)
-        except MalformedFrame:
-            message = decode_not_finite(line)
-            if message is None:
-                raise
-        session.record.not_finite += 1
-        self._complain(session, "NaN and infinities are no JSON; the other values are taken")
-        return message
-
-    def _note_beat(self, session: DeviceSession) -> None:
-        """Count heartbeats that come more often than the guide allows."""
-        now = anyio.current_time()
-        if session.beat is not None and now - session.beat < _QUICK_SECONDS:
-            self.counts.quick_heartbeats += 1
-            session.record.quick_heartbeats += 1
-        session.beat = now
-
-    def _complain(self, session: DeviceSession, reason: str) -> None:
-        self.counts.malformed += 1
-        session.malformed += 1
-        session.record.malformed += 1
-        session.record.last_error = Problem(time.time(), reason)
-        logger.info("%s: a line makes no sense: %s", session.device_id, reason)
-        session.connection.send(encode_line(Error(payload=ErrorPayload(reason))))
+def _check_asking(tls: ssl.SSLContext | None, certificates: bool) -> None:
+    if certificates and (tls is None or tls.verify_mode is ssl.CERT_NONE):
+        raise ValueError("certificates need a `tls` that asks for them")
 
 
 def _bracketed(host: str) -> str:

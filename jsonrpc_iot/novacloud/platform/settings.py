@@ -8,8 +8,10 @@ Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 
 
-class PlatformSettings(Struct, frozen=True, kw_only=True):
+class PlatformSettings(Struct, kw_only=True):
     """Limits and times of a `NovaPlatform`. Times are seconds, sizes bytes.
+
+    A platform keeps a copy: see `NovaPlatform.renew`.
 
     Args:
         auth_seconds: how long a connection may take to authenticate, its TLS handshake included.

@@ -65,6 +65,14 @@ class ManagedStore(Store):
         """Where on this machine's disks it is, if it is."""
         return None
 
+    def sizes(self) -> Mapping[str, int]:
+        """Bytes that it takes on this machine's disks: the `database`, and its `log`."""
+        return {}
+
+    @abc.abstractmethod
+    async def device_count(self) -> int:
+        """How many devices there are."""
+
     @abc.abstractmethod
     async def device_page(
         self,

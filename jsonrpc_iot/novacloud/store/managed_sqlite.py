@@ -76,6 +76,10 @@ class ManagedTables(ManagedStore):
     async def _commit(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run a job in the writer's thread; returns what it does once that is committed."""
 
+    async def device_count(self) -> int:
+        text = "SELECT count(*) FROM devices"
+        return int(await self._read(lambda db: db.execute(text).fetchone()[0]))
+
     async def device_page(
         self,
         after: tuple[str, str] | None,

@@ -148,14 +148,31 @@ FROM merged JOIN parts USING (part) WHERE level > 0;
 )
 
 
+def version_of(db: sqlite3.Connection) -> int:
+    """How many steps a file has behind it; none where it is empty.
+
+    Raises:
+        StoreFailed: it is another program's, or of a newer version than this program.
+    """
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    tables = {
+        name
+        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        if not name.startswith("sqlite_")
+    }
+    if version > len(STEPS):
+        raise StoreFailed(f"the file has version {version}; this program knows {len(STEPS)}")
+    if (tables and version == 0) or (version > 0 and "devices" not in tables):
+        raise StoreFailed("the file is another program's database")
+    return int(version)
+
+
 def upgrade(db: sqlite3.Connection) -> None:
     """Bring a file up to date, one transaction for each step.
 
     Raises:
-        StoreFailed: the file is of a newer version than this program.
+        StoreFailed: the file is another program's, or of a newer version than this program.
     """
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version > len(STEPS):
-        raise StoreFailed(f"the file has version {version}; this program knows {len(STEPS)}")
+    version = version_of(db)
     for number, step in enumerate(STEPS[version:], version + 1):
         db.executescript(f"BEGIN IMMEDIATE;{step};PRAGMA user_version = {number};COMMIT;")

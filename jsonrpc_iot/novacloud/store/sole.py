@@ -20,9 +20,11 @@ def hold(path: Path) -> BinaryIO:
 
     Raises:
         StoreInUse: another platform has it.
-        StoreFailed: it cannot be opened for writing.
+        StoreFailed: it cannot be opened for writing, or is no regular file.
     """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would have us wait
+            raise StoreFailed(f"{path}: it is no regular file")
         file = open(path, "ab")  # noqa: SIM115  # the caller closes it
     except OSError as error:
         raise StoreFailed(f"{path}: {error.strerror or error}") from None

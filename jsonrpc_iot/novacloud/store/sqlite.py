@@ -8,7 +8,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -100,6 +100,13 @@ class SqliteStore(ManagedTables):
     @property
     def folder(self) -> Path:
         return self._path.absolute().parent
+
+    def sizes(self) -> dict[str, int]:
+        found = {}
+        for name, path in ("database", self._path), ("log", Path(f"{self._path}-wal")):
+            with suppress(OSError):
+                found[name] = path.stat().st_size
+        return found
 
     async def __aenter__(self) -> Self:
         """Open the file.

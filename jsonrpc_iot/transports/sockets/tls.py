@@ -16,6 +16,13 @@ _CLOCK = "; or the clock of this machine is wrong"
 _AUTHORITY = "; if that is in order, name the authority with ?ca=FILE"
 # By OpenSSL's number, X509_V_ERR_…
 _ADVICE = {9: _CLOCK, 10: _CLOCK, 62: _NAME, 64: _NAME} | dict.fromkeys((2, 18, 19, 20), _AUTHORITY)
+# What OpenSSL says of files, and what is meant.
+_UNFIT = {
+    "[SSL] PEM lib": "no certificate in PEM, or no private key with it",
+    "[X509] PEM lib": "no certificate in PEM",
+    "NO_CERTIFICATE_OR_CRL_FOUND": "no certificate in PEM",
+    "KEY_VALUES_MISMATCH": "the private key is another certificate's",
+}
 _SCHEMES = ("https", "mqtts", "tls", "wss")
 
 
@@ -88,7 +95,7 @@ def reason(error: BaseException) -> str:
     if isinstance(causes, OSError):
         return reason(causes)
     if isinstance(error, ssl.SSLError):  # whose errno is no errno
-        return error.reason or str(error)
+        return _UNFIT.get(error.reason or str(error).partition(" (")[0], error.reason) or str(error)
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

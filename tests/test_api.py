@@ -31,9 +31,9 @@ PUBLIC = {
         BlockingBatch BlockingClient BlockingEvent BlockingFeed BlockingStream connect_sync
     """,
     "jsonrpc_iot.novacloud": """
-        AlreadyExists DeviceCounts DeviceDisabled DeviceSettings NovaDevice NovaError
-        NovaManagement NovaPlatform Outbox OutboxFailed PlatformSettings Schedule SqliteStore Store
-        StoreFailed UnknownDevice UnknownKey WhenFull management
+        AlreadyExists DeviceCounts DeviceDisabled DeviceLogHandler DeviceSettings NovaDevice
+        NovaError NovaManagement NovaPlatform Outbox OutboxFailed PlatformSettings Schedule
+        SqliteStore Store StoreFailed UnknownDevice UnknownKey WhenFull management
     """,
     "jsonrpc_iot.testing": """
         Ends Faults LineCounts LineFaults LineWay LinkCounts LossyLink OneWay VirtualRadio

@@ -7,6 +7,7 @@ import sqlite3
 
 from ..errors import StoreFailed
 from .managed_sqlite import MIGRATION
+from .status import STATUS_LOG
 
 STEPS = (
     """
@@ -145,6 +146,7 @@ UNION ALL SELECT sensor, timestamp, CAST(timestamp * 1000000 AS INTEGER) + delay
 FROM merged JOIN parts USING (part) WHERE level > 0;
 """,
     MIGRATION,
+    STATUS_LOG,
 )
 
 

@@ -9,6 +9,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, NoReturn, cast, final
 from urllib.parse import urlsplit
 
@@ -127,8 +128,16 @@ def _new_port(stream: "SerialStream") -> "serial.Serial":
     class Port(serial.Serial):
         """Writes what there is room for, where pyserial (3.5) tries for ever and blocks the loop.
 
-        A port that is gone takes all: the library would log an error with a traceback.
+        A port that is gone takes all: the library would log an error with a traceback. What has
+        come is read without asking first whether there is anything: the event loop knows.
         """
+
+        def read(self, size: int = 1, /) -> bytes:
+            if sys.platform != "win32":
+                with suppress(OSError):
+                    if data := os.read(self.fileno(), size):
+                        return data
+            return super().read(size)  # which finds out what is wrong
 
         def write(self, b: "ReadableBuffer", /) -> int | None:
             try:

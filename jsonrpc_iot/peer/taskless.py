@@ -55,7 +55,7 @@ class TasklessCall:
         self._on_end = on_end
         self._timer: TimerHandle | None = None
         self._call: OpenCall
-        self._call, self._request = calls.open(method, params, self._answer, timeout, alone=True)
+        self._call, self._request = calls.open(method, params, self._answer, timeout)
         self.is_sent = calls.push_call(self._request, timeout)
         if not self.is_sent:
             calls.session.give_up(self._call)
@@ -109,7 +109,8 @@ def begin_call(
         on_end: is called once with what became of it, unless it is cancelled.
     """
     loop = asyncio_loop()
-    if loop is None or not calls.is_open or not calls.is_free:
+    is_sure = calls.info.reliable and calls.in_flight is None
+    if loop is None or not calls.is_open or not is_sure:
         return None
     call = TasklessCall(calls, method, params, timeout, on_end, loop)
     return call if call.is_sent else None

@@ -39,7 +39,16 @@ class TasklessCall:
         JsonRpcIotError: the call cannot be made.
     """
 
-    __slots__ = ("_call", "_calls", "_loop", "_on_end", "_request", "_timer", "is_sent")
+    __slots__ = (
+        "_call",
+        "_calls",
+        "_has_waited",
+        "_loop",
+        "_on_end",
+        "_request",
+        "_timer",
+        "is_sent",
+    )
 
     def __init__(
         self,
@@ -54,6 +63,7 @@ class TasklessCall:
         self._loop = loop
         self._on_end = on_end
         self._timer: TimerHandle | None = None
+        self._has_waited = False
         self._call: OpenCall
         self._call, self._request = calls.open(method, params, self._answer, timeout)
         self.is_sent = calls.push_call(self._request, timeout)
@@ -85,8 +95,9 @@ class TasklessCall:
         """Give up; what has arrived by now is read before, if this program was busy."""
         assert self._timer is not None
         late = self._loop.time() - self._timer.when()
-        if late > _LATE_SECONDS or late < 0:
-            self._timer = self._loop.call_later(max(_LATE_SECONDS / 2, -late), self._expire)
+        if late > _LATE_SECONDS and not self._has_waited:
+            self._has_waited = True
+            self._timer = self._loop.call_later(_LATE_SECONDS, self._expire)
             return
         self.cancel()
         self._on_end(CallTimeout(f"{self._call.method}: no answer in time"))

@@ -21,7 +21,8 @@ from ..channel.tasks import task_group
 from ..client.client import Client
 from ..client.notifications import Notification
 from ..dispatch.declare.target import Target
-from ..dispatch.forward import Description, Forward
+from ..dispatch.described import Description
+from ..dispatch.forward import Forward
 from ..errors import (
     CallTimeout,
     ChannelClosed,

@@ -34,13 +34,10 @@ from ..protocol.codec.codec import DECODE_ERRORS, Codec
 from .declare.context import Context
 from .declare.options import Options
 from .declare.stream import NoItems, Stream
-from .declare.target import Target
+from .declare.target import CALL_SECONDS, Target
 from .described import Described
 from .handler import Begun, Handler
 from .run.context import CallContext
-
-CALL_SECONDS = 30.0
-"""How long the other end may take for a call whose caller does not say."""
 
 
 class Untouched(Struct, frozen=True):

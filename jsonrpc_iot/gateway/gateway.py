@@ -16,8 +16,8 @@ from ..channel.clock import now
 from ..channel.tasks import task_group
 from ..dispatch.declare.event import BoundEvent, Event
 from ..dispatch.declare.service import method, service
+from ..dispatch.declare.target import CALL_SECONDS
 from ..dispatch.dispatcher import Dispatcher
-from ..dispatch.forward import CALL_SECONDS
 from ..errors import UsageError
 from ..protocol.limits import DEFAULT_LIMITS, Limits
 from ..server.server import Server

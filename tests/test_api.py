@@ -35,9 +35,9 @@ PUBLIC = {
         DeviceChange DeviceState Gateway Openable
     """,
     "jsonrpc_iot.novacloud": """
-        AlreadyExists DeviceCounts DeviceDisabled DeviceSettings NovaDevice NovaError
-        NovaManagement NovaPlatform Outbox OutboxFailed PlatformSettings Schedule SqliteStore Store
-        StoreFailed UnknownDevice UnknownKey WhenFull management
+        AlreadyExists DeviceCounts DeviceDisabled DeviceLogHandler DeviceSettings NovaDevice
+        NovaError NovaManagement NovaPlatform Outbox OutboxFailed PlatformSettings Schedule
+        SqliteStore Store StoreFailed UnknownDevice UnknownKey WhenFull management
     """,
     "jsonrpc_iot.testing": """
         Ends Faults LineCounts LineFaults LineWay LinkCounts LossyLink OneWay VirtualRadio
@@ -57,7 +57,7 @@ PUBLIC = {
 
 NOTIFICATION = [
     *("thread", "serial", "timeout", "requires"),
-    *("tags", "deprecated", "examples"),
+    *("tags", "deprecated", "examples", "names"),
 ]
 DISPATCHER = {
     "method": ["name", *NOTIFICATION, "idempotent", "errors", "entity", "button"],

@@ -45,9 +45,11 @@ PARTS: dict[str, Set[str]] = {
     "services": {API},
     "tuya": BOTH_ENDS | {"client", "server"},
     "novacloud": {API, "protocol", "transports"},
+    "generate": {"errors"},
     "testing": BOTH_ENDS | {"client", "server", "blocking"},
     "cli": ANSWER
-    | {API, "gateway", "homeassistant", "transports", "services", "novacloud", "testing"},
+    | {API, "gateway", "homeassistant", "transports", "services", "novacloud", "testing"}
+    | {"generate"},
     "__main__": {"errors", "cli"},
 }
 
@@ -56,6 +58,7 @@ CORE_DEPENDENCIES = {"anyio", "msgspec"}
 DEPENDENCIES: dict[str, Set[str]] = {
     "errors": set(),
     "protocol": {"msgspec"},
+    "generate": {"msgspec"},
     "trust": CORE_DEPENDENCIES | {"cryptography", "spake2", "tomlkit"},
     "testing": CORE_DEPENDENCIES | {"bumble", "pytest"},
     "cli": CORE_DEPENDENCIES | {"amqtt", "rich", "serial"},

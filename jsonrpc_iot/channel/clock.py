@@ -1,6 +1,8 @@
 """The event loop and its time, where they are asked for with each message."""
 
 import sys
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import anyio
@@ -31,3 +33,12 @@ def now() -> float:
     """The same as `anyio.current_time()`, which takes ten times as long to find an asyncio loop."""
     loop = asyncio_loop()
     return anyio.current_time() if loop is None else loop.time()
+
+
+def clock() -> Callable[[], float]:
+    """What gives that time in the fastest way, for who asks again and again on one event loop."""
+    loop = asyncio_loop()
+    if loop is None:
+        return anyio.current_time
+    usual = sys.modules["asyncio"].BaseEventLoop.time
+    return time.monotonic if getattr(loop.time, "__func__", None) is usual else now

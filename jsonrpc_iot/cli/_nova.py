@@ -22,19 +22,41 @@ CaOption: TypeAlias = Annotated[
     Path | None,
     Option(metavar="FILE", help="The authorities to trust, as PEM; implies --tls."),
 ]
+CertOption: TypeAlias = Annotated[
+    Path | None,
+    Option(
+        metavar="FILE",
+        help="A certificate in PEM, whose common name is the id: the device proves itself with it, "
+        "and needs no key of the platform's; implies --tls.",
+    ),
+]
+CertKeyOption: TypeAlias = Annotated[
+    Path | None,
+    Option(metavar="FILE", help="The certificate's private key, where it is not in the same file."),
+]
 
 
-def tls_context(*, tls: bool, ca: Path | None) -> "ssl.SSLContext | None":
+def tls_context(
+    *, tls: bool, ca: Path | None, cert: Path | None = None, key: Path | None = None
+) -> "ssl.SSLContext | None":
     """How to secure connections, `None` not to.
 
     Raises:
-        UsageError: the file of authorities cannot be read.
+        UsageError: a file cannot be read, or a key has no certificate.
     """
-    if not tls and ca is None:
+    if key is not None and cert is None:
+        raise UsageError("--key is of use with --cert alone; a device's own key is --key-file")
+    if not tls and ca is None and cert is None:
         return None
     import ssl
 
     try:
-        return ssl.create_default_context(cafile=ca)
+        context = ssl.create_default_context(cafile=ca)
     except OSError as error:
         raise UsageError(f"--ca {ca}: {reason(error)}") from None
+    try:
+        if cert is not None:
+            context.load_cert_chain(cert, key)
+    except OSError as error:
+        raise UsageError(f"--cert {cert}: {reason(error)}") from None
+    return context

@@ -38,13 +38,25 @@ def describe(
     method, which leaves out notifications of other names. Of a device without rpc.discover the
     names alone are known.
     """
-    with hinting_at_key(url), progress("asking"):
-        connected = connect_to(url, timeout, dialect, trace=trace)
-        whole = anyio.run(_describe, url, connected, timeout)
+    whole = ask_document(url, connect_to(url, timeout, dialect, trace=trace), timeout)
     if table:
         _print_tables(whole)
     else:
         print_json(encode_json(whole))
+
+
+def ask_document(
+    url: str, connected: AbstractAsyncContextManager[Client], timeout: float
+) -> Document:
+    """Ask a device for its document, in pieces where its messages are small.
+
+    Args:
+        url: where it is.
+        connected: the client.
+        timeout: seconds for each answer.
+    """
+    with hinting_at_key(url), progress("asking"):
+        return anyio.run(_describe, url, connected, timeout)
 
 
 async def _describe(

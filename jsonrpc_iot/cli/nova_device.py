@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import anyio
 
 from ._log import LogJsonOption, start_log
-from ._nova import CaOption, HostOption, PortOption, TlsOption, tls_context
+from ._nova import (
+    CaOption,
+    CertKeyOption,
+    CertOption,
+    HostOption,
+    PortOption,
+    TlsOption,
+    tls_context,
+)
 from ._options import duration
 from ._output import print_text
 from ._signals import until_signal
@@ -49,6 +57,8 @@ def device(
     heartbeat: Annotated[float, duration("Between signs of life.")] = 60.0,
     tls: TlsOption = False,
     ca: CaOption = None,
+    cert: CertOption = None,
+    key: CertKeyOption = None,
     seed: Annotated[int, Option(metavar="N", help="Chooses what is random.")] = 0,
     verbose: Annotated[
         bool, Option("--verbose", "-v", help="Show the whole log, with all messages.")
@@ -71,7 +81,7 @@ def device(
         device_id=id,
         device_key=key_file,
         outbox=None if outbox is None else Outbox(outbox),
-        tls=tls_context(tls=tls, ca=ca),
+        tls=tls_context(tls=tls, ca=ca, cert=cert, key=key),
         heartbeat=heartbeat,
     )
     for name in simulation.actuators:

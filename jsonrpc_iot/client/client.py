@@ -139,6 +139,8 @@ class Client(Remote):
         self, method: str, params: Any, result: Any, timeout: Timeout, idempotent: bool
     ) -> Any:
         left = seconds = self._seconds(timeout)
+        if self._peer is not None and not (idempotent and self._reopen):  # there is one try
+            return await self._peer.calls.call(method, params, result, seconds, idempotent)
         deadline = math.inf if seconds is None else now() + seconds
         again: Backoff | None = None
         while True:

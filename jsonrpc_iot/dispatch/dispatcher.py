@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from ..channel.url import Url
 from ..protocol.codec.codec import Codec
@@ -18,9 +18,7 @@ from .declare.context import Context
 from .declare.event import BoundEvent, events
 from .declare.options import MethodOptions, NotificationOptions, Options
 from .declare.service import declared, decorator, service_prefix
-from .declare.target import Target
-from .forward import CALL_SECONDS, Forward
-from .forward_about import ForwardAbout
+from .declare.target import CALL_SECONDS, Target
 from .handler import Handler
 from .pair import NAME as PAIR
 from .pair import pairing
@@ -28,6 +26,9 @@ from .responder import Responder
 from .rpc_methods import About, Builtin, subscribing
 from .run.middleware import Middleware
 from .table import Entries, HandlerTable, Place
+
+if TYPE_CHECKING:
+    from .forward import Forward
 
 logger = logging.getLogger("jsonrpc_iot.dispatcher")
 
@@ -184,12 +185,16 @@ class Registry:
         _refuse_reserved(prefix)
         if isinstance(where, str):
             Url.parse(where)
+        from .forward import Forward  # most dispatchers need none of it
+
         target = None if isinstance(where, str) else where
         forward = Forward(target, requires=requires, timeout=timeout)
         self._forward(prefix, forward)
         self.forwarded.append((prefix, forward, where))
 
-    def _forward(self, prefix: str, forward: Forward) -> None:
+    def _forward(self, prefix: str, forward: "Forward") -> None:
+        from .forward_about import ForwardAbout
+
         is_first = not self._table.forwards
         self._table.forward(prefix, forward)
         if is_first:

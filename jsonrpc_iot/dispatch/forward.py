@@ -7,11 +7,10 @@ codecs. What reaches the other end is a `Target`; a client is one.
 
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
-import anyio
 from msgspec import UNSET, Raw, Struct
 
 from ..channel.clock import now
@@ -31,43 +30,14 @@ from ..errors import (
     TransportError,
     Unencodable,
 )
-from ..protocol.codec.codec import Codec
+from ..protocol.codec.codec import DECODE_ERRORS, Codec
 from .declare.context import Context
 from .declare.options import Options
 from .declare.stream import NoItems, Stream
-from .declare.target import Target
+from .declare.target import CALL_SECONDS, Target
+from .described import Described
 from .handler import Begun, Handler
-from .openrpc.gather import Document, entries_of, gather, only
 from .run.context import CallContext
-
-CALL_SECONDS = 30.0
-"""How long the other end may take for a call whose caller does not say."""
-
-
-_FRESH_SECONDS = 60.0
-_MOST_DOTS = 8  # where ends forward to each other, names would grow without end
-
-_ABOUT_IT = ("rpc.discover", "rpc.methods", "rpc.ping")
-"""What may be asked of the other end by name; all else under `rpc.` is between it and us."""
-
-
-class Description(Struct, frozen=True, eq=False):
-    """What another end says of itself; a new one each time.
-
-    Args:
-        document: the OpenRPC document, of which nothing is certain but that names are texts.
-    """
-
-    document: Document
-
-    def names(self, prefix: str) -> list[str]:
-        """The names of the methods, without those of the protocol where a prefix is to come."""
-        names: list[str] = [each["name"] for each in entries_of(self.document, "methods")]
-        return [name for name in names if not (prefix and name.startswith("rpc."))]
-
-
-NOTHING = Description({"openrpc": "1.3.2", "info": {"title": "", "version": ""}, "methods": []})
-"""The description of who says nothing."""
 
 
 class Untouched(Struct, frozen=True):
@@ -82,13 +52,22 @@ class Untouched(Struct, frozen=True):
     codec: Codec
 
     def as_sent(self, codec: str) -> Any:
-        """What to send to an end with a codec of that name: the same bytes, or what they say."""
+        """What to send to an end with a codec of that name: the same bytes, or what they say.
+
+        Raises:
+            InvalidParams: they say what nobody can read.
+        """
         if not self.raw:
             return None
-        return Raw(self.raw) if self.codec.name == codec else self.codec.decode_value(self.raw, Any)
+        if self.codec.name == codec:
+            return Raw(self.raw)
+        try:
+            return self.codec.decode_value(self.raw, Any)
+        except DECODE_ERRORS as error:
+            raise InvalidParams(data={"path": "$", "message": str(error)}) from None
 
 
-class Forward:
+class Forward(Described):
     """The other end behind one prefix.
 
     Args:
@@ -108,18 +87,9 @@ class Forward:
         requires: str | None = None,
         timeout: float | None = CALL_SECONDS,
     ) -> None:
-        self.target = target
+        super().__init__(target)
         self.options = Options(requires=requires)
         self._timeout = timeout
-        self._description = NOTHING
-        self._described_at = -math.inf
-        self._describing = anyio.Lock()
-
-    def offers(self, method: str) -> bool:
-        """Whether a method or notification may be used, by its name at the other end."""
-        if method.startswith("rpc."):
-            return method in _ABOUT_IT
-        return method.count(".") < _MOST_DOTS
 
     def handler(self, method: str) -> Handler:
         """What answers a method or takes a notification, by its name at the other end."""
@@ -137,25 +107,6 @@ class Forward:
         if self.target is None:
             raise self.offline()
         return self.target
-
-    async def describe(self, seconds: float) -> Description:
-        """What the other end says of itself, or has said before if it cannot be had in time.
-
-        Args:
-            seconds: to wait for it.
-        """
-        with anyio.move_on_after(seconds):
-            async with self._describing:
-                if self.target is not None and now() - self._described_at > _FRESH_SECONDS:
-                    self._described_at = now()
-                    with suppress(JsonRpcIotError):
-                        document = await gather(self.target, "", seconds)
-                        self._description = Description(only(document, self.offers))
-        return self._description
-
-    def forget_description(self) -> None:
-        """Ask anew for what the other end says of itself: it may be another one now."""
-        self._described_at = -math.inf
 
     def offline(self) -> DeviceOffline:
         """The error that says that the other end is away."""
@@ -321,7 +272,7 @@ class _Relay:
 
     def end(self, outcome: Raw | JsonRpcIotError) -> None:
         """Take what became of it."""
-        is_answer = isinstance(outcome, Raw | RpcError | MalformedResponse)
+        is_answer = type(outcome) is Raw or isinstance(outcome, RpcError | MalformedResponse)
         self._forward.note_end(answered=is_answer)
         if isinstance(outcome, JsonRpcIotError) and not isinstance(outcome, RpcError):
             self._forward.note_failure(outcome)

@@ -13,10 +13,11 @@ from ..channel.tasks import task_group
 from ..errors import InvalidParams
 from .declare.context import Context
 from .declare.options import Options
-from .forward import NOTHING, Description, Forward
+from .described import NOTHING, Description
+from .forward import Forward
 from .handler import Handler
 from .openrpc.document import document
-from .openrpc.gather import Document, add, entries_of
+from .openrpc.gather import Document, add
 from .rpc_methods import Builtin, names_of
 from .table import Entries, HandlerTable, Place
 from .unknown import permitted
@@ -87,15 +88,10 @@ class ForwardAbout:
         forward = self._table.forwards.get(name)
         if not isinstance(forward, Forward) or not context.permits(forward.options.requires):
             raise InvalidParams(data={"path": "$.device", "message": "No device has that name"})
-        found = (await forward.describe(_patience(context))).document
-        if method is not None:
-            found = {
-                **found,
-                "methods": entries_of(found, "methods", method),
-                "x-notifications": entries_of(found, "x-notifications", method),
-            }
-            if not (found["methods"] or found["x-notifications"]):
-                raise InvalidParams(data={"path": "$.method", "message": "Nothing has that name"})
+        if method is None:
+            found = (await forward.describe(_patience(context))).document
+        else:
+            found = await forward.describe_one(method, _patience(context))
         if not prefix:
             return found
         whole = {**found, "methods": [], "x-notifications": []}

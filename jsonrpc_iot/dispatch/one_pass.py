@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType, structs
 
 from ..protocol.codec.codec import Codec
-from ..protocol.messages import Id, Result, Result2
+from ..protocol.messages import Id, Message, Result, Result2
 from .declare.context import Context
 from .table import Entry, HandlerTable
 
@@ -96,6 +96,24 @@ class OnePass:
         self._forget_handlers()
         table.on_change(self._forget_handlers)
 
+    def quick(self, data: bytes, message: Message) -> PlainRequest | None:
+        """The request that a message is, if it is usual and quick to answer.
+
+        Args:
+            data: the message.
+            message: its envelope, read before.
+        """
+        if not message.id or message.retry is not UNSET or message.stream:
+            return None
+        quick = self._quick
+        if message.method not in (self._find_quick() if quick is None else quick):
+            return None
+        try:
+            request: PlainRequest = self.decode(data)
+        except Exception:  # noqa: BLE001  # a param's own code may run; the other way explains it
+            return None
+        return request
+
     def decode_unusual(self, data: bytes, error: Exception) -> Any:
         """Decode what `decode` has refused, if it is only unusual; else there is `None`.
 
@@ -139,6 +157,7 @@ class OnePass:
         return replaced
 
     def _forget_handlers(self) -> None:
+        self._quick: frozenset[object] | None = None  # the methods with `is_quick` requests
         self.decode: Decode = self._decode_first
         self._decode_unusual: Decode = self._decode_first_unusual
 
@@ -154,6 +173,19 @@ class OnePass:
         with self._table.lock:
             self._decode_unusual = self._decoder(tolerant=True)
         return self._decode_unusual(data)
+
+    def _find_quick(self) -> frozenset[object]:
+        with self._table.lock:
+            methods = {} if self._off else self._table.unguarded()[0]
+            quick = (name for name, entry in methods.items() if self._is_quick(entry))
+            self._quick = found = frozenset[object](quick)
+        return found
+
+    def _needs_check(self, entry: Entry) -> bool:
+        return self._codec.needs_check(entry.handler.params, _LEVELS_ABOVE_PARAMS)
+
+    def _is_quick(self, entry: Entry) -> bool:
+        return entry.plain and not self._needs_check(entry) and not entry.handler.may_hold_nan
 
     def _decoder(self, *, tolerant: bool) -> Decode:
         usual: Any = Id if tolerant else _UsualId
@@ -177,7 +209,7 @@ class OnePass:
         params: tuple[Any, ...] = ("params", kind)
         if handler.params_optional:
             params += (msgspec.field(default_factory=handler.params),)
-        needs_check = tolerant or self._codec.needs_check(handler.params, _LEVELS_ABOVE_PARAMS)
+        needs_check = tolerant or self._needs_check(entry)
         return msgspec.defstruct(
             f"Request of {entry.name}",
             [cast(Any, id), cast(Any, params)],
@@ -188,7 +220,7 @@ class OnePass:
                 "call": staticmethod(handler.call),
                 "may_hold_nan": handler.may_hold_nan,
                 "is_plain": entry.plain,
-                "is_quick": entry.plain and not needs_check and not handler.may_hold_nan,
+                "is_quick": not tolerant and self._is_quick(entry),
                 "is_awaited": entry.awaited and not needs_check,
                 "needs_check": needs_check,
             },

@@ -39,7 +39,9 @@ class PlainReplier:
             reply = self._encode(response)
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
             return self.fail(request, error, limit)
-        if limit is None and not (request.may_hold_nan and reply.find(self._nan) >= 0):
+        if (limit is None or len(reply) <= limit) and not (
+            request.may_hold_nan and reply.find(self._nan) >= 0
+        ):
             return reply
         return self._check(request, response, reply, limit)
 

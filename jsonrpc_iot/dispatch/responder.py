@@ -208,7 +208,7 @@ class Responder:
         message = self.codec.decode(data)
         context = context or self._nobody
         if not isinstance(message, list):
-            return self.begin_read(data, message, context, limit, session, alone)
+            return self.begin_read(data, message, context, limit, session, alone, is_special=True)
         entries = [(bytes(each), None) for each in message]  # most of which are not special
         return self._begin_batch(data, entries, context, limit, session)
 
@@ -276,8 +276,10 @@ class Responder:
         limit: int | None,
         session: Session | None,
         alone: bool = True,
+        *,
+        is_special: bool = False,
     ) -> Begun:
-        """Begin to answer a message that is read already; see `begin`."""
+        """Begin to answer a message that is read already, and may be known to be special."""
         if isinstance(message, list):
             return self._begin_batch(data, message, context, limit, session)
         if session is not None and session.hear(message, data):
@@ -286,6 +288,10 @@ class Responder:
             if session is not None and data.startswith(SEGMENT_MARK):
                 session.hear_segment()
             return self._refuse(message, limit, data, session if alone else None)
+        if not is_special and context._standing.refusal is None:
+            request = self._one_pass.quick(data, message)
+            if request is not None:
+                return self._plain.answer(request, limit)
         return self._begin_message(data, message, context, limit)
 
     def _begin_batch(

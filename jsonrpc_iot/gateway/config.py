@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct, structs
 
-from ..dispatch.forward import CALL_SECONDS
+from ..dispatch.declare.target import CALL_SECONDS
 from ..errors import UsageError
 from ..trust.entries import line_of, syntax_problem
 from ..tuya.device import TuyaDevice

@@ -21,7 +21,8 @@ from ..channel.tasks import task_group
 from ..client.client import Client
 from ..client.notifications import Notification
 from ..dispatch.declare.target import Target
-from ..dispatch.forward import Description, Forward
+from ..dispatch.described import Description
+from ..dispatch.forward import Forward
 from ..errors import (
     CallTimeout,
     ChannelClosed,
@@ -47,6 +48,7 @@ _FIRST_SECONDS = 2.0  # that calls wait for a device of which nothing is known y
 _SILENT_SECONDS = 4.0  # until a device is asked that leaves a call unanswered
 _PING_SECONDS = 4.5
 _PINGS = 2
+_DESCRIBING_SECONDS = 120.0
 _LONGEST_ANSWER_SECONDS = 30.0
 _WITHOUT_CONNECTIONS = ("http", "https", "mqtt", "mqtts")
 
@@ -116,6 +118,7 @@ class Device(Forward):
         self._unanswered = 0
         self._silent_since = inf
         self._is_asking = False
+        self._is_describing = False
 
     @property
     def state(self) -> DeviceState:
@@ -158,11 +161,26 @@ class Device(Forward):
         return DeviceOffline(data={"since": self._since})
 
     async def describe(self, seconds: float) -> Description:
-        """What the device says of itself, once it is known whether it is there."""
+        """What the device says of itself, as far as it is known in time; see `Forward.describe`.
+
+        A slow one goes on to be asked, for whoever wants to know it next.
+        """
         with anyio.move_on_after(seconds):
             while not self._is_tried:
                 await self._changed.wait()
-        return await super().describe(seconds)
+            if self.target is not None and not self.is_described and not self._is_describing:
+                self._is_describing = True
+                self._tasks.start_soon(self._describe)
+            while self._is_describing:
+                await self._changed.wait()
+        return self._description
+
+    async def _describe(self) -> None:
+        try:
+            await super().describe(_DESCRIBING_SECONDS)
+        finally:
+            self._is_describing = False
+            self._changed.notify()
 
     def note_sent(self) -> None:
         """Learn that the device ought to answer something; see `Forward.note_sent`."""

@@ -16,8 +16,8 @@ from ..channel.clock import now
 from ..channel.tasks import task_group
 from ..dispatch.declare.event import BoundEvent, Event
 from ..dispatch.declare.service import method, service
+from ..dispatch.declare.target import CALL_SECONDS
 from ..dispatch.dispatcher import Dispatcher
-from ..dispatch.forward import CALL_SECONDS
 from ..errors import UsageError
 from ..protocol.limits import DEFAULT_LIMITS, Limits
 from ..server.server import Server
@@ -106,7 +106,8 @@ class Gateway(Dispatcher):
         Args:
             name: of the device here: without dots, slashes and spaces, as it is part of names of
                 methods, of paths and topics.
-            where: its URL; or several, which are tried in order; or an open client.
+            where: its URL; or several, which are tried in order; or an open client, or a dispatcher
+                of this program.
             wait: seconds that a call waits for the device where it is away.
             allow: names that may be used there, and beginnings of names as in `lamp.*`: of methods
                 and notifications, both ways. All by default.

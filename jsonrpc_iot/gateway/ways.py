@@ -9,13 +9,16 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
+from ..channel.info import ChannelInfo
 from ..channel.url import Url
 from ..channel.url import mask as mask_secrets
 from ..client.client import Client
 from ..client.connecting import connect
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import UsageError
+from ..server.serving import serve
 from ..transports import find_transport
+from ..transports.packets.memory import memory_pair
 
 _CONNECT_SECONDS = 10.0
 _LOCAL = re.compile(r"(?:ca|cert|key)=|\w+=(?:env|file):")
@@ -39,8 +42,8 @@ class Openable(Protocol):
         """
 
 
-Where: TypeAlias = str | Client | Openable
-"""One way to a device."""
+Where: TypeAlias = str | Client | Openable | Dispatcher
+"""One way to a device; a dispatcher is a device of this program."""
 
 
 class Way(Struct, frozen=True):
@@ -83,7 +86,9 @@ def _way(where: object, dispatcher: Dispatcher) -> Way:
         return Way(shown(where.url), partial(_kept, where))
     if isinstance(where, Openable):
         return Way(shown(where.url), where.open)
-    raise UsageError(f"{where!r} is neither a URL nor a client")
+    if isinstance(where, Dispatcher):
+        return Way("memory://", partial(_inside, where, dispatcher))
+    raise UsageError(f"{where!r} is neither a URL nor a client nor a dispatcher")
 
 
 def shown(url: str) -> str:
@@ -91,6 +96,14 @@ def shown(url: str) -> str:
     head, mark, query = mask_secrets(url).partition("?")
     options = [each for each in query.split("&") if not _LOCAL.match(unquote(each))]
     return f"{head}{mark}{'&'.join(options)}" if options else head
+
+
+@asynccontextmanager
+async def _inside(device: Dispatcher, dispatcher: Dispatcher) -> AsyncIterator[Client]:
+    info = ChannelInfo(transport="memory", local="memory://", peer="memory://")
+    here, there = memory_pair(info, info)
+    async with serve(device, there, grace=0.0), connect(here, dispatcher=dispatcher) as client:
+        yield client
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ it keeps everything.
 from .device.backoff import Schedule
 from .device.device import NovaDevice
 from .device.outbox import Outbox, OutboxFailed, WhenFull
+from .device.remote_log import DeviceLogHandler
 from .device.settings import DeviceCounts, DeviceSettings
 from .errors import (
     AlreadyExists,
@@ -27,6 +28,7 @@ __all__ = [
     "AlreadyExists",
     "DeviceCounts",
     "DeviceDisabled",
+    "DeviceLogHandler",
     "DeviceSettings",
     "NovaDevice",
     "NovaError",

@@ -76,6 +76,11 @@ class GroupCommit(Generic[W, R]):
         self._is_poked = False
         self._closing = False
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether work waits for a commit that has not begun."""
+        return bool(self._waiting)
+
     async def do(self, work: W) -> R:
         """Have something committed; returns what came of it, or raises its error.
 

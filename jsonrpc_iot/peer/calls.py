@@ -1,15 +1,14 @@
 """The calling half of a peer: calls, notifications and streams of its own over one channel."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from math import inf
 from typing import Any, Protocol
 
 from anyio.abc import TaskGroup
 
-from ..channel.clock import now
 from ..channel.contract import Channel
 from ..channel.info import ChannelInfo
-from ..channel.signal import Signal
+from ..channel.signal import Deadlines, Signal
 from ..errors import (
     CallTimeout,
     ChannelClosed,
@@ -57,6 +56,7 @@ class Calls:
 
     __slots__ = (
         "_channel",
+        "_deadlines",
         "_is_wired",
         "_outgoing",
         "_reader",
@@ -81,6 +81,7 @@ class Calls:
         self.info: ChannelInfo = channel.info
         self.session = session
         self._is_wired = False
+        self._deadlines: Deadlines | None = None
         self.is_open = False
         self.why = ""
         self._channel = channel
@@ -102,6 +103,8 @@ class Calls:
         if self._timer is not None:
             self._timer.set()
         self.session.close(self._closed)
+        if self._deadlines is not None:
+            self._deadlines.close()
         if self.in_flight is not None:
             self.in_flight.end(self._closed)
 
@@ -109,48 +112,54 @@ class Calls:
         why = f" ({self.why})" if self.why else ""
         return ChannelClosed(f"the channel to {self.info.peer} is closed{why}; outcome unknown")
 
-    async def call(
+    def call(
         self, method: str, params: Any, result: Any, timeout: float | None, idempotent: bool
-    ) -> Any:
+    ) -> Coroutine[Any, Any, Any]:
         """Call a method of the other end and wait for its result; see `Peer.call`."""
         if self.in_flight is None:
-            return await self._call(method, params, result, timeout, idempotent)
-        async with self.in_flight.turn(method, timeout) as left:
+            return self._call(method, params, result, timeout, idempotent)
+        return self._call_in_turn(self.in_flight, method, params, result, timeout, idempotent)
+
+    async def _call_in_turn(
+        self,
+        in_flight: InFlight,
+        method: str,
+        params: Any,
+        result: Any,
+        timeout: float | None,
+        idempotent: bool,
+    ) -> Any:
+        async with in_flight.turn(method, timeout) as left:
             return await self._call(method, params, result, left, idempotent)
 
     async def _call(
         self, method: str, params: Any, result: Any, timeout: float | None, idempotent: bool
     ) -> Any:
         """Call without waiting for a turn."""
-        sent_at = now()
+        sent_at = self._outgoing.now()
         deadline = inf if timeout is None else sent_at + timeout
         while True:
-            answered = Signal()
+            answered = Signal(self._outgoing.loop)
             call, request = self.open(
-                method, params, answered.set, timeout, idempotent=idempotent, alone=True
+                method, params, answered.set, timeout, idempotent=idempotent, alone_at=sent_at
             )
-            await self._exchange(request, (call,), answered, timeout)
+            await self._exchange(request, (call,), answered, timeout, sent_at)
             if not isinstance(call.outcome, OutcomeUnknown):
                 return call.result(result)
-            at = now()
+            at = self._outgoing.now()
             if at >= deadline or not self.never_ran(call.outcome, sent_at):
                 return call.result(result)
             timeout = None if timeout is None else deadline - at
             sent_at = at
 
     def never_ran(self, outcome: OutcomeUnknown, sent_at: float) -> bool:
-        """Whether a request cannot have run, though the other end does not know.
-
-        Args:
-            outcome: what the other end said.
-            sent_at: when the request was sent first.
-        """
+        """Whether a request that was sent first then cannot have run, though nobody knows."""
         data = outcome.data
         listening = data.get("listening") if isinstance(data, dict) else None
         return (
             not self.info.reliable
             and isinstance(listening, int | float)
-            and listening >= now() - sent_at
+            and listening >= self._outgoing.now() - sent_at
         )
 
     def open(
@@ -161,7 +170,7 @@ class Calls:
         timeout: float | None,
         *,
         idempotent: bool = False,
-        alone: bool = False,
+        alone_at: float | None = None,
         items: ReceivedItems | None = None,
     ) -> tuple[OpenCall, bytes]:
         """Open a call; `exchange` sends it.
@@ -172,7 +181,7 @@ class Calls:
             on_answer: is called once, when the outcome is there.
             timeout: seconds that the caller will wait.
             idempotent: calling twice does no harm.
-            alone: it is not sent in a batch, so it can be sent again by itself.
+            alone_at: it is sent then, in no batch, so it can be sent again by itself.
             items: takes the result item by item.
         """
         if not self.info.can_call_back:
@@ -180,20 +189,25 @@ class Calls:
         if not self.is_open:
             raise self._closed()
         self.probe()
-        may_repeat = alone and not self.info.reliable
+        if self.info.reliable:
+            alone_at = None
+        elif alone_at is not None and self.info.retry_seconds_per_byte:
+            alone_at += self._queue_seconds
         return self.session.open(
             method,
             params,
             on_answer,
             timeout=timeout,
             idempotent=idempotent,
-            now=now() + self._queue_seconds if may_repeat else None,
+            now=alone_at,
             items=items,
         )
 
     def _wire(self) -> None:
         """Have the session tell of what concerns its calls, now that there are any."""
         self._is_wired = True
+        if self._outgoing.loop is not None:
+            self._deadlines = Deadlines(self._outgoing.loop)
         channel, session = self._channel, self.session
         session.on_repeat = channel.supersede
         session.noise.count_bytes = lambda: channel.noise_bytes
@@ -218,11 +232,11 @@ class Calls:
         nobody waits for any more is cancelled at the other end, if that understands.
         """
         if self.in_flight is None or not calls:
-            await self._exchange(message, calls, answered, timeout)
+            await self._exchange(message, calls, answered, timeout, self._outgoing.now())
             return
         try:
             async with self.in_flight.turn(calls[0].method, timeout) as left:
-                await self._exchange(message, calls, answered, left)
+                await self._exchange(message, calls, answered, left, self._outgoing.now())
         except CallTimeout:
             for call in calls:
                 call.outcome = not_sent(call.method, timeout)
@@ -238,31 +252,34 @@ class Calls:
         calls: Sequence[OpenCall],
         answered: Signal,
         timeout: float | None,
+        at: float,
     ) -> None:
-        """Send a message without waiting for a turn; see `exchange`."""
-        deadline = inf if timeout is None else now() + timeout
+        """Send a message now, without waiting for a turn; see `exchange`."""
+        deadline = inf if timeout is None else at + timeout
         sent = False
+        copies = self.session.copies
         silence = self.session.noise.begin()
         try:
             self._check_size(message)
             self._channel.expect_within(message, timeout)
-            if await self._outgoing.has_room_by(deadline):
+            if not self._outgoing.is_full or await self._outgoing.has_room_by(deadline):
                 sent = True
                 self._outgoing.push(message)
-                self._repeat()
+                self._repeat(at)
                 self._reader.wake_up()
-                await answered.wait(deadline)
+                await answered.wait(deadline, self._deadlines)
             for call in calls:
                 is_late = answered.was_late and isinstance(call.outcome, DeadlineExceeded)
                 if call.outcome is None or is_late:
                     call.outcome = CallTimeout(silence.no_answer(call.method, timeout or 0))
         finally:
-            cancellations = [self.session.give_up(call) for call in calls]
-            self.forget(message)
-            if sent and any(cancellations):
-                self._outgoing.push(*filter(None, cancellations))
+            for call in calls:
+                cancellation = self.session.give_up(call)
+                if sent and cancellation is not None:
+                    self._outgoing.push(cancellation)
+            self.forget(message, has_copy=self.session.copies > copies)
 
-    def _repeat(self) -> None:
+    def _repeat(self, at: float) -> None:
         """Send again what is not answered, as long as anything is under way."""
         if self.info.reliable:
             return
@@ -270,7 +287,7 @@ class Calls:
             if self.session.next_due is not None:
                 self._timer = Signal()
                 self._tasks.start_soon(self._run_timer)
-        elif self._timer_due > now() + self.info.retry_seconds:  # it sleeps for too long
+        elif self._timer_due > at + self.info.retry_seconds:  # it sleeps for too long
             self._timer.set()
 
     async def _run_timer(self) -> None:
@@ -278,13 +295,13 @@ class Calls:
         try:
             while self.is_open and (due := self.session.next_due) is not None:
                 if self._channel.is_mid_message:  # a long answer is not asked for again
-                    due = max(due, now() + self.info.retry_seconds)
-                self._timer_due = max(due, now() + self._queue_seconds)
+                    due = max(due, self._outgoing.now() + self.info.retry_seconds)
+                self._timer_due = max(due, self._outgoing.now() + self._queue_seconds)
                 self._timer = Signal()
                 await self._timer.wait(self._timer_due)
                 if self._channel.is_mid_message or self._queue_seconds:
                     continue
-                messages = self.session.poll(now())
+                messages = self.session.poll(self._outgoing.now())
                 self._outgoing.push(*(each for each in messages if self.info.fits(each)))
         finally:
             self._timer = None
@@ -298,19 +315,9 @@ class Calls:
             raise self._closed()
         self.push(message)
 
-    @property
-    def is_free(self) -> bool:
-        """Whether nothing that is sent gets lost, or has to wait for a turn or for room."""
-        return self.info.reliable and self.in_flight is None and not self._outgoing.is_full
-
     def push_call(self, request: bytes, timeout: float | None) -> bool:
-        """Send a request without waiting; says whether it fits the channel.
-
-        Args:
-            request: of an open call.
-            timeout: seconds that somebody waits for the answer.
-        """
-        if not self.info.fits(request):
+        """Send a request that is answered in time, if it fits the channel and there is room."""
+        if self._outgoing.is_full or not self.info.fits(request):
             return False
         self._channel.expect_within(request, timeout)
         self._outgoing.push(request)
@@ -356,17 +363,13 @@ class Calls:
     def abandon(self, call: OpenCall, request: bytes, *, sent: bool) -> None:
         """Wait no more for a streamed call, and cancel it at the other end if it was sent."""
         self.session.close_stream(call)
-        self.forget(request)
+        self.forget(request, has_copy=self.session.copies > 0)
         cancellation = self.session.give_up(call)
         if sent and cancellation is not None and self.is_open:
             self.push(cancellation)
 
     def offer(self, message: bytes) -> bool:
-        """Send a message without waiting; drop it when it is too large or too much waits already.
-
-        Returns:
-            Whether it was taken.
-        """
+        """Send a message without waiting, unless it is too large or much waits; says whether."""
         if not self.is_open or not self.info.fits(message):
             return False
         return self._outgoing.offer(message)
@@ -382,12 +385,12 @@ class Calls:
         if probe is not None:
             self._outgoing.push(probe)
 
-    def forget(self, message: bytes) -> None:
-        """Let nothing more leave of a message, and of its copies."""
+    def forget(self, message: bytes, *, has_copy: bool = False) -> None:
+        """Let nothing more leave of a message, and of its copy if there may be one."""
         self._channel.forget(message)
-        if not self.info.reliable:
+        if has_copy:
             self._channel.forget(self.session.codec.mark_retry(message))
 
     def _check_size(self, message: bytes) -> None:
-        if self.info.max_message is not None and not self.info.fits(message):
-            raise MessageTooLarge(len(message), self.info.max_message)
+        if not self.info.fits(message):
+            raise MessageTooLarge(len(message), self.info.max_message or 0)

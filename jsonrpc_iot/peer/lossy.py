@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import UNSET, structs
 
-from ..channel.clock import now
 from ..channel.contract import Arrival
 from ..dispatch.declare.context import Context
 from ..dispatch.identity import identify
@@ -86,40 +85,28 @@ class LossyIncoming(Incoming):
         Returns:
             What is to be sent now.
         """
-        info = self._context.info
-        assert info is not None
+        outgoing = self._outgoing
         replies: list[bytes] = []
-        read = [(data, self._read(data)) for data in messages]
-        arrived = [each for each in read if not self._is_echo(*each)]
-        if len(arrived) > 1:  # what is cancelled by what waits here too need not begin
-            arrived.sort(key=lambda each: not _is_cancellation(each[1]))
-        begin = at = now()
-        for place, (data, message) in enumerate(arrived):
-            if place > 0:  # those before may have taken time
-                at = now()
-            request = self._identify(data, message)
-            if request is not None and self._outgoing.is_full:
-                self._outgoing.dropped += 1  # as if it was lost on its way: it comes again
-                continue
+        if len(messages) == 1:
+            (data,) = messages
+            read = [(data, self._read(data))]
+        else:  # what is cancelled by what waits here too need not begin
+            read = [(data, self._read(data)) for data in messages]
+            read.sort(key=lambda each: not _is_cancellation(each[1]))
+        since = outgoing.now()
+        for data, message in read:
             before = len(replies)
-            verdict = None if request is None else self._seen.admit(request, at)
-            if verdict in (None, Verdict.RUN) and _is_too_late(message, at - begin):
-                verdict = Verdict.LATE
-            if verdict is None or verdict is Verdict.RUN:
-                self._begin(data, message, request, replies)
-            elif isinstance(verdict, bytes):
-                self._session.noise.suspects = None  # it was valid, though nothing runs
-                replies.append(verdict)
-            elif verdict is not Verdict.JOIN:
-                replies += self._object(data, message, request, verdict)
+            self._take_one(data, message, since, replies)
             if isinstance(message, list) and _is_batch(message):
-                self._outgoing.push(*replies[before:])
+                outgoing.push(*replies[before:])
                 del replies[before:]
-            if replies and self._outgoing.needs_receiver:
-                self._outgoing.push(*replies, are_responses=True)
+            if replies and outgoing.needs_receiver:
+                outgoing.push(*replies, are_responses=True)
                 replies.clear()
-        replies += filter(info.fits, self._session.overdue())
-        self._outgoing.go_on()
+        if overdue := self._session.overdue():
+            assert self._context.info is not None
+            replies += filter(self._context.info.fits, overdue)
+        outgoing.go_on()
         return replies
 
     def _read(self, data: bytes) -> Read:
@@ -131,6 +118,37 @@ class LossyIncoming(Incoming):
             return [(entry, _after(data.waited, each)) for entry, each in message]
         return _after(data.waited, message)
 
+    def _take_one(self, data: bytes, message: Read, since: float, replies: list[bytes]) -> None:
+        """Take one message.
+
+        Args:
+            data: the message.
+            message: what `_read` made of it.
+            since: when that was, in seconds.
+            replies: takes what is to be sent.
+        """
+        if isinstance(message, Message):
+            if message.method is UNSET:
+                self._session.hear(message, data)
+                return
+            if self._session.noise.is_echo(message.id, data):
+                return
+        request = self._identify(data, message)
+        if request is not None and self._outgoing.is_full:
+            self._outgoing.dropped += 1  # as if it was lost on its way: it comes again
+            return
+        at = self._outgoing.now()  # those before may have taken time
+        verdict = Verdict.RUN if request is None else self._seen.admit(request, at)
+        if verdict is Verdict.RUN and _is_too_late(message, at - since):
+            verdict = Verdict.LATE
+        if verdict is Verdict.RUN:
+            self._begin(data, message, request, replies)
+        elif isinstance(verdict, bytes):
+            self._session.noise.suspects = None  # it was valid, though nothing runs
+            replies.append(verdict)
+        elif verdict is not Verdict.JOIN:
+            replies += self._object(data, message, request, verdict)
+
     def _identify(self, data: bytes, message: Read) -> Identity | None:
         if self._context._standing.refusal is not None and not _is_for_strangers(message):
             return None  # it will not run
@@ -139,14 +157,11 @@ class LossyIncoming(Incoming):
             return structs.replace(request, retry=True)
         return request
 
-    def _is_echo(self, data: bytes, message: Read) -> bool:
-        return isinstance(message, Message) and self._session.noise.is_echo(message.id, data)
-
     def _object(
         self, data: bytes, message: Read, request: Identity | None, verdict: Verdict
     ) -> Iterable[bytes]:
         """The response to a request that does not run."""
-        reply = self._decline(data, message, self._seen.refusal(verdict, now()))
+        reply = self._decline(data, message, self._seen.refusal(verdict, self._outgoing.now()))
         if verdict is not Verdict.FULL:
             self._remember(request, reply)
         return filter(None, (reply,))
@@ -160,7 +175,7 @@ class LossyIncoming(Incoming):
             replies += filter(None, (begun,))
         else:
             for pending in begun.calls:
-                pending.start_clock(now())
+                pending.start_clock(self._outgoing.now())
                 if self._in_flight < self._limits.in_flight:
                     self._launch(pending, begun, request)
                 else:  # who waits would read on too late; the other end asks again
@@ -168,13 +183,13 @@ class LossyIncoming(Incoming):
 
     def _remember(self, request: Identity | None, reply: bytes | None) -> None:
         if request is not None:
-            self._seen.finish(request.key, reply, now())
+            self._seen.finish(request.key, reply, self._outgoing.now())
 
     def cancel(self, id: Id) -> bool:
         """Cancel the running calls of that id, or the request that may still come."""
         is_running = super().cancel(id)
         if not is_running:
-            self._seen.cancel(id, now())
+            self._seen.cancel(id, self._outgoing.now())
         return is_running
 
     def open_items(self, to: ReplyTo) -> ItemSender:
@@ -203,7 +218,7 @@ class LossyIncoming(Incoming):
         _, previous = self._ended.pop(id, (0.0, None))
         if previous is not None:
             previous.forget()
-        self._ended[id] = (now(), items)
+        self._ended[id] = (self._outgoing.now(), items)
 
     def forget(self, now: float) -> None:
         """Drop remembered responses that are too old to be asked for again.

@@ -11,9 +11,9 @@ from math import inf
 import anyio
 from anyio.abc import TaskGroup
 
-from ..channel.clock import now
 from ..channel.contract import Channel
 from ..errors import Cancelled
+from ..protocol.duplicates import DuplicateTable
 from ..protocol.presence import Presence
 from ..protocol.session import Session
 from ..protocol.unproved import Unproved
@@ -46,9 +46,14 @@ class LossyOutgoing(Outgoing):
         limit: as in `Outgoing`.
         on_broken: as in `Outgoing`.
         session: hears whether the other end is there.
+
+    Attributes:
+        seen: is told what has left, which matters for what comes again.
     """
 
-    __slots__ = ("_is_unmoved", "_session")
+    __slots__ = ("_is_unmoved", "_session", "seen")
+
+    _gathers = False  # each message is a packet of its own
 
     def __init__(
         self,
@@ -60,6 +65,7 @@ class LossyOutgoing(Outgoing):
     ) -> None:
         super().__init__(channel, tasks, limit, on_broken)
         self._session = session
+        self.seen: DuplicateTable | None = None
         self._is_unmoved = channel.unproved is not None
 
     def go_on(self) -> None:
@@ -68,7 +74,7 @@ class LossyOutgoing(Outgoing):
         if unproved is not None and unproved.has_waiting:
             leaving = [*unproved.release()]
             if unproved.has_waiting:
-                leaving += self._ask(unproved, now())
+                leaving += self._ask(unproved, self.now())
             self._push_as_it_is(leaving)
 
     def forget(self, now: float) -> None:
@@ -109,11 +115,29 @@ class LossyOutgoing(Outgoing):
             return False
         return unproved.waiting_bytes > _ENOUGH_BYTES
 
-    def _enqueue(self, messages: Sequence[bytes], are_responses: bool) -> None:
+    def push(self, *messages: bytes, are_responses: bool = False) -> None:
+        """Send messages at once, or from a task of their own; see `Outgoing.push`."""
         unproved = self._channel.unproved
-        if unproved is not None and not self.is_broken:
-            messages = self._screen(unproved, messages, are_responses)
-        super()._enqueue(messages, are_responses)
+        if unproved is None or self.is_broken:
+            self._push(messages)
+        else:
+            self._push(self._screen(unproved, messages, are_responses))
+
+    def _screened(self, messages: Sequence[bytes], are_responses: bool) -> Sequence[bytes]:
+        unproved = self._channel.unproved
+        if unproved is None or self.is_broken:
+            return messages
+        return self._screen(unproved, messages, are_responses)
+
+    def _note_left(self, messages: Sequence[bytes]) -> None:
+        self._writes += 1
+        if self.seen is not None and self.seen.is_answering:
+            self.seen.note_sent(messages, self.now())
+
+    async def _hand_over(self, messages: Sequence[bytes]) -> None:
+        for message in messages:  # which may take long for each
+            await self._channel.send(message)
+            self._note_written((message,))
 
     def _screen(
         self, unproved: Unproved, messages: Sequence[bytes], are_responses: bool
@@ -121,8 +145,8 @@ class LossyOutgoing(Outgoing):
         """What may leave at once of what is for who has proved nothing; the rest waits."""
         if not are_responses and self._session.noise.presence is None:
             self._watch()  # one of these may be a call
-        leaving = []
-        at = now()
+        leaving: list[bytes] = []
+        at = self.now()
         for message in messages:
             may_pass = are_responses or not unproved.has_waiting
             if may_pass and unproved.may_leave(len(message), at, is_response=are_responses):
@@ -159,8 +183,7 @@ class LossyOutgoing(Outgoing):
 
     def _push_as_it_is(self, messages: Sequence[bytes]) -> None:
         """Send what has been judged already."""
-        self._add(messages)
-        self.push()
+        self._push(messages)
         self._wake_up()
 
     def _note_lost(self, unproved: Unproved, messages: Sequence[bytes]) -> None:
@@ -170,7 +193,7 @@ class LossyOutgoing(Outgoing):
             text = "%s: dropped what waited for proof that somebody is there; no more is told of"
             logger.info(text, self._channel.info.peer)
         if self.seen is not None:
-            self.seen.note_sent(messages, now())
+            self.seen.note_sent(messages, self.now())
 
 
 class ItemSink:

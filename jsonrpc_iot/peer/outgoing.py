@@ -13,9 +13,8 @@ from collections.abc import Callable, Sequence
 import anyio
 from anyio.abc import TaskGroup
 
-from ..channel.clock import asyncio_loop, now
+from ..channel.clock import asyncio_loop, clock
 from ..channel.contract import Channel
-from ..protocol.duplicates import DuplicateTable
 
 logger = logging.getLogger("jsonrpc_iot.peer")
 
@@ -33,8 +32,9 @@ class Outgoing:
 
     Attributes:
         is_broken: nothing more is sent.
+        loop: the event loop, if it is asyncio's.
+        now: gives the event loop's time.
         needs_receiver: the task that reads the channel must not wait for what is sent.
-        seen: is told what has left, where that matters for what comes again.
         dropped: messages that were offered while too many bytes waited.
     """
 
@@ -44,7 +44,6 @@ class Outgoing:
         "_channel",
         "_is_warm",
         "_limit",
-        "_loop",
         "_on_broken",
         "_queue",
         "_stalled_at",
@@ -53,9 +52,12 @@ class Outgoing:
         "_writes",
         "dropped",
         "is_broken",
+        "loop",
         "needs_receiver",
-        "seen",
+        "now",
     )
+
+    _gathers = True  # what follows in the same pass of the event loop leaves together
 
     def __init__(
         self,
@@ -71,7 +73,8 @@ class Outgoing:
         self._queue: list[bytes] = []
         self._bytes = 0
         self._busy = False
-        self._loop = asyncio_loop()
+        self.loop = asyncio_loop()
+        self.now = clock()
         self._is_warm = False  # something left in this pass of the event loop; more may follow
         self.is_broken = False
         self.needs_receiver = channel.info.sends_need_receiver
@@ -79,7 +82,6 @@ class Outgoing:
         self._stalled_at: tuple[int, int] | None = None
         self._wake: anyio.Event | None = None
         self.dropped = 0
-        self.seen: DuplicateTable | None = None
 
     @property
     def waiting_bytes(self) -> int:
@@ -100,13 +102,12 @@ class Outgoing:
             messages: to be sent.
             are_responses: as in `push`.
         """
+        messages = self._screened(messages, are_responses)
         if self._busy or self._queue or self._is_warm:
-            self.push(*messages, are_responses=are_responses)
+            self._push(messages)
             await self.wait_for_room()
             return
-        self._enqueue(messages, are_responses)
-        if self._queue:
-            self._send_now()
+        self._send_now(messages)
         if self._queue and not self.is_broken:
             await self._flush()
 
@@ -117,25 +118,30 @@ class Outgoing:
             messages: to be sent.
             are_responses: each answers one request, and neither a batch nor one for a stream.
         """
-        self._enqueue(messages, are_responses)
-        if self._busy or self.is_broken or not self._queue:
-            return
-        if not self._is_warm:
-            self._send_now()
-        if self._queue and not self.is_broken:
+        self._push(self._screened(messages, are_responses))
+
+    def _screened(self, messages: Sequence[bytes], are_responses: bool) -> Sequence[bytes]:
+        """Those of the messages that may leave now."""
+        return messages
+
+    def _push(self, messages: Sequence[bytes]) -> None:
+        if self._busy or self._queue or self._is_warm:
+            self._add(messages)
+        else:
+            self._send_now(messages)
+        if self._queue and not (self._busy or self.is_broken):
             self._busy = True
             self._tasks.start_soon(self._flush)
 
-    def _enqueue(self, messages: Sequence[bytes], are_responses: bool) -> None:
-        if not self.is_broken:  # whoever answers what has come before may have much to say
-            self._add(messages)
-
     def _add(self, messages: Sequence[bytes]) -> None:
-        self._queue.extend(messages)
-        self._bytes += sum(map(len, messages))
+        if not self.is_broken:  # whoever answers what has come before may have much to say
+            self._queue.extend(messages)
+            self._bytes += sum(map(len, messages))
 
-    def _send_now(self) -> None:
-        messages = self._queue
+    def _send_now(self, messages: Sequence[bytes]) -> None:
+        """Send what the link takes at once, while nothing waits; the rest waits from now on."""
+        if self.is_broken or not messages:
+            return
         try:
             sent = self._channel.send_now(messages)
         except BROKEN as error:
@@ -145,22 +151,20 @@ class Outgoing:
             logger.exception("%s: sending failed", self._channel.info.peer)
             self._fail()
             return
-        if not sent:
-            return
-        self._queue = messages[sent:]
-        self._note_sent(messages[:sent])
-        if self._loop is not None:
-            self._is_warm = True
-            self._loop.call_soon(self._cool)
+        if sent < len(messages):
+            self._add(messages[sent:])
+        if sent:
+            self._note_left(messages[:sent])
+            if self._gathers and self.loop is not None:
+                self._is_warm = True
+                self.loop.call_soon(self._cool)
 
     def _cool(self) -> None:
         self._is_warm = False
 
-    def _note_sent(self, messages: Sequence[bytes]) -> None:
-        self._bytes -= sum(map(len, messages))
+    def _note_left(self, messages: Sequence[bytes]) -> None:
+        """Note that the link has taken messages."""
         self._writes += 1
-        if self.seen is not None:
-            self.seen.note_sent(messages, now())
 
     def offer(self, message: bytes) -> bool:
         """Push a message, or drop and count it when too much waits.
@@ -211,7 +215,8 @@ class Outgoing:
     async def _flush(self) -> None:
         self._busy = True
         try:
-            self._send_now()
+            waiting, self._queue, self._bytes = self._queue, [], 0
+            self._send_now(waiting)
             while self._queue and not self.is_broken:
                 messages, self._queue = self._queue, []
                 await self._write(messages)
@@ -222,18 +227,20 @@ class Outgoing:
 
     async def _write(self, messages: Sequence[bytes]) -> None:
         try:
-            if self.seen is None:
-                await self._channel.send_batch(messages)
-                self._note_sent(messages)
-            else:  # which may take long for each
-                for message in messages:
-                    await self._channel.send(message)
-                    self._note_sent((message,))
+            await self._hand_over(messages)
         except BROKEN as error:
             self._fail(str(error))
         except Exception:
             logger.exception("%s: sending failed", self._channel.info.peer)
             self._fail()
+
+    async def _hand_over(self, messages: Sequence[bytes]) -> None:
+        await self._channel.send_batch(messages)
+        self._note_written(messages)
+
+    def _note_written(self, messages: Sequence[bytes]) -> None:
+        self._bytes -= sum(map(len, messages))
+        self._note_left(messages)
 
     def _fail(self, why: str = "") -> None:
         self.abort()

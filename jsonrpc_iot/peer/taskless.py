@@ -39,7 +39,16 @@ class TasklessCall:
         JsonRpcIotError: the call cannot be made.
     """
 
-    __slots__ = ("_call", "_calls", "_loop", "_on_end", "_request", "_timer", "is_sent")
+    __slots__ = (
+        "_call",
+        "_calls",
+        "_has_waited",
+        "_loop",
+        "_on_end",
+        "_request",
+        "_timer",
+        "is_sent",
+    )
 
     def __init__(
         self,
@@ -54,8 +63,9 @@ class TasklessCall:
         self._loop = loop
         self._on_end = on_end
         self._timer: TimerHandle | None = None
+        self._has_waited = False
         self._call: OpenCall
-        self._call, self._request = calls.open(method, params, self._answer, timeout, alone=True)
+        self._call, self._request = calls.open(method, params, self._answer, timeout)
         self.is_sent = calls.push_call(self._request, timeout)
         if not self.is_sent:
             calls.session.give_up(self._call)
@@ -85,8 +95,9 @@ class TasklessCall:
         """Give up; what has arrived by now is read before, if this program was busy."""
         assert self._timer is not None
         late = self._loop.time() - self._timer.when()
-        if late > _LATE_SECONDS or late < 0:
-            self._timer = self._loop.call_later(max(_LATE_SECONDS / 2, -late), self._expire)
+        if late > _LATE_SECONDS and not self._has_waited:
+            self._has_waited = True
+            self._timer = self._loop.call_later(_LATE_SECONDS, self._expire)
             return
         self.cancel()
         self._on_end(CallTimeout(f"{self._call.method}: no answer in time"))
@@ -109,7 +120,8 @@ def begin_call(
         on_end: is called once with what became of it, unless it is cancelled.
     """
     loop = asyncio_loop()
-    if loop is None or not calls.is_open or not calls.is_free:
+    is_sure = calls.info.reliable and calls.in_flight is None
+    if loop is None or not calls.is_open or not is_sure:
         return None
     call = TasklessCall(calls, method, params, timeout, on_end, loop)
     return call if call.is_sent else None

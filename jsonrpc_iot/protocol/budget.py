@@ -57,9 +57,11 @@ class Share(_Held):
 
     def take_entry(self) -> bool:
         """Hold one more request; says whether it may."""
-        left, network = self._budget.entries, self._of_network
+        budget, network = self._budget, self._network
+        left = budget.entries
+        held = (budget.networks.get(network) or _NOTHING) if network else None
         fits = self.entries < (left + self.entries) * self._part and (
-            network is None or network.entries < (left + network.entries) / _NETWORK
+            held is None or held.entries < (left + held.entries) / _NETWORK
         )
         if fits:
             self._add(1, 0)
@@ -67,10 +69,11 @@ class Share(_Held):
 
     def take_bytes(self, size: int) -> bool:
         """Hold so many bytes more; says whether it may."""
-        left, network = self._budget.byte_count, self._of_network
-        mine = self.byte_count
+        budget, network, mine = self._budget, self._network, self.byte_count
+        left = budget.byte_count
+        held = (budget.networks.get(network) or _NOTHING) if network else None
         fits = mine + size <= (left + mine) * self._part and (
-            network is None or network.byte_count + size <= (left + network.byte_count) / _NETWORK
+            held is None or held.byte_count + size <= (left + held.byte_count) / _NETWORK
         )
         if fits:
             self._add(0, size)
@@ -80,22 +83,18 @@ class Share(_Held):
         """Hold less."""
         self._add(-entries, -byte_count)
 
-    @property
-    def _of_network(self) -> _Held | None:
-        """What its network holds, if others are in it."""
-        if not self._network:
-            return None
-        return self._budget.networks.get(self._network) or _NOTHING
-
     def _add(self, entries: int, byte_count: int) -> None:
+        budget = self._budget
         self.entries += entries
         self.byte_count += byte_count
-        self._budget.entries -= entries
-        self._budget.byte_count -= byte_count
+        budget.entries -= entries
+        budget.byte_count -= byte_count
         if not self._network:
             return
-        networks = self._budget.networks
-        held = networks.setdefault(self._network, _Held())
+        networks = budget.networks
+        held = networks.get(self._network)
+        if held is None:
+            held = networks[self._network] = _Held()
         held.entries += entries
         held.byte_count += byte_count
         if not held.entries and not held.byte_count:

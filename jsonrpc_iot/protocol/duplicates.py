@@ -59,17 +59,17 @@ class Verdict(Enum):
     LATE = "its caller has stopped waiting"
 
 
-class _Finished:
-    """A request that has run, and its response, `None` where that is not held."""
+class _Finished(Struct, gc=False):
+    """A request that has run, and its response, `None` where that is not held.
 
-    __slots__ = ("at", "extended", "is_leaving", "left_at", "reply")
+    There may be hundreds of thousands, which the garbage collector need not look at.
+    """
 
-    def __init__(self, reply: bytes | None, at: float, extended: bool) -> None:
-        self.reply = reply
-        self.at = at
-        self.extended = extended
-        self.is_leaving = reply is not None
-        self.left_at = inf if self.is_leaving else at
+    reply: bytes | None
+    at: float
+    extended: bool
+    left_at: float
+    is_leaving: bool = False
 
 
 class DuplicateTable:
@@ -106,7 +106,7 @@ class DuplicateTable:
         # All are made when they are needed, since most peers are idle.
         self._running: dict[bytes, bool] | None = None  # whether a copy was extended
         self._finished: dict[bytes, _Finished] | None = None  # oldest first
-        self._leaving: dict[int, bytes] | None = None  # by `id` of the response
+        self._leaving: dict[int, _Finished] | None = None  # by `id` of the response
         self._cancelled: dict[ExactId, float] | None = None  # oldest first
 
     def admit(self, request: Identity, now: float) -> Verdict | bytes:
@@ -131,7 +131,7 @@ class DuplicateTable:
             doubled = now - finished.left_at <= DOUBLED_SECONDS
             if doubled or request.retry or request.extended or finished.extended:
                 finished.extended |= request.extended
-                return self._again(request.key, finished)
+                return self._again(finished)
             self._drop(request.key)
         if not self.share.take_entry():
             return Verdict.FULL
@@ -177,11 +177,18 @@ class DuplicateTable:
         extended = self._running.pop(key)
         if not self._running:
             self._running = None
-        if not self.share.take_bytes(len(reply or b"")):
-            self._finished[key] = _Finished(None, now, extended)
-            return
-        self._finished[key] = _Finished(reply, now, extended)
-        self._note_leaving(key, reply)
+        if reply is not None and not self.share.take_bytes(len(reply)):
+            reply = None
+        finished = self._finished[key] = _Finished(
+            reply, now, extended, left_at=now if reply is None else inf
+        )
+        if reply is not None:
+            self._note_leaving(reply, finished)
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether there are responses that have not left yet."""
+        return self._leaving is not None
 
     def note_sent(self, messages: Iterable[bytes], now: float) -> None:
         """Note which responses have left.
@@ -190,11 +197,10 @@ class DuplicateTable:
             messages: as they were given to `finish`, or returned by `admit`; others too.
             now: seconds.
         """
-        if not self._leaving:
+        if self._leaving is None:
             return
         for message in messages:
-            key = self._leaving.pop(id(message), None)
-            finished = None if key is None else (self._finished or {}).get(key)
+            finished = self._leaving.pop(id(message), None)
             if finished is not None:
                 finished.left_at = min(finished.left_at, now)
                 finished.is_leaving = False
@@ -234,19 +240,18 @@ class DuplicateTable:
     def __len__(self) -> int:
         return len(self._running or ()) + len(self._finished or ())
 
-    def _again(self, key: bytes, finished: _Finished) -> Verdict | bytes:
+    def _again(self, finished: _Finished) -> Verdict | bytes:
         if finished.is_leaving:
             return Verdict.JOIN
         if finished.reply is None:
             return Verdict.GONE
-        finished.is_leaving = True
-        self._note_leaving(key, finished.reply)
+        self._note_leaving(finished.reply, finished)
         return finished.reply
 
-    def _note_leaving(self, key: bytes, reply: bytes | None) -> None:
-        if reply is not None:
-            self._leaving = {} if self._leaving is None else self._leaving
-            self._leaving[id(reply)] = key
+    def _note_leaving(self, reply: bytes, finished: _Finished) -> None:
+        finished.is_leaving = True
+        self._leaving = {} if self._leaving is None else self._leaving
+        self._leaving[id(reply)] = finished
 
     def _drop(self, key: bytes) -> None:
         assert self._finished is not None

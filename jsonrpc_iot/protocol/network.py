@@ -65,10 +65,12 @@ class Places(Generic[K]):
                 del self._networks[network]
 
     def touch(self, holder: K) -> None:
-        """Note that somebody has been heard of, and comes last among those of its network."""
-        holders = self._networks[self._holders[holder]]
-        del holders[holder]
-        holders[holder] = None
+        """Note that somebody has been heard of; who has a place is last then in its network."""
+        network = self._holders.get(holder)
+        if network is not None:
+            holders = self._networks[network]
+            del holders[holder]
+            holders[holder] = None
 
     @property
     def greediest(self) -> str | None:

@@ -4,7 +4,8 @@ Source: the protocol page, section 6.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from .codec.codec import Codec
 from .echoes import Echoes
@@ -91,7 +92,7 @@ class Noise:
         return Silence(self, self.clock(), self.count_bytes())
 
 
-class Silence(NamedTuple):
+class Silence(Struct, frozen=True):
     """A time in which an answer was waited for.
 
     Args:

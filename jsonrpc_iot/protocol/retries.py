@@ -66,7 +66,8 @@ class Repeats:
     def add(self, id: int, request: bytes, now: float, *, idempotent: bool) -> None:
         """Start the timer of a request that is being sent."""
         delay = self._first + self._per_byte * len(request)
-        self._open[id] = _Repeat(request, now + self._jittered(delay), 2 * delay, idempotent)
+        due = now + delay * self._uniform(1 - _JITTER, 1 + _JITTER)
+        self._open[id] = _Repeat(request, due, 2 * delay, idempotent)
 
     def replace(self, id: int, request: bytes) -> None:
         """Have another form of a request repeated from now on."""
@@ -93,7 +94,7 @@ class Repeats:
         for repeat in self._open.values():
             if repeat.due > now:
                 continue
-            repeat.due = now + self._jittered(repeat.delay)
+            repeat.due = now + repeat.delay * self._uniform(1 - _JITTER, 1 + _JITTER)
             repeat.delay *= 2
             if extensions or repeat.idempotent:
                 request = self._mark(repeat.request) if extensions else repeat.request
@@ -109,6 +110,3 @@ class Repeats:
         for repeat in waiting:
             repeat.waits_for_probe = False
         return [self._mark(repeat.request) for repeat in waiting] if extensions else []
-
-    def _jittered(self, delay: float) -> float:
-        return delay * self._uniform(1 - _JITTER, 1 + _JITTER)

@@ -42,6 +42,7 @@ class Session:
 
     Attributes:
         codec: as above.
+        copies: how many requests were marked as such that are sent again.
         jsonrpc: the member of that name in the other end's last valid message, `None` before it.
         extensions: as above, once it is known.
         first: open requests from before the other end has spoken.
@@ -66,6 +67,7 @@ class Session:
         "_retry_seconds",
         "_shared",
         "codec",
+        "copies",
         "extensions",
         "first",
         "jsonrpc",
@@ -91,6 +93,7 @@ class Session:
         on_notification: Callable[[Message], object] | None = None,
     ) -> None:
         self.codec = codec
+        self.copies = 0
         self._first_id = self._next_id = first_id
         self._responses = 0
         self._default: Jsonrpc = UNSET if dialect == "iot" else "2.0"
@@ -200,6 +203,7 @@ class Session:
 
     def mark_retry(self, request: bytes) -> bytes:
         """A request of ours with the mark that says that it is the same again."""
+        self.copies += 1
         if self.on_repeat is not None:
             self.on_repeat(request)
         return self.codec.mark_retry(request)
@@ -323,11 +327,11 @@ class Session:
             self.first.add(call.id, request)
 
     def _forget(self, id: int) -> OpenCall | None:
-        if self._repeats is not None:
-            self._repeats.remove((id,))
-        self.first.remove(id)
         call = self._calls.by_id.pop(id, None)
         if call is not None:
+            if self._repeats is not None:
+                self._repeats.remove((id,))
+            self.first.remove(id)
             self.noise.note_closed(id)
         return call
 

@@ -1,7 +1,8 @@
 """Ordinary messages take one pass of msgspec, all others the way that explains: both answer alike.
 
 The invariant: whatever arrives, and however it is written, `dispatch_sync` and `dispatch` answer as
-the general way does, which `begin_read` is; and what says the same is answered the same.
+the general way does, which is `begin_read` of what is taken for special. So does `begin_read` of
+all else; and what says the same is answered the same.
 """
 
 import json
@@ -258,8 +259,9 @@ class General:
         responder: has that way.
     """
 
-    def __init__(self, responder: Responder) -> None:
+    def __init__(self, responder: Responder, *, is_special: bool = True) -> None:
         self._responder = responder
+        self._is_special = is_special
 
     def answer(self, data: bytes) -> Counter[bytes]:
         """The responses to a message, or to the entries of a batch."""
@@ -268,7 +270,10 @@ class General:
         return Counter(filter(None, map(self._answer_one, entries)))
 
     def _answer_one(self, data: bytes) -> bytes | None:
-        begun = self._responder.begin_read(data, self._responder.read(data), Context(), None, None)
+        read = self._responder.read(data)
+        begun = self._responder.begin_read(
+            data, read, Context(), None, None, is_special=self._is_special
+        )
         assert not isinstance(begun, Batch)
         return begun.run_sync() if isinstance(begun, PendingCall) else begun
 
@@ -290,6 +295,7 @@ def check(responder: Responder, data: bytes, runner: Runner) -> None:
     """Hold the ways to answer a message against each other."""
     general = General(responder)
     expected = general.answer(data), calls()
+    assert (General(responder, is_special=False).answer(data), calls()) == expected
     assert (general.parts(responder.dispatch_sync(data)), calls()) == expected
     assert (general.parts(runner.run(responder.dispatch(data))), calls()) == expected
 

@@ -169,6 +169,26 @@ async def test_lies_of_a_device_are_told_as_its_own_or_not_at_all(lie: Any) -> N
         assert isinstance(alone["methods"], list)
 
 
+async def test_a_device_that_describes_itself_slowly_is_known_later() -> None:
+    asked = Tally()
+
+    async def script(raw: Raw, request: dict[str, Any]) -> None:
+        asked.add(request["method"])
+        await go.wait()
+        result = {"methods": [{"name": "x"}], "info": {"title": "slow"}}
+        await raw.send(json.dumps({"id": request["id"], "result": result}))
+
+    go = anyio.Event()
+    async with beside(script) as (client, _):
+        await client.call("rpc.ping")  # so that the gateway is told how long the caller waits
+        early = await client.call("rpc.discover", {"device": "bad"}, timeout=0.2)
+        assert early["methods"] == []
+        go.set()
+        said = await client.call("rpc.discover", {"device": "bad"}, timeout=None)
+        assert [each["name"] for each in said["methods"]] == ["x"]
+        assert asked.items == ["rpc.discover"]
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gateways that notice in a moment what takes them 15 s."""

@@ -191,6 +191,20 @@ async def test_an_open_client_is_a_way_too() -> None:
             assert gateway.devices()[0].url == url
 
 
+async def test_a_dispatcher_of_the_same_program_is_a_device_too() -> None:
+    gateway, device = Gateway(), Device()
+    gateway.add("kitchen", device.dispatcher)
+    async with (
+        running(gateway) as server,
+        connect(server.urls[0]) as client,
+        client.notifications("kitchen.*") as news,
+    ):
+        assert await client.call("kitchen.echo", [1]) == 1
+        device.dispatcher.emit("boiling")
+        with anyio.fail_after(SECONDS):
+            assert (await news.receive()).method == "kitchen.boiling"
+
+
 async def test_patterns_hide_names_both_ways() -> None:
     device = Dispatcher()
     heard = Tally()

@@ -15,6 +15,7 @@ from jsonrpc_iot import (
     DeviceOffline,
     Dispatcher,
     Gateway,
+    InvalidParams,
     MethodNotFound,
     Principal,
     Unauthorized,
@@ -91,8 +92,9 @@ async def test_a_device_answers_there_as_if_it_were_there_itself(place: str) -> 
                 await straight.call("ecko")
             assert here.value.args == there.value.args
             assert await client.call("rpc.ping") is True
-            said = await client.call("rpc.discover")
-            assert said["info"] == (await straight.call("rpc.discover"))["info"]
+            for params in (None, {"method": "echo"}):
+                said = await client.call("rpc.discover", params)
+                assert said == await straight.call("rpc.discover", params)
             names = {name for name in await client.call("rpc.methods") if "rpc." not in name}
             assert names == {"echo", "count"}
             async with client.notifications() as news:
@@ -101,6 +103,12 @@ async def test_a_device_answers_there_as_if_it_were_there_itself(place: str) -> 
                     assert (await news.receive()).method == "boiling"
         async with connect(server.urls[0]) as client:
             assert await client.call("kitchen.echo", [1]) == 1
+            said = await client.call("rpc.discover", {"device": "kitchen"})
+            assert said == await straight.call("rpc.discover")
+            said = await client.call("rpc.discover", {"method": "kitchen.echo"})
+            assert [each["name"] for each in said["methods"]] == ["kitchen.echo"]
+            with pytest.raises(InvalidParams):
+                await client.call("rpc.discover", {"method": "kitchen.ecko"})
 
 
 async def test_addresses_come_and_go_with_the_devices(place: str) -> None:

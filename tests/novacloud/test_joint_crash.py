@@ -63,7 +63,8 @@ class Joint:
             await store.create_device(
                 DeviceRow(device_id=ID, name="lamp", key_hash=hash_key(KEY), created=0.0)
             )
-            await store.define_sensor(ID, "n", "number")
+            for key in range(5):
+                await store.define_sensor(ID, f"n{key}", "number")
 
     def start_platform(self) -> None:
         self.platform = _start(PLATFORM, self._database, self._port)
@@ -92,7 +93,7 @@ class Joint:
 
     def stored(self) -> list[int]:
         """The numbers in the platform's file, in the order in which they came."""
-        return [n for (n,) in self._ask("SELECT value FROM telemetry ORDER BY received")]
+        return [n for (n,) in self._ask("SELECT value FROM telemetry ORDER BY received, value")]
 
     def head(self) -> int:
         """The highest number that the platform has of the outbox."""

@@ -6,6 +6,9 @@ from typing import Any, Protocol
 from ...channel.info import ChannelInfo
 from .stream import Stream
 
+CALL_SECONDS = 30.0
+"""How long the other end may take for a call whose caller does not say."""
+
 
 class Target(Protocol):
     """The other end that calls are handed on to; an open `Client` is one."""

@@ -16,30 +16,17 @@ from typing import Any, Self, TypeAlias, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from jsonrpc_iot import Dispatcher, MalformedFrame, MessageTooLarge, UsageError
+from jsonrpc_iot import Dispatcher, MessageTooLarge, UsageError
 
-from ..messages import (
-    ACK,
-    DEFAULT_PORT,
-    LAST_SECOND,
-    PLATFORM_TYPES,
-    Auth,
-    AuthPayload,
-    AuthResponse,
-    AuthResult,
-    Command,
-    UnreadableCommand,
-    decode_from_platform,
-    encode_line,
-)
-from .backoff import Backoff
+from ..messages import DEFAULT_PORT, LAST_SECOND, PLATFORM_TYPES, Command, UnreadableCommand
+from .batches import Batches
 from .commands import CommandRunner
+from .connection import Account, Connection
 from .key import find_key
-from .link import Link, LinkLost
 from .outbox import Outbox, OutboxFailed
-from .outbox_file import Kind
 from .payload import encode_payload
-from .session import PlatformSession
+from .pulse import Pulse
+from .remote_log import DeviceLogHandler
 from .settings import DeviceCounts, DeviceSettings
 from .systemd import Supervisor
 
@@ -51,14 +38,9 @@ logger = logging.getLogger("jsonrpc_iot.novacloud")
 _ENVELOPE = 128  # bytes of a line besides its payload
 _USUAL_HEARTBEAT = (30, 180)
 _MESSAGES_AT_ONCE = 64
-_PARTING_SECONDS = 1.0
 _GIVING_UP_SECONDS = 1.0
 _ROWS_IN_MEMORY = 10_000
 _BYTES_IN_MEMORY = 4 << 20
-
-
-class _Refused(Exception):
-    """The platform does not let the device in; the text is its reason."""
 
 
 class NovaDevice:
@@ -71,23 +53,28 @@ class NovaDevice:
         port: its port.
         device_id: the UUID that the platform knows the device by.
         device_key: the key; a `Path` of a TOML file with `device_key = "..."`; by default the
-            environment variable NOVACLOUD_DEVICE_KEY.
+            environment variable NOVACLOUD_DEVICE_KEY. With a context for `tls` there need be none.
         outbox: where reports wait: an `Outbox`, or the path of its file. Without one they wait in
             memory, and are lost with the program.
-        tls: `True` to trust the system's authorities, or a context of your own.
+        tls: `True` to trust the system's authorities, or a context of your own; its certificate,
+            whose common name is the id, proves to a platform that asks for it who the device is.
         heartbeat: seconds between signs of life; platforms want 30 to 180.
+        bad_line_heartbeat: seconds between them while the line is bad: from two losses of the
+            connection within ten minutes until an hour without one. At least 30, and less than
+            `heartbeat`; `None` for no difference.
+        batch_seconds: how long a report waits for others, to leave with them; 0 for not at all.
+            Those without a `timestamp` then get the time of the first of them.
         dispatcher: has the methods that commands call; several may share one with `serve`.
         permissions: what the platform may do, for methods that ask for it with `requires`.
         settings: limits and times.
 
     Raises:
-        UsageError: there is no key, or the heartbeat is no time.
+        UsageError: there is no key, or a time is none that may be.
 
     Attributes:
         dispatcher: as above, or an empty one.
         outbox: what waits.
         counts: what has happened so far.
-        refusal: why the platform does not let the device in, `None` as long as it has not said so.
     """
 
     def __init__(
@@ -100,49 +87,57 @@ class NovaDevice:
         outbox: Outbox | str | Path | None = None,
         tls: ssl.SSLContext | bool | None = None,
         heartbeat: float = 60.0,
+        bad_line_heartbeat: float | None = None,
+        batch_seconds: float = 0.0,
         dispatcher: Dispatcher | None = None,
         permissions: Container[str] | None = None,
         settings: DeviceSettings | None = None,
     ) -> None:
-        if not 0 < heartbeat < math.inf:
-            raise UsageError("heartbeat: a number of seconds above 0 is needed")
-        if not _USUAL_HEARTBEAT[0] <= heartbeat <= _USUAL_HEARTBEAT[1]:
-            logger.info("a heartbeat every %g s: platforms want 30 to 180 s", heartbeat)
-        self._host = host
-        self._port = port
-        self._device_id = device_id
-        self._key = find_key(device_key)
-        self._tls = ssl.create_default_context() if tls is True else tls or None
-        self._heartbeat = heartbeat
+        _check_times(heartbeat, bad_line_heartbeat, batch_seconds)
+        secured = ssl.create_default_context() if tls is True else tls or None
+        key = find_key(device_key, is_needed=not isinstance(tls, ssl.SSLContext))
+        self._account = Account(host, port, secured, device_id, key)
         self._settings = settings or DeviceSettings()
         self.dispatcher = dispatcher or Dispatcher()
         self.outbox = _outbox(outbox)
         self.counts = DeviceCounts()
-        self.refusal: str | None = None
+        self._batches = Batches(self.outbox, batch_seconds, self._settings.line - _ENVELOPE)
+        self._connection = Connection(
+            self._account,
+            self.outbox,
+            Pulse(heartbeat, bad_line_heartbeat),
+            self._settings,
+            self.counts,
+            deliver=self._receive,
+            begun=self._begin,
+        )
         self._commands = CommandRunner(
-            self.dispatcher, permissions, self._settings, self.counts, self._send
+            self.dispatcher, permissions, self._settings, self.counts, self._connection.send
         )
         self._on_message: dict[str, OnMessage] = {}
-        self._backoff = Backoff(self._settings.schedule)
-        self._session: PlatformSession | None = None
-        self._connected = anyio.Event()
+        self._logs: list[DeviceLogHandler] = []
         self._handling = 0
         self._stack: AsyncExitStack | None = None
         self._tasks: TaskGroup
 
     def __repr__(self) -> str:
         state = "connected" if self.is_connected else "not connected"
-        return f"<NovaDevice {self._device_id} at {self._host}:{self._port}, {state}>"
+        where = f"{self._account.host}:{self._account.port}"
+        return f"<NovaDevice {self._account.device_id} at {where}, {state}>"
 
     @property
     def is_connected(self) -> bool:
         """Whether the platform has let the device in and the connection is not known to be over."""
-        return self._session is not None
+        return self._connection.session is not None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the platform does not let the device in, `None` as long as it has not said so."""
+        return self._connection.refusal
 
     async def connected(self) -> None:
         """Wait until the platform has let the device in."""
-        while self._session is None:
-            await self._connected.wait()
+        await self._connection.connected()
 
     def command(self, key: str) -> Callable[[F], F]:
         """Register a function for a command key; the same as `dispatcher.method(key)`."""
@@ -170,7 +165,8 @@ class NovaDevice:
 
         Args:
             values: by `value_key`: numbers, texts, booleans, lists or dicts.
-            timestamp: when they were taken, in Unix seconds; now by default.
+            timestamp: when they were taken, in Unix seconds; now by default, or when the first
+                report was made that this one leaves with.
 
         Raises:
             OutboxFailed: the disk is full or broken.
@@ -178,15 +174,54 @@ class NovaDevice:
             Unencodable: JSON has no form for a value.
             UsageError: there are none, one is `None`, or the time is none.
         """
-        await self._put("data", values, timestamp)
+        payload = self._encode(values, timestamp)
+        at, batch = self._batches.place(payload, timestamp)
+        await self.outbox.put("data", at, payload, batch)
 
     async def send_status(self, status: Mapping[str, Any], timestamp: float | None = None) -> None:
         """Report how the device is: `battery` %, `signal` dBm, `uptime` s and the like.
 
-        It goes the way of `report` and raises the same. Only platforms that acknowledge are told
-        its time; others take the time of arrival.
+        It goes the way of `report` and raises the same, but waits for no other report, nor do
+        those before it. Only platforms that acknowledge are told its time; others take the time of
+        arrival.
         """
-        await self._put("status", status, timestamp)
+        payload = self._encode(status, timestamp)
+        self._batches.end()
+        at = round(time.time(), 3) if timestamp is None else timestamp
+        seq = await self.outbox.put("status", at, payload)
+        self.outbox.release(seq)
+
+    def flush(self) -> None:
+        """Have the reports so far leave without waiting for others; see `batch_seconds`."""
+        self._batches.end()
+
+    def log_handler(
+        self,
+        level: int = logging.WARNING,
+        *,
+        seconds: float = 10.0,
+        records: int = 100,
+        size: int = 4096,
+    ) -> DeviceLogHandler:
+        """A handler for `logging` that sends records to the platform, while the device runs.
+
+        They are statuses with `log`, a list of `{"at", "level", "logger", "message"}`, and
+        `log_dropped`, the number of all records that were dropped so far, if any were.
+
+        Args:
+            level: the least level that is sent.
+            seconds: between two statuses, at least.
+            records: that may wait; those beyond are dropped.
+            size: bytes of the records of one status, roughly.
+
+        Raises:
+            UsageError: a bound is not above 0.
+        """
+        handler = DeviceLogHandler(level, seconds, records, size, self._account.key.mask)
+        self._logs.append(handler)
+        if self._stack is not None:
+            self._tasks.start_soon(self._send_log, handler)
+        return handler
 
     async def __aenter__(self) -> Self:
         """Open the outbox, and begin to connect.
@@ -204,9 +239,11 @@ class NovaDevice:
                 stack.push_async_callback(self._commands.answers.close)
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._supervisor = Supervisor()
-            self._tasks.start_soon(self._keep_connected)
+            self._tasks.start_soon(self._connection.run)
             if self._supervisor.watchdog is not None:
                 self._tasks.start_soon(self._feed_watchdog, self._supervisor.watchdog / 2)
+            for handler in self._logs:
+                self._tasks.start_soon(self._send_log, handler)
             self._supervisor.tell("READY=1")
             self._stack = stack.pop_all()
         return self
@@ -220,129 +257,37 @@ class NovaDevice:
 
     async def _finish(self) -> None:
         self._supervisor.tell("STOPPING=1")
+        self.flush()
+        session = self._connection.session
         try:
-            if self._session is not None:
+            with anyio.move_on_after(self._settings.close_seconds):
+                for handler in self._logs:
+                    await handler.send(self.send_status)
+            if session is not None:
                 with anyio.move_on_after(self._settings.close_seconds):
                     await self._commands.finished()
-                    await self._session.finished()
+                    self.flush()  # what they reported
+                    await session.finished()
                 with anyio.move_on_after(_GIVING_UP_SECONDS, shield=True):
                     await self._commands.give_up()
         finally:
             self._tasks.cancel_scope.cancel()
 
-    async def _put(self, kind: Kind, values: Mapping[str, Any], timestamp: float | None) -> None:
-        if timestamp is None:
-            timestamp = round(time.time(), 3)
-        elif not 0 <= timestamp <= LAST_SECOND:  # NaN too
+    def _encode(self, values: Mapping[str, Any], timestamp: float | None) -> bytes:
+        if timestamp is not None and not 0 <= timestamp <= LAST_SECOND:  # NaN too
             raise UsageError(f"timestamp={timestamp!r} is no Unix time in seconds")
         payload = encode_payload(values)
         longest = self._settings.line - _ENVELOPE
         if len(payload) > longest:
             raise MessageTooLarge(len(payload), longest)
-        await self.outbox.put(kind, timestamp, payload)
+        return payload
 
-    async def _keep_connected(self) -> None:
-        while True:
-            pause = await self._connect_once()
-            logger.debug("connecting again in %.1f s", pause)
-            await anyio.sleep(pause)
+    async def _send_log(self, handler: DeviceLogHandler) -> None:
+        await handler.run(lambda: self.is_connected, self.send_status)
+        self._logs.remove(handler)
 
-    async def _connect_once(self) -> float:
-        """Connect and stay so as long as possible; returns the seconds until the next attempt."""
-        try:
-            lived = await self._connect_and_run()
-        except LinkLost as lost:
-            self.counts.failed_connections += 1
-            logger.warning("%s:%d: not connected: %s", self._host, self._port, lost)
-            return self._backoff.after_failure()
-        except _Refused as refused:
-            pause = self._backoff.after_refusal()
-            self.counts.refusals += 1
-            level = logging.INFO if self.refusal == str(refused) else logging.ERROR
-            self.refusal = str(refused)
-            logger.log(
-                level,
-                "%s:%d refuses device %s: %.200s; trying again in %.0f s",
-                *(self._host, self._port, self._device_id, self.refusal, pause),
-            )
-            return pause
-        return self._backoff.after_connection(lived)
-
-    async def _connect_and_run(self) -> float:
-        """Connect; returns the seconds that the connection lived.
-
-        Raises:
-            LinkLost: no connection could be had, or the platform did not let the device in.
-            _Refused: it said no.
-        """
-        link = Link(self._heartbeat, self._settings.line, self._key.mask)
-        await link.open(self._host, self._port, self._tls, seconds=self._settings.connect_seconds)
-        try:
-            acknowledges = await self._authenticate(link)
-            began = anyio.current_time()
-            session = PlatformSession(
-                link,
-                self.outbox,
-                acknowledges=acknowledges,
-                heartbeat=self._heartbeat,
-                settings=self._settings,
-                counts=self.counts,
-                deliver=self._receive,
-            )
-            self._begin(session)
-            try:
-                await session.run()
-            except* LinkLost as lost:
-                logger.warning("%s:%d: %s", self._host, self._port, lost.exceptions[0])
-            return anyio.current_time() - began
-        finally:
-            self._session = None
-            with anyio.CancelScope(shield=True):
-                await link.part(min(_PARTING_SECONDS, self._settings.close_seconds))
-
-    async def _authenticate(self, link: Link) -> bool:
-        """Say who we are; returns whether the platform acknowledges data."""
-        payload = AuthPayload(
-            device_id=self._device_id,
-            device_key=self._key.reveal(),
-            ext=[ACK],
-            outbox_id=self.outbox.id,
-        )
-        await link.send(encode_line(Auth(payload=payload)), secret=True)
-        with anyio.move_on_after(self._settings.auth_seconds):
-            while True:
-                try:
-                    message = decode_from_platform(await link.receive())
-                except MalformedFrame:
-                    self.counts.malformed += 1
-                    continue
-                if isinstance(message, AuthResponse):
-                    return self._understand(message.payload)
-        raise LinkLost("the platform does not answer the authentication")
-
-    def _understand(self, result: AuthResult) -> bool:
-        if result.status == "error":
-            raise _Refused(self._key.mask(result.message) or "no reason given")
-        return ACK in result.ext
-
-    def _begin(self, session: PlatformSession) -> None:
-        self.counts.connections += 1
-        self.refusal = None
-        self._session = session
-        self._connected.set()
-        self._connected = anyio.Event()
-        logger.info("%s:%d: connected", self._host, self._port)
+    def _begin(self) -> None:
         self._tasks.start_soon(self._commands.flush)
-
-    async def _send(self, line: bytes) -> bool:
-        """Send a line if the device is connected; returns whether it left."""
-        if self._session is None:
-            return False
-        try:
-            await self._session.link.send(line)
-        except LinkLost:  # the session notices it too
-            return False
-        return True
 
     def _receive(self, message: Command | UnreadableCommand | dict[str, Any]) -> None:
         if isinstance(message, Command):
@@ -379,6 +324,17 @@ class NovaDevice:
                 logger.error("%s", error)
             self._supervisor.tell("WATCHDOG=1")
             await anyio.sleep(pause)
+
+
+def _check_times(heartbeat: float, on_bad_line: float | None, batch_seconds: float) -> None:
+    if not 0 < heartbeat < math.inf:
+        raise UsageError("heartbeat: a number of seconds above 0 is needed")
+    if not _USUAL_HEARTBEAT[0] <= heartbeat <= _USUAL_HEARTBEAT[1]:
+        logger.info("a heartbeat every %g s: platforms want 30 to 180 s", heartbeat)
+    if on_bad_line is not None and not _USUAL_HEARTBEAT[0] <= on_bad_line < heartbeat:
+        raise UsageError("bad_line_heartbeat: at least 30 s, and less than heartbeat")
+    if not 0 <= batch_seconds < math.inf:
+        raise UsageError("batch_seconds: a number of seconds is needed, 0 for no batches")
 
 
 def _outbox(given: Outbox | str | Path | None) -> Outbox:

@@ -30,6 +30,8 @@ class Secret:
 
     def mask(self, text: str) -> str:
         """Another text with this one blacked out, also where it is part of a JSON text."""
+        if not self._text:
+            return text
         escaped = json.dumps(self._text)[1:-1]
         return text.replace(self._text, "***").replace(escaped, "***")
 
@@ -40,12 +42,13 @@ class Secret:
         raise TypeError("a secret is not to be pickled")
 
 
-def find_key(given: str | Path | None) -> Secret:
+def find_key(given: str | Path | None, *, is_needed: bool = True) -> Secret:
     """The key: as given, from a file, or from the environment variable NOVACLOUD_DEVICE_KEY.
 
     Args:
         given: the key, or the path of a TOML file with `device_key = "..."` or of one with nothing
             but the key.
+        is_needed: where it is not, and nothing is given, the key may be empty.
 
     Raises:
         UsageError: there is none; the text quotes nothing that might be one.
@@ -56,7 +59,7 @@ def find_key(given: str | Path | None) -> Secret:
     else:
         key = given if given is not None else os.environ.get(VARIABLE, "")
         where = ""
-    if not key:
+    if not key and (is_needed or given is not None):
         raise UsageError(
             f"{where}no device key: give one, name a TOML file with {_MEMBER}, or set {VARIABLE}"
         )

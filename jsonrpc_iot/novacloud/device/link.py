@@ -3,6 +3,7 @@
 import logging
 import ssl
 from collections.abc import Callable
+from functools import partial
 
 import anyio
 from anyio.abc import ByteStream
@@ -10,10 +11,10 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.tls import TLSStream
 
 from jsonrpc_iot import TransportError
+from jsonrpc_iot.transports.sockets import tls as secure
 from jsonrpc_iot.transports.sockets.dial import connect_tcp
 from jsonrpc_iot.transports.sockets.listener import set_options
 from jsonrpc_iot.transports.sockets.stream import SocketStream
-from jsonrpc_iot.transports.sockets.tls import reason
 
 from ..kernel import set_patience, unconfirmed
 
@@ -28,9 +29,15 @@ _GONE = (
 )
 _PARTING_BYTES = 1 << 20
 
+reason = partial(secure.reason, has_url=False)
+
 
 class LinkLost(TransportError):
     """The connection cannot be had, or is over; the text says why."""
+
+
+class LinkClosed(LinkLost):
+    """The platform has ended the connection in good order; nothing is wrong with the line."""
 
 
 class Link:
@@ -127,6 +134,8 @@ class Link:
             line = await self._incoming.receive_until(b"\n", self._max_line)
         except anyio.DelimiterNotFound:
             raise LinkLost(f"a line is longer than {self._max_line} bytes") from None
+        except anyio.IncompleteRead as error:
+            raise LinkClosed(f"the platform closed it: {reason(error)}") from error
         except _GONE as error:
             raise LinkLost(f"the platform closed it: {reason(error)}") from error
         if line and logger.isEnabledFor(logging.DEBUG):

@@ -18,7 +18,8 @@ from anyio.abc import TaskGroup
 from jsonrpc_iot import MessageTooLarge, UsageError
 
 from ..group_commit import Entry, GroupCommit
-from .outbox_file import Bounds, Kind, NewRow, OutboxFailed, OutboxFile, OutboxFull, Row, WhenFull
+from .outbox_file import OutboxFile
+from .outbox_rows import Bounds, Kind, NewRow, OutboxFailed, OutboxFull, Row, WhenFull
 
 __all__ = ["Outbox", "OutboxFailed", "Row", "WhenFull"]
 
@@ -28,6 +29,7 @@ T = TypeVar("T")
 _GROUP = 500
 _GROUP_BYTES = 1 << 18
 _RETRY_SECONDS = 5.0
+_FORGET_SECONDS = 60.0  # a commit of its own for each deletion would wear disks out twice as fast
 
 
 class Outbox:
@@ -69,10 +71,13 @@ class Outbox:
         self._stack: AsyncExitStack
         self._tasks: TaskGroup
         self._forget = 0
+        self._ready = 0
+        self._held_until = -math.inf
         self._written = anyio.Event()
         self._lock = anyio.Lock()
         self._dropped = 0
         self._retrying = False
+        self._is_forgetting = False
 
     @property
     def path(self) -> Path | None:
@@ -87,17 +92,25 @@ class Outbox:
     @property
     def rows(self) -> int:
         """How many rows wait."""
-        return self._opened.totals.rows
+        totals = self._opened.totals
+        return min(totals.rows, max(totals.last_seq - self._forget, 0))
 
     @property
     def size(self) -> int:
-        """Bytes that the rows take."""
+        """Bytes that the rows take, those included that are still to be deleted."""
         return self._opened.totals.bytes
 
     @property
     def last_seq(self) -> int:
         """The highest number that a row was given, also if it is gone; 0 for none."""
         return self._opened.totals.last_seq
+
+    @property
+    def ready_seq(self) -> int:
+        """The highest number that may be read; rows above it are held back."""
+        if self._held_until > -math.inf and anyio.current_time() < self._held_until:
+            return self._ready
+        return self.last_seq
 
     @property
     def dropped(self) -> int:
@@ -118,6 +131,8 @@ class Outbox:
         file = await self._run(lambda: OutboxFile(self._path, self._bounds))
         self._file = file
         self._forget = 0
+        self._is_forgetting = False
+        self._held_until = -math.inf
         self._dropped = file.totals.dropped
         self._puts = GroupCommit(self._write, _closed, min(_GROUP, self._bounds.rows))
         async with AsyncExitStack() as stack:
@@ -129,17 +144,21 @@ class Outbox:
 
     async def __aexit__(self, *failure: object) -> None:
         """Commit what waits, and close the file."""
+        if self._forget > self._opened.forgotten:
+            self._puts.poke()
         self._puts.close()
         self._tasks.cancel_scope.shield = True
         await self._stack.aclose()
 
-    async def put(self, kind: Kind, timestamp: float, payload: bytes) -> int | None:
+    async def put(self, kind: Kind, timestamp: float, payload: bytes, batch: int = 0) -> int | None:
         """Add a row; returns once it is on disk.
 
         Args:
             kind: `data` or `status`.
             timestamp: in Unix seconds; it is never changed.
             payload: in JSON.
+            batch: not 0 to add the payload to the row of that batch, if it is the last one and
+                nobody has read it. The caller sees to it that the two have no key in common.
 
         Returns:
             Its number, or `None` where it was dropped.
@@ -153,10 +172,10 @@ class Outbox:
             raise MessageTooLarge(len(payload), self._bounds.bytes - 100)
         if self._file is None:
             raise _closed()
-        return await self._puts.do(NewRow(kind, timestamp, payload))
+        return await self._puts.do(NewRow(kind, timestamp, payload, batch))
 
     async def read(self, after: int, limit: int = 100) -> list[Row]:
-        """The oldest rows with a number above `after`.
+        """The oldest rows with a number above `after` that are not held back.
 
         Args:
             after: a number.
@@ -167,19 +186,41 @@ class Outbox:
         """
         file = self._opened
         async with self._lock:
-            return await self._run(lambda: file.read(after, limit))
+            start, end = max(after, self._forget), self.ready_seq
+            return await self._run(lambda: file.read(start, end, limit))
 
     def forget(self, upto: int) -> None:
-        """Delete the rows up to a number, with the next commit."""
-        if upto > self._forget:
-            self._forget = upto
-            if self._file is not None:
-                self._puts.poke()
+        """Delete the rows up to a number, on disk with the next commit or within a minute."""
+        if upto <= self._forget:
+            return
+        self._forget = upto
+        if self._file is None:
+            return
+        if self._path is None or self._puts.is_awaited or upto > self._file.forgotten + _GROUP:
+            self._puts.poke()
+        elif not self._is_forgetting:
+            self._is_forgetting = True
+            self._tasks.start_soon(self._forget_later, self._file)
+
+    def hold(self, until: float) -> None:
+        """Have the rows that come from now on not be read before a time of anyio's clock."""
+        self._ready = self.ready_seq
+        self._held_until = until
+
+    def release(self, upto: int | None = None) -> None:
+        """Let the rows up to a number be read, or all of them and those to come."""
+        if upto is None:
+            self._held_until = -math.inf
+        else:
+            self._ready = max(self._ready, upto)
+        self._tell_readers()
 
     async def changed(self, after: int) -> None:
-        """Wait until a number above `after` has been given."""
-        while self.last_seq <= after:
-            await self._written.wait()
+        """Wait until a number above `after` may be read."""
+        while self.ready_seq <= after:
+            held = self._held_until if self.last_seq > after else math.inf
+            with anyio.CancelScope(deadline=held):
+                await self._written.wait()
 
     @property
     def _opened(self) -> OutboxFile:
@@ -221,10 +262,13 @@ class Outbox:
             entry.result = seq
         if given and len(given) < len(group):  # the others came too late for this commit
             self._puts.poke()
-        self._written.set()
-        self._written = anyio.Event()
+        self._tell_readers()
         self._tell_dropped()
         return len(given)
+
+    def _tell_readers(self) -> None:
+        self._written.set()
+        self._written = anyio.Event()
 
     def _together(self, rows: Sequence[NewRow]) -> Sequence[NewRow]:
         """The first rows, as many as may be in the file beyond its bounds for a moment."""
@@ -234,6 +278,13 @@ class Outbox:
             if room < 0:
                 return rows[: max(count, 1)]
         return rows
+
+    async def _forget_later(self, file: OutboxFile) -> None:
+        """Delete what no commit has deleted on the way."""
+        await anyio.sleep(_FORGET_SECONDS)
+        self._is_forgetting = False
+        if self._forget > file.forgotten:
+            self._puts.poke()
 
     async def _try_again_later(self, reason: str) -> None:
         """Write once more after a while what could not be: deletions, and reports that wait."""

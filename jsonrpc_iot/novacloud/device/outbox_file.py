@@ -11,19 +11,14 @@ from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from copy import copy
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias, TypeVar
-
-from msgspec import Struct
-
-from jsonrpc_iot import JsonRpcIotError
+from typing import TypeVar
 
 from ..group_commit import Transaction
 from .disk import Damaged, Full, Room, is_damage, is_full, reason
+from .outbox_rows import Bounds, Growing, NewRow, OutboxFailed, OutboxFull, Row, Totals
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
-Kind: TypeAlias = Literal["data", "status"]
-WhenFull: TypeAlias = Literal["drop_oldest", "drop_newest", "block"]
 T = TypeVar("T")
 
 _LOCK_SECONDS = 2.0  # a process that was just killed may hold the file a moment longer
@@ -38,7 +33,9 @@ _ROOM_BYTES = 8192  # two pages: some of the rows dropped for a new one share th
 # seq, and a platform would take it for a repeat.
 # EXCLUSIVE: two processes would send each row twice; the second one cannot open the file.
 # Some builds of SQLite overwrite what is deleted, all of which would go through the log.
+# A commit writes whole pages: small ones for small rows, as far as disks have smaller blocks.
 _SETTINGS = """
+PRAGMA page_size = 1024;
 PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
@@ -56,56 +53,6 @@ CREATE TABLE IF NOT EXISTS outbox (
 );
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value NOT NULL);
 """
-
-
-class OutboxFailed(JsonRpcIotError):
-    """The outbox cannot be read or written; the text says why. What was to be reported is not."""
-
-
-class OutboxFull(OutboxFailed):
-    """There is no space on the disk, or within the quota; what is in the outbox stays as it is."""
-
-
-class Row(NamedTuple):
-    """One report.
-
-    Args:
-        seq: its number, higher than that of every earlier row of the same outbox.
-        kind: the type of its message.
-        timestamp: when it was made, in Unix seconds.
-        payload: in JSON.
-    """
-
-    seq: int
-    kind: Kind
-    timestamp: float
-    payload: bytes
-
-
-class NewRow(NamedTuple):
-    """A report without a number yet; members as in `Row`."""
-
-    kind: Kind
-    timestamp: float
-    payload: bytes
-
-
-class Bounds(NamedTuple):
-    """What an outbox may hold; members as the parameters of `Outbox`."""
-
-    rows: int
-    bytes: int
-    when_full: WhenFull
-    quota: int | None
-
-
-class Totals(Struct):
-    """What an outbox holds and has held; members as the properties of `Outbox`."""
-
-    rows: int = 0
-    bytes: int = 0
-    last_seq: int = 0
-    dropped: int = 0
 
 
 class OutboxFile:
@@ -156,9 +103,15 @@ class OutboxFile:
         """
         return self._guarded("cannot be written", lambda: self._write_somehow(new, upto))
 
-    def read(self, after: int, limit: int) -> list[Row]:
-        """The oldest rows with a number above `after`, at most `limit`, fewer if they are large."""
-        return self._guarded("cannot be read", lambda: self._read(after, limit))
+    def read(self, after: int, upto: int, limit: int) -> list[Row]:
+        """The oldest rows above and up to a number, at most `limit`, fewer if they are large.
+
+        None of these changes any more.
+        """
+        growing = self.totals.growing
+        if growing is not None and growing.seq <= upto:
+            self.totals.growing = None
+        return self._guarded("cannot be read", lambda: self._read(after, upto, limit))
 
     def close(self) -> None:
         """Close the file."""
@@ -298,6 +251,9 @@ class OutboxFile:
     def _insert(self, totals: Totals, new: Sequence[NewRow]) -> list[int | None]:
         given: list[int | None] = []
         for row in new:
+            if self._join(totals, row):
+                given.append(totals.last_seq)
+                continue
             size = len(row.payload) + _OVERHEAD
             if self._bounds.when_full != "drop_oldest" and (
                 totals.rows + 1 > self._bounds.rows or totals.bytes + size > self._bounds.bytes
@@ -308,14 +264,26 @@ class OutboxFile:
                 given.append(None)
                 continue
             cursor = self._database.execute(
-                "INSERT INTO outbox (kind, timestamp, payload) VALUES (?, ?, ?)", row
+                "INSERT INTO outbox (kind, timestamp, payload) VALUES (?, ?, ?)", row[:3]
             )
             assert cursor.lastrowid is not None
-            totals.last_seq = cursor.lastrowid
+            seq = totals.last_seq = cursor.lastrowid
+            totals.growing = Growing(row.batch, seq, row.payload) if row.batch else None
             given.append(totals.last_seq)
             totals.rows += 1
             totals.bytes += size
         return given
+
+    def _join(self, totals: Totals, row: NewRow) -> bool:
+        """Add a report to the last row, if that is of its batch and there is room for it."""
+        last, more = totals.growing, len(row.payload) - 1
+        if last is None or last.batch != row.batch or totals.bytes + more > self._bounds.bytes:
+            return False
+        payload = last.payload[:-1] + b"," + row.payload[1:]
+        self._database.execute("UPDATE outbox SET payload = ? WHERE seq = ?", (payload, last.seq))
+        totals.growing = last._replace(payload=payload)
+        totals.bytes += more
+        return True
 
     def _drop(self, totals: Totals, rows: int, size: int) -> None:
         """Drop the oldest, at least so many rows and bytes."""
@@ -340,14 +308,17 @@ class OutboxFile:
         self._database.execute("DELETE FROM outbox WHERE seq <= ?", (upto,))
         totals.rows -= count
         totals.bytes -= payloads + _OVERHEAD * count
+        if totals.growing is not None and totals.growing.seq <= upto:
+            totals.growing = None
         return int(count)
 
-    def _read(self, after: int, limit: int) -> list[Row]:
+    def _read(self, after: int, upto: int, limit: int) -> list[Row]:
         rows: list[Row] = []
         size = 0
         found = self._database.execute(
-            "SELECT seq, kind, timestamp, payload FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",
-            (after, limit),
+            "SELECT seq, kind, timestamp, payload FROM outbox WHERE seq > ? AND seq <= ? "
+            "ORDER BY seq LIMIT ?",
+            (after, upto, limit),
         )
         for values in found:
             row = Row(*values)

@@ -21,7 +21,8 @@ from ..messages import Heartbeat as HeartbeatMessage
 from ..token_bucket import TokenBucket
 from .link import Link
 from .outbox import Outbox, OutboxFailed
-from .outbox_file import Kind, Row
+from .outbox_rows import Kind, Row
+from .pulse import Pulse
 from .settings import DeviceCounts, DeviceSettings
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
@@ -59,7 +60,7 @@ class PlatformSession:
         link: leads to the platform.
         outbox: what is to be sent.
         acknowledges: the platform says what it has stored.
-        heartbeat: seconds between heartbeats.
+        pulse: how often to give signs of life.
         settings: of which the rate of draining is used here.
         counts: of the device.
         deliver: gets commands, and messages of unknown types.
@@ -74,7 +75,7 @@ class PlatformSession:
         outbox: Outbox,
         *,
         acknowledges: bool,
-        heartbeat: float,
+        pulse: Pulse,
         settings: DeviceSettings,
         counts: DeviceCounts,
         deliver: Deliver,
@@ -82,7 +83,7 @@ class PlatformSession:
         self.link = link
         self._outbox = outbox
         self._acknowledges = acknowledges
-        self._heartbeat = heartbeat
+        self._pulse = pulse
         self._tokens = TokenBucket(settings.drain_rate, settings.drain_burst)
         self._counts = counts
         self._deliver = deliver
@@ -145,7 +146,7 @@ class PlatformSession:
 
     async def _drain(self) -> None:
         while True:
-            newest = self._outbox.last_seq
+            newest = self._outbox.ready_seq
             try:
                 rows = await self._outbox.read(self._sent, _GROUP)
             except OutboxFailed as error:
@@ -180,6 +181,10 @@ class PlatformSession:
         elif row.kind == "status":  # the base protocol gives a status no time
             line.timestamp = UNSET
         return msgspec.json.encode(line) + b"\n"
+
+    @property
+    def _heartbeat(self) -> float:
+        return self._pulse.seconds(anyio.current_time())
 
     @property
     def _tick(self) -> float:

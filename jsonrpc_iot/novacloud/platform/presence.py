@@ -16,7 +16,7 @@ from .settings import PlatformSettings
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
-_SAVE_SECONDS = 60.0
+_SAVE_SECONDS = 300.0  # each time some 240 bytes are written to the disk for every device
 _FLAP_SECONDS = 60.0
 _REMEMBERED_FLAPS = 10_000
 _REMEMBERED_CHANGES = 10_000

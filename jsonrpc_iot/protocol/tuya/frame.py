@@ -106,9 +106,9 @@ def encode_frame(command: int, data: bytes = b"", version: int = 0) -> bytes:
     """
     if len(data) > 0xFFFF:
         raise ValueError(f"{len(data)} bytes of data; a frame holds up to 65535")
-    for name, value in (("command", command), ("version", version)):
-        if not 0 <= value <= 0xFF:
-            raise ValueError(f"{name} {value} is not in 0 to 255")
+    if not (0 <= command <= 0xFF and 0 <= version <= 0xFF):
+        name, value = ("version", version) if 0 <= command <= 0xFF else ("command", command)
+        raise ValueError(f"{name} {value} is not in 0 to 255")
     frame = _HEADER.pack(_MARK, version, command, len(data)) + data
     return frame + bytes((_checksum(frame),))
 

@@ -63,6 +63,11 @@ def receive(raw: socket.socket) -> tuple[bytes, Address]:
     return raw.recvfrom(_LARGEST_DATAGRAM)
 
 
+def receive_connected(raw: socket.socket) -> tuple[bytes, None]:
+    """Get a datagram of the one address that a socket is connected to."""
+    return raw.recv(_LARGEST_DATAGRAM), None
+
+
 def receive_plain(raw: socket.socket) -> tuple[bytes, Peer]:
     """Get a datagram of which it does not matter when it came, and which address it asked."""
     data, address = raw.recvfrom(_LARGEST_DATAGRAM)

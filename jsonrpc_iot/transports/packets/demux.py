@@ -131,7 +131,7 @@ class Demux(Generic[A]):
         address = channel.address
         if len(packets) > 1 and any(each != address for _, each in packets):
             return packets
-        messages = [packet for packet, _ in packets]
+        messages = [packets[0][0]] if len(packets) == 1 else [packet for packet, _ in packets]
         if isinstance(address, Seat) and not all(messages):
             return packets
         self._note_heard(channel, messages, read_at)
@@ -175,8 +175,7 @@ class Demux(Generic[A]):
 
     def _note_heard(self, channel: "DemuxChannel[A]", said: Sequence[bytes], at: float) -> None:
         place = channel.address
-        if place in self._places:
-            self._places.touch(place)
+        self._places.touch(place)
         channel.heard_at = at
         if self.gate is not None and isinstance(place, Seat):
             channel.note_address(self.gate.seal.address(place), self.doubts)

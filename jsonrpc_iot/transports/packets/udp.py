@@ -16,7 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 from msgspec import Meta
 
-from ...channel.clock import now
+from ...channel.clock import clock
 from ...channel.contract import Channel, Listener, Serve, Take
 from ...channel.info import ChannelInfo
 from ...channel.options import PacketOptions
@@ -34,7 +34,7 @@ from .datagrams import (
     Peer,
     prepare,
     read_packets,
-    receive,
+    receive_connected,
     receive_dated,
     receive_plain,
     source_of,
@@ -77,9 +77,10 @@ class UdpChannel(BatchedChannel):
         super().__init__()
         self._info = info
         self._raw = raw
-        self._readable = Readable(raw.fileno(), lambda: read_packets(raw, receive))
+        self._readable = Readable(raw.fileno(), lambda: read_packets(raw, receive_connected))
         self._failing_since: float | None = None
-        self._checked_at = now()
+        self._now = clock()
+        self._checked_at = self._now()
         self._has_heard = True
         self._end = ""
 
@@ -87,8 +88,8 @@ class UdpChannel(BatchedChannel):
         """See `Channel.offer_to`."""
 
         def take_packets(
-            packets: list[tuple[bytes, Address]],
-        ) -> list[tuple[bytes, Address]] | None:
+            packets: list[tuple[bytes, None]],
+        ) -> list[tuple[bytes, None]] | None:
             self._has_heard |= bool(packets)
             is_taken = not packets or take([packet for packet, _ in packets])
             return None if is_taken else packets
@@ -147,13 +148,13 @@ class UdpChannel(BatchedChannel):
             raise anyio.ClosedResourceError from None
         logger.info("%s: a datagram was not sent: %s", self._info.peer, error)
         if self._failing_since is None:
-            self._failing_since = now()
-        elif now() - self._failing_since > _LASTING_SECONDS:
+            self._failing_since = self._now()
+        elif self._now() - self._failing_since > _LASTING_SECONDS:
             self._fail(f"nothing can be sent: {error.strerror or error}")
 
     def _check_address(self) -> None:
         """End the channel if its own address is gone: then no answer can come."""
-        at = now()
+        at = self._now()
         if at - self._checked_at < _LASTING_SECONDS:
             return
         self._checked_at = at
@@ -203,6 +204,7 @@ class UdpListener(DemuxListener):
         self._raw = raw
         self._is_wild = prepare(raw)
         self._readable = Readable(raw.fileno(), self._read)
+        self._now = clock()
         self._read_at = -inf
         self._address = f"udp://{place_of(raw.getsockname())}"
         self.addresses = [options.reached_at(self._address)]
@@ -233,7 +235,7 @@ class UdpListener(DemuxListener):
 
     def _read(self) -> _Read:
         """What has come, and when that was looked at."""
-        at = now()
+        at = self._now()
         passed, self._read_at = at - self._read_at, at
         # What comes soon after the last look has not waited: no need to ask when it came.
         is_dated = self._is_wild or passed >= LATE_SECONDS
@@ -248,7 +250,7 @@ class UdpListener(DemuxListener):
     async def _sweep(self) -> None:
         while True:
             await anyio.sleep(_SWEEP_SECONDS)
-            await self.demux.expire(now())
+            await self.demux.expire(self._now())
 
     def _transmit(self, packet: bytes, peer: Peer) -> None:
         address, source = peer

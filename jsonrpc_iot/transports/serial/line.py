@@ -13,7 +13,7 @@ import anyio
 from anyio.abc import ByteStream
 
 from ...channel.changes import Change
-from ...channel.clock import now
+from ...channel.clock import clock
 from ...channel.contract import Trace
 from ...errors import MalformedFrame
 from ...protocol.tuya.datapoints import Unit, split_units
@@ -99,6 +99,7 @@ class TuyaLine:
         self.malformed = 0
         self.unanswered = 0
         self._stream = stream
+        self._now = clock()
         self._direct = stream if isinstance(stream, DirectStream) else None
         self._begun: tuple[bytes, bytes] | None = None  # a frame that has left in part, its rest
         self._is_done: Callable[[], bool] = lambda: True  # what the one who reads waits for
@@ -157,7 +158,7 @@ class TuyaLine:
             anyio.BrokenResourceError: the line is gone.
             anyio.ClosedResourceError: this end has closed it.
         """
-        if now() >= until:
+        if self._now() >= until:
             return
         with anyio.CancelScope(deadline=until):
             try:
@@ -224,9 +225,10 @@ class TuyaLine:
             trace.left(frame)
 
     def _note_left(self, frame: bytes) -> None:
-        begin = max(self._free_at, now())
-        self._free_at = begin + len(frame) * self._byte_seconds + self._frame_gap
         self.frames_sent += 1
+        if self._is_slow or self._frame_gap:  # else nobody asks when the line is free
+            begin = max(self._free_at, self._now())
+            self._free_at = begin + len(frame) * self._byte_seconds + self._frame_gap
 
     async def report_and_confirm(self, units: bytes) -> bool:
         """Report DataPoints, and wait for what the module says; one report at a time.
@@ -239,10 +241,10 @@ class TuyaLine:
         async with self._confirming:
             role.report_result = None
             await self.send(Command.SYNC_REPORT, units)
-            until = now() + _RESULT_SECONDS
+            until = self._now() + _RESULT_SECONDS
             await self.pause(until, lambda: role.report_result is not None)
             if role.report_result is None:  # if this program was busy, it may be here
-                until = now() + LATE_SECONDS
+                until = self._now() + LATE_SECONDS
                 await self.pause(until, lambda: role.report_result is not None)
             return bool(role.report_result)
 
@@ -255,9 +257,9 @@ class TuyaLine:
         await self._answer()  # what a reader who was cancelled left
         role, decoder = self.role, self.decoder
         due = min(decoder.next_due(), role.next_due()) if role else decoder.next_due()
-        until = max(due, now() + LATE_SECONDS)
+        until = max(due, self._now() + LATE_SECONDS)
         piece = await self._receive(until)
-        at = now()
+        at = self._now()
         has_more = bool(piece) or at < until
         is_late = has_more and at >= due and self._late_pieces < _LATE_PIECES
         self._late_pieces = self._late_pieces + 1 if is_late else 0
@@ -278,7 +280,7 @@ class TuyaLine:
         decoder = self.decoder
         if not piece or self._traces or decoder.next_due() != math.inf:
             return False
-        for frame in decoder.feed(piece, now()):
+        for frame in decoder.feed(piece, self._now()):
             self._hand_out(frame)
         self._news.notify()
         if decoder.next_due() == math.inf and not self._is_done():

@@ -9,6 +9,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, NoReturn, cast, final
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ import anyio.lowlevel
 from anyio.abc import ByteStream
 from msgspec import Meta
 
+from ...channel.clock import name_asyncio
 from ...channel.options import PacketOptions
 from ...channel.url import Url
 from ...errors import BindFailed, ConnectFailed
@@ -126,8 +128,16 @@ def _new_port(stream: "SerialStream") -> "serial.Serial":
     class Port(serial.Serial):
         """Writes what there is room for, where pyserial (3.5) tries for ever and blocks the loop.
 
-        A port that is gone takes all: the library would log an error with a traceback.
+        A port that is gone takes all: the library would log an error with a traceback. What has
+        come is read without asking first whether there is anything: the event loop knows.
         """
+
+        def read(self, size: int = 1, /) -> bytes:
+            if sys.platform != "win32":
+                with suppress(OSError):
+                    if data := os.read(self.fileno(), size):
+                        return data
+            return super().read(size)  # which finds out what is wrong
 
         def write(self, b: "ReadableBuffer", /) -> int | None:
             try:
@@ -227,8 +237,10 @@ class SerialStream(DirectStream, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Keep what came and is not taken; where that is much, let the system keep the rest."""
         is_awaited = self._is_awaited and not self._received
-        if is_awaited and self._take is not None and self._take(data):
-            return
+        if is_awaited and self._take is not None:
+            name_asyncio()
+            if self._take(data):
+                return
         self._received += data
         self._news.set()
         if len(self._received) >= READ_BUFFER and not self._paused:

@@ -85,15 +85,21 @@ def load_context(url: Url, options: TlsOptions, *, server: bool) -> ssl.SSLConte
     return context
 
 
-def reason(error: BaseException) -> str:
-    """What a person needs of an exception: a connection's many attempts have one cause each."""
-    if (refusal := _refusal_in(error)) is not None:
+def reason(error: BaseException, *, has_url: bool = True) -> str:
+    """What a person needs of an exception: a connection's many attempts have one cause each.
+
+    Args:
+        error: what happened.
+        has_url: there is a URL, whose options may help.
+    """
+    if (refusal := _refusal_in(error, has_url)) is not None:
         return refusal
     causes = error.__cause__
     if isinstance(causes, BaseExceptionGroup):
-        return "; ".join(sorted({reason(cause) for cause in causes.exceptions}))
+        found = {reason(cause, has_url=has_url) for cause in causes.exceptions}
+        return "; ".join(sorted(found))
     if isinstance(causes, OSError):
-        return reason(causes)
+        return reason(causes, has_url=has_url)
     if isinstance(error, ssl.SSLError):  # whose errno is no errno
         return _UNFIT.get(error.reason or str(error).partition(" (")[0], error.reason) or str(error)
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
@@ -101,14 +107,17 @@ def reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _refusal_in(error: BaseException) -> str | None:
+def _refusal_in(error: BaseException, has_url: bool) -> str | None:
     """Why TLS did not like the other end, or the other end us, however deep that is hidden."""
     found: BaseException | None = error
     while found is not None:
         if isinstance(found, ssl.SSLCertVerificationError):
             advice = _ADVICE.get(found.verify_code, "")
+            if advice == _AUTHORITY and not has_url:
+                advice = ""
             return f"{found.verify_message.rstrip('.')}{advice}" or str(found)
         if isinstance(found, ssl.SSLError) and "CERTIFICATE_REQUIRED" in (found.reason or ""):
-            return "the server wants a certificate: give one with ?cert=FILE"
+            wanted = "the server wants a certificate"
+            return f"{wanted}: give one with ?cert=FILE" if has_url else wanted
         found = found.__cause__ or found.__context__
     return None

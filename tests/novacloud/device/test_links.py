@@ -208,8 +208,8 @@ async def test_the_kernel_is_told_how_long_to_wait(monkeypatch: pytest.MonkeyPat
     if option is None:
         pytest.skip("this system has no TCP_USER_TIMEOUT")
     async with connected(heartbeat=42) as (device, _, _):
-        assert device._session is not None
-        stream = device._session.link._stream
+        assert device._connection.session is not None
+        stream = device._connection.session.link._stream
         raw = stream.extra(anyio.abc.SocketAttribute.raw_socket)
         assert raw.getsockopt(socket.IPPROTO_TCP, option) == 42_000
 

@@ -2,6 +2,7 @@
 
 import logging
 import sqlite3
+import sys
 from pathlib import Path
 
 import anyio
@@ -9,7 +10,7 @@ import pytest
 
 from jsonrpc_iot import MessageTooLarge, UsageError
 from jsonrpc_iot.novacloud import Outbox, OutboxFailed
-from tests.waiting import SECONDS
+from tests.waiting import SECONDS, eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -51,6 +52,50 @@ async def test_rows_survive_and_numbers_go_on(tmp_path: Path) -> None:
     async with Outbox(path) as outbox:
         assert outbox.rows == 0
         assert await outbox.put("data", 1, b"{}") == 4
+
+
+async def test_deletions_cost_no_commits_of_their_own(tmp_path: Path) -> None:
+    async with Outbox(tmp_path / "o") as outbox:
+        assert outbox._file is not None
+        statements: list[str] = []
+        outbox._file._database.set_trace_callback(statements.append)
+        for number in range(1, 21):
+            await outbox.put("data", number, b"{}")
+            outbox.forget(number)
+            assert (outbox.rows, await seqs(outbox)) == (0, [])
+        outbox._file._database.set_trace_callback(None)
+        assert statements.count("COMMIT") == 20
+    async with Outbox(tmp_path / "o") as outbox:
+        assert outbox.rows == 0
+
+
+async def test_deletions_do_not_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jsonrpc_iot.novacloud.device.outbox._FORGET_SECONDS", 0.01)
+    async with Outbox(tmp_path / "o") as outbox:
+        file = outbox._file
+        assert file is not None
+        for seq in (1, 2):  # the second time as well
+            await outbox.put("data", 1, b"{}")
+            assert file.totals.rows == 1
+            outbox.forget(seq)
+            await eventually(lambda: file.totals.rows == 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts of bytes are Linux's")
+async def test_a_report_writes_little_to_the_disk(tmp_path: Path) -> None:
+    def written() -> int:
+        counts = Path("/proc/self/io").read_text(encoding="ascii")
+        return int(counts.split("wchar: ")[1].split()[0])
+
+    async with Outbox(tmp_path / "o") as outbox:
+        await outbox.put("data", 1, b"{}")
+        before = written()
+        for seq in range(2, 52):
+            await outbox.put("data", 1, 50 * b"x")
+            outbox.forget(seq)
+        assert written() - before < 50 * 3000
 
 
 @BOTH

@@ -153,3 +153,49 @@ client.disconnect()
             )
             assert outcome["payload"]["current_state"] == {"light_switch": "ON"}
         assert (await rig.push("device.offline"))["reason"] == "closed"
+
+
+async def test_what_the_sample_class_swallows_ends_in_a_timeout(tmp_path: Path) -> None:
+    """Its `disconnect` closes a socket that another thread reads: Linux then keeps it open."""
+    async with with_the_device_of_the_guide(tmp_path) as rig:
+        drive = f"""
+import sys
+for line in sys.stdin:
+    if line == "disconnect\\n":
+        client.disconnect()
+    else:
+        account = "{DEVICE_ID}", "{DEVICE_KEY}"
+        client = NovaCloudTcpClient("127.0.0.1", {rig.platform.port}, *account)
+        assert client.connect()
+"""
+        sample = SAMPLE.replace(MISTAKE, MENDED).replace('"__main__"', '"nobody"')
+        light = {"device_id": DEVICE_ID, "payload": {"light_switch": "ON"}}
+        async with program(sample + drive) as process:
+            outcome = "QUEUED"
+            while outcome == "QUEUED":  # its thread was not reading yet, and so it was closed
+                await say(process, "", "认证成功")
+                await say(process, "disconnect", "已断开连接")
+                sent = await rig.call("command.send", response_timeout=0.2, wait=False, **light)
+                outcome = await rig.until(partial(end_of, rig, sent["command_id"]))
+                if outcome == "QUEUED":
+                    await rig.call("command.cancel", command_id=sent["command_id"])
+            assert outcome == "TIMEOUT"
+            await say(process, "", "认证成功")
+            assert (await rig.call("command.send", **light))["status"] == "SUCCESS"
+
+
+async def say(process: "subprocess.Popen[str]", word: str, answer: str) -> None:
+    """Tell a program something, and wait for a line that it prints."""
+    assert process.stdin is not None
+    process.stdin.write(f"{word}\n")
+    process.stdin.flush()
+    while answer not in await next_line(process):  # which another thread may have printed into
+        assert process.poll() is None
+
+
+async def end_of(rig: Rig, command_id: str) -> str:
+    """What became of a command, `QUEUED` where its device is gone; empty before that is known."""
+    status = (await rig.call("command.get", command_id=command_id))["status"]
+    if status == "QUEUED":
+        return "" if (await rig.call("device.get", device_id=DEVICE_ID))["online"] else "QUEUED"
+    return "" if status == "SENT" else str(status)

@@ -36,6 +36,7 @@ from .errors import (
     ConnectFailed,
     ConnectTimeout,
     DeadlineExceeded,
+    DeviceOffline,
     Forbidden,
     FramingError,
     InternalError,
@@ -68,20 +69,24 @@ from .trust.principal import Permission, Principal
 if TYPE_CHECKING:
     from .asgi import asgi_app
     from .blocking import BlockingClient, connect_sync
+    from .gateway import DeviceState, Gateway
     from .server.program import run
-    from .server.server import Server, serve
+    from .server.server import Server
+    from .server.serving import serve
     from .trust.keyring import Keyring
     from .trust.pairing import Pairing
 else:
     _LATER = {
         "BlockingClient": "blocking",
+        "DeviceState": "gateway",
+        "Gateway": "gateway",
         "Keyring": "trust.keyring",
         "Pairing": "trust.pairing",
         "Server": "server.server",
         "asgi_app": "asgi",
         "connect_sync": "blocking",
         "run": "server.program",
-        "serve": "server.server",
+        "serve": "server.serving",
     }
 
     def __getattr__(name: str) -> object:
@@ -117,12 +122,15 @@ __all__ = [
     "ConnectTimeout",
     "Context",
     "DeadlineExceeded",
+    "DeviceOffline",
+    "DeviceState",
     "Dialect",
     "Dispatcher",
     "Event",
     "Example",
     "Forbidden",
     "FramingError",
+    "Gateway",
     "InternalError",
     "InvalidParams",
     "InvalidRequest",

@@ -6,7 +6,7 @@ import anyio
 from msgspec import Struct
 
 from jsonrpc_iot import Dispatcher, Event, Gateway, method, serve, service
-from jsonrpc_iot.homeassistant import HomeAssistant, Look, Switch
+from jsonrpc_iot.gateway.homeassistant import HomeAssistant, Look, Switch
 
 
 class State(Struct):

@@ -47,7 +47,7 @@ PUBLIC = {
         Command DataPoint DataPointType Frame FrameDecoder NetworkStatus Point Product TuyaDevice
         TuyaLink TuyaMcu TuyaModule
     """,
-    "jsonrpc_iot.homeassistant": """
+    "jsonrpc_iot.gateway.homeassistant": """
         Button Entity Fan HomeAssistant Light Look Number Select Switch
     """,
     "jsonrpc_iot.transports.gatt": """

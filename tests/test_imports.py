@@ -40,16 +40,13 @@ PARTS: dict[str, Set[str]] = {
     "server": BOTH_ENDS | {"asgi", "client"},
     "blocking": BOTH_ENDS | {"client"},
     "gateway": BOTH_ENDS | {"client", "server", "tuya"},
-    "homeassistant": BOTH_ENDS | {"gateway"},
     "__init__": BOTH_ENDS | {"asgi", "client", "server", "blocking", "gateway"},
     "services": {API},
     "tuya": BOTH_ENDS | {"client", "server"},
     "novacloud": {API, "protocol", "transports"},
     "generate": {"errors"},
     "testing": BOTH_ENDS | {"client", "server", "blocking"},
-    "cli": ANSWER
-    | {API, "gateway", "homeassistant", "transports", "services", "novacloud", "testing"}
-    | {"generate"},
+    "cli": ANSWER | {API, "gateway", "transports", "services", "novacloud", "testing", "generate"},
     "__main__": {"errors", "cli"},
 }
 

@@ -14,7 +14,7 @@ from jsonrpc_iot import serve as serve_at
 from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.gateway import DeviceChange
 from jsonrpc_iot.gateway.config import DeviceConfig, GatewayConfig, apply, read_config
-from jsonrpc_iot.homeassistant import HomeAssistant, Look
+from jsonrpc_iot.gateway.homeassistant import HomeAssistant, Look
 from jsonrpc_iot.protocol.text import escape
 
 from ._access import KeysOption, RequireKeyOption, access

@@ -83,7 +83,7 @@ class Registry:
             tags: words to group methods by.
             deprecated: callers should do without it.
             examples: calls that show its use.
-            entity: what it is in a smart home, as `Switch(…)` of `jsonrpc_iot.homeassistant`.
+            entity: what it is in a smart home: `Switch(…)` of `jsonrpc_iot.gateway.homeassistant`.
             button: it is a button there.
             options: those above.
 

@@ -16,10 +16,10 @@ import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from jsonrpc_iot import Gateway
-from jsonrpc_iot.homeassistant import HomeAssistant
+from jsonrpc_iot.gateway.homeassistant import HomeAssistant
 from jsonrpc_iot.tuya import TuyaDevice
 from tests.brokers import Broker, new_mosquitto
-from tests.homeassistant.test_homeassistant import TUYA, VALUES
+from tests.gateway.homeassistant.test_homeassistant import TUYA, VALUES
 from tests.places import ROOT
 from tests.tuya.test_device import Lamp
 

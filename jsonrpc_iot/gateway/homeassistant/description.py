@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeGuard
 
 from msgspec import Struct
 
-from ..dispatch.openrpc.gather import Document, entries_of
+from ...dispatch.openrpc.gather import Document, entries_of
 
 Schema = dict[str, Any]
 Kind = Literal["boolean", "number", "text"]

@@ -13,8 +13,8 @@ from typing import Any
 from msgspec import DecodeError, Struct, ValidationError, convert
 from msgspec.json import decode
 
-from ..dispatch.declare.entity import Button, Entity, Fan, Light, Number, Select, Switch
-from ..dispatch.openrpc.gather import Document
+from ...dispatch.declare.entity import Button, Entity, Fan, Light, Number, Select, Switch
+from ...dispatch.openrpc.gather import Document
 from .description import Field, Setter, Value, fields_of, setters_of
 
 ON, OFF, PRESS = "ON", "OFF", "PRESS"

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..channel.changes import Change
-from ..dispatch.openrpc.gather import Document
-from ..errors import RpcError, rpc_error
-from ..gateway.gateway import Gateway
+from ...channel.changes import Change
+from ...dispatch.openrpc.gather import Document
+from ...errors import RpcError, rpc_error
+from ..gateway import Gateway
 from .discovery import OFFLINE, ONLINE, Look, Topics, message
 from .entities import Command, Shown, State, entities_of, states_of
 
 if TYPE_CHECKING:
-    from ..transports.mqtt.topics import Broker
+    from ...transports.mqtt.topics import Broker
 
-logger = logging.getLogger("jsonrpc_iot.homeassistant")
+logger = logging.getLogger("jsonrpc_iot.gateway.homeassistant")
 
 _WAITING_COMMANDS = 64
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jsonrpc_iot.homeassistant.description import Setter, Value
-from jsonrpc_iot.homeassistant.discovery import Look, Topics, message
-from jsonrpc_iot.homeassistant.entities import Command, entities_of, key_of
+from jsonrpc_iot.gateway.homeassistant.description import Setter, Value
+from jsonrpc_iot.gateway.homeassistant.discovery import Look, Topics, message
+from jsonrpc_iot.gateway.homeassistant.entities import Command, entities_of, key_of
 
 from .schema import check
 

@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.abc import TaskGroup
 
-from ..channel.changes import Change
-from ..channel.clock import now
-from ..channel.tasks import task_group
-from ..channel.url import Url
-from ..errors import JsonRpcIotError, UsageError
-from ..gateway.gateway import Gateway
-from ..gateway.state import DeviceChange
-from ..protocol.backoff import Backoff
-from ..transports.mqtt.topics import open_broker, read_broker
+from ...channel.changes import Change
+from ...channel.clock import now
+from ...channel.tasks import task_group
+from ...channel.url import Url
+from ...errors import JsonRpcIotError, UsageError
+from ...protocol.backoff import Backoff
+from ...transports.mqtt.topics import open_broker, read_broker
+from ..gateway import Gateway
+from ..state import DeviceChange
 from .device import Caller, Shelf, ShownDevice
 from .discovery import OFFLINE, ONLINE, Look, Topics
 
 if TYPE_CHECKING:
-    from ..transports.mqtt.topics import Arrived, Broker
+    from ...transports.mqtt.topics import Arrived, Broker
 
-logger = logging.getLogger("jsonrpc_iot.homeassistant")
+logger = logging.getLogger("jsonrpc_iot.gateway.homeassistant")
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0

@@ -11,8 +11,8 @@ import pytest
 from msgspec import Struct
 
 from jsonrpc_iot import Dispatcher, Event, Gateway, InvalidUrl, UsageError, method, serve, service
-from jsonrpc_iot.homeassistant import Fan, HomeAssistant, Light, Look, Switch
-from jsonrpc_iot.homeassistant.entities import key_of
+from jsonrpc_iot.gateway.homeassistant import Fan, HomeAssistant, Light, Look, Switch
+from jsonrpc_iot.gateway.homeassistant.entities import key_of
 from jsonrpc_iot.tuya import DataPoint, DataPointType, Point, TuyaDevice
 from tests.brokers import mosquitto, new_mosquitto
 from tests.gateway.rig import anywhere
@@ -234,7 +234,7 @@ PROGRAM = """
 import sys
 import anyio
 from jsonrpc_iot import Dispatcher, Gateway, serve
-from jsonrpc_iot.homeassistant import HomeAssistant
+from jsonrpc_iot.gateway.homeassistant import HomeAssistant
 
 async def main(url, prefix, *names):
     device = Dispatcher()

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from ..dispatch.openrpc.gather import Document
+from ...dispatch.openrpc.gather import Document
 from .entities import Shown, key_of
 
 ONLINE, OFFLINE = b"online", b"offline"

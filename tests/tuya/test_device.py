@@ -22,6 +22,7 @@ from jsonrpc_iot import (
     serve,
 )
 from jsonrpc_iot.protocol.tuya import module
+from jsonrpc_iot.transports.serial.pty import open_pty
 from jsonrpc_iot.tuya import DataPoint, DataPointType, Point, TuyaDevice, TuyaMcu, device
 from tests.gateway.rig import Changes, anywhere
 from tests.waiting import SECONDS, eventually
@@ -252,12 +253,14 @@ async def test_it_is_a_dispatcher_that_anything_serves() -> None:
 
 async def test_nobody_at_the_other_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "_ANSWER_SECONDS", 0.05)
-    lamp = Lamp()
+    line, path = open_pty()
     with anyio.fail_after(SECONDS):
-        async with lamp.mcu:
-            url = lamp.url
+        async with line:
+            with pytest.raises(ConnectFailed, match="no MCU answers"):
+                async with TuyaDevice(f"tuya-dp://{path}", POINTS).open():
+                    pass
         with pytest.raises(ConnectFailed):
-            async with TuyaDevice(url, POINTS).open():
+            async with TuyaDevice("tuya-dp:///dev/nowhere", POINTS).open():
                 pass
 
 
@@ -277,13 +280,13 @@ async def test_a_device_behind_a_gateway_comes_and_goes(tmp_path: Any) -> None:
         for _ in range(2):
             lamp = Lamp(*AT_FIRST)
             async with lamp.mcu:
-                link.unlink(missing_ok=True)
                 link.symlink_to(lamp.mcu.address.removeprefix("uart://"))
                 state = await changes.reach("lamp", online=True)
                 assert state.url == f"tuya-dp://{link}"
                 assert await client.call("lamp.get") == values()
                 assert await client.call("lamp.set", {"switch": True}) == {"switch": True}
                 assert (await news.receive()).method == "lamp.switch.changed"
+                link.unlink()  # the name of the terminal may soon be another one's
             await changes.reach("lamp", online=False)
 
 

@@ -68,20 +68,24 @@ from .trust.principal import Permission, Principal
 if TYPE_CHECKING:
     from .asgi import asgi_app
     from .blocking import BlockingClient, connect_sync
+    from .discovery import Found, discover
     from .server.program import run
-    from .server.server import Server, serve
+    from .server.server import Server
+    from .server.serving import serve
     from .trust.keyring import Keyring
     from .trust.pairing import Pairing
 else:
     _LATER = {
         "BlockingClient": "blocking",
+        "Found": "discovery",
         "Keyring": "trust.keyring",
         "Pairing": "trust.pairing",
         "Server": "server.server",
         "asgi_app": "asgi",
         "connect_sync": "blocking",
+        "discover": "discovery",
         "run": "server.program",
-        "serve": "server.server",
+        "serve": "server.serving",
     }
 
     def __getattr__(name: str) -> object:
@@ -122,6 +126,7 @@ __all__ = [
     "Event",
     "Example",
     "Forbidden",
+    "Found",
     "FramingError",
     "InternalError",
     "InvalidParams",
@@ -164,6 +169,7 @@ __all__ = [
     "asgi_app",
     "connect",
     "connect_sync",
+    "discover",
     "method",
     "notification",
     "register_transport",

@@ -16,7 +16,7 @@ PUBLIC = {
         Authenticate BatchedCall BindFailed BlockingClient BoundEvent Busy Call CallBatch
         CallTimeout Cancelled
         Channel ChannelAttribute ChannelClosed ChannelInfo Client ConnectFailed ConnectTimeout
-        Context DeadlineExceeded Dialect Dispatcher Event Example Forbidden FramingError
+        Context DeadlineExceeded Dialect Dispatcher Event Example Forbidden Found FramingError
         InternalError InvalidParams
         InvalidRequest InvalidUrl JsonRpcIotError Keyring KeyringError Limits Listener
         MalformedFrame MalformedResponse
@@ -24,7 +24,8 @@ PUBLIC = {
         PacketOptions Pairing ParseError Peer Trace Transport Url
         PeerCredentials Permission Principal RpcError Server ServerError Stream StreamChannel
         TooLarge TransportError
-        Unauthorized Unencodable UsageError asgi_app connect connect_sync method notification
+        Unauthorized Unencodable UsageError asgi_app connect connect_sync discover method
+        notification
         register_transport run serve service stream
     """,
     "jsonrpc_iot.blocking": """

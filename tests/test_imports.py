@@ -39,12 +39,13 @@ PARTS: dict[str, Set[str]] = {
     "client": BOTH_ENDS,
     "server": BOTH_ENDS | {"asgi"},
     "blocking": BOTH_ENDS | {"client"},
-    "__init__": BOTH_ENDS | {"asgi", "client", "server", "blocking"},
+    "discovery": LINK | {"transports"},
+    "__init__": BOTH_ENDS | {"asgi", "client", "server", "blocking", "discovery"},
     "services": {API},
     "tuya": LINK | {"transports"},
     "novacloud": {API, "protocol", "transports"},
     "testing": BOTH_ENDS | {"client", "server", "blocking"},
-    "cli": LINK | {API, "transports", "services", "novacloud", "testing"},
+    "cli": LINK | {API, "discovery", "transports", "services", "novacloud", "testing"},
     "__main__": {"errors", "cli"},
 }
 
@@ -57,6 +58,7 @@ DEPENDENCIES: dict[str, Set[str]] = {
     "testing": CORE_DEPENDENCIES | {"bumble", "pytest"},
     "cli": CORE_DEPENDENCIES | {"amqtt", "rich", "serial"},
     "asgi": CORE_DEPENDENCIES | {"starlette"},
+    "discovery": CORE_DEPENDENCIES | {"serial"},
     # _typeshed is for type checkers alone.
     "transports": CORE_DEPENDENCIES
     | {
@@ -66,6 +68,8 @@ DEPENDENCIES: dict[str, Set[str]] = {
         "paho",
         "serial",
         "serial_asyncio_fast",
+        "zeroconf",
+        "ifaddr",
         "_typeshed",
     }
     | {"h11", "httpx2", "starlette", "uvicorn", "websockets"},
@@ -97,6 +101,7 @@ OPTIONAL = {
     "dbus_fast",
     "h11",
     "httpx2",
+    "ifaddr",
     "paho",
     "pytest",
     "rich",
@@ -109,6 +114,7 @@ OPTIONAL = {
     "uvicorn",
     "uvloop",
     "websockets",
+    "zeroconf",
 }
 
 

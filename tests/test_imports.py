@@ -44,8 +44,9 @@ PARTS: dict[str, Set[str]] = {
     "services": {API},
     "tuya": LINK | {"transports"},
     "novacloud": {API, "protocol", "transports"},
+    "generate": {"errors"},
     "testing": BOTH_ENDS | {"client", "server", "blocking"},
-    "cli": LINK | {API, "discovery", "transports", "services", "novacloud", "testing"},
+    "cli": LINK | {API, "discovery", "transports", "services", "novacloud", "testing", "generate"},
     "__main__": {"errors", "cli"},
 }
 
@@ -54,6 +55,7 @@ CORE_DEPENDENCIES = {"anyio", "msgspec"}
 DEPENDENCIES: dict[str, Set[str]] = {
     "errors": set(),
     "protocol": {"msgspec"},
+    "generate": {"msgspec"},
     "trust": CORE_DEPENDENCIES | {"cryptography", "spake2", "tomlkit"},
     "testing": CORE_DEPENDENCIES | {"bumble", "pytest"},
     "cli": CORE_DEPENDENCIES | {"amqtt", "rich", "serial"},

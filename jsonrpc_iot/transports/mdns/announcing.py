@@ -125,10 +125,12 @@ async def _hold(
     link.zeroconf.async_add_listener(rivals, None)
     registered: list[ServiceInfo] = []
     try:
+        said = []
         for info in infos:
-            announced = await link.async_register_service(info, cooperating_responders=True)
+            said.append(await link.async_register_service(info, cooperating_responders=True))
             registered.append(info)
-            await announced
+        for each in said:
+            await each
         tell()
         while places == {offer: await _addresses(offer.host) for offer in places}:
             with anyio.move_on_after(_LOOK_SECONDS):

@@ -45,11 +45,16 @@ async def open_link(what: object, interfaces: Sequence[str] = ()) -> "AsyncItera
         UsageError: this is not asyncio.
     """
     require(what)
-    from zeroconf import Error, InterfaceChoice
+    from zeroconf import Error
     from zeroconf.asyncio import AsyncZeroconf
 
+    problem = ""
+    here = [each.partition("/")[0] for each in own_networks()]
+    wanted = list(interfaces) or [each for each in here if ":" not in each]
     try:
-        link = AsyncZeroconf(interfaces=list(interfaces) or InterfaceChoice.All)
+        if missing := [each for each in wanted if each not in here]:
+            raise OSError(f"no interface has the address {missing[0]}")
+        link = AsyncZeroconf(interfaces=wanted)
         try:
             await link.zeroconf.async_wait_for_start()
             if not link.zeroconf.engine.senders:
@@ -57,9 +62,10 @@ async def open_link(what: object, interfaces: Sequence[str] = ()) -> "AsyncItera
         except BaseException:
             await _close(link)
             raise
-    # Without any interface it is a RuntimeError; one that is no address is a ValueError.
-    except (OSError, RuntimeError, ValueError, Error) as error:
-        raise ConnectFailed(f"{what}: mDNS is not to be had: {error}") from error
+    except (OSError, Error) as error:
+        problem = str(error)
+    if problem:  # without its cause, whose frames keep sockets open that zeroconf has left so
+        raise ConnectFailed(f"{what}: mDNS is not to be had: {problem}")
     try:
         yield link
     finally:

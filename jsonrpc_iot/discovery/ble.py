@@ -16,15 +16,19 @@ class BleWay:
     def __init__(self, radio: str) -> None:
         self._radio = radio
         self._known: dict[str, str | None] = {}
+        self._nameless: set[str] = set()
 
     async def look(self, report: Report) -> None:
         """Report each device once, and again when it has another name."""
         await scan(self._radio, partial(self._hear, report))
 
     def _hear(self, report: Report, device: HeardDevice) -> None:
-        # The name may come later than the first advertisement, and is not in all of them.
-        if device.address in self._known and device.name in (None, self._known[device.address]):
+        address, name = device.address, device.name
+        if address in self._known and name in (None, self._known[address]):
             return
-        self._known[device.address] = device.name
-        info = {"address": device.address, "rssi": device.rssi}
-        report(Found(url=device.url, name=device.name, via="ble", info=info))
+        if name is None and address not in self._nameless:
+            self._nameless.add(address)  # the name may stand in what follows
+            return
+        self._known[address] = name
+        info = {"address": address, "rssi": device.rssi}
+        report(Found(url=device.url, name=name, via="ble", info=info))

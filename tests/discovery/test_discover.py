@@ -93,8 +93,9 @@ async def test_a_device_that_advertises() -> None:
 def test_a_name_that_comes_later_is_told() -> None:
     heard: list[Any] = []
     way = BleWay("gatt://")
-    for name in (None, None, "lamp", None, "lamp", "light"):
-        device = HeardDevice(url="gatt://a", address="a", name=name, rssi=-50)
-        way._hear(heard.append, device)
+    for address, name in (("a", None), ("b", None), ("a", "lamp"), ("b", None), ("b", None)):
+        way._hear(heard.append, HeardDevice(url="gatt://", address=address, name=name, rssi=-50))
+    for name in (None, "lamp", "light"):
+        way._hear(heard.append, HeardDevice(url="gatt://", address="a", name=name, rssi=-50))
 
-    assert [each.name for each in heard] == [None, "lamp", "light"]
+    assert [each.name for each in heard] == ["lamp", None, "light"]

@@ -48,28 +48,24 @@ async def open_link(what: object, interfaces: Sequence[str] = ()) -> "AsyncItera
     from zeroconf import Error
     from zeroconf.asyncio import AsyncZeroconf
 
-    problem = ""
     here = [each.partition("/")[0] for each in own_networks()]
     wanted = list(interfaces) or [each for each in here if ":" not in each]
+    link, problem = None, "no interface takes multicast"
     try:
-        if missing := [each for each in wanted if each not in here]:
-            raise OSError(f"no interface has the address {missing[0]}")
-        link = AsyncZeroconf(interfaces=wanted)
         try:
+            if missing := [each for each in wanted if each not in here]:
+                raise OSError(f"no interface has the address {missing[0]}")
+            link = AsyncZeroconf(interfaces=wanted)
             await link.zeroconf.async_wait_for_start()
-            if not link.zeroconf.engine.senders:
-                raise OSError("no interface takes multicast")
-        except BaseException:
-            await _close(link)
-            raise
-    except (OSError, Error) as error:
-        problem = str(error)
-    if problem:  # without its cause, whose frames keep sockets open that zeroconf has left so
-        raise ConnectFailed(f"{what}: mDNS is not to be had: {problem}")
-    try:
+        except (OSError, Error) as error:
+            problem = str(error)
+        # It is raised without its cause, whose frames keep sockets open that zeroconf left so.
+        if link is None or not link.zeroconf.engine.senders:
+            raise ConnectFailed(f"{what}: mDNS is not to be had: {problem}")
         yield link
     finally:
-        await _close(link)
+        if link is not None:
+            await _close(link)
 
 
 async def _close(link: "AsyncZeroconf") -> None:

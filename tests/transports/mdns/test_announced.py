@@ -93,15 +93,15 @@ async def written(*infos: ServiceInfo) -> AsyncIterator[None]:
     """Records that somebody has written who does not use this package."""
     async with AsyncZeroconf(interfaces=HERE) as link:
         for info in infos:
-            await link.async_register_service(info, cooperating_responders=True)
+            await (await link.async_register_service(info, cooperating_responders=True))
         yield
 
 
-def info(label: str, service: str = TCP, port: int = 80, **properties: str) -> ServiceInfo:
+def info(label: str, service: str = TCP, **properties: str) -> ServiceInfo:
     return ServiceInfo(
         service,
         f"{label}.{service}",
-        port=port,
+        port=80,
         properties=properties,
         server=f"{secrets.token_hex(4)}.local.",
         parsed_addresses=[LOOPBACK],

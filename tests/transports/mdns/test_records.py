@@ -44,8 +44,9 @@ def urls(**options: Any) -> tuple[str, ...]:
 
 
 def announced(name: str, offer: Offer) -> Service | None:
-    texts = properties_of(name, offer)
-    return read(label_of(name), SERVICES[offer.scheme], offer.port, **texts)
+    texts = {key.encode(): text.encode() for key, text in properties_of(name, offer).items()}
+    service, address = SERVICES[offer.scheme], "192.168.1.7"
+    return read_service(service, label_of(name), texts, offer.port, [address], host="h.local")
 
 
 @given(NAMES, st.integers(1, 99))

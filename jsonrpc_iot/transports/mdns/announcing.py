@@ -24,6 +24,7 @@ logger = logging.getLogger("jsonrpc_iot.server")
 # How often this machine's addresses are looked at, and a network that was not there.
 _LOOK_SECONDS = 15.0
 _GOODBYE_SECONDS = 2.0
+_SETTLE_SECONDS = 2.0
 _FIRST_WAIT_SECONDS = 0.25
 _PROBE_SECONDS = 1.2  # for two questions
 _MOST_NAMES = 100
@@ -58,6 +59,8 @@ async def announce(name: str, offers: Sequence[Offer], tell: Tell) -> None:
 async def _announce(name: str, places: dict[Offer, list[str]], tell: Tell) -> None:
     """Announce until the addresses change."""
     reached = [address for addresses in places.values() for address in addresses]
+    if not reached:
+        raise ConnectFailed("this machine has no address for it")
     is_local = all(ip_address(address).is_loopback for address in reached)
     async with open_link(f"mdns://{name}", [LOOPBACK] if is_local else ()) as link:
         for number in range(1, _MOST_NAMES):
@@ -135,13 +138,13 @@ async def _hold(
         while places == {offer: await _addresses(offer.host) for offer in places}:
             with anyio.move_on_after(_LOOK_SECONDS):
                 await rivals.heard.wait()
-                if rivals.is_lost:
-                    # Nothing is said: a goodbye would be taken for that of the one who stays.
-                    link.zeroconf.registry.async_remove(registered)
-                    registered.clear()
-                    return False
+            if rivals.is_lost:
+                return False
+            if rivals.heard.is_set():
                 rivals.heard = anyio.Event()
-                for info in infos:  # what the other has said of this name holds no more
+                # The other's goodbye, which is to come, is taken for that of this one.
+                await anyio.sleep(_SETTLE_SECONDS)
+                for info in infos:
                     await (await link.async_update_service(info))
         return True
     finally:

@@ -1,7 +1,8 @@
 """The way to multicast DNS: zeroconf, opened and closed, and what this machine's addresses are."""
 
+import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_address, ip_interface
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from zeroconf.asyncio import AsyncZeroconf
 
 LOOPBACK = "127.0.0.1"
+_GROUP = "224.0.0.251"
 _CLOSE_SECONDS = 2.0
 
 
@@ -37,7 +39,7 @@ async def open_link(what: object, interfaces: Sequence[str] = ()) -> "AsyncItera
 
     Args:
         what: a URL or a name, to be shown.
-        interfaces: the addresses of those to speak on, all by default.
+        interfaces: the IPv4 addresses of those to speak on, all by default.
 
     Raises:
         ConnectFailed: there is no network, or it takes no multicast.
@@ -48,24 +50,29 @@ async def open_link(what: object, interfaces: Sequence[str] = ()) -> "AsyncItera
     from zeroconf import Error
     from zeroconf.asyncio import AsyncZeroconf
 
-    here = [each.partition("/")[0] for each in own_networks()]
-    wanted = list(interfaces) or [each for each in here if ":" not in each]
-    link, problem = None, "no interface takes multicast"
-    try:
+    wanted = interfaces or [each.partition("/")[0] for each in own_networks() if ":" not in each]
+    # Zeroconf leaves sockets open where it meets one that takes none.
+    usable = list(filter(_takes_multicast, wanted))
+    if not usable:
+        raise ConnectFailed(f"{what}: mDNS is not to be had: no interface for it")
+    async with AsyncExitStack() as stack:
         try:
-            if missing := [each for each in wanted if each not in here]:
-                raise OSError(f"no interface has the address {missing[0]}")
-            link = AsyncZeroconf(interfaces=wanted)
+            link = AsyncZeroconf(interfaces=usable)
+            stack.push_async_callback(_close, link)
             await link.zeroconf.async_wait_for_start()
         except (OSError, Error) as error:
-            problem = str(error)
-        # It is raised without its cause, whose frames keep sockets open that zeroconf left so.
-        if link is None or not link.zeroconf.engine.senders:
-            raise ConnectFailed(f"{what}: mDNS is not to be had: {problem}")
+            raise ConnectFailed(f"{what}: mDNS is not to be had: {error}") from error
         yield link
-    finally:
-        if link is not None:
-            await _close(link)
+
+
+def _takes_multicast(interface: str) -> bool:
+    try:
+        membership = socket.inet_aton(_GROUP) + socket.inet_aton(interface)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+    except OSError:  # there is no such interface, or it is down, or it cannot
+        return False
+    return True
 
 
 async def _close(link: "AsyncZeroconf") -> None:

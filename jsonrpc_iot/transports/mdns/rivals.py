@@ -6,7 +6,6 @@ It is imported where zeroconf is known to be installed.
 from collections.abc import Sequence
 
 import anyio
-from zeroconf import DNSService as Srv  # type: ignore[attr-defined]  # it has no other name
 from zeroconf import RecordUpdate, RecordUpdateListener, ServiceInfo, Zeroconf
 
 
@@ -30,8 +29,7 @@ class Rivals(RecordUpdateListener):
     def async_update_records(self, zc: Zeroconf, now: float, records: list[RecordUpdate]) -> None:
         """Look at what has arrived; zeroconf calls it."""
         for record in (each.new for each in records):
-            if isinstance(record, Srv) and record.key in self._names and record.ttl:
-                other = record.server.lower()
-                if other != self._host:
-                    self.is_lost = self.is_lost or other < self._host
-                    self.heard.set()
+            host = getattr(record, "server", "").lower()  # SRV records have one
+            if host not in ("", self._host) and record.key in self._names and record.ttl:
+                self.is_lost = self.is_lost or host < self._host
+                self.heard.set()

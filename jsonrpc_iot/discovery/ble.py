@@ -3,7 +3,7 @@
 from functools import partial
 
 from ..transports.gatt import HeardDevice, scan
-from .found import Found, Report
+from .found import MOST, Found, Report
 
 
 class BleWay:
@@ -26,9 +26,12 @@ class BleWay:
         address, name = device.address, device.name
         if address in self._known and name in (None, self._known[address]):
             return
-        if name is None and address not in self._nameless:
+        if name is None and address not in self._nameless and len(self._nameless) < MOST:
             self._nameless.add(address)  # the name may stand in what follows
             return
+        if len(self._known) >= MOST:
+            self._known.clear()
         self._known[address] = name
+        self._nameless.discard(address)
         info = {"address": address, "rssi": device.rssi}
         report(Found(url=device.url, name=name, via="ble", info=info))

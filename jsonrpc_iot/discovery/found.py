@@ -7,6 +7,9 @@ import msgspec
 
 Via: TypeAlias = Literal["udp", "serial", "ble", "mdns"]
 
+MOST = 10_000
+"""Devices that a way remembers, so that each comes once; more are made up, and come again."""
+
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """A device, or a serial adapter that may have one at its end.

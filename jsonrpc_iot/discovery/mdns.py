@@ -11,7 +11,7 @@ from ..errors import ConnectFailed
 from ..transports.mdns.browsing import Browser
 from ..transports.mdns.link import open_link
 from ..transports.mdns.records import Service
-from .found import Found, Report, Way
+from .found import MOST, Found, Report, Way
 
 logger = logging.getLogger("jsonrpc_iot.client")
 
@@ -60,5 +60,7 @@ class _MdnsWay:
         info = {"host": service.host, "urls": list(service.urls), "auth": service.auth}
         found = Found(url=service.urls[0], name=service.name, via="mdns", info=info)
         if self._known.get(key) != found:
+            if len(self._known) >= MOST:
+                self._known.clear()
             self._known[key] = found
             report(found)

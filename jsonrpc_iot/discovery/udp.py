@@ -15,7 +15,7 @@ from ..channel.url import Url, host_port
 from ..errors import ConnectFailed
 from ..transports.packets.datagrams import Address, read_packets, receive
 from ..transports.packets.udp import resolve
-from .found import Found, Report
+from .found import MOST, Found, Report
 
 METHOD = "sys.info"
 
@@ -24,8 +24,6 @@ _ROUNDS = 3
 _ROUND_SECONDS = 0.4
 # Who goes on looking asks again for those that were switched on meanwhile.
 _PAUSE_SECONDS = 10.0
-_MOST = 100_000
-"""Addresses that are remembered; more are made up."""
 _LONGEST_UPTIME = 1e12
 _BROADCAST = "255.255.255.255"
 _ALL_HOSTS = "224.0.0.1"
@@ -122,7 +120,9 @@ class UdpWay:
         found = _found(place, answer, anyio.current_time() - self._asked_at[number])
         # This host has many addresses, and answers from any.
         who = (address[1], found.name) if _is_here(address[0]) else place
-        if who not in self._seen and place not in self._seen and len(self._seen) < _MOST:
+        if who not in self._seen and place not in self._seen:
+            if len(self._seen) >= MOST:
+                self._seen.clear()
             self._seen |= {who, place}
             report(found)
 

@@ -7,7 +7,7 @@ from ..channel.url import Url
 from ..errors import UsageError
 from ..transports.mdns.announcing import announce
 from ..transports.mdns.link import require
-from ..transports.mdns.records import SERVICES, Offer, check_name
+from ..transports.mdns.records import SERVICES, Offer, check_name, properties_of
 from .exposed import asks
 from .server import Server
 
@@ -43,7 +43,7 @@ class Announcer:
             strangers: whether who has proved nothing may come in.
 
         Raises:
-            UsageError: there is nothing to be announced.
+            UsageError: there is nothing to be announced, or its path is too long.
         """
         if self._name is None:
             return
@@ -63,6 +63,8 @@ class Announcer:
         for offer in reached or [offer for _, offer in found]:
             first.setdefault(SERVICES[offer.scheme], offer)
         self._offers = list(first.values())
+        for offer in self._offers:  # whether it fits
+            properties_of(self._name, offer)
 
     async def run(self, server: Server) -> None:
         """Announce until cancelled.

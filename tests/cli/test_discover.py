@@ -8,6 +8,11 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
+import pytest
+
+from jsonrpc_iot import Found
+from jsonrpc_iot.cli.discover import _row
+from jsonrpc_iot.discovery import Via
 
 from .conftest import Simulated
 from .device import Answer, udp_device
@@ -157,6 +162,23 @@ def test_a_table_on_a_terminal() -> None:
     assert r"  \u001b[2J[b]\u0007  1  " in plain
     assert "1 d 2 h" in plain
     assert "error 7 busy" in plain
+
+
+ROWS: list[tuple[Via, dict[str, Any], tuple[str, ...]]] = [
+    ("ble", {"rssi": -48}, ("url", "lamp", "", "", "", "-48 dBm")),
+    ("mdns", {"host": "h.local"}, ("url", "lamp", "", "h.local", "", "")),
+    (
+        "serial",
+        {"description": "Bridge", "vid": 0x10C4, "pid": 0xEA60},
+        ("url", "Bridge", "", "10c4:ea60", "", ""),
+    ),
+    ("serial", {"description": "n/a", "vid": None}, ("url", "n/a", "", "", "", "")),
+]
+
+
+@pytest.mark.parametrize(("via", "info", "row"), ROWS)
+def test_what_the_table_says(via: Via, info: dict[str, Any], row: tuple[str, ...]) -> None:
+    assert _row(Found(url="url", name="lamp", via=via, info=info)) == row
 
 
 def test_nobody_on_a_terminal() -> None:

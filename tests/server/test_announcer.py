@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from jsonrpc_iot import Dispatcher, Keyring, serve
+from jsonrpc_iot import Dispatcher, Keyring, UsageError, serve
 from jsonrpc_iot.server import announcer
 from jsonrpc_iot.transports.mdns.records import Offer
 from tests.waiting import SECONDS
@@ -59,3 +59,8 @@ async def test_whether_it_wants_to_know_who_comes(
     keyring = Keyring(tmp_path / "keys.toml")
     (offer,) = await announced(monkeypatch, url, keyring=keyring, strangers=False)
     assert offer.auth
+
+
+async def test_a_path_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="too long a path"):
+        await announced(monkeypatch, "ws://127.0.0.1:0/" + "a" * 250)

@@ -43,13 +43,15 @@ async def announce(name: str, offers: Sequence[Offer], tell: Tell) -> None:
         offers: what is announced, one for each protocol.
         tell: is called with the name that it has got.
     """
+    from zeroconf import Error
+
     problem = ""
     while True:
         try:
             places = {offer: await _addresses(offer.host) for offer in offers}
             await _announce(name, places, tell)
             problem = ""
-        except (ConnectFailed, OSError) as error:
+        except (ConnectFailed, OSError, Error) as error:  # the server goes on all the same
             if str(error) != problem:
                 problem = str(error)
                 logger.warning("not announced as %r: %s", name, problem)

@@ -30,7 +30,8 @@ SERVICES = {"udp": UDP, **dict.fromkeys(("tcp", "tls", "http", "https", "ws", "w
 WEB = ("http", "https", "ws", "wss")
 _LABEL_BYTES = 63
 _DIGEST_DIGITS = 8
-_TEXT_BYTES = 200  # with its key it has to fit into 255
+_NAME_BYTES = 200  # with a number and its key it has to fit into 255
+_TEXT_BYTES = 240
 _NO_TEXT = re.compile(f"[\x00-\x1f{STEERING}\ud800-\udfff]")
 
 
@@ -77,8 +78,8 @@ def check_name(name: str) -> str:
     name = unicodedata.normalize("NFC", name)
     if not name.strip() or _NO_TEXT.search(name):
         raise UsageError(f"{name!r} is no name: it has to be a text without control characters")
-    if len(name.encode()) > _TEXT_BYTES:
-        raise UsageError(f"the name {name[:20]!r}… has more than {_TEXT_BYTES} bytes")
+    if len(name.encode()) > _NAME_BYTES:
+        raise UsageError(f"the name {name[:20]!r}… has more than {_NAME_BYTES} bytes")
     return name
 
 
@@ -103,7 +104,13 @@ def label_of(name: str) -> str:
 
 
 def properties_of(name: str, offer: Offer) -> dict[str, str]:
-    """The TXT record of an offer under a name."""
+    """The TXT record of an offer under a name.
+
+    Raises:
+        UsageError: its path does not fit.
+    """
+    if len(offer.path.encode()) > _TEXT_BYTES:
+        raise UsageError(f"{offer.path[:20]!r}… is too long a path to be announced")
     written = {"v": VERSION, "name": name, "auth": str(int(offer.auth))}
     if offer.scheme in WEB:
         written["path"] = offer.path or "/"

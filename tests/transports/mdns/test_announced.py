@@ -36,6 +36,8 @@ from tests.waiting import SECONDS, Tally, eventually
 pytestmark = pytest.mark.anyio
 
 HERE = [LOOPBACK]
+PATIENCE = 3 * SECONDS
+"""A name takes seconds where nothing else keeps the machine busy."""
 
 
 @pytest.fixture(scope="module", params=ASYNCIO[:1])
@@ -70,7 +72,7 @@ async def call(url: str) -> Any:
 
 
 async def announced(server: Server) -> str:
-    await eventually(lambda: server.announced)
+    await eventually(lambda: server.announced, PATIENCE)
     assert server.announced is not None
     return server.announced
 
@@ -78,7 +80,7 @@ async def announced(server: Server) -> str:
 async def find(name: str, *urls: str) -> dict[str, Found]:
     """What is found of that name, when all of these URLs are."""
     found: dict[str, Found] = {}
-    with anyio.fail_after(SECONDS):
+    with anyio.fail_after(PATIENCE):
         async with aclosing(discover("mdns", interfaces=HERE)) as devices:
             async for device in devices:
                 if device.name == name:
@@ -151,7 +153,9 @@ async def test_two_that_take_a_name_at_the_same_moment(
         ]
         for server in servers:
             await announced(server)
-        await eventually(lambda: {each.announced for each in servers} == {name, f"{name}-2"})
+        await eventually(
+            lambda: {each.announced for each in servers} == {name, f"{name}-2"}, PATIENCE
+        )
         for server, says in zip(servers, "ab", strict=True):
             assert server.announced is not None
             assert await call(url_of(server.announced)) == says
@@ -171,7 +175,7 @@ async def test_a_device_that_has_moved_is_found_again(name: str) -> None:
             server.close()
             await eventually(lambda: client.state != "connected")
             async with serve(lamp("new"), "tcp://127.0.0.1:0", announce=name):
-                assert await client.call("state", timeout=3 * SECONDS) == "new"
+                assert await client.call("state", timeout=PATIENCE) == "new"
 
 
 async def test_records_that_lead_elsewhere_are_not_found(name: str) -> None:
@@ -183,7 +187,7 @@ async def test_records_that_lead_elsewhere_are_not_found(name: str) -> None:
     ]
     async with written(*hostile, info(name, path="/rpc", scheme="ws")):
         found: list[Found] = []
-        with anyio.fail_after(SECONDS):
+        with anyio.fail_after(PATIENCE):
             async with aclosing(discover("mdns", interfaces=HERE)) as devices:
                 async for device in devices:
                     found += [device] if str(device.name).startswith(name) else []
@@ -243,7 +247,7 @@ async def test_without_a_network(
         devices = discover(
             "udp", "mdns", targets=[url.removeprefix("udp://")], interfaces=[nowhere]
         )
-        with anyio.fail_after(SECONDS):
+        with anyio.fail_after(PATIENCE):
             async for device in devices:
                 assert (device.url, device.via) == (url, "udp")
                 break

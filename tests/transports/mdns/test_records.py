@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from zeroconf import ServiceInfo
 
 from jsonrpc_iot import Url, UsageError
 from jsonrpc_iot.transports.mdns.records import (
@@ -20,7 +21,7 @@ from jsonrpc_iot.transports.mdns.records import (
     read_service,
 )
 
-NAMES = st.text(min_size=1, max_size=60)
+NAMES = st.text(min_size=1, max_size=60) | st.sampled_from(["_sub", "_", "a.b", "x" * 200, "-"])
 
 
 def read(
@@ -60,6 +61,7 @@ def test_any_name_is_found_by_itself(name: str, number: int) -> None:
     assert 0 < len(label.encode()) <= 63
     assert "." not in label
     assert not label.startswith("_")
+    assert ServiceInfo(UDP, f"{label}.{UDP}").get_name() == label
     found = announced(name, Offer(scheme="ws", host="", port=8080, path="/a b", auth=True))
     assert found == Service(
         name=name, urls=("ws://192.168.1.7:8080/a%20b",), host="h.local", auth=True

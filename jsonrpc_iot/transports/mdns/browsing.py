@@ -20,6 +20,8 @@ _RESOLVE_SECONDS = 3.0
 _OTHER_SECONDS = 0.2
 _MOST = 1_000
 """Services that are looked at; more are noise that somebody makes on purpose."""
+_AT_ONCE = 50
+"""Services that are asked for at once; most have come with all that there is to know."""
 
 
 async def resolve(link: "AsyncZeroconf", name: str, seconds: float) -> Service | None:
@@ -64,6 +66,8 @@ class Browser:
         self._link = link
         self._changes = 0
         self._unread: dict[str, tuple[str, int]] = {}
+        self._reading: set[int] = set()
+        self._at_once = anyio.CapacityLimiter(_AT_ONCE)
         self._known: set[str] = set()
         self._news = anyio.Event()
         self._browser = AsyncServiceBrowser(link.zeroconf, [UDP, TCP], handlers=[self._hear])
@@ -86,18 +90,20 @@ class Browser:
 
     async def look(self, report: Report) -> None:
         """Report each service that is new or has changed, until cancelled; it may go on later."""
-        reading: set[int] = set()
+        self._reading.clear()
         async with anyio.create_task_group() as tasks:
             while True:
                 for name, (service, change) in self._unread.items():
-                    if change not in reading:
-                        reading.add(change)
+                    if change not in self._reading:
+                        self._reading.add(change)
                         tasks.start_soon(self._look_at, name, service, change, report)
                 self._news = anyio.Event()
                 await self._news.wait()
 
     async def _look_at(self, name: str, service: str, change: int, report: Report) -> None:
-        found = await _read(self._link, service, name, _RESOLVE_SECONDS)
+        async with self._at_once:
+            found = await _read(self._link, service, name, _RESOLVE_SECONDS)
+        self._reading.discard(change)
         if self._unread.get(name) == (service, change):  # else it has changed again
             del self._unread[name]
             if found is not None:

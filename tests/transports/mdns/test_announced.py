@@ -265,6 +265,15 @@ async def test_it_is_announced_when_there_is_a_network(
         assert await announced(server) == name
 
 
+async def test_what_zeroconf_refuses_costs_the_name_alone(
+    name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(announcing, "label_of", lambda name: "x" * 64)  # which is too long
+    async with serve(lamp(), "tcp://127.0.0.1:0", announce=name) as server:
+        await eventually(lambda: "not announced" in caplog.text)
+        assert await call(server.urls[0]) == "on"
+
+
 @pytest.mark.parametrize("package", ["zeroconf", "ifaddr"])
 async def test_without_the_extra(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)

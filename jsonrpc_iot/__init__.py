@@ -36,6 +36,7 @@ from .errors import (
     ConnectFailed,
     ConnectTimeout,
     DeadlineExceeded,
+    DeviceOffline,
     Forbidden,
     FramingError,
     InternalError,
@@ -68,7 +69,8 @@ from .trust.principal import Permission, Principal
 if TYPE_CHECKING:
     from .asgi import asgi_app
     from .blocking import BlockingClient, connect_sync
-    from .discovery import Found, discover
+    from .client.discovery import Found, discover
+    from .gateway import DeviceState, Gateway
     from .server.program import run
     from .server.server import Server
     from .server.serving import serve
@@ -77,13 +79,15 @@ if TYPE_CHECKING:
 else:
     _LATER = {
         "BlockingClient": "blocking",
-        "Found": "discovery",
+        "DeviceState": "gateway",
+        "Found": "client.discovery",
+        "Gateway": "gateway",
         "Keyring": "trust.keyring",
         "Pairing": "trust.pairing",
         "Server": "server.server",
         "asgi_app": "asgi",
         "connect_sync": "blocking",
-        "discover": "discovery",
+        "discover": "client.discovery",
         "run": "server.program",
         "serve": "server.serving",
     }
@@ -121,6 +125,8 @@ __all__ = [
     "ConnectTimeout",
     "Context",
     "DeadlineExceeded",
+    "DeviceOffline",
+    "DeviceState",
     "Dialect",
     "Dispatcher",
     "Event",
@@ -128,6 +134,7 @@ __all__ = [
     "Forbidden",
     "Found",
     "FramingError",
+    "Gateway",
     "InternalError",
     "InvalidParams",
     "InvalidRequest",

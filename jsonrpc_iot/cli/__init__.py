@@ -93,6 +93,7 @@ ROOT = Group(
         "monitor": "monitor",
         "serve": "serve",
         "simulate": "serve",
+        "bridge": "bridge",
         "demo": "demo",
         "pair": "pair",
         "keys": KEYS,

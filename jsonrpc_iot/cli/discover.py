@@ -1,17 +1,16 @@
-"""`discover`: which devices there are. How they are found is the business of `discovery`."""
+"""`discover`: which devices there are, as `jsonrpc_iot.discover` finds them."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import anyio
 import msgspec
 
 import jsonrpc_iot
 from jsonrpc_iot import Found
-from jsonrpc_iot.discovery import Via, usual_ways
 
 from ._options import duration
 from ._output import explain, is_terminal, print_json_line, table_of
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Report = Callable[[Found], object]
+Via: TypeAlias = Literal["udp", "serial", "ble", "mdns"]
 
 
 def discover(
@@ -69,7 +69,7 @@ def discover(
     host's serial adapters, where the extra uart is; with --ble also devices that advertise the RPC
     service.
     """
-    options = {
+    options: dict[str, Any] = {
         "targets": target or (),
         "port": port,
         "radio": "gatt://" if radio is None else f"gatt+bumble://{radio}",
@@ -77,21 +77,20 @@ def discover(
     }
     if target and not via:
         via = ["udp"]
-    also: list[Via] = ["ble"] if ble or radio is not None else []
+    if ble or radio is not None:
+        options["also"] = ["ble"]
     found: list[Found] = []
     seconds = math.inf if watch else timeout
     with _lines(found) if json or not is_terminal() else _live_table(found) as report:
-        anyio.run(partial(_look, via, also, seconds, report, **options))
+        anyio.run(partial(_look, via or (), seconds, report, **options))
     if not found:
         explain(
             "no devices answered; those that listen elsewhere need --target HOST or --port PORT"
         )
 
 
-async def _look(
-    via: Sequence[Via] | None, also: Sequence[Via], seconds: float, report: Report, **options: Any
-) -> None:
-    devices = jsonrpc_iot.discover(*(via or usual_ways()), *also, **options)
+async def _look(via: Sequence[Via], seconds: float, report: Report, **options: Any) -> None:
+    devices = jsonrpc_iot.discover(*via, **options)
     with anyio.move_on_after(seconds):
         async with aclosing(devices):
             async for device in devices:

@@ -1,6 +1,6 @@
 """`serve`: a dispatcher at all its URLs, from the first bound address to the last goodbye."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,11 @@ from ..protocol.limits import Limits
 from ..transports import open_listener
 from .announcer import Announcer
 from .exposed import everybody_at, warn_if_open
+from .forwards import keep_forwards
 from .server import Server
 
 if TYPE_CHECKING:
+    from ..transports.packets.gate import Keys
     from ..trust.keyring import Keyring
     from ..trust.pairing import Pairing
 
@@ -75,10 +77,7 @@ async def serve(
         channels = [each for each in where if not isinstance(each, str)]
         for channel in channels:
             await stack.enter_async_context(channel)
-        listeners: list[Listener] = []
-        for url in [each for each in where if isinstance(each, str)]:
-            listener = await open_listener(url, limits, listeners, keys)
-            listeners.append(await stack.enter_async_context(listener))
+        listeners = await _bind(stack, where, limits, keys)
         door = Door(
             authenticate,
             keyring,
@@ -87,6 +86,7 @@ async def serve(
             everybody=everybody_at(where, dispatcher),
             limits=limits,
         )
+        await stack.enter_async_context(keep_forwards(dispatcher))
         if not door.is_guarded:
             warn_if_open(where, listeners, door)
         async with task_group() as peers:
@@ -97,13 +97,14 @@ async def serve(
                 async with task_group() as accepting:
                     for listener in listeners:
                         accepting.start_soon(listener.serve, server._serve, peers)
-                    accepting.start_soon(watch, lambda: server._peers, limits)
+                    accepting.start_soon(watch, server.all_peers, limits)
                     accepting.start_soon(announcer.run, server)
                     if keyring is not None:
                         accepting.start_soon(keyring.watch, server._renew)
                     for channel in channels:
                         await server.add(channel)
-                    yield server
+                    async with dispatcher.while_served(server):
+                        yield server
                     accepting.cancel_scope.cancel()
             finally:
                 for listener in listeners:
@@ -111,3 +112,14 @@ async def serve(
                         await listener.aclose()
                 await server._part(grace)
             peers.cancel_scope.cancel()
+
+
+async def _bind(
+    stack: AsyncExitStack, where: Iterable[object], limits: Limits, keys: "Keys | None"
+) -> list[Listener]:
+    """Bind all URLs, in their order; the stack closes them."""
+    listeners: list[Listener] = []
+    for url in [each for each in where if isinstance(each, str)]:
+        listener = await open_listener(url, limits, listeners, keys)
+        listeners.append(await stack.enter_async_context(listener))
+    return listeners

@@ -11,8 +11,7 @@ import msgspec
 import pytest
 
 from jsonrpc_iot import Found
-from jsonrpc_iot.cli.discover import _row
-from jsonrpc_iot.discovery import Via
+from jsonrpc_iot.cli.discover import Via, _row
 
 from .conftest import Simulated
 from .device import Answer, udp_device

@@ -25,7 +25,7 @@ from jsonrpc_iot import (
     discover,
     serve,
 )
-from jsonrpc_iot.discovery import usual_ways
+from jsonrpc_iot.client.discovery import usual_ways
 from jsonrpc_iot.transports import mdns
 from jsonrpc_iot.transports.mdns import announcing
 from jsonrpc_iot.transports.mdns.link import LOOPBACK

@@ -11,10 +11,10 @@ from typing import Any
 import anyio
 import msgspec
 
-from ..channel.url import Url, host_port
-from ..errors import ConnectFailed
-from ..transports.packets.datagrams import Address, read_packets, receive
-from ..transports.packets.udp import resolve
+from ...channel.url import Url, host_port
+from ...errors import ConnectFailed
+from ...transports.packets.datagrams import Address, read_packets, receive
+from ...transports.packets.udp import resolve
 from .found import MOST, Found, Report
 
 METHOD = "sys.info"

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from ..transports.gatt import HeardDevice, scan
+from ...transports.gatt import HeardDevice, scan
 from .found import MOST, Found, Report
 
 

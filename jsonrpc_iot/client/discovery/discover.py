@@ -2,22 +2,24 @@
 
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import anyio
 
-from ..channel.tasks import task_group
-from ..errors import MissingExtra, UsageError
-from ..transports.mdns.link import require as require_mdns
+from ...channel.tasks import task_group
+from ...errors import MissingExtra, UsageError
+from ...transports.mdns.link import require as require_mdns
+from ...transports.serial.adapters import require as require_serial
 from .ble import BleWay
 from .found import Found, Via, Way
 from .mdns import open_mdns
-from .serial import SerialWay, has_serial
+from .serial import SerialWay
 from .udp import open_udp
 
 
 async def discover(
     *via: Via,
+    also: Sequence[Via] = (),
     targets: Sequence[str] = (),
     port: int = 8805,
     radio: str = "gatt://",
@@ -33,6 +35,7 @@ async def discover(
             announce themselves, `serial` lists this host's serial adapters, `ble` listens for
             devices that advertise. None given means `udp`, and `serial` and `mdns` where they
             work: where their extra is installed, and for `mdns` on asyncio.
+        also: more ways, beside those or the usual ones.
         targets: hosts to ask over UDP instead of whoever is near, each with a port or without.
         port: the one that is asked over UDP.
         radio: what to listen on for BLE: `gatt://` for the system's Bluetooth, or
@@ -46,7 +49,7 @@ async def discover(
         MissingExtra: a way that was given needs packages that are not installed.
         UsageError: there is no such way, or one that was given works on asyncio only.
     """
-    wanted = dict.fromkeys(via or usual_ways())
+    wanted = dict.fromkeys((*(via or usual_ways()), *also))
     async with AsyncExitStack() as stack:
         ways: list[Way] = []
         for name in wanted:
@@ -54,6 +57,7 @@ async def discover(
                 case "udp":
                     ways.append(await stack.enter_async_context(open_udp(targets, port)))
                 case "serial":
+                    require_serial("discover")
                     ways.append(SerialWay())
                 case "ble":
                     ways.append(BleWay(radio))
@@ -73,13 +77,13 @@ async def discover(
 def usual_ways() -> tuple[Via, ...]:
     """The ways to look that cost nothing and work here."""
     ways: list[Via] = ["udp"]
-    if has_serial():
+    with suppress(MissingExtra):
+        require_serial("discover")
         ways.append("serial")
-    try:
+    with suppress(MissingExtra, UsageError):
         require_mdns("discover")
-    except (MissingExtra, UsageError):
-        return tuple(ways)
-    return (*ways, "mdns")
+        ways.append("mdns")
+    return tuple(ways)
 
 
 async def _look(ways: Sequence[Way], news: "deque[Found]") -> None:

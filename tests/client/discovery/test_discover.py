@@ -7,8 +7,8 @@ import anyio
 import pytest
 
 from jsonrpc_iot import ConnectFailed, Dispatcher, Found, InvalidUrl, UsageError, discover, serve
-from jsonrpc_iot.discovery import Via, udp, usual_ways
-from jsonrpc_iot.discovery.ble import BleWay
+from jsonrpc_iot.client.discovery import Via, udp, usual_ways
+from jsonrpc_iot.client.discovery.ble import BleWay
 from jsonrpc_iot.services import System
 from jsonrpc_iot.testing import virtual_radio
 from jsonrpc_iot.transports.gatt import HeardDevice

@@ -7,10 +7,10 @@ from functools import partial
 
 import anyio
 
-from ..errors import ConnectFailed
-from ..transports.mdns.browsing import Browser
-from ..transports.mdns.link import open_link
-from ..transports.mdns.records import Service
+from ...errors import ConnectFailed
+from ...transports.mdns.browsing import Browser
+from ...transports.mdns.link import open_link
+from ...transports.mdns.records import Service
 from .found import MOST, Found, Report, Way
 
 logger = logging.getLogger("jsonrpc_iot.client")

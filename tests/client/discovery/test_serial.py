@@ -11,7 +11,7 @@ from serial.tools.list_ports_common import ListPortInfo
 
 from jsonrpc_iot import MissingExtra, discover
 from jsonrpc_iot.cli.discover import discover as discover_command
-from jsonrpc_iot.discovery import serial, usual_ways
+from jsonrpc_iot.client.discovery import serial, usual_ways
 from tests.waiting import SECONDS
 
 

@@ -69,6 +69,7 @@ from .trust.principal import Permission, Principal
 if TYPE_CHECKING:
     from .asgi import asgi_app
     from .blocking import BlockingClient, connect_sync
+    from .client.discovery import Found, discover
     from .gateway import DeviceState, Gateway
     from .server.program import run
     from .server.server import Server
@@ -79,12 +80,14 @@ else:
     _LATER = {
         "BlockingClient": "blocking",
         "DeviceState": "gateway",
+        "Found": "client.discovery",
         "Gateway": "gateway",
         "Keyring": "trust.keyring",
         "Pairing": "trust.pairing",
         "Server": "server.server",
         "asgi_app": "asgi",
         "connect_sync": "blocking",
+        "discover": "client.discovery",
         "run": "server.program",
         "serve": "server.serving",
     }
@@ -129,6 +132,7 @@ __all__ = [
     "Event",
     "Example",
     "Forbidden",
+    "Found",
     "FramingError",
     "Gateway",
     "InternalError",
@@ -172,6 +176,7 @@ __all__ = [
     "asgi_app",
     "connect",
     "connect_sync",
+    "discover",
     "method",
     "notification",
     "register_transport",

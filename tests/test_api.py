@@ -17,7 +17,7 @@ PUBLIC = {
         CallTimeout Cancelled
         Channel ChannelAttribute ChannelClosed ChannelInfo Client ConnectFailed ConnectTimeout
         Context DeadlineExceeded DeviceOffline DeviceState Dialect Dispatcher Event Example
-        Forbidden FramingError Gateway
+        Forbidden Found FramingError Gateway
         InternalError InvalidParams
         InvalidRequest InvalidUrl JsonRpcIotError Keyring KeyringError Limits Listener
         MalformedFrame MalformedResponse
@@ -25,7 +25,8 @@ PUBLIC = {
         PacketOptions Pairing ParseError Peer Trace Transport Url
         PeerCredentials Permission Principal RpcError Server ServerError Stream StreamChannel
         TooLarge TransportError
-        Unauthorized Unencodable UsageError asgi_app connect connect_sync method notification
+        Unauthorized Unencodable UsageError asgi_app connect connect_sync discover method
+        notification
         register_transport run serve service stream
     """,
     "jsonrpc_iot.blocking": """

@@ -69,6 +69,8 @@ DEPENDENCIES: dict[str, Set[str]] = {
         "paho",
         "serial",
         "serial_asyncio_fast",
+        "zeroconf",
+        "ifaddr",
         "_typeshed",
     }
     | {"h11", "httpx2", "starlette", "uvicorn", "websockets"},
@@ -100,6 +102,7 @@ OPTIONAL = {
     "dbus_fast",
     "h11",
     "httpx2",
+    "ifaddr",
     "paho",
     "pytest",
     "rich",
@@ -112,6 +115,7 @@ OPTIONAL = {
     "uvicorn",
     "uvloop",
     "websockets",
+    "zeroconf",
 }
 
 

@@ -1,40 +1,42 @@
-"""`discover`: which devices there are. How they are found is the business of `_search`."""
+"""`discover`: which devices there are, as `jsonrpc_iot.discover` finds them."""
 
 import math
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import anyio
 import msgspec
 
-from jsonrpc_iot.channel.tasks import task_group
-from jsonrpc_iot.protocol.text import escape
+import jsonrpc_iot
+from jsonrpc_iot import Found
 
 from ._options import duration
-from ._output import explain, is_terminal, print_json_line, print_text, table_of
+from ._output import explain, is_terminal, print_json_line, table_of
 from ._statistics import show_milliseconds
 from .command.declare import Option
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from jsonrpc_iot.transports.gatt import HeardDevice
-
-    from ._search import Found, Report
-
-Search = Callable[[], Coroutine[Any, Any, None]]
+Report = Callable[[Found], object]
+Via: TypeAlias = Literal["udp", "serial", "ble", "mdns"]
 
 
 def discover(
     *,
     timeout: Annotated[float, duration("How long to look.")] = 3.0,
+    watch: Annotated[bool, Option("--watch", help="Go on looking until Ctrl-C.")] = False,
     json: Annotated[
         bool, Option("--json", help="Print one JSON object a line for each device.")
     ] = False,
+    via: Annotated[
+        list[Via] | None,
+        Option(help="Look in this way alone; give it once for each."),
+    ] = None,
     port: Annotated[
-        int, Option(min=1, max=65_535, metavar="PORT", help="The port to ask at.")
+        int, Option(min=1, max=65_535, metavar="PORT", help="The port to ask at over UDP.")
     ] = 8805,
     target: Annotated[
         list[str] | None,
@@ -52,64 +54,63 @@ def discover(
             help="Listen on this transport of bumble instead of the system's Bluetooth.",
         ),
     ] = None,
+    interface: Annotated[
+        list[str] | None,
+        Option(
+            metavar="ADDRESS",
+            help="Speak mDNS on the interface of this address alone; give it once for each.",
+        ),
+    ] = None,
 ) -> None:
-    """Find devices by asking for sys.info; any answer counts, an error too.
+    """Find devices, and print each at once; any answer counts, an error too.
 
-    Asks over UDP: the local network by broadcast and multicast, and this host.
-    Lists this host's serial adapters first, where the extra uart is installed,
-    and with --ble at last the devices that advertise the RPC service.
+    Asks for sys.info over UDP: the local network by broadcast and multicast, and this host. Hears
+    of servers that announce themselves by mDNS, where the extra mdns is installed, and lists this
+    host's serial adapters, where the extra uart is; with --ble also devices that advertise the RPC
+    service.
     """
-    from ._ports import serial_ports
-    from ._search import search_udp
-
+    options: dict[str, Any] = {
+        "targets": target or (),
+        "port": port,
+        "radio": "gatt://" if radio is None else f"gatt+bumble://{radio}",
+        "interfaces": interface or (),
+    }
+    if target and not via:
+        via = ["udp"]
+    if ble or radio is not None:
+        options["also"] = ["ble"]
     found: list[Found] = []
-    heard: dict[str, HeardDevice] = {}
-    in_lines = json or not is_terminal()
-
-    def print_device(device: msgspec.Struct, text: str) -> None:
-        if in_lines:
-            print_json_line(msgspec.json.encode(device))
-        else:
-            print_text(escape(text))
-
-    def print_found(device: "Found") -> None:
-        found.append(device)
-        print_json_line(msgspec.json.encode(device))
-
-    for each in () if target else serial_ports():
-        print_device(each, str(each))
-    with nullcontext(print_found) if in_lines else _live_table(found) as report:
-        searches: list[Search] = [partial(search_udp, target or (), port, report)]
-        if ble or radio is not None:
-            searches.append(_ble_search(radio, heard))
-        anyio.run(_search, searches, timeout)
-    for device in sorted(heard.values(), key=lambda device: -device.rssi):
-        print_device(device, f"{device.url}  {device.name or ''}  {device.rssi} dBm")
-    if not found and not heard:
+    seconds = math.inf if watch else timeout
+    with _lines(found) if json or not is_terminal() else _live_table(found) as report:
+        anyio.run(partial(_look, via or (), seconds, report, **options))
+    if not found:
         explain(
             "no devices answered; those that listen elsewhere need --target HOST or --port PORT"
         )
 
 
-async def _search(searches: Sequence[Search], timeout: float) -> None:
-    with anyio.move_on_after(timeout):
-        async with task_group() as tasks:
-            for search in searches:
-                tasks.start_soon(search)
-
-
-def _ble_search(radio: str | None, heard: "dict[str, HeardDevice]") -> Search:
-    """What keeps each device as it was heard last, by address. Nobody connects to any."""
-    from jsonrpc_iot.transports.gatt import scan
-
-    def hear(device: "HeardDevice") -> None:
-        heard[device.address] = device
-
-    return partial(scan, "gatt://" if radio is None else f"gatt+bumble://{radio}", hear)
+async def _look(via: Sequence[Via], seconds: float, report: Report, **options: Any) -> None:
+    devices = jsonrpc_iot.discover(*via, **options)
+    with anyio.move_on_after(seconds):
+        async with aclosing(devices):
+            async for device in devices:
+                report(device)
 
 
 @contextmanager
-def _live_table(found: "list[Found]") -> "Iterator[Report]":
+def _lines(found: list[Found]) -> Iterator[Report]:
+    """What adds a device to those found, and prints it on a line."""
+
+    def report(device: Found) -> None:
+        found.append(device)
+        line = {"url": device.url, "name": device.name, "via": device.via, **device.info}
+        print_json_line(msgspec.json.encode(line))
+
+    yield report
+
+
+@contextmanager
+def _live_table(found: list[Found]) -> Iterator[Report]:
     """What adds a device to those found, which are shown meanwhile and in the end."""
     from rich.console import Group
     from rich.live import Live
@@ -118,7 +119,7 @@ def _live_table(found: "list[Found]") -> "Iterator[Report]":
     spinner = Spinner("dots", "looking for devices")
     with Live(spinner, transient=False) as live:
 
-        def report(device: "Found") -> None:
+        def report(device: Found) -> None:
             found.append(device)
             live.update(Group(_table(found), spinner))
 
@@ -128,20 +129,28 @@ def _live_table(found: "list[Found]") -> "Iterator[Report]":
             live.update(_table(found) if found else "")
 
 
-def _table(found: "Sequence[Found]") -> "Table":
-    titles = ("address", "name", "version", "platform", "uptime", "round trip")
+def _table(found: Sequence[Found]) -> "Table":
+    titles = ("url", "name", "version", "platform", "uptime", "signal")
     return table_of(titles, map(_row, found))
 
 
-def _row(device: "Found") -> tuple[str, ...]:
-    error = "" if device.error is None else f"error {_problem(device.error)}"
+def _row(device: Found) -> tuple[str, ...]:
+    name, info = device.name or "", device.info
+    match device.via:
+        case "serial":
+            ids = "" if info["vid"] is None else f"{info['vid']:04x}:{info['pid'] or 0:04x}"
+            return device.url, info["description"], "", ids, "", ""
+        case "ble":
+            return device.url, name, "", "", "", f"{info['rssi']} dBm"
+        case "mdns":
+            return device.url, name, "", info["host"], "", ""
     return (
-        device.address,
-        error if device.name is None else device.name,
-        device.version or "",
-        device.platform or "",
-        _uptime(device.uptime),
-        show_milliseconds(device.round_trip_ms),
+        device.url,
+        name if info["error"] is None else f"error {_problem(info['error'])}",
+        info["version"] or "",
+        info["platform"] or "",
+        _uptime(info["uptime"]),
+        show_milliseconds(info["round_trip_ms"]),
     )
 
 

@@ -33,6 +33,14 @@ BindOption: TypeAlias = Annotated[
         complete=complete_bind,
     ),
 ]
+AnnounceOption: TypeAlias = Annotated[
+    str | None,
+    Option(
+        "--announce",
+        metavar="NAME",
+        help="Be found by mDNS under this name; one that is taken gets a number.",
+    ),
+]
 
 
 def serve(
@@ -56,6 +64,7 @@ def serve(
     keys: KeysOption = None,
     require_key: RequireKeyOption = False,
     pair: PairOption = None,
+    announce: AnnounceOption = None,
     trace: TraceOption = False,
     verbose: VerboseOption = False,
     log_json: LogJsonOption = False,
@@ -77,7 +86,7 @@ def serve(
             dispatcher.include(_simulated_wifi(seed=0))
         except ValueError as error:
             raise UsageError(f"--wifi: {error} by {target}") from None
-    _run(dispatcher, bind, who, trace=trace)
+    _run(dispatcher, bind, who, announce, trace=trace)
 
 
 def simulate(
@@ -93,6 +102,7 @@ def simulate(
     keys: KeysOption = None,
     require_key: RequireKeyOption = False,
     pair: PairOption = None,
+    announce: AnnounceOption = None,
     trace: TraceOption = False,
     verbose: VerboseOption = False,
     log_json: LogJsonOption = False,
@@ -102,7 +112,8 @@ def simulate(
     Prints "listening URL" for each address that accepts traffic, and stops on SIGINT or SIGTERM.
     """
     start_log(verbose=verbose, as_json=log_json)
-    _run(virtual_device(name, seed), bind, access(keys, require_key, bind, pair), trace=trace)
+    who = access(keys, require_key, bind, pair)
+    _run(virtual_device(name, seed), bind, who, announce, trace=trace)
 
 
 def virtual_device(name: str, seed: int) -> Dispatcher:
@@ -196,10 +207,17 @@ def _simulated_wifi(seed: int) -> "Wifi":
     return SimulatedWifi(seed)
 
 
-def _run(dispatcher: Dispatcher, urls: list[str], who: dict[str, Any], *, trace: bool) -> None:
+def _run(
+    dispatcher: Dispatcher,
+    urls: list[str],
+    who: dict[str, Any],
+    announce: str | None,
+    *,
+    trace: bool,
+) -> None:
     tracer = Tracer(urls[0] if len(urls) == 1 else "") if trace else None
-    run_server(dispatcher, *urls, on_listening=_announce, trace=tracer, **who)
+    run_server(dispatcher, *urls, on_listening=_show, trace=tracer, announce=announce, **who)
 
 
-def _announce(url: str) -> None:
+def _show(url: str) -> None:
     print_text(f"listening {url}")

@@ -41,11 +41,11 @@ def warn_if_open(where: Iterable[object], listeners: Sequence[Listener], door: D
         )
     if door.lets_everybody_act:
         urls = [Url.parse(each) for each in where if isinstance(each, str)]
-        is_open = [str(each) for each in urls if each.scheme not in _LOCAL and not _asks(each)]
+        is_open = [str(each) for each in urls if each.scheme not in _LOCAL and not asks(each)]
         if is_open and not exposed:
             logger.warning("%s: whoever reaches it may do everything", ", ".join(is_open))
 
 
-def _asks(url: Url) -> bool:
+def asks(url: Url) -> bool:
     """Whether a URL's options have those who come prove something."""
     return any(option in url.options for option in _PROOFS)

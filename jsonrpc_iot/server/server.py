@@ -57,6 +57,7 @@ class Server:
     Attributes:
         peer_joined: emits each peer that can be called and notified from now on.
         peer_left: emits each peer that is gone.
+        announced: the name by which mDNS finds it, once it has one; see `serve`.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Server:
         self._peers: set[Peer] = set()
         self.peer_joined: BoundEvent[Peer] = BoundEvent("peer_joined", Peer)
         self.peer_left: BoundEvent[Peer] = BoundEvent("peer_left", Peer)
+        self.announced: str | None = None
         self._apps = [self._mount(each) for each in listeners if isinstance(each, WebListener)]
         self._guests = Guests(self._serve, tasks, limits)
         self._thread = threading.get_ident()

@@ -1,6 +1,6 @@
 """`serve`: a dispatcher at all its URLs, from the first bound address to the last goodbye."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,13 @@ from ..dispatch.dispatcher import Dispatcher
 from ..peer.watch import watch
 from ..protocol.limits import Limits
 from ..transports import open_listener
+from .announcer import Announcer
 from .exposed import everybody_at, warn_if_open
 from .forwards import keep_forwards
 from .server import Server
 
 if TYPE_CHECKING:
+    from ..transports.packets.gate import Keys
     from ..trust.keyring import Keyring
     from ..trust.pairing import Pairing
 
@@ -31,6 +33,7 @@ async def serve(
     limits: Limits | None = None,
     grace: float = 5.0,
     trace: Trace | None = None,
+    announce: str | None = None,
 ) -> AsyncIterator[Server]:
     """Serve a dispatcher at all URLs and channels while the `async with` block runs.
 
@@ -51,15 +54,21 @@ async def serve(
         limits: bounds on what a peer may cost; the dispatcher's by default.
         grace: seconds that running calls have to finish when the block ends.
         trace: is called with each message that arrives or leaves, and the frames; see `Trace`.
+        announce: a name by which the server is found with `discover`, and called at `mdns://NAME`:
+            its first URL over UDP, and the first over TCP. A name that is taken gets a number;
+            `Server.announced` is the one that it has got.
 
     Raises:
         InvalidUrl: a URL makes no sense.
         BindFailed: a URL cannot be bound; the text names it. None is served then.
         ChannelClosed: `authenticate` failed for a channel.
+        MissingExtra: a server is to be announced, and zeroconf is not installed.
+        UsageError: no URL can be announced, or not by that name, or this is not asyncio.
     """
     if not where:
         raise ValueError("serve needs at least one URL, such as tcp://127.0.0.1:8805")
     limits = limits or dispatcher.limits
+    announcer = Announcer(announce)
     if pairing is not None:
         keyring = keyring or pairing.keyring
         dispatcher.offer_pairing()
@@ -68,10 +77,7 @@ async def serve(
         channels = [each for each in where if not isinstance(each, str)]
         for channel in channels:
             await stack.enter_async_context(channel)
-        listeners: list[Listener] = []
-        for url in [each for each in where if isinstance(each, str)]:
-            listener = await open_listener(url, limits, listeners, keys)
-            listeners.append(await stack.enter_async_context(listener))
+        listeners = await _bind(stack, where, limits, keys)
         door = Door(
             authenticate,
             keyring,
@@ -86,11 +92,13 @@ async def serve(
         async with task_group() as peers:
             server = Server(dispatcher, listeners, peers, door, keyring, limits, trace)
             stack.callback(dispatcher.on_emit(server.broadcast))
+            announcer.add(where, listeners, strangers=strangers)
             try:
                 async with task_group() as accepting:
                     for listener in listeners:
                         accepting.start_soon(listener.serve, server._serve, peers)
                     accepting.start_soon(watch, server.all_peers, limits)
+                    accepting.start_soon(announcer.run, server)
                     if keyring is not None:
                         accepting.start_soon(keyring.watch, server._renew)
                     for channel in channels:
@@ -104,3 +112,14 @@ async def serve(
                         await listener.aclose()
                 await server._part(grace)
             peers.cancel_scope.cancel()
+
+
+async def _bind(
+    stack: AsyncExitStack, where: Iterable[object], limits: Limits, keys: "Keys | None"
+) -> list[Listener]:
+    """Bind all URLs, in their order; the stack closes them."""
+    listeners: list[Listener] = []
+    for url in [each for each in where if isinstance(each, str)]:
+        listener = await open_listener(url, limits, listeners, keys)
+        listeners.append(await stack.enter_async_context(listener))
+    return listeners

@@ -9,7 +9,7 @@ import logging
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
@@ -33,6 +33,7 @@ _MODULES = {
     "https": "web.http",
     "gatt": "gatt",
     "gatt+bumble": "gatt",
+    "mdns": "mdns",
     "memory": "packets.memory",
     "mqtt": "mqtt",
     "mqtts": "mqtt",
@@ -99,6 +100,10 @@ def find_transport(
         MissingExtra: the transport's optional dependency is not installed.
     """
     scheme = url.scheme
+    if scheme == "mdns":  # what it leads to may be sealed or segmented, and itself it is neither
+        from .mdns import MdnsTransport
+
+        return MdnsTransport(partial(find_transport, instance=instance))
     if module := _MODULES.get(scheme):
         transport = cast(Transport, import_module(f".{module}", __name__))
     else:

@@ -31,8 +31,9 @@ def test_devices_that_advertise_are_listed() -> None:
         assert rows == [
             {
                 "url": radio.url(address=address),
-                "address": address,
                 "name": "lamp \x1b",
+                "via": "ble",
+                "address": address,
                 "rssi": rows[0]["rssi"],
             }
         ]

@@ -1,11 +1,17 @@
 """`discover`: who is there."""
 
+import secrets
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
+import pytest
+
+from jsonrpc_iot import Found
+from jsonrpc_iot.cli.discover import Via, _row
 
 from .conftest import Simulated
 from .device import Answer, udp_device
@@ -36,7 +42,7 @@ def say_nothing(message: dict[str, Any]) -> Iterator[bytes]:
 def test_a_device_on_this_host_is_found_once(device: Simulated) -> None:
     port = device.udp.rpartition(":")[2]
 
-    (lamp,) = found(run("discover", "--json", "--timeout", "0.5", "--port", port))
+    (lamp,) = found(run("discover", "--json", "--timeout", "0.5", "--via", "udp", "--port", port))
 
     assert (lamp["url"], lamp["name"], lamp["error"]) == (device.udp, "lamp", None)
     assert lamp["address"] == device.udp.removeprefix("udp://")
@@ -51,7 +57,7 @@ def test_a_device_on_all_addresses_is_one_device() -> None:
     command = ("simulate", "--bind", "udp://0.0.0.0:0")
     with started(*command) as program:
         port = program.next_line().rstrip().rpartition(":")[2]
-        devices = found(run("discover", "--timeout", "0.5", "--port", port))
+        devices = found(run("discover", "--timeout", "0.5", "--via", "udp", "--port", port))
         program.stop()
 
     assert [device["name"] for device in devices] == ["simulated-device"]
@@ -157,6 +163,23 @@ def test_a_table_on_a_terminal() -> None:
     assert "error 7 busy" in plain
 
 
+ROWS: list[tuple[Via, dict[str, Any], tuple[str, ...]]] = [
+    ("ble", {"rssi": -48}, ("url", "lamp", "", "", "", "-48 dBm")),
+    ("mdns", {"host": "h.local"}, ("url", "lamp", "", "h.local", "", "")),
+    (
+        "serial",
+        {"description": "Bridge", "vid": 0x10C4, "pid": 0xEA60},
+        ("url", "Bridge", "", "10c4:ea60", "", ""),
+    ),
+    ("serial", {"description": "n/a", "vid": None}, ("url", "n/a", "", "", "", "")),
+]
+
+
+@pytest.mark.parametrize(("via", "info", "row"), ROWS)
+def test_what_the_table_says(via: Via, info: dict[str, Any], row: tuple[str, ...]) -> None:
+    assert _row(Found(url="url", name="lamp", via=via, info=info)) == row
+
+
 def test_nobody_on_a_terminal() -> None:
     with udp_device(say_nothing) as place:
         done = run_on_terminal("discover", "--timeout", "0.2", "--target", place)
@@ -170,3 +193,19 @@ def test_a_device_that_cannot_send_much() -> None:
         (device,) = find(url.removeprefix("udp://"))
 
     assert device["error"]["code"] == -32001
+
+
+def test_a_server_that_announces_itself() -> None:
+    name = f"lamp\u202f{secrets.token_hex(4)}"
+    here = ("--via", "mdns", "--interface", "127.0.0.1")
+    command = ("simulate", "--bind", "tcp://127.0.0.1:0", "--announce", name)
+    with started(*command) as server, started("discover", "--watch", *here) as watching:
+        url = server.next_line().split()[1]
+        while (lamp := msgspec.json.decode(watching.next_line()))["name"] != name:
+            pass
+        watching.stop(signal.SIGINT)
+        called = run("call", f"mdns://{quote(name)}?interface=127.0.0.1", "sys.info")
+        server.stop()
+
+    assert (lamp["url"], lamp["via"], lamp["auth"]) == (url, "mdns", False)
+    assert called.result["name"] == "simulated-device"

@@ -2,8 +2,8 @@
 
 import random
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import cache
 from ipaddress import ip_address
 from typing import Any
@@ -11,16 +11,19 @@ from typing import Any
 import anyio
 import msgspec
 
-from jsonrpc_iot import ConnectFailed
-from jsonrpc_iot.channel.url import Url, host_port
-from jsonrpc_iot.transports.packets.datagrams import Address, read_packets, receive
-from jsonrpc_iot.transports.packets.udp import resolve
+from ...channel.url import Url, host_port
+from ...errors import ConnectFailed
+from ...transports.packets.datagrams import Address, read_packets, receive
+from ...transports.packets.udp import resolve
+from .found import MOST, Found, Report
 
 METHOD = "sys.info"
 
 # Requests may get lost; asking three times finds almost everybody.
 _ROUNDS = 3
 _ROUND_SECONDS = 0.4
+# Who goes on looking asks again for those that were switched on meanwhile.
+_PAUSE_SECONDS = 10.0
 _LONGEST_UPTIME = 1e12
 _BROADCAST = "255.255.255.255"
 _ALL_HOSTS = "224.0.0.1"
@@ -28,42 +31,13 @@ _ALL_NODES = "ff02::1"
 _THIS_HOST = ("127.0.0.1", "::1")
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """A device that answered; what it did not say is `None`.
+@asynccontextmanager
+async def open_udp(targets: Sequence[str], port: int) -> "AsyncIterator[UdpWay]":
+    """Ask over UDP while the block runs: by broadcast and multicast, and this host.
 
     Args:
-        url: where it can be called.
-        address: the same for people.
-        name: what it calls itself.
-        version: that of its software.
-        platform: what it runs on.
-        uptime: seconds since it started.
-        round_trip_ms: milliseconds that its answer took.
-        error: the error that it answered with.
-    """
-
-    url: str
-    address: str
-    name: str | None = None
-    version: str | None = None
-    platform: str | None = None
-    uptime: float | None = None
-    round_trip_ms: float
-    error: dict[str, Any] | None = None
-
-
-Report = Callable[[Found], object]
-
-
-async def search_udp(targets: Sequence[str], port: int, report: Report) -> None:
-    """Ask over UDP: by broadcast and multicast, and this host, or the targets alone.
-
-    Goes on until it is cancelled.
-
-    Args:
-        targets: hosts to ask, each with a port or without; none for whoever is near.
+        targets: hosts to ask instead, each with a port or without.
         port: the one of hosts without.
-        report: is called with each device that answers.
 
     Raises:
         ConnectFailed: a target's name is not known.
@@ -73,62 +47,84 @@ async def search_udp(targets: Sequence[str], port: int, report: Report) -> None:
         sockets: dict[int, socket.socket] = {
             family: raw for family in _FAMILIES if (raw := _open(stack, family))
         }
-        addresses = [await _resolve(target, port) for target in targets] or [*_near(port)]
-        search = _UdpSearch(sockets, addresses, report)
-        async with anyio.create_task_group() as tasks:
-            for raw in sockets.values():
-                tasks.start_soon(search.listen, raw)
-            await search.ask()
+        addresses = [await _resolve(target, port) for target in targets]
+        yield UdpWay(sockets, addresses, port)
 
 
-class _UdpSearch:
+class UdpWay:
+    """Asks three times at once, since requests get lost, and then now and then.
+
+    Args:
+        sockets: to ask with, by their family.
+        targets: families and addresses to ask, none for whoever is near.
+        port: the one that whoever is near is asked at.
+    """
+
     def __init__(
         self,
         sockets: dict[int, socket.socket],
-        addresses: Sequence[tuple[int, Address]],
-        report: Report,
+        targets: Sequence[tuple[int, Address]],
+        port: int,
     ) -> None:
         self._sockets = sockets
-        self._addresses = addresses
-        self._report = report
+        self._targets = targets
+        self._port = port
         self._first_id = random.randint(1, 1 << 30)
-        self._asked_at: list[float] = []
+        self._rounds = 0
+        self._asked_at: dict[int, float] = {}  # by id, of the last rounds
         self._seen: set[object] = set()
 
-    async def ask(self) -> None:
-        for number in range(_ROUNDS):
-            message = msgspec.json.encode({"method": METHOD, "id": self._first_id + number})
-            self._asked_at.append(anyio.current_time())
-            for family, address in self._addresses:
-                with suppress(KeyError, OSError):  # not every host has all that
-                    self._sockets[family].sendto(message, address)
-            await anyio.sleep(_ROUND_SECONDS)
+    async def look(self, report: Report) -> None:
+        """Report each device that answers."""
+        async with anyio.create_task_group() as tasks:
+            for raw in self._sockets.values():
+                tasks.start_soon(self._listen, raw, report)
+            while True:
+                await anyio.sleep_until(self._next_round)
+                self._ask()
 
-    async def listen(self, raw: socket.socket) -> None:
+    @property
+    def _next_round(self) -> float:
+        if not self._asked_at:
+            return 0.0
+        pause = _ROUND_SECONDS if self._rounds % _ROUNDS else _PAUSE_SECONDS
+        return max(self._asked_at.values()) + pause
+
+    def _ask(self) -> None:
+        number = self._first_id + self._rounds
+        message = msgspec.json.encode({"method": METHOD, "id": number})
+        self._rounds += 1
+        self._asked_at[number] = anyio.current_time()
+        self._asked_at.pop(number - _ROUNDS, None)
+        for family, address in self._targets or _near(self._port):
+            with suppress(KeyError, OSError):  # not every host has all that
+                self._sockets[family].sendto(message, address)
+
+    async def _listen(self, raw: socket.socket, report: Report) -> None:
         while True:
             await anyio.wait_readable(raw)
             for packet, address in read_packets(raw, receive):
-                self._take(packet, address)
+                self._take(packet, address, report)
 
-    def _take(self, packet: bytes, address: Address) -> None:
+    def _take(self, packet: bytes, address: Address, report: Report) -> None:
         try:
             answer = msgspec.json.decode(packet, type=_Answer)
         except (msgspec.DecodeError, RecursionError, UnicodeError):
             return
         if answer.result is msgspec.UNSET and answer.error is msgspec.UNSET:
             return
-        number = (
-            answer.id - self._first_id if isinstance(answer.id, int) else len(self._asked_at) - 1
-        )
-        if not 0 <= number < len(self._asked_at):
+        number = answer.id if isinstance(answer.id, int) else max(self._asked_at, default=0)
+        if number not in self._asked_at:
             return
         place = host_port(_shown_host(address), address[1])
         found = _found(place, answer, anyio.current_time() - self._asked_at[number])
         # This host has many addresses, and answers from any.
         who = (address[1], found.name) if _is_here(address[0]) else place
         if who not in self._seen and place not in self._seen:
+            if len(self._seen) >= MOST:
+                self._seen.clear()
             self._seen |= {who, place}
-            self._report(found)
+            report(found)
 
 
 class _Answer(msgspec.Struct):
@@ -147,16 +143,15 @@ def _found(place: str, answer: _Answer, seconds: float) -> Found:
     uptime = told.get("uptime")
     if not isinstance(uptime, int | float) or not 0 <= uptime < _LONGEST_UPTIME:
         uptime = None
-    return Found(
-        url=f"udp://{place}",
-        address=place,
-        name=text("name"),
-        version=text("version"),
-        platform=text("platform"),
-        uptime=None if uptime is None else float(uptime),
-        round_trip_ms=round(1000 * seconds, 3),
-        error=answer.error if isinstance(answer.error, dict) else None,
-    )
+    info = {
+        "address": place,
+        "version": text("version"),
+        "platform": text("platform"),
+        "uptime": None if uptime is None else float(uptime),
+        "round_trip_ms": round(1000 * seconds, 3),
+        "error": answer.error if isinstance(answer.error, dict) else None,
+    }
+    return Found(url=f"udp://{place}", name=text("name"), via="udp", info=info)
 
 
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)

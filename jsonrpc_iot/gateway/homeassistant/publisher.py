@@ -148,6 +148,7 @@ class HomeAssistant:
                 tasks.start_soon(self._receive, broker)
                 await broker.subscribe(topics.commands, 1)
                 await broker.subscribe(topics.discoveries, 1)
+                await broker.subscribe(topics.status, 1)
                 # What was kept comes before what is published now, as this is to ourselves.
                 broker.publish(topics.probe, b"", 1)
                 with anyio.move_on_after(_KEPT_SECONDS):
@@ -211,6 +212,10 @@ class HomeAssistant:
         if arrived.topic == topics.probe:
             self._is_told = True
             self._has_kept.notify()
+        elif arrived.topic == topics.status:
+            # The will of a former connection, of which the broker learns late that it is gone.
+            if arrived.data == OFFLINE and self._tasks is not None:
+                self._shelf.put(topics.status, ONLINE)
         elif (node := topics.node_of_discovery(arrived.topic)) is not None:
             if arrived.is_retained:
                 self._shelf.remember(node, arrived.data)

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import anyio
+
 from ...channel.url import Url
 from ...errors import ConnectFailed
 from ...protocol.limits import DEFAULT_LIMITS
@@ -55,4 +57,5 @@ async def open_broker(url: Url, will: tuple[str, bytes]) -> "AsyncIterator[Broke
     try:
         yield broker
     finally:
-        await broker.aclose()
+        with anyio.CancelScope(shield=True):  # else the broker takes us for vanished; it is bounded
+            await broker.aclose()

@@ -27,6 +27,7 @@ class Home:
 
     def __init__(self, broker: "Broker", prefix: str) -> None:
         self.topics: dict[str, str] = {}
+        self.seen: list[tuple[str, str]] = []
         self.broker = broker
         self._prefix = prefix
         self._changed = anyio.Event()
@@ -36,6 +37,7 @@ class Home:
             for each in await self.broker.receive():
                 if each.topic.endswith("/set"):
                     continue
+                self.seen.append((each.topic, each.data.decode()))
                 if each.data:
                     self.topics[each.topic] = each.data.decode()
                     if each.topic.startswith(f"{self._prefix}/"):

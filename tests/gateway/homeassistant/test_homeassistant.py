@@ -269,6 +269,33 @@ async def test_a_gateway_that_is_killed_is_offline_and_removes_what_it_has_no_mo
                 process.terminate()
 
 
+async def test_a_will_that_comes_late_does_not_take_the_gateway_away() -> None:
+    gateway = Gateway()
+    async with device() as (_, url), shown(gateway) as (home, _):
+        gateway.add("kitchen", url)
+        await home.entity("kitchen", "Night light")
+        await home.until(lambda: home.is_available("kitchen"))
+        status = home.devices()["kitchen"]["availability"][0]["topic"]
+        told = home.seen.count((status, "online"))
+        await home.broker.deliver(status, b"offline", 1)
+        await home.until(lambda: home.seen.count((status, "online")) > told)
+        assert home.is_available("kitchen")
+
+
+async def test_a_gateway_that_ends_takes_its_leave_of_the_broker() -> None:
+    gateway = Gateway()
+    url = mosquitto().url()
+    with anyio.fail_after(SECONDS):
+        async with at_home(url, "haleave") as home:
+            async with gateway, HomeAssistant(gateway, url, "haleave"):
+                await home.until(lambda: "online" in home.topics.values())
+            await home.until(lambda: "offline" in home.topics.values())
+            async with gateway, HomeAssistant(gateway, url, "haleave"):
+                await home.until(lambda: "online" in home.topics.values())
+                told = [text for _, text in home.seen]
+    assert told == ["online", "offline", "online"]  # and no will
+
+
 async def test_a_broker_that_forgets_all_is_told_again() -> None:
     broker = new_mosquitto()
     try:

@@ -69,7 +69,8 @@ if TYPE_CHECKING:
     from .asgi import asgi_app
     from .blocking import BlockingClient, connect_sync
     from .server.program import run
-    from .server.server import Server, serve
+    from .server.server import Server
+    from .server.serving import serve
     from .trust.keyring import Keyring
     from .trust.pairing import Pairing
 else:
@@ -81,7 +82,7 @@ else:
         "asgi_app": "asgi",
         "connect_sync": "blocking",
         "run": "server.program",
-        "serve": "server.server",
+        "serve": "server.serving",
     }
 
     def __getattr__(name: str) -> object:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from inspect import iscoroutinefunction
+from os import PathLike
 from typing import Any, Self, TypedDict, TypeVar, Unpack, overload
 
 from msgspec import UNSET
@@ -269,6 +270,7 @@ class ConnectOptions(TypedDict, total=False):
     dispatcher: Dispatcher | None
     limits: Limits | None
     trace: Trace | None
+    record: str | PathLike[str] | None
 
 
 def connect_sync(where: str, **options: Unpack[ConnectOptions]) -> BlockingClient:
@@ -280,7 +282,7 @@ def connect_sync(where: str, **options: Unpack[ConnectOptions]) -> BlockingClien
     Args:
         where: the device's URL; not `memory://`, whose both ends are in one event loop.
         **options: those of `connect`: timeout, connect_timeout, reconnect, dialect, extensions,
-            dispatcher, limits and trace.
+            dispatcher, limits, trace and record.
 
     Raises:
         InvalidUrl: the URL makes no sense.

@@ -92,6 +92,7 @@ ROOT = Group(
         "monitor": "monitor",
         "serve": "serve",
         "simulate": "serve",
+        "replay": "replay",
         "demo": "demo",
         "pair": "pair",
         "keys": KEYS,

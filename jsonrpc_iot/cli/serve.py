@@ -13,7 +13,7 @@ from jsonrpc_iot import run as run_server
 
 from ._access import KeysOption, PairOption, RequireKeyOption, access
 from ._log import LogJsonOption, VerboseOption, start_log
-from ._options import TraceOption, complete_bind
+from ._options import RecordOption, TraceOption, complete_bind
 from ._output import Tracer, print_text
 from ._reload import run_again_on_change
 from .command.declare import Argument, Option
@@ -57,6 +57,7 @@ def serve(
     require_key: RequireKeyOption = False,
     pair: PairOption = None,
     trace: TraceOption = False,
+    record: RecordOption = None,
     verbose: VerboseOption = False,
     log_json: LogJsonOption = False,
 ) -> None:
@@ -77,7 +78,7 @@ def serve(
             dispatcher.include(_simulated_wifi(seed=0))
         except ValueError as error:
             raise UsageError(f"--wifi: {error} by {target}") from None
-    _run(dispatcher, bind, who, trace=trace)
+    _run(dispatcher, bind, who | {"record": record}, trace=trace)
 
 
 def simulate(

@@ -2,13 +2,16 @@
 
 import logging
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from os import PathLike
 
 import anyio
 
 from ..channel.contract import Channel, Trace
+from ..channel.recorder import recording
 from ..channel.tasks import task_group
+from ..channel.tracing import Tracing
 from ..channel.url import mask
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import ConnectFailed, ConnectTimeout, TransportError
@@ -59,6 +62,7 @@ async def connect(
     dispatcher: Dispatcher | None = None,
     limits: Limits | None = None,
     trace: Trace | None = None,
+    record: str | PathLike[str] | None = None,
 ) -> AsyncIterator[Client]:
     """Connect to a device while the `async with` block runs.
 
@@ -75,10 +79,12 @@ async def connect(
         dispatcher: answers what the device calls; an empty one by default.
         limits: bounds on what the device may cost.
         trace: is called with each message that arrives or leaves, and the frames; see `Trace`.
+        record: a new file for all messages, one JSON object a line, with secrets masked.
 
     Raises:
         InvalidUrl: the URL makes no sense.
         ConnectFailed: nobody answers there; `ConnectTimeout` if that took too long to find out.
+        UsageError: `record` is there already, or cannot be written.
         ValueError: a channel that is open already shall reconnect.
     """
     if reconnect and not isinstance(where, str):
@@ -86,29 +92,41 @@ async def connect(
     dispatcher = dispatcher or Dispatcher()
     limits = limits or dispatcher.limits
 
-    instance = secrets.token_bytes(INSTANCE_BYTES)
+    async with AsyncExitStack() as stack:
+        tracing = Tracing(None, stack.enter_context(recording(record)))
+        instance = secrets.token_bytes(INSTANCE_BYTES)
 
-    async def open() -> Channel:
-        if isinstance(where, str):
-            return await open_in_time(where, limits, connect_timeout, instance)
-        return where
+        async def open() -> Channel:
+            if isinstance(where, str):
+                channel = await open_in_time(where, limits, connect_timeout, instance)
+                return tracing.watch(channel, mask(where))
+            return tracing.watch(where)
 
-    client = Client(
-        mask(where) if isinstance(where, str) else where.info.peer,
-        dispatcher,
-        timeout=timeout,
-        limits=limits,
-        dialect=dialect,
-        extensions=extensions,
-        trace=trace,
-        reopen=open if reconnect else None,
-        was_here=isinstance(where, str),
-    )
+        client = Client(
+            mask(where) if isinstance(where, str) else where.info.peer,
+            dispatcher,
+            timeout=timeout,
+            limits=limits,
+            dialect=dialect,
+            extensions=extensions,
+            trace=trace,
+            reopen=open if reconnect else None,
+            was_here=isinstance(where, str),
+        )
+        await stack.enter_async_context(_running(client, open, limits, must_open=not reconnect))
+        yield client
+
+
+@asynccontextmanager
+async def _running(
+    client: Client, open: Callable[[], Awaitable[Channel]], limits: Limits, *, must_open: bool
+) -> AsyncIterator[None]:
+    """Run a client while the block runs."""
     channel: Channel | None = None
     try:
         channel = await open()
     except (TransportError, OSError) as error:
-        if not reconnect:
+        if must_open:
             raise
         logger.warning("%s; trying again", error)
     async with task_group() as tasks:
@@ -117,7 +135,7 @@ async def connect(
             await client._connected.wait()
         tasks.start_soon(watch, client._peers, limits)
         try:
-            yield client
+            yield
         finally:
             await client._leave(_GRACE_SECONDS)
         tasks.cancel_scope.cancel()

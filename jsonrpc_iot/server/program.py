@@ -13,7 +13,7 @@ import anyio
 from ..channel.terminal import TerminalFormatter
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import JsonRpcIotError, TransportError, UsageError
-from .server import serve
+from .serving import serve
 
 _LOG = logging.getLogger("jsonrpc_iot")
 

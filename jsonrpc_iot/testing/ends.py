@@ -10,7 +10,7 @@ from ..client.connecting import connect
 from ..dispatch.dispatcher import Dispatcher
 from ..peer.peer import Peer
 from ..protocol.limits import Limits
-from ..server.server import serve
+from ..server.serving import serve
 
 
 class Ends(NamedTuple):

@@ -21,7 +21,8 @@ from ..channel.contract import Channel, Trace
 from ..client.client import Client
 from ..client.connecting import connect
 from ..dispatch.dispatcher import Dispatcher
-from ..server.server import Server, serve
+from ..server.server import Server
+from ..server.serving import serve
 from .links import Faults, LinkCounts, LossyLink
 
 _KEPT_MESSAGES = 50

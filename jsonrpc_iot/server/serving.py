@@ -1,0 +1,110 @@
+"""`serve`: a dispatcher at all its URLs, from the first bound address to the last goodbye."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from ..channel.contract import Authenticate, Channel, Listener, Trace
+from ..channel.door import Door
+from ..channel.recorder import recording
+from ..channel.tasks import task_group
+from ..channel.tracing import Tracing
+from ..dispatch.dispatcher import Dispatcher
+from ..peer.watch import watch
+from ..protocol.limits import Limits
+from ..transports import open_listener
+from .exposed import everybody_at, warn_if_open
+from .server import Server
+
+if TYPE_CHECKING:
+    from ..trust.keyring import Keyring
+    from ..trust.pairing import Pairing
+
+
+@asynccontextmanager
+async def serve(
+    dispatcher: Dispatcher,
+    *where: str | Channel,
+    authenticate: Authenticate | None = None,
+    keyring: "Keyring | None" = None,
+    strangers: bool = True,
+    pairing: "Pairing | None" = None,
+    limits: Limits | None = None,
+    grace: float = 5.0,
+    trace: Trace | None = None,
+    record: str | PathLike[str] | None = None,
+) -> AsyncIterator[Server]:
+    """Serve a dispatcher at all URLs and channels while the `async with` block runs.
+
+    Args:
+        dispatcher: answers; it may be served several times.
+        where: URLs to listen at, where port 0 takes a free port, and open channels, each to one
+            peer, which are closed in the end.
+        authenticate: says who a peer is or what it may do, from its channel's facts, and has the
+            last word on that; see `Authenticate`.
+        keyring: says what keys, tokens, client certificates and users of pipes may do. While the
+            server runs it is read again when it changes: permissions hold at once, and who has no
+            valid key any more has to go. Without it and `authenticate`, methods with `requires` are
+            refused to everybody.
+        strangers: whether who has proved nothing may call what needs no permission, and hear what
+            needs none. Else it can do no more than prove who it is.
+        pairing: gives a key to who knows a code, a stranger, while its window is open; its keyring
+            counts where no other is given.
+        limits: bounds on what a peer may cost; the dispatcher's by default.
+        grace: seconds that running calls have to finish when the block ends.
+        trace: is called with each message that arrives or leaves, and the frames; see `Trace`.
+        record: a new file for all messages, with secrets masked; see `Recorder`.
+
+    Raises:
+        InvalidUrl: a URL makes no sense.
+        BindFailed: a URL cannot be bound; the text names it. None is served then.
+        ChannelClosed: `authenticate` failed for a channel.
+        UsageError: `record` is there already, or cannot be written.
+    """
+    if not where:
+        raise ValueError("serve needs at least one URL, such as tcp://127.0.0.1:8805")
+    limits = limits or dispatcher.limits
+    if pairing is not None:
+        keyring = keyring or pairing.keyring
+        dispatcher.offer_pairing()
+    keys = None if keyring is None else keyring.by_key_id
+    async with AsyncExitStack() as stack:
+        tracing = Tracing(trace, stack.enter_context(recording(record)))
+        channels = [each for each in where if not isinstance(each, str)]
+        for channel in channels:
+            await stack.enter_async_context(channel)
+        listeners: list[Listener] = []
+        for url in [each for each in where if isinstance(each, str)]:
+            listener = await open_listener(url, limits, listeners, keys)
+            listeners.append(await stack.enter_async_context(listener))
+        door = Door(
+            authenticate,
+            keyring,
+            strangers=strangers,
+            pairing=pairing,
+            everybody=everybody_at(where, dispatcher),
+            limits=limits,
+        )
+        if not door.is_guarded:
+            warn_if_open(where, listeners, door)
+        async with task_group() as peers:
+            server = Server(dispatcher, listeners, peers, door, keyring, limits, tracing)
+            stack.callback(dispatcher.on_emit(server.broadcast))
+            try:
+                async with task_group() as accepting:
+                    for listener in listeners:
+                        accepting.start_soon(listener.serve, server._serve, peers)
+                    accepting.start_soon(watch, lambda: server._peers, limits)
+                    if keyring is not None:
+                        accepting.start_soon(keyring.watch, server._renew)
+                    for channel in channels:
+                        await server.add(channel)
+                    yield server
+                    accepting.cancel_scope.cancel()
+            finally:
+                for listener in listeners:
+                    if not listener.is_shared:
+                        await listener.aclose()
+                await server._part(grace)
+            peers.cancel_scope.cancel()

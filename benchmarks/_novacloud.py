@@ -7,14 +7,16 @@ asyncio streams, `json`, one INSERT for each message. Both know the same devices
 
 import asyncio
 import json
+import os
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from hashlib import sha256
 from itertools import repeat
 from pathlib import Path
@@ -27,14 +29,15 @@ from ._servers import _ready, _stop_with_parent
 
 VALUES = 10
 KEY = "0123456789abcdef0123456789abcdef"
+CERTIFICATE = "server.pem"
 
 
 class Platform(Struct, frozen=True):
-    """A running platform; `plain` has no management URL."""
+    """A running platform; `plain` has no management URLs."""
 
     pid: int
     port: int
-    url: str
+    urls: list[str]
     db: Path
 
 
@@ -60,16 +63,17 @@ def platform(kind: str, backend: str, folder: Path, devices: int) -> Iterator[Pl
     """Run a platform until the block ends.
 
     Args:
-        kind: `ours`, `plain`, or `no_fsync`: ours without waiting for the disk.
+        kind: `ours`, `plain`, `no_fsync`: ours without waiting for the disk, or `tls`: ours with
+            the certificate that is in the folder.
         backend: `asyncio`, `uvloop` or `trio`; `plain` knows asyncio alone.
-        folder: for its database.
+        folder: for its database; one of ours that is there is used.
         devices: how many it knows.
 
     Raises:
         RuntimeError: it did not start.
     """
-    if kind != "plain":
-        anyio.run(_prepare, folder / f"{kind}.db", devices)
+    if kind != "plain" and not (folder / f"{kind}.db").exists():
+        prepare(folder / f"{kind}.db", devices)
     arguments = [kind, backend, str(folder), str(devices)]
     with subprocess.Popen(
         [sys.executable, "-m", "benchmarks._novacloud", *arguments],
@@ -79,18 +83,25 @@ def platform(kind: str, backend: str, folder: Path, devices: int) -> Iterator[Pl
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        port, _, url = process.stdout.readline().strip().partition(" ")
-        if not port:
+        if not (started := process.stdout.readline().split()):
             raise RuntimeError(f"the platform {kind!r} on {backend} did not start")
+        port, *urls = started
         try:
-            yield Platform(process.pid, int(port), url, folder / f"{kind}.db")
+            yield Platform(process.pid, int(port), urls, folder / f"{kind}.db")
         finally:
             process.stdin.close()
 
 
 @contextmanager
-def connected(running: Platform, devices: int) -> Iterator[list[socket.socket]]:
+def connected(
+    running: Platform, devices: int, tls: ssl.SSLContext | None = None
+) -> Iterator[list[socket.socket]]:
     """Connect and authenticate devices on blocking sockets.
+
+    Args:
+        running: where to.
+        devices: how many.
+        tls: for TLS.
 
     Raises:
         AssertionError: one is refused.
@@ -99,19 +110,41 @@ def connected(running: Platform, devices: int) -> Iterator[list[socket.socket]]:
     try:
         for first in range(0, devices, 500):
             numbers = range(first, min(first + 500, devices))
-            some = [socket.create_connection(("127.0.0.1", running.port)) for _ in numbers]
-            links += some
-            for number, link in zip(numbers, some, strict=True):
-                link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                link.sendall(auth(number))
-            for link in some:
-                answer = json.loads(link.recv(1024))
-                if answer["payload"]["status"] != "success":
-                    raise AssertionError(f"refused: {answer}")
+            for number in numbers:
+                links.append(link_to(running, tls))
+                links[-1].sendall(auth(number))
+            for link in links[first:]:
+                check_in(link)
         yield links
     finally:
         for link in links:
             link.close()
+
+
+def link_to(running: Platform, tls: ssl.SSLContext | None = None) -> socket.socket:
+    """Connect a device."""
+    link = socket.create_connection(("127.0.0.1", running.port))
+    link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return link if tls is None else tls.wrap_socket(link, server_hostname="localhost")
+
+
+def check_in(link: socket.socket) -> None:
+    """Wait for the answer to an authentication.
+
+    Raises:
+        AssertionError: it is refused.
+    """
+    answer = json.loads(link.recv(1024))
+    if answer["payload"]["status"] != "success":
+        raise AssertionError(f"refused: {answer}")
+
+
+def resident(pid: int, what: str = "VmRSS") -> int:
+    """Resident bytes of a process, with `VmHWM` at most so far."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{what}:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError(f"no {what}")
 
 
 def stored(db: Path, plain: bool) -> int:
@@ -134,53 +167,55 @@ def wait_stored(db: Path, plain: bool, expected: int, seconds: float) -> None:
         time.sleep(0.02)
 
 
-def values_on_disk(db: Path, groups: int) -> tuple[float, float]:
-    """Store values of 5,000 sensors in groups of a second; runs in a process of its own.
-
-    Returns:
-        Bytes written to the disk for each, and the seconds that a backup of them takes.
-    """
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks._novacloud_store", str(db), str(groups)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    per_value, seconds = done.stdout.split()
-    return float(per_value), float(seconds)
-
-
-async def _prepare(db: Path, devices: int) -> None:
-    """Put the devices into a database, in another process than the one that is measured."""
+def prepare(db: Path, devices: int) -> None:
+    """Put devices into a database of ours, which is made."""
     from jsonrpc_iot.novacloud import SqliteStore
-    from jsonrpc_iot.novacloud.store.store import DeviceRow
 
-    key_hash = sha256(KEY.encode()).digest()
-    store = SqliteStore(db)
+    async def make() -> None:
+        async with SqliteStore(db):
+            pass
 
-    async def add(number: int) -> None:
-        id = device_id(number)
-        await store.create_device(DeviceRow(device_id=id, name=id, key_hash=key_hash))
-        await store.define_actuator(id, "light")
-        for index in range(VALUES):
-            await store.define_sensor(id, f"value_{index}", "number")
-
-    async with store, anyio.create_task_group() as tasks:
-        for number in range(devices):
-            tasks.start_soon(add, number)
+    anyio.run(make)
+    key = sha256(KEY.encode()).digest()
+    ids = [device_id(number) for number in range(devices)]
+    names = [f"value_{index}" for index in range(VALUES)]
+    with closing(sqlite3.connect(db)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO devices (device_id, name, key_hash, enabled, created) "
+            "VALUES (?, ?, ?, TRUE, 0)",
+            ((id, id, key) for id in ids),
+        )
+        connection.executemany(
+            "INSERT INTO actuators (device_id, command_key) VALUES (?, 'light')",
+            ((id,) for id in ids),
+        )
+        connection.executemany(
+            "INSERT INTO sensors (device_id, value_key, type) VALUES (?, ?, 'number')",
+            ((id, name) for id in ids for name in names),
+        )
 
 
 async def _no_fsync(folder: Path, devices: int) -> None:
     await _ours(folder, devices, "no_fsync")
 
 
+async def _tls(folder: Path, devices: int) -> None:
+    await _ours(folder, devices, "tls")
+
+
 async def _ours(folder: Path, devices: int, kind: str = "ours") -> None:
     from jsonrpc_iot import serve
     from jsonrpc_iot.novacloud import NovaPlatform, SqliteStore, management
 
-    running = NovaPlatform(SqliteStore(folder / f"{kind}.db", durable=kind == "ours"), port=0)
-    async with running, serve(management(running), "tcp://127.0.0.1:0") as server:
-        _ready(f"{running.port} {server.urls[0]}")
+    tls = None
+    if kind == "tls":
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(folder / CERTIFICATE)
+    store = SqliteStore(folder / f"{kind}.db", durable=kind != "no_fsync")
+    running = NovaPlatform(store, port=0, tls=tls)
+    urls = "tcp://127.0.0.1:0", f"pipe://benchmark-{os.getpid()}"
+    async with running, serve(management(running), *urls) as server:
+        _ready(" ".join([str(running.port), *server.urls]))
         await server.wait_closed()
 
 
@@ -212,7 +247,7 @@ async def _plain(folder: Path, devices: int) -> None:
 def main() -> None:
     """Serve what the command line names."""
     kind, backend, folder, devices = sys.argv[1:]
-    serve = {"ours": _ours, "plain": _plain, "no_fsync": _no_fsync}[kind]
+    serve = {"ours": _ours, "plain": _plain, "no_fsync": _no_fsync, "tls": _tls}[kind]
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     if backend == "trio":
         anyio.run(serve, Path(folder), int(devices), backend="trio")

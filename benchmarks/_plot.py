@@ -1,10 +1,10 @@
-"""Reports as one SVG picture: a bar for each figure and for each ratio.
+"""Reports as one SVG picture: a bar for each figure and for each ratio. And figures over time.
 
 Figures of one unit share a linear scale within their report. Ratios are on a logarithmic scale
 that starts at 1: bars to the right are above it, bars to the left below it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import log10
 from xml.sax.saxutils import escape
 
@@ -14,6 +14,7 @@ _WIDTH = 1000
 _LINE = 20
 _NAMES = 400
 _BARS = 380
+_HEIGHT, _POINTS = 60, 200  # of figures over time
 _FIGURES, _REACHED, _MISSED, _INK, _GREY = "#5b8db8", "#5a9e6f", "#c8553d", "#222", "#888"
 
 
@@ -36,7 +37,44 @@ def svg(facts: Machine, reports: Sequence[Report]) -> str:
         for draw in (*_rows(report.rows), *_checks(report.checks)):
             body += [part.replace("@", str(y)) for part in draw]
             y += _LINE
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{y + _LINE}"'
+    return _document(y + _LINE, body)
+
+
+def lines(title: str, series: Mapping[str, Sequence[float]], seconds: float = 1.0) -> str:
+    """Draw figures over time, one kind below the other, each on a scale that begins at 0.
+
+    Args:
+        title: what they are of.
+        series: by name; of several figures that share a point the largest is drawn.
+        seconds: between two figures.
+
+    Returns:
+        An SVG document.
+    """
+    body = [_text(10, _LINE, title, _INK, bold=True)]
+    y = 2 * _LINE
+    for name, figures in series.items():
+        step = -(-len(figures) // _POINTS)
+        tops = [max(figures[at : at + step]) for at in range(0, len(figures), step)]
+        scale = _HEIGHT / (max(tops) or 1.0)
+        width = (_WIDTH - 20) / max(len(tops) - 1, 1)
+        points = " ".join(
+            f"{10 + number * width:.0f},{y + _LINE + _HEIGHT - top * scale:.0f}"
+            for number, top in enumerate(tops)
+        )
+        body += [
+            _text(10, y + 14, f"{name}: at most {figure(max(tops))}", _INK),
+            f'<path d="M10 {y + _LINE + _HEIGHT}H{_WIDTH - 10}" stroke="{_GREY}"/>',
+            f'<polyline points="{points}" fill="none" stroke="{_FIGURES}"/>',
+        ]
+        y += 2 * _LINE + _HEIGHT
+    minutes = max(map(len, series.values())) * seconds / 60
+    body.append(_text(_WIDTH - 10, y, f"{minutes:.0f} minutes", _GREY, anchor="end"))
+    return _document(y + _LINE, body)
+
+
+def _document(height: int, body: Sequence[str]) -> str:
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}"'
     style = 'font-family="sans-serif" font-size="12"'
     background = '<rect width="100%" height="100%" fill="white"/>'
     return "\n".join([f"{head} {style}>", background, *body, "</svg>", ""])

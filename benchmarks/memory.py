@@ -19,7 +19,7 @@ from ._udp_load import NULL, PING, REMEMBERED, TRUE, Exchange, call_each, udp_li
 
 CONNECTIONS = 2000
 ADDRESSES = 5000
-TARGET = 1.5
+TARGET = 1.0
 UDP_TARGET = 2048
 
 _CALL = REQUEST % 12345

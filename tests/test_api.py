@@ -51,7 +51,7 @@ PUBLIC = {
 
 NOTIFICATION = [
     *("thread", "serial", "timeout", "requires"),
-    *("tags", "deprecated", "examples"),
+    *("tags", "deprecated", "examples", "names"),
 ]
 DISPATCHER = {
     "method": ["name", *NOTIFICATION, "idempotent", "errors"],

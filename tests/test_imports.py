@@ -43,8 +43,9 @@ PARTS: dict[str, Set[str]] = {
     "services": {API},
     "tuya": LINK | {"transports"},
     "novacloud": {API, "protocol", "transports"},
+    "generate": {"errors"},
     "testing": BOTH_ENDS | {"client", "server", "blocking"},
-    "cli": LINK | {API, "transports", "services", "novacloud", "testing"},
+    "cli": LINK | {API, "transports", "services", "novacloud", "testing", "generate"},
     "__main__": {"errors", "cli"},
 }
 
@@ -53,6 +54,7 @@ CORE_DEPENDENCIES = {"anyio", "msgspec"}
 DEPENDENCIES: dict[str, Set[str]] = {
     "errors": set(),
     "protocol": {"msgspec"},
+    "generate": {"msgspec"},
     "trust": CORE_DEPENDENCIES | {"cryptography", "spake2", "tomlkit"},
     "testing": CORE_DEPENDENCIES | {"bumble", "pytest"},
     "cli": CORE_DEPENDENCIES | {"amqtt", "rich", "serial"},

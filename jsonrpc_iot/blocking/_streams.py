@@ -1,6 +1,7 @@
 """What comes item by item, for threads: the items of a call, notifications, an event's values."""
 
 import weakref
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
 from enum import Enum, auto
@@ -10,9 +11,12 @@ from typing import Any, Generic, Self, TypeVar
 import anyio
 
 from ..errors import ChannelClosed
+from ..peer.stream import RemoteStream
 from ._link import Link
 
 T = TypeVar("T")
+
+_AT_ONCE = 64  # items that cross from one thread to the other: to wake it costs more than an item
 
 
 class Nothing(Enum):
@@ -63,6 +67,13 @@ class Source(Generic[T]):
                 self._waits.discard(wait)
         return self._why()
 
+    async def next_ones(self) -> list[T | Nothing]:
+        """The next item, or why there is none, and items behind it that have come already."""
+        first = await self.next()
+        if isinstance(first, Nothing) or not isinstance(self._items, RemoteStream):
+            return [first]
+        return [first, *self._items.ready(_AT_ONCE)]
+
     def _why(self) -> Nothing:
         """Why a wait was cut short."""
         return Nothing.END if self._is_closed else Nothing.LATE
@@ -96,23 +107,36 @@ class BlockingStream(Generic[T]):
         self._owner = owner
         self._link = link
         self._source: Source[T] = Source(link, make)
+        self._ready: deque[T | Nothing] = deque()
         weakref.finalize(self, self._source.close_soon).atexit = False
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> T:
-        try:
-            item = self._link.run(self._source.next)
-        except BaseException:
-            self._source.close_soon()
-            raise
+        while (item := self._take()) is Nothing.LATE:
+            self._fetch()
         if isinstance(item, Nothing):
             raise StopIteration
         return item
 
+    def _take(self) -> T | Nothing:
+        """What has been fetched already."""
+        try:
+            return self._ready.popleft()
+        except IndexError:
+            return Nothing.LATE
+
+    def _fetch(self) -> None:
+        try:
+            self._ready.extend(self._link.run(self._source.next_ones))
+        except BaseException:
+            self._source.close_soon()
+            raise
+
     def close(self) -> None:
         """End it; a call is cancelled, unless all its items are here."""
+        self._ready.clear()
         with suppress(ChannelClosed):
             self._link.run(self._source.aclose)
 

@@ -64,10 +64,10 @@ class Channel(ObjectStream[bytes]):
     the batch methods where it can do better than one message at a time. One task receives and one
     sends at a time; a `receive` that is cancelled loses no message.
 
-    `principal`, `offer_to`, `start`, `follow`, `check`, `expect_within`, `forget`, `supersede`,
-    `tell_failed`, `keep_while`, `take_also`, `tell_why`, `trace_frames`, `pieces_sent`, `missed`,
-    `noise_bytes` and `is_mid_message` are for links that have to know, or have something to tell;
-    others leave them.
+    `principal`, `offer_to`, `rest`, `start`, `follow`, `check`, `expect_within`, `forget`,
+    `supersede`, `tell_failed`, `keep_while`, `take_also`, `tell_why`, `trace_frames`,
+    `pieces_sent`, `missed`, `noise_bytes` and `is_mid_message` are for links that have to know, or
+    have something to tell; others leave them.
     """
 
     @property
@@ -194,6 +194,19 @@ class Channel(ObjectStream[bytes]):
         messages on links that cannot do this.
         """
         return
+
+    def rest(self, wake: Callable[[], object]) -> bool:
+        """Offer what comes to that function though nobody waits for it, so that no task has to.
+
+        Args:
+            wake: is called once when something has come that the function has left, the end of the
+                channel too; whoever receives then gets it. The event loop calls it, outside of any
+                task. Nobody hears it if somebody has received meanwhile.
+
+        Returns:
+            Whether it does; not where something waits to be received, or on links that cannot.
+        """
+        return False
 
     async def receive_batch(self) -> list[bytes]:
         """Wait until there is a message; return it with all others that came along."""

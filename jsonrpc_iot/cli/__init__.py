@@ -86,6 +86,7 @@ ROOT = Group(
         "notify": "call",
         "listen": "call",
         "describe": "describe",
+        "generate": "generate",
         "ping": "ping",
         "bench": "bench",
         "discover": "discover",

@@ -45,12 +45,22 @@ def describe(
     method, which leaves out notifications of other names. Of a device without rpc.discover the
     names alone are known.
     """
-    with hinting_at_key(url), progress("asking"):
-        whole = anyio.run(_describe, url, connect_to(url, timeout, dialect, trace=trace))
+    whole = ask_document(url, connect_to(url, timeout, dialect, trace=trace))
     if table:
         _print_tables(whole)
     else:
         print_json(encode_json(whole))
+
+
+def ask_document(url: str, connected: AbstractAsyncContextManager[Client]) -> Document:
+    """Ask a device for its document, in pieces where its messages are small.
+
+    Args:
+        url: where it is.
+        connected: the client.
+    """
+    with hinting_at_key(url), progress("asking"):
+        return anyio.run(_describe, url, connected)
 
 
 async def _describe(url: str, connected: AbstractAsyncContextManager[Client]) -> Document:

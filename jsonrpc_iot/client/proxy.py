@@ -279,7 +279,7 @@ def _method(service: type, declaration: Declaration) -> _Method:
     mark = declaration.mark
     name = _join(_prefix(service), mark.name)
     function = declaration.function.__get__(object(), service)  # without `self`
-    parameters, result, streams = signature_of(function, name)
+    parameters, result, streams = signature_of(function, name, mark.options.names)
     if not mark.notification:
         check_decodable(result, f"method {name!r}, result")
     signature = inspect.Signature(parameters)
@@ -291,7 +291,7 @@ def _method(service: type, declaration: Declaration) -> _Method:
         notification=mark.notification,
         result=result,
         streams=streams,
-        bind=_binder(name, signature),
+        bind=_binder(name, signature, mark.options.names),
         signature=signature,
         doc=inspect.getdoc(function),
     )
@@ -304,7 +304,9 @@ def _event(service: type, attribute: str, event: Event[Any]) -> _EventPlan:
     return _EventPlan(attribute, name, event.kind)
 
 
-def _binder(name: str, signature: inspect.Signature) -> Callable[..., Struct | None]:
+def _binder(
+    name: str, signature: inspect.Signature, names: Mapping[str, str]
+) -> Callable[..., Struct | None]:
     """What makes params of arguments; what was not given is left to the device's own defaults."""
     parameters = signature.parameters.values()
     if not parameters:
@@ -316,9 +318,12 @@ def _binder(name: str, signature: inspect.Signature) -> Callable[..., Struct | N
     # Types are left to the device, which has the last word on them anyway.
     by_position = [_field(p) for p in parameters if p.kind in _BY_POSITION]
     by_name = [_field(p) for p in parameters if p.kind not in _BY_POSITION]
-    params = msgspec.defstruct(f"Arguments of {name}", by_position)
+    params = msgspec.defstruct(f"Arguments of {name}", by_position, rename=names)
     if by_name:
-        params = msgspec.defstruct(params.__name__, by_name, bases=(params,), kw_only=True)
+        bases = (params,)
+        params = msgspec.defstruct(
+            params.__name__, by_name, bases=bases, kw_only=True, rename=names
+        )
     if all(p.kind is not p.POSITIONAL_ONLY for p in parameters):
         return params
 

@@ -60,7 +60,7 @@ class Handler:
         options: Options,
         declaration: Callable[..., Any] | None = None,
     ) -> None:
-        shape = shape_of(name, function, declaration)
+        shape = shape_of(name, function, declaration, options.names)
         self.options = options
         self.is_coroutine = shape.is_coroutine
         self.is_generator = shape.is_generator

@@ -5,7 +5,7 @@ One Struct takes params by name and one by position.
 
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import CodeType
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from msgspec import UNSET, Struct
 from ..protocol.codec.floats import may_hold_float
 from ..protocol.messages import Result, Result2
 from .declare.context import Context
+from .declare.options import NO_NAMES
 from .declare.signature import (
     POSITIONAL,
     check_override,
@@ -92,7 +93,10 @@ class Shape(NamedTuple):
 
 
 def shape_of(
-    name: str, function: Callable[..., Any], declaration: Callable[..., Any] | None = None
+    name: str,
+    function: Callable[..., Any],
+    declaration: Callable[..., Any] | None = None,
+    names: Mapping[str, str] = NO_NAMES,
 ) -> Shape:
     """The shape of a function.
 
@@ -103,22 +107,26 @@ def shape_of(
         name: what the method is called where it is registered, for errors.
         function: what runs.
         declaration: the function whose types count; `function` itself by default.
+        names: see `Options`; they have a hash.
 
     Raises:
         TypeError: see `Handler`.
     """
     declaring = declaration or function
     if not (inspect.ismethod(function) and inspect.ismethod(declaring)):
-        return _shape(name, function, declaration)
+        return _shape(name, function, declaration, names)
     kept: dict[object, Shape] = vars(function.__func__).setdefault(_KEPT, {})
-    key = name, declaring.__func__
+    key = name, declaring.__func__, names
     if key not in kept:
-        kept[key] = _shape(name, function, declaration)
+        kept[key] = _shape(name, function, declaration, names)
     return kept[key]
 
 
 def _shape(
-    name: str, function: Callable[..., Any], declaration: Callable[..., Any] | None
+    name: str,
+    function: Callable[..., Any],
+    declaration: Callable[..., Any] | None,
+    names: Mapping[str, str],
 ) -> Shape:
     declaring = declaration or function
     plain = plain_function(function)
@@ -131,11 +139,11 @@ def _shape(
     positional = [p for p in taken if p.kind in POSITIONAL]
     by_position: type[Struct] | None = None
     if all(p in positional or p.default is not p.empty for p in taken):
-        by_position = params_struct(name, positional, hints, array_like=True)
+        by_position = params_struct(name, positional, hints, NO_NAMES, array_like=True)
     is_generator = gives_items(plain)
     result: Any = result_type(hints)
     return Shape(
-        params=params_struct(name, taken, hints, array_like=False),
+        params=params_struct(name, taken, hints, names, array_like=False),
         by_position=by_position,
         positions=params_tuple(taken, hints) if positional == taken else None,
         params_optional=all(p.default is not p.empty for p in taken),

@@ -17,7 +17,7 @@ class TokenBucket:
         self._tokens = self._burst
         self._filled = 0.0
 
-    def spend(self, count: int, now: float) -> float:
+    def spend(self, count: float, now: float) -> float:
         """Take tokens, also those that are still to come.
 
         Args:

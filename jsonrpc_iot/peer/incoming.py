@@ -100,24 +100,32 @@ class Incoming:
         return None if self._context.info is None else self._context.info.max_message
 
     def take(self, messages: Sequence[bytes]) -> bool:
-        """Handle a message that comes alone, if nobody has to wait for that; says whether it did.
+        """Handle a few messages, if nobody has to wait for that; says whether it did.
 
-        What comes together, and what makes others wait, is for `handle`.
+        What makes others wait is for `handle`, and what is cancelled by what comes along.
         """
-        (message, *others) = messages
-        if others or self.leaving or self._outgoing.waiting_bytes:
+        if self.leaving or self._outgoing.waiting_bytes:
             return False
-        if self._context._standing.refusal is not None or _PROVE_BYTES in message:
+        if self._context._standing.refusal is not None:
             return False
-        if self._in_flight >= self._limits.in_flight or self._responder.codec.is_batch(message):
+        if self._in_flight + len(messages) > self._limits.in_flight:
             return False
-        begun = self._responder.begin(message, self._context, self._limit, self._session)
-        if type(begun) is bytes:
-            self._outgoing.push(begun)
+        is_batch, are_several = self._responder.codec.is_batch, len(messages) > 1
+        for each in messages:
+            if is_batch(each) or _PROVE_BYTES in each or (are_several and _CANCEL in each):
+                return False
+        begin, limit = self._responder.begin, self._limit
+        replies: list[bytes] = []
+        for each in messages:
+            begun = begin(each, self._context, limit, self._session)
+            if type(begun) is bytes:
+                replies.append(begun)
+            elif begun is not None:
+                assert isinstance(begun, PendingCall)
+                self._launch(begun, begun, None)
+        if replies:
+            self._outgoing.push(*replies)
             self._has_pushed = bool(self._outgoing.waiting_bytes)
-        elif begun is not None:
-            assert isinstance(begun, PendingCall)
-            self._launch(begun, begun, None)
         return True
 
     async def handle(self, messages: Sequence[bytes]) -> None:
@@ -350,7 +358,7 @@ class Incoming:
 
     async def _run(self, pending: PendingCall, begun: Pending, request: Identity | None) -> None:
         try:
-            reply = await pending.run()
+            reply = await pending.run(self._workers.new_scope)
             self._running.remove(pending)
             if pending.items is not None:
                 self._retire(pending, pending.items)

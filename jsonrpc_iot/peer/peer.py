@@ -1,8 +1,7 @@
 """The one shell around session, dispatcher and channel; clients and servers are made of it.
 
-A peer reads its channel, hands on what arrives, and ends in an orderly way. However the channel
-ends, its open calls fail at once. The calls that it makes itself are in `calls`, those that it
-answers in `incoming`.
+A peer reads its channel, hands on what arrives, and ends in an orderly way; its open calls fail at
+once then. Those that it makes are in `calls`, those that it answers in `incoming`.
 """
 
 import logging
@@ -15,24 +14,24 @@ from anyio.abc import TaskGroup
 
 from ..channel.contract import Channel, ReceivingChannel
 from ..channel.door import Prove
-from ..channel.info import ChannelInfo
 from ..dispatch.declare.context import Timeout
 from ..dispatch.dispatcher import Dispatcher
 from ..dispatch.response import ReplyTo
-from ..dispatch.run.context import CallContext, Connection
+from ..dispatch.run.context import CallContext
 from ..dispatch.run.item_sender import ItemSender
 from ..errors import FramingError, RpcError
 from ..protocol.budget import Budget
 from ..protocol.limits import Limits
 from ..protocol.messages import Id
-from ..protocol.patterns import Patterns
 from ..protocol.session import Session
 from ..trust.principal import Principal, Standing
 from .calls import Calls
+from .hearer import Hearer
 from .incoming import Incoming
 from .lossy import LossyIncoming
 from .lossy_outgoing import outgoing_for
 from .outgoing import BROKEN
+from .parting import finish, part
 from .remote import Remote
 from .workers import Workers
 
@@ -43,7 +42,7 @@ _PARTING_SECONDS = 1.0
 _EXPELLING_SECONDS = 0.2
 
 
-class Peer(Remote, Connection):
+class Peer(Remote, Hearer):
     """One end of a connection.
 
     Args:
@@ -57,6 +56,8 @@ class Peer(Remote, Connection):
         probe: ask at once whether the other end understands the protocol's extensions.
         on_open: is called once, when calls can be made.
         on_end: is called once, when no more calls can be made.
+        on_wake: is called when `run` has returned since the channel rests, and must be called
+            again; by default it returns at the end alone.
         budget: what may be remembered of requests on channels that lose messages.
         since: when this end began to listen at its address, as the event loop counts; by default
             nobody was there before.
@@ -64,9 +65,8 @@ class Peer(Remote, Connection):
 
     Attributes:
         calls: makes the calls of this end.
-        info: the facts about the channel.
+        is_attached: the channel hands out its messages by itself.
         session: what the two ends remember of their conversation.
-        standing: who the other end is, and whether it may do anything, as things are now.
     """
 
     __slots__ = (
@@ -74,21 +74,21 @@ class Peer(Remote, Connection):
         "_channel",
         "_grace",
         "_incoming",
+        "_is_resting",
         "_limits",
         "_on_end",
         "_on_open",
+        "_on_wake",
         "_opened_at",
         "_outgoing",
-        "_patterns",
         "_probe",
         "_prove",
         "_reading",
         "_tasks",
         "_waiting",
         "calls",
-        "info",
+        "is_attached",
         "session",
-        "standing",
     )
 
     def __init__(
@@ -104,23 +104,23 @@ class Peer(Remote, Connection):
         probe: bool = False,
         on_open: Callable[["Peer"], object] | None = None,
         on_end: Callable[["Peer"], object] | None = None,
+        on_wake: Callable[["Peer"], object] | None = None,
         budget: Budget | None = None,
         since: float = -inf,
         workers: Workers | None = None,
     ) -> None:
-        self.info: ChannelInfo = channel.info
+        super().__init__(channel.info, standing or Standing(channel.principal))
         self.session = session
         self._channel = channel
         self._tasks = tasks
         self._outgoing = outgoing_for(channel, session, tasks, limits.queue_bytes, self._break)
         session.on_stray = self._note_stray
-        self.standing = standing or Standing(channel.principal)
         self._prove = prove
-        self._patterns: Patterns | None = None
         self._limits = limits
         self._probe = probe
         self._on_open = on_open
         self._on_end = on_end
+        self._on_wake = on_wake
         context = CallContext(self, self.info, self.standing)
         responder = dispatcher.responder(self.info.codec)
         half = (responder, session, self._outgoing, workers or Workers(tasks), context, limits)
@@ -134,26 +134,52 @@ class Peer(Remote, Connection):
         self._reading: anyio.CancelScope | None = None
         self._opened_at = 0.0
         self._waiting = False
+        self.is_attached = False
+        self._is_resting = False
         self._grace: float | None = None
         self._broken = False
 
-    async def run(self) -> None:
-        """Serve the channel until it ends, then close it."""
+    async def run(self) -> bool:
+        """Serve the channel until it ends, then close it; or until it rests, given `on_wake`.
+
+        Returns:
+            Whether it rests: nobody has to wait for it until `on_wake` is called.
+        """
         try:
-            self._channel.keep_while(lambda: self.is_busy)
-            with anyio.CancelScope() as self._reading:
+            if not self.calls.is_open:
+                self._channel.keep_while(lambda: self.is_busy)
                 self._begin()
                 self._channel.offer_to(self.take)
-                await self._read()
+            if not self._rest() and not self._broken:
+                with anyio.CancelScope() as self._reading:
+                    await self._read()
+            if self._is_resting:
+                self._reading = None
+                return True
             self._end()
             await self._finish()
         finally:
-            self.end()
-            with anyio.move_on_after(_PARTING_SECONDS, shield=True):
-                await self._channel.aclose()
+            if not self._is_resting:
+                self.end()
+                with anyio.move_on_after(_PARTING_SECONDS, shield=True):
+                    await self._channel.aclose()
+        return False
+
+    def _rest(self) -> bool:
+        """Let the channel rest, if it can and is not to end; says whether it does."""
+        if self._on_wake is not None and self._grace is None and not self._broken:
+            self._is_resting = self._channel.rest(self._wake)
+        return self._is_resting
+
+    def _wake(self) -> None:
+        """Have `run` called again, now that somebody has to wait for something."""
+        if self._is_resting and self._on_wake is not None:
+            self._is_resting = False
+            self._on_wake(self)
 
     async def attach(self, channel: ReceivingChannel) -> None:
         """Serve a channel that hands out its messages by itself, until `end`."""
+        self.is_attached = True
         self._begin()
         await channel.attach(self)
 
@@ -214,8 +240,7 @@ class Peer(Remote, Connection):
         if self._incoming.is_busy:
             self._incoming.cancel_all(error)
         else:
-            farewell = self.session.codec.encode_error(None, error, "2.0")
-            self._outgoing.push(*filter(None, (farewell,)))
+            self._say(error)
         self._channel.tell_why(error.message)
         self.leave(_EXPELLING_SECONDS)
 
@@ -233,22 +258,6 @@ class Peer(Remote, Connection):
         """Send a notification to the other end, if it wants to hear it; see `Client.notify`."""
         if self._wants(method):
             await self.calls.send(self.session.notification(method, params))
-
-    def hears(self, method: str, requires: str | None) -> bool:
-        """Whether the other end may and wants to hear what is sent to everybody."""
-        may_hear = self.standing.hears(requires) and self.info.hears_broadcasts
-        return may_hear and self._wants(method)
-
-    def subscribe(self, patterns: Patterns | None) -> bool:
-        """Send the other end the notifications that match alone, or all again."""
-        if not self.info.hears_broadcasts or not self.info.can_call_back:
-            return False
-        self._patterns = patterns
-        return True
-
-    def _wants(self, method: str) -> bool:
-        is_wanted = self._patterns is None or self._patterns.match(method)
-        return is_wanted and self.standing.refusal is None
 
     def _call(
         self, method: str, params: Any, result: Any, timeout: Timeout, idempotent: bool
@@ -280,10 +289,12 @@ class Peer(Remote, Connection):
         self._grace = grace
         self._incoming.leaving = True
         self._incoming.wake_up()
-        if self._reading is None:
+        if self.is_attached:
             self._tasks.start_soon(self._leave_attached)
-        elif self._waiting:
+        elif self._waiting and self._reading is not None:
             self._reading.cancel()
+        else:
+            self._wake()
 
     async def _leave_attached(self) -> None:
         await self._finish()
@@ -296,18 +307,13 @@ class Peer(Remote, Connection):
             now: the event loop's time.
         """
         self._incoming.forget(now)
+        is_late = now - self._opened_at > self._limits.silent_seconds
         if self._outgoing.is_stalled():
             logger.warning("%s does not read; closing", self.info.peer)
             self._break()
-        elif self._is_silent(now):
+        elif is_late and self.is_stranger and self.info.reliable:  # a line is no connection
             logger.info("%s says nothing; closing", self.info.peer)
             self._break()
-
-    def _is_silent(self, now: float) -> bool:
-        """Whether the other end has connected and never said anything; a line is no connection."""
-        if not self.is_stranger or not self.info.reliable:
-            return False
-        return now - self._opened_at > self._limits.silent_seconds
 
     def _begin(self) -> None:
         self.calls.begin()
@@ -333,6 +339,8 @@ class Peer(Remote, Connection):
                 messages = await self._channel.receive_batch()
                 self._waiting = False
                 await self._incoming.handle(messages)
+                if self._rest():
+                    break
         except anyio.EndOfStream as end:
             self.calls.why = str(end)
         except BROKEN as error:
@@ -351,50 +359,39 @@ class Peer(Remote, Connection):
         if self._broken:
             return
         patience = self._limits.linger_seconds if self._grace is None else self._grace
-        with anyio.move_on_after(patience):
-            await self._incoming.finish()
-        with anyio.move_on_after(self._patience(self._limits.message_seconds)):
-            await self._outgoing.drain()
+        writing = self._patience(self._limits.message_seconds)
+        await finish(self._incoming, self._outgoing, patience, writing)
         if self._grace is not None and (self.session.is_owed or not self._probe):
-            await self._part()
+            await part(self._channel, self._patience(_PARTING_SECONDS))
 
     def _patience(self, seconds: float) -> float:
         """How long to wait for the other end; hardly, if it may not do anything here."""
         return seconds if self.standing.refusal is None else min(seconds, _EXPELLING_SECONDS)
 
     async def _say_why(self, failure: FramingError) -> None:
-        farewell = self.session.codec.encode_error(None, failure.error, "2.0")
-        self._outgoing.push(*filter(None, (farewell,)))
+        self._say(failure.error)
         with anyio.move_on_after(_PARTING_SECONDS):
             await self._outgoing.drain()
-        await self._part()
+        await part(self._channel, self._patience(_PARTING_SECONDS))
         self._broken = True
 
-    async def _part(self) -> None:
-        """Give the other end a moment to read the last messages.
-
-        Closing at once, with something on its way to us, would reset the connection and lose them.
-        """
-        with anyio.move_on_after(self._patience(_PARTING_SECONDS)):
-            try:
-                await self._channel.send_eof()
-                while True:
-                    await self._channel.receive()
-            except (anyio.EndOfStream, FramingError, NotImplementedError, *BROKEN):
-                pass
-            except Exception as error:  # noqa: BLE001  # TLS has more ways to end
-                logger.debug("%s: parting failed: %r", self.info.peer, error)
+    def _say(self, error: RpcError) -> None:
+        """Send an error that answers nothing."""
+        farewell = self.session.codec.encode_error(None, error, "2.0")
+        self._outgoing.push(*filter(None, (farewell,)))
 
     def _note_stray(self, what: str) -> None:
-        level = logging.DEBUG if self.info.is_shared else logging.INFO  # answers to others
-        logger.log(level, "%s: dropped %s", self.info.peer, what)
+        say = logger.debug if self.info.is_shared else logger.info  # answers to others
+        say("%s: dropped %s", self.info.peer, what)
 
     def _break(self, why: str = "") -> None:
         self._broken = True
         self.calls.why = self.calls.why or why
         self._outgoing.abort()
         self._incoming.cancel_all()
-        if self._reading is not None:
+        if self.is_attached:
+            self._tasks.start_soon(self._channel.aclose)
+        elif self._reading is not None:
             self._reading.cancel()
         else:
-            self._tasks.start_soon(self._channel.aclose)
+            self._wake()

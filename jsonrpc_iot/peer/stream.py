@@ -85,6 +85,14 @@ class RemoteStream(Stream[T]):
                 raise error.as_declared(self._errors) from None
             raise
 
+    def ready(self, most: int) -> list[T]:
+        """Items that have come already; nobody waits for them.
+
+        Args:
+            most: of them.
+        """
+        return [] if self._source is None else self._source.ready(most)
+
     async def aclose(self) -> None:
         self._close()
 
@@ -124,6 +132,10 @@ class _WholeList(Generic[T]):
             raise StopAsyncIteration
         return self._items.pop()
 
+    def ready(self, most: int) -> list[T]:
+        """The next items."""
+        return [self._items.pop() for _ in range(min(most, len(self._items)))]
+
     def never_ran(self, error: OutcomeUnknown) -> bool:
         """Say no: it is over."""
         return False
@@ -153,6 +165,7 @@ class _ItemByItem(Generic[T]):
         self._patience = _REMINDERS_AFTER_ERROR
         self._pause = calls.info.retry_seconds
         self._thread = threading.get_ident()
+        self._wrong: MalformedResponse | None = None
 
     def never_ran(self, error: OutcomeUnknown) -> bool:
         """Whether the call may be made again, after that answer."""
@@ -162,15 +175,31 @@ class _ItemByItem(Generic[T]):
         """The next item; `deadline` is the event loop's time."""
         if not self._sent:
             await self._send(deadline)
+        if self._wrong is not None:
+            raise self._wrong
         while True:
             self._note_end()
             raw = self._items.take()
             if raw is not None:
-                if upto := self._items.grant():
-                    self._more(upto=upto)
-                return self._call.decode(raw, self._item, "an item")
+                return self._read(raw)
             self._check_end()
             await self._wait(deadline)
+
+    def ready(self, most: int) -> list[T]:
+        """The next items, as far as they are here and right; `next` tells what is wrong."""
+        found: list[T] = []
+        while len(found) < most and (raw := self._items.take()) is not None:
+            try:
+                found.append(self._read(raw))
+            except MalformedResponse as error:
+                self._wrong = error
+                break
+        return found
+
+    def _read(self, raw: Raw) -> T:
+        if upto := self._items.grant():
+            self._more(upto=upto)
+        return self._call.decode(raw, self._item, "an item")
 
     def close(self) -> None:
         """Cancel the call, if it still runs."""

@@ -12,6 +12,7 @@ wait cost no change of tasks either.
 import sys
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import ExitStack
 from contextvars import Context, copy_context
 from types import coroutine
 from typing import TYPE_CHECKING, Any
@@ -19,11 +20,12 @@ from weakref import getweakrefcount
 
 from anyio.abc import TaskGroup
 
-from ..channel.clock import asyncio_loop, now
-from ..channel.signal import Signal
+from ..channel.clock import asyncio_loop
+from ..dispatch.run.call import NewScope, new_scope
+from .shelter import Shelter
 
 if TYPE_CHECKING:
-    from asyncio import Task, TimerHandle
+    from asyncio import AbstractEventLoop, Future, Task, TimerHandle
 
 Job = Callable[[], Coroutine[Any, Any, object]]
 
@@ -38,20 +40,27 @@ class _Worker:
         task: of asyncio.
         context: in which it was started.
         is_fresh: it has not done anything yet.
+        shelter: the scope of its jobs.
         parked_at: when it began to wait, as the event loop counts.
         is_needed: it was woken since there is something to do.
-        woken: so it was, or it has waited for long enough.
+        woken: so it was, or it has waited for long enough; while it is parked.
     """
 
-    __slots__ = ("context", "is_fresh", "is_needed", "parked_at", "task", "woken")
+    __slots__ = ("context", "is_fresh", "is_needed", "parked_at", "shelter", "task", "woken")
 
     def __init__(self, task: "Task[object]") -> None:
         self.task = task
         self.context: Context = copy_context()
         self.is_fresh = True
+        self.shelter = Shelter()
         self.parked_at = 0.0
         self.is_needed = False
-        self.woken = Signal()
+        self.woken: Future[None] | None = None
+
+    def wake(self) -> None:
+        """Let it go on, where it is parked."""
+        if self.woken is not None and not self.woken.done():
+            self.woken.set_result(None)
 
     @property
     def references(self) -> tuple[int, int]:
@@ -67,14 +76,28 @@ class Workers:
 
     Args:
         tasks: runs them.
+
+    Attributes:
+        new_scope: opens a scope for a job that has just begun, and only in its first step.
     """
 
-    __slots__ = ("_are_shared", "_jobs", "_parked", "_sweep", "_tasks", "_usual", "_woken")
+    __slots__ = (
+        "_jobs",
+        "_loop",
+        "_parked",
+        "_sweep",
+        "_tasks",
+        "_usual",
+        "_woken",
+        "new_scope",
+    )
 
     def __init__(self, tasks: TaskGroup) -> None:
         self._tasks = tasks
-        self._are_shared = _counts_references() and asyncio_loop() is not None
+        # Where workers are shared.
+        self._loop: AbstractEventLoop | None = asyncio_loop() if _counts_references() else None
         self._jobs: deque[tuple[Context, Job]] = deque()
+        self.new_scope: NewScope = new_scope
         self._woken = 0  # workers that are about to look at the jobs
         self._parked: list[_Worker] = []
         self._sweep: TimerHandle | None = None
@@ -82,7 +105,7 @@ class Workers:
 
     def start(self, job: Job) -> None:
         """Do a job, as `TaskGroup.start_soon` does, in the present context."""
-        if not self._are_shared:
+        if self._loop is None:
             self._tasks.start_soon(job)
             return
         self._jobs.append((copy_context(), job))
@@ -105,7 +128,7 @@ class Workers:
             if worker.is_fresh:
                 self._usual = worker.references
             worker.is_needed = worker.references == self._usual
-            worker.woken.set()
+            worker.wake()
             if worker.is_needed:
                 return
         context.run(_start_soon, self._tasks, self._work)
@@ -113,15 +136,19 @@ class Workers:
     async def _work(self) -> None:
         worker = _Worker(sys.modules["asyncio"].current_task())
         self._woken -= 1
-        while await self._do_jobs(worker) and await self._park(worker):
-            self._woken -= 1
+        with ExitStack() as stack:
+            stack.push(worker.shelter.close)
+            while await self._do_jobs(worker) and await self._park(worker):
+                self._woken -= 1
 
     async def _park_first(self) -> None:
         worker = _Worker(sys.modules["asyncio"].current_task())
-        while await self._park(worker):
-            self._woken -= 1
-            if not await self._do_jobs(worker):
-                return
+        with ExitStack() as stack:
+            stack.push(worker.shelter.close)
+            while await self._park(worker):
+                self._woken -= 1
+                if not await self._do_jobs(worker):
+                    return
 
     async def _do_jobs(self, worker: _Worker) -> bool:
         """Do what there is to do; says whether the worker may do more after that."""
@@ -132,9 +159,16 @@ class Workers:
             del self._jobs[0]
             before = worker.references if self._jobs else None
             worker.is_fresh = False
-            has_waited = await _run(job(), self._wake_for_all)
+            self.new_scope = worker.shelter
+            try:
+                has_waited = await _run(job(), self._wake_for_all)
+            except BaseException:  # which takes the task along
+                self._wake_for_all()
+                raise
             del job  # it may refer to much
-            if worker.task.cancelling() or worker.context != copy_context():
+            if worker.shelter.is_closed or worker.task.cancelling():
+                break
+            if worker.context != copy_context():
                 break
             if has_waited or before is None:  # what is left in the task is seen when it is parked
                 return True
@@ -149,14 +183,15 @@ class Workers:
         """Wait for a job for a while; says whether there may be one."""
         if len(self._parked) >= _MOST_PARKED:
             return False
-        worker.woken = Signal()
+        assert self._loop is not None
+        worker.woken = self._loop.create_future()
         worker.is_needed = False
-        worker.parked_at = now()
+        worker.parked_at = self._loop.time()
         self._parked.append(worker)
         if self._sweep is None:
-            self._sweep_later()
+            self._sweep_later(self._loop)
         try:
-            await worker.woken.wait()
+            await worker.woken
         except BaseException:
             if worker in self._parked:
                 self._parked.remove(worker)
@@ -166,21 +201,19 @@ class Workers:
             raise
         return worker.is_needed
 
-    def _sweep_later(self) -> None:
-        loop = asyncio_loop()
-        assert loop is not None
-        self._sweep = loop.call_later(_PARKED_SECONDS, self._end_idle)
+    def _sweep_later(self, loop: "AbstractEventLoop") -> None:
+        self._sweep = loop.call_later(_PARKED_SECONDS, self._end_idle, loop)
 
-    def _end_idle(self) -> None:
+    def _end_idle(self, loop: "AbstractEventLoop") -> None:
         """Let those go that have been parked for a while: the first ones, as the last is taken."""
         self._sweep = None
-        parked, since = self._parked, now() - _PARKED_SECONDS
+        parked, since = self._parked, loop.time() - _PARKED_SECONDS
         self._parked = [worker for worker in parked if worker.parked_at > since]
         for worker in parked:
             if worker.parked_at <= since:
-                worker.woken.set()
+                worker.wake()
         if self._parked:
-            self._sweep_later()
+            self._sweep_later(loop)
 
 
 def _start_soon(tasks: TaskGroup, work: Job) -> None:

@@ -22,6 +22,7 @@ import msgspec
 from jsonrpc_iot.errors import FramingError, TooLarge
 
 _WHITESPACE = b" \t\r"
+_WHITESPACE_AND_LF = b" \t\r\n"
 
 # The state of the scanner is the pattern of the bytes that matter next.
 _BETWEEN = re.compile(rb"[^ \t\r\n]")
@@ -69,21 +70,33 @@ class JsonSplitter:
         """
         return self._failure
 
-    def single(self, data: bytes) -> bytes | None:
-        """The message of a piece that holds one and nothing else, as most do; else `None`.
+    def whole(self, data: bytes, most: int) -> list[bytes] | None:
+        """The messages of a piece that holds a few whole ones and nothing else, as most do.
 
-        Nothing is remembered of it: what is not used may be given to `feed`.
+        Nothing is remembered of them: what is not used may be given to `feed`.
+
+        Args:
+            data: the piece.
+            most: how many lines are few.
+
+        Returns:
+            The messages, one at least; else `None`.
         """
         if self._unfinished or self._failure is not None or len(data) > self._limit:
             return None
-        message = data.strip(b" \t\r\n")
-        if message[:1] not in (b"{", b"[") or b"\n" in message:
-            return None
+        messages = [data.strip(_WHITESPACE_AND_LF)]
+        if b"\n" in messages[0]:
+            if data.count(b"\n") > most:
+                return None
+            messages = [line for each in data.split(b"\n") if (line := each.strip(_WHITESPACE))]
         try:
-            _decode(message)  # which proves that it is one value
+            for message in messages:
+                if message[:1] not in (b"{", b"["):
+                    return None
+                _decode(message)  # which proves that it is one value
         except (msgspec.DecodeError, RecursionError):
             return None
-        return message
+        return messages
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next piece of the stream.

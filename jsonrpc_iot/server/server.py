@@ -30,6 +30,7 @@ from ..trust.principal import Standing
 from .ended import Ended
 from .guests import Guests
 from .renewal import renew
+from .runner import Runner
 
 if TYPE_CHECKING:
     from ..trust.keyring import Keyring
@@ -73,6 +74,7 @@ class Server:
         self._prove = door.prove
         self._on_open = partial(self._welcome, None)
         self._on_end = self._forget
+        self._runner = Runner(tasks, self._on_end)
         self._keyring = keyring
         self._limits = limits
         self._trace = trace
@@ -261,6 +263,7 @@ class Server:
             prove=self._prove,
             on_open=self._on_open if on_open is None else partial(self._welcome, on_open),
             on_end=self._on_end if isinstance(channel, ReceivingChannel) else None,
+            on_wake=self._runner.wake,
             budget=self._budget,
             # Nobody was at an added channel before.
             since=self._ended.known_since(channel.info.peer) if on_open is None else -inf,
@@ -270,13 +273,7 @@ class Server:
         if isinstance(channel, ReceivingChannel):
             await peer.attach(channel)
             return True
-        try:
-            await peer.run()
-        finally:
-            self._forget(peer)
-            if not peer.info.reliable:
-                self._ended.note(peer.info.peer)
-        return False
+        return await self._runner.run(peer)
 
     def _welcome(self, on_open: Callable[[Peer], object] | None, peer: Peer) -> None:
         if on_open is not None:
@@ -288,7 +285,8 @@ class Server:
         renew(self._door, self._peers, self._apps, self._tasks)
 
     def _forget(self, peer: Peer) -> None:
-        if not peer.info.reliable and (peer.holds_replies or peer.standing.refusal is GONE):
+        may_ask_again = peer.holds_replies or not peer.is_attached
+        if not peer.info.reliable and (may_ask_again or peer.standing.refusal is GONE):
             self._ended.note(peer.info.peer)  # who was sent away may ask again as a stranger
         self._peers.discard(peer)
         self._peer_left.notify()

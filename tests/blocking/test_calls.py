@@ -3,10 +3,11 @@
 import inspect
 import socket
 import traceback
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -27,6 +28,7 @@ from jsonrpc_iot import (
 )
 from jsonrpc_iot.blocking import BlockingBatch
 from jsonrpc_iot.blocking._client import ConnectOptions
+from jsonrpc_iot.blocking._link import Link
 from tests.waiting import SECONDS
 
 from .rig import Rig, running, urls
@@ -156,6 +158,38 @@ def test_a_stream_is_an_iterator(rig: Rig) -> None:
         assert list(stream) == []
         with pytest.raises(RpcError, match="No"):
             next(device.stream("fail"))
+
+
+def test_items_that_have_come_do_not_each_wake_a_thread(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken = 0
+    run = Link.run
+
+    def counted(link: Link, function: Any) -> Any:
+        nonlocal woken
+        woken += 1
+        return run(link, function)
+
+    monkeypatch.setattr(Link, "run", counted)
+    rig.dispatcher.method("many")(lambda: list(range(1000)))
+    with connect_sync(rig.url) as device:
+        assert list(device.stream("many")) == list(range(1000))
+    assert woken < 500
+
+
+def test_what_came_before_a_wrong_item_is_not_lost(rig: Rig) -> None:
+    async def mixed() -> AsyncIterator[int | str]:
+        for item in (1, 2, "three", 4):
+            yield item
+
+    rig.dispatcher.method("mixed")(mixed)
+    with connect_sync(rig.url) as device:
+        stream = device.stream("mixed", item=int)
+        assert [next(stream), next(stream)] == [1, 2]
+        with pytest.raises(MalformedResponse, match="an item"):
+            next(stream)
+        assert list(stream) == []
 
 
 def test_a_stream_that_is_closed_is_cancelled_at_the_device(rig: Rig) -> None:

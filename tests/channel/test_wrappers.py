@@ -11,7 +11,7 @@ from jsonrpc_iot.channel.wrappers import WrappedChannel
 pytestmark = pytest.mark.anyio
 
 # `extra` looks up what it is asked for in `extra_attributes`.
-_OF_ITS_OWN = ("extra", "offer_to")
+_OF_ITS_OWN = ("extra", "offer_to", "rest")
 NAMES = [name for name in dir(Channel) if not name.startswith("_") and name not in _OF_ITS_OWN]
 
 
@@ -57,7 +57,9 @@ async def test_a_wrapped_channel_does_what_the_inner_one_does(name: str) -> None
 
 def test_nothing_is_offered_behind_the_back_of_a_wrapper() -> None:
     inner = Inner()
-    WrappedChannel(cast(Channel, inner)).offer_to(lambda messages: True)
+    wrapped = WrappedChannel(cast(Channel, inner))
+    wrapped.offer_to(lambda messages: True)
+    assert not wrapped.rest(lambda: None)
     assert inner.called == []
 
 

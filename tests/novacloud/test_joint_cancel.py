@@ -9,7 +9,8 @@ import anyio
 import pytest
 
 from jsonrpc_iot.novacloud import SqliteStore
-from jsonrpc_iot.novacloud.store.store import CommandRow, Query, Report
+from jsonrpc_iot.novacloud.store.query import Query
+from jsonrpc_iot.novacloud.store.store import CommandRow, Report
 from tests.waiting import SECONDS
 
 from .rig import running

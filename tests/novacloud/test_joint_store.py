@@ -4,7 +4,7 @@ import sqlite3
 import time
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import msgspec
@@ -13,7 +13,8 @@ import pytest
 from jsonrpc_iot.novacloud import SqliteStore, StoreFailed
 from jsonrpc_iot.novacloud.errors import StoreDamaged
 from jsonrpc_iot.novacloud.store import readers, upkeep
-from jsonrpc_iot.novacloud.store.store import Known, Query, Report
+from jsonrpc_iot.novacloud.store.query import Query
+from jsonrpc_iot.novacloud.store.store import Known, Report
 
 from .rig import NO_PAUSES, running
 from .store.store_contract import A, row
@@ -166,3 +167,81 @@ async def test_damaged_old_values_hold_no_other_sensor_up(
         await store.write([Report(A, 99.0, 99.0, [(good.id, "new"), (bad.id, "new")])])
         found = await store.query(Query(sensor=good.id, order="desc", limit=2))
         assert [point.value for point in found] == ["new", "g" * 300]
+
+
+def root_of(path: Path, table: str) -> int:
+    """Where the first page of a table is."""
+    with closing(sqlite3.connect(path)) as db:
+        text = "SELECT rootpage FROM sqlite_master WHERE name = ?"
+        (root,) = db.execute(text, (table,)).fetchone()
+    return int(root - 1) * 4096
+
+
+def overwrite(path: Path, *places: int) -> None:
+    pages = bytearray(path.read_bytes())
+    for place in places:
+        pages[place : place + 4096] = b"\xff" * 4096
+    path.write_bytes(pages)
+
+
+def damage(path: Path, kind: str) -> None:
+    """Overwrite a page of the table in which values have arrived."""
+    pages = path.read_bytes()
+    leaves = [
+        leaf
+        for leaf in range(0, len(pages), 4096)
+        if pages[leaf] == 10 and b"value" in pages[leaf : leaf + 4096]
+    ]
+    places = {"root": root_of(path, "fresh_0"), "first": leaves[0], "last": leaves[-1]}
+    overwrite(path, places[kind])
+
+
+async def test_a_platform_whose_database_is_damaged_all_over_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "nova.db"
+    async with SqliteStore(path, durable=False) as store:
+        await store.create_device(row())
+        sensor = await store.define_sensor(A, "t", "number")
+        await store.write([Report(A, 1.0, 1.0, [(sensor.id, 1)])])
+    tables = "sensors", "fresh_0", "fresh_1", "merged", "parts", "retention", "settled"
+    overwrite(path, *(root_of(path, table) for table in tables))
+    async with running(tmp_path, store=SqliteStore(path, durable=False)) as rig:
+        for _ in range(3):
+            assert "malformed" in (await rig.fails("telemetry.latest", device_id=A)).message
+            with pytest.raises(StoreDamaged):
+                await rig.platform.store.write([Report(A, 2.0, 2.0, [(sensor.id, 2)])])
+        assert len((await rig.call("device.page"))["devices"]) == 1
+        await rig.call("device.create", name="new")
+
+
+@pytest.mark.parametrize("kind", ["root", "first", "last"])
+async def test_damaged_pages_among_what_has_come_are_in_nobodys_way(
+    tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "nova.db"
+    async with SqliteStore(path, durable=False) as store:
+        await store.create_device(row())
+        sensors = [await store.define_sensor(A, f"s{number}", "string") for number in range(4)]
+        for at in range(60):
+            values = [(sensor.id, f"value {at} " + "x" * 100) for sensor in sensors]
+            await store.write([Report(A, float(at), 1.0, values)])
+    damage(path, kind)
+    async with running(tmp_path, store=SqliteStore(path, durable=False)) as rig:
+        store = cast(SqliteStore, rig.platform.store)
+        async with anyio.create_task_group() as tasks:
+            for number in range(4):  # those who read and those who write, all at once
+                report = Report(A, 100.0 + number, 100.0, [(sensors[number].id, "new")])
+                tasks.start_soon(store.write, [report])
+                tasks.start_soon(store.query, Query(sensor=sensors[number].id))
+                tasks.start_soon(store.latest, A, 200.0)
+        kept = [len(await store.query(Query(sensor=sensor.id))) for sensor in sensors]
+        assert {each.value for each in (await store.latest(A, 200.0)).values()} == {"new"}
+        assert all(count == 1 if kind == "root" else 20 < count <= 61 for count in kept), kept
+        assert sum(kept) < 4 * 61
+        assert (await rig.stats())["lost_groups"] >= 1
+        await store.backup(str(tmp_path / "copy.db"))
+    assert caplog.text.count("damaged pages") == 1
+    async with SqliteStore(tmp_path / "copy.db", durable=False) as store:
+        assert [len(await store.query(Query(sensor=sensor.id))) for sensor in sensors] == kept
+        await store.keeper.merge()
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)

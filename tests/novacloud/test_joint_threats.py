@@ -8,6 +8,7 @@ import anyio
 import msgspec
 import pytest
 
+from jsonrpc_iot import InvalidParams
 from jsonrpc_iot.novacloud import DeviceSettings, NovaDevice, PlatformSettings, Schedule
 from tests.waiting import SECONDS, eventually
 
@@ -165,7 +166,8 @@ async def test_queries_at_the_edges(tmp_path: Path) -> None:
         assert await ask(interval=1e12, aggregate="count") == [(0, 5)]
         assert await ask(interval=0.001, aggregate="count", end=10) == [(0, 1), (9.999, 1)]
         assert (await ask(interval=10, start=10))[0] == (10, None)  # JSON has no infinity
-        assert await ask(value_key="s", interval=10) == []  # texts have no mean
+        with pytest.raises(InvalidParams, match="Invalid params"):  # texts have no mean
+            await ask(value_key="s", interval=10)
         assert await ask(value_key="s", interval=10, aggregate="last") == [(0, "text")]
         latest = await rig.call("telemetry.latest", device_id=info["device_id"])
         assert latest["t"]["timestamp"] == 11  # the year 2100 is not yet

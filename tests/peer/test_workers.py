@@ -139,6 +139,31 @@ async def test_a_task_that_is_cancelled_late_takes_no_call_with_it() -> None:
     kept.clear()
 
 
+class Death(BaseException):
+    pass
+
+
+async def test_a_job_that_takes_its_task_along_keeps_no_other_from_beginning() -> None:
+    began = []
+
+    async def die() -> None:
+        raise Death
+
+    async def begin() -> None:
+        began.append(True)
+
+    async def run() -> None:
+        async with anyio.create_task_group() as tasks:
+            workers = Workers(tasks)
+            for job in (begin, die, begin, begin):
+                workers.start(job)
+
+    with pytest.raises(BaseExceptionGroup) as raised:
+        await run()
+    assert raised.group_contains(Death)
+    assert len(began) == 3
+
+
 async def test_each_job_sees_the_variables_of_who_starts_it() -> None:
     seen = []
 

@@ -263,3 +263,17 @@ def test_any_bytes_give_messages_or_a_framing_error(pieces: list[bytes], limit: 
     assert split(pieces, limit) == expected
     assert split([stream], limit) == expected
     assert split(byte_by_byte(stream), limit) == expected
+    whole = JsonSplitter(limit).whole(stream, 30)
+    assert whole is None or (whole, None, False) == expected
+
+
+def test_a_few_whole_messages_are_found_at_once() -> None:
+    splitter = JsonSplitter(NO_LIMIT)
+    assert splitter.whole(CALL, 2) == [CALL]
+    assert splitter.whole(CALL + b"\n", 2) == [CALL]
+    assert splitter.whole(b" " + CALL + b"\r\n[1]\n", 2) == [CALL, b"[1]"]
+    assert splitter.whole(b"[1]\n[2]\n[3]\n", 2) is None
+    assert splitter.whole(CALL + CALL, 2) is None
+    assert splitter.whole(b"\n", 2) is None
+    splitter.feed(CALL[:9])
+    assert splitter.whole(CALL, 2) is None

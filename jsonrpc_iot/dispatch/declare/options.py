@@ -4,7 +4,7 @@ Whether an example fits a signature is left to `handler`, which knows the signat
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from msgspec import Struct
@@ -13,6 +13,16 @@ from msgspec.structs import force_setattr
 from ...errors import RpcError
 
 KindOfError = type[RpcError] | RpcError
+
+
+class Names(dict[str, str]):
+    """A copy of names that nobody else changes, so that it has a hash."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+
+NO_NAMES = Names()
 
 
 class Example(Struct, frozen=True, eq=False):
@@ -41,6 +51,7 @@ class NotificationOptions(TypedDict, total=False):
     tags: Sequence[str]
     deprecated: bool
     examples: Sequence[Example]
+    names: Mapping[str, str]
 
 
 class MethodOptions(NotificationOptions, total=False):
@@ -63,11 +74,13 @@ class Options(Struct, frozen=True, kw_only=True):
         tags: words to group methods by.
         deprecated: callers should do without it.
         examples: calls that show its use.
+        names: what callers call a parameter that Python has to call otherwise, by its name there:
+            `{"from_": "from"}`.
 
     Raises:
         ValueError: the timeout is not more than 0, a tag or the name of an example is empty, or
             two errors have one code.
-        TypeError: errors, tags or examples are something else.
+        TypeError: errors, tags, examples or names are something else.
     """
 
     thread: bool = False
@@ -79,6 +92,7 @@ class Options(Struct, frozen=True, kw_only=True):
     tags: Sequence[str] = ()
     deprecated: bool = False
     examples: Sequence[Example] = ()
+    names: Mapping[str, str] = NO_NAMES
 
     def __post_init__(self) -> None:
         if self.timeout is not None and not self.timeout > 0:
@@ -92,6 +106,9 @@ class Options(Struct, frozen=True, kw_only=True):
             raise TypeError(f"examples={self.examples!r}: examples are made with Example(...)")
         if not all(isinstance(example.params, dict) for example in self.examples):
             raise TypeError(f"examples={self.examples!r}: their params are dicts, by name")
+        if not all(isinstance(name, str) for each in self.names.items() for name in each):
+            raise TypeError(f"names={self.names!r}: names are texts")
+        force_setattr(self, "names", Names(self.names))
         if not all(self.tags) or not all(example.name for example in self.examples):
             raise ValueError("tags and the names of examples are not empty")
 

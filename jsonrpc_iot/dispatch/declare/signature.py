@@ -1,8 +1,9 @@
 """The signature of a handler: its parameters as a msgspec Struct, and its result."""
 
 import inspect
-from collections import abc, namedtuple
-from collections.abc import Callable
+import re
+from collections import Counter, abc, namedtuple
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from functools import partial
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
@@ -11,12 +12,14 @@ import msgspec
 from msgspec import Struct
 
 from .context import Context
+from .options import NO_NAMES
 from .stream import Stream, gives_items
 from .types import check_decodable, is_foreign
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _GENERATORS = (abc.AsyncGenerator, abc.AsyncIterator, abc.AsyncIterable, Stream)
+_UNFIT = re.compile(r'["\\\x00-\x1f]')
 _IMMUTABLE = (type(None), bool, int, float, str, bytes)
 
 
@@ -34,8 +37,15 @@ class Signature(NamedTuple):
     streams: bool
 
 
-def signature(function: Callable[..., Any], name: str) -> Signature:
+def signature(
+    function: Callable[..., Any], name: str, names: Mapping[str, str] = NO_NAMES
+) -> Signature:
     """Read the signature of a method's declaration.
+
+    Args:
+        function: the declaration.
+        name: what the method is called, for errors.
+        names: what parameters are called by callers, where that differs.
 
     Raises:
         TypeError: as for a `Handler` of that name.
@@ -43,7 +53,7 @@ def signature(function: Callable[..., Any], name: str) -> Signature:
     plain = plain_function(function)
     hints = hints_of(function, name)
     taken = [p for p in parameters_of(function, name) if not is_context(hints.get(p.name))]
-    params_struct(name, taken, hints, array_like=False)
+    params_struct(name, taken, hints, names, array_like=False)
     result = hints.get("return", Any)
     streams = gives_items(plain) or (
         not inspect.iscoroutinefunction(plain) and (get_origin(result) or result) in _GENERATORS
@@ -116,13 +126,20 @@ def result_type(hints: dict[str, Any]) -> Any:
 
 
 def params_struct(
-    name: str, parameters: list[inspect.Parameter], hints: dict[str, Any], *, array_like: bool
+    name: str,
+    parameters: list[inspect.Parameter],
+    hints: dict[str, Any],
+    names: Mapping[str, str],
+    *,
+    array_like: bool,
 ) -> type[Struct]:
     """Make the Struct that params are decoded into, by name or (`array_like`) by position.
 
     Raises:
-        TypeError: msgspec cannot decode into the type of a parameter.
+        TypeError: msgspec cannot decode into the type of a parameter; `names` speaks of one that
+            is not there, or gives two the same name.
     """
+    check_names(name, parameters, names)
     fields: list[Any] = []
     for parameter in parameters:
         annotation = hints.get(parameter.name, Any)
@@ -142,10 +159,28 @@ def params_struct(
         f"Params of {name}",
         fields,
         array_like=array_like,
+        rename=names,
         forbid_unknown_fields=True,
         kw_only=not array_like,
         gc=False,  # what JSON holds has no cycles
     )
+
+
+def check_names(name: str, parameters: list[inspect.Parameter], names: Mapping[str, str]) -> None:
+    """Refuse names that belong to no parameter, or to two, or that msgspec cannot find."""
+    own = [p.name for p in parameters]
+    for each, given in names.items():
+        if each not in own:
+            raise TypeError(f"method {name!r}: names speaks of {each!r}, which is no parameter")
+        if _UNFIT.search(given):
+            raise TypeError(
+                f"method {name!r}: {given!r} is no name for a parameter, which has no quotes, "
+                "backslashes or control characters"
+            )
+    counted = Counter(names.get(each, each) for each in own)
+    for each, number in counted.items():
+        if number > 1:
+            raise TypeError(f"method {name!r}: {number} parameters are called {each!r}")
 
 
 def params_tuple(parameters: list[inspect.Parameter], hints: dict[str, Any]) -> Any:

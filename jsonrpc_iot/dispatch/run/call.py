@@ -5,8 +5,9 @@ task of its choice, and may cancel it at any time, also before it has started.
 """
 
 import math
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, TypeAlias
 
 import anyio
 
@@ -20,6 +21,15 @@ from .item_sender import ItemSender
 from .middleware import Call, Chain
 
 _LISTS = (list, tuple, set, frozenset)
+
+
+NewScope: TypeAlias = Callable[[float], AbstractContextManager[anyio.CancelScope]]
+"""Opens a cancel scope with a deadline, as the event loop counts."""
+
+
+def new_scope(deadline: float) -> anyio.CancelScope:
+    """Open a scope for one call alone; see `NewScope`."""
+    return anyio.CancelScope(deadline=deadline)
 
 
 class PendingCall:
@@ -97,8 +107,12 @@ class PendingCall:
         """
         self._began_at = now
 
-    async def run(self) -> bytes | None:
-        """Run the call and make its response, `None` where there is nothing to say."""
+    async def run(self, new_scope: NewScope = new_scope) -> bytes | None:
+        """Run the call and make its response, `None` where there is nothing to say.
+
+        Args:
+            new_scope: opens the scope in which it runs.
+        """
         if self._cancelled is not None:
             return self.refuse(self._cancelled)
         deadline = math.inf
@@ -108,8 +122,11 @@ class PendingCall:
             if deadline <= at:
                 return self.refuse(DeadlineExceeded())
             self._context.deadline = deadline
-        with anyio.CancelScope(deadline=deadline) as self._scope:
-            return await self._perform()
+        try:
+            with new_scope(deadline) as self._scope:
+                return await self._perform()
+        finally:
+            self._scope = None
         return self._fail(self._reason())
 
     def _reason(self) -> RpcError:

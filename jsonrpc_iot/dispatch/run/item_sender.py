@@ -14,7 +14,7 @@ from ...protocol.items import Count, ItemToSend, SentItems
 from ...protocol.messages import Request
 from ..response import ReplyTo
 
-_BREATH = 16  # items after which others have their turn, on a link that loses none
+_BREATH = 64  # items after which others have their turn, on a link that loses none
 
 
 class Sink(Protocol):

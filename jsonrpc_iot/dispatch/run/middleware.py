@@ -69,21 +69,28 @@ def _link(layer: Middleware, following: Next) -> Next:
     return call_next
 
 
-async def _handle(call: Call, context: Context) -> Any:
+def _handle(call: Call, context: Context) -> Awaitable[Any]:
     if call.handler.options.thread:
         hold = context.hold if isinstance(context, CallContext) else None
-        return await run_in_thread(partial(call.handler.call, call.params, context), hold)
-    return await _handle_directly(call, context)
+        return run_in_thread(partial(call.handler.call, call.params, context), hold)
+    return _handle_directly(call, context)
 
 
-async def _handle_directly(call: Call, context: Context) -> Any:
+def _handle_directly(call: Call, context: Context) -> Awaitable[Any]:
+    if call.handler.is_coroutine:
+        outcome: Awaitable[Any] = call.handler.call(call.params, context)
+        return outcome
+    return _handle_otherwise(call, context)
+
+
+async def _handle_otherwise(call: Call, context: Context) -> Any:
     outcome = call.handler.call(call.params, context)
-    if call.handler.is_generator:
-        async with aclosing(outcome) as items:
-            if isinstance(context, CallContext) and context.items is not None:
-                return await context.items.send_all(items)
-            return await _gathered(items, context)
-    return await outcome if call.handler.is_coroutine else outcome
+    if not call.handler.is_generator:
+        return outcome
+    async with aclosing(outcome) as items:
+        if isinstance(context, CallContext) and context.items is not None:
+            return await context.items.send_all(items)
+        return await _gathered(items, context)
 
 
 async def _gathered(items: AsyncIterable[Any], context: Context) -> list[Any]:

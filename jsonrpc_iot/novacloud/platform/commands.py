@@ -25,9 +25,9 @@ import anyio
 
 from jsonrpc_iot import Busy, TooLarge
 
+from ..clock import elapsed
 from ..messages import CommandResponse
 from ..store.store import CommandRow, CommandStatus, Store
-from .clock import elapsed
 from .counts import Counts
 from .ingest import Ingest
 from .open_command import CommandUpdate, OpenCommand, line_of

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Callable
+from heapq import nlargest
 from typing import TypeVar
 
 from msgspec import Struct, field
@@ -66,6 +67,7 @@ class DeviceRecord(Struct, omit_defaults=True):
         lost: messages that the store refused.
         dropped_responses: late, or for a command that nobody sent.
         quick_heartbeats: that came less than 30 s after the last one.
+        slowed: times that it sent more than it may, and was read more slowly.
         failed_auths: attempts with this id that were refused.
         last_error: the last thing that was wrong.
         refused: the last attempt that was refused.
@@ -81,6 +83,7 @@ class DeviceRecord(Struct, omit_defaults=True):
     lost: int = 0
     dropped_responses: int = 0
     quick_heartbeats: int = 0
+    slowed: int = 0
     failed_auths: int = 0
     last_error: Problem | None = None
     refused: Refused | None = None
@@ -120,6 +123,7 @@ class Counts(Struct):
         responses: to commands.
         dropped_responses: forged, late, or for a command that nobody sent.
         quick_heartbeats: that came less than 30 s after the last one.
+        slowed: times that a device sent more than it may, and was read more slowly.
         commits: of what devices report, as they see it.
         refused: the last attempt to authenticate by nobody that is known.
         ignored: the values that were not stored, by device.
@@ -138,6 +142,7 @@ class Counts(Struct):
     responses: int = 0
     dropped_responses: int = 0
     quick_heartbeats: int = 0
+    slowed: int = 0
     commits: Durations = field(default_factory=Durations)
     refused: Refused | None = None
     ignored: dict[str, Ignored] = field(default_factory=dict)
@@ -150,6 +155,11 @@ class Counts(Struct):
     def device(self, device_id: str) -> DeviceRecord:
         """The record of a device; the oldest of too many is forgotten."""
         return _of(self.devices, device_id, DeviceRecord)
+
+    def busiest(self, count: int) -> dict[str, int]:
+        """The bytes of those devices that have sent most, most first."""
+        most = nlargest(count, self.devices.items(), lambda item: item[1].bytes)
+        return {device_id: record.bytes for device_id, record in most}
 
     @property
     def totals(self) -> dict[str, int]:

@@ -1,11 +1,13 @@
 """What devices report on its way into the store: checked, gathered, written in groups, announced.
 
-One task writes. While it waits for a commit the next group comes together, so that groups grow with
-the load and a lone value is stored at once.
+One task writes. A lone value is stored at once. Where many come, a group comes together for a
+moment, since each one costs the disk some pages however little is in it; but none gets so large
+that a command has to wait for it.
 """
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any
@@ -16,6 +18,7 @@ from msgspec import UNSET, Struct, UnsetType
 from ..errors import NovaError, StoreDamaged, StoreFailed
 from ..messages import Ack, AckPayload, Data, Payload, Status, encode_line
 from ..store.store import CommandRow, Report, SensorType, Store
+from ..token_bucket import TokenBucket
 from .counts import Counts
 from .session import DeviceSession
 from .settings import PlatformSettings
@@ -35,6 +38,10 @@ _SHOWN_KEY = 64
 # New states of commands are gathered for so long, lest the next command wait for their commit.
 _COMMAND_SECONDS = 0.1
 
+_GROUPS, _BURST = 4.0, 16  # a second when it goes on, and at first
+_MOST, _MOST_BYTES = 2000, 1 << 22  # messages of a group, and about how long their lines are
+_UNWRITTEN_BYTES = 1 << 25
+
 
 class Telemetry(Struct, frozen=True):
     """Values of a device that are stored, by `value_key`."""
@@ -45,11 +52,13 @@ class Telemetry(Struct, frozen=True):
 
 
 class _Entry(Struct):
-    """A report that waits for its commit, and whose it is."""
+    """A report that waits for its commit, whose it is, how long its line was and when it came."""
 
     session: DeviceSession
     report: Report
     values: dict[str, Any]
+    size: int
+    at: float
 
 
 class Ingest:
@@ -77,12 +86,15 @@ class Ingest:
         self._settings = settings
         self._counts = counts
         self._on_values = on_values
-        self._entries: list[_Entry] = []
+        self._entries: deque[_Entry] = deque()
+        self._size = 0
+        self._turns = TokenBucket(_GROUPS, _BURST)
         self._commands: dict[str, CommandRow] = {}
         self._wake = anyio.Event()
         self._hurry = anyio.Event()
         self._room = anyio.Event()
         self._closing = False
+        self._is_waiting_for_reports = False
         self._since = 0.0
         self.problem = ""
         self.finished = anyio.Event()
@@ -92,8 +104,14 @@ class Ingest:
         """Seconds that the oldest report which is not stored has waited."""
         return anyio.current_time() - self._since if self._since else 0.0
 
-    async def accept(self, session: DeviceSession, message: Data | Status) -> None:
-        """Check a message and have it stored; waits while too much waits for the store."""
+    async def accept(self, session: DeviceSession, message: Data | Status, size: int) -> None:
+        """Check a message and have it stored; waits while too much waits for the store.
+
+        Args:
+            session: whose it is.
+            message: what it says.
+            size: bytes of its line.
+        """
         received = time.time()
         report = Report(
             session.device_id,
@@ -111,11 +129,13 @@ class Ingest:
             report.outbox_id, report.seq = session.outbox_id, message.seq
         if not (values or report.seq or report.status is not None):
             return
-        self._entries.append(_Entry(session, report, values))
-        self._since = self._since or anyio.current_time()
+        self._entries.append(_Entry(session, report, values, size, session.seen))
+        self._size += size
+        self._since = self._since or session.seen
         self._wake.set()
-        self._hurry.set()
-        while len(self._entries) >= self._settings.unwritten:
+        if self._is_waiting_for_reports or self._is_full:
+            self._hurry.set()
+        while len(self._entries) >= self._settings.unwritten or self._size >= _UNWRITTEN_BYTES:
             await self._room.wait()
 
     def save(self, row: CommandRow) -> None:
@@ -135,33 +155,62 @@ class Ingest:
             while not self._closing:
                 await self._wake.wait()
                 self._wake = anyio.Event()
-                if not self._entries:
-                    with anyio.move_on_after(_COMMAND_SECONDS):
-                        await self._hurry.wait()
-                self._hurry = anyio.Event()
                 while self._entries or self._commands:
-                    if not await self._write():
+                    await self._gather()
+                    if not await self._write() and not self._entries:
                         break
         self.finished.set()
 
+    @property
+    def _is_full(self) -> bool:
+        return len(self._entries) >= _MOST or self._size >= _MOST_BYTES
+
+    async def _gather(self) -> None:
+        """Let a group come together."""
+        self._is_waiting_for_reports = not self._entries
+        if not self._entries:
+            await self._wait(_COMMAND_SECONDS)
+        self._is_waiting_for_reports = False
+        if pause := self._turns.spend(1, anyio.current_time()):
+            await self._wait(min(pause, 1 / _GROUPS))
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait so long, or until there is a reason to hurry."""
+        if self._closing or self._is_full:
+            return
+        self._hurry = anyio.Event()
+        with anyio.move_on_after(seconds):
+            await self._hurry.wait()
+
+    def _take(self) -> list[_Entry]:
+        """Take the next group from those that wait."""
+        group: list[_Entry] = []
+        size = 0
+        while self._entries and len(group) < _MOST and size < _MOST_BYTES:
+            each = self._entries.popleft()
+            size += each.size
+            if not each.session.failed:
+                group.append(each)
+        self._size -= size
+        return group
+
     async def _write(self) -> bool:
-        entries = [each for each in self._entries if not each.session.failed]
-        commands = self._commands
-        self._entries, self._commands = [], {}
-        began = anyio.current_time()
+        entries, commands = self._take(), self._commands
+        self._commands = {}
         self._room.set()
         self._room = anyio.Event()
+        began = anyio.current_time()
         try:
             fresh = await self._store.write([each.report for each in entries], [*commands.values()])
         except StoreDamaged:
             return await self._write_apart(entries, commands)
         except StoreFailed as error:
-            self._since = began if self._entries else 0.0
+            self._since = self._entries[0].at if self._entries else 0.0
             self._fail(entries, error)
             self._commands = {**commands, **self._commands}  # tried again with the next report
             return False
         self._counts.commits.add(anyio.current_time() - began)
-        self._since = began if self._entries else 0.0
+        self._since = self._entries[0].at if self._entries else 0.0
         self.problem = ""
         self._announce(entries, fresh)
         return True

@@ -1,5 +1,6 @@
 """What all parts of the management share: their types in JSON, and how they find a device."""
 
+from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Annotated, Any
 
@@ -140,8 +141,10 @@ class Part:
     async def _known(self, device_id: str) -> Known:
         return await self._store.device(canonical(device_id))
 
-    async def _sensor(self, device_id: str, value_key: str) -> Sensor:
-        for sensor in (await self._known(device_id)).sensors:
-            if sensor.value_key == value_key:
-                return sensor
-        raise UnknownKey(data={"value_key": value_key})
+    async def _sensors(self, device_id: str, value_keys: Sequence[str]) -> list[Sensor]:
+        """Some sensors of a device, each once."""
+        known = {sensor.value_key: sensor for sensor in (await self._known(device_id)).sensors}
+        for value_key in value_keys:
+            if value_key not in known:
+                raise UnknownKey(data={"value_key": value_key})
+        return [known[value_key] for value_key in dict.fromkeys(value_keys)]

@@ -49,9 +49,9 @@ class SensorMethods(Part):
     @method("sensor.delete", requires=ADMIN, errors=(UnknownDevice, UnknownKey, StoreFailed))
     async def sensor_delete(self, device_id: str, value_key: str) -> None:
         """Delete a sensor with its values."""
-        sensor = await self._sensor(device_id, value_key)
+        await self._sensors(device_id, [value_key])
         chosen = canonical(device_id)
-        await self._store.delete_sensor(chosen, sensor.value_key)
+        await self._store.delete_sensor(chosen, value_key)
         self._presence.note_change(chosen)
         session = self._presence.sessions.get(chosen)
         if session is not None:

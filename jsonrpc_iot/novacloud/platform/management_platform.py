@@ -73,9 +73,11 @@ class PlatformMethods(Part):
             "flapping": flapping[:_SHOWN_IDS],
             "flapping_devices": len(flapping),
             **counts.totals,
+            "lost_groups": self._store.lost_groups,
             **({} if counts.refused is None else {"refused": to_builtins(counts.refused)}),
             "ignored": to_builtins(dict(ignored)),
             "ignored_devices": len(counts.ignored),
+            "busiest": counts.busiest(_SHOWN_DEVICES),
         }
 
     @method("platform.ignored_page", requires=READ, idempotent=True, errors=(TooLarge,))

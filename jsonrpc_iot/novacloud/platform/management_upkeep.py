@@ -89,7 +89,7 @@ class UpkeepMethods(Part):
         if value_key is None:
             sensors = [sensor.id for sensor in (await self._known(device_id)).sensors]
         else:
-            sensors = [(await self._sensor(device_id, value_key)).id]
+            sensors = [each.id for each in await self._sensors(device_id, [value_key])]
         await self._store.delete_values(sensors, start, end)
 
     @method("platform.backup", requires=ADMIN, errors=(StoreFailed,))

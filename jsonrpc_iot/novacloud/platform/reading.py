@@ -36,7 +36,7 @@ class Reading:
     """Reads what authenticated devices send.
 
     Args:
-        settings: of which `line` and `malformed_lines` are used here.
+        settings: of which the limits of lines and of what a device sends are used here.
         counts: of the whole platform.
         presence: is told that a device is still there.
         ingest: takes data and statuses.
@@ -61,12 +61,13 @@ class Reading:
         """Take lines of a device, no faster than it may send them; `None` is a line too long."""
         connection = session.connection
         for line in lines:
-            wait = session.tokens.spend(1, anyio.current_time())
-            if wait:
+            size = self._settings.line if line is None else len(line) + 1
+            session.record.bytes += size
+            if wait := session.tokens.spend(self._price(size), anyio.current_time()):
+                self._note_wait(session)
                 await anyio.sleep(wait)
             if connection.closed:
                 return
-            session.record.bytes += 0 if line is None else len(line) + 1
             try:
                 if line is None:
                     raise MalformedFrame(f"longer than {self._settings.line} bytes")
@@ -85,11 +86,23 @@ class Reading:
             session.record.messages += 1
             self._presence.touch(session)
             if isinstance(message, Data | Status):
-                await self._ingest.accept(session, message)
+                await self._ingest.accept(session, message, size)
             elif isinstance(message, CommandResponse):
                 self._commands.respond(session, message)
             else:
                 self._note_beat(session)
+
+    def _price(self, size: int) -> float:
+        """What a line costs of the messages that a device may send: a long one counts as more."""
+        share = self._settings.messages_per_second / self._settings.bytes_per_second
+        return max(1.0, size * share)
+
+    def _note_wait(self, session: DeviceSession) -> None:
+        """Count that a device sends more than it may."""
+        self._counts.slowed += 1
+        session.record.slowed += 1
+        if session.record.slowed == 1:
+            logger.warning("%s sends too much, and is read more slowly", session.device_id)
 
     def _decode(self, session: DeviceSession, line: bytes) -> FromDevice:
         """Read a line; NaN and infinities in it become `null`, which no sensor has."""

@@ -21,6 +21,8 @@ class PlatformSettings(Struct, kw_only=True):
             network has more of them than theirs: then one of those has to go.
         failed_auth_delay: the longest delay of the answer to a failed authentication.
         messages_per_second: of one device; over it, its connection is read more slowly.
+        bytes_per_second: of one device likewise: a line longer than the one may be to reach the
+            other counts as several messages.
         burst: messages that may come at once.
         queued_commands: for one device.
         settle_seconds: between the answer to an authentication and the first command.
@@ -42,6 +44,7 @@ class PlatformSettings(Struct, kw_only=True):
     unauthenticated: Count = 1000
     failed_auth_delay: Annotated[float, Meta(ge=0)] = 5.0
     messages_per_second: Seconds = 100.0
+    bytes_per_second: Seconds = 262_144.0
     burst: Count = 200
     queued_commands: Count = 256
     settle_seconds: Annotated[float, Meta(ge=0)] = 1.0

@@ -1,14 +1,17 @@
 """What goes on beside reading and writing: merging, and deleting what is too old or doomed."""
 
 import logging
-import time
-from collections.abc import Callable, Sequence
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from math import inf
 
 import anyio
 
-from ..errors import StoreFailed
+from ..errors import StoreDamaged, StoreFailed
 from . import retention, upkeep
+from .mending import Damage, mend, survey
+from .settled import SettledClock
 from .telemetry import FreshTables
 from .upkeep import Cut
 from .writer import Writer
@@ -16,6 +19,7 @@ from .writer import Writer
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
 _LOOK_SECONDS = 30.0
+_MEND_SECONDS = 5.0  # between two looks for damage, each of which takes the writer's time
 _REST_SECONDS = 0.01  # after each slice, for those who want to write
 
 
@@ -25,18 +29,32 @@ class Keeper:
     Args:
         writer: does the work.
         fresh: where values arrive.
-        clock: tells Unix seconds.
+        read: runs something with a connection that only reads.
+        clock: tells what is too old.
+
+    Attributes:
+        mended: how many times a damaged table was replaced.
+        lost_groups: of those that came together, in which something was lost to damaged pages.
     """
 
     def __init__(
-        self, writer: Writer, fresh: FreshTables, clock: Callable[[], float] = time.time
+        self,
+        writer: Writer,
+        fresh: FreshTables,
+        read: Callable[[Callable[[sqlite3.Connection], list[Damage]]], Awaitable[list[Damage]]],
+        clock: SettledClock,
     ) -> None:
         self._writer = writer
         self._fresh = fresh
+        self._read = read
         self._clock = clock
         self._one_at_a_time = anyio.Lock()
         self._wake = anyio.Event()
         self._closing = False
+        self._looked = -inf
+        self._gave_up = False
+        self.mended = 0
+        self.lost_groups = 0
 
     def close(self) -> None:
         """Begin nothing more; who would write is refused from now on."""
@@ -55,6 +73,7 @@ class Keeper:
         """Do what there is to do, until cancelled."""
         failing = False
         while True:
+            seen = self.mended
             try:
                 await self.merge()
                 await self.clean()
@@ -62,6 +81,8 @@ class Keeper:
             except StoreFailed as error:
                 if self._closing:
                     return
+                if isinstance(error, StoreDamaged) and await self.mend(seen):
+                    continue
                 if not failing:
                     logger.warning("the database cannot be kept in shape: %s", error)
                 failing = True
@@ -70,6 +91,45 @@ class Keeper:
                     await anyio.sleep_forever()
                 await self._wake.wait()
             self._wake = anyio.Event()
+
+    async def mend(self, seen: int) -> bool:
+        """Replace what is damaged of the tables in which values arrive.
+
+        Args:
+            seen: `mended` before something went wrong.
+
+        Returns:
+            Whether anything has been replaced since; for a few seconds after a look that found
+            nothing it is not looked again.
+        """
+        async with self._one_at_a_time:
+            if self.mended != seen:
+                return True
+            now = anyio.current_time()
+            if now < self._looked + _MEND_SECONDS:
+                return False
+            self._looked = now
+            last = self._fresh.last
+            try:
+                found = await self._read(lambda db: survey(db, last))
+                if found:
+                    await self._writer.do(lambda db: mend(db, self._fresh, found))
+            except StoreFailed as error:
+                if not self._gave_up:
+                    logger.error("damaged pages stay where they are: %s", error)
+                self._gave_up = True
+                return False
+            if not found:
+                return False
+        lost = sum(damage.lost for damage in found)
+        self._looked = -inf
+        self.mended += 1
+        self.lost_groups += lost
+        logger.error(
+            "damaged pages: of %d groups of values something is lost, and a new table is in use",
+            lost,
+        )
+        return True
 
     async def merge(self) -> None:
         """Sort what has come into parts, as long as there is much."""
@@ -83,8 +143,8 @@ class Keeper:
 
     async def clean(self) -> None:
         """Delete what is too old, and what belongs to nobody any more."""
-        now = self._clock()
         async with self._one_at_a_time:
+            now = await self._writer.do(lambda db: retention.settled_now(db, self._clock))
             doomed = await self._writer.do(
                 lambda db: [id for (id,) in db.execute("SELECT sensor FROM doomed ORDER BY sensor")]
             )

@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from .query import Order, Point
 from .store import (
     CommandRow,
     CommandStatus,
     DeviceRow,
-    Order,
     Sensor,
     SensorType,
     StatusReport,
@@ -57,8 +57,21 @@ class Audit(Struct, frozen=True, kw_only=True):
     params: Any
 
 
+class Latest(Struct, frozen=True):
+    """The newest value of a sensor, and whose that is."""
+
+    device_id: str
+    value_key: str
+    point: Point
+
+
 class ManagedStore(Store):
     """A `Store` with all that a platform needs."""
+
+    @property
+    def lost_groups(self) -> int:
+        """Groups of values, each from one commit, in which something was lost to damaged pages."""
+        return 0
 
     @property
     def folder(self) -> Path | None:
@@ -136,6 +149,26 @@ class ManagedStore(Store):
             start: the earliest timestamp.
             end: up to here, exclusive.
             order: `desc` for the latest first.
+        """
+
+    @abc.abstractmethod
+    async def latest_page(
+        self,
+        after: tuple[str, str] | None,
+        limit: int,
+        now: float,
+        *,
+        tag: str | None = None,
+        value_keys: Sequence[str] | None = None,
+    ) -> list[Latest]:
+        """What `Store.latest` tells, of many devices; few where values are large.
+
+        Args:
+            after: device and key of the last one on the page before; that is their order.
+            limit: values at most; an empty list says that there are no more.
+            now: the time, in Unix seconds.
+            tag: that the devices have.
+            value_keys: of sensors with these keys alone.
         """
 
     @abc.abstractmethod

@@ -8,14 +8,15 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..errors import UnknownKey
-from .managed import Audit, ManagedStore, Place, Target
+from .latest import latest_page
+from .managed import Audit, Latest, ManagedStore, Place, Target
+from .query import Order
 from .rows import COMMAND, DEVICE, read_command, read_device
 from .status import status_history
 from .store import (
     CommandRow,
     CommandStatus,
     DeviceRow,
-    Order,
     Sensor,
     SensorType,
     StatusReport,
@@ -159,6 +160,17 @@ class ManagedTables(ManagedStore):
         order: Order = "asc",
     ) -> list[tuple[Place, Any]]:
         return await self._read(lambda db: value_page(db, sensors, after, limit, start, end, order))
+
+    async def latest_page(
+        self,
+        after: tuple[str, str] | None,
+        limit: int,
+        now: float,
+        *,
+        tag: str | None = None,
+        value_keys: Sequence[str] | None = None,
+    ) -> list[Latest]:
+        return await self._query(lambda db: latest_page(db, after, limit, now, tag, value_keys))
 
     async def status_history(
         self, device_id: str, start: float | None, end: float | None, limit: int

@@ -1,22 +1,17 @@
-"""Reading values: some at a time, so that nobody holds many and the database's log stays short.
+"""The points of a query: some at a time, so that nobody holds many and the log stays short."""
 
-The values of a sensor lie in several runs, each of them in order: one in each group that has come,
-one in each merged part, and one in the table of the first version. `rows` merges them as far as
-they are asked for.
-"""
-
-import heapq
 import math
 import sqlite3
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from .store import AHEAD_SECONDS, Aggregate, Order, Point, Query
+from .query import Aggregate, Order, Point, Query
+from .runs import TABLES, WITHIN, Key, Row, backwards, bounds, first_row, runs_between, some_rows
+from .store import AHEAD_SECONDS
 from .telemetry import MICROSECONDS, from_sql
 
 MOST_ROWS = 1000
@@ -24,19 +19,10 @@ MOST_BYTES = 1 << 18
 """Of one answer to `points`, more or less."""
 
 _AHEAD = -int(AHEAD_SECONDS * MICROSECONDS)
-_EVER = 1e300
-_FAR = 1 << 64
-_OLD_DELAY = "received - CAST(timestamp * 1000000 AS INTEGER)"
-_TABLES = {
-    "fresh_0": "fresh_0 WHERE part = :part AND sensor = :sensor",
-    "fresh_1": "fresh_1 WHERE part = :part AND sensor = :sensor",
-    "merged": "merged WHERE part = :part AND sensor = :sensor",
-    "telemetry_1": "telemetry_1 WHERE sensor = :sensor",
-}
-_WITHIN = "timestamp >= :start AND timestamp < :end"
 _TRUE, _FALSE = "x'74727565'", "x'66616c7365'"
-_IS_NUMBER = f"(typeof(value) IN ('integer', 'real') OR value IN ({_TRUE}, {_FALSE}))"
-_NUMBER = f"CASE value WHEN {_TRUE} THEN 1 WHEN {_FALSE} THEN 0 ELSE value END"
+# Numbers come before texts, and these before blobs.
+_IS_NUMBER = f"(value < '' OR value IN ({_TRUE}, {_FALSE}))"
+_NUMBER = f"CASE WHEN value < '' THEN value ELSE value = {_TRUE} END"
 _AGGREGATES: dict[Aggregate, tuple[str, str]] = {
     "mean": (f"avg({_NUMBER})", f"WHERE {_IS_NUMBER}"),
     "sum": (f"total({_NUMBER})", f"WHERE {_IS_NUMBER}"),
@@ -47,11 +33,6 @@ _AGGREGATES: dict[Aggregate, tuple[str, str]] = {
     "count": ("count(*)", ""),
 }
 
-Key = tuple[float, int]
-"""Timestamp and delay, by which the values of a sensor are in order."""
-Row = tuple[float, int, Any]
-"""The same, and the value as the tables have it."""
-
 
 class Place(Struct, frozen=True):
     """Where to go on reading: after a value, or from the beginning of a group on.
@@ -59,133 +40,12 @@ class Place(Struct, frozen=True):
     Args:
         after: the key of the last value that was read.
         group: the number of the first group that was not, with `desc` of the last one that was.
+        stretch: groups to look at next, fewer than usual where values are long.
     """
 
     after: Key | None = None
     group: int | None = None
-
-
-def delay_of(table: str) -> str:
-    """The expression for the delay of a table's values."""
-    return _OLD_DELAY if table == "telemetry_1" else "delay"
-
-
-def _backwards(order: Order) -> str:
-    return "DESC" if order == "desc" else "ASC"
-
-
-def _runs_text(order: Order) -> str:
-    way = _backwards(order)
-
-    def begin(table: str, part: str) -> str:
-        condition = _TABLES[table].replace(":part", part)
-        return f"(SELECT timestamp FROM {condition} AND {_WITHIN} ORDER BY timestamp {way} LIMIT 1)"
-
-    groups = " ".join(
-        f", groups_{place}(part) AS (SELECT min(part) FROM fresh_{place} UNION ALL "
-        f"SELECT (SELECT min(part) FROM fresh_{place} WHERE part > groups_{place}.part) "
-        f"FROM groups_{place} WHERE part IS NOT NULL)"
-        for place in (0, 1)
-    )
-    fresh = " UNION ALL ".join(
-        f"SELECT {begin(f'fresh_{place}', f'groups_{place}.part')} AS begin, "
-        f"'fresh_{place}' AS source, part FROM groups_{place}"
-        for place in (0, 1)
-    )
-    return (
-        f"WITH RECURSIVE {groups[2:]} SELECT begin, source, part FROM ({fresh} UNION ALL "
-        f"SELECT {begin('merged', 'parts.part')}, 'merged', part FROM parts "
-        "WHERE level > 0 AND last >= :start AND first < :end UNION ALL "
-        f"SELECT {begin('telemetry_1', '0')}, 'telemetry_1', 0) "
-        f"WHERE begin IS NOT NULL ORDER BY begin {way}"
-    )
-
-
-_RUNS: dict[Order, str] = {"asc": _runs_text("asc"), "desc": _runs_text("desc")}
-_ROWS = {
-    (table, order): (
-        f"SELECT timestamp, {delay_of(table)} AS delay, value FROM {condition} AND {_WITHIN} "
-        f"ORDER BY timestamp {_backwards(order)}, delay {_backwards(order)}"
-    )
-    for table, condition in _TABLES.items()
-    for order in _RUNS
-}
-
-
-def _bounds(sensor: int, start: float | None, end: float | None) -> dict[str, Any]:
-    return {
-        "sensor": sensor,
-        "start": -_EVER if start is None else start,
-        "end": _EVER if end is None else end,
-    }
-
-
-def rows(
-    db: sqlite3.Connection,
-    sensor: int,
-    start: float | None = None,
-    end: float | None = None,
-    order: Order = "asc",
-    after: Key | None = None,
-) -> Generator[Row, None, None]:
-    """Yield values in order, reading no more of them than are taken.
-
-    Args:
-        db: in a transaction, as long as values are taken.
-        sensor: its id.
-        start: the earliest timestamp.
-        end: up to here, exclusive.
-        order: `desc` for the latest first.
-        after: the key of the last value that is not wanted any more.
-    """
-    values = _bounds(sensor, start, end)
-    if after is not None and order == "asc":
-        values["start"] = max(values["start"], after[0])
-    elif after is not None:
-        values["end"] = min(values["end"], math.nextafter(after[0], math.inf))
-    way = 1 if order == "asc" else -1
-    starts = deque(db.execute(_RUNS[order], values).fetchall())
-    open_runs: list[tuple[tuple[float, int], int, Row, Iterator[Row]]] = []
-    number = 0
-    while starts or open_runs:
-        while starts and (not open_runs or way * starts[0][0] <= open_runs[0][0][0]):
-            _, table, part = starts.popleft()
-            run: Iterator[Row] = db.execute(_ROWS[table, order], {**values, "part": part})
-            number += 1
-            _wait(open_runs, next(run, None), run, way, number)
-        if not open_runs:
-            continue
-        _, place, row, run = heapq.heappop(open_runs)
-        limits = [open_runs[0][0]] if open_runs else []
-        if starts:
-            limits.append((way * starts[0][0], -_FAR))
-        until = min(limits, default=(math.inf, 0))
-        following: Row | None = row
-        while following is not None and (key := (way * following[0], way * following[1])) <= until:
-            if after is None or key > (way * after[0], way * after[1]):
-                yield following
-            following = next(run, None)
-        _wait(open_runs, following, run, way, place)
-
-
-def _wait(
-    open_runs: list[tuple[tuple[float, int], int, Row, Iterator[Row]]],
-    row: Row | None,
-    run: Iterator[Row],
-    way: int,
-    number: int,
-) -> None:
-    """Have the next value of a run wait for its turn."""
-    if row is not None:
-        heapq.heappush(open_runs, ((way * row[0], way * row[1]), number, row, run))
-
-
-def first_row(
-    db: sqlite3.Connection, sensor: int, start: float | None, end: float | None, order: Order
-) -> Row | None:
-    """The first of `rows`, if there is any."""
-    with closing(rows(db, sensor, start, end, order)) as found:
-        return next(found, None)
+    stretch: int = MOST_ROWS
 
 
 def points(
@@ -204,22 +64,41 @@ def points(
     if query.interval is not None or query.aggregate is not None:
         return _groups(db, query, place)
     found: list[Point] = []
-    size = 0
+    most, size = min(query.limit, _most_rows(query)), _most_bytes(query)
     after = place.after
-    with closing(rows(db, query.sensor, query.start, query.end, query.order, after)) as stored:
-        for row in stored:
-            after = row[:2]
-            found.append(point(row))
-            size += len(row[2]) if isinstance(row[2], str | bytes) else 8
-            if len(found) >= min(query.limit, MOST_ROWS) or size >= MOST_BYTES:
+    with closing(some_rows(db, query.sensor, query.start, query.end, query.order, after)) as stored:
+        for some in stored:
+            del some[most - len(found) :]
+            found += [point(row) for row in some]
+            after = some[-1][:2]
+            size -= sum(size_of(row[2]) for row in some)
+            if len(found) >= most or size <= 0:
                 return found, Place(after=after)
     return found, None
+
+
+def _most_rows(query: Query) -> int:
+    return max(1, MOST_ROWS // query.beside)
+
+
+def _most_bytes(query: Query) -> int:
+    return MOST_BYTES // query.beside
+
+
+def size_of(value: Any) -> int:
+    """About how many bytes a value takes."""
+    return len(value) if type(value) in _LONG else 8
+
+
+_LONG = frozenset({str, bytes})
 
 
 def point(row: Row) -> Point:
     """A value as callers see it."""
     timestamp, delay, value = row
-    return Point(timestamp, from_sql(value), delay < _AHEAD)
+    if type(value) is bytes:
+        value = from_sql(value)
+    return Point(timestamp, value, True) if delay < _AHEAD else Point(timestamp, value)
 
 
 def _groups(
@@ -234,25 +113,33 @@ def _groups(
         return [], None
     if query.interval is None:
         begin = span[0] if query.start is None else query.start
-        return _stretch(db, query, *span, begin), None
+        return _stretch(db, query, *span, begin)[0], None
     interval, offset = query.interval, query.offset
     first, last = (math.floor((at + offset) / interval) for at in span)
-    stretch = min(query.limit, MOST_ROWS)
+    stretch = min(query.limit, place.stretch)
     if query.order == "asc":
         low = first if place.group is None else place.group
         while low <= last:
             high = low + stretch
-            if found := _stretch(db, query, *_clipped(query, low, high), low):
-                return found, Place(group=high) if high <= last else None
+            found, cut = _stretch(db, query, *_clipped(query, low, high), low)
+            if found:
+                following = high if cut is None else cut + 1
+                return found, _behind(following, found, cut) if following <= last else None
             low, stretch = high, 2 * stretch
     else:
         high = last + 1 if place.group is None else place.group
         while high > first:
             low = high - stretch
-            if found := _stretch(db, query, *_clipped(query, low, high), low):
-                return found, Place(group=low) if low > first else None
+            found, cut = _stretch(db, query, *_clipped(query, low, high), low)
+            if found:
+                following = low if cut is None else cut
+                return found, _behind(following, found, cut) if following > first else None
             high, stretch = low, 2 * stretch
     return [], None
+
+
+def _behind(group: int, found: Sequence[Point], cut: int | None) -> Place:
+    return Place(group=group, stretch=MOST_ROWS if cut is None else min(2 * len(found), MOST_ROWS))
 
 
 def _clipped(query: Query, low: int, high: int) -> tuple[float, float]:
@@ -276,8 +163,8 @@ def _range(db: sqlite3.Connection, query: Query) -> tuple[float, float] | None:
 
 def _stretch(
     db: sqlite3.Connection, query: Query, start: float, end: float, begin: float
-) -> list[Point]:
-    """Read the groups between two times.
+) -> tuple[list[Point], int | None]:
+    """Read the groups between two times, as many as are not too much for one answer.
 
     Args:
         db: in a transaction.
@@ -285,37 +172,47 @@ def _stretch(
         start: the first time.
         end: up to here, exclusive.
         begin: the number of the first group; without an interval the time of the only one.
+
+    Returns:
+        The groups, and the number of the last one where there may be more.
     """
-    values = _bounds(query.sensor, start, end)
-    found: dict[str, list[int]] = {table: [] for table in _TABLES}
-    for _, table, part in db.execute(_RUNS["asc"], values):
+    values = bounds(query.sensor, start, end)
+    found: dict[str, list[int]] = {table: [] for table in TABLES}
+    for _, table, part in runs_between(db, values):
         found[table].append(part)
     tables = [table for table, numbers in found.items() if numbers]
     if not tables:
-        return []
+        return [], None
     for table in tables:
         values[table] = msgspec.json.encode(found[table]).decode()
     aggregate = query.aggregate or "mean"
+    most = min(query.limit, _most_rows(query))
     expression, condition = _AGGREGATES[aggregate]
     if query.interval is None:
-        columns, group = "timestamp, value", "HAVING count(*) > 0"
+        columns, group = "timestamp", "HAVING count(*) > 0"
         head = "0"
     else:
-        values |= {"interval": query.interval, "limit": query.limit}
+        values |= {"interval": query.interval, "limit": most}
         values["low"] = begin * query.interval - query.offset
-        columns = "timestamp, value, CAST((timestamp - :low) / :interval AS INTEGER) AS number"
-        group = f"GROUP BY number ORDER BY number {_backwards(query.order)} LIMIT :limit"
+        columns = "timestamp, CAST((timestamp - :low) / :interval AS INTEGER) AS number"
+        group = f"GROUP BY number ORDER BY number {backwards(query.order)} LIMIT :limit"
         head = "number"
+    if condition:  # else no value is looked at, and they may be long
+        columns += ", value"
     text = f"SELECT {head}, {expression} FROM ({_source(tables, columns)}) {condition} {group}"
-    result = []
+    result: list[Point] = []
+    size = 0
     for number, value in db.execute(text, values).fetchall():
         if aggregate in ("first", "last"):
             value = _value_at(db, query.sensor, value, aggregate)  # noqa: PLW2901
         at = begin
         if query.interval is not None:
             at = (begin + number) * query.interval - query.offset
-        result.append(Point(at, _finite(value)))
-    return result
+        size += size_of(value)
+        result.append(Point(at, _finite(from_sql(value))))
+        if len(result) >= most or size >= _most_bytes(query):
+            return result, math.floor(begin + number)
+    return result, None
 
 
 def _value_at(db: sqlite3.Connection, sensor: int, timestamp: float, aggregate: Aggregate) -> Any:
@@ -323,7 +220,7 @@ def _value_at(db: sqlite3.Connection, sensor: int, timestamp: float, aggregate: 
     order: Order = "asc" if aggregate == "first" else "desc"
     row = first_row(db, sensor, timestamp, math.nextafter(timestamp, math.inf), order)
     assert row is not None
-    return from_sql(row[2])
+    return row[2]
 
 
 def _source(tables: Iterable[str], columns: str) -> str:
@@ -331,7 +228,7 @@ def _source(tables: Iterable[str], columns: str) -> str:
     return " UNION ALL ".join(
         f"SELECT {columns} "
         f"FROM (SELECT value AS number FROM json_each(:{table})) AS run CROSS JOIN "
-        f"{_TABLES[table].replace(':part', 'run.number')} AND {_WITHIN}"
+        f"{TABLES[table].replace(':part', 'run.number')} AND {WITHIN}"
         for table in tables
     )
 
@@ -339,17 +236,3 @@ def _source(tables: Iterable[str], columns: str) -> str:
 def _finite(value: Any) -> Any:
     """A value, `None` for a mean whose sum is too large for a number: JSON has no infinity."""
     return None if isinstance(value, float) and math.isinf(value) else value
-
-
-def latest_point(db: sqlite3.Connection, sensor: int, now: float) -> Point | None:
-    """See `Store.latest`, for one sensor."""
-    before = math.nextafter(now + AHEAD_SECONDS, math.inf)
-    row = first_row(db, sensor, None, before, "desc") or first_row(db, sensor, None, None, "desc")
-    return None if row is None else point(row)
-
-
-def latest_points(db: sqlite3.Connection, device_id: str, now: float) -> dict[str, Point]:
-    """See `Store.latest`."""
-    sensors = db.execute("SELECT id, value_key FROM sensors WHERE device_id = ?", (device_id,))
-    found = {key: latest_point(db, sensor, now) for sensor, key in sensors.fetchall()}
-    return {key: value for key, value in found.items() if value is not None}

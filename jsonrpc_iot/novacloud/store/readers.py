@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -10,11 +11,13 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from ..group_commit import Transaction
-from .writer import failure
+from .precedence import Precedence
+from .writer import end_statements, failure
 
 T = TypeVar("T")
 
 _BUSY_SECONDS = 5.0
+_STEPS = 20_000  # of SQLite's machine, less than a millisecond
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -36,11 +39,22 @@ class Readers:
     Args:
         path: of the file.
         count: how many may read at once; others wait.
+        before: what its readings go before.
+        after: what its readings make way for.
     """
 
-    def __init__(self, path: Path, count: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        count: int,
+        *,
+        before: Precedence | None = None,
+        after: Precedence | None = None,
+    ) -> None:
         self._path = path
         self._count = count
+        self._before = before
+        self._after = after
         self._free: list[sqlite3.Connection] = []
         self._limiter = anyio.CapacityLimiter(count)
 
@@ -53,6 +67,8 @@ class Readers:
         for _ in range(self._count):
             self._free.append(connect(self._path))
             self._free[-1].execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if self._after is not None:
+                self._free[-1].set_progress_handler(self._after.give_way, _STEPS)
 
     def close(self) -> None:
         """Close all of them; nobody reads any more."""
@@ -73,10 +89,11 @@ class Readers:
     async def use(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """The same, but for work that begins its own transactions."""
         one = _Reading(work)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(one.interrupt_if_cancelled)
-            await anyio.to_thread.run_sync(one.run, self._free, limiter=self._limiter)
-            tasks.cancel_scope.cancel()
+        with nullcontext() if self._before is None else self._before.urgent():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(one.interrupt_if_cancelled)
+                await anyio.to_thread.run_sync(one.run, self._free, limiter=self._limiter)
+                tasks.cancel_scope.cancel()
         await anyio.lowlevel.checkpoint_if_cancelled()  # it was interrupted for that
         if isinstance(one.error, sqlite3.Error):
             raise failure(one.error) from None
@@ -100,6 +117,7 @@ class _Reading(Generic[T]):
             self.result = self._work(db)
         except Exception as error:  # noqa: BLE001  # it is raised where somebody waits for it
             self.error = error
+            end_statements(error)
         finally:
             self._db = None
             free.append(db)

@@ -9,13 +9,15 @@ from typing import Any
 
 from msgspec import Struct
 
-from .points import Row, rows
+from .runs import Row, rows
+from .settled import SettledClock
 from .store import Downsample, Retention
 from .telemetry import FreshTables, from_sql, to_sql
 from .upkeep import SLICE_ROWS, Cut, delete_cuts, runs
 
 _DAY = 86_400.0
 _EVER = 1e300
+_NOTE_SECONDS = 600.0
 
 
 class Sweep(Struct, frozen=True):
@@ -96,6 +98,16 @@ def _sensors(db: sqlite3.Connection) -> dict[tuple[str, str], list[int]]:
 _NONE = "-", "-"  # no device has such an id
 
 
+def settled_now(db: sqlite3.Connection, clock: SettledClock) -> float:
+    """The time, as far as it is to be believed; it is noted now and then."""
+    stored = db.execute("SELECT max(at) FROM settled").fetchone()[0]
+    now = clock.look(stored)
+    if stored is None or not 0 <= now - stored < _NOTE_SECONDS:
+        db.execute("DELETE FROM settled")
+        db.execute("INSERT INTO settled VALUES (?)", (now,))
+    return now
+
+
 def drop_old_parts(db: sqlite3.Connection, now: float) -> None:
     """Take away parts in which all values are too old; they are to be deleted as dead ones are."""
     days = dict(_days(db))
@@ -121,6 +133,8 @@ def sweeps(db: sqlite3.Connection, now: float) -> list[Sweep]:
         "SELECT device_id, value_key, days, swept FROM retention"
     ).fetchall():
         end = now - days * _DAY
+        if swept > end:  # the clock was ahead
+            swept = -_EVER  # noqa: PLW2901
         slack = days * _DAY / 20
         sensors = used.get((device, key))
         if sensors and end - swept >= slack:
@@ -147,11 +161,12 @@ def thinnings(db: sqlite3.Connection, now: float) -> list[Thinning]:
     ).fetchall():
         end = math.floor((now - after * _DAY) / interval) * interval
         pause = max(interval, after * _DAY / 20)
-        found += [
-            Thinning(sensor, interval, upto.get(sensor, -_EVER), end)
-            for sensor in used.get((device, key), ())
-            if end - upto.get(sensor, -_EVER) >= pause
-        ]
+        for sensor in used.get((device, key), ()):
+            start = upto.get(sensor, -_EVER)
+            if start > end:  # the clock was ahead; means are not changed by being looked at again
+                start = -_EVER
+            if end - start >= pause:
+                found.append(Thinning(sensor, interval, start, end))
     return found
 
 

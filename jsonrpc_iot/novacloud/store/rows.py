@@ -1,15 +1,15 @@
-"""Rows of the SQLite store: devices, commands, and the sequence numbers of outboxes."""
+"""Rows of the SQLite store: devices and commands."""
 
 import sqlite3
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from ..errors import AlreadyExists, UnknownDevice
-from .store import CommandRow, CommandStatus, DeviceRow, Report
+from .store import Actuator, CommandRow, CommandStatus, DeviceRow, Known, Sensor
 
-_KEPT_OUTBOXES = 16
 DEVICE = ", ".join(DeviceRow.__struct_fields__)
 COMMAND = ", ".join(CommandRow.__struct_fields__)
 """The columns of a row; they are named like the members."""
@@ -22,6 +22,35 @@ def read_device(row: tuple[Any, ...]) -> DeviceRow:
     columns = dict(zip(DeviceRow.__struct_fields__, row, strict=True))
     tags = tuple(msgspec.json.decode(columns["tags"]))
     return DeviceRow(**columns | {"enabled": bool(columns["enabled"]), "tags": tags})
+
+
+def read_known(db: sqlite3.Connection, device_id: str) -> Known:
+    """A device, its sensors and actuators.
+
+    Raises:
+        UnknownDevice: there is no such device.
+    """
+    # Many devices have sensors of the same names, and one text is enough for all.
+    intern: Callable[[str], Any] = sys.intern
+    row = db.execute(f"SELECT {DEVICE} FROM devices WHERE device_id = ?", (device_id,)).fetchone()
+    if row is None:
+        raise UnknownDevice(data={"device_id": device_id})
+    sensors = db.execute(
+        "SELECT id, value_key, type, unit FROM sensors WHERE device_id = ? ORDER BY id",
+        (device_id,),
+    )
+    actuators = db.execute(
+        "SELECT command_key, type FROM actuators WHERE device_id = ? ORDER BY command_key",
+        (device_id,),
+    )
+    return Known(
+        read_device(row),
+        tuple(
+            Sensor(id, intern(key), intern(type), unit and intern(unit))
+            for id, key, type, unit in sensors
+        ),
+        tuple(Actuator(intern(key), type and intern(type)) for key, type in actuators),
+    )
 
 
 def create_device(db: sqlite3.Connection, row: DeviceRow) -> None:
@@ -58,46 +87,6 @@ def define(db: sqlite3.Connection, text: str, row: tuple[Any, ...]) -> int:
         return db.execute(text, row).lastrowid or 0
     except sqlite3.IntegrityError:
         raise AlreadyExists(data={"key": key}) from None
-
-
-def take_sequence_numbers(db: sqlite3.Connection, reports: Sequence[Report]) -> list[bool]:
-    """Say which reports are new, and remember the highest `seq` of each outbox."""
-    heads: dict[tuple[str, str], int] = {}
-    fresh = []
-    for report in reports:
-        if report.seq:
-            outbox = report.device_id, report.outbox_id
-            if outbox not in heads:
-                heads[outbox] = _head(db, outbox)
-            fresh.append(report.seq > heads[outbox])
-            heads[outbox] = max(heads[outbox], report.seq)
-        else:
-            fresh.append(True)
-    for (device_id, outbox_id), seq in heads.items():
-        # `used` counts, since no clock may decide which outbox was used last.
-        db.execute(
-            "INSERT INTO outboxes (device_id, outbox_id, seq, used) SELECT device_id, ?2, ?3, "
-            "(SELECT 1 + ifnull(max(used), 0) FROM outboxes WHERE device_id = ?1) "
-            "FROM devices WHERE device_id = ?1 "
-            "ON CONFLICT DO UPDATE SET seq = excluded.seq, used = excluded.used",
-            (device_id, outbox_id, seq),
-        )
-    return fresh
-
-
-def _head(db: sqlite3.Connection, outbox: tuple[str, str]) -> int:
-    """The highest stored `seq` of an outbox; a new one drives out the oldest of its device."""
-    row = db.execute(
-        "SELECT seq FROM outboxes WHERE device_id = ? AND outbox_id = ?", outbox
-    ).fetchone()
-    if row is not None:
-        return int(row[0])
-    db.execute(
-        "DELETE FROM outboxes WHERE device_id = ?1 AND outbox_id NOT IN (SELECT outbox_id "
-        "FROM outboxes WHERE device_id = ?1 ORDER BY used DESC LIMIT ?2)",
-        (outbox[0], _KEPT_OUTBOXES - 1),
-    )
-    return 0
 
 
 def save_commands(db: sqlite3.Connection, commands: Sequence[CommandRow]) -> None:

@@ -6,8 +6,29 @@
 import sqlite3
 
 from ..errors import StoreFailed
+from . import outboxes
 from .managed_sqlite import MIGRATION
 from .status import STATUS_LOG
+
+FRESH_TABLE = """
+CREATE TABLE {} (
+    part INTEGER NOT NULL,
+    sensor INTEGER NOT NULL,
+    timestamp REAL NOT NULL,
+    delay INTEGER NOT NULL,
+    value NOT NULL,
+    PRIMARY KEY (part, sensor, timestamp, delay)
+) WITHOUT ROWID"""
+"""One of the two tables that values arrive in."""
+
+VIEW = """
+CREATE VIEW telemetry AS
+SELECT sensor, timestamp, received, value FROM telemetry_1
+UNION ALL SELECT sensor, timestamp, CAST(timestamp * 1000000 AS INTEGER) + delay, value FROM fresh_0
+UNION ALL SELECT sensor, timestamp, CAST(timestamp * 1000000 AS INTEGER) + delay, value FROM fresh_1
+UNION ALL SELECT sensor, timestamp, CAST(timestamp * 1000000 AS INTEGER) + delay, value
+FROM merged JOIN parts USING (part) WHERE level > 0"""
+"""All values, for those who look into the file."""
 
 STEPS = (
     """
@@ -85,22 +106,11 @@ ALTER TABLE telemetry RENAME TO telemetry_1;
 -- the table, and so no page is written twice. Now and then a full table is sorted into one part of
 -- `merged` and emptied, while the other fills. `delay` is how many microseconds after its timestamp
 -- a value came. A value is a number, a text, or JSON in a blob.
-CREATE TABLE fresh_0 (
-    part INTEGER NOT NULL,
-    sensor INTEGER NOT NULL,
-    timestamp REAL NOT NULL,
-    delay INTEGER NOT NULL,
-    value NOT NULL,
-    PRIMARY KEY (part, sensor, timestamp, delay)
-) WITHOUT ROWID;
-CREATE TABLE fresh_1 (
-    part INTEGER NOT NULL,
-    sensor INTEGER NOT NULL,
-    timestamp REAL NOT NULL,
-    delay INTEGER NOT NULL,
-    value NOT NULL,
-    PRIMARY KEY (part, sensor, timestamp, delay)
-) WITHOUT ROWID;
+"""
+    + FRESH_TABLE.format("fresh_0")
+    + ";"
+    + FRESH_TABLE.format("fresh_1")
+    + """;
 CREATE TABLE merged (
     part INTEGER NOT NULL,
     sensor INTEGER NOT NULL,
@@ -138,15 +148,16 @@ CREATE TABLE retention (
 CREATE TABLE downsampled (sensor INTEGER PRIMARY KEY, upto REAL NOT NULL);
 
 -- For those who look into the file.
-CREATE VIEW telemetry AS
-SELECT sensor, timestamp, received, value FROM telemetry_1
-UNION ALL SELECT sensor, timestamp, CAST(timestamp * 1000000 AS INTEGER) + delay, value FROM fresh_0
-UNION ALL SELECT sensor, timestamp, CAST(timestamp * 1000000 AS INTEGER) + delay, value FROM fresh_1
-UNION ALL SELECT sensor, timestamp, CAST(timestamp * 1000000 AS INTEGER) + delay, value
-FROM merged JOIN parts USING (part) WHERE level > 0;
-""",
+"""
+    + VIEW
+    + ";",
     MIGRATION,
+    """
+-- The time of day when old values were last looked for.
+CREATE TABLE settled (at REAL NOT NULL);
+""",
     STATUS_LOG,
+    outboxes.MIGRATION,
 )
 
 

@@ -5,9 +5,8 @@ mean is in `schema`, the statements for telemetry in `telemetry`.
 """
 
 import sqlite3
-import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -20,12 +19,17 @@ from anyio.abc import TaskGroup
 
 from jsonrpc_iot import RpcError
 
-from ..errors import StoreFailed, UnknownDevice, UnknownKey
+from ..clock import elapsed as since_boot
+from ..errors import StoreDamaged, StoreFailed, UnknownDevice, UnknownKey
 from . import retention
 from .backup import copy_into
 from .keeper import Keeper
+from .latest import latest_points
 from .managed_sqlite import ManagedTables
-from .points import Place, latest_points, points
+from .outboxes import Outboxes
+from .points import Place, points
+from .precedence import Precedence
+from .query import Point, Query
 from .readers import Readers, connect
 from .rows import (
     COMMAND,
@@ -35,10 +39,11 @@ from .rows import (
     encode_tags,
     read_command,
     read_device,
+    read_known,
     save_commands,
-    take_sequence_numbers,
 )
 from .schema import upgrade
+from .settled import SettledClock
 from .sole import hold
 from .status import latest_status, save_statuses
 from .store import (
@@ -46,8 +51,6 @@ from .store import (
     CommandRow,
     DeviceRow,
     Known,
-    Point,
-    Query,
     Report,
     Retention,
     Sensor,
@@ -73,7 +76,9 @@ class SqliteStore(ManagedTables):
         durable: have each commit reach the disk, so that a power failure loses nothing that was
             acknowledged. Without it the last second may be lost, the file stays sound.
         max_pages: the size limit of the file in pages of 4 KiB; none by default.
-        clock: tells Unix seconds, to know what is too old to be kept.
+        clock: tells Unix seconds, to know what is too old to be kept; one that leaps is not
+            believed at once.
+        elapsed: tells seconds since some moment, and is never set; needed for `clock` alone.
     """
 
     def __init__(
@@ -82,7 +87,8 @@ class SqliteStore(ManagedTables):
         *,
         durable: bool = True,
         max_pages: int | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
+        elapsed: Callable[[], float] | None = None,
     ) -> None:
         self._path = Path(path)
         self._durable = durable
@@ -90,12 +96,20 @@ class SqliteStore(ManagedTables):
         self._stack = AsyncExitStack()
         self._tasks: TaskGroup
         self._writer: Writer
-        self._clock = clock
+        if clock is None:
+            clock, elapsed = time.time, elapsed or since_boot
+        self._clock = SettledClock(clock, elapsed)
         self._fresh = FreshTables()
+        self._outboxes = Outboxes()
+        self._precedence = Precedence()
         self.keeper: Keeper
         self._lookups: Readers
         self.queries: Readers
         self._copies: Readers
+
+    @property
+    def lost_groups(self) -> int:
+        return self.keeper.lost_groups
 
     @property
     def folder(self) -> Path:
@@ -115,8 +129,8 @@ class SqliteStore(ManagedTables):
             StoreFailed: it cannot be opened, is no database, or one of a newer version.
         """
         async with AsyncExitStack() as stack:
-            self._lookups = Readers(self._path, _LOOKUPS)
-            self.queries = Readers(self._path, _QUERIES)
+            self._lookups = Readers(self._path, _LOOKUPS, before=self._precedence)
+            self.queries = Readers(self._path, _QUERIES, after=self._precedence)
             self._copies = Readers(self._path, 1)
             try:
                 await anyio.to_thread.run_sync(self._open, stack)
@@ -139,7 +153,9 @@ class SqliteStore(ManagedTables):
     async def write(
         self, reports: Sequence[Report], commands: Sequence[CommandRow] = ()
     ) -> list[bool]:
-        fresh = await self._writer.do(lambda db: self._write(db, reports, commands))
+        fresh = await self._mending(
+            lambda: self._writer.do(lambda db: self._write(db, reports, commands))
+        )
         self.keeper.note_write()
         return fresh
 
@@ -147,33 +163,7 @@ class SqliteStore(ManagedTables):
         await self._writer.do(lambda db: create_device(db, row))
 
     async def device(self, device_id: str) -> Known:
-        # Many devices have sensors of the same names, and one text is enough for all.
-        intern: Callable[[str], Any] = sys.intern
-
-        def find(db: sqlite3.Connection) -> Known:
-            row = db.execute(
-                f"SELECT {DEVICE} FROM devices WHERE device_id = ?", (device_id,)
-            ).fetchone()
-            if row is None:
-                raise UnknownDevice(data={"device_id": device_id})
-            sensors = db.execute(
-                "SELECT id, value_key, type, unit FROM sensors WHERE device_id = ? ORDER BY id",
-                (device_id,),
-            )
-            actuators = db.execute(
-                "SELECT command_key, type FROM actuators WHERE device_id = ? ORDER BY command_key",
-                (device_id,),
-            )
-            return Known(
-                read_device(row),
-                tuple(
-                    Sensor(id, intern(key), intern(type), unit and intern(unit))
-                    for id, key, type, unit in sensors
-                ),
-                tuple(Actuator(intern(key), type and intern(type)) for key, type in actuators),
-            )
-
-        return await self._read(find)
+        return await self._read(lambda db: read_known(db, device_id))
 
     async def devices(self) -> list[DeviceRow]:
         text = f"SELECT {DEVICE} FROM devices ORDER BY name, device_id"
@@ -209,6 +199,7 @@ class SqliteStore(ManagedTables):
 
     async def delete_device(self, device_id: str) -> None:
         def delete(db: sqlite3.Connection) -> None:
+            self._outboxes.fold(db)  # one that is made anew has taken nothing
             db.execute(
                 "INSERT INTO doomed SELECT id FROM sensors WHERE device_id = ?", (device_id,)
             )
@@ -265,7 +256,7 @@ class SqliteStore(ManagedTables):
         left = query.limit
         while place is not None and left > 0:
             part = msgspec.structs.replace(query, limit=left)
-            found, place = await self.queries.read(partial(points, query=part, place=place))
+            found, place = await self._query(partial(points, query=part, place=place))
             for point in found:
                 yield point
             left -= len(found)
@@ -350,8 +341,9 @@ class SqliteStore(ManagedTables):
             db.execute(f"PRAGMA max_page_count = {self._max_pages:d}")
         beside = connect(self._path)
         stack.callback(beside.close)
-        self._writer = Writer(db, beside, f"{self._path}-wal", _LOG_PAGES * _PAGE)
-        self.keeper = Keeper(self._writer, self._fresh, self._clock)
+        log = f"{self._path}-wal"
+        self._writer = Writer(db, beside, log, _LOG_PAGES * _PAGE, self._precedence)
+        self.keeper = Keeper(self._writer, self._fresh, self._lookups.use, self._clock)
         for readers in (self._lookups, self.queries, self._copies):
             stack.callback(readers.close)
             readers.open()
@@ -360,15 +352,25 @@ class SqliteStore(ManagedTables):
         return await self._writer.do(job)
 
     async def _query(self, find: Callable[[sqlite3.Connection], T]) -> T:
-        return await self.queries.read(find)
+        return await self._mending(lambda: self.queries.read(find))
 
     async def _read(self, find: Callable[[sqlite3.Connection], T]) -> T:
-        return await self._lookups.read(find)
+        return await self._mending(lambda: self._lookups.read(find))
+
+    async def _mending(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do something; a second time if damaged pages were in the way, and are no more."""
+        seen = self.keeper.mended
+        try:
+            return await work()
+        except StoreDamaged:
+            if not await self.keeper.mend(seen):
+                raise
+        return await work()
 
     def _write(
         self, db: sqlite3.Connection, reports: Sequence[Report], commands: Sequence[CommandRow]
     ) -> list[bool]:
-        fresh = take_sequence_numbers(db, reports)
+        fresh = self._outboxes.take(db, reports)
         new = [report for report, is_new in zip(reports, fresh, strict=True) if is_new]
         self._fresh.insert(db, new)
         save_statuses(db, new)

@@ -14,12 +14,12 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from msgspec import Meta, Struct
 
+from .query import Point, Query
+
 AHEAD_SECONDS = 300.0
 """A timestamp this much later than its arrival is flagged, and no latest value until its time."""
 
 SensorType: TypeAlias = Literal["number", "string", "boolean", "json"]
-Aggregate: TypeAlias = Literal["mean", "sum", "min", "max", "first", "last", "count"]
-Order: TypeAlias = Literal["asc", "desc"]
 
 
 class CommandStatus(enum.StrEnum):
@@ -146,44 +146,11 @@ class CommandRow(Struct, kw_only=True):
     job_id: str | None = None
 
 
-class Point(Struct, frozen=True, omit_defaults=True):
-    """A value of a sensor; `flagged` where its time was far ahead when it came."""
-
-    timestamp: float
-    value: Any
-    flagged: bool = False
-
-
 class StatusReport(Struct, frozen=True):
     """What a device said of itself."""
 
     payload: dict[str, Any]
     timestamp: float
-
-
-class Query(Struct, frozen=True, kw_only=True):
-    """Which values are wanted.
-
-    Args:
-        sensor: its id.
-        start: the earliest timestamp.
-        end: up to here, exclusive.
-        limit: how many at most.
-        order: by timestamp; with `desc` the latest come first.
-        interval: seconds of one group; groups begin at multiples of it.
-        offset: seconds east of UTC by whose clock they do.
-        aggregate: what is told of a group; with an interval alone it is the mean, and without an
-            interval all the values are one group.
-    """
-
-    sensor: int
-    start: float | None = None
-    end: float | None = None
-    limit: int = 1000
-    order: Order = "asc"
-    interval: float | None = None
-    offset: float = 0.0
-    aggregate: Aggregate | None = None
 
 
 class Downsample(Struct, frozen=True):

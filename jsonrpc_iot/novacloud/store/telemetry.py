@@ -38,20 +38,23 @@ class FreshTables:
         place: which one, 0 or 1.
         groups: commits that are in it.
         rows: values that are in it, long ones counted several times.
+        last: the number of the last group.
     """
 
     def __init__(self) -> None:
         self.place = 0
         self.groups = 0
         self.rows = 0
-        self._part = 0
+        self.last = 0
         self._received = 0
 
-    def load(self, db: sqlite3.Connection) -> None:
-        """Go on where the file's last user stopped."""
+    def load(self, db: sqlite3.Connection, last: int = 0) -> None:
+        """Go on where the file's last user stopped, behind a group if none in the file is later."""
         found = [_groups_in(db, place) for place in (0, 1)]
         self.place = int(found[1] > found[0])
-        self._part, self.groups = max(found)
+        newest, self.groups = max(found)
+        self.last = max(newest, last)
+        self.rows = 0
 
     def turn(self) -> None:
         """Use the other one, which is empty, from now on."""
@@ -79,8 +82,8 @@ class FreshTables:
 
     def add(self, db: sqlite3.Connection, values: Sequence[tuple[int, float, int, Any]]) -> None:
         """Add values as one group: sensor, timestamp, delay and value of each."""
-        self._part += 1
-        part = self._part
+        self.last += 1
+        part = self.last
         rows: list[Row] = [(part, *value) for value in values]
         rows.sort(key=_SENSOR)  # neighbours in the table one after the other
         start = 0

@@ -12,6 +12,7 @@ from time import perf_counter
 from msgspec import Struct
 from msgspec.structs import replace
 
+from .runs import groups_of
 from .telemetry import FreshTables
 
 GROUPS = 256
@@ -27,10 +28,6 @@ _COPY = (
     "AND sensor >= :low AND sensor < :high ORDER BY sensor, timestamp, delay"
 )
 _FROM_MERGED = _COPY.format("merged WHERE part IN (SELECT value FROM json_each(:parts))")
-_GROUPS = (
-    "WITH RECURSIVE groups(part) AS (SELECT min(part) FROM {0} UNION ALL SELECT "
-    "(SELECT min(part) FROM {0} WHERE part > groups.part) FROM groups WHERE part IS NOT NULL) "
-)
 
 
 class Merge(Struct, frozen=True):
@@ -112,8 +109,8 @@ def step_merge(db: sqlite3.Connection, merge: Merge) -> Merge | None:
             db.execute(_FROM_MERGED, values)
         else:
             table = f"fresh_{merge.place}"
-            source = f"groups CROSS JOIN {table} AS each ON each.part = groups.part WHERE TRUE"
-            db.execute(_GROUPS.format(table) + _COPY.format(source), values)
+            source = f"groups CROSS JOIN {table} AS each ON each.part = groups.number WHERE TRUE"
+            db.execute(f"WITH RECURSIVE {groups_of(table)}" + _COPY.format(source), values)
         return replace(merge, low=merge.low + merge.step)
     if merge.place is None:
         found = db.execute(
@@ -174,7 +171,8 @@ def runs(db: sqlite3.Connection, first: float, last: float) -> list[tuple[str, i
         (f"fresh_{place}", part)
         for place in (0, 1)
         for (part,) in db.execute(
-            _GROUPS.format(f"fresh_{place}") + "SELECT part FROM groups WHERE part IS NOT NULL"
+            f"WITH RECURSIVE {groups_of(f'fresh_{place}')}"
+            "SELECT number FROM groups WHERE number IS NOT NULL"
         )
     ]
     parts = db.execute(

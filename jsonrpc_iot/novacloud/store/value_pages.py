@@ -7,8 +7,9 @@ from contextlib import closing
 from typing import Any
 
 from .managed import Place
-from .points import rows
-from .store import Order
+from .points import size_of
+from .query import Order
+from .runs import rows
 from .telemetry import from_sql
 
 _BYTES = 1 << 18
@@ -31,7 +32,7 @@ def value_page(
     size = 0
     for place, value in merged:
         found.append((place, from_sql(value)))
-        size += len(value) if isinstance(value, str | bytes) else 8
+        size += size_of(value)
         if len(found) >= limit or size >= _BYTES:
             break
     for run in runs:

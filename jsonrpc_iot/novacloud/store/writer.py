@@ -4,6 +4,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from traceback import clear_frames
 from typing import Any, TypeAlias, TypeVar
 
 import anyio
@@ -13,6 +14,7 @@ from jsonrpc_iot import RpcError
 
 from ..errors import StoreDamaged, StoreFailed
 from ..group_commit import Entry, GroupCommit, Transaction
+from .precedence import Precedence
 
 T = TypeVar("T")
 Job: TypeAlias = Callable[[sqlite3.Connection], Any]
@@ -37,15 +39,22 @@ class Writer:
         most: bytes of it from which on the writer moves it all the same. It is moved beside at
             three quarters of that, and not sooner: what is written again and again until then, as
             the pages in which values arrive, is moved once.
+        precedence: before what the jobs go.
     """
 
     def __init__(
-        self, db: sqlite3.Connection, beside: sqlite3.Connection, log: str, most: int
+        self,
+        db: sqlite3.Connection,
+        beside: sqlite3.Connection,
+        log: str,
+        most: int,
+        precedence: Precedence,
     ) -> None:
         self._db = db
         self._beside = beside
         self._log = log
         self._most = most
+        self._precedence = precedence
         self._moving = anyio.Lock()
         self._closing = False
         self._locked = False
@@ -90,7 +99,8 @@ class Writer:
             async with self._moving:  # one that has begun: the disk is slower than what comes
                 pass
         try:
-            await anyio.to_thread.run_sync(self._write, jobs, limiter=self._one_at_a_time)
+            with self._precedence.urgent():
+                await anyio.to_thread.run_sync(self._write, jobs, limiter=self._one_at_a_time)
         except _Locked as error:
             if self._closing:
                 for job in jobs:
@@ -111,6 +121,7 @@ class Writer:
         try:
             self._write_together(jobs)
         except sqlite3.Error as error:
+            end_statements(error)
             if _code(error) == sqlite3.SQLITE_BUSY:  # at the beginning of the transaction
                 raise _Locked(str(error)) from None
             if len(jobs) == 1:
@@ -134,12 +145,22 @@ class Writer:
                     job.result = job.work(self._db)
                 except RpcError as error:
                     job.error = error
+                    end_statements(error)
                     self._db.execute("ROLLBACK TO job")
                 self._db.execute("RELEASE job")
 
 
 def _code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def end_statements(error: Exception) -> None:
+    """End those that an error has interrupted.
+
+    The frames in its traceback have them, and as long as one has not ended its connection sees the
+    file as it was then, also in transactions that begin later.
+    """
+    clear_frames(error.__traceback__)
 
 
 def failure(error: sqlite3.Error) -> StoreFailed:

@@ -18,6 +18,7 @@ import anyio.lowlevel
 from anyio.abc import ByteStream
 from msgspec import Meta
 
+from ...channel.clock import name_asyncio
 from ...channel.options import PacketOptions
 from ...channel.url import Url
 from ...errors import BindFailed, ConnectFailed
@@ -236,8 +237,10 @@ class SerialStream(DirectStream, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Keep what came and is not taken; where that is much, let the system keep the rest."""
         is_awaited = self._is_awaited and not self._received
-        if is_awaited and self._take is not None and self._take(data):
-            return
+        if is_awaited and self._take is not None:
+            name_asyncio()
+            if self._take(data):
+                return
         self._received += data
         self._news.set()
         if len(self._received) >= READ_BUFFER and not self._paused:

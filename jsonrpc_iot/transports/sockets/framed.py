@@ -1,7 +1,6 @@
 """A byte stream and a framer make a channel."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import anyio
@@ -15,6 +14,8 @@ from ...protocol.limits import Limits
 from ..batched import BatchedChannel
 from .stream import PIECE, SocketStream
 from .tls import reason
+
+_FEW = 16
 
 
 class ByteStreamChannel(BatchedChannel):
@@ -80,18 +81,26 @@ class FramedChannel(ByteStreamChannel):
     ) -> None:
         super().__init__(stream, info, limits)
         self._advice = advice
+        self._take: Take | None = None
         self._splitter = JsonSplitter(max(limits.receive_bytes, info.max_message or 0))
         self._failed = False
         self._begun = 0  # bytes of the next message to be sent that have left
 
     def offer_to(self, take: Take) -> None:
-        """See `Channel.offer_to`; a message that comes in one piece is offered."""
+        """See `Channel.offer_to`; a few messages that come in one piece are offered."""
         if self._socket is not None:
-            self._socket.offer_to(partial(self._offer, take))
+            self._take = take
+            self._socket.offer_to(self._offer)
 
-    def _offer(self, take: Take, piece: bytes) -> bool:
-        message = self._splitter.single(piece)
-        if message is None or not take((message,)):
+    def rest(self, wake: Callable[[], object]) -> bool:
+        """See `Channel.rest`; somebody has to time an unfinished message."""
+        if self._socket is None or self._waiting or self._splitter.pending:
+            return False
+        return self._splitter.failure is None and self._socket.rest(wake)
+
+    def _offer(self, piece: bytes) -> bool:
+        messages = self._splitter.whole(piece, _FEW)
+        if messages is None or self._take is None or not self._take(messages):
             return False
         self._advice = ""
         return True

@@ -11,6 +11,7 @@ from anyio.abc import SocketAttribute, TaskGroup
 
 from ...channel.contract import Channel, Listener, Serve
 from ...protocol.network import Seats
+from ..poller import Poller
 from .stream import SocketStream
 
 logger = logging.getLogger("jsonrpc_iot.transports")
@@ -62,15 +63,20 @@ class StreamListener(Listener, Generic[S]):
         self._on_reload = on_reload
         self._new_stream = new_stream
         self._closed = False
-        self._seats: Seats[anyio.CancelScope] = Seats(
+        self._poller = Poller.where_needed()
+        self._scopes: dict[S, anyio.CancelScope] = {}
+        self._seats: Seats[S] = Seats(
             max_peers,
-            lambda scope: scope.cancel(),
+            self._displace,
             lambda problem: logger.warning("%s: %s", addresses[0], problem),
         )
+        self._leave = self._seats.leave  # one for all
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
         """Accept until cancelled; see `Listener.serve`."""
         async with anyio.create_task_group() as accepting:
+            if self._poller is not None:
+                accepting.start_soon(self._poller.run)
             for listening in self._sockets:
                 accepting.start_soon(self._accept, listening, handler, task_group)
 
@@ -99,13 +105,16 @@ class StreamListener(Listener, Generic[S]):
     ) -> None:
         while True:
             raw = await accept(listening, self.addresses[0], logger)
-            stream, scope = self._new_stream(raw), anyio.CancelScope()
-            if self._seats.take(scope, stream.network):
-                task_group.start_soon(self._serve_one, stream, handler, scope)
+            stream = self._new_stream(raw)
+            stream.poller = self._poller
+            if self._seats.take(stream, stream.network):
+                self._scopes[stream] = anyio.CancelScope()
+                task_group.start_soon(self._serve_one, stream, handler)
             else:
                 await stream.aclose()
 
-    async def _serve_one(self, stream: S, handler: Serve, scope: anyio.CancelScope) -> None:
+    async def _serve_one(self, stream: S, handler: Serve) -> None:
+        scope = self._scopes[stream]
         try:
             with scope:
                 await handler(await self._open(stream))
@@ -113,9 +122,22 @@ class StreamListener(Listener, Generic[S]):
             logger.info("%s: a connection failed: %r", self.addresses[0], error)
             await anyio.aclose_forcefully(stream)
         finally:
-            self._seats.leave(scope)
+            del self._scopes[stream]
+            if stream.is_resting:  # somebody will close it
+                stream.when_closed(self._leave)
+                if scope.cancel_called:  # another one has got its place meanwhile
+                    stream.break_off()
+            else:
+                self._leave(stream)
             if scope.cancelled_caught:
                 await anyio.aclose_forcefully(stream)
+
+    def _displace(self, stream: S) -> None:
+        """End a connection, whose place another one gets."""
+        if scope := self._scopes.get(stream):
+            scope.cancel()
+        else:
+            stream.break_off()
 
 
 async def accept(listening: socket.socket, name: str, log: logging.Logger) -> socket.socket:

@@ -2,12 +2,15 @@
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Self
 
 import anyio
 import anyio.abc
 
 from ...protocol.network import network_of
 from ..direct import DirectStream
+from ..poller import Poller
 from ..readable import Readable
 
 PIECE = 1 << 16
@@ -22,13 +25,20 @@ class SocketStream(DirectStream, anyio.abc.SocketStream):
 
     Args:
         raw: connected; the stream closes it.
+
+    Attributes:
+        poller: watches it on trio while it rests.
     """
+
+    poller: Poller | None = None
 
     def __init__(self, raw: socket.socket) -> None:
         raw.setblocking(False)
         self._raw = raw
-        self._readable = Readable(raw.fileno(), lambda: raw.recv(PIECE))
+        self._readable = Readable(raw.fileno(), self._receive)
+        self._take: Callable[[bytes], bool] | None = None
         self._rest = b""
+        self._on_close: Callable[[Any], object] | None = None
 
     @property
     def _raw_socket(self) -> socket.socket:
@@ -50,7 +60,34 @@ class SocketStream(DirectStream, anyio.abc.SocketStream):
 
     def offer_to(self, take: Callable[[bytes], bool]) -> None:
         """See `DirectStream.offer_to`."""
-        self._readable.take = lambda data: None if take(data) else data
+        self._take = take
+        self._readable.take = self._offer
+
+    def rest(self, wake: Callable[[], object]) -> bool:
+        """Offer what comes though nobody receives; see `Channel.rest`."""
+        return not self._rest and self._readable.rest(wake, self.poller)
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether it is open and needs nobody."""
+        return self._readable.is_resting
+
+    def break_off(self) -> None:
+        """Have whoever uses it, also when it rests, find that the link is gone."""
+        self._readable.fail(anyio.BrokenResourceError())
+        with suppress(OSError):  # it was gone already
+            self._raw.shutdown(socket.SHUT_RDWR)
+
+    def when_closed(self, tell: Callable[[Self], object]) -> None:
+        """Have somebody told when this end closes it."""
+        self._on_close = tell
+
+    def _receive(self) -> bytes:
+        return self._raw.recv(PIECE)
+
+    def _offer(self, data: bytes) -> bytes | None:
+        assert self._take is not None
+        return None if self._take(data) else data
 
     async def receive(self, max_bytes: int = PIECE) -> bytes:
         """Wait for bytes.
@@ -102,3 +139,5 @@ class SocketStream(DirectStream, anyio.abc.SocketStream):
         if self._raw.fileno() >= 0:
             self._readable.close()
             self._raw.close()
+            if self._on_close is not None:
+                self._on_close(self)

@@ -23,6 +23,7 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame
 from websockets.http11 import Request
 
+from ...channel.clock import name_asyncio
 from ...protocol.limits import DEFAULT_LIMITS, Limits
 from .closing import ABORT, ARRIVED, DIRECT
 
@@ -237,8 +238,10 @@ class BoundedProtocol(WebSocketsSansIOProtocol):
             return
         is_text = self.curr_msg_data_type == "text"
         is_next = self._is_alone and self._is_awaited and self.queue.empty()
-        if is_next and self._take is not None and self._take(data, is_text):
-            return
+        if is_next and self._take is not None:
+            name_asyncio()
+            if self._take(data, is_text):
+                return
         self._waiting += len(data) + _MESSAGE_BYTES
         if is_text:
             text = data.decode(errors="surrogateescape")

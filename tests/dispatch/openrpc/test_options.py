@@ -71,12 +71,15 @@ def test_options_that_are_something_else(options: dict[str, Any], kind: type[Exc
 def test_options_are_frozen() -> None:
     tags: Sequence[str] = ["a"]
     dispatcher = Dispatcher()
-    dispatcher.method(tags=tags)(add)
+    names = {"a": "first"}
+    dispatcher.method(tags=tags, names=names)(add)
     handler = dispatcher._table.methods["add"].handler
 
     assert isinstance(tags, list)
     tags.append("b")
+    names["a"] = "b"
     assert handler.options.tags == ("a",)
+    assert handler.options.names == {"a": "first"}
     assert isinstance(hash(handler.options), int)
     with pytest.raises(AttributeError):
         handler.options.tags = ("b",)  # type: ignore[misc]

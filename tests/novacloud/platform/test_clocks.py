@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from jsonrpc_iot.novacloud.clock import elapsed
 from jsonrpc_iot.novacloud.platform import commands
-from jsonrpc_iot.novacloud.platform.clock import elapsed
 from tests.novacloud.rig import NO_PAUSES, Rig, running
 
 pytestmark = pytest.mark.anyio

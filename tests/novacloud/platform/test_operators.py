@@ -118,6 +118,79 @@ async def test_values_in_pages_come_once_each(rig: Rig, narrow: Client) -> None:
     assert unknown.code == 2002
 
 
+async def test_several_sensors_in_one_query(rig: Rig) -> None:
+    info = await rig.create(a="number", b="number", c="string")
+    async with rig.device(info) as device:
+        for at in range(30):
+            await device.data(float(at), a=at, **({"b": -at} if at % 3 else {}))
+        for _ in range(30):
+            await rig.push("telemetry")
+    query = {"device_id": info["device_id"], "value_key": ["b", "a", "a"]}
+    points = await rig.call("telemetry.query", **query)
+    expected = [{"value_key": "a", "timestamp": float(at), "value": at} for at in range(30)]
+    assert [each for each in points if each["value_key"] == "a"] == expected
+    assert len(points) == 50
+    assert [each["timestamp"] for each in points] == sorted(each["timestamp"] for each in points)
+    latest = await rig.call("telemetry.query", **query, order="desc", limit=3)
+    assert [(each["value_key"], each["value"]) for each in latest] == [
+        ("a", 29),
+        ("b", -29),
+        ("a", 28),
+    ]
+    sums = await rig.call("telemetry.query", **query, interval=15, aggregate="sum")
+    assert [(each["value_key"], each["timestamp"], each["value"]) for each in sums] == [
+        ("a", 0.0, 105),
+        ("b", 0.0, -75),
+        ("a", 15.0, 330),
+        ("b", 15.0, -225),
+    ]
+    for how in {"interval": 10}, {"aggregate": "max"}, {"interval": 5, "aggregate": "sum"}:
+        refused = await rig.fails("telemetry.query", **{**query, "value_key": "c"}, **how)
+        assert (refused.code, refused.data["path"]) == (-32602, "$.aggregate")
+    counted = await rig.call(
+        "telemetry.query", **{**query, "value_key": ["a", "c"]}, aggregate="count"
+    )
+    assert [(each["value_key"], each["value"]) for each in counted] == [("a", 30)]
+    one = await rig.call("telemetry.query", **{**query, "value_key": ["b"]}, limit=1)
+    assert one == [{"value_key": "b", "timestamp": 1.0, "value": -1}]
+    for keys, code in ((["a", "x"], 2002), ([], -32602), (5, -32602), (["a"] * 257, -32602)):
+        assert (await rig.fails("telemetry.query", **{**query, "value_key": keys})).code == code
+    stream = rig.client.stream("telemetry.query", query, item=dict[str, Any])
+    assert [each async for each in stream] == points
+
+
+async def test_the_latest_values_of_all_devices(rig: Rig, narrow: Client) -> None:
+    infos = [await rig.create(f"lamp {number}", a="number", b="string") for number in range(30)]
+    await rig.call("device.update", device_id=infos[3]["device_id"], tags=["red"])
+    ahead = time.time() + 86_400
+    for number, info in enumerate(infos):
+        async with rig.device(info) as device:
+            await device.data(10.0, a=number, b="x" * 100)
+            await device.data(5.0, a=-1)
+            await device.data(ahead, a=-2)
+            for _ in range(3):
+                await rig.push("telemetry")
+    expected = [
+        {"device_id": id, "value_key": key, "timestamp": 10.0, "value": value}
+        for id, number in sorted((info["device_id"], at) for at, info in enumerate(infos))
+        for key, value in (("a", number), ("b", "x" * 100))
+    ]
+    found = await pages(narrow, "telemetry.latest_all", "points", limit=1000)
+    assert len(found) > 2, "they fit no single page"
+    assert [point for page in found for point in page] == expected
+    found = await pages(rig.client, "telemetry.latest_all", "points", limit=20)
+    assert [len(page) for page in found] == [20, 20, 20]
+    assert [point for page in found for point in page] == expected
+    (some,) = await pages(rig.client, "telemetry.latest_all", "points", value_keys=["a", "x"])
+    assert some == expected[::2]
+    (some,) = await pages(rig.client, "telemetry.latest_all", "points", tag="red")
+    assert {point["device_id"] for point in some} == {infos[3]["device_id"]}
+    assert [point["value"] for point in some] == [3, "x" * 100]
+    await rig.call("telemetry.delete", device_id=infos[3]["device_id"], end=ahead)
+    (some,) = await pages(rig.client, "telemetry.latest_all", "points", tag="red")
+    assert [(point["value"], point["flagged"]) for point in some] == [(-2, True)]
+
+
 async def test_a_value_that_fits_no_page_can_be_passed_over(rig: Rig, narrow: Client) -> None:
     info = await rig.create(t="json")
     async with rig.device(info) as device:

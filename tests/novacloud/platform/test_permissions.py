@@ -29,6 +29,7 @@ READ = {
     "status.history",
     "status.latest",
     "telemetry.latest",
+    "telemetry.latest_all",
     "telemetry.page",
     "telemetry.query",
 }

@@ -204,7 +204,7 @@ async def test_too_many_strangers_wait(tmp_path: Path) -> None:
 
 
 async def test_a_million_keys_fill_no_memory(tmp_path: Path) -> None:
-    settings = but(messages_per_second=1e9, line=1 << 20)
+    settings = but(messages_per_second=1e9, bytes_per_second=1e9, line=1 << 20)
     async with running(tmp_path, settings) as rig, beside(rig):
         async with rig.device(await rig.create(t="number")) as device:
             for start in range(0, 1_000_000, 50_000):

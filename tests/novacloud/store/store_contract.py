@@ -11,13 +11,12 @@ import pytest
 
 from jsonrpc_iot.novacloud import AlreadyExists, UnknownDevice, UnknownKey
 from jsonrpc_iot.novacloud.store.managed import Audit, ManagedStore, Place
+from jsonrpc_iot.novacloud.store.query import Point, Query
 from jsonrpc_iot.novacloud.store.store import (
     Actuator,
     CommandRow,
     CommandStatus,
     DeviceRow,
-    Point,
-    Query,
     Report,
     Sensor,
     StatusReport,
@@ -268,6 +267,34 @@ class StoreContract(abc.ABC):
         assert times == sorted(times, reverse=order == "desc")
         some = await store.value_page([one.id], None, 100, start=1.0, end=2.0, order=order)
         assert {place[0] for place, _ in some} == {1.0}
+
+    async def test_the_latest_of_each_sensor_is_on_one_page(self, store: ManagedStore) -> None:
+        ids = [f"00000000-0000-4000-8000-{number:012}" for number in range(7)]
+        reports, expected = [], []
+        for number, id in enumerate(ids):
+            tags = ("odd",) if number % 2 else ()
+            await store.create_device(msgspec.structs.replace(row(id, "lamp"), tags=tags))
+            for key in "abcd":
+                sensor = await store.define_sensor(id, key, "number")
+                if key != "c":
+                    reports += [Report(id, at, 9.0, [(sensor.id, at + number)]) for at in (2, 5, 1)]
+                    expected.append((id, key, Point(5, 5 + number)))
+        await store.write(reports)
+
+        async def found(limit: int, **which: Any) -> list[Any]:
+            found: list[Any] = []
+            after = None
+            while some := await store.latest_page(after, limit, 5.0, **which):
+                assert len(some) <= limit
+                found += [(each.device_id, each.value_key, each.point) for each in some]
+                after = found[-1][:2]
+            return found
+
+        for limit in 1, 4, 1000:
+            assert await found(limit) == expected
+        assert await found(3, tag="odd") == [each for each in expected if each[0] in ids[1::2]]
+        assert await found(3, value_keys=["b", "c"]) == expected[1::3]
+        assert await found(3, value_keys=["c"]) == []
 
     async def test_devices_of_a_tag_in_pages(self, store: ManagedStore) -> None:
         ids = [f"00000000-0000-4000-8000-{number:012}" for number in range(9)]

@@ -9,8 +9,9 @@ import pytest
 
 from jsonrpc_iot.novacloud import SqliteStore, StoreFailed
 from jsonrpc_iot.novacloud.store.managed import ManagedStore
+from jsonrpc_iot.novacloud.store.query import Query
 from jsonrpc_iot.novacloud.store.schema import STEPS
-from jsonrpc_iot.novacloud.store.store import Query, Report, StatusReport
+from jsonrpc_iot.novacloud.store.store import Report, StatusReport
 
 from .store_contract import A, StoreContract, command, row
 

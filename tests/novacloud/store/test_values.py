@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,17 @@ import anyio.lowlevel
 import pytest
 
 from jsonrpc_iot.novacloud import SqliteStore, StoreFailed
-from jsonrpc_iot.novacloud.store import points, upkeep
+from jsonrpc_iot.novacloud.store import points, runs, upkeep
+from jsonrpc_iot.novacloud.store.query import Query
 from jsonrpc_iot.novacloud.store.schema import STEPS
-from jsonrpc_iot.novacloud.store.store import Downsample, Query, Report, Retention, Sensor
+from jsonrpc_iot.novacloud.store.store import Downsample, Report, Retention, Sensor
 
 from .store_contract import A, row
 
 DAY = 86_400.0
 
 pytestmark = pytest.mark.anyio
+on_one_loop = pytest.mark.only_on("trio")  # for what takes long and is the same on all
 
 
 class Clock:
@@ -76,10 +79,12 @@ async def test_all_runs_are_read_as_one(store: SqliteStore, tmp_path: Path) -> N
         if number % 40 == 39:
             await store.keeper.merge()
     assert max(levels(tmp_path / "nova.db")) > 1, "parts were merged into larger ones"
+    latest = await store.latest(A, 1e9)
     for sensor in sensors:
         expected = sorted(stored[sensor.id], key=lambda each: each[0])  # as they came, otherwise
         assert await values(store, sensor) == expected
         assert await values(store, sensor, order="desc") == expected[::-1]
+        assert (latest[sensor.value_key].timestamp, latest[sensor.value_key].value) == expected[-1]
         within = [each for each in expected if 10 <= each[0] < 30]
         assert await values(store, sensor, start=10, end=30) == within
         assert await values(store, sensor, limit=7, order="desc") == expected[:-8:-1]
@@ -99,6 +104,26 @@ async def test_rare_groups_are_found(store: SqliteStore, order: Any) -> None:
     found = await values(store, sensor, interval=1, aggregate="max", order=order, limit=8)
     expected = [(10.0**power, power) for power in range(9)]
     assert found == (expected if order == "asc" else expected[::-1])[:8]
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_groups_of_large_values_are_read_a_few_at_a_time(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, order: Any
+) -> None:
+    monkeypatch.setattr(points, "MOST_ROWS", 1000)
+    monkeypatch.setattr(points, "MOST_BYTES", 5000)
+    sensor = await store.define_sensor(A, "s", "string")
+    await write(store, sensor, *((at, f"{at}" + "x" * 1000) for at in range(60)))
+    query = Query(sensor=sensor.id, interval=2, aggregate="last", order=order, limit=100)
+    place: points.Place | None = points.Place()
+    found: list[float] = []
+    while place is not None:
+        some, place = await store.queries.read(partial(points.points, query=query, place=place))
+        assert len(some) <= 5
+        assert all(point.value.startswith(f"{point.timestamp + 1:.0f}x") for point in some)
+        found += [point.timestamp for point in some]
+    assert sorted(found) == [*range(0, 60, 2)]
+    assert found == sorted(found, reverse=order == "desc")
 
 
 async def test_days_begin_where_the_clock_of_a_zone_says_so(store: SqliteStore) -> None:
@@ -223,6 +248,69 @@ async def test_old_values_become_means(store: SqliteStore) -> None:
     assert await values(store, number) == before
 
 
+@pytest.mark.parametrize("leap", [DAY, 365 * DAY, -365 * DAY])
+async def test_no_value_goes_because_the_clock_leapt_for_a_moment(
+    tmp_path: Path, leap: float
+) -> None:
+    clock, path, passed = Clock(), tmp_path / "nova.db", [0.0]
+
+    def opened() -> SqliteStore:
+        return SqliteStore(path, durable=False, clock=clock, elapsed=lambda: passed[0])
+
+    async def kept(store: SqliteStore, seconds: float = 0.0) -> list[float]:
+        clock.now += seconds
+        passed[0] += seconds
+        await store.keeper.clean()
+        return [value for _, value in await values(store, sensor)]
+
+    begin = clock.now
+    async with opened() as store:
+        await store.create_device(row())
+        sensor = await store.define_sensor(A, "t", "number")
+        await write(store, sensor, *((begin - day * DAY, day) for day in (9.9, 9.2, 5, 1)))
+        await store.set_retention(Retention(10))
+        assert len(await kept(store)) == 4
+        clock.now += leap
+        assert len(await kept(store)) == 4
+        assert len(await kept(store, 60)) == 4, "also when it is seen again"
+        clock.now -= leap
+        assert len(await kept(store, 60)) == 4
+        clock.now += leap
+    async with opened() as store:  # at boot nothing is known but what has been stored
+        assert len(await kept(store)) == 4
+        assert len(await kept(store, 60)) == 4
+        clock.now -= leap
+        assert len(await kept(store, 60)) == 4
+        assert await kept(store, 0.6 * DAY) == [9.2, 5, 1], "time goes on"
+
+
+async def test_a_clock_that_stays_ahead_is_believed_and_so_is_the_way_back(tmp_path: Path) -> None:
+    clock, passed = Clock(), [0.0]
+    store = SqliteStore(tmp_path / "nova.db", durable=False, clock=clock, elapsed=lambda: passed[0])
+    async with store:
+        await store.create_device(row())
+        sensor = await store.define_sensor(A, "t", "number")
+        await store.set_retention(Retention(10))
+        await store.keeper.clean()
+        begin = clock.now
+        await write(store, sensor, (begin, 1))
+        clock.now += 20 * DAY  # the machine was off
+        for _ in range(61):
+            assert len(await values(store, sensor)) == 1
+            await store.keeper.clean()
+            clock.now += 60
+            passed[0] += 60
+        assert await values(store, sensor) == []
+        clock.now = begin + DAY  # it was wrong for long
+        await write(store, sensor, (begin - 11 * DAY, 1), (begin, 2))
+        for _ in range(3):
+            await store.keeper.clean()
+            clock.now += 1800
+            passed[0] += 1800
+        assert await values(store, sensor) == [(begin, 2)]
+
+
+@on_one_loop
 async def test_a_month_under_retention_needs_no_more_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,6 +388,28 @@ async def _zip(items: Any, numbers: range) -> AsyncIterator[tuple[Any, int]]:
         yield await anext(items), number
 
 
+async def test_a_reader_that_failed_half_way_sees_what_comes_later(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    sensor = await store.define_sensor(A, "t", "number")
+    await write(store, sensor, *((at, at) for at in range(100)))
+
+    def fail(db: sqlite3.Connection) -> None:
+        reading = runs.rows(db, sensor.id)
+        next(reading)
+        db.execute("SELECT no_such_column FROM devices")
+
+    kept = []
+    for _ in range(5):  # more than there are readers
+        with pytest.raises(StoreFailed) as failed:
+            await store.queries.read(fail)
+        kept.append(failed)
+    await write(store, sensor, (100, 100))
+    assert await values(store, sensor, start=99) == [(99, 99), (100, 100)]
+    with closing(sqlite3.connect(tmp_path / "nova.db", isolation_level=None)) as other:
+        assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
+
+
 async def test_a_query_that_nobody_waits_for_ends(store: SqliteStore) -> None:
     def for_ever(db: sqlite3.Connection) -> None:
         db.execute(
@@ -313,6 +423,7 @@ async def test_a_query_that_nobody_waits_for_ends(store: SqliteStore) -> None:
             assert scope.cancelled_caught
 
 
+@on_one_loop
 async def test_values_cost_few_bytes_on_the_disk(tmp_path: Path) -> None:
     if sys.platform != "linux":
         pytest.skip("Linux alone counts the bytes that a process has written")

@@ -67,6 +67,8 @@ def serve(
     that accepts traffic, and stops on SIGINT or SIGTERM.
     """
     start_log(verbose=verbose, as_json=log_json)
+    if reload and record is not None:
+        raise UsageError("--record keeps what one run says, and --reload makes many")
     if reload:
         run_again_on_change()
         return

@@ -54,8 +54,18 @@ def test_a_file_that_is_there(tmp_path: Path) -> None:
     file = tmp_path / "x"
     file.write_text("precious")
 
-    done = run("call", "tcp://127.0.0.1:1", "x", "--record", str(file))
+    for words in (("call", "tcp://127.0.0.1:1", "x"), ("serve", "--bind", "tcp://127.0.0.1:0")):
+        done = run(*words, "--record", str(file))
 
-    expected = f"jsonrpc-iot: {file} is there already: remove it, or take another name\n"
-    assert done == Done(2, "", expected)
+        expected = f"jsonrpc-iot: {file} is there already: remove it, or take another name\n"
+        assert done == Done(2, "", expected)
     assert file.read_text() == "precious"
+
+
+def test_a_recording_is_of_one_run() -> None:
+    done = run("serve", "--bind", "tcp://127.0.0.1:0", "--reload", "--record", "x")
+
+    assert done.code == 2
+    assert (
+        done.complaint == "jsonrpc-iot: --record keeps what one run says, and --reload makes many"
+    )

@@ -34,6 +34,11 @@ CHECK_SECONDS = 60.0
 ANSWER_SECONDS = 5.0
 """How long the device has to answer on a way that is open."""
 
+SILENT_SECONDS = 4.0
+"""How long nothing may be answered until the device is asked, where only that shows it is away."""
+
+_PINGS = 2
+_WITHOUT_CONNECTIONS = ("http", "https", "mqtt", "mqtts")
 _LOOK_SECONDS = 0.05  # how often it is looked whether calls are still open
 
 
@@ -143,6 +148,9 @@ class Ways:
             client._name = self._place(index)
             gain()
             task_status.started(True)
+            await _silence(peer)
+            peer.calls.why = "the device does not answer"
+            scope.cancel()
 
         try:
             with anyio.CancelScope() as scope:
@@ -174,6 +182,29 @@ async def _problem(peer: Peer) -> JsonRpcIotError | None:
     except JsonRpcIotError as error:
         return error
     return None
+
+
+async def _silence(peer: Peer) -> None:
+    """Return when a call and two pings after it have stayed unanswered.
+
+    Where there is a connection its end shows that the device is away, and this never returns.
+    """
+    if peer.info.reliable and peer.info.transport not in _WITHOUT_CONNECTIONS:
+        await anyio.sleep_forever()
+    sent, answered = peer.session.exchanged
+    while True:
+        await anyio.sleep(SILENT_SECONDS)
+        sent_before, answered_before = sent, answered
+        sent, answered = peer.session.exchanged
+        is_waiting = peer.session.open_calls > 0
+        if answered > answered_before or not (is_waiting or sent > sent_before):
+            continue
+        if is_waiting and peer.info.in_flight is not None:
+            sent = sent_before  # a ping would have to wait for its turn
+        elif all([await _problem(peer) for _ in range(_PINGS)]):
+            return
+        else:
+            sent, answered = peer.session.exchanged
 
 
 async def _idle(peers: Sequence[Peer]) -> None:

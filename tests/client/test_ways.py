@@ -8,12 +8,15 @@ import anyio
 import pytest
 
 from jsonrpc_iot import (
+    Call,
     ChannelClosed,
     Client,
     ConnectFailed,
     ConnectTimeout,
+    Context,
     Dispatcher,
     InvalidUrl,
+    Next,
     RpcError,
     UsageError,
     connect,
@@ -199,6 +202,53 @@ async def test_a_better_way_is_used_when_it_is_back() -> None:
                 await eventually(lambda: not other.peers)
                 assert lost.items == []
             await better.stop()
+
+
+async def test_a_way_without_connections_that_falls_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ways, "CHECK_SECONDS", 60.0)
+    monkeypatch.setattr(ways, "SILENT_SECONDS", 0.1)
+    device = Device()
+    outcomes, repeated, lost = Tally(), Tally(), Tally()
+    with anyio.fail_after(SECONDS):
+        async with anyio.create_task_group() as tasks, serve(named("two"), ANYWHERE) as other:
+            restarts = Restarts(device, tasks, "udp://127.0.0.1:0")
+            await restarts.start()
+            async with connect([restarts.url, other.urls[0]]) as client:
+                client.lost.subscribe(lost.add)
+                assert await client.call("echo", [1]) == 1
+                await restarts.stop()
+                monkeypatch.setattr(ways, "ANSWER_SECONDS", 0.3)
+                tasks.start_soon(outcome, lambda: client.call("way"), outcomes)
+                tasks.start_soon(outcome, lambda: client.call("way", idempotent=True), repeated)
+                await outcomes.reach(1)
+                await repeated.reach(1)
+                assert (outcomes.items, repeated.items) == ([ChannelClosed], ["two"])
+                assert (client.url, lost.items) == (other.urls[0], ["the device does not answer"])
+
+
+async def test_a_way_whose_calls_take_long_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "SILENT_SECONDS", 0.02)
+    device, outcomes, pings = Device(), Tally(), Tally()
+
+    @device.dispatcher.middleware
+    async def count(call: Call, context: Context, go_on: Next) -> object:
+        if call.method == "rpc.ping":
+            pings.add()
+        return await go_on(call, context)
+
+    with anyio.fail_after(SECONDS):
+        async with (
+            serve(device.dispatcher, "udp://127.0.0.1:0") as server,
+            connect(server.urls) as client,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(outcome, lambda: client.call("hold", ["long"]), outcomes)
+            await pings.reach(len(pings.items) + 5)  # it was asked, and has answered
+            device.gate.set()
+            await outcomes.reach(1)
+            assert outcomes.items == ["long"]
 
 
 async def test_news_come_once_from_two_ways() -> None:

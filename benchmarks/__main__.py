@@ -16,6 +16,7 @@ PROGRAMS = (
     "jsonstream",
     "tuya",
     "roundtrip",
+    "gateway",
     "latency",
     "proxy",
     "udp",

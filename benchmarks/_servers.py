@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 65536
 
+_DEVICE_PORT = "BENCHMARK_DEVICE_PORT"
+
 MQTT_PORT = "BENCHMARK_MQTT_PORT"
 """The environment variable that names the broker's port to `mqtt` and `mqtt_echo`."""
 
@@ -46,8 +48,9 @@ def server(kind: str, backend: str = "asyncio") -> Iterator[Server]:
     Args:
         kind: `ours`, `pipe` (ours on a Unix socket), `udp` (ours), `big_udp` and `big_tcp`
             (ours, with big results), `uart` (ours on a pty), `http` (ours), `websocket` (ours),
-            `starlette`, `websocket_echo`, `echo`, `udp_echo`, `uart_echo`, `aiorpcx`, or, with a
-            broker, `mqtt` (ours) and `mqtt_echo`.
+            `gateway` (ours) and `relay`, which lead to another server (see `beside`), `starlette`,
+            `websocket_echo`, `echo`, `udp_echo`, `uart_echo`, `aiorpcx`, or, with a broker, `mqtt`
+            (ours) and `mqtt_echo`.
         backend: `asyncio`, `uvloop` or `trio`, which aiorpcX does not know.
 
     Raises:
@@ -66,6 +69,20 @@ def server(kind: str, backend: str = "asyncio") -> Iterator[Server]:
             yield Server(process.pid, address)
         finally:
             process.stdin.close()
+
+
+@contextmanager
+def beside(port: int) -> Iterator[None]:
+    """Have servers that start in the block lead to another one.
+
+    Args:
+        port: of that one, on 127.0.0.1.
+    """
+    os.environ[_DEVICE_PORT] = str(port)
+    try:
+        yield
+    finally:
+        del os.environ[_DEVICE_PORT]
 
 
 def _connect(ssid: str, psk: str) -> None:
@@ -222,6 +239,39 @@ async def _echo() -> None:
         await listener.serve(answer)
 
 
+async def _gateway() -> None:
+    from jsonrpc_iot import Gateway, serve
+
+    gateway = Gateway()
+    gateway.add("dev", f"tcp://127.0.0.1:{os.environ[_DEVICE_PORT]}")
+    async with gateway, serve(gateway, "tcp://127.0.0.1:0") as running:
+        _ready(running.urls[0].rpartition(":")[2])
+        await running.wait_closed()
+
+
+async def _relay() -> None:
+    port = int(os.environ[_DEVICE_PORT])
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+
+    async def pass_on(source: SocketStream, target: SocketStream) -> None:
+        async for data in source:
+            await target.send(data)
+
+    async def answer(stream: SocketStream) -> None:
+        async with (
+            stream,
+            await anyio.connect_tcp("127.0.0.1", port) as device,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(pass_on, device, stream)
+            await pass_on(stream, device)
+            tasks.cancel_scope.cancel()
+
+    async with listener:
+        _ready(str(listener.extra(SocketAttribute.local_port)))
+        await listener.serve(answer)
+
+
 async def _aiorpcx() -> None:
     aiorpcx = importlib.import_module("aiorpcx")
 
@@ -254,6 +304,8 @@ def main() -> None:
         "mqtt": _mqtt,
         "mqtt_echo": _mqtt_echo,
         "echo": _echo,
+        "gateway": _gateway,
+        "relay": _relay,
         "http": _http,
         "websocket": _websocket,
         "starlette": _starlette,

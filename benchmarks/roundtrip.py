@@ -74,8 +74,8 @@ def run(options: Options) -> Report:
             PIPELINED_ASYNC: partial(pipelined, ours.port, _ASYNC_REQUEST),
         }
         clients = {
-            "client, tcp": (backend, partial(_our_calls, f"tcp://127.0.0.1:{ours.port}")),
-            "client, pipe": (backend, partial(_our_calls, pipe.address)),
+            "client, tcp": (backend, partial(our_calls, f"tcp://127.0.0.1:{ours.port}")),
+            "client, pipe": (backend, partial(our_calls, pipe.address)),
         }
         if aiorpcx := report.peer("aiorpcx", "aiorpcX"):
             peer = stack.enter_context(server("aiorpcx", aiorpcx_backend))
@@ -85,8 +85,8 @@ def run(options: Options) -> Report:
         load[PING_PONG] = partial(ping_pong, ours.port, _PING, _PONG)
         load[ECHO] = partial(ping_pong, echo.port, _PING, _PING)
         for name, (loop, run_calls) in clients.items():
-            load[f"{name}, {_TASKS} tasks"] = partial(_on, loop, run_calls, _TASKS)
-            load[f"{name}, one at a time"] = partial(_on, loop, run_calls, 1)
+            load[f"{name}, {_TASKS} tasks"] = partial(on_loop, loop, run_calls, _TASKS)
+            load[f"{name}, one at a time"] = partial(on_loop, loop, run_calls, 1)
         url = f"tcp://127.0.0.1:{ours.port}"
         device = stack.enter_context(connect_sync(url))
         portal = stack.enter_context(start_blocking_portal())
@@ -97,8 +97,8 @@ def run(options: Options) -> Report:
         if broker := stack.enter_context(_mosquitto()):
             at = stack.enter_context(server("mqtt")).address
             topic = stack.enter_context(server("mqtt_echo")).address
-            load[MQTT] = partial(_on, "asyncio", partial(_our_calls, at), 1)
-            load[MQTT_ECHO] = partial(_on, "asyncio", partial(_mqtt_echoes, broker, topic), 1)
+            load[MQTT] = partial(on_loop, "asyncio", partial(our_calls, at), 1)
+            load[MQTT_ECHO] = partial(on_loop, "asyncio", partial(_mqtt_echoes, broker, topic), 1)
         else:
             report.missing.append("Mosquitto, for MQTT")
         samples = measure(load, rounds=options.rounds(9), seconds=options.seconds(0.5))
@@ -121,7 +121,7 @@ def run(options: Options) -> Report:
     return report
 
 
-def _on(backend: str, run_calls: Calls, tasks: int, count: int) -> float:
+def on_loop(backend: str, run_calls: Calls, tasks: int, count: int) -> float:
     """Run a client on an event loop; returns the seconds of its calls."""
     if backend == "trio":
         return anyio.run(run_calls, tasks, count, backend="trio")
@@ -129,9 +129,10 @@ def _on(backend: str, run_calls: Calls, tasks: int, count: int) -> float:
     return anyio.run(run_calls, tasks, count, backend_options=uvloop)
 
 
-async def _our_calls(url: str, tasks: int, count: int) -> float:
+async def our_calls(url: str, tasks: int, count: int, method: str = "wifi.connect") -> float:
+    """Make calls with our client; see `Calls`."""
     async with connect(url) as client:
-        return await _time(partial(client.call, "wifi.connect", _PARAMS), tasks, count)
+        return await _time(partial(client.call, method, _PARAMS), tasks, count)
 
 
 async def _mqtt_echoes(port: int, topic: str, tasks: int, count: int) -> float:

@@ -36,6 +36,7 @@ from .errors import (
     ConnectFailed,
     ConnectTimeout,
     DeadlineExceeded,
+    DeviceOffline,
     Forbidden,
     FramingError,
     InternalError,
@@ -68,6 +69,7 @@ from .trust.principal import Permission, Principal
 if TYPE_CHECKING:
     from .asgi import asgi_app
     from .blocking import BlockingClient, connect_sync
+    from .gateway import DeviceState, Gateway
     from .server.program import run
     from .server.server import Server
     from .server.serving import serve
@@ -76,6 +78,8 @@ if TYPE_CHECKING:
 else:
     _LATER = {
         "BlockingClient": "blocking",
+        "DeviceState": "gateway",
+        "Gateway": "gateway",
         "Keyring": "trust.keyring",
         "Pairing": "trust.pairing",
         "Server": "server.server",
@@ -118,12 +122,15 @@ __all__ = [
     "ConnectTimeout",
     "Context",
     "DeadlineExceeded",
+    "DeviceOffline",
+    "DeviceState",
     "Dialect",
     "Dispatcher",
     "Event",
     "Example",
     "Forbidden",
     "FramingError",
+    "Gateway",
     "InternalError",
     "InvalidParams",
     "InvalidRequest",

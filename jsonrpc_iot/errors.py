@@ -14,6 +14,7 @@ JsonRpcIotError
 │   ├── Busy                    -32004
 │   ├── Unauthorized            -32005
 │   ├── Forbidden               -32006
+│   ├── DeviceOffline           -32010
 │   └── OutcomeUnknown          -32011
 ├── MessageTooLarge             a message does not fit the channel; nothing was sent
 ├── CallTimeout                 no response within the caller's time (also a TimeoutError)
@@ -213,8 +214,17 @@ class Forbidden(RpcError):
     message = "Forbidden"
 
 
+class DeviceOffline(RpcError):
+    """A gateway's device is away; `data` is `{"since": seconds}`, in Unix time."""
+
+    code = -32010
+    message = "Device offline"
+
+
 class OutcomeUnknown(RpcError):
     """A request that came again was sent before this peer was there, and may have run.
+
+    Or a gateway has lost its link to the device during the call, and tells no `data`.
 
     `data` tells, as `{"listening": seconds}`, for how long it has been there. A client whose call
     is younger than that calls again, since nothing can have run.

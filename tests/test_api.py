@@ -16,7 +16,8 @@ PUBLIC = {
         Authenticate BatchedCall BindFailed BlockingClient BoundEvent Busy Call CallBatch
         CallTimeout Cancelled
         Channel ChannelAttribute ChannelClosed ChannelInfo Client ConnectFailed ConnectTimeout
-        Context DeadlineExceeded Dialect Dispatcher Event Example Forbidden FramingError
+        Context DeadlineExceeded DeviceOffline DeviceState Dialect Dispatcher Event Example
+        Forbidden FramingError Gateway
         InternalError InvalidParams
         InvalidRequest InvalidUrl JsonRpcIotError Keyring KeyringError Limits Listener
         MalformedFrame MalformedResponse
@@ -29,6 +30,9 @@ PUBLIC = {
     """,
     "jsonrpc_iot.blocking": """
         BlockingBatch BlockingClient BlockingEvent BlockingFeed BlockingStream connect_sync
+    """,
+    "jsonrpc_iot.gateway": """
+        DeviceChange DeviceState Gateway Openable
     """,
     "jsonrpc_iot.novacloud": """
         AlreadyExists DeviceCounts DeviceDisabled DeviceLogHandler DeviceSettings NovaDevice
@@ -57,6 +61,7 @@ DISPATCHER = {
     "method": ["name", *NOTIFICATION, "idempotent", "errors"],
     "notification": ["name", *NOTIFICATION],
     "include": ["other", "prefix"],
+    "forward": ["prefix", "where", "requires", "timeout"],
     "middleware": ["layer"],
     "emit": ["method", "params", "requires"],
     "on_emit": ["send"],

@@ -17,6 +17,7 @@ from jsonrpc_iot import (
     ConnectFailed,
     ConnectTimeout,
     DeadlineExceeded,
+    DeviceOffline,
     Forbidden,
     FramingError,
     InternalError,
@@ -55,6 +56,7 @@ CODED: list[tuple[type[RpcError], int, str]] = [
     (Busy, -32004, "Busy"),
     (Unauthorized, -32005, "Unauthorized"),
     (Forbidden, -32006, "Forbidden"),
+    (DeviceOffline, -32010, "Device offline"),
     (OutcomeUnknown, -32011, "Not known whether it ran"),
 ]
 

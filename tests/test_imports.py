@@ -37,15 +37,16 @@ PARTS: dict[str, Set[str]] = {
     "transports": LINK,
     "asgi": ANSWER,
     "client": BOTH_ENDS,
-    "server": BOTH_ENDS | {"asgi"},
+    "server": BOTH_ENDS | {"asgi", "client"},
     "blocking": BOTH_ENDS | {"client"},
-    "__init__": BOTH_ENDS | {"asgi", "client", "server", "blocking"},
+    "gateway": BOTH_ENDS | {"client", "server"},
+    "__init__": BOTH_ENDS | {"asgi", "client", "server", "blocking", "gateway"},
     "services": {API},
     "tuya": LINK | {"transports"},
     "novacloud": {API, "protocol", "transports"},
     "generate": {"errors"},
     "testing": BOTH_ENDS | {"client", "server", "blocking"},
-    "cli": LINK | {API, "transports", "services", "novacloud", "testing", "generate"},
+    "cli": ANSWER | {API, "gateway", "transports", "services", "novacloud", "testing", "generate"},
     "__main__": {"errors", "cli"},
 }
 
@@ -294,12 +295,12 @@ def test_a_circle_is_found(tmp_path: Path, files: dict[str, str], circle: str) -
         ("services/x.py", "from ..dispatch import A", "services imports jsonrpc_iot.dispatch"),
         ("services/wifi/x.py", "from ... import peer", "services imports jsonrpc_iot.peer"),
         ("client/x.py", "import jsonrpc_iot.cli", "client imports jsonrpc_iot.cli"),
-        ("server/x.py", "from ..client.y import connect", "server imports jsonrpc_iot.client"),
+        ("client/x.py", "from ..server.y import serve", "client imports jsonrpc_iot.server"),
         ("stray.py", "", "the part 'stray' has no row"),
     ],
 )
 def test_a_wrong_import_is_found(tmp_path: Path, file: str, source: str, message: str) -> None:
-    for name in ("channel/url.py", "peer/peer.py", "client/y.py", file):
+    for name in ("channel/url.py", "peer/peer.py", "client/y.py", "server/y.py", file):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / file).write_text(source)

@@ -327,6 +327,22 @@ class Listener(AsyncResource):
         return None
 
     @property
+    def has_places(self) -> bool:
+        """Whether there are places below its path; see `below`."""
+        return False
+
+    async def below(self, name: str) -> "Listener | None":
+        """A listener one step below the path of this one, on what it has bound; `None` without one.
+
+        Args:
+            name: is put behind the path, with a slash.
+
+        Raises:
+            BindFailed: somebody listens there already, or may not.
+        """
+        return None
+
+    @property
     def is_shared(self) -> bool:
         """Whether its channels have no socket of their own, and end with it."""
         return False

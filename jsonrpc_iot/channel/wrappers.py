@@ -226,14 +226,20 @@ class WrappedListener(Listener):
         option: what a client's URL needs too, as `name=value`; empty for nothing.
         around: makes what serves the inner channels of what serves those made of them; by default
             they stay as they are.
+        prepare: makes a listener below the inner one like that.
     """
 
     def __init__(
-        self, inner: Listener, option: str, around: Callable[[Serve], Serve] = lambda serve: serve
+        self,
+        inner: Listener,
+        option: str,
+        around: Callable[[Serve], Serve] = lambda serve: serve,
+        prepare: Callable[[Listener], object] = lambda inner: None,
     ) -> None:
         self._inner = inner
         self._option = option
         self._around = around
+        self._prepare = prepare
 
     @property
     def addresses(self) -> Sequence[str]:
@@ -246,6 +252,19 @@ class WrappedListener(Listener):
     def is_exposed(self) -> bool:
         """Whether other machines may reach it."""
         return self._inner.is_exposed
+
+    @property
+    def has_places(self) -> bool:
+        """Whether there are places below its path."""
+        return self._inner.has_places
+
+    async def below(self, name: str) -> Listener | None:
+        """A listener one step below the inner one, as this one is; see `Listener.below`."""
+        inner = await self._inner.below(name)
+        if inner is None:
+            return None
+        self._prepare(inner)
+        return WrappedListener(inner, self._option, self._around, self._prepare)
 
     @property
     def is_shared(self) -> bool:

@@ -94,6 +94,7 @@ ROOT = Group(
         "serve": "serve",
         "simulate": "serve",
         "replay": "replay",
+        "bridge": "bridge",
         "demo": "demo",
         "pair": "pair",
         "keys": KEYS,

@@ -78,7 +78,9 @@ def generate(
     if out is not None:
         _check(out, force=force)
     if "://" in source:
-        document: Any = ask_document(source, connect_to(source, timeout, dialect, trace=trace))
+        document: Any = ask_document(
+            source, connect_to(source, timeout, dialect, trace=trace), timeout
+        )
         origin = str(Url.parse(source))
     else:
         document = _read(source)

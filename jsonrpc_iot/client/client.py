@@ -24,6 +24,7 @@ from ..peer.calls import Calls
 from ..peer.new_session import new_session
 from ..peer.peer import Peer
 from ..peer.remote import Remote
+from ..peer.taskless import Outcome, TasklessCall, begin_call
 from ..protocol.backoff import Backoff
 from ..protocol.limits import Limits
 from ..protocol.messages import Dialect, Message
@@ -163,6 +164,19 @@ class Client(Remote):
             left = None if left is None else max(0.0, deadline - now())
             if left == 0:
                 raise CallTimeout(f"{method}: no answer within {seconds} s")
+
+    def begin_call(
+        self,
+        method: str,
+        params: Any,
+        timeout: float | None,
+        on_end: Callable[[Outcome], object],
+    ) -> TasklessCall | None:
+        """Make a call without a task, if that can be; see `peer.taskless.begin_call`."""
+        peer = self._peer
+        if peer is None:
+            return None
+        return begin_call(peer.calls, method, params, timeout, on_end)
 
     async def notify(self, method: str, params: Any = None) -> None:
         """Send a notification.

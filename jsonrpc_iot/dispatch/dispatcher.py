@@ -1,10 +1,12 @@
 """Methods by name: register them once, then answer messages from any transport."""
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
+from ..channel.url import Url
 from ..protocol.codec.codec import Codec
 from ..protocol.codec.json import JsonCodec
 from ..protocol.codec.msgpack import MsgpackCodec
@@ -16,6 +18,7 @@ from .declare.context import Context
 from .declare.event import BoundEvent, events
 from .declare.options import MethodOptions, NotificationOptions, Options
 from .declare.service import declared, decorator, service_prefix
+from .declare.target import CALL_SECONDS, Target
 from .handler import Handler
 from .pair import NAME as PAIR
 from .pair import pairing
@@ -23,6 +26,9 @@ from .responder import Responder
 from .rpc_methods import About, Builtin, subscribing
 from .run.middleware import Middleware
 from .table import Entries, HandlerTable, Place
+
+if TYPE_CHECKING:
+    from .forward import Forward
 
 logger = logging.getLogger("jsonrpc_iot.dispatcher")
 
@@ -42,12 +48,16 @@ class Registry:
 
     Args:
         about: what it is, to be described.
+
+    Attributes:
+        forwarded: the prefixes that it forwards, how, and where to; for who keeps the connections.
     """
 
     def __init__(self, about: About) -> None:
         self._table = HandlerTable()
         self._audience = Callbacks()
-        builtin = Builtin(about, self._table)
+        self.forwarded: list[tuple[str, Forward, str | Target]] = []
+        self._builtin = builtin = Builtin(about, self._table)
         self._table.add(self._places_of_service(builtin, _RESERVED))
         self._table.add([(self._table.methods, subscribing(builtin))])
 
@@ -118,6 +128,8 @@ class Registry:
             raise ValueError("a dispatcher cannot include itself")
         emitting: tuple[BoundEvent[Any], ...] = ()
         if isinstance(other, Registry):
+            if other._table.forwards:
+                raise ValueError("a dispatcher that forwards cannot be included: forward from here")
             places = self._places_of_dispatcher(other, prefix)
         else:
             prefix = _join(prefix, service_prefix(other))
@@ -140,6 +152,51 @@ class Registry:
             name = _join(prefix, event.name)
             self._table.declare(name, event.kind, event.requires)
             event.subscribe(partial(self.emit, name))
+
+    def forward(
+        self,
+        prefix: str,
+        where: str | Target,
+        *,
+        requires: str | None = None,
+        timeout: float | None = CALL_SECONDS,
+    ) -> None:
+        """Have a device answer all names that begin with a prefix and a dot.
+
+        What it emits is emitted here under the prefix, while this dispatcher is served. Its
+        results, errors and streams are passed on as they are; a `Gateway` does more.
+
+        Args:
+            prefix: the name of the device here, without a dot.
+            where: the device's URL, where this dispatcher is connected as long as it is served; or
+                an open client.
+            requires: the permission that a caller needs for anything there.
+            timeout: seconds that the device may take for a call whose caller does not say; `None`
+                for any time.
+
+        Raises:
+            ValueError: a name that begins so is taken, or the prefix is none.
+            InvalidUrl: the URL makes no sense.
+        """
+        if not prefix or "." in prefix:
+            raise ValueError(f"{prefix!r}: a prefix is a name without a dot")
+        _refuse_reserved(prefix)
+        if isinstance(where, str):
+            Url.parse(where)
+        from .forward import Forward  # most dispatchers need none of it
+
+        target = None if isinstance(where, str) else where
+        forward = Forward(target, requires=requires, timeout=timeout)
+        self._forward(prefix, forward)
+        self.forwarded.append((prefix, forward, where))
+
+    def _forward(self, prefix: str, forward: "Forward") -> None:
+        from .forward_about import ForwardAbout
+
+        is_first = not self._table.forwards
+        self._table.forward(prefix, forward)
+        if is_first:
+            self._table.replace(ForwardAbout(self._builtin, self._table).places())
 
     def offer_pairing(self) -> None:
         """Have `rpc.pair`, for those of its servers that pair."""
@@ -253,6 +310,15 @@ class Dispatcher(Registry):
             made: Codec = _CODECS[codec](self.limits)
             self._responders[codec] = Responder(self._table, made, self.limits, debug=self._debug)
         return self._responders[codec]
+
+    @asynccontextmanager
+    async def while_served(self, server: Any) -> AsyncIterator[None]:
+        """Wrap the time that a server serves it; a child of the class may do something meanwhile.
+
+        Args:
+            server: accepts traffic already.
+        """
+        yield
 
     def dispatch(
         self, data: bytes, context: Context | None = None

@@ -5,7 +5,7 @@ The types of the signature are the validation; nothing is inspected when a call 
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +15,7 @@ from ..errors import InvalidParams
 from ..protocol.codec.codec import Codec
 from ..protocol.codec.floats import has_nan
 from ..protocol.codec.json import JsonCodec
+from .declare.context import Context
 from .declare.options import Example, Options
 from .shape import shape_of
 
@@ -22,8 +23,24 @@ _JSON = JsonCodec()
 _FIELD = re.compile(r"Object (?:missing required|contains unknown) field `(?P<name>[^`]*)`")
 
 
+class Begun(Protocol):
+    """What has begun, and ends later without a task."""
+
+    def cancel(self) -> None:
+        """Have it not end."""
+
+
+Begin: TypeAlias = Callable[[Any, Context, Callable[[Any], object]], Begun | None]
+"""Begins a call; gets its params, its context, and what is told the result or an exception.
+
+Gives `None`, and has done nothing, where a task is needed after all.
+"""
+
+
 class Handler:
     """A function that answers a method or receives a notification.
+
+    One that waits for another end alone may have `begin`, which needs no task.
 
     Args:
         name: what the method is called where it is registered, for errors.
@@ -52,6 +69,8 @@ class Handler:
         result_type: the type of its result.
         doc: its docstring, `""` if it has none.
     """
+
+    begin: Begin | None = None
 
     def __init__(
         self,

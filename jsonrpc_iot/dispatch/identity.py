@@ -6,7 +6,7 @@ from collections.abc import Callable
 from msgspec import UNSET
 
 from ..protocol.duplicates import Identity
-from ..protocol.messages import Invalid, Message
+from ..protocol.messages import ExactId, Invalid, Message, exact
 from .handler import Handler
 from .responder import Read
 
@@ -47,6 +47,16 @@ def identify(
         message.is_extended,
         idempotent,
     )
+
+
+def ids_of_requests(message: Read) -> set[ExactId]:
+    """The ids of a request, or of a batch that holds nothing else."""
+    ids: set[ExactId] = set()
+    for each in [each for _, each in message] if isinstance(message, list) else [message]:
+        if not isinstance(each, Message) or each.method is UNSET or each.id is UNSET:
+            return set()
+        ids.add(exact(each.id))
+    return ids
 
 
 def _key(data: bytes) -> bytes:

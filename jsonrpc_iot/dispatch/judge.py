@@ -28,9 +28,7 @@ def find(method: str, is_request: bool, table: HandlerTable, context: Context) -
     if refusal is not None and (not is_request or method not in FOR_STRANGERS):
         audit.refused_stranger(context._peer, method)
         raise refusal.with_traceback(None)  # it is raised again and again
-    entry = table.methods.get(method)
-    if not is_request:
-        entry = table.notifications.get(method, entry)
+    entry = table.entry(method, is_request=is_request)
     if entry is None:
         raise unknown(method, table, context)
     if entry.handler.options.requires is not None:

@@ -141,6 +141,8 @@ class Responder:
             The response, or the call or batch of calls that will give it, or `None` where there is
             nothing to say.
         """
+        if self._table.forwards:  # most of it is for others
+            return self._begin_other(data, context, limit, session, alone)
         try:
             request = self._one_pass.decode(data)
         except Exception as error:  # noqa: BLE001  # a param's own code may run
@@ -212,7 +214,7 @@ class Responder:
 
     def handler(self, method: str) -> Handler | None:
         """What answers a method, `None` if nothing does."""
-        entry = self._table.methods.get(method)
+        entry = self._table.entry(method)
         return None if entry is None else entry.handler
 
     def read(self, data: bytes) -> Read:

@@ -78,14 +78,9 @@ class Builtin:
             context: the caller's.
             method: the name of a method or notification.
         """
-        contents = Contents(
-            Info(self._about.title, self._about.version or _version(), self._about.description),
-            permitted(self._table.methods, context),
-            [each for each in permitted(self._table.notifications, context) if not _is_ours(each)],
-            self._audible(context),
-        )
+        contents = self.contents(context)
         if method is None:
-            whole: Document = self._keep(context, _names(contents), lambda: document(contents))
+            whole: Document = self.keep(context, names_of(contents), lambda: document(contents))
             return whole
         contents = _only(contents, method)
         if not (contents.methods or contents.notifications or contents.events):
@@ -94,12 +89,27 @@ class Builtin:
             return {}
         limit = None if context.info is None else context.info.max_message
         room = None if limit is None else limit - _ENVELOPE_BYTES - _room_of_id(context.id)
-        key = method, room, *_names(contents)
-        one: Document = self._keep(context, key, lambda: document_of_one(contents, room))
+        key = method, room, *names_of(contents)
+        one: Document = self.keep(context, key, lambda: document_of_one(contents, room))
         return one
 
-    def _keep(self, context: Context, key: tuple[object, ...], make: Callable[[], Document]) -> Any:
-        """A document, which takes long enough to make and write that callers must not flood us."""
+    def contents(self, context: Context) -> Contents:
+        """What there is for a caller."""
+        return Contents(
+            Info(self._about.title, self._about.version or _version(), self._about.description),
+            permitted(self._table.methods, context),
+            [each for each in permitted(self._table.notifications, context) if not _is_ours(each)],
+            self._audible(context),
+        )
+
+    def keep(self, context: Context, key: tuple[object, ...], make: Callable[[], Document]) -> Any:
+        """A document, which takes long enough to make and write that callers must not flood us.
+
+        Args:
+            context: the caller's.
+            key: what the document depends on.
+            make: makes it.
+        """
         is_json = context.info is None or context.info.codec == "json"
         key = is_json, *key
         if key not in self._documents:
@@ -168,7 +178,8 @@ def _written(made: Document) -> Any:
     return made
 
 
-def _names(contents: Contents) -> tuple[str, ...]:
+def names_of(contents: Contents) -> tuple[str, ...]:
+    """The names of all that a document describes."""
     entries = (*contents.methods, *contents.notifications)
     return (*(each.name for each in entries), *contents.events)
 

@@ -2,8 +2,9 @@
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
+from .declare.options import Options
 from .handler import Handler
 from .run.middleware import Chain, Middleware
 
@@ -47,12 +48,30 @@ class Entry:
 Entries = dict[str, Entry]
 
 
+class Elsewhere(Protocol):
+    """What answers all names that begin with a prefix.
+
+    Attributes:
+        options: how they run.
+    """
+
+    options: Options
+
+    def offers(self, method: str) -> bool:
+        """Whether there may be a method or notification of that name, without the prefix."""
+
+    def handler(self, method: str) -> Handler:
+        """What answers that name."""
+
+
 class HandlerTable:
     """The handlers of one dispatcher.
 
     Attributes:
         methods: the entries of methods, by name.
         notifications: the entries of notifications, by name.
+        forwards: the other ends that answer what is in neither, by the part of a name before its
+            first dot; `""` for all names.
         events: the types of what is emitted, by name.
         requires: the permissions that are needed to hear of events, by name.
         chain: the middleware around all of them.
@@ -63,6 +82,7 @@ class HandlerTable:
     def __init__(self) -> None:
         self.methods: Entries = {}
         self.notifications: Entries = {}
+        self.forwards: dict[str, Elsewhere] = {}
         self.events: dict[str, Any] = {}
         self.requires: dict[str, str] = {}
         self.chain = Chain()
@@ -90,7 +110,16 @@ class HandlerTable:
                 key = id(entries), name
                 if name in entries or key in seen:
                     raise ValueError(f"{name!r} is registered already")
+                if name.partition(".")[0] in self.forwards:
+                    raise ValueError(f"{name!r}: names that begin so belong to a device")
                 seen.add(key)
+            for entries, (name, handler, layers) in places:
+                entries[name] = Entry(name, handler, layers, self.chain)
+            self._tell()
+
+    def replace(self, places: Iterable[tuple[Entries, Place]]) -> None:
+        """Put handlers in the place of those that have their names now."""
+        with self.lock:
             for entries, (name, handler, layers) in places:
                 entries[name] = Entry(name, handler, layers, self.chain)
             self._tell()
@@ -102,6 +131,43 @@ class HandlerTable:
             for entry in (*self.methods.values(), *self.notifications.values()):
                 entry.put_inside(self.chain)
             self._tell()
+
+    def forward(self, prefix: str, forward: Elsewhere) -> None:
+        """Have another end answer all names that begin with a prefix.
+
+        Raises:
+            ValueError: a name that begins so is taken.
+        """
+        with self.lock:
+            for name in (*self.methods, *self.notifications, *self.forwards):
+                if prefix and name.partition(".")[0] == prefix:
+                    raise ValueError(f"{prefix!r}: {name!r} is registered already")
+            self.forwards[prefix] = forward
+            self._tell()
+
+    def withdraw(self, prefix: str) -> None:
+        """Have nobody answer the names that begin with a prefix any more."""
+        with self.lock:
+            del self.forwards[prefix]
+            self._tell()
+
+    def entry(self, name: str, *, is_request: bool = True) -> Entry | None:
+        """What answers a request or takes a notification of that name, `None` if nothing does."""
+        entry = self.methods.get(name)
+        if not is_request:
+            entry = self.notifications.get(name, entry)
+        if entry is None and self.forwards:
+            return self._forwarded(name)
+        return entry
+
+    def _forwarded(self, name: str) -> Entry | None:
+        prefix, dot, method = name.partition(".")
+        forward = self.forwards.get(prefix) if dot else None
+        if forward is None and prefix != "rpc":
+            forward, method = self.forwards.get(""), name
+        if forward is None or not forward.offers(method):
+            return None
+        return Entry(name, forward.handler(method), (), self.chain)
 
     def unguarded(self) -> tuple[Entries, Entries]:
         """The methods and notifications that everybody may use."""

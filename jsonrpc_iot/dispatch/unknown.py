@@ -40,7 +40,13 @@ def _near(name: str, table: HandlerTable, context: Context) -> str | None:
     is_stranger = context.principal is None
     if is_stranger and name in (found := table.near):
         return found[name]
-    near = _nearest(name, _permitted(table.methods, context))
+    near = _nearest(name, [entry.name for entry in _permitted(table.methods, context)])
+    prefix, dot, rest = name.partition(".")
+    if near is None and dot and prefix not in table.forwards:
+        may_use = context.permits
+        there = [each for each, to in table.forwards.items() if may_use(to.options.requires)]
+        device = _nearest(prefix, there)
+        near = f"{device}.{rest}" if device else None
     if is_stranger:
         if len(found) >= _REMEMBERED:
             found = table.near = {}
@@ -58,10 +64,9 @@ def _permitted(entries: Entries, context: Context) -> list[Entry]:
     return [each for each in tuple(entries.values()) if may_use(each.handler.options.requires)]
 
 
-def _nearest(name: str, entries: list[Entry]) -> str | None:
+def _nearest(name: str, names: list[str]) -> str | None:
     from difflib import get_close_matches
 
-    names = [entry.name for entry in entries]
     if without_prefix := min(filter(lambda each: each.endswith(f".{name}"), names), default=None):
         return without_prefix
     pairs = _pairs(name)

@@ -153,12 +153,7 @@ class Calls:
             sent_at = at
 
     def never_ran(self, outcome: OutcomeUnknown, sent_at: float) -> bool:
-        """Whether a request cannot have run, though the other end does not know.
-
-        Args:
-            outcome: what the other end said.
-            sent_at: when the request was sent first.
-        """
+        """Whether a request that was sent first then cannot have run, though nobody knows."""
         data = outcome.data
         listening = data.get("listening") if isinstance(data, dict) else None
         return (
@@ -282,7 +277,7 @@ class Calls:
                 cancellation = self.session.give_up(call)
                 if sent and cancellation is not None:
                     self._outgoing.push(cancellation)
-            self._forget(message, has_copy=self.session.copies > copies)
+            self.forget(message, has_copy=self.session.copies > copies)
 
     def _repeat(self, at: float) -> None:
         """Send again what is not answered, as long as anything is under way."""
@@ -319,6 +314,15 @@ class Calls:
         if self._outgoing.is_broken:
             raise self._closed()
         self.push(message)
+
+    def push_call(self, request: bytes, timeout: float | None) -> bool:
+        """Send a request that is answered in time, if it fits the channel and there is room."""
+        if self._outgoing.is_full or not self.info.fits(request):
+            return False
+        self._channel.expect_within(request, timeout)
+        self._outgoing.push(request)
+        self._reader.wake_up()
+        return True
 
     def push(self, message: bytes) -> None:
         """Send a message without waiting, if it fits the channel."""
@@ -359,17 +363,13 @@ class Calls:
     def abandon(self, call: OpenCall, request: bytes, *, sent: bool) -> None:
         """Wait no more for a streamed call, and cancel it at the other end if it was sent."""
         self.session.close_stream(call)
-        self._forget(request, has_copy=self.session.copies > 0)
+        self.forget(request, has_copy=self.session.copies > 0)
         cancellation = self.session.give_up(call)
         if sent and cancellation is not None and self.is_open:
             self.push(cancellation)
 
     def offer(self, message: bytes) -> bool:
-        """Send a message without waiting; drop it when it is too large or too much waits already.
-
-        Returns:
-            Whether it was taken.
-        """
+        """Send a message without waiting, unless it is too large or much waits; says whether."""
         if not self.is_open or not self.info.fits(message):
             return False
         return self._outgoing.offer(message)
@@ -385,7 +385,7 @@ class Calls:
         if probe is not None:
             self._outgoing.push(probe)
 
-    def _forget(self, message: bytes, *, has_copy: bool) -> None:
+    def forget(self, message: bytes, *, has_copy: bool = False) -> None:
         """Let nothing more leave of a message, and of its copy if there may be one."""
         self._channel.forget(message)
         if has_copy:

@@ -9,9 +9,10 @@ from functools import partial
 from typing import cast
 
 import anyio
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from ..dispatch.declare.context import Context
+from ..dispatch.identity import ids_of_requests
 from ..dispatch.responder import Begun, Read, Responder
 from ..dispatch.response import ReplyTo
 from ..dispatch.run.batch import Pending
@@ -178,7 +179,7 @@ class Incoming:
             message = self._responder.read(data)
             if isinstance(message, Message) and message.method == _CANCEL.decode():
                 cancelled |= self._targets(message)
-            ids = _ids_of_requests(message)
+            ids = ids_of_requests(message)
             if ids and ids <= cancelled:
                 cancelled -= ids
                 reply = self._decline(data, message, Cancelled())
@@ -313,7 +314,26 @@ class Incoming:
         """Start one call."""
         self._in_flight += 1
         self._running.append(pending)
-        self._workers.start(partial(self._run, pending, begun, request))
+        if not pending.start(partial(self._finish, pending, begun, request)):
+            self._workers.start(partial(self._run, pending, begun, request))
+
+    def _finish(
+        self,
+        pending: PendingCall,
+        begun: Pending,
+        request: Identity | None,
+        reply: bytes | None,
+    ) -> None:
+        """Take the response to a call that had no task."""
+        self._running.remove(pending)
+        reply = begun.finish(pending, reply)
+        if begun.is_finished:
+            self._remember(request, reply)
+        if reply is not None:
+            self._outgoing.push(reply, are_responses=begun is pending)
+            self._has_pushed = bool(self._outgoing.waiting_bytes)
+        self._in_flight -= 1
+        self.wake_up()
 
     async def _let_prove(self, pending: PendingCall, replies: list[bytes]) -> None:
         """Wait until the other end has proved who it is, or not: what it sends next counts on it.
@@ -373,13 +393,3 @@ class Incoming:
         finally:
             self._in_flight -= 1
             self.wake_up()
-
-
-def _ids_of_requests(message: Read) -> set[ExactId]:
-    """The ids of a request, or of a batch that holds nothing else."""
-    ids: set[ExactId] = set()
-    for each in [each for _, each in message] if isinstance(message, list) else [message]:
-        if not isinstance(each, Message) or each.method is UNSET or each.id is UNSET:
-            return set()
-        ids.add(exact(each.id))
-    return ids

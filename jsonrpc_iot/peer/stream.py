@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from ..channel.clock import now
 from ..channel.signal import Signal
-from ..dispatch.declare.stream import Stream
+from ..dispatch.declare.stream import NoItems, Stream
 from ..dispatch.turns import Turn
 from ..errors import CallTimeout, JsonRpcIotError, MalformedResponse, OutcomeUnknown, RpcError
 from ..protocol.items import FIRST_CREDIT, WIDEST, Count, Credit, ReceivedItems
@@ -239,8 +239,9 @@ class _ItemByItem(Generic[T]):
         try:
             self._items.count = self._call.decode(outcome, Count, "the result").count
         except MalformedResponse:
-            problem = f"{self._call.method}: the result is no list, so it has no items to stream"
-            raise MalformedResponse(problem) from None
+            kind: Any = Raw if self._item is Raw else Any
+            whole = self._call.decode(outcome, kind, "the result")
+            raise NoItems(self._call.method, whole) from None
 
     def _check_end(self) -> None:
         """See whether there is anything to wait for, now that the next item is not here."""

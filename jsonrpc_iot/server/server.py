@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from ..asgi import RpcApp
 from ..channel.changes import Change
 from ..channel.contract import Channel, Listener, ReceivingChannel, asks_first
 from ..channel.door import GONE, Door
+from ..channel.tasks import task_group
 from ..channel.tracing import Tracing
 from ..channel.web import AsgiReceive, AsgiSend, Scope, WebListener, WebRules, refuse_websocket
 from ..dispatch.declare.event import BoundEvent
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from ..trust.keyring import Keyring
 
 logger = logging.getLogger("jsonrpc_iot.server")
+
+_GRACE_BELOW_SECONDS = 1.0
 
 
 class Server:
@@ -79,6 +83,7 @@ class Server:
         self._limits = limits
         self._trace = trace
         self._budget = Budget(limits.remembered, limits.remembered_bytes)
+        self._below: set[Server] = set()
         self._ended = Ended()
         self._peers: set[Peer] = set()
         self.peer_joined: BoundEvent[Peer] = BoundEvent("peer_joined", Peer)
@@ -100,6 +105,53 @@ class Server:
     def peers(self) -> Sequence[Peer]:
         """The peers that are connected; each can be called and notified."""
         return tuple(self._peers)
+
+    def all_peers(self) -> "Iterator[Peer]":
+        """The peers, and those below the addresses."""
+        for each in (self, *self._below):
+            yield from tuple(each._peers)
+
+    @property
+    def has_places(self) -> bool:
+        """Whether any of the addresses has a path below which there may be others."""
+        return any(each.has_places for each in self._listeners)
+
+    @asynccontextmanager
+    async def below(self, name: str, dispatcher: Dispatcher) -> "AsyncIterator[Server]":
+        """Serve another dispatcher one step below the addresses while the block runs.
+
+        Those are the ones with a path: of HTTP, WebSockets and MQTT. Who may come in is as here.
+
+        Args:
+            name: is put behind each path, with a slash.
+            dispatcher: answers there.
+
+        Raises:
+            BindFailed: it cannot be; the text names the URL.
+        """
+        async with AsyncExitStack() as stack:
+            listeners = [
+                await stack.enter_async_context(listener)
+                for each in self._listeners
+                if (listener := await each.below(name)) is not None
+            ]
+            async with task_group() as peers:
+                door, limits, trace = self._door, self._limits, self._trace
+                server = Server(dispatcher, listeners, peers, door, None, limits, trace)
+                server._budget = self._budget
+                stack.callback(dispatcher.on_emit(server.broadcast))
+                self._below.add(server)
+                try:
+                    async with task_group() as accepting:
+                        for listener in listeners:
+                            accepting.start_soon(listener.serve, server._serve, peers)
+                        yield server
+                        accepting.cancel_scope.cancel()
+                finally:
+                    self._below.discard(server)
+                    with anyio.CancelScope(shield=True):
+                        await server._part(_GRACE_BELOW_SECONDS if not self._parting else 0.0)
+                peers.cancel_scope.cancel()
 
     def broadcast(self, method: str, params: Any = None, *, requires: str | None = None) -> int:
         """Notify every peer that can, may and wants to hear, and wait for none of them.
@@ -282,7 +334,8 @@ class Server:
 
     def _renew(self) -> None:
         """Look at all peers again, now that the keyring has changed."""
-        renew(self._door, self._peers, self._apps, self._tasks)
+        for each in (self, *self._below):
+            renew(each._door, each._peers, each._apps, each._tasks)
 
     def _forget(self, peer: Peer) -> None:
         may_ask_again = peer.holds_replies or not peer.is_attached

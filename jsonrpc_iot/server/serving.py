@@ -15,6 +15,7 @@ from ..peer.watch import watch
 from ..protocol.limits import Limits
 from ..transports import open_listener
 from .exposed import everybody_at, warn_if_open
+from .forwards import keep_forwards
 from .server import Server
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ async def serve(
             everybody=everybody_at(where, dispatcher),
             limits=limits,
         )
+        await stack.enter_async_context(keep_forwards(dispatcher))
         if not door.is_guarded:
             warn_if_open(where, listeners, door)
         async with task_group() as peers:
@@ -95,12 +97,13 @@ async def serve(
                 async with task_group() as accepting:
                     for listener in listeners:
                         accepting.start_soon(listener.serve, server._serve, peers)
-                    accepting.start_soon(watch, lambda: server._peers, limits)
+                    accepting.start_soon(watch, server.all_peers, limits)
                     if keyring is not None:
                         accepting.start_soon(keyring.watch, server._renew)
                     for channel in channels:
                         await server.add(channel)
-                    yield server
+                    async with dispatcher.while_served(server):
+                        yield server
                     accepting.cancel_scope.cancel()
             finally:
                 for listener in listeners:

@@ -137,14 +137,24 @@ def read_entries(
     try:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # an integer without end is no TOMLDecodeError
-        place = _PLACE.search(str(error))
-        line = (place and place[1]) or text.rstrip().count("\n") + 1
-        problem = _PLACE.sub("", str(error)) if place else type(error).__name__
-        raise KeyringError(f"{path}, line {line}: not valid TOML: {problem}") from None
+        raise KeyringError(f"{path}, {syntax_problem(text, error)}") from None
     reader = _Reader(text, path, note, lenient=lenient)
     entries = [entry for kind in tables for entry in reader.table(kind, tables[kind])]
     reader.refuse_doubles(entries)
     return entries
+
+
+def syntax_problem(text: str, error: Exception) -> str:
+    """What is wrong with a text that is no TOML, and where.
+
+    Args:
+        text: is none.
+        error: says so.
+    """
+    place = _PLACE.search(str(error))
+    line = (place and place[1]) or text.rstrip().count("\n") + 1
+    problem = _PLACE.sub("", str(error)) if place else type(error).__name__
+    return f"line {line}: not valid TOML: {problem}"
 
 
 class _Reader:

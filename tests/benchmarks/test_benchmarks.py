@@ -58,6 +58,11 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
         "ping-pong / anyio echo": (">=", 0.85),
         "time of a call, connect_sync / portal": ("<=", 1.3),
     },
+    "gateway": {
+        "gateway / relay": ("<=", 1.3),
+        "gateway / straight": ("<=", 2.2),
+        "pipelined / 20,000 a second": (">=", 1.0),
+    },
     "latency": {
         "tcp, sync handler / asyncio.Protocol echo": ("<=", 1.5),
         "tcp, async handler / asyncio.Protocol echo": ("<=", 1.9),

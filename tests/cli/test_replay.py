@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from .conftest import Simulated
-from .program import Done, run, serving, started
+from .program import Done, listening, run, serving, started
 
 
 def test_a_recorded_call_is_answered_again(device: Simulated, tmp_path: Path) -> None:
@@ -38,6 +38,16 @@ def test_what_serve_and_listen_record(device: Simulated, tmp_path: Path) -> None
     with serving("replay", str(served), *bind, "--strict") as (url,):
         params = ("ssid=no network", "psk=other words")  # as both are masked
         assert run("call", url, "wifi.connect", *params) == refused
+
+
+def test_what_a_bridge_records(device: Simulated, tmp_path: Path) -> None:
+    file = str(tmp_path / "home.jsonl")
+    bind = ("--bind", "tcp://127.0.0.1:0")
+    with started("bridge", f"lamp={device.tcp}", *bind, "--record", file) as program:
+        answered = run("call", listening(program), "lamp.echo", "value=7")
+        assert program.stop().code == 0
+    with serving("replay", file, *bind) as (url,):
+        assert run("call", url, "lamp.echo", "value=7") == answered == Done(0, '"7"\n', "")
 
 
 def test_a_broken_recording(tmp_path: Path) -> None:

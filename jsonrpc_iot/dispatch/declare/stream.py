@@ -6,6 +6,8 @@ from functools import wraps
 from inspect import isasyncgenfunction
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
+from ...errors import MalformedResponse
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -41,6 +43,19 @@ class Stream(AsyncIterator[T], Generic[T]):
 
     async def __aexit__(self, *failure: object) -> None:
         await self.aclose()
+
+
+class NoItems(MalformedResponse):
+    """The answer to a call for items is a result that is no list.
+
+    Args:
+        method: that was called.
+        result: as it came, or decoded where the items would have been.
+    """
+
+    def __init__(self, method: str, result: Any) -> None:
+        super().__init__(f"{method}: the result is no list, so it has no items to stream")
+        self.result = result
 
 
 class _Generated(Stream[T]):

@@ -13,6 +13,7 @@ import anyio
 
 from ...channel.clock import now
 from ...errors import Cancelled, DeadlineExceeded, RpcError
+from ..handler import Begun
 from ..response import Replier, ReplyTo
 from ..turns import Hold, Turn
 from .cancellation import failure_of, is_stray
@@ -65,12 +66,17 @@ class PendingCall:
         self._began_at: float | None = None
         self._scope: anyio.CancelScope | None = None
         self._cancelled: RpcError | None = None
+        self._begun: Begun | None = None
+        self._done: Callable[[bytes | None], object] | None = None
 
     def cancel(self, reason: RpcError | None = None) -> None:
         """Stop the call; its response becomes -32003, or what the reason says."""
         self._cancelled = reason or Cancelled()
         if self._scope is not None:
             self._scope.cancel()
+        elif self._begun is not None:
+            self._begun.cancel()
+            self._settle(self._cancelled)
 
     @property
     def calls(self) -> "Sequence[PendingCall]":
@@ -106,6 +112,28 @@ class PendingCall:
             now: the event loop's time.
         """
         self._began_at = now
+
+    def start(self, done: Callable[[bytes | None], object]) -> bool:
+        """Run the call without a task, if that can be; says whether it does.
+
+        Args:
+            done: is called with the response.
+        """
+        begin = self.call.handler.begin
+        if begin is None or self._chain.middleware or self.items is not None or self._cancelled:
+            return False
+        if self._timeout != math.inf:
+            self._context.deadline = self._timeout + (self._began_at or now())
+        self._done = done
+        self._begun = begin(self.call.params, self._context, self._settle)
+        return self._begun is not None
+
+    def _settle(self, outcome: Any) -> None:
+        self._begun = None
+        done, self._done = self._done, None
+        if done is not None:
+            is_failure = isinstance(outcome, Exception)
+            done(self._fail(outcome) if is_failure else self._succeed(outcome))
 
     async def run(self, new_scope: NewScope = new_scope) -> bytes | None:
         """Run the call and make its response, `None` where there is nothing to say.

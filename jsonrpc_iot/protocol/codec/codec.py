@@ -177,11 +177,16 @@ class Codec(ABC):
             Unencodable: the format has no form for the params.
             UsageError: the params are neither an object nor an array.
         """
-        if not isinstance(request.params, _PARAMS):
-            raw = self._encode_finite(request.params, request.params)
-            if not self._can_be_params(raw):
-                name = type(request.params).__name__
-                raise UsageError(f"params are an object or an array, and {name} is neither")
+        params = request.params
+        if type(params) is Raw:  # which was read from a message, or made by this codec
+            raw = bytes(memoryview(params)[:_NULL_AND_ONE])
+        elif not isinstance(params, _PARAMS):
+            raw = self._encode_finite(params, params)
+        else:
+            return self._encode_finite(request, params)
+        if not self._can_be_params(raw):
+            name = type(params).__name__
+            raise UsageError(f"params are an object or an array, and {name} is neither")
         return self._encode_finite(request, request.params)
 
     def encode_result(

@@ -172,6 +172,11 @@ class Broker:
             raise Refused(f"the broker refuses a subscription to {topic}: {granted}")
         return granted.value
 
+    def unsubscribe(self, topic: str) -> None:
+        """Hear no more of a topic, if the connection is still there."""
+        if not self.is_lost:
+            self._link.unsubscribe(topic)
+
     def publish(
         self,
         topic: str,

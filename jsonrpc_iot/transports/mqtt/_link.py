@@ -77,6 +77,7 @@ class Link:
         self._wake: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._paho = paho = new_client(settings)
+        self.unsubscribe = paho.unsubscribe  # nobody waits for what the broker says to that
         paho.on_connect = self._note_connected
         paho.on_disconnect = self._note_disconnected
         paho.on_subscribe = self._note_subscribed

@@ -14,6 +14,7 @@ from functools import lru_cache, partial
 
 import anyio
 from anyio.abc import TaskGroup
+from msgspec import structs
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ...channel.contract import Arrival, Listener, Serve
@@ -54,6 +55,7 @@ class MqttListener(DemuxListener):
         self._options = options
         self._limits = limits
         self._topic = request_topic(url, options)
+        self._group = f"$share/{options.share}/" if options.share else ""
         self._everybody = f"{self._topic}/response"
         self._presence = None if options.share else f"{self._topic}/online"
         self._answers_below = options.replies or self._topic
@@ -74,6 +76,7 @@ class MqttListener(DemuxListener):
         self._opened_at = 0.0
         self._doubted = anyio.Event()
         self._is_refused = False
+        self._below: dict[str, BelowListener] = {}
         self.ignored = 0
         self.unsent = 0
 
@@ -107,18 +110,39 @@ class MqttListener(DemuxListener):
                 raise BindFailed(
                     f"{self._url}: share needs MQTT 5, which the broker does not speak"
                 )
-            group = f"$share/{self._options.share}/" if self._options.share else ""
-            self._qos = await broker.subscribe(group + self._topic, self._options.qos)
+            await self._subscribe(broker)
+            for each in tuple(self._below.values()):
+                await each._subscribe(broker)
         except BaseException as error:
             with anyio.CancelScope(shield=True):
                 await broker.aclose()
             if isinstance(error, Refused | anyio.BrokenResourceError):
                 raise BindFailed(f"{self._url}: {error}") from None
             raise
-        self._broker = broker
         self._opened_at = anyio.current_time()
-        self._is_refused = False
         self._tell_presence(b"true")
+
+    async def _subscribe(self, broker: Broker) -> None:
+        """Take requests from a broker, and answer there."""
+        self._qos = await broker.subscribe(self._group + self._topic, self._options.qos)
+        self._broker = broker
+        self._is_refused = False
+
+    @property
+    def has_places(self) -> bool:
+        """Say yes; see `Listener.has_places`."""
+        return True
+
+    async def below(self, name: str) -> Listener | None:
+        """A listener to the topic one step below, over the same connection."""
+        topic = f"{self._topic}/{name}"
+        if topic in self._below:
+            raise BindFailed(f"{self._url}: somebody listens at {topic} already")
+        path = f"{self._url.path.rstrip('/')}/{name}"
+        options = structs.replace(self._options, topic=topic if self._options.topic else "")
+        listener = BelowListener(structs.replace(self._url, path=path), options, self._limits, self)
+        await listener.open()
+        return listener
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
         """Serve until cancelled; see `Listener.serve`."""
@@ -129,9 +153,26 @@ class MqttListener(DemuxListener):
             beside.start_soon(self._stay_online)
             beside.start_soon(self._watch_presence)
             while True:
-                packets = [self._packet(each) for each in await self._next_batch(beside)]
-                for channel in await self.demux.deliver(packets, anyio.current_time()):
-                    task_group.start_soon(handler, channel)
+                arrived = await self._next_batch(beside)
+                if self._below:
+                    arrived = await self._hand_down(arrived)
+                await self._take(arrived, handler, task_group)
+
+    async def _take(self, arrived: list[Arrived], handler: Serve, tasks: TaskGroup) -> None:
+        packets = [self._packet(each) for each in arrived if self._is_request(each)]
+        for channel in await self.demux.deliver(packets, anyio.current_time()):
+            tasks.start_soon(handler, channel)
+
+    async def _hand_down(self, arrived: list[Arrived]) -> list[Arrived]:
+        """Have those below take what is theirs, and return the rest."""
+        theirs: dict[str, list[Arrived]] = {}
+        mine: list[Arrived] = []
+        for each in arrived:
+            is_theirs = each.topic in self._below
+            (theirs.setdefault(each.topic, []) if is_theirs else mine).append(each)
+        for topic, batch in theirs.items():
+            await self._below[topic].hand(batch)
+        return mine
 
     async def aclose(self) -> None:
         """Say that the device is offline, and leave the broker."""
@@ -150,7 +191,7 @@ class MqttListener(DemuxListener):
     async def _hear(self, broker: Broker) -> list[Arrived]:
         """The next requests, none when the connection is lost."""
         try:
-            return [each for each in await broker.receive() if self._is_request(each)]
+            return list(await broker.receive())
         except anyio.BrokenResourceError:
             return []
 
@@ -211,6 +252,8 @@ class MqttListener(DemuxListener):
         if topic is None:
             return True
         if any(each in topic for each in "+#\0") or topic in (self._topic, self._presence):
+            return False
+        if topic in self._below:
             return False
         below = self._answers_below
         return topic == below or topic.startswith(f"{below.rstrip('/')}/")
@@ -278,6 +321,58 @@ class MqttListener(DemuxListener):
             sends_need_receiver=True,  # the broker confirms while requests are read
             codec=self._options.codec,
         )
+
+
+class BelowListener(MqttListener):
+    """Serves the topic below another listener's, over its connection, as long as that has one.
+
+    It says nothing of its presence: a connection has one will, and where this one is silent the
+    other one is gone.
+
+    Args:
+        url: of this topic.
+        options: those of the URL.
+        limits: bounds on what peers may cost.
+        above: the other listener.
+    """
+
+    def __init__(self, url: Url, options: MqttOptions, limits: Limits, above: MqttListener) -> None:
+        super().__init__(url, options, limits)
+        self._presence = None
+        self._above = above
+        self._handler: tuple[Serve, TaskGroup] | None = None
+
+    async def open(self) -> None:
+        """Subscribe."""
+        self._above._below[self._topic] = self
+        broker = self._above._broker
+        if broker is not None:
+            try:
+                await self._subscribe(broker)
+            except anyio.BrokenResourceError:
+                pass  # which the listener above notices
+            except Refused as error:
+                del self._above._below[self._topic]
+                raise BindFailed(f"{self._url}: {error}") from None
+
+    async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
+        """Serve until cancelled; see `Listener.serve`."""
+        for channel in self.demux.open_standing():
+            task_group.start_soon(handler, channel)
+        self._handler = handler, task_group
+        await self._sweep()
+
+    async def hand(self, arrived: list[Arrived]) -> None:
+        """Take what has arrived at the topic."""
+        if self._handler is not None:
+            await self._take(arrived, *self._handler)
+
+    async def aclose(self) -> None:
+        """Take no more."""
+        self._above._below.pop(self._topic, None)
+        if self._broker is not None:
+            self._broker.unsubscribe(self._group + self._topic)
+            self._broker = None
 
 
 async def open_listener(url: Url, options: MqttOptions, limits: Limits) -> Listener:

@@ -60,8 +60,13 @@ class SealedTransport:
         keys, form = both(own, self._keys), form_of(url)
         option = f"{NAME}={url.options[NAME]}" if own is not None else ""
         if isinstance(inner, DemuxListener):
-            inner.demux.seal_with(crypto, keys)
-            return WrappedListener(inner, option)
+
+            def seal(listener: Listener) -> None:
+                assert isinstance(listener, DemuxListener)
+                listener.demux.seal_with(crypto, keys)
+
+            seal(inner)
+            return WrappedListener(inner, option, prepare=seal)
         if form is BASE64 or url.scheme in _LINKS:
             return WrappedListener(inner, option, _around_connections(crypto, keys, form))
         return WrappedListener(inner, option, _around_lines(crypto, keys, form, limits))

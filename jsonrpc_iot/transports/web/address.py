@@ -4,11 +4,12 @@ import socket
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 from urllib.parse import urlsplit
 
 import anyio
 from anyio.abc import SocketAttribute, TaskGroup
+from msgspec import structs
 
 from ...channel.contract import Listener, Serve
 from ...channel.url import Url, place_of
@@ -114,8 +115,16 @@ class Address:
             tasks.start_soon(self._server.run)
         await anyio.sleep_forever()
 
-    def release(self) -> None:
-        """Give up one URL; with the last one the address is closed."""
+    def release(self, url: Url, kind: Kind, *, for_others: bool) -> None:
+        """Give up one URL; with the last one the address is closed.
+
+        Args:
+            url: as it was reserved.
+            kind: as well.
+            for_others: its path may be taken again; else it goes on to be answered there.
+        """
+        if for_others:
+            del self._routes[kind, route_path(url)]
         self._users -= 1
         if self._users:
             return
@@ -153,7 +162,7 @@ async def _refuse(send: AsgiSend, status: int, text: bytes) -> None:
 
 
 class AddressListener(Listener):
-    """A listener for one URL of an address. `http` and `websocket` each have one.
+    """A listener for one URL of an address. `http` and `websocket` each have one, of one kind.
 
     Args:
         address: bound; the listener has reserved its path there.
@@ -161,11 +170,14 @@ class AddressListener(Listener):
         rules: what the URL says of requests.
     """
 
+    kind: ClassVar[Kind]
+
     def __init__(self, address: Address, url: Url, rules: WebRules) -> None:
         self._address = address
         self._url = url
         self._rules = rules
         self._closed = False
+        self._is_below = False
 
     @property
     def rules(self) -> WebRules:
@@ -185,13 +197,30 @@ class AddressListener(Listener):
 
     def beside(self, url: str) -> Listener | None:
         """A listener for another URL of the same address, if its scheme is `http` or `ws`."""
-        from .. import find_transport
-
         parsed = Url.parse(url)
         if parsed.scheme not in ("http", "https", "ws", "wss"):
             return None
-        listen_at = getattr(find_transport(parsed), "listen_at", None)
-        found: Listener | None = None if listen_at is None else listen_at(parsed, self._address)
+        return self._listen_at(parsed)
+
+    @property
+    def has_places(self) -> bool:
+        """Say yes; see `Listener.has_places`."""
+        return True
+
+    async def below(self, name: str) -> Listener | None:
+        """A listener one step below; see `Listener.below`."""
+        url = structs.replace(self._url, path=f"{route_path(self._url)}/{name}")
+        listener = self._listen_at(url)
+        if not isinstance(listener, AddressListener):
+            raise BindFailed(f"{url}: somebody listens there already")
+        listener._is_below = True
+        return listener
+
+    def _listen_at(self, url: Url) -> Listener | None:
+        from .. import find_transport
+
+        listen_at = getattr(find_transport(url), "listen_at", None)
+        found: Listener | None = None if listen_at is None else listen_at(url, self._address)
         return found
 
     @property
@@ -211,7 +240,7 @@ class AddressListener(Listener):
         """Give up the URL; running requests go on."""
         if not self._closed:
             self._closed = True
-            self._address.release()
+            self._address.release(self._url, self.kind, for_others=self._is_below)
 
 
 def route_path(url: Url) -> str:

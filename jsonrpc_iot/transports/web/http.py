@@ -45,6 +45,8 @@ def listen_at(url: Url, address: Address) -> Listener | None:
 class HttpListener(AddressListener, WebListener):
     """A listener whose requests an application answers."""
 
+    kind = "http"
+
     def mount(self, app: AsgiApp) -> None:
         """Have an application answer the requests."""
         self._address.route(self._url, "http", app)

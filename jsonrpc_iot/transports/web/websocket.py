@@ -64,6 +64,8 @@ class WebSocketListener(AddressListener):
         codec: how messages are written.
     """
 
+    kind = "websocket"
+
     def __init__(self, address: Address, url: Url, rules: WebRules, codec: CodecName) -> None:
         super().__init__(address, url, rules)
         self._codec: CodecName = codec

@@ -1,0 +1,206 @@
+"""`bridge`: a gateway without a program."""
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import anyio
+from msgspec import structs
+
+from jsonrpc_iot import Gateway, UsageError
+from jsonrpc_iot import serve as serve_at
+from jsonrpc_iot.gateway import DeviceChange
+from jsonrpc_iot.gateway.config import DeviceConfig, GatewayConfig, apply, read_config
+from jsonrpc_iot.protocol.text import escape
+
+from ._access import KeysOption, RequireKeyOption, access
+from ._log import LogJsonOption, VerboseOption, start_log
+from ._options import RecordOption, TraceOption, complete_bind
+from ._output import Tracer, print_text, write_error
+from ._signals import until_signal
+from .command.declare import Argument, Given, Offer, Option
+
+logger = logging.getLogger("jsonrpc_iot.cli")
+
+_DEVICES = logging.getLogger("jsonrpc_iot.cli.devices")
+
+
+def _complete_device(beginning: str, given: Given) -> Iterator[Offer]:
+    name, mark, _ = beginning.rpartition("," if "," in beginning else "=")
+    return (Offer(f"{name}{mark}{each.word}") for each in complete_bind("", given) if mark)
+
+
+AllowOption: TypeAlias = Annotated[
+    list[str] | None,
+    Option(
+        metavar="PATTERN",
+        help="Offer only names that match, as lamp.set, or begin so, as lamp.* does; with "
+        "the device's name before them or without. Give it once for each pattern.",
+    ),
+]
+
+
+def bridge(
+    devices: Annotated[
+        list[str] | None,
+        Argument(
+            "NAME=URL",
+            "A device, and where it is. Several URLs, with commas between, are tried in order.",
+            _complete_device,
+        ),
+    ] = None,
+    *,
+    bind: Annotated[
+        list[str] | None,
+        Option(
+            "--bind",
+            metavar="URL",
+            help="Where to listen; give it once for each URL. Port 0 takes a free port.",
+            complete=complete_bind,
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="Devices, URLs and the rest in TOML; see Gateways. It is read again on SIGHUP.",
+        ),
+    ] = None,
+    keys: KeysOption = None,
+    require_key: RequireKeyOption = False,
+    allow: AllowOption = None,
+    trace: TraceOption = False,
+    record: RecordOption = None,
+    verbose: VerboseOption = False,
+    log_json: LogJsonOption = False,
+) -> None:
+    """Be a gateway: offer devices on small links at addresses of big ones.
+
+    A device's method METHOD is NAME.METHOD there, and over HTTP, WebSocket and MQTT each device has
+    an address of its own, one step below. Prints "listening URL" for each address that accepts
+    traffic, and on standard error one line for each device that comes or goes. Stops on SIGINT or
+    SIGTERM.
+    """
+    start_log(verbose=verbose, as_json=log_json)
+    _DEVICES.setLevel(logging.INFO)
+    named = GatewayConfig(devices=_devices(devices or ()), allow=allow or [])
+    filed = GatewayConfig() if config is None else read_config(config)
+    urls = [*(bind or ()), *filed.bind]
+    if not urls:
+        raise UsageError("a gateway needs --bind URL, or bind in the file")
+    if not named.devices and config is None:
+        raise UsageError("a gateway needs devices: NAME=URL, or --config FILE")
+    if keys is None and filed.keys is not None and config is not None:
+        keys = config.parent / filed.keys
+    gateway = Gateway()
+    gateway.changed.subscribe(_log if log_json else _show)
+    apply(gateway, GatewayConfig(), named)
+    file = _File(gateway, config, named, filed)
+    options = access(keys, require_key, urls) | {"record": record}
+    options["trace"] = Tracer("") if trace else None
+    anyio.run(_run, gateway, urls, file.read_again, options)
+
+
+async def _run(
+    gateway: Gateway,
+    urls: list[str],
+    read_again: Callable[[], object],
+    options: dict[str, Any],
+) -> None:
+    async with gateway, serve_at(gateway, *urls, **options) as server:
+
+        def reload() -> None:
+            server.reload()
+            read_again()
+
+        async with until_signal(reload):
+            for url in server.urls:
+                print_text(f"listening {url}")
+            await anyio.sleep_forever()
+
+
+class _File:
+    """What a file adds to a gateway.
+
+    Args:
+        gateway: gets it.
+        path: of the file, `None` without one.
+        named: what the command line says, which goes before what the file does.
+        config: what that says at first.
+    """
+
+    def __init__(
+        self, gateway: Gateway, path: Path | None, named: GatewayConfig, config: GatewayConfig
+    ) -> None:
+        self._gateway = gateway
+        self._path = path
+        self._named = named
+        self._config = GatewayConfig()
+        self._take(config)
+
+    def read_again(self) -> None:
+        """Have the gateway as the file says now; a mistake in it changes nothing."""
+        if self._path is None:
+            return
+        try:
+            config = read_config(self._path)
+            if (config.bind, config.keys) != (self._config.bind, self._config.keys):
+                logger.warning("%s: bind and keys hold from the next start on", self._path)
+            self._take(config)
+        except UsageError as error:
+            logger.error("%s", error)
+
+    def _take(self, config: GatewayConfig) -> None:
+        for name in config.devices.keys() & self._named.devices.keys():
+            raise UsageError(f"{self._path}: {name!r} is on the command line already")
+        config = structs.replace(config, allow=self._named.allow or config.allow)
+        apply(self._gateway, self._config, config)
+        self._config = config
+
+
+def _devices(words: "list[str] | tuple[str, ...]") -> dict[str, DeviceConfig]:
+    found: dict[str, DeviceConfig] = {}
+    for word in words:
+        name, mark, urls = word.partition("=")
+        if not mark or not name or "://" in name:
+            raise UsageError(f"{word!r}: a device is given as NAME=URL")
+        if name in found:
+            raise UsageError(f"{name!r} is given twice")
+        found[name] = DeviceConfig([each for each in _split(urls) if each])
+    return found
+
+
+def _split(urls: str) -> list[str]:
+    """URLs with commas between, which may also be in a URL."""
+    parts: list[str] = []
+    for part in urls.split(","):
+        if "://" in part or not parts:
+            parts.append(part)
+        else:
+            parts[-1] += f",{part}"
+    return parts
+
+
+def _show(change: DeviceChange) -> None:
+    if text := _said(change):
+        write_error(escape(text))
+
+
+def _log(change: DeviceChange) -> None:
+    if text := _said(change):
+        _DEVICES.info("%s", text)
+
+
+def _said(change: DeviceChange) -> str:
+    """What has become of a device, in a line; empty while nothing is known of it."""
+    if change.removed:
+        what = "removed"
+    elif change.online:
+        took = "" if change.round_trip is None else f", {change.round_trip * 1000:.1f} ms"
+        what = f"online, {change.url}{took}"
+    elif change.last_error is not None:
+        what = f"away: {change.last_error}"
+    else:
+        return ""
+    return f"{change.name} {what}"

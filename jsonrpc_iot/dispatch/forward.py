@@ -1,0 +1,313 @@
+"""Methods that somebody else answers: all names that begin with one prefix.
+
+A dispatcher hands such calls on, and what comes back to its caller: results, errors and items of
+streams as they are. Params and results are not looked at, unless the two ends speak different
+codecs. What reaches the other end is a `Target`; a client is one.
+"""
+
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from functools import partial
+from typing import Any
+
+from msgspec import UNSET, Raw, Struct
+
+from ..channel.clock import now
+from ..errors import (
+    CallTimeout,
+    ChannelClosed,
+    DeadlineExceeded,
+    DeviceOffline,
+    InvalidParams,
+    JsonRpcIotError,
+    MalformedResponse,
+    MessageTooLarge,
+    OutcomeUnknown,
+    RpcError,
+    ServerError,
+    TooLarge,
+    TransportError,
+    Unencodable,
+)
+from ..protocol.codec.codec import DECODE_ERRORS, Codec
+from .declare.context import Context
+from .declare.options import Options
+from .declare.stream import NoItems, Stream
+from .declare.target import CALL_SECONDS, Target
+from .described import Described
+from .handler import Begun, Handler
+from .run.context import CallContext
+
+
+class Untouched(Struct, frozen=True):
+    """Params that are handed on as they came.
+
+    Args:
+        raw: the bytes, empty for none.
+        codec: in which they are written.
+    """
+
+    raw: bytes
+    codec: Codec
+
+    def as_sent(self, codec: str) -> Any:
+        """What to send to an end with a codec of that name: the same bytes, or what they say.
+
+        Raises:
+            InvalidParams: they say what nobody can read.
+        """
+        if not self.raw:
+            return None
+        if self.codec.name == codec:
+            return Raw(self.raw)
+        try:
+            return self.codec.decode_value(self.raw, Any)
+        except DECODE_ERRORS as error:
+            raise InvalidParams(data={"path": "$", "message": str(error)}) from None
+
+
+class Forward(Described):
+    """The other end behind one prefix.
+
+    Args:
+        target: reaches it, if that is open already.
+        requires: the permission that a caller needs for anything there.
+        timeout: seconds that a call may take whose caller does not say; `None` for any time.
+
+    Attributes:
+        options: how its methods run.
+        target: as above.
+    """
+
+    def __init__(
+        self,
+        target: Target | None = None,
+        *,
+        requires: str | None = None,
+        timeout: float | None = CALL_SECONDS,
+    ) -> None:
+        super().__init__(target)
+        self.options = Options(requires=requires)
+        self._timeout = timeout
+
+    def handler(self, method: str) -> Handler:
+        """What answers a method or takes a notification, by its name at the other end."""
+        return Forwarded(self, method)
+
+    async def find(self, deadline: float) -> Target:
+        """What reaches the other end, once it is there.
+
+        Args:
+            deadline: when the caller stops waiting, as the event loop counts.
+
+        Raises:
+            DeviceOffline: nothing does.
+        """
+        if self.target is None:
+            raise self.offline()
+        return self.target
+
+    def offline(self) -> DeviceOffline:
+        """The error that says that the other end is away."""
+        return DeviceOffline()
+
+    def note_sent(self) -> None:
+        """Learn that a call is sent now, which the other end ought to answer."""
+
+    def note_answer(self) -> None:
+        """Learn that the other end has said something."""
+
+    def note_end(self, *, answered: bool) -> None:
+        """Learn that nobody waits for a call any more, and whether it has been answered."""
+
+    def note_failure(self, error: JsonRpcIotError) -> None:
+        """Learn that a call has come to nothing, and why."""
+
+    def begin(
+        self,
+        method: str,
+        params: Untouched,
+        context: Context,
+        settle: Callable[[Any], object],
+    ) -> "_Relay | None":
+        """Have a method answered without a task, if that can be.
+
+        Args:
+            method: the name at the other end.
+            params: of the call.
+            context: of the call.
+            settle: is told the result, or the `RpcError` that takes its place.
+        """
+        target = self.target
+        begin = getattr(target, "begin_call", None)  # not every target has it
+        if target is None or begin is None or context.id is UNSET:
+            return None
+        relay = _Relay(self, settle)
+        deadline, timeout = context.deadline, self._timeout
+        if deadline is not None and (timeout := deadline - now()) <= 0:
+            return None
+        try:
+            if params.codec.name != target.info.codec:
+                return None
+            relay.call = begin(method, Raw(params.raw) if params.raw else None, timeout, relay.end)
+        except JsonRpcIotError:  # which is explained where it is raised again
+            return None
+        if relay.call is None:
+            return None
+        self.note_sent()
+        return relay
+
+    async def answer(self, method: str, params: Untouched, context: CallContext) -> Any:
+        """Have a method answered, or a notification taken.
+
+        Args:
+            method: the name at the other end.
+            params: of the call.
+            context: of the call.
+
+        Raises:
+            RpcError: what the other end answers, or what keeps it from that.
+        """
+        deadline = context.deadline
+        if deadline is None:
+            deadline = math.inf if self._timeout is None else now() + self._timeout
+        target = await self.find(deadline)
+        try:
+            codec = target.info.codec
+        except ChannelClosed:
+            raise self.offline() from None
+        try:
+            members = params.as_sent(codec)
+            if context.id is UNSET:
+                return await target.notify(method, members)
+            kind = Raw if codec == params.codec.name else Any
+            return await self._call(target, method, members, kind, deadline, context)
+        except RpcError:
+            raise
+        except JsonRpcIotError as error:
+            self.note_failure(error)
+            raise self.refusal(error) from None
+
+    async def _call(
+        self,
+        target: Target,
+        method: str,
+        params: Any,
+        kind: Any,
+        deadline: float,
+        context: CallContext,
+    ) -> Any:
+        answered = False
+        self.note_sent()
+        try:
+            if context.items is not None:
+                result = await self._pass_on(target, method, params, kind, context)
+            else:
+                left = None if deadline == math.inf else max(0.0, deadline - now())
+                result = await target.call(method, params, result=kind, timeout=left)
+            answered = True
+        except (RpcError, MalformedResponse):
+            answered = True
+            raise
+        finally:
+            self.note_end(answered=answered)
+        return result
+
+    async def _pass_on(
+        self, target: Target, method: str, params: Any, kind: Any, context: CallContext
+    ) -> Any:
+        """Hand items on as the caller takes them, which may be never: that is up to the caller."""
+        assert context.items is not None
+        async with target.stream(method, params, item=kind, timeout=None) as items:
+            try:
+                async with aclosing(self._noted(items)) as noted:
+                    return await context.items.send_all(noted)
+            except NoItems as whole:
+                return whole.result
+
+    async def _noted(self, items: Stream[Any]) -> AsyncGenerator[Any, None]:
+        async for item in items:
+            self.note_answer()
+            yield item
+
+    def refusal(self, error: JsonRpcIotError) -> RpcError:
+        """What the caller is told of a call that the other end has not answered."""
+        if isinstance(error, MessageTooLarge):
+            return TooLarge(data={"size": error.size, "limit": error.limit})
+        if isinstance(error, CallTimeout):
+            return DeadlineExceeded()
+        if isinstance(error, ChannelClosed):
+            return OutcomeUnknown()
+        if isinstance(error, Unencodable):
+            return InvalidParams(data={"path": "$", "message": str(error)})
+        if isinstance(error, TransportError):
+            return self.offline()
+        return ServerError(str(error))  # a malformed answer
+
+
+class _Relay:
+    """A call that is handed on without a task.
+
+    Args:
+        forward: the other end.
+        settle: is told what becomes of it.
+
+    Attributes:
+        call: the one to the other end.
+    """
+
+    __slots__ = ("_forward", "_settle", "call")
+
+    def __init__(self, forward: Forward, settle: Callable[[Any], object]) -> None:
+        self._forward = forward
+        self._settle = settle
+        self.call: Begun | None = None
+
+    def cancel(self) -> None:
+        """Have it cancelled at the other end, if that understands."""
+        if self.call is not None:
+            self._forward.note_end(answered=False)
+            self.call.cancel()
+
+    def end(self, outcome: Raw | JsonRpcIotError) -> None:
+        """Take what became of it."""
+        is_answer = type(outcome) is Raw or isinstance(outcome, RpcError | MalformedResponse)
+        self._forward.note_end(answered=is_answer)
+        if isinstance(outcome, JsonRpcIotError) and not isinstance(outcome, RpcError):
+            self._forward.note_failure(outcome)
+            outcome = self._forward.refusal(outcome)
+        self._settle(outcome)
+
+
+class Forwarded(Handler):
+    """The handler of one name that begins with a prefix; it does not know the params' types.
+
+    Args:
+        forward: the other end.
+        method: the name there.
+    """
+
+    is_coroutine = waits = wants_context = True
+    is_generator = plain = by_name = False
+    params_optional = True
+    may_hold_nan = False  # no codec lets it in
+    result_type = Any
+    params = Untouched
+    positions = None
+    doc = ""
+
+    def __init__(self, forward: Forward, method: str) -> None:
+        self.options = forward.options
+        self._forward = forward
+        self._method = method
+        self.call = self._call
+        self.begin = partial(forward.begin, method)
+
+    def parse(self, raw: bytes, codec: Codec) -> Struct:
+        """Take params as they are; see `Handler.parse`."""
+        return Untouched(raw, codec)
+
+    def _call(self, params: Any, context: Context | None) -> Awaitable[Any]:
+        assert isinstance(context, CallContext)
+        return self._forward.answer(self._method, params, context)

@@ -1,0 +1,90 @@
+"""The devices' own addresses: one step below those of a gateway, where each answers as itself."""
+
+import logging
+
+import anyio
+from anyio.abc import TaskGroup
+
+from ..channel.changes import Change
+from ..dispatch.dispatcher import Dispatcher
+from ..errors import ServerError, TransportError, UsageError
+from ..server.server import Server
+from .device import LOOP, TRACE, Device
+
+logger = logging.getLogger("jsonrpc_iot.gateway")
+
+
+class _Face(Dispatcher):
+    """A device as it shows itself at its own address.
+
+    Args:
+        device: answers all but what is between a caller and this address.
+        token: the gateway's, by which it knows itself.
+    """
+
+    def __init__(self, device: Device, token: str) -> None:
+        super().__init__(title=device.name)
+        self._device = device
+        self._token = token
+        self._forward("", device)
+        self.method(TRACE)(self._trace)
+
+    async def _trace(self, token: str) -> None:
+        """Find out whether the gateway that asks leads back to itself."""
+        if token == self._token:
+            raise ServerError(LOOP)
+        target = self._device.target
+        if target is not None:
+            await target.call(TRACE, {"token": token}, result=None, timeout=2.0)
+
+
+class OwnPlaces:
+    """The devices' addresses at one server.
+
+    Args:
+        server: the gateway's.
+        tasks: serve them.
+        token: the gateway's.
+    """
+
+    def __init__(self, server: Server, tasks: TaskGroup, token: str) -> None:
+        self._server = server
+        self._tasks = tasks
+        self._token = token
+        self._faces: dict[Device, tuple[_Face, anyio.CancelScope]] = {}
+        self._taken: set[str] = set()
+        self._freed = Change()
+
+    def open(self, device: Device) -> None:
+        """Give a device its address, where the server has any with a path."""
+        if self._server.has_places:
+            scope = anyio.CancelScope()
+            self._faces[device] = face, _ = _Face(device, self._token), scope
+            self._tasks.start_soon(self._serve, device, face, scope)
+
+    def close(self, device: Device) -> None:
+        """Take a device's address from it."""
+        found = self._faces.pop(device, None)
+        if found is not None:
+            found[1].cancel()
+
+    def emit(self, device: Device, method: str, params: object) -> None:
+        """Notify those who listen at a device's address."""
+        found = self._faces.get(device)
+        if found is not None:
+            found[0].emit(method, params, requires=device.options.requires)
+
+    async def _serve(self, device: Device, face: _Face, scope: anyio.CancelScope) -> None:
+        name = device.name
+        with scope:
+            while name in self._taken:  # by one of that name that was removed
+                await self._freed.wait()
+            self._taken.add(name)
+            try:
+                async with self._server.below(name, face):
+                    await anyio.sleep_forever()
+            except (TransportError, UsageError) as error:
+                logger.warning("%s has no address of its own: %s", name, error)
+            finally:
+                self._taken.discard(name)
+                self._freed.notify()

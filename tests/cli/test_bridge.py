@@ -1,0 +1,114 @@
+"""`bridge`: a gateway without a program."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from .program import Done, Running, listening, run, serving, started
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no SIGHUP")
+
+ANYWHERE = ("--bind", "tcp://127.0.0.1:0")
+
+
+def changed(program: Running, name: str) -> str:
+    """The next line about a device."""
+    return program.wait_for_error(f"{name} ").removeprefix(f"{name} ").rstrip("\n")
+
+
+def test_devices_are_called_by_name_at_every_url() -> None:
+    with serving("simulate", *ANYWHERE, "--name", "lamp") as (device,):
+        binds = (*ANYWHERE, "--bind", "http://127.0.0.1:0/rpc")
+        with started("bridge", f"one=tcp://127.0.0.1:1,{device}", *binds) as bridge:
+            tcp, http = listening(bridge), listening(bridge)
+            assert changed(bridge, "one").startswith(f"online, {device}, ")
+            assert run("call", tcp, "one.echo", "value=x").result == "x"
+            assert run("call", f"{http}/one", "sys.info").result["name"] == "lamp"
+            (state,) = run("call", http, "gateway.devices").result
+            assert (state["name"], state["online"]) == ("one", True)
+            assert bridge.stop() == Done(0, "", "")
+
+
+def test_a_device_that_is_away_is_told_of_and_answered_for() -> None:
+    with started("bridge", "one=tcp://127.0.0.1:1", *ANYWHERE) as bridge:
+        url = listening(bridge)
+        assert changed(bridge, "one").startswith("away: tcp://127.0.0.1:1: ")
+        done = run("call", url, "one.echo", "value=x")
+        assert done.code == 1
+        assert '"code":-32010' in done.err
+        assert bridge.stop(signal.SIGINT) == Done(0, "", "")
+
+
+def test_with_a_log_in_json_changes_are_objects_too() -> None:
+    with started("bridge", "one=tcp://127.0.0.1:1", *ANYWHERE, "--log-json") as bridge:
+        listening(bridge)
+        line = json.loads(bridge.wait_for_error("{"))
+        assert (line["logger"], line["level"]) == ("jsonrpc_iot.cli.devices", "INFO")
+        assert line["message"].startswith("one away: ")
+        assert bridge.stop() == Done(0, "", "")
+
+
+@pytest.mark.parametrize("pattern", ["sys.*", "one.sys.info"])
+def test_only_what_is_allowed_is_offered(pattern: str) -> None:
+    with (
+        serving("simulate", *ANYWHERE) as (device,),
+        started("bridge", f"one={device}", *ANYWHERE, "--allow", pattern) as bridge,
+    ):
+        url = listening(bridge)
+        changed(bridge, "one")
+        assert run("call", url, "one.sys.info").code == 0
+        assert '"code":-32601' in run("call", url, "one.echo", "value=x").err
+
+
+def test_the_file_is_read_again_and_changes_what_has_changed(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    with serving("simulate", *ANYWHERE) as (device,):
+        text = 'bind = ["tcp://127.0.0.1:0"]\n[devices]\n'
+        file.write_text(f'{text}stays = "{device}"\ngoes = "{device}"\n')
+        with started("bridge", "--config", str(file)) as bridge:
+            url = listening(bridge)
+            first = {bridge.wait_for_error("").split()[0] for _ in range(2)}
+            assert first == {"stays", "goes"}
+
+            file.write_text(f'{text}stays = "{device}"\n[devices.comes]\nulr = "{device}"\n')
+            bridge.process.send_signal(signal.SIGHUP)
+            complaint = bridge.wait_for_error("jsonrpc-iot: ")
+            assert "line 5: devices.comes.ulr: unknown, did you mean url?" in complaint
+            assert run("call", url, "goes.echo", "value=x").result == "x"
+
+            file.write_text(f'{text}stays = "{device}"\n[devices.comes]\nurl = "{device}"\n')
+            bridge.process.send_signal(signal.SIGHUP)
+            assert changed(bridge, "goes") == "removed"
+            assert changed(bridge, "comes").startswith("online")
+            assert run("call", url, "comes.echo", "value=x").result == "x"
+            assert run("call", url, "stays.echo", "value=x").result == "x"
+            assert bridge.stop() == Done(0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ((), "needs --bind"),
+        (ANYWHERE, "needs devices"),
+        (("tcp://127.0.0.1:1", *ANYWHERE), "given as NAME=URL"),
+        (("a.b=tcp://127.0.0.1:1", *ANYWHERE), "'a.b' cannot be the name"),
+        (("a=nonsense://x", *ANYWHERE), "unknown scheme 'nonsense'"),
+        (("a=tcp://h:1", "a=tcp://h:2", *ANYWHERE), "'a' is given twice"),
+        (("a=", *ANYWHERE), "needs a URL"),
+        (("--config", "/nowhere.toml", *ANYWHERE), "/nowhere.toml: cannot read it"),
+    ],
+)
+def test_wrong_usage_is_code_2(words: tuple[str, ...], complaint: str) -> None:
+    done = run("bridge", *words)
+    assert done.code == 2
+    assert complaint in done.complaint
+
+
+def test_a_taken_address_is_code_3() -> None:
+    with serving("simulate", *ANYWHERE) as (device,):
+        done = run("bridge", f"a={device}", "--bind", device)
+    assert done.code == 3
+    assert "Address already in use" in done.err

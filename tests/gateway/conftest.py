@@ -1,0 +1,5 @@
+"""After each test nothing may be left: no socket, no error in the log."""
+
+from tests.leaks import no_error_is_logged, no_socket_is_left
+
+__all__ = ["no_error_is_logged", "no_socket_is_left"]

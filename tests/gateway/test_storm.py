@@ -1,0 +1,75 @@
+"""Many callers with equal ids, and a device that vanishes in mid-call and returns."""
+
+from collections import Counter
+from typing import Any
+
+import anyio
+import pytest
+
+from jsonrpc_iot import Dispatcher, Gateway
+from tests.rig import ANYWHERE, Raw, Restarts
+from tests.waiting import Tally, eventually
+
+from .rig import Changes, running
+
+pytestmark = pytest.mark.anyio
+
+CALLERS = 30
+CALLS = 6
+KNOWN = {-32002, -32010, -32011}
+"""What a caller may be told of a device that comes and goes."""
+
+
+class Counting:
+    """A device that counts what it runs, and takes a moment for it."""
+
+    def __init__(self) -> None:
+        self.dispatcher = Dispatcher()
+        self.dispatcher.method(self.run)
+        self.ran: Counter[str] = Counter()
+
+    async def run(self, token: str) -> str:
+        self.ran[token] += 1
+        await anyio.sleep(0.005)
+        return token
+
+
+@pytest.mark.parametrize("at", [ANYWHERE, "udp://127.0.0.1:0"])
+async def test_each_call_ends_once_with_its_own_answer(at: str) -> None:
+    device, gateway = Counting(), Gateway()
+    changes, ended = Changes(gateway), Tally()
+    async with anyio.create_task_group() as tasks:
+        restarts = Restarts(device, tasks, at)
+        await restarts.start()
+        gateway.add("lamp", restarts.url, wait=0.2)
+        async with running(gateway, ANYWHERE) as server:
+            await changes.reach("lamp", online=True)
+
+            async def call(caller: int) -> None:
+                async with Raw.to(server.urls[0]) as raw:
+                    for number in range(CALLS):
+                        token = f"{caller}.{number}"
+                        await raw.request(1, "lamp.run", token, timeout=2)
+                        while "id" not in (reply := await raw.receive()):
+                            pass  # which tells of the device
+                        ended.add((token, reply))
+
+            async with anyio.create_task_group() as callers:
+                for caller in range(CALLERS):
+                    callers.start_soon(call, caller)
+                for part in (1, 2):
+                    await ended.reach(part * CALLERS * CALLS // 4)
+                    await restarts.stop()
+                    await restarts.start()
+            for token, reply in ended.items:
+                check(token, reply)
+            assert len(ended.items) == CALLERS * CALLS
+            assert device.ran
+            assert max(device.ran.values()) == 1
+            await eventually(lambda: not server.peers)
+        await restarts.stop()
+
+
+def check(token: str, reply: dict[str, Any]) -> None:
+    assert reply["id"] == 1
+    assert reply.get("result") == token or reply["error"]["code"] in KNOWN, (token, reply)

@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import anyio
 from msgspec import structs
 
-from jsonrpc_iot import Gateway, Trace, UsageError
+from jsonrpc_iot import Gateway, UsageError
 from jsonrpc_iot import serve as serve_at
 from jsonrpc_iot.gateway import DeviceChange
 from jsonrpc_iot.gateway.config import DeviceConfig, GatewayConfig, apply, read_config
@@ -16,7 +16,7 @@ from jsonrpc_iot.protocol.text import escape
 
 from ._access import KeysOption, RequireKeyOption, access
 from ._log import LogJsonOption, VerboseOption, start_log
-from ._options import TraceOption, complete_bind
+from ._options import RecordOption, TraceOption, complete_bind
 from ._output import Tracer, print_text, write_error
 from ._signals import until_signal
 from .command.declare import Argument, Given, Offer, Option
@@ -29,6 +29,16 @@ _DEVICES = logging.getLogger("jsonrpc_iot.cli.devices")
 def _complete_device(beginning: str, given: Given) -> Iterator[Offer]:
     name, mark, _ = beginning.rpartition("," if "," in beginning else "=")
     return (Offer(f"{name}{mark}{each.word}") for each in complete_bind("", given) if mark)
+
+
+AllowOption: TypeAlias = Annotated[
+    list[str] | None,
+    Option(
+        metavar="PATTERN",
+        help="Offer only names that match, as lamp.set, or begin so, as lamp.* does; with "
+        "the device's name before them or without. Give it once for each pattern.",
+    ),
+]
 
 
 def bridge(
@@ -59,15 +69,9 @@ def bridge(
     ] = None,
     keys: KeysOption = None,
     require_key: RequireKeyOption = False,
-    allow: Annotated[
-        list[str] | None,
-        Option(
-            metavar="PATTERN",
-            help="Offer only names that match, as lamp.set, or begin so, as lamp.* does; with "
-            "the device's name before them or without. Give it once for each pattern.",
-        ),
-    ] = None,
+    allow: AllowOption = None,
     trace: TraceOption = False,
+    record: RecordOption = None,
     verbose: VerboseOption = False,
     log_json: LogJsonOption = False,
 ) -> None:
@@ -93,18 +97,18 @@ def bridge(
     gateway.changed.subscribe(_log if log_json else _show)
     apply(gateway, GatewayConfig(), named)
     file = _File(gateway, config, named, filed)
-    tracer = Tracer("") if trace else None
-    anyio.run(_run, gateway, urls, file.read_again, tracer, access(keys, require_key, urls))
+    options = access(keys, require_key, urls) | {"record": record}
+    options["trace"] = Tracer("") if trace else None
+    anyio.run(_run, gateway, urls, file.read_again, options)
 
 
 async def _run(
     gateway: Gateway,
     urls: list[str],
     read_again: Callable[[], object],
-    trace: Trace | None,
-    who: dict[str, Any],
+    options: dict[str, Any],
 ) -> None:
-    async with gateway, serve_at(gateway, *urls, trace=trace, **who) as server:
+    async with gateway, serve_at(gateway, *urls, **options) as server:
 
         def reload() -> None:
             server.reload()

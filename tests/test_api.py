@@ -42,7 +42,8 @@ PUBLIC = {
     """,
     "jsonrpc_iot.testing": """
         Ends Faults LineCounts LineFaults LineWay LinkCounts LossyLink OneWay VirtualRadio
-        VirtualSerial check_channel_contract memory_pair served virtual_radio virtual_serial_pair
+        VirtualSerial check_channel_contract memory_pair replay served
+        virtual_radio virtual_serial_pair
     """,
     "jsonrpc_iot.tuya": """
         Command DataPoint DataPointType Frame FrameDecoder NetworkStatus Point Product TuyaDevice

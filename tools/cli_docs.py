@@ -30,9 +30,9 @@ output, all else to standard error. What a device sends is escaped before it rea
 | 1 | the other end answered with an error, which is on standard error as JSON |
 | 2 | wrong usage: options, URLs, and params that are no JSON |
 | 3 | the connection failed, or a message is too large for it |
-| 70 | a fault of this program; `-v` of `serve` and `simulate` shows where |
+| 70 | a fault of this program; `-v` of `serve`, `simulate` and `replay` shows where |
 | 124 | the time ran out, at either end |
-| 130 | interrupted with Ctrl+C; `listen`, `serve` and `simulate` end with 0 then |
+| 130 | interrupted with Ctrl+C; `listen`, `serve`, `simulate` and `replay` end with 0 then |
 | 141 | nobody reads standard output any more, as in `… \\| head -1` |
 
 ## Params

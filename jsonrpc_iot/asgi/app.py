@@ -4,16 +4,16 @@ Source: the protocol page, section 3.2, "HTTP".
 """
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import UNSET, Raw, Struct
 from msgspec.json import Decoder
 
 from ..channel.changes import Change
-from ..channel.contract import Trace
 from ..channel.door import GONE, Door
-from ..channel.masking import masking
 from ..channel.tasks import task_group
+from ..channel.tracing import Tracing
 from ..channel.web import (
     AsgiApp,
     AsgiReceive,
@@ -49,7 +49,7 @@ from ._http import (
 from .admission import Admission
 from .by_name import answer_of, params_in, request_for
 from .events import EventLog, Hearing, last_event_of, patterns_of
-from .exchange import Callers, Items, Running, run_in_events, run_to_end, status_of
+from .exchange import Callers, Items, run_in_events, run_to_end, status_of
 from .requester import Requester, RequestFacts
 from .tickets import take_ticket
 
@@ -101,7 +101,7 @@ class RpcApp:
         door: Door,
         keyring: "Keyring | None" = None,
         limits: Limits | None = None,
-        trace: Trace | None = None,
+        trace: Tracing | None = None,
         kept_events: int = 1024,
     ) -> None:
         self._limits = limits = limits or dispatcher.limits
@@ -112,7 +112,8 @@ class RpcApp:
         self._door = door
         self._keyring = keyring
         self._admission = Admission(rules, door, keyring)
-        self._trace = masking(trace or (lambda direction, message: None))
+        self._show = (trace or Tracing()).show
+        self._place = f"http://{rules.path}"  # of those who read events, whoever they are
         self._bodies = Bodies(
             max(MAX_MESSAGE, limits.receive_bytes),
             limits.assembled_bytes_in_all,
@@ -141,7 +142,7 @@ class RpcApp:
         """
         members = UNSET if params is None else params
         message = self._codec.encode_request(Request(method, UNSET, params=members))
-        self._trace("->", message)
+        self._show("->", message, self._place)
         return self.events.publish(message, method, requires)
 
     def renew(self) -> None:
@@ -248,15 +249,17 @@ class RpcApp:
         self, scope: Scope, headers: dict[bytes, bytes], receive: AsgiReceive, send: AsgiSend
     ) -> None:
         data, facts = await self._read(scope, headers, receive)
-        self._trace("<-", data)
-        items = Items(self._codec) if accepts(headers, EVENT_STREAM) else None
+        self._show("<-", data, facts.info.peer)
+        show = partial(self._show, "->", peer=facts.info.peer)
+        items = Items(self._codec, show) if accepts(headers, EVENT_STREAM) else None
         caller = self._caller(scope, facts)
         context = CallContext(items, facts.info, facts.standing, caller.lanes)
         reply = self._begin(data, context, facts.standing)
         if isinstance(reply, Pending):
             with self._callers.running(reply, caller, facts) as running:
                 if items is not None and running.streams:
-                    await self._stream(running, items, scope, receive, send)
+                    seconds = self._limits.send_seconds
+                    await run_in_events(running, items, scope, receive, send, seconds)
                     return
                 reply = await run_to_end(running, scope, receive, len(data))
         refusal = facts.standing.refusal
@@ -265,7 +268,7 @@ class RpcApp:
                 raise denied(refusal)
             await respond(send, 202, b"")
             return
-        self._trace("->", reply)
+        self._show("->", reply, facts.info.peer)
         if refusal is not None and not reply.startswith(b"["):
             status, _ = answer_of(reply)
             headers_too = () if status == 200 else denied(refusal).headers
@@ -306,7 +309,7 @@ class RpcApp:
         else:
             raise Refusal(405, "POST the params", _POST_ONLY)
         data = request_for(name, params)
-        self._trace("<-", data)
+        self._show("<-", data, facts.info.peer)
         caller = self._caller(scope, facts)
         context = CallContext(None, facts.info, facts.standing, caller.lanes)
         reply = self._begin(data, context, facts.standing)
@@ -314,7 +317,7 @@ class RpcApp:
             with self._callers.running(reply, caller, facts) as running:
                 reply = await run_to_end(running, scope, receive, len(params))
         assert reply is not None
-        self._trace("->", reply)
+        self._show("->", reply, facts.info.peer)
         status, body = answer_of(reply)
         await respond(send, status, body, headers=challenge_of(status))
 
@@ -342,14 +345,6 @@ class RpcApp:
         if connection is not None and connection.has_hung_up:
             raise Refusal(408, "The connection was closed before the call began")
         return data, facts
-
-    async def _stream(
-        self, running: Running, items: Items, scope: Scope, receive: AsgiReceive, send: AsgiSend
-    ) -> None:
-        seconds = self._limits.send_seconds
-        await run_in_events(
-            running, items, scope, receive, send, seconds, lambda reply: self._trace("->", reply)
-        )
 
     async def _give_ticket(
         self, scope: Scope, headers: dict[bytes, bytes], receive: AsgiReceive, send: AsgiSend

@@ -64,10 +64,12 @@ class Items(Connection):
 
     Args:
         codec: writes the items.
+        show: is shown each message that leaves this way.
     """
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, show: Callable[[bytes], object]) -> None:
         self._codec = codec
+        self._show = show
         self._waiting: list[bytes] = []
         self._bytes = 0
         self._news = Change()
@@ -81,6 +83,7 @@ class Items(Connection):
     def push(self, *messages: bytes) -> None:
         """Send messages."""
         for message in messages:
+            self._show(message)
             self._waiting.append(b"data: %s\n\n" % message)
             self._bytes += len(message)
         self._news.notify()
@@ -265,7 +268,6 @@ async def run_in_events(
     receive: AsgiReceive,
     send: AsgiSend,
     send_seconds: float,
-    trace: Callable[[bytes], object],
 ) -> None:
     """Run calls and send what they yield as events, the reply as the last one.
 
@@ -276,7 +278,6 @@ async def run_in_events(
         receive: tells when the client is gone.
         send: takes the response.
         send_seconds: how long the client may take nothing.
-        trace: is shown the reply.
 
     Raises:
         Disconnected: the client went away, or took longer.
@@ -288,8 +289,6 @@ async def run_in_events(
         nonlocal over
         reply = await running.run()
         over = True
-        if reply is not None:
-            trace(reply)
         items.push(*filter(None, (reply,)))
 
     async with task_group() as tasks:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from ..channel.contract import Authenticate, Trace
 from ..channel.door import Door
+from ..channel.tracing import Tracing
 from ..channel.web import WebRules
 from ..dispatch.dispatcher import Dispatcher
 from ..protocol.limits import Limits
@@ -83,7 +84,7 @@ def asgi_app(
         ),
         keyring=keyring,
         limits=limits,
-        trace=trace,
+        trace=Tracing(trace),
         kept_events=kept_events,
     )
     dispatcher.on_emit(app.publish)

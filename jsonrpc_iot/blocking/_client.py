@@ -1,10 +1,11 @@
 """Call a device at any URL, and wait for it."""
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from inspect import iscoroutinefunction
+from os import PathLike
 from typing import Any, Self, TypedDict, TypeVar, Unpack, overload
 
 from msgspec import UNSET
@@ -100,6 +101,11 @@ class BlockingClient:
     def close(self) -> None:
         """Disconnect; what waits for the device gets `ChannelClosed`. Doing so again is no harm."""
         self._link.close()
+
+    @property
+    def url(self) -> str:
+        """Where the device is, without secrets; of several URLs the one that is used."""
+        return self._client.url
 
     @property
     def info(self) -> ChannelInfo:
@@ -269,29 +275,33 @@ class ConnectOptions(TypedDict, total=False):
     dispatcher: Dispatcher | None
     limits: Limits | None
     trace: Trace | None
+    record: str | PathLike[str] | None
 
 
-def connect_sync(where: str, **options: Unpack[ConnectOptions]) -> BlockingClient:
+def connect_sync(where: str | Sequence[str], **options: Unpack[ConnectOptions]) -> BlockingClient:
     """Connect to a device, without async.
 
     It connects at once, so it works with and without `with`. The event loop is asyncio's, in a
     thread of its own; `trace`, and the dispatcher's functions without `thread=True`, run there.
 
     Args:
-        where: the device's URL; not `memory://`, whose both ends are in one event loop.
+        where: the device's URL, or several as for `connect`; not `memory://`, whose both ends are
+            in one event loop.
         **options: those of `connect`: timeout, connect_timeout, reconnect, dialect, extensions,
-            dispatcher, limits and trace.
+            dispatcher, limits, trace and record.
 
     Raises:
         InvalidUrl: the URL makes no sense.
         ConnectFailed: nobody answers there; `ConnectTimeout` if that took too long to find out.
-        UsageError: a `memory://` URL.
+        UsageError: a `memory://` URL, or none.
     """
-    if where.startswith("memory:"):
-        raise UsageError(
-            f"{where}: connect_sync has an event loop of its own, and memory:// stays within one"
-        )
+    urls = [where] if isinstance(where, str) else list(where)
+    for url in urls:
+        if url.startswith("memory:"):
+            raise UsageError(
+                f"{url}: connect_sync has an event loop of its own, and memory:// stays within one"
+            )
     dispatcher = options["dispatcher"] = options.get("dispatcher") or Dispatcher()
-    link = Link(mask(where), connect(where, **options))
+    link = Link(", ".join(map(mask, urls)), connect(where, **options))
     link.open()
     return BlockingClient(link, dispatcher)

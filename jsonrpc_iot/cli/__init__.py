@@ -93,6 +93,7 @@ ROOT = Group(
         "monitor": "monitor",
         "serve": "serve",
         "simulate": "serve",
+        "replay": "replay",
         "bridge": "bridge",
         "demo": "demo",
         "pair": "pair",

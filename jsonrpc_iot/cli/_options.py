@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
+from pathlib import Path
 from typing import Annotated, TypeAlias
 
 from jsonrpc_iot import Client, Unauthorized, connect
@@ -69,6 +70,13 @@ DialectOption: TypeAlias = Annotated[
 TraceOption: TypeAlias = Annotated[
     bool, Option("--trace", help="Show every message and frame on standard error.")
 ]
+RecordOption: TypeAlias = Annotated[
+    Path | None,
+    Option(
+        metavar="FILE",
+        help="Write all messages to this new file, with secrets masked; replay plays it.",
+    ),
+]
 JsonOption: TypeAlias = Annotated[bool, Option("--json", help="Print one JSON object.")]
 
 
@@ -79,6 +87,7 @@ def connect_to(
     *,
     extensions: bool | None = None,
     trace: bool = False,
+    record: Path | None = None,
 ) -> AbstractAsyncContextManager[Client]:
     """Connect as the options of a command say.
 
@@ -88,6 +97,7 @@ def connect_to(
         dialect: how to speak at first.
         extensions: whether the device knows the protocol's; by default it is asked.
         trace: whether to show all messages.
+        record: a new file for them.
     """
     return connect(
         url,
@@ -96,6 +106,7 @@ def connect_to(
         dialect=dialect,
         extensions=extensions,
         trace=Tracer(url) if trace else None,
+        record=record,
     )
 
 

@@ -4,12 +4,12 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import anyio
 from msgspec import structs
 
-from jsonrpc_iot import Gateway, Trace, UsageError
+from jsonrpc_iot import Gateway, UsageError
 from jsonrpc_iot import serve as serve_at
 from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.gateway import DeviceChange
@@ -19,7 +19,7 @@ from jsonrpc_iot.protocol.text import escape
 
 from ._access import KeysOption, RequireKeyOption, access
 from ._log import LogJsonOption, VerboseOption, start_log
-from ._options import TraceOption, complete_bind
+from ._options import RecordOption, TraceOption, complete_bind
 from ._output import Tracer, print_text, write_error
 from ._signals import until_signal
 from .command.declare import Argument, Given, Offer, Option
@@ -29,7 +29,12 @@ logger = logging.getLogger("jsonrpc_iot.cli")
 _DEVICES = logging.getLogger("jsonrpc_iot.cli.devices")
 
 
-AllowOption = Annotated[
+def _complete_device(beginning: str, given: Given) -> Iterator[Offer]:
+    name, mark, _ = beginning.rpartition("," if "," in beginning else "=")
+    return (Offer(f"{name}{mark}{each.word}") for each in complete_bind("", given) if mark)
+
+
+AllowOption: TypeAlias = Annotated[
     list[str] | None,
     Option(
         metavar="PATTERN",
@@ -37,15 +42,10 @@ AllowOption = Annotated[
         "the device's name before them or without. Give it once for each pattern.",
     ),
 ]
-HomeAssistantOption = Annotated[
+HomeAssistantOption: TypeAlias = Annotated[
     bool,
     Option(help="Show the devices to Home Assistant, at the broker of the first --bind mqtt://."),
 ]
-
-
-def _complete_device(beginning: str, given: Given) -> Iterator[Offer]:
-    name, mark, _ = beginning.rpartition("," if "," in beginning else "=")
-    return (Offer(f"{name}{mark}{each.word}") for each in complete_bind("", given) if mark)
 
 
 def bridge(
@@ -79,6 +79,7 @@ def bridge(
     allow: AllowOption = None,
     homeassistant: HomeAssistantOption = False,
     trace: TraceOption = False,
+    record: RecordOption = None,
     verbose: VerboseOption = False,
     log_json: LogJsonOption = False,
 ) -> None:
@@ -104,23 +105,22 @@ def bridge(
     gateway.changed.subscribe(_log if log_json else _show)
     apply(gateway, GatewayConfig(), named)
     file = _File(gateway, config, named, filed)
-    tracer = Tracer("") if trace else None
     home = _home(gateway, urls, file) if homeassistant or filed.homeassistant else None
-    who = access(keys, require_key, urls)
-    anyio.run(_run, gateway, urls, file.read_again, tracer, who, home)
+    options = access(keys, require_key, urls) | {"record": record}
+    options["trace"] = Tracer("") if trace else None
+    anyio.run(_run, gateway, urls, file.read_again, options, home)
 
 
 async def _run(
     gateway: Gateway,
     urls: list[str],
     read_again: Callable[[], object],
-    trace: Trace | None,
-    who: dict[str, Any],
+    options: dict[str, Any],
     home: HomeAssistant | None,
 ) -> None:
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(gateway)
-        server = await stack.enter_async_context(serve_at(gateway, *urls, trace=trace, **who))
+        server = await stack.enter_async_context(serve_at(gateway, *urls, **options))
         if home is not None:
             await stack.enter_async_context(home)
 

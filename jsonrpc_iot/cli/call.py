@@ -1,7 +1,7 @@
 """`call`, `notify` and `listen`: what a person says to one device, and hears from it."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import datetime
 from functools import partial
 from typing import Annotated
@@ -21,7 +21,6 @@ from jsonrpc_iot import (
     connect,
 )
 from jsonrpc_iot.channel.url import Url
-from jsonrpc_iot.protocol.messages import Dialect
 
 from ._json import encode_json, json_text
 from ._notify import send_notification
@@ -29,6 +28,7 @@ from ._options import (
     DialectOption,
     MethodArgument,
     ParamsArgument,
+    RecordOption,
     TimeoutOption,
     TraceOption,
     UrlArgument,
@@ -60,6 +60,7 @@ def call(
     timeout: TimeoutOption = 10.0,
     dialect: DialectOption = "iot",
     trace: TraceOption = False,
+    record: RecordOption = None,
 ) -> None:
     """Call a method and print its result as JSON.
 
@@ -68,7 +69,7 @@ def call(
     arguments = read_params(params or ())
 
     async def run() -> None:
-        async with connect_to(url, timeout, dialect, trace=trace) as client:
+        async with connect_to(url, timeout, dialect, trace=trace, record=record) as client:
             if not stream:
                 result = await client.call(method, arguments, result=msgspec.Raw)
                 print_json(json_text(bytes(result), url))  # at once, as parting may take a moment
@@ -121,30 +122,36 @@ def listen(
     timeout: Annotated[float, duration("How long to wait for the connection.")] = 10.0,
     dialect: DialectOption = "iot",
     trace: TraceOption = False,
+    record: RecordOption = None,
 ) -> None:
     """Print each notification of a device as one line of JSON.
 
     Goes on until SIGINT or SIGTERM, which is success, or until the connection ends. Over links
     without connections, such as UDP, it sends rpc.ping every 20 s, lest the device forget it.
     """
-    tracer = Tracer(url) if trace else None
+    opened = connect(
+        url,
+        connect_timeout=timeout,
+        dialect=dialect,
+        trace=Tracer(url) if trace else None,
+        record=record,
+    )
     with suppress(KeyboardInterrupt):  # where signals cannot be received otherwise
         show = _show_with_time if time else _show
-        anyio.run(_listen, url, patterns or (), count, timeout, dialect, tracer, show)
+        anyio.run(_listen, url, opened, patterns or (), count, timeout, show)
 
 
 async def _listen(
     url: str,
+    opened: AbstractAsyncContextManager[Client],
     patterns: Sequence[str],
     count: int | None,
     timeout: float,
-    dialect: Dialect,
-    tracer: Tracer | None,
     show: Callable[[Notification], None],
 ) -> None:
     async with until_signal():
         async with (
-            connect(url, connect_timeout=timeout, dialect=dialect, trace=tracer) as client,
+            opened as client,
             client.notifications(*patterns) as notifications,
             anyio.create_task_group() as tasks,
         ):

@@ -13,7 +13,7 @@ from jsonrpc_iot import run as run_server
 
 from ._access import KeysOption, PairOption, RequireKeyOption, access
 from ._log import LogJsonOption, VerboseOption, start_log
-from ._options import TraceOption, complete_bind
+from ._options import RecordOption, TraceOption, complete_bind
 from ._output import Tracer, print_text
 from ._reload import run_again_on_change
 from .command.declare import Argument, Option
@@ -66,6 +66,7 @@ def serve(
     pair: PairOption = None,
     announce: AnnounceOption = None,
     trace: TraceOption = False,
+    record: RecordOption = None,
     verbose: VerboseOption = False,
     log_json: LogJsonOption = False,
 ) -> None:
@@ -75,6 +76,8 @@ def serve(
     that accepts traffic, and stops on SIGINT or SIGTERM.
     """
     start_log(verbose=verbose, as_json=log_json)
+    if reload and record is not None:
+        raise UsageError("--record keeps what one run says, and --reload makes many")
     if reload:
         run_again_on_change()
         return
@@ -86,7 +89,7 @@ def serve(
             dispatcher.include(_simulated_wifi(seed=0))
         except ValueError as error:
             raise UsageError(f"--wifi: {error} by {target}") from None
-    _run(dispatcher, bind, who, announce, trace=trace)
+    _run(dispatcher, bind, who | {"record": record}, announce, trace=trace)
 
 
 def simulate(

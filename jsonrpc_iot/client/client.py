@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Literal, TypeVar
@@ -27,7 +27,7 @@ from ..peer.remote import Remote
 from ..peer.taskless import Outcome, TasklessCall, begin_call
 from ..protocol.backoff import Backoff
 from ..protocol.limits import Limits
-from ..protocol.messages import Dialect
+from ..protocol.messages import Dialect, Message
 from .batch import CallBatch
 from .notifications import Notification, Notifications
 from .proxy import new_proxy
@@ -38,10 +38,14 @@ S = TypeVar("S")
 
 logger = logging.getLogger("jsonrpc_iot.client")
 
-_FIRST_PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 30.0
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
 
 
+Greet = Callable[[Peer, Callable[[], object]], Coroutine[Any, Any, None]]
+"""Finds out whether a peer is of use, and calls what it gets if it is."""
+
+Publish = Callable[[Message], object]
 State = Literal["connecting", "connected", "closed"]
 
 
@@ -94,7 +98,7 @@ class Client(Remote):
         self._tasks: TaskGroup | None = None
         self._peer: Peer | None = None
         self._connected = anyio.Event()
-        self._backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+        self._backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         self._over = anyio.Event()
         self._missed = 0  # on channels that have ended
 
@@ -154,7 +158,7 @@ class Client(Remote):
                 if not (idempotent and self._reopen):
                     raise
             if peer is self._peer:  # the channel lives on, and this call was lost
-                again = again or Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+                again = again or Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
                 left_now = max(0.0, deadline - now())
                 await anyio.sleep(min(again.next_pause(), left_now))
             left = None if left is None else max(0.0, deadline - now())
@@ -271,6 +275,10 @@ class Client(Remote):
             if previous is not None:
                 channel.follow(previous)
             await self._run_peer(channel)
+        self._end()
+
+    def _end(self) -> None:
+        """Note that it is over for good."""
         self._notifications.end()
         self._over.set()
 
@@ -285,20 +293,27 @@ class Client(Remote):
     def _peers(self) -> tuple[Peer, ...]:
         return () if self._peer is None else (self._peer,)
 
-    async def _run_peer(self, channel: Channel) -> None:
+    async def _run_peer(self, channel: Channel, greet: Greet | None = None) -> None:
+        """Run a peer until its channel ends.
+
+        Args:
+            channel: to the device.
+            greet: decides whether the peer is used at all, and calls what it gets then.
+        """
         if self._trace is not None:
             channel = TracedChannel(channel, self._trace)
         codec = self._dispatcher.responder(channel.info.codec).codec
         session = new_session(
-            self._dispatcher,
-            channel.info,
-            dialect=self._dialect,
-            extensions=self._extensions,
-            on_notification=partial(self._notifications.publish, codec),
+            self._dispatcher, channel.info, dialect=self._dialect, extensions=self._extensions
         )
         begin = anyio.current_time()
         async with anyio.create_task_group() as tasks:
-            self._tasks = tasks
+            gain = partial(self._gain, tasks, partial(self._notifications.publish, codec))
+
+            def meet(peer: Peer) -> None:
+                assert greet is not None
+                tasks.start_soon(greet, peer, partial(gain, peer))
+
             peer = Peer(
                 channel,
                 self._dispatcher,
@@ -306,12 +321,13 @@ class Client(Remote):
                 tasks,
                 limits=self._limits,
                 probe=True,
-                on_open=self._gain,
+                on_open=gain if greet is None else meet,
                 on_end=self._lose,
                 since=begin if self._was_here else -math.inf,
             )
             await peer.run()
-            self._tasks = None
+            if self._tasks is tasks:
+                self._tasks = None
             tasks.cancel_scope.cancel()
         self._backoff.connection_ended(anyio.current_time() - begin)
 
@@ -320,7 +336,11 @@ class Client(Remote):
         if self._tasks is not None and self._peer is not None and self._subscription.is_due:
             self._tasks.start_soon(self._subscription.tell_quietly, self._peer.calls, self._timeout)
 
-    def _gain(self, peer: Peer) -> None:
+    def _gain(self, tasks: TaskGroup, publish: Publish, peer: Peer) -> None:
+        if self._peer is not None:
+            self._peer.session.on_notification = None  # the device emits to both for a moment
+        peer.session.on_notification = publish
+        self._tasks = tasks
         self._peer = peer
         self._subscription.forget()
         self._tell_soon()
@@ -328,6 +348,9 @@ class Client(Remote):
         self.connected.emit(peer.info)
 
     def _lose(self, peer: Peer) -> None:
+        if peer is not self._peer:  # another way leads to the device by now
+            self._missed += peer.missed
+            return
         if self._reopen is not None:
             self._missed += peer.missed
             self._peer = None

@@ -2,13 +2,17 @@
 
 import logging
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from os import PathLike
+from typing import TypeAlias
 
 import anyio
 
 from ..channel.contract import Channel, Trace
+from ..channel.recorder import recording
 from ..channel.tasks import task_group
+from ..channel.tracing import Tracing
 from ..channel.url import mask
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import ConnectFailed, ConnectTimeout, TransportError
@@ -18,10 +22,14 @@ from ..protocol.messages import Dialect
 from ..protocol.seal.packets import INSTANCE_BYTES
 from ..transports import open_channel
 from .client import Client
+from .ways import Ways
 
 logger = logging.getLogger("jsonrpc_iot.client")
 
 _GRACE_SECONDS = 1.0
+
+Where: TypeAlias = str | Sequence[str] | Channel
+"""A URL of a device, or several, or an open channel to it."""
 
 
 async def open_in_time(
@@ -49,7 +57,7 @@ async def open_in_time(
 
 @asynccontextmanager
 async def connect(
-    where: str | Channel,
+    where: Where,
     *,
     timeout: float | None = 10.0,
     connect_timeout: float | None = 10.0,
@@ -59,11 +67,16 @@ async def connect(
     dispatcher: Dispatcher | None = None,
     limits: Limits | None = None,
     trace: Trace | None = None,
+    record: str | PathLike[str] | None = None,
 ) -> AsyncIterator[Client]:
     """Connect to a device while the `async with` block runs.
 
     Args:
-        where: the device's URL, or an open channel to it, which is closed in the end.
+        where: the device's URL; or several that lead to it, the best one first; or an open channel
+            to it, which is closed in the end. Of several the first is used on which the device
+            answers an `rpc.ping`. When its connection ends the next one is found as with
+            `reconnect`. Every 60 s it is looked whether a better one is back; new calls go that way
+            then, and those that are open end where they are.
         timeout: seconds that a call waits unless it says otherwise, `None` for ever.
         connect_timeout: seconds to connect within, `None` for no limit.
         reconnect: open a new channel when the old one ends, after a random pause that grows. Open
@@ -75,40 +88,69 @@ async def connect(
         dispatcher: answers what the device calls; an empty one by default.
         limits: bounds on what the device may cost.
         trace: is called with each message that arrives or leaves, and the frames; see `Trace`.
+        record: a new file for all messages, one JSON object a line, with secrets masked.
 
     Raises:
         InvalidUrl: the URL makes no sense.
-        ConnectFailed: nobody answers there; `ConnectTimeout` if that took too long to find out.
+        ConnectFailed: nobody answers there; `ConnectTimeout` if that took too long to find out. Of
+            several URLs each is named, and why.
+        UsageError: there is no URL; or `record` is there already, or cannot be written.
         ValueError: a channel that is open already shall reconnect.
     """
-    if reconnect and not isinstance(where, str):
+    if reconnect and isinstance(where, Channel):
         raise ValueError("an open channel cannot be opened again: reconnect needs a URL")
     dispatcher = dispatcher or Dispatcher()
     limits = limits or dispatcher.limits
 
-    instance = secrets.token_bytes(INSTANCE_BYTES)
+    async with AsyncExitStack() as stack:
+        tracing = Tracing(None, stack.enter_context(recording(record)))
+        instance = secrets.token_bytes(INSTANCE_BYTES)
 
-    async def open() -> Channel:
-        if isinstance(where, str):
-            return await open_in_time(where, limits, connect_timeout, instance)
-        return where
+        async def open_url(url: str) -> Channel:
+            channel = await open_in_time(url, limits, connect_timeout, instance)
+            return tracing.watch(channel, mask(url))
 
-    client = Client(
-        mask(where) if isinstance(where, str) else where.info.peer,
-        dispatcher,
-        timeout=timeout,
-        limits=limits,
-        dialect=dialect,
-        extensions=extensions,
-        trace=trace,
-        reopen=open if reconnect else None,
-        was_here=isinstance(where, str),
-    )
+        async def open() -> Channel:
+            if isinstance(where, Channel):
+                return tracing.watch(where)
+            return await open_url(where if isinstance(where, str) else where[0])
+
+        ways = None if isinstance(where, str | Channel) else Ways(where, open_url)
+        client = Client(
+            _shown(where),
+            dispatcher,
+            timeout=timeout,
+            limits=limits,
+            dialect=dialect,
+            extensions=extensions,
+            trace=trace,
+            reopen=open if reconnect or ways is not None else None,
+            was_here=not isinstance(where, Channel),
+        )
+        if ways is None:
+            running = _running(client, open, limits, must_open=not reconnect)
+        else:
+            running = _running_on(ways, client, limits, must_open=not reconnect)
+        await stack.enter_async_context(running)
+        yield client
+
+
+def _shown(where: Where) -> str:
+    if isinstance(where, Channel):
+        return where.info.peer
+    return mask(where if isinstance(where, str) else where[0])
+
+
+@asynccontextmanager
+async def _running(
+    client: Client, open: Callable[[], Awaitable[Channel]], limits: Limits, *, must_open: bool
+) -> AsyncIterator[None]:
+    """Run a client while the block runs."""
     channel: Channel | None = None
     try:
         channel = await open()
     except (TransportError, OSError) as error:
-        if not reconnect:
+        if must_open:
             raise
         logger.warning("%s; trying again", error)
     async with task_group() as tasks:
@@ -117,7 +159,27 @@ async def connect(
             await client._connected.wait()
         tasks.start_soon(watch, client._peers, limits)
         try:
-            yield client
+            yield
+        finally:
+            await client._leave(_GRACE_SECONDS)
+        tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _running_on(
+    ways: Ways, client: Client, limits: Limits, *, must_open: bool
+) -> AsyncIterator[None]:
+    """Run a client on one of several ways while the block runs."""
+    async with task_group() as tasks:
+        tasks.start_soon(ways.run, client)
+        await ways.tried.wait()
+        if client.state != "connected":
+            if must_open:
+                raise ways.failure()
+            logger.warning("%s; trying again", ways.failure())
+        tasks.start_soon(watch, client._peers, limits)
+        try:
+            yield
         finally:
             await client._leave(_GRACE_SECONDS)
         tasks.cancel_scope.cancel()

@@ -361,7 +361,8 @@ class Peer(Remote, Hearer):
         patience = self._limits.linger_seconds if self._grace is None else self._grace
         writing = self._patience(self._limits.message_seconds)
         await finish(self._incoming, self._outgoing, patience, writing)
-        if self._grace is not None and (self.session.is_owed or not self._probe):
+        sent, answered = self.session.exchanged  # a response may come that nobody waits for
+        if self._grace is not None and (sent > answered or not self._probe):
             await part(self._channel, self._patience(_PARTING_SECONDS))
 
     def _patience(self, seconds: float) -> float:

@@ -120,9 +120,9 @@ class Session:
         return self._default if self.jsonrpc is None else self.jsonrpc
 
     @property
-    def is_owed(self) -> bool:
-        """Whether a response is on its way to us, or may be, also one that nobody waits for."""
-        return self._next_id - self._first_id > self._responses
+    def exchanged(self) -> tuple[int, int]:
+        """How many requests of ours have been made, and how many responses have come."""
+        return self._next_id - self._first_id, self._responses
 
     @property
     def open_calls(self) -> int:

@@ -15,11 +15,11 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from ..asgi import RpcApp
 from ..channel.changes import Change
-from ..channel.contract import Channel, Listener, ReceivingChannel, Trace, asks_first
+from ..channel.contract import Channel, Listener, ReceivingChannel, asks_first
 from ..channel.door import GONE, Door
 from ..channel.tasks import task_group
+from ..channel.tracing import Tracing
 from ..channel.web import AsgiReceive, AsgiSend, Scope, WebListener, WebRules, refuse_websocket
-from ..channel.wrappers import TracedChannel
 from ..dispatch.declare.event import BoundEvent
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import ChannelClosed, Unauthorized
@@ -68,7 +68,7 @@ class Server:
         door: Door,
         keyring: "Keyring | None",
         limits: Limits,
-        trace: Trace | None,
+        trace: Tracing,
     ) -> None:
         self._dispatcher = dispatcher
         self._listeners = listeners
@@ -288,8 +288,7 @@ class Server:
         self, channel: Channel, *, task_status: TaskStatus[Peer] | None = None
     ) -> None:
         """Serve one channel until it ends, whatever happens on it."""
-        if self._trace is not None:
-            channel = TracedChannel(channel, self._trace)
+        channel = self._trace.watch(channel)
         attached = False
         try:
             standing = await self._door.admit(channel)

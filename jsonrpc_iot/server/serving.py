@@ -2,11 +2,14 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from os import PathLike
 from typing import TYPE_CHECKING
 
 from ..channel.contract import Authenticate, Channel, Listener, Trace
 from ..channel.door import Door
+from ..channel.recorder import recording
 from ..channel.tasks import task_group
+from ..channel.tracing import Tracing
 from ..dispatch.dispatcher import Dispatcher
 from ..peer.watch import watch
 from ..protocol.limits import Limits
@@ -17,7 +20,6 @@ from .forwards import keep_forwards
 from .server import Server
 
 if TYPE_CHECKING:
-    from ..transports.packets.gate import Keys
     from ..trust.keyring import Keyring
     from ..trust.pairing import Pairing
 
@@ -34,6 +36,7 @@ async def serve(
     grace: float = 5.0,
     trace: Trace | None = None,
     announce: str | None = None,
+    record: str | PathLike[str] | None = None,
 ) -> AsyncIterator[Server]:
     """Serve a dispatcher at all URLs and channels while the `async with` block runs.
 
@@ -57,13 +60,15 @@ async def serve(
         announce: a name by which the server is found with `discover`, and called at `mdns://NAME`:
             its first URL over UDP, and the first over TCP. A name that is taken gets a number;
             `Server.announced` is the one that it has got.
+        record: a new file for all messages, with secrets masked; see `Recorder`.
 
     Raises:
         InvalidUrl: a URL makes no sense.
         BindFailed: a URL cannot be bound; the text names it. None is served then.
         ChannelClosed: `authenticate` failed for a channel.
         MissingExtra: a server is to be announced, and zeroconf is not installed.
-        UsageError: no URL can be announced, or not by that name, or this is not asyncio.
+        UsageError: no URL can be announced, or not by that name, or this is not asyncio; or
+            `record` is there already, or cannot be written.
     """
     if not where:
         raise ValueError("serve needs at least one URL, such as tcp://127.0.0.1:8805")
@@ -72,12 +77,12 @@ async def serve(
     if pairing is not None:
         keyring = keyring or pairing.keyring
         dispatcher.offer_pairing()
-    keys = None if keyring is None else keyring.by_key_id
     async with AsyncExitStack() as stack:
+        tracing = Tracing(trace, stack.enter_context(recording(record)))
         channels = [each for each in where if not isinstance(each, str)]
         for channel in channels:
             await stack.enter_async_context(channel)
-        listeners = await _bind(stack, where, limits, keys)
+        listeners = await _bind(stack, where, limits, keyring)
         door = Door(
             authenticate,
             keyring,
@@ -90,7 +95,7 @@ async def serve(
         if not door.is_guarded:
             warn_if_open(where, listeners, door)
         async with task_group() as peers:
-            server = Server(dispatcher, listeners, peers, door, keyring, limits, trace)
+            server = Server(dispatcher, listeners, peers, door, keyring, limits, tracing)
             stack.callback(dispatcher.on_emit(server.broadcast))
             announcer.add(where, listeners, strangers=strangers)
             try:
@@ -115,9 +120,10 @@ async def serve(
 
 
 async def _bind(
-    stack: AsyncExitStack, where: Iterable[object], limits: Limits, keys: "Keys | None"
+    stack: AsyncExitStack, where: Iterable[object], limits: Limits, keyring: "Keyring | None"
 ) -> list[Listener]:
     """Bind all URLs, in their order; the stack closes them."""
+    keys = None if keyring is None else keyring.by_key_id
     listeners: list[Listener] = []
     for url in [each for each in where if isinstance(each, str)]:
         listener = await open_listener(url, limits, listeners, keys)

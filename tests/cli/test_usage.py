@@ -24,6 +24,7 @@ COMMANDS = (
     "monitor",
     "serve",
     "simulate",
+    "replay",
     "demo",
 )
 

@@ -260,6 +260,7 @@ def test_a_test_that_leaves_a_call_running_ends_at_once(device: pytest.Pytester)
 
     @pytest.mark.rpc_link("memory", "tcp", Faults())
     async def test_it(rpc_client):
+        await rpc_client.call("rpc.ping")  # so that it is known that calls can be cancelled
         with pytest.raises(CallTimeout):
             await rpc_client.call("wait", timeout=0.01)
     """,

@@ -1,6 +1,6 @@
 """`demo`: a virtual device on every transport that needs no hardware, called over each.
 
-To show one more transport, add its line to `STAGES`.
+To show one more transport, add its line to `STAGES`. In the end a gateway has a lamp behind it.
 """
 
 import os
@@ -9,7 +9,7 @@ import socket
 import sys
 import tempfile
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
@@ -47,6 +47,8 @@ _MAX_CALLS = 500
 _MAX_SECONDS = 0.5
 
 Networks = list[dict[str, Any]]
+Call = Callable[[Client, int], Awaitable[tuple[object, object]]]
+"""Makes one call of several; gives what is right, and the answer."""
 
 
 def _has_ipv6() -> bool:
@@ -154,12 +156,13 @@ def demo(*, json: JsonOption = False) -> int:
     """Run a virtual device on every transport at once and call it over each.
 
     Needs no hardware and takes a few seconds. Shows the round-trip times, the size of the largest
-    message, and what the device's simulated Wi-Fi radio sees.
+    message, a Tuya lamp behind a gateway, and what the device's simulated Wi-Fi radio sees.
     """
     with tempfile.TemporaryDirectory(prefix="jsonrpc-iot-") as folder:
         rows, networks = anyio.run(_demo, quote(folder), not json)
+        lamp = anyio.run(_demo_lamp, folder, not json)
     if json:
-        report = {"unit": "ms", "transports": rows, "wifi.scan": networks}
+        report = {"unit": "ms", "transports": rows, "gateway": lamp, "wifi.scan": networks}
         print_json(msgspec.json.encode(report))
     else:
         _print_networks(networks)
@@ -168,7 +171,7 @@ def demo(*, json: JsonOption = False) -> int:
             f"  {_program()} simulate --bind tcp://127.0.0.1:8805\n"
             f"  {_program()} call tcp://127.0.0.1:8805 wifi.scan"
         )
-    failed = [row.transport for row in rows if row.error]
+    failed = [row.transport for row in (*rows, *lamp) if row.error]
     if failed:
         explain(f"not all calls were right: {', '.join(failed)}")
     return FAILED_THERE if failed else 0
@@ -231,19 +234,43 @@ async def _call_over(stage: Stage, url: str, networks: Networks) -> Row:
     try:
         async with connect(url) as client:
             networks[:] = await _check(client)
-            seconds = await _measure(client)
-            times = RoundTrips.of(seconds)
-            return Row(
-                transport=stage.name,
-                url=url,
-                calls=len(seconds),
-                median=times.median,
-                p99=times.p99,
-                limit=client.info.max_message,
-                sealed=client.info.is_sealed,
-            )
+            return await _measure(stage.name, url, client, _echo)
     except (JsonRpcIotError, WrongAnswer) as error:
         return Row(transport=stage.name, url=url, error=str(error))
+
+
+async def _demo_lamp(folder: str, show: bool) -> list[Row]:
+    """Call a lamp behind a gateway, over all that this machine has for that."""
+    rows: list[Row] = []
+    async with AsyncExitStack() as stack:
+        urls: dict[str, str] = {}
+        if _has_ptys() and _has_http():
+            urls["http"] = "http://127.0.0.1:0/rpc"
+        if _has_ptys() and has_broker():
+            urls["mqtt"] = await stack.enter_async_context(local_broker(folder))
+        if urls:
+            from ._demo_lamp import lamp_behind_gateway
+
+            served = await stack.enter_async_context(lamp_behind_gateway(*urls.values()))
+            urls = dict(zip(urls, served, strict=True))
+            if show:
+                print_text("\na Tuya lamp on a serial line, behind a gateway")
+        for name, url in urls.items():
+            with progress(f"switching the lamp over {name}", show):
+                rows.append(await _switch_over(name, url))
+            if show:
+                _show(rows[-1])
+    return rows
+
+
+async def _switch_over(name: str, url: str) -> Row:
+    from ._demo_lamp import switch_lamp
+
+    try:
+        async with connect(url) as client:
+            return await _measure(name, url, client, switch_lamp)
+    except (JsonRpcIotError, WrongAnswer) as error:
+        return Row(transport=name, url=url, error=str(error))
 
 
 async def _check(client: Client) -> Networks:
@@ -267,17 +294,32 @@ async def _scan(client: Client) -> Networks:
         return [each async for each in client.stream("wifi.scan", item=dict[str, Any])]
 
 
-async def _measure(client: Client) -> list[float]:
-    """The seconds that each of many round trips took."""
-    times: list[float] = []
+async def _measure(name: str, url: str, client: Client, call: Call) -> Row:
+    """Make many calls, one after the other."""
+    seconds: list[float] = []
     end = anyio.current_time() + _MAX_SECONDS
-    while len(times) < _MAX_CALLS and (not times or anyio.current_time() < end):
-        value = {"number": len(times), "text": "gr\u00fc\u00df dich"}
+    while len(seconds) < _MAX_CALLS and (not seconds or anyio.current_time() < end):
         started = anyio.current_time()
-        answer: object = await client.call("echo", {"value": value})
-        times.append(anyio.current_time() - started)
-        _expect(value, answer)
-    return times
+        expected, answer = await call(client, len(seconds))
+        seconds.append(anyio.current_time() - started)
+        _expect(expected, answer)
+    times = RoundTrips.of(seconds)
+    return Row(
+        transport=name,
+        url=url,
+        calls=len(seconds),
+        median=times.median,
+        p99=times.p99,
+        limit=client.info.max_message,
+        sealed=client.info.is_sealed,
+    )
+
+
+async def _echo(client: Client, number: int) -> tuple[object, object]:
+    """Have a value sent back; gives what is right, and what came."""
+    value = {"number": number, "text": "gr\u00fc\u00df dich"}
+    answer: object = await client.call("echo", {"value": value})
+    return value, answer
 
 
 def _expect(expected: object, answer: object) -> None:

@@ -30,6 +30,9 @@ def test_a_report_in_json() -> None:
     sealed = {name for name, row in rows.items() if row["sealed"]}
     assert sealed == {"udp", "uart", "tuya-dp", "mqtt", "gatt"}
     assert "coffee-corner" in [network["ssid"] for network in report["wifi.scan"]]
+    lamp = {row["transport"]: row for row in report["gateway"]}
+    assert lamp.keys() == {"http", "mqtt"}
+    assert all(row["error"] is None and row["calls"] > 3 for row in lamp.values())
 
 
 def test_a_transport_that_fails_is_named_and_the_others_go_on(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ BEGIN = 1_790_000_000.0
 TEXTS = 3000
 _TEXT = "x" * 50_000
 _DAY = 86_400
+_REST_SECONDS = 2.0
 
 
 def in_store(task: str, db: Path, amount: int) -> list[float]:
@@ -69,6 +70,7 @@ async def _fill(db: Path, rows: int) -> list[float]:
             times = [BEGIN + first + number for number in range(50)]
             await store.write([Report(device_id(0), at, at, [(text, [_TEXT])]) for at in times])
         await store.keeper.merge()
+        await anyio.sleep(_REST_SECONDS)  # for what is still being done in the background
         starts = [BEGIN + random.randrange(max(1, rows - 1000)) for _ in range(100)]
         thousand = [await _seconds(store, Query(sensor=big, start=at)) for at in starts]
         hourly = Query(sensor=big, limit=100_000, interval=3600.0)

@@ -21,7 +21,7 @@ import anyio.lowlevel
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from jsonrpc_iot import Dispatcher, connect, serve
+from jsonrpc_iot import Dispatcher, Limits, connect, serve
 
 from ._harness import Options, Report, Timed, measure
 
@@ -37,6 +37,7 @@ AIORPCX, AIORPCX_MANY = "aiorpcX, tcp", "aiorpcX, tcp, 100 tasks"
 _PARAMS = {"value": "x"}
 _MESSAGE = b'{"method":"echo","id":12345,"params":{"value":"x"},"timeout":10.0}\n'
 _TASKS = 100
+_LIMITS = Limits(remembered=1 << 22, remembered_bytes=1 << 30)  # that many calls of one peer
 _FREED_BYTES = 1 << 22
 
 # What is to be reached, by backend: the numerator, the floor, and the target.
@@ -129,7 +130,8 @@ def _ours(portal: BlockingPortal, stack: ExitStack, backend: str) -> dict[str, T
     timed = {}
     for url in urls:
         link = url.partition(":")[0].partition("+")[0]
-        server = stack.enter_context(portal.wrap_async_context_manager(serve(device, url)))
+        served = serve(device, url, limits=_LIMITS)
+        server = stack.enter_context(portal.wrap_async_context_manager(served))
         client = stack.enter_context(portal.wrap_async_context_manager(connect(server.urls[0])))
         for handler, method in HANDLERS.items():
             call = partial(client.call, method, _PARAMS)

@@ -153,7 +153,7 @@ def _store(report: Report, options: Options, amounts: _Amounts) -> None:
 
 def _heavy(report: Report, options: Options, amounts: _Amounts) -> None:
     figures: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory(dir=".") as folder:  # /tmp may be no disk
+    with tempfile.TemporaryDirectory(dir=".", prefix="benchmark-") as folder:  # /tmp may be no disk
         db = Path(folder, "ours.db")
         prepare(db, amounts.fleet + 10)
         queries = in_store("fill", db, amounts.rows)
@@ -208,13 +208,13 @@ def _p99(times: Sequence[float]) -> float:
 
 
 def _in_store(task: str, amount: int) -> list[float]:
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    with tempfile.TemporaryDirectory(dir=".", prefix="benchmark-") as folder:
         return in_store(task, Path(folder, "nova.db"), amount)
 
 
 @contextmanager
 def _copied(db: Path, backend: str) -> Iterator[Platform]:
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    with tempfile.TemporaryDirectory(dir=".", prefix="benchmark-") as folder:
         shutil.copy(db, folder)
         with platform("ours", backend, Path(folder), 0) as running:
             yield running

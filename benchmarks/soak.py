@@ -42,7 +42,7 @@ def run(minutes: float, devices: int, rate: float) -> dict[str, list[float]]:
         "its log, MiB": [],
         "a command's round trip, ms": [],
     }
-    with tempfile.TemporaryDirectory(dir=".") as folder, ExitStack() as stack:
+    with tempfile.TemporaryDirectory(dir=".", prefix="benchmark-") as folder, ExitStack() as stack:
         db, keys = Path(folder, "nova.db"), Path(folder, "keys")
         prepare(db, devices + 1)
         keys.write_text("".join(f"{device_id(number)} {KEY}\n" for number in range(devices)))

@@ -46,7 +46,8 @@ PARTS: dict[str, Set[str]] = {
     "novacloud": {API, "protocol", "transports"},
     "generate": {"errors"},
     "testing": BOTH_ENDS | {"client", "server", "blocking"},
-    "cli": ANSWER | {API, "gateway", "transports", "services", "novacloud", "testing", "generate"},
+    "cli": ANSWER
+    | {API, "gateway", "tuya", "transports", "services", "novacloud", "testing", "generate"},
     "__main__": {"errors", "cli"},
 }
 

@@ -27,6 +27,7 @@ from .in_flight import InFlight, not_sent
 from .outgoing import Outgoing
 
 _ASKING_SECONDS = 2.0
+_TICK_SECONDS = 0.002  # event loops keep time in whole milliseconds
 
 
 class Reader(Protocol):
@@ -269,7 +270,9 @@ class Calls:
                 self._reader.wake_up()
                 await answered.wait(deadline, self._deadlines)
             for call in calls:
-                is_late = answered.was_late and isinstance(call.outcome, DeadlineExceeded)
+                is_late = isinstance(call.outcome, DeadlineExceeded) and (
+                    answered.was_late or self._outgoing.now() > deadline - _TICK_SECONDS
+                )
                 if call.outcome is None or is_late:
                     call.outcome = CallTimeout(silence.no_answer(call.method, timeout or 0))
         finally:

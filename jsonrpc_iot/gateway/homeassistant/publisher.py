@@ -5,10 +5,9 @@ may publish at the broker has no more rights than that.
 """
 
 import logging
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Self
 
 import anyio
 from anyio.abc import TaskGroup
@@ -36,7 +35,7 @@ _KEPT_SECONDS = 1.0  # for the broker to tell what it has kept
 _LARGEST_COMMAND = 1024
 
 
-class HomeAssistant:
+class HomeAssistant(anyio.AsyncContextManagerMixin):
     """Makes a gateway's devices known to Home Assistant, while its `async with` block runs.
 
     Each device is one there, with entities for what its description says of values; see the page
@@ -83,7 +82,6 @@ class HomeAssistant:
         self._tasks: TaskGroup | None = None
         self._has_kept = Change()
         self._is_told = False
-        self._running: AbstractAsyncContextManager[None] | None = None
 
     def look_again(self) -> None:
         """Have the devices shown as `looks` says now."""
@@ -91,25 +89,9 @@ class HomeAssistant:
             device.look = self.looks.get(device.name, Look())
             device.refresh()
 
-    async def __aenter__(self) -> "HomeAssistant":
-        """Connect to the broker; what cannot be had yet is waited for."""
-        running = self._run_all()
-        await running.__aenter__()
-        self._running = running
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
-        running, self._running = self._running, None
-        assert running is not None
-        return await running.__aexit__(kind, error, traceback)
-
     @asynccontextmanager
-    async def _run_all(self) -> AsyncIterator[None]:
+    async def __asynccontextmanager__(self) -> AsyncGenerator[Self, None]:
+        """Connect to the broker, and stay; what cannot be had yet is waited for."""
         leave = (
             self._gateway.changed.subscribe(self._note),
             self._gateway.on_emit(self._hear),
@@ -117,7 +99,7 @@ class HomeAssistant:
         try:
             async with task_group() as tasks:
                 tasks.start_soon(self._stay_connected)
-                yield
+                yield self
                 tasks.cancel_scope.cancel()
         finally:
             for each in leave:

@@ -158,8 +158,8 @@ class Nodes(abc.ABC):
         """
 
     @abc.abstractmethod
-    async def leave(self, lease: Lease) -> None:
-        """Be a node no more, and let all its devices go."""
+    async def leave(self, lease: Lease) -> bool:
+        """Be a node no more, and let all its devices go; whether nobody has buried it before."""
 
     @abc.abstractmethod
     async def nodes(self) -> list[Node]:

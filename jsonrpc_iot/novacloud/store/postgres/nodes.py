@@ -161,12 +161,13 @@ class PostgresNodes(Nodes):
             )
         return now
 
-    async def leave(self, lease: Lease) -> None:
+    async def leave(self, lease: Lease) -> bool:
         """Be a node no more."""
         async with self._connections() as link, link.transaction():
             number = await link.fetchval(_LEAVE, lease.number, lease.incarnation)
             if number is not None:
                 await link.execute(_LET_GO, number)
+        return number is not None
 
     async def nodes(self) -> list[Node]:
         """The nodes that are alive."""

@@ -1,0 +1,1 @@
+"""A platform as one of several nodes."""

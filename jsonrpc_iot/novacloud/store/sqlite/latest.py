@@ -63,7 +63,7 @@ _IN_FIRST_VERSION = _seek("telemetry_1", "")
 
 
 def latest_points(db: sqlite3.Connection, device_id: str, now: float) -> dict[str, Point]:
-    """See `Store.latest`."""
+    """See `TelemetryLog.latest`."""
     text = "SELECT id, value_key FROM sensors WHERE device_id = ? ORDER BY id"
     keys = dict(db.execute(text, (device_id,)).fetchall())
     found = _newest(db, [*keys], now)

@@ -90,7 +90,7 @@ def save_statuses(db: sqlite3.Connection, reports: Iterable[Report]) -> None:
 
 
 def latest_status(db: sqlite3.Connection, device_id: str) -> StatusReport | None:
-    """See `Store.status`."""
+    """See `TelemetryLog.status`."""
     latest = _latest(db, device_id)
     return None if latest is None else StatusReport(latest.payload, latest.timestamp)
 

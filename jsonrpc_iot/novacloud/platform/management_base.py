@@ -139,6 +139,11 @@ class Part:
         """That of the call which is being answered."""
         return calling.get()
 
+    async def _changed(self, device_id: str) -> None:
+        """Have what was changed of a device reach its connection, at whichever node that is."""
+        self._platform.cluster.watch.tell_changed(device_id)
+        await self._platform.changes.refresh(device_id)
+
     async def _known(self, device_id: str) -> Known:
         return await self._store.device(canonical(device_id))
 

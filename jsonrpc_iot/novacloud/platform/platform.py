@@ -10,24 +10,31 @@ import ssl
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from copy import copy
+from functools import partial
 from ipaddress import ip_address
 from math import inf
+from socket import gethostname
 from typing import Any, Self
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute, TaskGroup
 
-from jsonrpc_iot import BindFailed, Event
+from jsonrpc_iot import BindFailed, BoundEvent, Event
 from jsonrpc_iot.protocol.network import network_of
 from jsonrpc_iot.transports.sockets.listener import accept, set_options
 from jsonrpc_iot.transports.sockets.stream import SocketStream
 
+from ..bus.bus import Bus
+from ..bus.local import LocalBus
+from ..clock import TimeOfDay
 from ..errors import StoreFailed
 from ..kernel import set_patience
 from ..messages import DEFAULT_PORT
 from ..store.store import Store
 from ..token_bucket import TokenBucket
 from .admission import Admission
+from .changes import Changes
+from .cluster.cluster import Cluster
 from .commands import OpenCommands
 from .connection import GONE, DeviceConnection
 from .counts import Counts
@@ -68,9 +75,13 @@ class NovaPlatform:
             their id, and not by their key; `tls` asks for one, and says whose to trust. Where it
             does not demand one, a device without learns why it is refused.
         settings: limits and times.
+        bus: carries hints between the nodes that share the store; is opened and closed with the
+            platform.
+        node: the name of this one among them; that of the machine by default.
 
     Attributes:
         counts: what it has counted so far.
+        cluster: what it has to do with the other nodes of its store.
 
     Raises:
         ValueError: with `certificates`, `tls` asks for none.
@@ -90,12 +101,28 @@ class NovaPlatform:
         tls: ssl.SSLContext | None = None,
         certificates: bool = False,
         settings: PlatformSettings = PlatformSettings(),  # noqa: B008  # nobody changes it
+        bus: Bus | None = None,
+        node: str | None = None,
     ) -> None:
         _check_asking(tls, certificates)
         self.store = store
         self.settings = settings = copy(settings)
         self.counts = Counts()
-        self.presence = Presence(store, settings, self.device_online.emit, self.device_offline.emit)
+        self.time = TimeOfDay()
+        self.bus = bus or LocalBus()
+        events = {each.name: each for each in self._events}
+        kinds = {name: event.kind for name, event in events.items()}
+        self.cluster = Cluster(store.nodes, self.bus, node or gethostname(), self.time, kinds)
+        for name, event in events.items():
+            event.subscribe(partial(self.cluster.events.tell, name))
+        self.presence = Presence(
+            store,
+            settings,
+            self.device_online.emit,
+            self.device_offline.emit,
+            self.cluster.ownership,
+            self.time,
+        )
         self.ingest = Ingest(store, settings, self.counts, self.telemetry.emit)
         self.commands = OpenCommands(
             store,
@@ -106,7 +133,11 @@ class NovaPlatform:
             self.command_update.emit,
         )
         self.news = News(store)
-        self._admission = Admission(store, settings, self.presence, self.counts)
+        self.changes = Changes(store, self.presence, self.news, self.time)
+        self.cluster.attach(self.presence, self.figures, self.changes.refresh)
+        self._admission = Admission(
+            store, settings, self.presence, self.counts, self.cluster.ownership, self.time
+        )
         self._reading = Reading(settings, self.counts, self.presence, self.ingest, self.commands)
         self._host = host
         self._port = port
@@ -120,6 +151,23 @@ class NovaPlatform:
         self._most = room_for_devices()
         self._warned = -inf
         self._closed = anyio.Event()
+        self._entrances: list[anyio.CancelScope] = []
+        self.is_draining = False
+
+    @property
+    def _events(self) -> Sequence[BoundEvent[Any]]:
+        return self.device_online, self.device_offline, self.telemetry, self.command_update
+
+    def figures(self) -> dict[str, int]:
+        """What this node has counted, and how many devices it has."""
+        sessions = self.presence.sessions.values()
+        return {
+            "connected": len(sessions),
+            "online": sum(session.is_online for session in sessions),
+            "flapping_devices": len(self.presence.flapping()),
+            **self.counts.totals,
+            "ignored_devices": len(self.counts.ignored),
+        }
 
     @property
     def urls(self) -> Sequence[str]:
@@ -141,16 +189,19 @@ class NovaPlatform:
 
         Raises:
             BindFailed: the port cannot be had.
+            NameTaken: another node has the name of this one.
             StoreFailed: the store cannot be opened.
         """
         async with AsyncExitStack() as stack:
             level = logging.WARNING if self._most < _FEW else logging.INFO
             logger.log(level, "there is room for %.0f devices: the limit of open files", self._most)
             await stack.enter_async_context(self.store)
+            await stack.enter_async_context(self.bus)
+            await self.cluster.membership.enter()
             await self.commands.load()
             listeners = await self._bind(stack)
             background = await stack.enter_async_context(anyio.create_task_group())
-            for run in (self.ingest.run, self.presence.run, self.commands.run):
+            for run in (self.ingest.run, self.presence.run, self.commands.run, self.cluster.run):
                 background.start_soon(run)
             stack.push_async_callback(self._finish, background)
             self._connections = await stack.enter_async_context(anyio.create_task_group())
@@ -220,10 +271,26 @@ class NovaPlatform:
                 logger.error("the times of last messages are lost: %s", error)
             self.ingest.close()
             await self.ingest.finished.wait()
+            try:
+                await self.cluster.membership.leave()
+            except StoreFailed as error:
+                logger.error("the other nodes notice only later that this one stops: %s", error)
         background.cancel_scope.cancel()
+
+    def stop_listening(self) -> None:
+        """Let nobody in any more; those who are here may stay."""
+        self.is_draining = True
+        for entrance in self._entrances:
+            entrance.cancel()
 
     async def _accept(self, listener: Any) -> None:
         listening = listener.extra(SocketAttribute.raw_socket)
+        with anyio.CancelScope() as entrance:
+            self._entrances.append(entrance)
+            await self._keep_accepting(listening)
+        await listener.aclose()
+
+    async def _keep_accepting(self, listening: Any) -> None:
         while True:
             await self._door.wait_for_room()
             await self._wait_for_descriptors()
@@ -284,7 +351,9 @@ class NovaPlatform:
                 if self._tls is not None:
                     carrier = await secure(stream, self._tls)
                 subject = subject_name(carrier) if self._certificates else None
-                connection = DeviceConnection(carrier, host, self._connections, self.settings)
+                connection = DeviceConnection(
+                    carrier, host, self._connections, self.settings, self.cluster.membership.term
+                )
                 entered = await self._admission.admit(connection, host, subject)
                 if entered is None:
                     await connection.part()

@@ -62,10 +62,12 @@ class Taken(Struct, frozen=True):
     Args:
         epoch: of its presence.
         previous: the number of the node that it was taken from, `None` where nobody served it.
+        was_online: whether it was online there.
     """
 
     epoch: int
     previous: int | None = None
+    was_online: bool = False
 
 
 class Hold(Struct, frozen=True):

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from .command_log import CommandLog, CommandRow
+from .nodes import Nodes
 from .outboxes import Outboxes
 from .registry import Registry
 from .telemetry_log import Report, TelemetryLog
@@ -46,6 +47,11 @@ class Store(Registry, TelemetryLog, CommandLog, Outboxes):
         Returns:
             For each report whether it was new: `False` for a `seq` that is stored already.
         """
+
+    @property
+    @abc.abstractmethod
+    def nodes(self) -> Nodes:
+        """The nodes that share this record, and which device is with which of them."""
 
     @property
     def folder(self) -> Path | None:

@@ -19,6 +19,7 @@ from anyio.abc import TaskGroup
 from ...clock import elapsed as since_boot
 from ...errors import StoreDamaged, StoreFailed
 from ..command_log import CommandRow
+from ..one_node import OneNode
 from ..store import Store
 from ..telemetry_log import Report
 from .backup import copy_into
@@ -78,10 +79,15 @@ class SqliteStore(RegistryTables, TelemetryTables, CommandTables, OutboxTables, 
         self._fresh = FreshTables()
         self._taken = Taken()
         self._precedence = Precedence()
+        self._one_node = OneNode()
         self.keeper: Keeper
         self._lookups: Readers
         self.queries: Readers
         self._copies: Readers
+
+    @property
+    def nodes(self) -> OneNode:
+        return self._one_node
 
     @property
     def folder(self) -> Path:

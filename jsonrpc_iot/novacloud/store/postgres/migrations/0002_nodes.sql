@@ -12,9 +12,10 @@ CREATE TABLE nodes (
 );
 
 CREATE TABLE presence (
-    device_id text PRIMARY KEY REFERENCES devices ON DELETE CASCADE,
+    device_id text COLLATE "C" PRIMARY KEY REFERENCES devices ON DELETE CASCADE,
     node int,
     previous int,
+    was_online boolean NOT NULL DEFAULT false,
     epoch bigint NOT NULL,
     since timestamptz NOT NULL,
     moved timestamptz,
@@ -25,7 +26,7 @@ CREATE INDEX presence_by_node ON presence (node) WHERE node IS NOT NULL;
 CREATE INDEX presence_moved ON presence (moved) WHERE moved IS NOT NULL;
 
 CREATE TABLE changes (
-    device_id text PRIMARY KEY,
+    device_id text COLLATE "C" PRIMARY KEY,
     at timestamptz NOT NULL
 );
 CREATE INDEX changes_by_time ON changes (at);

@@ -1,0 +1,171 @@
+"""A platform of two nodes: whichever is asked, it knows and reaches the devices of both."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from jsonrpc_iot.novacloud.errors import NameTaken
+from tests.novacloud.nodes import Pair, node, pair
+from tests.novacloud.rig import Rig
+from tests.novacloud.servers import postgres
+from tests.waiting import SECONDS, eventually
+
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+
+FOUND_SECONDS = 2.0
+"""Within which a node finds without hints what others do."""
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with postgres().new_database() as url:
+        yield url
+
+
+@pytest.fixture(params=[True, False], ids=["bus", "looking"])
+async def both(
+    request: pytest.FixtureRequest, url: str, tmp_path: Path
+) -> AsyncIterator[Pair]:
+    async with pair(url, tmp_path, with_bus=request.param) as found:
+        yield found
+
+
+@pytest.fixture
+async def hinted(url: str, tmp_path: Path) -> AsyncIterator[Pair]:
+    async with pair(url, tmp_path) as found:
+        yield found
+
+
+async def names(rig: Rig, **params: Any) -> list[str]:
+    page = await rig.call("device.page", **params)
+    return [each["name"] for each in page["devices"]]
+
+
+async def test_either_node_shows_the_devices_of_both(hinted: Pair) -> None:
+    north, south, _ = hinted
+    lamp, pump = await north.create("lamp", t="number"), await south.create("pump")
+    async with north.device(lamp) as device:
+        await device.data(t=1)
+        await north.until_stat("values")
+        for rig in north, south:
+            found = await rig.call("device.get", device_id=lamp["device_id"])
+            assert (found["online"], found["address"]) == (True, "127.0.0.1")
+            assert found["last_seen"] >= found["connected_since"] > found["created"]
+            assert await names(rig, online=True) == ["lamp"]
+            assert await names(rig, online=False) == ["pump"]
+            listed = {each["name"]: each["online"] for each in await rig.call("device.list")}
+            assert listed == {"lamp": True, "pump": False}
+
+            async def seen() -> bool:
+                stats = await rig.stats()  # noqa: B023
+                return (stats["online"], stats["connected"], stats["values"]) == (1, 1, 1)
+
+            await rig.until(seen)
+        nodes = await south.call("platform.nodes")
+        assert [(each["node"], each["devices"]) for each in nodes] == [("north", 1), ("south", 0)]
+        assert all(each["lease_until"] > each["since"] for each in nodes)
+        assert await south.call("device.get", device_id=pump["device_id"])
+    for rig in north, south:
+        await rig.until(lambda: gone(rig))  # noqa: B023
+
+
+async def gone(rig: Rig) -> bool:
+    return await names(rig, online=True) == []
+
+
+async def test_a_device_that_moves_leaves_its_old_node(both: Pair) -> None:
+    north, south, _ = both
+    lamp = await north.create()
+    async with north.device(lamp) as first:
+        await north.until_stat("online")
+        async with south.device(lamp) as second:
+            with anyio.fail_after(FOUND_SECONDS):
+                await first.wait_closed()
+            await second.send({"type": "heartbeat"})
+            assert await names(north, online=True) == ["lamp"]
+            assert not north.platform.presence.sessions
+            async with north.device(lamp):
+                with anyio.fail_after(FOUND_SECONDS):
+                    await second.wait_closed()
+    seen = [name for name, _ in north.pushes]
+    assert seen.count("device.online") == 1
+
+
+async def test_two_nodes_cannot_have_one_name(url: str, tmp_path: Path) -> None:
+    async with node(url, "north", tmp_path):
+        with pytest.raises(NameTaken, match="'north'"):
+            async with node(url, "north", tmp_path):
+                raise AssertionError
+        async with node(url, "south", tmp_path):
+            pass
+    async with node(url, "north", tmp_path):  # which has left it
+        pass
+
+
+@pytest.mark.parametrize("change", ["disable", "delete", "rotate"])
+async def test_a_device_is_shut_out_from_either_node(both: Pair, change: str) -> None:
+    north, south, _ = both
+    lamp = await south.create()
+    id = {"device_id": lamp["device_id"]}
+    async with north.device(lamp) as device:
+        await north.until_stat("online")
+        if change == "disable":
+            await south.call("device.update", enabled=False, **id)
+        elif change == "delete":
+            await south.call("device.delete", **id)
+        else:
+            await south.call("device.rotate_key", **id)
+        with anyio.fail_after(FOUND_SECONDS):
+            await device.wait_closed()
+    async with north.link(lamp) as device:
+        assert (await device.authenticate())["status"] == "error"
+
+
+async def test_sensors_and_actuators_reach_the_other_node(both: Pair) -> None:
+    north, south, _ = both
+    lamp = await south.create()
+    id = {"device_id": lamp["device_id"]}
+    async with north.device(lamp) as device:
+        await north.until_stat("online")
+        await south.call("sensor.define", value_key="t", type="number", **id)
+        await south.call("actuator.define", command_key="fan", **id)
+        session = north.platform.presence.sessions[lamp["device_id"]]
+        with anyio.fail_after(FOUND_SECONDS):
+            await eventually(lambda: "t" in session.sensors and len(session.actuators) == 2)
+        await device.data(t=3.5)
+        await north.until_stat("values")
+        assert (await south.call("telemetry.latest", **id))["t"]["value"] == 3.5
+
+
+async def test_events_of_all_nodes(hinted: Pair) -> None:
+    north, south, _ = hinted
+    lamp = await south.create("lamp", t="number")
+    other = await south.create("other", t="number")
+    await south.call("events.subscribe", kinds=["telemetry"], device_ids=[lamp["device_id"]])
+    wanted = north.platform.cluster.events
+    await eventually(lambda: wanted._wanted_until > anyio.current_time())
+    async with north.device(other) as device, north.device(lamp) as watched:
+        await device.data(t=1)
+        await watched.data(t=2)
+        assert (await south.push("telemetry"))["values"] == {"t": 2}
+    assert [name for name, _ in south.pushes] == []
+
+
+async def test_a_node_whose_lease_is_over_says_nothing(both: Pair) -> None:
+    north, south, url = both
+    lamp = await north.create()
+    async with north.device(lamp) as device:
+        await north.until_stat("online")
+        term = north.platform.cluster.membership.term
+        session = north.platform.presence.sessions[lamp["device_id"]]
+        postgres().sql("UPDATE novacloud.nodes SET lease_until = now() WHERE name = 'north'", url)
+        term.until = 0.0  # as after a long stop
+        session.connection.send(b"never\n")
+        await device.wait_closed()
+        assert device.leftover == b""
+        await eventually(lambda: not term.is_over, SECONDS)
+    async with north.device(lamp), south.link(lamp):
+        assert [each["node"] for each in await south.call("platform.nodes")] == ["north", "south"]

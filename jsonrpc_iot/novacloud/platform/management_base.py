@@ -139,9 +139,17 @@ class Part:
         """That of the call which is being answered."""
         return calling.get()
 
-    async def _changed(self, device_id: str) -> None:
-        """Have what was changed of a device reach its connection, at whichever node that is."""
+    async def _changed(self, device_id: str, ending: str = "") -> None:
+        """Have what was changed of a device reach its connection, at whichever node that is.
+
+        Args:
+            device_id: of which device.
+            ending: why its connection ends by this, empty where it may go on.
+        """
         self._platform.cluster.watch.tell_changed(device_id)
+        if ending:
+            self._presence.note_change(device_id)
+            self._presence.close(device_id, ending)
         await self._platform.changes.refresh(device_id)
 
     async def _known(self, device_id: str) -> Known:

@@ -149,7 +149,7 @@ class DeviceMethods(Part):
         chosen = canonical(device_id)
         new_tags = None if tags is None else _plain(tags)
         await self._store.update_device(chosen, name=name, enabled=enabled, tags=new_tags)
-        await self._changed(chosen)
+        await self._changed(chosen, "disabled" if enabled is False else "")
         row = (await self._known(chosen)).row
         return self._info(row, await self._served([row]))
 
@@ -158,7 +158,7 @@ class DeviceMethods(Part):
         """Delete a device with its sensors, actuators, values and commands."""
         chosen = canonical(device_id)
         await self._store.delete_device(chosen)
-        await self._changed(chosen)
+        await self._changed(chosen, "deleted")
         self._platform.commands.forget(chosen)
         self._platform.counts.devices.pop(chosen, None)
 
@@ -178,7 +178,7 @@ class DeviceMethods(Part):
         key = secrets.token_hex(16) if device_key is None else printable(device_key)
         until = self._platform.time.now() + grace if grace else None
         await self._store.update_device(chosen, key_hash=hash_key(key), old_key_until=until)
-        await self._changed(chosen)
+        await self._changed(chosen, "" if grace else "its key was changed")
         return NewKey(chosen, key)
 
     async def _infos(

@@ -11,6 +11,7 @@ from jsonrpc_iot.novacloud.errors import NameTaken
 from tests.novacloud.nodes import Pair, node, pair
 from tests.novacloud.rig import Rig
 from tests.novacloud.servers import postgres
+from tests.novacloud.store.postgres_store import empty_database
 from tests.waiting import SECONDS, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
@@ -21,7 +22,7 @@ FOUND_SECONDS = 2.0
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    with postgres().new_database() as url:
+    with empty_database() as url:
         yield url
 
 
@@ -161,7 +162,8 @@ async def test_a_node_whose_lease_is_over_says_nothing(both: Pair) -> None:
         await north.until_stat("online")
         term = north.platform.cluster.membership.term
         session = north.platform.presence.sessions[lamp["device_id"]]
-        postgres().sql("UPDATE novacloud.nodes SET lease_until = now() WHERE name = 'north'", url)
+        over = "UPDATE novacloud.nodes SET lease_until = now() WHERE name = 'north'"
+        postgres().sql(over, url.rpartition("/")[2])
         term.until = 0.0  # as after a long stop
         session.connection.send(b"never\n")
         await device.wait_closed()

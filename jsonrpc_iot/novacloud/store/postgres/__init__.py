@@ -1,1 +1,1 @@
-"""The store on PostgreSQL."""
+"""The store in PostgreSQL, which several nodes share; needs the extra `postgres`, and asyncio."""

@@ -20,6 +20,7 @@ from ...clock import elapsed as since_boot
 from ...errors import StoreDamaged, StoreFailed
 from ..command_log import CommandRow
 from ..one_node import OneNode
+from ..settled import SettledClock
 from ..store import Store
 from ..telemetry_log import Report
 from .backup import copy_into
@@ -31,7 +32,6 @@ from .precedence import Precedence
 from .readers import Readers, connect
 from .registry import RegistryTables
 from .schema import upgrade
-from .settled import SettledClock
 from .sole import hold
 from .status import save_statuses
 from .taken import Taken

@@ -31,7 +31,7 @@ CREATE TABLE changes (
 );
 CREATE INDEX changes_by_time ON changes (at);
 
-CREATE FUNCTION note_change() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION note_change() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO changes (device_id, at)
     VALUES (CASE WHEN TG_OP = 'DELETE' THEN OLD.device_id ELSE NEW.device_id END, clock_timestamp())

@@ -51,4 +51,5 @@ async def pair(url: str, folder: Path, *, with_bus: bool = True) -> AsyncIterato
             )
             for name in ("north", "south")
         ]
-        yield Pair(*rigs, url)
+        north, south = rigs
+        yield Pair(north, south, url)

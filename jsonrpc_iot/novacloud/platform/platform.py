@@ -198,7 +198,8 @@ class NovaPlatform:
             await stack.enter_async_context(self.store)
             await stack.enter_async_context(self.bus)
             await self.cluster.membership.enter()
-            await self.commands.load()
+            if self.cluster.membership.is_alone:
+                await self.commands.load()
             listeners = await self._bind(stack)
             background = await stack.enter_async_context(anyio.create_task_group())
             for run in (self.ingest.run, self.presence.run, self.commands.run, self.cluster.run):

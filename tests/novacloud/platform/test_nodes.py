@@ -9,7 +9,7 @@ import pytest
 
 from jsonrpc_iot.novacloud.errors import NameTaken
 from tests.novacloud.nodes import Pair, node, pair
-from tests.novacloud.rig import Rig
+from tests.novacloud.rig import GONE, Rig
 from tests.novacloud.servers import postgres
 from tests.novacloud.store.postgres_store import empty_database
 from tests.waiting import SECONDS, eventually
@@ -27,9 +27,7 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture(params=[True, False], ids=["bus", "looking"])
-async def both(
-    request: pytest.FixtureRequest, url: str, tmp_path: Path
-) -> AsyncIterator[Pair]:
+async def both(request: pytest.FixtureRequest, url: str, tmp_path: Path) -> AsyncIterator[Pair]:
     async with pair(url, tmp_path, with_bus=request.param) as found:
         yield found
 
@@ -166,8 +164,8 @@ async def test_a_node_whose_lease_is_over_says_nothing(both: Pair) -> None:
         postgres().sql(over, url.rpartition("/")[2])
         term.until = 0.0  # as after a long stop
         session.connection.send(b"never\n")
-        await device.wait_closed()
-        assert device.leftover == b""
+        with anyio.fail_after(SECONDS), pytest.raises(GONE):
+            assert await device.stream.receive() == b""
         await eventually(lambda: not term.is_over, SECONDS)
     async with north.device(lamp), south.link(lamp):
         assert [each["node"] for each in await south.call("platform.nodes")] == ["north", "south"]

@@ -248,7 +248,8 @@ class TestPostgresNodes(NodesContract):
         await pool.execute("UPDATE devices SET last_seen = 1")
         assert (await nodes.news()).changed == []
         await pool.execute("UPDATE devices SET enabled = false WHERE device_id = $1", A)
-        await pool.execute("INSERT INTO sensors (device_id, value_key, type) VALUES ($1, '', '')", B)
+        sensor = "INSERT INTO sensors (device_id, value_key, type) VALUES ($1, '', '')"
+        await pool.execute(sensor, B)
         first = {each.device_id: each.at for each in (await nodes.news()).changed}
         assert first.keys() == {A, B}
         await pool.execute("DELETE FROM devices WHERE device_id = $1", B)

@@ -133,10 +133,14 @@ class PostgresNodes(Nodes):
     Args:
         connections: lends a connection for a block, in which `StoreFailed` is raised in place of
             the driver's errors.
+        on_entered: is told the number of this node.
     """
 
-    def __init__(self, connections: "Connections") -> None:
+    def __init__(
+        self, connections: "Connections", on_entered: Callable[[int], object] = lambda _: None
+    ) -> None:
         self._connections = connections
+        self._on_entered = on_entered
 
     async def enter(self, name: str, version: str) -> Lease:
         """Become a node."""
@@ -144,6 +148,7 @@ class PostgresNodes(Nodes):
             await link.execute("SELECT pg_advisory_xact_lock($1)", _ENTERING)
             row = await link.fetchrow(_ENTER, name, version, LEASE_SECONDS)
             if row is not None:
+                self._on_entered(row["number"])
                 return Lease(row["number"], row["incarnation"], LEASE_SECONDS, row["now"])
             until = await link.fetchval(_UNTIL, name)
         if until is None:

@@ -37,9 +37,6 @@ class PostgresStore(RegistryTables, TelemetryTables, CommandTables, OutboxTables
         clock: tells Unix seconds, to know what is too old to be kept; the database's by default.
             One that leaps is not believed at once.
         elapsed: tells seconds since some moment, and is never set; needed for `clock` alone.
-
-    Attributes:
-        nodes: those that share the database.
     """
 
     def __init__(
@@ -56,15 +53,14 @@ class PostgresStore(RegistryTables, TelemetryTables, CommandTables, OutboxTables
         if clock is None:
             elapsed = elapsed or since_boot
         self.keeper = Keeper(self._pools, clock, elapsed)
-        self.nodes = PostgresNodes(partial(self._pools.lend, "presence"))
+        self._nodes = PostgresNodes(partial(self._pools.lend, "presence"), self._be_node)
 
     @property
-    def node(self) -> int:
-        """The number of this node, 0 to 1023, which no other has: what it stores is told apart."""
-        return self._arrivals.node
+    def nodes(self) -> PostgresNodes:
+        return self._nodes
 
-    @node.setter
-    def node(self, number: int) -> None:
+    def _be_node(self, number: int) -> None:
+        """Tell what this node stores, and others too, apart by its number."""
         self._arrivals.node = number
 
     async def __aenter__(self) -> Self:

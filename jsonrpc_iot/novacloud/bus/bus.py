@@ -64,6 +64,8 @@ class Bus(anyio.AsyncContextManagerMixin, ABC):
     also while the bus is away. A payload that is longer than a bus carries arrives empty, which
     says the same as any empty one: look yourself.
 
+    Opening one that works on asyncio alone raises `UsageError` on trio.
+
     Args:
         most_hints: that wait for one subscriber at most.
         most_bytes: that they have at most.

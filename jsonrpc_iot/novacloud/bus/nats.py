@@ -16,8 +16,6 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from jsonrpc_iot.transports.requirements import require_asyncio
-
 from .addresses import NatsAddress, NatsServer, without
 from .remote import Link, LinkLost, Pace, RemoteBus
 from .subjects import is_subject
@@ -46,7 +44,6 @@ class NatsBus(RemoteBus):
             self._tls = ssl.create_default_context(cafile=self._place.ca)
 
     async def _connect(self) -> Link:
-        require_asyncio(self.address, "NATS works")
         reasons: list[str] = []
         for server in self._place.servers:
             link = _NatsLink(self._place, self._pace.patience, self)

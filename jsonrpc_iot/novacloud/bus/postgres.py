@@ -11,8 +11,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import asyncpg
 
-from jsonrpc_iot.transports.requirements import require_asyncio
-
 from .addresses import without
 from .remote import Link, LinkLost, Pace, RemoteBus
 from .subjects import is_subject
@@ -40,7 +38,6 @@ class PostgresBus(RemoteBus):
         self._secrets = [text for text in (password, unquote(password)) if text]
 
     async def _connect(self) -> Link:
-        require_asyncio(self.address, "PostgreSQL works")
         try:
             connection = await asyncpg.connect(
                 self._url,

@@ -11,6 +11,7 @@ import anyio
 from msgspec import Struct
 
 from jsonrpc_iot.protocol.backoff import Backoff
+from jsonrpc_iot.transports.requirements import require_asyncio
 
 from .bus import Bus
 from .subscribers import Hint
@@ -102,6 +103,7 @@ class RemoteBus(Bus):
 
     @asynccontextmanager
     async def _running(self) -> AsyncGenerator[None, None]:
+        require_asyncio(self.address, "this bus works")
         async with anyio.create_task_group() as group:
             self._is_open = True
             group.start_soon(self._keep_connected)

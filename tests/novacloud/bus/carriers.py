@@ -1,8 +1,9 @@
 """The carriers that every test of the contract of a bus runs on."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from typing import ClassVar
 
 import anyio
@@ -90,14 +91,10 @@ def shared_carrier(name: str) -> Carrier:
     return Postgres(servers.postgres())
 
 
-@contextmanager
-def own_carrier(name: str) -> Iterator[Remote]:
-    """A carrier on a server for one test."""
-    own: Remote = Nats(servers.new_nats()) if name == "nats" else Postgres(servers.new_postgres())
-    try:
-        yield own
-    finally:
-        own.server.stop()
+@cache
+def own_carrier(name: str) -> Remote:
+    """A carrier whose server may be killed and frozen: the next test finds it running again."""
+    return Nats(servers.new_nats()) if name == "nats" else Postgres(servers.new_postgres())
 
 
 async def take(subscription: Subscription, number: int) -> list[Hint]:

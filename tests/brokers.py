@@ -86,9 +86,12 @@ class Broker:
         """End it as a crash would: nobody is told."""
         if self._process is not None:
             self.freeze()
-            _signal(reversed(list(self._pids())), signal.SIGKILL)
+            pids = list(self._pids())
+            _signal(reversed(pids), signal.SIGKILL)
             self._process.wait()
             self._process = None
+            while any(map(_is_alive, pids)):
+                time.sleep(0.002)
 
     def freeze(self) -> None:
         """Stop it in its tracks: connections stay, and nothing answers."""
@@ -174,6 +177,13 @@ def _signal(pids: Iterable[int], number: signal.Signals) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):  # it has ended meanwhile
             os.kill(pid, number)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
 
 
 def _free_port() -> int:

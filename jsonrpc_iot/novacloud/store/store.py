@@ -6,16 +6,16 @@ platform's business. Another database is a subclass of `Store` that passes the c
 """
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from .command_log import CommandLog, CommandRow
+from .command_log import CommandLog
 from .nodes import Nodes
 from .outboxes import Outboxes
 from .registry import Registry
-from .telemetry_log import Report, TelemetryLog
+from .telemetry_log import TelemetryLog
 
 
 class Store(Registry, TelemetryLog, CommandLog, Outboxes):
@@ -35,18 +35,6 @@ class Store(Registry, TelemetryLog, CommandLog, Outboxes):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None: ...
-
-    @abc.abstractmethod
-    async def write(
-        self, reports: Sequence[Report], commands: Sequence[CommandRow] = ()
-    ) -> list[bool]:
-        """Store reports and the present state of commands, all in one transaction.
-
-        What belongs to a device or sensor that is gone is left out.
-
-        Returns:
-            For each report whether it was new: `False` for a `seq` that is stored already.
-        """
 
     @property
     @abc.abstractmethod

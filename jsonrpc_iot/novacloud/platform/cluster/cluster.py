@@ -8,8 +8,12 @@ import anyio
 
 from ...bus.bus import Bus
 from ...clock import TimeOfDay
+from ...store.command_log import CommandLog
 from ...store.nodes import Buried, Hold, Nodes
+from ..commands import OpenCommands
 from ..presence import Presence
+from ..shared_commands import SharedCommands
+from .delivery import Delivery
 from .events import SharedEvents
 from .membership import Membership, Told
 from .ownership import Ownership
@@ -31,9 +35,11 @@ class Cluster:
         ownership: makes devices its own.
         events: of all nodes.
         watch: learns what others do.
+        delivery: keeps its commands in step with what others do.
     """
 
     watch: Watch
+    delivery: Delivery
     _presence: Presence
     _figures: Callable[[], Mapping[str, int]]
 
@@ -63,6 +69,9 @@ class Cluster:
         presence: Presence,
         figures: Callable[[], Mapping[str, int]],
         refresh: Callable[[str], Awaitable[object]],
+        log: CommandLog,
+        commands: OpenCommands,
+        shared: SharedCommands,
     ) -> None:
         """Say whose cluster it is, before it runs.
 
@@ -70,15 +79,26 @@ class Cluster:
             presence: has the devices that are connected to this node.
             figures: what this node has counted.
             refresh: has changes of a device reach its connection.
+            log: the record of commands.
+            commands: of this node.
+            shared: keeps them in step with the record.
         """
         self._presence = presence
         self._figures = figures
         self.watch = Watch(self._nodes, self.membership, self._bus, presence.fence, refresh)
+        self.delivery = Delivery(log, commands, shared, self.membership, presence, self._bus)
+        self.ownership.before_release = self.delivery.drop
 
     async def run(self) -> None:
         """Stay a node, and do what that needs."""
         async with anyio.create_task_group() as tasks:
-            for part in (self.membership, self.ownership, self.watch, self.events):
+            for part in (
+                self.membership,
+                self.ownership,
+                self.watch,
+                self.events,
+                self.delivery,
+            ):
                 tasks.start_soon(part.run)
 
     def _tell_figures(self) -> tuple[int, Mapping[str, int]]:

@@ -1,7 +1,7 @@
 """Taking devices when they are let in and giving them back when they leave, many at a time."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 from msgspec import Struct, field
@@ -50,6 +50,9 @@ class Ownership:
         nodes: of the record.
         membership: this node's.
         on_taken: is told of each device that was taken from another node, and of that node.
+
+    Attributes:
+        before_release: does what has to be done while devices that have left are still this node's.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Ownership:
         self._wanted = anyio.Event()
         self._notes: dict[Hold, bool | None] = {}
         self._noted = anyio.Event()
+        self.before_release: Callable[[Sequence[Hold]], Awaitable[None]] = _nothing
 
     async def take(self, device_id: str, address: str) -> Ours | None:
         """Make a device this node's, whosever it was.
@@ -172,6 +176,7 @@ class Ownership:
             groups.setdefault(online, []).append(hold)
         try:
             if holds := groups.pop(None, None):
+                await self.before_release(holds)
                 await self._nodes.release(lease, holds)
             for online, holds in groups.items():
                 await self._nodes.note_online(lease, holds, online=bool(online))
@@ -181,3 +186,7 @@ class Ownership:
                 self._notes = {**notes, **self._notes}
                 await anyio.sleep(_AGAIN_SECONDS)
                 self._noted.set()
+
+
+async def _nothing(_: Sequence[Hold]) -> None:
+    pass

@@ -6,20 +6,54 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from ..command_log import CommandLog, CommandRow, CommandStatus
+from ..command_log import CommandLog, CommandRow, CommandStatus, Transition
 from .base import Tables
 from .pools import Db
 
 _COMMAND = ", ".join(CommandRow.__struct_fields__)
+_QUALIFIED = ", ".join(f"commands.{name}" for name in CommandRow.__struct_fields__)
 _IN_JSON = ("command", "payload")
-_SAVE = (
-    f"INSERT INTO commands ({_COMMAND}) SELECT "
-    + ", ".join(f"${number}" for number, _ in enumerate(CommandRow.__struct_fields__, 1))
-    + " FROM devices WHERE device_id = $2 ON CONFLICT (command_id) DO UPDATE SET "
-    "status = excluded.status, payload = excluded.payload, created = excluded.created, "
-    "expires = excluded.expires, sent = excluded.sent, finished = excluded.finished "
-    "WHERE commands.finished IS NULL"
+_LOCK = (
+    "SELECT device_id FROM devices WHERE device_id = ANY ($1::text[]) "
+    "ORDER BY device_id FOR NO KEY UPDATE"
 )
+_WAITING = (
+    "SELECT device_id, count(*) FROM commands WHERE device_id = ANY ($1::text[]) "
+    "AND finished IS NULL AND status = 'QUEUED' GROUP BY device_id"
+)
+_INSERT = (
+    f"INSERT INTO commands ({_COMMAND}) VALUES ("
+    + ", ".join(f"${number}" for number, _ in enumerate(CommandRow.__struct_fields__, 1))
+    + ") ON CONFLICT (command_id) DO NOTHING"
+)
+_HOLD = (  # so that nobody takes a device while its commands change
+    "SELECT FROM presence WHERE device_id = ANY ($1::text[]) ORDER BY device_id FOR SHARE"
+)
+_CHANGE = """
+UPDATE commands SET status = new.status, payload = new.payload, created = new.created,
+    expires = new.expires, sent = new.sent, finished = new.finished, due = new.due
+FROM unnest($1::text[], $2::text[], $3::text[], $4::float8[], $5::float8[], $6::float8[],
+    $7::float8[], $8::float8[], $9::text[], $10::int[], $11::bigint[])
+    AS new (command_id, status, payload, created, expires, sent, finished, due, was, node, epoch)
+WHERE commands.command_id = new.command_id AND commands.finished IS NULL
+    AND commands.status = ANY (string_to_array(new.was, ' '))
+    AND (new.node IS NULL OR EXISTS (
+        SELECT FROM presence WHERE presence.device_id = commands.device_id
+            AND presence.node = new.node AND presence.epoch = new.epoch))
+RETURNING commands.command_id
+"""
+_END = f"""
+WITH over AS (
+    SELECT number FROM commands LEFT JOIN presence USING (device_id)
+    WHERE finished IS NULL AND node IS NULL AND extract(epoch FROM clock_timestamp()) >=
+        CASE status WHEN 'QUEUED' THEN expires ELSE due END
+    ORDER BY number LIMIT $1 FOR UPDATE OF commands SKIP LOCKED
+)
+UPDATE commands SET finished = extract(epoch FROM clock_timestamp()),
+    status = CASE status WHEN 'QUEUED' THEN 'EXPIRED' ELSE 'TIMEOUT' END
+FROM over WHERE commands.number = over.number
+RETURNING {_QUALIFIED}
+"""
 
 
 class CommandTables(Tables, CommandLog):
@@ -30,21 +64,58 @@ class CommandTables(Tables, CommandLog):
         row = await self._pools.row(text, command_id)
         return None if row is None else _read(row)
 
-    async def commands(
-        self, device_id: str | None = None, *, limit: int = 100, open_only: bool = False
-    ) -> list[CommandRow]:
-        values: list[Any] = [limit]
-        conditions = ["TRUE"]
-        if device_id is not None:
-            conditions.append("device_id = $2")
-            values.append(device_id)
-        if open_only:
-            conditions.append("finished IS NULL")
+    async def commands(self, device_id: str | None = None, *, limit: int = 100) -> list[CommandRow]:
         text = (
-            f"SELECT {_COMMAND} FROM commands WHERE {' AND '.join(conditions)} "
+            f"SELECT {_COMMAND} FROM commands WHERE device_id = coalesce($2, device_id) "
             "ORDER BY number DESC LIMIT $1"
         )
-        return [_read(row) for row in await self._pools.fetch(text, *values)]
+        return [_read(row) for row in await self._pools.fetch(text, limit, device_id)]
+
+    async def commands_by_id(self, command_ids: Sequence[str]) -> list[CommandRow]:
+        text = f"SELECT {_COMMAND} FROM commands WHERE command_id = ANY ($1::text[])"
+        return [_read(row) for row in await self._pools.fetch(text, command_ids)]
+
+    async def open_commands(self, device_ids: Sequence[str] | None = None) -> list[CommandRow]:
+        text = (
+            f"SELECT {_COMMAND} FROM commands WHERE finished IS NULL "
+            "AND ($1::text[] IS NULL OR device_id = ANY ($1::text[])) ORDER BY number"
+        )
+        return [_read(row) for row in await self._pools.fetch(text, device_ids)]
+
+    async def add(self, rows: Sequence[CommandRow], limit: int) -> list[bool]:
+        ids = list({row.device_id for row in rows})
+
+        async def work(db: Db) -> list[bool]:
+            waiting = {device_id: 0 for (device_id,) in await db.fetch(_LOCK, ids)}
+            waiting.update(dict(await db.fetch(_WAITING, ids)))
+            stored, kept = [], []
+            for row in rows:
+                is_queued = row.status is CommandStatus.QUEUED
+                count = waiting.get(row.device_id)
+                stored.append(count is not None and not (is_queued and count >= limit))
+                if stored[-1]:
+                    waiting[row.device_id] += is_queued
+                    kept.append(row)
+            await db.executemany(_INSERT, [_columns(row) for row in kept])
+            return stored
+
+        return await self._pools.transact(work)
+
+    async def transition(self, changes: Sequence[Transition]) -> list[bool]:
+        if not changes:
+            return []
+        ids = list({change.row.device_id for change in changes})
+        columns = [*zip(*map(_changed, changes), strict=True)]
+
+        async def work(db: Db) -> set[str]:
+            await db.execute(_HOLD, ids)
+            return {command_id for (command_id,) in await db.fetch(_CHANGE, *columns)}
+
+        made = await self._pools.transact(work)
+        return [change.row.command_id in made for change in changes]
+
+    async def end_overdue(self, most: int) -> list[CommandRow]:
+        return [_read(row) for row in await self._pools.change(_END, most)]
 
     async def job_page(self, job_id: str, after: str | None, limit: int) -> list[CommandRow]:
         text = (
@@ -59,10 +130,21 @@ class CommandTables(Tables, CommandLog):
         return [(id, CommandStatus(status)) for id, status in rows]
 
 
-async def save_commands(db: Db, commands: Sequence[CommandRow]) -> None:
-    """Store the present state of commands, except of those that are final."""
-    for row in sorted(commands, key=lambda row: row.command_id):  # in one order for all
-        await db.execute(_SAVE, *_columns(row))
+def _changed(change: Transition) -> tuple[Any, ...]:
+    row, holder = change.row, change.holder
+    return (
+        row.command_id,
+        row.status.value,
+        msgspec.json.encode(row.payload).decode(),
+        row.created,
+        row.expires,
+        row.sent,
+        row.finished,
+        row.due,
+        " ".join(each.value for each in change.was),
+        None if holder is None else holder.node,
+        None if holder is None else holder.epoch,
+    )
 
 
 def _columns(row: CommandRow) -> list[Any]:

@@ -1,0 +1,234 @@
+"""Three nodes, one PostgreSQL and devices, of which anything dies: once executed, once stored."""
+
+import random
+import signal
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from anyio.abc import ByteStream
+
+from jsonrpc_iot import Client, JsonRpcIotError, connect
+from jsonrpc_iot.novacloud import DeviceSettings, NovaDevice, Schedule
+from jsonrpc_iot.novacloud.platform.admission import hash_key
+from jsonrpc_iot.novacloud.store.postgres.store import PostgresStore
+from jsonrpc_iot.novacloud.store.registry import DeviceRow
+from tests.cli.program import Running, listening, started
+from tests.novacloud.servers import Postgres, new_postgres
+
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+
+_DEVICES = 24
+_NAMES = "north", "south", "west"
+_SECONDS = 30.0
+_KEY = "correct horse battery staple"
+_SETTINGS = DeviceSettings(
+    auth_seconds=2.0,
+    drain_rate=1000,
+    close_seconds=0.1,
+    schedule=Schedule(first=0.1, longest=0.5, after_stable=0.2),
+)
+
+
+class Node:
+    """A process of `nova platform`.
+
+    Args:
+        name: of the node.
+        url: of the database.
+        settings: the platform's, a file.
+    """
+
+    def __init__(self, name: str, url: str, settings: Path) -> None:
+        self._options = ("--db", url, "--node", name, "--settings", str(settings))
+        self._stack = AsyncExitStack()
+        self.name = name
+        self.port = 0
+        self.manage = ""
+        self.program: Running
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run it."""
+        options = ("--port", "0", "--manage", "tcp://127.0.0.1:0", "--drain", "0.5")
+        with started("nova", "platform", *self._options, *options) as self.program:
+            self.port = int(listening(self.program).rpartition(":")[2])
+            self.manage = listening(self.program)
+            yield
+            self.port = 0
+
+    def kill(self, number: int) -> None:
+        """Send it a signal."""
+        self.program.process.send_signal(number)
+
+
+class Balancer:
+    """Takes connections of devices to nodes in turn; one that is away is left out.
+
+    Args:
+        nodes: which.
+    """
+
+    def __init__(self, nodes: list[Node]) -> None:
+        self._nodes = nodes
+        self.port = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with (
+            await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+            anyio.create_task_group() as tasks,
+        ):
+            self.port = listener.extra(anyio.abc.SocketAttribute.local_port)
+            tasks.start_soon(listener.serve, self._serve)
+            yield
+            tasks.cancel_scope.cancel()
+
+    async def _serve(self, near: ByteStream) -> None:
+        async with near:
+            for node in random.sample(self._nodes, len(self._nodes)):
+                with suppress(OSError):
+                    if node.port:
+                        async with (
+                            await anyio.connect_tcp("127.0.0.1", node.port) as far,
+                            anyio.create_task_group() as tasks,
+                        ):
+                            tasks.start_soon(_pump, near, far, tasks.cancel_scope)
+                            tasks.start_soon(_pump, far, near, tasks.cancel_scope)
+                        return
+
+
+async def _pump(near: ByteStream, far: ByteStream, scope: anyio.CancelScope) -> None:
+    with suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        async for data in near:
+            await far.send(data)
+    scope.cancel()
+
+
+class Fleet:
+    """Devices that report and obey, and somebody who commands them.
+
+    Args:
+        ids: of the devices.
+        nodes: to ask.
+
+    Attributes:
+        executed: how often each command was.
+        reports: that each device has made.
+        outcomes: of commands, as far as their sender was told.
+    """
+
+    def __init__(self, ids: list[str], nodes: list[Node]) -> None:
+        self._ids = ids
+        self._nodes = nodes
+        self._is_over = False
+        self._numbers = 0
+        self.devices: list[NovaDevice] = []
+        self.executed = Counter[int]()
+        self.reports = Counter[str]()
+        self.outcomes = Counter[str]()
+
+    @asynccontextmanager
+    async def running(self, port: int) -> AsyncIterator[None]:
+        """Have all connected and at work."""
+        async with AsyncExitStack() as stack, anyio.create_task_group() as tasks:
+            for id in self._ids:
+                device = NovaDevice(
+                    "127.0.0.1", port, device_id=id, device_key=_KEY, settings=_SETTINGS
+                )
+                device.dispatcher.method("light")(self._execute)
+                self.devices.append(await stack.enter_async_context(device))
+                tasks.start_soon(self._report, id, device)
+            for _ in range(4):
+                tasks.start_soon(self._command)
+            yield
+            tasks.cancel_scope.cancel()
+
+    def finish(self) -> None:
+        """Make no more reports, and send no more commands."""
+        self._is_over = True
+
+    async def all(self, check: Any) -> None:
+        """Wait until something is true of each device."""
+        with anyio.fail_after(_SECONDS):
+            while not all(check(device) for device in self.devices):  # noqa: ASYNC110
+                await anyio.sleep(0.05)
+
+    async def _execute(self, number: int) -> int:
+        self.executed[number] += 1
+        return number
+
+    async def _report(self, id: str, device: NovaDevice) -> None:
+        while not self._is_over:
+            await device.report({"n": self.reports[id]}, timestamp=self.reports[id])
+            self.reports[id] += 1
+            await anyio.sleep(0.1)
+
+    async def _command(self) -> None:
+        while not self._is_over:
+            node = random.choice(self._nodes)
+            with suppress(JsonRpcIotError, OSError), anyio.move_on_after(_SECONDS):
+                async with connect(node.manage) as client:
+                    while not self._is_over:
+                        await self._send(client)
+            await anyio.sleep(0.05)
+
+    async def _send(self, client: Client) -> None:
+        self._numbers += 1
+        command = {"light": self._numbers}
+        id = random.choice(self._ids)
+        params = {"device_id": id, "payload": command, "expires": 300, "timeout": 3}
+        outcome = await client.call("command.send", params, timeout=5)
+        self.outcomes[outcome["status"]] += 1
+
+
+@pytest.fixture
+def postgres() -> Iterator[Postgres]:
+    server = new_postgres()
+    yield server
+    server.stop()
+
+
+async def _prepare(url: str) -> list[str]:
+    """Devices, each with a sensor and an actuator."""
+    async with PostgresStore(url) as store:
+        ids = [str(uuid.uuid4()) for _ in range(_DEVICES)]
+        for id in ids:
+            await store.create_device(DeviceRow(device_id=id, name=id, key_hash=hash_key(_KEY)))
+            await store.define_sensor(id, "n", "number")
+            await store.define_actuator(id, "light", "number")
+    return ids
+
+
+async def _until_nodes(node: Node, count: int) -> None:
+    """Wait until so many nodes live."""
+    with anyio.fail_after(_SECONDS):
+        async with connect(node.manage) as client:
+            while len(await client.call("platform.nodes")) != count:  # noqa: ASYNC110
+                await anyio.sleep(0.1)
+
+
+@pytest.mark.timeout(120)
+async def test_whatever_dies(tmp_path: Path, postgres: Postgres) -> None:
+    url = postgres.database_url()
+    ids = await _prepare(url)
+    settings = tmp_path / "settings.toml"
+    settings.write_text("settle_seconds = 0\nflap_delay = 0\n")
+    north, south, west = nodes = [Node(name, url, settings) for name in _NAMES]
+    balancer, fleet = Balancer(nodes), Fleet(ids, nodes)
+    with south.running(), west.running():
+        async with balancer.running():
+            with north.running():
+                async with fleet.running(balancer.port):
+                    await fleet.all(lambda device: device.is_connected)
+                    await _until_nodes(west, 3)
+                    south.kill(signal.SIGSTOP)
+                    north.kill(signal.SIGKILL)
+                    await _go_on(fleet, postgres, north, south, west)
+    assert max(fleet.executed.values()) == 1

@@ -29,9 +29,9 @@ from ..messages import (
 from ..store.nodes import Hold
 from ..store.registry import DeviceRow, Known, Registry
 from ..token_bucket import TokenBucket
-from .cluster.ownership import Ours, Ownership
 from .connection import DeviceConnection
 from .counts import Counts, Refused
+from .node.ownership import Ours, Ownership
 from .presence import Presence
 from .session import DeviceSession
 from .settings import PlatformSettings

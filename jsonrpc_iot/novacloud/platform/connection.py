@@ -11,7 +11,7 @@ from jsonrpc_iot.transports.sockets.stream import PIECE, SocketStream
 from jsonrpc_iot.transports.sockets.tls import reason as cause_of
 
 from ..kernel import unconfirmed
-from .cluster.term import Term
+from .node.term import Term
 from .settings import PlatformSettings
 
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)

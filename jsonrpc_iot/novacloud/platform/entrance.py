@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute, TaskGroup
+from msgspec import Struct
 
 from jsonrpc_iot import BindFailed
 from jsonrpc_iot.protocol.network import network_of
@@ -18,11 +19,11 @@ from jsonrpc_iot.transports.sockets.stream import SocketStream
 
 from ..kernel import set_patience
 from .admission import Admission
-from .cluster.term import Term
 from .connection import GONE, DeviceConnection
 from .counts import Counts
 from .descriptors import room_for_devices
 from .door import Door
+from .node.term import Term
 from .session import DeviceSession
 from .settings import PlatformSettings
 from .tls import Untrusted, secure, subject_name
@@ -37,14 +38,27 @@ Entered: TypeAlias = tuple[DeviceSession, Sequence[bytes | None]]
 """Who is authenticated, and lines that came with that."""
 
 
+class Where(Struct, frozen=True):
+    """Where to listen, and who may come.
+
+    Args:
+        host: the address.
+        port: 0 takes a free one.
+        tls: has devices connect with TLS.
+        certificates: devices prove who they are by a certificate.
+    """
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+    certificates: bool
+
+
 class Entrance:
     """Listens, and has each device that is let in served.
 
     Args:
-        host: the address to listen on.
-        port: 0 takes a free one.
-        tls: has devices connect with TLS.
-        certificates: devices prove who they are by a certificate.
+        where: to listen.
         settings: limits and times.
         counts: of the whole platform.
         admission: authenticates.
@@ -58,26 +72,23 @@ class Entrance:
         is_closed: whether nobody is let in any more.
 
     Raises:
-        ValueError: with `certificates`, `tls` asks for none.
+        ValueError: devices need certificates, and `tls` asks for none.
     """
 
     def __init__(
         self,
-        host: str,
-        port: int,
-        tls: ssl.SSLContext | None,
-        certificates: bool,
+        where: Where,
         settings: PlatformSettings,
         counts: Counts,
         admission: Admission,
         term: Term,
         serve: Callable[[DeviceSession, Sequence[bytes | None]], Awaitable[None]],
     ) -> None:
-        _check_asking(tls, certificates)
-        self._host = host
-        self.port = port
-        self._tls = tls
-        self._certificates = certificates
+        _check_asking(where.tls, where.certificates)
+        self._host = where.host
+        self.port = where.port
+        self._tls = where.tls
+        self._certificates = where.certificates
         self._settings = settings
         self._counts = counts
         self._admission = admission

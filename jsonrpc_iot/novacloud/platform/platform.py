@@ -10,7 +10,6 @@ import ssl
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from copy import copy
-from functools import partial
 from socket import gethostname
 from typing import Any, Self
 
@@ -33,7 +32,7 @@ from .command_states import CommandStates
 from .commands import OpenCommands
 from .counts import Counts
 from .custody import Custody
-from .entrance import Entrance
+from .entrance import Entrance, Where
 from .ingest import Ingest, Telemetry
 from .news import News
 from .open_command import CommandUpdate
@@ -97,11 +96,9 @@ class NovaPlatform:
         self.counts = Counts()
         self.time = TimeOfDay()
         self.bus = bus or LocalBus()
-        events = {each.name: each for each in self._events}
-        kinds = {name: event.kind for name, event in events.items()}
-        self.cluster = Cluster(store.nodes, self.bus, node or gethostname(), self.time, kinds)
-        for name, event in events.items():
-            event.subscribe(partial(self.cluster.events.tell, name))
+        self.cluster = Cluster(
+            store.nodes, self.bus, node or gethostname(), self.time, self._events
+        )
         self.presence = Presence(
             store,
             settings,
@@ -111,43 +108,30 @@ class NovaPlatform:
             self.time,
         )
         self.custody = Custody()
-        self._states = CommandStates(store, self.custody)
-        self.ingest = Ingest(store, self._states, settings, self.counts, self.telemetry.emit)
+        states = CommandStates(store, self.custody)
+        self.ingest = Ingest(store, states, settings, self.counts, self.telemetry.emit)
         self.commands = OpenCommands(
             store,
             settings,
             self.counts,
-            self._states,
+            states,
             self.presence,
             self.custody,
             self.command_update.emit,
             self.time.now,
         )
         self.shared_commands = SharedCommands(
-            store, self.commands, self._states, self.custody, self.time.now
+            store, self.commands, states, self.custody, self.time.now
         )
         self.news = News(store)
         self.changes = Changes(store, self.presence, self.news, self.time)
-        self.cluster.attach(
-            self.presence,
-            self.figures,
-            self.changes.refresh,
-            store,
-            self.commands,
-            self.shared_commands,
+        self.cluster.attach(self.presence, self.figures, self.changes.refresh, self.shared_commands)
+        where = Where(host, port, tls, certificates)
+        admission = Admission(
+            store, settings, self.presence, self.counts, self.cluster.ownership, self.time
         )
         self.entrance = Entrance(
-            host,
-            port,
-            tls,
-            certificates,
-            settings,
-            self.counts,
-            Admission(
-                store, settings, self.presence, self.counts, self.cluster.ownership, self.time
-            ),
-            self.cluster.membership.term,
-            self._run,
+            where, settings, self.counts, admission, self.cluster.membership.term, self._run
         )
         self._reading = Reading(settings, self.counts, self.presence, self.ingest, self.commands)
         self._stack = AsyncExitStack()

@@ -12,7 +12,7 @@ from ..clock import TimeOfDay
 from ..errors import StoreFailed
 from ..store.nodes import Hold
 from ..store.registry import Registry
-from .cluster.ownership import Ownership
+from .node.ownership import Ownership
 from .session import DeviceSession
 from .settings import PlatformSettings
 

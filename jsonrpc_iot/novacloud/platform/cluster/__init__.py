@@ -1,1 +1,1 @@
-"""A platform as one of several nodes."""
+"""What a platform has to do with the other nodes of its record."""

@@ -6,17 +6,17 @@ from typing import Any
 
 import anyio
 
+from jsonrpc_iot import BoundEvent
+
 from ...bus.bus import Bus
 from ...clock import TimeOfDay
-from ...store.command_log import CommandLog
 from ...store.nodes import Buried, Hold, Nodes
-from ..commands import OpenCommands
+from ..node.membership import Membership, Told
+from ..node.ownership import Ownership
 from ..presence import Presence
 from ..shared_commands import SharedCommands
 from .delivery import Delivery
 from .events import SharedEvents
-from .membership import Membership, Told
-from .ownership import Ownership
 from .watch import Watch
 
 
@@ -28,7 +28,7 @@ class Cluster:
         bus: carries hints.
         name: of this node.
         time_of_day: is kept at the record's time.
-        kinds: the types of the values of events, by their names.
+        events: of this node's devices, which are told others.
 
     Attributes:
         membership: whether it is one, with which number.
@@ -49,7 +49,7 @@ class Cluster:
         bus: Bus,
         name: str,
         time_of_day: TimeOfDay,
-        kinds: Mapping[str, type[Any]],
+        events: Sequence[BoundEvent[Any]],
     ) -> None:
         told = Told(
             figures=self._tell_figures,
@@ -61,7 +61,7 @@ class Cluster:
         self._bus = bus
         self.membership = Membership(nodes, name, version("jsonrpc-iot"), time_of_day, told)
         self.ownership = Ownership(nodes, self.membership, self._tell_taken)
-        self.events = SharedEvents(self.membership, bus, kinds)
+        self.events = SharedEvents(self.membership, bus, events)
         self._lost: list[str] = []
 
     def attach(
@@ -69,9 +69,7 @@ class Cluster:
         presence: Presence,
         figures: Callable[[], Mapping[str, int]],
         refresh: Callable[[str], Awaitable[object]],
-        log: CommandLog,
-        commands: OpenCommands,
-        shared: SharedCommands,
+        commands: SharedCommands,
     ) -> None:
         """Say whose cluster it is, before it runs.
 
@@ -79,14 +77,12 @@ class Cluster:
             presence: has the devices that are connected to this node.
             figures: what this node has counted.
             refresh: has changes of a device reach its connection.
-            log: the record of commands.
             commands: of this node.
-            shared: keeps them in step with the record.
         """
         self._presence = presence
         self._figures = figures
         self.watch = Watch(self._nodes, self.membership, self._bus, presence.fence, refresh)
-        self.delivery = Delivery(log, commands, shared, self.membership, presence, self._bus)
+        self.delivery = Delivery(commands, self.membership, presence, self._bus)
         self.ownership.before_release = self.delivery.drop
 
     async def run(self) -> None:

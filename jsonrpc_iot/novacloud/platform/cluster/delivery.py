@@ -13,14 +13,12 @@ from ...bus.bus import Bus
 from ...bus.subjects import subject
 from ...bus.subscribers import MISSED
 from ...errors import StoreFailed
-from ...store.command_log import CommandLog, CommandRow, Holder
+from ...store.command_log import CommandRow, Holder
 from ...store.nodes import Hold
-from ..commands import OpenCommands
-from ..open_command import update_of
+from ..node.membership import Membership
 from ..presence import Presence
 from ..session import DeviceSession
 from ..shared_commands import SharedCommands
-from .membership import Membership
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
@@ -32,9 +30,7 @@ class Delivery:
     """Keeps this node's commands in step with what other nodes do.
 
     Args:
-        log: the record.
-        open: the commands of this node.
-        commands: keeps them in step.
+        commands: of this node.
         membership: this node's.
         presence: has the devices that are connected to it.
         bus: carries hints.
@@ -42,17 +38,13 @@ class Delivery:
 
     def __init__(
         self,
-        log: CommandLog,
-        open: OpenCommands,
         commands: SharedCommands,
         membership: Membership,
         presence: Presence,
         bus: Bus,
     ) -> None:
-        self._log = log
-        self._open = open
         self._commands = commands
-        open.on_elsewhere = self._tell_new
+        commands.commands.on_elsewhere = self._tell_new
         self._membership = membership
         self._presence = presence
         self._bus = bus
@@ -109,18 +101,13 @@ class Delivery:
         while True:
             try:
                 await self._commands.look()
-                self._tell_ended(await self._log.end_overdue(_MOST_OVERDUE))
+                await self._commands.sweep(_MOST_OVERDUE)
             except StoreFailed as error:
                 logger.debug("what became of commands is not known: %s", error)
                 await anyio.sleep(_LOOK_SECONDS)
             self._look_now = anyio.Event()
             with anyio.move_on_after(_LOOK_SECONDS):
                 await self._look_now.wait()
-
-    def _tell_ended(self, rows: Sequence[CommandRow]) -> None:
-        for row in rows:
-            self._open.on_update(update_of(row))
-        self._tell_changed(rows)
 
     def _tell_changed(self, rows: Sequence[CommandRow]) -> None:
         """Tell who waits for commands that have ended, and who would send a cancelled one."""

@@ -2,16 +2,19 @@
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import anyio
 import msgspec
 
+from jsonrpc_iot import BoundEvent
+
 from ...bus.bus import Bus
 from ...bus.subjects import subject
 from ...bus.subscribers import MISSED, Hint
-from .membership import Membership
+from ..node.membership import Membership
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
@@ -27,19 +30,20 @@ class SharedEvents:
     Args:
         membership: this node's.
         bus: carries events.
-        kinds: the types of their values, by the events' names.
+        events: of this node's devices, which are told others.
 
     Attributes:
         has_listeners: says whether anybody hears what this node's listeners are told.
     """
 
-    def __init__(self, membership: Membership, bus: Bus, kinds: Mapping[str, type[Any]]) -> None:
+    def __init__(self, membership: Membership, bus: Bus, events: Sequence[BoundEvent[Any]]) -> None:
         self._membership = membership
         self._bus = bus
-        self._decoders = {
-            name: msgspec.json.Decoder(tuple[int, kind])  # type: ignore[valid-type]
-            for name, kind in kinds.items()
-        }
+        self._decoders: dict[str, msgspec.json.Decoder[tuple[int, Any]]] = {}
+        for event in events:
+            kind: Any = tuple.__class_getitem__((int, event.kind))
+            self._decoders[event.name] = msgspec.json.Decoder(kind)
+            event.subscribe(partial(self._tell, event.name))
         self._listeners: list[Callable[[str, Any], object]] = []
         self._wanted_until = -math.inf
         self.has_listeners: Callable[[], bool] = lambda: True
@@ -48,7 +52,7 @@ class SharedEvents:
         """Have a function called with the name and the value of each event of any node."""
         self._listeners.append(listener)
 
-    def tell(self, name: str, value: Any) -> None:
+    def _tell(self, name: str, value: Any) -> None:
         """Tell an event of one of this node's devices."""
         for listener in self._listeners:
             listener(name, value)

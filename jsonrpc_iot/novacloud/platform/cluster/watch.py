@@ -11,7 +11,7 @@ from ...bus.subjects import subject
 from ...bus.subscribers import MISSED
 from ...errors import StoreFailed
 from ...store.nodes import Hold, Nodes
-from .membership import Membership
+from ..node.membership import Membership
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 

@@ -87,7 +87,7 @@ class CommandTables(Tables, CommandLog):
 
         async def work(db: Db) -> list[bool]:
             waiting = {device_id: 0 for (device_id,) in await db.fetch(_LOCK, ids)}
-            waiting.update(dict(await db.fetch(_WAITING, ids)))
+            waiting |= {row[0]: row[1] for row in await db.fetch(_WAITING, ids)}
             stored, kept = [], []
             for row in rows:
                 is_queued = row.status is CommandStatus.QUEUED

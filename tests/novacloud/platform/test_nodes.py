@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
+from jsonrpc_iot import Busy
 from jsonrpc_iot.novacloud.errors import NameTaken
 from tests.novacloud.nodes import Pair, node, pair
 from tests.novacloud.rig import GONE, Rig
@@ -137,6 +138,89 @@ async def test_sensors_and_actuators_reach_the_other_node(both: Pair) -> None:
         await device.data(t=3.5)
         await north.until_stat("values")
         assert (await south.call("telemetry.latest", **id))["t"]["value"] == 3.5
+
+
+async def test_a_command_reaches_its_device_and_its_outcome_the_sender(both: Pair) -> None:
+    north, south, _ = both
+    lamp = await north.create()
+    send = {"device_id": lamp["device_id"], "payload": {"light": "ON"}}
+    async with north.device(lamp) as device, anyio.create_task_group() as tasks:
+        await north.until_stat("online")
+        await settled(north, lamp)
+
+        async def answer() -> None:
+            for _ in range(2):
+                await device.answer("success", {"light": "is on"})
+
+        tasks.start_soon(answer)
+        with anyio.fail_after(2 * FOUND_SECONDS + 1):
+            outcome = await south.call("command.send", **send)
+        assert (outcome["status"], outcome["payload"]) == ("SUCCESS", {"light": "is on"})
+        job = await south.call("command.broadcast", payload={"light": 1})
+
+        async def ended() -> bool:
+            return bool(await south.call("job.get", **job) == {"SUCCESS": 1})
+
+        with anyio.fail_after(2 * FOUND_SECONDS + 1):
+            await south.until(ended)
+        page = await south.call("job.page", **job)
+        assert [each["status"] for each in page["commands"]] == ["SUCCESS"]
+        found = await south.call("command.get", command_id=outcome["command_id"])
+        assert found["status"] == "SUCCESS"
+
+
+async def settled(rig: Rig, info: dict[str, str]) -> None:
+    """Wait until a node decides about a device's commands."""
+    await eventually(lambda: rig.platform.custody.has(info["device_id"]))
+
+
+async def test_a_command_waits_for_the_device_wherever_it_comes(both: Pair) -> None:
+    north, south, _ = both
+    lamp = await north.create()
+    send = {"device_id": lamp["device_id"], "payload": {"light": "ON"}, "wait": False}
+    first = await north.call("command.send", **send)
+    second = await south.call("command.send", **send)
+    third = await south.call("command.send", **send)
+    await north.call("command.cancel", command_id=second["command_id"])
+    async with south.device(lamp) as device:
+        assert (await device.answer())["command_id"] == first["command_id"]
+        # Without an answer it is not known whether the device has got it.
+        assert (await device.receive())["command_id"] == third["command_id"]
+        await north.until(lambda: is_at(north, first, "SUCCESS"))
+        async with north.device(lamp) as again:
+            assert (await again.answer())["command_id"] == third["command_id"]
+            await south.until(lambda: is_at(south, third, "SUCCESS"))
+    for rig in north, south:
+        assert await is_at(rig, second, "CANCELLED")
+
+
+async def is_at(rig: Rig, command: dict[str, Any], status: str) -> bool:
+    """Whether a command has a status, as a node says that does not have its device."""
+    found = await rig.call("command.get", command_id=command["command_id"])
+    return bool(found["status"] == status)
+
+
+async def test_a_command_that_nobody_takes_ends_at_one_of_the_nodes(both: Pair) -> None:
+    north, south, _ = both
+    lamp = await north.create()
+    send = {"device_id": lamp["device_id"], "payload": {"light": 1}, "expires": 0.1}
+    with anyio.fail_after(2 * FOUND_SECONDS + 1):
+        outcome = await north.call("command.send", **send)
+    assert outcome["status"] == "EXPIRED"
+    for rig in north, south:
+        found = await rig.call("command.get", command_id=outcome["command_id"])
+        assert found["status"] == "EXPIRED"
+
+
+async def test_the_limit_of_a_queue_is_that_of_all_nodes(both: Pair) -> None:
+    north, south, _ = both
+    lamp = await north.create()
+    send = {"device_id": lamp["device_id"], "payload": {"light": 1}, "wait": False}
+    limit = north.platform.settings.queued_commands
+    for number in range(limit):
+        await (north if number % 2 else south).call("command.send", **send)
+    for rig in north, south:
+        assert isinstance(await rig.fails("command.send", **send), Busy)
 
 
 async def test_events_of_all_nodes(hinted: Pair) -> None:

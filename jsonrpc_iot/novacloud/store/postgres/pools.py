@@ -177,7 +177,7 @@ class Pools:
                 raise StoreFailed("the store is closed") from None
             self._pause = min(2 * self._pause or _PAUSE, _LONGEST_PAUSE)
             self._refused_until = loop.time() + self._pause
-            self._problem = str(failure(error, self.url))
+            self._problem = failure(error, self.url).message
             raise
         self._pause = 0.0
         try:

@@ -2,8 +2,9 @@
 
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -72,6 +73,16 @@ async def opening(url: str) -> str:
         async with PostgresStore(url):
             pass
     return failed.value.message
+
+
+async def until_it_works(work: Callable[[], Awaitable[object]]) -> None:
+    """Do something again and again, as the server may still be away."""
+    with anyio.fail_after(SECONDS):
+        while True:
+            with suppress(StoreFailed):
+                await work()
+                return
+            await anyio.sleep(0.02)
 
 
 def test_passwords_are_not_shown() -> None:
@@ -156,13 +167,7 @@ async def test_a_server_that_goes_and_comes_again(own_server: Postgres) -> None:
                 with pytest.raises(StoreFailed):
                     await write_values(store, sensor, (2.0, 2))
         own_server.start()
-        with anyio.fail_after(SECONDS):
-            while True:
-                try:
-                    await write_values(store, sensor, (3.0, 3))
-                    break
-                except StoreFailed:
-                    await anyio.sleep(0.02)
+        await until_it_works(partial(write_values, store, sensor, (3.0, 3)))
         with quick():
             assert [at for at, _ in await values_of(store, sensor)] == [1.0, 3.0]
 
@@ -187,8 +192,7 @@ async def test_a_server_that_says_nothing_holds_nobody_for_ever(
                 await write_values(store, sensor, (1.0, 1))
         finally:
             own_server.thaw()
-        with anyio.fail_after(SECONDS):
-            await store.device(A)
+        await until_it_works(partial(store.device, A))
 
 
 async def test_a_full_disk_fails_what_needs_room_and_nothing_else(

@@ -52,7 +52,8 @@ async def test_what_two_nodes_take_at_once_is_stored_once(nodes: list[PostgresSt
                 Report(id, float(seq), 1.0, [(sensors[id].id, seq)], {"seq": seq}, "box", seq)
                 for id in chance.sample(IDS, len(IDS))
             ]
-            new += sum(await store.write(reports))
+            fresh = await store.write(reports)
+            new += sum(fresh)
 
     async with anyio.create_task_group() as tasks:
         for number in range(4):

@@ -227,6 +227,7 @@ class Session:
             The notification that cancels it at the other end, `None` when it is answered already,
             or when the other end would not understand.
         """
+        call.release()
         if self._forget(call.id) is None or not self.extensions:
             return None
         return self.notification("rpc.cancel", {"id": call.id})

@@ -369,6 +369,11 @@ class Server:
         self._peer_left.notify()
         self.peer_left.emit(peer)
 
+    async def _end(self, grace: float) -> None:
+        """Part, and have nobody wait any more who has proved nothing."""
+        self._door.refuser.close()
+        await self._part(grace)
+
     async def _part(self, grace: float) -> None:
         """Let the peers finish for `grace` seconds."""
         self._parting = True

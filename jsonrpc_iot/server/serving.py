@@ -115,8 +115,7 @@ async def serve(
                 for listener in listeners:
                     if not listener.is_shared:
                         await listener.aclose()
-                server._door.refuser.close()
-                await server._part(grace)
+                await server._end(grace)
             peers.cancel_scope.cancel()
 
 

@@ -14,15 +14,14 @@ from anyio.abc import TaskGroup
 
 from ...clock import elapsed as since_boot
 from ...errors import StoreFailed
-from ..command_log import CommandRow
 from ..store import Store
 from ..telemetry_log import Report
-from .command_log import CommandTables, save_commands
+from .command_log import CommandTables
 from .keeper import Keeper
 from .migrate import migrate
 from .nodes import PostgresNodes
 from .outboxes import OutboxTables
-from .pools import Db, Pools
+from .pools import Pools
 from .registry import RegistryTables
 from .telemetry_log import TelemetryTables
 from .values import Arrivals
@@ -37,9 +36,6 @@ class PostgresStore(RegistryTables, TelemetryTables, CommandTables, OutboxTables
         clock: tells Unix seconds, to know what is too old to be kept; the database's by default.
             One that leaps is not believed at once.
         elapsed: tells seconds since some moment, and is never set; needed for `clock` alone.
-
-    Attributes:
-        nodes: those that share the database.
     """
 
     def __init__(
@@ -56,7 +52,11 @@ class PostgresStore(RegistryTables, TelemetryTables, CommandTables, OutboxTables
         if clock is None:
             elapsed = elapsed or since_boot
         self.keeper = Keeper(self._pools, clock, elapsed)
-        self.nodes = PostgresNodes(partial(self._pools.lend, "presence"))
+        self._nodes = PostgresNodes(partial(self._pools.lend, "presence"))
+
+    @property
+    def nodes(self) -> PostgresNodes:
+        return self._nodes
 
     @property
     def node(self) -> int:
@@ -86,15 +86,8 @@ class PostgresStore(RegistryTables, TelemetryTables, CommandTables, OutboxTables
         self._tasks.cancel_scope.cancel()
         await self._stack.aclose()
 
-    async def write(
-        self, reports: Sequence[Report], commands: Sequence[CommandRow] = ()
-    ) -> list[bool]:
-        async def work(db: Db) -> list[bool]:
-            fresh = await write(db, reports, self._arrivals)
-            await save_commands(db, commands)
-            return fresh
-
-        return await self._pools.transact(work)
+    async def write(self, reports: Sequence[Report]) -> list[bool]:
+        return await self._pools.transact(lambda db: write(db, reports, self._arrivals))
 
     async def backup(self, path: str) -> None:
         raise StoreFailed("a database of PostgreSQL is copied with its own tools: pg_dump")

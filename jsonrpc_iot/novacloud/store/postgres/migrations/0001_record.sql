@@ -109,7 +109,8 @@ CREATE TABLE commands (
     finished float8,
     message_type text,
     response_timeout float8,
-    job_id text COLLATE "C"
+    job_id text COLLATE "C",
+    due float8
 ) WITH (fillfactor = 70);
 CREATE INDEX commands_of_device ON commands (device_id, number);
 CREATE INDEX open_commands ON commands (device_id, number) WHERE finished IS NULL;

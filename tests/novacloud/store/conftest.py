@@ -10,7 +10,7 @@ import pytest
 from jsonrpc_iot.novacloud import SqliteStore, Store
 from jsonrpc_iot.novacloud.store.postgres.store import PostgresStore
 
-from .postgres_store import empty_database
+from .postgres.databases import empty_database
 
 StoreFactory: TypeAlias = Callable[[], AbstractAsyncContextManager[Store]]
 

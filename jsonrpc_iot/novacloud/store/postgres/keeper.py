@@ -22,18 +22,18 @@ logger = logging.getLogger("jsonrpc_iot.novacloud")
 
 _LOOK_SECONDS = 30.0
 _REST_SECONDS = 0.01  # after each slice, for those who want to write
-_SLICE = 5000
-_LOCK = 0x6E6F76616B656570
+SLICE = 5000
+LOCK = 0x6E6F76616B656570
 _NOTE_SECONDS = 600.0
 _EVER = 1e300
 
 _SENSORS = 200  # of one statement
 
-_DELETE = f"""
+_DELETE = """
 DELETE FROM telemetry WHERE timestamp >= $2 AND timestamp < $3
     AND (sensor, timestamp, received) IN (
         SELECT sensor, timestamp, received FROM telemetry
-        WHERE sensor = ANY($1::bigint[]) AND timestamp >= $2 AND timestamp < $3 LIMIT {_SLICE})"""
+        WHERE sensor = ANY($1::bigint[]) AND timestamp >= $2 AND timestamp < $3 LIMIT $4)"""
 
 
 class Keeper:
@@ -84,13 +84,13 @@ class Keeper:
             Whether it was done: another node may be at it.
         """
         async with self._one_at_a_time, self._pools.lend("upkeep") as lock:
-            if not await lock.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+            if not await lock.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
                 return False
             try:
                 await self._clean()
             finally:
                 with anyio.CancelScope(shield=True):
-                    await lock.execute("SELECT pg_advisory_unlock($1)", _LOCK)
+                    await lock.execute("SELECT pg_advisory_unlock($1)", LOCK)
         return True
 
     async def delete(
@@ -101,8 +101,8 @@ class Keeper:
         last = _EVER if end is None else end
         for at in range(0, len(sensors), _SENSORS):
             some = list(sensors[at : at + _SENSORS])
-            count = _SLICE
-            while count >= _SLICE:
+            count = SLICE
+            while count >= SLICE:
                 count = await self._do(partial(_delete, sensors=some, start=first, end=last))
                 await anyio.sleep(_REST_SECONDS)
 
@@ -161,5 +161,5 @@ async def _end_doom(db: Db, sensors: Sequence[int]) -> None:
 
 async def _delete(db: Db, sensors: Sequence[int], start: float, end: float) -> int:
     """Delete some values; returns how many."""
-    status = await db.execute(_DELETE, sensors, start, end)
+    status = await db.execute(_DELETE, sensors, start, end, SLICE)
     return int(status.rpartition(" ")[2])

@@ -15,7 +15,7 @@ _AHEAD = 3  # weeks that are there before their time
 _BEHIND = 1  # and after it, in a new database
 _COLUMNS = "sensor, timestamp, received, whole, number, content"
 _LOCK = 0x6E6F766170617274
-_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '1s'"  # those who read and write wait behind us
+_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '300ms'"  # those who read and write wait behind us
 
 
 class Weeks(Struct, frozen=True):

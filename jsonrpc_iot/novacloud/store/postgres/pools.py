@@ -24,25 +24,25 @@ Rows: TypeAlias = "list[asyncpg.Record]"
 Purpose: TypeAlias = Literal["lookups", "writes", "reports", "presence", "upkeep"]
 
 SCHEMA = "novacloud"
-_CONNECT_SECONDS = 5.0
-_SLACK_SECONDS = 2.0  # that an answer may take beyond the server's own limit
+CONNECT_SECONDS = 5.0
+SLACK_SECONDS = 2.0  # that an answer may take beyond the server's own limit
 _PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _ATTEMPTS = 5
 
 
-class _Limits(Struct, frozen=True):
+class Limits(Struct, frozen=True):
     """How many connections there are for a purpose, and seconds that a statement may take."""
 
     connections: int
     seconds: float
 
 
-_LIMITS: dict[Purpose, _Limits] = {
-    "lookups": _Limits(4, 5.0),
-    "writes": _Limits(3, 15.0),
-    "reports": _Limits(2, 60.0),
-    "presence": _Limits(2, 3.0),  # of a node, whose lease it loses when that takes longer
-    "upkeep": _Limits(2, 300.0),
+LIMITS: dict[Purpose, Limits] = {
+    "lookups": Limits(4, 5.0),
+    "writes": Limits(3, 15.0),
+    "reports": Limits(2, 60.0),
+    "presence": Limits(2, 3.0),  # of a node, whose lease it loses when that takes longer
+    "upkeep": Limits(2, 300.0),
 }
 
 
@@ -75,7 +75,7 @@ class Pools:
             raise StoreFailed(f"{shown(self.url)}: PostgreSQL needs asyncio, not trio") from None
         async with AsyncExitStack() as stack:
             try:
-                for purpose, limits in _LIMITS.items():
+                for purpose, limits in LIMITS.items():
                     pool = await self._pool(limits)
                     stack.push_async_callback(self._close, pool)
                     self._pools[purpose] = pool
@@ -177,7 +177,7 @@ class Pools:
                 raise StoreFailed("the store is closed") from None
             self._pause = min(2 * self._pause or _PAUSE, _LONGEST_PAUSE)
             self._refused_until = loop.time() + self._pause
-            self._problem = str(failure(error, self.url))
+            self._problem = failure(error, self.url).message
             raise
         self._pause = 0.0
         try:
@@ -186,20 +186,20 @@ class Pools:
             with anyio.CancelScope(shield=True):
                 await _release(pool, db)
 
-    def _pool(self, limits: _Limits) -> "asyncpg.Pool[asyncpg.Record]":
+    def _pool(self, limits: Limits) -> "asyncpg.Pool[asyncpg.Record]":
         settings = {
             "application_name": "jsonrpc-iot NovaCloud",
             "search_path": SCHEMA,
-            "statement_timeout": f"{limits.seconds:.0f}s",
-            "idle_in_transaction_session_timeout": f"{limits.seconds:.0f}s",
+            "statement_timeout": f"{limits.seconds * 1000:.0f}",
+            "idle_in_transaction_session_timeout": f"{limits.seconds * 1000:.0f}",
         }
         try:
             return asyncpg.create_pool(
                 self.url,
                 min_size=0,
                 max_size=limits.connections,
-                timeout=_CONNECT_SECONDS,
-                command_timeout=limits.seconds + _SLACK_SECONDS,
+                timeout=CONNECT_SECONDS,
+                command_timeout=limits.seconds + SLACK_SECONDS,
                 server_settings=settings,
                 init=_prepare,
                 reset=_reset,
@@ -209,7 +209,7 @@ class Pools:
 
     @staticmethod
     async def _close(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-        with anyio.move_on_after(_CONNECT_SECONDS, shield=True):
+        with anyio.move_on_after(CONNECT_SECONDS, shield=True):
             await pool.close()
             return
         pool.terminate()
@@ -229,7 +229,7 @@ async def _reset(db: "asyncpg.Connection[asyncpg.Record]") -> None:
 
 async def _release(pool: "asyncpg.Pool[asyncpg.Record]", db: Db) -> None:
     try:
-        await pool.release(db, timeout=_SLACK_SECONDS)
+        await pool.release(db, timeout=SLACK_SECONDS)
     except FAILURES:  # it is lost, and not used again
         db.terminate()
 

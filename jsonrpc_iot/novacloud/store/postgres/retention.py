@@ -15,6 +15,26 @@ from .values import COLUMNS, MICROSECONDS, NODE_BITS, from_sql, to_sql
 _DAY = 86_400.0
 _EVER = 1e300
 
+SLICE = 2000  # values
+_STORED = (
+    f"SELECT {COLUMNS} FROM telemetry WHERE sensor = $1 AND timestamp >= $2 AND timestamp < $3 "
+    "ORDER BY timestamp, received"
+)
+_DELETE = (
+    "DELETE FROM telemetry USING unnest($2::float8[]) AS place WHERE sensor = $1 "
+    "AND timestamp >= place AND timestamp < place + $3"
+)
+_INSERT = (
+    "INSERT INTO telemetry (sensor, timestamp, received, whole, number, content) "
+    f"SELECT $1, place, (greatest(place, 0) * {MICROSECONDS})::bigint << {NODE_BITS}, "
+    "whole, number, content FROM unnest($2::float8[], $3::bigint[], $4::float8[], $5::text[]) "
+    "AS mean (place, whole, number, content)"
+)
+_DONE = (
+    "INSERT INTO downsampled (sensor, upto) VALUES ($1, $2) "
+    "ON CONFLICT (sensor) DO UPDATE SET upto = excluded.upto"
+)
+
 # Of several rules for a sensor the most particular one counts.
 _OF_SENSORS = """
 SELECT rule.device_id, rule.value_key, array_agg(sensors.id ORDER BY sensors.id) AS sensors
@@ -147,12 +167,12 @@ async def thinnings(db: Db, rules: Sequence[Rule], now: float) -> list[Thinning]
 async def thin(db: Db, thinning: Thinning) -> Thinning | None:
     """Make means of some values; returns what is left to do. What is alone stays as it is."""
     sensor, every, start = thinning.sensor, thinning.interval, thinning.start
-    rows = await db.fetch(f"{_STORED} LIMIT {_SLICE}", sensor, start, thinning.end)
+    rows = await db.fetch(f"{_STORED} LIMIT {SLICE}", sensor, start, thinning.end)
     end = thinning.end
-    if len(rows) == _SLICE:  # and what else there is of the last interval
+    if len(rows) == SLICE:  # and what else there is of the last interval
         last = rows[-1]
         end = min((math.floor(last["timestamp"] / every) + 1) * every, end)
-        rows += await db.fetch(f"{_STORED} OFFSET {_SLICE}", sensor, start, end)
+        rows += await db.fetch(f"{_STORED} OFFSET {SLICE}", sensor, start, end)
     means: list[tuple[float, Any]] = []
     for place, some in groupby(rows, lambda row: math.floor(row["timestamp"] / every) * every):
         values = [from_sql(*row[2:5]) for row in some]
@@ -166,24 +186,3 @@ async def thin(db: Db, thinning: Thinning) -> Thinning | None:
     if end == thinning.end:
         return None
     return Thinning(sensor, every, end, thinning.end)
-
-
-_SLICE = 2000
-_STORED = (
-    f"SELECT {COLUMNS} FROM telemetry WHERE sensor = $1 AND timestamp >= $2 AND timestamp < $3 "
-    "ORDER BY timestamp, received"
-)
-_DELETE = (
-    "DELETE FROM telemetry USING unnest($2::float8[]) AS place WHERE sensor = $1 "
-    "AND timestamp >= place AND timestamp < place + $3"
-)
-_INSERT = (
-    "INSERT INTO telemetry (sensor, timestamp, received, whole, number, content) "
-    f"SELECT $1, place, (greatest(place, 0) * {MICROSECONDS})::bigint << {NODE_BITS}, "
-    "whole, number, content FROM unnest($2::float8[], $3::bigint[], $4::float8[], $5::text[]) "
-    "AS mean (place, whole, number, content)"
-)
-_DONE = (
-    "INSERT INTO downsampled (sensor, upto) VALUES ($1, $2) "
-    "ON CONFLICT (sensor) DO UPDATE SET upto = excluded.upto"
-)

@@ -58,9 +58,17 @@ class PostgresStore(RegistryTables, TelemetryTables, CommandTables, OutboxTables
     def nodes(self) -> PostgresNodes:
         return self._nodes
 
-    def _be_node(self, number: int) -> None:
-        """Tell what this node stores, and others too, apart by its number."""
+    @property
+    def node(self) -> int:
+        """The number of this node, 0 to 1023, which no other has: what it stores is told apart."""
+        return self._arrivals.node
+
+    @node.setter
+    def node(self, number: int) -> None:
         self._arrivals.node = number
+
+    def _be_node(self, number: int) -> None:
+        self.node = number
 
     async def __aenter__(self) -> Self:
         """Open the database, and make its tables or bring them up to date.

@@ -33,7 +33,7 @@ ORDER BY device_id, outbox_id FOR UPDATE"""
 
 _ADD_HEADS = """
 INSERT INTO outboxes (device_id, outbox_id, seq, used)
-SELECT device_id, outbox_id, 0, nextval('outbox_uses')
+SELECT device_id, outbox_id, 0, 0
 FROM (SELECT * FROM unnest($1::text[], $2::text[]) AS new (device_id, outbox_id)
     ORDER BY device_id, outbox_id) AS new
 WHERE EXISTS (SELECT 1 FROM devices WHERE devices.device_id = new.device_id)
@@ -47,8 +47,9 @@ DELETE FROM outboxes WHERE (device_id, outbox_id) IN (
     WHERE place > {_KEPT_OUTBOXES})"""
 
 _RAISE_HEADS = """
-UPDATE outboxes SET seq = new.seq, used = nextval('outbox_uses')
-FROM unnest($1::text[], $2::text[], $3::bigint[]) AS new (device_id, outbox_id, seq)
+UPDATE outboxes SET seq = new.seq, used = (SELECT nextval('outbox_uses')) * 65536 + new.place
+FROM unnest($1::text[], $2::text[], $3::bigint[])
+    WITH ORDINALITY AS new (device_id, outbox_id, seq, place)
 WHERE outboxes.device_id = new.device_id AND outboxes.outbox_id = new.outbox_id"""
 
 _Outbox = tuple[str, str]
@@ -63,7 +64,7 @@ async def write(db: Db, reports: Sequence[Report], arrivals: Arrivals) -> list[b
         arrivals: numbers them.
     """
     numbered = [each for each in reports if each.seq and _is_storable(each)]
-    heads = await _lock_heads(db, {_outbox(each) for each in numbered})
+    heads, added = await _lock_heads(db, {_outbox(each) for each in numbered})
     fresh = _take(reports, heads)
     new = [report for report, is_new in zip(reports, fresh, strict=True) if is_new]
     columns = _columns(new, arrivals)
@@ -73,6 +74,8 @@ async def write(db: Db, reports: Sequence[Report], arrivals: Arrivals) -> list[b
     if heads:
         devices, outboxes = _texts([*heads])
         await db.execute(_RAISE_HEADS, devices, outboxes, [*heads.values()])
+    if added:
+        await db.execute(_FORGET_HEADS, added)
     return fresh
 
 
@@ -84,32 +87,37 @@ def _texts(outboxes: Sequence[_Outbox]) -> tuple[list[str], list[str]]:
     return all_to_sql(id for id, _ in outboxes), all_to_sql(box for _, box in outboxes)
 
 
-async def _lock_heads(db: Db, outboxes: set[_Outbox]) -> dict[_Outbox, int]:
-    """The heads of outboxes, which are nobody else's until the end; 0 for those of nobody."""
+async def _lock_heads(db: Db, outboxes: set[_Outbox]) -> tuple[dict[_Outbox, int], Sequence[str]]:
+    """The heads of outboxes, which are nobody else's until the end; 0 for those of nobody.
+
+    Returns:
+        Them, and the ids of devices that have new outboxes.
+    """
     heads = dict.fromkeys(outboxes, 0)
+    added: Sequence[str] = ()
     if not outboxes:
-        return heads
+        return heads, added
     columns = _texts([*outboxes])
     rows = await db.fetch(_LOCK_HEADS, *columns)
     if len(rows) < len(outboxes):
         known = {(device, box) for device, box, _ in rows}
-        added = _texts([*(outboxes - known)])
-        await db.execute(_ADD_HEADS, *added)
-        await db.execute(_FORGET_HEADS, added[0])
+        added, boxes = _texts([*(outboxes - known)])
+        await db.execute(_ADD_HEADS, added, boxes)
         rows = await db.fetch(_LOCK_HEADS, *columns)
-    return heads | {(device, box): seq for device, box, seq in rows}
+    return heads | {(device, box): seq for device, box, seq in rows}, added
 
 
 def _take(reports: Sequence[Report], heads: dict[_Outbox, int]) -> list[bool]:
-    """Say which reports are new, and raise the heads."""
+    """Say which reports are new, and raise the heads; that which was used last gets to the end."""
     fresh = []
     for report in reports:
         outbox = _outbox(report)
         if not report.seq:
             fresh.append(True)
         elif outbox in heads:
-            fresh.append(report.seq > heads[outbox])
-            heads[outbox] = max(heads[outbox], report.seq)
+            head = heads.pop(outbox)
+            fresh.append(report.seq > head)
+            heads[outbox] = max(head, report.seq)
         else:
             logger.warning("%s: a report cannot be stored: its outbox is no text", outbox[0])
             fresh.append(False)

@@ -5,7 +5,7 @@ import signal
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,14 @@ class Node:
         self.manage = ""
         self.program: Running
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
         """Run it."""
         options = ("--port", "0", "--manage", "tcp://127.0.0.1:0", "--drain", "0.5")
         with started("nova", "platform", *self._options, *options) as self.program:
-            self.port = int(listening(self.program).rpartition(":")[2])
-            self.manage = listening(self.program)
+            url = await anyio.to_thread.run_sync(listening, self.program)
+            self.port = int(url.rpartition(":")[2])
+            self.manage = await anyio.to_thread.run_sync(listening, self.program)
             yield
             self.port = 0
 
@@ -175,7 +176,7 @@ class Fleet:
     async def _command(self) -> None:
         while not self._is_over:
             node = random.choice(self._nodes)
-            with suppress(JsonRpcIotError, OSError), anyio.move_on_after(_SECONDS):
+            with suppress(JsonRpcIotError, OSError), anyio.move_on_after(1.0):
                 async with connect(node.manage) as client:
                     while not self._is_over:
                         await self._send(client)
@@ -236,12 +237,14 @@ async def test_whatever_dies_nothing_is_lost_or_done_twice(
     north, south, west = nodes = [Node(name, url, settings) for name in _NAMES]
     balancer, fleet = Balancer(nodes), Fleet(ids, nodes)
     async with balancer.running(), fleet.running(balancer.port):
-        with south.running(), west.running():
-            with north.running():
+        async with south.running(), west.running():
+            async with north.running():
                 await fleet.all(lambda device: device.is_connected)
                 await _until_nodes(west, 3)
                 south.program.process.send_signal(signal.SIGSTOP)
-            with north.running():  # the one before was killed, and has its name for some seconds
+            async with (
+                north.running()
+            ):  # the one before was killed, and has its name for some seconds
                 await _until_nodes(west, 2)
                 await anyio.to_thread.run_sync(_restart, postgres)
                 south.program.process.send_signal(signal.SIGCONT)

@@ -12,7 +12,7 @@ from jsonrpc_iot.novacloud.errors import NameTaken
 from tests.novacloud.nodes import Pair, node, pair
 from tests.novacloud.rig import GONE, Rig
 from tests.novacloud.servers import postgres
-from tests.novacloud.store.postgres_store import empty_database
+from tests.novacloud.store.postgres.databases import empty_database
 from tests.waiting import SECONDS, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]

@@ -23,7 +23,7 @@ from jsonrpc_iot.novacloud.store.one_node import OneNode
 from jsonrpc_iot.novacloud.store.postgres.nodes import PostgresNodes
 from jsonrpc_iot.novacloud.store.postgres.pools import SCHEMA
 
-from .postgres_store import empty_database
+from .postgres.databases import empty_database
 
 pytestmark = pytest.mark.anyio
 

@@ -5,7 +5,7 @@ import signal
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,23 +45,27 @@ class Node:
         settings: the platform's, a file.
     """
 
+    program: Running
+
     def __init__(self, name: str, url: str, settings: Path) -> None:
         self._options = ("--db", url, "--node", name, "--settings", str(settings))
         self.name = name
         self.port = 0
         self.manage = ""
-        self.program: Running
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Run it."""
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run it; it is killed at the end."""
         options = ("--port", "0", "--manage", "tcp://127.0.0.1:0", "--drain", "0.5")
         with started("nova", "platform", *self._options, *options) as self.program:
-            url = await anyio.to_thread.run_sync(listening, self.program)
-            self.port = int(url.rpartition(":")[2])
-            self.manage = await anyio.to_thread.run_sync(listening, self.program)
             yield
             self.port = 0
+
+    async def ready(self) -> None:
+        """Wait until it listens."""
+        url = await anyio.to_thread.run_sync(listening, self.program)
+        self.manage = await anyio.to_thread.run_sync(listening, self.program)
+        self.port = int(url.rpartition(":")[2])
 
 
 class Balancer:
@@ -237,14 +241,14 @@ async def test_whatever_dies_nothing_is_lost_or_done_twice(
     north, south, west = nodes = [Node(name, url, settings) for name in _NAMES]
     balancer, fleet = Balancer(nodes), Fleet(ids, nodes)
     async with balancer.running(), fleet.running(balancer.port):
-        async with south.running(), west.running():
-            async with north.running():
+        with south.running(), west.running():
+            with north.running():
+                for node in nodes:
+                    await node.ready()
                 await fleet.all(lambda device: device.is_connected)
-                await _until_nodes(west, 3)
                 south.program.process.send_signal(signal.SIGSTOP)
-            async with (
-                north.running()
-            ):  # the one before was killed, and has its name for some seconds
+            with north.running():  # the one before was killed, and has its name for some seconds
+                await north.ready()
                 await _until_nodes(west, 2)
                 await anyio.to_thread.run_sync(_restart, postgres)
                 south.program.process.send_signal(signal.SIGCONT)
@@ -252,7 +256,9 @@ async def test_whatever_dies_nothing_is_lost_or_done_twice(
                 await fleet.finish(postgres)
                 executed, reports = fleet.executed, fleet.reports
                 for node in nodes:
-                    assert (await anyio.to_thread.run_sync(node.program.stop)).code == 0
+                    node.program.process.terminate()
+                for node in nodes:
+                    assert (await anyio.to_thread.run_sync(node.program.finish)).code == 0
     assert set(executed.values()) == {1}
     sent = int(postgres.sql("SELECT count(*) FROM novacloud.commands"))
     done = int(postgres.sql("SELECT count(*) FROM novacloud.commands WHERE status = 'SUCCESS'"))

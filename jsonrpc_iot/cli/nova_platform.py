@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import anyio
 
-from jsonrpc_iot import BindFailed, Server, UsageError
+from jsonrpc_iot import BindFailed, ConnectFailed, Server, UsageError
 from jsonrpc_iot import serve as serve_at
 
 from ._access import KeysOption, RequireKeyOption, access
@@ -132,7 +132,8 @@ def platform(
     except StoreInUse as error:
         raise BindFailed(f"--db: {error.message}") from None
     except StoreFailed as error:
-        raise UsageError(f"--db: {error.message}") from None
+        kind = ConnectFailed if "://" in db else UsageError
+        raise kind(f"--db: {error.message}") from None
 
 
 async def _run(
@@ -154,7 +155,7 @@ async def _run(
         files.read_again(platform)
 
     async def let_go() -> None:
-        if not platform.cluster.membership.is_alone:
+        if await platform.cluster.has_others():
             await drain(platform, seconds, _tell_left)
 
     async with AsyncExitStack() as stack:

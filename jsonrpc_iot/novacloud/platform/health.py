@@ -54,7 +54,7 @@ async def health_of(platform: "NovaPlatform") -> Health:
         with suppress(OSError):  # it is gone, and then writing fails too
             free = shutil.disk_usage(path).free
     return Health(
-        ok=not problem and lag < _HEALTHY_LAG,
+        ok=not problem and lag < _HEALTHY_LAG and not platform.entrance.is_closed,
         store=problem or "ok",
         writable=not problem,
         lag_seconds=round(lag, 3),

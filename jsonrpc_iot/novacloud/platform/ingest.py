@@ -72,6 +72,7 @@ class Ingest:
         settings: limits.
         counts: of the whole platform.
         on_values: is told of values once they are stored.
+        now: tells the time, in Unix seconds.
 
     Attributes:
         finished: is set once all is written after `close`.
@@ -85,12 +86,14 @@ class Ingest:
         settings: PlatformSettings,
         counts: Counts,
         on_values: Callable[[Telemetry], object],
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._states = states
         self._settings = settings
         self._counts = counts
         self._on_values = on_values
+        self._now = now
         self._entries: deque[_Entry] = deque()
         self._size = 0
         self._turns = TokenBucket(_GROUPS, _BURST)
@@ -117,7 +120,7 @@ class Ingest:
             message: what it says.
             size: bytes of its line.
         """
-        received = time.time()
+        received = self._now()
         report = Report(
             session.device_id,
             received if message.timestamp is None else message.timestamp,

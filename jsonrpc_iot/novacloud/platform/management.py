@@ -5,7 +5,6 @@ gives the names and shapes, and that for operators the pages, the permissions an
 """
 
 import logging
-import time
 from typing import Any
 
 import msgspec
@@ -70,7 +69,7 @@ class NovaManagement(
 
     async def note(self, call: Call, context: Context, following: Next) -> Any:
         """Let a call pass, and note in the audit what it has changed: a middleware."""
-        at = time.time()
+        at = self._platform.time.now()
         answering = calling.set(context)
         try:
             result = await following(call, context)

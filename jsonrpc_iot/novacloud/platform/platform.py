@@ -109,7 +109,9 @@ class NovaPlatform:
         )
         self.custody = Custody()
         states = CommandStates(store, self.custody)
-        self.ingest = Ingest(store, states, settings, self.counts, self.telemetry.emit)
+        self.ingest = Ingest(
+            store, states, settings, self.counts, self.telemetry.emit, self.time.now
+        )
         self.commands = OpenCommands(
             store,
             settings,
@@ -176,12 +178,12 @@ class NovaPlatform:
         """
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.store)
-            await stack.enter_async_context(self.bus)
+            listeners = await self.entrance.bind(stack)
             await self.cluster.membership.enter()
             self.custody.is_alone = self.cluster.membership.is_alone
             if self.custody.is_alone:
                 await self.commands.load()
-            listeners = await self.entrance.bind(stack)
+            await stack.enter_async_context(self.bus)
             background = await stack.enter_async_context(anyio.create_task_group())
             for run in (self.ingest.run, self.presence.run, self.commands.run, self.cluster.run):
                 background.start_soon(run)

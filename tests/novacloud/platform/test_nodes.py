@@ -1,6 +1,7 @@
 """A platform of two nodes: whichever is asked, it knows and reaches the devices of both."""
 
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 
 from jsonrpc_iot import Busy
 from jsonrpc_iot.novacloud.errors import NameTaken
+from jsonrpc_iot.novacloud.store.nodes import Lease, Taken
 from tests.novacloud.nodes import Pair, node, pair
 from tests.novacloud.rig import GONE, Rig
-from tests.novacloud.servers import postgres
+from tests.novacloud.servers import new_postgres, postgres
 from tests.novacloud.store.postgres.databases import empty_database
 from tests.waiting import SECONDS, eventually
 
@@ -253,3 +255,66 @@ async def test_a_node_whose_lease_is_over_says_nothing(both: Pair) -> None:
         await eventually(lambda: not term.is_over, SECONDS)
     async with north.device(lamp), south.link(lamp):
         assert [each["node"] for each in await south.call("platform.nodes")] == ["north", "south"]
+
+
+async def test_a_node_goes_by_the_clock_of_the_database(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 300.0)
+    async with node(url, "north", tmp_path) as north:
+        lamp = await north.create("lamp", t="number")
+        async with north.device(lamp) as device:
+            await device.data(t=1)
+            await north.until_stat("values")
+        at = (await north.call("telemetry.latest", device_id=lamp["device_id"]))["t"]["timestamp"]
+        assert at == pytest.approx(real(), abs=SECONDS)
+        send = {"device_id": lamp["device_id"], "payload": {"light": 1}, "expires": 0.1}
+        outcome = await north.call("command.send", **send)
+        assert outcome["status"] == "EXPIRED"
+    assert "this machine's clock is 300.0 s from the database's" in caplog.text
+
+
+async def test_many_devices_at_once_are_taken_together(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with node(url, "north", tmp_path) as north:
+        infos = [await north.create() for _ in range(40)]
+        nodes = north.platform.store.nodes
+        take, sizes = nodes.take, []
+
+        async def counting(lease: Lease, wanted: Mapping[str, str]) -> dict[str, Taken]:
+            sizes.append(len(wanted))
+            return await take(lease, wanted)
+
+        async def come(info: dict[str, str]) -> None:
+            async with north.device(info):
+                pass
+
+        monkeypatch.setattr(nodes, "take", counting)
+        async with anyio.create_task_group() as tasks:
+            for info in infos:
+                tasks.start_soon(come, info)
+        assert sum(sizes) == 40
+        assert max(sizes) > 1
+
+
+async def test_a_node_without_its_database_is_not_ready(tmp_path: Path) -> None:
+    server = new_postgres()
+    try:
+        async with node(server.database_url(), "north", tmp_path) as north:
+            lamp = await north.create()
+            health = await north.call("platform.health")
+            assert (health["ok"], health["bus"]) == (True, "ok")
+            async with north.device(lamp) as device:
+                await anyio.to_thread.run_sync(server.stop)
+                await device.wait_closed()  # when the lease is over
+                health = await north.call("platform.health")
+                assert (health["ok"], health["writable"]) == (False, False)
+            await anyio.to_thread.run_sync(server.start)
+            term = north.platform.cluster.membership.term
+            await eventually(lambda: not term.is_over)
+            async with north.device(lamp):
+                assert (await north.call("platform.health"))["ok"]
+    finally:
+        await anyio.to_thread.run_sync(server.stop)

@@ -10,6 +10,7 @@ from jsonrpc_iot import BoundEvent
 
 from ...bus.bus import Bus
 from ...clock import TimeOfDay
+from ...errors import StoreFailed
 from ...store.nodes import Buried, Hold, Nodes
 from ..node.membership import Membership, Told
 from ..node.ownership import Ownership
@@ -84,6 +85,15 @@ class Cluster:
         self.watch = Watch(self._nodes, self.membership, self._bus, presence.fence, refresh)
         self.delivery = Delivery(commands, self.membership, presence, self._bus)
         self.ownership.before_release = self.delivery.drop
+
+    async def has_others(self) -> bool:
+        """Whether there are other nodes, as far as that is known."""
+        if self.membership.is_alone:
+            return False
+        try:
+            return len(await self._nodes.nodes()) > 1
+        except StoreFailed:
+            return True
 
     async def run(self) -> None:
         """Stay a node, and do what that needs."""

@@ -135,10 +135,17 @@ async def test_each_end_sees_what_the_other_does(
 ) -> None:
     lamp, rpc = Lamp(line.first, AT_FIRST), Dispatcher()
     rpc.method("add")(lambda a, b: a + b)
+    cloud = anyio.Event()  # which ESPHome has when somebody uses its API
+
+    @lamp.mcu.on_network_status
+    def heard(status: NetworkStatus | int) -> None:
+        if status == NetworkStatus.CLOUD:
+            cloud.set()
+
     async with lamp.mcu as mcu, serve(rpc, mcu.datapoint_channel(gap=0)):
         async with esphome(python, program, line.second) as there:
             await there.until(SHOWN)
-            assert mcu.network_status == NetworkStatus.CLOUD
+            await cloud.wait()
             await dim(there, 305)
             await dim(there, -95)
             await there.order(kind="switch", entity="Power", value=False)

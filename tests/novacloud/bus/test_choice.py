@@ -143,6 +143,14 @@ async def test_wrong_passwords_are_named_and_not_shown(
 
 
 @pytest.mark.only_on("asyncio")
+@pytest.mark.parametrize("host", ["none", "nobody.invalid", "127.0.0.1:9"])
+async def test_servers_that_are_not_there_are_named(host: str) -> None:
+    async with bus_from(f"nats://lamp:{SECRET}@{host}", "x") as bus:
+        assert host in bus.health().bus
+        assert SECRET not in bus.health().bus
+
+
+@pytest.mark.only_on("asyncio")
 async def test_a_database_that_is_not_there_is_named(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "jsonrpc_iot")
     host = servers.postgres().host

@@ -38,6 +38,7 @@ from .news import News
 from .open_command import CommandUpdate
 from .permissions import READ
 from .presence import Offline, Online, Presence
+from .proxy_protocol import NotProxied, read_header
 from .reading import Reading
 from .session import DeviceSession
 from .settings import PlatformSettings
@@ -67,6 +68,8 @@ class NovaPlatform:
         certificates: devices prove who they are by a certificate, whose subject's common name is
             their id, and not by their key; `tls` asks for one, and says whose to trust. Where it
             does not demand one, a device without learns why it is refused.
+        proxied: connections come through a proxy that says whose they are, by the PROXY protocol,
+            version 2. It is believed, so nobody else may reach the port.
         settings: limits and times.
 
     Attributes:
@@ -89,6 +92,7 @@ class NovaPlatform:
         port: int = DEFAULT_PORT,
         tls: ssl.SSLContext | None = None,
         certificates: bool = False,
+        proxied: bool = False,
         settings: PlatformSettings = PlatformSettings(),  # noqa: B008  # nobody changes it
     ) -> None:
         _check_asking(tls, certificates)
@@ -112,6 +116,7 @@ class NovaPlatform:
         self._port = port
         self._tls = tls
         self._certificates = certificates
+        self._proxied = proxied
         self._urls: list[str] = []
         self._stack = AsyncExitStack()
         self._connections: TaskGroup
@@ -278,6 +283,13 @@ class NovaPlatform:
         entered, host = None, stream.host
         try:
             await turn.wait()
+            if self._proxied:
+                host = await self._host_behind(stream)
+                # From here on it counts among those of its own network.
+                self._door.leave(place, stream.network, passed=True)
+                if (turn_there := self._door.come(place, network_of(host))) is None:
+                    return None
+                await turn_there.wait()
             carrier: ByteStream = stream
             connection: DeviceConnection | None = None
             with anyio.move_on_after(self.settings.auth_seconds) as patience:
@@ -292,11 +304,20 @@ class NovaPlatform:
                 self._admission.give_up(connection, host)
                 await connection.part()
             return entered
+        except NotProxied as error:  # the proxy is set up wrongly, or somebody got past it
+            self._admission.refuse(str(error), host, logging.WARNING)
+            return None
         except Untrusted as error:
             self._admission.refuse(str(error), host)
             return None
         finally:
             self._door.leave(place, network_of(host), passed=entered is not None)
+
+    async def _host_behind(self, stream: SocketStream) -> str:
+        """Whom the proxy names; itself where it names nobody."""
+        with anyio.move_on_after(self.settings.auth_seconds):
+            return await read_header(stream) or stream.host
+        raise NotProxied("no PROXY header comes")
 
     async def _run(self, session: DeviceSession, lines: Sequence[bytes | None]) -> None:
         """Serve an authenticated device."""

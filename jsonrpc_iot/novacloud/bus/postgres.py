@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import asyncpg
 
-from .addresses import without
+from .addresses import postgres_shown, without
 from .remote import Link, LinkLost, Pace, RemoteBus
 from .subjects import is_subject
 from .subscribers import Hint
@@ -28,12 +28,15 @@ class PostgresBus(RemoteBus):
     Args:
         url: of the database, `postgresql://…`.
         pace: times and bounds.
+
+    Raises:
+        UsageError: that is no such URL.
     """
 
     def __init__(self, url: str, pace: Pace | None = None) -> None:
-        parts = urlsplit(url)
-        super().__init__(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}", pace)
+        super().__init__(postgres_shown(url), pace)
         self._url = url
+        parts = urlsplit(url)
         password = parts.password or dict(parse_qsl(parts.query)).get("password") or ""
         self._secrets = [text for text in (password, unquote(password)) if text]
 

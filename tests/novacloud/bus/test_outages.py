@@ -11,11 +11,11 @@ import pytest
 from jsonrpc_iot.novacloud.bus.bus import Bus
 from jsonrpc_iot.novacloud.bus.remote import Pace
 from jsonrpc_iot.novacloud.bus.subscribers import MISSED, Hint, Subscription
+from tests.novacloud.relay import Relay
 from tests.waiting import SECONDS, eventually
 
 from . import carriers
 from .carriers import QUICK, Remote, take
-from .relay import Relay
 
 pytestmark = [pytest.mark.anyio, pytest.mark.only_on("asyncio")]
 

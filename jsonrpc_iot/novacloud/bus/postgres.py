@@ -19,6 +19,7 @@ from .subscribers import Hint
 CHANNEL = "novacloud"
 MOST_TEXT = 7999  # bytes of a notification
 
+_SILENT = "does not answer"
 _SEND = f"SELECT count(pg_notify('{CHANNEL}', text)) FROM unnest($1::text[]) text"
 
 
@@ -58,6 +59,8 @@ class PostgresBus(RemoteBus):
 
     def said(self, error: Exception) -> str:
         """What an error says, without passwords."""
+        if isinstance(error, TimeoutError):
+            return _SILENT
         return without(str(error) or type(error).__name__, self._secrets)
 
 
@@ -102,7 +105,8 @@ class _PostgresLink(Link):
         try:
             yield
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise LinkLost(self._bus.said(error)) from error
+            is_late = loop.time() >= impatience.when()
+            raise LinkLost(_SILENT if is_late else self._bus.said(error)) from error
         finally:
             impatience.cancel()
 

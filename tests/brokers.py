@@ -90,12 +90,12 @@ class Broker:
             _signal(reversed(pids), signal.SIGKILL)
             self._process.wait()
             self._process = None
-            while any(map(_is_alive, pids)):
-                time.sleep(0.002)
+            _wait_for_states(pids, "Z")
 
     def freeze(self) -> None:
         """Stop it in its tracks: connections stay, and nothing answers."""
         _signal(self._pids(), signal.SIGSTOP)
+        _wait_for_states(self._pids(), "TtZ")  # a thread on another core runs on for a moment
 
     def thaw(self) -> None:
         """Let a frozen one go on."""
@@ -179,11 +179,19 @@ def _signal(pids: Iterable[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except OSError:
-        return False
+def _wait_for_states(pids: Iterable[int], states: str) -> None:
+    """Wait until all threads of processes are in one of some states of the kernel, or gone."""
+    for pid in pids:
+        end = time.monotonic() + SECONDS
+        while not all(state in states for state in _states(pid)):
+            assert time.monotonic() < end
+            time.sleep(0.002)
+
+
+def _states(pid: int) -> Iterator[str]:
+    with suppress(OSError):  # it has ended meanwhile
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            yield (thread / "stat").read_text().rpartition(") ")[2][0]
 
 
 def _free_port() -> int:

@@ -63,6 +63,14 @@ CaOption: TypeAlias = Annotated[
         "revoked: devices prove who they are by a certificate then, whose common name is their id.",
     ),
 ]
+ProxyProtocolOption: TypeAlias = Annotated[
+    bool,
+    Option(
+        "--proxy-protocol",
+        help="Devices come through a proxy that says whose a connection is (PROXY protocol, "
+        "version 2). It is believed, so nobody else may reach the port.",
+    ),
+]
 SettingsOption: TypeAlias = Annotated[
     Path | None,
     Option(metavar="FILE", help="Limits and times: TOML with the fields of PlatformSettings."),
@@ -84,6 +92,7 @@ def platform(
     cert: CertOption = None,
     key: KeyOption = None,
     ca: CaOption = None,
+    proxy_protocol: ProxyProtocolOption = False,
     settings: SettingsOption = None,
     auto_define: AutoDefineOption = False,
     drain: DrainOption = 10.0,
@@ -121,6 +130,7 @@ def platform(
         port=port,
         tls=files.tls(),
         certificates=ca is not None,
+        proxied=proxy_protocol,
         settings=files.settings(),
         bus=chosen_bus,
         node=node,

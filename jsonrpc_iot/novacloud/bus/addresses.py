@@ -1,4 +1,8 @@
-"""Where a bus is: URLs of NATS taken apart, and what of them may be shown."""
+"""Where a bus is: URLs taken apart, and what of them may be shown.
+
+A password that is not escaped as it should be ends where a host or a path seems to begin. So a URL
+that looks like that is refused, and never shown.
+"""
 
 import re
 from collections.abc import Iterable
@@ -14,7 +18,27 @@ SCHEMES = ("nats", "tls")
 PREFIX = "novacloud"
 PORT = 4222
 
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[^\]]+)?\]|[^:\[\]]*)(?::\d+)?")
 _URL = re.compile(r"(?P<hosts>[^/?#]+)(?:/(?P<prefix>[^?#]*))?(?:\?(?P<options>.*))?")
+
+
+def postgres_shown(url: str) -> str:
+    """A URL of PostgreSQL without passwords.
+
+    Raises:
+        UsageError: that is none.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets that do not close
+        parts = None
+    hosts = "" if parts is None else parts.netloc.rpartition("@")[2]
+    if parts is None or "@" in parts.path or not all(map(_HOST.fullmatch, hosts.split(","))):
+        raise UsageError(
+            "PostgreSQL is postgresql://[USER:PASSWORD@]HOST[:PORT]/DATABASE, and in passwords all "
+            "but letters and digits is written as in %2F"
+        )
+    return f"{parts.scheme}://{hosts}{parts.path}"
 
 
 class NatsServer(Struct):
@@ -77,8 +101,8 @@ class NatsAddress(Struct, frozen=True):
                 "in passwords all but letters and digits is written as in %2F"
             ) from None
         prefix = unquote(found["prefix"] or "") or PREFIX
-        if not is_subject(prefix):
-            raise UsageError(f"{prefix!r} cannot begin subjects of NATS")
+        if not is_subject(prefix) or "@" in prefix:
+            raise UsageError("what is behind the host of a bus on NATS cannot begin subjects")
         options = dict(parse_qsl(found["options"] or "", keep_blank_values=True))
         ca = options.pop("ca", None)
         if options or (ca is not None and scheme != "tls"):

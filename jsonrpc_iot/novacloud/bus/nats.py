@@ -77,7 +77,7 @@ class _NatsLink(Link):
         try:
             async with self._answering():
                 await self._client.connect(
-                    [server.url],
+                    [f"nats://{server.url}"],
                     error_cb=self._failed,
                     closed_cb=self._closed,
                     name="novacloud",
@@ -118,7 +118,9 @@ class _NatsLink(Link):
             await self._flush()
 
     async def aclose(self) -> None:
-        with anyio.move_on_after(_CLOSE_SECONDS, shield=True), suppress(nats.errors.Error, OSError):
+        # An AssertionError says that it got not so far that there is something to close.
+        harmless = suppress(nats.errors.Error, OSError, AssertionError)
+        with anyio.move_on_after(_CLOSE_SECONDS, shield=True), harmless:
             await self._client.close()
         if self._flushing is not None:
             self._flushing.cancel()

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import asyncpg
 
-from .addresses import without
+from .addresses import postgres_shown, without
 from .remote import Link, LinkLost, Pace, RemoteBus
 from .subjects import is_subject
 from .subscribers import Hint
@@ -19,6 +19,7 @@ from .subscribers import Hint
 CHANNEL = "novacloud"
 MOST_TEXT = 7999  # bytes of a notification
 
+_SILENT = "does not answer"
 _SEND = f"SELECT count(pg_notify('{CHANNEL}', text)) FROM unnest($1::text[]) text"
 
 
@@ -28,12 +29,15 @@ class PostgresBus(RemoteBus):
     Args:
         url: of the database, `postgresql://…`.
         pace: times and bounds.
+
+    Raises:
+        UsageError: that is no such URL.
     """
 
     def __init__(self, url: str, pace: Pace | None = None) -> None:
-        parts = urlsplit(url)
-        super().__init__(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}", pace)
+        super().__init__(postgres_shown(url), pace)
         self._url = url
+        parts = urlsplit(url)
         password = parts.password or dict(parse_qsl(parts.query)).get("password") or ""
         self._secrets = [text for text in (password, unquote(password)) if text]
 
@@ -55,6 +59,8 @@ class PostgresBus(RemoteBus):
 
     def said(self, error: Exception) -> str:
         """What an error says, without passwords."""
+        if isinstance(error, TimeoutError):
+            return _SILENT
         return without(str(error) or type(error).__name__, self._secrets)
 
 
@@ -99,7 +105,8 @@ class _PostgresLink(Link):
         try:
             yield
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise LinkLost(self._bus.said(error)) from error
+            is_late = loop.time() >= impatience.when()
+            raise LinkLost(_SILENT if is_late else self._bus.said(error)) from error
         finally:
             impatience.cancel()
 

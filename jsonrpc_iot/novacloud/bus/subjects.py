@@ -5,18 +5,28 @@ https://docs.nats.io/nats-concepts/subjects
 
 import re
 from collections.abc import Sequence
+from hashlib import sha256
 from urllib.parse import quote
 
 MOST_CHARACTERS = 512
 
+_LONGEST_TOKEN = 120
 _TOKEN = r"[!-)+\-/-=?-~]+"  # printable ASCII but for `*`, `.` and `>`
 _SUBJECT = re.compile(rf"{_TOKEN}(?:\.{_TOKEN})*")
 _PATTERN = re.compile(rf"(?:(?:{_TOKEN}|\*)\.)*(?:{_TOKEN}|\*|>)")
 
 
 def subject(*tokens: str) -> str:
-    """A subject of tokens that may have any characters, as names of nodes do: those are escaped."""
-    return ".".join(quote(token, safe="").replace(".", "%2E") for token in tokens)
+    """A subject of a few tokens that may be any texts, as names of nodes are: they are escaped."""
+    return ".".join(map(_token, tokens))
+
+
+def _token(text: str) -> str:
+    token = quote(text, safe="", errors="surrogatepass").replace(".", "%2E") or "%"
+    if len(token) <= _LONGEST_TOKEN:
+        return token
+    digest = sha256(token.encode()).hexdigest()
+    return f"{token[: _LONGEST_TOKEN - 33]}~{digest[:32]}"
 
 
 def is_subject(text: str) -> bool:

@@ -177,17 +177,17 @@ class Admission:
         self._note(_Refused(reason), host)
         connection.send(_answer("error", reason))
 
-    def refuse(self, reason: str, host: str) -> None:
+    def refuse(self, reason: str, host: str, level: int = logging.INFO) -> None:
         """Note that a device has not come as far as to say who it is."""
-        self._note(_Refused(reason), host)
+        self._note(_Refused(reason), host, level)
 
-    def _note(self, refusal: _Refused, host: str) -> None:
+    def _note(self, refusal: _Refused, host: str, level: int = logging.INFO) -> None:
         """Count a refusal, and remember it with whose it is, if that is known."""
         self._counts.failed_auths += 1
         refused = Refused(self._time.now(), host, str(refusal))
         if refusal.device_id is None:
             self._counts.refused = refused
-            logger.info("%s: %s", host, refusal)
+            logger.log(level, "%s: %s", host, refusal)
             return
         record = self._counts.device(refusal.device_id)
         record.failed_auths += 1

@@ -24,6 +24,7 @@ from .counts import Counts
 from .descriptors import room_for_devices
 from .door import Door
 from .node.term import Term
+from .proxy_protocol import NotProxied, read_header
 from .session import DeviceSession
 from .settings import PlatformSettings
 from .tls import Untrusted, secure, subject_name
@@ -46,12 +47,14 @@ class Where(Struct, frozen=True):
         port: 0 takes a free one.
         tls: has devices connect with TLS.
         certificates: devices prove who they are by a certificate.
+        proxied: connections come through a proxy that says whose they are.
     """
 
     host: str
     port: int
     tls: ssl.SSLContext | None
     certificates: bool
+    proxied: bool
 
 
 class Entrance:
@@ -89,6 +92,7 @@ class Entrance:
         self.port = where.port
         self._tls = where.tls
         self._certificates = where.certificates
+        self._proxied = where.proxied
         self._settings = settings
         self._counts = counts
         self._admission = admission
@@ -218,6 +222,13 @@ class Entrance:
         entered, host = None, stream.host
         try:
             await turn.wait()
+            if self._proxied:
+                host = await self._host_behind(stream)
+                # From here on it counts among those of its own network.
+                self._door.leave(place, stream.network, passed=True)
+                if (turn_there := self._door.come(place, network_of(host))) is None:
+                    return None
+                await turn_there.wait()
             carrier: ByteStream = stream
             connection: DeviceConnection | None = None
             with anyio.move_on_after(self._settings.auth_seconds) as patience:
@@ -234,11 +245,20 @@ class Entrance:
                 self._admission.give_up(connection, host)
                 await connection.part()
             return entered
+        except NotProxied as error:  # the proxy is set up wrongly, or somebody got past it
+            self._admission.refuse(str(error), host, logging.WARNING)
+            return None
         except Untrusted as error:
             self._admission.refuse(str(error), host)
             return None
         finally:
             self._door.leave(place, network_of(host), passed=entered is not None)
+
+    async def _host_behind(self, stream: SocketStream) -> str:
+        """Whom the proxy names; itself where it names nobody."""
+        with anyio.move_on_after(self._settings.auth_seconds):
+            return await read_header(stream) or stream.host
+        raise NotProxied("no PROXY header comes")
 
 
 def _check_asking(tls: ssl.SSLContext | None, certificates: bool) -> None:

@@ -61,6 +61,8 @@ class NovaPlatform:
         certificates: devices prove who they are by a certificate, whose subject's common name is
             their id, and not by their key; `tls` asks for one, and says whose to trust. Where it
             does not demand one, a device without learns why it is refused.
+        proxied: connections come through a proxy that says whose they are, by the PROXY protocol,
+            version 2. It is believed, so nobody else may reach the port.
         settings: limits and times.
         bus: carries hints between the nodes that share the store; is opened and closed with the
             platform.
@@ -87,6 +89,7 @@ class NovaPlatform:
         port: int = DEFAULT_PORT,
         tls: ssl.SSLContext | None = None,
         certificates: bool = False,
+        proxied: bool = False,
         settings: PlatformSettings = PlatformSettings(),  # noqa: B008  # nobody changes it
         bus: Bus | None = None,
         node: str | None = None,
@@ -128,7 +131,7 @@ class NovaPlatform:
         self.news = News(store)
         self.changes = Changes(store, self.presence, self.news, self.time)
         self.cluster.attach(self.presence, self.figures, self.changes.refresh, self.shared_commands)
-        where = Where(host, port, tls, certificates)
+        where = Where(host, port, tls, certificates, proxied)
         admission = Admission(
             store, settings, self.presence, self.counts, self.cluster.ownership, self.time
         )

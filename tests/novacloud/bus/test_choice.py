@@ -30,6 +30,9 @@ SECRET = "hunter2"
         (None, "nova.db", LocalBus, "local"),
         (None, "postgresql://u:hunter2@db/nova", PostgresBus, "postgresql://db/nova"),
         (None, "postgres://db:5433/nova", PostgresBus, "postgres://db:5433/nova"),
+        ("postgresql://u:p@a:1,b/bus", "x", PostgresBus, "postgresql://a:1,b/bus"),
+        ("postgresql://[::1]:5/bus", "x", PostgresBus, "postgresql://[::1]:5/bus"),
+        ("postgresql:///bus?host=/run", "x", PostgresBus, "postgresql:///bus"),
         ("postgresql://u@db/bus?password=hunter2", "x", PostgresBus, "postgresql://db/bus"),
         ("nats://u:hunter2@a,b:4333", "x", NatsBus, "nats://a:4222,b:4333/novacloud"),
         ("nats://hunter2@a,nats://b/home.2", "x", NatsBus, "nats://a:4222,b:4222/home.2"),
@@ -58,6 +61,11 @@ def test_a_url_names_a_bus(url: str | None, database: str, kind: type, address: 
         ("nats://host/a.>", "cannot begin subjects"),
         ("nats://hunter2@host?nkey=x", "one option"),
         ("nats://host?ca=file", "with tls://"),
+        ("nats://u:123/hunter2@host", "cannot begin subjects"),
+        ("postgresql://u:hunter2/x@host/db", "written as in %2F"),
+        ("postgresql://u:123/hunter2@host/db", "written as in %2F"),
+        ("postgresql://u:hunter2#x@host/db", "written as in %2F"),
+        ("postgresql://u:hunter2@[host/db", "written as in %2F"),
     ],
 )
 def test_a_wrong_url_is_refused_with_the_cure(url: str, cure: str) -> None:
@@ -140,6 +148,14 @@ async def test_wrong_passwords_are_named_and_not_shown(
         shown = repr(bus.health())
     assert SECRET not in shown + caplog.text
     assert "Authorization Violation" in caplog.text
+
+
+@pytest.mark.only_on("asyncio")
+@pytest.mark.parametrize("host", ["none", "nobody.invalid", "127.0.0.1:9"])
+async def test_servers_that_are_not_there_are_named(host: str) -> None:
+    async with bus_from(f"nats://lamp:{SECRET}@{host}", "x") as bus:
+        assert host in bus.health().bus
+        assert SECRET not in bus.health().bus
 
 
 @pytest.mark.only_on("asyncio")

@@ -11,11 +11,11 @@ import pytest
 from jsonrpc_iot.novacloud.bus.bus import Bus
 from jsonrpc_iot.novacloud.bus.remote import Pace
 from jsonrpc_iot.novacloud.bus.subscribers import MISSED, Hint, Subscription
+from tests.novacloud.relay import Relay
 from tests.waiting import SECONDS, eventually
 
 from . import carriers
 from .carriers import QUICK, Remote, take
-from .relay import Relay
 
 pytestmark = [pytest.mark.anyio, pytest.mark.only_on("asyncio")]
 
@@ -85,6 +85,7 @@ async def test_a_frozen_server_is_left_and_holds_nobody_up(own: Remote) -> None:
             here.publish("a", b"%d" % number)
         assert time.monotonic() - began < 0.1
         await eventually(lambda: here.health().outages == there.health().outages == 1)
+        assert "does not answer" in here.health().bus
         own.server.thaw()
         await until_missed(heard)
         await eventually(lambda: here.health().bus == "ok")

@@ -122,10 +122,12 @@ async def two_nodes(folder: Path) -> AsyncIterator[tuple[Gated, Node, Node]]:
         nodes = Node(store, lease), Node(store, lease)
         for node in nodes:
             tasks.start_soon(node.run)
-        yield store, *nodes
-        for node in nodes:
-            node.close()
-        tasks.cancel_scope.cancel()
+        try:
+            yield store, *nodes
+        finally:
+            for node in nodes:
+                node.close()
+            tasks.cancel_scope.cancel()
 
 
 async def add(store: SqliteStore, *rows: CommandRow) -> None:

@@ -209,7 +209,7 @@ async def _tls(folder: Path, devices: int) -> None:
 
 
 async def _postgres(folder: Path, devices: int) -> None:
-    from jsonrpc_iot.novacloud.store.postgres.store import PostgresStore
+    from jsonrpc_iot.novacloud.store.postgres import PostgresStore
 
     await _serve(PostgresStore((folder / URL_FILE).read_text()))
 

@@ -9,7 +9,7 @@ import pytest
 
 from jsonrpc_iot.novacloud.store.postgres import keeper, retention
 from jsonrpc_iot.novacloud.store.postgres.partitions import WEEK, Weeks, cover, weeks
-from jsonrpc_iot.novacloud.store.postgres.store import PostgresStore
+from jsonrpc_iot.novacloud.store.postgres import PostgresStore
 from jsonrpc_iot.novacloud.store.registry import Sensor
 from jsonrpc_iot.novacloud.store.telemetry_log import Downsample, Retention
 

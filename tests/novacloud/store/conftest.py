@@ -8,7 +8,7 @@ from typing import TypeAlias
 import pytest
 
 from jsonrpc_iot.novacloud import SqliteStore, Store
-from jsonrpc_iot.novacloud.store.postgres.store import PostgresStore
+from jsonrpc_iot.novacloud.store.postgres import PostgresStore
 
 from .postgres.databases import empty_database
 

@@ -8,8 +8,8 @@ from itertools import count
 
 import anyio
 
+from jsonrpc_iot.novacloud.store.postgres import PostgresStore
 from jsonrpc_iot.novacloud.store.postgres.pools import SCHEMA
-from jsonrpc_iot.novacloud.store.postgres.store import PostgresStore
 from tests.novacloud.servers import postgres
 
 _TEMPLATE = "nova_template"

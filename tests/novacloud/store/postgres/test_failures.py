@@ -12,10 +12,9 @@ import asyncpg
 import pytest
 
 from jsonrpc_iot.novacloud import StoreFailed
-from jsonrpc_iot.novacloud.store.postgres import pools
+from jsonrpc_iot.novacloud.store.postgres import PostgresStore, pools
 from jsonrpc_iot.novacloud.store.postgres.failures import shown
 from jsonrpc_iot.novacloud.store.postgres.pools import SCHEMA
-from jsonrpc_iot.novacloud.store.postgres.store import PostgresStore
 from jsonrpc_iot.novacloud.store.telemetry_log import Report
 from tests.novacloud.servers import Postgres, new_postgres, postgres
 from tests.waiting import SECONDS

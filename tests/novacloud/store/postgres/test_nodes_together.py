@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from jsonrpc_iot.novacloud import UnknownDevice
-from jsonrpc_iot.novacloud.store.postgres.store import PostgresStore
+from jsonrpc_iot.novacloud.store.postgres import PostgresStore
 from jsonrpc_iot.novacloud.store.query import Query
 from jsonrpc_iot.novacloud.store.registry import Sensor
 from jsonrpc_iot.novacloud.store.telemetry_log import Report

@@ -7,9 +7,8 @@ from typing import Any
 import anyio
 import pytest
 
-from jsonrpc_iot.novacloud.store.postgres import keeper, retention
+from jsonrpc_iot.novacloud.store.postgres import PostgresStore, keeper, retention
 from jsonrpc_iot.novacloud.store.postgres.partitions import WEEK, Weeks, cover, weeks
-from jsonrpc_iot.novacloud.store.postgres.store import PostgresStore
 from jsonrpc_iot.novacloud.store.registry import Sensor
 from jsonrpc_iot.novacloud.store.telemetry_log import Downsample, Retention
 
@@ -184,7 +183,7 @@ async def test_old_values_become_means(store: PostgresStore, clock: Clock) -> No
     hours = [clock.now - back * 3600 for back in range(48, 0, -1)]
     for at in hours:
         await write_values(store, number, *((at + each * 600, each + 1) for each in range(6)))
-        await write_values(store, text, *((at + each * 600, f"\\x00 {each}") for each in range(6)))
+        await write_values(store, text, *((at + each * 600, f"\x00 {each}") for each in range(6)))
     await write_values(store, large, *((hours[0] + each, 1e308) for each in range(3)))
     await write_values(store, large, (hours[1] + 5, 7))
     rule = Retention(30, downsample=Downsample(interval=3600, after_days=1))
@@ -192,7 +191,7 @@ async def test_old_values_become_means(store: PostgresStore, clock: Clock) -> No
     await clean(store)
     old = [at for at in hours if at < clock.now - DAY]
     assert await all_of(store, number, end=clock.now - DAY) == [(at, 3.5) for at in old]
-    assert await all_of(store, text, end=clock.now - DAY) == [(at, "\\x00 5") for at in old]
+    assert await all_of(store, text, end=clock.now - DAY) == [(at, "\x00 5") for at in old]
     assert len(await all_of(store, number, start=clock.now - DAY)) == 24 * 6
     alone = (hours[1] + 5, 7)
     assert await all_of(store, large) == [(hours[0], pytest.approx(1e308)), alone]

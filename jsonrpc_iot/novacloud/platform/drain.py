@@ -23,7 +23,7 @@ async def drain(
         seconds: how long it takes until the last one is gone.
         on_progress: is told every second how many devices are left.
     """
-    platform.entrance.close()
+    await platform.entrance.close()
     sessions = platform.presence.sessions
     end = anyio.current_time() + seconds
     told = -math.inf

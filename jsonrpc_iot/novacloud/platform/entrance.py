@@ -103,6 +103,7 @@ class Entrance:
         self._most = room_for_devices()
         self._warned = -inf
         self._closed = anyio.Event()
+        self._listeners: Sequence[Any] = ()
         self._listening: list[anyio.CancelScope] = []
         self.urls: list[str] = []
         self.open = 0
@@ -152,20 +153,22 @@ class Entrance:
     def start(self, listeners: Sequence[Any], connections: TaskGroup) -> None:
         """Let devices in, each connection a task of a group."""
         self._connections = connections
+        self._listeners = listeners
         for listener in listeners:
             connections.start_soon(self._accept, listener)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let nobody in any more; those who are here may stay."""
         self.is_closed = True
         for scope in self._listening:
             scope.cancel()
+        for listener in self._listeners:
+            await listener.aclose()
 
     async def _accept(self, listener: Any) -> None:
         with anyio.CancelScope() as scope:
             self._listening.append(scope)
             await self._keep_accepting(listener.extra(SocketAttribute.raw_socket))
-        await listener.aclose()
 
     async def _keep_accepting(self, listening: Any) -> None:
         while True:

@@ -77,6 +77,7 @@ class Ingest:
     Attributes:
         finished: is set once all is written after `close`.
         problem: why nothing can be stored, `""` while it can.
+        writes_states: whether those of commands are written with reports.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Ingest:
         self._since = 0.0
         self.problem = ""
         self.finished = anyio.Event()
+        self.writes_states = True
         states.on_saved = self._wake_up
 
     @property
@@ -158,11 +160,15 @@ class Ingest:
             while not self._closing:
                 await self._wake.wait()
                 self._wake = anyio.Event()
-                while self._entries or self._states:
+                while self._entries or self._has_states:
                     await self._gather()
                     if not await self._write() and not self._entries:
                         break
         self.finished.set()
+
+    @property
+    def _has_states(self) -> bool:
+        return self.writes_states and bool(self._states)
 
     def _wake_up(self) -> None:
         self._wake.set()
@@ -210,7 +216,7 @@ class Ingest:
         async with anyio.create_task_group() as tasks:  # a store may commit both at once
             if entries:
                 tasks.start_soon(self._write_reports, entries, failures)
-            if self._states:
+            if self._has_states:
                 tasks.start_soon(self._write_states, failures)
         if failures:
             return False

@@ -111,7 +111,7 @@ class NovaPlatform:
             self.time,
         )
         self.custody = Custody()
-        states = CommandStates(store, self.custody)
+        self._states = states = CommandStates(store, self.custody)
         self.ingest = Ingest(
             store, states, settings, self.counts, self.telemetry.emit, self.time.now
         )
@@ -183,13 +183,16 @@ class NovaPlatform:
             await stack.enter_async_context(self.store)
             listeners = await self.entrance.bind(stack)
             await self.cluster.membership.enter()
-            self.custody.is_alone = self.cluster.membership.is_alone
-            if self.custody.is_alone:
+            is_alone = self.cluster.membership.is_alone
+            self.custody.is_alone = self.ingest.writes_states = is_alone
+            if is_alone:
                 await self.commands.load()
             await stack.enter_async_context(self.bus)
             background = await stack.enter_async_context(anyio.create_task_group())
             for run in (self.ingest.run, self.presence.run, self.commands.run, self.cluster.run):
                 background.start_soon(run)
+            if not is_alone:
+                background.start_soon(self._states.run)
             stack.push_async_callback(self._finish, background)
             connections = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(connections.cancel_scope.cancel)
@@ -236,6 +239,8 @@ class NovaPlatform:
                 logger.error("the times of last messages are lost: %s", error)
             self.ingest.close()
             await self.ingest.finished.wait()
+            if not self.custody.is_alone:
+                await self._states.settle()
             try:
                 await self.cluster.membership.leave()
             except StoreFailed as error:

@@ -18,8 +18,11 @@ from tests.brokers import Broker
 from tests.novacloud import servers
 from tests.waiting import SECONDS
 
-QUICK = Pace(pulse=0.1, patience=0.4, longest_pause=0.1)
-"""For tests of outages."""
+QUICK = Pace(pulse=0.1, patience=5.0, longest_pause=0.1)
+"""For outages that are seen at once."""
+
+HASTY = Pace(pulse=0.1, patience=0.4, longest_pause=0.1)
+"""For those that are not: whoever is so slow on a loaded machine is taken for away too."""
 
 
 class Carrier(ABC):

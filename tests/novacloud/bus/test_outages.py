@@ -15,7 +15,7 @@ from tests.novacloud.relay import Relay
 from tests.waiting import SECONDS, eventually
 
 from . import carriers
-from .carriers import QUICK, Remote, take
+from .carriers import HASTY, QUICK, Remote, take
 
 pytestmark = [pytest.mark.anyio, pytest.mark.only_on("asyncio")]
 
@@ -46,6 +46,19 @@ async def until_missed(subscription: Subscription) -> list[Hint]:
     return hints
 
 
+async def all_until_the_end(here: Bus, heard: Subscription) -> list[Hint]:
+    """What was heard, until a hint arrives that is published last, as often as it takes."""
+    end = Hint("a", b"end")
+    hints: list[Hint] = []
+    with anyio.fail_after(SECONDS):
+        while end not in hints:
+            here.publish(*end)
+            with anyio.move_on_after(0.1):
+                while end not in hints[-1:]:
+                    hints.append(await anext(heard))
+    return hints
+
+
 async def test_a_server_that_is_killed_and_comes_back(
     own: Remote, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -59,14 +72,14 @@ async def test_a_server_that_is_killed_and_comes_back(
             here.publish("a", b"meanwhile")
             assert await take(own_heard, 2) == [Hint("a", b"before"), Hint("a", b"meanwhile")]
             own.server.start()
-            assert await until_missed(heard) == []
+            hints = await until_missed(heard)
             await until_missed(own_heard)
             await eventually(lambda: here.health().bus == there.health().bus == "ok")
             here.publish("a", b"after")
+            while Hint("a", b"after") not in hints:
+                hints += await take(heard, 1)
             # Who comes back first, the one who tells or the one who hears, is chance.
-            hints = await take(heard, 1)
-            hints += await take(heard, 1) if hints[0].payload == b"meanwhile" else []
-            assert hints[-1] == Hint("a", b"after")
+            assert hints[:-1] in ([], [Hint("a", b"meanwhile")])
         assert here.health().outages == 1
     lines = [record.getMessage() for record in caplog.records]
     assert sum("connected after" in line for line in lines) == 4
@@ -75,24 +88,19 @@ async def test_a_server_that_is_killed_and_comes_back(
 
 async def test_a_frozen_server_is_left_and_holds_nobody_up(own: Remote) -> None:
     async with (
-        own.new_bus(QUICK) as here,
-        own.new_bus(QUICK) as there,
+        own.new_bus(HASTY) as here,
+        own.new_bus(HASTY) as there,
         there.subscribe("a") as heard,
     ):
         own.server.freeze()
-        began = time.monotonic()
         for number in range(100):
             here.publish("a", b"%d" % number)
-        assert time.monotonic() - began < 0.1
-        await eventually(lambda: here.health().outages == there.health().outages == 1)
+        assert here.health().waiting == 100
+        await eventually(lambda: here.health().outages and there.health().outages)
         assert "does not answer" in here.health().bus
         own.server.thaw()
         await until_missed(heard)
-        await eventually(lambda: here.health().bus == "ok")
-        here.publish("a", b"after")
-        with anyio.fail_after(SECONDS):
-            while await anext(heard) != Hint("a", b"after"):
-                pass
+        await all_until_the_end(here, heard)
 
 
 async def test_a_server_that_hesitates_loses_nothing(own: Remote) -> None:
@@ -154,7 +162,7 @@ async def test_subscribers_come_and_go_in_an_outage(own: Remote) -> None:
 
 
 async def test_closing_while_the_server_is_frozen(own: Remote) -> None:
-    pace = Pace(pulse=0.1, patience=5.0, linger=0.1)
+    pace = Pace(pulse=0.1, patience=20.0, linger=0.1)
     async with own.new_bus(pace) as bus:
         own.server.freeze()
         for _ in range(10):
@@ -164,7 +172,7 @@ async def test_closing_while_the_server_is_frozen(own: Remote) -> None:
     took = time.monotonic() - began
     own.server.thaw()
 
-    assert took < 2.0
+    assert took < SECONDS
     assert bus.health().dropped == 10
     assert bus.health().bus == "closed"
 
@@ -200,27 +208,14 @@ async def test_a_connection_that_is_cut_is_made_again(shared: Remote) -> None:
 async def test_a_way_that_falls_silent_is_noticed(shared: Remote) -> None:
     async with (
         Relay(shared.server.port).running() as relay,
-        shared.bus_at(relay.host, QUICK) as bus,
+        shared.bus_at(relay.host, HASTY) as bus,
         bus.subscribe("a") as heard,
     ):
         relay.hush()
-        await eventually(lambda: bus.health().outages == 1)
+        await eventually(lambda: bus.health().outages)
         assert bus.health().bus != "ok"
         relay.go_on()
         await until_missed(heard)
-
-
-async def all_until_the_end(here: Bus, heard: Subscription) -> list[Hint]:
-    """What was heard, until a hint arrives that is published last, as often as it takes."""
-    end = Hint("a", b"end")
-    hints: list[Hint] = []
-    with anyio.fail_after(SECONDS):
-        while end not in hints:
-            here.publish(*end)
-            with anyio.move_on_after(0.1):
-                while end not in hints[-1:]:
-                    hints.append(await anext(heard))
-    return hints
 
 
 async def test_losses_leave_order_and_marks(shared: Remote) -> None:

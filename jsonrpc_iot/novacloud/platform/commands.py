@@ -58,6 +58,10 @@ class OpenCommands:
         custody: whose commands they are.
         on_update: is told of each new status.
         now: tells the time, in Unix seconds.
+
+    Attributes:
+        on_update: as above.
+        on_elsewhere: is told of devices that are not this node's, and for which there is a command.
     """
 
     def __init__(
@@ -77,12 +81,13 @@ class OpenCommands:
         self._states = states
         self._presence = presence
         self._custody = custody
-        self._on_update = on_update
+        self.on_update = on_update
         self._now = now
         self.table = CommandTable()
         self._timers = Timers(self.table.open.__len__, self.table.open.__contains__)
         self._arrivals = Arrivals(self._timers, self._note_arrival)
         self._clocks = 0.0, 0.0
+        self.on_elsewhere: Callable[[str], object] = lambda device_id: None
 
     async def load(self) -> None:
         """Take up what an earlier run of the platform left open."""
@@ -112,9 +117,11 @@ class OpenCommands:
             device_id = command.row.device_id
             if not is_stored:
                 continue
-            if self._custody.has(device_id) and command.row.command_id not in self.table.open:
+            if not self._custody.has(device_id):
+                self.on_elsewhere(device_id)
+            elif command.row.command_id not in self.table.open:
                 self._enqueue(command)
-            self._on_update(command.update())
+            self.on_update(command.update())
             self._tell(device_id)
         return stored
 
@@ -384,7 +391,7 @@ class OpenCommands:
             self.table.remember(row)
         if status is not CommandStatus.SENT and not is_stored:  # until it is acknowledged
             self._states.save(row)
-        self._on_update(command.update())
+        self.on_update(command.update())
 
 
 def _clocks() -> tuple[float, float]:

@@ -69,8 +69,7 @@ class OpenCommand(Struct, eq=False, kw_only=True):
 
     def update(self) -> CommandUpdate:
         """What to tell of it."""
-        row = self.row
-        return CommandUpdate(row.command_id, row.device_id, row.status, row.payload)
+        return update_of(self.row)
 
 
 def new_command(
@@ -114,6 +113,11 @@ def new_command(
     if len(line) > longest:
         raise TooLarge(data={"size": len(line), "limit": longest})
     return OpenCommand(row=row, line=line)
+
+
+def update_of(row: CommandRow) -> CommandUpdate:
+    """What to tell of a command."""
+    return CommandUpdate(row.command_id, row.device_id, row.status, row.payload)
 
 
 def line_of(row: CommandRow) -> bytes:

@@ -9,9 +9,11 @@ from collections.abc import Callable, Collection, Sequence
 from msgspec.structs import replace
 
 from ..store.command_log import CommandLog, CommandRow, CommandStatus, Holder, Transition
+from ..store.nodes import Hold
 from .command_states import CommandStates
 from .commands import OpenCommands
 from .custody import Custody
+from .open_command import update_of
 
 
 class SharedCommands:
@@ -66,15 +68,18 @@ class SharedCommands:
             self._commands.take_over(device_id, rows)
         self._custody.take(device_id, holder)
 
-    async def drop(self, device_id: str) -> None:
-        """Decide about them no more, once the record has what this node knows of them.
+    async def drop(self, holds: Sequence[Hold]) -> None:
+        """Decide about devices' commands no more, once the record has what this node knows of them.
 
-        To be called while the record still says that the device is with this node; where it does
-        not any more, what is not stored is void.
+        To be called while the record still says that the devices are with this node; where it does
+        not any more, what is not stored is void. A device that has come again stays.
         """
         await self._states.settle()
-        self._custody.give_up(device_id)
-        self._commands.let_go(device_id)
+        for hold in holds:
+            holder = self._custody.holder(hold.device_id)
+            if holder is not None and holder.epoch == hold.epoch:
+                self._custody.give_up(hold.device_id)
+                self._commands.let_go(hold.device_id)
 
     async def look(self, device_ids: Collection[str] | None = None) -> None:
         """See what others have added and changed, for some devices or for all that are here.
@@ -141,6 +146,7 @@ class SharedCommands:
         if not is_made:
             return None
         self._commands.accept(row)
+        self._commands.on_update(update_of(row))
         self.on_changed([row])
         return row
 

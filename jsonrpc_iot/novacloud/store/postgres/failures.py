@@ -24,7 +24,12 @@ FAILURES: tuple[type[Exception], ...] = (
 )
 """All that a call of asyncpg raises because of the server or the way to it."""
 
-AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.UniqueViolationError)
+AGAIN: tuple[type[Exception], ...] = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.UniqueViolationError,
+    asyncpg.ForeignKeyViolationError,
+)
 """Nothing was done, since another transaction was in the way: it is worth another attempt."""
 
 _SENTENCES: dict[type[Exception], str] = {

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
-_LOOK_SECONDS = 30.0
+_LOOK_SECONDS, _AGAIN_SECONDS = 300.0, 20.0
 _REST_SECONDS = 0.01  # after each slice, for those who want to write
 SLICE = 5000
 LOCK = 0x6E6F76616B656570
@@ -66,14 +66,16 @@ class Keeper:
         """Do what there is to do, until cancelled."""
         failing = False
         while True:
+            pause = _LOOK_SECONDS
             try:
-                await self.clean()
+                if not await self.clean():
+                    pause = _AGAIN_SECONDS  # what woke us may be news to the node that is at it
                 failing = False
             except StoreFailed as error:
                 if not failing:
                     logger.warning("the database cannot be kept in shape: %s", error)
-                failing = True
-            with anyio.move_on_after(_LOOK_SECONDS):
+                failing, pause = True, _AGAIN_SECONDS
+            with anyio.move_on_after(pause):
                 await self._wake.wait()
             self._wake = anyio.Event()
 
@@ -109,7 +111,7 @@ class Keeper:
     async def _clean(self) -> None:
         now = await self._do(self._look)
         await self._try(cover)
-        if doomed := await self._do(_doomed):
+        while doomed := await self._do(_doomed):
             await self.delete(doomed)
             await self._do(partial(_end_doom, sensors=doomed))
         rules, is_for_all = await self._do(retention.read_rules)

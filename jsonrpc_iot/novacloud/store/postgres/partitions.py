@@ -4,7 +4,7 @@ There are no gaps, whatever clock a device goes by. Weeks are made ahead, so tha
 wait for that; they are dropped when all in them is too old.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -13,6 +13,7 @@ from .pools import Db
 WEEK = 7 * 86_400.0
 _AHEAD = 3  # weeks that are there before their time
 _BEHIND = 1  # and after it, in a new database
+_MOST = 1040  # in all
 _COLUMNS = "sensor, timestamp, received, whole, number, content"
 _LOCK = 0x6E6F766170617274
 _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '300ms'"  # those who read and write wait behind us
@@ -57,7 +58,7 @@ async def cover(db: Db, now: float | None = None) -> bool:
     end = this + 1 + _AHEAD
     if found is None:
         await _make(db, range(this - _BEHIND, end))
-        await _close(db, Weeks(this - _BEHIND, end))
+        await _attach(db, _bounds(Weeks(this - _BEHIND, end)))
         return True
     if found.end >= this + 1 + _AHEAD // 2:
         return False
@@ -83,8 +84,28 @@ async def drop_before(db: Db, time: float) -> None:
         await reshape(db, found, Weeks(first, found.end))
 
 
+async def reach_back(db: Db, time: float) -> None:
+    """Make the weeks from a time on, for values that are older than the database.
+
+    Args:
+        db: in a transaction.
+        time: in Unix seconds; more than twenty years are not gone back.
+
+    Raises:
+        asyncpg.LockNotAvailableError: somebody reads or writes for long; nothing was done.
+    """
+    await db.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+    found = await weeks(db)
+    assert found is not None
+    first = max(int(time // WEEK), found.end - _MOST)
+    if first < found.first:
+        await reshape(db, found, Weeks(first, found.end))
+
+
 async def reshape(db: Db, old: Weeks, new: Weeks) -> None:
     """Have partitions for other weeks; those before the first new one are dropped.
+
+    What is before or after them all is looked through where its bound changes; it is little.
 
     Args:
         db: in a transaction.
@@ -93,7 +114,8 @@ async def reshape(db: Db, old: Weeks, new: Weeks) -> None:
     """
     await db.execute(_LOCK_TIMEOUT)
     await db.execute("LOCK TABLE telemetry IN ACCESS EXCLUSIVE MODE")
-    for side in ("past", "future"):
+    changed = _bounds(new).items() - _bounds(old).items()
+    for side, _ in changed:
         await db.execute(f"ALTER TABLE telemetry DETACH PARTITION telemetry_{side}")
     for week in range(old.first, min(new.first, old.end)):
         await db.execute(f"DROP TABLE {_name(week)}")
@@ -106,7 +128,7 @@ async def reshape(db: Db, old: Weeks, new: Weeks) -> None:
                 f"AND timestamp < {(some[-1] + 1) * WEEK} RETURNING {_COLUMNS}) "
                 f"INSERT INTO telemetry ({_COLUMNS}) SELECT * FROM moved"
             )
-    await _close(db, new)
+    await _attach(db, dict(changed))
 
 
 async def _make(db: Db, numbers: Sequence[int]) -> None:
@@ -117,12 +139,16 @@ async def _make(db: Db, numbers: Sequence[int]) -> None:
         )
 
 
-async def _close(db: Db, found: Weeks) -> None:
-    """Attach what is before and after all weeks."""
-    for side, bounds in (
-        ("past", f"FROM (MINVALUE) TO ({found.first * WEEK})"),
-        ("future", f"FROM ({found.end * WEEK}) TO (MAXVALUE)"),
-    ):
+def _bounds(found: Weeks) -> dict[str, str]:
+    """The bounds of what is before and after all weeks."""
+    return {
+        "past": f"FROM (MINVALUE) TO ({found.first * WEEK})",
+        "future": f"FROM ({found.end * WEEK}) TO (MAXVALUE)",
+    }
+
+
+async def _attach(db: Db, sides: Mapping[str, str]) -> None:
+    for side, bounds in sides.items():
         await db.execute(f"CREATE TABLE IF NOT EXISTS telemetry_{side} (LIKE telemetry)")
         await db.execute(
             f"ALTER TABLE telemetry ATTACH PARTITION telemetry_{side} FOR VALUES {bounds}"

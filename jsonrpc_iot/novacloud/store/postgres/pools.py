@@ -39,7 +39,7 @@ class Limits(Struct, frozen=True):
 
 
 LIMITS: dict[Purpose, Limits] = {
-    "lookups": Limits(4, 5.0),
+    "lookups": Limits(4, 10.0),
     "writes": Limits(3, 15.0),
     "reports": Limits(2, 60.0),
     "presence": Limits(2, 3.0),  # of a node, whose lease it loses when that takes longer
@@ -59,6 +59,7 @@ class Pools:
     def __init__(self, url: str) -> None:
         self.url = url
         self._pools: dict[Purpose, asyncpg.Pool[asyncpg.Record]] = {}
+        self._places: dict[Purpose, anyio.Semaphore] = {}
         self._stack = AsyncExitStack()
         self._refused_until = 0.0
         self._pause = 0.0
@@ -80,6 +81,7 @@ class Pools:
                     pool = await self._pool(limits)
                     stack.push_async_callback(self._close, pool)
                     self._pools[purpose] = pool
+                    self._places[purpose] = anyio.Semaphore(limits.connections)
             except FAILURES as error:
                 raise failure(error, self.url) from None
             self._stack = stack.pop_all()
@@ -167,29 +169,40 @@ class Pools:
         Raises:
             StoreFailed: the server was away a moment ago.
         """
-        loop = asyncio.get_running_loop()
-        if loop.time() < self._refused_until:
+        async with self._places[purpose]:
+            self._check()  # after those who were before us, who may have found it silent
+            pool = self._pools[purpose]
+            try:
+                db = await pool.acquire()
+            except FAILURES as error:
+                if pool.is_closing():
+                    raise StoreFailed("the store is closed") from None
+                self._refuse(error)
+                raise
+            try:
+                yield db
+                self._pause = 0.0
+            except TimeoutError as error:
+                self._refuse(error)
+                raise
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await _release(pool, db)
+
+    def _check(self) -> None:
+        if asyncio.get_running_loop().time() < self._refused_until:
             raise StoreFailed(self._problem)
-        pool = self._pools[purpose]
-        try:
-            db = await pool.acquire()
-        except FAILURES as error:
-            if pool.is_closing():
-                raise StoreFailed("the store is closed") from None
-            self._pause = min(2 * self._pause or _PAUSE, _LONGEST_PAUSE)
-            self._refused_until = loop.time() + self._pause
-            self._problem = failure(error, self.url).message
-            raise
-        self._pause = 0.0
-        try:
-            yield db
-        finally:
-            with anyio.CancelScope(shield=True):
-                await _release(pool, db)
+
+    def _refuse(self, error: Exception) -> None:
+        """Have all who ask refused for a moment: many wait, and the server is away."""
+        self._pause = min(2 * self._pause or _PAUSE, _LONGEST_PAUSE)
+        self._refused_until = asyncio.get_running_loop().time() + self._pause
+        self._problem = failure(error, self.url).message
 
     def _pool(self, limits: Limits) -> "asyncpg.Pool[asyncpg.Record]":
         settings = {
             "application_name": "jsonrpc-iot NovaCloud",
+            "jit": "off",  # it takes longer than what we ask
             "search_path": SCHEMA,
             "statement_timeout": f"{limits.seconds * 1000:.0f}",
             "idle_in_transaction_session_timeout": f"{_IDLE_SECONDS * 1000:.0f}",

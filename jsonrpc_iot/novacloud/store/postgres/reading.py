@@ -100,7 +100,6 @@ async def value_page(
         sorted(set(sensors)),
         *bounds(start, end),
         *place,
-        purpose="reports",
     )
     return [
         ((row["timestamp"], row["received"], row["sensor"]), from_sql(*row[2:5])) for row in rows

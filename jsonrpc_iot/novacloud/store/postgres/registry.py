@@ -117,9 +117,7 @@ class RegistryTables(Tables, Registry):
         device_ids: Sequence[str] | None = None,
     ) -> list[Target]:
         ids = None if device_ids is None else all_to_sql(device_ids)
-        rows = await self._pools.fetch(
-            _TARGETS, all_to_sql(command_keys), tag, ids, purpose="reports"
-        )
+        rows = await self._pools.fetch(_TARGETS, all_to_sql(command_keys), tag, ids)
         return [Target(id, enabled, dict(actuators)) for id, enabled, actuators in rows]
 
     async def update_device(

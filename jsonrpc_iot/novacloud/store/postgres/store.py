@@ -21,6 +21,7 @@ from .keeper import Keeper
 from .migrate import migrate
 from .nodes import PostgresNodes
 from .outboxes import OutboxTables
+from .partitions import reach_back
 from .pools import Pools
 from .registry import RegistryTables
 from .telemetry_log import TelemetryTables
@@ -91,6 +92,14 @@ class PostgresStore(RegistryTables, TelemetryTables, CommandTables, OutboxTables
 
     async def write(self, reports: Sequence[Report]) -> list[bool]:
         return await self._pools.transact(lambda db: write(db, reports, self._arrivals))
+
+    async def reach_back(self, timestamp: float) -> None:
+        """Make partitions for values from a time on: for who brings many that are old.
+
+        Raises:
+            StoreFailed: somebody reads or writes values for long, or the database is away.
+        """
+        await self._pools.transact(partial(reach_back, time=timestamp), purpose="upkeep")
 
     async def backup(self, path: str) -> None:
         raise StoreFailed("a database of PostgreSQL is copied with its own tools: pg_dump")

@@ -185,8 +185,15 @@ async def test_a_server_that_says_nothing_holds_nobody_for_ever(
         sensor = await make_sensor(store)
         own_server.freeze()
         try:
-            with quick(), pytest.raises(StoreFailed, match="does not answer"):
-                await store.device(A)
+
+            async def ask() -> None:
+                with pytest.raises(StoreFailed, match="does not answer"):
+                    await store.device(A)
+
+            with quick():  # many wait for few connections
+                async with anyio.create_task_group() as tasks:
+                    for _ in range(200):
+                        tasks.start_soon(ask)
             with quick(), pytest.raises(StoreFailed, match="does not answer"):
                 await write_values(store, sensor, (1.0, 1))
         finally:

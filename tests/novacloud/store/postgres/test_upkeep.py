@@ -108,6 +108,19 @@ async def test_a_week_is_made_before_its_time_also_where_values_were_ahead_of_it
     assert placed == {f"{int(at // WEEK)}": 1 for at in times[:-2]}
 
 
+async def test_old_values_that_are_brought_get_weeks_of_their_own(store: PostgresStore) -> None:
+    sensor = await make_sensor(store)
+    found = await known_weeks(store)
+    times = [(week + 0.5) * WEEK for week in range(found.first - 5, found.first + 1)]
+    await write_values(store, sensor, (times[1], times[1]))
+    await store.reach_back(times[1])
+    await store.reach_back(times[2])
+    assert await known_weeks(store) == Weeks(found.first - 4, found.end)
+    await write_values(store, sensor, *((at, at) for at in times if at != times[1]))
+    assert await all_of(store, sensor) == [(at, at) for at in times]
+    assert await tables(store) == {"past": 1} | {f"{int(at // WEEK)}": 1 for at in times[1:]}
+
+
 async def test_weeks_that_are_over_for_all_are_dropped(store: PostgresStore, clock: Clock) -> None:
     sensor = await make_sensor(store)
     found = await known_weeks(store)

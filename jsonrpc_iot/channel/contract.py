@@ -342,6 +342,13 @@ class Listener(AsyncResource):
         """
         return None
 
+    async def heard(self) -> None:
+        """Wait until what is sent to its addresses is heard; most hear before they serve.
+
+        Raises:
+            BindFailed: it will not be.
+        """
+
     @property
     def is_shared(self) -> bool:
         """Whether its channels have no socket of their own, and end with it."""

@@ -147,6 +147,8 @@ class Server:
                     async with task_group() as accepting:
                         for listener in listeners:
                             accepting.start_soon(listener.serve, server._serve, peers)
+                        for listener in listeners:
+                            await listener.heard()
                         yield server
                         accepting.cancel_scope.cancel()
                 finally:

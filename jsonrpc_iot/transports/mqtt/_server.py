@@ -140,8 +140,8 @@ class MqttListener(DemuxListener):
             raise BindFailed(f"{self._url}: somebody listens at {topic} already")
         path = f"{self._url.path.rstrip('/')}/{name}"
         options = structs.replace(self._options, topic=topic if self._options.topic else "")
-        listener = BelowListener(structs.replace(self._url, path=path), options, self._limits, self)
-        await listener.open()
+        url = structs.replace(self._url, path=path)
+        self._below[topic] = listener = BelowListener(url, options, self._limits, self)
         return listener
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
@@ -342,9 +342,8 @@ class BelowListener(MqttListener):
         self._above = above
         self._handler: tuple[Serve, TaskGroup] | None = None
 
-    async def open(self) -> None:
-        """Subscribe."""
-        self._above._below[self._topic] = self
+    async def heard(self) -> None:
+        """Subscribe; see `Listener.heard`."""
         broker = self._above._broker
         if broker is not None:
             try:
@@ -352,7 +351,6 @@ class BelowListener(MqttListener):
             except anyio.BrokenResourceError:
                 pass  # which the listener above notices
             except Refused as error:
-                del self._above._below[self._topic]
                 raise BindFailed(f"{self._url}: {error}") from None
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:

@@ -27,9 +27,9 @@ from jsonrpc_iot.transports.sealed.greeting import sealed_channel
 from jsonrpc_iot.transports.sealed.keys import form_of, key_of, primitives, without_key
 
 from .device import new_device
+from .program import START_SECONDS
 
 GRACE_SECONDS = 2.0
-START_SECONDS = 30.0
 METHODS = ("at_once", "at_once", "later", "later", "items")
 
 
@@ -52,6 +52,7 @@ class Options(Struct, frozen=True, kw_only=True):
         extensions: what the callers know of the device.
         life: of how many processes, one after the other, this is one.
         renew_packets: after which a sealed session is renewed.
+        prefix: what the methods' names begin with.
     """
 
     url: str
@@ -69,6 +70,7 @@ class Options(Struct, frozen=True, kw_only=True):
     extensions: bool | None = True
     life: int = 0
     renew_packets: int = 0
+    prefix: str = ""
 
 
 class Callers:
@@ -85,8 +87,7 @@ class Callers:
         self._right = 0
 
     async def run(self, client: Client) -> None:
-        """Call until the time is over, and until each call has ended; says so as it begins."""
-        print("calling", flush=True)
+        """Call until the time is over, and until each call has ended."""
         end = anyio.current_time() + self._options.seconds
         async with anyio.create_task_group() as tasks:
             for number in range(self._options.callers):
@@ -103,7 +104,7 @@ class Callers:
             if options.pad and dice.random() < 0.5:
                 params["pad"] = "x" * dice.randrange(options.pad)
             timeout = dice.choice(options.timeouts)
-            method = dice.choice(METHODS)
+            method = options.prefix + dice.choice(METHODS)
             self._write(key=key, method=method)
             begin = time.monotonic()
             came_to = await self._outcome(client, method, params, timeout)
@@ -122,8 +123,8 @@ class Callers:
         came_to = "nothing"
         with suppress(TimeoutError):
             try:
-                if method == "items":
-                    got = await _read(client, params, timeout)
+                if method.endswith("items"):
+                    got = await _read(client, method, params, timeout)
                 else:
                     with anyio.fail_after(timeout + GRACE_SECONDS):
                         got = await client.call(method, params, timeout=timeout)
@@ -136,10 +137,10 @@ class Callers:
         self._log.write(json.dumps(line) + "\n")
 
 
-async def _read(client: Client, params: dict[str, object], timeout: float) -> object:
+async def _read(client: Client, method: str, params: dict[str, object], timeout: float) -> object:
     """Read a stream to its end; the key, if all items are that."""
     got: list[object] = []
-    stream = client.stream("items", params, timeout=timeout)
+    stream = client.stream(method, params, timeout=timeout)
     async with stream:
         with suppress(StopAsyncIteration):
             while True:
@@ -203,6 +204,7 @@ async def main(log: str, text: str) -> None:
                 ends = await stack.enter_async_context(
                     served(device, link.client, link.server, extensions=extensions)
                 )
+                print("calling", flush=True)
                 await callers.run(ends.client)
                 leaks = held(ends.client)
                 if options.silence:
@@ -233,6 +235,7 @@ async def main(log: str, text: str) -> None:
                 client = await stack.enter_async_context(
                     connect(where, extensions=options.extensions, connect_timeout=START_SECONDS)
                 )
+                print("calling", flush=True)
                 await callers.run(client)
                 leaks = held(client)
         with anyio.move_on_after(GRACE_SECONDS):

@@ -6,6 +6,7 @@ is the business of `protocol/duplicates`.
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import TypeGuard
 
 from msgspec import UNSET, structs
 
@@ -26,6 +27,8 @@ from .incoming import GONE_ITEM, Incoming
 from .lossy_outgoing import ItemSink, LossyOutgoing
 from .outgoing import Outgoing
 from .workers import Workers
+
+_NO_SECONDS = 1e-6  # nothing is to begin by a copy whose caller says that it waits no longer
 
 
 class LossyIncoming(Incoming):
@@ -140,7 +143,7 @@ class LossyIncoming(Incoming):
         at = self._outgoing.now()  # those before may have taken time
         verdict = Verdict.RUN if request is None else self._seen.admit(request, at)
         if verdict is Verdict.RUN and _is_too_late(message, at - since):
-            verdict = Verdict.LATE
+            verdict = Verdict.UNKNOWN if message.retry else Verdict.LATE
         if verdict is Verdict.RUN:
             self._begin(data, message, request, replies)
         elif isinstance(verdict, bytes):
@@ -262,8 +265,10 @@ def _is_for_strangers(message: Read) -> bool:
     return isinstance(message, Message) and message.method in FOR_STRANGERS
 
 
-def _is_too_late(message: Read, waited: float) -> bool:
+def _is_too_late(message: Read, waited: float) -> TypeGuard[Message]:
     """Whether the caller has stopped waiting, so many seconds after `LossyIncoming._read`."""
     return (
-        isinstance(message, Message) and message.timeout is not UNSET and message.timeout <= waited
+        isinstance(message, Message)
+        and message.timeout is not UNSET
+        and message.timeout <= max(waited, _NO_SECONDS)
     )

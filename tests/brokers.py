@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from ._system import require_command
+from .ports import free_port
 
 SECONDS = 20.0
 USER, PASSWORD = "lamp", "correct horse"
@@ -28,7 +29,7 @@ class Broker:
     """
 
     def __init__(self, command: list[str], files: dict[str, str]) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._folder = tempfile.TemporaryDirectory(prefix="broker-")
         place = {"port": self.port, "folder": self._folder.name}
         for name, text in files.items():
@@ -134,10 +135,3 @@ def amqtt() -> Broker:
 def _nats_program() -> str:
     found = Path(sys.executable).with_name("nats-server")
     return str(found) if found.exists() else require_command("nats-server")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TextIO
 
 import anyio
 import httpx2
@@ -16,6 +15,7 @@ from msgspec import Struct
 
 from jsonrpc_iot import Client, connect
 from tests.peer.lossy.chaos import callers as lossy
+from tests.peer.lossy.chaos.program import START_SECONDS
 
 from .ways import GONE, Ask, Post, Way, by_http, by_tcp, by_websocket
 
@@ -44,17 +44,23 @@ class Options(Struct, frozen=True, kw_only=True):
     Args:
         callers: how many call at once, over all kinds of links.
         seconds: for how long they begin calls.
+        least: right answers over each kind of link, without which they go on for a while, on a
+            machine that is slow.
         pause: seconds between two calls of one caller, at the most.
         wait: seconds that a device takes, at the most.
         timeouts: seconds of the calls, one of these; 0 does not say.
+        streams: some read items; whoever leaves them is waited for by the gateway for 30 s, if it
+            does not hear that.
         seed: gives the same calls again.
     """
 
     callers: int = 200
     seconds: float = 60.0
+    least: int = 0
     pause: float = 1.5
     wait: float = 0.5
     timeouts: tuple[float, ...] = (1.5, 4.0, 8.0, 0.0)
+    streams: bool = True
     seed: int = 0
 
 
@@ -88,39 +94,53 @@ class Callers:
         places: where they call.
         folder: gets a file for each kind of link, in the form of `tests.peer.lossy.chaos.tally`.
         killed_at: when broker or gateway were killed last, by the monotonic clock.
+        enough: whether enough has happened, without which they go on for a while as well.
     """
 
     def __init__(
-        self, options: Options, places: Places, folder: Path, killed_at: Callable[[], float]
+        self,
+        options: Options,
+        places: Places,
+        folder: Path,
+        killed_at: Callable[[], float],
+        enough: Callable[[], bool],
     ) -> None:
         self._options = options
         self._places = places
-        self._folder = folder
+        self._logs = {kind: Log(folder / kind) for kind in KINDS}
         self._killed_at = killed_at
+        self._enough = enough
+        self._end = 0.0
 
     async def run(self) -> None:
         """Call until the time is over, and until each call has ended."""
         options, devices = self._options, self._places.devices
         async with AsyncExitStack() as stack:
             make_way = await stack.enter_async_context(self._ways())
-            logs = {
-                kind: stack.enter_context((self._folder / kind).open("a", buffering=1))
-                for kind in KINDS
-            }
+            for log in self._logs.values():
+                stack.enter_context(log)
             begin = await stack.enter_async_context(anyio.create_task_group())
-            end = anyio.current_time() + options.seconds
+            self._end = time.monotonic() + options.seconds
             for number in range(options.callers):
                 kind = KINDS[number % len(KINDS)]
                 place = number // len(KINDS)
                 device = devices[place % len(devices)]
                 if kind == "udp":
-                    begin.start_soon(self._call_as_client, number, device, logs[kind])
+                    begin.start_soon(self._call_as_client, number, device)
                 else:
                     own = kind != "tcp" and place // len(devices) % 2 == 0
                     way = make_way(kind, f"/{device}" if own else "", number)
                     prefix = "" if own else f"{device}."
-                    caller = Caller(number, options, prefix, logs[kind], self._killed_at)
-                    begin.start_soon(caller.run, way, end, kind == "mqtt")
+                    log = self._logs[kind]
+                    caller = Caller(number, options, prefix, log, self._killed_at)
+                    begin.start_soon(caller.run, way, self._go_on, kind == "mqtt")
+
+    def _go_on(self) -> bool:
+        """Whether calls are still begun."""
+        over = time.monotonic() - self._end
+        least = self._options.least
+        has_all = self._enough() and all(log.right >= least for log in self._logs.values())
+        return over < 0 or (not has_all and over < START_SECONDS)
 
     @asynccontextmanager
     async def _ways(self) -> AsyncIterator[Callable[[str, str, int], Way]]:
@@ -130,7 +150,7 @@ class Callers:
         async with httpx2.AsyncClient(
             trust_env=False, limits=any_number, timeout=None, headers=headers
         ) as web:
-            post = Post(places.broker)
+            post = Post(places.broker, places.topic)
 
             def make_way(kind: str, below: str, caller: int) -> Way:
                 match kind:
@@ -148,23 +168,23 @@ class Callers:
             finally:
                 await anyio.to_thread.run_sync(post.close)
 
-    async def _call_as_client(self, number: int, device: str, log: TextIO) -> None:
+    async def _call_as_client(self, number: int, device: str) -> None:
         """Call as a client of ours does where messages get lost."""
         options = self._options
         does = lossy.Options(
             url="",
             callers=1,
-            seconds=options.seconds,
             pause=options.pause,
             wait=options.wait,
             timeouts=tuple(filter(None, options.timeouts)),
             seed=options.seed,
             life=number,
+            methods=lossy.METHODS if options.streams else METHODS,
             prefix=f"{device}.",
         )
         async with connect(self._places.udp, extensions=True) as client:
             _begin_with_1(client)
-            await lossy.Callers(does, log).run(client)
+            await lossy.Callers(does, self._logs["udp"], self._go_on).run(client)
 
 
 def _begin_with_1(client: Client) -> None:
@@ -190,7 +210,7 @@ class Caller:
         number: int,
         options: Options,
         prefix: str,
-        log: TextIO,
+        log: "Log",
         killed_at: Callable[[], float],
     ) -> None:
         self._options = options
@@ -200,18 +220,18 @@ class Caller:
         self._dice = random.Random(f"{options.seed} caller {number}")
         self._keys = (f"k{number}-{count}" for count in itertools.count())
 
-    async def run(self, way: Way, end: float, may_be_lost: bool) -> None:
-        """Call until the time is over; where the connection ends, over another one.
+    async def run(self, way: Way, goes_on: Callable[[], bool], may_be_lost: bool) -> None:
+        """Call again and again; where the connection ends, over another one.
 
         Args:
             way: to the gateway.
-            end: of the time, as the event loop counts.
+            goes_on: whether calls are still begun.
             may_be_lost: what goes with the broker or the gateway shows by no end of a connection.
         """
-        while anyio.current_time() < end:
+        while goes_on():
             try:
                 async with way() as ask:
-                    while anyio.current_time() < end:
+                    while goes_on():
                         await anyio.sleep(self._dice.uniform(0, self._options.pause))
                         await self._call(ask, may_be_lost)
             except GONE:
@@ -243,6 +263,31 @@ class Caller:
 
     def _write(self, **line: object) -> None:
         self._log.write(json.dumps(line) + "\n")
+
+
+class Log:
+    """A file that takes lines, and counts the right answers.
+
+    Args:
+        path: of the file.
+
+    Attributes:
+        right: how many there were.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.right = 0
+        self._path = path
+
+    def __enter__(self) -> None:
+        self._file = self._path.open("a", buffering=1)
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._file.close()
+
+    def write(self, text: str, /) -> None:
+        self.right += '"came_to": "right"' in text
+        self._file.write(text)
 
 
 def judge(answer: bytes, key: str) -> str:

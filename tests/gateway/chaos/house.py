@@ -19,7 +19,8 @@ from tests.brokers import Broker, new_mosquitto
 from tests.peer.lossy.chaos.program import Program
 from tests.peer.lossy.chaos.rows import DEVICE, ROWS
 from tests.peer.lossy.chaos.tally import Tally, count
-from tests.peer.lossy.chaos.weather import Weather, free_udp_port, udp_proxy
+from tests.peer.lossy.chaos.weather import Weather, udp_proxy
+from tests.ports import free_port
 
 from . import callers, gateway
 
@@ -28,6 +29,9 @@ TOPIC = "/house/rpc"
 
 DEVICES = {"lamp": "udp", "meter": "uart", "door": "tcp"}
 """On which link each is; those of `udp` and `uart` are bad."""
+
+REMEMBERED = ("requests", "bytes")
+"""What is held for a while for who asks again."""
 
 _LOOK_SECONDS = 0.1
 
@@ -38,6 +42,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     Args:
         calls: what callers do.
         pauses: seconds between two troubles of one program, from and to.
+        troubles: of each program, at the most; 0 for any number.
         stops: seconds for which a device is stopped, at the most.
         far: what happens to messages between the gateway and its devices.
         near: what happens to messages between the gateway and callers on bad links.
@@ -48,6 +53,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     calls: callers.Options = callers.Options()
     pauses: tuple[float, float] = (4.0, 10.0)
+    troubles: int = 0
     stops: float = 5.0
     far: Faults = Faults(drop=0.2, duplicate=0.05, reorder=0.1, delay=0.05, delay_seconds=3.0)
     near: Faults = Faults(drop=0.1, duplicate=0.1, reorder=0.1, delay=0.1, delay_seconds=3.0)
@@ -69,6 +75,7 @@ class House:
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         self.killed_at = -60.0
+        self._troubles: Counter[str] = Counter()
         self._plan = plan
         self._folder = folder
         self._executions = folder / "executions"
@@ -77,7 +84,6 @@ class House:
         self._far: dict[str, Weather] = {}
         self._devices: dict[str, Program] = {}
         self._hands = anyio.Lock()  # a gateway that finds no broker as it starts gives up
-        self._broker_restarts = 0
 
     async def run(self, say: Callable[[str], object]) -> list[Tally]:
         """Call, and count.
@@ -85,14 +91,14 @@ class House:
         Args:
             say: is told how far it has come.
         """
-        tasks, descriptors = len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))
+        here = _here()
         leaked: list[str] = []
         async with AsyncExitStack() as stack:
             broker = new_mosquitto()
             stack.callback(broker.stop)
             urls = await self._start_devices(stack)
-            ports = [_free_port() for _ in range(3)]
-            port = free_udp_port()
+            ports = [free_port() for _ in range(3)]
+            port = free_port(socket.SOCK_DGRAM)
             near = await stack.enter_async_context(udp_proxy(self._near, port))
             places = callers.Places(
                 tcp=f"tcp://127.0.0.1:{ports[0]}",
@@ -108,17 +114,16 @@ class House:
             options = gateway.Options(devices=urls, urls=served)
             program = Program(GATEWAY, msgspec.json.encode(options).decode())
             await stack.enter_async_context(_running(program))
-            empty = await self._rest(program, {})
+            found = await self._rest(program, {})
+            empty = {what: n for what, n in found.items() if what not in REMEMBERED}
             say("all is there")
             await self._call(program, broker, places)
             say("the calls have ended")
             held = await self._rest(program, empty)
             leaked += [f"gateway: {n} {what}" for what, n in _beyond(held, empty).items()]
             if self._plan.silence:
-                leaked += await self._remembered(program, empty)
-        found = {"tasks": tasks, "descriptors": descriptors}
-        now = {"tasks": len(asyncio.all_tasks()), "descriptors": len(os.listdir("/proc/self/fd"))}
-        leaked += [f"callers: {n} {what}" for what, n in _beyond(now, found).items()]
+                leaked += await self._remembered(program)
+        leaked += [f"callers: {n} {what}" for what, n in _beyond(_here(), here).items()]
         return self._count(leaked, program.restarts)
 
     async def _start_devices(self, stack: AsyncExitStack) -> dict[str, str]:
@@ -129,7 +134,7 @@ class House:
             folder = self._folder / name
             folder.mkdir()
             if kind == "tcp":
-                here = there = f"tcp://127.0.0.1:{_free_port()}"
+                here = there = f"tcp://127.0.0.1:{free_port()}"
             else:
                 here, there = await stack.enter_async_context(ROWS[kind].link(weather, folder))
             self._devices[name] = Program(DEVICE, str(self._executions), here)
@@ -141,7 +146,9 @@ class House:
 
     async def _call(self, program: Program, broker: Broker, places: callers.Places) -> None:
         """Have all callers call while there is trouble."""
-        calls = callers.Callers(self._plan.calls, places, self._folder, lambda: self.killed_at)
+        calls = callers.Callers(
+            self._plan.calls, places, self._folder, lambda: self.killed_at, self._has_been_killed
+        )
 
         async def trouble_gateway(_: random.Random) -> None:
             async with self._hands:
@@ -155,7 +162,6 @@ class House:
                     broker.stop()
                     await anyio.sleep(dice.uniform(0, 1))
                     await anyio.to_thread.run_sync(broker.start)
-                    self._broker_restarts += 1
 
         async with anyio.create_task_group() as troubles:
             troubles.start_soon(self._again_and_again, "gateway", trouble_gateway)
@@ -180,9 +186,15 @@ class House:
         self, name: str, trouble: "Callable[[random.Random], Awaitable[object]]"
     ) -> None:
         dice = random.Random(f"{self._plan.seed} trouble of {name}")
-        while True:
-            await anyio.sleep(dice.uniform(*self._plan.pauses))
+        plan = self._plan
+        while not plan.troubles or self._troubles[name] < plan.troubles:
+            await anyio.sleep(dice.uniform(*plan.pauses))
             await trouble(dice)
+            self._troubles[name] += 1
+
+    def _has_been_killed(self) -> bool:
+        """Whether all have had their trouble."""
+        return len(self._troubles) == len(DEVICES) + 2
 
     def _note_killed(self) -> None:
         self.killed_at = time.monotonic()
@@ -200,15 +212,13 @@ class House:
             await anyio.sleep(_LOOK_SECONDS)
         return held
 
-    async def _remembered(self, program: Program, empty: dict[str, int]) -> list[str]:
+    async def _remembered(self, program: Program) -> list[str]:
         """What is remembered for nobody when all has been silent for long."""
         await anyio.sleep(self._plan.silence)
         found = []
         for name, end in {"gateway": program, **self._devices}.items():
             held = await end.held()
-            found += [
-                f"{name}: {held[what]} {what}" for what in ("requests", "bytes") if held[what]
-            ]
+            found += [f"{name}: {held[what]} {what}" for what in REMEMBERED if held[what]]
         return found
 
     def _count(self, leaked: list[str], restarts: int) -> list[Tally]:
@@ -235,13 +245,11 @@ async def _running(program: Program) -> AsyncIterator[None]:
             await program.end()
 
 
+def _here() -> dict[str, int]:
+    """What this process holds."""
+    return {"tasks": len(asyncio.all_tasks()), "descriptors": len(os.listdir("/proc/self/fd"))}
+
+
 def _beyond(held: dict[str, int], most: dict[str, int]) -> dict[str, int]:
     """What is held beyond what may be."""
     return {what: held[what] - n for what, n in most.items() if held[what] > n}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

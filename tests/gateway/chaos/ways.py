@@ -118,23 +118,32 @@ class _Box:
         if self.answer is not None and not self.answer.done() and not is_late:
             self.answer.set_result(answer)
 
+    def lose(self) -> None:
+        """Learn that no answer can be hoped for."""
+        if self.answer is not None and not self.answer.done():
+            self.answer.set_exception(EndOfStream())
+
 
 class Post:
     """One connection to a broker for many callers, made again whenever it is lost.
 
-    As MQTT has it, what the broker has not confirmed is sent again then.
+    As MQTT has it, what the broker has not confirmed is sent again then. Callers wait no longer
+    when the connection is lost, or when the gateway is said to be away.
 
     Args:
         port: of the broker on this machine.
+        topic: of the gateway.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, topic: str) -> None:
+        self._presence = f"{topic}/online"
         self._loop = asyncio.get_running_loop()
         self._boxes: dict[str, _Box] = {}
         self._unconfirmed: dict[int, asyncio.Future[bytes]] = {}
         self._client = client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
         client.reconnect_delay_set(0.1, 1.0)  # type: ignore[arg-type]
         client.on_connect = self._subscribe
+        client.on_disconnect = self._lose_all
         client.on_message = self._take
         client.on_publish = self._confirm
         client.connect("127.0.0.1", port)
@@ -167,10 +176,18 @@ class Post:
         return way
 
     def _subscribe(self, client: paho.Client, *_: Any) -> None:
-        for topic in tuple(self._boxes):
+        for topic in (self._presence, *self._boxes):
             client.subscribe(topic, 1)
 
+    def _lose_all(self, *_: Any) -> None:
+        for box in tuple(self._boxes.values()):
+            self._loop.call_soon_threadsafe(box.lose)
+
     def _take(self, _: paho.Client, __: object, message: paho.MQTTMessage) -> None:
+        if message.topic == self._presence:
+            if message.payload == b"false":
+                self._lose_all()
+            return
         question = getattr(message.properties, "CorrelationData", b"")
         take = self._boxes[message.topic].take
         self._loop.call_soon_threadsafe(take, question, bytes(message.payload))

@@ -9,9 +9,9 @@ import json
 import random
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import TextIO
+from typing import Protocol
 
 import anyio
 import msgspec
@@ -52,7 +52,8 @@ class Options(Struct, frozen=True, kw_only=True):
         extensions: what the callers know of the device.
         life: of how many processes, one after the other, this is one.
         renew_packets: after which a sealed session is renewed.
-        prefix: what the methods' names begin with.
+        methods: what is called, one of these.
+        prefix: what their names begin with.
     """
 
     url: str
@@ -70,7 +71,14 @@ class Options(Struct, frozen=True, kw_only=True):
     extensions: bool | None = True
     life: int = 0
     renew_packets: int = 0
+    methods: tuple[str, ...] = METHODS
     prefix: str = ""
+
+
+class Log(Protocol):
+    """Takes the lines."""
+
+    def write(self, text: str, /) -> object: ...
 
 
 class Callers:
@@ -79,11 +87,15 @@ class Callers:
     Args:
         options: what to do.
         log: gets the lines.
+        goes_on: whether calls are still begun, where not the options say that.
     """
 
-    def __init__(self, options: Options, log: TextIO) -> None:
+    def __init__(
+        self, options: Options, log: Log, goes_on: Callable[[], bool] | None = None
+    ) -> None:
         self._options = options
         self._log = log
+        self._goes_on = goes_on
         self._right = 0
 
     async def run(self, client: Client) -> None:
@@ -104,7 +116,7 @@ class Callers:
             if options.pad and dice.random() < 0.5:
                 params["pad"] = "x" * dice.randrange(options.pad)
             timeout = dice.choice(options.timeouts)
-            method = options.prefix + dice.choice(METHODS)
+            method = options.prefix + dice.choice(options.methods)
             self._write(key=key, method=method)
             begin = time.monotonic()
             came_to = await self._outcome(client, method, params, timeout)
@@ -113,6 +125,8 @@ class Callers:
             await anyio.sleep(dice.uniform(0, options.pause))
 
     def _is_calling(self, end: float) -> bool:
+        if self._goes_on is not None:
+            return self._goes_on()
         over = anyio.current_time() - end
         return over < 0 or (self._right < self._options.least and over < START_SECONDS)
 

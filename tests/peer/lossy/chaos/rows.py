@@ -2,6 +2,7 @@
 
 import os
 import random
+import socket
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
@@ -18,10 +19,11 @@ from jsonrpc_iot.testing import Faults, virtual_radio
 from jsonrpc_iot.transports.serial.pty import open_pty
 
 from ....brokers import new_mosquitto
+from ....ports import free_port
 from .callers import Options
 from .program import START_SECONDS, Program, open_python
 from .tally import Tally, count
-from .weather import Weather, free_udp_port, join_lines, udp_proxy
+from .weather import Weather, join_lines, udp_proxy
 
 DEVICE, CALLERS = f"{__package__}.device", f"{__package__}.callers"
 
@@ -183,7 +185,7 @@ async def _run_callers(log: Path, options: Options, *, kill_after: float = 0.0) 
 def _udp(options: str = "", move_seconds: float = 0.0) -> Link:
     @asynccontextmanager
     async def link(weather: Weather, _: Path) -> AsyncIterator[Urls]:
-        port = free_udp_port()
+        port = free_port(socket.SOCK_DGRAM)
         async with udp_proxy(weather, port, move_seconds) as proxy:
             yield Urls(f"udp://127.0.0.1:{port}{options}", f"udp://127.0.0.1:{proxy}{options}")
 

@@ -3,7 +3,6 @@
 import asyncio
 import random
 import re
-import socket
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
@@ -253,10 +252,3 @@ async def _write(
         await sink.send(frame)
         if to_device:
             weather.arrived_at = time.monotonic()
-
-
-def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and pse
 
 PLAN = Plan(
     calls=Options(
-        seconds=2.0, least=30, pause=0.8, wait=0.2, timeouts=(1.0, 1.5), streams=False, seed=1
+        seconds=2.0, least=30, pause=0.8, wait=0.2, timeouts=(1.0, 3.0), streams=False, seed=1
     ),
     pauses=(0.3, 1.0),
     troubles=1,

@@ -179,6 +179,7 @@ class Callers:
             timeouts=tuple(filter(None, options.timeouts)),
             seed=options.seed,
             life=number,
+            grace=GRACE_SECONDS,
             methods=lossy.METHODS if options.streams else METHODS,
             prefix=f"{device}.",
         )

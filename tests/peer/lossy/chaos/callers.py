@@ -52,6 +52,7 @@ class Options(Struct, frozen=True, kw_only=True):
         extensions: what the callers know of the device.
         life: of how many processes, one after the other, this is one.
         renew_packets: after which a sealed session is renewed.
+        grace: seconds after a call's time, without an end by which there will be none.
         methods: what is called, one of these.
         prefix: what their names begin with.
     """
@@ -71,6 +72,7 @@ class Options(Struct, frozen=True, kw_only=True):
     extensions: bool | None = True
     life: int = 0
     renew_packets: int = 0
+    grace: float = GRACE_SECONDS
     methods: tuple[str, ...] = METHODS
     prefix: str = ""
 
@@ -138,9 +140,9 @@ class Callers:
         with suppress(TimeoutError):
             try:
                 if method.endswith("items"):
-                    got = await _read(client, method, params, timeout)
+                    got = await _read(client, method, params, timeout, self._options.grace)
                 else:
-                    with anyio.fail_after(timeout + GRACE_SECONDS):
+                    with anyio.fail_after(timeout + self._options.grace):
                         got = await client.call(method, params, timeout=timeout)
                 came_to = "right" if got == params["key"] else f"wrong: {got!r}"
             except JsonRpcIotError as error:
@@ -151,14 +153,16 @@ class Callers:
         self._log.write(json.dumps(line) + "\n")
 
 
-async def _read(client: Client, method: str, params: dict[str, object], timeout: float) -> object:
+async def _read(
+    client: Client, method: str, params: dict[str, object], timeout: float, grace: float
+) -> object:
     """Read a stream to its end; the key, if all items are that."""
     got: list[object] = []
     stream = client.stream(method, params, timeout=timeout)
     async with stream:
         with suppress(StopAsyncIteration):
             while True:
-                with anyio.fail_after(timeout + GRACE_SECONDS):
+                with anyio.fail_after(timeout + grace):
                     got.append(await anext(stream))
     return got[0] if len(got) == 12 and len(set(map(str, got))) == 1 else got
 

@@ -273,6 +273,7 @@ class _Relay:
     def end(self, outcome: Raw | JsonRpcIotError) -> None:
         """Take what became of it."""
         is_answer = type(outcome) is Raw or isinstance(outcome, RpcError | MalformedResponse)
+        self.call = None
         self._forward.note_end(answered=is_answer)
         if isinstance(outcome, JsonRpcIotError) and not isinstance(outcome, RpcError):
             self._forward.note_failure(outcome)
@@ -301,13 +302,13 @@ class Forwarded(Handler):
         self.options = forward.options
         self._forward = forward
         self._method = method
-        self.call = self._call
         self.begin = partial(forward.begin, method)
 
     def parse(self, raw: bytes, codec: Codec) -> Struct:
         """Take params as they are; see `Handler.parse`."""
         return Untouched(raw, codec)
 
-    def _call(self, params: Any, context: Context | None) -> Awaitable[Any]:
+    def call(self, params: Any, context: Context | None) -> Awaitable[Any]:
+        """Have it answered; see `Handler.call`."""
         assert isinstance(context, CallContext)
         return self._forward.answer(self._method, params, context)

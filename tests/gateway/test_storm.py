@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from jsonrpc_iot import Dispatcher, Gateway, serve
+from jsonrpc_iot import Dispatcher, Gateway, connect, serve
 from tests.peer.lossy.rig import raw
 from tests.ports import free_port
 from tests.rig import ANYWHERE, Raw, Restarts
@@ -99,3 +99,22 @@ async def test_the_next_gateway_does_not_run_again_what_the_one_before_has_run()
             assert again["error"]["code"] == -32011
             assert again["error"]["data"]["listening"] < SECONDS
     assert device.ran == {"x": 1}
+
+
+async def test_late_copies_of_its_first_call_to_a_device_are_known_as_such() -> None:
+    gateway = Gateway()
+    with raw() as device:
+        gateway.add("lamp", device.url)
+        async with (
+            running(gateway, ANYWHERE) as server,
+            connect(server.urls[0]) as client,
+            anyio.create_task_group() as tasks,
+        ):
+            with anyio.fail_after(SECONDS):
+                device.send(id=(await device.take())["id"], result=True)  # rpc.ping
+                device.send(id=(await device.take())["id"], error={"code": -32601, "message": ""})
+                tasks.start_soon(client.call, "lamp.run")
+                call = await device.take()
+            assert call["method"] == "run"
+            assert "timeout" in call
+            device.send(id=call["id"], result=None)

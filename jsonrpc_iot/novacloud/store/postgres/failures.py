@@ -57,7 +57,10 @@ _DAMAGED = (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError)
 
 def shown(url: str) -> str:
     """A URL as it may be shown: without its password and options."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "PostgreSQL"
     user, at, host = parts.netloc.rpartition("@")
     name, colon, _ = user.partition(":")
     return f"{parts.scheme}://{name}{colon and ':***'}{at}{host}{parts.path}"
@@ -71,7 +74,8 @@ def failure(error: Exception, url: str) -> StoreFailed:
         url: of the database.
     """
     sentence = next((text for kind, text in _SENTENCES.items() if isinstance(error, kind)), "")
-    reason = str(error) if isinstance(error, asyncpg.PostgresError) else ""
+    # The first line; others may have rows in them.
+    reason = str(error).partition("\n")[0] if isinstance(error, asyncpg.PostgresError) else ""
     if not sentence:
         sentence = reason or str(error) or type(error).__name__
     elif reason and not isinstance(error, asyncpg.PostgresConnectionError):

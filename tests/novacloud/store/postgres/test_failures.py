@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from jsonrpc_iot.novacloud import StoreFailed
+from jsonrpc_iot.novacloud.errors import StoreDamaged
 from jsonrpc_iot.novacloud.store.postgres import PostgresStore, pools
 from jsonrpc_iot.novacloud.store.postgres.failures import shown
 from jsonrpc_iot.novacloud.store.postgres.pools import SCHEMA
@@ -88,6 +89,7 @@ def test_passwords_are_not_shown() -> None:
     url = "postgresql://nova:s%40cret@db.example:5433/nova?password=secret&sslmode=require"
     assert shown(url) == "postgresql://nova:***@db.example:5433/nova"
     assert shown("postgresql://nova@db.example/nova") == "postgresql://nova@db.example/nova"
+    assert "secret" not in shown("postgresql://nova:secret@[::1/nova")
     assert shown("postgresql://nova:p@ss@db/nova") == "postgresql://nova:***@db/nova"
 
 
@@ -219,6 +221,14 @@ async def test_a_full_disk_fails_what_needs_room_and_nothing_else(
     await run(database, "DROP TRIGGER full_disk ON telemetry")
     assert await store.write([report]) == [True]
     assert await store.write([report]) == [False]
+
+
+async def test_damaged_pages_are_told_as_such(store: PostgresStore) -> None:
+    with pytest.raises(StoreDamaged, match="invalid page in block 7"):
+        await store._pools.fetch(
+            "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'data_corrupted', "
+            "MESSAGE = 'invalid page in block 7'; END $$"
+        )
 
 
 async def test_a_database_that_may_only_be_read(database: str, store: PostgresStore) -> None:

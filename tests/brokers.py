@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ._system import require_command
+from .ports import free_port
 
 SECONDS = 20.0
 USER, PASSWORD = "lamp", "correct horse"
@@ -35,7 +36,7 @@ class Broker:
     """
 
     def __init__(self, command: list[str], files: dict[str, str]) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._folder = tempfile.TemporaryDirectory(prefix="broker-")
         place = {"port": self.port, "folder": self._folder.name}
         for name, text in files.items():
@@ -192,10 +193,3 @@ def _states(pid: int) -> Iterator[str]:
     with suppress(OSError):  # it has ended meanwhile
         for thread in Path(f"/proc/{pid}/task").iterdir():
             yield (thread / "stat").read_text().rpartition(") ")[2][0]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

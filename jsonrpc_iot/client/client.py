@@ -178,6 +178,11 @@ class Client(Remote):
             return None
         return begin_call(peer.calls, method, params, timeout, on_end)
 
+    def note_extensions(self) -> None:
+        """Learn that the device has answered `rpc.ping`, and so understands the extensions."""
+        if self._peer is not None and self._peer.session.extensions is None:
+            self._peer.session.extensions = True
+
     async def notify(self, method: str, params: Any = None) -> None:
         """Send a notification.
 

@@ -176,11 +176,13 @@ class Ways:
 async def _problem(peer: Peer) -> JsonRpcIotError | None:
     """Why the device does not answer, `None` if it does: an error is an answer too."""
     try:
-        await peer.calls.call("rpc.ping", None, object, ANSWER_SECONDS, True)
+        answer = await peer.calls.call("rpc.ping", None, object, ANSWER_SECONDS, True)
     except (RpcError, MalformedResponse):
         return None
     except JsonRpcIotError as error:
         return error
+    if answer is True and peer.session.extensions is None:
+        peer.session.extensions = True  # so that no late copy of the first calls seems to be new
     return None
 
 

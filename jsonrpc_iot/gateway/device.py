@@ -278,6 +278,7 @@ class Device(Forward):
             return None
         round_trip = now() - begun
         if is_ours:
+            client.note_extensions()  # so that no late copy of the first calls seems to be new
             try:
                 params = {"token": self._token}
                 await client.call(TRACE, params, timeout=_GREETING_SECONDS, idempotent=True)

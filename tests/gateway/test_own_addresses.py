@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import pytest
@@ -210,6 +211,22 @@ async def test_methods_have_places_below_a_devices_and_the_gateways_own_ones_too
         call = {"id": 1, "method": "echo", "params": ["x"]}
         assert (await web.post("/kitchen", json=call)).json() == {"id": 1, "result": "x"}
         assert (await web.get("/kitchen/echo?value=1")).status_code == 405
+
+
+async def test_all_are_there_as_soon_as_the_gateway_is() -> None:
+    device, _ = kitchen()
+    gateway, url = Gateway(), anywhere()
+    for number in range(30):
+        gateway.add(f"room{number}", url)
+    places = PLACES["mqtt"](), "http://127.0.0.1:0/rpc"
+    head = "POST /rpc/room29/echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    post = f'{head}Content-Length: 5\r\n\r\n["x"]'.encode()
+    async with serve(device, url), running(gateway, *places) as server:
+        address = urlsplit(server.urls[1])
+        async with await anyio.connect_tcp("127.0.0.1", address.port or 0) as stream:
+            await stream.send(post)
+            with anyio.fail_after(SECONDS):
+                assert (await stream.receive()).startswith(b"HTTP/1.1 200")
 
 
 async def test_nobody_has_the_gateway_answer_where_a_device_hears_requests() -> None:

@@ -12,7 +12,13 @@ from anyio.abc import ByteStream, TaskStatus
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from jsonrpc_iot import Client, RpcError, connect, serve
-from jsonrpc_iot.novacloud import NovaPlatform, PlatformSettings, SqliteStore, management
+from jsonrpc_iot.novacloud import (
+    NovaPlatform,
+    PlatformSettings,
+    SqliteStore,
+    Store,
+    management,
+)
 from tests.waiting import SECONDS
 
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.IncompleteRead)
@@ -167,7 +173,7 @@ class Rig:
 async def running(
     folder: Path,
     settings: PlatformSettings = NO_PAUSES,
-    store: SqliteStore | None = None,
+    store: Store | None = None,
     **more: Any,
 ) -> AsyncIterator[Rig]:
     """A platform on a free port, its database in a folder; `more` is for `NovaPlatform`."""

@@ -6,8 +6,7 @@ codecs. What reaches the other end is a `Target`; a client is one.
 """
 
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -21,7 +20,6 @@ from ..errors import (
     DeviceOffline,
     InvalidParams,
     JsonRpcIotError,
-    MalformedResponse,
     MessageTooLarge,
     OutcomeUnknown,
     RpcError,
@@ -33,7 +31,7 @@ from ..errors import (
 from ..protocol.codec.codec import DECODE_ERRORS, Codec
 from .declare.context import Context
 from .declare.options import Options
-from .declare.stream import NoItems, Stream
+from .declare.stream import NoItems
 from .declare.target import CALL_SECONDS, Target
 from .described import Described
 from .handler import Begun, Handler
@@ -112,18 +110,6 @@ class Forward(Described):
         """The error that says that the other end is away."""
         return DeviceOffline()
 
-    def note_sent(self) -> None:
-        """Learn that a call is sent now, which the other end ought to answer."""
-
-    def note_answer(self) -> None:
-        """Learn that the other end has said something."""
-
-    def note_end(self, *, answered: bool) -> None:
-        """Learn that nobody waits for a call any more, and whether it has been answered."""
-
-    def note_failure(self, error: JsonRpcIotError) -> None:
-        """Learn that a call has come to nothing, and why."""
-
     def begin(
         self,
         method: str,
@@ -155,7 +141,6 @@ class Forward(Described):
             return None
         if relay.call is None:
             return None
-        self.note_sent()
         return relay
 
     async def answer(self, method: str, params: Untouched, context: CallContext) -> Any:
@@ -186,7 +171,6 @@ class Forward(Described):
         except RpcError:
             raise
         except JsonRpcIotError as error:
-            self.note_failure(error)
             raise self.refusal(error) from None
 
     async def _call(
@@ -198,21 +182,10 @@ class Forward(Described):
         deadline: float,
         context: CallContext,
     ) -> Any:
-        answered = False
-        self.note_sent()
-        try:
-            if context.items is not None:
-                result = await self._pass_on(target, method, params, kind, context)
-            else:
-                left = None if deadline == math.inf else max(0.0, deadline - now())
-                result = await target.call(method, params, result=kind, timeout=left)
-            answered = True
-        except (RpcError, MalformedResponse):
-            answered = True
-            raise
-        finally:
-            self.note_end(answered=answered)
-        return result
+        if context.items is not None:
+            return await self._pass_on(target, method, params, kind, context)
+        left = None if deadline == math.inf else max(0.0, deadline - now())
+        return await target.call(method, params, result=kind, timeout=left)
 
     async def _pass_on(
         self, target: Target, method: str, params: Any, kind: Any, context: CallContext
@@ -221,15 +194,9 @@ class Forward(Described):
         assert context.items is not None
         async with target.stream(method, params, item=kind, timeout=None) as items:
             try:
-                async with aclosing(self._noted(items)) as noted:
-                    return await context.items.send_all(noted)
+                return await context.items.send_all(items)
             except NoItems as whole:
                 return whole.result
-
-    async def _noted(self, items: Stream[Any]) -> AsyncGenerator[Any, None]:
-        async for item in items:
-            self.note_answer()
-            yield item
 
     def refusal(self, error: JsonRpcIotError) -> RpcError:
         """What the caller is told of a call that the other end has not answered."""
@@ -267,15 +234,11 @@ class _Relay:
     def cancel(self) -> None:
         """Have it cancelled at the other end, if that understands."""
         if self.call is not None:
-            self._forward.note_end(answered=False)
             self.call.cancel()
 
     def end(self, outcome: Raw | JsonRpcIotError) -> None:
         """Take what became of it."""
-        is_answer = type(outcome) is Raw or isinstance(outcome, RpcError | MalformedResponse)
-        self._forward.note_end(answered=is_answer)
         if isinstance(outcome, JsonRpcIotError) and not isinstance(outcome, RpcError):
-            self._forward.note_failure(outcome)
             outcome = self._forward.refusal(outcome)
         self._settle(outcome)
 

@@ -12,8 +12,8 @@ import anyio
 from anyio.abc import TaskGroup
 from msgspec import structs
 
-from ..channel.clock import now
 from ..channel.tasks import task_group
+from ..client.client import Client
 from ..dispatch.declare.event import BoundEvent, Event
 from ..dispatch.declare.service import method, service
 from ..dispatch.declare.target import CALL_SECONDS
@@ -26,7 +26,6 @@ from .places import OwnPlaces
 from .state import DeviceChange, DeviceState
 from .ways import Where, ways_to
 
-_LOOK_SECONDS = 1.0
 _NAME = re.compile(r"[^\s./\\+#?%&=\x00-\x1f\x7f]{1,64}")
 _TAKEN = ("online", "response", "ticket")  # places beside those of devices
 
@@ -93,7 +92,7 @@ class Gateway(Dispatcher):
     def add(
         self,
         name: str,
-        where: Where | Sequence[Where],
+        where: Where | Sequence[Where] | Client,
         *,
         wait: float = 0.0,
         allow: Iterable[str] = (),
@@ -106,8 +105,8 @@ class Gateway(Dispatcher):
         Args:
             name: of the device here: without dots, slashes and spaces, as it is part of names of
                 methods, of paths and topics.
-            where: its URL; or several, which are tried in order; or an open client, or a dispatcher
-                of this program.
+            where: its URL; or several, the best one first, as for `connect`; or a dispatcher of
+                this program; or an open client, which somebody else keeps connected.
             wait: seconds that a call waits for the device where it is away.
             allow: names that may be used there, and beginnings of names as in `lamp.*`: of methods
                 and notifications, both ways. All by default.
@@ -124,7 +123,8 @@ class Gateway(Dispatcher):
             raise UsageError(f"{name!r} cannot be the name of a device: it is part of paths")
         device = Device(
             name,
-            ways_to(where, self._answers),
+            where if isinstance(where, Client) else ways_to(where, self.limits),
+            self._answers,
             wait=wait,
             allow=allow,
             deny=deny,
@@ -205,7 +205,6 @@ class Gateway(Dispatcher):
             self._tasks = tasks
             for device in self._devices.values():
                 tasks.start_soon(self._run, device)
-            tasks.start_soon(self._look)
             try:
                 yield
             finally:
@@ -219,14 +218,6 @@ class Gateway(Dispatcher):
             if self._devices.get(device.name) is device:
                 self._scopes[device.name] = scope
                 await device.run()
-
-    async def _look(self) -> None:
-        """See to it that silent devices are noticed."""
-        while True:
-            await anyio.sleep(_LOOK_SECONDS)
-            at = now()
-            for device in tuple(self._devices.values()):
-                device.look(at)
 
     def _tell(self, device: Device) -> None:
         self.changed.emit(DeviceChange(*structs.astuple(device.state)))

@@ -15,12 +15,11 @@ import anyio
 from anyio.abc import ByteStream
 
 from ..channel.changes import Change
+from ..channel.contract import Channel
 from ..channel.info import ChannelInfo
 from ..channel.tasks import task_group
 from ..channel.url import Url
 from ..channel.url import mask as mask_secrets
-from ..client.client import Client
-from ..client.connecting import connect
 from ..dispatch.declare.options import Options
 from ..dispatch.dispatcher import Dispatcher
 from ..dispatch.handler import Handler
@@ -162,10 +161,10 @@ class TuyaDevice(Dispatcher):
         return {name: self._values[name] for name in values}
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Client]:
-        """Reach the device while the block runs, as a gateway does.
+    async def open(self) -> AsyncIterator[Channel]:
+        """Open a channel to the device, as a gateway does, which is used while the block runs.
 
-        The client's connection ends when the device does not answer heartbeats any more.
+        It ends when the device does not answer heartbeats any more.
 
         Raises:
             ConnectFailed: there is no such port, or nobody answers there.
@@ -181,7 +180,7 @@ class TuyaDevice(Dispatcher):
                     await self._changed.wait()
             info = ChannelInfo(transport="tuya-dp", local=self.url, peer=self.url)
             here, there = memory_pair(info, info)
-            async with serve(self, there), connect(here) as client, task_group() as tasks:
+            async with serve(self, there), task_group() as tasks:
 
                 async def leave() -> None:
                     while module.is_online:
@@ -189,7 +188,7 @@ class TuyaDevice(Dispatcher):
                     await there.aclose()
 
                 tasks.start_soon(leave)
-                yield client
+                yield here
                 tasks.cancel_scope.cancel()
 
     async def __aenter__(self) -> "TuyaDevice":

@@ -23,7 +23,7 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
-from jsonrpc_iot.gateway import device as device_module
+from jsonrpc_iot.client import ways
 from tests.rig import Device, Raw, far_end
 from tests.waiting import SECONDS, Tally, eventually
 
@@ -192,10 +192,8 @@ async def test_a_device_that_describes_itself_slowly_is_known_later() -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gateways that notice in a moment what takes them 15 s."""
-    monkeypatch.setattr(device_module, "_SILENT_SECONDS", 0.05)
-    monkeypatch.setattr(device_module, "_PING_SECONDS", 0.1)
-    monkeypatch.setattr(device_module, "_GREETING_SECONDS", 0.5)
-    monkeypatch.setattr("jsonrpc_iot.gateway.gateway._LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(ways, "SILENT_SECONDS", 0.05)
+    monkeypatch.setattr(ways, "ANSWER_SECONDS", 0.2)
 
 
 class Mouth:
@@ -244,7 +242,7 @@ async def test_a_device_without_a_connection_is_away_when_it_is_silent(impatient
             with pytest.raises((CallTimeout, DeadlineExceeded, OutcomeUnknown)):
                 await client.call("far.echo", [2], timeout=0.1)
             state = await changes.reach("far", online=False)
-            assert state.last_error == "it does not answer"
+            assert state.last_error == "the device does not answer"
             with pytest.raises(DeviceOffline), anyio.fail_after(SECONDS):
                 await client.call("far.echo", [3], timeout=None)
             mouth.is_shut = False

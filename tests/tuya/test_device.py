@@ -92,7 +92,11 @@ async def lit(
     """A lamp, and a client of its names."""
     lamp = Lamp(*(points or AT_FIRST), mute=mute)
     with anyio.fail_after(SECONDS):
-        async with lamp.mcu, TuyaDevice(lamp.url, table).open() as client:
+        async with (
+            lamp.mcu,
+            TuyaDevice(lamp.url, table).open() as channel,
+            connect(channel) as client,
+        ):
             yield lamp, client
 
 

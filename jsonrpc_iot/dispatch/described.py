@@ -16,6 +16,7 @@ from .openrpc.gather import Document, entries_of, gather, only
 
 _FRESH_SECONDS = 60.0
 _ASKING_SECONDS = 10.0
+_MOST_LEARNED = 4096
 _MOST_DOTS = 8  # where ends forward to each other, names would grow without end
 _ABOUT_IT = ("rpc.discover", "rpc.methods", "rpc.ping")
 """What may be asked of the other end by name; all else under `rpc.` is between it and us."""
@@ -55,6 +56,8 @@ class Described:
         self._description = NOTHING
         self._described_at = -math.inf
         self._describing = anyio.Lock()
+        self._idempotent: dict[str, bool] = {}
+        self._learning = anyio.Lock()
 
     def offers(self, method: str) -> bool:
         """Whether a method or notification may be used, by its name at the other end."""
@@ -74,6 +77,7 @@ class Described:
                     with suppress(JsonRpcIotError):
                         document = await gather(self.target, "", min(seconds, _ASKING_SECONDS))
                         self._description = Description(only(document, self._shows))
+                        self._idempotent = _idempotent_in(self._description.document)
                     self._described_at = now()
         return self._description
 
@@ -106,6 +110,32 @@ class Described:
             raise InvalidParams(data={"path": "$.method", "message": "Nothing has that name"})
         return found
 
+    def idempotence(self, method: str) -> bool | None:
+        """Whether it does no harm to call a method twice; `None` where that is not known."""
+        return True if method in _ABOUT_IT else self._idempotent.get(method)
+
+    async def learn_idempotence(self, method: str, seconds: float) -> bool:
+        """Whether the other end says that it does no harm to call a method twice.
+
+        Args:
+            method: the name there.
+            seconds: to wait for that.
+        """
+        with anyio.move_on_after(seconds):
+            async with self._learning:  # what many want to know is asked once
+                known = self.idempotence(method)
+                if known is not None:
+                    return known
+                found = NOTHING.document
+                with suppress(InvalidParams):
+                    found = await self.describe_one(method, seconds)
+                if len(self._idempotent) >= _MOST_LEARNED:
+                    self._idempotent.clear()
+                known = _idempotent_in(found).get(method, False)
+                self._idempotent[method] = known
+                return known
+        return False
+
     def _shows(self, method: str) -> bool:
         """Whether what the other end says of a method or notification is told."""
         return method.startswith("rpc.") or self.offers(method)
@@ -118,3 +148,9 @@ class Described:
     def forget_description(self) -> None:
         """Ask anew for what the other end says of itself: it may be another one now."""
         self._described_at = -math.inf
+        self._idempotent = {}
+
+
+def _idempotent_in(document: Document) -> dict[str, bool]:
+    entries = entries_of(document, "methods")
+    return {each["name"]: each.get("x-idempotent") is True for each in entries}

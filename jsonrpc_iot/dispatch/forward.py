@@ -34,8 +34,10 @@ from .declare.options import Options
 from .declare.stream import NoItems
 from .declare.target import CALL_SECONDS, Target
 from .described import Described
-from .handler import Begun, Handler
+from .handler import Begun, Handler, Later
 from .run.context import CallContext
+
+_LEARNING_SECONDS = 5.0
 
 
 class Untouched(Struct, frozen=True):
@@ -106,6 +108,10 @@ class Forward(Described):
             raise self.offline()
         return self.target
 
+    async def find_again(self, deadline: float) -> Target:
+        """What reaches the other end, once it is there again; see `find`."""
+        return await self.find(deadline)
+
     def offline(self) -> DeviceOffline:
         """The error that says that the other end is away."""
         return DeviceOffline()
@@ -129,10 +135,13 @@ class Forward(Described):
         begin = getattr(target, "begin_call", None)  # not every target has it
         if target is None or begin is None or context.id is UNSET:
             return None
-        relay = _Relay(self, settle)
-        deadline, timeout = context.deadline, self._timeout
-        if deadline is not None and (timeout := deadline - now()) <= 0:
+        assert isinstance(context, CallContext)
+        deadline = self._deadline(context)
+        timeout = None if deadline == math.inf else deadline - now()
+        if timeout is not None and timeout <= 0:
             return None
+        again = partial(self._answer_again, method, params, context, deadline)
+        relay = _Relay(self, again, settle)
         try:
             if params.codec.name != target.info.codec:
                 return None
@@ -154,10 +163,36 @@ class Forward(Described):
         Raises:
             RpcError: what the other end answers, or what keeps it from that.
         """
-        deadline = context.deadline
-        if deadline is None:
-            deadline = math.inf if self._timeout is None else now() + self._timeout
+        deadline = self._deadline(context)
         target = await self.find(deadline)
+        try:
+            idempotent = self.idempotence(method) is True
+            return await self._hand_on(target, method, params, context, deadline, idempotent)
+        except ChannelClosed:
+            if context.id is UNSET or context.items is not None:
+                raise OutcomeUnknown from None
+        return await self._answer_again(method, params, context, deadline)
+
+    def _deadline(self, context: Context) -> float:
+        if context.deadline is not None:
+            return context.deadline
+        return math.inf if self._timeout is None else now() + self._timeout
+
+    async def _hand_on(
+        self,
+        target: Target,
+        method: str,
+        params: Untouched,
+        context: CallContext,
+        deadline: float,
+        idempotent: bool,
+    ) -> Any:
+        """Call the other end, or notify it.
+
+        Raises:
+            ChannelClosed: the connection has ended meanwhile.
+            RpcError: what the other end answers, or what keeps it from that.
+        """
         try:
             codec = target.info.codec
         except ChannelClosed:
@@ -167,25 +202,40 @@ class Forward(Described):
             if context.id is UNSET:
                 return await target.notify(method, members)
             kind = Raw if codec == params.codec.name else Any
-            return await self._call(target, method, members, kind, deadline, context)
-        except RpcError:
+            if context.items is not None:
+                return await self._pass_on(target, method, members, kind, context)
+            left = None if deadline == math.inf else max(0.0, deadline - now())
+            return await target.call(
+                method, members, result=kind, timeout=left, idempotent=idempotent
+            )
+        except (RpcError, ChannelClosed):
             raise
         except JsonRpcIotError as error:
             raise self.refusal(error) from None
 
-    async def _call(
-        self,
-        target: Target,
-        method: str,
-        params: Any,
-        kind: Any,
-        deadline: float,
-        context: CallContext,
+    async def _answer_again(
+        self, method: str, params: Untouched, context: CallContext, deadline: float
     ) -> Any:
-        if context.items is not None:
-            return await self._pass_on(target, method, params, kind, context)
-        left = None if deadline == math.inf else max(0.0, deadline - now())
-        return await target.call(method, params, result=kind, timeout=left)
+        """Have a method answered whose connection has ended, if it does no harm to call it twice.
+
+        Where nobody knows whether it does, the other end is asked when it is back.
+
+        Raises:
+            OutcomeUnknown: it may do harm, or nobody can say.
+            RpcError: as for `answer`.
+        """
+        known = self.idempotence(method)
+        try:
+            if known is None:
+                soon = min(deadline, now() + _LEARNING_SECONDS)
+                await self.find_again(soon)
+                known = await self.learn_idempotence(method, soon - now())
+            if known:
+                target = await self.find_again(deadline)
+                return await self._hand_on(target, method, params, context, deadline, True)
+        except (ChannelClosed, DeviceOffline):
+            pass
+        raise OutcomeUnknown
 
     async def _pass_on(
         self, target: Target, method: str, params: Any, kind: Any, context: CallContext
@@ -204,8 +254,6 @@ class Forward(Described):
             return TooLarge(data={"size": error.size, "limit": error.limit})
         if isinstance(error, CallTimeout):
             return DeadlineExceeded()
-        if isinstance(error, ChannelClosed):
-            return OutcomeUnknown()
         if isinstance(error, Unencodable):
             return InvalidParams(data={"path": "$", "message": str(error)})
         if isinstance(error, TransportError):
@@ -218,16 +266,23 @@ class _Relay:
 
     Args:
         forward: the other end.
+        again: answers it once its connection has ended.
         settle: is told what becomes of it.
 
     Attributes:
         call: the one to the other end.
     """
 
-    __slots__ = ("_forward", "_settle", "call")
+    __slots__ = ("_again", "_forward", "_settle", "call")
 
-    def __init__(self, forward: Forward, settle: Callable[[Any], object]) -> None:
+    def __init__(
+        self,
+        forward: Forward,
+        again: Callable[[], Awaitable[Any]],
+        settle: Callable[[Any], object],
+    ) -> None:
         self._forward = forward
+        self._again = again
         self._settle = settle
         self.call: Begun | None = None
 
@@ -238,9 +293,12 @@ class _Relay:
 
     def end(self, outcome: Raw | JsonRpcIotError) -> None:
         """Take what became of it."""
-        if isinstance(outcome, JsonRpcIotError) and not isinstance(outcome, RpcError):
-            outcome = self._forward.refusal(outcome)
-        self._settle(outcome)
+        if isinstance(outcome, ChannelClosed):
+            self._settle(Later(self._again))
+        elif isinstance(outcome, JsonRpcIotError) and not isinstance(outcome, RpcError):
+            self._settle(self._forward.refusal(outcome))
+        else:
+            self._settle(outcome)
 
 
 class Forwarded(Handler):

@@ -4,7 +4,7 @@ The types of the signature are the validation; nothing is inspected when a call 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -30,8 +30,18 @@ class Begun(Protocol):
         """Have it not end."""
 
 
+class Later(Struct, frozen=True):
+    """What such a call is settled with that takes a task after all.
+
+    Args:
+        run: gives the result.
+    """
+
+    run: Callable[[], Awaitable[Any]]
+
+
 Begin: TypeAlias = Callable[[Any, Context, Callable[[Any], object]], Begun | None]
-"""Begins a call; gets its params, its context, and what is told the result or an exception.
+"""Begins a call; gets its params, its context, and what is told the result, an error or `Later`.
 
 Gives `None`, and has done nothing, where a task is needed after all.
 """

@@ -143,6 +143,15 @@ class Device(Forward):
                 await self._changed.wait()
         return self.target
 
+    async def find_again(self, deadline: float) -> Target:
+        """The client, once its connection is there again; see `Forward.find_again`."""
+        while self.target is None:
+            if not self.is_watched or deadline <= now():
+                raise self.offline()
+            with anyio.CancelScope(deadline=deadline):
+                await self._changed.wait()
+        return self.target
+
     def offline(self) -> DeviceOffline:
         """The error that says since when the device is away."""
         return DeviceOffline(data={"since": self._since})
@@ -180,14 +189,14 @@ class Device(Forward):
             else:
                 await self._keep(self._where)
         finally:
-            self._part("")
+            self._changed.notify()
 
     async def _keep(self, where: Sequence[Way]) -> None:
         """Keep a connection on the first way on which the device answers."""
         ways = Ways(
             where,
             greet=self._greet,
-            linger=_LONGEST_ANSWER_SECONDS,
+            linger=_LONGEST_ANSWER_SECONDS if len(where) == 1 else 0.0,
             on_failure=lambda failure: self._fail(str(failure)),
         )
         async with keep_connected(ways, self._answers) as client:
@@ -230,9 +239,12 @@ class Device(Forward):
         leave = client.lost.subscribe(self._part)
         try:
             async with client.notifications() as notifications, task_group() as self._tasks:
-                async for each in notifications:
-                    if not each.method.startswith("rpc.") and self.offers(each.method):
-                        self.on_notification(each.method, each.params)
+                try:
+                    async for each in notifications:
+                        if not each.method.startswith("rpc.") and self.offers(each.method):
+                            self.on_notification(each.method, each.params)
+                finally:
+                    self._part("")
         finally:
             leave()
 

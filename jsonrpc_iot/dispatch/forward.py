@@ -33,7 +33,7 @@ from .declare.context import Context
 from .declare.options import Options
 from .declare.stream import NoItems
 from .declare.target import CALL_SECONDS, Target
-from .described import Described
+from .described import Described, texts_among
 from .handler import Begun, Handler, Later
 from .run.context import CallContext
 
@@ -229,7 +229,8 @@ class Forward(Described):
             if known is None:
                 soon = min(deadline, now() + _LEARNING_SECONDS)
                 await self.find_again(soon)
-                known = await self.learn_idempotence(method, soon - now())
+                await self.learn(method, soon - now())
+                known = self.idempotence(method)
             if known:
                 target = await self.find_again(deadline)
                 return await self._hand_on(target, method, params, context, deadline, True)
@@ -328,6 +329,15 @@ class Forwarded(Handler):
     def parse(self, raw: bytes, codec: Codec) -> Struct:
         """Take params as they are; see `Handler.parse`."""
         return Untouched(raw, codec)
+
+    async def kinds_in_query(self, *, may_call: bool) -> dict[str, Any] | None:
+        """What the other end says of the params; see `Handler.kinds_in_query`."""
+        if not may_call:
+            return {}
+        await self._forward.find(now() + _LEARNING_SECONDS)
+        entry = await self._forward.learn(self._method, _LEARNING_SECONDS)
+        is_idempotent = self._forward.idempotence(self._method)
+        return dict.fromkeys(texts_among(entry), str) if is_idempotent else None
 
     def _call(self, params: Any, context: Context | None) -> Awaitable[Any]:
         assert isinstance(context, CallContext)

@@ -24,6 +24,7 @@ from jsonrpc_iot import (
     serve,
 )
 from jsonrpc_iot.client import ways
+from jsonrpc_iot.dispatch import forward_about
 from tests.rig import Device, Raw, far_end
 from tests.waiting import SECONDS, Tally, eventually
 
@@ -40,6 +41,7 @@ async def beside(script: Script, **options: Any) -> AsyncIterator[tuple[Client, 
     """A client of a gateway with a good device `good`, and a scripted one, `bad`."""
     gateway, url = Gateway(), anywhere()
     gateway.add("good", url)
+    changes = Changes(gateway)
     async with far_end() as (far, accept), serve(Device().dispatcher, url):
         gateway.add("bad", far, **options)
 
@@ -65,6 +67,7 @@ async def beside(script: Script, **options: Any) -> AsyncIterator[tuple[Client, 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(play)
             async with running(gateway) as server, connect(server.urls[0]) as client:
+                await changes.reach("bad", online=True)
                 yield client, gateway
                 assert await client.call("good.echo", ["well"]) == "well"
             tasks.cancel_scope.cancel()
@@ -310,7 +313,10 @@ async def test_a_device_too_busy_for_pings_may_still_answer_its_call(impatient: 
         tasks.cancel_scope.cancel()
 
 
-async def test_two_gateways_that_reach_each_other_end_all_the_same() -> None:
+async def test_two_gateways_that_reach_each_other_end_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forward_about, "_SECONDS", 0.3)  # each waits for the other for so long
     one, two = Gateway(), Gateway()
     here, there = anywhere(), anywhere()
     one.add("two", there)

@@ -96,6 +96,8 @@ def test_it_says_where_devices_are_and_what_holds_for_them(tmp_path: Path) -> No
             3,
             "points.one: an id is a number",
         ),
+        ("[devices]\na = 'tcp://h'\na = 'tcp://i'", 3, "not valid TOML"),
+        ("[devices.a]\nurl = 'tcp://h'\n[devices.a]\nurl = 'tcp://i'", 3, "not valid TOML"),
         ("[devices]\n'a/b' = 'tcp://h'", 2, "cannot be the name"),
         ("[devices]\na = []", 2, "needs a URL"),
         ("bind = 5", 1, "bind: Expected `array`, got `int`"),

@@ -3,10 +3,9 @@
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from types import TracebackType
-from typing import Any
+from typing import Self
 
 import anyio
 from anyio.abc import TaskGroup
@@ -45,7 +44,7 @@ class _Management:
         return self._gateway.devices()
 
 
-class Gateway(Dispatcher):
+class Gateway(Dispatcher, anyio.AsyncContextManagerMixin):
     """Many devices behind one address.
 
     A method `set` of the device `lamp` is `lamp.set` here, and so are notifications, both ways.
@@ -53,7 +52,8 @@ class Gateway(Dispatcher):
     device has an address of its own as well, one step below, where it answers as if it were there
     itself.
 
-    The connections to the devices live as long as the gateway's `async with` block.
+    The connections to the devices live as long as the gateway's `async with` block, which may be
+    entered again once it has ended.
 
     Args:
         debug: as for a `Dispatcher`.
@@ -61,6 +61,9 @@ class Gateway(Dispatcher):
         title: what its description calls it.
         version: that of its software, for its description; this package's own by default.
         description: more about it.
+
+    Raises:
+        RuntimeError: on entering the block: the gateway runs already.
 
     Attributes:
         changed: emits the state of each device that comes, goes, is added or removed.
@@ -84,7 +87,6 @@ class Gateway(Dispatcher):
         self._devices: dict[str, Device] = {}
         self._scopes: dict[str, anyio.CancelScope] = {}
         self._tasks: TaskGroup | None = None
-        self._running: Any = None
         self._answers = Dispatcher(limits=limits)
         self._token = secrets.token_hex(8)
         self._places: list[OwnPlaces] = []
@@ -168,22 +170,20 @@ class Gateway(Dispatcher):
         """The devices, sorted by name, and whether they are there."""
         return [self._devices[name].state for name in sorted(self._devices)]
 
-    async def __aenter__(self) -> "Gateway":
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncGenerator[Self, None]:
         """Connect to the devices, and keep the connections until the block ends."""
-        if self._running is not None:
-            raise UsageError("this gateway runs already")
-        self._running = self._run_all()
-        await self._running.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        running, self._running = self._running, None
-        await running.__aexit__(kind, error, traceback)
+        async with task_group() as tasks:
+            self._tasks = tasks
+            for device in self._devices.values():
+                tasks.start_soon(self._run, device)
+            try:
+                yield self
+            finally:
+                self._tasks = None
+                for device in self._devices.values():
+                    device.is_watched = False
+                tasks.cancel_scope.cancel()
 
     @asynccontextmanager
     async def while_served(self, server: Server) -> AsyncIterator[None]:
@@ -197,20 +197,6 @@ class Gateway(Dispatcher):
                 yield
             finally:
                 self._places.remove(places)
-                tasks.cancel_scope.cancel()
-
-    @asynccontextmanager
-    async def _run_all(self) -> AsyncIterator[None]:
-        async with task_group() as tasks:
-            self._tasks = tasks
-            for device in self._devices.values():
-                tasks.start_soon(self._run, device)
-            try:
-                yield
-            finally:
-                self._tasks = None
-                for device in self._devices.values():
-                    device.is_watched = False
                 tasks.cancel_scope.cancel()
 
     async def _run(self, device: Device) -> None:

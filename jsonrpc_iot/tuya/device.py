@@ -6,10 +6,9 @@ left alone.
 
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from types import TracebackType
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self
 
 import anyio
 from anyio.abc import ByteStream
@@ -64,7 +63,7 @@ class _Line(TuyaModule):
         return await options.open(self._url)
 
 
-class TuyaDevice(Dispatcher):
+class TuyaDevice(Dispatcher, anyio.AsyncContextManagerMixin):
     """The MCU of a Tuya device, by the names of its DataPoints.
 
     It has the methods `get()`, which gives all values that are known, and `set(switch=True)`, which
@@ -86,7 +85,8 @@ class TuyaDevice(Dispatcher):
 
     Raises:
         InvalidUrl: the URL is no serial line's.
-        UsageError: the table makes no sense.
+        UsageError: the table makes no sense; or on entering the block: a gateway has the port.
+        RuntimeError: on entering the block: it is entered already.
     """
 
     def __init__(
@@ -106,7 +106,6 @@ class TuyaDevice(Dispatcher):
         self._changed = Change()
         self._module: TuyaModule | None = None
         self._since = time.time()
-        self._entered: AbstractAsyncContextManager[object] | None = None
         self._table.add(self._places())
         self._declare_events()
 
@@ -191,22 +190,11 @@ class TuyaDevice(Dispatcher):
                 yield here
                 tasks.cancel_scope.cancel()
 
-    async def __aenter__(self) -> "TuyaDevice":
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncGenerator[Self, None]:
         """Open the port, and keep it until the block ends."""
-        entered = self._attached()
-        await entered.__aenter__()
-        self._entered = entered
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
-        entered, self._entered = self._entered, None
-        assert entered is not None
-        return await entered.__aexit__(kind, error, traceback)
+        async with self._attached():
+            yield self
 
     @asynccontextmanager
     async def _attached(self) -> AsyncIterator[TuyaModule]:

@@ -68,6 +68,17 @@ async def test_a_gateway_that_does_not_run_has_no_devices() -> None:
             await client.call("kitchen.echo", [1])
 
 
+async def test_a_gateway_runs_once_at_a_time() -> None:
+    gateway, url, at = Gateway(), anywhere(), anywhere()
+    gateway.add("kitchen", url)
+    async with serve(Device().dispatcher, url), serve(gateway, at), connect(at) as client:
+        for _ in range(2):
+            async with gateway:
+                with pytest.raises(RuntimeError, match="already been entered"):
+                    await gateway.__aenter__()
+                assert await client.call("kitchen.echo", [1]) == 1
+
+
 async def test_devices_come_and_go_while_it_runs() -> None:
     gateway, url = Gateway(), anywhere()
     changes = Changes(gateway)

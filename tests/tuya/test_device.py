@@ -253,6 +253,9 @@ async def test_it_is_a_dispatcher_that_anything_serves() -> None:
                 with pytest.raises(UsageError, match="open already"):
                     async with device.open():
                         pass
+                with pytest.raises(RuntimeError, match="already been entered"):
+                    async with device:
+                        pass
 
 
 async def test_nobody_at_the_other_end(monkeypatch: pytest.MonkeyPatch) -> None:

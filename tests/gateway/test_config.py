@@ -18,6 +18,7 @@ FILE = """
 bind = ["http://127.0.0.1:8080/rpc"]
 keys = "keys.toml"
 allow = ["lamp.*"]
+announce = "hall gateway"
 
 [devices]
 kitchen = "tcp://127.0.0.1:1"
@@ -48,6 +49,7 @@ def test_it_says_where_devices_are_and_what_holds_for_them(tmp_path: Path) -> No
         bind=["http://127.0.0.1:8080/rpc"],
         keys="keys.toml",
         allow=["lamp.*"],
+        announce="hall gateway",
         devices={
             "kitchen": DeviceConfig("tcp://127.0.0.1:1"),
             "hall": DeviceConfig(["tcp://127.0.0.1:1", "udp://127.0.0.1:2"]),

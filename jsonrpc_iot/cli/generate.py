@@ -57,6 +57,10 @@ def generate(
         str | None,
         Option(metavar="NAME", help="Take only what is called NAME.…, and leave NAME. out there."),
     ] = None,
+    device: Annotated[
+        str | None,
+        Option(metavar="NAME", help="Make the client of that device behind a gateway."),
+    ] = None,
     language: Annotated[
         Literal["python", "typescript"], Option(help="The language of the client.")
     ] = "python",
@@ -78,10 +82,11 @@ def generate(
     if out is not None:
         _check(out, force=force)
     if "://" in source:
-        document: Any = ask_document(
-            source, connect_to(source, timeout, dialect, trace=trace), timeout
-        )
-        origin = str(Url.parse(source))
+        connected = connect_to(source, timeout, dialect, trace=trace)
+        document: Any = ask_document(source, connected, timeout, device)
+        origin = str(Url.parse(source)) + (f" {device}" if device else "")
+    elif device is not None:
+        raise UsageError("--device asks a gateway: give its URL")
     else:
         document = _read(source)
         origin = "standard input" if source == "-" else Path(source).name

@@ -17,6 +17,7 @@ PROGRAMS = (
     "tuya",
     "roundtrip",
     "gateway",
+    "fleet",
     "latency",
     "proxy",
     "udp",

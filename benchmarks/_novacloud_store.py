@@ -24,7 +24,8 @@ import anyio
 from jsonrpc_iot.novacloud import SqliteStore
 from jsonrpc_iot.novacloud.errors import UnknownDevice
 from jsonrpc_iot.novacloud.store.query import Query
-from jsonrpc_iot.novacloud.store.store import DeviceRow, Report, Retention
+from jsonrpc_iot.novacloud.store.registry import DeviceRow
+from jsonrpc_iot.novacloud.store.telemetry_log import Report, Retention
 
 from ._novacloud import device_id
 

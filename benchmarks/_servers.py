@@ -18,6 +18,8 @@ import anyio
 from anyio.abc import SocketAttribute, SocketStream
 from msgspec import Struct
 
+from . import _fleet
+
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
@@ -50,7 +52,8 @@ def server(kind: str, backend: str = "asyncio") -> Iterator[Server]:
             (ours, with big results), `uart` (ours on a pty), `http` (ours), `websocket` (ours),
             `gateway` (ours) and `relay`, which lead to another server (see `beside`), `starlette`,
             `websocket_echo`, `echo`, `udp_echo`, `uart_echo`, `aiorpcx`, or, with a broker, `mqtt`
-            (ours) and `mqtt_echo`.
+            (ours) and `mqtt_echo`; `devices` (ours, a thousand on UDP), and `links`, `fleet` and
+            `fleet_with_addresses`, which lead to these.
         backend: `asyncio`, `uvloop` or `trio`, which aiorpcX does not know.
 
     Raises:
@@ -72,13 +75,13 @@ def server(kind: str, backend: str = "asyncio") -> Iterator[Server]:
 
 
 @contextmanager
-def beside(port: int) -> Iterator[None]:
-    """Have servers that start in the block lead to another one.
+def beside(*ports: int) -> Iterator[None]:
+    """Have servers that start in the block lead to others.
 
     Args:
-        port: of that one, on 127.0.0.1.
+        ports: of these, on 127.0.0.1.
     """
-    os.environ[_DEVICE_PORT] = str(port)
+    os.environ[_DEVICE_PORT] = " ".join(map(str, ports))
     try:
         yield
     finally:
@@ -289,6 +292,22 @@ def _ready(address: str) -> None:
     print(address, flush=True)
 
 
+async def _devices() -> None:
+    await _fleet.devices(_ready)
+
+
+async def _links() -> None:
+    await _fleet.links(os.environ[_DEVICE_PORT].split(), _ready)
+
+
+async def _fleet_of_devices(url: str = "tcp://127.0.0.1:0") -> None:
+    await _fleet.gateway(os.environ[_DEVICE_PORT].split(), url, _ready)
+
+
+async def _fleet_with_addresses() -> None:
+    await _fleet_of_devices("http://127.0.0.1:0/rpc")
+
+
 def _stop_with_parent() -> None:
     sys.stdin.read()
     os._exit(0)
@@ -306,6 +325,10 @@ def main() -> None:
         "echo": _echo,
         "gateway": _gateway,
         "relay": _relay,
+        "devices": _devices,
+        "links": _links,
+        "fleet": _fleet_of_devices,
+        "fleet_with_addresses": _fleet_with_addresses,
         "http": _http,
         "websocket": _websocket,
         "starlette": _starlette,

@@ -37,7 +37,7 @@ def run(options: Options) -> Report:
     if not Path("/proc/self/smaps_rollup").exists():
         report.setup.append("skipped: this system has no /proc/<pid>/smaps_rollup")
         return report
-    _allow_open_files(max(2 * count, addresses) + 100)
+    allow_open_files(max(2 * count, addresses) + 100)
     backends = ["asyncio"]
     if not options.quick:
         backends += [loop for loop in ("uvloop", "trio") if report.peer(loop, loop)]
@@ -74,29 +74,29 @@ def _measure_udp(backend: str, count: int) -> tuple[float, float]:
         probe = stack.enter_context(udp_link(running.port))
         call_each([probe], ping)
         call_each([probe], call)
-        before = _resident(running)
+        before = resident(running)
         links = [stack.enter_context(udp_link(running.port)) for _ in range(count)]
         call_each(links, ping)
-        idle = _resident(running)
+        idle = resident(running)
         call_each(links, call)
-        return (idle - before) / count, (_resident(running) - before) / count
+        return (idle - before) / count, (resident(running) - before) / count
 
 
 def _measure(kind: str, backend: str, count: int) -> tuple[float, float]:
     """Bytes of one peer in a fresh server: connected, and after its first call."""
     with server(kind, backend) as running, connection(running.port) as probe:
         reply = _call([probe])[0]
-        before = _resident(running)
+        before = resident(running)
         files = _open_files(running)
         links = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(count)]
         try:
             _wait_for_files(running, files + count)
             for _ in range(3):
                 _call([probe])  # the server gets to its newest connections before it answers
-            connected = _resident(running)
+            connected = resident(running)
             if _call(links) != [reply] * count:
                 raise AssertionError("wrong replies")
-            called = _resident(running)
+            called = resident(running)
         finally:
             for link in links:
                 link.close()
@@ -119,7 +119,8 @@ def _call(links: list[socket.socket]) -> list[bytes]:
     return replies
 
 
-def _resident(running: Server) -> int:
+def resident(running: Server) -> int:
+    """Bytes of memory that a server takes at the moment."""
     for line in Path(f"/proc/{running.pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Rss:"):
             return int(line.split()[1]) * 1024
@@ -139,7 +140,8 @@ def _wait_for_files(running: Server, expected: int) -> None:
         time.sleep(0.01)
 
 
-def _allow_open_files(wanted: int) -> None:
+def allow_open_files(wanted: int) -> None:
+    """Raise the limit of files that this process, and those it starts, may open."""
     import resource  # only Unix has it
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

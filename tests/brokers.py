@@ -1,15 +1,22 @@
-"""Real MQTT brokers on free ports of this machine, each started once and kept for all tests."""
+"""Real MQTT brokers on free ports of this machine, each started once and kept for all tests.
+
+`Broker` serves for other servers as well: those of `tests/novacloud/servers.py`.
+"""
 
 import atexit
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from itertools import count
 from pathlib import Path
+from typing import Any, Self
 
 from ._system import require_command
 
@@ -37,6 +44,7 @@ class Broker:
             path.chmod(0o600)
         self._command = [part.format(**place) for part in command]
         self._process: subprocess.Popen[bytes] | None = None
+        self._identity: dict[str, Any] = {}  # who it runs as, where that is not who we are
         atexit.register(self.stop)
 
     @property
@@ -51,30 +59,55 @@ class Broker:
         """The URL of a topic; without one, of a topic that nobody has used yet."""
         return f"{scheme}://{self.host}{topic or new_topic()}{options}"
 
-    def start(self) -> "Broker":
+    def start(self) -> Self:
         """Start it, and wait until it accepts connections."""
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                **self._identity,
             )
         end = time.monotonic() + SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1.0).close()
-            except OSError:
-                log_text = (self.folder / "log").read_text()
-                assert self._process.poll() is None, log_text
-                assert time.monotonic() < end, log_text
-                time.sleep(0.02)
-            else:
-                return self
+        while not self._is_up():
+            assert self._process.poll() is None, self.log
+            assert time.monotonic() < end, self.log
+            time.sleep(0.02)
+        return self
+
+    @property
+    def log(self) -> str:
+        """What it has written."""
+        return (self.folder / "log").read_text()
 
     def stop(self) -> None:
         """End it as a crash would: nobody is told."""
         if self._process is not None:
-            self._process.kill()
+            self.freeze()
+            _signal(reversed(list(self._pids())), signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+    def freeze(self) -> None:
+        """Stop it in its tracks: connections stay, and nothing answers."""
+        _signal(self._pids(), signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen one go on."""
+        _signal(self._pids(), signal.SIGCONT)
+
+    def _pids(self) -> Iterator[int]:
+        assert self._process is not None
+        yield self._process.pid
+
+    def _is_up(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1.0).close()
+        except OSError:
+            return False
+        return True
 
 
 def new_topic() -> str:
@@ -111,10 +144,16 @@ def secret_mosquitto() -> Broker:
     return broker.start()
 
 
+def nats_program() -> str:
+    """The nats-server of a wheel, or that of the machine."""
+    found = Path(sys.executable).with_name("nats-server")
+    return str(found) if found.exists() else require_command("nats-server")
+
+
 @cache
 def nats() -> Broker:
     """A nats-server with MQTT, which speaks 3.1.1 only."""
-    program = _nats_program()
+    program = nats_program()
     text = (
         'server_name: tests\nlisten: "127.0.0.1:-1"\n'
         'jetstream {{ store_dir: "{folder}/store" }}\n'
@@ -131,9 +170,10 @@ def amqtt() -> Broker:
     return Broker(command, {}).start()
 
 
-def _nats_program() -> str:
-    found = Path(sys.executable).with_name("nats-server")
-    return str(found) if found.exists() else require_command("nats-server")
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            os.kill(pid, number)
 
 
 def _free_port() -> int:

@@ -60,6 +60,7 @@ DEPENDENCIES: dict[str, Set[str]] = {
     "trust": CORE_DEPENDENCIES | {"cryptography", "spake2", "tomlkit"},
     "testing": CORE_DEPENDENCIES | {"bumble", "pytest"},
     "cli": CORE_DEPENDENCIES | {"amqtt", "rich", "serial"},
+    "novacloud": CORE_DEPENDENCIES | {"asyncpg", "nats"},
     "asgi": CORE_DEPENDENCIES | {"starlette"},
     # _typeshed is for type checkers alone.
     "transports": CORE_DEPENDENCIES
@@ -97,6 +98,7 @@ NOT_FOR: dict[str, Set[str]] = {
 # What the extras install, and more loops than the one that runs.
 OPTIONAL = {
     "amqtt",
+    "asyncpg",
     "bleak",
     "bumble",
     "cryptography",
@@ -104,6 +106,7 @@ OPTIONAL = {
     "h11",
     "httpx2",
     "ifaddr",
+    "nats",
     "paho",
     "pytest",
     "rich",

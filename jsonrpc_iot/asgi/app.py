@@ -153,7 +153,6 @@ class RpcApp:
     def leave(self) -> None:
         """Answer what is being answered, refuse the rest, and end all subscriptions."""
         self._leaving = True
-        self._door.refuser.close()
         self.events.close()
 
     async def wait_idle(self) -> None:
@@ -186,6 +185,7 @@ class RpcApp:
         while True:
             phase = (await receive())["type"]
             if phase == "lifespan.shutdown":
+                self._door.refuser.close()
                 self.leave()
             await send({"type": f"{phase}.complete"})
             if phase == "lifespan.shutdown":

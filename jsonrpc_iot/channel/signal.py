@@ -117,13 +117,13 @@ class Deadlines:
         loop: the running event loop.
     """
 
-    __slots__ = ("_due", "_loop", "_number", "_over", "_timer", "_waits")
+    __slots__ = ("_due", "_loop", "_number", "_open", "_timer", "_waits")
 
     def __init__(self, loop: "AbstractEventLoop") -> None:
         self._loop = loop
         self._waits: list[tuple[float, int, Signal]] = []  # a heap
         self._number = count()
-        self._over = 0  # of these, about how many nobody waits for any more
+        self._open = 0  # as many are still waited for, nearly all of them among these
         self._timer: TimerHandle | None = None
         self._due = inf
 
@@ -139,16 +139,18 @@ class Deadlines:
             signal: is waited for, until `note_over`.
         """
         heappush(self._waits, (deadline, next(self._number), signal))
+        self._open += 1
         if deadline < self._due:
             self._set(deadline)
 
     def note_over(self) -> None:
         """Note that a wait is over."""
-        self._over += 1
-        if self._over > _TIDIED_AFTER and 2 * self._over > len(self._waits):
+        self._open -= 1
+        if not self._open:
+            self._waits.clear()
+        elif len(self._waits) > _TIDIED_AFTER + 2 * self._open:
             self._waits = [each for each in self._waits if not each[2].is_over]
             heapify(self._waits)
-            self._over = 0
 
     def close(self) -> None:
         """Forget all, now that nobody waits."""

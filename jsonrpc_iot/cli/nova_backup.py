@@ -18,7 +18,7 @@ def backup(
     The copy is as the database is at one moment, and there once it is whole.
     """
     from jsonrpc_iot.novacloud.errors import StoreFailed
-    from jsonrpc_iot.novacloud.store.backup import copy_file
+    from jsonrpc_iot.novacloud.store.sqlite.backup import copy_file
 
     try:
         copy_file(db, out)

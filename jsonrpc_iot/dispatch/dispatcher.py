@@ -17,13 +17,13 @@ from .declare.callbacks import Callbacks
 from .declare.context import Context
 from .declare.event import BoundEvent, events
 from .declare.options import MethodOptions, NotificationOptions, Options
-from .declare.service import declared, decorator, service_prefix
+from .declare.service import Mark, declared, decorator, service_prefix
 from .declare.target import CALL_SECONDS, Target
 from .handler import Handler
 from .pair import NAME as PAIR
 from .pair import pairing
 from .responder import Responder
-from .rpc_methods import About, Builtin, subscribing
+from .rpc_methods import About, Builtin, protocol_places
 from .run.middleware import Middleware
 from .table import Entries, HandlerTable, Place
 
@@ -59,7 +59,7 @@ class Registry:
         self.forwarded: list[tuple[str, Forward, str | Target]] = []
         self._builtin = builtin = Builtin(about, self._table)
         self._table.add(self._places_of_service(builtin, _RESERVED))
-        self._table.add([(self._table.methods, subscribing(builtin))])
+        self._table.add((self._entries_of(mark), place) for mark, place in protocol_places())
 
     @overload
     def method(self, name: F, /) -> F: ...
@@ -253,10 +253,11 @@ class Registry:
         for item in declared(instance):
             name = _join(prefix, item.mark.name)
             handler = Handler(name, item.function, item.mark.options, item.declaration)
-            is_notification = item.mark.notification
-            entries = self._table.notifications if is_notification else self._table.methods
-            places.append((entries, (name, handler, ())))
+            places.append((self._entries_of(item.mark), (name, handler, ())))
         return places
+
+    def _entries_of(self, mark: Mark) -> Entries:
+        return self._table.notifications if mark.notification else self._table.methods
 
     def _places_of_dispatcher(self, other: "Registry", prefix: str) -> Places:
         layers = other._table.chain.middleware

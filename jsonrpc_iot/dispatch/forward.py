@@ -294,6 +294,7 @@ class _Relay:
 
     def end(self, outcome: Raw | JsonRpcIotError) -> None:
         """Take what became of it."""
+        self.call = None
         if isinstance(outcome, ChannelClosed):
             self._settle(Later(self._again))
         elif isinstance(outcome, JsonRpcIotError) and not isinstance(outcome, RpcError):
@@ -323,7 +324,6 @@ class Forwarded(Handler):
         self.options = forward.options
         self._forward = forward
         self._method = method
-        self.call = self._call
         self.begin = partial(forward.begin, method)
 
     def parse(self, raw: bytes, codec: Codec) -> Struct:
@@ -339,6 +339,7 @@ class Forwarded(Handler):
         is_idempotent = self._forward.idempotence(self._method)
         return dict.fromkeys(texts_among(entry), str) if is_idempotent else None
 
-    def _call(self, params: Any, context: Context | None) -> Awaitable[Any]:
+    def call(self, params: Any, context: Context | None) -> Awaitable[Any]:
+        """Have it answered; see `Handler.call`."""
         assert isinstance(context, CallContext)
         return self._forward.answer(self._method, params, context)

@@ -1,6 +1,6 @@
 """The methods under `rpc.` that every dispatcher has."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -14,8 +14,7 @@ from ..protocol.codec.floats import has_nan
 from ..protocol.messages import Id
 from ..protocol.patterns import MAX_PATTERNS, Patterns
 from .declare.context import Context
-from .declare.options import Options
-from .declare.service import method, notification, service
+from .declare.service import Mark, declared, method, notification, service
 from .handler import Handler
 from .openrpc.document import Contents, Event, Info, document, document_of_one
 from .openrpc.shrink import Document
@@ -43,8 +42,61 @@ class About(Struct, frozen=True):
 
 
 @service("rpc")
+class _Protocol:
+    """The methods of the protocol itself, which are the same for all dispatchers."""
+
+    @method(idempotent=True)
+    def ping(self) -> bool:
+        """Answer `true`: this peer is there, and knows the protocol's extensions."""
+        return True
+
+    @method(idempotent=True)
+    def subscribe(self, context: CallContext, patterns: list[str]) -> None:
+        """Send the caller only the notifications that match: names, or beginnings as in `door.*`.
+
+        Args:
+            context: the caller's.
+            patterns: at most 64 of them; by position they may be the params themselves.
+        """
+        if len(patterns) > MAX_PATTERNS:
+            problem = f"Expected at most {MAX_PATTERNS} patterns"
+            raise InvalidParams(data={"path": "$.patterns", "message": problem})
+        context.subscribe(Patterns(patterns))
+
+    @method(idempotent=True)
+    def unsubscribe(self, context: CallContext) -> None:
+        """Send the caller all notifications again."""
+        context.subscribe(None)
+
+    @method(idempotent=True)
+    async def authenticate(self, context: CallContext, token: str) -> bool:
+        """Prove who the caller is, for as long as its connection lives.
+
+        What it sends before it has the answer may be judged as if it came before.
+
+        Args:
+            context: the caller's.
+            token: a bearer token.
+        """
+        await context.prove(token)
+        return True
+
+    @notification
+    def more(
+        self, context: CallContext, id: Id, upto: int = 0, missing: list[int] | None = None
+    ) -> None:
+        """Let a streamed call send its items below `upto`, and send missing ones again."""
+        context.more(id, upto, missing or ())
+
+    @notification
+    def cancel(self, id: Id, context: CallContext) -> None:
+        """Cancel the caller's running call of that id, which then answers -32003."""
+        context.cancel(id)
+
+
+@service("rpc")
 class Builtin:
-    """The built-in methods of one dispatcher.
+    """The methods of one dispatcher that tell what it has.
 
     Args:
         about: what the dispatcher is.
@@ -56,11 +108,6 @@ class Builtin:
         self._table = table
         self._documents: dict[tuple[object, ...], Any] = {}  # by what they show, and to whom
         table.on_change(self._documents.clear)
-
-    @method(idempotent=True)
-    def ping(self) -> bool:
-        """Answer `true`: this peer is there, and knows the protocol's extensions."""
-        return True
 
     @method(idempotent=True)
     def methods(self, context: Context) -> list[str]:
@@ -128,48 +175,6 @@ class Builtin:
             if context.permits(requires(name))
         }
 
-    def subscribe(self, context: CallContext, patterns: list[str]) -> None:
-        """Send the caller only the notifications that match: names, or beginnings as in `door.*`.
-
-        Args:
-            context: the caller's.
-            patterns: at most 64 of them; by position they may be the params themselves.
-        """
-        if len(patterns) > MAX_PATTERNS:
-            problem = f"Expected at most {MAX_PATTERNS} patterns"
-            raise InvalidParams(data={"path": "$.patterns", "message": problem})
-        context.subscribe(Patterns(patterns))
-
-    @method(idempotent=True)
-    def unsubscribe(self, context: CallContext) -> None:
-        """Send the caller all notifications again."""
-        context.subscribe(None)
-
-    @method(idempotent=True)
-    async def authenticate(self, context: CallContext, token: str) -> bool:
-        """Prove who the caller is, for as long as its connection lives.
-
-        What it sends before it has the answer may be judged as if it came before.
-
-        Args:
-            context: the caller's.
-            token: a bearer token.
-        """
-        await context.prove(token)
-        return True
-
-    @notification
-    def more(
-        self, context: CallContext, id: Id, upto: int = 0, missing: list[int] | None = None
-    ) -> None:
-        """Let a streamed call send its items below `upto`, and send missing ones again."""
-        context.more(id, upto, missing or ())
-
-    @notification
-    def cancel(self, id: Id, context: CallContext) -> None:
-        """Cancel the caller's running call of that id, which then answers -32003."""
-        context.cancel(id)
-
 
 def _written(made: Document) -> Any:
     """A document as it is sent, or as it is if it cannot be, which is said where it is tried."""
@@ -200,10 +205,15 @@ class _Subscribing(Handler):
         return super().parse(raw, codec)
 
 
-def subscribing(builtin: Builtin) -> Place:
-    """The place of `rpc.subscribe`."""
-    name = "rpc.subscribe"
-    return name, _Subscribing(name, builtin.subscribe, Options(idempotent=True)), ()
+@cache
+def protocol_places() -> Sequence[tuple[Mark, Place]]:
+    """The methods and notifications of the protocol itself, made once for all dispatchers."""
+    made: list[tuple[Mark, Place]] = []
+    for each in declared(_Protocol()):
+        name = f"rpc.{each.mark.name}"
+        kind = _Subscribing if name == "rpc.subscribe" else Handler
+        made.append((each.mark, (name, kind(name, each.function, each.mark.options), ())))
+    return made
 
 
 def _is_ours(entry: Entry) -> bool:

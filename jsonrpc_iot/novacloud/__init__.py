@@ -21,7 +21,7 @@ from .errors import (
 from .platform.management import NovaManagement, management
 from .platform.platform import NovaPlatform
 from .platform.settings import PlatformSettings
-from .store.sqlite import SqliteStore
+from .store.sqlite.store import SqliteStore
 from .store.store import Store
 
 __all__ = [

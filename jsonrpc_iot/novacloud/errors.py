@@ -8,7 +8,9 @@ NovaError
 └── NotQueued       2005
 StoreFailed         -32000
 ├── StoreDamaged            what is asked for is on damaged pages
-└── StoreInUse              another platform has the file
+├── StoreInUse              another platform has the file
+├── NameTaken               a node of that name is there
+└── LeaseOver               the others take this node for dead
 """
 
 from jsonrpc_iot import RpcError, ServerError
@@ -67,3 +69,22 @@ class StoreDamaged(StoreFailed):
 
 class StoreInUse(StoreFailed):
     """Another platform, perhaps in another process, has the database open."""
+
+
+class NameTaken(StoreFailed):
+    """A node of that name is alive, or was until lately.
+
+    Args:
+        name: which.
+        until: when its lease runs out, by the record's clock.
+    """
+
+    def __init__(self, name: str, until: float) -> None:
+        super().__init__(f"a node called {name!r} is there already: give each node its own name")
+        self.until = until
+
+
+class LeaseOver(StoreFailed):
+    """The node did not renew its lease in time, so the others take it for dead."""
+
+    message = "The node's lease is over"

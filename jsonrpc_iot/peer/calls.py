@@ -146,10 +146,10 @@ class Calls:
             )
             await self._exchange(request, (call,), answered, timeout, sent_at)
             if not isinstance(call.outcome, OutcomeUnknown):
-                return call.result(result)
+                return call.take_result(result)
             at = self._outgoing.now()
             if at >= deadline or not self.never_ran(call.outcome, sent_at):
-                return call.result(result)
+                return call.take_result(result)
             timeout = None if timeout is None else deadline - at
             sent_at = at
 

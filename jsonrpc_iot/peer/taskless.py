@@ -42,6 +42,7 @@ class TasklessCall:
     __slots__ = (
         "_call",
         "_calls",
+        "_due",
         "_has_waited",
         "_loop",
         "_on_end",
@@ -70,7 +71,8 @@ class TasklessCall:
         if not self.is_sent:
             calls.session.give_up(self._call)
         elif timeout is not None and timeout < inf:
-            self._timer = loop.call_at(loop.time() + timeout, self._expire)
+            self._due = loop.time() + timeout
+            self._timer = loop.call_at(self._due, self._expire)
 
     def cancel(self) -> None:
         """Wait no more, and cancel the call at the other end, if that understands."""
@@ -86,6 +88,7 @@ class TasklessCall:
         self._on_end(outcome)
 
     def _close(self) -> None:
+        self._call.release()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -93,8 +96,7 @@ class TasklessCall:
 
     def _expire(self) -> None:
         """Give up; what has arrived by now is read before, if this program was busy."""
-        assert self._timer is not None
-        late = self._loop.time() - self._timer.when()
+        late = self._loop.time() - self._due
         if late > _LATE_SECONDS and not self._has_waited:
             self._has_waited = True
             self._timer = self._loop.call_later(_LATE_SECONDS, self._expire)

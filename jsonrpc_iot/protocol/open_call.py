@@ -15,6 +15,10 @@ T = TypeVar("T")
 _NONE: "dict[int, OpenCall]" = {}  # never written to: a server seldom calls, and has many peers
 
 
+def _nobody() -> None:
+    """Be told instead of one who waits no more."""
+
+
 class OpenCall:
     """A call of ours that is not answered yet.
 
@@ -60,6 +64,10 @@ class OpenCall:
         self.lost = reason
         self.on_answer()
 
+    def release(self) -> None:
+        """Note that nobody waits any more."""
+        self.on_answer = _nobody
+
     def result(self, kind: type[T]) -> T:
         """The result of an answered call, decoded into a type.
 
@@ -70,6 +78,17 @@ class OpenCall:
         if not isinstance(self.outcome, Raw):
             raise self.outcome
         return self.decode(self.outcome, kind, "the result")
+
+    def take_result(self, kind: type[T]) -> T:
+        """The same for the last time: what is raised leads to no call that leads back to it."""
+        outcome, self.outcome = self.outcome, None
+        assert outcome is not None
+        try:
+            if not isinstance(outcome, Raw):
+                raise outcome
+            return self.decode(outcome, kind, "the result")
+        finally:
+            del outcome
 
     def read_error(self, raw: Raw) -> JsonRpcIotError:
         """The exception that the `error` member of a response becomes."""

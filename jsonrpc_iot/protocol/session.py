@@ -220,9 +220,9 @@ class Session:
         """Close a call that nobody waits for any more.
 
         Returns:
-            The notification that cancels it at the other end, `None` when it is answered already,
-            or when the other end would not understand.
+            What cancels it at the other end, `None` if that has answered or would not understand.
         """
+        call.release()
         if self._forget(call.id) is None or not self.extensions:
             return None
         return self.notification("rpc.cancel", {"id": call.id})

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
+from functools import cached_property, partial
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,6 @@ class Server:
         self._dispatcher = dispatcher
         self._listeners = listeners
         self._tasks = tasks
-        self._workers = Workers(tasks)
         self._door = door
         # Each peer has these, and an idle one should not have copies of its own.
         self._prove = door.prove
@@ -91,12 +90,21 @@ class Server:
         self.peer_left: BoundEvent[Peer] = BoundEvent("peer_left", Peer)
         self.announced: str | None = None
         self._apps = [self._mount(each) for each in listeners if isinstance(each, WebListener)]
-        self._guests = Guests(self._serve, tasks, limits)
         self._thread = threading.get_ident()
         self._token = anyio.lowlevel.current_token()
         self._peer_left = Change()
         self._parting = False
-        self._closing = anyio.Event()
+        self._closing = Change()
+        self._is_closing = False
+
+    # A gateway has a server for each device, of which most have neither peers nor guests.
+    @cached_property
+    def _workers(self) -> Workers:
+        return Workers(self._tasks)
+
+    @cached_property
+    def _guests(self) -> Guests:
+        return Guests(self._serve, self._tasks, self._limits)
 
     @property
     def urls(self) -> list[str]:
@@ -137,23 +145,35 @@ class Server:
                 for each in self._listeners
                 if (listener := await each.below(name)) is not None
             ]
-            async with task_group() as peers:
-                door, limits, trace = self._door, self._limits, self._trace
-                server = Server(dispatcher, listeners, peers, door, None, limits, trace)
-                server._budget = self._budget
-                stack.callback(dispatcher.on_emit(server.broadcast))
-                self._below.add(server)
-                try:
-                    async with task_group() as accepting:
-                        for listener in listeners:
-                            accepting.start_soon(listener.serve, server._serve, peers)
+            accepting = [each for each in listeners if not isinstance(each, WebListener)]
+            # Most devices of a gateway have an address over HTTP alone, where there are no peers.
+            peers = await stack.enter_async_context(task_group()) if accepting else self._tasks
+            door, limits, trace = self._door, self._limits, self._trace
+            server = Server(dispatcher, listeners, peers, door, None, limits, trace)
+            server._budget = self._budget
+            stack.callback(dispatcher.on_emit(server.broadcast))
+            self._below.add(server)
+            try:
+                if accepting:
+                    async with server._accept(accepting):
                         yield server
-                        accepting.cancel_scope.cancel()
-                finally:
-                    self._below.discard(server)
-                    with anyio.CancelScope(shield=True):
-                        await server._part(_GRACE_BELOW_SECONDS if not self._parting else 0.0)
+                else:
+                    yield server
+            finally:
+                self._below.discard(server)
+                with anyio.CancelScope(shield=True):
+                    await server._part(_GRACE_BELOW_SECONDS if not self._parting else 0.0)
+            if accepting:
                 peers.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def _accept(self, listeners: Sequence[Listener]) -> AsyncIterator[None]:
+        """Serve what comes to listeners while the block runs."""
+        async with task_group() as accepting:
+            for listener in listeners:
+                accepting.start_soon(listener.serve, self._serve, self._tasks)
+            yield
+            accepting.cancel_scope.cancel()
 
     def broadcast(self, method: str, params: Any = None, *, requires: str | None = None) -> int:
         """Notify every peer that can, may and wants to hear, and wait for none of them.
@@ -265,11 +285,13 @@ class Server:
 
     def close(self) -> None:
         """Ask whoever waits in `wait_closed` to leave the server's `async with` block."""
-        self._closing.set()
+        self._is_closing = True
+        self._closing.notify()
 
     async def wait_closed(self) -> None:
         """Wait until somebody calls `close`."""
-        await self._closing.wait()
+        while not self._is_closing:
+            await self._closing.wait()
 
     def _mount(self, listener: WebListener) -> RpcApp:
         """Have the requests of a listener without channels answered."""
@@ -347,10 +369,14 @@ class Server:
         self._peer_left.notify()
         self.peer_left.emit(peer)
 
+    async def _end(self, grace: float) -> None:
+        """Part, and have nobody wait any more who has proved nothing."""
+        self._door.refuser.close()
+        await self._part(grace)
+
     async def _part(self, grace: float) -> None:
         """Let the peers finish for `grace` seconds."""
         self._parting = True
-        self._door.refuser.close()
         for peer in self._peers:
             peer.leave(grace)
         for app in self._apps:

@@ -115,7 +115,7 @@ async def serve(
                 for listener in listeners:
                     if not listener.is_shared:
                         await listener.aclose()
-                await server._part(grace)
+                await server._end(grace)
             peers.cancel_scope.cancel()
 
 

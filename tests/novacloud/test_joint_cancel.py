@@ -9,8 +9,9 @@ import anyio
 import pytest
 
 from jsonrpc_iot.novacloud import SqliteStore
+from jsonrpc_iot.novacloud.store.command_log import CommandRow
 from jsonrpc_iot.novacloud.store.query import Query
-from jsonrpc_iot.novacloud.store.store import CommandRow, Report
+from jsonrpc_iot.novacloud.store.telemetry_log import Report
 from tests.waiting import SECONDS
 
 from .rig import running

@@ -16,7 +16,7 @@ import pytest
 
 from jsonrpc_iot.novacloud import SqliteStore
 from jsonrpc_iot.novacloud.platform.admission import hash_key
-from jsonrpc_iot.novacloud.store.store import DeviceRow
+from jsonrpc_iot.novacloud.store.registry import DeviceRow
 from tests.places import ROOT
 
 from .device.test_crash import REPORTER

@@ -20,7 +20,7 @@ from jsonrpc_iot.novacloud import (
 from jsonrpc_iot.novacloud.device.backoff import Backoff
 from jsonrpc_iot.novacloud.platform.admission import hash_key
 from jsonrpc_iot.novacloud.platform.ingest import Telemetry
-from jsonrpc_iot.novacloud.store.store import DeviceRow
+from jsonrpc_iot.novacloud.store.registry import DeviceRow
 
 from .scripted import KEY
 

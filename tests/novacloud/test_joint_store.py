@@ -12,12 +12,13 @@ import pytest
 
 from jsonrpc_iot.novacloud import SqliteStore, StoreFailed
 from jsonrpc_iot.novacloud.errors import StoreDamaged
-from jsonrpc_iot.novacloud.store import readers, upkeep
 from jsonrpc_iot.novacloud.store.query import Query
-from jsonrpc_iot.novacloud.store.store import Known, Report
+from jsonrpc_iot.novacloud.store.registry import Known
+from jsonrpc_iot.novacloud.store.sqlite import readers, upkeep
+from jsonrpc_iot.novacloud.store.telemetry_log import Report
 
 from .rig import NO_PAUSES, running
-from .store.store_contract import A, row
+from .store.rows import A, row
 
 pytestmark = pytest.mark.anyio
 

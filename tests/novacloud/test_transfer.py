@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from jsonrpc_iot import UsageError
 from jsonrpc_iot.novacloud import StoreFailed
 from jsonrpc_iot.novacloud.errors import StoreInUse
-from jsonrpc_iot.novacloud.store.schema import upgrade
-from jsonrpc_iot.novacloud.store.sole import hold
+from jsonrpc_iot.novacloud.store.sqlite.schema import upgrade
+from jsonrpc_iot.novacloud.store.sqlite.sole import hold
 from jsonrpc_iot.novacloud.transfer.exporting import export
 from jsonrpc_iot.novacloud.transfer.importing import Importer, Outcome, importing
 from jsonrpc_iot.novacloud.transfer.lines import Line, encode

@@ -220,3 +220,14 @@ async def test_a_server_that_leaves_waits_for_no_wrong_proof(tmp_path: Path) -> 
             refuser.close()  # as a server does first of all
             began = anyio.current_time()
         assert anyio.current_time() - began < 2
+
+
+@WEB
+async def test_they_wait_also_when_an_address_below_has_gone(tmp_path: Path) -> None:
+    async with (
+        serving("ws://127.0.0.1:0/rpc", tmp_path) as (server, _),
+        connect(server.urls[0]) as client,
+    ):
+        async with server.below("lamp", Dispatcher()):
+            pass
+        assert [await seconds_of(client, WRONG) for _ in range(4)][3] >= 0.35

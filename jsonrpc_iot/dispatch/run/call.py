@@ -131,6 +131,8 @@ class PendingCall:
             self._context.deadline = self._timeout + self._began_at
         self._done = done
         self._begun = begin(self.call.params, self._context, self._settle)
+        if self._begun is None:
+            self._done = None
         return self._begun is not None
 
     def _settle(self, outcome: Any) -> None:

@@ -26,7 +26,7 @@ from ..messages import (
     decode_from_device,
     encode_line,
 )
-from ..store.store import DeviceRow, Known, Store
+from ..store.registry import DeviceRow, Known, Registry
 from ..token_bucket import TokenBucket
 from .connection import DeviceConnection
 from .counts import Counts, Refused
@@ -102,7 +102,7 @@ class Admission:
     """
 
     def __init__(
-        self, store: Store, settings: PlatformSettings, presence: Presence, counts: Counts
+        self, store: Registry, settings: PlatformSettings, presence: Presence, counts: Counts
     ) -> None:
         self._store = store
         self._settings = settings

@@ -27,7 +27,8 @@ from jsonrpc_iot import Busy, TooLarge
 
 from ..clock import elapsed
 from ..messages import CommandResponse
-from ..store.store import CommandRow, CommandStatus, Store
+from ..store.command_log import CommandRow, CommandStatus
+from ..store.store import Store
 from .counts import Counts
 from .ingest import Ingest
 from .open_command import CommandUpdate, OpenCommand, line_of

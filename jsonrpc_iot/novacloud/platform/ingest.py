@@ -17,7 +17,10 @@ from msgspec import UNSET, Struct, UnsetType
 
 from ..errors import NovaError, StoreDamaged, StoreFailed
 from ..messages import Ack, AckPayload, Data, Payload, Status, encode_line
-from ..store.store import CommandRow, Report, SensorType, Store
+from ..store.command_log import CommandRow
+from ..store.registry import SensorType
+from ..store.store import Store
+from ..store.telemetry_log import Report
 from ..token_bucket import TokenBucket
 from .counts import Counts
 from .session import DeviceSession

@@ -14,7 +14,7 @@ import msgspec
 from jsonrpc_iot import Call, Context, Dispatcher, Event, Next, Principal, service
 
 from ..errors import StoreFailed
-from ..store.managed import Audit
+from ..store.registry import Audit
 from .ingest import Telemetry
 from .management_base import calling
 from .management_commands import CommandMethods

@@ -9,7 +9,8 @@ from msgspec import Meta, Struct
 from jsonrpc_iot import Context, InvalidParams
 
 from ..errors import UnknownDevice, UnknownKey
-from ..store.store import CommandStatus, Known, Sensor, SensorType
+from ..store.command_log import CommandStatus
+from ..store.registry import Known, Sensor, SensorType
 from .admission import canonical_id
 from .counts import DeviceRecord, Refused
 from .platform import NovaPlatform

@@ -17,7 +17,8 @@ from jsonrpc_iot import (
 )
 
 from ..errors import DeviceDisabled, NotQueued, StoreFailed, UnknownDevice, UnknownKey
-from ..store.store import CommandRow, CommandStatus, SensorType
+from ..store.command_log import CommandRow, CommandStatus
+from ..store.registry import SensorType
 from .ingest import fits
 from .management_base import Expiry, Key, Limit, Outcome, Part, Wait, canonical
 from .permissions import COMMAND, READ

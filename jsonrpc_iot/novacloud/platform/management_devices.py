@@ -12,7 +12,8 @@ from msgspec import Struct, structs
 from jsonrpc_iot import InvalidParams, TooLarge, method
 
 from ..errors import AlreadyExists, StoreFailed, UnknownDevice
-from ..store.store import DeviceRow, StatusReport
+from ..store.registry import DeviceRow
+from ..store.telemetry_log import StatusReport
 from .admission import canonical_id, hash_key
 from .management_base import (
     Count,

@@ -11,8 +11,8 @@ from jsonrpc_iot import Busy, InvalidParams, RpcError, TooLarge, method
 
 from ..errors import DeviceDisabled, StoreFailed, UnknownDevice
 from ..messages import PLATFORM_TYPES
-from ..store.managed import Target
-from ..store.store import CommandRow, CommandStatus
+from ..store.command_log import CommandRow, CommandStatus
+from ..store.registry import Target
 from .management_base import Count, Cursor, Expiry, Key, Outcome, Part, canonical
 from .management_commands import check
 from .open_command import OpenCommand

@@ -3,7 +3,7 @@
 from jsonrpc_iot import method
 
 from ..errors import AlreadyExists, StoreFailed, UnknownDevice, UnknownKey
-from ..store.store import Actuator, Sensor, SensorType
+from ..store.registry import Actuator, Sensor, SensorType
 from .management_base import Key, Part, SensorInfo, Unit, canonical
 from .permissions import ADMIN, READ
 

@@ -9,7 +9,7 @@ from jsonrpc_iot import Context, InvalidParams, MethodNotFound, TooLarge, method
 from jsonrpc_iot.protocol.patterns import Patterns
 
 from ..errors import StoreFailed, UnknownDevice
-from ..store.managed import Audit
+from ..store.registry import Audit
 from .health import Health, health_of
 from .management_base import Count, Cursor, Part, canonical
 from .pages import Page, decode_cursor

@@ -12,7 +12,8 @@ from jsonrpc_iot import InvalidParams, TooLarge, method
 
 from ..errors import StoreFailed, UnknownDevice, UnknownKey
 from ..store.query import Aggregate, Order, Point, Query
-from ..store.store import Sensor, StatusReport
+from ..store.registry import Sensor
+from ..store.telemetry_log import StatusReport
 from .management_base import Count, Cursor, Key, Limit, Part, UnixTime
 from .pages import Page, decode_cursor, fitting
 from .permissions import READ

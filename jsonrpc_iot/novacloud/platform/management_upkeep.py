@@ -7,7 +7,7 @@ from msgspec import Meta
 from jsonrpc_iot import InvalidParams, method
 
 from ..errors import StoreFailed, UnknownDevice, UnknownKey
-from ..store.store import Downsample, Retention
+from ..store.telemetry_log import Downsample, Retention
 from .management_base import Key, Part, UnixTime, canonical
 from .permissions import ADMIN, READ
 

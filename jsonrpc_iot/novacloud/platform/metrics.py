@@ -17,7 +17,7 @@ import anyio
 from msgspec import Struct
 
 from ..errors import StoreFailed
-from ..store.store import CommandStatus
+from ..store.command_log import CommandStatus
 from .counts import BOUNDS, Durations
 from .descriptors import limit_of_files
 from .health import Health, health_of

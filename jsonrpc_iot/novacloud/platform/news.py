@@ -5,7 +5,7 @@ from weakref import WeakValueDictionary
 
 from jsonrpc_iot.protocol.patterns import Patterns
 
-from ..store.managed import ManagedStore
+from ..store.registry import Registry
 
 
 class Tagged(set[str]):
@@ -22,7 +22,7 @@ class News:
         device_id: whom the event is about that is just being sent.
     """
 
-    def __init__(self, store: ManagedStore) -> None:
+    def __init__(self, store: Registry) -> None:
         self._store = store
         self._tagged: WeakValueDictionary[str, Tagged] = WeakValueDictionary()
         self.device_id = ""

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct, field
 
 from ..messages import Command, encode_line, encode_text
-from ..store.store import CommandRow, CommandStatus
+from ..store.command_log import CommandRow, CommandStatus
 from .session import DeviceSession
 
 

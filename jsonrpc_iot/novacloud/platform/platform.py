@@ -25,7 +25,7 @@ from jsonrpc_iot.transports.sockets.stream import SocketStream
 from ..errors import StoreFailed
 from ..kernel import set_patience
 from ..messages import DEFAULT_PORT
-from ..store.managed import ManagedStore
+from ..store.store import Store
 from ..token_bucket import TokenBucket
 from .admission import Admission
 from .commands import OpenCommands
@@ -83,7 +83,7 @@ class NovaPlatform:
 
     def __init__(
         self,
-        store: ManagedStore,
+        store: Store,
         *,
         host: str = "127.0.0.1",
         port: int = DEFAULT_PORT,

@@ -10,7 +10,7 @@ import anyio
 from msgspec import Struct
 
 from ..errors import StoreFailed
-from ..store.store import Store
+from ..store.registry import Registry
 from .session import DeviceSession
 from .settings import PlatformSettings
 
@@ -57,7 +57,7 @@ class Presence:
 
     def __init__(
         self,
-        store: Store,
+        store: Registry,
         settings: PlatformSettings,
         on_online: Callable[[Online], object],
         on_offline: Callable[[Offline], object],

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from ..store.store import Actuator, Sensor
+from ..store.registry import Actuator, Sensor
 from ..token_bucket import TokenBucket
 from .connection import DeviceConnection
 from .counts import DeviceRecord

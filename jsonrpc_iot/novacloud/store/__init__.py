@@ -1,1 +1,1 @@
-"""What a NovaCloud platform keeps, and the database that comes along."""
+"""What a NovaCloud platform keeps: the contracts, and databases that fulfil them."""

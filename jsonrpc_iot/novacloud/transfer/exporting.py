@@ -12,13 +12,13 @@ from pathlib import Path
 
 from ..errors import StoreFailed
 from ..group_commit import Transaction
-from ..store.backup import open_existing
-from ..store.managed import Place
-from ..store.retention import rules
-from ..store.rows import DEVICE, read_device
-from ..store.schema import STEPS, version_of
-from ..store.store import DeviceRow
-from ..store.value_pages import value_page
+from ..store.registry import DeviceRow
+from ..store.sqlite.backup import open_existing
+from ..store.sqlite.retention import rules
+from ..store.sqlite.rows import DEVICE, read_device
+from ..store.sqlite.schema import STEPS, version_of
+from ..store.sqlite.value_pages import value_page
+from ..store.telemetry_log import Place
 from .lines import (
     VERSION,
     ActuatorLine,

@@ -20,14 +20,15 @@ from ..errors import StoreFailed
 from ..group_commit import Transaction
 from ..platform.admission import canonical_id
 from ..platform.ingest import fits
-from ..store import retention, upkeep
-from ..store.readers import connect
-from ..store.rows import DEVICE, create_device, read_device
-from ..store.schema import upgrade
-from ..store.sole import hold
-from ..store.store import DeviceRow, Retention, SensorType
-from ..store.telemetry import FreshTables, to_sql
-from ..store.value_pages import value_page
+from ..store.registry import DeviceRow, SensorType
+from ..store.sqlite import retention, upkeep
+from ..store.sqlite.fresh import FreshTables, to_sql
+from ..store.sqlite.readers import connect
+from ..store.sqlite.rows import DEVICE, create_device, read_device
+from ..store.sqlite.schema import upgrade
+from ..store.sqlite.sole import hold
+from ..store.sqlite.value_pages import value_page
+from ..store.telemetry_log import Retention
 from .lines import (
     LONGEST_LINE,
     VERSION,

@@ -11,7 +11,8 @@ from msgspec import Meta, Struct
 
 from ..messages import Timestamp
 from ..platform.management_base import Key, Name, Tags, Unit
-from ..store.store import Downsample, SensorType
+from ..store.registry import SensorType
+from ..store.telemetry_log import Downsample
 
 VERSION = 1
 LONGEST_LINE = 1 << 22

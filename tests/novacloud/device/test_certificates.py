@@ -19,7 +19,7 @@ from anyio.streams.tls import TLSAttribute, TLSListener, TLSStream
 
 from jsonrpc_iot import UsageError
 from jsonrpc_iot.novacloud import NovaDevice, NovaPlatform, SqliteStore
-from jsonrpc_iot.novacloud.store.store import DeviceRow
+from jsonrpc_iot.novacloud.store.registry import DeviceRow
 from tests.cli.program import run, started
 from tests.novacloud.rig import NO_PAUSES
 from tests.novacloud.scripted import AT_ONCE, ID

@@ -12,7 +12,7 @@ import pytest
 
 from jsonrpc_iot import BindFailed
 from jsonrpc_iot.novacloud import NovaPlatform, PlatformSettings, SqliteStore
-from jsonrpc_iot.novacloud.store.store import Known
+from jsonrpc_iot.novacloud.store.registry import Known
 from tests.novacloud.rig import NO_PAUSES, Rig, running
 from tests.waiting import SECONDS
 

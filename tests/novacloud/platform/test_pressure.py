@@ -11,7 +11,8 @@ import pytest
 
 from jsonrpc_iot.novacloud import SqliteStore
 from jsonrpc_iot.novacloud.platform import ingest
-from jsonrpc_iot.novacloud.store.store import CommandRow, Report
+from jsonrpc_iot.novacloud.store.command_log import CommandRow
+from jsonrpc_iot.novacloud.store.telemetry_log import Report
 from tests.novacloud.rig import NO_PAUSES, running
 
 pytestmark = pytest.mark.anyio

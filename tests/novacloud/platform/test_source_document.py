@@ -19,7 +19,7 @@ import anyio.to_thread
 import pytest
 
 from jsonrpc_iot.novacloud.platform.admission import hash_key
-from jsonrpc_iot.novacloud.store.store import DeviceRow
+from jsonrpc_iot.novacloud.store.registry import DeviceRow
 from tests import places
 from tests.novacloud.rig import Rig, running
 from tests.waiting import SECONDS

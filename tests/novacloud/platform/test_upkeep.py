@@ -12,7 +12,7 @@ import pytest
 from jsonrpc_iot import InvalidParams, ServerError, TooLarge, connect, serve
 from jsonrpc_iot.novacloud import SqliteStore, StoreFailed, UnknownDevice, UnknownKey, management
 from jsonrpc_iot.novacloud.store.query import Query
-from jsonrpc_iot.novacloud.store.store import Report
+from jsonrpc_iot.novacloud.store.telemetry_log import Report
 from tests.cli.program import run
 from tests.novacloud.rig import Rig, running
 

@@ -1,0 +1,1 @@
+"""The database that comes along: one SQLite file."""

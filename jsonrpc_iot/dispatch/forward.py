@@ -289,8 +289,9 @@ class _Relay:
 
     def cancel(self) -> None:
         """Have it cancelled at the other end, if that understands."""
-        if self.call is not None:
-            self.call.cancel()
+        call, self.call = self.call, None  # which leads back to this
+        if call is not None:
+            call.cancel()
 
     def end(self, outcome: Raw | JsonRpcIotError) -> None:
         """Take what became of it."""

@@ -216,7 +216,7 @@ async def _running(
 async def _running_on(ways: Ways, client: Client, limits: Limits) -> AsyncIterator[None]:
     """Run a client on one of several ways while the block runs."""
     async with task_group() as tasks:
-        tasks.start_soon(ways.run, client)
+        tasks.start_soon(ways.run, client, tasks)
         tasks.start_soon(watch, client._peers, limits)
         try:
             yield

@@ -14,7 +14,6 @@ from anyio.abc import TaskGroup, TaskStatus
 from msgspec import Struct
 
 from ..channel.contract import Channel
-from ..channel.tasks import task_group
 from ..errors import (
     ConnectFailed,
     ConnectTimeout,
@@ -77,7 +76,8 @@ class Ways:
     Args:
         ways: the best one first.
         greet: decides whether a way is used.
-        linger: seconds for which a device that answers no pings may answer the calls that are open.
+        linger: seconds for which a device that answers no pings may answer the calls that are open,
+            before any way is tried again.
         on_failure: is told each time that the device answers nowhere.
 
     Attributes:
@@ -116,61 +116,51 @@ class Ways:
         text = "; ".join(problems)
         return kind(text if len(self._ways) == 1 else f"the device answers nowhere: {text}")
 
-    async def run(self, client: Client) -> None:
-        """Keep a client connected until it is told to end."""
-        async with task_group() as tasks:
-            while client._reconnects:
-                begin = anyio.current_time()
-                if await self._use_first(len(self._ways), client, tasks):
-                    self.tried.set()
-                    await self._stay(client, tasks)
-                    self._backoff.connection_ended(anyio.current_time() - begin)
-                else:
-                    self.tried.set()
-                    self._on_failure(self.failure())
-                if client._reconnects:
-                    await anyio.sleep(self._backoff.next_pause())
-            tasks.cancel_scope.cancel()
+    async def run(self, client: Client, tasks: TaskGroup) -> None:
+        """Keep a client connected until it is told to end.
+
+        Args:
+            client: what is kept.
+            tasks: outlive all ways.
+        """
+        while client._reconnects:
+            begin = anyio.current_time()
+            best = _Attempt(self, 0, client, tasks)
+            await best.run()
+            if best.was_of_use or await self._use_others(client, tasks):
+                self._backoff.connection_ended(anyio.current_time() - begin)
+            else:
+                self.tried.set()
+                self._on_failure(self.failure())
+            if client._reconnects:
+                await anyio.sleep(self._backoff.next_pause())
         client._end()
 
-    async def _stay(self, client: Client, tasks: TaskGroup) -> None:
-        """Return when the way in use ends; look for a better one meanwhile."""
+    async def _use_others(self, client: Client, tasks: TaskGroup) -> bool:
+        """Use the ways beside the best one as long as any lasts, and look for better ones.
+
+        Returns:
+            Whether the device has answered on one of them.
+        """
+        if not await self._use_first(range(1, len(self._ways)), client, tasks):
+            return False
         while not self._lost.is_set():
             with anyio.move_on_after(CHECK_SECONDS):
                 await self._lost.wait()
             if self._index and not self._lost.is_set():
                 with anyio.move_on_after(CHECK_SECONDS):  # who always calls gets there as well
                     await _idle(client._peers())
-                await self._use_first(self._index, client, tasks)
+                await self._use_first(range(self._index), client, tasks)
+        return True
 
-    async def _use_first(self, count: int, client: Client, tasks: TaskGroup) -> bool:
-        """Use the first way on which the device answers, of so many; says whether one was found."""
-        for index in range(count):
+    async def _use_first(self, indexes: Sequence[int], client: Client, tasks: TaskGroup) -> bool:
+        """Use the first way of some on which the device answers; says whether there is one."""
+        for index in indexes:
             if not client._reconnects:
                 break
-            self._problems.pop(index, None)
-            if await tasks.start(self._try, index, client, tasks):
+            if await tasks.start(_Attempt(self, index, client, tasks).run):
                 return True
         return False
-
-    async def _try(
-        self, index: int, client: Client, tasks: TaskGroup, *, task_status: TaskStatus[bool]
-    ) -> None:
-        """Use a way until it ends, if the device answers there, which the status says."""
-        attempt = _Attempt(self, index, client, tasks, task_status)
-        try:
-            async with self._ways[index].open() as channel:
-                if index in self._channels:
-                    channel.follow(self._channels[index])
-                self._channels[index] = channel
-                await attempt.run(channel)
-        except (JsonRpcIotError, OSError) as error:
-            self._problems[index] = error
-        except Exception as error:
-            logger.exception("%s failed", self._ways[index].url)
-            self._problems[index] = error
-        finally:
-            attempt.end()
 
     def _explain(self, index: int, why: Exception) -> str:
         place = self._ways[index].url
@@ -186,24 +176,41 @@ class _Attempt:
         index: its place among them.
         client: gets a peer there.
         tasks: outlive it.
-        status: is told whether the device answers there.
     """
 
-    def __init__(
-        self, ways: Ways, index: int, client: Client, tasks: TaskGroup, status: TaskStatus[bool]
-    ) -> None:
+    def __init__(self, ways: Ways, index: int, client: Client, tasks: TaskGroup) -> None:
         self._ways = ways
         self._index = index
         self._client = client
         self._tasks = tasks
-        self._status = status
         self._scope = anyio.CancelScope()
+        self._status: TaskStatus[bool] = anyio.TASK_STATUS_IGNORED
         self._used: Peer | None = None
 
-    async def run(self, channel: Channel) -> None:
-        """Use a channel until it ends."""
-        with self._scope:
-            await self._client._run_peer(channel, self._meet)
+    @property
+    def was_of_use(self) -> bool:
+        """Whether the device has answered there."""
+        return self._used is not None
+
+    async def run(self, *, task_status: TaskStatus[bool] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Use the way until it ends, if the device answers there, which the status says."""
+        self._status = task_status
+        ways, index = self._ways, self._index
+        ways._problems.pop(index, None)
+        try:
+            async with ways._ways[index].open() as channel:
+                if index in ways._channels:
+                    channel.follow(ways._channels[index])
+                ways._channels[index] = channel
+                with self._scope:
+                    await self._client._run_peer(channel, self._meet)
+        except (JsonRpcIotError, OSError) as error:
+            ways._problems[index] = error
+        except Exception as error:
+            logger.exception("%s failed", ways._ways[index].url)
+            ways._problems[index] = error
+        finally:
+            self._end()
 
     async def _meet(self, peer: Peer, gain: Callable[[], object]) -> None:
         ways, client = self._ways, self._client
@@ -219,27 +226,24 @@ class _Attempt:
         ways._index, ways._lost = self._index, anyio.Event()
         client._name = ways._ways[self._index].url
         gain()
+        ways.tried.set()
         self._status.started(True)
+        if not has_no_connection(peer):
+            return
         await silence(peer)
         peer.calls.why = "the device does not answer"
         if ways._linger:
             peer.session.on_notification = None
             client._part(peer)
-            self._note_lost()
             with anyio.move_on_after(ways._linger):
                 await _idle([peer])
         self._scope.cancel()
 
-    def end(self) -> None:
-        """Note that it is over."""
+    def _end(self) -> None:
         if self._used is None:
             self._ways._problems.setdefault(self._index, ConnectFailed("the connection has ended"))
             self._status.started(False)
-        else:
-            self._note_lost()
-
-    def _note_lost(self) -> None:
-        if self._client._peer in (None, self._used):
+        elif self._client._peer in (None, self._used):
             self._ways._lost.set()
             if not self._client._reconnects:  # it shall not wait for a look at a better way
                 self._client._end()

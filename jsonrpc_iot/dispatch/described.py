@@ -58,7 +58,6 @@ class Described:
         self._describing = anyio.Lock()
         self._entries: dict[str, Document] = {}
         self._entries_at = -math.inf
-        self._learning = anyio.Lock()
 
     def offers(self, method: str) -> bool:
         """Whether a method or notification may be used, by its name at the other end."""
@@ -129,7 +128,7 @@ class Described:
         """
         found: Document = {}
         with anyio.move_on_after(seconds), suppress(JsonRpcIotError):
-            async with self._learning:  # what many want to know is asked once
+            async with self._describing:  # what many want to know is asked once
                 if len(self._entries) > _MOST_ENTRIES or now() - self._entries_at > _FRESH_SECONDS:
                     self._entries, self._entries_at = {}, now()
                 if method in self._entries:

@@ -3,7 +3,7 @@
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from os import PathLike
 from typing import TypeAlias
@@ -138,8 +138,7 @@ async def connect(
         yield client
 
 
-@asynccontextmanager
-async def keep_connected(ways: Ways, dispatcher: Dispatcher) -> AsyncIterator[Client]:
+def keep_connected(ways: Ways, dispatcher: Dispatcher) -> AbstractAsyncContextManager[Client]:
     """Keep a client connected while the block runs, at whose begin nothing has been tried yet.
 
     Args:
@@ -158,8 +157,7 @@ async def keep_connected(ways: Ways, dispatcher: Dispatcher) -> AsyncIterator[Cl
         reconnects=True,
         was_here=True,
     )
-    async with _running_on(ways, client, limits):
-        yield client
+    return _running_on(ways, client, limits)
 
 
 def url_ways(urls: Sequence[str], open: Callable[[str], Awaitable[Channel]]) -> list[Way]:
@@ -213,13 +211,13 @@ async def _running(
 
 
 @asynccontextmanager
-async def _running_on(ways: Ways, client: Client, limits: Limits) -> AsyncIterator[None]:
+async def _running_on(ways: Ways, client: Client, limits: Limits) -> AsyncIterator[Client]:
     """Run a client on one of several ways while the block runs."""
     async with task_group() as tasks:
         tasks.start_soon(ways.run, client, tasks)
         tasks.start_soon(watch, client._peers, limits)
         try:
-            yield
+            yield client
         finally:
             await client._leave(_GRACE_SECONDS)
         tasks.cancel_scope.cancel()
@@ -227,7 +225,7 @@ async def _running_on(ways: Ways, client: Client, limits: Limits) -> AsyncIterat
 
 async def _first(ways: Ways, client: Client, *, must_open: bool) -> None:
     """Wait until the device has answered, or nowhere."""
-    await ways.tried.wait()
+    await ways.first()
     if client.state != "connected":
         if must_open:
             raise ways.failure()

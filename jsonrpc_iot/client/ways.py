@@ -13,6 +13,7 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 from msgspec import Struct
 
+from ..channel.changes import Change
 from ..channel.contract import Channel
 from ..errors import (
     ConnectFailed,
@@ -80,9 +81,6 @@ class Ways:
             before any way is tried again.
         on_failure: is told each time that the device answers nowhere.
 
-    Attributes:
-        tried: is set when the device has answered for the first time, or nowhere.
-
     Raises:
         UsageError: there is none.
     """
@@ -97,7 +95,6 @@ class Ways:
     ) -> None:
         if not ways:
             raise UsageError("a device needs at least one URL")
-        self.tried = anyio.Event()
         self._ways = ways
         self._greet = greet
         self._linger = linger
@@ -106,7 +103,13 @@ class Ways:
         self._problems: dict[int, Exception] = {}
         self._channels: dict[int, Channel] = {}
         self._index = 0
-        self._lost = anyio.Event()
+        self._is_lost = self._is_tried = False
+        self._changed = Change()
+
+    async def first(self) -> None:
+        """Wait until the device has answered for the first time, or nowhere."""
+        while not self._is_tried:
+            await self._changed.wait()
 
     def failure(self) -> ConnectFailed:
         """The error that says of each way why the device did not answer there."""
@@ -130,7 +133,8 @@ class Ways:
             if best.was_of_use or await self._use_others(client, tasks):
                 self._backoff.connection_ended(anyio.current_time() - begin)
             else:
-                self.tried.set()
+                self._is_tried = True
+                self._changed.notify()
                 self._on_failure(self.failure())
             if client._reconnects:
                 await anyio.sleep(self._backoff.next_pause())
@@ -144,10 +148,11 @@ class Ways:
         """
         if not await self._use_first(range(1, len(self._ways)), client, tasks):
             return False
-        while not self._lost.is_set():
+        while not self._is_lost:
             with anyio.move_on_after(CHECK_SECONDS):
-                await self._lost.wait()
-            if self._index and not self._lost.is_set():
+                while not self._is_lost:
+                    await self._changed.wait()
+            if self._index and not self._is_lost:
                 with anyio.move_on_after(CHECK_SECONDS):  # who always calls gets there as well
                     await _idle(client._peers())
                 await self._use_first(range(self._index), client, tasks)
@@ -223,10 +228,11 @@ class _Attempt:
         self._used = peer
         for other in client._peers():
             self._tasks.start_soon(_leave_when_idle, other)
-        ways._index, ways._lost = self._index, anyio.Event()
+        ways._index, ways._is_lost = self._index, False
         client._name = ways._ways[self._index].url
         gain()
-        ways.tried.set()
+        ways._is_tried = True
+        ways._changed.notify()
         self._status.started(True)
         if not has_no_connection(peer):
             return
@@ -244,7 +250,8 @@ class _Attempt:
             self._ways._problems.setdefault(self._index, ConnectFailed("the connection has ended"))
             self._status.started(False)
         elif self._client._peer in (None, self._used):
-            self._ways._lost.set()
+            self._ways._is_lost = True
+            self._ways._changed.notify()
             if not self._client._reconnects:  # it shall not wait for a look at a better way
                 self._client._end()
 

@@ -6,6 +6,11 @@ BIN := $(VENV)/bin
 UV = $(PYTHON) tools/uv.py $(VENV)
 OLDEST := 3.11
 
+# Programs that are spoken to, each in an environment of its own; they want a newer Python.
+FOREIGN ?= 3.13
+ESPHOME := esphome==2026.10.0
+HOMEASSISTANT := homeassistant==2025.4.4 home-assistant-frontend==20250411.0 paho-mqtt==2.1.0
+
 # make test ARGS="-k tcp"; ARGS goes to whatever the target runs.
 ARGS ?=
 
@@ -16,7 +21,8 @@ RELEASE ?= trixie
 WORKERS ?= 4
 PYTEST = python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo test test-oldest test-newest test-browser test-ble chaos lint bench docs lock upgrade clean
+.PHONY: help demo test test-oldest test-newest test-browser test-ble test-foreign chaos lint bench docs screenshot \
+  lock upgrade clean
 .DELETE_ON_ERROR:
 
 help:
@@ -27,11 +33,14 @@ help:
 	@echo 'make test-browser  open the example page in Chromium, which it installs'
 	@echo 'make test-ble      Bluetooth on real daemons in a virtual machine, on Debian. It takes minutes;'
 	@echo '             RELEASE=bookworm takes the kernel and BlueZ of that release'
+	@echo 'make test-foreign  ESPHome and Home Assistant at the other end; installs both with Python 3.13,'
+	@echo '             or that which FOREIGN=/path/to/python3.13 names'
 	@echo 'make chaos   call over bad links while devices are stopped and killed; kill NovaCloud'
 	@echo '             devices and a platform 200 times, restart one under 1,000'
 	@echo 'make lint    check style, types and import directions'
 	@echo 'make bench   measure against the targets and other libraries'
 	@echo 'make docs    build the documentation into site/'
+	@echo 'make screenshot    have Home Assistant show a lamp, for the documentation'
 	@echo 'make lock    pin in the locks what has changed in pyproject.toml'
 	@echo 'make upgrade pin the newest of all'
 	@echo 'make clean   remove all that these have made, $(VENV) too'
@@ -63,6 +72,17 @@ test-ble: $(VENV)/.test
 	@tools/system-packages qemu-system-x86_64
 	@$(BIN)/python -m tests.ble_vm '$(RELEASE)' $(ARGS)
 
+test-foreign: $(VENV)/.test $(VENV)-esphome/.ready $(VENV)-homeassistant/.ready
+	@tools/system-packages g++
+	@ESPHOME_PYTHON='$(CURDIR)/$(VENV)-esphome/bin/python' \
+	  HOMEASSISTANT_PYTHON='$(CURDIR)/$(VENV)-homeassistant/bin/python' $(BIN)/python -m pytest \
+	  tests/interop/test_esphome.py tests/interop/test_home_assistant.py $(ARGS)
+
+screenshot: $(VENV)/.test $(VENV)-homeassistant/.ready
+	@tools/system-packages chromium
+	@HOMEASSISTANT_PYTHON='$(CURDIR)/$(VENV)-homeassistant/bin/python' \
+	  $(BIN)/python -m tools.home_assistant_screenshot $(ARGS)
+
 chaos: $(VENV)/.test
 	@$(BIN)/python -m tests.peer.lossy.chaos
 	@JSONRPC_IOT_CRASHES=200 $(BIN)/python -m pytest -q \
@@ -93,7 +113,7 @@ lock upgrade: $(VENV)/.uv
 	@$(COMPILE) --group build --group test --resolution lowest-direct -o requirements-oldest.lock
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest build dist site
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest $(VENV)-esphome $(VENV)-homeassistant build dist site
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -137,3 +157,17 @@ $(VENV)-oldest/.test: $(VENV)/.uv pyproject.toml requirements-oldest.lock
 	@echo 'Installing the oldest libraries into $(VENV)-oldest ...'
 	@$(UV) venv -q --clear --python $(OLDEST) $(VENV)-oldest
 	$(call install,$(VENV)-oldest,requirements-oldest.lock,--all-extras --group test)
+
+# $(call foreign,ENVIRONMENT,PACKAGES)
+define foreign
+@echo 'Installing $(2) ...'
+@$(UV) venv -q --clear --python $(FOREIGN) $(1)
+@$(UV) pip install -q --python $(1) $(2)
+@touch $@
+endef
+
+$(VENV)-esphome/.ready: $(VENV)/.uv Makefile
+	$(call foreign,$(VENV)-esphome,$(ESPHOME))
+
+$(VENV)-homeassistant/.ready: $(VENV)/.uv Makefile
+	$(call foreign,$(VENV)-homeassistant,$(HOMEASSISTANT))

@@ -5,7 +5,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Raw, Struct, structs
 from msgspec.json import encode
 
 from ..errors import InvalidParams
@@ -108,6 +108,11 @@ class Builtin:
         self._table = table
         self._documents: dict[tuple[object, ...], Any] = {}  # by what they show, and to whom
         table.on_change(self._documents.clear)
+
+    def tell_version(self, version: str) -> None:
+        """Have the description say another version of the software."""
+        self._about = structs.replace(self._about, version=version)
+        self._documents.clear()
 
     @method(idempotent=True)
     def methods(self, context: Context) -> list[str]:

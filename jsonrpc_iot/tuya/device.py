@@ -32,6 +32,8 @@ from ..errors import (
     UsageError,
 )
 from ..protocol.tuya.datapoints import DataPoint, Value
+from ..protocol.tuya.frame import Command, Frame
+from ..protocol.tuya.role import Product
 from ..server.serving import serve
 from ..transports.packets.memory import memory_pair
 from ..transports.serial.tuya_dp import TuyaDpOptions
@@ -92,7 +94,7 @@ class TuyaDevice(Dispatcher, anyio.AsyncContextManagerMixin):
     def __init__(
         self, url: str, points: Mapping[int, str | Point], *, title: str = "Tuya device"
     ) -> None:
-        super().__init__(title=title)
+        super().__init__(title=title, version="unknown")
         parsed = Url.parse(url)
         if parsed.scheme not in _SCHEMES:
             raise parsed.error("a Tuya device is at tuya-dp:// or uart://")
@@ -206,6 +208,7 @@ class TuyaDevice(Dispatcher, anyio.AsyncContextManagerMixin):
         for id in self.points:
             module.on_datapoint(id)(self._take)
         module.on_online(self._note_online)
+        module.on_command(Command.PRODUCT)(self._take_product)
         self._since = time.time()
         try:
             async with module:
@@ -224,6 +227,10 @@ class TuyaDevice(Dispatcher, anyio.AsyncContextManagerMixin):
         if module is None or not module.is_online:
             raise DeviceOffline(data={"since": self._since})
         return module
+
+    def _take_product(self, frame: Frame) -> None:
+        """Describe the device with the version of the MCU's program."""
+        self._builtin.tell_version(Product.decode(frame.data).version or "unknown")
 
     def _take(self, unit: DataPoint) -> None:
         """Take what the device reports."""

@@ -1,9 +1,10 @@
 """Home Assistant with nothing but MQTT; run by an interpreter that has it.
 
-    python house.py PORT
+    python house.py PORT [frontend]
 
-Tells each change of a state on standard output, as JSON, and calls the services that standard input
-names.
+PORT is the broker's. Says when it is ready, where, and what a browser that is signed in has in its
+local storage. Tells each change of a state on standard output, as JSON, and calls the services that
+standard input names.
 """
 
 import asyncio
@@ -11,10 +12,12 @@ import json
 import socket
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 from homeassistant import bootstrap, core, loader
+from homeassistant.auth.const import GROUP_ID_ADMIN
 from homeassistant.config_entries import ConfigEntries
 
 ENTRY: dict[str, Any] = {
@@ -44,6 +47,12 @@ def free_port() -> int:
         return port
 
 
+def keep(storage: Path, key: str, version: int, minor: int, data: object) -> None:
+    """Write what Home Assistant finds when it starts."""
+    kept = {"version": version, "minor_version": minor, "key": key, "data": data}
+    (storage / key).write_text(json.dumps(kept))
+
+
 def tell(**what: object) -> None:
     sys.stdout.write(json.dumps(what) + "\n")  # in one piece: several threads tell
     sys.stdout.flush()
@@ -58,23 +67,41 @@ def report(event: Any) -> None:
     )
 
 
-async def main(folder: str, port: int) -> None:
+async def signed_in(hass: core.HomeAssistant, url: str) -> dict[str, str]:
+    """The local storage of the browser of an owner."""
+    owner = await hass.auth.async_create_user("Owner", group_ids=[GROUP_ID_ADMIN])
+    client = f"{url}/"
+    refresh = await hass.auth.async_create_refresh_token(owner, client)
+    tokens = {
+        "hassUrl": url,
+        "clientId": client,
+        "access_token": hass.auth.async_create_access_token(refresh),
+        "refresh_token": refresh.token,
+        "token_type": "Bearer",
+        "expires_in": 1800,
+        "expires": int(time.time() + 1800) * 1000,
+    }
+    return {"hassTokens": json.dumps(tokens)}
+
+
+async def main(folder: str, port: int, *parts: str) -> None:
     storage = Path(folder, ".storage")
     storage.mkdir()
     Path(folder, "configuration.yaml").touch()
     entry = ENTRY | {"data": {"broker": "127.0.0.1", "port": port}}
-    kept = {"version": 1, "minor_version": 5, "key": "core.config_entries"}
-    (storage / "core.config_entries").write_text(json.dumps(kept | {"data": {"entries": [entry]}}))
+    keep(storage, "core.config_entries", 1, 5, {"entries": [entry]})
+    keep(storage, "onboarding", 4, 1, {"done": ["user", "core_config", "analytics", "integration"]})
     hass = core.HomeAssistant(folder)
     hass.config.skip_pip = True
     loader.async_setup(hass)
     hass.config_entries = ConfigEntries(hass, {})
     hass.bus.async_listen("state_changed", report)
-    assert await bootstrap.async_from_config_dict(
-        {"http": {"server_host": "127.0.0.1", "server_port": free_port()}}, hass
-    )
+    here = {"server_host": "127.0.0.1", "server_port": free_port()}
+    config: dict[str, Any] = {"http": here, **{part: {} for part in parts}}
+    assert await bootstrap.async_from_config_dict(config, hass)
     await hass.async_start()
-    tell(ready=True)
+    url = f"http://127.0.0.1:{here['server_port']}"
+    tell(ready=True, url=url, storage=await signed_in(hass, url))
     reader = asyncio.StreamReader()
     await hass.loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
@@ -87,4 +114,4 @@ async def main(folder: str, port: int) -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(main(folder, int(sys.argv[1])))
+        asyncio.run(main(folder, int(sys.argv[1]), *sys.argv[2:]))

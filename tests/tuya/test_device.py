@@ -23,7 +23,7 @@ from jsonrpc_iot import (
 )
 from jsonrpc_iot.protocol.tuya import module
 from jsonrpc_iot.transports.serial.pty import open_pty
-from jsonrpc_iot.tuya import DataPoint, DataPointType, Point, TuyaDevice, TuyaMcu, device
+from jsonrpc_iot.tuya import DataPoint, DataPointType, Point, Product, TuyaDevice, TuyaMcu, device
 from tests.gateway.rig import Changes, anywhere
 from tests.waiting import SECONDS, eventually
 
@@ -68,7 +68,7 @@ class Lamp:
     """An MCU that takes what it is told, and reports that, but for what a test leaves out."""
 
     def __init__(self, *points: DataPoint, mute: bool = False) -> None:
-        self.mcu = mcu = TuyaMcu("uart+pty://", "pid")
+        self.mcu = mcu = TuyaMcu("uart+pty://", Product("pid", "2.4.1"))
         self.taken: list[DataPoint] = []
         self.is_mute = mute
         mcu.set(*points)
@@ -169,6 +169,12 @@ async def test_what_a_point_cannot_be_is_refused_and_not_sent(
             await client.call("dimmer")
         assert await client.call("get") == values()
         assert lamp.taken == []
+
+
+async def test_it_is_described_with_the_version_of_its_own_program() -> None:
+    async with lit() as (_, client):
+        about = (await client.call("rpc.discover"))["info"]
+        assert about == {"title": "Tuya device", "version": "2.4.1"}
 
 
 async def test_types_and_ranges_are_described_also_those_that_the_device_tells() -> None:

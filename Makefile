@@ -35,8 +35,9 @@ help:
 	@echo '             RELEASE=bookworm takes the kernel and BlueZ of that release'
 	@echo 'make test-foreign  ESPHome and Home Assistant at the other end; installs both with Python 3.13,'
 	@echo '             or that which FOREIGN=/path/to/python3.13 names'
-	@echo 'make chaos   call over bad links while devices are stopped and killed; kill NovaCloud'
-	@echo '             devices and a platform 200 times, restart one under 1,000'
+	@echo 'make chaos   call over bad links while devices are stopped and killed, through a gateway'
+	@echo '             too, that is killed with its broker; kill NovaCloud devices and a platform'
+	@echo '             200 times, restart one under 1,000'
 	@echo 'make lint    check style, types and import directions'
 	@echo 'make bench   measure against the targets and other libraries'
 	@echo 'make docs    build the documentation into site/'
@@ -85,6 +86,7 @@ screenshot: $(VENV)/.test $(VENV)-homeassistant/.ready
 
 chaos: $(VENV)/.test
 	@$(BIN)/python -m tests.peer.lossy.chaos
+	@$(BIN)/python -m tests.gateway.chaos
 	@JSONRPC_IOT_CRASHES=200 $(BIN)/python -m pytest -q \
 	  tests/novacloud/device/test_crash.py tests/novacloud/test_joint_crash.py \
 	  tests/novacloud/test_joint_restart.py $(ARGS)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ._system import require_command
+from .ports import free_port
 
 SECONDS = 20.0
 USER, PASSWORD = "lamp", "correct horse"
@@ -35,7 +36,7 @@ class Broker:
     """
 
     def __init__(self, command: list[str], files: dict[str, str]) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._folder = tempfile.TemporaryDirectory(prefix="broker-")
         place = {"port": self.port, "folder": self._folder.name}
         for name, text in files.items():
@@ -174,10 +175,3 @@ def _signal(pids: Iterable[int], number: signal.Signals) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):  # it has ended meanwhile
             os.kill(pid, number)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

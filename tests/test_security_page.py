@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.places import ROOT
+from tests.ports import free_port
 
 PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 RECIPES = re.findall(r"```sh\n(.*?)```\n\n```text\n(.*?)```", PAGE, re.DOTALL)
@@ -19,17 +20,12 @@ SECONDS = 60.0
 STARTED = "sleep 2\n"
 
 
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
-        end.bind(("127.0.0.1", 0))
-        port: int = end.getsockname()[1]
-        return port
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="the recipes are for a shell")
 @pytest.mark.parametrize("recipe", range(len(RECIPES)))
 def test_a_recipe_prints_what_the_page_shows(recipe: int, tmp_path: Path) -> None:
-    commands, shown = (each.replace("8805", str(free_port())) for each in [*RECIPES[recipe]])
+    commands, shown = (
+        each.replace("8805", str(free_port(socket.SOCK_DGRAM))) for each in [*RECIPES[recipe]]
+    )
     port = re.search(r"127\.0\.0\.1:(\d+)", commands)
     if port is not None:  # the same in both
         shown = re.sub(r"127\.0\.0\.1:\d+", port[0], shown)

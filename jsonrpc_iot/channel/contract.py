@@ -34,29 +34,6 @@ Take = Callable[[Sequence[bytes]], bool]
 """Handles messages there and then, if nobody has to wait for that; says whether it did."""
 
 
-class Arrival(bytes):
-    """A message of which the link knows more than its bytes; a transport may receive such ones.
-
-    Attributes:
-        waited: seconds that it was held by the system, because this program was busy or stopped;
-            who calls waits no longer than he said.
-        is_repeat: it may have been delivered before.
-    """
-
-    waited: float = 0.0
-    is_repeat: bool = False
-
-    @classmethod
-    def after(cls, message: bytes, seconds: float) -> "Arrival":
-        """A message that has waited so many seconds, and what was known of it before."""
-        late = cls(message)
-        late.waited = seconds
-        if isinstance(message, cls):
-            late.waited += message.waited
-            late.is_repeat = message.is_repeat
-        return late
-
-
 class Channel(ObjectStream[bytes]):
     """A stream of whole messages in both directions.
 
@@ -341,6 +318,13 @@ class Listener(AsyncResource):
             BindFailed: somebody listens there already, or may not.
         """
         return None
+
+    async def heard(self) -> None:
+        """Wait until what is sent to its addresses is heard; most hear before they serve.
+
+        Raises:
+            BindFailed: it will not be.
+        """
 
     @property
     def is_shared(self) -> bool:

@@ -266,6 +266,10 @@ class WrappedListener(Listener):
         self._prepare(inner)
         return WrappedListener(inner, self._option, self._around, self._prepare)
 
+    async def heard(self) -> None:
+        """Wait until the inner listener hears; see `Listener.heard`."""
+        await self._inner.heard()
+
     @property
     def is_shared(self) -> bool:
         """Whether its channels have no socket of their own, and end with it."""

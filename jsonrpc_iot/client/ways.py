@@ -61,9 +61,12 @@ class Way(Struct, frozen=True):
 
 async def ask(peer: Peer) -> object:
     """See whether the device answers, and what; an error is an answer too, and gives `None`."""
+    answer: object = None
     with suppress(RpcError, MalformedResponse):
-        return await peer.calls.call("rpc.ping", None, object, ANSWER_SECONDS, True)
-    return None
+        answer = await peer.calls.call("rpc.ping", None, object, ANSWER_SECONDS, True)
+    if answer is True and peer.session.extensions is None:
+        peer.session.extensions = True  # so that no late copy of the first calls seems to be new
+    return answer
 
 
 def has_no_connection(peer: Peer) -> bool:

@@ -194,6 +194,7 @@ class Gateway(Dispatcher, anyio.AsyncContextManagerMixin):
                 places.open(device)
             self._places.append(places)
             try:
+                await places.all_open()
                 yield
             finally:
                 self._places.remove(places)

@@ -53,14 +53,21 @@ class OwnPlaces:
         self._token = token
         self._faces: dict[Device, tuple[_Face, anyio.CancelScope]] = {}
         self._taken: set[str] = set()
-        self._freed = Change()
+        self._opening: set[Device] = set()
+        self._changed = Change()
 
     def open(self, device: Device) -> None:
         """Give a device its address, where the server has any with a path."""
         if self._server.has_places:
             scope = anyio.CancelScope()
             self._faces[device] = face, _ = _Face(device, self._token), scope
+            self._opening.add(device)
             self._tasks.start_soon(self._serve, device, face, scope)
+
+    async def all_open(self) -> None:
+        """Wait until each device that is to have an address has it, or cannot have it."""
+        while self._opening:
+            await self._changed.wait()
 
     def close(self, device: Device) -> None:
         """Take a device's address from it."""
@@ -76,15 +83,22 @@ class OwnPlaces:
 
     async def _serve(self, device: Device, face: _Face, scope: anyio.CancelScope) -> None:
         name = device.name
-        with scope:
-            while name in self._taken:  # by one of that name that was removed
-                await self._freed.wait()
-            self._taken.add(name)
-            try:
-                async with self._server.below(name, face):
-                    await anyio.sleep_forever()
-            except (TransportError, UsageError) as error:
-                logger.warning("%s has no address of its own: %s", name, error)
-            finally:
-                self._taken.discard(name)
-                self._freed.notify()
+        try:
+            with scope:
+                while name in self._taken:  # by one of that name that was removed
+                    await self._changed.wait()
+                self._taken.add(name)
+                try:
+                    async with self._server.below(name, face):
+                        self._note_opened(device)
+                        await anyio.sleep_forever()
+                except (TransportError, UsageError) as error:
+                    logger.warning("%s has no address of its own: %s", name, error)
+                finally:
+                    self._taken.discard(name)
+        finally:
+            self._note_opened(device)
+
+    def _note_opened(self, device: Device) -> None:
+        self._opening.discard(device)
+        self._changed.notify()

@@ -393,6 +393,7 @@ class Calls:
         self._channel.forget(message)
         if has_copy:
             self._channel.forget(self.session.codec.mark_retry(message))
+            self._channel.forget(self.session.codec.mark_retry(message, late=True))
 
     def _check_size(self, message: bytes) -> None:
         if not self.info.fits(message):

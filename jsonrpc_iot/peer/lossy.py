@@ -6,15 +6,17 @@ is the business of `protocol/duplicates`.
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import TypeGuard, cast
 
 from msgspec import UNSET, structs
 
-from ..channel.contract import Arrival
+from ..channel.arrival import Answer, Arrival
 from ..dispatch.declare.context import Context
 from ..dispatch.identity import identify
 from ..dispatch.judge import FOR_STRANGERS
 from ..dispatch.responder import Read, Responder
 from ..dispatch.response import ReplyTo
+from ..dispatch.run.batch import Pending
 from ..dispatch.run.call import PendingCall
 from ..dispatch.run.item_sender import ItemSender
 from ..protocol.budget import Budget, Share
@@ -26,6 +28,32 @@ from .incoming import GONE_ITEM, Incoming
 from .lossy_outgoing import ItemSink, LossyOutgoing
 from .outgoing import Outgoing
 from .workers import Workers
+
+_NO_SECONDS = 1e-6  # nothing is to begin by a copy whose caller says that it waits no longer
+
+
+class _WithTicket:
+    """What is still to be run for a message whose answer brings back its ticket.
+
+    Args:
+        begun: the calls.
+        ticket: of the message.
+    """
+
+    def __init__(self, begun: Pending, ticket: object) -> None:
+        self.calls = begun.calls
+        self._begun = begun
+        self._ticket = ticket
+
+    @property
+    def is_finished(self) -> bool:
+        """See `Batch.is_finished`."""
+        return self._begun.is_finished
+
+    def finish(self, pending: PendingCall, reply: bytes | None) -> bytes | None:
+        """Take the response to one of the calls; see `Batch.finish`."""
+        whole = self._begun.finish(pending, reply)
+        return whole and Answer.to(self._ticket, whole)
 
 
 class LossyIncoming(Incoming):
@@ -140,12 +168,12 @@ class LossyIncoming(Incoming):
         at = self._outgoing.now()  # those before may have taken time
         verdict = Verdict.RUN if request is None else self._seen.admit(request, at)
         if verdict is Verdict.RUN and _is_too_late(message, at - since):
-            verdict = Verdict.LATE
+            verdict = Verdict.UNKNOWN if message.retry else Verdict.LATE
         if verdict is Verdict.RUN:
             self._begin(data, message, request, replies)
         elif isinstance(verdict, bytes):
             self._session.noise.suspects = None  # it was valid, though nothing runs
-            replies.append(verdict)
+            replies.append(Answer.to(_ticket_of(data), verdict))
         elif verdict is not Verdict.JOIN:
             replies += self._object(data, message, request, verdict)
 
@@ -162,6 +190,7 @@ class LossyIncoming(Incoming):
     ) -> Iterable[bytes]:
         """The response to a request that does not run."""
         reply = self._decline(data, message, self._seen.refusal(verdict, self._outgoing.now()))
+        reply = reply and Answer.to(_ticket_of(data), reply)
         if verdict is not Verdict.FULL:
             self._remember(request, reply)
         return filter(None, (reply,))
@@ -171,9 +200,12 @@ class LossyIncoming(Incoming):
     ) -> None:
         begun = self._responder.begin_read(data, message, self._context, self._limit, self._session)
         if begun is None or isinstance(begun, bytes):
+            begun = begun and Answer.to(_ticket_of(data), begun)
             self._remember(request, begun)
             replies += filter(None, (begun,))
         else:
+            if (ticket := _ticket_of(data)) is not None:
+                begun = cast(Pending, _WithTicket(begun, ticket))
             for pending in begun.calls:
                 pending.start_clock(self._outgoing.now())
                 if self._in_flight < self._limits.in_flight:
@@ -242,6 +274,10 @@ class LossyIncoming(Incoming):
         self.forget(math.inf)
 
 
+def _ticket_of(data: bytes) -> object:
+    return data.ticket if isinstance(data, Arrival) else None
+
+
 def _after(seconds: float, message: Message | Invalid) -> Message | Invalid:
     """A message whose caller has waited so long already."""
     if not isinstance(message, Message) or message.timeout is UNSET:
@@ -262,8 +298,10 @@ def _is_for_strangers(message: Read) -> bool:
     return isinstance(message, Message) and message.method in FOR_STRANGERS
 
 
-def _is_too_late(message: Read, waited: float) -> bool:
+def _is_too_late(message: Read, waited: float) -> TypeGuard[Message]:
     """Whether the caller has stopped waiting, so many seconds after `LossyIncoming._read`."""
     return (
-        isinstance(message, Message) and message.timeout is not UNSET and message.timeout <= waited
+        isinstance(message, Message)
+        and message.timeout is not UNSET
+        and message.timeout <= max(waited, _NO_SECONDS)
     )

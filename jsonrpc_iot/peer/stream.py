@@ -15,6 +15,7 @@ from ..dispatch.declare.stream import NoItems, Stream
 from ..dispatch.turns import Turn
 from ..errors import CallTimeout, JsonRpcIotError, MalformedResponse, OutcomeUnknown, RpcError
 from ..protocol.items import FIRST_CREDIT, WIDEST, Count, Credit, ReceivedItems
+from ..protocol.retries import is_late
 from .calls import Calls
 
 T = TypeVar("T")
@@ -285,7 +286,8 @@ class _ItemByItem(Generic[T]):
         """Send all again that may have been lost on its way to the other end."""
         self._asked.clear()
         if self._call.outcome is None:
-            self._calls.push(self._calls.session.mark_retry(self._request))
+            late = is_late(now() - self._opened_at)
+            self._calls.push(self._calls.session.mark_retry(self._request, late=late))
             self._more(upto=self._items.granted)
         self._patience -= isinstance(self._call.outcome, JsonRpcIotError)
         self._ask_for(self._items.missing(tail=True))

@@ -6,18 +6,40 @@ time; it has no clock and does no I/O.
 
 import random
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+from .duplicates import RETRY_SECONDS
 
 _JITTER = 0.2
+_ON_ITS_WAY_SECONDS = 5.0
+
+
+def is_late(seconds: float) -> bool:
+    """Whether a copy is so old that the other end may have run the first one and forgotten it.
+
+    Args:
+        seconds: since that was sent.
+    """
+    return seconds > RETRY_SECONDS - _ON_ITS_WAY_SECONDS
+
+
+class Mark(Protocol):
+    """Marks a request as the same again."""
+
+    def __call__(self, request: bytes, *, late: bool = False) -> bytes:
+        """See `Codec.mark_retry`."""
 
 
 class _Repeat:
     """A request that is not answered yet, and when it is due again."""
 
-    __slots__ = ("delay", "due", "idempotent", "request", "waits_for_probe")
+    __slots__ = ("delay", "due", "idempotent", "request", "since", "waits_for_probe")
 
-    def __init__(self, request: bytes, due: float, delay: float, idempotent: bool) -> None:
+    def __init__(
+        self, request: bytes, since: float, due: float, delay: float, idempotent: bool
+    ) -> None:
         self.request = request
+        self.since = since
         self.due = due
         self.delay = delay
         self.idempotent = idempotent
@@ -42,6 +64,8 @@ class Repeats:
     A request is repeated, marked `retry`, to a peer that is known to understand that, and as it was
     when it is idempotent. To a peer that is known not to, and to one that does not say, never.
 
+    A peer may have forgotten what it ran when the first copy came, so late ones let nothing begin.
+
     Args:
         first_seconds: the first timer; it doubles each time.
         mark: marks a request as the same again.
@@ -52,7 +76,7 @@ class Repeats:
     def __init__(
         self,
         first_seconds: float,
-        mark: Callable[[bytes], bytes],
+        mark: Mark,
         uniform: Callable[[float, float], float] = random.uniform,
         *,
         per_byte: float = 0.0,
@@ -67,7 +91,7 @@ class Repeats:
         """Start the timer of a request that is being sent."""
         delay = self._first + self._per_byte * len(request)
         due = now + delay * self._uniform(1 - _JITTER, 1 + _JITTER)
-        self._open[id] = _Repeat(request, due, 2 * delay, idempotent)
+        self._open[id] = _Repeat(request, now, due, 2 * delay, idempotent)
 
     def replace(self, id: int, request: bytes) -> None:
         """Have another form of a request repeated from now on."""
@@ -97,8 +121,7 @@ class Repeats:
             repeat.due = now + repeat.delay * self._uniform(1 - _JITTER, 1 + _JITTER)
             repeat.delay *= 2
             if extensions or repeat.idempotent:
-                request = self._mark(repeat.request) if extensions else repeat.request
-                due.messages.append(request)
+                due.messages.append(self._copy(repeat, now) if extensions else repeat.request)
             elif extensions is None:
                 repeat.waits_for_probe = True
                 due = due._replace(probe=True)
@@ -109,4 +132,9 @@ class Repeats:
         waiting = [repeat for repeat in self._open.values() if repeat.waits_for_probe]
         for repeat in waiting:
             repeat.waits_for_probe = False
-        return [self._mark(repeat.request) for repeat in waiting] if extensions else []
+        return [self._copy(repeat, repeat.due) for repeat in waiting] if extensions else []
+
+    def _copy(self, repeat: _Repeat, by: float) -> bytes:
+        """What is sent now, which is no later than `by`."""
+        late = not repeat.idempotent and is_late(by - repeat.since)
+        return self._mark(repeat.request, late=late)

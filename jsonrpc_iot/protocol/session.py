@@ -197,12 +197,12 @@ class Session:
         overdue, self._overdue = self._overdue, ()
         return overdue
 
-    def mark_retry(self, request: bytes) -> bytes:
-        """A request of ours with the mark that says that it is the same again."""
+    def mark_retry(self, request: bytes, *, late: bool = False) -> bytes:
+        """A request of ours with the mark of a copy; see `Codec.mark_retry`."""
         self.copies += 1
         if self.on_repeat is not None:
             self.on_repeat(request)
-        return self.codec.mark_retry(request)
+        return self.codec.mark_retry(request, late=late)
 
     def notification(self, method: str, params: Any) -> bytes:
         """The bytes of a notification.

@@ -172,6 +172,8 @@ class Server:
         async with task_group() as accepting:
             for listener in listeners:
                 accepting.start_soon(listener.serve, self._serve, self._tasks)
+            for listener in listeners:
+                await listener.heard()
             yield
             accepting.cancel_scope.cancel()
 

@@ -25,6 +25,7 @@ from jsonrpc_iot import (
 )
 from jsonrpc_iot.client import ways
 from tests import brokers
+from tests.peer.lossy.rig import raw
 from tests.rig import ANYWHERE, Device, Restarts, outcome
 from tests.waiting import SECONDS, Tally, eventually
 
@@ -124,6 +125,25 @@ async def test_a_device_that_answers_with_an_error_answers() -> None:
     device.middleware(refuse)
     async with serve(device, "udp://127.0.0.1:0") as server, connect(server.urls) as client:
         assert client.url == server.urls[0]
+
+
+async def test_late_copies_of_the_first_call_are_known_as_such() -> None:
+    with anyio.fail_after(SECONDS), raw() as device:
+
+        async def answer() -> None:
+            device.send(id=(await device.take())["id"], result=True)  # rpc.ping
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(answer)
+            async with (
+                connect([device.url, "tcp://127.0.0.1:1"]) as client,
+                anyio.create_task_group() as calls,
+            ):
+                calls.start_soon(client.call, "run")
+                call = await device.take()
+                assert call["method"] == "run"
+                assert "timeout" in call
+                device.send(id=call["id"], result=None)
 
 
 async def test_each_way_that_failed_is_named(silent: Silent) -> None:

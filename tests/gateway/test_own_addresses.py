@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import pytest
@@ -254,6 +255,22 @@ async def test_what_a_device_calls_idempotent_may_be_got() -> None:
         page = {"sec-fetch-site": "cross-site"}
         assert (await web.get("/kitchen/again?text=x", headers=page)).status_code == 403
         assert len(asked.items) == before  # the device has heard of neither
+
+
+async def test_all_are_there_as_soon_as_the_gateway_is() -> None:
+    device, _ = kitchen()
+    gateway, url = Gateway(), anywhere()
+    for number in range(30):
+        gateway.add(f"room{number}", url)
+    places = PLACES["mqtt"](), "http://127.0.0.1:0/rpc"
+    head = "POST /rpc/room29/echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    post = f'{head}Content-Length: 5\r\n\r\n["x"]'.encode()
+    async with serve(device, url), running(gateway, *places) as server:
+        address = urlsplit(server.urls[1])
+        async with await anyio.connect_tcp("127.0.0.1", address.port or 0) as stream:
+            await stream.send(post)
+            with anyio.fail_after(SECONDS):
+                assert (await stream.receive()).startswith(b"HTTP/1.1 200")
 
 
 async def test_nobody_has_the_gateway_answer_where_a_device_hears_requests() -> None:

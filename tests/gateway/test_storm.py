@@ -1,14 +1,17 @@
 """Many callers with equal ids, and a device that vanishes in mid-call and returns."""
 
+import socket
 from collections import Counter
 from typing import Any
 
 import anyio
 import pytest
 
-from jsonrpc_iot import Dispatcher, Gateway
+from jsonrpc_iot import Dispatcher, Gateway, connect, serve
+from tests.peer.lossy.rig import raw
+from tests.ports import free_port
 from tests.rig import ANYWHERE, Raw, Restarts
-from tests.waiting import Tally, eventually
+from tests.waiting import SECONDS, Tally, eventually
 
 from .rig import Changes, running
 
@@ -73,3 +76,45 @@ async def test_each_call_ends_once_with_its_own_answer(at: str) -> None:
 def check(token: str, reply: dict[str, Any]) -> None:
     assert reply["id"] == 1
     assert reply.get("result") == token or reply["error"]["code"] in KNOWN, (token, reply)
+
+
+async def test_the_next_gateway_does_not_run_again_what_the_one_before_has_run() -> None:
+    device, at = Counting(), f"udp://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+    call = {"id": 1, "method": "lamp.run", "params": ["x"], "timeout": 20}
+    async with serve(device.dispatcher, "udp://127.0.0.1:0") as lamp:
+
+        async def ask(**members: Any) -> Any:
+            gateway = Gateway()
+            gateway.add("lamp", lamp.urls[0], wait=SECONDS)
+            async with running(gateway, at, grace=0):
+                caller.send(**call, **members)
+                with anyio.fail_after(SECONDS):
+                    while "method" in (reply := await caller.receive()):
+                        pass  # which tells of the device
+                return reply
+
+        with raw(at) as caller:
+            assert await ask() == {"id": 1, "result": "x"}
+            again = await ask(retry=True)  # as if that had been lost
+            assert again["error"]["code"] == -32011
+            assert again["error"]["data"]["listening"] < SECONDS
+    assert device.ran == {"x": 1}
+
+
+async def test_late_copies_of_its_first_call_to_a_device_are_known_as_such() -> None:
+    gateway = Gateway()
+    with raw() as device:
+        gateway.add("lamp", device.url)
+        async with (
+            running(gateway, ANYWHERE) as server,
+            connect(server.urls[0]) as client,
+            anyio.create_task_group() as tasks,
+        ):
+            with anyio.fail_after(SECONDS):
+                device.send(id=(await device.take())["id"], result=True)  # rpc.ping
+                device.send(id=(await device.take())["id"], error={"code": -32601, "message": ""})
+                tasks.start_soon(client.call, "lamp.run")
+                call = await device.take()
+            assert call["method"] == "run"
+            assert "timeout" in call
+            device.send(id=call["id"], result=None)

@@ -9,7 +9,6 @@ import anyio
 import pytest
 
 from jsonrpc_iot.novacloud import SqliteStore
-from jsonrpc_iot.novacloud.store.command_log import CommandRow
 from jsonrpc_iot.novacloud.store.query import Query
 from jsonrpc_iot.novacloud.store.telemetry_log import Report
 from tests.waiting import SECONDS
@@ -31,12 +30,10 @@ class Slow(SqliteStore):
         self.is_writing = anyio.Event()
         self._stops = anyio.Event()
 
-    async def write(
-        self, reports: Sequence[Report], commands: Sequence[CommandRow] = ()
-    ) -> list[bool]:
+    async def write(self, reports: Sequence[Report]) -> list[bool]:
         self.is_writing.set()
         await self._stops.wait()
-        return await super().write(reports, commands)
+        return await super().write(reports)
 
     async def seen(self, times: Iterable[tuple[str, float]]) -> None:
         self._stops.set()

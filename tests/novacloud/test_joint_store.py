@@ -34,10 +34,10 @@ class Poor(SqliteStore):
     damaged: frozenset[str] = frozenset()
     hiccups = 0
 
-    async def write(self, reports: Any, commands: Any = ()) -> list[bool]:
+    async def write(self, reports: Any) -> list[bool]:
         if any(each.device_id in self.damaged for each in reports):
             raise StoreDamaged("database disk image is malformed")
-        return await super().write(reports, commands)
+        return await super().write(reports)
 
     async def device(self, device_id: str) -> Known:
         if self.hiccups:

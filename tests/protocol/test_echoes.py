@@ -82,7 +82,10 @@ def test_a_copy_in_the_other_dialect_and_a_marked_one_of_it(codec: Codec) -> Non
     session = Session(codec, echoes=True, clock=Clock())
     _, request = session.open("relay.toggle", None, note_nothing)
     strict = codec.mark_2_0(request)
-    for each in (strict, codec.mark_retry(strict), codec.mark_2_0(codec.mark_retry(request))):
+    copies = [codec.mark_retry(request), codec.mark_retry(request, late=True)]
+    copies += [codec.mark_2_0(each) for each in copies]
+    copies += [codec.mark_retry(strict), codec.mark_retry(strict, late=True)]
+    for each in (strict, *copies):
         assert hear(session, each)
     assert not hear(session, codec.mark_2_0(request.replace(b"toggle", b"tickle")))
 

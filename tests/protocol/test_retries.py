@@ -36,6 +36,23 @@ def test_the_timer_doubles() -> None:
         assert repeats.poll(due, extensions=True).messages == [RETRY]
 
 
+def test_a_late_copy_lets_nothing_begin() -> None:
+    for late in (repeats := new_repeats()).poll(125.1, extensions=True).messages:
+        message = CODEC.decode(late)
+        assert isinstance(message, Message)
+        assert (message.id, message.retry, message.timeout) == (1, True, 1e-9)
+        assert REQUEST in CODEC.unmarked(late)
+    assert repeats.next_due() is not None
+    assert new_repeats(idempotent=True).poll(125.1, extensions=True).messages == [RETRY]
+
+
+def test_whom_it_took_long_to_know_gets_late_copies_too() -> None:
+    repeats = new_repeats()
+    for due in (100.5, 101.5, 103.5, 107.5, 115.5):
+        repeats.poll(due, extensions=None)
+    assert repeats.learn(extensions=True) == [CODEC.mark_retry(REQUEST, late=True)]
+
+
 @pytest.mark.parametrize(("pick", "first", "second"), [(min, 0.4, 0.8), (max, 0.6, 1.2)])
 def test_the_timer_is_up_to_a_fifth_off(pick: Any, first: float, second: float) -> None:
     repeats = Repeats(0.5, JsonCodec().mark_retry, pick)

@@ -1,7 +1,9 @@
 """Commands from the moment they are asked for until their status is final.
 
 QUEUED → SENT → PENDING → SUCCESS | ERROR | TIMEOUT | EXPIRED | CANCELLED; a step may be left out,
-and a final status changes no more. Here are the commands that are not; the store has them all.
+and a final status changes no more. The record has all commands and the last word about them. Here
+are those that are not final and about which this node decides: it sends them and hears the answers,
+a little ahead of the record. With other nodes beside it, `shared_commands` says which they are.
 
 A command is SENT once the system has its bytes. When the connection ends before the device's
 machine has acknowledged them, or is replaced before any response, the command is QUEUED again with
@@ -15,32 +17,27 @@ a while: it is sent only at a time between that of its beginning and that of its
 
 import math
 import time
-import uuid
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import anyio
 
-from jsonrpc_iot import Busy, TooLarge
-
 from ..clock import elapsed
 from ..messages import CommandResponse
-from ..store.command_log import CommandRow, CommandStatus
-from ..store.store import Store
+from ..store.command_log import CommandLog, CommandRow, CommandStatus
+from .arrivals import Arrivals
+from .command_states import CommandStates
+from .command_table import CommandTable
 from .counts import Counts
-from .ingest import Ingest
+from .custody import Custody
 from .open_command import CommandUpdate, OpenCommand, line_of
 from .presence import Presence
 from .session import DeviceSession
 from .settings import PlatformSettings
 from .timers import Timers
 
-_REMEMBERED = 1024
 _LOOK_SECONDS = 5.0
 _JUMP_SECONDS = 1.0
-_FIRST_LOOK, _LONGEST_LOOK = 0.01, 1.0  # at what the device's machine has acknowledged
 
 _ANSWERS = {
     "success": CommandStatus.SUCCESS,
@@ -50,123 +47,168 @@ _ANSWERS = {
 
 
 class OpenCommands:
-    """All open commands.
+    """The open commands about which this node decides; `table` has them.
 
     Args:
-        store: has them all.
+        log: the record.
         settings: of which `queued_commands`, `response_seconds` and `line` are used here.
         counts: of the whole platform.
-        ingest: stores their states.
+        states: has the record take their states.
         presence: knows which devices are there.
+        custody: whose commands they are.
         on_update: is told of each new status.
+        now: tells the time, in Unix seconds.
+
+    Attributes:
+        on_update: as above.
+        on_elsewhere: is told of devices that are not this node's, and for which there is a command.
     """
 
     def __init__(
         self,
-        store: Store,
+        log: CommandLog,
         settings: PlatformSettings,
         counts: Counts,
-        ingest: Ingest,
+        states: CommandStates,
         presence: Presence,
+        custody: Custody,
         on_update: Callable[[CommandUpdate], object],
+        now: Callable[[], float],
     ) -> None:
-        self._store = store
+        self._log = log
         self._settings = settings
         self._counts = counts
-        self._ingest = ingest
+        self._states = states
         self._presence = presence
-        self._on_update = on_update
-        self._open: dict[str, OpenCommand] = {}
-        self._final: dict[str, CommandRow] = {}
-        self._queues: dict[str, dict[str, OpenCommand]] = {}
-        self._unanswered: dict[str, dict[str, OpenCommand]] = {}
-        self._on_their_way: dict[DeviceSession, list[OpenCommand]] = {}
-        self._timers = Timers(self._open.__len__, self._open.__contains__)
-        self._number = 0
+        self._custody = custody
+        self.on_update = on_update
+        self._now = now
+        self.table = CommandTable()
+        self._timers = Timers(self.table.open.__len__, self.table.open.__contains__)
+        self._arrivals = Arrivals(self._timers, self._note_arrival)
         self._clocks = 0.0, 0.0
+        self.on_elsewhere: Callable[[str], object] = lambda device_id: None
 
     async def load(self) -> None:
         """Take up what an earlier run of the platform left open."""
         self._clocks = _clocks()
-        rows = await self._store.commands(limit=-1, open_only=True)
-        for row in reversed(rows):
-            command = self._new(row, is_left=True)
-            now = time.time()
-            if row.status is CommandStatus.QUEUED:
-                command.expires = elapsed() + (row.expires - now if row.created <= now else 0.0)
-                self._enqueue(command)
-            else:
-                self._open[row.command_id] = command
-                longest = self._response_seconds(row)
-                past = now - (row.sent or row.created)
-                self._set_deadline(command, elapsed() + min(longest - past, longest))
+        for row in await self._log.open_commands():
+            now = self._now()
+            longest = self._response_seconds(row)
+            command = OpenCommand(row=row, line=line_of(row), is_left=True)
+            command.expires = elapsed() + (row.expires - now if row.created <= now else 0.0)
+            due = (row.sent or row.created) + longest if row.due is None else row.due
+            self._take_up(command, min(due, now + longest))
 
-    def make(
-        self,
-        device_id: str,
-        payload: dict[str, Any],
-        expires: float,
-        *,
-        response_timeout: float | None = None,
-        message_type: str | None = None,
-        job_id: str | None = None,
-    ) -> OpenCommand:
-        """Make a command that nobody knows of yet.
+    async def send(self, commands: Sequence[OpenCommand]) -> list[bool]:
+        """Store commands, and send those to devices that are with this node and online.
 
-        Args:
-            device_id: whom to.
-            payload: values by `command_key`.
-            expires: seconds that it may wait for the device.
-            response_timeout: seconds that the device may be silent about it.
-            message_type: of a message that is no command.
-            job_id: the broadcast that it is a part of.
-
-        Raises:
-            Busy: too many wait for the device.
-            TooLarge: it does not fit a line.
-        """
-        limit = self._settings.queued_commands
-        if len(self._queues.get(device_id, ())) >= limit:
-            raise Busy(f"{limit} commands wait for the device")
-        now = time.time()
-        row = CommandRow(
-            command_id=str(uuid.uuid4()),
-            device_id=device_id,
-            command=payload,
-            status=CommandStatus.QUEUED,
-            created=now,
-            expires=now + expires,
-            message_type=message_type,
-            response_timeout=response_timeout,
-            job_id=job_id,
-        )
-        command = self._new(row, expires=elapsed() + expires)
-        if len(command.line) > self._settings.line:
-            size = len(command.line)
-            raise TooLarge(data={"size": size, "limit": self._settings.line})
-        return command
-
-    async def send(self, commands: Sequence[OpenCommand]) -> None:
-        """Store commands, and send them to the devices that are there.
+        Returns:
+            For each whether it is stored: `False` where too many wait for its device, or where that
+            is gone.
 
         Raises:
             StoreFailed: none is stored, and none sent.
         """
-        await self._store.write([], [each.row for each in commands])
-        for command in commands:
-            self._enqueue(command)
-            self._on_update(command.update())
-            session = self._presence.online(command.row.device_id)
-            if session is not None:
-                self.settle(session)
+        for each in commands:
+            each.expires = elapsed() + each.row.expires - each.row.created
+        stored = await self._add(commands)
+        for command, is_stored in zip(commands, stored, strict=True):
+            device_id = command.row.device_id
+            if not is_stored:
+                continue
+            if not self._custody.has(device_id):
+                self.on_elsewhere(device_id)
+            elif command.row.command_id not in self.table.open:
+                self._enqueue(command)
+            self.on_update(command.update())
+            self._tell(device_id)
+        return stored
+
+    def _tell(self, device_id: str) -> None:
+        session = self._presence.online(device_id)
+        if session is not None:
+            self.settle(session)
+
+    async def _add(self, commands: Sequence[OpenCommand]) -> list[bool]:
+        limit = self._settings.queued_commands
+        stored = await self._log.add([each.row for each in commands], limit)
+        late = [
+            number
+            for number, is_stored in enumerate(stored)
+            if not is_stored and self._has_room(commands[number].row.device_id)
+        ]
+        if late:  # the record is behind: some have been sent meanwhile
+            await self._states.settle()
+            again = await self._log.add([commands[number].row for number in late], limit)
+            for number, is_stored in zip(late, again, strict=True):
+                stored[number] = is_stored
+        return stored
+
+    def _has_room(self, device_id: str) -> bool:
+        """Whether fewer commands wait for a device than may, as far as it is known here."""
+        session = self._presence.online(device_id)
+        if session is None or not self._custody.has(device_id):
+            return False
+        self._arrivals.look(session)
+        return self.table.count_queued(device_id) < self._settings.queued_commands
 
     def cancel(self, command_id: str) -> CommandRow | None:
-        """Take back a command that waits; returns it, `None` where there is none that does."""
-        command = self._open.get(command_id)
+        """Take back a command that waits here; returns it, `None` where there is none that does."""
+        command = self.table.open.get(command_id)
         if command is None or command.row.status is not CommandStatus.QUEUED:
             return None
         self._change(command, CommandStatus.CANCELLED)
         return command.row
+
+    def take_over(self, device_id: str, rows: Sequence[CommandRow]) -> None:
+        """Decide about the open commands of a device that has come to this node.
+
+        What was sent from elsewhere and has no response is sent again, with the same id, as long as
+        it has not expired.
+
+        Args:
+            device_id: which.
+            rows: all its open commands.
+        """
+        self.let_go(device_id)
+        for row in rows:
+            command = OpenCommand(row=row, line=line_of(row), is_adopted=True)
+            command.expires = elapsed() + row.expires - self._now()
+            if row.status is CommandStatus.SENT and command.expires > elapsed():
+                self._queue_again(command)
+            else:
+                self._take_up(command, row.due)
+
+    def take_new(self, rows: Sequence[CommandRow]) -> None:
+        """Take up those of this node's commands that wait, and are not known here."""
+        for row in rows:
+            is_new = self.table.find(row.command_id) is None
+            if is_new and row.status is CommandStatus.QUEUED and self._custody.has(row.device_id):
+                command = OpenCommand(row=row, line=line_of(row), is_adopted=True)
+                command.expires = elapsed() + row.expires - self._now()
+                self._enqueue(command)
+                self._tell(row.device_id)
+
+    def let_go(self, device_id: str) -> None:
+        """Leave a device's commands to the record, and to who will have the device."""
+        for command in self.table.of(device_id):
+            self.table.remove(command)
+
+    def accept(self, row: CommandRow) -> None:
+        """Take what the record says of a command in the end, also where it was otherwise here."""
+        command = self.table.open.get(row.command_id)
+        if command is not None:
+            self.table.remove(command)
+            command.row = row
+        self.table.remember(row)
+
+    def lose(self, command_id: str) -> None:
+        """The record does not know a command any more, since its device is deleted."""
+        command = self.table.open.get(command_id)
+        if command is not None:
+            self._change(command, CommandStatus.EXPIRED, is_stored=True)
+        self.table.wake(command_id)
 
     def settle(self, session: DeviceSession) -> None:
         """Send a device what waits for it as soon as it has had its time after authenticating."""
@@ -177,7 +219,7 @@ class OpenCommands:
 
     def flush(self, session: DeviceSession) -> None:
         """Send a device what waits for it."""
-        for command in list(self._queues.get(session.device_id, {}).values()):
+        for command in self.table.queued(session.device_id):
             if command.writing is not session and self._may_go(command):
                 command.writing, command.offset = session, None
                 session.connection.send(
@@ -186,17 +228,13 @@ class OpenCommands:
                     partial(self._may_go, command),
                 )
 
-    def states(self) -> Counter[CommandStatus]:
-        """How many open commands there are of each status."""
-        return Counter(each.row.status for each in self._open.values())
-
     def waits_for(self, device_id: str) -> bool:
         """Whether commands wait for a device."""
-        return bool(self._queues.get(device_id))
+        return self.table.count_queued(device_id) > 0
 
     def respond(self, session: DeviceSession, message: CommandResponse) -> None:
         """Take a device's response; one that fits no open command of it is dropped and counted."""
-        command = self._open.get(str(message.command_id))
+        command = self.table.open.get(str(message.command_id))
         if command is None or command.row.device_id != session.device_id:
             self._drop_response(session)
             return
@@ -207,9 +245,9 @@ class OpenCommands:
             self._note_sent(command)  # who answers has got it, though we have not heard so
         self._counts.responses += 1
         command.row.payload = message.payload
-        self._change(command, _ANSWERS[message.status])
         if message.status == "pending":
-            self._set_deadline(command, elapsed() + self._response_seconds(command.row))
+            self._give_time(command)
+        self._change(command, _ANSWERS[message.status])
 
     def _drop_response(self, session: DeviceSession) -> None:
         self._counts.dropped_responses += 1
@@ -222,88 +260,66 @@ class OpenCommands:
             session: whose connection has ended.
             replaced: the device has come again, so it may have lost what it did not answer.
         """
-        self._look(session)
-        self._on_their_way.pop(session, None)
-        for command in list(self._unanswered.get(session.device_id, {}).values()):
+        self._arrivals.end(session)
+        for command in self.table.unanswered(session.device_id):
             if (
                 command.writing is session
+                and command.row.status is CommandStatus.SENT
                 and (replaced or command.offset is not None)
                 and command.expires > elapsed()
             ):
-                command.row.sent = None
-                self._change(command, CommandStatus.QUEUED)
+                self._queue_again(command)
 
     def forget(self, device_id: str) -> None:
         """End all commands of a device that is deleted."""
-        for command in list(self._open.values()):
-            if command.row.device_id == device_id:
-                self._change(command, CommandStatus.EXPIRED)
-
-    def find(self, command_id: str) -> CommandRow | None:
-        """A command that is not final, or has become so lately; the store may be behind."""
-        command = self._open.get(command_id)
-        return self._final.get(command_id) if command is None else command.row
+        for command in self.table.of(device_id):
+            self._change(command, CommandStatus.EXPIRED, is_stored=True)
 
     async def run(self) -> None:
         """Do what is due: end commands whose time is over, send to devices that have settled."""
         while True:
             await self._timers.wait(
-                anyio.current_time() + _LOOK_SECONDS if self._open else math.inf
+                anyio.current_time() + _LOOK_SECONDS if self.table.open else math.inf
             )
             self._follow_clocks()
             self._timers.run_due()
 
-    def _new(self, row: CommandRow, **more: Any) -> OpenCommand:
-        self._number += 1
-        return OpenCommand(row=row, line=line_of(row), number=self._number, **more)
-
     def _response_seconds(self, row: CommandRow) -> float:
         return row.response_timeout or self._settings.response_seconds
 
+    def _take_up(self, command: OpenCommand, due: float | None) -> None:
+        """Go on with a command that the record has; `due` is of one that its device has got."""
+        row = command.row
+        if row.status is CommandStatus.QUEUED:
+            self._enqueue(command)
+            return
+        self.table.put(command)
+        self._set_deadline(command, elapsed() + (self._now() if due is None else due) - self._now())
+
     def _note_written(self, command: OpenCommand, session: DeviceSession) -> None:
         """The system has the line; whether the device's machine has it will be looked at."""
-        if command.writing is session and not command.row.status.is_final:
-            command.offset = session.connection.written
-            self._note_sent(command)
-            waiting = self._on_their_way.setdefault(session, [])
-            waiting.append(command)
-            if len(waiting) == 1:
-                self._look_again(session, 0.0)
-            else:
-                self._look(session)
+        if command.writing is session and command in self.table:
+            if command.row.status is CommandStatus.QUEUED:
+                self._note_sent(command)
+            self._arrivals.add(command, session)
 
-    def _look_again(self, session: DeviceSession, pause: float) -> None:
-        """Look now, and as long as there is something to look for."""
-        self._look(session)
-        if session in self._on_their_way:
-            pause = min(max(2 * pause, _FIRST_LOOK), _LONGEST_LOOK)
-            again = partial(self._look_again, session, pause)
-            self._timers.at(anyio.current_time() + pause, "", again)
-
-    def _look(self, session: DeviceSession) -> None:
-        """See what the device's machine has acknowledged, and have that stored."""
-        waiting = self._on_their_way.pop(session, [])
-        confirmed = session.connection.confirmed if waiting else 0
-        for number, command in enumerate(waiting):
-            if command.offset is None or command.offset > confirmed:
-                self._on_their_way[session] = waiting[number:]
-                return
-            command.offset = None
-            if command.row.status is CommandStatus.SENT:
-                if command.row.message_type is None:
-                    self._ingest.save(command.row)
-                else:  # nobody answers it
-                    self._change(command, CommandStatus.SUCCESS)
+    def _note_arrival(self, command: OpenCommand) -> None:
+        """The device's machine has it, and so has the record from now on."""
+        if command.row.status is CommandStatus.SENT and command in self.table:
+            if command.row.message_type is None:
+                self._states.save(command.row)
+            else:  # nobody answers it
+                self._change(command, CommandStatus.SUCCESS)
 
     def _check_deadline(self, command_id: str) -> None:
-        command = self._open.get(command_id)
+        command = self.table.open.get(command_id)
         if command is not None:
             command.timer = math.inf
             if not self._end_if_over(command):
                 self._set_timer(command)  # it has more time now, or the timers' clock less
 
     def _end_if_over(self, command: OpenCommand) -> bool:
-        if command.is_over(elapsed()):
+        if command.is_over(elapsed(), self._now()):
             is_waiting = command.row.status is CommandStatus.QUEUED
             self._change(command, CommandStatus.EXPIRED if is_waiting else CommandStatus.TIMEOUT)
             return True
@@ -311,7 +327,7 @@ class OpenCommands:
 
     def _may_go(self, command: OpenCommand) -> bool:
         """Whether a command may still be sent; it waits, perhaps for a device that reads slowly."""
-        return not command.row.status.is_final and not self._end_if_over(command)
+        return command in self.table and not self._end_if_over(command)
 
     def _follow_clocks(self) -> None:
         """Notice that the time of day was set, or that the machine slept and its timers with it."""
@@ -319,25 +335,18 @@ class OpenCommands:
         if all(abs(a - b) < _JUMP_SECONDS for a, b in zip(now, self._clocks, strict=True)):
             return
         self._clocks = now
-        for command in list(self._open.values()):
+        for command in list(self.table.open.values()):
             row = command.row
-            if row.status is CommandStatus.QUEUED and not command.is_left:
-                shift = time.time() + command.deadline - elapsed() - row.expires
+            is_waiting = row.status is CommandStatus.QUEUED and not command.is_left
+            if is_waiting and self._custody.is_alone:
+                shift = self._now() + command.deadline - elapsed() - row.expires
                 row.created += shift  # for the next run, which knows no other clock
                 row.expires += shift
-                self._ingest.save(row)
+                self._states.save(row)
             self._end_if_over(command)
 
     def _enqueue(self, command: OpenCommand) -> None:
-        row = command.row
-        self._open[row.command_id] = command
-        queue = self._queues.setdefault(row.device_id, {})
-        is_last = not queue or next(reversed(queue.values())).number < command.number
-        queue[row.command_id] = command
-        if not is_last:
-            self._queues[row.device_id] = dict(
-                sorted(queue.items(), key=lambda item: item[1].number)
-            )
+        self.table.put(command)
         self._set_deadline(command, command.expires)
 
     def _set_deadline(self, command: OpenCommand, deadline: float) -> None:
@@ -353,41 +362,36 @@ class OpenCommands:
             self._timers.at(due, id, partial(self._check_deadline, id))
 
     def _note_sent(self, command: OpenCommand) -> None:
-        row = command.row
-        if row.status is CommandStatus.QUEUED:
-            row.sent = time.time()
-            self._set_deadline(command, elapsed() + self._response_seconds(row))
-            self._change(command, CommandStatus.SENT)
+        command.row.sent = self._now()
+        self._give_time(command)
+        self._change(command, CommandStatus.SENT)
 
-    def _change(self, command: OpenCommand, status: CommandStatus) -> None:
+    def _give_time(self, command: OpenCommand) -> None:
+        """Let a device be silent about a command for its whole time from now on."""
+        seconds = self._response_seconds(command.row)
+        command.row.due = self._now() + seconds
+        self._set_deadline(command, elapsed() + seconds)
+
+    def _queue_again(self, command: OpenCommand) -> None:
+        command.row.sent = command.row.due = None
+        self._change(command, CommandStatus.QUEUED)
+
+    def _change(
+        self, command: OpenCommand, status: CommandStatus, *, is_stored: bool = False
+    ) -> None:
         row = command.row
-        if row.status is CommandStatus.QUEUED:
-            _drop(self._queues, row)
-        elif row.status is CommandStatus.SENT:
-            _drop(self._unanswered, row)
+        self.table.remove(command)
         row.status = status
         if status is CommandStatus.QUEUED:
             self._enqueue(command)
-        elif status is CommandStatus.SENT:
-            self._unanswered.setdefault(row.device_id, {})[row.command_id] = command
-        elif status.is_final:
-            row.finished = time.time()
-            del self._open[row.command_id]
-            self._final[row.command_id] = row
-            if len(self._final) > _REMEMBERED:
-                del self._final[next(iter(self._final))]
-            command.finished.set()
-        if status is not CommandStatus.SENT:  # until it is acknowledged
-            self._ingest.save(row)
-        self._on_update(command.update())
-
-
-def _drop(commands: dict[str, dict[str, OpenCommand]], row: CommandRow) -> None:
-    """Take a command from among those of its device."""
-    group = commands.get(row.device_id, {})
-    group.pop(row.command_id, None)
-    if not group:
-        commands.pop(row.device_id, None)
+        elif not status.is_final:
+            self.table.put(command)
+        else:
+            row.finished = self._now()
+            self.table.remember(row)
+        if status is not CommandStatus.SENT and not is_stored:  # until it is acknowledged
+            self._states.save(row)
+        self.on_update(command.update())
 
 
 def _clocks() -> tuple[float, float]:

@@ -9,7 +9,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from copy import copy
 from typing import Any
 
 import anyio
@@ -17,11 +16,11 @@ from msgspec import UNSET, Struct, UnsetType
 
 from ..errors import NovaError, StoreDamaged, StoreFailed
 from ..messages import Ack, AckPayload, Data, Payload, Status, encode_line
-from ..store.command_log import CommandRow
 from ..store.registry import SensorType
 from ..store.store import Store
 from ..store.telemetry_log import Report
 from ..token_bucket import TokenBucket
+from .command_states import CommandStates
 from .counts import Counts
 from .session import DeviceSession
 from .settings import PlatformSettings
@@ -65,10 +64,11 @@ class _Entry(Struct):
 
 
 class Ingest:
-    """Takes data and statuses, and the states of commands.
+    """Takes data and statuses, and says when the states of commands are written.
 
     Args:
         store: where all of it goes.
+        states: of commands.
         settings: limits.
         counts: of the whole platform.
         on_values: is told of values once they are stored.
@@ -81,18 +81,19 @@ class Ingest:
     def __init__(
         self,
         store: Store,
+        states: CommandStates,
         settings: PlatformSettings,
         counts: Counts,
         on_values: Callable[[Telemetry], object],
     ) -> None:
         self._store = store
+        self._states = states
         self._settings = settings
         self._counts = counts
         self._on_values = on_values
         self._entries: deque[_Entry] = deque()
         self._size = 0
         self._turns = TokenBucket(_GROUPS, _BURST)
-        self._commands: dict[str, CommandRow] = {}
         self._wake = anyio.Event()
         self._hurry = anyio.Event()
         self._room = anyio.Event()
@@ -101,6 +102,7 @@ class Ingest:
         self._since = 0.0
         self.problem = ""
         self.finished = anyio.Event()
+        states.on_saved = self._wake_up
 
     @property
     def lag(self) -> float:
@@ -141,11 +143,6 @@ class Ingest:
         while len(self._entries) >= self._settings.unwritten or self._size >= _UNWRITTEN_BYTES:
             await self._room.wait()
 
-    def save(self, row: CommandRow) -> None:
-        """Have the present state of a command stored."""
-        self._commands[row.command_id] = copy(row)
-        self._wake.set()
-
     def close(self) -> None:
         """Take no more; `run` ends when all is written."""
         self._closing = True
@@ -158,11 +155,14 @@ class Ingest:
             while not self._closing:
                 await self._wake.wait()
                 self._wake = anyio.Event()
-                while self._entries or self._commands:
+                while self._entries or self._states:
                     await self._gather()
                     if not await self._write() and not self._entries:
                         break
         self.finished.set()
+
+    def _wake_up(self) -> None:
+        self._wake.set()
 
     @property
     def _is_full(self) -> bool:
@@ -198,46 +198,53 @@ class Ingest:
         return group
 
     async def _write(self) -> bool:
-        entries, commands = self._take(), self._commands
-        self._commands = {}
+        """Write a group, and the states of commands beside it; returns whether that is possible."""
+        entries = self._take()
         self._room.set()
         self._room = anyio.Event()
         began = anyio.current_time()
-        try:
-            fresh = await self._store.write([each.report for each in entries], [*commands.values()])
-        except StoreDamaged:
-            return await self._write_apart(entries, commands)
-        except StoreFailed as error:
-            self._since = self._entries[0].at if self._entries else 0.0
-            self._fail(entries, error)
-            self._commands = {**commands, **self._commands}  # tried again with the next report
+        failures: list[StoreFailed] = []
+        async with anyio.create_task_group() as tasks:  # a store may commit both at once
+            if entries:
+                tasks.start_soon(self._write_reports, entries, failures)
+            if self._states:
+                tasks.start_soon(self._write_states, failures)
+        if failures:
             return False
         self._counts.commits.add(anyio.current_time() - began)
-        self._since = self._entries[0].at if self._entries else 0.0
         self.problem = ""
-        self._announce(entries, fresh)
         return True
 
-    async def _write_apart(
-        self, entries: Sequence[_Entry], commands: dict[str, CommandRow]
-    ) -> bool:
+    async def _write_reports(self, entries: Sequence[_Entry], failures: list[StoreFailed]) -> None:
+        try:
+            await self._write_part(entries)
+        except StoreDamaged:
+            await self._write_apart(entries)
+        except StoreFailed as error:
+            self._fail(entries, error)
+            failures.append(error)
+        self._since = self._entries[0].at if self._entries else 0.0
+
+    async def _write_part(self, entries: Sequence[_Entry]) -> None:
+        self._announce(entries, await self._store.write([each.report for each in entries]))
+
+    async def _write_apart(self, entries: Sequence[_Entry]) -> None:
         """Write each device's reports alone: the damaged pages of one cost no other its reports."""
         parts: dict[str, list[_Entry]] = {}
         for each in entries:
             parts.setdefault(each.report.device_id, []).append(each)
         for part in parts.values():
             try:
-                fresh = await self._store.write([each.report for each in part])
+                await self._write_part(part)
             except StoreFailed as error:
                 self._fail(part, error)
-            else:
-                self._announce(part, fresh)
-        for row in commands.values():
-            try:
-                await self._store.write([], [row])
-            except StoreFailed as error:
-                logger.error("the state of command %s is lost: %s", row.command_id, error)
-        return True
+
+    async def _write_states(self, failures: list[StoreFailed]) -> None:
+        try:
+            await self._states.write()
+        except StoreFailed as error:
+            self._fail((), error)
+            failures.append(error)
 
     def _fail(self, entries: Sequence[_Entry], error: StoreFailed) -> None:
         if not self.problem:

@@ -6,13 +6,14 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from jsonrpc_iot import Context, InvalidParams
+from jsonrpc_iot import Busy, Context, InvalidParams
 
 from ..errors import UnknownDevice, UnknownKey
 from ..store.command_log import CommandStatus
 from ..store.registry import Known, Sensor, SensorType
 from .admission import canonical_id
 from .counts import DeviceRecord, Refused
+from .open_command import OpenCommand, new_command
 from .platform import NovaPlatform
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -141,6 +142,29 @@ class Part:
 
     async def _known(self, device_id: str) -> Known:
         return await self._store.device(canonical(device_id))
+
+    def _new_command(
+        self, device_id: str, payload: dict[str, Any], expires: float, **more: Any
+    ) -> OpenCommand:
+        """See `new_command`."""
+        platform = self._platform
+        longest = platform.settings.line
+        return new_command(device_id, payload, expires, now=platform.now(), longest=longest, **more)
+
+    async def _send(self, command: OpenCommand) -> None:
+        """Store a command, and send it when its device is there.
+
+        Raises:
+            UnknownDevice: there is no such device.
+            Busy: too many wait for it.
+        """
+        (is_stored,) = await self._platform.commands.send([command])
+        if not is_stored:
+            await self._store.device(command.row.device_id)
+            raise self._busy()
+
+    def _busy(self) -> Busy:
+        return Busy(f"{self._platform.settings.queued_commands} commands wait for the device")
 
     async def _sensors(self, device_id: str, value_keys: Sequence[str]) -> list[Sensor]:
         """Some sensors of a device, each once."""

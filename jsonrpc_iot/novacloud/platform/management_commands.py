@@ -85,13 +85,13 @@ class CommandMethods(Part):
         """
         chosen = canonical(device_id)
         await self._check(chosen, payload)
-        commands = self._platform.commands
-        command = commands.make(chosen, payload, expires, response_timeout=response_timeout)
-        await commands.send([command])
+        command = self._new_command(chosen, payload, expires, response_timeout=response_timeout)
+        await self._send(command)
+        row = command.row
         if wait:
             with anyio.move_on_after(timeout):
-                await command.finished.wait()
-        row = command.row
+                await self._platform.shared_commands.wait(row)
+            row = await self._platform.shared_commands.present(row)
         return Outcome(row.command_id, row.status, row.payload)
 
     @method("command.cancel", requires=COMMAND, errors=(NotQueued, StoreFailed))
@@ -101,7 +101,7 @@ class CommandMethods(Part):
         Raises:
             NotQueued: it has been sent, or is not known.
         """
-        row = self._platform.commands.cancel(command_id)
+        row = await self._platform.shared_commands.cancel(command_id)
         if row is None:
             found = await self.command_get(command_id)
             status = None if found is None else found.status
@@ -111,7 +111,7 @@ class CommandMethods(Part):
     @method("command.get", requires=READ, idempotent=True, errors=(StoreFailed,))
     async def command_get(self, command_id: str) -> CommandRow | None:
         """A command and what became of it, `None` for one that is not known."""
-        present = self._platform.commands.find(command_id)
+        present = self._platform.commands.table.find(command_id)
         return await self._store.command(command_id) if present is None else present
 
     @method("command.list", requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
@@ -121,7 +121,7 @@ class CommandMethods(Part):
         """Commands, the newest first."""
         chosen = None if device_id is None else (await self._known(device_id)).row.device_id
         rows = await self._store.commands(chosen, limit=limit)
-        return [self._platform.commands.find(row.command_id) or row for row in rows]
+        return [self._platform.commands.table.find(row.command_id) or row for row in rows]
 
     async def _check(self, device_id: str, payload: dict[str, Any]) -> None:
         session = self._presence.sessions.get(device_id)

@@ -63,33 +63,31 @@ class JobMethods(Part):
         chosen = None if device_ids is None else [canonical(each) for each in device_ids]
         targets = await self._store.targets([*payload], tag=tag, device_ids=chosen)
         job_id = str(uuid.uuid4())
-        commands = self._platform.commands
         refused: list[CommandRow] = []
         made: list[OpenCommand] = []
+        more = {"response_timeout": response_timeout, "job_id": job_id}
         for target in targets:
             try:
                 self._see_that_it_may_go(target, payload)
-                made.append(
-                    commands.make(
-                        target.device_id,
-                        payload,
-                        expires,
-                        response_timeout=response_timeout,
-                        job_id=job_id,
-                    )
-                )
+                made.append(self._new_command(target.device_id, payload, expires, **more))
             except RpcError as error:
                 refused.append(_refusal(target.device_id, payload, job_id, error))
-        await self._store.write([], refused)
         for start in range(0, len(made), _AT_ONCE):
-            await commands.send(made[start : start + _AT_ONCE])
+            part = made[start : start + _AT_ONCE]
+            stored = await self._platform.commands.send(part)
+            refused += [
+                _refusal(command.row.device_id, payload, job_id, self._busy())
+                for command, is_stored in zip(part, stored, strict=True)
+                if not is_stored
+            ]
+        await self._store.add(refused, 0)
         return Job(job_id)
 
     @method("job.get", requires=READ, idempotent=True, errors=(StoreFailed,))
     async def job_get(self, job_id: str) -> dict[str, int]:
         """How many of a broadcast's commands have which status."""
         states = await self._store.job_states(job_id)
-        present = (self._platform.commands.find(id) for id, _ in states)
+        present = (self._platform.commands.table.find(id) for id, _ in states)
         return Counter(
             stored.value if row is None else row.status.value
             for row, (_, stored) in zip(present, states, strict=True)
@@ -109,7 +107,7 @@ class JobMethods(Part):
         page: Page[CommandRow] = Page(self._context, limit)
         after = decode_cursor(cursor, str)
         for row in await self._store.job_page(job_id, after, limit + 1):
-            present = self._platform.commands.find(row.command_id) or row
+            present = self._platform.commands.table.find(row.command_id) or row
             if not page.add(present, row.command_id):
                 break
         return CommandPage(page.rows, page.next)
@@ -138,9 +136,8 @@ class JobMethods(Part):
         row = (await self._known(device_id)).row
         if not row.enabled:
             raise DeviceDisabled
-        commands = self._platform.commands
-        command = commands.make(row.device_id, payload, expires, message_type=type)
-        await commands.send([command])
+        command = self._new_command(row.device_id, payload, expires, message_type=type)
+        await self._send(command)
         return Outcome(command.row.command_id, command.row.status)
 
     def _see_that_it_may_go(self, target: Target, payload: dict[str, Any]) -> None:

@@ -134,7 +134,7 @@ class Metrics:
         )
 
     def _of_commands(self) -> Iterable[Metric]:
-        states = self._platform.commands.states()
+        states = self._platform.commands.table.states()
         yield Metric(
             "novacloud_commands",
             "gauge",

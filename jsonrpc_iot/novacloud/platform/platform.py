@@ -7,6 +7,7 @@ is `management`.
 
 import logging
 import ssl
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from copy import copy
@@ -28,9 +29,11 @@ from ..messages import DEFAULT_PORT
 from ..store.store import Store
 from ..token_bucket import TokenBucket
 from .admission import Admission
+from .command_states import CommandStates
 from .commands import OpenCommands
 from .connection import GONE, DeviceConnection
 from .counts import Counts
+from .custody import Custody
 from .descriptors import room_for_devices
 from .door import Door
 from .ingest import Ingest, Telemetry
@@ -41,6 +44,7 @@ from .presence import Offline, Online, Presence
 from .reading import Reading
 from .session import DeviceSession
 from .settings import PlatformSettings
+from .shared_commands import SharedCommands
 from .tls import Untrusted, secure, subject_name
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
@@ -96,14 +100,21 @@ class NovaPlatform:
         self.settings = settings = copy(settings)
         self.counts = Counts()
         self.presence = Presence(store, settings, self.device_online.emit, self.device_offline.emit)
-        self.ingest = Ingest(store, settings, self.counts, self.telemetry.emit)
+        self.custody = Custody()
+        self._states = CommandStates(store, self.custody)
+        self.ingest = Ingest(store, self._states, settings, self.counts, self.telemetry.emit)
         self.commands = OpenCommands(
             store,
             settings,
             self.counts,
-            self.ingest,
+            self._states,
             self.presence,
+            self.custody,
             self.command_update.emit,
+            self.now,
+        )
+        self.shared_commands = SharedCommands(
+            store, self.commands, self._states, self.custody, self.now
         )
         self.news = News(store)
         self._admission = Admission(store, settings, self.presence, self.counts)
@@ -120,6 +131,10 @@ class NovaPlatform:
         self._most = room_for_devices()
         self._warned = -inf
         self._closed = anyio.Event()
+
+    def now(self) -> float:
+        """The time of day that counts, in Unix seconds."""
+        return time.time()
 
     @property
     def urls(self) -> Sequence[str]:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from math import inf
 
+from .command_log import Holder
 from .nodes import Buried, Hold, Lease, News, Node, Nodes, Served, Taken
 
 
@@ -12,6 +13,7 @@ class OneNode(Nodes):
 
     def __init__(self) -> None:
         self._epochs: dict[str, int] = {}
+        self._held: set[str] = set()
         self._nodes: list[Node] = []
 
     async def enter(self, name: str, version: str) -> Lease:
@@ -31,6 +33,7 @@ class OneNode(Nodes):
     async def leave(self, lease: Lease) -> None:
         """Be the node no more."""
         self._nodes = []
+        self._held.clear()
 
     async def nodes(self) -> list[Node]:
         """The node."""
@@ -44,13 +47,26 @@ class OneNode(Nodes):
         """Count the epochs of devices."""
         for device_id in wanted:
             self._epochs[device_id] = self._epochs.get(device_id, 0) + 1
+        self._held.update(wanted)
         return {device_id: Taken(self._epochs[device_id]) for device_id in wanted}
 
     async def release(self, lease: Lease, holds: Sequence[Hold]) -> None:
-        """The node knows itself whom it serves, and so in what follows."""
+        """Note that devices are with nobody, for those who ask about their commands."""
+        for hold in holds:
+            if self._epochs.get(hold.device_id) == hold.epoch:
+                self._held.discard(hold.device_id)
+
+    def is_held(self, device_id: str) -> bool:
+        """Whether a device is with the node."""
+        return device_id in self._held
+
+    def is_with(self, device_id: str, holder: Holder) -> bool:
+        """Whether it is, and has not been taken again since."""
+        is_present = self.is_held(device_id) and self._epochs[device_id] == holder.epoch
+        return is_present and holder.node == 0
 
     async def note_online(self, lease: Lease, holds: Sequence[Hold], *, online: bool) -> None:
-        """Nothing to note."""
+        """Nothing to note: the node knows itself, and so in what follows."""
 
     async def served(self, device_ids: Sequence[str]) -> dict[str, Served]:
         """Nobody by anyone else."""

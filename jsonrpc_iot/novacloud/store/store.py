@@ -6,15 +6,16 @@ platform's business. Another database is a subclass of `Store` that passes the c
 """
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from .command_log import CommandLog, CommandRow
+from .command_log import CommandLog
+from .nodes import Nodes
 from .outboxes import Outboxes
 from .registry import Registry
-from .telemetry_log import Report, TelemetryLog
+from .telemetry_log import TelemetryLog
 
 
 class Store(Registry, TelemetryLog, CommandLog, Outboxes):
@@ -35,17 +36,10 @@ class Store(Registry, TelemetryLog, CommandLog, Outboxes):
         traceback: TracebackType | None,
     ) -> bool | None: ...
 
+    @property
     @abc.abstractmethod
-    async def write(
-        self, reports: Sequence[Report], commands: Sequence[CommandRow] = ()
-    ) -> list[bool]:
-        """Store reports and the present state of commands, all in one transaction.
-
-        What belongs to a device or sensor that is gone is left out.
-
-        Returns:
-            For each report whether it was new: `False` for a `seq` that is stored already.
-        """
+    def nodes(self) -> Nodes:
+        """The nodes that share this record, and which device is with which of them."""
 
     @property
     def folder(self) -> Path | None:

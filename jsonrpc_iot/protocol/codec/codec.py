@@ -110,8 +110,13 @@ class Codec(ABC):
         """One batch of messages."""
 
     @abstractmethod
-    def mark_retry(self, request: bytes) -> bytes:
-        """A request with the mark that says that it is the same again."""
+    def mark_retry(self, request: bytes, *, late: bool = False) -> bytes:
+        """A request with the mark that says that it is the same again.
+
+        Args:
+            request: as it was sent first.
+            late: it comes so late that nothing may begin by it: its timeout is over on arrival.
+        """
 
     @abstractmethod
     def unmarked(self, request: bytes) -> Iterable[bytes]:

@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 _BOM = b"\xef\xbb\xbf"
 _MARK, _MARK_2_0 = b',"retry":true}', b'{"jsonrpc":"2.0",'
+_MARK_LATE = b',"timeout":1e-9' + _MARK  # of members given twice the last counts
 _MAX_DIGITS = 4300
 _LONGEST_FRACTION = 400  # characters of a number that may stand for an integer
 _DIGITS = b"0123456789"
@@ -117,9 +118,9 @@ class JsonCodec(Codec):
         """One batch of messages."""
         return b"[" + b",".join(messages) + b"]"
 
-    def mark_retry(self, request: bytes) -> bytes:
+    def mark_retry(self, request: bytes, *, late: bool = False) -> bytes:
         """A request with the mark that says that it is the same again."""
-        return request[:-1].removesuffix(b',"retry":false') + _MARK
+        return request[:-1].removesuffix(b',"retry":false') + (_MARK_LATE if late else _MARK)
 
     def unmarked(self, request: bytes) -> Iterable[bytes]:
         """What a request may have been before it was marked."""
@@ -128,7 +129,7 @@ class JsonCodec(Codec):
             found.append(b"{" + request.removeprefix(_MARK_2_0))
         for each in tuple(found):
             if each.endswith(_MARK):
-                bare = each.removesuffix(_MARK)
+                bare = each.removesuffix(_MARK_LATE).removesuffix(_MARK)
                 found += bare + b"}", bare + b',"retry":false}'
         return found[1:]
 

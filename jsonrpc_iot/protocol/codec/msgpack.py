@@ -30,6 +30,7 @@ _ARRAY16, _ARRAY32, _MAP16, _MAP32 = 0xDC, 0xDD, 0xDE, 0xDF
 _NO_HEADS = bytes([*range(_FIXMAP), *range(0xA0, _ARRAY16), *range(_MAP32 + 1, 256)])
 
 _MARK = msgspec.msgpack.encode("retry") + msgspec.msgpack.encode(True)
+_MARK_LATE = msgspec.msgpack.encode("timeout") + msgspec.msgpack.encode(1e-9)
 _MARK_2_0 = msgspec.msgpack.encode("jsonrpc") + msgspec.msgpack.encode("2.0")
 
 _to_json = msgspec.json.Encoder().encode
@@ -107,16 +108,18 @@ class MsgpackCodec(Codec):
             head = bytes([_ARRAY32]) + count.to_bytes(4, "big")
         return head + b"".join(messages)
 
-    def mark_retry(self, request: bytes) -> bytes:
-        """A request, which has far fewer members than fit its head, with one more.
+    def mark_retry(self, request: bytes, *, late: bool = False) -> bytes:
+        """A request, which has far fewer members than fit its head, with one more, or two.
 
-        Where it says `retry` already, the last one counts.
+        Where it says `retry` or `timeout` already, the last one counts.
         """
-        return bytes([request[0] + 1]) + request[1:] + _MARK
+        head = bytes([request[0] + 1 + late])
+        return head + request[1:] + (_MARK_LATE if late else b"") + _MARK
 
     def unmarked(self, request: bytes) -> Iterable[bytes]:
         """What a request may have been before it was marked, however often."""
-        while mark := next(filter(request.endswith, (_MARK, _MARK_2_0)), None):
+        marks = _MARK, _MARK_LATE, _MARK_2_0
+        while mark := next(filter(request.endswith, marks), None):
             request = bytes([(request[0] - 1) & 0xFF]) + request[1:].removesuffix(mark)
             yield request
 

@@ -1,23 +1,18 @@
 """What a look at the head of a message tells, where the message itself is for others to read."""
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from ...channel.arrival import Answer
 from ...protocol.codec.codec import DECODE_ERRORS
 from ...protocol.messages import CodecName
 from ...protocol.segments.format import SEGMENT_MARK
 
 _KEPT_BYTES = 4 << 20
 _ENTRY_BYTES = 100
-
-Key = tuple[type, object]
-"""An id with its type, since `1` and `1.0` are not the same."""
-
-_NAMELESS: Key = (type(None), None)
 
 
 class _Head(Struct):
@@ -49,14 +44,6 @@ class HeadReader:
         except DECODE_ERRORS:
             return None
 
-    def keys(self, message: bytes) -> list[Key]:
-        """The ids that a message has, or that the answer to it will have."""
-        heads = self._read(message)
-        if not heads:
-            return [_NAMELESS]
-        found = [_key(head.id) for head in heads if not _is_notification(head)]
-        return list(dict.fromkeys(found))
-
     def ping(self, id: int) -> bytes:
         """A request that any device has some answer to."""
         return self._encode({"id": id, "method": "rpc.ping"})
@@ -72,49 +59,46 @@ class HeadReader:
 
 
 class Correlations:
-    """What answers have to repeat, by whom they are for and the id of the request.
+    """What answers have to repeat, as long as there may be any, or until they take up much room."""
 
-    The oldest are forgotten when they take up too much room; nothing else ever is but by `take`.
-
-    Args:
-        heads: reads the messages.
-    """
-
-    def __init__(self, heads: HeadReader) -> None:
-        self._heads = heads
-        self._open: OrderedDict[tuple[str, Key], list[bytes]] = OrderedDict()
+    def __init__(self) -> None:
+        self._kept: dict[int, bytes] = {}  # by the `id` of the ticket, oldest first
         self._bytes = 0
 
-    def put(self, peer: str, request: bytes, correlation: bytes) -> None:
-        """Remember what came with a request."""
-        for key in self._heads.keys(request):
-            self._open.setdefault((peer, key), []).append(correlation)
-            self._bytes += len(correlation) + _ENTRY_BYTES
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def put(self, correlation: bytes) -> object:
+        """Remember what came with a request; returns a ticket for the answer."""
+        ticket = _Ticket(self._forget)
+        self._kept[id(ticket)] = correlation
+        self._bytes += len(correlation) + _ENTRY_BYTES
         while self._bytes > _KEPT_BYTES:
-            _, oldest = self._open.popitem(last=False)
-            self._bytes -= sum(map(len, oldest)) + len(oldest) * _ENTRY_BYTES
+            self._forget(next(iter(self._kept)))
+        return ticket
 
-    def take(self, peer: str, answer: bytes) -> bytes | None:
-        """What an answer has to repeat, `None` for nothing."""
-        if not self._open:
-            return None
-        found: bytes | None = None
-        for key in self._heads.keys(answer):
-            waiting = self._open.get((peer, key))
-            if waiting is None:
-                continue
-            correlation = waiting.pop(0)
+    def take(self, answer: bytes) -> bytes | None:
+        """What an answer has to repeat, `None` for nothing; it does that once."""
+        return self._forget(id(answer.ticket)) if isinstance(answer, Answer) else None
+
+    def _forget(self, ticket: int) -> bytes | None:
+        correlation = self._kept.pop(ticket, None)
+        if correlation is not None:
             self._bytes -= len(correlation) + _ENTRY_BYTES
-            found = found or correlation
-            if not waiting:
-                del self._open[peer, key]
-        return found
+        return correlation
 
 
-def _key(id: object) -> Key:
-    """An id that is none is answered with `null`."""
-    return (type(id), id) if type(id) in (int, float, str) else _NAMELESS
+class _Ticket:
+    """Goes with a request and with its answer.
 
+    Args:
+        forget: is told the `id` of a ticket that nobody has any more.
+    """
 
-def _is_notification(head: _Head) -> bool:
-    return head.id is UNSET and isinstance(head.method, str)
+    __slots__ = ("_forget",)
+
+    def __init__(self, forget: Callable[[int], object]) -> None:
+        self._forget = forget
+
+    def __del__(self) -> None:
+        self._forget(id(self))

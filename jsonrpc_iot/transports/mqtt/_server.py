@@ -17,7 +17,8 @@ from anyio.abc import TaskGroup
 from msgspec import structs
 from paho.mqtt.reasoncodes import ReasonCode
 
-from ...channel.contract import Arrival, Listener, Serve
+from ...channel.arrival import Arrival
+from ...channel.contract import Listener, Serve
 from ...channel.info import ChannelInfo
 from ...channel.url import Url
 from ...errors import BindFailed, TransportError
@@ -25,7 +26,7 @@ from ...protocol.backoff import Backoff
 from ...protocol.limits import Limits
 from ..packets.demux import Demux, DemuxListener
 from ._broker import Arrived, Broker, Refused, new_properties
-from ._heads import Correlations, HeadReader
+from ._heads import Correlations
 from ._options import MqttOptions, broker_address, request_topic, server_address
 
 logger = logging.getLogger("jsonrpc_iot.transports")
@@ -60,8 +61,7 @@ class MqttListener(DemuxListener):
         self._presence = None if options.share else f"{self._topic}/online"
         self._answers_below = options.replies or self._topic
         self._name = f"jsonrpc-iot-{secrets.token_hex(8)}"
-        self._heads = HeadReader(options.codec)
-        self._correlations = Correlations(self._heads)
+        self._correlations = Correlations()
         self._properties = lru_cache(256)(new_properties)
         self.demux: Demux[str] = Demux(
             self._transmit,
@@ -140,8 +140,8 @@ class MqttListener(DemuxListener):
             raise BindFailed(f"{self._url}: somebody listens at {topic} already")
         path = f"{self._url.path.rstrip('/')}/{name}"
         options = structs.replace(self._options, topic=topic if self._options.topic else "")
-        listener = BelowListener(structs.replace(self._url, path=path), options, self._limits, self)
-        await listener.open()
+        url = structs.replace(self._url, path=path)
+        self._below[topic] = listener = BelowListener(url, options, self._limits, self)
         return listener
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
@@ -261,12 +261,12 @@ class MqttListener(DemuxListener):
     def _packet(self, arrived: Arrived) -> tuple[bytes, str]:
         """A request as its channel gets it, and the topic that tells which that is."""
         address = arrived.answer_to or self._everybody
-        data = arrived.data
+        if arrived.correlation is None and not arrived.is_again:
+            return arrived.data, address
+        data = Arrival(arrived.data)
+        data.is_repeat = arrived.is_again
         if arrived.correlation is not None:
-            self._correlations.put(address, data, arrived.correlation)
-        if arrived.is_again:
-            data = Arrival(data)
-            data.is_repeat = True
+            data.ticket = self._correlations.put(arrived.correlation)
         return data, address
 
     async def _wait_for_room(self) -> None:
@@ -276,7 +276,7 @@ class MqttListener(DemuxListener):
                 await self._broker.wait_for_room()
 
     def _transmit(self, packet: bytes, address: str) -> None:
-        correlation = self._correlations.take(address, packet)
+        correlation = self._correlations.take(packet)
         if self._broker is None:
             self.unsent += 1
             return
@@ -342,9 +342,8 @@ class BelowListener(MqttListener):
         self._above = above
         self._handler: tuple[Serve, TaskGroup] | None = None
 
-    async def open(self) -> None:
-        """Subscribe."""
-        self._above._below[self._topic] = self
+    async def heard(self) -> None:
+        """Subscribe; see `Listener.heard`."""
         broker = self._above._broker
         if broker is not None:
             try:
@@ -352,7 +351,6 @@ class BelowListener(MqttListener):
             except anyio.BrokenResourceError:
                 pass  # which the listener above notices
             except Refused as error:
-                del self._above._below[self._topic]
                 raise BindFailed(f"{self._url}: {error}") from None
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:

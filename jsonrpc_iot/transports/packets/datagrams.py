@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import anyio
 
-from ...channel.contract import Arrival
+from ...channel.arrival import Arrival
 from .demux import LATE_SECONDS
 
 Address = tuple[str, int] | tuple[str, int, int, int]

@@ -10,8 +10,9 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 
+from ...channel.arrival import Arrival
 from ...channel.clock import now
-from ...channel.contract import Arrival, Listener, Receiver, ReceivingChannel
+from ...channel.contract import Listener, Receiver, ReceivingChannel
 from ...channel.info import ChannelInfo
 from ...protocol.budget import Budget, Share
 from ...protocol.network import Places

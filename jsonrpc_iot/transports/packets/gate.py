@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from msgspec import structs
 
-from ...channel.contract import Arrival
+from ...channel.arrival import Arrival
 from ...channel.info import ChannelInfo
 from ...protocol.seal.packets import BINARY, DATA_OVERHEAD
 from ...protocol.seal.server import Seat, ServerSeal

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import anyio
 from msgspec import structs
 
+from ...channel.arrival import Arrival
 from ...channel.clock import now
-from ...channel.contract import Arrival, Channel, Take, TellFailed, Trace
+from ...channel.contract import Channel, Take, TellFailed, Trace
 from ...channel.info import ChannelInfo
 from ...channel.wrappers import WrappedChannel
 from ...protocol.seal.client import ClientSeal

@@ -11,7 +11,6 @@ import pytest
 
 from jsonrpc_iot.novacloud import SqliteStore
 from jsonrpc_iot.novacloud.platform import ingest
-from jsonrpc_iot.novacloud.store.command_log import CommandRow
 from jsonrpc_iot.novacloud.store.telemetry_log import Report
 from tests.novacloud.rig import NO_PAUSES, running
 
@@ -32,13 +31,11 @@ class Watched(SqliteStore):
         self.gate = anyio.Event()
         self.gate.set()
 
-    async def write(
-        self, reports: Sequence[Report], commands: Sequence[CommandRow] = ()
-    ) -> list[bool]:
+    async def write(self, reports: Sequence[Report]) -> list[bool]:
         if reports:
             self.groups.append(len(reports))
             await self.gate.wait()
-        return await super().write(reports, commands)
+        return await super().write(reports)
 
 
 async def test_reports_that_go_on_share_commits_and_a_lone_one_waits_for_nobody(

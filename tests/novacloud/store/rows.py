@@ -17,8 +17,9 @@ def row(device_id: str = A, name: str = "lamp") -> DeviceRow:
 
 
 def command(command_id: str, **changes: Any) -> CommandRow:
-    members = {"status": CommandStatus.QUEUED, "created": 1.0, "expires": 2.0, **changes}
-    return CommandRow(command_id=command_id, device_id=A, command={"light": [1]}, **members)
+    members: dict[str, Any] = {"device_id": A, "command": {"light": [1]}}
+    members |= {"status": CommandStatus.QUEUED, "created": 1.0, "expires": 2.0, **changes}
+    return CommandRow(command_id=command_id, **members)
 
 
 async def make_sensor(store: Store, key: str = "t", type: Any = "number") -> Sensor:

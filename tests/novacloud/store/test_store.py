@@ -25,7 +25,8 @@ async def test_what_belongs_to_nobody_is_left_out(store: Store) -> None:
         Report(A, 1, 1, [(again.id, 1)]),
         Report(A, 1, 1, status={}, outbox_id="box", seq=1),
     ]
-    await store.write(reports, [command("one")])
+    await store.write(reports)
+    assert await store.add([command("one")], 1) == [False]
     await store.create_device(row())
     assert await store.commands() == []
     assert await store.status(A) is None

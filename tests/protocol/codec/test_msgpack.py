@@ -501,6 +501,9 @@ def test_a_request_marked_as_a_retry_is_the_same_with_one_more_member() -> None:
         data = MsgpackCodec().encode_request(request)
         marked = MsgpackCodec().mark_retry(data)
         assert decode(marked) == decode(data) | {"retry": True}
+        late = MsgpackCodec().mark_retry(data, late=True)
+        assert decode(late) == decode(data) | {"timeout": 1e-9, "retry": True}
+        assert data in MsgpackCodec().unmarked(late)
         message = MsgpackCodec().decode(marked)
         assert isinstance(message, Message)
         assert message.retry

@@ -30,12 +30,13 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
+from jsonrpc_iot.channel.arrival import Answer
 from jsonrpc_iot.channel.contract import Channel
 from jsonrpc_iot.protocol.duplicates import DOUBLED_SECONDS
 from jsonrpc_iot.testing import check_channel_contract
 from jsonrpc_iot.transports import open_channel, open_listener
 from jsonrpc_iot.transports.mqtt._client import MqttChannel
-from jsonrpc_iot.transports.mqtt._heads import Correlations, HeadReader
+from jsonrpc_iot.transports.mqtt._heads import Correlations
 from jsonrpc_iot.transports.mqtt._server import MqttListener
 from tests.brokers import Broker, mosquitto, new_mosquitto, new_topic
 from tests.transports.links import accepting
@@ -205,6 +206,32 @@ async def test_answers_that_overtake_each_other_keep_their_correlation(
         assert found[b"first"] == b'{"id":1,"result":3}'
         assert found[b"batch"].startswith(b"[")
         assert b"-32700" in found[b"broken"]
+
+
+async def test_answers_with_equal_ids_keep_their_correlation(raw: Raw, topic: str) -> None:
+    async with serving(topic) as (server, device):
+        await raw.subscribe(f"{topic}/response/me")
+        answers = f"{topic}/response/me"
+        hold, echo = b'{"id":1,"method":"hold"}', b'{"id":1,"method":"echo","params":[%d]}'
+
+        async def answer() -> tuple[Any, Any]:
+            heard = await raw.receive()
+            return heard.properties.CorrelationData, heard.payload  # type: ignore[union-attr]
+
+        raw.publish(topic, hold, ResponseTopic=answers, CorrelationData=b"first")
+        raw.publish(topic, hold, ResponseTopic=answers, CorrelationData=b"doubled")  # is joined
+        raw.publish(topic, echo % 2, ResponseTopic=answers, CorrelationData=b"second")
+        assert await answer() == (b"second", b'{"id":1,"result":2}')
+        device.release.set()
+        assert await answer() == (b"first", b'{"id":1,"result":2}')
+        for number in range(3, 6):
+            data = b"%d" % number
+            raw.publish(topic, echo % number, ResponseTopic=answers, CorrelationData=data)
+            assert await answer() == (data, b'{"id":1,"result":%d}' % number)
+        raw.publish(topic, echo % 5, ResponseTopic=answers, CorrelationData=b"doubled")
+        assert await answer() == (b"doubled", b'{"id":1,"result":5}')
+        assert device.ran == ["hold", 2, 3, 4, 5]
+        assert not len(listener_of(server)._correlations)
 
 
 async def test_a_caller_without_a_response_topic_is_answered_below_the_path(
@@ -482,7 +509,7 @@ async def test_a_flood_is_bounded_and_the_server_lives(raw: Raw, topic: str) -> 
         listener = listener_of(server)
         assert len(listener._broker._link._arrived) <= 1000  # type: ignore[union-attr]
         assert len(listener.demux) <= 2
-        assert len(listener._correlations._open) <= 1
+        assert len(listener._correlations) <= 1
 
 
 # Sizes
@@ -711,11 +738,13 @@ def _answer(published: bytes) -> bytes:
 
 
 def test_correlations_take_up_no_more_room_than_they_may() -> None:
-    kept = Correlations(HeadReader("json"))
-    for number in range(300):
-        kept.put("peer", b'{"id":%d,"method":"x"}' % number, b"c" * 60_000)
-    assert sum(map(len, kept._open.values())) < 80
-    assert kept.take("peer", b'{"id":0,"result":1}') is None
-    assert kept.take("other", b'{"id":299,"result":1}') is None
-    assert kept.take("peer", b'{"id":299,"result":1}') == b"c" * 60_000
-    assert kept.take("peer", b'{"id":299,"result":1}') is None
+    kept = Correlations()
+    tickets = [kept.put(b"c" * 60_000) for _ in range(300)]
+    assert len(kept) < 80
+    first, last = (Answer.to(each, b"answer") for each in (tickets[0], tickets[-1]))
+    assert kept.take(first) is None
+    assert kept.take(b"answer") is None
+    assert kept.take(last) == b"c" * 60_000
+    assert kept.take(last) is None
+    tickets.clear()
+    assert not len(kept)

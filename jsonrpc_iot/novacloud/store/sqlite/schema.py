@@ -187,6 +187,11 @@ CREATE TABLE settled (at REAL NOT NULL);
 """,
     STATUS_LOG,
     taken.MIGRATION,
+    """
+ALTER TABLE commands ADD COLUMN due REAL;
+DROP INDEX open_commands;
+CREATE INDEX open_commands ON commands (device_id, number) WHERE finished IS NULL;
+""",
 )
 
 

@@ -18,11 +18,11 @@ from anyio.abc import TaskGroup
 
 from ...clock import elapsed as since_boot
 from ...errors import StoreDamaged, StoreFailed
-from ..command_log import CommandRow
+from ..one_node import OneNode
 from ..store import Store
 from ..telemetry_log import Report
 from .backup import copy_into
-from .command_log import CommandTables, save_commands
+from .command_log import CommandTables
 from .fresh import FreshTables
 from .keeper import Keeper
 from .outboxes import OutboxTables
@@ -78,10 +78,15 @@ class SqliteStore(RegistryTables, TelemetryTables, CommandTables, OutboxTables, 
         self._fresh = FreshTables()
         self._taken = Taken()
         self._precedence = Precedence()
+        self._one_node = OneNode()
         self.keeper: Keeper
         self._lookups: Readers
         self.queries: Readers
         self._copies: Readers
+
+    @property
+    def nodes(self) -> OneNode:
+        return self._one_node
 
     @property
     def folder(self) -> Path:
@@ -122,12 +127,8 @@ class SqliteStore(RegistryTables, TelemetryTables, CommandTables, OutboxTables, 
         self._tasks.cancel_scope.shield = True
         await self._stack.aclose()
 
-    async def write(
-        self, reports: Sequence[Report], commands: Sequence[CommandRow] = ()
-    ) -> list[bool]:
-        fresh = await self._mending(
-            lambda: self._writer.do(lambda db: self._write(db, reports, commands))
-        )
+    async def write(self, reports: Sequence[Report]) -> list[bool]:
+        fresh = await self._mending(lambda: self._writer.do(lambda db: self._write(db, reports)))
         self.keeper.note_write()
         return fresh
 
@@ -181,13 +182,9 @@ class SqliteStore(RegistryTables, TelemetryTables, CommandTables, OutboxTables, 
                 raise
         return await work()
 
-    def _write(
-        self, db: sqlite3.Connection, reports: Sequence[Report], commands: Sequence[CommandRow]
-    ) -> list[bool]:
+    def _write(self, db: sqlite3.Connection, reports: Sequence[Report]) -> list[bool]:
         fresh = self._taken.take(db, reports)
         new = [report for report, is_new in zip(reports, fresh, strict=True) if is_new]
         self._fresh.insert(db, new)
         save_statuses(db, new)
-        if commands:
-            save_commands(db, commands)
         return fresh

@@ -9,9 +9,9 @@ import json
 import random
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import TextIO
+from typing import Protocol
 
 import anyio
 import msgspec
@@ -27,9 +27,9 @@ from jsonrpc_iot.transports.sealed.greeting import sealed_channel
 from jsonrpc_iot.transports.sealed.keys import form_of, key_of, primitives, without_key
 
 from .device import new_device
+from .program import START_SECONDS
 
 GRACE_SECONDS = 2.0
-START_SECONDS = 30.0
 METHODS = ("at_once", "at_once", "later", "later", "items")
 
 
@@ -52,6 +52,9 @@ class Options(Struct, frozen=True, kw_only=True):
         extensions: what the callers know of the device.
         life: of how many processes, one after the other, this is one.
         renew_packets: after which a sealed session is renewed.
+        grace: seconds after a call's time, without an end by which there will be none.
+        methods: what is called, one of these.
+        prefix: what their names begin with.
     """
 
     url: str
@@ -69,6 +72,15 @@ class Options(Struct, frozen=True, kw_only=True):
     extensions: bool | None = True
     life: int = 0
     renew_packets: int = 0
+    grace: float = GRACE_SECONDS
+    methods: tuple[str, ...] = METHODS
+    prefix: str = ""
+
+
+class Log(Protocol):
+    """Takes the lines."""
+
+    def write(self, text: str, /) -> object: ...
 
 
 class Callers:
@@ -77,16 +89,19 @@ class Callers:
     Args:
         options: what to do.
         log: gets the lines.
+        goes_on: whether calls are still begun, where not the options say that.
     """
 
-    def __init__(self, options: Options, log: TextIO) -> None:
+    def __init__(
+        self, options: Options, log: Log, goes_on: Callable[[], bool] | None = None
+    ) -> None:
         self._options = options
         self._log = log
+        self._goes_on = goes_on
         self._right = 0
 
     async def run(self, client: Client) -> None:
-        """Call until the time is over, and until each call has ended; says so as it begins."""
-        print("calling", flush=True)
+        """Call until the time is over, and until each call has ended."""
         end = anyio.current_time() + self._options.seconds
         async with anyio.create_task_group() as tasks:
             for number in range(self._options.callers):
@@ -103,7 +118,7 @@ class Callers:
             if options.pad and dice.random() < 0.5:
                 params["pad"] = "x" * dice.randrange(options.pad)
             timeout = dice.choice(options.timeouts)
-            method = dice.choice(METHODS)
+            method = options.prefix + dice.choice(options.methods)
             self._write(key=key, method=method)
             begin = time.monotonic()
             came_to = await self._outcome(client, method, params, timeout)
@@ -112,6 +127,8 @@ class Callers:
             await anyio.sleep(dice.uniform(0, options.pause))
 
     def _is_calling(self, end: float) -> bool:
+        if self._goes_on is not None:
+            return self._goes_on()
         over = anyio.current_time() - end
         return over < 0 or (self._right < self._options.least and over < START_SECONDS)
 
@@ -122,10 +139,10 @@ class Callers:
         came_to = "nothing"
         with suppress(TimeoutError):
             try:
-                if method == "items":
-                    got = await _read(client, params, timeout)
+                if method.endswith("items"):
+                    got = await _read(client, method, params, timeout, self._options.grace)
                 else:
-                    with anyio.fail_after(timeout + GRACE_SECONDS):
+                    with anyio.fail_after(timeout + self._options.grace):
                         got = await client.call(method, params, timeout=timeout)
                 came_to = "right" if got == params["key"] else f"wrong: {got!r}"
             except JsonRpcIotError as error:
@@ -136,14 +153,16 @@ class Callers:
         self._log.write(json.dumps(line) + "\n")
 
 
-async def _read(client: Client, params: dict[str, object], timeout: float) -> object:
+async def _read(
+    client: Client, method: str, params: dict[str, object], timeout: float, grace: float
+) -> object:
     """Read a stream to its end; the key, if all items are that."""
     got: list[object] = []
-    stream = client.stream("items", params, timeout=timeout)
+    stream = client.stream(method, params, timeout=timeout)
     async with stream:
         with suppress(StopAsyncIteration):
             while True:
-                with anyio.fail_after(timeout + GRACE_SECONDS):
+                with anyio.fail_after(timeout + grace):
                     got.append(await anext(stream))
     return got[0] if len(got) == 12 and len(set(map(str, got))) == 1 else got
 
@@ -203,6 +222,7 @@ async def main(log: str, text: str) -> None:
                 ends = await stack.enter_async_context(
                     served(device, link.client, link.server, extensions=extensions)
                 )
+                print("calling", flush=True)
                 await callers.run(ends.client)
                 leaks = held(ends.client)
                 if options.silence:
@@ -233,6 +253,7 @@ async def main(log: str, text: str) -> None:
                 client = await stack.enter_async_context(
                     connect(where, extensions=options.extensions, connect_timeout=START_SECONDS)
                 )
+                print("calling", flush=True)
                 await callers.run(client)
                 leaks = held(client)
         with anyio.move_on_after(GRACE_SECONDS):

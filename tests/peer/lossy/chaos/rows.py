@@ -1,10 +1,8 @@
 """A device and its callers on each kind of lossy link, and what happens to the device meanwhile."""
 
-import json
 import os
 import random
-import signal
-import sys
+import socket
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
@@ -14,19 +12,20 @@ from typing import NamedTuple
 
 import anyio
 import msgspec
-from anyio.abc import Process
-from anyio.streams.buffered import BufferedByteReceiveStream
 from msgspec import Struct, structs
 
 from jsonrpc_iot import Limits
 from jsonrpc_iot.testing import Faults, virtual_radio
 from jsonrpc_iot.transports.serial.pty import open_pty
-from tests.places import ROOT
 
 from ....brokers import new_mosquitto
-from .callers import START_SECONDS, Options
+from ....ports import free_port
+from .callers import Options
+from .program import START_SECONDS, Program, open_python
 from .tally import Tally, count
-from .weather import Weather, free_udp_port, join_lines, udp_proxy
+from .weather import Weather, join_lines, udp_proxy
+
+DEVICE, CALLERS = f"{__package__}.device", f"{__package__}.callers"
 
 _ENDLESS = 3600.0
 BAD = Faults(drop=0.1, duplicate=0.05, reorder=0.1, delay=0.05, delay_seconds=5.0)
@@ -86,72 +85,6 @@ class Row(Struct, frozen=True, kw_only=True):
     hostile: float = 0.0
 
 
-class Device:
-    """A device's process, that can be stopped, and killed and started again.
-
-    Args:
-        log: gets a line for each execution.
-        url: where it serves.
-
-    Attributes:
-        restarts: how often it was killed.
-    """
-
-    def __init__(self, log: Path, url: str) -> None:
-        self.restarts = 0
-        self._command = _python("device", str(log), url)
-        self._process: Process | None = None
-        self._lines: BufferedByteReceiveStream | None = None
-
-    async def start(self) -> None:
-        """Start it, and wait until it listens."""
-        self._process = await _open(self._command)
-        assert self._process.stdout is not None
-        self._lines = BufferedByteReceiveStream(self._process.stdout)
-        with anyio.fail_after(START_SECONDS):
-            await self._line()
-
-    async def trouble(self, plan: Plan, weather: Weather, *, may_be_killed: bool) -> None:
-        """Stop it and kill it again and again, until cancelled."""
-        dice = random.Random(f"{plan.seed} trouble")
-        assert self._process is not None
-        while True:
-            await anyio.sleep(dice.uniform(*plan.pauses))
-            if may_be_killed and (not self.restarts or dice.random() < 0.5):  # first of all
-                self._process.kill()
-                await self._process.wait()
-                weather.note_restart()
-                self.restarts += 1
-                with anyio.CancelScope(shield=True):
-                    await self.start()
-            else:
-                self._process.send_signal(signal.SIGSTOP)
-                try:
-                    await anyio.sleep(dice.uniform(1, plan.stops))
-                finally:
-                    self._process.send_signal(signal.SIGCONT)
-
-    async def held(self) -> dict[str, int]:
-        """What it holds."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGUSR1)
-        with anyio.fail_after(START_SECONDS):
-            found: dict[str, int] = json.loads(await self._line())
-        return found
-
-    async def end(self) -> None:
-        """Kill it."""
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
-            await self._process.aclose()
-
-    async def _line(self) -> bytes:
-        assert self._lines is not None
-        return await self._lines.receive_until(b"\n", 10_000)
-
-
 async def run_row(name: str, row: Row, plan: Plan, folder: Path) -> Tally:
     """Call over one kind of link, and count."""
     executions, calls = folder / "device", folder / "callers"
@@ -167,13 +100,21 @@ async def run_row(name: str, row: Row, plan: Plan, folder: Path) -> Tally:
             options = structs.replace(options, device_log=str(executions))
             await _run_callers(calls, options)
             return count(name, executions, calls, {}, {})
-        device = Device(executions, urls.device)
+        device = Program(DEVICE, str(executions), urls.device)
         try:
             await device.start()
             async with anyio.create_task_group() as tasks:
 
                 async def trouble() -> None:
-                    await device.trouble(plan, weather, may_be_killed=row.may_be_killed)
+                    dice = random.Random(f"{plan.seed} trouble")
+                    stops, pauses = plan.stops, plan.pauses
+                    while True:
+                        await anyio.sleep(dice.uniform(*pauses))
+                        is_first = not device.restarts
+                        if row.may_be_killed and (is_first or dice.random() < 0.5):
+                            await device.restart(weather.note_restart)
+                        else:
+                            await device.stop_for(dice.uniform(1, stops))
 
                 tasks.start_soon(trouble)
                 options = structs.replace(options, url=urls.callers)
@@ -218,7 +159,8 @@ async def _run_callers(log: Path, options: Options, *, kill_after: float = 0.0) 
         kill_after: seconds of calls, after which the process is killed; 0 lets it end.
     """
     log.touch()
-    process = await _open(_python("callers", str(log), msgspec.json.encode(options).decode()))
+    text = msgspec.json.encode(options).decode()
+    process = await open_python(CALLERS, str(log), text)
     most = 2 * START_SECONDS + options.seconds + 20 * max(options.timeouts)
     try:
         if kill_after:
@@ -237,22 +179,13 @@ async def _run_callers(log: Path, options: Options, *, kill_after: float = 0.0) 
             await process.aclose()
 
 
-def _python(module: str, *words: str) -> list[str]:
-    return [sys.executable, "-m", f"{__package__}.{module}", *words]
-
-
-async def _open(command: list[str]) -> Process:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return await anyio.open_process(command, env=environment, cwd=ROOT, stderr=None)
-
-
 # The links
 
 
 def _udp(options: str = "", move_seconds: float = 0.0) -> Link:
     @asynccontextmanager
     async def link(weather: Weather, _: Path) -> AsyncIterator[Urls]:
-        port = free_udp_port()
+        port = free_port(socket.SOCK_DGRAM)
         async with udp_proxy(weather, port, move_seconds) as proxy:
             yield Urls(f"udp://127.0.0.1:{port}{options}", f"udp://127.0.0.1:{proxy}{options}")
 

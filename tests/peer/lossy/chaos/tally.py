@@ -60,7 +60,7 @@ def count(
 
     Args:
         name: of the transport.
-        device_log: a line `pid method key` for each execution.
+        device_log: a line `pid method key` for each execution, of other calls too.
         callers_log: as `callers` writes it.
         untold: by key, how many copies came that no device can tell from a new request.
         held: what the device held in the end.
@@ -94,11 +94,12 @@ def count(
         for key, each in came_to.items()
         if each == "nothing" or (each == "right" and key not in runs)
     ]
-    for key, processes in runs.items():
+    for key, method in begun.items():
+        processes = runs.get(key, Counter())
         if processes.total() > 1:
             explained = processes.total() <= 1 + untold.get(key, 0)
             where = tally.late if explained else tally.twice
-            where.append(f"{key} {begun.get(key)} {dict(processes)} {came_to.get(key)}")
+            where.append(f"{key} {method} {dict(processes)} {came_to.get(key)}")
     tally.leaked = [f"{end}: {n} {what}" for end, held in leaks for what, n in held.items() if n]
     if len(leaks) == 1:
         tally.open.append("the callers' process")

@@ -3,7 +3,6 @@
 import asyncio
 import random
 import re
-import socket
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
@@ -24,6 +23,9 @@ from jsonrpc_iot.testing import Faults
 
 _RECORDED = 2000
 _Recorded = tuple[bytes, Callable[[bytes], object], bool]
+_Call = tuple[bytes, ...]
+"""Its id and its key; callers may have equal ids."""
+
 _CALL = re.compile(rb'"id":(\d+),.*"key":"(k\d+-\d+)"')
 _MARK = b'"retry":true'
 _EXTENSION = re.compile(rb'"(timeout|stream|retry)":')
@@ -55,8 +57,8 @@ class Weather:
         self._faults = faults
         self._dice = random.Random(seed)
         self._restarted_at = 0.0
-        self._sent_at: dict[bytes, float] = {}
-        self._arrived_at: dict[bytes, float] = {}
+        self._sent_at: dict[_Call, float] = {}
+        self._arrived_at: dict[_Call, float] = {}
         self._assembler = _new_assembler()
 
     def note_restart(self) -> None:
@@ -68,7 +70,7 @@ class Weather:
         """Deliver a packet never, once or twice, now or later."""
         faults, dice = self._faults, self._dice
         if to_device and (call := _CALL.search(packet)):
-            self._sent_at.setdefault(call[1], time.monotonic())
+            self._sent_at.setdefault(call.groups(), time.monotonic())
         if is_hello(packet):
             self.hellos.add(packet)
         if self._hostile:
@@ -113,8 +115,8 @@ class Weather:
         if call is None:
             return
         now = time.monotonic()
-        has_crossed = self._sent_at[call[1]] < self._restarted_at
-        is_late = now - self._arrived_at.setdefault(call[1], now) > DOUBLED_SECONDS
+        has_crossed = self._sent_at[call.groups()] < self._restarted_at
+        is_late = now - self._arrived_at.setdefault(call.groups(), now) > DOUBLED_SECONDS
         if has_crossed or (is_late and _EXTENSION.search(whole) is None):
             self.untold[call[2].decode()] += 1
 
@@ -250,10 +252,3 @@ async def _write(
         await sink.send(frame)
         if to_device:
             weather.arrived_at = time.monotonic()
-
-
-def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port

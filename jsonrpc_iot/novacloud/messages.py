@@ -193,6 +193,7 @@ def decode_not_finite(line: bytes) -> FromDevice | None:
     found: list[str] = []
     try:
         value = json.loads(line, parse_constant=found.append)
+        json.dumps(value, ensure_ascii=False).encode()  # `json` reads halves of surrogate pairs
         message = msgspec.convert(value, FromDevice) if found else None
         if message is not None:
             _check_nesting(line, message)

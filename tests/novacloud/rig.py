@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from anyio.abc import SocketStream, TaskStatus
+from anyio.abc import ByteStream, TaskStatus
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from jsonrpc_iot import Client, RpcError, connect, serve
-from jsonrpc_iot.novacloud import NovaPlatform, PlatformSettings, SqliteStore, management
+from jsonrpc_iot.novacloud import (
+    NovaPlatform,
+    PlatformSettings,
+    SqliteStore,
+    Store,
+    management,
+)
 from tests.waiting import SECONDS
 
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.IncompleteRead)
@@ -22,7 +28,7 @@ NO_PAUSES = PlatformSettings(settle_seconds=0.0, failed_auth_delay=0.0)
 class Device:
     """A device that is a socket and nothing more."""
 
-    def __init__(self, stream: SocketStream, info: dict[str, str]) -> None:
+    def __init__(self, stream: ByteStream, info: dict[str, str]) -> None:
         self.stream = stream
         self.id = info["device_id"]
         self.key = info["device_key"]
@@ -167,14 +173,14 @@ class Rig:
 async def running(
     folder: Path,
     settings: PlatformSettings = NO_PAUSES,
-    store: SqliteStore | None = None,
+    store: Store | None = None,
     **more: Any,
 ) -> AsyncIterator[Rig]:
     """A platform on a free port, its database in a folder; `more` is for `NovaPlatform`."""
     store = store or SqliteStore(folder / "nova.db", durable=False)
     url = f"memory://{uuid.uuid4()}"
     async with (
-        NovaPlatform(store, port=0, settings=settings, **more) as platform,
+        NovaPlatform(store, **{"port": 0, "settings": settings, **more}) as platform,
         serve(management(platform), url, grace=0.1),
         connect(url) as client,
         anyio.create_task_group() as tasks,

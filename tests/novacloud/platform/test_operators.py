@@ -289,6 +289,25 @@ async def test_good_values_beside_nan_are_taken(rig: Rig) -> None:
         assert (await device.receive())["payload"]["message"] == "not valid JSON"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        rb'{"type":"data","payload":{"t":NaN,"s":"\ud800"}}',
+        rb'{"type":"data","payload":{"t":NaN,"j":{"\udfff":1}}}',
+        rb'{"type":"status","payload":{"a":NaN,"b":"\ud800"}}',
+        rb'{"type":"data","payload":{"t":NaN,"s":"x"},"seq":1,"\ud800":1}',
+    ],
+)
+async def test_half_a_surrogate_pair_beside_nan_stops_nobody(rig: Rig, line: bytes) -> None:
+    hostile = await rig.create(t="number", s="string", j="json")
+    info = await rig.create(t="number")
+    async with rig.device(hostile) as device, rig.device(info) as other:
+        await device.send_raw(line + b"\n")
+        assert (await device.receive())["type"] == "error"
+        await other.data(t=1)
+        assert (await rig.push("telemetry"))["values"] == {"t": 1}
+
+
 async def test_who_says_nothing_is_told_why_it_has_to_go(tmp_path: Path) -> None:
     settings = msgspec.structs.replace(NO_PAUSES, auth_seconds=0.05)
     async with running(tmp_path, settings) as rig, rig.link(await rig.create()) as link:

@@ -1,6 +1,6 @@
 """Stores for the contract tests, which run on each kind that there is."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TypeAlias
@@ -8,17 +8,21 @@ from typing import TypeAlias
 import pytest
 
 from jsonrpc_iot.novacloud import SqliteStore, Store
+from jsonrpc_iot.novacloud.store.postgres import PostgresStore
+
+from .postgres.databases import empty_database
 
 StoreFactory: TypeAlias = Callable[[], AbstractAsyncContextManager[Store]]
 
 
-@pytest.fixture(params=["sqlite"])
-def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> StoreFactory:
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.only_on("asyncio"))])
+def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreFactory]:
     """What makes the store of a test; called again, it makes one with the same rows."""
-    makers: dict[str, StoreFactory] = {
-        "sqlite": lambda: SqliteStore(tmp_path / "nova.db", durable=False),
-    }
-    return makers[request.param]
+    if request.param == "sqlite":
+        yield lambda: SqliteStore(tmp_path / "nova.db", durable=False)
+    else:
+        with empty_database() as url:
+            yield lambda: PostgresStore(url)
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from math import inf
 import anyio
 
 from ...errors import StoreDamaged, StoreFailed
+from ..settled import SettledClock
 from . import retention, upkeep
 from .fresh import FreshTables
 from .mending import Damage, mend, survey
-from .settled import SettledClock
 from .upkeep import Cut
 from .writer import Writer
 

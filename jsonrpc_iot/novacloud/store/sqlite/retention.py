@@ -9,10 +9,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from ..means import mean_of
+from ..settled import SettledClock
 from ..telemetry_log import Downsample, Retention
-from .fresh import FreshTables, from_sql, to_sql
-from .runs import Row, rows
-from .settled import SettledClock
+from .fresh import FreshTables
+from .runs import rows
 from .upkeep import SLICE_ROWS, Cut, delete_cuts, runs
 
 _DAY = 86_400.0
@@ -185,7 +186,7 @@ def thin(db: sqlite3.Connection, fresh: FreshTables, thinning: Thinning) -> Thin
             begin = group if begin is None else begin
             values = list(members)
             count += len(values)
-            means.append((thinning.sensor, group, 0, _mean(values)))
+            means.append((thinning.sensor, group, 0, mean_of([value for _, _, value in values])))
     if count > len(means) and begin is not None:
         cut = [Cut(thinning.sensor, begin, end)]
         for run in runs(db, begin, end):
@@ -196,10 +197,3 @@ def thin(db: sqlite3.Connection, fresh: FreshTables, thinning: Thinning) -> Thin
     if end == thinning.end:
         return None
     return Thinning(thinning.sensor, thinning.interval, end, thinning.end)
-
-
-def _mean(values: Sequence[Row]) -> Any:
-    numbers = [value for _, _, value in values if type(value) in (int, float)]
-    if numbers:
-        return math.fsum(numbers) / len(numbers)
-    return to_sql(from_sql(values[-1][2]))

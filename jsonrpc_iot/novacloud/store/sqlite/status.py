@@ -6,11 +6,10 @@ hundredth one of a device has `statuses` brought up to date, from which on the r
 
 import sqlite3
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
-from msgspec import Struct
 
+from ..latest_status import LatestStatus
 from ..telemetry_log import Report, StatusReport
 
 STATUS_LOG = """
@@ -36,45 +35,8 @@ UPDATE statuses SET upto = (
 
 _KEPT = 1000
 _STEP = 100  # statuses of a device from one update of `statuses` to the next
-_LARGEST = 48 << 10
-"""Bytes of the members that are remembered beside those of the last status."""
 
 _NEWEST = "SELECT ifnull(max(number), 0) FROM status_log WHERE device_id = ?"
-
-
-class _Latest(Struct):
-    """The latest of each member of a device's statuses.
-
-    `ranks` has the rank of each member; `rank` is that of members without, as in files of an older
-    version. A rank beyond the arrival is from before the clock was set back.
-    """
-
-    payload: dict[str, Any]
-    ranks: dict[str, float]
-    rank: float
-    timestamp: float
-    upto: int
-
-    def take(self, status: dict[str, Any], timestamp: float, received: float) -> None:
-        """Let each member replace its older one."""
-        rank = min(timestamp, received)
-        if _replaces(rank, self.rank, received):
-            self.rank, self.timestamp = rank, timestamp
-        for name, value in status.items():
-            if _replaces(rank, self.ranks.get(name, -1.0), received):
-                self.payload[name], self.ranks[name] = value, rank
-        self._bound(status)
-
-    def _bound(self, status: dict[str, Any]) -> None:
-        """Forget the oldest members of too many; those of the last status stay."""
-        size = len(msgspec.json.encode(self.payload))
-        if size <= _LARGEST:
-            return
-        for name in sorted(self.ranks.keys() - status.keys(), key=lambda name: self.ranks[name]):
-            size -= len(msgspec.json.encode({name: self.payload.pop(name)}))
-            del self.ranks[name]
-            if size <= _LARGEST:
-                return
 
 
 def save_statuses(db: sqlite3.Connection, reports: Iterable[Report]) -> None:
@@ -114,7 +76,7 @@ def _exists(db: sqlite3.Connection, device_id: str) -> bool:
     return found.fetchone() is not None
 
 
-def _latest(db: sqlite3.Connection, device_id: str) -> _Latest | None:
+def _latest(db: sqlite3.Connection, device_id: str) -> LatestStatus | None:
     row = db.execute(
         "SELECT payload, ranks, rank, timestamp, upto FROM statuses WHERE device_id = ?",
         (device_id,),
@@ -123,7 +85,7 @@ def _latest(db: sqlite3.Connection, device_id: str) -> _Latest | None:
     if row is not None:
         payload, ranks = msgspec.json.decode(row[0]), msgspec.json.decode(row[1])
         ranks = {name: ranks.get(name, row[2]) for name in payload}
-        latest = _Latest(payload, ranks, *row[2:])
+        latest = LatestStatus(payload, ranks, *row[2:])
     rows = db.execute(
         "SELECT number, timestamp, received, payload FROM status_log "
         "WHERE device_id = ? AND number > ? ORDER BY number",
@@ -131,7 +93,7 @@ def _latest(db: sqlite3.Connection, device_id: str) -> _Latest | None:
     )
     for number, timestamp, received, text in rows:
         if latest is None:
-            latest = _Latest({}, {}, min(timestamp, received), timestamp, 0)
+            latest = LatestStatus({}, {}, min(timestamp, received), timestamp, 0)
         latest.take(msgspec.json.decode(text), timestamp, received)
         latest.upto = number
     return latest
@@ -150,7 +112,3 @@ def _catch_up(db: sqlite3.Connection, device_id: str, number: int) -> None:
     db.execute(
         "DELETE FROM status_log WHERE device_id = ? AND number <= ?", (device_id, number - _KEPT)
     )
-
-
-def _replaces(rank: float, old: float, received: float) -> bool:
-    return rank >= old or old > received

@@ -19,6 +19,7 @@ from anyio.abc import TaskGroup
 from ...clock import elapsed as since_boot
 from ...errors import StoreDamaged, StoreFailed
 from ..one_node import OneNode
+from ..settled import SettledClock
 from ..store import Store
 from ..telemetry_log import Report
 from .backup import copy_into
@@ -30,7 +31,6 @@ from .precedence import Precedence
 from .readers import Readers, connect
 from .registry import RegistryTables
 from .schema import upgrade
-from .settled import SettledClock
 from .sole import hold
 from .status import save_statuses
 from .taken import Taken

@@ -249,6 +249,15 @@ async def test_old_values_become_means(store: SqliteStore) -> None:
     assert await values(store, number) == before
 
 
+async def test_the_mean_of_values_whose_sum_is_too_large(store: SqliteStore) -> None:
+    sensor = await store.define_sensor(A, "t", "number")
+    begin = Clock.now // 3600 * 3600 - 3 * DAY
+    await write(store, sensor, (begin, 1e308), (begin + 1, 1.5e308), (begin + 2, -(1 << 62)))
+    await store.set_retention(Retention(30, downsample=Downsample(interval=3600, after_days=1)))
+    await store.keeper.clean()
+    assert await values(store, sensor) == [(begin, pytest.approx(8.333333e307))]
+
+
 @pytest.mark.parametrize("leap", [DAY, 365 * DAY, -365 * DAY])
 async def test_no_value_goes_because_the_clock_leapt_for_a_moment(
     tmp_path: Path, leap: float

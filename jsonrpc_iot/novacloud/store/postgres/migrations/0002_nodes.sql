@@ -12,9 +12,10 @@ CREATE TABLE nodes (
 );
 
 CREATE TABLE presence (
-    device_id text PRIMARY KEY REFERENCES devices ON DELETE CASCADE,
+    device_id text COLLATE "C" PRIMARY KEY REFERENCES devices ON DELETE CASCADE,
     node int,
     previous int,
+    was_online boolean NOT NULL DEFAULT false,
     epoch bigint NOT NULL,
     since timestamptz NOT NULL,
     moved timestamptz,
@@ -25,12 +26,12 @@ CREATE INDEX presence_by_node ON presence (node) WHERE node IS NOT NULL;
 CREATE INDEX presence_moved ON presence (moved) WHERE moved IS NOT NULL;
 
 CREATE TABLE changes (
-    device_id text PRIMARY KEY,
+    device_id text COLLATE "C" PRIMARY KEY,
     at timestamptz NOT NULL
 );
 CREATE INDEX changes_by_time ON changes (at);
 
-CREATE FUNCTION note_change() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION note_change() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO changes (device_id, at)
     VALUES (CASE WHEN TG_OP = 'DELETE' THEN OLD.device_id ELSE NEW.device_id END, clock_timestamp())

@@ -1,0 +1,188 @@
+"""How long values are kept: the rules, and which values they say are to go."""
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from msgspec import Struct
+
+from ..means import mean_of
+from ..telemetry_log import Downsample, Retention
+from .pools import Db, Pools
+from .values import COLUMNS, MICROSECONDS, NODE_BITS, from_sql, to_sql
+
+_DAY = 86_400.0
+_EVER = 1e300
+
+SLICE = 2000  # values
+_STORED = (
+    f"SELECT {COLUMNS} FROM telemetry WHERE sensor = $1 AND timestamp >= $2 AND timestamp < $3 "
+    "ORDER BY timestamp, received"
+)
+_DELETE = (
+    "DELETE FROM telemetry USING unnest($2::float8[]) AS place WHERE sensor = $1 "
+    "AND timestamp >= place AND timestamp < place + $3"
+)
+_INSERT = (
+    "INSERT INTO telemetry (sensor, timestamp, received, whole, number, content) "
+    f"SELECT $1, place, (greatest(place, 0) * {MICROSECONDS})::bigint << {NODE_BITS}, "
+    "whole, number, content FROM unnest($2::float8[], $3::bigint[], $4::float8[], $5::text[]) "
+    "AS mean (place, whole, number, content)"
+)
+_DONE = (
+    "INSERT INTO downsampled (sensor, upto) VALUES ($1, $2) "
+    "ON CONFLICT (sensor) DO UPDATE SET upto = excluded.upto"
+)
+
+# Of several rules for a sensor the most particular one counts.
+_OF_SENSORS = """
+SELECT rule.device_id, rule.value_key, array_agg(sensors.id ORDER BY sensors.id) AS sensors
+FROM sensors LEFT JOIN LATERAL (
+    SELECT device_id, value_key FROM retention
+    WHERE retention.device_id IN (sensors.device_id, '')
+        AND retention.value_key IN (sensors.value_key, '')
+    ORDER BY retention.device_id <> '' DESC, retention.value_key <> '' DESC LIMIT 1) AS rule ON TRUE
+GROUP BY 1, 2"""
+
+
+class Rule(Struct, frozen=True):
+    """A rule as it is stored, and the sensors that it counts for."""
+
+    device_id: str
+    value_key: str
+    days: float
+    interval: float | None
+    after_days: float | None
+    swept: float
+    sensors: Sequence[int]
+
+
+class Sweep(Struct, frozen=True):
+    """Values of a rule's sensors that are too old: those before `end`."""
+
+    rule: Rule
+    end: float
+
+
+class Thinning(Struct, frozen=True):
+    """Values of a sensor that are to become means.
+
+    Args:
+        sensor: its id.
+        interval: seconds of one mean.
+        start: of the first one; what is older is done.
+        end: of the last one.
+    """
+
+    sensor: int
+    interval: float
+    start: float
+    end: float
+
+
+async def set_rule(pools: Pools, rule: Retention) -> None:
+    """Add a rule, or replace that for the same device and key."""
+    thin = rule.downsample
+    await pools.change(
+        'INSERT INTO retention (device_id, value_key, days, "interval", after_days, swept) '
+        "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (device_id, value_key) DO UPDATE SET "
+        'days = excluded.days, "interval" = excluded."interval", '
+        "after_days = excluded.after_days, swept = excluded.swept",
+        rule.device_id or "",
+        rule.value_key or "",
+        rule.days,
+        thin and thin.interval,
+        thin and thin.after_days,
+        -_EVER,
+    )
+
+
+async def rules(pools: Pools) -> list[Retention]:
+    """All rules."""
+    found = await pools.fetch(
+        'SELECT days, device_id, value_key, "interval", after_days FROM retention '
+        "ORDER BY device_id, value_key"
+    )
+    return [
+        Retention(
+            days, device or None, key or None, None if every is None else Downsample(every, after)
+        )
+        for days, device, key, every, after in found
+    ]
+
+
+async def read_rules(db: Db) -> tuple[list[Rule], bool]:
+    """The rules with their sensors, and whether there is one for each sensor."""
+    sensors = {(device, key): ids for device, key, ids in await db.fetch(_OF_SENSORS)}
+    rows = await db.fetch(
+        'SELECT device_id, value_key, days, "interval", after_days, swept FROM retention'
+    )
+    found = [Rule(**row, sensors=sensors.get((row[0], row[1]), ())) for row in rows]
+    return found, bool(sensors) and (None, None) not in sensors
+
+
+def oldest(rules: Sequence[Rule], now: float) -> float:
+    """The time before which no rule wants a value."""
+    return now - max(rule.days for rule in rules if rule.sensors) * _DAY
+
+
+def sweeps(rules: Sequence[Rule], now: float) -> list[Sweep]:
+    """Find what is too old beside values that are not; not each moment, but now and then."""
+    found = []
+    for rule in rules:
+        end = now - rule.days * _DAY
+        swept = rule.swept if rule.swept <= end else -_EVER  # else the clock was ahead
+        if rule.sensors and end - swept >= rule.days * _DAY / 20:
+            found.append(Sweep(rule, end))
+    return found
+
+
+async def end_sweep(db: Db, sweep: Sweep) -> None:
+    """Note that all that a sweep names is deleted."""
+    text = "UPDATE retention SET swept = $1 WHERE device_id = $2 AND value_key = $3"
+    await db.execute(text, sweep.end, sweep.rule.device_id, sweep.rule.value_key)
+
+
+async def thinnings(db: Db, rules: Sequence[Rule], now: float) -> list[Thinning]:
+    """Find what is old enough to become means."""
+    rows = await db.fetch("SELECT sensor, upto FROM downsampled")
+    upto: dict[int, float] = {row["sensor"]: row["upto"] for row in rows}
+    found = []
+    for rule in rules:
+        if rule.interval is None or rule.after_days is None:
+            continue
+        after = rule.after_days * _DAY
+        end = math.floor((now - after) / rule.interval) * rule.interval
+        pause = max(rule.interval, after / 20)
+        for sensor in rule.sensors:
+            start = upto.get(sensor, -_EVER)
+            if start > end:  # the clock was ahead; means are not changed by being looked at again
+                start = -_EVER
+            if end - start >= pause:
+                found.append(Thinning(sensor, rule.interval, start, end))
+    return found
+
+
+async def thin(db: Db, thinning: Thinning) -> Thinning | None:
+    """Make means of some values; returns what is left to do. What is alone stays as it is."""
+    sensor, every, start = thinning.sensor, thinning.interval, thinning.start
+    rows = await db.fetch(f"{_STORED} LIMIT {SLICE}", sensor, start, thinning.end)
+    end = thinning.end
+    if len(rows) == SLICE:  # and what else there is of the last interval
+        last = rows[-1]
+        end = min((math.floor(last["timestamp"] / every) + 1) * every, end)
+        rows += await db.fetch(f"{_STORED} OFFSET {SLICE}", sensor, start, end)
+    means: list[tuple[float, Any]] = []
+    for place, some in groupby(rows, lambda row: math.floor(row["timestamp"] / every) * every):
+        values = [from_sql(*row[2:5]) for row in some]
+        if len(values) > 1:
+            means.append((place, mean_of(values)))
+    places = [place for place, _ in means]
+    await db.execute(_DELETE, sensor, places, every)
+    columns = zip(*(to_sql(value) for _, value in means), strict=True)
+    await db.execute(_INSERT, sensor, places, *(columns if means else ([], [], [])))
+    await db.execute(_DONE, sensor, end)
+    if end == thinning.end:
+        return None
+    return Thinning(sensor, every, end, thinning.end)

@@ -87,13 +87,16 @@ class Broker:
         """End it as a crash would: nobody is told."""
         if self._process is not None:
             self.freeze()
-            _signal(reversed(list(self._pids())), signal.SIGKILL)
+            pids = list(self._pids())
+            _signal(reversed(pids), signal.SIGKILL)
             self._process.wait()
             self._process = None
+            _wait_for_states(pids, "Z")
 
     def freeze(self) -> None:
         """Stop it in its tracks: connections stay, and nothing answers."""
         _signal(self._pids(), signal.SIGSTOP)
+        _wait_for_states(self._pids(), "TtZ")  # a thread on another core runs on for a moment
 
     def thaw(self) -> None:
         """Let a frozen one go on."""
@@ -175,3 +178,18 @@ def _signal(pids: Iterable[int], number: signal.Signals) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):  # it has ended meanwhile
             os.kill(pid, number)
+
+
+def _wait_for_states(pids: Iterable[int], states: str) -> None:
+    """Wait until all threads of processes are in one of some states of the kernel, or gone."""
+    for pid in pids:
+        end = time.monotonic() + SECONDS
+        while not all(state in states for state in _states(pid)):
+            assert time.monotonic() < end
+            time.sleep(0.002)
+
+
+def _states(pid: int) -> Iterator[str]:
+    with suppress(OSError):  # it has ended meanwhile
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            yield (thread / "stat").read_text().rpartition(") ")[2][0]

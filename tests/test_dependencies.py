@@ -22,6 +22,7 @@ from bumble.controller import Controller
 from bumble.device import Device
 from bumble.gatt_server import Server as GattServer
 from bumble.link import LocalLink
+from nats.aio.client import Client as NatsClient
 from packaging.requirements import Requirement
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
@@ -33,6 +34,7 @@ from websockets.client import ClientProtocol
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
+from jsonrpc_iot.novacloud.bus.nats import _Client as GuardedNatsClient
 from jsonrpc_iot.testing._controllers import VirtualController, VirtualLink
 from jsonrpc_iot.transports.gatt.bumble.backend import BumbleClient, BumbleScanner
 from jsonrpc_iot.transports.gatt.bumble.listener import _Server as CommandServer
@@ -59,7 +61,7 @@ def test_what_is_installed_is_in_the_tested_range(requirement: str) -> None:
     )
 
 
-REACHED_INTO = {"uvicorn", "websockets", "bumble", "bleak", "dbus-fast", "paho-mqtt"}
+REACHED_INTO = {"uvicorn", "websockets", "bumble", "bleak", "dbus-fast", "paho-mqtt", "nats-py"}
 
 
 def test_whose_insides_we_use_has_a_cap() -> None:
@@ -174,6 +176,7 @@ EXTENDED: dict[type, Callable[[], object]] = {
     BoundedProtocol: lambda: _made_uvicorn(WebSocketsSansIOProtocol),
     _GuardedProtocol: lambda: _made_uvicorn(H11Protocol),
     BoundedClient: lambda: Client(CallbackAPIVersion.VERSION2),
+    GuardedNatsClient: NatsClient,
     _Server: lambda: Server(Config(asyncio.sleep, log_config=None)),
     VirtualLink: LocalLink,
     VirtualController: lambda: anyio.run(_controller),

@@ -266,9 +266,10 @@ class _Relay:
 
     def cancel(self) -> None:
         """Have it cancelled at the other end, if that understands."""
-        if self.call is not None:
+        call, self.call = self.call, None
+        if call is not None:
             self._forward.note_end(answered=False)
-            self.call.cancel()
+            call.cancel()
 
     def end(self, outcome: Raw | JsonRpcIotError) -> None:
         """Take what became of it."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from anyio.abc import SocketStream, TaskStatus
+from anyio.abc import ByteStream, TaskStatus
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from jsonrpc_iot import Client, RpcError, connect, serve
@@ -28,7 +28,7 @@ NO_PAUSES = PlatformSettings(settle_seconds=0.0, failed_auth_delay=0.0)
 class Device:
     """A device that is a socket and nothing more."""
 
-    def __init__(self, stream: SocketStream, info: dict[str, str]) -> None:
+    def __init__(self, stream: ByteStream, info: dict[str, str]) -> None:
         self.stream = stream
         self.id = info["device_id"]
         self.key = info["device_key"]
@@ -180,7 +180,7 @@ async def running(
     store = store or SqliteStore(folder / "nova.db", durable=False)
     url = f"memory://{uuid.uuid4()}"
     async with (
-        NovaPlatform(store, port=0, settings=settings, **more) as platform,
+        NovaPlatform(store, **{"port": 0, "settings": settings, **more}) as platform,
         serve(management(platform), url, grace=0.1),
         connect(url) as client,
         anyio.create_task_group() as tasks,

@@ -86,7 +86,8 @@ class Postgres(Broker):
         """Its processes: first the one that starts the others, which are looked for after that."""
         for pid in super()._pids():
             yield pid
-            yield from map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+            children = Path(f"/proc/{pid}/task/{pid}/children")
+            yield from map(int, children.read_text().split())
 
     def _quit(self) -> None:
         """End it so that it gives back the memory that it shares."""

@@ -1,11 +1,19 @@
 """The servers that the tests of NovaCloud start do what those tests lean on."""
 
+from typing import Any
+
 import asyncpg
 import pytest
 
 from . import servers
 
-pytestmark = [pytest.mark.anyio, pytest.mark.only_on("asyncio")]
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """One loop is enough for what is about other processes."""
+    return "asyncio", {"use_uvloop": False}
 
 
 async def test_a_database_is_new_and_gone_afterwards() -> None:

@@ -2,7 +2,6 @@
 
 import hmac
 import logging
-import time
 import uuid
 from collections.abc import Sequence
 from hashlib import sha256
@@ -14,6 +13,7 @@ from msgspec import UNSET
 from jsonrpc_iot import MalformedFrame
 from jsonrpc_iot.protocol.network import network_of
 
+from ..clock import TimeOfDay
 from ..errors import StoreFailed, UnknownDevice
 from ..messages import (
     ACK,
@@ -26,10 +26,12 @@ from ..messages import (
     decode_from_device,
     encode_line,
 )
+from ..store.nodes import Hold
 from ..store.registry import DeviceRow, Known, Registry
 from ..token_bucket import TokenBucket
 from .connection import DeviceConnection
 from .counts import Counts, Refused
+from .node.ownership import Ours, Ownership
 from .presence import Presence
 from .session import DeviceSession
 from .settings import PlatformSettings
@@ -41,6 +43,7 @@ _FIRST_DELAY = 0.25
 _FORGIVEN_SECONDS = 60.0
 _REMEMBERED = 4096
 _SHOWN_NAME = 64
+_UNKNOWN = "unknown device or wrong key"
 
 
 def hash_key(key: str) -> bytes:
@@ -98,16 +101,26 @@ class Admission:
         store: knows the devices.
         settings: limits and times.
         presence: knows which devices come too often.
+        ownership: makes devices this node's.
+        time_of_day: for what is stored and told.
         counts: of the whole platform.
     """
 
     def __init__(
-        self, store: Registry, settings: PlatformSettings, presence: Presence, counts: Counts
+        self,
+        store: Registry,
+        settings: PlatformSettings,
+        presence: Presence,
+        counts: Counts,
+        ownership: Ownership,
+        time_of_day: TimeOfDay,
     ) -> None:
         self._store = store
         self._settings = settings
         self._presence = presence
         self._counts = counts
+        self._ownership = ownership
+        self._time = time_of_day
         self._slowdown = Slowdown(settings)
 
     async def admit(
@@ -129,7 +142,7 @@ class Admission:
         try:
             auth, rest = await self._first_message(connection)
             connection.named = True
-            known = await self._admitted(auth, subject)
+            known, ours = await self._admitted(auth, subject, host)
         except _Refused as refusal:
             self._note(refusal, host)
             await anyio.sleep(self._slowdown.fail(host, anyio.current_time()))
@@ -148,7 +161,12 @@ class Admission:
             seen=now,
             settles=now + self._settings.settle_seconds,
             record=self._counts.device(known.row.device_id),
-            since=time.time(),
+            since=self._time.now(),
+            is_online=ours.was_online,
+            node=ours.node,
+            epoch=ours.epoch,
+            was_elsewhere=ours.was_elsewhere,
+            key_hash=known.row.key_hash,
         )
         connection.send(_answer("success", "authenticated", [ACK] if acknowledges else []))
         return session, rest
@@ -159,17 +177,17 @@ class Admission:
         self._note(_Refused(reason), host)
         connection.send(_answer("error", reason))
 
-    def refuse(self, reason: str, host: str) -> None:
+    def refuse(self, reason: str, host: str, level: int = logging.INFO) -> None:
         """Note that a device has not come as far as to say who it is."""
-        self._note(_Refused(reason), host)
+        self._note(_Refused(reason), host, level)
 
-    def _note(self, refusal: _Refused, host: str) -> None:
+    def _note(self, refusal: _Refused, host: str, level: int = logging.INFO) -> None:
         """Count a refusal, and remember it with whose it is, if that is known."""
         self._counts.failed_auths += 1
-        refused = Refused(time.time(), host, str(refusal))
+        refused = Refused(self._time.now(), host, str(refusal))
         if refusal.device_id is None:
             self._counts.refused = refused
-            logger.info("%s: %s", host, refusal)
+            logger.log(level, "%s: %s", host, refusal)
             return
         record = self._counts.device(refusal.device_id)
         record.failed_auths += 1
@@ -202,24 +220,44 @@ class Admission:
             if connection.waiting > self._settings.auth_line:
                 raise _Refused(f"the line is longer than {self._settings.auth_line} bytes")
 
-    async def _admitted(self, auth: AuthPayload, subject: str | None) -> Known:
+    async def _admitted(
+        self, auth: AuthPayload, subject: str | None, host: str
+    ) -> tuple[Known, Ours]:
         """The device that may come in, as it is at the moment at which this returns."""
         began = anyio.current_time()
         known = await self._check(auth, subject)
         delay = self._presence.flap_delay(known.row.device_id)
         if delay:
             await anyio.sleep(min(delay, self._settings.auth_seconds / 2))
-        while self._presence.changed_since(known.row.device_id, began):
-            began = anyio.current_time()
-            known = await self._check(auth, subject)
-        return known
+        ours = await self._take(known.row.device_id, host)
+        try:
+            while self._presence.changed_since(known.row.device_id, began):
+                began = anyio.current_time()
+                known = await self._check(auth, subject)
+        except BaseException:
+            self._ownership.release(Hold(known.row.device_id, ours.epoch))
+            raise
+        return known, ours
+
+    async def _take(self, device_id: str, host: str) -> Ours:
+        """Make a device this node's, once the record takes that; see `_find`."""
+        while True:
+            try:
+                ours = await self._ownership.take(device_id, host)
+            except StoreFailed as error:
+                logger.warning("%s: it cannot be taken: %s", device_id, error)
+                await anyio.sleep(_STORE_SECONDS)
+            else:
+                if ours is None:
+                    raise _Refused(_UNKNOWN)  # it has just been deleted
+                return ours
 
     async def _check(self, auth: AuthPayload, subject: str | None) -> Known:
         """The device that an auth message names and proves to be."""
         device_id = canonical_id(auth.device_id)
         known = None if device_id is None else await self._find(device_id)
         if subject is None:
-            problem = _key_problem(auth, known)
+            problem = _key_problem(auth, known, self._time.now())
         else:
             problem = _certificate_problem(device_id, subject)
             if not problem and known is None:
@@ -246,14 +284,14 @@ class Admission:
                 await anyio.sleep(_STORE_SECONDS)
 
 
-def _key_problem(auth: AuthPayload, known: Known | None) -> str:
+def _key_problem(auth: AuthPayload, known: Known | None, now: float) -> str:
     """Why a key proves nothing, empty if it does. An unknown device is no sooner told."""
     expected = bytes(32) if known is None else known.row.key_hash
     given = hash_key(auth.device_key)
     is_right = hmac.compare_digest(given, expected)
-    if known is not None and not is_right and _old_key_holds(known.row):
+    if known is not None and not is_right and _old_key_holds(known.row, now):
         is_right = hmac.compare_digest(given, known.row.old_key_hash or bytes(32))
-    return "" if known is not None and is_right else "unknown device or wrong key"
+    return "" if known is not None and is_right else _UNKNOWN
 
 
 def _certificate_problem(device_id: str | None, subject: str) -> str:
@@ -265,9 +303,9 @@ def _certificate_problem(device_id: str | None, subject: str) -> str:
     return ""
 
 
-def _old_key_holds(row: DeviceRow) -> bool:
+def _old_key_holds(row: DeviceRow, now: float) -> bool:
     until = row.old_key_until
-    return row.old_key_hash is not None and until is not None and time.time() < until
+    return row.old_key_hash is not None and until is not None and now < until
 
 
 def _answer(status: Literal["success", "error"], message: str, ext: Sequence[str] = ()) -> bytes:

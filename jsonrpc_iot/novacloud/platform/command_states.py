@@ -10,6 +10,8 @@ from ..errors import StoreDamaged, StoreFailed
 from ..store.command_log import OPEN, CommandLog, CommandRow, Transition
 from .custody import Custody
 
+_AGAIN_SECONDS = 0.5
+
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
 
@@ -18,7 +20,11 @@ async def _pass_over(refused: Sequence[Transition]) -> None:
 
 
 class CommandStates:
-    """Gathers states that this node has given to commands; `Ingest` has them written.
+    """Gathers states that this node has given to commands, until they are written.
+
+    Where the record is this node's alone, `Ingest` has them written with what devices report, since
+    each commit costs its disk some pages. Where it is shared, senders at other nodes wait for them:
+    `run` writes them at once.
 
     Args:
         log: the record.
@@ -54,6 +60,19 @@ class CommandStates:
         """Have a state stored that could not be, unless there is a newer one."""
         if row.command_id not in self._rows:
             self.save(row)
+
+    async def run(self) -> None:
+        """Write what is saved as soon as what was saved before is written."""
+        while True:
+            saved = anyio.Event()
+            self.on_saved = saved.set
+            if not self._rows:
+                await saved.wait()
+            try:
+                await self.write()
+            except StoreFailed as error:
+                logger.warning("what became of commands is not stored yet: %s", error)
+                await anyio.sleep(_AGAIN_SECONDS)
 
     async def settle(self) -> None:
         """Wait until what has been saved is stored, or could not be."""

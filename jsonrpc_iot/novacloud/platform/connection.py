@@ -11,6 +11,7 @@ from jsonrpc_iot.transports.sockets.stream import PIECE, SocketStream
 from jsonrpc_iot.transports.sockets.tls import reason as cause_of
 
 from ..kernel import unconfirmed
+from .node.term import Term
 from .settings import PlatformSettings
 
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
@@ -88,6 +89,7 @@ class DeviceConnection:
         peer: its address, for the log.
         tasks: runs what has to wait until the device reads.
         settings: of which `line`, `write_seconds` and `unsent` are used here.
+        term: when it is over, nothing is written any more.
 
     Attributes:
         closed: why no more is read or written, `""` while it is.
@@ -102,6 +104,7 @@ class DeviceConnection:
         "_socket",
         "_stream",
         "_tasks",
+        "_term",
         "_unsent",
         "_waiting",
         "closed",
@@ -111,11 +114,17 @@ class DeviceConnection:
     )
 
     def __init__(
-        self, stream: ByteStream, peer: str, tasks: TaskGroup, settings: PlatformSettings
+        self,
+        stream: ByteStream,
+        peer: str,
+        tasks: TaskGroup,
+        settings: PlatformSettings,
+        term: Term,
     ) -> None:
         self._stream = stream
         self._tasks = tasks
         self._settings = settings
+        self._term = term
         self._lines = Lines(settings.line)
         self._socket = stream if isinstance(stream, SocketStream) else None
         self._waiting: deque[_Waiting] | None = None
@@ -168,7 +177,7 @@ class DeviceConnection:
             sent: is called once the system has taken the whole line.
             wanted: is asked when a line that had to wait is due, and says whether it is to go.
         """
-        if self.closed:
+        if self.closed or not self._may_write():
             return
         if self._waiting is None and self._socket is not None:
             try:
@@ -190,6 +199,12 @@ class DeviceConnection:
         self._unsent += len(line)
         if self._unsent > self._settings.unsent:
             self.close("does not read")
+
+    def _may_write(self) -> bool:
+        """Whether this node may speak to the device; where it may not, the connection ends."""
+        if self._term.is_over:
+            self.close("the node's lease is over")
+        return not self.closed
 
     def close(self, reason: str) -> None:
         """Read and write no more; who waits in `receive` gets an exception."""
@@ -220,7 +235,7 @@ class DeviceConnection:
     async def _write(self) -> None:
         assert self._waiting is not None
         try:
-            while self._waiting:
+            while self._waiting and self._may_write():
                 line, sent, wanted = self._waiting[0]
                 if wanted is None or wanted():
                     with anyio.move_on_after(self._settings.write_seconds) as patience:

@@ -25,6 +25,8 @@ class Health(Struct, frozen=True, omit_defaults=True):
         writable: the database takes what is to be stored.
         lag_seconds: that the oldest report has waited for it.
         disk_free: bytes, `None` where the store has no disk.
+        bus: `ok`, or what is wrong with it; nodes find by looking what others do. `None` for a
+            store that has one node.
     """
 
     ok: bool
@@ -32,6 +34,7 @@ class Health(Struct, frozen=True, omit_defaults=True):
     writable: bool
     lag_seconds: float
     disk_free: int | None
+    bus: str | None = None
 
 
 async def health_of(platform: "NovaPlatform") -> Health:
@@ -43,15 +46,18 @@ async def health_of(platform: "NovaPlatform") -> Health:
             problem = platform.ingest.problem
         except StoreFailed as error:
             problem = str(error)
+    membership = platform.cluster.membership
+    problem = problem or membership.problem
     lag = platform.ingest.lag
     free = None
     if (path := platform.store.folder) is not None:
         with suppress(OSError):  # it is gone, and then writing fails too
             free = shutil.disk_usage(path).free
     return Health(
-        ok=not problem and lag < _HEALTHY_LAG,
+        ok=not problem and lag < _HEALTHY_LAG and not platform.entrance.is_closed,
         store=problem or "ok",
         writable=not problem,
         lag_seconds=round(lag, 3),
         disk_free=free,
+        bus=None if membership.is_alone else platform.bus.health().bus,
     )

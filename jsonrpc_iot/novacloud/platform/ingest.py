@@ -72,10 +72,12 @@ class Ingest:
         settings: limits.
         counts: of the whole platform.
         on_values: is told of values once they are stored.
+        now: tells the time, in Unix seconds.
 
     Attributes:
         finished: is set once all is written after `close`.
         problem: why nothing can be stored, `""` while it can.
+        writes_states: whether those of commands are written with reports.
     """
 
     def __init__(
@@ -85,12 +87,14 @@ class Ingest:
         settings: PlatformSettings,
         counts: Counts,
         on_values: Callable[[Telemetry], object],
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._states = states
         self._settings = settings
         self._counts = counts
         self._on_values = on_values
+        self._now = now
         self._entries: deque[_Entry] = deque()
         self._size = 0
         self._turns = TokenBucket(_GROUPS, _BURST)
@@ -102,6 +106,7 @@ class Ingest:
         self._since = 0.0
         self.problem = ""
         self.finished = anyio.Event()
+        self.writes_states = True
         states.on_saved = self._wake_up
 
     @property
@@ -117,7 +122,7 @@ class Ingest:
             message: what it says.
             size: bytes of its line.
         """
-        received = time.time()
+        received = self._now()
         report = Report(
             session.device_id,
             received if message.timestamp is None else message.timestamp,
@@ -155,11 +160,15 @@ class Ingest:
             while not self._closing:
                 await self._wake.wait()
                 self._wake = anyio.Event()
-                while self._entries or self._states:
+                while self._entries or self._has_states:
                     await self._gather()
                     if not await self._write() and not self._entries:
                         break
         self.finished.set()
+
+    @property
+    def _has_states(self) -> bool:
+        return self.writes_states and bool(self._states)
 
     def _wake_up(self) -> None:
         self._wake.set()
@@ -207,7 +216,7 @@ class Ingest:
         async with anyio.create_task_group() as tasks:  # a store may commit both at once
             if entries:
                 tasks.start_soon(self._write_reports, entries, failures)
-            if self._states:
+            if self._has_states:
                 tasks.start_soon(self._write_states, failures)
         if failures:
             return False

@@ -5,8 +5,6 @@ gives the names and shapes, and that for operators the pages, the permissions an
 """
 
 import logging
-import time
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -60,22 +58,18 @@ class NovaManagement(
 
     def __init__(self, platform: NovaPlatform) -> None:
         super().__init__(platform)
-        for source, event in (
-            (platform.device_online, self.device_online),
-            (platform.device_offline, self.device_offline),
-            (platform.telemetry, self.telemetry),
-            (platform.command_update, self.command_update),
-        ):
-            source.subscribe(partial(self._tell, event))
+        events = self.device_online, self.device_offline, self.telemetry, self.command_update
+        self._events = {event.name: event for event in events}
+        platform.cluster.events.listen(self._tell)
 
-    def _tell(self, event: Any, value: Any) -> None:
-        """Tell those who want to hear it of a device."""
+    def _tell(self, name: str, value: Any) -> None:
+        """Tell those who want to hear it of a device of any node."""
         self._platform.news.device_id = value.device_id
-        event.emit(value)
+        self._events[name].emit(value)
 
     async def note(self, call: Call, context: Context, following: Next) -> Any:
         """Let a call pass, and note in the audit what it has changed: a middleware."""
-        at = time.time()
+        at = self._platform.time.now()
         answering = calling.set(context)
         try:
             result = await following(call, context)

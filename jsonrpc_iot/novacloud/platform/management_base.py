@@ -140,6 +140,19 @@ class Part:
         """That of the call which is being answered."""
         return calling.get()
 
+    async def _changed(self, device_id: str, ending: str = "") -> None:
+        """Have what was changed of a device reach its connection, at whichever node that is.
+
+        Args:
+            device_id: of which device.
+            ending: why its connection ends by this, empty where it may go on.
+        """
+        self._platform.cluster.watch.tell_changed(device_id)
+        if ending:
+            self._presence.note_change(device_id)
+            self._presence.close(device_id, ending)
+        await self._platform.changes.refresh(device_id)
+
     async def _known(self, device_id: str) -> Known:
         return await self._store.device(canonical(device_id))
 
@@ -149,7 +162,9 @@ class Part:
         """See `new_command`."""
         platform = self._platform
         longest = platform.settings.line
-        return new_command(device_id, payload, expires, now=platform.now(), longest=longest, **more)
+        return new_command(
+            device_id, payload, expires, now=platform.time.now(), longest=longest, **more
+        )
 
     async def _send(self, command: OpenCommand) -> None:
         """Store a command, and send it when its device is there.

@@ -1,9 +1,8 @@
 """The part of the management that says who may connect, and shows who does."""
 
 import secrets
-import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -12,6 +11,7 @@ from msgspec import Struct, structs
 from jsonrpc_iot import InvalidParams, TooLarge, method
 
 from ..errors import AlreadyExists, StoreFailed, UnknownDevice
+from ..store.nodes import Served
 from ..store.registry import DeviceRow
 from ..store.telemetry_log import StatusReport
 from .admission import canonical_id, hash_key
@@ -70,11 +70,11 @@ class DeviceMethods(Part):
             device_id=chosen,
             name=name,
             key_hash=hash_key(key),
-            created=time.time(),
+            created=self._platform.time.now(),
             tags=_plain(tags or ()),
         )
         await self._store.create_device(row)
-        self._platform.news.note_tags(chosen, row.tags)
+        await self._changed(chosen)
         return NewDevice(chosen, key, name)
 
     @method("device.get", requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
@@ -82,12 +82,17 @@ class DeviceMethods(Part):
         """A device, whether it is there, and what went wrong with it."""
         row = (await self._known(device_id)).row
         status = await self._store.status(row.device_id)
+        served = await self._served([row])
         session = self._presence.sessions.get(row.device_id)
+        address = None if session is None else session.connection.peer
+        since = None if session is None else session.since
+        if (elsewhere := served.get(row.device_id)) is not None:
+            address, since = elsewhere.address, elsewhere.since
         record = self._platform.counts.devices.get(row.device_id)
         return DeviceDetails(
-            **structs.asdict(self._info(row)),
-            address=None if session is None else session.connection.peer,
-            connected_since=None if session is None else session.since,
+            **structs.asdict(self._info(row, served)),
+            address=address,
+            connected_since=since,
             outbox_pending=_member(status, "outbox_pending", int),
             firmware_version=_member(status, "firmware_version", str),
             refused=None if record is None else record.refused,
@@ -144,21 +149,16 @@ class DeviceMethods(Part):
         chosen = canonical(device_id)
         new_tags = None if tags is None else _plain(tags)
         await self._store.update_device(chosen, name=name, enabled=enabled, tags=new_tags)
-        if new_tags is not None:
-            self._platform.news.note_tags(chosen, new_tags)
-        self._presence.note_change(chosen)
-        if enabled is False:
-            self._presence.close(chosen, "disabled")
-        return self._info((await self._known(chosen)).row)
+        await self._changed(chosen, "disabled" if enabled is False else "")
+        row = (await self._known(chosen)).row
+        return self._info(row, await self._served([row]))
 
     @method("device.delete", requires=ADMIN, errors=(UnknownDevice, StoreFailed))
     async def device_delete(self, device_id: str) -> None:
         """Delete a device with its sensors, actuators, values and commands."""
         chosen = canonical(device_id)
         await self._store.delete_device(chosen)
-        self._platform.news.note_tags(chosen, ())
-        self._presence.note_change(chosen)
-        self._presence.close(chosen, "deleted")
+        await self._changed(chosen, "deleted")
         self._platform.commands.forget(chosen)
         self._platform.counts.devices.pop(chosen, None)
 
@@ -176,11 +176,9 @@ class DeviceMethods(Part):
         """
         chosen = canonical(device_id)
         key = secrets.token_hex(16) if device_key is None else printable(device_key)
-        until = time.time() + grace if grace else None
+        until = self._platform.time.now() + grace if grace else None
         await self._store.update_device(chosen, key_hash=hash_key(key), old_key_until=until)
-        self._presence.note_change(chosen)
-        if not grace:
-            self._presence.close(chosen, "its key was changed")
+        await self._changed(chosen, "" if grace else "its key was changed")
         return NewKey(chosen, key)
 
     async def _infos(
@@ -189,19 +187,33 @@ class DeviceMethods(Part):
         """Devices by name, of which only some are in memory."""
         while True:
             rows = await self._store.device_page(after, _READ_AT_ONCE, tag=tag, name=name)
+            served = await self._served(rows)
             for row in rows:
-                yield self._info(row)
+                yield self._info(row, served)
             if len(rows) < _READ_AT_ONCE:
                 return
             after = rows[-1].name, rows[-1].device_id
 
-    def _info(self, row: DeviceRow) -> DeviceInfo:
+    async def _served(self, rows: Sequence[DeviceRow]) -> Mapping[str, Served]:
+        """By whom devices are served that are not connected to this node."""
+        sessions = self._presence.sessions
+        ids = [row.device_id for row in rows if row.device_id not in sessions]
+        served = await self._store.nodes.served(ids) if ids else {}
+        number = self._platform.cluster.membership.lease.number  # whose devices leave before they
+        return {id: each for id, each in served.items() if each.number != number}  # are given back
+
+    def _info(self, row: DeviceRow, served: Mapping[str, Served]) -> DeviceInfo:
+        elsewhere = served.get(row.device_id)
+        here = self._presence.online(row.device_id) is not None
+        times = [self._presence.last_seen(row.device_id), row.last_seen]
+        if elsewhere is not None:
+            times.append(elsewhere.since)
         return DeviceInfo(
             device_id=row.device_id,
             name=row.name,
             enabled=row.enabled,
-            online=self._presence.online(row.device_id) is not None,
-            last_seen=self._presence.last_seen(row.device_id) or row.last_seen,
+            online=here if elsewhere is None else elsewhere.online,
+            last_seen=max((at for at in times if at is not None), default=None),
             created=row.created,
             tags=row.tags,
         )

@@ -1,6 +1,5 @@
 """The part of the management that speaks to many devices, and tells them more than commands."""
 
-import time
 import uuid
 from collections import Counter
 from typing import Annotated, Any
@@ -62,7 +61,7 @@ class JobMethods(Part):
             raise InvalidParams(data={"path": "$.payload", "message": "Expected a command key"})
         chosen = None if device_ids is None else [canonical(each) for each in device_ids]
         targets = await self._store.targets([*payload], tag=tag, device_ids=chosen)
-        job_id = str(uuid.uuid4())
+        job_id, now = str(uuid.uuid4()), self._platform.time.now()
         refused: list[CommandRow] = []
         made: list[OpenCommand] = []
         more = {"response_timeout": response_timeout, "job_id": job_id}
@@ -71,12 +70,12 @@ class JobMethods(Part):
                 self._see_that_it_may_go(target, payload)
                 made.append(self._new_command(target.device_id, payload, expires, **more))
             except RpcError as error:
-                refused.append(_refusal(target.device_id, payload, job_id, error))
+                refused.append(_refusal(target.device_id, payload, job_id, error, now))
         for start in range(0, len(made), _AT_ONCE):
             part = made[start : start + _AT_ONCE]
             stored = await self._platform.commands.send(part)
             refused += [
-                _refusal(command.row.device_id, payload, job_id, self._busy())
+                _refusal(command.row.device_id, payload, job_id, self._busy(), now)
                 for command, is_stored in zip(part, stored, strict=True)
                 if not is_stored
             ]
@@ -146,9 +145,10 @@ class JobMethods(Part):
         check(payload, target.actuators)
 
 
-def _refusal(device_id: str, payload: dict[str, Any], job_id: str, error: RpcError) -> CommandRow:
+def _refusal(
+    device_id: str, payload: dict[str, Any], job_id: str, error: RpcError, now: float
+) -> CommandRow:
     """A command that never goes."""
-    now = time.time()
     reason = {"code": error.code, "message": error.message, "data": error.data}
     return CommandRow(
         command_id=str(uuid.uuid4()),

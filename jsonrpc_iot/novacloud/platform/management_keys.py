@@ -18,10 +18,7 @@ class SensorMethods(Part):
         """Add a sensor; values of its key are stored from now on."""
         chosen = canonical(device_id)
         sensor = await self._store.define_sensor(chosen, value_key, type, unit)
-        self._presence.note_change(chosen)
-        session = self._presence.sessions.get(chosen)
-        if session is not None:
-            session.sensors[value_key] = sensor
+        await self._changed(chosen)
         return _sensor_info(sensor)
 
     @method("sensor.list", requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
@@ -40,10 +37,7 @@ class SensorMethods(Part):
         """Change what is given. Values that are stored stay as they are."""
         chosen = (await self._known(device_id)).row.device_id
         sensor = await self._store.update_sensor(chosen, value_key, type=type, unit=unit)
-        self._presence.note_change(chosen)
-        session = self._presence.sessions.get(chosen)
-        if session is not None:
-            session.sensors[value_key] = sensor
+        await self._changed(chosen)
         return _sensor_info(sensor)
 
     @method("sensor.delete", requires=ADMIN, errors=(UnknownDevice, UnknownKey, StoreFailed))
@@ -52,10 +46,7 @@ class SensorMethods(Part):
         await self._sensors(device_id, [value_key])
         chosen = canonical(device_id)
         await self._store.delete_sensor(chosen, value_key)
-        self._presence.note_change(chosen)
-        session = self._presence.sessions.get(chosen)
-        if session is not None:
-            session.sensors.pop(value_key, None)
+        await self._changed(chosen)
 
 
 class ActuatorMethods(Part):
@@ -68,7 +59,7 @@ class ActuatorMethods(Part):
         """Add an actuator; with a type, only values of it are sent."""
         chosen = canonical(device_id)
         actuator = await self._store.define_actuator(chosen, command_key, type)
-        await self._refresh(chosen)
+        await self._changed(chosen)
         return actuator
 
     @method("actuator.list", requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
@@ -81,14 +72,7 @@ class ActuatorMethods(Part):
         """Delete an actuator; commands that wait are sent all the same."""
         chosen = (await self._known(device_id)).row.device_id
         await self._store.delete_actuator(chosen, command_key)
-        await self._refresh(chosen)
-
-    async def _refresh(self, device_id: str) -> None:
-        self._presence.note_change(device_id)
-        known = await self._store.device(device_id)
-        session = self._presence.sessions.get(device_id)
-        if session is not None:
-            session.actuators = known.actuators
+        await self._changed(chosen)
 
 
 def _sensor_info(sensor: Sensor) -> SensorInfo:

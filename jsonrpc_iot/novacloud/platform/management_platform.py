@@ -1,5 +1,7 @@
 """The part of the management that shows how the platform is, what is new, and who changed what."""
 
+from collections import Counter
+from contextlib import suppress
 from itertools import islice
 from typing import Annotated, Any, Protocol, cast
 
@@ -41,6 +43,19 @@ class IgnoredPage(Struct, frozen=True):
     next: str | None
 
 
+class NodeInfo(Struct, frozen=True):
+    """A node of the platform, the devices that it serves, and the version of its program.
+
+    Times are Unix seconds by the database's clock; a node whose database has no others has no end.
+    """
+
+    node: str
+    since: float
+    lease_until: float | None
+    devices: int
+    version: str
+
+
 class AuditPage(Struct, frozen=True):
     """Some changes, and where the earlier ones begin; `None` at the end."""
 
@@ -58,25 +73,22 @@ class PlatformMethods(Part):
     """How the platform is."""
 
     @method("platform.stats", requires=READ, idempotent=True)
-    def platform_stats(self) -> dict[str, Any]:
+    async def platform_stats(self) -> dict[str, Any]:
         """Counts since the platform began; of long lists the last ones, and their lengths.
+
+        Counts are of all nodes together, a moment old for the others; lists are this node's.
 
         `refused` is the last attempt to authenticate by nobody that is known, if there was one.
         """
-        sessions = self._presence.sessions.values()
         counts = self._platform.counts
         flapping = self._presence.flapping()
         ignored = islice(reversed(counts.ignored.items()), _SHOWN_DEVICES)
         return {
-            "connected": len(sessions),
-            "online": sum(session.is_online for session in sessions),
+            **await self._figures(),
             "flapping": flapping[:_SHOWN_IDS],
-            "flapping_devices": len(flapping),
-            **counts.totals,
             "lost_groups": self._store.lost_groups,
             **({} if counts.refused is None else {"refused": to_builtins(counts.refused)}),
             "ignored": to_builtins(dict(ignored)),
-            "ignored_devices": len(counts.ignored),
             "busiest": counts.busiest(_SHOWN_DEVICES),
         }
 
@@ -99,6 +111,26 @@ class PlatformMethods(Part):
             if not page.add(row, device_id):
                 break
         return IgnoredPage(page.rows, page.next)
+
+    @method("platform.nodes", requires=READ, idempotent=True, errors=(StoreFailed,))
+    async def platform_nodes(self) -> list[NodeInfo]:
+        """The nodes of the platform, by name."""
+        found = []
+        for each in await self._store.nodes.nodes():
+            is_this = each.number == self._platform.cluster.membership.lease.number
+            devices = len(self._presence.sessions) if is_this else each.devices
+            found.append(NodeInfo(each.node, each.since, each.lease_until, devices, each.version))
+        return found
+
+    async def _figures(self) -> Counter[str]:
+        """The sums of what all nodes have counted; of this one alone while the record is away."""
+        figures = Counter(self._platform.figures())
+        number = self._platform.cluster.membership.lease.number
+        with suppress(StoreFailed):
+            for each in await self._store.nodes.nodes():
+                if each.number != number:
+                    figures.update(each.counts)
+        return figures
 
     @method("platform.health", requires=READ, idempotent=True)
     async def platform_health(self) -> Health:

@@ -1,6 +1,5 @@
 """The part of the management that shows what devices have reported, also of themselves."""
 
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any
@@ -126,7 +125,7 @@ class TelemetryMethods(Part):
     async def telemetry_latest(self, device_id: str) -> dict[str, Point]:
         """The newest value of each sensor."""
         known = await self._known(device_id)
-        return await self._store.latest(known.row.device_id, time.time())
+        return await self._store.latest(known.row.device_id, self._platform.time.now())
 
     @method("telemetry.latest_all", requires=READ, idempotent=True, errors=(TooLarge, StoreFailed))
     async def telemetry_latest_all(
@@ -146,7 +145,7 @@ class TelemetryMethods(Part):
         """
         page: Page[LatestValue] = Page(self._context, limit)
         after = decode_cursor(cursor, tuple[str, str])
-        now = time.time()
+        now = self._platform.time.now()
         while page.next is None:
             rows = await self._store.latest_page(
                 after, limit + 1 - len(page.rows), now, tag=tag, value_keys=value_keys

@@ -27,6 +27,11 @@ class News:
         self._tagged: WeakValueDictionary[str, Tagged] = WeakValueDictionary()
         self.device_id = ""
 
+    @property
+    def looks_at_tags(self) -> bool:
+        """Whether somebody wants to hear of the devices of a tag."""
+        return bool(self._tagged)
+
     async def wish(
         self,
         kinds: Sequence[str],

@@ -1,41 +1,38 @@
 """The NovaCloud platform: the TCP server that devices connect to.
 
-`NovaPlatform` puts the parts together: `admission` lets devices in, `presence` knows who is there,
-`ingest` stores what they report, `commands` follows commands. What people and programs ask of it
-is `management`.
+`NovaPlatform` puts the parts together: `entrance` lets devices in, `presence` knows who is there,
+`ingest` stores what they report, `commands` follows commands, `cluster` has to do with other nodes.
+What people and programs ask of it is `management`.
 """
 
 import logging
 import ssl
-import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from copy import copy
-from ipaddress import ip_address
-from math import inf
+from socket import gethostname
 from typing import Any, Self
 
 import anyio
-from anyio.abc import ByteStream, SocketAttribute, TaskGroup
+from anyio.abc import TaskGroup
 
-from jsonrpc_iot import BindFailed, Event
-from jsonrpc_iot.protocol.network import network_of
-from jsonrpc_iot.transports.sockets.listener import accept, set_options
-from jsonrpc_iot.transports.sockets.stream import SocketStream
+from jsonrpc_iot import BoundEvent, Event
 
+from ..bus.bus import Bus
+from ..bus.local import LocalBus
+from ..clock import TimeOfDay
 from ..errors import StoreFailed
-from ..kernel import set_patience
 from ..messages import DEFAULT_PORT
 from ..store.store import Store
 from ..token_bucket import TokenBucket
 from .admission import Admission
+from .changes import Changes
+from .cluster.cluster import Cluster
 from .command_states import CommandStates
 from .commands import OpenCommands
-from .connection import GONE, DeviceConnection
 from .counts import Counts
 from .custody import Custody
-from .descriptors import room_for_devices
-from .door import Door
+from .entrance import Entrance, Where
 from .ingest import Ingest, Telemetry
 from .news import News
 from .open_command import CommandUpdate
@@ -45,17 +42,10 @@ from .reading import Reading
 from .session import DeviceSession
 from .settings import PlatformSettings
 from .shared_commands import SharedCommands
-from .tls import Untrusted, secure, subject_name
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 
-_BACKLOG = 4096
 _LAST_WRITE_SECONDS = 5.0
-_WARN_SECONDS = 60.0
-_FEW = 1000
-
-Entered = tuple[DeviceSession, Sequence[bytes | None]]
-"""Who is authenticated, and lines that came with that."""
 
 
 class NovaPlatform:
@@ -71,10 +61,16 @@ class NovaPlatform:
         certificates: devices prove who they are by a certificate, whose subject's common name is
             their id, and not by their key; `tls` asks for one, and says whose to trust. Where it
             does not demand one, a device without learns why it is refused.
+        proxied: connections come through a proxy that says whose they are, by the PROXY protocol,
+            version 2. It is believed, so nobody else may reach the port.
         settings: limits and times.
+        bus: carries hints between the nodes that share the store; is opened and closed with the
+            platform.
+        node: the name of this one among them; that of the machine by default.
 
     Attributes:
         counts: what it has counted so far.
+        cluster: what it has to do with the other nodes of its store.
 
     Raises:
         ValueError: with `certificates`, `tls` asks for none.
@@ -93,85 +89,114 @@ class NovaPlatform:
         port: int = DEFAULT_PORT,
         tls: ssl.SSLContext | None = None,
         certificates: bool = False,
+        proxied: bool = False,
         settings: PlatformSettings = PlatformSettings(),  # noqa: B008  # nobody changes it
+        bus: Bus | None = None,
+        node: str | None = None,
     ) -> None:
-        _check_asking(tls, certificates)
         self.store = store
         self.settings = settings = copy(settings)
         self.counts = Counts()
-        self.presence = Presence(store, settings, self.device_online.emit, self.device_offline.emit)
+        self.time = TimeOfDay()
+        self.bus = bus or LocalBus()
+        self.cluster = Cluster(
+            store.nodes, self.bus, node or gethostname(), self.time, self._events
+        )
+        self.presence = Presence(
+            store,
+            settings,
+            self.device_online.emit,
+            self.device_offline.emit,
+            self.cluster.ownership,
+            self.time,
+        )
         self.custody = Custody()
-        self._states = CommandStates(store, self.custody)
-        self.ingest = Ingest(store, self._states, settings, self.counts, self.telemetry.emit)
+        self._states = states = CommandStates(store, self.custody)
+        self.ingest = Ingest(
+            store, states, settings, self.counts, self.telemetry.emit, self.time.now
+        )
         self.commands = OpenCommands(
             store,
             settings,
             self.counts,
-            self._states,
+            states,
             self.presence,
             self.custody,
             self.command_update.emit,
-            self.now,
+            self.time.now,
         )
         self.shared_commands = SharedCommands(
-            store, self.commands, self._states, self.custody, self.now
+            store, self.commands, states, self.custody, self.time.now
         )
         self.news = News(store)
-        self._admission = Admission(store, settings, self.presence, self.counts)
+        self.changes = Changes(store, self.presence, self.news, self.time)
+        self.cluster.attach(self.presence, self.figures, self.changes.refresh, self.shared_commands)
+        where = Where(host, port, tls, certificates, proxied)
+        admission = Admission(
+            store, settings, self.presence, self.counts, self.cluster.ownership, self.time
+        )
+        self.entrance = Entrance(
+            where, settings, self.counts, admission, self.cluster.membership.term, self._run
+        )
         self._reading = Reading(settings, self.counts, self.presence, self.ingest, self.commands)
-        self._host = host
-        self._port = port
-        self._tls = tls
-        self._certificates = certificates
-        self._urls: list[str] = []
         self._stack = AsyncExitStack()
-        self._connections: TaskGroup
-        self._door = Door(settings.unauthenticated)
-        self._open = 0
-        self._most = room_for_devices()
-        self._warned = -inf
-        self._closed = anyio.Event()
 
-    def now(self) -> float:
-        """The time of day that counts, in Unix seconds."""
-        return time.time()
+    @property
+    def _events(self) -> Sequence[BoundEvent[Any]]:
+        return self.device_online, self.device_offline, self.telemetry, self.command_update
+
+    def figures(self) -> dict[str, int]:
+        """What this node has counted, and how many devices it has."""
+        sessions = self.presence.sessions.values()
+        return {
+            "connected": len(sessions),
+            "online": sum(session.is_online for session in sessions),
+            "flapping_devices": len(self.presence.flapping()),
+            **self.counts.totals,
+            "ignored_devices": len(self.counts.ignored),
+        }
 
     @property
     def urls(self) -> Sequence[str]:
         """Where devices connect, as `novacloud://HOST:PORT`."""
-        return self._urls
+        return self.entrance.urls
 
     @property
     def port(self) -> int:
         """The port that devices connect to."""
-        return self._port
+        return self.entrance.port
 
     @property
     def open_connections(self) -> int:
         """Connections that are open now, those that are not authenticated included."""
-        return self._open
+        return self.entrance.open
 
     async def __aenter__(self) -> Self:
         """Open the store and listen.
 
         Raises:
             BindFailed: the port cannot be had.
+            NameTaken: another node has the name of this one.
             StoreFailed: the store cannot be opened.
         """
         async with AsyncExitStack() as stack:
-            level = logging.WARNING if self._most < _FEW else logging.INFO
-            logger.log(level, "there is room for %.0f devices: the limit of open files", self._most)
             await stack.enter_async_context(self.store)
-            await self.commands.load()
-            listeners = await self._bind(stack)
+            listeners = await self.entrance.bind(stack)
+            await self.cluster.membership.enter()
+            is_alone = self.cluster.membership.is_alone
+            self.custody.is_alone = self.ingest.writes_states = is_alone
+            if is_alone:
+                await self.commands.load()
+            await stack.enter_async_context(self.bus)
             background = await stack.enter_async_context(anyio.create_task_group())
-            for run in (self.ingest.run, self.presence.run, self.commands.run):
+            for run in (self.ingest.run, self.presence.run, self.commands.run, self.cluster.run):
                 background.start_soon(run)
+            if not is_alone:
+                background.start_soon(self._states.run)
             stack.push_async_callback(self._finish, background)
-            self._connections = await stack.enter_async_context(anyio.create_task_group())
-            stack.callback(self._connections.cancel_scope.cancel)
-            for listener in listeners:
-                self._connections.start_soon(self._accept, listener)
+            connections = await stack.enter_async_context(anyio.create_task_group())
+            stack.callback(connections.cancel_scope.cancel)
+            self.entrance.start(listeners, connections)
             self._stack = stack.pop_all()
         return self
 
@@ -190,14 +215,11 @@ class NovaPlatform:
                 one does not ask.
         """
         if tls is not None:
-            if self._tls is None:
-                raise ValueError("the platform began without TLS")
-            _check_asking(tls, self._certificates)
-            self._tls = tls
+            self.entrance.renew_tls(tls)
         if settings is not None:
             for name in PlatformSettings.__struct_fields__:
                 setattr(self.settings, name, getattr(settings, name))
-            self._door.resize(settings.unauthenticated)
+            self.entrance.resize(settings.unauthenticated)
             for session in self.presence.sessions.values():
                 session.connection.resize(settings.line)
                 session.tokens = TokenBucket(settings.messages_per_second, settings.burst)
@@ -205,24 +227,6 @@ class NovaPlatform:
     async def __aexit__(self, *failure: object) -> None:
         """Close all connections, store what has come, and close the store."""
         await self._stack.aclose()  # the failure goes on by itself, in no group
-
-    async def _bind(self, stack: AsyncExitStack) -> list[Any]:
-        url = f"novacloud://{_bracketed(self._host)}:{self._port}"
-        try:
-            bound = await anyio.create_tcp_listener(
-                local_host=self._host, local_port=self._port, backlog=_BACKLOG
-            )
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise BindFailed(f"{url}: {reason}") from error
-        await stack.enter_async_context(bound)
-        for listener in bound.listeners:
-            address: Any = listener.extra(SocketAttribute.local_address)
-            host, self._port = address[:2]
-            self._urls.append(f"novacloud://{_bracketed(host)}:{self._port}")
-            if self._tls is None and not ip_address(host.partition("%")[0]).is_loopback:
-                logger.warning("%s: keys of devices travel without TLS", self._urls[-1])
-        return list(bound.listeners)
 
     async def _finish(self, background: TaskGroup) -> None:
         """Store what the connections have left behind."""
@@ -235,83 +239,13 @@ class NovaPlatform:
                 logger.error("the times of last messages are lost: %s", error)
             self.ingest.close()
             await self.ingest.finished.wait()
+            if not self.custody.is_alone:
+                await self._states.settle()
+            try:
+                await self.cluster.membership.leave()
+            except StoreFailed as error:
+                logger.error("the other nodes notice only later that this one stops: %s", error)
         background.cancel_scope.cancel()
-
-    async def _accept(self, listener: Any) -> None:
-        listening = listener.extra(SocketAttribute.raw_socket)
-        while True:
-            await self._door.wait_for_room()
-            await self._wait_for_descriptors()
-            stream = SocketStream(await accept(listening, self._urls[0], logger))
-            self._open += 1
-            self.counts.connections += 1
-            place = anyio.CancelScope()
-            turn = self._door.come(place, stream.network)
-            self._connections.start_soon(self._serve, stream, place, turn)
-
-    async def _serve(
-        self, stream: SocketStream, place: anyio.CancelScope, turn: anyio.Event | None
-    ) -> None:
-        """Serve one connection until it ends, whatever happens on it.
-
-        Args:
-            stream: carries its bytes.
-            place: at the door; it is cancelled when another network's newcomer needs it.
-            turn: is set when it may authenticate; `None` if there is no place.
-        """
-        try:
-            set_options(stream)
-            set_patience(stream, self.settings.write_seconds)
-            entered = None
-            if turn is not None:
-                with place:
-                    entered = await self._let_in(stream, place, turn)
-            if entered is not None:
-                await self._run(*entered)
-        except GONE:
-            pass
-        except Exception:
-            logger.exception("a connection failed")
-        finally:
-            await anyio.aclose_forcefully(stream)
-            self._open -= 1
-            self._closed.set()
-
-    async def _wait_for_descriptors(self) -> None:
-        """Leave the last files that may be opened to the database and the management."""
-        while self._open >= self._most:
-            if anyio.current_time() >= self._warned + _WARN_SECONDS:
-                self._warned = anyio.current_time()
-                logger.warning("no more than %d devices: the limit of open files", self._most)
-            self._closed = anyio.Event()
-            await self._closed.wait()
-
-    async def _let_in(
-        self, stream: SocketStream, place: anyio.CancelScope, turn: anyio.Event
-    ) -> Entered | None:
-        """Authenticate a connection when it is its turn."""
-        entered, host = None, stream.host
-        try:
-            await turn.wait()
-            carrier: ByteStream = stream
-            connection: DeviceConnection | None = None
-            with anyio.move_on_after(self.settings.auth_seconds) as patience:
-                if self._tls is not None:
-                    carrier = await secure(stream, self._tls)
-                subject = subject_name(carrier) if self._certificates else None
-                connection = DeviceConnection(carrier, host, self._connections, self.settings)
-                entered = await self._admission.admit(connection, host, subject)
-                if entered is None:
-                    await connection.part()
-            if patience.cancelled_caught and connection is not None and not connection.named:
-                self._admission.give_up(connection, host)
-                await connection.part()
-            return entered
-        except Untrusted as error:
-            self._admission.refuse(str(error), host)
-            return None
-        finally:
-            self._door.leave(place, network_of(host), passed=entered is not None)
 
     async def _run(self, session: DeviceSession, lines: Sequence[bytes | None]) -> None:
         """Serve an authenticated device."""
@@ -320,6 +254,7 @@ class NovaPlatform:
         if old is not None:
             self.commands.release(old, replaced=True)
         try:
+            await self.cluster.delivery.adopt(session)
             await self._reading.read(session, lines)
             if self.commands.waits_for(session.device_id):
                 self.commands.settle(session)
@@ -329,16 +264,9 @@ class NovaPlatform:
                     session.settles = 0.0
                     await self._reading.read(session, lines)
                     self.commands.flush(session)
+        except StoreFailed as error:
+            logger.error("%s: its commands are not known: %s", session.device_id, error)
         finally:
             connection.end()  # the store may be writing, and its acknowledgements come too late
             self.presence.leave(session, connection.closed)
             self.commands.release(session, replaced=False)
-
-
-def _check_asking(tls: ssl.SSLContext | None, certificates: bool) -> None:
-    if certificates and (tls is None or tls.verify_mode is ssl.CERT_NONE):
-        raise ValueError("certificates need a `tls` that asks for them")
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

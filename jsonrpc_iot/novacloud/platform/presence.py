@@ -2,15 +2,17 @@
 
 import logging
 import math
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
 import anyio
 from msgspec import Struct
 
+from ..clock import TimeOfDay
 from ..errors import StoreFailed
+from ..store.nodes import Hold
 from ..store.registry import Registry
+from .node.ownership import Ownership
 from .session import DeviceSession
 from .settings import PlatformSettings
 
@@ -53,6 +55,8 @@ class Presence:
         settings: of which the times and `flaps` are used here.
         on_online: is told who comes.
         on_offline: is told who goes.
+        ownership: has the record know who has left or is silent.
+        time_of_day: for what is stored and told.
     """
 
     def __init__(
@@ -61,11 +65,15 @@ class Presence:
         settings: PlatformSettings,
         on_online: Callable[[Online], object],
         on_offline: Callable[[Offline], object],
+        ownership: Ownership,
+        time_of_day: TimeOfDay,
     ) -> None:
         self._store = store
         self._settings = settings
         self._on_online = on_online
         self._on_offline = on_offline
+        self._ownership = ownership
+        self._time = time_of_day
         self._flaps: dict[str, _Flaps] = {}
         self._left: dict[str, float] = {}
         self._changes: dict[str, float] = {}
@@ -80,7 +88,7 @@ class Presence:
     def last_seen(self, device_id: str) -> float | None:
         """When the last message of a device came, in Unix seconds, if it is known here."""
         session = self.sessions.get(device_id)
-        return self._left.get(device_id) if session is None else _wall(session.seen)
+        return self._left.get(device_id) if session is None else self._wall(session.seen)
 
     def join(self, session: DeviceSession) -> DeviceSession | None:
         """Take a session in; an older one of the same device is closed and returned."""
@@ -89,6 +97,7 @@ class Presence:
         if old is not None:
             session.is_online = old.is_online
             old.connection.close("replaced")
+        if old is not None or session.was_elsewhere:
             self._note_flap(session.device_id)
         self.touch(session)
         return old
@@ -98,23 +107,42 @@ class Presence:
         session.seen = anyio.current_time()
         if not session.is_online and self.sessions.get(session.device_id) is session:
             session.is_online = True
-            self._on_online(Online(session.device_id, time.time()))
+            if session.was_silent:
+                self._ownership.note_online(session.hold, online=True)
+            self._on_online(Online(session.device_id, self._time.now()))
 
-    def leave(self, session: DeviceSession, reason: str) -> None:
-        """Let a session go; the end of a replaced one means nothing."""
+    def leave(self, session: DeviceSession, reason: str, *, quietly: bool = False) -> None:
+        """Let a session go; the end of a replaced one means nothing.
+
+        Args:
+            session: whose connection ends.
+            reason: why.
+            quietly: the device has not gone offline, it is elsewhere.
+        """
         if self.sessions.get(session.device_id) is not session:
             return
         del self.sessions[session.device_id]
-        self._left[session.device_id] = _wall(session.seen)
-        if session.is_online:
+        self._left[session.device_id] = self._wall(session.seen)
+        self._ownership.release(session.hold)
+        if session.is_online and not quietly:
             self._set_offline(session, reason)
 
     def close(self, device_id: str, reason: str) -> None:
         """End a device's connection, if it has one."""
         session = self.sessions.get(device_id)
         if session is not None:
-            session.connection.close(reason)
-            self.leave(session, reason)
+            self.end(session, reason)
+
+    def end(self, session: DeviceSession, reason: str, *, quietly: bool = False) -> None:
+        """End a connection; see `leave`."""
+        session.connection.close(reason)
+        self.leave(session, reason, quietly=quietly)
+
+    def fence(self, hold: Hold) -> None:
+        """A device may be another node's: with a higher epoch than ours, it is."""
+        session = self.sessions.get(hold.device_id)
+        if session is not None and session.epoch < hold.epoch:
+            self.end(session, "it has come to another node", quietly=True)
 
     def note_change(self, device_id: str) -> None:
         """Note that the store has something new of a device."""
@@ -149,6 +177,7 @@ class Presence:
                 if session.is_online:
                     if session.seen + patience <= now:
                         self._set_offline(session, "silent")
+                        self._ownership.note_online(session.hold, online=False)
                     else:
                         due = min(due, session.seen + patience)
             if now - self._saved >= _SAVE_SECONDS:
@@ -163,7 +192,9 @@ class Presence:
             StoreFailed: nothing is stored.
         """
         since, self._saved = self._saved, anyio.current_time()
-        times = {id: _wall(each.seen) for id, each in self.sessions.items() if each.seen >= since}
+        times = {
+            id: self._wall(each.seen) for id, each in self.sessions.items() if each.seen >= since
+        }
         times.update(self._left)
         if times:
             await self._store.seen(times.items())
@@ -173,7 +204,15 @@ class Presence:
 
     def _set_offline(self, session: DeviceSession, reason: str) -> None:
         session.is_online = False
-        self._on_offline(Offline(session.device_id, time.time(), reason))
+        session.was_silent = True
+        self.tell_offline(session.device_id, reason)
+
+    def tell_offline(self, device_id: str, reason: str) -> None:
+        """Tell that a device, which may have been another node's, has gone offline."""
+        self._on_offline(Offline(device_id, self._time.now(), reason))
+
+    def _wall(self, monotonic: float) -> float:
+        return self._time.now() - (anyio.current_time() - monotonic)
 
     def _note_flap(self, device_id: str) -> None:
         now = anyio.current_time()
@@ -186,7 +225,3 @@ class Presence:
             logger.warning("%s: replaced %d times in a minute", device_id, flaps.count)
         if len(self._flaps) > _REMEMBERED_FLAPS:
             del self._flaps[next(iter(self._flaps))]
-
-
-def _wall(monotonic: float) -> float:
-    return time.time() - (anyio.current_time() - monotonic)

@@ -27,6 +27,7 @@ class SharedCommands:
         now: tells the time, in Unix seconds.
 
     Attributes:
+        commands: as above.
         on_lost: is told of a device, and as what this node had it, that the record says is with
             another node. It need not be so any more, and is told again until the device is dropped.
         on_changed: is told of commands that the record has in a new state.
@@ -41,7 +42,7 @@ class SharedCommands:
         now: Callable[[], float],
     ) -> None:
         self._log = log
-        self._commands = commands
+        self.commands = commands
         self._table = commands.table
         self._states = states
         self._custody = custody
@@ -65,7 +66,7 @@ class SharedCommands:
         before = self._custody.holder(device_id)
         if before is None or before != Holder(holder.node, holder.epoch - 1):
             rows = await self._log.open_commands([device_id])
-            self._commands.take_over(device_id, rows)
+            self.commands.take_over(device_id, rows)
         self._custody.take(device_id, holder)
 
     async def drop(self, holds: Sequence[Hold]) -> None:
@@ -79,7 +80,7 @@ class SharedCommands:
             holder = self._custody.holder(hold.device_id)
             if holder is not None and holder.epoch == hold.epoch:
                 self._custody.give_up(hold.device_id)
-                self._commands.let_go(hold.device_id)
+                self.commands.let_go(hold.device_id)
 
     async def look(self, device_ids: Collection[str] | None = None) -> None:
         """See what others have added and changed, for some devices or for all that are here.
@@ -92,11 +93,25 @@ class SharedCommands:
         known = {each.row.command_id for id in wanted for each in self._table.of(id)}
         with self._table.remembering():
             rows = await self._log.open_commands([*wanted]) if wanted else []
-            self._commands.take_new(rows)
+            self.commands.take_new(rows)
         gone = known - {row.command_id for row in rows}
         if device_ids is None:
             gone.update(self._table.awaited_elsewhere())
         await self.hear([*gone])
+
+    async def sweep(self, most: int) -> None:
+        """End commands of devices that are with no node, as far as their time is over.
+
+        Args:
+            most: how many at most.
+
+        Raises:
+            StoreFailed: none was ended.
+        """
+        rows = await self._log.end_overdue(most)
+        for row in rows:
+            self.commands.on_update(update_of(row))
+        self.on_changed(rows)
 
     async def hear(self, command_ids: Sequence[str]) -> None:
         """See what has become of commands that this node waits for, or has in another state.
@@ -111,9 +126,9 @@ class SharedCommands:
         for id in ids:
             row = found.get(id)
             if row is None:
-                self._commands.lose(id)
+                self.commands.lose(id)
             elif row.status.is_final:
-                self._commands.accept(row)
+                self.commands.accept(row)
 
     async def wait(self, row: CommandRow) -> None:
         """Wait until a command is final, or gone, at whichever node."""
@@ -134,7 +149,7 @@ class SharedCommands:
         Raises:
             StoreFailed: it cannot be known, or stored.
         """
-        if (cancelled := self._commands.cancel(command_id)) is not None:
+        if (cancelled := self.commands.cancel(command_id)) is not None:
             return cancelled
         if self._table.find(command_id) is not None:
             return None
@@ -145,8 +160,8 @@ class SharedCommands:
         (is_made,) = await self._log.transition([Transition(row, {CommandStatus.QUEUED})])
         if not is_made:
             return None
-        self._commands.accept(row)
-        self._commands.on_update(update_of(row))
+        self.commands.accept(row)
+        self.commands.on_update(update_of(row))
         self.on_changed([row])
         return row
 
@@ -160,9 +175,9 @@ class SharedCommands:
         for change in refused:
             row = found.get(change.row.command_id)
             if row is None:
-                self._commands.lose(change.row.command_id)
+                self.commands.lose(change.row.command_id)
             elif row.status.is_final:
-                self._commands.accept(row)
+                self.commands.accept(row)
             elif change.holder is not None:
                 self._states.save_again(change.row)
                 self.on_lost(change.row.device_id, change.holder)

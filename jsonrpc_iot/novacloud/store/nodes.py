@@ -62,10 +62,12 @@ class Taken(Struct, frozen=True):
     Args:
         epoch: of its presence.
         previous: the number of the node that it was taken from, `None` where nobody served it.
+        was_online: whether it was online there.
     """
 
     epoch: int
     previous: int | None = None
+    was_online: bool = False
 
 
 class Hold(Struct, frozen=True):
@@ -158,8 +160,8 @@ class Nodes(abc.ABC):
         """
 
     @abc.abstractmethod
-    async def leave(self, lease: Lease) -> None:
-        """Be a node no more, and let all its devices go."""
+    async def leave(self, lease: Lease) -> bool:
+        """Be a node no more, and let all its devices go; whether nobody has buried it before."""
 
     @abc.abstractmethod
     async def nodes(self) -> list[Node]:

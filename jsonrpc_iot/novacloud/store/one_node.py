@@ -30,10 +30,11 @@ class OneNode(Nodes):
         """There is no need to."""
         return time.time()
 
-    async def leave(self, lease: Lease) -> None:
+    async def leave(self, lease: Lease) -> bool:
         """Be the node no more."""
         self._nodes = []
         self._held.clear()
+        return True
 
     async def nodes(self) -> list[Node]:
         """The node."""

@@ -51,7 +51,7 @@ async def link(
     async with await anyio.connect_tcp(
         "127.0.0.1", rig.platform.port, ssl_context=context, tls_standard_compatible=False
     ) as stream:
-        yield Device(stream, {"device_key": "", **info})  # type: ignore[arg-type]  # as far as it is used, they are alike
+        yield Device(stream, {"device_key": "", **info})  # as far as it is used, they are alike
 
 
 async def answer(

@@ -22,6 +22,7 @@ READ = {
     "job.get",
     "job.page",
     "platform.health",
+    "platform.nodes",
     "platform.ignored_page",
     "platform.stats",
     "retention.list",

@@ -10,8 +10,10 @@ import anyio
 import pytest
 
 from jsonrpc_iot.novacloud import PlatformSettings, SqliteStore
-from jsonrpc_iot.novacloud.clock import elapsed
+from jsonrpc_iot.novacloud.bus.local import LocalBus
+from jsonrpc_iot.novacloud.clock import TimeOfDay, elapsed
 from jsonrpc_iot.novacloud.platform import command_table
+from jsonrpc_iot.novacloud.platform.cluster.cluster import Cluster
 from jsonrpc_iot.novacloud.platform.command_states import CommandStates
 from jsonrpc_iot.novacloud.platform.commands import OpenCommands
 from jsonrpc_iot.novacloud.platform.counts import Counts
@@ -69,7 +71,9 @@ class Node:
         custody = Custody(is_alone=False)
         self.states = CommandStates(store, custody)
         self._ingest = Ingest(store, self.states, settings, counts, lambda values: None)
-        presence = Presence(store, settings, lambda online: None, lambda offline: None)
+        times = TimeOfDay()
+        ownership = Cluster(store.nodes, LocalBus(), "node", times, []).ownership
+        presence = Presence(store, settings, lambda _: None, lambda _: None, ownership, times)
         self.commands = OpenCommands(
             store,
             settings,

@@ -38,7 +38,7 @@ async def beside(rig: Rig) -> AsyncIterator[Device]:
 
 async def test_who_does_not_authenticate_is_cut_off(tmp_path: Path) -> None:
     async with running(tmp_path) as rig, beside(rig):
-        rig.platform.settings = but(auth_seconds=0.05)  # the good device is in already
+        rig.platform.renew(settings=but(auth_seconds=0.05))  # the good device is in already
         async with rig.link(await rig.create()) as silent:
             await silent.wait_closed()
         async with rig.link(await rig.create()) as slow:

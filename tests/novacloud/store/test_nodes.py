@@ -21,22 +21,14 @@ from jsonrpc_iot.novacloud.store.nodes import (
 )
 from jsonrpc_iot.novacloud.store.one_node import OneNode
 from jsonrpc_iot.novacloud.store.postgres.nodes import PostgresNodes
-from tests.novacloud.servers import postgres
-from tests.places import ROOT
+from jsonrpc_iot.novacloud.store.postgres.pools import SCHEMA
+
+from .postgres.databases import empty_database
 
 pytestmark = pytest.mark.anyio
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
-MIGRATION = ROOT / "jsonrpc_iot/novacloud/store/postgres/migrations/0100_nodes.sql"
-DEVICES = """
-CREATE TABLE devices (
-    device_id text PRIMARY KEY, name text, enabled bool, key_hash bytea, old_key_hash bytea,
-    old_key_until float8, tags text[], last_seen float8
-);
-CREATE TABLE sensors (device_id text REFERENCES devices ON DELETE CASCADE);
-CREATE TABLE actuators (device_id text REFERENCES devices ON DELETE CASCADE);
-"""
 IDS = [f"00000000-0000-4000-8000-{number:012x}" for number in range(40)]
 A, B, C, *_ = IDS
 HOST = "192.0.2.1"
@@ -88,15 +80,20 @@ class TestPostgresNodes(NodesContract):
 
     @pytest.fixture
     def database(self) -> Iterator[str]:
-        with postgres().new_database() as url:
+        with empty_database() as url:
             yield url
 
     @pytest.fixture
     async def pool(self, database: str) -> AsyncIterator[Pool]:
-        async with asyncpg.create_pool(database, min_size=2, max_size=4) as pool:
-            await pool.execute(DEVICES)
-            await pool.execute(MIGRATION.read_text())
-            await pool.execute("INSERT INTO devices SELECT unnest($1::text[])", IDS)
+        path = {"search_path": SCHEMA}
+        async with asyncpg.create_pool(
+            database, min_size=2, max_size=4, server_settings=path
+        ) as pool:
+            await pool.execute(
+                "INSERT INTO devices (device_id, name, key_hash, enabled, created, tags) "
+                "SELECT unnest($1::text[]), '', '', true, 0, '{}'",
+                IDS,
+            )
             yield pool
 
     @pytest.fixture
@@ -251,7 +248,8 @@ class TestPostgresNodes(NodesContract):
         await pool.execute("UPDATE devices SET last_seen = 1")
         assert (await nodes.news()).changed == []
         await pool.execute("UPDATE devices SET enabled = false WHERE device_id = $1", A)
-        await pool.execute("INSERT INTO sensors VALUES ($1)", B)
+        sensor = "INSERT INTO sensors (device_id, value_key, type) VALUES ($1, '', '')"
+        await pool.execute(sensor, B)
         first = {each.device_id: each.at for each in (await nodes.news()).changed}
         assert first.keys() == {A, B}
         await pool.execute("DELETE FROM devices WHERE device_id = $1", B)

@@ -72,27 +72,27 @@ _UNTIL = "SELECT extract(epoch FROM lease_until)::float8 FROM nodes WHERE name =
 _TAKE = f"""
 WITH mine AS MATERIALIZED (SELECT number FROM nodes WHERE {_LIVE} FOR KEY SHARE),
 there AS MATERIALIZED (
-    SELECT device_id, address
+    SELECT devices.device_id, address
     FROM unnest($3::text[], $4::text[]) AS wanted (device_id, address)
         JOIN devices USING (device_id)
-    ORDER BY device_id FOR KEY SHARE OF devices
+    ORDER BY devices.device_id FOR KEY SHARE OF devices
 )
 INSERT INTO presence AS old (device_id, node, epoch, since, address)
 SELECT device_id, number, 1, clock_timestamp(), address FROM there CROSS JOIN mine
 ORDER BY device_id
 ON CONFLICT (device_id) DO UPDATE SET
     moved = CASE WHEN old.node <> excluded.node THEN clock_timestamp() ELSE old.moved END,
-    previous = old.node, node = excluded.node, epoch = old.epoch + 1,
+    previous = old.node, was_online = old.online, node = excluded.node, epoch = old.epoch + 1,
     since = excluded.since, address = excluded.address, online = true
-RETURNING device_id, epoch, previous
+RETURNING device_id, epoch, previous, was_online AND previous IS NOT NULL
 """
 
 _HELD = """
 WITH held AS (
-    SELECT device_id
+    SELECT presence.device_id
     FROM presence JOIN unnest($1::text[], $2::bigint[]) AS wanted (device_id, epoch)
         USING (device_id, epoch)
-    WHERE node = $3 ORDER BY device_id FOR UPDATE OF presence
+    WHERE node = $3 ORDER BY presence.device_id FOR UPDATE OF presence
 )
 """
 _OF_HELD = "FROM held WHERE presence.device_id = held.device_id"
@@ -133,10 +133,14 @@ class PostgresNodes(Nodes):
     Args:
         connections: lends a connection for a block, in which `StoreFailed` is raised in place of
             the driver's errors.
+        on_entered: is told the number of this node.
     """
 
-    def __init__(self, connections: "Connections") -> None:
+    def __init__(
+        self, connections: "Connections", on_entered: Callable[[int], object] = lambda _: None
+    ) -> None:
         self._connections = connections
+        self._on_entered = on_entered
 
     async def enter(self, name: str, version: str) -> Lease:
         """Become a node."""
@@ -144,6 +148,7 @@ class PostgresNodes(Nodes):
             await link.execute("SELECT pg_advisory_xact_lock($1)", _ENTERING)
             row = await link.fetchrow(_ENTER, name, version, LEASE_SECONDS)
             if row is not None:
+                self._on_entered(row["number"])
                 return Lease(row["number"], row["incarnation"], LEASE_SECONDS, row["now"])
             until = await link.fetchval(_UNTIL, name)
         if until is None:
@@ -161,12 +166,13 @@ class PostgresNodes(Nodes):
             )
         return now
 
-    async def leave(self, lease: Lease) -> None:
+    async def leave(self, lease: Lease) -> bool:
         """Be a node no more."""
         async with self._connections() as link, link.transaction():
             number = await link.fetchval(_LEAVE, lease.number, lease.incarnation)
             if number is not None:
                 await link.execute(_LET_GO, number)
+        return number is not None
 
     async def nodes(self) -> list[Node]:
         """The nodes that are alive."""
@@ -191,7 +197,7 @@ class PostgresNodes(Nodes):
             rows = await link.fetch(_TAKE, lease.number, lease.incarnation, ids, addresses)
             if not rows and not await link.fetchval(_IS_LIVE, lease.number, lease.incarnation):
                 raise LeaseOver
-        return {row["device_id"]: Taken(row["epoch"], row["previous"]) for row in rows}
+        return {row["device_id"]: Taken(*[*row.values()][1:]) for row in rows}
 
     async def release(self, lease: Lease, holds: Sequence[Hold]) -> None:
         """Serve devices no more."""

@@ -26,6 +26,7 @@ Purpose: TypeAlias = Literal["lookups", "writes", "reports", "presence", "upkeep
 SCHEMA = "novacloud"
 CONNECT_SECONDS = 5.0
 SLACK_SECONDS = 2.0  # that an answer may take beyond the server's own limit
+_IDLE_SECONDS = 3.0  # in a transaction, as that of a node that was stopped: others wait for it
 _PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _ATTEMPTS = 5
 
@@ -204,7 +205,7 @@ class Pools:
             "jit": "off",  # it takes longer than what we ask
             "search_path": SCHEMA,
             "statement_timeout": f"{limits.seconds * 1000:.0f}",
-            "idle_in_transaction_session_timeout": f"{limits.seconds * 1000:.0f}",
+            "idle_in_transaction_session_timeout": f"{_IDLE_SECONDS * 1000:.0f}",
         }
         try:
             return asyncpg.create_pool(

@@ -53,7 +53,7 @@ class PostgresStore(RegistryTables, TelemetryTables, CommandTables, OutboxTables
         if clock is None:
             elapsed = elapsed or since_boot
         self.keeper = Keeper(self._pools, clock, elapsed)
-        self._nodes = PostgresNodes(partial(self._pools.lend, "presence"))
+        self._nodes = PostgresNodes(partial(self._pools.lend, "presence"), self._be_node)
 
     @property
     def nodes(self) -> PostgresNodes:
@@ -67,6 +67,9 @@ class PostgresStore(RegistryTables, TelemetryTables, CommandTables, OutboxTables
     @node.setter
     def node(self, number: int) -> None:
         self._arrivals.node = number
+
+    def _be_node(self, number: int) -> None:
+        self.node = number
 
     async def __aenter__(self) -> Self:
         """Open the database, and make its tables or bring them up to date.

@@ -15,6 +15,7 @@ CREATE TABLE presence (
     device_id text COLLATE "C" PRIMARY KEY REFERENCES devices ON DELETE CASCADE,
     node int,
     previous int,
+    was_online boolean NOT NULL DEFAULT false,
     epoch bigint NOT NULL,
     since timestamptz NOT NULL,
     moved timestamptz,

@@ -1,0 +1,1 @@
+"""What nodes of one platform tell each other: hints, on a bus that may lose them."""

@@ -1,0 +1,1 @@
+"""What a platform has to do with the other nodes of its record."""

@@ -43,4 +43,5 @@ async def main(broker: str) -> None:
             await anyio.sleep_forever()
 
 
-anyio.run(main, sys.argv[1])
+if __name__ == "__main__":
+    anyio.run(main, sys.argv[1])

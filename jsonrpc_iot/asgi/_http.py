@@ -237,6 +237,7 @@ def denied(refusal: RpcError) -> Refusal:
 
 
 NO_STORE: Headers = [(b"cache-control", b"no-store")]
+POST_ONLY = [(b"allow", b"POST")]
 """For what nobody may keep."""
 
 

@@ -35,6 +35,7 @@ from ._http import (
     EVENT_STREAM,
     JSON,
     NO_STORE,
+    POST_ONLY,
     Bodies,
     Disconnected,
     Refusal,
@@ -63,7 +64,6 @@ MAX_MESSAGE = 16 << 20
 
 _DISCOVER = b'{"id":1,"method":"rpc.discover"}'
 _CLOSE = [(b"connection", b"close")]
-_POST_ONLY = [(b"allow", b"POST")]
 _KINDS = (JSON, b"application/json-rpc", b"application/jsonrequest")
 _SPECIAL = ("/openrpc.json", "/ticket")  # places below the path that are those of no method
 _SMALL_BODY = 1 << 16  # bytes that are worth to be read for the connection to live on
@@ -298,16 +298,14 @@ class RpcApp:
         if "/" in name or ("." not in name and handler is None):
             raise Refusal(404, "Not found")
         if scope["method"] == "GET" and handler is not None:
-            if not handler.options.idempotent:
-                raise Refusal(405, "POST the params: to call it may change something", _POST_ONLY)
             if headers.get(b"sec-fetch-site") == b"cross-site" and not self._rules.is_open:
                 raise Refusal(403, "Pages from there may not call")
             facts = await self._identify(scope, headers)
-            params = params_in(scope["query_string"], handler)
+            params = await params_in(scope["query_string"], handler, facts.standing)
         elif scope["method"] in ("GET", "POST"):
             params, facts = await self._read(scope, headers, receive, bare_is_empty=True)
         else:
-            raise Refusal(405, "POST the params", _POST_ONLY)
+            raise Refusal(405, "POST the params", POST_ONLY)
         data = request_for(name, params)
         self._show("<-", data, facts.info.peer)
         caller = self._caller(scope, facts)
@@ -351,7 +349,7 @@ class RpcApp:
     ) -> None:
         """Let whoever has proved who it is send that proof along with an EventSource."""
         if scope["method"] != "POST":
-            raise Refusal(405, "POST to get a ticket", _POST_ONLY)
+            raise Refusal(405, "POST to get a ticket", POST_ONLY)
         _, facts = await self._read(scope, headers, receive, bare_is_empty=True)
         await respond(send, 200, self._admission.give_ticket(facts, scope), headers=NO_STORE)
 

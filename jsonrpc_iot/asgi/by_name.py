@@ -11,11 +11,12 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
-from msgspec.structs import fields
 
 from ..dispatch.handler import Handler
+from ..errors import DeviceOffline
 from ..protocol.codec.codec import DECODE_ERRORS
-from ._http import Refusal
+from ..trust.principal import Standing
+from ._http import POST_ONLY, Refusal
 
 _STATUSES = {-32700: 400, -32600: 400, -32602: 400, -32005: 401, -32006: 403, -32601: 404}
 _BOM = b"\xef\xbb\xbf"
@@ -55,22 +56,29 @@ def request_for(method: str, params: bytes) -> bytes:
     return _encode(members)
 
 
-def params_in(query: bytes, handler: Handler) -> bytes:
+async def params_in(query: bytes, handler: Handler, standing: Standing) -> bytes:
     """The params in a query: each value as JSON where its type wants that, else as text.
 
     Args:
         query: as it stands in the URL.
         handler: of the method; it has the types.
+        standing: the caller's; who may not call is told so by the call.
 
     Raises:
-        Refusal: it is no UTF-8.
+        Refusal: it is no UTF-8, or the method is not for queries, or its device is away.
     """
+    may_call = standing.refusal is None and standing.permits(handler.options.requires)
+    try:
+        kinds = await handler.kinds_in_query(may_call=may_call)
+    except DeviceOffline as away:
+        raise Refusal(503, away.message) from None
+    if kinds is None:
+        raise Refusal(405, "POST the params: to call it may change something", POST_ONLY)
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError:
         raise Refusal(400, "The query has to be UTF-8") from None
-    types = {field.encode_name: field.type for field in fields(handler.params)}
-    return _encode({name: _value(text, types.get(name, str)) for name, text in pairs})
+    return _encode({name: _value(text, kinds.get(name, Any)) for name, text in pairs})
 
 
 def _value(text: str, kind: Any) -> Raw | str:

@@ -6,7 +6,7 @@ The lamp's MCU knows numbered DataPoints and nothing of RPC. The gateway gives t
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from jsonrpc_iot import Client, Gateway, serve
+from jsonrpc_iot import Client, Gateway
 from jsonrpc_iot.tuya import DataPoint, DataPointType, Point, TuyaDevice, TuyaMcu
 
 _POINTS: dict[int, str | Point] = {1: "switch", 2: Point("brightness", min=10, max=1000)}
@@ -15,8 +15,8 @@ _WAIT_SECONDS = 10.0  # for the lamp to answer the first heartbeat
 
 
 @asynccontextmanager
-async def lamp_behind_gateway(*urls: str) -> AsyncIterator[list[str]]:
-    """A lamp, and a gateway at these URLs; gives those to call it at."""
+async def lamp_behind_gateway() -> AsyncIterator[Gateway]:
+    """A lamp, and the gateway that it is behind."""
     mcu = TuyaMcu("uart+pty://", "demo-lamp")
     mcu.set(*_AT_FIRST)
     for id in _POINTS:
@@ -24,8 +24,8 @@ async def lamp_behind_gateway(*urls: str) -> AsyncIterator[list[str]]:
     async with mcu:
         gateway = Gateway(title="demo gateway")
         gateway.add("lamp", TuyaDevice(mcu.address, _POINTS), wait=_WAIT_SECONDS)
-        async with gateway, serve(gateway, *urls) as server:
-            yield server.urls
+        async with gateway:
+            yield gateway
 
 
 async def switch_lamp(client: Client, number: int) -> tuple[object, object]:

@@ -77,6 +77,14 @@ RecordOption: TypeAlias = Annotated[
         help="Write all messages to this new file, with secrets masked; replay plays it.",
     ),
 ]
+AnnounceOption: TypeAlias = Annotated[
+    str | None,
+    Option(
+        "--announce",
+        metavar="NAME",
+        help="Be found by mDNS under this name; one that is taken gets a number.",
+    ),
+]
 JsonOption: TypeAlias = Annotated[bool, Option("--json", help="Print one JSON object.")]
 
 

@@ -19,7 +19,7 @@ from jsonrpc_iot.protocol.text import escape
 
 from ._access import KeysOption, RequireKeyOption, access
 from ._log import LogJsonOption, VerboseOption, start_log
-from ._options import RecordOption, TraceOption, complete_bind
+from ._options import AnnounceOption, RecordOption, TraceOption, complete_bind
 from ._output import Tracer, print_text, write_error
 from ._signals import until_signal
 from .command.declare import Argument, Given, Offer, Option
@@ -78,6 +78,7 @@ def bridge(
     require_key: RequireKeyOption = False,
     allow: AllowOption = None,
     homeassistant: HomeAssistantOption = False,
+    announce: AnnounceOption = None,
     trace: TraceOption = False,
     record: RecordOption = None,
     verbose: VerboseOption = False,
@@ -106,7 +107,8 @@ def bridge(
     apply(gateway, GatewayConfig(), named)
     file = _File(gateway, config, named, filed)
     home = _home(gateway, urls, file) if homeassistant or filed.homeassistant else None
-    options = access(keys, require_key, urls) | {"record": record}
+    options = access(keys, require_key, urls)
+    options |= {"record": record, "announce": announce or filed.announce}
     options["trace"] = Tracer("") if trace else None
     anyio.run(_run, gateway, urls, file.read_again, options, home)
 
@@ -184,8 +186,8 @@ class _File:
             return
         try:
             config = read_config(self._path)
-            if (config.bind, config.keys) != (self._config.bind, self._config.keys):
-                logger.warning("%s: bind and keys hold from the next start on", self._path)
+            if _of_start(config) != _of_start(self._config):
+                logger.warning("%s: bind, keys and announce hold from the next start", self._path)
             self._take(config)
             self.on_change()
         except UsageError as error:
@@ -197,6 +199,11 @@ class _File:
         config = structs.replace(config, allow=self._named.allow or config.allow)
         apply(self._gateway, self._config, config)
         self._config = config
+
+
+def _of_start(config: GatewayConfig) -> tuple[object, ...]:
+    """What cannot change while a gateway runs."""
+    return config.bind, config.keys, config.announce
 
 
 def _devices(words: "list[str] | tuple[str, ...]") -> dict[str, DeviceConfig]:

@@ -114,6 +114,12 @@ STAGES = (
     Stage("gatt", "{place}", _has_radio, sealed=True, start=_virtual_radio),
 )
 
+LAMP_STAGES = (
+    Stage("http", "http://127.0.0.1:0/rpc", lambda: _has_ptys() and _has_http()),
+    Stage("mqtt", "{place}", lambda: _has_ptys() and has_broker(), start=local_broker),
+)
+"""Where the gateway of a lamp on a pseudo-terminal is served."""
+
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """How the calls over one transport went.
@@ -160,7 +166,7 @@ def demo(*, json: JsonOption = False) -> int:
     """
     with tempfile.TemporaryDirectory(prefix="jsonrpc-iot-") as folder:
         rows, networks = anyio.run(_demo, quote(folder), not json)
-        lamp = anyio.run(_demo_lamp, folder, not json)
+        lamp = anyio.run(_demo_lamp, quote(folder), not json)
     if json:
         report = {"unit": "ms", "transports": rows, "gateway": lamp, "wifi.scan": networks}
         print_json(msgspec.json.encode(report))
@@ -224,8 +230,8 @@ async def _serve(
             return server.urls[0]
         serving = serve_at(device, url, keyring=keyring, strangers=False)
         server = await stack.enter_async_context(serving)
-    except JsonRpcIotError as error:
-        return Row(transport=stage.name, url=url, error=str(error))
+    except (JsonRpcIotError, OSError) as error:
+        return _failed(stage.name, url, error)
     (url,) = server.urls
     return with_option(url, f"psk=file:{folder}/{_KEY_FILE}")
 
@@ -236,28 +242,32 @@ async def _call_over(stage: Stage, url: str, networks: Networks) -> Row:
             networks[:] = await _check(client)
             return await _measure(stage.name, url, client, _echo)
     except (JsonRpcIotError, WrongAnswer) as error:
-        return Row(transport=stage.name, url=url, error=str(error))
+        return _failed(stage.name, url, error)
 
 
 async def _demo_lamp(folder: str, show: bool) -> list[Row]:
     """Call a lamp behind a gateway, over all that this machine has for that."""
+    from ._demo_lamp import lamp_behind_gateway
+
+    stages = [stage for stage in LAMP_STAGES if stage.is_here()]
+    if not stages:
+        return []
     rows: list[Row] = []
     async with AsyncExitStack() as stack:
-        urls: dict[str, str] = {}
-        if _has_ptys() and _has_http():
-            urls["http"] = "http://127.0.0.1:0/rpc"
-        if _has_ptys() and has_broker():
-            urls["mqtt"] = await stack.enter_async_context(local_broker(folder))
-        if urls:
-            from ._demo_lamp import lamp_behind_gateway
-
-            served = await stack.enter_async_context(lamp_behind_gateway(*urls.values()))
-            urls = dict(zip(urls, served, strict=True))
-            if show:
-                print_text("\na Tuya lamp on a serial line, behind a gateway")
-        for name, url in urls.items():
-            with progress(f"switching the lamp over {name}", show):
-                rows.append(await _switch_over(name, url))
+        if show:
+            print_text("\na Tuya lamp on a serial line, behind a gateway")
+        try:
+            gateway = await stack.enter_async_context(lamp_behind_gateway())
+        except (JsonRpcIotError, OSError) as error:
+            served: list[str | Row] = [_failed(stage.name, stage.url, error) for stage in stages]
+        else:
+            served = [await _serve(stack, gateway, stage, folder, None) for stage in stages]
+        for stage, url in zip(stages, served, strict=True):
+            if isinstance(url, Row):
+                rows.append(url)
+            else:
+                with progress(f"switching the lamp over {stage.name}", show):
+                    rows.append(await _switch_over(stage.name, url))
             if show:
                 _show(rows[-1])
     return rows
@@ -270,7 +280,11 @@ async def _switch_over(name: str, url: str) -> Row:
         async with connect(url) as client:
             return await _measure(name, url, client, switch_lamp)
     except (JsonRpcIotError, WrongAnswer) as error:
-        return Row(transport=name, url=url, error=str(error))
+        return _failed(name, url, error)
+
+
+def _failed(name: str, url: str, error: Exception) -> Row:
+    return Row(transport=name, url=url, error=str(error))
 
 
 async def _check(client: Client) -> Networks:

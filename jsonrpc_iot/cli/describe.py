@@ -46,7 +46,10 @@ def describe(
 
 
 def ask_document(
-    url: str, connected: AbstractAsyncContextManager[Client], timeout: float
+    url: str,
+    connected: AbstractAsyncContextManager[Client],
+    timeout: float,
+    device: str | None = None,
 ) -> Document:
     """Ask a device for its document, in pieces where its messages are small.
 
@@ -54,15 +57,21 @@ def ask_document(
         url: where it is.
         connected: the client.
         timeout: seconds for each answer.
+        device: what is asked for is one behind it, of that name.
     """
     with hinting_at_key(url), progress("asking"):
-        return anyio.run(_describe, url, connected, timeout)
+        return anyio.run(_describe, url, connected, timeout, device)
 
 
 async def _describe(
-    url: str, connected: AbstractAsyncContextManager[Client], timeout: float
+    url: str,
+    connected: AbstractAsyncContextManager[Client],
+    timeout: float,
+    device: str | None,
 ) -> Document:
     async with connected as client:
+        if device is not None:
+            return await client.call("rpc.discover", {"device": device}, result=Document)
         return await gather(client, str(Url.parse(url)), timeout, explain)
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -28,6 +28,14 @@ _WRITERS: dict[tuple[str, bool], Callable[..., str]] = {
     ("python", True): partial(write_python, blocking=True),
     ("typescript", False): write_typescript,
 }
+
+PrefixOption: TypeAlias = Annotated[
+    str | None,
+    Option(metavar="NAME", help="Take only what is called NAME.…, and leave NAME. out there."),
+]
+DeviceOption: TypeAlias = Annotated[
+    str | None, Option(metavar="NAME", help="Make the client of that device behind a gateway.")
+]
 
 
 def generate(
@@ -53,10 +61,8 @@ def generate(
         str | None,
         Option(metavar="CLASS", help="What to call the class; by default what the device is."),
     ] = None,
-    prefix: Annotated[
-        str | None,
-        Option(metavar="NAME", help="Take only what is called NAME.…, and leave NAME. out there."),
-    ] = None,
+    prefix: PrefixOption = None,
+    device: DeviceOption = None,
     language: Annotated[
         Literal["python", "typescript"], Option(help="The language of the client.")
     ] = "python",
@@ -78,13 +84,13 @@ def generate(
     if out is not None:
         _check(out, force=force)
     if "://" in source:
-        document: Any = ask_document(
-            source, connect_to(source, timeout, dialect, trace=trace), timeout
-        )
-        origin = str(Url.parse(source))
+        connected = connect_to(source, timeout, dialect, trace=trace)
+        document: object = ask_document(source, connected, timeout, device)
+    elif device is not None:
+        raise UsageError("--device asks a gateway: give its URL")
     else:
         document = _read(source)
-        origin = "standard input" if source == "-" else Path(source).name
+    origin = _origin(source, device)
     try:
         description = read_document(document, prefix or "")
         text = _WRITERS[language, blocking](description, _header(origin), service, prefix or "")
@@ -94,6 +100,12 @@ def generate(
         print_text(text.removesuffix("\n"))
     else:
         _write(out, text)
+
+
+def _origin(source: str, device: str | None) -> str:
+    if "://" not in source:
+        return "standard input" if source == "-" else Path(source).name
+    return f"{Url.parse(source)} {device or ''}".rstrip()
 
 
 def _header(origin: str) -> str:

@@ -13,7 +13,7 @@ from jsonrpc_iot import run as run_server
 
 from ._access import KeysOption, PairOption, RequireKeyOption, access
 from ._log import LogJsonOption, VerboseOption, start_log
-from ._options import RecordOption, TraceOption, complete_bind
+from ._options import AnnounceOption, RecordOption, TraceOption, complete_bind
 from ._output import Tracer, print_text
 from ._reload import run_again_on_change
 from .command.declare import Argument, Option
@@ -31,14 +31,6 @@ BindOption: TypeAlias = Annotated[
         metavar="URL",
         help="Where to listen; give it once for each URL. Port 0 takes a free port.",
         complete=complete_bind,
-    ),
-]
-AnnounceOption: TypeAlias = Annotated[
-    str | None,
-    Option(
-        "--announce",
-        metavar="NAME",
-        help="Be found by mDNS under this name; one that is taken gets a number.",
     ),
 ]
 
@@ -107,6 +99,7 @@ def simulate(
     pair: PairOption = None,
     announce: AnnounceOption = None,
     trace: TraceOption = False,
+    record: RecordOption = None,
     verbose: VerboseOption = False,
     log_json: LogJsonOption = False,
 ) -> None:
@@ -116,7 +109,7 @@ def simulate(
     """
     start_log(verbose=verbose, as_json=log_json)
     who = access(keys, require_key, bind, pair)
-    _run(virtual_device(name, seed), bind, who, announce, trace=trace)
+    _run(virtual_device(name, seed), bind, who | {"record": record}, announce, trace=trace)
 
 
 def virtual_device(name: str, seed: int) -> Dispatcher:

@@ -60,7 +60,7 @@ class Client(Remote):
         dialect: the one to use until the device has spoken.
         extensions: whether the device understands the protocol's extensions; `None` to ask it.
         trace: is shown each message.
-        reopen: opens a new channel when the old one has ended; `None` to end with it.
+        reconnects: it goes on when a channel has ended.
         was_here: another client may have had this one's place on the link before.
 
     Attributes:
@@ -78,7 +78,7 @@ class Client(Remote):
         dialect: Dialect,
         extensions: bool | None,
         trace: Trace | None,
-        reopen: Callable[[], Awaitable[Channel]] | None,
+        reconnects: bool,
         was_here: bool,
     ) -> None:
         self._name = name
@@ -88,7 +88,7 @@ class Client(Remote):
         self._dialect = dialect
         self._extensions = extensions
         self._trace = trace
-        self._reopen = reopen
+        self._reconnects = reconnects
         self._was_here = was_here
         self.connected: BoundEvent[ChannelInfo] = BoundEvent("connected", ChannelInfo)
         self.lost: BoundEvent[str] = BoundEvent("lost", str)
@@ -126,7 +126,7 @@ class Client(Remote):
         """
         if self._peer is not None and self._peer.calls.is_open:
             return "connected"
-        return "closed" if self._reopen is None else "connecting"
+        return "connecting" if self._reconnects else "closed"
 
     @property
     def info(self) -> ChannelInfo:
@@ -143,7 +143,7 @@ class Client(Remote):
         self, method: str, params: Any, result: Any, timeout: Timeout, idempotent: bool
     ) -> Any:
         left = seconds = self._seconds(timeout)
-        if self._peer is not None and not (idempotent and self._reopen):  # there is one try
+        if self._peer is not None and not (idempotent and self._reconnects):  # there is one try
             return await self._peer.calls.call(method, params, result, seconds, idempotent)
         deadline = math.inf if seconds is None else now() + seconds
         again: Backoff | None = None
@@ -155,7 +155,7 @@ class Client(Remote):
             try:
                 return await peer.calls.call(method, params, result, left, idempotent)
             except ChannelClosed:
-                if not (idempotent and self._reopen):
+                if not (idempotent and self._reconnects):
                     raise
             if peer is self._peer:  # the channel lives on, and this call was lost
                 again = again or Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
@@ -177,11 +177,6 @@ class Client(Remote):
         if peer is None:
             return None
         return begin_call(peer.calls, method, params, timeout, on_end)
-
-    def note_extensions(self) -> None:
-        """Learn that the device has answered `rpc.ping`, and so understands the extensions."""
-        if self._peer is not None and self._peer.session.extensions is None:
-            self._peer.session.extensions = True
 
     async def notify(self, method: str, params: Any = None) -> None:
         """Send a notification.
@@ -271,12 +266,12 @@ class Client(Remote):
         notifications = self._notifications
         return new_proxy(self._name, self, notifications, service, prefix, timeout, self._timeout)
 
-    async def _run(self, channel: Channel | None) -> None:
+    async def _run(self, channel: Channel | None, reopen: Callable[[], Awaitable[Channel]]) -> None:
         """Keep the connection, starting with an open channel or none, until it is over for good."""
         if channel is not None:
             await self._run_peer(channel)
-        while self._reopen is not None:
-            previous, channel = channel, await self._open_again(self._reopen)
+        while self._reconnects:
+            previous, channel = channel, await self._open_again(reopen)
             if previous is not None:
                 channel.follow(previous)
             await self._run_peer(channel)
@@ -289,7 +284,7 @@ class Client(Remote):
 
     async def _leave(self, grace: float) -> None:
         """Let the device's running calls finish for `grace` seconds, send what waits, and end."""
-        self._reopen = None
+        self._reconnects = False
         self._connected.set()
         for peer in self._peers():
             peer.leave(grace)
@@ -353,11 +348,15 @@ class Client(Remote):
         self.connected.emit(peer.info)
 
     def _lose(self, peer: Peer) -> None:
-        if peer is not self._peer:  # another way leads to the device by now
+        if self._reconnects or peer is not self._peer:
             self._missed += peer.missed
+        self._part(peer)
+
+    def _part(self, peer: Peer) -> None:
+        """Make no more calls there, unless another way leads to the device by now anyway."""
+        if peer is not self._peer:
             return
-        if self._reopen is not None:
-            self._missed += peer.missed
+        if self._reconnects:
             self._peer = None
             self._connected = anyio.Event()
         self.lost.emit(peer.calls.why)
@@ -383,9 +382,9 @@ class Client(Remote):
 
     async def _next_peer(self, timeout: float | None) -> Peer:
         with anyio.move_on_after(timeout):
-            while self._peer is None and self._reopen is not None:
+            while self._peer is None and self._reconnects:
                 await self._connected.wait()
-        if self._peer is None and self._reopen is None:
+        if self._peer is None and not self._reconnects:
             raise ChannelClosed(f"{self._name}: the client is closed")
         if self._peer is None:
             raise CallTimeout(f"{self._name}: not connected again within {timeout} s")

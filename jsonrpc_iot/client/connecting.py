@@ -3,7 +3,8 @@
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from os import PathLike
 from typing import TypeAlias
 
@@ -13,16 +14,17 @@ from ..channel.contract import Channel, Trace
 from ..channel.recorder import recording
 from ..channel.tasks import task_group
 from ..channel.tracing import Tracing
-from ..channel.url import mask
+from ..channel.url import Url, mask
+from ..dispatch.declare.target import CALL_SECONDS
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import ConnectFailed, ConnectTimeout, TransportError
 from ..peer.watch import watch
 from ..protocol.limits import Limits
 from ..protocol.messages import Dialect
 from ..protocol.seal.packets import INSTANCE_BYTES
-from ..transports import open_channel
+from ..transports import find_transport, open_channel
 from .client import Client
-from .ways import Ways
+from .ways import Way, Ways
 
 logger = logging.getLogger("jsonrpc_iot.client")
 
@@ -115,7 +117,7 @@ async def connect(
                 return tracing.watch(where)
             return await open_url(where if isinstance(where, str) else where[0])
 
-        ways = None if isinstance(where, str | Channel) else Ways(where, open_url)
+        ways = None if isinstance(where, str | Channel) else Ways(url_ways(where, open_url))
         client = Client(
             _shown(where),
             dispatcher,
@@ -124,15 +126,58 @@ async def connect(
             dialect=dialect,
             extensions=extensions,
             trace=trace,
-            reopen=open if reconnect or ways is not None else None,
+            reconnects=reconnect or ways is not None,
             was_here=not isinstance(where, Channel),
         )
         if ways is None:
             running = _running(client, open, limits, must_open=not reconnect)
+            await stack.enter_async_context(running)
         else:
-            running = _running_on(ways, client, limits, must_open=not reconnect)
-        await stack.enter_async_context(running)
+            await stack.enter_async_context(_running_on(ways, client, limits))
+            await _first(ways, client, must_open=not reconnect)
         yield client
+
+
+def keep_connected(ways: Ways, dispatcher: Dispatcher) -> AbstractAsyncContextManager[Client]:
+    """Keep a client connected while the block runs, at whose begin nothing has been tried yet.
+
+    Args:
+        ways: lead to the device.
+        dispatcher: answers what the device calls.
+    """
+    limits = dispatcher.limits
+    client = Client(
+        "",
+        dispatcher,
+        timeout=CALL_SECONDS,
+        limits=limits,
+        dialect="iot",
+        extensions=None,
+        trace=None,
+        reconnects=True,
+        was_here=True,
+    )
+    return _running_on(ways, client, limits)
+
+
+def url_ways(urls: Sequence[str], open: Callable[[str], Awaitable[Channel]]) -> list[Way]:
+    """Ways to a device by URLs.
+
+    Args:
+        urls: of the device.
+        open: opens a channel.
+
+    Raises:
+        InvalidUrl: a URL makes no sense.
+    """
+
+    @asynccontextmanager
+    async def opened(url: str) -> AsyncIterator[Channel]:
+        yield await open(url)
+
+    for url in urls:
+        find_transport(Url.parse(url))
+    return [Way(mask(url), partial(opened, url)) for url in urls]
 
 
 def _shown(where: Where) -> str:
@@ -154,7 +199,7 @@ async def _running(
             raise
         logger.warning("%s; trying again", error)
     async with task_group() as tasks:
-        tasks.start_soon(client._run, channel)
+        tasks.start_soon(client._run, channel, open)
         if channel is not None:
             await client._connected.wait()
         tasks.start_soon(watch, client._peers, limits)
@@ -166,20 +211,22 @@ async def _running(
 
 
 @asynccontextmanager
-async def _running_on(
-    ways: Ways, client: Client, limits: Limits, *, must_open: bool
-) -> AsyncIterator[None]:
+async def _running_on(ways: Ways, client: Client, limits: Limits) -> AsyncIterator[Client]:
     """Run a client on one of several ways while the block runs."""
     async with task_group() as tasks:
-        tasks.start_soon(ways.run, client)
-        await ways.tried.wait()
-        if client.state != "connected":
-            if must_open:
-                raise ways.failure()
-            logger.warning("%s; trying again", ways.failure())
+        tasks.start_soon(ways.run, client, tasks)
         tasks.start_soon(watch, client._peers, limits)
         try:
-            yield
+            yield client
         finally:
             await client._leave(_GRACE_SECONDS)
         tasks.cancel_scope.cancel()
+
+
+async def _first(ways: Ways, client: Client, *, must_open: bool) -> None:
+    """Wait until the device has answered, or nowhere."""
+    await ways.first()
+    if client.state != "connected":
+        if must_open:
+            raise ways.failure()
+        logger.warning("%s; trying again", ways.failure())

@@ -2,17 +2,19 @@
 
 A way answers when the device does: a broker or a port alone is not enough. New calls go the better
 way as soon as the device has answered there; the other one is left when nothing is open on it.
+Gateways keep the connections to their devices with this too, where there is one way as well.
 """
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
+from msgspec import Struct
 
+from ..channel.changes import Change
 from ..channel.contract import Channel
-from ..channel.tasks import task_group
-from ..channel.url import Url, mask
 from ..errors import (
     ConnectFailed,
     ConnectTimeout,
@@ -23,7 +25,6 @@ from ..errors import (
 )
 from ..peer.peer import Peer
 from ..protocol.backoff import Backoff
-from ..transports import find_transport
 from .client import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Client
 
 logger = logging.getLogger("jsonrpc_iot.client")
@@ -31,182 +32,267 @@ logger = logging.getLogger("jsonrpc_iot.client")
 CHECK_SECONDS = 60.0
 """How often it is looked whether a better way is back."""
 
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 4.5
 """How long the device has to answer on a way that is open."""
 
-SILENT_SECONDS = 4.0
-"""How long nothing may be answered until the device is asked, where only that shows it is away."""
+SILENT_SECONDS = 3.0
+"""How often it is looked whether calls are answered, where only that shows a device is there."""
 
 _PINGS = 2
 _WITHOUT_CONNECTIONS = ("http", "https", "mqtt", "mqtts")
 _LOOK_SECONDS = 0.05  # how often it is looked whether calls are still open
 
 
+Greet = Callable[[Peer], Awaitable[object]]
+"""Finds out whether the device answers a peer; raises a `JsonRpcIotError` if it does not."""
+
+
+class Way(Struct, frozen=True):
+    """One way to a device.
+
+    Args:
+        url: where the device is, to be shown.
+        open: opens a channel to it, which is used while the block runs.
+    """
+
+    url: str
+    open: Callable[[], AbstractAsyncContextManager[Channel]]
+
+
+async def ask(peer: Peer) -> object:
+    """See whether the device answers, and what; an error is an answer too, and gives `None`."""
+    answer: object = None
+    with suppress(RpcError, MalformedResponse):
+        answer = await peer.calls.call("rpc.ping", None, object, ANSWER_SECONDS, True)
+    if answer is True and peer.session.extensions is None:
+        peer.session.extensions = True  # so that no late copy of the first calls seems to be new
+    return answer
+
+
+def has_no_connection(peer: Peer) -> bool:
+    """Whether nothing but its silence shows that a device is away."""
+    return not peer.info.reliable or peer.info.transport in _WITHOUT_CONNECTIONS
+
+
 class Ways:
     """Keeps a client connected, on the first of its ways that answers.
 
     Args:
-        urls: of the ways, the best one first.
-        open: opens a channel to one of them.
-
-    Attributes:
-        tried: is set when the device has answered for the first time, or nowhere.
+        ways: the best one first.
+        greet: decides whether a way is used.
+        linger: seconds for which a device that answers no pings may answer the calls that are open,
+            before any way is tried again.
+        on_failure: is told each time that the device answers nowhere.
 
     Raises:
-        InvalidUrl: a URL makes no sense.
         UsageError: there is none.
     """
 
-    def __init__(self, urls: Sequence[str], open: Callable[[str], Awaitable[Channel]]) -> None:
-        if not urls:
+    def __init__(
+        self,
+        ways: Sequence[Way],
+        *,
+        greet: Greet = ask,
+        linger: float = 0.0,
+        on_failure: Callable[[ConnectFailed], object] | None = None,
+    ) -> None:
+        if not ways:
             raise UsageError("a device needs at least one URL")
-        for url in urls:
-            find_transport(Url.parse(url))
-        self.tried = anyio.Event()
-        self._urls = urls
-        self._open = open
+        self._ways = ways
+        self._greet = greet
+        self._linger = linger
+        self._on_failure = on_failure or _log
         self._backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         self._problems: dict[int, Exception] = {}
         self._channels: dict[int, Channel] = {}
         self._index = 0
-        self._lost = anyio.Event()
+        self._is_lost = self._is_tried = False
+        self._changed = Change()
+
+    async def first(self) -> None:
+        """Wait until the device has answered for the first time, or nowhere."""
+        while not self._is_tried:
+            await self._changed.wait()
 
     def failure(self) -> ConnectFailed:
         """The error that says of each way why the device did not answer there."""
         problems = [self._explain(index, self._problems[index]) for index in sorted(self._problems)]
         late = all(isinstance(each, TimeoutError) for each in self._problems.values())
         kind = ConnectTimeout if late else ConnectFailed
-        return kind(f"the device answers nowhere: {'; '.join(problems)}")
+        text = "; ".join(problems)
+        return kind(text if len(self._ways) == 1 else f"the device answers nowhere: {text}")
 
-    async def run(self, client: Client) -> None:
-        """Keep a client connected until it is told to end."""
-        async with task_group() as tasks:
-            while client._reopen is not None:
-                begin = anyio.current_time()
-                if await self._use_first(len(self._urls), client, tasks):
-                    self.tried.set()
-                    await self._stay(client, tasks)
-                    self._backoff.connection_ended(anyio.current_time() - begin)
-                else:
-                    self.tried.set()
-                    logger.info("%s; trying again", self.failure())
-                if client._reopen is not None:
-                    await anyio.sleep(self._backoff.next_pause())
-            tasks.cancel_scope.cancel()
+    async def run(self, client: Client, tasks: TaskGroup) -> None:
+        """Keep a client connected until it is told to end.
+
+        Args:
+            client: what is kept.
+            tasks: outlive all ways.
+        """
+        while client._reconnects:
+            begin = anyio.current_time()
+            best = _Attempt(self, 0, client, tasks)
+            await best.run()
+            if best.was_of_use or await self._use_others(client, tasks):
+                self._backoff.connection_ended(anyio.current_time() - begin)
+            else:
+                self._is_tried = True
+                self._changed.notify()
+                self._on_failure(self.failure())
+            if client._reconnects:
+                await anyio.sleep(self._backoff.next_pause())
         client._end()
 
-    async def _stay(self, client: Client, tasks: TaskGroup) -> None:
-        """Return when the way in use ends; look for a better one meanwhile."""
-        while not self._lost.is_set():
+    async def _use_others(self, client: Client, tasks: TaskGroup) -> bool:
+        """Use the ways beside the best one as long as any lasts, and look for better ones.
+
+        Returns:
+            Whether the device has answered on one of them.
+        """
+        if not await self._use_first(range(1, len(self._ways)), client, tasks):
+            return False
+        while not self._is_lost:
             with anyio.move_on_after(CHECK_SECONDS):
-                await self._lost.wait()
-            if self._index and not self._lost.is_set():
+                while not self._is_lost:
+                    await self._changed.wait()
+            if self._index and not self._is_lost:
                 with anyio.move_on_after(CHECK_SECONDS):  # who always calls gets there as well
                     await _idle(client._peers())
-                await self._use_first(self._index, client, tasks)
+                await self._use_first(range(self._index), client, tasks)
+        return True
 
-    async def _use_first(self, count: int, client: Client, tasks: TaskGroup) -> bool:
-        """Use the first way on which the device answers, of so many; says whether one was found."""
-        for index in range(count):
-            if client._reopen is None:
+    async def _use_first(self, indexes: Sequence[int], client: Client, tasks: TaskGroup) -> bool:
+        """Use the first way of some on which the device answers; says whether there is one."""
+        for index in indexes:
+            if not client._reconnects:
                 break
-            self._problems.pop(index, None)
-            try:
-                channel = await self._open(self._urls[index])
-            except (JsonRpcIotError, OSError) as error:
-                self._problems[index] = error
-                continue
-            if index in self._channels:
-                channel.follow(self._channels[index])
-            self._channels[index] = channel
-            if await tasks.start(self._live, index, channel, client, tasks):
+            if await tasks.start(_Attempt(self, index, client, tasks).run):
                 return True
         return False
 
-    async def _live(
-        self,
-        index: int,
-        channel: Channel,
-        client: Client,
-        tasks: TaskGroup,
-        *,
-        task_status: TaskStatus[bool],
-    ) -> None:
-        """Use a channel until it ends, if the device answers there, which the status says."""
-        used: Peer | None = None
-
-        async def greet(peer: Peer, gain: Callable[[], object]) -> None:
-            nonlocal used
-            if (problem := await _problem(peer)) is not None:
-                self._problems[index] = problem
-                scope.cancel()
-                return
-            used = peer
-            for other in client._peers():
-                tasks.start_soon(_leave_when_idle, other)
-            self._index, self._lost = index, anyio.Event()
-            client._name = self._place(index)
-            gain()
-            task_status.started(True)
-            await _silence(peer)
-            peer.calls.why = "the device does not answer"
-            scope.cancel()
-
-        try:
-            with anyio.CancelScope() as scope:
-                await client._run_peer(channel, greet)
-        finally:
-            if used is None:
-                self._problems.setdefault(index, ConnectFailed("the connection has ended"))
-                task_status.started(False)
-            elif client._peer in (None, used):
-                self._lost.set()
-                if client._reopen is None:  # it shall not wait for a look at a better way
-                    client._end()
-
     def _explain(self, index: int, why: Exception) -> str:
-        place = self._place(index)
+        place = self._ways[index].url
         text = str(why) or repr(why)
         return text if text.startswith(place) else f"{place}: {text}"
 
-    def _place(self, index: int) -> str:
-        return mask(self._urls[index])
+
+class _Attempt:
+    """One attempt to use a way, and what becomes of it.
+
+    Args:
+        ways: it is one of them.
+        index: its place among them.
+        client: gets a peer there.
+        tasks: outlive it.
+    """
+
+    def __init__(self, ways: Ways, index: int, client: Client, tasks: TaskGroup) -> None:
+        self._ways = ways
+        self._index = index
+        self._client = client
+        self._tasks = tasks
+        self._scope = anyio.CancelScope()
+        self._status: TaskStatus[bool] = anyio.TASK_STATUS_IGNORED
+        self._used: Peer | None = None
+
+    @property
+    def was_of_use(self) -> bool:
+        """Whether the device has answered there."""
+        return self._used is not None
+
+    async def run(self, *, task_status: TaskStatus[bool] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Use the way until it ends, if the device answers there, which the status says."""
+        self._status = task_status
+        ways, index = self._ways, self._index
+        ways._problems.pop(index, None)
+        try:
+            async with ways._ways[index].open() as channel:
+                if index in ways._channels:
+                    channel.follow(ways._channels[index])
+                ways._channels[index] = channel
+                with self._scope:
+                    await self._client._run_peer(channel, self._meet)
+        except (JsonRpcIotError, OSError) as error:
+            ways._problems[index] = error
+        except Exception as error:
+            logger.exception("%s failed", ways._ways[index].url)
+            ways._problems[index] = error
+        finally:
+            self._end()
+
+    async def _meet(self, peer: Peer, gain: Callable[[], object]) -> None:
+        ways, client = self._ways, self._client
+        try:
+            await ways._greet(peer)
+        except JsonRpcIotError as error:
+            ways._problems[self._index] = error
+            self._scope.cancel()
+            return
+        self._used = peer
+        for other in client._peers():
+            self._tasks.start_soon(_leave_when_idle, other)
+        ways._index, ways._is_lost = self._index, False
+        client._name = ways._ways[self._index].url
+        gain()
+        ways._is_tried = True
+        ways._changed.notify()
+        self._status.started(True)
+        if not has_no_connection(peer):
+            return
+        await silence(peer)
+        peer.calls.why = "the device does not answer"
+        if ways._linger:
+            peer.session.on_notification = None
+            client._part(peer)
+            with anyio.move_on_after(ways._linger):
+                await _idle([peer])
+        self._scope.cancel()
+
+    def _end(self) -> None:
+        if self._used is None:
+            self._ways._problems.setdefault(self._index, ConnectFailed("the connection has ended"))
+            self._status.started(False)
+        elif self._client._peer in (None, self._used):
+            self._ways._is_lost = True
+            self._ways._changed.notify()
+            if not self._client._reconnects:  # it shall not wait for a look at a better way
+                self._client._end()
 
 
-async def _problem(peer: Peer) -> JsonRpcIotError | None:
-    """Why the device does not answer, `None` if it does: an error is an answer too."""
-    try:
-        answer = await peer.calls.call("rpc.ping", None, object, ANSWER_SECONDS, True)
-    except (RpcError, MalformedResponse):
-        return None
-    except JsonRpcIotError as error:
-        return error
-    if answer is True and peer.session.extensions is None:
-        peer.session.extensions = True  # so that no late copy of the first calls seems to be new
-    return None
+def _log(failure: ConnectFailed) -> None:
+    logger.info("%s; trying again", failure)
 
 
-async def _silence(peer: Peer) -> None:
+async def silence(peer: Peer) -> None:
     """Return when a call and two pings after it have stayed unanswered.
 
     Where there is a connection its end shows that the device is away, and this never returns.
     """
-    if peer.info.reliable and peer.info.transport not in _WITHOUT_CONNECTIONS:
+    if not has_no_connection(peer):
         await anyio.sleep_forever()
-    sent, answered = peer.session.exchanged
+    exchanged = peer.session.exchanged
+    heard = exchanged.heard
     while True:
         await anyio.sleep(SILENT_SECONDS)
-        sent_before, answered_before = sent, answered
-        sent, answered = peer.session.exchanged
+        before, heard = heard, exchanged.heard
         is_waiting = peer.session.open_calls > 0
-        if answered > answered_before or not (is_waiting or sent > sent_before):
+        if heard > before or not (is_waiting or exchanged.unheard):
             continue
-        if is_waiting and peer.info.in_flight is not None:
-            sent = sent_before  # a ping would have to wait for its turn
-        elif all([await _problem(peer) for _ in range(_PINGS)]):
+        if is_waiting and peer.info.in_flight is not None:  # a ping would wait for its turn
+            if exchanged.unheard > 1 + _PINGS:
+                return
+        elif not await _answers(peer):
             return
-        else:
-            sent, answered = peer.session.exchanged
+
+
+async def _answers(peer: Peer) -> bool:
+    for _ in range(_PINGS):
+        try:
+            await ask(peer)
+        except JsonRpcIotError:
+            continue
+        return True
+    return False
 
 
 async def _idle(peers: Sequence[Peer]) -> None:

@@ -10,12 +10,13 @@ import anyio
 from msgspec import Struct
 
 from ..channel.clock import now
-from ..errors import InvalidParams, JsonRpcIotError, MalformedResponse
+from ..errors import InvalidParams, JsonRpcIotError, MalformedResponse, RpcError
 from .declare.target import Target
 from .openrpc.gather import Document, entries_of, gather, only
 
 _FRESH_SECONDS = 60.0
 _ASKING_SECONDS = 10.0
+_MOST_ENTRIES = 4096
 _MOST_DOTS = 8  # where ends forward to each other, names would grow without end
 _ABOUT_IT = ("rpc.discover", "rpc.methods", "rpc.ping")
 """What may be asked of the other end by name; all else under `rpc.` is between it and us."""
@@ -55,6 +56,8 @@ class Described:
         self._description = NOTHING
         self._described_at = -math.inf
         self._describing = anyio.Lock()
+        self._entries: dict[str, Document] = {}
+        self._entries_at = -math.inf
 
     def offers(self, method: str) -> bool:
         """Whether a method or notification may be used, by its name at the other end."""
@@ -74,6 +77,9 @@ class Described:
                     with suppress(JsonRpcIotError):
                         document = await gather(self.target, "", min(seconds, _ASKING_SECONDS))
                         self._description = Description(only(document, self._shows))
+                        methods = entries_of(self._description.document, "methods")
+                        self._entries = {each["name"]: each for each in methods}
+                        self._entries_at = now()
                     self._described_at = now()
         return self._description
 
@@ -106,6 +112,38 @@ class Described:
             raise InvalidParams(data={"path": "$.method", "message": "Nothing has that name"})
         return found
 
+    def idempotence(self, method: str) -> bool | None:
+        """Whether it does no harm to call a method twice; `None` where that is not known."""
+        if method in _ABOUT_IT:
+            return True
+        entry = self._entries.get(method)
+        return None if entry is None else entry.get("x-idempotent") is True
+
+    async def learn(self, method: str, seconds: float) -> Document:
+        """What the other end says of a method in its list of methods; empty where it says nothing.
+
+        Args:
+            method: the name there.
+            seconds: to wait for that.
+        """
+        found: Document = {}
+        with anyio.move_on_after(seconds), suppress(JsonRpcIotError):
+            async with self._describing:  # what many want to know is asked once
+                if len(self._entries) > _MOST_ENTRIES or now() - self._entries_at > _FRESH_SECONDS:
+                    self._entries, self._entries_at = {}, now()
+                if method in self._entries:
+                    return self._entries[method]
+                if self.target is None:
+                    return found
+                with suppress(RpcError, MalformedResponse):
+                    piece = await self.target.call(
+                        "rpc.discover", {"method": method}, result=Document, timeout=seconds
+                    )
+                    entries = entries_of(piece, "methods", method)
+                    found = entries[0] if entries else found
+                self._entries[method] = found
+        return found
+
     def _shows(self, method: str) -> bool:
         """Whether what the other end says of a method or notification is told."""
         return method.startswith("rpc.") or self.offers(method)
@@ -118,3 +156,13 @@ class Described:
     def forget_description(self) -> None:
         """Ask anew for what the other end says of itself: it may be another one now."""
         self._described_at = -math.inf
+        self._entries = {}
+
+
+def texts_among(entry: Document) -> list[str]:
+    """The names of a method's params that are texts and nothing else."""
+    return [
+        str(param.get("name"))
+        for param in entries_of(entry, "params")
+        if isinstance(schema := param.get("schema"), dict) and schema.get("type") == "string"
+    ]

@@ -6,8 +6,7 @@ codecs. What reaches the other end is a `Target`; a client is one.
 """
 
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -21,7 +20,6 @@ from ..errors import (
     DeviceOffline,
     InvalidParams,
     JsonRpcIotError,
-    MalformedResponse,
     MessageTooLarge,
     OutcomeUnknown,
     RpcError,
@@ -33,11 +31,13 @@ from ..errors import (
 from ..protocol.codec.codec import DECODE_ERRORS, Codec
 from .declare.context import Context
 from .declare.options import Options
-from .declare.stream import NoItems, Stream
+from .declare.stream import NoItems
 from .declare.target import CALL_SECONDS, Target
-from .described import Described
-from .handler import Begun, Handler
+from .described import Described, texts_among
+from .handler import Begun, Handler, Later
 from .run.context import CallContext
+
+_LEARNING_SECONDS = 5.0
 
 
 class Untouched(Struct, frozen=True):
@@ -108,21 +108,13 @@ class Forward(Described):
             raise self.offline()
         return self.target
 
+    async def find_again(self, deadline: float) -> Target:
+        """What reaches the other end, once it is there again; see `find`."""
+        return await self.find(deadline)
+
     def offline(self) -> DeviceOffline:
         """The error that says that the other end is away."""
         return DeviceOffline()
-
-    def note_sent(self) -> None:
-        """Learn that a call is sent now, which the other end ought to answer."""
-
-    def note_answer(self) -> None:
-        """Learn that the other end has said something."""
-
-    def note_end(self, *, answered: bool) -> None:
-        """Learn that nobody waits for a call any more, and whether it has been answered."""
-
-    def note_failure(self, error: JsonRpcIotError) -> None:
-        """Learn that a call has come to nothing, and why."""
 
     def begin(
         self,
@@ -143,10 +135,13 @@ class Forward(Described):
         begin = getattr(target, "begin_call", None)  # not every target has it
         if target is None or begin is None or context.id is UNSET:
             return None
-        relay = _Relay(self, settle)
-        deadline, timeout = context.deadline, self._timeout
-        if deadline is not None and (timeout := deadline - now()) <= 0:
+        assert isinstance(context, CallContext)
+        deadline = self._deadline(context)
+        timeout = None if deadline == math.inf else deadline - now()
+        if timeout is not None and timeout <= 0:
             return None
+        again = partial(self._answer_again, method, params, context, deadline)
+        relay = _Relay(self, again, settle)
         try:
             if params.codec.name != target.info.codec:
                 return None
@@ -155,7 +150,6 @@ class Forward(Described):
             return None
         if relay.call is None:
             return None
-        self.note_sent()
         return relay
 
     async def answer(self, method: str, params: Untouched, context: CallContext) -> Any:
@@ -169,10 +163,36 @@ class Forward(Described):
         Raises:
             RpcError: what the other end answers, or what keeps it from that.
         """
-        deadline = context.deadline
-        if deadline is None:
-            deadline = math.inf if self._timeout is None else now() + self._timeout
+        deadline = self._deadline(context)
         target = await self.find(deadline)
+        try:
+            idempotent = self.idempotence(method) is True
+            return await self._hand_on(target, method, params, context, deadline, idempotent)
+        except ChannelClosed:
+            if context.id is UNSET or context.items is not None:
+                raise OutcomeUnknown from None
+        return await self._answer_again(method, params, context, deadline)
+
+    def _deadline(self, context: Context) -> float:
+        if context.deadline is not None:
+            return context.deadline
+        return math.inf if self._timeout is None else now() + self._timeout
+
+    async def _hand_on(
+        self,
+        target: Target,
+        method: str,
+        params: Untouched,
+        context: CallContext,
+        deadline: float,
+        idempotent: bool,
+    ) -> Any:
+        """Call the other end, or notify it.
+
+        Raises:
+            ChannelClosed: the connection has ended meanwhile.
+            RpcError: what the other end answers, or what keeps it from that.
+        """
         try:
             codec = target.info.codec
         except ChannelClosed:
@@ -182,37 +202,41 @@ class Forward(Described):
             if context.id is UNSET:
                 return await target.notify(method, members)
             kind = Raw if codec == params.codec.name else Any
-            return await self._call(target, method, members, kind, deadline, context)
-        except RpcError:
+            if context.items is not None:
+                return await self._pass_on(target, method, members, kind, context)
+            left = None if deadline == math.inf else max(0.0, deadline - now())
+            return await target.call(
+                method, members, result=kind, timeout=left, idempotent=idempotent
+            )
+        except (RpcError, ChannelClosed):
             raise
         except JsonRpcIotError as error:
-            self.note_failure(error)
             raise self.refusal(error) from None
 
-    async def _call(
-        self,
-        target: Target,
-        method: str,
-        params: Any,
-        kind: Any,
-        deadline: float,
-        context: CallContext,
+    async def _answer_again(
+        self, method: str, params: Untouched, context: CallContext, deadline: float
     ) -> Any:
-        answered = False
-        self.note_sent()
+        """Have a method answered whose connection has ended, if it does no harm to call it twice.
+
+        Where nobody knows whether it does, the other end is asked when it is back.
+
+        Raises:
+            OutcomeUnknown: it may do harm, or nobody can say.
+            RpcError: as for `answer`.
+        """
+        known = self.idempotence(method)
         try:
-            if context.items is not None:
-                result = await self._pass_on(target, method, params, kind, context)
-            else:
-                left = None if deadline == math.inf else max(0.0, deadline - now())
-                result = await target.call(method, params, result=kind, timeout=left)
-            answered = True
-        except (RpcError, MalformedResponse):
-            answered = True
-            raise
-        finally:
-            self.note_end(answered=answered)
-        return result
+            if known is None:
+                soon = min(deadline, now() + _LEARNING_SECONDS)
+                await self.find_again(soon)
+                await self.learn(method, soon - now())
+                known = self.idempotence(method)
+            if known:
+                target = await self.find_again(deadline)
+                return await self._hand_on(target, method, params, context, deadline, True)
+        except (ChannelClosed, DeviceOffline):
+            pass
+        raise OutcomeUnknown
 
     async def _pass_on(
         self, target: Target, method: str, params: Any, kind: Any, context: CallContext
@@ -221,15 +245,9 @@ class Forward(Described):
         assert context.items is not None
         async with target.stream(method, params, item=kind, timeout=None) as items:
             try:
-                async with aclosing(self._noted(items)) as noted:
-                    return await context.items.send_all(noted)
+                return await context.items.send_all(items)
             except NoItems as whole:
                 return whole.result
-
-    async def _noted(self, items: Stream[Any]) -> AsyncGenerator[Any, None]:
-        async for item in items:
-            self.note_answer()
-            yield item
 
     def refusal(self, error: JsonRpcIotError) -> RpcError:
         """What the caller is told of a call that the other end has not answered."""
@@ -237,8 +255,6 @@ class Forward(Described):
             return TooLarge(data={"size": error.size, "limit": error.limit})
         if isinstance(error, CallTimeout):
             return DeadlineExceeded()
-        if isinstance(error, ChannelClosed):
-            return OutcomeUnknown()
         if isinstance(error, Unencodable):
             return InvalidParams(data={"path": "$", "message": str(error)})
         if isinstance(error, TransportError):
@@ -251,35 +267,41 @@ class _Relay:
 
     Args:
         forward: the other end.
+        again: answers it once its connection has ended.
         settle: is told what becomes of it.
 
     Attributes:
         call: the one to the other end.
     """
 
-    __slots__ = ("_forward", "_settle", "call")
+    __slots__ = ("_again", "_forward", "_settle", "call")
 
-    def __init__(self, forward: Forward, settle: Callable[[Any], object]) -> None:
+    def __init__(
+        self,
+        forward: Forward,
+        again: Callable[[], Awaitable[Any]],
+        settle: Callable[[Any], object],
+    ) -> None:
         self._forward = forward
+        self._again = again
         self._settle = settle
         self.call: Begun | None = None
 
     def cancel(self) -> None:
         """Have it cancelled at the other end, if that understands."""
-        call, self.call = self.call, None
+        call, self.call = self.call, None  # which leads back to this
         if call is not None:
-            self._forward.note_end(answered=False)
             call.cancel()
 
     def end(self, outcome: Raw | JsonRpcIotError) -> None:
         """Take what became of it."""
-        is_answer = type(outcome) is Raw or isinstance(outcome, RpcError | MalformedResponse)
         self.call = None
-        self._forward.note_end(answered=is_answer)
-        if isinstance(outcome, JsonRpcIotError) and not isinstance(outcome, RpcError):
-            self._forward.note_failure(outcome)
-            outcome = self._forward.refusal(outcome)
-        self._settle(outcome)
+        if isinstance(outcome, ChannelClosed):
+            self._settle(Later(self._again))
+        elif isinstance(outcome, JsonRpcIotError) and not isinstance(outcome, RpcError):
+            self._settle(self._forward.refusal(outcome))
+        else:
+            self._settle(outcome)
 
 
 class Forwarded(Handler):
@@ -308,6 +330,15 @@ class Forwarded(Handler):
     def parse(self, raw: bytes, codec: Codec) -> Struct:
         """Take params as they are; see `Handler.parse`."""
         return Untouched(raw, codec)
+
+    async def kinds_in_query(self, *, may_call: bool) -> dict[str, Any] | None:
+        """What the other end says of the params; see `Handler.kinds_in_query`."""
+        if not may_call:
+            return {}
+        await self._forward.find(now() + _LEARNING_SECONDS)
+        entry = await self._forward.learn(self._method, _LEARNING_SECONDS)
+        is_idempotent = self._forward.idempotence(self._method)
+        return dict.fromkeys(texts_among(entry), str) if is_idempotent else None
 
     def call(self, params: Any, context: Context | None) -> Awaitable[Any]:
         """Have it answered; see `Handler.call`."""

@@ -4,12 +4,12 @@ The types of the signature are the validation; nothing is inspected when a call 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, fields
 
 from ..errors import InvalidParams
 from ..protocol.codec.codec import Codec
@@ -30,8 +30,18 @@ class Begun(Protocol):
         """Have it not end."""
 
 
+class Later(Struct, frozen=True):
+    """What such a call is settled with that takes a task after all.
+
+    Args:
+        run: gives the result.
+    """
+
+    run: Callable[[], Awaitable[Any]]
+
+
 Begin: TypeAlias = Callable[[Any, Context, Callable[[Any], object]], Begun | None]
-"""Begins a call; gets its params, its context, and what is told the result or an exception.
+"""Begins a call; gets its params, its context, and what is told the result, an error or `Later`.
 
 Gives `None`, and has done nothing, where a task is needed after all.
 """
@@ -103,6 +113,21 @@ class Handler:
         self.plain = not (self.waits or self.wants_context)
         for example in options.examples:
             self._check_example(example, f"method {name!r}, example {example.name!r}")
+
+    async def kinds_in_query(self, *, may_call: bool) -> Mapping[str, Any] | None:
+        """The types of the params by name, where they may come in the query of a URL.
+
+        `None` where they may not, since the method is not idempotent.
+
+        Args:
+            may_call: the caller has the permission to call it; nobody is asked for others.
+
+        Raises:
+            DeviceOffline: who could say is away.
+        """
+        if not self.options.idempotent:
+            return None
+        return {field.encode_name: field.type for field in fields(self.params)}
 
     def parse(self, raw: bytes, codec: Codec) -> Struct:
         """Decode params by name or by position; absent ones and `null` are none by name.

@@ -90,6 +90,7 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
         allow: patterns of the names that may be used, of any device that has none of its own:
             names with the device's before them, or without.
         homeassistant: show the devices to Home Assistant.
+        announce: a name to be found under by mDNS.
         devices: by name.
     """
 
@@ -97,6 +98,7 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
     keys: str | None = None
     allow: list[str] = []
     homeassistant: bool = False
+    announce: str | None = None
     devices: dict[str, DeviceConfig] = {}
 
 

@@ -1,8 +1,6 @@
-"""One device of a gateway: the connection that is kept, and what is known of it.
+"""One device of a gateway: whether it is there, who may use what of it, and what is known of it.
 
-Its ways are tried in order until one answers. When the connection ends, all are tried again, after
-pauses that grow. On a link without connections a device counts as away that leaves a call and two
-pings unanswered.
+Its connection is kept by the client's `Ways`.
 """
 
 import logging
@@ -13,44 +11,36 @@ from math import inf
 
 import anyio
 from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectReceiveStream
 
 from ..channel.changes import Change
 from ..channel.clock import now
 from ..channel.tasks import task_group
-from ..client.client import Client
-from ..client.notifications import Notification
+from ..client.client import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Client
+from ..client.connecting import keep_connected
+from ..client.ways import ANSWER_SECONDS, Way, Ways, ask, has_no_connection, silence
 from ..dispatch.declare.target import Target
 from ..dispatch.described import Description
+from ..dispatch.dispatcher import Dispatcher
 from ..dispatch.forward import Forward
 from ..errors import (
     CallTimeout,
-    ChannelClosed,
     ConnectFailed,
     DeviceOffline,
     JsonRpcIotError,
     MalformedResponse,
     RpcError,
-    TransportError,
-    UsageError,
 )
+from ..peer.peer import Peer
 from ..protocol.backoff import Backoff
 from ..protocol.patterns import Patterns
 from .state import DeviceState
-from .ways import Way
+from .ways import shown
 
 logger = logging.getLogger("jsonrpc_iot.gateway")
 
-_FIRST_PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 30.0
-_GREETING_SECONDS = 5.0
 _FIRST_SECONDS = 2.0  # that calls wait for a device of which nothing is known yet
-_SILENT_SECONDS = 4.0  # until a device is asked that leaves a call unanswered
-_PING_SECONDS = 4.5
-_PINGS = 2
 _DESCRIBING_SECONDS = 120.0
 _LONGEST_ANSWER_SECONDS = 30.0
-_WITHOUT_CONNECTIONS = ("http", "https", "mqtt", "mqtts")
 
 _PLACE_OF_SECRET = re.compile(r"[?&]\w+=(?:env|file):[^\s&]*(?<!:)")
 
@@ -66,7 +56,8 @@ class Device(Forward):
 
     Args:
         name: the gateway's for it.
-        ways: to it, in the order in which they are tried.
+        where: the ways to it, the best one first; or an open client.
+        answers: what the device calls.
         wait: seconds that a call waits for a device that is away.
         allow: patterns of the names that may be used there; none for all.
         deny: patterns of those that may not.
@@ -84,7 +75,8 @@ class Device(Forward):
     def __init__(
         self,
         name: str,
-        ways: Sequence[Way],
+        where: Sequence[Way] | Client,
+        answers: Dispatcher,
         *,
         wait: float,
         allow: Iterable[str],
@@ -98,13 +90,13 @@ class Device(Forward):
         self.is_watched = False
         self.on_change: Callable[[], object] = lambda: None
         self.on_notification: Callable[[str, object], object] = lambda method, params: None
-        self._ways = ways
+        self._where = where
+        self._answers = answers
         self._wait = wait
         allow, deny = tuple(allow), tuple(deny)
         self._allow = Patterns(allow) if allow else None
         self._deny = Patterns(deny) if deny else None
         self._token = token
-        self._backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         self._changed = Change()
         self._is_tried = True
         self._began_at = -inf
@@ -112,13 +104,8 @@ class Device(Forward):
         self._url: str | None = None
         self._last_error: str | None = None
         self._round_trip: float | None = None
-        self._lost: anyio.Event | None = None
-        self._is_lossy = False
-        self._open = 0
-        self._unanswered = 0
-        self._silent_since = inf
-        self._is_asking = False
         self._is_describing = False
+        self._tasks: TaskGroup
 
     @property
     def state(self) -> DeviceState:
@@ -156,6 +143,15 @@ class Device(Forward):
                 await self._changed.wait()
         return self.target
 
+    async def find_again(self, deadline: float) -> Target:
+        """The client, once its connection is there again; see `Forward.find_again`."""
+        while self.target is None:
+            if not self.is_watched or deadline <= now():
+                raise self.offline()
+            with anyio.CancelScope(deadline=deadline):
+                await self._changed.wait()
+        return self.target
+
     def offline(self) -> DeviceOffline:
         """The error that says since when the device is away."""
         return DeviceOffline(data={"since": self._since})
@@ -182,119 +178,108 @@ class Device(Forward):
             self._is_describing = False
             self._changed.notify()
 
-    def note_sent(self) -> None:
-        """Learn that the device ought to answer something; see `Forward.note_sent`."""
-        self._open += 1
-        if self._silent_since == inf:
-            self._silent_since = now()
-
-    def note_end(self, *, answered: bool) -> None:
-        """Learn that nobody waits for a call any more; see `Forward.note_end`."""
-        self._open -= 1
-        if self.target is None:
-            self._changed.notify()
-        if answered:
-            self.note_answer()
-        else:
-            self._unanswered += 1
-
-    def note_answer(self) -> None:
-        """Learn that the device has said something; see `Forward.note_answer`."""
-        self._unanswered = 0
-        self._silent_since = now() if self._open else inf
-
-    def note_failure(self, error: JsonRpcIotError) -> None:
-        """Learn that the link has failed a call; see `Forward.note_failure`."""
-        if isinstance(error, TransportError):
-            self._silent_since = -inf
-
     async def run(self) -> None:
         """Keep the connection until cancelled."""
         self._is_tried = False
         self._began_at = now()
         self.is_watched = True
-        while True:
-            for way in self._ways:
-                try:
-                    if await self._use(way):
-                        break  # and begin again with the first one
-                except (JsonRpcIotError, OSError) as error:
-                    level = logging.WARNING if isinstance(error, UsageError) else logging.INFO
-                    self._note_error(str(error) or repr(error), level)
-                except Exception as error:
-                    logger.exception("%s: %s failed", self.name, way.url)
-                    self._note_error(repr(error), logging.INFO)
-            if not self._is_tried:
-                self._is_tried = True
-                self._tell()
-            await anyio.sleep(self._backoff.next_pause())
+        try:
+            if isinstance(self._where, Client):
+                await self._accompany(self._where)
+            else:
+                await self._keep(self._where)
+        finally:
+            self._changed.notify()
 
-    async def _use(self, way: Way) -> bool:
-        """Use one way as long as it lasts; says whether the device was there."""
-        async with way.open() as client:
-            begun = now()
-            round_trip = await self._greet(client)
-            self._lost = lost = anyio.Event()
-            leave = client.lost.subscribe(self._part)
+    async def _keep(self, where: Sequence[Way]) -> None:
+        """Keep a connection on the first way on which the device answers."""
+        ways = Ways(
+            where,
+            greet=self._greet,
+            linger=_LONGEST_ANSWER_SECONDS if len(where) == 1 else 0.0,
+            on_failure=lambda failure: self._fail(str(failure)),
+        )
+        async with keep_connected(ways, self._answers) as client:
+            leave = client.connected.subscribe(lambda info: self._gain(client))
             try:
-                async with client.notifications() as notifications, task_group() as tasks:
-                    self._gain(client, way, round_trip, tasks)
-                    tasks.start_soon(self._listen, notifications)
-                    if client.state != "connected":
-                        self._part("the connection has ended")
-                    await lost.wait()
-                    await self._let_answer()
-                    tasks.cancel_scope.cancel()
+                await self._hear(client)
             finally:
                 leave()
-                self._part("")
-                self._backoff.connection_ended(now() - begun)
-        return True
 
-    async def _let_answer(self) -> None:
-        """Give a device that is only too busy to answer pings the time to answer its calls."""
-        with anyio.move_on_after(_LONGEST_ANSWER_SECONDS):
-            while self._open:
-                await self._changed.wait()
+    async def _accompany(self, client: Client) -> None:
+        """Use a client that somebody else keeps connected, for as long as he does."""
+        backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+        async with task_group() as tasks:
+            tasks.start_soon(self._hear, client)
+            while True:
+                begun = now()
+                for peer in client._peers():
+                    await self._stay(client, peer)
+                if not self._is_tried:
+                    self._fail("the client is not connected")
+                backoff.connection_ended(now() - begun)
+                await anyio.sleep(backoff.next_pause())
 
-    async def _greet(self, client: Client) -> float | None:
-        """See whether the device answers; returns the seconds that took.
+    async def _stay(self, client: Client, peer: Peer) -> None:
+        """Use a client as long as the device answers."""
+        with anyio.CancelScope() as scope:
+            leave = client.lost.subscribe(lambda why: scope.cancel())
+            try:
+                await self._greet(peer)
+                self._gain(client)
+                await silence(peer)
+                self._part("the device does not answer")
+            except JsonRpcIotError as error:
+                self._fail(str(error))
+            finally:
+                leave()
+
+    async def _hear(self, client: Client) -> None:
+        """Hear what a client hears, and when its connection ends."""
+        leave = client.lost.subscribe(self._part)
+        try:
+            async with client.notifications() as notifications, task_group() as self._tasks:
+                try:
+                    async for each in notifications:
+                        if not each.method.startswith("rpc.") and self.offers(each.method):
+                            self.on_notification(each.method, each.params)
+                finally:
+                    self._part("")
+        finally:
+            leave()
+
+    async def _greet(self, peer: Peer) -> None:
+        """See whether the device answers, and how long it takes.
 
         Raises:
-            CallTimeout: it does not, on a link where nothing else would show that.
+            CallTimeout: it does not, and nothing else shows that it is there.
             ConnectFailed: it is this gateway itself.
         """
         begun = now()
-        is_ours = False
         try:
-            is_ours = (
-                await client.call("rpc.ping", timeout=_GREETING_SECONDS, idempotent=True) is True
-            )
-        except (RpcError, MalformedResponse):
-            pass  # which is an answer
+            is_ours = await ask(peer) is True
         except CallTimeout:
-            if _has_no_connection(client):
+            has_choice = not isinstance(self._where, Client) and len(self._where) > 1
+            if has_choice or has_no_connection(peer):
                 raise
-            return None
+            self._round_trip = None
+            return
         round_trip = now() - begun
         if is_ours:
-            client.note_extensions()  # so that no late copy of the first calls seems to be new
             try:
                 params = {"token": self._token}
-                await client.call(TRACE, params, timeout=_GREETING_SECONDS, idempotent=True)
+                await peer.call(TRACE, params, timeout=ANSWER_SECONDS, idempotent=True)
             except RpcError as error:
                 if error.message == LOOP:
                     raise ConnectFailed(f"{self.name}: {LOOP}") from None
             except (CallTimeout, MalformedResponse):
                 pass
-        return round_trip
+        self._round_trip = round_trip
 
-    def _gain(self, client: Client, way: Way, round_trip: float | None, tasks: TaskGroup) -> None:
-        self._tasks = tasks
-        self._is_lossy = _has_no_connection(client)
-        self._silent_since, self._unanswered = inf, 0
-        self._url, self._round_trip, self._last_error = way.url, round_trip, None
-        self._since = time.time()
+    def _gain(self, client: Client) -> None:
+        if self.target is None:
+            self._since = time.time()
+        self._url, self._last_error = shown(client.url), None
         self._is_tried = True
         self.forget_description()
         self.target = client
@@ -308,62 +293,18 @@ class Device(Forward):
         self._since = time.time()
         self._last_error = _PLACE_OF_SECRET.sub("", why) or "the connection has ended"
         self._tell()
-        if self._lost is not None:
-            self._lost.set()
 
-    def _note_error(self, why: str, level: int) -> None:
+    def _fail(self, why: str) -> None:
+        """Note why the device could not be reached."""
         why = _PLACE_OF_SECRET.sub("", why)
         if why != self._last_error:
-            logger.log(level, "%s: %s", self.name, why)
+            logger.info("%s: %s", self.name, why)
             self._last_error = why
+        if not self._is_tried:
+            self._is_tried = True
+            self._tell()
 
     def _tell(self) -> None:
         self._changed.notify()
         if self.is_watched:
             self.on_change()
-
-    async def _listen(self, notifications: MemoryObjectReceiveStream[Notification]) -> None:
-        async for each in notifications:
-            self.note_answer()
-            if not each.method.startswith("rpc.") and self.offers(each.method):
-                self.on_notification(each.method, each.params)
-
-    def look(self, at: float) -> None:
-        """See whether the device still answers, where nothing else shows it.
-
-        Args:
-            at: the event loop's time.
-        """
-        if not self._is_lossy or self.target is None or self._is_asking:
-            return
-        if at - self._silent_since < _SILENT_SECONDS:
-            return
-        if self.target.info.in_flight is None or not self._open:
-            self._is_asking = True
-            self._tasks.start_soon(self._ask, self.target)
-        elif self._unanswered > _PINGS:  # nothing else could be sent meanwhile
-            self._part("it does not answer")
-
-    async def _ask(self, target: Target) -> None:
-        silent_since = self._silent_since
-        try:
-            for _ in range(_PINGS):
-                try:
-                    await target.call(
-                        "rpc.ping", result=object, timeout=_PING_SECONDS, idempotent=True
-                    )
-                except (RpcError, MalformedResponse):
-                    pass  # which is an answer
-                except (CallTimeout, ChannelClosed, TransportError):
-                    continue
-                self.note_answer()
-                return
-            if self.target is target and self._silent_since == silent_since:
-                self._part("it does not answer")
-        finally:
-            self._is_asking = False
-
-
-def _has_no_connection(client: Client) -> bool:
-    """Whether nothing but its silence shows that a device is away."""
-    return not client.info.reliable or client.info.transport in _WITHOUT_CONNECTIONS

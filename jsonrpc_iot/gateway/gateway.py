@@ -3,17 +3,16 @@
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from types import TracebackType
-from typing import Any
+from typing import Self
 
 import anyio
 from anyio.abc import TaskGroup
 from msgspec import structs
 
-from ..channel.clock import now
 from ..channel.tasks import task_group
+from ..client.client import Client
 from ..dispatch.declare.event import BoundEvent, Event
 from ..dispatch.declare.service import method, service
 from ..dispatch.declare.target import CALL_SECONDS
@@ -26,7 +25,6 @@ from .places import OwnPlaces
 from .state import DeviceChange, DeviceState
 from .ways import Where, ways_to
 
-_LOOK_SECONDS = 1.0
 _NAME = re.compile(r"[^\s./\\+#?%&=\x00-\x1f\x7f]{1,64}")
 _TAKEN = ("online", "response", "ticket")  # places beside those of devices
 
@@ -46,7 +44,7 @@ class _Management:
         return self._gateway.devices()
 
 
-class Gateway(Dispatcher):
+class Gateway(Dispatcher, anyio.AsyncContextManagerMixin):
     """Many devices behind one address.
 
     A method `set` of the device `lamp` is `lamp.set` here, and so are notifications, both ways.
@@ -54,7 +52,8 @@ class Gateway(Dispatcher):
     device has an address of its own as well, one step below, where it answers as if it were there
     itself.
 
-    The connections to the devices live as long as the gateway's `async with` block.
+    The connections to the devices live as long as the gateway's `async with` block, which may be
+    entered again once it has ended.
 
     Args:
         debug: as for a `Dispatcher`.
@@ -62,6 +61,9 @@ class Gateway(Dispatcher):
         title: what its description calls it.
         version: that of its software, for its description; this package's own by default.
         description: more about it.
+
+    Raises:
+        RuntimeError: on entering the block: the gateway runs already.
 
     Attributes:
         changed: emits the state of each device that comes, goes, is added or removed.
@@ -85,7 +87,6 @@ class Gateway(Dispatcher):
         self._devices: dict[str, Device] = {}
         self._scopes: dict[str, anyio.CancelScope] = {}
         self._tasks: TaskGroup | None = None
-        self._running: Any = None
         self._answers = Dispatcher(limits=limits)
         self._token = secrets.token_hex(8)
         self._places: list[OwnPlaces] = []
@@ -93,7 +94,7 @@ class Gateway(Dispatcher):
     def add(
         self,
         name: str,
-        where: Where | Sequence[Where],
+        where: Where | Sequence[Where] | Client,
         *,
         wait: float = 0.0,
         allow: Iterable[str] = (),
@@ -106,8 +107,8 @@ class Gateway(Dispatcher):
         Args:
             name: of the device here: without dots, slashes and spaces, as it is part of names of
                 methods, of paths and topics.
-            where: its URL; or several, which are tried in order; or an open client, or a dispatcher
-                of this program.
+            where: its URL; or several, the best one first, as for `connect`; or a dispatcher of
+                this program; or an open client, which somebody else keeps connected.
             wait: seconds that a call waits for the device where it is away.
             allow: names that may be used there, and beginnings of names as in `lamp.*`: of methods
                 and notifications, both ways. All by default.
@@ -124,7 +125,8 @@ class Gateway(Dispatcher):
             raise UsageError(f"{name!r} cannot be the name of a device: it is part of paths")
         device = Device(
             name,
-            ways_to(where, self._answers),
+            where if isinstance(where, Client) else ways_to(where, self.limits),
+            self._answers,
             wait=wait,
             allow=allow,
             deny=deny,
@@ -168,22 +170,20 @@ class Gateway(Dispatcher):
         """The devices, sorted by name, and whether they are there."""
         return [self._devices[name].state for name in sorted(self._devices)]
 
-    async def __aenter__(self) -> "Gateway":
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncGenerator[Self, None]:
         """Connect to the devices, and keep the connections until the block ends."""
-        if self._running is not None:
-            raise UsageError("this gateway runs already")
-        self._running = self._run_all()
-        await self._running.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        running, self._running = self._running, None
-        await running.__aexit__(kind, error, traceback)
+        async with task_group() as tasks:
+            self._tasks = tasks
+            for device in self._devices.values():
+                tasks.start_soon(self._run, device)
+            try:
+                yield self
+            finally:
+                self._tasks = None
+                for device in self._devices.values():
+                    device.is_watched = False
+                tasks.cancel_scope.cancel()
 
     @asynccontextmanager
     async def while_served(self, server: Server) -> AsyncIterator[None]:
@@ -200,34 +200,11 @@ class Gateway(Dispatcher):
                 self._places.remove(places)
                 tasks.cancel_scope.cancel()
 
-    @asynccontextmanager
-    async def _run_all(self) -> AsyncIterator[None]:
-        async with task_group() as tasks:
-            self._tasks = tasks
-            for device in self._devices.values():
-                tasks.start_soon(self._run, device)
-            tasks.start_soon(self._look)
-            try:
-                yield
-            finally:
-                self._tasks = None
-                for device in self._devices.values():
-                    device.is_watched = False
-                tasks.cancel_scope.cancel()
-
     async def _run(self, device: Device) -> None:
         with anyio.CancelScope() as scope:
             if self._devices.get(device.name) is device:
                 self._scopes[device.name] = scope
                 await device.run()
-
-    async def _look(self) -> None:
-        """See to it that silent devices are noticed."""
-        while True:
-            await anyio.sleep(_LOOK_SECONDS)
-            at = now()
-            for device in tuple(self._devices.values()):
-                device.look(at)
 
     def _tell(self, device: Device) -> None:
         self.changed.emit(DeviceChange(*structs.astuple(device.state)))

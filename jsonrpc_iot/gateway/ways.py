@@ -1,23 +1,25 @@
-"""The ways to a device: URLs, clients that are open already, and what opens one."""
+"""The ways to a device: URLs, what opens a channel, and dispatchers of this program."""
 
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+import secrets
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Protocol, TypeAlias, runtime_checkable
 from urllib.parse import unquote
 
-from msgspec import Struct
+from msgspec import structs
 
+from ..channel.contract import Channel
 from ..channel.info import ChannelInfo
-from ..channel.url import Url
 from ..channel.url import mask as mask_secrets
-from ..client.client import Client
-from ..client.connecting import connect
+from ..client.connecting import open_in_time, url_ways
+from ..client.ways import Way
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import UsageError
+from ..protocol.limits import Limits
+from ..protocol.seal.packets import INSTANCE_BYTES
 from ..server.serving import serve
-from ..transports import find_transport
 from ..transports.packets.memory import memory_pair
 
 _CONNECT_SECONDS = 10.0
@@ -34,36 +36,24 @@ class Openable(Protocol):
 
     url: str
 
-    def open(self) -> AbstractAsyncContextManager[Client]:
-        """Connect to the device while the block runs, without reconnecting.
+    def open(self) -> AbstractAsyncContextManager[Channel]:
+        """Open a channel to the device, which is used while the block runs.
 
         Raises:
             TransportError: it cannot be reached.
         """
 
 
-Where: TypeAlias = str | Client | Openable | Dispatcher
+Where: TypeAlias = str | Openable | Dispatcher
 """One way to a device; a dispatcher is a device of this program."""
 
 
-class Way(Struct, frozen=True):
-    """One way to a device.
-
-    Args:
-        url: where the device is, without secrets.
-        open: connects to it.
-    """
-
-    url: str
-    open: Callable[[], AbstractAsyncContextManager[Client]]
-
-
-def ways_to(where: Where | Sequence[Where], dispatcher: Dispatcher) -> list[Way]:
+def ways_to(where: Where | Sequence[Where], limits: Limits) -> list[Way]:
     """All ways, in order.
 
     Args:
         where: they lead.
-        dispatcher: answers what the device calls.
+        limits: bounds on what the device may cost.
 
     Raises:
         InvalidUrl: a URL makes no sense.
@@ -72,23 +62,21 @@ def ways_to(where: Where | Sequence[Where], dispatcher: Dispatcher) -> list[Way]
     several = [where] if isinstance(where, str) or not isinstance(where, Sequence) else list(where)
     if not several:
         raise UsageError("a device needs a URL")
-    return [_way(each, dispatcher) for each in several]
+    instance = secrets.token_bytes(INSTANCE_BYTES)
 
+    async def open_url(url: str) -> Channel:
+        return await open_in_time(url, limits, _CONNECT_SECONDS, instance)
 
-def _way(where: object, dispatcher: Dispatcher) -> Way:
-    if isinstance(where, str):
-        find_transport(Url.parse(where))
-        seconds = _CONNECT_SECONDS
-        return Way(
-            shown(where), partial(connect, where, connect_timeout=seconds, dispatcher=dispatcher)
-        )
-    if isinstance(where, Client):
-        return Way(shown(where.url), partial(_kept, where))
-    if isinstance(where, Openable):
-        return Way(shown(where.url), where.open)
-    if isinstance(where, Dispatcher):
-        return Way("memory://", partial(_inside, where, dispatcher))
-    raise UsageError(f"{where!r} is neither a URL nor a client nor a dispatcher")
+    def way(where: object) -> Way:
+        if isinstance(where, str):
+            return structs.replace(url_ways([where], open_url)[0], url=shown(where))
+        if isinstance(where, Openable):
+            return Way(shown(where.url), where.open)
+        if isinstance(where, Dispatcher):
+            return Way("memory://", partial(_inside, where))
+        raise UsageError(f"{where!r} is neither a URL nor a client nor a dispatcher")
+
+    return [way(each) for each in several]
 
 
 def shown(url: str) -> str:
@@ -99,13 +87,8 @@ def shown(url: str) -> str:
 
 
 @asynccontextmanager
-async def _inside(device: Dispatcher, dispatcher: Dispatcher) -> AsyncIterator[Client]:
+async def _inside(device: Dispatcher) -> AsyncIterator[Channel]:
     info = ChannelInfo(transport="memory", local="memory://", peer="memory://")
     here, there = memory_pair(info, info)
-    async with serve(device, there, grace=0.0), connect(here, dispatcher=dispatcher) as client:
-        yield client
-
-
-@asynccontextmanager
-async def _kept(client: Client) -> AsyncIterator[Client]:
-    yield client
+    async with serve(device, there, grace=0.0):
+        yield here

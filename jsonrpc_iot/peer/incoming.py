@@ -324,7 +324,10 @@ class Incoming:
         request: Identity | None,
         reply: bytes | None,
     ) -> None:
-        """Take the response to a call that had no task."""
+        """Take the response to a call that had no task, or give it one."""
+        if pending.later is not None:
+            self._workers.start(partial(self._run, pending, begun, request))
+            return
         self._running.remove(pending)
         reply = begun.finish(pending, reply)
         if begun.is_finished:

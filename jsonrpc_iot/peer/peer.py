@@ -361,8 +361,9 @@ class Peer(Remote, Hearer):
         patience = self._limits.linger_seconds if self._grace is None else self._grace
         writing = self._patience(self._limits.message_seconds)
         await finish(self._incoming, self._outgoing, patience, writing)
-        sent, answered = self.session.exchanged  # a response may come that nobody waits for
-        if self._grace is not None and (sent > answered or not self._probe):
+        so_far = self.session.exchanged  # a response may come that nobody waits for
+        is_owed = so_far.asked > so_far.heard + so_far.failed
+        if self._grace is not None and (is_owed or not self._probe):
             await part(self._channel, self._patience(_PARTING_SECONDS))
 
     def _patience(self, seconds: float) -> float:

@@ -13,6 +13,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from ..errors import JsonRpcIotError, MalformedResponse, RpcError, TransportError
 from .codec.codec import DECODE_ERRORS, Codec, Jsonrpc
+from .exchanged import Exchanged
 from .items import ReceivedItem, ReceivedItems
 from .messages import ABSENT, Dialect, Invalid, Message, Request
 from .noise import Noise
@@ -43,6 +44,7 @@ class Session:
     Attributes:
         codec: as above.
         copies: how many requests were marked as such that are sent again.
+        exchanged: how much was asked, and answered.
         jsonrpc: the member of that name in the other end's last valid message, `None` before it.
         extensions: as above, once it is known.
         first: open requests from before the other end has spoken.
@@ -57,17 +59,16 @@ class Session:
         "_ask_again_at",
         "_calls",
         "_default",
-        "_first_id",
         "_next_id",
         "_overdue",
         "_probe",
         "_repeats",
-        "_responses",
         "_retry_per_byte",
         "_retry_seconds",
         "_shared",
         "codec",
         "copies",
+        "exchanged",
         "extensions",
         "first",
         "jsonrpc",
@@ -94,8 +95,8 @@ class Session:
     ) -> None:
         self.codec = codec
         self.copies = 0
-        self._first_id = self._next_id = first_id
-        self._responses = 0
+        self.exchanged = Exchanged()
+        self._next_id = first_id
         self._default: Jsonrpc = UNSET if dialect == "iot" else "2.0"
         self.on_notification = on_notification
         self.on_repeat: Callable[[bytes], object] | None = None
@@ -118,11 +119,6 @@ class Session:
     def jsonrpc_to_send(self) -> Jsonrpc:
         """The `jsonrpc` member for what we send of our own accord."""
         return self._default if self.jsonrpc is None else self.jsonrpc
-
-    @property
-    def exchanged(self) -> tuple[int, int]:
-        """How many requests of ours have been made, and how many responses have come."""
-        return self._next_id - self._first_id, self._responses
 
     @property
     def open_calls(self) -> int:
@@ -234,11 +230,13 @@ class Session:
     def fail(self, message: bytes, reason: TransportError | RpcError) -> None:
         """Fail the open calls of a message: nothing will answer it."""
         for call in self._calls.of(message):
-            self._responses += 1
             self._forget(call.id)
             why = reason
             if isinstance(reason, TransportError):
+                self.exchanged.failed += 1
                 why = type(reason)(f"{call.method}: {reason}")
+            else:
+                self.exchanged.hear()
             if call.items is not None:
                 call.lose(why)
             call.answer(why)
@@ -320,6 +318,7 @@ class Session:
 
     def _add(self, call: OpenCall, request: bytes) -> None:
         self._next_id += 1
+        self.exchanged.ask()
         call.request = request
         self._calls.add(call)
         self.noise.note_open(call.id, request)
@@ -338,7 +337,7 @@ class Session:
     def _take_response(self, message: Message) -> None:
         if self.first.are_refused(message, self._repeats, shared=self._shared):
             return
-        self._responses += 1
+        self.exchanged.hear()
         id = message.id
         presence = self.noise.presence
         if presence is not None and presence.hear(id, self._calls.by_id):

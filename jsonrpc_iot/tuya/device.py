@@ -6,21 +6,19 @@ left alone.
 
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from types import TracebackType
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self
 
 import anyio
 from anyio.abc import ByteStream
 
 from ..channel.changes import Change
+from ..channel.contract import Channel
 from ..channel.info import ChannelInfo
 from ..channel.tasks import task_group
 from ..channel.url import Url
 from ..channel.url import mask as mask_secrets
-from ..client.client import Client
-from ..client.connecting import connect
 from ..dispatch.declare.options import Options
 from ..dispatch.dispatcher import Dispatcher
 from ..dispatch.handler import Handler
@@ -67,7 +65,7 @@ class _Line(TuyaModule):
         return await options.open(self._url)
 
 
-class TuyaDevice(Dispatcher):
+class TuyaDevice(Dispatcher, anyio.AsyncContextManagerMixin):
     """The MCU of a Tuya device, by the names of its DataPoints.
 
     It has the methods `get()`, which gives all values that are known, and `set(switch=True)`, which
@@ -89,7 +87,8 @@ class TuyaDevice(Dispatcher):
 
     Raises:
         InvalidUrl: the URL is no serial line's.
-        UsageError: the table makes no sense.
+        UsageError: the table makes no sense; or on entering the block: a gateway has the port.
+        RuntimeError: on entering the block: it is entered already.
     """
 
     def __init__(
@@ -109,7 +108,6 @@ class TuyaDevice(Dispatcher):
         self._changed = Change()
         self._module: TuyaModule | None = None
         self._since = time.time()
-        self._entered: AbstractAsyncContextManager[object] | None = None
         self._table.add(self._places())
         self._declare_events()
 
@@ -164,10 +162,10 @@ class TuyaDevice(Dispatcher):
         return {name: self._values[name] for name in values}
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Client]:
-        """Reach the device while the block runs, as a gateway does.
+    async def open(self) -> AsyncIterator[Channel]:
+        """Open a channel to the device, as a gateway does, which is used while the block runs.
 
-        The client's connection ends when the device does not answer heartbeats any more.
+        It ends when the device does not answer heartbeats any more.
 
         Raises:
             ConnectFailed: there is no such port, or nobody answers there.
@@ -183,7 +181,7 @@ class TuyaDevice(Dispatcher):
                     await self._changed.wait()
             info = ChannelInfo(transport="tuya-dp", local=self.url, peer=self.url)
             here, there = memory_pair(info, info)
-            async with serve(self, there), connect(here) as client, task_group() as tasks:
+            async with serve(self, there), task_group() as tasks:
 
                 async def leave() -> None:
                     while module.is_online:
@@ -191,25 +189,14 @@ class TuyaDevice(Dispatcher):
                     await there.aclose()
 
                 tasks.start_soon(leave)
-                yield client
+                yield here
                 tasks.cancel_scope.cancel()
 
-    async def __aenter__(self) -> "TuyaDevice":
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncGenerator[Self, None]:
         """Open the port, and keep it until the block ends."""
-        entered = self._attached()
-        await entered.__aenter__()
-        self._entered = entered
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
-        entered, self._entered = self._entered, None
-        assert entered is not None
-        return await entered.__aexit__(kind, error, traceback)
+        async with self._attached():
+            yield self
 
     @asynccontextmanager
     async def _attached(self) -> AsyncIterator[TuyaModule]:

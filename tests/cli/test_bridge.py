@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from jsonrpc_iot import connect_sync
+from tests.generate.made import loaded
+
 from .program import Done, Running, listening, run, serving, started
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no SIGHUP")
@@ -29,6 +32,12 @@ def test_devices_are_called_by_name_at_every_url() -> None:
             assert run("call", f"{http}/one", "sys.info").result["name"] == "lamp"
             (state,) = run("call", http, "gateway.devices").result
             assert (state["name"], state["online"]) == ("one", True)
+            made = loaded(run("generate", tcp, "--device", "one", "--blocking").out)
+            for url, prefix in ((f"{http}/one", ""), (tcp, "one")):
+                with connect_sync(url) as client:
+                    lamp = client.proxy(made.Lamp, made.BlockingLamp, prefix=prefix)
+                    assert lamp.sys_info().name == "lamp"
+            assert '"code":-32602' in run("generate", tcp, "--device", "two").err
             assert bridge.stop() == Done(0, "", "")
 
 

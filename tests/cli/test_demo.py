@@ -1,5 +1,6 @@
 """`demo`: every transport at once, without hardware."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -35,18 +36,28 @@ def test_a_report_in_json() -> None:
     assert all(row["error"] is None and row["calls"] > 3 for row in lamp.values())
 
 
-def test_a_transport_that_fails_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+def test_what_fails_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     folder = tmp_path / ("x" * 100)  # too long for the path of a socket
     folder.mkdir()
+    broker = tmp_path / "mosquitto"
+    broker.write_text("#!/bin/sh\nexit 1\n")
+    broker.chmod(0o755)
 
-    done = run("demo", TMPDIR=str(folder))
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = run("demo", TMPDIR=str(folder), PATH=path)
 
-    rows = {line.split()[0]: line for line in done.out.splitlines() if line}
+    lines = done.out.splitlines()
+    rows = {line.split()[0]: line for line in lines[: lines.index("")]}
     assert done.code == 1
-    assert done.err == "jsonrpc-iot: not all calls were right: pipe\n"
+    assert done.err == "jsonrpc-iot: not all calls were right: pipe, mqtt, mqtt\n"
     assert rows["pipe"].split()[1] == "failed:"
+    assert rows["mqtt"] == f"{'mqtt':12} failed: the MQTT broker did not start"
     assert rows["memory"].endswith("none")
     assert rows["tcp"].endswith("1048576 bytes")
+    of_lamp = lines[lines.index("a Tuya lamp on a serial line, behind a gateway") + 1 :]
+    assert of_lamp[0].startswith("http ")
+    assert of_lamp[0].endswith(" bytes")
+    assert of_lamp[1] == rows["mqtt"]
     assert "coffee-corner" in done.out
     assert list(folder.iterdir()) == []
 

@@ -4,6 +4,7 @@ import secrets
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -195,17 +196,23 @@ def test_a_device_that_cannot_send_much() -> None:
     assert device["error"]["code"] == -32001
 
 
-def test_a_server_that_announces_itself() -> None:
+@pytest.mark.parametrize("program", ["simulate", "bridge"])
+def test_a_server_that_announces_itself(program: str, tmp_path: Path) -> None:
     name = f"lamp\u202f{secrets.token_hex(4)}"
     here = ("--via", "mdns", "--interface", "127.0.0.1")
-    command = ("simulate", "--bind", "tcp://127.0.0.1:0", "--announce", name)
+    command = ["simulate", "--bind", "tcp://127.0.0.1:0", "--announce", name]
+    if program == "bridge":
+        file = tmp_path / "gateway.toml"
+        file.write_text(f'bind = ["tcp://127.0.0.1:0"]\nannounce = "{name}"\n')
+        command = ["bridge", "--config", str(file)]
     with started(*command) as server, started("discover", "--watch", *here) as watching:
         url = server.next_line().split()[1]
         while (lamp := msgspec.json.decode(watching.next_line()))["name"] != name:
             pass
         watching.stop(signal.SIGINT)
-        called = run("call", f"mdns://{quote(name)}?interface=127.0.0.1", "sys.info")
+        called = run("call", f"mdns://{quote(name)}?interface=127.0.0.1", "rpc.discover")
         server.stop()
 
     assert (lamp["url"], lamp["via"], lamp["auth"]) == (url, "mdns", False)
-    assert called.result["name"] == "simulated-device"
+    title = called.result["info"]["title"]
+    assert title == {"simulate": "simulated-device", "bridge": "Gateway"}[program]

@@ -147,6 +147,7 @@ def test_a_file_stays_when_nothing_can_be_made(
         (["nowhere.json"], "cannot read 'nowhere.json': No such file or directory"),
         (["-"], "cannot read '-': it is no JSON"),
         (["FILE", "--service", "import os"], "a class cannot be called 'import os'"),
+        (["FILE", "--device", "lamp"], "--device asks a gateway: give its URL"),
         (["FILE", "--prefix", "wifi"], "nothing that the device describes is called wifi.…"),
         (["FILE", "--blocking", "--language", "typescript"], "--blocking is for Python"),
         (["FILE", "--language", "cobol"], "typescript"),

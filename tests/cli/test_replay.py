@@ -4,6 +4,7 @@ import stat
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from .conftest import Simulated
 from .program import Done, listening, run, serving, started
@@ -22,10 +23,11 @@ def test_a_recorded_call_is_answered_again(device: Simulated, tmp_path: Path) ->
     assert stat.S_IMODE(Path(file).stat().st_mode) == 0o600
 
 
-def test_what_serve_and_listen_record(device: Simulated, tmp_path: Path) -> None:
+@pytest.mark.parametrize("server", [("serve", "--wifi", "simulated"), ("simulate",)])
+def test_what_servers_and_listen_record(server: tuple[str, ...], tmp_path: Path) -> None:
     served, heard = tmp_path / "served", tmp_path / "heard"
     bind = ("--bind", "tcp://127.0.0.1:0")
-    with serving("serve", "--wifi", "simulated", *bind, "--record", str(served)) as (url,):
+    with serving(*server, *bind, "--record", str(served)) as (url,):
         words = ("--count", "2", "--record", str(heard), "--trace")
         with started("listen", url, *words) as program:
             program.wait_for_error("<-")

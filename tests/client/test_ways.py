@@ -24,6 +24,7 @@ from jsonrpc_iot import (
     serve,
 )
 from jsonrpc_iot.client import ways
+from tests import brokers
 from tests.peer.lossy.rig import raw
 from tests.rig import ANYWHERE, Device, Restarts, outcome
 from tests.waiting import SECONDS, Tally, eventually
@@ -269,6 +270,42 @@ async def test_a_way_whose_calls_take_long_is_kept(monkeypatch: pytest.MonkeyPat
             device.gate.set()
             await outcomes.reach(1)
             assert outcomes.items == ["long"]
+
+
+@pytest.mark.only_on("asyncio")  # as MQTT is
+async def test_a_broker_that_is_killed_and_is_back() -> None:
+    broker = brokers.new_mosquitto()
+    device = Device()
+    outcomes, repeated, places = Tally(), Tally(), Tally()
+    with anyio.fail_after(2 * SECONDS):
+        async with (
+            serve(device.dispatcher, broker.url()) as at_broker,
+            serve(device.dispatcher, ANYWHERE) as other,
+            connect([at_broker.urls[0], other.urls[0]]) as client,
+            anyio.create_task_group() as tasks,
+        ):
+            better, worse = at_broker.urls[0], other.urls[0]
+            assert client.url == better
+            client.connected.subscribe(lambda info: places.add(client.url))
+            tasks.start_soon(outcome, lambda: client.call("hold", ["once"]), outcomes)
+            tasks.start_soon(
+                outcome, lambda: client.call("hold", ["any"], idempotent=True), repeated
+            )
+            await device.began.reach(2)
+            await anyio.to_thread.run_sync(broker.stop)
+            await device.began.reach(3)
+            await outcomes.reach(1)
+            assert places.items == [worse]
+            assert (outcomes.items, device.began.items[2]) == ([ChannelClosed], "any")
+            assert await client.call("echo", [1]) == 1
+            await anyio.to_thread.run_sync(broker.start)
+            await places.reach(2)
+            assert places.items == [worse, better]
+            assert await client.call("echo", [2]) == 2
+            device.gate.set()
+            await repeated.reach(1)
+            assert repeated.items == ["any"]  # where it was sent the second time
+    broker.stop()
 
 
 async def test_news_come_once_from_two_ways() -> None:

@@ -23,7 +23,8 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
-from jsonrpc_iot.gateway import device as device_module
+from jsonrpc_iot.client import ways
+from jsonrpc_iot.dispatch import forward_about
 from tests.rig import Device, Raw, far_end
 from tests.waiting import SECONDS, Tally, eventually
 
@@ -40,6 +41,7 @@ async def beside(script: Script, **options: Any) -> AsyncIterator[tuple[Client, 
     """A client of a gateway with a good device `good`, and a scripted one, `bad`."""
     gateway, url = Gateway(), anywhere()
     gateway.add("good", url)
+    changes = Changes(gateway)
     async with far_end() as (far, accept), serve(Device().dispatcher, url):
         gateway.add("bad", far, **options)
 
@@ -65,6 +67,7 @@ async def beside(script: Script, **options: Any) -> AsyncIterator[tuple[Client, 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(play)
             async with running(gateway) as server, connect(server.urls[0]) as client:
+                await changes.reach("bad", online=True)
                 yield client, gateway
                 assert await client.call("good.echo", ["well"]) == "well"
             tasks.cancel_scope.cancel()
@@ -192,10 +195,8 @@ async def test_a_device_that_describes_itself_slowly_is_known_later() -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gateways that notice in a moment what takes them 15 s."""
-    monkeypatch.setattr(device_module, "_SILENT_SECONDS", 0.05)
-    monkeypatch.setattr(device_module, "_PING_SECONDS", 0.1)
-    monkeypatch.setattr(device_module, "_GREETING_SECONDS", 0.5)
-    monkeypatch.setattr("jsonrpc_iot.gateway.gateway._LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(ways, "SILENT_SECONDS", 0.05)
+    monkeypatch.setattr(ways, "ANSWER_SECONDS", 0.2)
 
 
 class Mouth:
@@ -244,7 +245,7 @@ async def test_a_device_without_a_connection_is_away_when_it_is_silent(impatient
             with pytest.raises((CallTimeout, DeadlineExceeded, OutcomeUnknown)):
                 await client.call("far.echo", [2], timeout=0.1)
             state = await changes.reach("far", online=False)
-            assert state.last_error == "it does not answer"
+            assert state.last_error == "the device does not answer"
             with pytest.raises(DeviceOffline), anyio.fail_after(SECONDS):
                 await client.call("far.echo", [3], timeout=None)
             mouth.is_shut = False
@@ -312,7 +313,10 @@ async def test_a_device_too_busy_for_pings_may_still_answer_its_call(impatient: 
         tasks.cancel_scope.cancel()
 
 
-async def test_two_gateways_that_reach_each_other_end_all_the_same() -> None:
+async def test_two_gateways_that_reach_each_other_end_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forward_about, "_SECONDS", 0.3)  # each waits for the other for so long
     one, two = Gateway(), Gateway()
     here, there = anywhere(), anywhere()
     one.add("two", there)

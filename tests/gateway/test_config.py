@@ -18,6 +18,7 @@ FILE = """
 bind = ["http://127.0.0.1:8080/rpc"]
 keys = "keys.toml"
 allow = ["lamp.*"]
+announce = "hall gateway"
 
 [devices]
 kitchen = "tcp://127.0.0.1:1"
@@ -48,6 +49,7 @@ def test_it_says_where_devices_are_and_what_holds_for_them(tmp_path: Path) -> No
         bind=["http://127.0.0.1:8080/rpc"],
         keys="keys.toml",
         allow=["lamp.*"],
+        announce="hall gateway",
         devices={
             "kitchen": DeviceConfig("tcp://127.0.0.1:1"),
             "hall": DeviceConfig(["tcp://127.0.0.1:1", "udp://127.0.0.1:2"]),
@@ -96,6 +98,8 @@ def test_it_says_where_devices_are_and_what_holds_for_them(tmp_path: Path) -> No
             3,
             "points.one: an id is a number",
         ),
+        ("[devices]\na = 'tcp://h'\na = 'tcp://i'", 3, "not valid TOML"),
+        ("[devices.a]\nurl = 'tcp://h'\n[devices.a]\nurl = 'tcp://i'", 3, "not valid TOML"),
         ("[devices]\n'a/b' = 'tcp://h'", 2, "cannot be the name"),
         ("[devices]\na = []", 2, "needs a URL"),
         ("bind = 5", 1, "bind: Expected `array`, got `int`"),

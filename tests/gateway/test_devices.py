@@ -23,6 +23,7 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
+from jsonrpc_iot.client import ways
 from tests.rig import Device, Restarts
 from tests.waiting import SECONDS, Tally
 
@@ -65,6 +66,17 @@ async def test_a_gateway_that_does_not_run_has_no_devices() -> None:
     async with serve(gateway, at), connect(at) as client:
         with pytest.raises(DeviceOffline):
             await client.call("kitchen.echo", [1])
+
+
+async def test_a_gateway_runs_once_at_a_time() -> None:
+    gateway, url, at = Gateway(), anywhere(), anywhere()
+    gateway.add("kitchen", url)
+    async with serve(Device().dispatcher, url), serve(gateway, at), connect(at) as client:
+        for _ in range(2):
+            async with gateway:
+                with pytest.raises(RuntimeError, match="already been entered"):
+                    await gateway.__aenter__()
+                assert await client.call("kitchen.echo", [1]) == 1
 
 
 async def test_devices_come_and_go_while_it_runs() -> None:
@@ -182,13 +194,39 @@ async def test_several_ways_are_tried_in_order() -> None:
             assert await client.call("kitchen.echo", [1]) == 1
 
 
+async def test_a_better_way_is_returned_to_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "CHECK_SECONDS", 0.05)
+    gateway, device, better, other = Gateway(), Device(), anywhere(), anywhere()
+    gateway.add("kitchen", [better, other])
+    changes = Changes(gateway)
+    async with serve(device.dispatcher, other), running(gateway) as server:
+        assert (await changes.reach("kitchen", online=True)).url == other
+        seen = len(changes.tally.items)
+        async with serve(device.dispatcher, better), connect(server.urls[0]) as client:
+            await changes.tally.reach(seen + 1)
+            assert [each.url for each in changes.tally.items[seen:]] == [better]
+            assert await client.call("kitchen.echo", [1]) == 1
+            (state,) = gateway.devices()
+            assert (state.online, state.since) == (True, changes.tally.items[seen - 1].since)
+
+
 async def test_an_open_client_is_a_way_too() -> None:
     gateway, url = Gateway(), anywhere()
-    async with serve(Device().dispatcher, url), connect(url) as device:
-        gateway.add("kitchen", device)
-        async with running(gateway) as server, connect(server.urls[0]) as client:
-            assert await client.call("kitchen.echo", [1]) == 1
-            assert gateway.devices()[0].url == url
+    changes = Changes(gateway)
+    async with anyio.create_task_group() as tasks:
+        restarts = Restarts(Device(), tasks, url)
+        await restarts.start()
+        async with connect(url, reconnect=True) as device:
+            gateway.add("kitchen", device)
+            async with running(gateway) as server, connect(server.urls[0]) as client:
+                assert await client.call("kitchen.echo", [1]) == 1
+                assert gateway.devices()[0].url == url
+                await restarts.stop()
+                await changes.reach("kitchen", online=False)
+                await restarts.start()
+                await changes.reach("kitchen", online=True)
+                assert await client.call("kitchen.echo", [2]) == 2
+        await restarts.stop()
 
 
 async def test_a_dispatcher_of_the_same_program_is_a_device_too() -> None:

@@ -12,12 +12,15 @@ import anyio
 import pytest
 
 from jsonrpc_iot import (
+    Call,
     ConnectFailed,
+    Context,
     DeviceOffline,
     Dispatcher,
     Gateway,
     InvalidParams,
     MethodNotFound,
+    Next,
     Principal,
     Unauthorized,
     connect,
@@ -211,6 +214,47 @@ async def test_methods_have_places_below_a_devices_and_the_gateways_own_ones_too
         call = {"id": 1, "method": "echo", "params": ["x"]}
         assert (await web.post("/kitchen", json=call)).json() == {"id": 1, "result": "x"}
         assert (await web.get("/kitchen/echo?value=1")).status_code == 405
+
+
+async def test_what_a_device_calls_idempotent_may_be_got() -> None:
+    httpx = pytest.importorskip("httpx2")
+    device, _ = kitchen()
+    asked = Tally()
+
+    @device.method(idempotent=True)
+    def again(text: str, number: float = 0, any: Any = None) -> list[Any]:
+        return [text, number, any]
+
+    @device.middleware
+    async def note(call: Call, context: Context, following: Next) -> Any:
+        asked.add((call.method, getattr(call.params, "method", None)))
+        return await following(call, context)
+
+    gateway, url = Gateway(), anywhere()
+    gateway.add("kitchen", url, deny=["hidden"])
+    gateway.add("cellar", url, requires="cellar")
+    gateway.add("away", anywhere())
+    async with (
+        serve(device, url),
+        running(gateway, "http://127.0.0.1:0/rpc") as server,
+        httpx.AsyncClient(base_url=server.urls[0], trust_env=False) as web,
+    ):
+        for place in ("/kitchen/again", "/kitchen.again"):
+            reply = await web.get(f"{place}?text=5&number=5&any=true")
+            assert (reply.status_code, reply.json()) == (200, ["5", 5, True])
+        assert (await web.get("/kitchen/again?text=x&any=y")).json() == ["x", 0, "y"]
+        assert [name for method, name in asked.items if method == "rpc.discover"] == ["again"]
+        reply = await web.get("/kitchen/again?number=x")
+        assert (reply.status_code, reply.json()["code"]) == (400, -32602)
+        for place in ("/kitchen/echo?value=1", "/kitchen/none"):
+            assert (await web.get(place)).status_code == 405
+        assert (await web.get("/away/again")).status_code == 503
+        assert (await web.get("/kitchen/hidden")).status_code == 404
+        before = len(asked.items)
+        assert (await web.get("/cellar/again?text=x")).status_code == 401
+        page = {"sec-fetch-site": "cross-site"}
+        assert (await web.get("/kitchen/again?text=x", headers=page)).status_code == 403
+        assert len(asked.items) == before  # the device has heard of neither
 
 
 async def test_all_are_there_as_soon_as_the_gateway_is() -> None:

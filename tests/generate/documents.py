@@ -1,8 +1,11 @@
 """Documents that devices may send: those of this repository, and any that hypothesis makes up."""
 
+import os
 import runpy
+import sys
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import msgspec
 from hypothesis import HealthCheck, Phase, given, settings
@@ -10,6 +13,9 @@ from hypothesis import strategies as st
 
 from jsonrpc_iot import Dispatcher, UsageError
 from jsonrpc_iot.generate.document import read_document
+from jsonrpc_iot.services import System
+from jsonrpc_iot.services.wifi import SimulatedWifi
+from jsonrpc_iot.tuya import Point, TuyaDevice
 from tests.dispatch.openrpc.asking import described, with_limit
 from tests.places import EXAMPLES
 
@@ -248,9 +254,41 @@ def made_up(count: int, good: Callable[[Document], object] = read_document) -> l
     return found[:count]
 
 
-def example(name: str) -> dict[str, Any]:
+_KEY = {"NOVACLOUD_DEVICE_KEY": "0" * 64}
+
+
+def example(name: str, *arguments: str) -> dict[str, Any]:
     """What an example has when it has run."""
-    return runpy.run_path(str(EXAMPLES / f"{name}.py"))
+    path = str(EXAMPLES / f"{name}.py")
+    with mock.patch.object(sys, "argv", [path, *arguments]), mock.patch.dict(os.environ, _KEY):
+        return runpy.run_path(path)
+
+
+def including(*services: object) -> Dispatcher:
+    """A device with services."""
+    dispatcher = Dispatcher()
+    for each in services:
+        dispatcher.include(each)
+    return dispatcher
+
+
+def own_devices() -> dict[str, Dispatcher]:
+    """The devices of all examples, and the simulated one."""
+    doors = example("both_ways")
+    return {
+        "lamp": example("lamp")["lamp"],
+        "thermostat": including(example("thermostat")["SimulatedThermostat"]()),
+        "blinds": including(example("blinds_device")["SimulatedBlinds"]()),
+        "door": doors["device"],
+        "app": doors["app"],
+        "home_assistant": including(example("home_assistant")["Lamp"]()),
+        "nova_ways": example("nova_ways", "host", "1", "id")["lamp"],
+        "simulated": including(SimulatedWifi(), System("lamp")),
+        "tuya": TuyaDevice(
+            "tuya-dp:///dev/ttyS1",
+            {1: "switch", 2: Point("brightness", min=10), 3: Point("mode", values=["a", "b c"])},
+        ),
+    }
 
 
 def describe(dispatcher: Dispatcher) -> Document:

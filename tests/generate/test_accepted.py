@@ -20,7 +20,7 @@ from tests.dispatch.openrpc.home import home
 from tests.dispatch.openrpc.kinds import KINDS
 from tests.places import EXAMPLES, ROOT
 
-from .documents import Document, describe, documents, example, made_up
+from .documents import Document, describe, documents, made_up, own_devices
 from .made import HEADER, loaded, python
 from .node import compiled
 
@@ -56,12 +56,6 @@ def blocking(client: BlockingClient) -> None:
 """
 
 
-def including(service: object) -> Dispatcher:
-    dispatcher = Dispatcher()
-    dispatcher.include(service)
-    return dispatcher
-
-
 def of_all_kinds() -> Dispatcher:
     """A method for each kind of type, with a parameter and a result of it."""
     dispatcher = Dispatcher()
@@ -78,16 +72,8 @@ def of_all_kinds() -> Dispatcher:
 def own_documents(folder: Path) -> dict[str, Document]:
     """What this repository's devices say of themselves."""
     platform = NovaPlatform(SqliteStore(folder / "nova.sqlite"))
-    dispatchers = {
-        "lamp": example("lamp")["lamp"],
-        "thermostat": including(example("thermostat")["SimulatedThermostat"]()),
-        "blinds": including(example("blinds_device")["SimulatedBlinds"]()),
-        "door": example("both_ways")["device"],
-        "home": home(),
-        "kinds": of_all_kinds(),
-        "platform": management(platform),
-    }
-    return {name: describe(dispatcher) for name, dispatcher in dispatchers.items()}
+    others = {"home": home(), "kinds": of_all_kinds(), "platform": management(platform)}
+    return {name: describe(each) for name, each in (own_devices() | others).items()}
 
 
 @lru_cache

@@ -1,9 +1,10 @@
 """Clients that were made call the devices that described themselves."""
 
+import inspect
 import re
 import subprocess
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from queue import Empty, Queue
@@ -34,7 +35,7 @@ from tests.cli.program import serving
 from tests.places import ROOT
 from tests.waiting import SECONDS
 
-from .documents import describe, example
+from .documents import describe, example, including, own_devices
 from .made import HEADER, loaded, python
 from .node import compiled, flags_for_sockets, ran
 
@@ -47,6 +48,10 @@ class Dry(RpcError):
 class Level(Struct, rename="kebab"):
     per_cent: float
     of: str = "tank"
+
+
+PARAMS: dict[str, list[object]] = {"lamp_set": [40], "app_ask": ["May I?"], "light_switch": [True]}
+"""Of methods that need some, where a device has no other ones."""
 
 
 @service("tank")
@@ -80,13 +85,6 @@ class Tank:
     @notification
     async def empty(self) -> None:
         self.changed.emit(Level(0))
-
-
-def including(*services: object) -> Dispatcher:
-    dispatcher = Dispatcher()
-    for each in services:
-        dispatcher.include(each)
-    return dispatcher
 
 
 @pytest.mark.anyio
@@ -138,6 +136,30 @@ async def test_the_platform(tmp_path: Path) -> None:
             with pytest.raises(made.UnknownDevice) as caught:
                 await nova.device_get("nobody")
             assert caught.value.code == UnknownDevice.code
+
+
+def test_each_device_of_this_repository_answers_its_client() -> None:
+    for name, device in own_devices().items():
+        assert anyio.run(names_answered, device), name
+
+
+async def names_answered(device: Dispatcher) -> list[str]:
+    """The methods that a client which was made for a device has called."""
+    made = loaded(python(describe(device), "Made")).Made
+    answered = []
+    async with serve(device, "memory://made"), connect("memory://made") as client:
+        proxy = client.proxy(made)
+        for name, function in inspect.getmembers(made, inspect.iscoroutinefunction):
+            if name in PARAMS or takes_nothing(function):
+                with suppress(RpcError):  # an answer too; a result that does not fit is none
+                    await getattr(proxy, name)(*PARAMS.get(name, ()))
+                answered.append(name)
+    return answered
+
+
+def takes_nothing(function: Callable[..., object]) -> bool:
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    return all(each.default is not each.empty for each in parameters)
 
 
 def blinds_device() -> Dispatcher:

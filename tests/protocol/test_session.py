@@ -383,3 +383,18 @@ def test_closing_ends_the_probe() -> None:
     talk.session.close(lambda: ChannelClosed("gone"))
     assert talk.session.extensions is None
     assert talk.session.open_calls == 0
+
+
+def test_what_the_link_says_is_not_taken_for_an_answer() -> None:
+    talk = Talk()
+    exchanged = talk.session.exchanged
+    talk.open()
+    talk.open()
+    assert (exchanged.asked, exchanged.heard, exchanged.unheard) == (2, 0, 2)
+    talk.session.fail(talk.sent, ChannelClosed("the connection has failed"))
+    assert (exchanged.heard, exchanged.failed, exchanged.unheard) == (0, 1, 2)
+    assert talk.take('{"id": 1, "result": null}')
+    assert (exchanged.heard, exchanged.unheard) == (1, 0)
+    talk.open()
+    talk.session.fail(talk.sent, MethodNotFound())  # its own words, by way of the link
+    assert (exchanged.heard, exchanged.failed, exchanged.unheard) == (2, 1, 0)

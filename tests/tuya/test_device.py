@@ -92,7 +92,11 @@ async def lit(
     """A lamp, and a client of its names."""
     lamp = Lamp(*(points or AT_FIRST), mute=mute)
     with anyio.fail_after(SECONDS):
-        async with lamp.mcu, TuyaDevice(lamp.url, table).open() as client:
+        async with (
+            lamp.mcu,
+            TuyaDevice(lamp.url, table).open() as channel,
+            connect(channel) as client,
+        ):
             yield lamp, client
 
 
@@ -254,6 +258,9 @@ async def test_it_is_a_dispatcher_that_anything_serves() -> None:
                 assert await client.call("get") == values()
                 with pytest.raises(UsageError, match="open already"):
                     async with device.open():
+                        pass
+                with pytest.raises(RuntimeError, match="already been entered"):
+                    async with device:
                         pass
 
 

@@ -13,7 +13,7 @@ import anyio
 
 from ...channel.clock import now
 from ...errors import Cancelled, DeadlineExceeded, RpcError
-from ..handler import Begun
+from ..handler import Begun, Later
 from ..response import Replier, ReplyTo
 from ..turns import Hold, Turn
 from .cancellation import failure_of, is_stray
@@ -43,6 +43,9 @@ class PendingCall:
         chain: runs the handler, with the middleware around it.
         replier: makes the response.
         timeout: seconds, `math.inf` for no limit.
+
+    Attributes:
+        later: what there is to run of a call that began without a task, and needs one after all.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class PendingCall:
         self._scope: anyio.CancelScope | None = None
         self._cancelled: RpcError | None = None
         self._begun: Begun | None = None
+        self.later: Later | None = None
         self._done: Callable[[bytes | None], object] | None = None
 
     def cancel(self, reason: RpcError | None = None) -> None:
@@ -117,13 +121,14 @@ class PendingCall:
         """Run the call without a task, if that can be; says whether it does.
 
         Args:
-            done: is called with the response.
+            done: is called with the response, or when there is something to be run `later`.
         """
         begin = self.call.handler.begin
         if begin is None or self._chain.middleware or self.items is not None or self._cancelled:
             return False
         if self._timeout != math.inf:
-            self._context.deadline = self._timeout + (self._began_at or now())
+            self._began_at = self._began_at or now()
+            self._context.deadline = self._timeout + self._began_at
         self._done = done
         self._begun = begin(self.call.params, self._context, self._settle)
         if self._begun is None:
@@ -133,7 +138,10 @@ class PendingCall:
     def _settle(self, outcome: Any) -> None:
         self._begun = None
         done, self._done = self._done, None
-        if done is not None:
+        if done is not None and type(outcome) is Later:
+            self.later = outcome
+            done(None)
+        elif done is not None:
             is_failure = isinstance(outcome, Exception)
             done(self._fail(outcome) if is_failure else self._succeed(outcome))
 
@@ -170,6 +178,8 @@ class PendingCall:
         try:
             if self._turn is not None:
                 await self._turn.come()
+            if self.later is not None:
+                return self._succeed(await self.later.run())
             value = await self._chain.run(self.call, self._context)
             if self.items is not None and isinstance(value, _LISTS):
                 value = await self.items.send_all(value)

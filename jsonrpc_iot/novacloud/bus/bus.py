@@ -60,9 +60,10 @@ class BusHealth(Struct, frozen=True):
 class Bus(anyio.AsyncContextManagerMixin, ABC):
     """Carries hints between nodes: as a context manager it is connected, or goes on trying to be.
 
-    The hints of one publisher arrive in their order. Subscribers of the same node hear at once,
-    also while the bus is away. A payload that is longer than a bus carries arrives empty, which
-    says the same as any empty one: look yourself.
+    The hints of one publisher arrive in their order, as long as its connection holds: what one that
+    was cut had taken may pass behind what the next one takes. None arrives twice.
+    Subscribers of the same node hear at once, also while the bus is away. A payload that is longer
+    than a bus carries arrives empty, which says the same as any empty one: look yourself.
 
     Opening one that works on asyncio alone raises `UsageError` on trio.
 

@@ -191,8 +191,7 @@ class Callers:
 def _begin_with_1(client: Client) -> None:
     """Have a client count its calls from 1, as by chance all may."""
     assert client._peer is not None
-    session = client._peer.session
-    session._first_id = session._next_id = 1
+    client._peer.session._next_id = 1
 
 
 class Caller:

@@ -12,7 +12,7 @@ import anyio
 import msgspec
 from msgspec import Struct
 
-from jsonrpc_iot import Gateway, Server, serve
+from jsonrpc_iot import Client, Gateway, Server, serve
 from tests.peer.lossy.chaos.device import leaks
 
 
@@ -30,12 +30,18 @@ class Options(Struct, frozen=True, kw_only=True):
     wait: float = 1.0
 
 
+def open_calls(target: object) -> int:
+    """The calls that a device has not answered."""
+    peers = target._peers() if isinstance(target, Client) else ()
+    return sum(each.session.open_calls for each in peers)
+
+
 def held(gateway: Gateway, server: Server) -> dict[str, int]:
     """What it holds, and how many devices it does not reach."""
     return {
         **leaks(server, tasks=0),
         "descriptors": len(os.listdir("/proc/self/fd")),
-        "open calls": sum(each._open for each in gateway._devices.values()),
+        "open calls": sum(open_calls(each.target) for each in gateway._devices.values()),
         "devices away": sum(not each.online for each in gateway.devices()),
     }
 

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 import anyio
 import anyio.lowlevel
@@ -258,6 +259,9 @@ async def test_a_publisher_that_is_cut_off_counts_what_it_lost(shared: Remote) -
             await anyio.sleep(0.001)
         hints = await all_until_the_end(here, heard)
     numbers = [int(hint.payload) for hint in hints[:-1]]
-    assert numbers == sorted(set(numbers))
+    assert len(numbers) == len(set(numbers))
+    # What a connection had taken that was cut may pass behind what the next one takes.
+    turns = sum(later < earlier for earlier, later in pairwise(numbers))
+    assert turns <= here.health().outages
     assert len(numbers) + here.health().dropped >= 300
     assert here.health().outages >= 1

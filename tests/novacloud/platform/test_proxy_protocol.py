@@ -1,7 +1,6 @@
 """Devices that come through a proxy which says whose a connection is."""
 
 import logging
-import socket
 import ssl
 import struct
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from jsonrpc_iot.novacloud.platform.proxy_protocol import (
 from tests._system import require_command
 from tests.brokers import Broker
 from tests.novacloud.rig import Device, running
+from tests.ports import free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -224,8 +224,7 @@ class HaProxy(Broker):
 
     def __init__(self) -> None:
         program = require_command("haproxy")
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.target: int = probe.getsockname()[1]
+        self.target = free_port()
         super().__init__([program, "-db", "-f", "{folder}/conf"], {"conf": HAPROXY % self.target})
 
 

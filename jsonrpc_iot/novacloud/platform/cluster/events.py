@@ -68,6 +68,7 @@ class SharedEvents:
             return
         for event in self._events:
             event.subscribe(partial(self._publish, event.name))
+        self._note_want()  # until it is known whether anybody listens
         async with anyio.create_task_group() as tasks:
             for run in (self._hear_events, self._hear_wants, self._keep_wanting):
                 tasks.start_soon(run)
@@ -97,8 +98,11 @@ class SharedEvents:
             async for hint in hints:
                 number = str(self._membership.lease.number)
                 if hint is not MISSED and hint.subject != subject("wants", number):
-                    self.is_wanted = True
-                    self._wanted_until = anyio.current_time() + _WANTED_SECONDS
+                    self._note_want()
+
+    def _note_want(self) -> None:
+        self.is_wanted = True
+        self._wanted_until = anyio.current_time() + _WANTED_SECONDS
 
     async def _keep_wanting(self) -> None:
         while True:

@@ -11,6 +11,7 @@ from jsonrpc_iot import BoundEvent
 from ...bus.bus import Bus
 from ...clock import TimeOfDay
 from ...errors import StoreFailed
+from ...steady import keep_running
 from ...store.nodes import Buried, Hold, Nodes
 from ..node.membership import Membership, Told
 from ..node.ownership import Ownership
@@ -105,7 +106,7 @@ class Cluster:
                 self.events,
                 self.delivery,
             ):
-                tasks.start_soon(part.run)
+                tasks.start_soon(keep_running, part.run)
 
     def _tell_figures(self) -> tuple[int, Mapping[str, int]]:
         return len(self._presence.sessions), self._figures()

@@ -11,6 +11,7 @@ from jsonrpc_iot import BoundEvent
 from ...bus.bus import Bus
 from ...clock import TimeOfDay
 from ...errors import StoreFailed
+from ...steady import keep_running
 from ...store.nodes import Buried, Hold, Nodes
 from ..counts import DeviceRecord
 from ..node.membership import Membership, Told
@@ -110,7 +111,7 @@ class Cluster:
                 self.delivery,
                 self.records,
             ):
-                tasks.start_soon(part.run)
+                tasks.start_soon(keep_running, part.run)
 
     def _find_record(self, device_id: str) -> DeviceRecord | None:
         session = self._presence.sessions.get(device_id)

@@ -14,14 +14,16 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from msgspec import Struct
 
-from ...errors import StoreFailed
-from . import texts
+from jsonrpc_iot import RpcError
+
+from ...errors import StoreFailed, unforeseen
+from .. import texts
 from .failures import AGAIN, FAILURES, GONE, failure, shown
 
 T = TypeVar("T")
 Db: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 Rows: TypeAlias = "list[asyncpg.Record]"
-Purpose: TypeAlias = Literal["lookups", "writes", "reports", "presence", "upkeep"]
+Purpose: TypeAlias = Literal["lookups", "writes", "reports", "lease", "presence", "upkeep"]
 
 SCHEMA = "novacloud"
 CONNECT_SECONDS = 5.0
@@ -29,6 +31,7 @@ SLACK_SECONDS = 2.0  # that an answer may take beyond the server's own limit
 _IDLE_SECONDS = 3.0  # in a transaction, as that of a node that was stopped: others wait for it
 _PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _ATTEMPTS = 5
+_EXPECTED: tuple[type[Exception], ...] = (RpcError, *FAILURES)
 
 
 class Limits(Struct, frozen=True):
@@ -42,7 +45,8 @@ LIMITS: dict[Purpose, Limits] = {
     "lookups": Limits(4, 10.0),
     "writes": Limits(3, 15.0),
     "reports": Limits(2, 60.0),
-    "presence": Limits(2, 3.0),  # of a node, whose lease it loses when that takes longer
+    "lease": Limits(1, 2.0),  # of a node, which is over when that takes too long
+    "presence": Limits(3, 3.0),
     "upkeep": Limits(2, 300.0),
 }
 
@@ -185,6 +189,10 @@ class Pools:
             except TimeoutError as error:
                 self._refuse(error)
                 raise
+            except _EXPECTED:
+                raise
+            except Exception as error:  # noqa: BLE001  # it is logged
+                raise unforeseen(error) from None
             finally:
                 with anyio.CancelScope(shield=True):
                     await _release(pool, db)

@@ -17,7 +17,7 @@ _SHOWN = 20
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.novacloud.chaos", description=__doc__)
     usual = Plan()
-    for name in ("nodes", "devices", "kills", "freezes", "restarts", "cuts", "callers"):
+    for name in ("nodes", "devices", "kills", "freezes", "restarts", "cuts", "callers", "real"):
         parser.add_argument(f"--{name}", type=int, default=getattr(usual, name))
     parser.add_argument("--seconds", type=float, default=0.0, help="the least that it takes")
     parser.add_argument("--pause", type=float, default=usual.pause, help="between two reports")

@@ -25,7 +25,7 @@ SCHEDULE = Schedule(first=0.5, longest=4.0, stable=5.0, after_stable=2.0)
 """How devices come again; those of a long run would need hours otherwise."""
 
 _LOOK_SECONDS = 0.02
-_AT_A_TIME = 0.004  # seconds between two that connect for the first time
+AT_A_TIME = 0.004  # seconds between two that connect for the first time
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -76,7 +76,7 @@ class Devices:
                 device.dispatcher.method("light")(self._light(id))
                 self._devices.append(await stack.enter_async_context(device))
                 tasks.start_soon(self._report, id, device)
-                await anyio.sleep(_AT_A_TIME)
+                await anyio.sleep(AT_A_TIME)
             for device in self._devices:
                 await device.connected()
             print("ready", flush=True)

@@ -24,7 +24,7 @@ from tests.cli.program import environment
 from tests.novacloud.servers import new_nats, new_postgres
 from tests.places import ROOT
 
-from . import devices, tally
+from . import crowd, devices, tally
 from .balancer import Balancer
 from .callers import EXPIRES_SECONDS, Callers
 from .nodes import Node
@@ -50,7 +50,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         restarts: of the database.
         cuts: of the bus.
         seconds: the least that it takes; more nodes are killed if it is over sooner.
-        programs: that the devices are in.
+        real: how many of the devices are a `NovaDevice`; the others only do as if.
         callers: who send commands.
         pause: seconds between two reports of a device, at the most.
         seed: gives the same troubles again.
@@ -63,7 +63,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     restarts: int = 3
     cuts: int = 1
     seconds: float = 0.0
-    programs: int = 2
+    real: int = 60
     callers: int = 6
     pause: float = 4.0
     seed: int = 0
@@ -101,7 +101,7 @@ class Storm:
         self._balancer = Balancer([node.place for node in self._nodes], plan.seed)
         self._ids = [str(uuid.UUID(int=self._dice.getrandbits(128))) for _ in range(plan.devices)]
         self._callers = Callers(self._ids, self._nodes, plan.seed, self._was_in_trouble)
-        self._logs = [folder / f"devices-{number}" for number in range(plan.programs)]
+        self._logs = [folder / f"devices-{number}" for number in range(2)]
 
     async def run(self) -> tally.Tally:
         """Have all the trouble, and count."""
@@ -130,15 +130,17 @@ class Storm:
                 await store.define_actuator(id, "light", "number")
 
     async def _start_devices(self, stack: AsyncExitStack) -> None:
-        for number, log in enumerate(self._logs):
+        real = min(self._plan.real, self._plan.devices // 2)
+        parts = self._ids[:real], self._ids[real:]
+        for module, ids, log in zip((devices, crowd), parts, self._logs, strict=True):
             options = devices.Options(
-                ids=self._ids[number :: self._plan.programs],
+                ids=ids,
                 port=self._balancer.port,
                 log=str(log),
                 pause=self._plan.pause,
                 seed=self._plan.seed,
             )
-            program = _launch(options)
+            program = _launch(module.__name__, options)
             stack.callback(program.kill)
             self._programs.append(program)
         for program in self._programs:
@@ -316,10 +318,10 @@ def _end(node: Node) -> None:
         node.kill()
 
 
-def _launch(options: devices.Options) -> "subprocess.Popen[bytes]":
+def _launch(module: str, options: devices.Options) -> "subprocess.Popen[bytes]":
     with Path(f"{options.log}.errors").open("wb") as errors:
         return subprocess.Popen(
-            [sys.executable, "-m", devices.__name__, msgspec.json.encode(options).decode()],
+            [sys.executable, "-m", module, msgspec.json.encode(options).decode()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -340,7 +340,17 @@ def test_two_devices_have_two_names() -> None:
         gateway.remove("nobody")
 
 
-@pytest.mark.parametrize("where", ["nonsense://x", [], "tcp:/x", 5])
+@pytest.mark.parametrize(
+    "where",
+    [
+        *("nonsense://x", [], "tcp:/x", 5),
+        *("udp://h?pks=env:X", "tcp://h?max=0", "tls://h?psk=env:X", "http://h/x?segment=1"),
+        *("ws://h?colour=red", "pipe://", "unix://lamp", "mqtt://h", "memory://x?colour=red"),
+        *("uart:///dev/x?baud=9600", "tuya-dp:///dev/x?role=mod", "gatt://", "mdns://"),
+        *("udp://h?psk=secret", "udp://h?psk=env:", "udp://h?segment=1&max=4", "udp://h?segment=x"),
+        ["udp://127.0.0.1:1", "udp://127.0.0.1:1?pks=env:X"],
+    ],
+)
 def test_where_it_is_has_to_make_sense(where: Any) -> None:
     with pytest.raises((InvalidUrl, ValueError)):
         Gateway().add("lamp", where)

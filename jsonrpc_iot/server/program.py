@@ -58,8 +58,9 @@ async def _run(
     on_listening: Callable[[str], object],
     options: dict[str, Any],
 ) -> None:
-    is_block = isinstance(dispatcher, AbstractAsyncContextManager)
-    block: AbstractAsyncContextManager[object] = dispatcher if is_block else nullcontext()
+    block: AbstractAsyncContextManager[object] = nullcontext()
+    if isinstance(dispatcher, AbstractAsyncContextManager):
+        block = dispatcher
     async with block, serve(dispatcher, *urls, **options) as server:
         if sys.platform == "win32":
             for url in server.urls:

@@ -33,7 +33,7 @@ _CANCEL = b"rpc.cancel"
 _PROVE = "rpc.authenticate"
 _PROVE_BYTES = _PROVE.encode()
 _FLUSH_BYTES = 1 << 16
-_TURN = 64
+_TURN = 256
 _BUSY = Busy(data={"retry_after": 1.0})
 GONE_ITEM = ServerError("An item that was lost is no longer held")
 

@@ -114,9 +114,10 @@ class Keeper:
         while doomed := await self._do(_doomed):
             await self.delete(doomed)
             await self._do(partial(_end_doom, sensors=doomed))
-        rules, is_for_all = await self._do(retention.read_rules)
-        if is_for_all:
-            await self._try(partial(drop_before, time=retention.oldest(rules, now)))
+        rules = await self._do(retention.read_rules)
+        oldest = retention.oldest(rules, now)
+        if oldest is not None:
+            await self._try(partial(drop_before, time=oldest))
         for sweep in retention.sweeps(rules, now):
             await self.delete(sweep.rule.sensors, end=sweep.end)
             await self._do(partial(retention.end_sweep, sweep=sweep))

@@ -35,19 +35,30 @@ _DONE = (
     "ON CONFLICT (sensor) DO UPDATE SET upto = excluded.upto"
 )
 
-# Of several rules for a sensor the most particular one counts.
-_OF_SENSORS = """
-SELECT rule.device_id, rule.value_key, array_agg(sensors.id ORDER BY sensors.id) AS sensors
-FROM sensors LEFT JOIN LATERAL (
-    SELECT device_id, value_key FROM retention
-    WHERE retention.device_id IN (sensors.device_id, '')
-        AND retention.value_key IN (sensors.value_key, '')
-    ORDER BY retention.device_id <> '' DESC, retention.value_key <> '' DESC LIMIT 1) AS rule ON TRUE
-GROUP BY 1, 2"""
+# Of several rules for a sensor the most particular one counts. All is read in one moment.
+_RULES = """
+WITH found AS MATERIALIZED (
+    SELECT rule.device_id, rule.value_key, array_agg(sensors.id ORDER BY sensors.id) AS sensors
+    FROM sensors LEFT JOIN LATERAL (
+        SELECT device_id, value_key FROM retention
+        WHERE retention.device_id IN (sensors.device_id, '')
+            AND retention.value_key IN (sensors.value_key, '')
+        ORDER BY retention.device_id <> '' DESC, retention.value_key <> '' DESC LIMIT 1
+    ) AS rule ON TRUE
+    GROUP BY 1, 2)
+SELECT device_id, value_key, days, "interval", after_days, swept,
+    coalesce(sensors, ARRAY[]::bigint[]) AS sensors,
+    EXISTS (SELECT 1 FROM found WHERE device_id IS NULL) AS is_partial
+FROM retention LEFT JOIN found USING (device_id, value_key)"""
 
 
 class Rule(Struct, frozen=True):
-    """A rule as it is stored, and the sensors that it counts for."""
+    """A rule as it is stored.
+
+    Args:
+        sensors: that it counts for.
+        is_partial: whether there are sensors that no rule counts for.
+    """
 
     device_id: str
     value_key: str
@@ -56,6 +67,7 @@ class Rule(Struct, frozen=True):
     after_days: float | None
     swept: float
     sensors: Sequence[int]
+    is_partial: bool
 
 
 class Sweep(Struct, frozen=True):
@@ -112,19 +124,17 @@ async def rules(pools: Pools) -> list[Retention]:
     ]
 
 
-async def read_rules(db: Db) -> tuple[list[Rule], bool]:
-    """The rules with their sensors, and whether there is one for each sensor."""
-    sensors = {(device, key): ids for device, key, ids in await db.fetch(_OF_SENSORS)}
-    rows = await db.fetch(
-        'SELECT device_id, value_key, days, "interval", after_days, swept FROM retention'
-    )
-    found = [Rule(**row, sensors=sensors.get((row[0], row[1]), ())) for row in rows]
-    return found, bool(sensors) and (None, None) not in sensors
+async def read_rules(db: Db) -> list[Rule]:
+    """The rules with their sensors."""
+    return [Rule(**row) for row in await db.fetch(_RULES)]
 
 
-def oldest(rules: Sequence[Rule], now: float) -> float:
-    """The time before which no rule wants a value."""
-    return now - max(rule.days for rule in rules if rule.sensors) * _DAY
+def oldest(rules: Sequence[Rule], now: float) -> float | None:
+    """The time before which no value is wanted, `None` where some are wanted for ever."""
+    used = [rule for rule in rules if rule.sensors]
+    if not used or used[0].is_partial:
+        return None
+    return now - max(rule.days for rule in used) * _DAY
 
 
 def sweeps(rules: Sequence[Rule], now: float) -> list[Sweep]:

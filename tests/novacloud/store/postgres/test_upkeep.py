@@ -191,6 +191,23 @@ async def test_the_most_particular_rule_counts(store: PostgresStore, clock: Cloc
     assert await store.retention() == [Retention(10, value_key="b")]
 
 
+async def test_rules_come_and_go_while_they_are_looked_at(store: PostgresStore) -> None:
+    await make_sensor(store)
+    over = False
+
+    async def change() -> None:
+        nonlocal over
+        for _ in range(60):
+            await store.set_retention(Retention(10))
+            await store.clear_retention(None, None)
+        over = True
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(change)
+        while not over:
+            await clean(store)
+
+
 async def test_old_values_become_means(store: PostgresStore, clock: Clock) -> None:
     number, text, large = [await make_sensor(store, key) for key in "nsl"]
     hours = [clock.now - back * 3600 for back in range(48, 0, -1)]

@@ -95,8 +95,9 @@ class Broker:
 
     def freeze(self) -> None:
         """Stop it in its tracks: connections stay, and nothing answers."""
-        _signal(self._pids(), signal.SIGSTOP)
-        _wait_for_states(self._pids(), "TtZ")  # a thread on another core runs on for a moment
+        for pid in self._pids():  # those that it has started once it starts no more
+            _signal([pid], signal.SIGSTOP)
+            _wait_for_states([pid], "TtZ")  # a thread on another core runs on for a moment
 
     def thaw(self) -> None:
         """Let a frozen one go on."""

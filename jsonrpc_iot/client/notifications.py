@@ -43,6 +43,7 @@ class Notifications:
         self._receivers: dict[str, Callbacks] = {}
         self._streams: dict[MemoryObjectSendStream[Notification], Sequence[str]] = {}
         self._filters: dict[MemoryObjectSendStream[Notification], Patterns] = {}
+        self._hearers = Callbacks()
         self.on_change: Callable[[], object] = lambda: None
         self._endings = Callbacks()
         self._is_over = False
@@ -75,7 +76,7 @@ class Notifications:
         Args:
             others: names that have a receiver elsewhere.
         """
-        if not self._filters or len(self._filters) < len(self._streams):
+        if self._hearers or not self._filters or len(self._filters) < len(self._streams):
             return None
         patterns = {each for stream in self._streams.values() for each in stream}
         return sorted({*patterns, *self._receivers, *others})
@@ -83,6 +84,16 @@ class Notifications:
     def _discard(self, stream: MemoryObjectSendStream[Notification]) -> None:
         self._streams.pop(stream, None)
         self._filters.pop(stream, None)
+
+    def hear(self, receive: Callable[[Notification], object]) -> Callable[[], None]:
+        """Have a callback called with each, for who does not wait for them.
+
+        Returns:
+            A function that ends this.
+        """
+        leave = self._hearers.add(receive)
+        self.on_change()
+        return leave
 
     def listen(
         self, method: str, receive: Callable[[Codec, Raw], object], end: Callable[[], object]
@@ -112,11 +123,11 @@ class Notifications:
         receivers = self._receivers.get(cast(str, message.method))
         if receivers is not None:
             receivers.tell(codec, message.params)
-        if self._streams:
+        if self._streams or self._hearers:
             self._put(codec, message)
 
     def _put(self, codec: Codec, message: Message) -> None:
-        """Put a notification into all streams."""
+        """Tell those who hear all, and put a notification into all streams."""
         assert message.method is not UNSET
         try:
             params = None if message.params is ABSENT else codec.decode_value(message.params, Any)
@@ -124,6 +135,7 @@ class Notifications:
             logger.warning("%s: dropped a notification: %s", message.method, error)
             return
         notification = Notification(message.method, params)
+        self._hearers.tell(notification)
         for stream in tuple(self._streams):
             wanted = self._filters.get(stream)
             if wanted is not None and not wanted.match(message.method):

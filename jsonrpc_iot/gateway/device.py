@@ -17,6 +17,7 @@ from ..channel.clock import now
 from ..channel.tasks import task_group
 from ..client.client import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Client
 from ..client.connecting import keep_connected
+from ..client.notifications import Notification
 from ..client.ways import ANSWER_SECONDS, Way, Ways, ask, has_no_connection, silence
 from ..dispatch.declare.target import Target
 from ..dispatch.described import Description
@@ -178,8 +179,13 @@ class Device(Forward):
             self._is_describing = False
             self._changed.notify()
 
-    async def run(self) -> None:
-        """Keep the connection until cancelled."""
+    async def run(self, tasks: TaskGroup) -> None:
+        """Keep the connection until cancelled.
+
+        Args:
+            tasks: ask the device what it is.
+        """
+        self._tasks = tasks
         self._is_tried = False
         self._began_at = now()
         self.is_watched = True
@@ -235,18 +241,19 @@ class Device(Forward):
                 leave()
 
     async def _hear(self, client: Client) -> None:
-        """Hear what a client hears, and when its connection ends."""
-        leave = client.lost.subscribe(self._part)
+        """Hear what a client hears, and when its connection ends, until that is for good."""
+        leave_ends = client.lost.subscribe(self._part)
+        leave_news = client._notifications.hear(self._note_news)
         try:
-            async with client.notifications() as notifications, task_group() as self._tasks:
-                try:
-                    async for each in notifications:
-                        if not each.method.startswith("rpc.") and self.offers(each.method):
-                            self.on_notification(each.method, each.params)
-                finally:
-                    self._part("")
+            await client._over.wait()
         finally:
-            leave()
+            leave_news()
+            leave_ends()
+            self._part("")
+
+    def _note_news(self, news: Notification) -> None:
+        if not news.method.startswith("rpc.") and self.offers(news.method):
+            self.on_notification(news.method, news.params)
 
     async def _greet(self, peer: Peer) -> None:
         """See whether the device answers, and how long it takes.

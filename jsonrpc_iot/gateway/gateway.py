@@ -139,7 +139,7 @@ class Gateway(Dispatcher, anyio.AsyncContextManagerMixin):
         device.on_change = lambda: self._tell(device)
         device.on_notification = lambda method, params: self._hear(device, method, params)
         if self._tasks is not None:
-            self._tasks.start_soon(self._run, device)
+            self._tasks.start_soon(self._run, device, self._tasks)
         for places in self._places:
             places.open(device)
         self._tell(device)
@@ -176,7 +176,7 @@ class Gateway(Dispatcher, anyio.AsyncContextManagerMixin):
         async with task_group() as tasks:
             self._tasks = tasks
             for device in self._devices.values():
-                tasks.start_soon(self._run, device)
+                tasks.start_soon(self._run, device, tasks)
             try:
                 yield self
             finally:
@@ -200,11 +200,11 @@ class Gateway(Dispatcher, anyio.AsyncContextManagerMixin):
                 self._places.remove(places)
                 tasks.cancel_scope.cancel()
 
-    async def _run(self, device: Device) -> None:
+    async def _run(self, device: Device, tasks: TaskGroup) -> None:
         with anyio.CancelScope() as scope:
             if self._devices.get(device.name) is device:
                 self._scopes[device.name] = scope
-                await device.run()
+                await device.run(tasks)
 
     def _tell(self, device: Device) -> None:
         self.changed.emit(DeviceChange(*structs.astuple(device.state)))

@@ -51,7 +51,8 @@ _LAST_WRITE_SECONDS = 5.0
 class NovaPlatform:
     """A platform, while the `async with` block runs.
 
-    Its events may be subscribed to in the same process; `management` sends them to its callers.
+    Its events may be subscribed to in the same process: those of devices that are with this node.
+    `management` sends its callers those of all nodes.
 
     Args:
         store: is opened and closed with the platform.

@@ -98,7 +98,7 @@ class TestPostgresNodes(NodesContract):
 
     @pytest.fixture
     async def nodes(self, pool: Pool) -> Nodes:
-        return PostgresNodes(pool.acquire)
+        return PostgresNodes(lambda _: pool.acquire())
 
     async def test_names_and_numbers_are_never_shared(self, pool: Pool, nodes: Nodes) -> None:
         north = await nodes.enter("north", "1")

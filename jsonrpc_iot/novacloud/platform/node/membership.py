@@ -192,5 +192,6 @@ class Membership:
             self._time.offset = offset
         is_far = abs(offset) - error > _FAR_SECONDS
         if is_far and not self._is_far:
-            logger.warning("this machine's clock is %.1f s from the database's", -offset)
+            where = "ahead of" if offset < 0 else "behind"
+            logger.warning("this clock is %.1f s %s the database's", abs(offset), where)
         self._is_far = is_far

@@ -29,8 +29,10 @@ from ..nodes import (
 if TYPE_CHECKING:
     import asyncpg
 
+    from .pools import Purpose
+
     Link: TypeAlias = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
-    Connections: TypeAlias = Callable[[], AbstractAsyncContextManager[Link]]
+    Lend: TypeAlias = Callable[[Purpose], AbstractAsyncContextManager[Link]]
 
 _ENTERING = 0x4E6F6465  # the advisory lock of nodes that come
 
@@ -131,20 +133,18 @@ class PostgresNodes(Nodes):
     """The nodes of a PostgreSQL database, and the presence of its devices.
 
     Args:
-        connections: lends a connection for a block, in which `StoreFailed` is raised in place of
-            the driver's errors.
+        lend: lends a connection for a purpose and a block, in which `StoreFailed` is raised in
+            place of the driver's errors. The lease has one of its own, so nobody holds it up.
         on_entered: is told the number of this node.
     """
 
-    def __init__(
-        self, connections: "Connections", on_entered: Callable[[int], object] = lambda _: None
-    ) -> None:
-        self._connections = connections
+    def __init__(self, lend: "Lend", on_entered: Callable[[int], object] = lambda _: None) -> None:
+        self._lend = lend
         self._on_entered = on_entered
 
     async def enter(self, name: str, version: str) -> Lease:
         """Become a node."""
-        async with self._connections() as link, link.transaction():
+        async with self._lend("lease") as link, link.transaction():
             await link.execute("SELECT pg_advisory_xact_lock($1)", _ENTERING)
             row = await link.fetchrow(_ENTER, name, version, LEASE_SECONDS)
             if row is not None:
@@ -160,7 +160,7 @@ class PostgresNodes(Nodes):
     ) -> float | None:
         """Go on being a node."""
         told = None if counts is None else msgspec.json.encode(counts).decode()
-        async with self._connections() as link:
+        async with self._lend("lease") as link:
             now: float | None = await link.fetchval(
                 _RENEW, lease.number, lease.incarnation, lease.seconds, devices, told
             )
@@ -168,7 +168,7 @@ class PostgresNodes(Nodes):
 
     async def leave(self, lease: Lease) -> bool:
         """Be a node no more."""
-        async with self._connections() as link, link.transaction():
+        async with self._lend("lease") as link, link.transaction():
             number = await link.fetchval(_LEAVE, lease.number, lease.incarnation)
             if number is not None:
                 await link.execute(_LET_GO, number)
@@ -176,13 +176,13 @@ class PostgresNodes(Nodes):
 
     async def nodes(self) -> list[Node]:
         """The nodes that are alive."""
-        async with self._connections() as link:
+        async with self._lend("lookups") as link:
             rows = await link.fetch(_NODES)
         return [Node(**{**row, "counts": msgspec.json.decode(row["counts"])}) for row in rows]
 
     async def bury(self) -> list[Buried]:
         """End the presence of all devices of dead nodes."""
-        async with self._connections() as link:
+        async with self._lend("presence") as link:
             if not await link.fetchval(_ANY_DEAD):
                 return []
             async with link.transaction():
@@ -193,7 +193,7 @@ class PostgresNodes(Nodes):
     async def take(self, lease: Lease, wanted: Mapping[str, str]) -> dict[str, Taken]:
         """Serve devices from now on."""
         ids, addresses = [*wanted], [*wanted.values()]
-        async with self._connections() as link:
+        async with self._lend("presence") as link:
             rows = await link.fetch(_TAKE, lease.number, lease.incarnation, ids, addresses)
             if not rows and not await link.fetchval(_IS_LIVE, lease.number, lease.incarnation):
                 raise LeaseOver
@@ -201,23 +201,23 @@ class PostgresNodes(Nodes):
 
     async def release(self, lease: Lease, holds: Sequence[Hold]) -> None:
         """Serve devices no more."""
-        async with self._connections() as link:
+        async with self._lend("presence") as link:
             await link.execute(_RELEASE, *_columns(holds), lease.number)
 
     async def note_online(self, lease: Lease, holds: Sequence[Hold], *, online: bool) -> None:
         """Note that devices have fallen silent, or speak again."""
-        async with self._connections() as link:
+        async with self._lend("presence") as link:
             await link.execute(_NOTE_ONLINE, *_columns(holds), lease.number, online)
 
     async def served(self, device_ids: Sequence[str]) -> dict[str, Served]:
         """By whom devices are served."""
-        async with self._connections() as link:
+        async with self._lend("lookups") as link:
             rows = await link.fetch(_SERVED, device_ids)
         return {row["device_id"]: Served(*[*row.values()][1:]) for row in rows}
 
     async def news(self) -> News:
         """What has happened to devices lately."""
-        async with self._connections() as link:
+        async with self._lend("presence") as link:
             moved = await link.fetch(_MOVED, LOOK_BACK_SECONDS)
             changed = await link.fetch(_CHANGED, LOOK_BACK_SECONDS)
         return News([Hold(*row) for row in moved], [Change(*row) for row in changed])

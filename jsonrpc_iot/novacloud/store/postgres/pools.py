@@ -21,7 +21,7 @@ from .failures import AGAIN, FAILURES, GONE, failure, shown
 T = TypeVar("T")
 Db: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 Rows: TypeAlias = "list[asyncpg.Record]"
-Purpose: TypeAlias = Literal["lookups", "writes", "reports", "presence", "upkeep"]
+Purpose: TypeAlias = Literal["lookups", "writes", "reports", "lease", "presence", "upkeep"]
 
 SCHEMA = "novacloud"
 CONNECT_SECONDS = 5.0
@@ -42,7 +42,8 @@ LIMITS: dict[Purpose, Limits] = {
     "lookups": Limits(4, 10.0),
     "writes": Limits(3, 15.0),
     "reports": Limits(2, 60.0),
-    "presence": Limits(2, 3.0),  # of a node, whose lease it loses when that takes longer
+    "lease": Limits(1, 2.0),  # of a node, which is over when that takes too long
+    "presence": Limits(3, 3.0),
     "upkeep": Limits(2, 300.0),
 }
 

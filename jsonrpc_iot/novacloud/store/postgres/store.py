@@ -53,7 +53,7 @@ class PostgresStore(RegistryTables, TelemetryTables, CommandTables, OutboxTables
         if clock is None:
             elapsed = elapsed or since_boot
         self.keeper = Keeper(self._pools, clock, elapsed)
-        self._nodes = PostgresNodes(partial(self._pools.lend, "presence"), self._be_node)
+        self._nodes = PostgresNodes(self._pools.lend, self._be_node)
 
     @property
     def nodes(self) -> PostgresNodes:

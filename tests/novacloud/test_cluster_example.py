@@ -1,0 +1,118 @@
+"""The files in examples/novacloud-cluster do what the page about several nodes says."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import anyio
+import pytest
+
+from jsonrpc_iot.channel.url import Url
+from jsonrpc_iot.cli import ROOT as PROGRAM
+from jsonrpc_iot.cli._nova_metrics import serving_metrics
+from jsonrpc_iot.cli.command.parse import parse
+from jsonrpc_iot.novacloud.bus.postgres import PostgresBus
+from jsonrpc_iot.novacloud.platform.drain import drain
+from tests._system import require_command
+from tests.brokers import Broker
+from tests.places import ROOT
+from tests.ports import free_port
+
+from .nodes import node
+from .rig import Device, Rig
+from .store.postgres.databases import empty_database
+
+pytestmark = pytest.mark.anyio
+
+FOLDER = ROOT / "examples" / "novacloud-cluster"
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with empty_database() as url:
+        yield url
+
+
+def test_the_options_of_the_unit_are_those_of_the_program() -> None:
+    unit = (FOLDER / "novacloud-node@.service").read_text(encoding="utf-8").replace("\\\n", "")
+    (line,) = re.findall(r"^ExecStart=(.*)", unit, re.MULTILINE)
+    words = shlex.split(line.replace("$NOVACLOUD_OPTIONS", "").replace("%i", "1"))
+    _, values, _ = parse(PROGRAM, words[1:])
+    assert values["port"] == 8101
+    (stop,) = re.findall(r"^TimeoutStopSec=(\d+)", unit, re.MULTILINE)
+    assert values["drain"] < int(stop)
+
+
+def test_the_options_of_the_compose_file_are_those_of_the_program() -> None:
+    text = (FOLDER / "compose.yaml").read_text(encoding="utf-8")
+    words = re.findall(r"^  - (--\S+)", text, re.MULTILINE)
+    _, values, _ = parse(PROGRAM, ["nova", "platform", *words])
+    assert values["auto_define"]
+    (grace,) = re.findall(r"stop_grace_period: (\d+)s", text)
+    assert values["drain"] < int(grace)
+
+
+class Balancer(Broker):
+    """HAProxy as the example has it, before nodes of this machine.
+
+    Args:
+        nodes: the ports for devices and for /ready of each.
+    """
+
+    def __init__(self, *nodes: tuple[int, int]) -> None:
+        text = (FOLDER / "haproxy.cfg").read_text(encoding="utf-8")
+        text, ports = re.subn(r"bind :8100", "bind 127.0.0.1:{port}", text)
+        text, pauses = re.subn(r"check port 9100 inter 2s", "check inter 50ms", text)
+        text, most = re.subn(r"maxconn 200000", "maxconn 100", text)  # each needs two files
+        assert (ports, pauses, most) == (1, 1, 1)
+        head, mark, _ = text.partition("    server north")
+        assert mark
+        servers = "".join(
+            f"    server {name} 127.0.0.1:{port} port {ready}\n"
+            for name, (port, ready) in zip(("north", "south"), nodes, strict=True)
+        )
+        program = require_command("haproxy")
+        super().__init__([program, "-db", "-f", "{folder}/conf"], {"conf": head + servers})
+
+
+async def test_a_node_that_stops_gets_no_more_devices(tmp_path: Path, url: str) -> None:
+    places = [(free_port(), free_port()) for _ in range(2)]
+    async with AsyncExitStack() as stack:
+        rigs = {}
+        for name, (port, ready) in zip(("north", "south"), places, strict=True):
+            bus = PostgresBus(url)
+            rig = await stack.enter_async_context(
+                node(url, name, tmp_path, bus=bus, proxied=True, port=port)
+            )
+            where = Url.parse(f"http://127.0.0.1:{ready}")
+            await stack.enter_async_context(serving_metrics(where, rig.platform))
+            rigs[name] = rig
+        balancer = Balancer(*places)
+        stack.callback(balancer.stop)
+        balancer.start()
+        info = await rigs["south"].create()
+
+        async def come() -> str:
+            """Which node a device gets to."""
+            async with await anyio.connect_tcp("127.0.0.1", balancer.port) as stream:
+                device = Device(stream, info)
+                assert (await device.authenticate())["status"] == "success"
+                (served,) = [name for name, rig in rigs.items() if rig.platform.presence.sessions]
+            await rigs[served].until(lambda: gone(rigs[served]))
+            return served
+
+        assert {await come() for _ in range(4)} == {"north", "south"}
+        await drain(rigs["north"].platform, 0.0)
+        assert {await come() for _ in range(4)} == {"south"}
+
+
+async def gone(rig: Rig) -> bool:
+    """Whether a node has no device any more."""
+    return not rig.platform.presence.sessions

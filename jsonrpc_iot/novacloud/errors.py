@@ -8,12 +8,17 @@ NovaError
 └── NotQueued       2005
 StoreFailed         -32000
 ├── StoreDamaged            what is asked for is on damaged pages
+├── Unforeseen              a fault of the program is in the way of what is asked for
 ├── StoreInUse              another platform has the file
 ├── NameTaken               a node of that name is there
 └── LeaseOver               the others take this node for dead
 """
 
+import logging
+
 from jsonrpc_iot import RpcError, ServerError
+
+logger = logging.getLogger("jsonrpc_iot.novacloud")
 
 
 class NovaError(RpcError):
@@ -67,6 +72,14 @@ class StoreDamaged(StoreFailed):
     """What is to be read or changed is on damaged pages of the database; other rows may be well."""
 
 
+class Unforeseen(StoreFailed):
+    """A fault of the program is in the way of what was asked for; other things may be well."""
+
+
+CONFINED = StoreDamaged, Unforeseen
+"""What has failed because of what was asked for: the rest of it may go by itself."""
+
+
 class StoreInUse(StoreFailed):
     """Another platform, perhaps in another process, has the database open."""
 
@@ -88,3 +101,9 @@ class LeaseOver(StoreFailed):
     """The node did not renew its lease in time, so the others take it for dead."""
 
     message = "The node's lease is over"
+
+
+def unforeseen(error: Exception) -> Unforeseen:
+    """Log an error that nobody has thought of; returns the one for who asked."""
+    logger.error("a fault of the program: %r", error, exc_info=error)
+    return Unforeseen(f"this should not have happened: {type(error).__name__}")

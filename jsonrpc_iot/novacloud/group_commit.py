@@ -1,10 +1,13 @@
 """Group commit: what many tasks want written while one commit runs goes into the next one."""
 
+import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, Literal, TypeVar
 
 import anyio
+
+logger = logging.getLogger("jsonrpc_iot.novacloud")
 
 W = TypeVar("W")
 R = TypeVar("R")
@@ -132,7 +135,13 @@ class GroupCommit(Generic[W, R]):
         self._is_poked = False
         group = self._waiting[: self._most]
         del self._waiting[: self._most]
-        count = await self._commit(group)
+        try:
+            count = await self._commit(group)
+        except Exception as error:
+            logger.exception("a fault of the program: a group is not committed")
+            count = len(group)
+            for entry in group:
+                entry.error = entry.error or error
         for entry in group[:count]:
             entry.done.set()
         self._waiting[:0] = group[count:]

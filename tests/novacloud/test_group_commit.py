@@ -115,3 +115,14 @@ async def test_a_poke_has_a_commit_made_of_nothing() -> None:
         disk.commit.poke()
         await disk.began.wait()
     assert disk.groups == [[]]
+
+
+async def test_a_commit_with_a_fault_costs_its_group_alone() -> None:
+    disk = Disk()
+    disk.goes_on.set()
+    async with running(disk):
+        disk.room = None  # type: ignore[assignment]
+        with pytest.raises(TypeError):
+            await disk.commit.do(1)
+        disk.room = 1
+        assert await disk.commit.do(2) == "2"

@@ -13,6 +13,7 @@ from msgspec import Struct
 from jsonrpc_iot.protocol.backoff import Backoff
 from jsonrpc_iot.transports.requirements import require_asyncio
 
+from ..steady import keep_running
 from .bus import Bus
 from .subscribers import Hint
 
@@ -106,7 +107,7 @@ class RemoteBus(Bus):
         require_asyncio(self.address, "this bus works")
         async with anyio.create_task_group() as group:
             self._is_open = True
-            group.start_soon(self._keep_connected)
+            group.start_soon(keep_running, self._keep_connected)
             try:
                 await self._tried.wait()
                 yield

@@ -6,7 +6,7 @@ from copy import copy
 
 import anyio
 
-from ..errors import StoreDamaged, StoreFailed
+from ..errors import CONFINED, StoreFailed
 from ..store.command_log import OPEN, CommandLog, CommandRow, Transition
 from .custody import Custody
 
@@ -97,7 +97,7 @@ class CommandStates:
             refused = [each for each, is_made in zip(changes, made, strict=True) if not is_made]
             if refused:
                 await self.on_refused(refused)
-        except StoreFailed:
+        except Exception:
             self._rows = {**rows, **self._rows}
             raise
         finally:
@@ -109,11 +109,11 @@ class CommandStates:
     async def _transition(self, changes: Sequence[Transition]) -> list[bool]:
         try:
             return await self._log.transition(changes)
-        except StoreDamaged:
+        except CONFINED:
             return [await self._transition_alone(change) for change in changes]
 
     async def _transition_alone(self, change: Transition) -> bool:
-        """Damaged pages of one command cost no other its state."""
+        """What is wrong with one command costs no other its state."""
         try:
             (is_made,) = await self._log.transition([change])
         except StoreFailed as error:

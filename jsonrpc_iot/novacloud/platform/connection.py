@@ -1,5 +1,6 @@
 """One TCP connection of a device: lines in, lines out, and no task of its own for sending."""
 
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -13,6 +14,8 @@ from jsonrpc_iot.transports.sockets.tls import reason as cause_of
 from ..kernel import unconfirmed
 from .node.term import Term
 from .settings import PlatformSettings
+
+logger = logging.getLogger("jsonrpc_iot.novacloud")
 
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 
@@ -252,4 +255,7 @@ class DeviceConnection:
                     sent()
             self._waiting = None
         except GONE:
+            self.close("writing failed")
+        except Exception:
+            logger.exception("a connection failed")
             self.close("writing failed")

@@ -4,6 +4,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from ipaddress import ip_address
 from math import inf
 from typing import Any, TypeAlias
@@ -18,6 +19,7 @@ from jsonrpc_iot.transports.sockets.listener import accept, set_options
 from jsonrpc_iot.transports.sockets.stream import SocketStream
 
 from ..kernel import set_patience
+from ..steady import keep_running
 from .admission import Admission
 from .connection import GONE, DeviceConnection
 from .counts import Counts
@@ -168,7 +170,8 @@ class Entrance:
     async def _accept(self, listener: Any) -> None:
         with anyio.CancelScope() as scope:
             self._listening.append(scope)
-            await self._keep_accepting(listener.extra(SocketAttribute.raw_socket))
+            listening = listener.extra(SocketAttribute.raw_socket)
+            await keep_running(partial(self._keep_accepting, listening))
 
     async def _keep_accepting(self, listening: Any) -> None:
         while True:

@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 from msgspec import UNSET, Struct, UnsetType
 
-from ..errors import NovaError, StoreDamaged, StoreFailed
+from ..errors import CONFINED, NovaError, StoreFailed, unforeseen
 from ..messages import Ack, AckPayload, Data, Payload, Status, encode_line
 from ..store.registry import SensorType
 from ..store.store import Store
@@ -227,18 +227,20 @@ class Ingest:
     async def _write_reports(self, entries: Sequence[_Entry], failures: list[StoreFailed]) -> None:
         try:
             await self._write_part(entries)
-        except StoreDamaged:
+        except CONFINED:
             await self._write_apart(entries)
         except StoreFailed as error:
             self._fail(entries, error)
             failures.append(error)
+        except Exception as error:  # noqa: BLE001  # it is logged
+            self._fail(entries, unforeseen(error))
         self._since = self._entries[0].at if self._entries else 0.0
 
     async def _write_part(self, entries: Sequence[_Entry]) -> None:
         self._announce(entries, await self._store.write([each.report for each in entries]))
 
     async def _write_apart(self, entries: Sequence[_Entry]) -> None:
-        """Write each device's reports alone: the damaged pages of one cost no other its reports."""
+        """Write each device's reports alone: what is wrong with one costs no other its reports."""
         parts: dict[str, list[_Entry]] = {}
         for each in entries:
             parts.setdefault(each.report.device_id, []).append(each)
@@ -254,6 +256,8 @@ class Ingest:
         except StoreFailed as error:
             self._fail((), error)
             failures.append(error)
+        except Exception as error:  # noqa: BLE001  # it is logged
+            failures.append(unforeseen(error))
 
     def _fail(self, entries: Sequence[_Entry], error: StoreFailed) -> None:
         if not self.problem:

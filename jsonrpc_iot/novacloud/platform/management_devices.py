@@ -86,9 +86,10 @@ class DeviceMethods(Part):
         session = self._presence.sessions.get(row.device_id)
         address = None if session is None else session.connection.peer
         since = None if session is None else session.since
+        record = self._platform.counts.devices.get(row.device_id)
         if (elsewhere := served.get(row.device_id)) is not None:
             address, since = elsewhere.address, elsewhere.since
-        record = self._platform.counts.devices.get(row.device_id)
+            record = await self._platform.cluster.records.ask(row.device_id)
         return DeviceDetails(
             **structs.asdict(self._info(row, served)),
             address=address,

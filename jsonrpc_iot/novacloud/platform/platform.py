@@ -23,6 +23,7 @@ from ..bus.local import LocalBus
 from ..clock import TimeOfDay
 from ..errors import StoreFailed
 from ..messages import DEFAULT_PORT
+from ..steady import keep_running
 from ..store.store import Store
 from ..token_bucket import TokenBucket
 from .admission import Admission
@@ -191,9 +192,9 @@ class NovaPlatform:
             await stack.enter_async_context(self.bus)
             background = await stack.enter_async_context(anyio.create_task_group())
             for run in (self.ingest.run, self.presence.run, self.commands.run, self.cluster.run):
-                background.start_soon(run)
+                background.start_soon(keep_running, run)
             if not is_alone:
-                background.start_soon(self._states.run)
+                background.start_soon(keep_running, self._states.run)
             stack.push_async_callback(self._finish, background)
             connections = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(connections.cancel_scope.cancel)

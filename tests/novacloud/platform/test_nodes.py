@@ -57,6 +57,7 @@ async def test_either_node_shows_the_devices_of_both(hinted: Pair) -> None:
             found = await rig.call("device.get", device_id=lamp["device_id"])
             assert (found["online"], found["address"]) == (True, "127.0.0.1")
             assert found["last_seen"] >= found["connected_since"] > found["created"]
+            assert found["counts"]["messages"] == 1
             assert await names(rig, online=True) == ["lamp"]
             assert await names(rig, online=False) == ["pump"]
             listed = {each["name"]: each["online"] for each in await rig.call("device.list")}

@@ -21,7 +21,7 @@ from jsonrpc_iot.novacloud.store.nodes import (
 )
 from jsonrpc_iot.novacloud.store.one_node import OneNode
 from jsonrpc_iot.novacloud.store.postgres.nodes import PostgresNodes
-from jsonrpc_iot.novacloud.store.postgres.pools import SCHEMA
+from jsonrpc_iot.novacloud.store.postgres.pools import LIMITS, SCHEMA, Pools
 
 from .postgres.databases import empty_database
 
@@ -256,3 +256,13 @@ class TestPostgresNodes(NodesContract):
         again = {each.device_id: each.at for each in (await nodes.news()).changed}
         assert again[A] == first[A]
         assert again[B] > first[B]
+
+    async def test_a_node_that_stops_holds_nobody_up_for_longer_than_its_lease(
+        self, database: str, pool: Pool
+    ) -> None:
+        limits = "SELECT extract(epoch FROM current_setting($1)::interval)::float8"
+        async with Pools(database) as pools:
+            for purpose in LIMITS:
+                async with pools.lend(purpose) as link:
+                    idle = await link.fetchval(limits, "idle_in_transaction_session_timeout")
+                    assert 0 < idle < LEASE_SECONDS

@@ -10,7 +10,7 @@ from jsonrpc_iot.novacloud.store.query import Query
 from jsonrpc_iot.novacloud.store.registry import Audit
 from jsonrpc_iot.novacloud.store.telemetry_log import Report
 
-from .rows import A, make_sensor, row, values_of, write_values
+from .rows import A, command, make_sensor, row, values_of, write_values
 
 pytestmark = pytest.mark.anyio
 
@@ -135,3 +135,39 @@ async def test_long_values_are_read_a_few_at_a_time(store: Store) -> None:
     assert found == texts
     lasts = await values_of(store, sensor, interval=1.0, aggregate="last", order="desc")
     assert [value for _, value in lasts] == texts[::-1]
+
+
+async def test_texts_in_lists_are_any_texts(store: Store) -> None:
+    tags = ("a\x00b", "\x01\x01", '","', "")
+    await store.create_device(msgspec.structs.replace(row(), tags=tags))
+    await store.create_device(msgspec.structs.replace(row("\x00", "other"), tags=("a",)))
+    for key in TEXTS:
+        await store.define_sensor(A, key, "number")
+        await store.define_actuator(A, key)
+    known = (await store.device(A)).sensors
+    await store.write([Report(A, 1.0, 1.0, [(sensor.id, 1) for sensor in known])])
+    for tag, expected in (*((tag, [A]) for tag in tags), ("a", ["\x00"]), ("b", []), ("\x00", [])):
+        assert [each.device_id for each in await store.device_page(None, 5, tag=tag)] == expected
+        assert [each.device_id for each in await store.targets([], tag=tag)] == expected
+        latest = await store.latest_page(None, 100, 1.0, tag=tag)
+        assert {each.device_id for each in latest} == {*expected} - {"\x00"}
+    for text in TEXTS:
+        latest = await store.latest_page(None, 5, 1.0, value_keys=[text, "not there"])
+        assert [each.value_key for each in latest] == [text]
+        (target,) = await store.targets([text, "not there"], device_ids=[A, "", "a"])
+        assert target.actuators == {text: None}
+    (target,) = await store.targets(TEXTS, device_ids=["\x00", ""])
+    assert target.device_id == "\x00"
+    assert await store.targets(TEXTS, device_ids=[]) == []
+
+
+async def test_commands_have_any_ids(store: Store) -> None:
+    await store.create_device(row())
+    await store.create_device(row("\x00"))
+    rows = [command(text, device_id="\x00") for text in TEXTS]
+    assert await store.add([*rows, command("A of A")], 100) == [True] * (len(TEXTS) + 1)
+    for text in TEXTS:
+        assert [each.command_id for each in await store.commands_by_id([text])] == [text]
+    found = await store.open_commands(["\x00", ""])
+    assert [each.command_id for each in found] == TEXTS
+    assert await store.open_commands([]) == []

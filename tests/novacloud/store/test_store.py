@@ -5,7 +5,7 @@ import time
 import anyio
 import pytest
 
-from jsonrpc_iot.novacloud import Store
+from jsonrpc_iot.novacloud import Store, StoreFailed
 from jsonrpc_iot.novacloud.store.telemetry_log import Report
 
 from .rows import A, command, make_sensor, row, values_of, write_values
@@ -58,3 +58,23 @@ async def test_a_reader_sees_all_of_a_commit_or_nothing_of_it(store: Store) -> N
             latest = await store.latest(A, 1e9)
             assert len(latest) in {0, len(sensors)}
             assert len({point.value for point in latest.values()}) <= 1
+
+
+async def test_what_cannot_be_stored_at_all_costs_nobody_else_anything(store: Store) -> None:
+    refused = []
+
+    async def create(device_id: str) -> None:
+        try:
+            await store.create_device(row(device_id, device_id))
+        except StoreFailed as error:
+            refused.append((device_id, error.message))
+
+    half = "\ud800"  # of a pair of surrogates: it cannot be encoded
+    async with anyio.create_task_group() as tasks:
+        for device_id in ("a", half, "b"):
+            tasks.start_soon(create, device_id)
+    await create("c")
+    with pytest.raises(StoreFailed):
+        await store.device(half)
+    assert [device_id for device_id, _ in refused] == [half]
+    assert [each.device_id for each in await store.devices()] == ["a", "b", "c"]

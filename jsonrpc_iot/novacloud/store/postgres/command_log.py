@@ -11,9 +11,9 @@ import asyncpg
 import msgspec
 
 from ..command_log import OPEN, CommandLog, CommandRow, CommandStatus, Transition
+from ..texts import all_to_sql, to_sql
 from .base import Tables
 from .pools import Db
-from .texts import all_to_sql, to_sql
 
 _COLUMNS = CommandRow.__struct_fields__
 _COMMAND = ", ".join(_COLUMNS)

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from ...errors import StoreDamaged, StoreFailed
+from ...errors import StoreDamaged, StoreFailed, Unforeseen
 
 GONE: tuple[type[Exception], ...] = (
     OSError,
@@ -53,6 +53,7 @@ _SENTENCES: dict[type[Exception], str] = {
     TimeoutError: "it does not answer",
 }
 _DAMAGED = (asyncpg.DataCorruptedError, asyncpg.IndexCorruptedError)
+_UNFIT = (asyncpg.DataError, ValueError)  # that of asyncpg itself, which is an InterfaceError, too
 
 
 def shown(url: str) -> str:
@@ -73,12 +74,14 @@ def failure(error: Exception, url: str) -> StoreFailed:
         error: one of `FAILURES`.
         url: of the database.
     """
-    sentence = next((text for kind, text in _SENTENCES.items() if isinstance(error, kind)), "")
+    is_unfit = isinstance(error, _UNFIT)
+    fitting = (text for kind, text in _SENTENCES.items() if isinstance(error, kind))
+    sentence = "" if is_unfit else next(fitting, "")
     # The first line; others may have rows in them.
     reason = str(error).partition("\n")[0] if isinstance(error, asyncpg.PostgresError) else ""
     if not sentence:
         sentence = reason or str(error) or type(error).__name__
     elif reason and not isinstance(error, asyncpg.PostgresConnectionError):
         sentence = f"{sentence} ({reason})"
-    kind = StoreDamaged if isinstance(error, _DAMAGED) else StoreFailed
+    kind = StoreDamaged if isinstance(error, _DAMAGED) else Unforeseen if is_unfit else StoreFailed
     return kind(f"{shown(url)}: {sentence}")

@@ -6,9 +6,9 @@ from typing import Any
 
 from ..query import Point
 from ..telemetry_log import AHEAD_SECONDS, Latest
+from ..texts import all_to_sql
 from .pools import Pools
 from .reading import MOST_BYTES
-from .texts import all_to_sql
 from .values import COLUMNS, SIZE, point
 
 _SENSORS_AT_ONCE = 500

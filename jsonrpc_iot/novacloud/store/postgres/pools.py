@@ -14,8 +14,10 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from msgspec import Struct
 
-from ...errors import StoreFailed
-from . import texts
+from jsonrpc_iot import RpcError
+
+from ...errors import StoreFailed, unforeseen
+from .. import texts
 from .failures import AGAIN, FAILURES, GONE, failure, shown
 
 T = TypeVar("T")
@@ -29,6 +31,7 @@ SLACK_SECONDS = 2.0  # that an answer may take beyond the server's own limit
 _IDLE_SECONDS = 3.0  # in a transaction, as that of a node that was stopped: others wait for it
 _PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _ATTEMPTS = 5
+_EXPECTED: tuple[type[Exception], ...] = (RpcError, *FAILURES)
 
 
 class Limits(Struct, frozen=True):
@@ -186,6 +189,10 @@ class Pools:
             except TimeoutError as error:
                 self._refuse(error)
                 raise
+            except _EXPECTED:
+                raise
+            except Exception as error:  # noqa: BLE001  # it is logged
+                raise unforeseen(error) from None
             finally:
                 with anyio.CancelScope(shield=True):
                     await _release(pool, db)

@@ -9,9 +9,9 @@ import msgspec
 
 from ...errors import AlreadyExists, UnknownDevice, UnknownKey
 from ..registry import Actuator, Audit, DeviceRow, Known, Registry, Sensor, SensorType, Target
+from ..texts import all_to_sql, from_sql
 from .base import Tables
 from .pools import Db
-from .texts import all_to_sql, from_sql
 
 _DEVICE = ", ".join(DeviceRow.__struct_fields__)
 _PLACES = ", ".join(f"${number}" for number, _ in enumerate(DeviceRow.__struct_fields__, 1))

@@ -12,8 +12,8 @@ import msgspec
 
 from ..latest_status import LatestStatus
 from ..telemetry_log import Report, StatusReport
+from ..texts import all_to_sql
 from .pools import Db, Pools
-from .texts import all_to_sql
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")
 

@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 
 from ...clock import elapsed as since_boot
 from ...errors import StoreFailed
+from ...steady import keep_running
 from ..store import Store
 from ..telemetry_log import Report
 from .command_log import CommandTables
@@ -81,7 +82,7 @@ class PostgresStore(RegistryTables, TelemetryTables, CommandTables, OutboxTables
             await stack.enter_async_context(self._pools)
             await migrate(self._pools)
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
-            self._tasks.start_soon(self.keeper.run)
+            self._tasks.start_soon(keep_running, self.keeper.run)
             self._stack = stack.pop_all()
         return self
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..telemetry_log import Report
+from ..texts import all_to_sql, is_storable
 from .pools import Db
 from .statuses import save_statuses
-from .texts import all_to_sql, is_storable
 from .values import Arrivals, to_sql
 
 logger = logging.getLogger("jsonrpc_iot.novacloud")

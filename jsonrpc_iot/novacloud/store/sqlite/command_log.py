@@ -10,6 +10,7 @@ import msgspec
 from ..command_log import CommandLog, CommandRow, CommandStatus, Transition
 from ..one_node import OneNode
 from .base import Tables
+from .lists import as_list, in_list
 
 COMMAND = ", ".join(CommandRow.__struct_fields__)
 """The columns of a row; they are named like the members."""
@@ -23,7 +24,7 @@ _INSERT = f"INSERT INTO commands ({COMMAND}) VALUES ({_PLACES}) ON CONFLICT (com
 _WAITING = (
     "SELECT device_id, (SELECT count(*) FROM commands INDEXED BY open_commands WHERE "
     "commands.device_id = devices.device_id AND finished IS NULL AND status = 'QUEUED') "
-    "FROM devices WHERE device_id IN (SELECT value FROM json_each(?))"
+    f"FROM devices WHERE device_id {in_list('?')}"
 )
 
 
@@ -63,20 +64,17 @@ class CommandTables(Tables, CommandLog):
     async def open_commands(self, device_ids: Sequence[str] | None = None) -> list[CommandRow]:
         text = f"SELECT {COMMAND} FROM commands INDEXED BY open_commands WHERE finished IS NULL"
         if device_ids is not None:
-            text += " AND device_id IN (SELECT value FROM json_each(:ids))"
+            text += f" AND device_id {in_list(':ids')}"
         text += " ORDER BY number"
-        return await self._rows(text, {"ids": msgspec.json.encode(device_ids).decode()})
+        return await self._rows(text, {"ids": as_list(device_ids or ())})
 
     async def command(self, command_id: str) -> CommandRow | None:
         rows = await self.commands_by_id([command_id])
         return rows[0] if rows else None
 
     async def commands_by_id(self, command_ids: Sequence[str]) -> list[CommandRow]:
-        text = (
-            f"SELECT {COMMAND} FROM commands "
-            "WHERE command_id IN (SELECT value FROM json_each(:ids))"
-        )
-        return await self._rows(text, {"ids": msgspec.json.encode(command_ids).decode()})
+        text = f"SELECT {COMMAND} FROM commands WHERE command_id {in_list(':ids')}"
+        return await self._rows(text, {"ids": as_list(command_ids)})
 
     async def commands(self, device_id: str | None = None, *, limit: int = 100) -> list[CommandRow]:
         which = "TRUE" if device_id is None else "device_id = :device_id"
@@ -105,7 +103,7 @@ class CommandTables(Tables, CommandLog):
 
 
 def _add(db: sqlite3.Connection, rows: Sequence[CommandRow], limit: int) -> list[bool]:
-    ids = msgspec.json.encode([*{row.device_id for row in rows}]).decode()
+    ids = as_list([*{row.device_id for row in rows}])
     waiting: dict[str, int] = dict(db.execute(_WAITING, (ids,)).fetchall())
     fits = []
     for row in rows:

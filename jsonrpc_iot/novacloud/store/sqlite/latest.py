@@ -13,6 +13,7 @@ import msgspec
 
 from ..query import Point
 from ..telemetry_log import AHEAD_SECONDS, Latest
+from .lists import as_list, in_list
 from .points import MOST_BYTES, point, size_of
 from .runs import EVER, delay_of, groups_of
 
@@ -81,15 +82,15 @@ def latest_page(
     """See `TelemetryLog.latest_page`."""
     text = "SELECT id, device_id, value_key FROM sensors WHERE (device_id, value_key) > (:id, :key)"
     if value_keys is not None:
-        text += " AND value_key IN (SELECT value FROM json_each(:keys))"
+        text += f" AND value_key {in_list(':keys')}"
     if tag is not None:
         text += (
-            " AND EXISTS (SELECT 1 FROM devices, json_each(devices.tags) AS tag "
-            "WHERE devices.device_id = sensors.device_id AND tag.value = :tag)"
+            " AND EXISTS (SELECT 1 FROM devices "
+            "WHERE devices.device_id = sensors.device_id AND has_text(tags, :tag))"
         )
     text += " ORDER BY device_id, value_key LIMIT :limit"
     values: dict[str, Any] = {"tag": tag, "limit": min(limit, _SENSORS_AT_ONCE)}
-    values["keys"] = msgspec.json.encode(value_keys).decode()
+    values["keys"] = as_list(value_keys or ())
     after = after or ("", "")
     result: list[Latest] = []
     size = 0

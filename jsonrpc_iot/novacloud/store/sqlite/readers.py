@@ -10,7 +10,11 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from jsonrpc_iot import RpcError
+
+from ...errors import unforeseen
 from ...group_commit import Transaction
+from .lists import add_functions
 from .precedence import Precedence
 from .writer import end_statements, failure
 
@@ -30,6 +34,7 @@ def connect(path: Path) -> sqlite3.Connection:
         timeout=_BUSY_SECONDS,
     )
     db.execute("PRAGMA foreign_keys = ON")
+    add_functions(db)
     return db
 
 
@@ -82,7 +87,8 @@ class Readers:
             find: reads, and returns what it has read.
 
         Raises:
-            StoreFailed: SQLite refused.
+            RpcError: the reader's own.
+            StoreFailed: SQLite refused, or the reader has a fault.
         """
         return await self.use(lambda db: _find(db, find))
 
@@ -97,8 +103,10 @@ class Readers:
         await anyio.lowlevel.checkpoint_if_cancelled()  # it was interrupted for that
         if isinstance(one.error, sqlite3.Error):
             raise failure(one.error) from None
-        if one.error is not None:
+        if isinstance(one.error, RpcError):
             raise one.error
+        if one.error is not None:
+            raise unforeseen(one.error)
         return one.result
 
 

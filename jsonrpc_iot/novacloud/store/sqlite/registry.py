@@ -8,6 +8,7 @@ import msgspec
 from ...errors import UnknownDevice, UnknownKey
 from ..registry import Actuator, Audit, DeviceRow, Known, Registry, Sensor, SensorType, Target
 from .base import Tables
+from .lists import as_list, in_list
 from .rows import DEVICE, create_device, define, encode_tags, read_device, read_known
 
 _KEPT_AUDITS = 100_000
@@ -43,7 +44,7 @@ class RegistryTables(Tables, Registry):
         if after is not None:
             text += " AND (name, device_id) > (:name, :id)"
         if tag is not None:
-            text += " AND EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :tag)"
+            text += " AND has_text(tags, :tag)"
         if name is not None:
             text += " AND instr(lower(name), lower(:part))"
         text += " ORDER BY name, device_id LIMIT :limit"
@@ -61,15 +62,15 @@ class RegistryTables(Tables, Registry):
         text = (
             "SELECT device_id, enabled, (SELECT json_group_object(command_key, type) "
             "FROM actuators WHERE actuators.device_id = devices.device_id "
-            "AND command_key IN (SELECT value FROM json_each(:keys))) FROM devices WHERE TRUE"
+            f"AND command_key {in_list(':keys')}) FROM devices WHERE TRUE"
         )
         if tag is not None:
-            text += " AND EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :tag)"
+            text += " AND has_text(tags, :tag)"
         if device_ids is not None:
-            text += " AND device_id IN (SELECT value FROM json_each(:ids))"
+            text += f" AND device_id {in_list(':ids')}"
         values = {
-            "keys": msgspec.json.encode(command_keys).decode(),
-            "ids": msgspec.json.encode(device_ids).decode(),
+            "keys": as_list(command_keys),
+            "ids": as_list(device_ids or ()),
             "tag": tag,
         }
         return await self._read(

@@ -18,6 +18,7 @@ from anyio.abc import TaskGroup
 
 from ...clock import elapsed as since_boot
 from ...errors import StoreDamaged, StoreFailed
+from ...steady import keep_running
 from ..one_node import OneNode
 from ..settled import SettledClock
 from ..store import Store
@@ -115,8 +116,8 @@ class SqliteStore(RegistryTables, TelemetryTables, CommandTables, OutboxTables, 
                 raise StoreFailed(f"{self._path}: {error}") from None
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._tasks.start_soon(self._write_until_closed)
-            self._tasks.start_soon(self._writer.run_beside)
-            self._tasks.start_soon(self.keeper.run)
+            self._tasks.start_soon(keep_running, self._writer.run_beside)
+            self._tasks.start_soon(keep_running, self.keeper.run)
             self._stack = stack.pop_all()
         return self
 

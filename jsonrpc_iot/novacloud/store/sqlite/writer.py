@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from jsonrpc_iot import RpcError
 
-from ...errors import StoreDamaged, StoreFailed
+from ...errors import StoreDamaged, StoreFailed, unforeseen
 from ...group_commit import Entry, GroupCommit, Transaction
 from .precedence import Precedence
 
@@ -70,7 +70,7 @@ class Writer:
 
         Raises:
             RpcError: the job's own; nothing of the job is stored.
-            StoreFailed: SQLite refused; nothing of the job is stored.
+            StoreFailed: SQLite refused, or the job has a fault; nothing of the job is stored.
         """
         result: T = await self._jobs.do(job)
         return result
@@ -95,7 +95,7 @@ class Writer:
             logger.warning("the log of the database cannot be shortened: %s", error)
 
     async def _commit(self, jobs: Sequence[Entry[Job, Any]]) -> int:
-        if os.stat(self._log).st_size >= self._most:
+        if self._log_size() >= self._most:
             async with self._moving:  # one that has begun: the disk is slower than what comes
                 pass
         try:
@@ -113,9 +113,15 @@ class Writer:
             self._jobs.poke()
             return 0
         self._locked = False
-        if self._most * 3 // 4 <= os.stat(self._log).st_size < self._most:
+        if self._most * 3 // 4 <= self._log_size() < self._most:
             self._much.set()
         return len(jobs)
+
+    def _log_size(self) -> int:
+        try:
+            return os.stat(self._log).st_size
+        except OSError:  # somebody has moved it
+            return 0
 
     def _write(self, jobs: Sequence[Entry[Job, Any]]) -> None:
         try:
@@ -143,8 +149,10 @@ class Writer:
                 self._db.execute("SAVEPOINT job")
                 try:
                     job.result = job.work(self._db)
-                except RpcError as error:
-                    job.error = error
+                except sqlite3.Error:
+                    raise
+                except Exception as error:  # noqa: BLE001  # the job's alone, whatever it is
+                    job.error = error if isinstance(error, RpcError) else unforeseen(error)
                     end_statements(error)
                     self._db.execute("ROLLBACK TO job")
                 self._db.execute("RELEASE job")

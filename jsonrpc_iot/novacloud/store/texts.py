@@ -1,4 +1,4 @@
-"""Texts as PostgreSQL has them, which takes all characters but NUL.
+"""Texts without NUL, which PostgreSQL takes nowhere, and SQLite not in lists.
 
 NUL and the character behind it are written in two: so all texts come back as they were, and their
 order stays. Single texts go through here by themselves, those in arrays do not.

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import signal
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -17,11 +18,12 @@ from jsonrpc_iot.novacloud.bus.postgres import PostgresBus
 from jsonrpc_iot.novacloud.platform.drain import drain
 from tests._system import require_command
 from tests.brokers import Broker
+from tests.cli.program import listening, started
 from tests.places import ROOT
 from tests.ports import free_port
 
 from .nodes import node
-from .rig import Device, Rig
+from .rig import GONE, Device, Rig
 from .store.postgres.databases import empty_database
 
 pytestmark = pytest.mark.anyio
@@ -70,8 +72,9 @@ class Balancer(Broker):
         text = (FOLDER / "haproxy.cfg").read_text(encoding="utf-8")
         text, ports = re.subn(r"bind :8100", "bind 127.0.0.1:{port}", text)
         text, pauses = re.subn(r"check port 9100 inter 2s", "check inter 50ms", text)
+        text, waits = re.subn(r"timeout check 6s", "timeout check 1s", text)
         text, most = re.subn(r"maxconn 200000", "maxconn 100", text)  # each needs two files
-        assert (ports, pauses, most) == (1, 1, 1)
+        assert (ports, pauses, waits, most) == (1, 1, 1, 1)
         head, mark, _ = text.partition("    server north")
         assert mark
         servers = "".join(
@@ -111,6 +114,41 @@ async def test_a_node_that_stops_gets_no_more_devices(tmp_path: Path, url: str) 
         assert {await come() for _ in range(4)} == {"north", "south"}
         await drain(rigs["north"].platform, 0.0)
         assert {await come() for _ in range(4)} == {"south"}
+
+
+async def test_devices_of_a_frozen_node_come_to_another(tmp_path: Path, url: str) -> None:
+    north, south = places = [(free_port(), free_port()) for _ in range(2)]
+    options = ("--db", url, "--node", "north", "--port", f"{north[0]}", "--proxy-protocol")
+    metrics = ("--metrics", f"http://127.0.0.1:{north[1]}", "--manage", f"pipe://n?dir={tmp_path}")
+    async with AsyncExitStack() as stack:
+        program = stack.enter_context(started("nova", "platform", *options, *metrics))
+        for _ in range(3):
+            await anyio.to_thread.run_sync(listening, program)
+        rig = await stack.enter_async_context(
+            node(url, "south", tmp_path, bus=PostgresBus(url), proxied=True, port=south[0])
+        )
+        balancer = Balancer(*places)
+        stack.callback(balancer.stop)
+        balancer.start()
+        info = await rig.create()
+
+        async def is_let_in() -> bool:
+            async with await anyio.connect_tcp("127.0.0.1", balancer.port) as stream:
+                device = Device(stream, info)
+                try:
+                    await device.authenticate()
+                except GONE:
+                    return False
+                return bool(rig.platform.presence.sessions)
+
+        async with await anyio.connect_tcp("127.0.0.1", balancer.port) as stream:
+            device = Device(stream, info)  # the south is not ready
+            assert (await device.authenticate())["status"] == "success"
+            program.process.send_signal(signal.SIGSTOP)
+            where = Url.parse(f"http://127.0.0.1:{south[1]}")
+            await stack.enter_async_context(serving_metrics(where, rig.platform))
+            await device.wait_closed()
+        await rig.until(is_let_in)
 
 
 async def gone(rig: Rig) -> bool:

@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from ..errors import StoreFailed
-from ..store.postgres.texts import all_to_sql, is_storable, to_sql
 from ..store.sqlite.taken import all_heads
+from ..store.texts import all_to_sql, is_storable, to_sql
 
 Row: TypeAlias = tuple[Any, ...]
 Write: TypeAlias = Callable[[Any], Any]

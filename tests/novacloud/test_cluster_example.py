@@ -16,6 +16,7 @@ from jsonrpc_iot.cli._nova_metrics import serving_metrics
 from jsonrpc_iot.cli.command.parse import parse
 from jsonrpc_iot.novacloud.bus.postgres import PostgresBus
 from jsonrpc_iot.novacloud.platform.drain import drain
+from jsonrpc_iot.novacloud.platform.metrics import Metrics
 from tests._system import require_command
 from tests.brokers import Broker
 from tests.cli.program import listening, started
@@ -114,7 +115,7 @@ async def test_a_node_that_stops_gets_no_more_devices(tmp_path: Path, url: str) 
                 node(url, name, tmp_path, bus=bus, proxied=True, port=port)
             )
             where = Url.parse(f"http://127.0.0.1:{ready}")
-            await stack.enter_async_context(serving_metrics(where, rig.platform))
+            await stack.enter_async_context(serving_metrics(where, Metrics(rig.platform)))
             rigs[name] = rig
         balancer = Balancer(*places)
         stack.callback(balancer.stop)
@@ -160,7 +161,7 @@ async def test_devices_of_a_frozen_node_come_to_another(tmp_path: Path, url: str
             assert not rig.platform.presence.sessions  # which is not ready, for all one can see
             program.process.send_signal(signal.SIGSTOP)
             where = Url.parse(f"http://127.0.0.1:{south[1]}")
-            await stack.enter_async_context(serving_metrics(where, rig.platform))
+            await stack.enter_async_context(serving_metrics(where, Metrics(rig.platform)))
             await device.wait_closed()
         async with admitted(balancer, info):
             assert rig.platform.presence.sessions

@@ -14,6 +14,7 @@ from ..command_log import OPEN, CommandLog, CommandRow, CommandStatus, Transitio
 from ..texts import all_to_sql, to_sql
 from .base import Tables
 from .pools import Db
+from .together import Together
 
 _COLUMNS = CommandRow.__struct_fields__
 _COMMAND = ", ".join(_COLUMNS)
@@ -77,6 +78,8 @@ FROM over WHERE commands.number = over.number RETURNING {_COMMAND}"""
 class CommandTables(Tables, CommandLog):
     """`CommandLog` for the PostgreSQL store."""
 
+    _open: Together[list[CommandRow]]
+
     async def add(self, rows: Sequence[CommandRow], limit: int) -> list[bool]:
         return await self._pools.transact(lambda db: _add(db, rows, limit))
 
@@ -93,6 +96,17 @@ class CommandTables(Tables, CommandLog):
     async def open_commands(self, device_ids: Sequence[str] | None = None) -> list[CommandRow]:
         if device_ids is None:
             return await self._rows("finished IS NULL ORDER BY number")
+        if len(device_ids) == 1:
+            return await self._open.about(device_ids[0]) or []
+        return await self._read_open(device_ids)
+
+    async def _read_open_by_device(self, device_ids: Sequence[str]) -> dict[str, list[CommandRow]]:
+        found: dict[str, list[CommandRow]] = {}
+        for row in await self._read_open(device_ids):
+            found.setdefault(row.device_id, []).append(row)
+        return found
+
+    async def _read_open(self, device_ids: Sequence[str]) -> list[CommandRow]:
         which = "finished IS NULL AND device_id = ANY($1::text[]) ORDER BY number"
         return await self._rows(which, all_to_sql(device_ids))
 

@@ -12,6 +12,7 @@ from ..registry import Actuator, Audit, DeviceRow, Known, Registry, Sensor, Sens
 from ..texts import all_to_sql, from_sql
 from .base import Tables
 from .pools import Db
+from .together import Together
 
 _DEVICE = ", ".join(DeviceRow.__struct_fields__)
 _PLACES = ", ".join(f"${number}" for number, _ in enumerate(DeviceRow.__struct_fields__, 1))
@@ -40,7 +41,7 @@ SELECT {_DEVICE},
         FROM sensors WHERE sensors.device_id = devices.device_id ORDER BY id),
     ARRAY(SELECT ROW(command_key, type) FROM actuators
         WHERE actuators.device_id = devices.device_id ORDER BY command_key)
-FROM devices WHERE device_id = $1"""
+FROM devices WHERE device_id = ANY($1::text[])"""
 
 _TARGETS = """
 SELECT device_id, enabled, ARRAY(SELECT ROW(command_key, type) FROM actuators
@@ -52,6 +53,8 @@ FROM devices WHERE ($2::text IS NULL OR tags @> ARRAY[$2::text])
 class RegistryTables(Tables, Registry):
     """`Registry` for the PostgreSQL store."""
 
+    _known: Together[Known]
+
     async def create_device(self, row: DeviceRow) -> None:
         columns = msgspec.structs.asdict(row) | {"tags": all_to_sql(row.tags)}
         text = (
@@ -62,20 +65,14 @@ class RegistryTables(Tables, Registry):
         await self._change(text, tuple(columns.values()), there)
 
     async def device(self, device_id: str) -> Known:
-        row = await self._pools.row(_KNOWN, device_id)
-        if row is None:
+        known = await self._known.about(device_id)
+        if known is None:
             raise UnknownDevice(data={"device_id": device_id})
-        *columns, sensors, actuators = row.values()
-        # Many devices have sensors of the same names, and one text is enough for all.
-        intern: Callable[[str], Any] = sys.intern
-        return Known(
-            _read_device(columns),
-            tuple(
-                Sensor(id, intern(key), intern(type), unit and intern(unit))
-                for id, key, type, unit in sensors
-            ),
-            tuple(Actuator(intern(key), type and intern(type)) for key, type in actuators),
-        )
+        return known
+
+    async def _read_known(self, device_ids: Sequence[str]) -> dict[str, Known]:
+        rows = await self._pools.fetch(_KNOWN, all_to_sql(device_ids))
+        return {known.row.device_id: known for known in map(_read_known, rows)}
 
     async def devices(self) -> list[DeviceRow]:
         text = f"SELECT {_DEVICE} FROM devices ORDER BY name, device_id"
@@ -250,3 +247,17 @@ def _read_device(values: Iterable[Any]) -> DeviceRow:
 def _read_audit(row: asyncpg.Record) -> Audit:
     columns = {name: row[name] for name in Audit.__struct_fields__}
     return Audit(**columns | {"params": msgspec.json.decode(columns["params"])})
+
+
+def _read_known(row: asyncpg.Record) -> Known:
+    *columns, sensors, actuators = row.values()
+    # Many devices have sensors of the same names, and one text is enough for all.
+    intern: Callable[[str], Any] = sys.intern
+    return Known(
+        _read_device(columns),
+        tuple(
+            Sensor(id, intern(key), intern(type), unit and intern(unit))
+            for id, key, type, unit in sensors
+        ),
+        tuple(Actuator(intern(key), type and intern(type)) for key, type in actuators),
+    )

@@ -26,6 +26,7 @@ from .partitions import reach_back
 from .pools import Pools
 from .registry import RegistryTables
 from .telemetry_log import TelemetryTables
+from .together import Together
 from .values import Arrivals
 from .writing import write
 
@@ -49,6 +50,8 @@ class PostgresStore(RegistryTables, TelemetryTables, CommandTables, OutboxTables
     ) -> None:
         self._pools = Pools(url)
         self._arrivals = Arrivals()
+        self._known = Together(self._read_known)
+        self._open = Together(self._read_open_by_device)
         self._stack = AsyncExitStack()
         self._tasks: TaskGroup
         if clock is None:

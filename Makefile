@@ -37,7 +37,8 @@ help:
 	@echo '             or that which FOREIGN=/path/to/python3.13 names'
 	@echo 'make chaos   call over bad links while devices are stopped and killed, through a gateway'
 	@echo '             too, that is killed with its broker; kill NovaCloud devices and a platform'
-	@echo '             200 times, restart one under 1,000'
+	@echo '             200 times, restart one under 1,000; kill and freeze three nodes with their'
+	@echo '             database and bus'
 	@echo 'make lint    check style, types and import directions'
 	@echo 'make bench   measure against the targets and other libraries'
 	@echo 'make docs    build the documentation into site/'
@@ -87,6 +88,7 @@ screenshot: $(VENV)/.test $(VENV)-homeassistant/.ready
 chaos: $(VENV)/.test
 	@$(BIN)/python -m tests.peer.lossy.chaos
 	@$(BIN)/python -m tests.gateway.chaos
+	@$(BIN)/python -m tests.novacloud.chaos
 	@JSONRPC_IOT_CRASHES=200 $(BIN)/python -m pytest -q \
 	  tests/novacloud/device/test_crash.py tests/novacloud/test_joint_crash.py \
 	  tests/novacloud/test_joint_restart.py $(ARGS)

@@ -54,6 +54,11 @@ class PlatformFiles:
         """Whether there is something to read again."""
         return self._cert is not None or self._settings is not None
 
+    @property
+    def has_authority(self) -> bool:
+        """Whether devices prove who they are by a certificate."""
+        return self._ca is not None
+
     def tls(self) -> "ssl.SSLContext | None":
         """How devices connect, `None` without TLS.
 

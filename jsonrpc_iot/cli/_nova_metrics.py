@@ -23,7 +23,7 @@ from jsonrpc_iot.channel.web import (
 from jsonrpc_iot.protocol.text import escape_json
 
 if TYPE_CHECKING:
-    from jsonrpc_iot.novacloud import NovaPlatform
+    from jsonrpc_iot.novacloud.platform.metrics import Metrics
 
 logger = logging.getLogger("jsonrpc_iot.cli")
 
@@ -46,12 +46,12 @@ def metrics_url(text: str) -> Url:
 
 
 @asynccontextmanager
-async def serving_metrics(url: Url, platform: "NovaPlatform") -> AsyncIterator[WebListener]:
+async def serving_metrics(url: Url, metrics: "Metrics") -> AsyncIterator[WebListener]:
     """Answer GET /metrics and /ready while the block runs.
 
     Args:
         url: where.
-        platform: whose; it runs.
+        metrics: what is answered; their platform runs.
 
     Yields:
         The listener, whose addresses have the port.
@@ -64,7 +64,7 @@ async def serving_metrics(url: Url, platform: "NovaPlatform") -> AsyncIterator[W
 
     listener = await http.listen(url, Limits(peers=_PEERS))
     assert isinstance(listener, WebListener)
-    pages = _Pages(listener.rules, platform)
+    pages = _Pages(listener.rules, metrics)
     listener.mount(pages)
     if listener.is_exposed:
         where = ", ".join(listener.addresses)
@@ -84,14 +84,12 @@ class _Pages:
 
     Args:
         rules: what the URL says of requests.
-        platform: whose numbers they are.
+        metrics: what it answers.
     """
 
-    def __init__(self, rules: WebRules, platform: "NovaPlatform") -> None:
-        from jsonrpc_iot.novacloud.platform.metrics import Metrics
-
+    def __init__(self, rules: WebRules, metrics: "Metrics") -> None:
         self._rules = rules
-        self._metrics = Metrics(platform)
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
         """Answer one request."""

@@ -36,6 +36,15 @@ NodeOption: TypeAlias = Annotated[
         help="The name of this node, which no other one has; that of the machine when left out.",
     ),
 ]
+WorkersOption: TypeAlias = Annotated[
+    int,
+    Option(
+        metavar="NUMBER",
+        min=1,
+        max=256,
+        help="How many processes to run, each a node, on one port; for --db postgresql://…, Linux.",
+    ),
+]
 DrainOption: TypeAlias = Annotated[
     float,
     Option(

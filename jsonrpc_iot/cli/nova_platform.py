@@ -1,28 +1,18 @@
 """`nova platform`: the server that NovaCloud devices connect to."""
 
-from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
-import anyio
-
-from jsonrpc_iot import BindFailed, ConnectFailed, Server, UsageError
-from jsonrpc_iot import serve as serve_at
-
-from ._access import KeysOption, RequireKeyOption, access
+from ._access import KeysOption, RequireKeyOption
 from ._log import LogJsonOption, VerboseOption, start_log
 from ._nova_files import PlatformFiles
-from ._nova_metrics import metrics_url, serving_metrics
-from ._nova_record import BusOption, DbOption, DrainOption, NodeOption, record_and_bus
+from ._nova_metrics import metrics_url
+from ._nova_record import BusOption, DbOption, DrainOption, NodeOption, WorkersOption
+from ._nova_run import Plan, Ready, run_platform
+from ._nova_workers import run_workers
 from ._options import complete_bind
-from ._output import explain, print_text
-from ._signals import until_signal
+from ._output import print_text
 from .command.declare import Option
-
-if TYPE_CHECKING:
-    from jsonrpc_iot.channel.contract import Listener
-    from jsonrpc_iot.channel.url import Url
-    from jsonrpc_iot.novacloud import NovaPlatform
 
 ListenHostOption: TypeAlias = Annotated[
     str, Option(metavar="HOST", help="Where to listen for devices.")
@@ -85,6 +75,7 @@ def platform(
     db: DbOption,
     bus: BusOption = None,
     node: NodeOption = None,
+    workers: WorkersOption = 1,
     host: ListenHostOption = "127.0.0.1",
     port: ListenPortOption = 8100,
     manage: ManageOption = None,
@@ -100,7 +91,7 @@ def platform(
     require_key: RequireKeyOption = False,
     verbose: VerboseOption = False,
     log_json: LogJsonOption = False,
-) -> None:
+) -> int:
     """Run a NovaCloud platform: devices connect to it, and management methods say what it knows.
 
     Prints "listening novacloud://HOST:PORT" and "listening URL" for each management URL and that of
@@ -112,80 +103,36 @@ def platform(
 
     Several nodes, on one machine or many, serve the same devices with one PostgreSQL as their --db.
     On SIGTERM such a node lets its devices go within --drain seconds, so that they spread over the
-    others; a second one ends it at once.
+    others; a second one ends it at once. With --workers there are that many such nodes, NAME-1 and
+    so on, as processes that share the port. The first one serves management and the metrics, which
+    have a label for the node. One that dies is started again.
     """
-    from jsonrpc_iot.novacloud import NovaPlatform, StoreFailed
-    from jsonrpc_iot.novacloud.errors import NameTaken, StoreInUse
     from jsonrpc_iot.novacloud.platform.descriptors import raise_limit
 
     start_log(verbose=verbose, as_json=log_json)
     raise_limit()
-    files = PlatformFiles(cert=cert, key=key, ca=ca, settings=settings, auto_define=auto_define)
-    urls = manage or ["pipe://novacloud"]
-    where = None if metrics is None else metrics_url(metrics)
-    store, chosen_bus = record_and_bus(db, bus, node)
-    made = NovaPlatform(
-        store,
+    if metrics is not None:
+        metrics_url(metrics)  # to complain before anything else is done
+    plan = Plan(
+        db=db,
+        bus=bus,
+        node=node,
         host=host,
         port=port,
-        tls=files.tls(),
-        certificates=ca is not None,
         proxied=proxy_protocol,
-        settings=files.settings(),
-        bus=chosen_bus,
-        node=node,
+        urls=manage or ["pipe://novacloud"],
+        metrics=metrics,
+        files=PlatformFiles(cert=cert, key=key, ca=ca, settings=settings, auto_define=auto_define),
+        keys=keys,
+        require_key=require_key,
+        drain=drain,
     )
-    try:
-        anyio.run(_run, made, urls, access(keys, require_key, urls), where, files, drain)
-    except NameTaken as error:
-        raise BindFailed(f"--node: {error.message}") from None
-    except StoreInUse as error:
-        raise BindFailed(f"--db: {error.message}") from None
-    except StoreFailed as error:
-        kind = ConnectFailed if "://" in db else UsageError
-        raise kind(f"--db: {error.message}") from None
+    if workers == 1:
+        run_platform(plan, _show)
+        return 0
+    return run_workers(plan, workers)
 
 
-async def _run(
-    platform: "NovaPlatform",
-    urls: list[str],
-    who: dict[str, Any],
-    metrics: "Url | None",
-    files: PlatformFiles,
-    seconds: float,
-) -> None:
-    from jsonrpc_iot.novacloud import management
-    from jsonrpc_iot.novacloud.platform.drain import drain
-
-    listeners: list[Server | Listener] = []
-
-    def read_again() -> None:
-        for each in listeners:
-            each.reload()
-        files.read_again(platform)
-
-    async def let_go() -> None:
-        if await platform.cluster.has_others():
-            await drain(platform, seconds, _tell_left)
-
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(platform)
-        methods = management(platform)
-        server = await stack.enter_async_context(serve_at(methods, *urls, **who))
-        listeners.append(server)
-        platform.cluster.events.has_listeners = lambda: any(server.all_peers())
-        shown = [*platform.urls, *server.urls]
-        if metrics is not None:
-            listener = await stack.enter_async_context(serving_metrics(metrics, platform))
-            listeners.append(listener)
-            shown += listener.addresses
-        reads_files = files.has_any or any(each.reads_files for each in listeners)
-        on_hangup = read_again if reads_files else None
-        await stack.enter_async_context(until_signal(on_hangup, let_go))
-        for url in shown:
-            print_text(f"listening {url}")
-        await anyio.sleep_forever()
-
-
-def _tell_left(devices: int) -> None:
-    explain(f"letting devices go, {devices} are left; a second signal ends this at once")
+def _show(ready: Ready) -> None:
+    for url in ready.urls:
+        print_text(f"listening {url}")

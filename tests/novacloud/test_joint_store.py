@@ -109,14 +109,23 @@ async def test_damaged_pages_of_one_device_cost_no_other_its_reports(tmp_path: P
             assert ("t" in latest) is (number != 1)
 
 
-async def test_a_database_that_cannot_be_read_for_a_moment_refuses_nobody(tmp_path: Path) -> None:
+async def test_a_database_that_cannot_be_read_for_a_moment_refuses_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     store = Poor(tmp_path / "nova.db", durable=False)
     async with running(tmp_path, store=store) as rig:
-        info = await rig.create()
-        store.hiccups = 1
-        async with rig.device(info):
-            assert store.hiccups == 0
+        infos = [await rig.create() for _ in range(3)]
+        store.hiccups = len(infos)
+
+        async def connect(info: dict[str, str]) -> None:
+            async with rig.device(info):
+                assert store.hiccups == 0
+
+        async with anyio.create_task_group() as tasks:
+            for info in infos:
+                tasks.start_soon(connect, info)
         assert (await rig.stats())["failed_auths"] == 0
+    assert caplog.text.count("devices wait for the database") == 1
 
 
 async def test_where_it_cannot_be_read_at_all_nothing_is_said_of_the_key(tmp_path: Path) -> None:

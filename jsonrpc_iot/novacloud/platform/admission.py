@@ -122,6 +122,7 @@ class Admission:
         self._ownership = ownership
         self._time = time_of_day
         self._slowdown = Slowdown(settings)
+        self._problem = ""
 
     async def admit(
         self, connection: DeviceConnection, host: str, subject: str | None = None
@@ -245,9 +246,9 @@ class Admission:
             try:
                 ours = await self._ownership.take(device_id, host)
             except StoreFailed as error:
-                logger.warning("%s: it cannot be taken: %s", device_id, error)
-                await anyio.sleep(_STORE_SECONDS)
+                await self._wait_for_store(device_id, error)
             else:
+                self._problem = ""
                 if ours is None:
                     raise _Refused(_UNKNOWN)  # it has just been deleted
                 return ours
@@ -280,8 +281,14 @@ class Admission:
             except UnknownDevice:
                 return None
             except StoreFailed as error:
-                logger.warning("%s: the database cannot be read: %s", device_id, error)
-                await anyio.sleep(_STORE_SECONDS)
+                await self._wait_for_store(device_id, error)
+
+    async def _wait_for_store(self, device_id: str, error: StoreFailed) -> None:
+        """Wait a moment; that many devices have to is logged once."""
+        level = logging.DEBUG if error.message == self._problem else logging.WARNING
+        self._problem = error.message
+        logger.log(level, "%s: devices wait for the database: %s", device_id, error)
+        await anyio.sleep(_STORE_SECONDS)
 
 
 def _key_problem(auth: AuthPayload, known: Known | None, now: float) -> str:

@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
 
 import anyio
+from msgspec.structs import replace
 
 from ..errors import CONFINED, StoreFailed
-from ..store.command_log import OPEN, CommandLog, CommandRow, Transition
+from ..store.command_log import OPEN, CommandLog, CommandRow, CommandStatus, Transition
 from .custody import Custody
 
 _AGAIN_SECONDS = 0.5
@@ -40,6 +41,7 @@ class CommandStates:
         self._log = log
         self._custody = custody
         self._rows: dict[str, CommandRow] = {}
+        self._claims: dict[str, Callable[[], object]] = {}
         self._saved = self._tried = 0
         self._is_tried = anyio.Event()
         self.on_saved: Callable[[], object] = lambda: None
@@ -55,6 +57,24 @@ class CommandStates:
         self._rows[row.command_id] = copy(row)
         self._saved += 1
         self.on_saved()
+
+    def claim(self, row: CommandRow, now: float, seconds: float, go: Callable[[], object]) -> None:
+        """Have the record say that a command is SENT before it is: nobody else takes it back then.
+
+        Where the record is this node's alone, nobody else can, and it says so afterwards.
+
+        Args:
+            row: the command, which stays as it is.
+            now: the time, in Unix seconds.
+            seconds: that its device may be silent about it.
+            go: sends it; is called when the record says so.
+        """
+        if self._custody.is_alone:
+            go()
+            return
+        due = max(row.expires, now + seconds)  # until then it may be sent again, by whoever has it
+        self._claims[row.command_id] = go
+        self.save(replace(row, status=CommandStatus.SENT, sent=now, due=due))
 
     def save_again(self, row: CommandRow) -> None:
         """Have a state stored that could not be, unless there is a newer one."""
@@ -87,6 +107,7 @@ class CommandStates:
             StoreFailed: it takes nothing; what was saved goes with what comes next.
         """
         rows, self._rows, tried = self._rows, {}, self._saved
+        claims = {id: self._claims.pop(id) for id in rows if id in self._claims}
         changes = [
             Transition(row, OPEN, self._custody.holder(row.device_id))
             for row in rows.values()
@@ -99,12 +120,17 @@ class CommandStates:
                 await self.on_refused(refused)
         except Exception:
             self._rows = {**rows, **self._rows}
+            self._claims = {**claims, **self._claims}
             raise
         finally:
             self._tried = tried
             self._is_tried.set()
             self._is_tried = anyio.Event()
-        self.on_stored([each.row for each, is_made in zip(changes, made, strict=True) if is_made])
+        stored = [each.row for each, is_made in zip(changes, made, strict=True) if is_made]
+        self.on_stored(stored)
+        for row in stored:
+            if row.command_id in claims and row.status is CommandStatus.SENT:
+                claims[row.command_id]()
 
     async def _transition(self, changes: Sequence[Transition]) -> list[bool]:
         try:

@@ -8,7 +8,8 @@ a little ahead of the record. With other nodes beside it, `shared_commands` says
 A command is SENT once the system has its bytes. When the connection ends before the device's
 machine has acknowledged them, or is replaced before any response, the command is QUEUED again with
 the same id, as long as it has not expired. What is not acknowledged is QUEUED in the store, in case
-the platform is killed. Source: the page for operators, section 2.
+the platform is killed; a store that other nodes share has it SENT before the first byte goes out,
+since they could take it back otherwise. Source: the page for operators, section 2.
 
 How long a command may wait is counted by a clock that nobody sets. Of one that an earlier run has
 left only the times of day are known, which a machine without a clock of its own may have wrong for
@@ -16,7 +17,6 @@ a while: it is sent only at a time between that of its beginning and that of its
 """
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -34,10 +34,9 @@ from .open_command import CommandUpdate, OpenCommand, line_of
 from .presence import Presence
 from .session import DeviceSession
 from .settings import PlatformSettings
-from .timers import Timers
+from .timers import Jumps, Timers
 
 _LOOK_SECONDS = 5.0
-_JUMP_SECONDS = 1.0
 
 _ANSWERS = {
     "success": CommandStatus.SUCCESS,
@@ -86,12 +85,12 @@ class OpenCommands:
         self.table = CommandTable()
         self._timers = Timers(self.table.open.__len__, self.table.open.__contains__)
         self._arrivals = Arrivals(self._timers, self._note_arrival)
-        self._clocks = 0.0, 0.0
+        self._jumps = Jumps()
         self.on_elsewhere: Callable[[str], object] = lambda device_id: None
 
     async def load(self) -> None:
         """Take up what an earlier run of the platform left open."""
-        self._clocks = _clocks()
+        self._jumps.have_come()
         for row in await self._log.open_commands():
             now = self._now()
             longest = self._response_seconds(row)
@@ -222,11 +221,17 @@ class OpenCommands:
         for command in self.table.queued(session.device_id):
             if command.writing is not session and self._may_go(command):
                 command.writing, command.offset = session, None
-                session.connection.send(
-                    command.line,
-                    partial(self._note_written, command, session),
-                    partial(self._may_go, command),
-                )
+                seconds = self._response_seconds(command.row)
+                go = partial(self._write, command, session)
+                self._states.claim(command.row, self._now(), seconds, go)
+
+    def _write(self, command: OpenCommand, session: DeviceSession) -> None:
+        if command.writing is session and self._may_go(command):
+            session.connection.send(
+                command.line,
+                partial(self._note_written, command, session),
+                partial(self._may_go, command),
+            )
 
     def waits_for(self, device_id: str) -> bool:
         """Whether commands wait for a device."""
@@ -261,14 +266,15 @@ class OpenCommands:
             replaced: the device has come again, so it may have lost what it did not answer.
         """
         self._arrivals.end(session)
-        for command in self.table.unanswered(session.device_id):
-            if (
-                command.writing is session
-                and command.row.status is CommandStatus.SENT
-                and (replaced or command.offset is not None)
-                and command.expires > elapsed()
-            ):
+        for command in self.table.of(session.device_id):
+            if command.writing is not session or command.row.status is CommandStatus.PENDING:
+                continue
+            is_there = command.offset is None and not replaced
+            is_sent = command.row.status is CommandStatus.SENT
+            if is_sent and not is_there and command.expires > elapsed():
                 self._queue_again(command)
+            elif not self._custody.is_alone:
+                self._states.save(command.row)  # of which the record knows that it was claimed
 
     def forget(self, device_id: str) -> None:
         """End all commands of a device that is deleted."""
@@ -307,7 +313,8 @@ class OpenCommands:
         """The device's machine has it, and so has the record from now on."""
         if command.row.status is CommandStatus.SENT and command in self.table:
             if command.row.message_type is None:
-                self._states.save(command.row)
+                if self._custody.is_alone:  # else it was claimed
+                    self._states.save(command.row)
             else:  # nobody answers it
                 self._change(command, CommandStatus.SUCCESS)
 
@@ -331,10 +338,8 @@ class OpenCommands:
 
     def _follow_clocks(self) -> None:
         """Notice that the time of day was set, or that the machine slept and its timers with it."""
-        now = _clocks()
-        if all(abs(a - b) < _JUMP_SECONDS for a, b in zip(now, self._clocks, strict=True)):
+        if not self._jumps.have_come():
             return
-        self._clocks = now
         for command in list(self.table.open.values()):
             row = command.row
             is_waiting = row.status is CommandStatus.QUEUED and not command.is_left
@@ -392,8 +397,3 @@ class OpenCommands:
         if status is not CommandStatus.SENT and not is_stored:  # until it is acknowledged
             self._states.save(row)
         self.on_update(command.update())
-
-
-def _clocks() -> tuple[float, float]:
-    """How far the time of day, and the clock of the timers, are from `elapsed`."""
-    return time.time() - elapsed(), anyio.current_time() - elapsed()

@@ -50,6 +50,7 @@ class Where(Struct, frozen=True):
         tls: has devices connect with TLS.
         certificates: devices prove who they are by a certificate.
         proxied: connections come through a proxy that says whose they are.
+        reuse_port: other processes of this machine listen there as well.
     """
 
     host: str
@@ -57,6 +58,7 @@ class Where(Struct, frozen=True):
     tls: ssl.SSLContext | None
     certificates: bool
     proxied: bool
+    reuse_port: bool
 
 
 class Entrance:
@@ -95,6 +97,7 @@ class Entrance:
         self._tls = where.tls
         self._certificates = where.certificates
         self._proxied = where.proxied
+        self._reuse_port = where.reuse_port
         self._settings = settings
         self._counts = counts
         self._admission = admission
@@ -135,14 +138,7 @@ class Entrance:
         """
         level = logging.WARNING if self._most < _FEW else logging.INFO
         logger.log(level, "there is room for %.0f devices: the limit of open files", self._most)
-        url = f"novacloud://{_bracketed(self._host)}:{self.port}"
-        try:
-            bound = await anyio.create_tcp_listener(
-                local_host=self._host, local_port=self.port, backlog=_BACKLOG
-            )
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise BindFailed(f"{url}: {reason}") from error
+        bound = await _listen(self._host, self.port, reuse_port=self._reuse_port)
         await stack.enter_async_context(bound)
         for listener in bound.listeners:
             address: Any = listener.extra(SocketAttribute.local_address)
@@ -265,6 +261,31 @@ class Entrance:
         with anyio.move_on_after(self._settings.auth_seconds):
             return await read_header(stream) or stream.host
         raise NotProxied("no PROXY header comes")
+
+
+async def free_port(host: str, port: int) -> int:
+    """A port that nobody listens on, for processes that are going to share it.
+
+    Args:
+        host: the address to listen on.
+        port: 0 takes any.
+
+    Raises:
+        BindFailed: the port cannot be had.
+    """
+    async with await _listen(host, port) as bound:
+        found: int = bound.extra(SocketAttribute.local_port)
+        return found
+
+
+async def _listen(host: str, port: int, *, reuse_port: bool = False) -> Any:
+    try:
+        return await anyio.create_tcp_listener(
+            local_host=host, local_port=port, backlog=_BACKLOG, reuse_port=reuse_port
+        )
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BindFailed(f"novacloud://{_bracketed(host)}:{port}: {reason}") from error
 
 
 def _check_asking(tls: ssl.SSLContext | None, certificates: bool) -> None:

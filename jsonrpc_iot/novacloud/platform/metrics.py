@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
@@ -50,6 +50,10 @@ Sample: TypeAlias = tuple[str, float]
 """What follows the name of a metric, such as `{status="SENT"}`, and the value."""
 
 
+Block: TypeAlias = tuple[str, str]
+"""The lines of one metric: what it is, and its samples."""
+
+
 class Metric(Struct, frozen=True):
     """One metric with all its samples."""
 
@@ -58,11 +62,11 @@ class Metric(Struct, frozen=True):
     help: str
     samples: Sequence[Sample]
 
-    def text(self) -> str:
+    def block(self, node: str) -> Block:
         """It as lines; see prometheus.io/docs/instrumenting/exposition_formats."""
-        lines = [f"# HELP {self.name} {self.help}", f"# TYPE {self.name} {self.kind}"]
-        lines += [f"{self.name}{label} {_number(value)}" for label, value in self.samples]
-        return "".join(f"{line}\n" for line in lines)
+        head = f"# HELP {self.name} {self.help}\n# TYPE {self.name} {self.kind}\n"
+        samples = ((_labelled(name, node) if node else name, at) for name, at in self.samples)
+        return head, "".join(f"{self.name}{name} {_number(value)}\n" for name, value in samples)
 
 
 class Metrics:
@@ -70,10 +74,19 @@ class Metrics:
 
     Args:
         platform: whose.
+        node: is in a label of each sample, where several nodes are shown in one place.
+        beside: asks for the `blocks` of those that are shown beside it.
     """
 
-    def __init__(self, platform: NovaPlatform) -> None:
+    def __init__(
+        self,
+        platform: NovaPlatform,
+        node: str = "",
+        beside: Callable[[], Awaitable[Sequence[Block]]] | None = None,
+    ) -> None:
         self._platform = platform
+        self._node = node
+        self._beside = beside
         self._finished: Counter[CommandStatus] = Counter()
         self._asking = anyio.Lock()
         self._health: Health | None = None
@@ -94,9 +107,17 @@ class Metrics:
 
     async def text(self) -> str:
         """All metrics; those that cannot be known now are left out."""
+        blocks = [*await self.blocks(), *(await self._beside() if self._beside else ())]
+        texts: dict[str, str] = {}
+        for head, samples in blocks:
+            texts[head] = texts.get(head, "") + samples
+        return "".join(f"{head}{samples}" for head, samples in texts.items())
+
+    async def blocks(self) -> list[Block]:
+        """Those of this platform, each by itself."""
         health = await self.health()
         found = [*self._of_platform(health), *self._of_commands(), *_of_process()]
-        return "".join(metric.text() for metric in found if metric.samples)
+        return [metric.block(self._node) for metric in found if metric.samples]
 
     def _of_platform(self, health: Health) -> Iterable[Metric]:
         platform = self._platform
@@ -184,6 +205,13 @@ def _of_process() -> Iterable[Metric]:
         opened = len(os.listdir("/dev/fd"))
         yield _metric("process_open_fds", "gauge", "Files that are open.", opened)
     yield _metric("process_max_fds", "gauge", "Files that may be open.", limit_of_files())
+
+
+def _labelled(sample: str, node: str) -> str:
+    """What follows the name of a metric, with another label."""
+    name, _, labels = sample.partition("{")
+    value = node.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    return f'{name}{{node="{value}"{"," + labels if labels else "}"}'
 
 
 def _number(value: float) -> str:

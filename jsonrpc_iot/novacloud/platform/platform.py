@@ -65,6 +65,8 @@ class NovaPlatform:
             does not demand one, a device without learns why it is refused.
         proxied: connections come through a proxy that says whose they are, by the PROXY protocol,
             version 2. It is believed, so nobody else may reach the port.
+        reuse_port: other processes of this machine listen on that port, too, and the system shares
+            connections out among them.
         settings: limits and times.
         bus: carries hints between the nodes that share the store; is opened and closed with the
             platform.
@@ -92,6 +94,7 @@ class NovaPlatform:
         tls: ssl.SSLContext | None = None,
         certificates: bool = False,
         proxied: bool = False,
+        reuse_port: bool = False,
         settings: PlatformSettings = PlatformSettings(),  # noqa: B008  # nobody changes it
         bus: Bus | None = None,
         node: str | None = None,
@@ -133,7 +136,7 @@ class NovaPlatform:
         self.news = News(store)
         self.changes = Changes(store, self.presence, self.news, self.time)
         self.cluster.attach(self.presence, self.figures, self.changes.refresh, self.shared_commands)
-        where = Where(host, port, tls, certificates, proxied)
+        where = Where(host, port, tls, certificates, proxied, reuse_port)
         admission = Admission(
             store, settings, self.presence, self.counts, self.cluster.ownership, self.time
         )

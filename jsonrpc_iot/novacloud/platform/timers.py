@@ -1,12 +1,16 @@
-"""What is to be done at some time, in order."""
+"""What is to be done at some time, in order; and whether clocks still go together."""
 
 import heapq
 import math
+import time
 from collections.abc import Callable
 
 import anyio
 
+from ..clock import elapsed
+
 _REMEMBERED = 1024
+_JUMP_SECONDS = 1.0
 
 
 class Timers:
@@ -44,3 +48,18 @@ class Timers:
         """Do what is due."""
         while self._heap and self._heap[0][0] <= anyio.current_time():
             heapq.heappop(self._heap)[3]()
+
+
+class Jumps:
+    """Notices that the time of day was set, or that the machine slept and its timers with it."""
+
+    def __init__(self) -> None:
+        self._apart = 0.0, 0.0
+
+    def have_come(self) -> bool:
+        """Whether a clock has jumped since this was asked last."""
+        now = time.time() - elapsed(), anyio.current_time() - elapsed()
+        if all(abs(a - b) < _JUMP_SECONDS for a, b in zip(now, self._apart, strict=True)):
+            return False
+        self._apart = now
+        return True

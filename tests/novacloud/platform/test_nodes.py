@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 
 from jsonrpc_iot import Busy
 from jsonrpc_iot.novacloud.errors import NameTaken
+from jsonrpc_iot.novacloud.store.command_log import Transition
 from jsonrpc_iot.novacloud.store.nodes import Lease, Taken
 from tests.novacloud.nodes import Pair, node, pair
 from tests.novacloud.rig import GONE, Rig
@@ -202,6 +203,32 @@ async def is_at(rig: Rig, command: dict[str, Any], status: str) -> bool:
     """Whether a command has a status, as a node says that does not have its device."""
     found = await rig.call("command.get", command_id=command["command_id"])
     return bool(found["status"] == status)
+
+
+async def test_a_command_that_another_node_has_cancelled_is_not_sent(
+    both: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    north, south, _ = both
+    lamp = await north.create()
+    record, may_write = north.platform.store, anyio.Event()
+    transition = record.transition
+
+    async def late(changes: Sequence[Transition]) -> list[bool]:
+        await may_write.wait()
+        return await transition(changes)
+
+    monkeypatch.setattr(record, "transition", late)
+    send = {"device_id": lamp["device_id"], "payload": {"light": "ON"}, "wait": False}
+    async with north.device(lamp) as device:
+        await north.until_stat("online")
+        await settled(north, lamp)
+        first = await north.call("command.send", **send)
+        await south.call("command.cancel", command_id=first["command_id"])
+        may_write.set()
+        second = await north.call("command.send", **send)
+        assert (await device.answer())["command_id"] == second["command_id"]
+        await south.until(lambda: is_at(south, second, "SUCCESS"))
+    assert await is_at(south, first, "CANCELLED")
 
 
 async def test_a_command_that_nobody_takes_ends_at_one_of_the_nodes(both: Pair) -> None:

@@ -1,6 +1,6 @@
 """A platform as one of the nodes that share a record: puts the parts of that together."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -91,14 +91,20 @@ class Cluster:
         self.delivery = Delivery(commands, self.membership, presence, self._bus)
         self.ownership.before_release = self.delivery.drop
 
-    async def has_others(self) -> bool:
-        """Whether there are other nodes, as far as that is known."""
+    async def has_others(self, besides: Collection[str] = ()) -> bool:
+        """Whether there are other nodes, as far as that is known.
+
+        Args:
+            besides: names of nodes that do not count.
+        """
         if self.membership.is_alone:
             return False
         try:
-            return len(await self._nodes.nodes()) > 1
+            nodes = await self._nodes.nodes()
         except StoreFailed:
             return True
+        own = self.membership.lease.number
+        return any(each.number != own and each.node not in besides for each in nodes)
 
     async def run(self) -> None:
         """Stay a node, and do what that needs."""

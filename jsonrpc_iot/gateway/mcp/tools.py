@@ -29,7 +29,7 @@ class Tool(Struct, frozen=True):
     Args:
         name: the tool's.
         method: the name of the method, in full.
-        device: that has it, empty for a dispatcher of this program.
+        device: that has it, by name; empty where there are no others.
         shown: the method's name for people and assistants.
         description: what it does.
         schema: of its arguments.
@@ -111,7 +111,7 @@ def read_tools(
         tool = Tool(
             names[shown[method]],
             method,
-            device,
+            "" if device == only else device,
             short(shown[method]),
             *_described(entry, schemas if is_open else {}),
             effect if effect in ("read", "change", "danger") else None,

@@ -8,7 +8,7 @@ import anyio
 
 from ...channel.clock import now
 from ...client.client import Client
-from ...dispatch.openrpc.gather import Document
+from ...dispatch.openrpc.gather import Document, entries_of
 from ...errors import JsonRpcIotError
 from .events import declared
 from .opened import Opened
@@ -29,6 +29,12 @@ class Catalogue:
         opened: says which methods may be called.
         devices: gives the names of the devices.
         only: the one device whose name is left out.
+
+    Attributes:
+        client: as above.
+        tools: what there was when it was read last.
+        events: the names of the notifications that may come.
+        unknown: the devices that have not said what they are.
     """
 
     def __init__(
@@ -41,6 +47,7 @@ class Catalogue:
         self.client = client
         self.tools = Tools({}, {}, 0)
         self.events: list[str] = []
+        self.unknown: set[str] = set()
         self._opened = opened
         self._devices = devices
         self._only = only
@@ -66,6 +73,9 @@ class Catalogue:
             before = self.tools.left_out
             self.tools = read_tools(document, self._opened, self._devices(), self._only)
             self.events = declared(document)
+            self.unknown = set(self._devices()) - {
+                str(each.get("name")).partition(".")[0] for each in entries_of(document, "methods")
+            }
             self._read_at = now()
             if self.tools.left_out and self.tools.left_out != before:
                 logger.warning("%d tools are left out: %d at most", self.tools.left_out, MOST_TOOLS)

@@ -8,7 +8,8 @@ import anyio
 from anyio.abc import TaskGroup
 from mcp import types
 from mcp.server.context import ServerRequestContext
-from mcp.server.lowlevel import Server
+from mcp.server.lowlevel import NotificationOptions, Server
+from mcp.server.models import InitializationOptions
 from mcp.shared.exceptions import MCPError
 
 from ...dispatch.dispatcher import Dispatcher
@@ -31,6 +32,7 @@ CALLER = "jsonrpc_iot.caller"
 """Where the scope of a request over HTTP has the `Principal` who sends it."""
 
 _ON_A_PAGE = 100
+_LOOKS = (5.0, 15.0, 60.0)  # seconds between looks for what devices had not said in time
 _AT_ONCE = 32  # calls of all assistants together
 _WAITING = 2000
 
@@ -54,6 +56,22 @@ _READ_MORE = types.Tool(
     },
     annotations=types.ToolAnnotations(read_only_hint=True, open_world_hint=False),
 )
+
+
+class _Server(Server[Any]):
+    """A server that says that its tools change, over HTTP too, where the library asks nobody."""
+
+    def create_initialization_options(
+        self,
+        notification_options: NotificationOptions | None = None,
+        experimental_capabilities: dict[str, dict[str, Any]] | None = None,
+        extensions: dict[str, dict[str, Any]] | None = None,
+    ) -> InitializationOptions:
+        """What older assistants are told at first."""
+        changing = notification_options or NotificationOptions(tools_changed=True)
+        return super().create_initialization_options(
+            changing, experimental_capabilities, extensions
+        )
 
 
 class Service:
@@ -82,6 +100,8 @@ class Service:
         only: str | None,
     ) -> None:
         self._dispatcher = dispatcher
+        self._tasks = tasks
+        self._looking: set[Catalogue] = set()
         self._desk = Desk(dispatcher, tasks)
         self._opened = Opened(allow)
         self._seconds = seconds
@@ -92,7 +112,7 @@ class Service:
         self._running = anyio.CapacityLimiter(_AT_ONCE)
         self.events = Events(only)
         self._subscribers = subscribers = Subscribers(self.events, self._principal)
-        self.server: Server[Any] = Server(
+        self.server: Server[Any] = _Server(
             "jsonrpc-iot",
             version=version("jsonrpc-iot"),
             instructions=_INSTRUCTIONS,
@@ -112,10 +132,25 @@ class Service:
         begin = _begin(params)
         catalogue = await self._catalogue(context)
         await catalogue.read(0.0 if begin == 0 else 60.0)
+        if catalogue.unknown and catalogue not in self._looking:
+            self._looking.add(catalogue)
+            self._tasks.start_soon(self._look_again, catalogue)
         tools = [_READ_MORE, *map(_as_tool, catalogue.tools.offered.values())]
         self._subscribers.meet(context)
         page, following = _page(tools, begin)
         return types.ListToolsResult(tools=page, next_cursor=following)
+
+    async def _look_again(self, catalogue: Catalogue) -> None:
+        """Tell of the tools of slow devices, which had not said in time what they are."""
+        for pause in _LOOKS:
+            await anyio.sleep(pause)
+            before = catalogue.tools.offered.keys()
+            await catalogue.read()
+            if catalogue.tools.offered.keys() != before:
+                await self._subscribers.tell_of_tools()
+            if not catalogue.unknown:
+                break
+        self._looking.discard(catalogue)
 
     async def _call_tool(
         self, context: Context, params: types.CallToolRequestParams

@@ -4,12 +4,14 @@ import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from io import StringIO
 from typing import Any
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
-from mcp.server.lowlevel import NotificationOptions, Server
+from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
 LONGEST = 4 << 20
@@ -20,9 +22,8 @@ _PIECE = 1 << 16
 
 async def serve_stdio(server: Server[Any]) -> None:
     """Serve until standard input ends."""
-    options = server.create_initialization_options(NotificationOptions(tools_changed=True))
     async with stdio_server(stdin=_Input()) as (reading, writing):
-        await server.run(reading, writing, options)
+        await server.run(reading, writing, server.create_initialization_options())
 
 
 class _Input(anyio.AsyncFile[str]):
@@ -48,12 +49,11 @@ class _Input(anyio.AsyncFile[str]):
 
 
 def _read(descriptor: int, send: MemoryObjectSendStream[str], token: Any) -> None:
-    try:
-        for line in _lines(descriptor):
-            anyio.from_thread.run(send.send, line, token=token)
+    with suppress(anyio.BrokenResourceError, CancelledError, RuntimeError):  # nobody reads any more
+        with suppress(OSError):  # the terminal is gone
+            for line in _lines(descriptor):
+                anyio.from_thread.run(send.send, line, token=token)
         anyio.from_thread.run_sync(send.close, token=token)
-    except (anyio.BrokenResourceError, anyio.RunFinishedError):
-        pass  # nobody reads any more
 
 
 def _lines(descriptor: int) -> Iterator[str]:

@@ -107,13 +107,18 @@ class Subscribers:
             for audience in tuple(self._audiences.values()):
                 for uri in self._uris(names, audience.principal):
                     await audience.bus.publish(ResourceUpdated(uri))
-                if _CHANGED in names:
-                    await audience.bus.publish(ToolsListChanged())
             for each in tuple(self._sessions.values()):
-                if _CHANGED in names:
-                    await each.session.send_tool_list_changed()
                 for uri in self._uris(names, each.principal) & each.resources.keys():
                     await each.session.send_resource_updated(uri)
+            if _CHANGED in names:
+                await self.tell_of_tools()
+
+    async def tell_of_tools(self) -> None:
+        """Tell all that there may be other tools."""
+        for audience in tuple(self._audiences.values()):
+            await audience.bus.publish(ToolsListChanged())
+        for each in tuple(self._sessions.values()):
+            await each.session.send_tool_list_changed()
 
     def _uris(self, names: Sequence[str], principal: Principal | None) -> set[str]:
         return {uri_of(name) for name in names if self._events.may_hear(name, principal)}

@@ -9,8 +9,9 @@ import pytest
 from mcp import Client, MCPError, types
 from mcp.shared.subscriptions import ResourceUpdated, ToolsListChanged
 
-from jsonrpc_iot import Dispatcher, Gateway, UsageError, connect, serve
-from jsonrpc_iot.gateway.mcp import mcp_server
+from jsonrpc_iot import Call, Context, Dispatcher, Gateway, Next, UsageError, connect, serve
+from jsonrpc_iot.dispatch import forward_about
+from jsonrpc_iot.gateway.mcp import mcp_server, service
 from tests.gateway.rig import anywhere
 from tests.rig import Restarts
 from tests.waiting import SECONDS, Tally
@@ -254,6 +255,49 @@ async def test_a_thousand_calls_at_once_are_all_answered() -> None:
             for _ in range(1000):
                 tasks.start_soon(ask)
     assert answers == [(False, "20")] * 1000
+
+
+async def test_too_many_calls_are_not_even_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "_AT_ONCE", 2)
+    monkeypatch.setattr(service, "_WAITING", 1)
+    lamp = Lamp()
+    answers: list[tuple[bool, str]] = []
+    async with assisted(lamp.dispatcher) as (client, _):
+
+        async def ask() -> None:
+            answers.append(await call(client, "hold"))
+            lamp.gate.set()
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(4):
+                tasks.start_soon(ask)
+    assert sorted(answers)[:3] == [(False, '"held"')] * 3
+    failed, text = sorted(answers)[3]
+    assert failed
+    assert text.startswith("Too many calls wait already")
+
+
+async def test_tools_of_a_slow_device_are_told_of_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "_LOOKS", (0.05,) * 1000)
+    monkeypatch.setattr(forward_about, "_SECONDS", 0.05)
+    lamp = Lamp()
+    told = anyio.Event()
+
+    async def slowly(called: Call, context: Context, following: Next) -> Any:
+        if called.method == "rpc.discover":
+            await told.wait()
+        return await following(called, context)
+
+    lamp.dispatcher.middleware(slowly)
+    async with assisted({"kitchen": lamp.dispatcher}) as (client, _):
+        assert "kitchen_lamp_get" not in await tools_of(client)
+        with anyio.fail_after(SECONDS):
+            async with client.listen(tools_list_changed=True) as events:
+                told.set()
+                async for event in events:
+                    assert event == ToolsListChanged()
+                    if "kitchen_lamp_get" in await tools_of(client):
+                        break
 
 
 async def test_the_latest_notification_of_a_name_is_a_resource() -> None:

@@ -22,7 +22,10 @@ Answer = Callable[[str], dict[str, Any]]
 @asynccontextmanager
 async def lying(document: dict[str, Any], answer: Answer) -> AsyncIterator[str]:
     """The URL of a device that describes itself like that."""
-    about = {"rpc.ping": {"result": True}, "rpc.discover": {"result": document}}
+    about: dict[str, dict[str, Any]] = {
+        "rpc.ping": {"result": True},
+        "rpc.discover": {"result": document},
+    }
 
     async with far_end() as (url, accept), anyio.create_task_group() as tasks:
 

@@ -73,6 +73,8 @@ async def test_tools_are_called_over_http(mode: str) -> None:
 
     async with served(lamp) as url, client_of(url, mode=mode) as client:
         assert "lamp_get" in await tools_of(client)
+        assert client.server_capabilities.tools is not None
+        assert client.server_capabilities.tools.list_changed is True
         assert await call(client, "lamp_set", to=33) == (False, "33")
         await client.call_tool("items", {"count": 2}, progress_callback=note)
     assert lamp.level == 33

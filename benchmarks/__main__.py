@@ -28,6 +28,7 @@ PROGRAMS = (
     "gatt",
     "memory",
     "novacloud",
+    "nodes",
     "startup",
 )
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.novacloud.servers import Postgres
 
 _PATIENCE = 120.0
-_MAKE_DEVICES = f"""
+MAKE_DEVICES = f"""
 SET search_path = novacloud;
 INSERT INTO devices (device_id, name, key_hash, enabled, created, tags)
     SELECT id, id, sha256('{KEY}'), TRUE, 0, ARRAY[]::text[] FROM string_to_table('%s', ',') AS id;
@@ -96,7 +96,7 @@ def _on(server: "Postgres", backend: str, devices: int) -> Iterator[tuple[Platfo
         Path(folder, URL_FILE).write_text(server.database_url("bench"))
         with platform("postgres", backend, Path(folder), devices) as running:
             ids = ",".join(map(device_id, range(devices)))
-            server.sql(_MAKE_DEVICES % ids, "bench")
+            server.sql(MAKE_DEVICES % ids, "bench")
             yield running, _Stored(running.db, server)
 
 

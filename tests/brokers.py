@@ -56,6 +56,11 @@ class Broker:
     def host(self) -> str:
         return f"127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """Its process, which has started all others that it consists of."""
+        return next(self._pids())
+
     def url(self, options: str = "", *, topic: str = "", scheme: str = "mqtt") -> str:
         """The URL of a topic; without one, of a topic that nobody has used yet."""
         return f"{scheme}://{self.host}{topic or new_topic()}{options}"

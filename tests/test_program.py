@@ -73,6 +73,19 @@ def test_a_program_with_a_log_of_its_own_shows_it_there_alone() -> None:
     assert "jsonrpc-iot:" not in shown
 
 
+def test_a_gateway_is_connected_to_its_devices() -> None:
+    setup = """
+    from jsonrpc_iot import Gateway
+    kitchen, device = device, Gateway()
+    device.add("kitchen", kitchen)
+    """
+    with program("tcp://127.0.0.1:0", setup.replace("\n    ", "; ").strip("; \n")) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        with connect_sync(url) as client, pytest.raises(InternalError):
+            client.call("kitchen.fail")
+
+
 def test_a_taken_port_is_one_line() -> None:
     with serving("simulate", "--bind", "tcp://127.0.0.1:0") as (url,), program(url) as process:
         out, err = process.communicate(timeout=SECONDS)

@@ -356,3 +356,14 @@ class Transport(Protocol):
 
     async def listen(self, url: Url, limits: Limits) -> Listener:
         """Bind a URL; raises `BindFailed` or `InvalidUrl`."""
+
+
+def read_url(transport: Transport, url: Url) -> None:
+    """Refuse what makes no sense to connect to, as far as a transport can tell without doing it.
+
+    Raises:
+        InvalidUrl: a mistake that no time mends, such as an unknown option.
+    """
+    read = getattr(transport, "read_url", None)
+    if read is not None:
+        read(url)

@@ -19,6 +19,11 @@ T = TypeVar("T", bound=Struct)
 _BLUETOOTH = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
 _PASSWORD = re.compile(r"(?<=://)([^/?#@:[]*):(?!\d*[/?#]).*@", re.DOTALL)
 """What comes before an @, with all that does not belong into a URL, but after no port."""
+SEALABLE = (
+    *("gatt", "gatt+bumble", "memory", "mqtt", "mqtts", "pipe", "tcp", "tuya-dp", "tuya-dp+pty"),
+    *("uart", "uart+pty", "udp", "unix"),
+)
+"""Schemes of links that are sealed where the URL has the option `psk`."""
 _SECRET = re.compile("(?:.*[_-])?(?:pass|pwd|tok|tick|secret|psk)", re.IGNORECASE | re.DOTALL)
 """Begins the names of options that hold one, and of such that were meant to."""
 _KEY_OR_TOKEN = re.compile(r"[A-Za-z0-9+/ ]{43}=|[A-Za-z0-9_-]{43}")
@@ -105,9 +110,8 @@ class Url(Struct, frozen=True):
         known = [name for name in names if name not in without]
         unknown = sorted(set(self.options) - set(known))
         if unknown:
-            raise self.error(
-                f"unknown option {unknown[0]!r}; {self.scheme} has {', '.join(sorted(known))}"
-            )
+            has = sorted({*known, *(("psk",) if self.scheme in SEALABLE else ())})
+            raise self.error(f"unknown option {unknown[0]!r}; {self.scheme} has {', '.join(has)}")
         try:
             return msgspec.convert(self.options, kind, strict=False)
         except ValueError as error:  # of more than 4,300 digits it is no `ValidationError`

@@ -65,6 +65,7 @@ NOVA = Group(
         "backup": "nova_backup",
         "export": "nova_export",
         "import": "nova_import",
+        "migrate": "nova_migrate",
         "device": "nova_device",
         "load": "nova_load",
     },

@@ -169,6 +169,7 @@ class _File:
         self._path = path
         self._named = named
         self._config = GatewayConfig()
+        self._at_start = _of_start(config)
         self.on_change: Callable[[], object] = lambda: None
         self._take(config)
 
@@ -184,8 +185,11 @@ class _File:
             return
         try:
             config = read_config(self._path)
-            if _of_start(config) != _of_start(self._config):
-                logger.warning("%s: bind, keys and announce hold from the next start", self._path)
+            if _of_start(config) != self._at_start:
+                logger.warning(
+                    "%s: bind, keys, announce and homeassistant hold from the next start",
+                    self._path,
+                )
             self._take(config)
             self.on_change()
         except UsageError as error:
@@ -201,7 +205,7 @@ class _File:
 
 def _of_start(config: GatewayConfig) -> tuple[object, ...]:
     """What cannot change while a gateway runs."""
-    return config.bind, config.keys, config.announce
+    return config.bind, config.keys, config.announce, config.homeassistant
 
 
 def _show(change: DeviceChange) -> None:

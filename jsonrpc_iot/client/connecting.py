@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import anyio
 
-from ..channel.contract import Channel, Trace
+from ..channel.contract import Channel, Trace, read_url
 from ..channel.recorder import recording
 from ..channel.tasks import task_group
 from ..channel.tracing import Tracing
@@ -176,7 +176,8 @@ def url_ways(urls: Sequence[str], open: Callable[[str], Awaitable[Channel]]) -> 
         yield await open(url)
 
     for url in urls:
-        find_transport(Url.parse(url))
+        parsed = Url.parse(url)
+        read_url(find_transport(parsed), parsed)
     return [Way(mask(url), partial(opened, url)) for url in urls]
 
 

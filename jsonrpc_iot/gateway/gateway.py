@@ -26,7 +26,7 @@ from .state import DeviceChange, DeviceState
 from .ways import Where, ways_to
 
 _NAME = re.compile(r"[^\s./\\+#?%&=\x00-\x1f\x7f]{1,64}")
-_TAKEN = ("online", "response", "ticket")  # places beside those of devices
+_TAKEN = ("gateway", "online", "response", "rpc", "ticket")  # names and places beside devices
 
 
 @service("gateway")
@@ -118,11 +118,17 @@ class Gateway(Dispatcher, anyio.AsyncContextManagerMixin):
             requires: the permission that a caller needs for anything there.
 
         Raises:
-            ValueError: the name is taken, or is a method's, or can be none.
+            UsageError: the name is taken, or can be none; or an option makes no sense.
+            ValueError: the name is a method's.
             InvalidUrl: a URL makes no sense.
         """
-        if not _NAME.fullmatch(name) or name in _TAKEN:
-            raise UsageError(f"{name!r} cannot be the name of a device: it is part of paths")
+        check_name(name)
+        if name in self._devices:
+            raise UsageError(f"there is a device {name!r} already")
+        if isinstance(allow, str) or isinstance(deny, str):
+            raise UsageError(f"{name!r}: allow and deny take lists of names, as in ['lamp.*']")
+        if wait < 0 or (timeout is not None and timeout <= 0):
+            raise UsageError(f"{name!r}: wait has to be 0 s or more, and timeout more than 0 s")
         device = Device(
             name,
             where if isinstance(where, Client) else ways_to(where, self.limits),
@@ -214,3 +220,18 @@ class Gateway(Dispatcher, anyio.AsyncContextManagerMixin):
         self.emit(f"{device.name}.{method}", params, requires=requires)
         for places in self._places:
             places.emit(device, method, params)
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be the name of a device, as it is part of paths, topics and methods.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    problem = ""
+    if name in _TAKEN:
+        problem = "the gateway has that itself"
+    elif not _NAME.fullmatch(name):
+        problem = "it takes 1 to 64 characters, without spaces and . / \\ + # ? % & ="
+    if problem:
+        raise UsageError(f"{name!r} cannot be the name of a device: {problem}")

@@ -33,6 +33,7 @@ _CANCEL = b"rpc.cancel"
 _PROVE = "rpc.authenticate"
 _PROVE_BYTES = _PROVE.encode()
 _FLUSH_BYTES = 1 << 16
+_TURN = 256
 _BUSY = Busy(data={"retry_after": 1.0})
 GONE_ITEM = ServerError("An item that was lost is no longer held")
 
@@ -135,15 +136,16 @@ class Incoming:
         if self._context._standing.refusal is not None:
             begin = self._begin_refused
         limit = self._limit
-        replies: list[bytes] = []
-        size = 0
+        replies, size = list[bytes](), 0
         if self._has_pushed:  # who does not read what `take` has answered is not read either
             self._has_pushed = False
             if not (self._session.open_calls or self._outgoing.needs_receiver):
                 await self._outgoing.drain()
         if len(messages) > 1 and any(_CANCEL in each for each in messages):
             messages = self._call_off(messages, replies)
-        for message in messages:
+        for number, message in enumerate(messages, 1):
+            if number % _TURN == 0:  # others are not to wait for all that a flood brings
+                await anyio.lowlevel.cancel_shielded_checkpoint()
             begun: Begun
             if self._outgoing.is_full and self._session.open_calls:
                 begun = self._decline(message, self._responder.read(message), _BUSY)

@@ -4,7 +4,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,7 @@ def run(
 ) -> None:
     """Serve a dispatcher until the process gets SIGINT or SIGTERM.
 
+    A dispatcher with an `async with` block of its own, such as a `Gateway`, is in it meanwhile.
     Where there is a keyring, or a URL names certificates, SIGHUP has these read again.
 
     Warnings and failures of handlers are shown on standard error, unless the program has set up
@@ -57,7 +58,10 @@ async def _run(
     on_listening: Callable[[str], object],
     options: dict[str, Any],
 ) -> None:
-    async with serve(dispatcher, *urls, **options) as server:
+    block: AbstractAsyncContextManager[object] = nullcontext()
+    if isinstance(dispatcher, AbstractAsyncContextManager):
+        block = dispatcher
+    async with block, serve(dispatcher, *urls, **options) as server:
         if sys.platform == "win32":
             for url in server.urls:
                 on_listening(url)

@@ -22,17 +22,24 @@ def read_secret(url: Url, name: str) -> str | None:
     text = url.options.get(name)
     if text is None:
         return None
+    check_place(url, name)
     kind, _, place = text.partition(":")
-    if kind == "env" and place:
+    if kind == "env":
         if not (secret := os.environ.get(place)):
             raise url.error(f"{name}: the environment has no {place}")
         return secret
-    if kind == "file" and place:
-        try:
-            secret = Path(place).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeError, ValueError) as error:
-            raise url.error(f"{name}: cannot read {place}: {error}") from error
-        if not secret:
-            raise url.error(f"{name}: {place} is empty")
-        return secret
-    raise url.error(f"give the {name} as ?{name}=env:NAME or file:PATH")
+    try:
+        secret = Path(place).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or error
+        raise url.error(f"{name}: cannot read {place}: {problem}") from error
+    if not secret:
+        raise url.error(f"{name}: {place} is empty")
+    return secret
+
+
+def check_place(url: Url, name: str) -> None:
+    """Refuse an option that is there, and names no place of a secret; raises `InvalidUrl`."""
+    kind, _, place = url.options.get(name, "env:NAME").partition(":")
+    if kind not in ("env", "file") or not place:
+        raise url.error(f"give the {name} as ?{name}=env:NAME or file:PATH")

@@ -64,8 +64,15 @@ class Point(Struct, frozen=True, forbid_unknown_fields=True):
     entity: Entity | None = None
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or iskeyword(self.name) or self.name in _TAKEN:
-            raise UsageError(f"{self.name!r} cannot be the name of a DataPoint: it is a method's")
+        problem = ""
+        if self.name in _TAKEN:
+            problem = "there is a method of that name"
+        elif not _NAME.fullmatch(self.name):
+            problem = "it takes up to 64 letters, digits and _, a letter first"
+        elif iskeyword(self.name):
+            problem = "Python has that word itself"
+        if problem:
+            raise UsageError(f"{self.name!r} cannot be the name of a DataPoint: {problem}")
         is_number = self.min is not None or self.max is not None
         implied: Kind | None = "value" if is_number else "enum" if self.values else self.kind
         if self.kind is None:

@@ -97,6 +97,22 @@ def test_the_file_is_read_again_and_changes_what_has_changed(tmp_path: Path) -> 
             assert bridge.stop() == Done(0, "", "")
 
 
+def test_what_holds_from_the_next_start_is_told_as_long_as_it_differs(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    first, other = 'bind = ["tcp://127.0.0.1:0"]\n', 'bind = ["tcp://127.0.0.1:1"]\n'
+    file.write_text(first)
+    with started("bridge", "--config", str(file)) as bridge:
+        listening(bridge)
+        for text in (other, f"{first}homeassistant = true\n", other):
+            file.write_text(text)
+            bridge.process.send_signal(signal.SIGHUP)
+            assert "hold from the next start" in bridge.wait_for_error("jsonrpc-iot: ")
+        file.write_text(f'{first}[devices]\none = "tcp://127.0.0.1:1"\n')  # all else as at first
+        bridge.process.send_signal(signal.SIGHUP)
+        assert bridge.wait_for_error("").startswith("one away")
+        assert bridge.stop() == Done(0, "", "")
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [

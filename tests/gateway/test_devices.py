@@ -20,6 +20,7 @@ from jsonrpc_iot import (
     MethodNotFound,
     OutcomeUnknown,
     Principal,
+    UsageError,
     connect,
     serve,
 )
@@ -342,10 +343,31 @@ def test_names_that_are_no_part_of_a_path_are_refused(name: str) -> None:
         gateway.add(name, anywhere())
 
 
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"wait": -1}, "wait has to be"),
+        ({"timeout": 0}, "timeout more than 0 s"),
+        ({"allow": "lamp.*"}, "take lists"),
+        ({"deny": "reset"}, "take lists"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: Any, complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        Gateway().add("lamp", anywhere(), **options)
+
+
+def test_a_name_that_can_be_none_is_told_what_names_take() -> None:
+    with pytest.raises(UsageError, match=r"1 to 64 characters, without spaces and \. /"):
+        Gateway().add("a b", anywhere())
+    with pytest.raises(UsageError, match="the gateway has that itself"):
+        Gateway().add("rpc", anywhere())
+
+
 def test_two_devices_have_two_names() -> None:
     gateway = Gateway()
     gateway.add("lamp", anywhere())
-    with pytest.raises(ValueError, match="lamp"):
+    with pytest.raises(UsageError, match="there is a device 'lamp' already"):
         gateway.add("lamp", anywhere())
     with pytest.raises(ValueError, match="lamp"):
         gateway.method("lamp.set")(lambda: None)
@@ -353,7 +375,17 @@ def test_two_devices_have_two_names() -> None:
         gateway.remove("nobody")
 
 
-@pytest.mark.parametrize("where", ["nonsense://x", [], "tcp:/x", 5])
+@pytest.mark.parametrize(
+    "where",
+    [
+        *("nonsense://x", [], "tcp:/x", 5),
+        *("udp://h?pks=env:X", "tcp://h?max=0", "tls://h?psk=env:X", "http://h/x?segment=1"),
+        *("ws://h?colour=red", "pipe://", "unix://lamp", "mqtt://h", "memory://x?colour=red"),
+        *("uart:///dev/x?baud=9600", "tuya-dp:///dev/x?role=mod", "gatt://", "mdns://"),
+        *("udp://h?psk=secret", "udp://h?psk=env:", "udp://h?segment=1&max=4", "udp://h?segment=x"),
+        ["udp://127.0.0.1:1", "udp://127.0.0.1:1?pks=env:X"],
+    ],
+)
 def test_where_it_is_has_to_make_sense(where: Any) -> None:
     with pytest.raises((InvalidUrl, ValueError)):
         Gateway().add("lamp", where)

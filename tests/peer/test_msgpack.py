@@ -241,7 +241,7 @@ async def test_two_ends_with_different_codecs_say_so_once(
         ("udp://127.0.0.1:1?codec=xml", "codec='xml'.*valid are json, msgpack"),
         ("memory://lamp?codec=xml", "codec='xml'.*valid are json, msgpack"),
         ("memory://lamp?codec=", "codec=''.*valid are json, msgpack"),
-        ("tcp://127.0.0.1:1?codec=msgpack", "unknown option 'codec'; tcp has max, reuse_port"),
+        ("tcp://127.0.0.1:1?codec=msgpack", "unknown option 'codec'; tcp has max, psk, reuse_port"),
         ("pipe://lamp?codec=msgpack", "unknown option 'codec'; pipe has dir, max"),
         ("unix:///lamp.sock?codec=json", "unknown option 'codec'; unix has max"),
     ],

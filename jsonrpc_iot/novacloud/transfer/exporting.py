@@ -16,7 +16,7 @@ from ..store.registry import DeviceRow
 from ..store.sqlite.backup import open_existing
 from ..store.sqlite.retention import rules
 from ..store.sqlite.rows import DEVICE, read_device
-from ..store.sqlite.schema import STEPS, version_of
+from ..store.sqlite.schema import check_current
 from ..store.sqlite.value_pages import value_page
 from ..store.telemetry_log import Place
 from .lines import (
@@ -47,7 +47,7 @@ def export(path: Path, *, telemetry: bool) -> Iterator[Line]:
     """
     try:
         with closing(open_existing(path)) as db:
-            _check_version(db)
+            check_current(db)
             count = 0
             for line in _lines(db, telemetry):
                 count += 1
@@ -55,14 +55,6 @@ def export(path: Path, *, telemetry: bool) -> Iterator[Line]:
             yield End(lines=count)
     except sqlite3.Error as error:
         raise StoreFailed(f"{path}: {error}") from None
-
-
-def _check_version(db: sqlite3.Connection) -> None:
-    version = version_of(db)
-    if version < len(STEPS):
-        raise StoreFailed(
-            f"the file has the older version {version}; a platform that opens it upgrades it"
-        )
 
 
 def _lines(db: sqlite3.Connection, telemetry: bool) -> Iterator[Line]:

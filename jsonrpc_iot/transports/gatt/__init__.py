@@ -45,6 +45,18 @@ __all__ = [
 ]
 
 
+def read_url(url: Url) -> ConnectOptions:
+    """What a URL to connect to says; raises `InvalidUrl`."""
+    if url.scheme == "gatt+bumble":
+        return read_options(url, ConnectOptions)
+    url.forbid_path()
+    url.forbid_port()
+    options = read_options(url, ConnectOptions)
+    if not (url.host or options.name or options.address):
+        raise url.error("say which device: gatt://NAME or gatt://ADDRESS")
+    return options
+
+
 async def connect(url: Url, limits: Limits) -> Channel:
     """Find the device and connect to it."""
     require_asyncio(url)
@@ -53,11 +65,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
         from .bumble import listener as bumble
 
         return await bumble.connect(url, limits)
-    url.forbid_path()
-    url.forbid_port()
-    options = read_options(url, ConnectOptions)
-    if not (url.host or options.name or options.address):
-        raise url.error("say which device: gatt://NAME or gatt://ADDRESS")
+    options = read_url(url)
     # Segments are made by whoever has opened this transport.
     return await open_gatt(url.host, options=structs.replace(options, segment=False))
 

@@ -64,6 +64,10 @@ class MdnsTransport:
                 problem = error
         raise problem
 
+    def read_url(self, url: Url) -> None:
+        """Check a URL to connect to: its name; the options are those of what is found."""
+        _name_of(url)
+
     async def listen(self, url: Url, limits: Limits) -> Listener:
         """Refuse to listen: such a name is given to a server that listens elsewhere.
 

@@ -14,9 +14,14 @@ from ...channel.contract import Channel, Listener
 from ...channel.url import Url
 from ...errors import MissingExtra, UsageError
 from ...protocol.limits import Limits
-from ._options import read_options
+from ._options import MqttOptions, read_options
 
 __all__ = ["connect", "listen"]
+
+
+def read_url(url: Url) -> MqttOptions:
+    """What a URL to connect to says; raises `InvalidUrl`."""
+    return read_options(url)
 
 
 async def connect(url: Url, limits: Limits) -> Channel:
@@ -28,7 +33,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
         MissingExtra: the extra `mqtt` is not installed.
         UsageError: the event loop is not asyncio's.
     """
-    options = read_options(url)
+    options = read_url(url)
     check_machine(url)
     from ._client import open_channel
 

@@ -175,9 +175,14 @@ class MemoryListener(Listener):
         self._receive.close()
 
 
+def read_url(url: Url) -> MemoryOptions:
+    """What a URL to connect to says; raises `InvalidUrl`."""
+    return url.read_options(MemoryOptions)
+
+
 async def connect(url: Url, limits: Limits) -> Channel:
     """Open a channel to the server of that name."""
-    options = url.read_options(MemoryOptions)
+    options = read_url(url)
     listener = MemoryListener.names.get(_name(url))
     if listener is None:
         raise ConnectFailed(f"{url}: nothing in this process serves it")

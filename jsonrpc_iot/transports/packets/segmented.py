@@ -2,7 +2,7 @@
 
 from msgspec import structs
 
-from ...channel.contract import Channel, Listener, Serve, Transport
+from ...channel.contract import Channel, Listener, Serve, Transport, read_url
 from ...channel.options import PacketOptions
 from ...channel.url import Url
 from ...channel.wrappers import WrappedListener
@@ -26,6 +26,11 @@ class SegmentedTransport:
         in_segments = _wants_segments(url)
         channel = await self._inner.connect(url, limits)
         return segmented(channel, limits) if in_segments else channel
+
+    def read_url(self, url: Url) -> None:
+        """Check a URL to connect to; raises `InvalidUrl`."""
+        _wants_segments(url)
+        read_url(self._inner, url)
 
     async def listen(self, url: Url, limits: Limits) -> Listener:
         """Bind a URL; see `Transport.listen`."""

@@ -264,9 +264,14 @@ class UdpListener(DemuxListener):
             logger.debug("%s: a datagram to %s was not sent: %s", self._address, address, error)
 
 
+def read_url(url: Url) -> UdpOptions:
+    """What a URL to connect to says; raises `InvalidUrl`."""
+    return url.read_options(UdpOptions)
+
+
 async def connect(url: Url, limits: Limits) -> Channel:
     """Open a socket to a server; whether one is there shows when it answers."""
-    options = url.read_options(UdpOptions)
+    options = read_url(url)
     family, address = await resolve(url, ConnectFailed)
     raw = socket.socket(family, socket.SOCK_DGRAM)
     try:

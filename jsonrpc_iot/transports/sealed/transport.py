@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import anyio
 
-from ...channel.contract import Channel, Listener, Serve, Transport
+from ...channel.contract import Channel, Listener, Serve, Transport, read_url
 from ...channel.url import Url
 from ...channel.wrappers import WrappedListener
 from ...errors import MissingExtra
@@ -14,6 +14,7 @@ from ...protocol.seal.crypto import Crypto
 from ...protocol.seal.packets import BASE64, Form
 from ..packets.demux import DemuxListener
 from ..packets.gate import Keys
+from ..secrets import check_place
 from .greeting import sealed_channel
 from .keys import NAME, both, form_of, key_of, primitives, without_key
 from .line import SharedLine
@@ -49,6 +50,12 @@ class SealedTransport:
         crypto = primitives(url)
         channel = await self._inner.connect(without_key(url), limits)
         return await sealed_channel(channel, url, crypto, key, self._instance)
+
+    def read_url(self, url: Url) -> None:
+        """Check a URL to connect to, all but its key, which may come later."""
+        form_of(url)
+        check_place(url, NAME)
+        read_url(self._inner, without_key(url))
 
     async def listen(self, url: Url, limits: Limits) -> Listener:
         """Bind a URL; see `Transport.listen`."""

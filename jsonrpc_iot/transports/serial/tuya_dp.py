@@ -65,9 +65,14 @@ class TuyaDpOptions(PortOptions, frozen=True):
         return fits if self.max is None else min(fits, self.max)
 
 
+def read_url(url: Url) -> TuyaDpOptions:
+    """What a URL to connect to says; raises `InvalidUrl`."""
+    return _read(url, "module")
+
+
 async def connect(url: Url, limits: Limits) -> Channel:
     """Open a port."""
-    options = _read(url, "module")
+    options = read_url(url)
     return await connect_to_port(url, options, partial(_channel, options))
 
 

@@ -79,9 +79,14 @@ def open_channel(
     return RpcChannel(line, info, options.baudrate, owns_line=owns_line)
 
 
+def read_url(url: Url) -> UartOptions:
+    """What a URL to connect to says; raises `InvalidUrl`."""
+    return url.read_options(UartOptions)
+
+
 async def connect(url: Url, limits: Limits) -> Channel:
     """Open a port."""
-    options = url.read_options(UartOptions)
+    options = read_url(url)
     return await connect_to_port(url, options, partial(_channel, options))
 
 

@@ -63,6 +63,11 @@ class PipeOptions(UnixOptions, frozen=True):
     dir: str | None = None
 
 
+def read_url(url: Url) -> UnixOptions:
+    """What a URL to connect to says; raises `InvalidUrl`."""
+    return _read(url, lambda url, paths: paths[0])[1]
+
+
 async def connect(url: Url, limits: Limits) -> Channel:
     """Connect to a server on this host."""
     path, options = _read(url, _with_socket)

@@ -42,9 +42,14 @@ class TcpOptions(TlsOptions, frozen=True):
     reuse_port: bool = False
 
 
+def read_url(url: Url) -> TcpOptions:
+    """What a URL to connect to says; raises `InvalidUrl`."""
+    return read_options(url, TcpOptions)
+
+
 async def connect(url: Url, limits: Limits) -> Channel:
     """Connect to a server."""
-    options = read_options(url, TcpOptions)
+    options = read_url(url)
     context = load_context(url, options, server=False)
     stream = await dial(url, _host(url), _port(url), context)
     may_want = context is not None and options.cert is None

@@ -17,12 +17,17 @@ from .address import Address, AddressListener, bind
 from .options import HttpOptions
 
 
+def read_url(url: Url) -> HttpOptions:
+    """What a URL to connect to says; raises `InvalidUrl`."""
+    return read_options(url, HttpOptions)
+
+
 async def connect(url: Url, limits: Limits) -> Channel:
     """Reach a server, and subscribe to its events where it has such."""
     require_extra(url, "HTTP needs", "http", "httpx2")
     from .http_connect import open_channel
 
-    options = read_options(url, HttpOptions)
+    options = read_url(url)
     context = load_context(url, options, server=False)
     return await open_channel(url, limits, options, read_secret(url, "token"), context)
 

@@ -20,6 +20,11 @@ from .options import WebSocketOptions
 from .websocket_server import answer_websocket
 
 
+def read_url(url: Url) -> WebSocketOptions:
+    """What a URL to connect to says; raises `InvalidUrl`."""
+    return read_options(url, WebSocketOptions)
+
+
 async def connect(url: Url, limits: Limits) -> Channel:
     """Connect to a server.
 
@@ -28,7 +33,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
         InvalidUrl: the URL makes no sense, or its token or certificates cannot be read.
         MissingExtra: the extra `http` is not installed.
     """
-    options = read_options(url, WebSocketOptions)
+    options = read_url(url)
     context = load_context(url, options, server=False)
     require_extra(url, "WebSockets need", "http", "websockets")
     from .websocket_client import open_websocket

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from jsonrpc_iot import BindFailed, ConnectFailed, InvalidUrl
+from jsonrpc_iot.channel.options import PacketOptions
 from jsonrpc_iot.channel.url import Url
-from jsonrpc_iot.transports import open_channel, open_listener
+from jsonrpc_iot.transports import open_channel, open_listener, schemes
 from jsonrpc_iot.transports.sealed.keys import SCHEMES, without_key
 
 from .rig import option
@@ -107,3 +108,10 @@ async def test_a_key_is_an_option_wherever_links_can_be_sealed(scheme: str, tmp_
     with pytest.raises((InvalidUrl, ConnectFailed, BindFailed, ValueError)) as caught:
         await open_channel(url)
     assert "unknown option" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", sorted({*schemes(), *SCHEMES} - {"mdns"}))
+async def test_an_unknown_option_is_told_with_psk_where_that_is_one(scheme: str) -> None:
+    with pytest.raises(InvalidUrl, match="unknown option 'pks'") as caught:
+        Url.parse(f"{scheme}://lamp?pks=env:KEY").read_options(PacketOptions)
+    assert (" psk" in str(caught.value)) == (scheme in SCHEMES)

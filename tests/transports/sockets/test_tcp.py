@@ -95,7 +95,7 @@ async def test_an_address_of_another_machine_cannot_be_bound() -> None:
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
-        ("tcp://127.0.0.1:1?nodelay=1", "unknown option 'nodelay'; tcp has max, reuse_port"),
+        ("tcp://127.0.0.1:1?nodelay=1", "unknown option 'nodelay'; tcp has max, psk, reuse_port"),
         ("tcp://127.0.0.1:1?max=-5", "max='-5'"),
         ("tcp://127.0.0.1:1?reuse_port=perhaps", "reuse_port='perhaps'"),
         ("tcp://127.0.0.1:1?max=1&max=2", "twice"),

@@ -34,10 +34,16 @@ async def migrate(pools: Pools) -> None:
         StoreFailed: the database is another program's, of a newer version than this program, of an
             encoding other than UTF-8, or the user may not make tables.
     """
-    await pools.transact(_migrate, purpose="upkeep")
+    await pools.transact(bring_up_to_date, purpose="upkeep")
 
 
-async def _migrate(db: Db) -> None:
+async def bring_up_to_date(db: Db) -> None:
+    """The same in a transaction, at whose end others go on that do so too.
+
+    Raises:
+        StoreFailed: see `migrate`.
+        asyncpg.PostgresError: the user may not make tables.
+    """
     await db.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
     encoding = await db.fetchval("SHOW server_encoding")
     if encoding != "UTF8":

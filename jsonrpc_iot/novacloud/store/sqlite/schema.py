@@ -214,6 +214,19 @@ def version_of(db: sqlite3.Connection) -> int:
     return int(version)
 
 
+def check_current(db: sqlite3.Connection) -> None:
+    """Refuse what this program cannot read without changing it.
+
+    Raises:
+        StoreFailed: the file is another program's, or of another version.
+    """
+    version = version_of(db)
+    if version < len(STEPS):
+        raise StoreFailed(
+            f"the file has the older version {version}; a platform that opens it upgrades it"
+        )
+
+
 def upgrade(db: sqlite3.Connection) -> None:
     """Bring a file up to date, one transaction for each step.
 

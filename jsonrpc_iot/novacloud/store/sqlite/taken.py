@@ -6,7 +6,7 @@ in one row, and now and then the list goes into the table.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -133,6 +133,23 @@ def heads_of(db: sqlite3.Connection, device_id: str) -> dict[str, int]:
             del heads[ids[number]]
             heads[ids[number]] = seq
     return heads
+
+
+def all_heads(db: sqlite3.Connection) -> Iterator[tuple[str, str, int, int]]:
+    """Yield the outboxes of all devices: device, id, `seq` and `used`, as if the list were folded.
+
+    Args:
+        db: in a transaction.
+    """
+    (last,) = db.execute("SELECT ifnull(max(used), 0) FROM outboxes").fetchone()
+    listed = {
+        number: (seq, last + place) for place, (number, seq) in enumerate(_listed(db).items(), 1)
+    }
+    for number, device_id, outbox_id, *head in db.execute(
+        "SELECT number, device_id, outbox_id, seq, used FROM outboxes"
+    ):
+        seq, used = listed.get(number, head)
+        yield device_id, outbox_id, seq, used
 
 
 def _listed(db: sqlite3.Connection) -> dict[int, int]:

@@ -52,6 +52,9 @@ PUBLIC = {
     "jsonrpc_iot.gateway.homeassistant": """
         Button Entity Fan HomeAssistant Light Look Number Select Switch
     """,
+    "jsonrpc_iot.gateway.mcp": """
+        Assistant Where mcp_server
+    """,
     "jsonrpc_iot.transports.gatt": """
         ConnectOptions GattOptions HeardDevice RX SERVICE TX open_gatt require_asyncio scan
     """,
@@ -62,7 +65,7 @@ NOTIFICATION = [
     *("tags", "deprecated", "examples", "names"),
 ]
 DISPATCHER = {
-    "method": ["name", *NOTIFICATION, "idempotent", "errors", "entity", "button"],
+    "method": ["name", *NOTIFICATION, "idempotent", "effect", "errors", "entity", "button"],
     "notification": ["name", *NOTIFICATION],
     "include": ["other", "prefix"],
     "forward": ["prefix", "where", "requires", "timeout"],

@@ -16,6 +16,7 @@ KEEP_ALIVE_SECONDS = 15.0
 KEEP_ALIVE = b":\n\n"
 
 _DRAIN_SECONDS = 2.0
+_SMALL_BODY = 1 << 16  # bytes that are worth to be read for the connection to live on
 _BYTES_A_SECOND = 1 << 16  # a body that comes more slowly than this is given up in the end
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -40,10 +41,10 @@ class Refusal(Exception):
         self.headers = headers
         self.error = error
 
-    def body(self, codec: JsonCodec) -> tuple[bytes, bytes]:
+    def body(self) -> tuple[bytes, bytes]:
         """The content type and the body."""
         if self.error is not None:
-            reply = codec.encode_error(None, self.error, "2.0")
+            reply = JsonCodec().encode_error(None, self.error, "2.0")
             assert reply is not None
             return JSON, reply
         return b"text/plain; charset=utf-8", f"{self.problem}\n".encode()
@@ -109,6 +110,27 @@ async def respond_early(
         while (await receive()).get("more_body"):
             pass
     await send({"type": "http.response.body", "body": b""})
+
+
+async def refuse(
+    refusal: Refusal, headers: dict[bytes, bytes], receive: AsgiReceive, send: AsgiSend
+) -> None:
+    """Answer a request that is refused before its body has been read.
+
+    Args:
+        refusal: why.
+        headers: of the request.
+        receive: gives its body.
+        send: takes the answer.
+    """
+    kind, body = refusal.body()
+    left = headers.get(b"content-length", b"0")
+    is_small = left.isdigit() and int(left[:20]) <= _SMALL_BODY
+    if is_small and b"transfer-encoding" not in headers:
+        await respond(send, refusal.status, body, kind, refusal.headers)
+    else:
+        closing = {**dict(refusal.headers), b"connection": b"close"}.items()
+        await respond_early(receive, send, refusal.status, body, kind, list(closing))
 
 
 async def begin_events(send: AsgiSend, headers: Headers = ()) -> None:

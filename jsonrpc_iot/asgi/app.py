@@ -43,8 +43,8 @@ from ._http import (
     challenge_of,
     denied,
     headers_of,
+    refuse,
     respond,
-    respond_early,
     with_cors,
 )
 from .admission import Admission
@@ -66,7 +66,6 @@ _DISCOVER = b'{"id":1,"method":"rpc.discover"}'
 _CLOSE = [(b"connection", b"close")]
 _KINDS = (JSON, b"application/json-rpc", b"application/jsonrequest")
 _SPECIAL = ("/openrpc.json", "/ticket")  # places below the path that are those of no method
-_SMALL_BODY = 1 << 16  # bytes that are worth to be read for the connection to live on
 
 
 class _Document(Struct):
@@ -215,14 +214,7 @@ class RpcApp:
             else:
                 raise Refusal(405, "POST a message, or GET events", [(b"allow", b"GET, POST")])
         except Refusal as refusal:
-            kind, body = refusal.body(self._codec)
-            left = headers.get(b"content-length", b"0")
-            is_small = left.isdigit() and int(left[:20]) <= _SMALL_BODY
-            if is_small and b"transfer-encoding" not in headers:
-                await respond(send, refusal.status, body, kind, refusal.headers)
-            else:
-                closing = {**dict(refusal.headers), b"connection": b"close"}.items()
-                await respond_early(receive, send, refusal.status, body, kind, list(closing))
+            await refuse(refusal, headers, receive, send)
 
     def _below(self, scope: Scope) -> str | None:
         """What the path has after ours, `None` where it is another one."""

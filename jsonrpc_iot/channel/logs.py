@@ -22,6 +22,7 @@ LOGGERS = (
     "dispatcher",
     "gateway",
     "gateway.homeassistant",
+    "gateway.mcp",
     "http",
     "novacloud",
     "peer",

@@ -1,7 +1,7 @@
 """`bridge`: a gateway without a program."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -18,20 +18,16 @@ from jsonrpc_iot.gateway.homeassistant import HomeAssistant, Look
 from jsonrpc_iot.protocol.text import escape
 
 from ._access import KeysOption, RequireKeyOption, access
+from ._devices import complete_device, urls_by_name
 from ._log import LogJsonOption, VerboseOption, start_log
 from ._options import AnnounceOption, RecordOption, TraceOption, complete_bind
 from ._output import Tracer, print_text, write_error
 from ._signals import until_signal
-from .command.declare import Argument, Given, Offer, Option
+from .command.declare import Argument, Option
 
 logger = logging.getLogger("jsonrpc_iot.cli")
 
 _DEVICES = logging.getLogger("jsonrpc_iot.cli.devices")
-
-
-def _complete_device(beginning: str, given: Given) -> Iterator[Offer]:
-    name, mark, _ = beginning.rpartition("," if "," in beginning else "=")
-    return (Offer(f"{name}{mark}{each.word}") for each in complete_bind("", given) if mark)
 
 
 AllowOption: TypeAlias = Annotated[
@@ -54,7 +50,7 @@ def bridge(
         Argument(
             "NAME=URL",
             "A device, and where it is. Several URLs, with commas between, are tried in order.",
-            _complete_device,
+            complete_device,
         ),
     ] = None,
     *,
@@ -93,7 +89,9 @@ def bridge(
     """
     start_log(verbose=verbose, as_json=log_json)
     _DEVICES.setLevel(logging.INFO)
-    named = GatewayConfig(devices=_devices(devices or ()), allow=allow or [])
+    found = urls_by_name(devices or ())
+    found_devices = {name: DeviceConfig(urls) for name, urls in found.items()}
+    named = GatewayConfig(devices=found_devices, allow=allow or [])
     filed = GatewayConfig() if config is None else read_config(config)
     urls = [*(bind or ()), *filed.bind]
     if not urls:
@@ -208,29 +206,6 @@ class _File:
 def _of_start(config: GatewayConfig) -> tuple[object, ...]:
     """What cannot change while a gateway runs."""
     return config.bind, config.keys, config.announce, config.homeassistant
-
-
-def _devices(words: "list[str] | tuple[str, ...]") -> dict[str, DeviceConfig]:
-    found: dict[str, DeviceConfig] = {}
-    for word in words:
-        name, mark, urls = word.partition("=")
-        if not mark or not name or "://" in name:
-            raise UsageError(f"{word!r}: a device is given as NAME=URL")
-        if name in found:
-            raise UsageError(f"{name!r} is given twice")
-        found[name] = DeviceConfig([each for each in _split(urls) if each])
-    return found
-
-
-def _split(urls: str) -> list[str]:
-    """URLs with commas between, which may also be in a URL."""
-    parts: list[str] = []
-    for part in urls.split(","):
-        if "://" in part or not parts:
-            parts.append(part)
-        else:
-            parts[-1] += f",{part}"
-    return parts
 
 
 def _show(change: DeviceChange) -> None:

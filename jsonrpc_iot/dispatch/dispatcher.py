@@ -79,6 +79,7 @@ class Registry:
             timeout: seconds until it is cancelled and answered with -32002.
             requires: the permission that a caller needs.
             idempotent: calling it twice is no different from calling it once.
+            effect: what a call does: `"read"`, `"change"`, or `"danger"` where it cannot be undone.
             errors: what it raises for its callers: children of `RpcError`, or instances of it.
             tags: words to group methods by.
             deprecated: callers should do without it.
@@ -89,7 +90,8 @@ class Registry:
 
         Raises:
             ValueError: the name is empty, is taken, or starts with `rpc.`; the timeout is not more
-                than 0; two errors have one code; or an example does not fit the signature.
+                than 0; there is no such effect; two errors have one code; or an example does not
+                fit the signature.
             TypeError: the function has no name, and none is given; the signature cannot be
                 validated, and the text names the parameter; or an option is something else.
         """
@@ -106,7 +108,8 @@ class Registry:
     ) -> F | Callable[[F], F]:
         """Register a function as the receiver of a notification.
 
-        The options are `method`'s, but for `idempotent`, `errors`, `entity` and `button`.
+        The options are `method`'s, but for `idempotent`, `effect`, `errors`, `entity` and
+        `button`.
         """
         return self._decorate(name, self._table.notifications, Options(**options))
 

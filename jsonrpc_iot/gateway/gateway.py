@@ -38,7 +38,7 @@ class _Management:
     def __init__(self, gateway: "Gateway") -> None:
         self._gateway = gateway
 
-    @method(idempotent=True)
+    @method(idempotent=True, effect="read")
     def devices(self) -> list[DeviceState]:
         """List the devices, sorted by name, and whether they are there."""
         return self._gateway.devices()

@@ -70,12 +70,17 @@ class System:
         self._clock = clock
         self._started = clock()
 
-    @method(idempotent=True, tags=("system",), examples=(Example("a text", {"value": "hi"}, "hi"),))
+    @method(
+        idempotent=True,
+        effect="read",
+        tags=("system",),
+        examples=(Example("a text", {"value": "hi"}, "hi"),),
+    )
     def echo(self, value: Any) -> Any:
         """Returns its argument."""
         return value
 
-    @method("sys.info", idempotent=True, tags=("system",), examples=(_INFO,))
+    @method("sys.info", idempotent=True, effect="read", tags=("system",), examples=(_INFO,))
     def info(self) -> SystemInfo:
         """Says which device this is, what it runs on, and for how long it has been up."""
         return SystemInfo(

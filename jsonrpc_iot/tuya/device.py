@@ -252,10 +252,12 @@ class TuyaDevice(Dispatcher, anyio.AsyncContextManagerMixin):
     def _places(self) -> list[tuple[Entries, Place]]:
         methods = methods_of(self.points.values(), self.get, self.set)
         entities = {point.name: point.entity for point in self.points.values()}
+        reading = {"get", *(point.name for point in self.points.values() if point.read_only)}
         return [
             (self._table.methods, (name, Handler(name, function, options), ()))
             for name, function in methods
-            for options in [Options(idempotent=True, entity=entities.get(name))]
+            for effect in ("read" if name in reading else "change",)
+            for options in (Options(idempotent=True, effect=effect, entity=entities.get(name)),)
         ]
 
     def _declare_events(self) -> None:

@@ -44,6 +44,12 @@ def test_options_without_a_name_keep_the_functions_name() -> None:
     assert names(dispatcher) == ["nothing"]
 
 
+def test_an_effect_is_one_of_three() -> None:
+    dispatcher = Dispatcher()
+    with pytest.raises(ValueError, match="effect='reads': it is one of read, change, danger"):
+        dispatcher.method(effect="reads")  # type: ignore[call-overload]
+
+
 DECORATIONS: list[Callable[[Dispatcher, Callable[[], None]], object]] = [
     lambda dispatcher, function: dispatcher.method(function),
     lambda dispatcher, function: dispatcher.method()(function),

@@ -51,6 +51,19 @@ async def test_devices_are_listed_with_what_is_known_of_them() -> None:
         assert set(away) == {"name", "online", "url", "since", "last_error", "round_trip"}
 
 
+async def test_what_a_method_does_is_told_of_a_device_as_of_the_gateway() -> None:
+    gateway, device = Gateway(), Dispatcher()
+    device.method("reset", effect="danger")(lambda: None)
+    device.method("look")(lambda: None)
+    gateway.add("kitchen", device)
+    async with running(gateway) as server, connect(server.urls[0]) as client:
+        document = await client.call("rpc.discover")
+    effects = {each["name"]: each.get("x-effect") for each in document["methods"]}
+    assert effects["kitchen.reset"] == "danger"
+    assert effects["kitchen.look"] is None
+    assert effects["gateway.devices"] == "read"
+
+
 @pytest.mark.parametrize("gateway_first", [True, False])
 async def test_the_gateway_runs_before_it_is_served_or_after(gateway_first: bool) -> None:
     gateway, url, at = Gateway(), anywhere(), anywhere()

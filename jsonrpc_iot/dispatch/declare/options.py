@@ -5,7 +5,7 @@ Whether an example fits a signature is left to `handler`, which knows the signat
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
@@ -14,6 +14,9 @@ from ...errors import RpcError
 from .entity import Button, Entity
 
 KindOfError = type[RpcError] | RpcError
+
+Effect: TypeAlias = Literal["read", "change", "danger"]
+"""What a call does: it only looks, it changes something, or what it does cannot be undone."""
 
 
 class Names(dict[str, str]):
@@ -59,6 +62,7 @@ class MethodOptions(NotificationOptions, total=False):
     """What `@method` takes beside a name; `Options` says what it means."""
 
     idempotent: bool
+    effect: Effect | None
     errors: Sequence[KindOfError]
     entity: Entity | None
     button: bool
@@ -73,6 +77,8 @@ class Options(Struct, frozen=True, kw_only=True):
         timeout: seconds until it is cancelled and answered with -32002.
         requires: the permission that a caller needs.
         idempotent: calling it twice is no different from calling it once.
+        effect: what a call does, for who decides whether it may be made: it only reads, it changes
+            something, or it is a danger; `None` says nothing.
         errors: what it raises for its callers: children of `RpcError`, or instances of it.
         tags: words to group methods by.
         deprecated: callers should do without it.
@@ -83,8 +89,8 @@ class Options(Struct, frozen=True, kw_only=True):
         button: it is a button there.
 
     Raises:
-        ValueError: the timeout is not more than 0, a tag or the name of an example is empty, or
-            two errors have one code.
+        ValueError: the timeout is not more than 0, the effect is none of those, a tag or the name
+            of an example is empty, or two errors have one code.
         TypeError: errors, tags, examples or names are something else.
     """
 
@@ -93,6 +99,7 @@ class Options(Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     requires: str | None = None
     idempotent: bool = False
+    effect: Effect | None = None
     errors: Sequence[KindOfError] = ()
     tags: Sequence[str] = ()
     deprecated: bool = False
@@ -104,6 +111,8 @@ class Options(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.timeout is not None and not self.timeout > 0:
             raise ValueError(f"timeout={self.timeout}: a timeout is more than 0 seconds")
+        if self.effect is not None and self.effect not in get_args(Effect):
+            raise ValueError(f"effect={self.effect!r}: it is one of {', '.join(get_args(Effect))}")
         for name in ("errors", "tags", "examples"):  # tuples, which nobody changes later
             force_setattr(self, name, _as_tuple(name, getattr(self, name)))
         if self.button:

@@ -131,6 +131,8 @@ def _method(entry: Entry, schemas: Iterator[Schema]) -> Document:
         method["x-stream"] = True
     if options.idempotent:
         method["x-idempotent"] = True
+    if options.effect is not None:
+        method["x-effect"] = options.effect
     if options.entity is not None:
         method["x-entity"] = msgspec.to_builtins(options.entity)
     return method | _limits(handler)

@@ -15,7 +15,7 @@ Document = dict[str, Any]
 _NAMED_BY_OTHERS = ("properties", "schemas")
 _VALUES = ("default", "const", "enum", "value", "data")
 _LABELS = ("summary", "tags", "deprecated", "paramStructure", "x-timeout", "x-requires")
-_FLAGS = ("x-stream", "x-idempotent")
+_FLAGS = ("x-stream", "x-idempotent", "x-effect")
 _CONSTRAINTS = (
     *("default", "format", "contentEncoding", "pattern", "minLength", "maxLength"),
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),

@@ -30,6 +30,7 @@ class CommandMethods(Part):
     @method(
         "device.call",
         requires=COMMAND,
+        effect="change",
         errors=(UnknownDevice, UnknownKey, DeviceDisabled, DeadlineExceeded, StoreFailed),
     )
     async def device_call(
@@ -61,6 +62,7 @@ class CommandMethods(Part):
     @method(
         "command.send",
         requires=COMMAND,
+        effect="change",
         errors=(UnknownDevice, UnknownKey, DeviceDisabled, Busy, TooLarge, StoreFailed),
     )
     async def command_send(
@@ -94,7 +96,7 @@ class CommandMethods(Part):
             row = await self._platform.shared_commands.present(row)
         return Outcome(row.command_id, row.status, row.payload)
 
-    @method("command.cancel", requires=COMMAND, errors=(NotQueued, StoreFailed))
+    @method("command.cancel", requires=COMMAND, effect="change", errors=(NotQueued, StoreFailed))
     async def command_cancel(self, command_id: str) -> Outcome:
         """Take back a command that is queued; its device never gets it.
 
@@ -108,13 +110,19 @@ class CommandMethods(Part):
             raise NotQueued(data={"command_id": command_id, "status": status})
         return Outcome(row.command_id, row.status, row.payload)
 
-    @method("command.get", requires=READ, idempotent=True, errors=(StoreFailed,))
+    @method("command.get", requires=READ, idempotent=True, effect="read", errors=(StoreFailed,))
     async def command_get(self, command_id: str) -> CommandRow | None:
         """A command and what became of it, `None` for one that is not known."""
         present = self._platform.commands.table.find(command_id)
         return await self._store.command(command_id) if present is None else present
 
-    @method("command.list", requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
+    @method(
+        "command.list",
+        requires=READ,
+        idempotent=True,
+        effect="read",
+        errors=(UnknownDevice, StoreFailed),
+    )
     async def command_list(
         self, device_id: str | None = None, limit: Limit = 100
     ) -> list[CommandRow]:

@@ -46,7 +46,7 @@ class DevicePage(Struct, frozen=True):
 class DeviceMethods(Part):
     """Who may connect."""
 
-    @method("device.create", requires=ADMIN, errors=(AlreadyExists, StoreFailed))
+    @method("device.create", requires=ADMIN, effect="change", errors=(AlreadyExists, StoreFailed))
     async def device_create(
         self,
         name: Name,
@@ -77,7 +77,13 @@ class DeviceMethods(Part):
         await self._changed(chosen)
         return NewDevice(chosen, key, name)
 
-    @method("device.get", requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
+    @method(
+        "device.get",
+        requires=READ,
+        idempotent=True,
+        effect="read",
+        errors=(UnknownDevice, StoreFailed),
+    )
     async def device_get(self, device_id: str) -> DeviceDetails:
         """A device, whether it is there, and what went wrong with it."""
         row = (await self._known(device_id)).row
@@ -100,7 +106,9 @@ class DeviceMethods(Part):
             counts=None if record is None else structs.replace(record, refused=None),
         )
 
-    @method("device.list", requires=READ, idempotent=True, errors=(TooLarge, StoreFailed))
+    @method(
+        "device.list", requires=READ, idempotent=True, effect="read", errors=(TooLarge, StoreFailed)
+    )
     async def device_list(self) -> AsyncIterator[DeviceInfo]:
         """All devices by name; streamed on request. `device.page` has them in pieces that fit.
 
@@ -111,7 +119,9 @@ class DeviceMethods(Part):
             async for info in infos:
                 yield info
 
-    @method("device.page", requires=READ, idempotent=True, errors=(TooLarge, StoreFailed))
+    @method(
+        "device.page", requires=READ, idempotent=True, effect="read", errors=(TooLarge, StoreFailed)
+    )
     async def device_page(
         self,
         cursor: Cursor | None = None,
@@ -138,7 +148,13 @@ class DeviceMethods(Part):
                     break
         return DevicePage(page.rows, page.next)
 
-    @method("device.update", requires=ADMIN, idempotent=True, errors=(UnknownDevice, StoreFailed))
+    @method(
+        "device.update",
+        requires=ADMIN,
+        idempotent=True,
+        effect="change",
+        errors=(UnknownDevice, StoreFailed),
+    )
     async def device_update(
         self,
         device_id: str,
@@ -154,7 +170,7 @@ class DeviceMethods(Part):
         row = (await self._known(chosen)).row
         return self._info(row, await self._served([row]))
 
-    @method("device.delete", requires=ADMIN, errors=(UnknownDevice, StoreFailed))
+    @method("device.delete", requires=ADMIN, effect="danger", errors=(UnknownDevice, StoreFailed))
     async def device_delete(self, device_id: str) -> None:
         """Delete a device with its sensors, actuators, values and commands."""
         chosen = canonical(device_id)
@@ -163,7 +179,9 @@ class DeviceMethods(Part):
         self._platform.commands.forget(chosen)
         self._platform.counts.devices.pop(chosen, None)
 
-    @method("device.rotate_key", requires=ADMIN, errors=(UnknownDevice, StoreFailed))
+    @method(
+        "device.rotate_key", requires=ADMIN, effect="danger", errors=(UnknownDevice, StoreFailed)
+    )
     async def device_rotate_key(
         self, device_id: str, device_key: GivenKey | None = None, grace: Wait = 0.0
     ) -> NewKey:

@@ -37,7 +37,7 @@ class CommandPage(Struct, frozen=True):
 class JobMethods(Part):
     """Broadcasts and messages."""
 
-    @method("command.broadcast", requires=COMMAND, errors=(StoreFailed,))
+    @method("command.broadcast", requires=COMMAND, effect="danger", errors=(StoreFailed,))
     async def command_broadcast(
         self,
         payload: dict[str, Any],
@@ -82,7 +82,7 @@ class JobMethods(Part):
         await self._store.add(refused, 0)
         return Job(job_id)
 
-    @method("job.get", requires=READ, idempotent=True, errors=(StoreFailed,))
+    @method("job.get", requires=READ, idempotent=True, effect="read", errors=(StoreFailed,))
     async def job_get(self, job_id: str) -> dict[str, int]:
         """How many of a broadcast's commands have which status."""
         states = await self._store.job_states(job_id)
@@ -92,7 +92,9 @@ class JobMethods(Part):
             for row, (_, stored) in zip(present, states, strict=True)
         )
 
-    @method("job.page", requires=READ, idempotent=True, errors=(TooLarge, StoreFailed))
+    @method(
+        "job.page", requires=READ, idempotent=True, effect="read", errors=(TooLarge, StoreFailed)
+    )
     async def job_page(
         self, job_id: str, cursor: Cursor | None = None, limit: Count = 100
     ) -> CommandPage:
@@ -114,6 +116,7 @@ class JobMethods(Part):
     @method(
         "platform.message",
         requires=COMMAND,
+        effect="change",
         errors=(UnknownDevice, DeviceDisabled, Busy, TooLarge, StoreFailed),
     )
     async def platform_message(

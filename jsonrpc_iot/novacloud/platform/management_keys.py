@@ -11,7 +11,12 @@ from .permissions import ADMIN, READ
 class SensorMethods(Part):
     """What devices may report."""
 
-    @method("sensor.define", requires=ADMIN, errors=(UnknownDevice, AlreadyExists, StoreFailed))
+    @method(
+        "sensor.define",
+        requires=ADMIN,
+        effect="change",
+        errors=(UnknownDevice, AlreadyExists, StoreFailed),
+    )
     async def sensor_define(
         self, device_id: str, value_key: Key, type: SensorType, unit: Unit | None = None
     ) -> SensorInfo:
@@ -21,12 +26,23 @@ class SensorMethods(Part):
         await self._changed(chosen)
         return _sensor_info(sensor)
 
-    @method("sensor.list", requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
+    @method(
+        "sensor.list",
+        requires=READ,
+        idempotent=True,
+        effect="read",
+        errors=(UnknownDevice, StoreFailed),
+    )
     async def sensor_list(self, device_id: str) -> list[SensorInfo]:
         """The sensors of a device."""
         return [_sensor_info(sensor) for sensor in (await self._known(device_id)).sensors]
 
-    @method("sensor.update", requires=ADMIN, errors=(UnknownDevice, UnknownKey, StoreFailed))
+    @method(
+        "sensor.update",
+        requires=ADMIN,
+        effect="change",
+        errors=(UnknownDevice, UnknownKey, StoreFailed),
+    )
     async def sensor_update(
         self,
         device_id: str,
@@ -40,7 +56,12 @@ class SensorMethods(Part):
         await self._changed(chosen)
         return _sensor_info(sensor)
 
-    @method("sensor.delete", requires=ADMIN, errors=(UnknownDevice, UnknownKey, StoreFailed))
+    @method(
+        "sensor.delete",
+        requires=ADMIN,
+        effect="danger",
+        errors=(UnknownDevice, UnknownKey, StoreFailed),
+    )
     async def sensor_delete(self, device_id: str, value_key: str) -> None:
         """Delete a sensor with its values."""
         await self._sensors(device_id, [value_key])
@@ -52,7 +73,12 @@ class SensorMethods(Part):
 class ActuatorMethods(Part):
     """What devices may be told to do."""
 
-    @method("actuator.define", requires=ADMIN, errors=(UnknownDevice, AlreadyExists, StoreFailed))
+    @method(
+        "actuator.define",
+        requires=ADMIN,
+        effect="change",
+        errors=(UnknownDevice, AlreadyExists, StoreFailed),
+    )
     async def actuator_define(
         self, device_id: str, command_key: Key, type: SensorType | None = None
     ) -> Actuator:
@@ -62,12 +88,23 @@ class ActuatorMethods(Part):
         await self._changed(chosen)
         return actuator
 
-    @method("actuator.list", requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
+    @method(
+        "actuator.list",
+        requires=READ,
+        idempotent=True,
+        effect="read",
+        errors=(UnknownDevice, StoreFailed),
+    )
     async def actuator_list(self, device_id: str) -> list[Actuator]:
         """The actuators of a device."""
         return [*(await self._known(device_id)).actuators]
 
-    @method("actuator.delete", requires=ADMIN, errors=(UnknownDevice, UnknownKey, StoreFailed))
+    @method(
+        "actuator.delete",
+        requires=ADMIN,
+        effect="danger",
+        errors=(UnknownDevice, UnknownKey, StoreFailed),
+    )
     async def actuator_delete(self, device_id: str, command_key: str) -> None:
         """Delete an actuator; commands that wait are sent all the same."""
         chosen = (await self._known(device_id)).row.device_id

@@ -72,7 +72,7 @@ class _Hearer(Protocol):
 class PlatformMethods(Part):
     """How the platform is."""
 
-    @method("platform.stats", requires=READ, idempotent=True)
+    @method("platform.stats", requires=READ, idempotent=True, effect="read")
     async def platform_stats(self) -> dict[str, Any]:
         """Counts since the platform began; of long lists the last ones, and their lengths.
 
@@ -92,7 +92,9 @@ class PlatformMethods(Part):
             "busiest": counts.busiest(_SHOWN_DEVICES),
         }
 
-    @method("platform.ignored_page", requires=READ, idempotent=True, errors=(TooLarge,))
+    @method(
+        "platform.ignored_page", requires=READ, idempotent=True, effect="read", errors=(TooLarge,)
+    )
     async def platform_ignored_page(
         self, cursor: Cursor | None = None, limit: Count = 100
     ) -> IgnoredPage:
@@ -112,7 +114,7 @@ class PlatformMethods(Part):
                 break
         return IgnoredPage(page.rows, page.next)
 
-    @method("platform.nodes", requires=READ, idempotent=True, errors=(StoreFailed,))
+    @method("platform.nodes", requires=READ, idempotent=True, effect="read", errors=(StoreFailed,))
     async def platform_nodes(self) -> list[NodeInfo]:
         """The nodes of the platform, by name."""
         found = []
@@ -132,12 +134,14 @@ class PlatformMethods(Part):
                     figures.update(each.counts)
         return figures
 
-    @method("platform.health", requires=READ, idempotent=True)
+    @method("platform.health", requires=READ, idempotent=True, effect="read")
     async def platform_health(self) -> Health:
         """Whether the platform does its work. It asks the database, and fails for no reason."""
         return await health_of(self._platform)
 
-    @method("audit.page", requires=ADMIN, idempotent=True, errors=(TooLarge, StoreFailed))
+    @method(
+        "audit.page", requires=ADMIN, idempotent=True, effect="read", errors=(TooLarge, StoreFailed)
+    )
     async def audit_page(self, cursor: Cursor | None = None, limit: Count = 100) -> AuditPage:
         """Who changed what, when and from where, the newest first; 100,000 changes are kept.
 
@@ -151,7 +155,7 @@ class PlatformMethods(Part):
                 break
         return AuditPage(page.rows, page.next)
 
-    @method("events.subscribe", requires=READ, errors=(UnknownDevice, StoreFailed))
+    @method("events.subscribe", requires=READ, effect="change", errors=(UnknownDevice, StoreFailed))
     async def events_subscribe(
         self,
         kinds: Kinds,
@@ -175,7 +179,7 @@ class PlatformMethods(Part):
         ids = None if device_ids is None else {canonical(each) for each in device_ids}
         _hear(self._context, await self._platform.news.wish(kinds, ids, tags))
 
-    @method("events.unsubscribe", requires=READ)
+    @method("events.unsubscribe", requires=READ, effect="change")
     async def events_unsubscribe(self) -> None:
         """Hear of everything again."""
         _hear(self._context, None)

@@ -62,6 +62,7 @@ class TelemetryMethods(Part):
         "telemetry.query",
         requires=READ,
         idempotent=True,
+        effect="read",
         errors=(UnknownDevice, UnknownKey, TooLarge, StoreFailed),
     )
     async def telemetry_query(
@@ -121,13 +122,25 @@ class TelemetryMethods(Part):
             async for point in points:
                 yield point
 
-    @method("telemetry.latest", requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
+    @method(
+        "telemetry.latest",
+        requires=READ,
+        idempotent=True,
+        effect="read",
+        errors=(UnknownDevice, StoreFailed),
+    )
     async def telemetry_latest(self, device_id: str) -> dict[str, Point]:
         """The newest value of each sensor."""
         known = await self._known(device_id)
         return await self._store.latest(known.row.device_id, self._platform.time.now())
 
-    @method("telemetry.latest_all", requires=READ, idempotent=True, errors=(TooLarge, StoreFailed))
+    @method(
+        "telemetry.latest_all",
+        requires=READ,
+        idempotent=True,
+        effect="read",
+        errors=(TooLarge, StoreFailed),
+    )
     async def telemetry_latest_all(
         self,
         tag: str | None = None,
@@ -164,6 +177,7 @@ class TelemetryMethods(Part):
         "telemetry.page",
         requires=READ,
         idempotent=True,
+        effect="read",
         errors=(UnknownDevice, UnknownKey, TooLarge, StoreFailed),
     )
     async def telemetry_page(
@@ -201,12 +215,24 @@ class TelemetryMethods(Part):
                 break
         return TelemetryPage(page.rows, page.next)
 
-    @method("status.latest", requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
+    @method(
+        "status.latest",
+        requires=READ,
+        idempotent=True,
+        effect="read",
+        errors=(UnknownDevice, StoreFailed),
+    )
     async def status_latest(self, device_id: str) -> StatusReport | None:
         """The latest of each member that a device has told of itself, `None` where it has not."""
         return await self._store.status((await self._known(device_id)).row.device_id)
 
-    @method("status.history", requires=READ, idempotent=True, errors=(UnknownDevice, StoreFailed))
+    @method(
+        "status.history",
+        requires=READ,
+        idempotent=True,
+        effect="read",
+        errors=(UnknownDevice, StoreFailed),
+    )
     async def status_history(
         self,
         device_id: str,

@@ -17,7 +17,13 @@ Days = Annotated[float, Meta(gt=0, le=36_525)]
 class UpkeepMethods(Part):
     """How long values are kept, deleting some of them, and copies of all there is."""
 
-    @method("retention.set", requires=ADMIN, idempotent=True, errors=(UnknownDevice, StoreFailed))
+    @method(
+        "retention.set",
+        requires=ADMIN,
+        idempotent=True,
+        effect="danger",
+        errors=(UnknownDevice, StoreFailed),
+    )
     async def retention_set(
         self,
         days: Days,
@@ -44,7 +50,7 @@ class UpkeepMethods(Part):
         await self._store.set_retention(rule)
         return rule
 
-    @method("retention.list", requires=READ, idempotent=True, errors=(StoreFailed,))
+    @method("retention.list", requires=READ, idempotent=True, effect="read", errors=(StoreFailed,))
     async def retention_list(self) -> list[Retention]:
         """All rules."""
         return await self._store.retention()
@@ -53,6 +59,7 @@ class UpkeepMethods(Part):
         "retention.clear",
         requires=ADMIN,
         idempotent=True,
+        effect="change",
         errors=(UnknownDevice, StoreFailed),
     )
     async def retention_clear(
@@ -69,6 +76,7 @@ class UpkeepMethods(Part):
         "telemetry.delete",
         requires=ADMIN,
         idempotent=True,
+        effect="danger",
         errors=(UnknownDevice, UnknownKey, StoreFailed),
     )
     async def telemetry_delete(
@@ -92,7 +100,7 @@ class UpkeepMethods(Part):
             sensors = [each.id for each in await self._sensors(device_id, [value_key])]
         await self._store.delete_values(sensors, start, end)
 
-    @method("platform.backup", requires=ADMIN, errors=(StoreFailed,))
+    @method("platform.backup", requires=ADMIN, effect="change", errors=(StoreFailed,))
     async def platform_backup(
         self, path: Annotated[str, Meta(min_length=1, max_length=4096)]
     ) -> None:

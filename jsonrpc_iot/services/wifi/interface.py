@@ -205,6 +205,7 @@ class Wifi(abc.ABC):
 
     @method(
         idempotent=True,
+        effect="read",
         errors=(WifiBusy, NoWifiHardware),
         tags=("wifi",),
         examples=(_SCAN,),
@@ -226,6 +227,7 @@ class Wifi(abc.ABC):
 
     @method(
         timeout=CONNECT_TIMEOUT,
+        effect="danger",  # whoever calls over that network may never reach the device again
         errors=(NetworkNotFound, WrongKey, WifiBusy, NoWifiHardware, Cancelled),
         tags=("wifi",),
         examples=(_JOIN, _JOIN_OPEN),
@@ -263,7 +265,7 @@ class Wifi(abc.ABC):
         if attempt.scope.cancelled_caught:
             raise Cancelled("Disconnected while connecting")
 
-    @method(idempotent=True, errors=(NoWifiHardware,), tags=("wifi",))
+    @method(idempotent=True, effect="danger", errors=(NoWifiHardware,), tags=("wifi",))
     async def disconnect(self) -> None:
         """Leaves the network; does nothing when there is none. A running `connect` is cancelled.
 
@@ -275,7 +277,13 @@ class Wifi(abc.ABC):
             await attempt.ended.wait()
         await self._leave()
 
-    @method(idempotent=True, errors=(NoWifiHardware,), tags=("wifi",), examples=(_STATUS,))
+    @method(
+        idempotent=True,
+        effect="read",
+        errors=(NoWifiHardware,),
+        tags=("wifi",),
+        examples=(_STATUS,),
+    )
     async def status(self) -> WifiStatus:
         """The state of the link.
 

@@ -39,7 +39,7 @@ class Opaque:
 def lamp() -> Dispatcher:
     dispatcher = Dispatcher()
 
-    @dispatcher.method(idempotent=True, timeout=2.5, thread=True)
+    @dispatcher.method(idempotent=True, effect="change", timeout=2.5, thread=True)
     def dim(level: Level, seconds: float = 1.0, tags: list[str] = []) -> None:  # noqa: B006
         """Change the brightness, slowly.
 
@@ -111,6 +111,7 @@ def test_one_method(lamp: Dispatcher) -> None:
         ],
         "result": {"name": "result", "schema": {"type": "null"}},
         "x-idempotent": True,
+        "x-effect": "change",
         "x-timeout": 2.5,
     }
     level = document["components"]["schemas"]["Level"]

@@ -1,0 +1,50 @@
+"""Devices as words of the command line: NAME=URL."""
+
+from collections.abc import Iterator, Sequence
+
+from jsonrpc_iot import UsageError
+
+from ._options import complete_bind
+from .command.declare import Given, Offer
+
+
+def complete_device(beginning: str, given: Given) -> Iterator[Offer]:
+    """The beginnings of URLs that a shell offers behind a name."""
+    name, mark, _ = beginning.rpartition("," if "," in beginning else "=")
+    return (Offer(f"{name}{mark}{each.word}") for each in complete_bind("", given) if mark)
+
+
+def urls_by_name(words: Sequence[str]) -> dict[str, list[str]]:
+    """The URLs of devices that are given as NAME=URL, or as NAME=URL,URL, by name.
+
+    Raises:
+        UsageError: one is given in another way, or twice.
+    """
+    found: dict[str, list[str]] = {}
+    for word in words:
+        name, urls = split_name(word)
+        if not name:
+            raise UsageError(f"{word!r}: a device is given as NAME=URL")
+        if name in found:
+            raise UsageError(f"{name!r} is given twice")
+        found[name] = urls
+    return found
+
+
+def split_name(word: str) -> tuple[str, list[str]]:
+    """The name in NAME=URL, empty where there is none, and the URLs with commas between."""
+    name, mark, urls = word.partition("=")
+    if not mark or "://" in name:
+        name, urls = "", word
+    return name, [each for each in _split(urls) if each]
+
+
+def _split(urls: str) -> list[str]:
+    """URLs with commas between, which may also be in a URL."""
+    parts: list[str] = []
+    for part in urls.split(","):
+        if "://" in part or not parts:
+            parts.append(part)
+        else:
+            parts[-1] += f",{part}"
+    return parts

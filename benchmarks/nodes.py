@@ -58,7 +58,7 @@ def run(options: Options) -> Report:
     kinds: list[_Kind] = ["one process", *_WISHED]
     found: dict[_Kind, list[_Figures]] = {kind: [] for kind in kinds}
     try:
-        for _ in range(options.rounds(3)):
+        for _ in range(1 if options.quick else options.rounds(3)):
             for kind in kinds:
                 found[kind].append(_measure(server, kind, quick=options.quick))
     finally:
@@ -126,7 +126,7 @@ def _cpu_of_all(pid: int) -> float:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         seconds = sum(map(_cpu_of_all, map(int, children)))
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:  # it has just ended
+    except (FileNotFoundError, ProcessLookupError):  # it has just ended
         return 0.0
     return seconds + sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 

@@ -98,7 +98,7 @@ async def test_a_frozen_server_is_left_and_holds_nobody_up(own: Remote) -> None:
             here.publish("a", b"%d" % number)
         assert here.health().waiting == 100
         await eventually(lambda: here.health().outages and there.health().outages)
-        assert "does not answer" in here.health().bus
+        await eventually(lambda: "does not answer" in here.health().bus)
         own.server.thaw()
         await until_missed(heard)
         await all_until_the_end(here, heard)

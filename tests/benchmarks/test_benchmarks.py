@@ -126,9 +126,14 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
         "the hungriest query / 64 MiB": ("<=", 1.0),
         "CPU of a message, PostgreSQL / SQLite": ("<=", 1.5),
     },
+    "nodes": {
+        "messages for a second of CPU, two nodes / one process": (">=", 0.8),
+        "messages for a second of CPU, two workers / one process": (">=", 0.85),
+    },
     "startup": {"call / floor": ("<=", 1.6)},
 }
-UNITS = {"us", "ms", "messages/s", "calls/s", "calls", "MB/s", "KiB", "values/s"}
+UNITS = {"us", "ms", "messages/s", "messages", "calls/s", "calls", "MB/s", "KiB", "values/s"}
+UNITS |= {"% of a core"}
 PEERS = ("pyjsonrpc2", "json-rpc", "pjrpc", "ajsonrpc", "jsonrpcserver", "aiorpcX", "orjson")
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import anyio
 
 from ...errors import StoreFailed
+from ..means import Thinning
 from ..settled import SettledClock
 from . import retention
 from .partitions import cover, drop_before
@@ -122,7 +123,7 @@ class Keeper:
             await self.delete(sweep.rule.sensors, end=sweep.end)
             await self._do(partial(retention.end_sweep, sweep=sweep))
         for thinning in await self._do(partial(retention.thinnings, rules=rules, now=now)):
-            rest: retention.Thinning | None = thinning
+            rest: Thinning | None = thinning
             while rest is not None:
                 rest = await self._do(partial(retention.thin, thinning=rest))
                 await anyio.sleep(_REST_SECONDS)

@@ -7,13 +7,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from ..means import mean_of
-from ..telemetry_log import Downsample, Retention
+from ..means import DAY_SECONDS, EVER, Thinning, mean_of, read_rule, thinnings_of
+from ..telemetry_log import Retention
 from .pools import Db, Pools
 from .values import COLUMNS, MICROSECONDS, NODE_BITS, from_sql, to_sql
-
-_DAY = 86_400.0
-_EVER = 1e300
 
 SLICE = 2000  # values
 _STORED = (
@@ -77,22 +74,6 @@ class Sweep(Struct, frozen=True):
     end: float
 
 
-class Thinning(Struct, frozen=True):
-    """Values of a sensor that are to become means.
-
-    Args:
-        sensor: its id.
-        interval: seconds of one mean.
-        start: of the first one; what is older is done.
-        end: of the last one.
-    """
-
-    sensor: int
-    interval: float
-    start: float
-    end: float
-
-
 async def set_rule(pools: Pools, rule: Retention) -> None:
     """Add a rule, or replace that for the same device and key."""
     thin = rule.downsample
@@ -106,7 +87,7 @@ async def set_rule(pools: Pools, rule: Retention) -> None:
         rule.days,
         thin and thin.interval,
         thin and thin.after_days,
-        -_EVER,
+        -EVER,
     )
 
 
@@ -116,12 +97,7 @@ async def rules(pools: Pools) -> list[Retention]:
         'SELECT days, device_id, value_key, "interval", after_days FROM retention '
         "ORDER BY device_id, value_key"
     )
-    return [
-        Retention(
-            days, device or None, key or None, None if every is None else Downsample(every, after)
-        )
-        for days, device, key, every, after in found
-    ]
+    return [read_rule(*row) for row in found]
 
 
 async def read_rules(db: Db) -> list[Rule]:
@@ -134,16 +110,16 @@ def oldest(rules: Sequence[Rule], now: float) -> float | None:
     used = [rule for rule in rules if rule.sensors]
     if not used or used[0].is_partial:
         return None
-    return now - max(rule.days for rule in used) * _DAY
+    return now - max(rule.days for rule in used) * DAY_SECONDS
 
 
 def sweeps(rules: Sequence[Rule], now: float) -> list[Sweep]:
     """Find what is too old beside values that are not; not each moment, but now and then."""
     found = []
     for rule in rules:
-        end = now - rule.days * _DAY
-        swept = rule.swept if rule.swept <= end else -_EVER  # else the clock was ahead
-        if rule.sensors and end - swept >= rule.days * _DAY / 20:
+        end = now - rule.days * DAY_SECONDS
+        swept = rule.swept if rule.swept <= end else -EVER  # else the clock was ahead
+        if rule.sensors and end - swept >= rule.days * DAY_SECONDS / 20:
             found.append(Sweep(rule, end))
     return found
 
@@ -158,19 +134,10 @@ async def thinnings(db: Db, rules: Sequence[Rule], now: float) -> list[Thinning]
     """Find what is old enough to become means."""
     rows = await db.fetch("SELECT sensor, upto FROM downsampled")
     upto: dict[int, float] = {row["sensor"]: row["upto"] for row in rows}
-    found = []
+    found: list[Thinning] = []
     for rule in rules:
-        if rule.interval is None or rule.after_days is None:
-            continue
-        after = rule.after_days * _DAY
-        end = math.floor((now - after) / rule.interval) * rule.interval
-        pause = max(rule.interval, after / 20)
-        for sensor in rule.sensors:
-            start = upto.get(sensor, -_EVER)
-            if start > end:  # the clock was ahead; means are not changed by being looked at again
-                start = -_EVER
-            if end - start >= pause:
-                found.append(Thinning(sensor, rule.interval, start, end))
+        if rule.interval is not None and rule.after_days is not None:
+            found += thinnings_of(rule.sensors, rule.interval, rule.after_days, upto, now)
     return found
 
 

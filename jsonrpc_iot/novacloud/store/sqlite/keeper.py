@@ -9,6 +9,7 @@ from math import inf
 import anyio
 
 from ...errors import StoreDamaged, StoreFailed
+from ..means import Thinning
 from ..settled import SettledClock
 from . import retention, upkeep
 from .fresh import FreshTables
@@ -160,7 +161,7 @@ class Keeper:
                 await self._cut(sweep.runs, sweep.cuts)
                 await self._writer.do(partial(retention.end_sweep, sweep=sweep))
             for thinning in await self._writer.do(lambda db: retention.thinnings(db, now)):
-                rest: retention.Thinning | None = thinning
+                rest: Thinning | None = thinning
                 while rest is not None:
                     rest = await self._writer.do(
                         partial(retention.thin, fresh=self._fresh, thinning=rest)

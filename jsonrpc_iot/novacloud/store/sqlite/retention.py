@@ -9,15 +9,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from ..means import mean_of
+from ..means import DAY_SECONDS, EVER, Thinning, mean_of, read_rule, thinnings_of
 from ..settled import SettledClock
-from ..telemetry_log import Downsample, Retention
+from ..telemetry_log import Retention
 from .fresh import FreshTables
 from .runs import rows
 from .upkeep import SLICE_ROWS, Cut, delete_cuts, runs
 
-_DAY = 86_400.0
-_EVER = 1e300
 _NOTE_SECONDS = 600.0
 
 
@@ -37,22 +35,6 @@ class Sweep(Struct, frozen=True):
     runs: Sequence[tuple[str, int]]
 
 
-class Thinning(Struct, frozen=True):
-    """Values of a sensor that are to become means.
-
-    Args:
-        sensor: its id.
-        interval: seconds of one mean.
-        start: of the first one; what is older is done.
-        end: of the last one.
-    """
-
-    sensor: int
-    interval: float
-    start: float
-    end: float
-
-
 def set_rule(db: sqlite3.Connection, rule: Retention) -> None:
     """Add a rule, or replace that for the same device and key."""
     thin = rule.downsample
@@ -64,7 +46,7 @@ def set_rule(db: sqlite3.Connection, rule: Retention) -> None:
             rule.days,
             thin and thin.interval,
             thin and thin.after_days,
-            -_EVER,
+            -EVER,
         ),
     )
 
@@ -75,12 +57,7 @@ def rules(db: sqlite3.Connection) -> list[Retention]:
         "SELECT days, device_id, value_key, interval, after_days FROM retention "
         "ORDER BY device_id, value_key"
     )
-    return [
-        Retention(
-            days, device or None, key or None, None if every is None else Downsample(every, after)
-        )
-        for days, device, key, every, after in found
-    ]
+    return [read_rule(*row) for row in found]
 
 
 def _sensors(db: sqlite3.Connection) -> dict[tuple[str, str], list[int]]:
@@ -114,7 +91,7 @@ def drop_old_parts(db: sqlite3.Connection, now: float) -> None:
     days = dict(_days(db))
     used = _sensors(db)
     if used and _NONE not in used:
-        oldest = now - max(days[rule] for rule in used) * _DAY
+        oldest = now - max(days[rule] for rule in used) * DAY_SECONDS
         db.execute("UPDATE parts SET level = 0 WHERE level > 0 AND last < ?", (oldest,))
 
 
@@ -133,10 +110,10 @@ def sweeps(db: sqlite3.Connection, now: float) -> list[Sweep]:
     for device, key, days, swept in db.execute(
         "SELECT device_id, value_key, days, swept FROM retention"
     ).fetchall():
-        end = now - days * _DAY
+        end = now - days * DAY_SECONDS
         if swept > end:  # the clock was ahead
-            swept = -_EVER  # noqa: PLW2901
-        slack = days * _DAY / 20
+            swept = -EVER  # noqa: PLW2901
+        slack = days * DAY_SECONDS / 20
         sensors = used.get((device, key))
         if sensors and end - swept >= slack:
             cuts = [Cut(sensor, end=end) for sensor in sensors]
@@ -156,18 +133,11 @@ def thinnings(db: sqlite3.Connection, now: float) -> list[Thinning]:
     """Find what is old enough to become means."""
     used = _sensors(db)
     upto = dict(db.execute("SELECT sensor, upto FROM downsampled"))
-    found = []
+    found: list[Thinning] = []
     for device, key, interval, after in db.execute(
         "SELECT device_id, value_key, interval, after_days FROM retention WHERE interval NOT NULL"
     ).fetchall():
-        end = math.floor((now - after * _DAY) / interval) * interval
-        pause = max(interval, after * _DAY / 20)
-        for sensor in used.get((device, key), ()):
-            start = upto.get(sensor, -_EVER)
-            if start > end:  # the clock was ahead; means are not changed by being looked at again
-                start = -_EVER
-            if end - start >= pause:
-                found.append(Thinning(sensor, interval, start, end))
+        found += thinnings_of(used.get((device, key), ()), interval, after, upto, now)
     return found
 
 

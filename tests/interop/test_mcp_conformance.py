@@ -1,9 +1,9 @@
 """Methods as tools, held against the conformance suite of MCP's own authors.
 
-MCP_CONFORMANCE names a folder with that suite and a Node that runs it, as `make test-foreign` installs
-them. Of its scenarios these are about what an assistant is given here: tools, progress, resources
-that are subscribed to, and the ways over HTTP. The others want prompts, pictures, sampling and the
-like, which devices do not have.
+MCP_CONFORMANCE names a folder with that suite and a Node that runs it, as `make test-foreign`
+installs them. Of its scenarios these are about what an assistant is given here: tools, progress,
+resources that are subscribed to, and the ways over HTTP. The others want prompts, pictures, sampling
+and the like, which devices do not have.
 """
 
 import os

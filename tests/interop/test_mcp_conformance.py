@@ -2,8 +2,8 @@
 
 MCP_CONFORMANCE names a folder with that suite and a Node that runs it, as `make test-foreign`
 installs them. Of its scenarios these are about what an assistant is given here: tools, progress,
-resources that are subscribed to, and the ways over HTTP. The others want prompts, pictures, sampling
-and the like, which devices do not have.
+resources that are subscribed to, and the ways over HTTP. The others want prompts, pictures,
+sampling and the like, which devices do not have.
 """
 
 import os

@@ -52,6 +52,8 @@ async def admit(inner: Channel, crypto: Crypto, keys: Keys, form: Form) -> Chann
             for place, message in enumerate(batch):
                 packet = form.unwrap(message) if form.is_packet(message) else None
                 if packet is None:
+                    if has_begun:  # asks who is there: its welcome is under way, and says more
+                        continue
                     return _Resumed(inner, batch[place:])
                 taken = seal.take(packet, None, now())
                 if isinstance(taken, bytes):

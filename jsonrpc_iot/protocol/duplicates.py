@@ -159,8 +159,9 @@ class DuplicateTable:
             case Verdict.LATE:
                 return DeadlineExceeded()
             case Verdict.UNKNOWN:
-                seconds = self.listening(now)
-                return OutcomeUnknown(data={"listening": round(seconds, 3)} if seconds else None)
+                seconds = None if self._has_twins else self.listening(now)
+                known = None if seconds is None else {"listening": round(seconds, 3)}
+                return OutcomeUnknown(data=known)
             case _:
                 return Busy(data={"retry_after": 1.0})
 

@@ -159,9 +159,8 @@ class DuplicateTable:
             case Verdict.LATE:
                 return DeadlineExceeded()
             case Verdict.UNKNOWN:
-                seconds = None if self._has_twins else self.listening(now)
-                known = None if seconds is None else {"listening": round(seconds, 3)}
-                return OutcomeUnknown(data=known)
+                known = None if self._has_twins else round(now - self._since, 3)
+                return OutcomeUnknown(data=None if known is None else {"listening": known})
             case _:
                 return Busy(data={"retry_after": 1.0})
 

@@ -147,28 +147,6 @@ async def test_a_connection_ends_when_something_is_wrong_with_it(
                 await there.receive()
 
 
-async def test_whoever_asks_who_is_there_after_its_hello_is_let_in() -> None:
-    """As clients do on machines so busy that the welcome takes a second."""
-    here, there = memory_pair()
-    seal = ClientSeal(Primitives(), KEYS["app"], bytes(8), retry_seconds=1, in_order=True)
-    seal.begin(0)
-
-    async def shake_hands() -> None:
-        hello = BASE64.wrap(seal.poll(0)[0])
-        await here.send_batch([hello, b'{"id":1,"method":"rpc.ping"}'])
-        seal.open(BASE64.unwrap(await here.receive()) or b"", 0)
-        seal.prove(0)
-        await here.send_batch([BASE64.wrap(packet) for packet in seal.poll(0)])
-
-    async with here, there, anyio.create_task_group() as tasks:
-        tasks.start_soon(shake_hands)
-        with anyio.fail_after(SECONDS):
-            server = await admit(there, Primitives(), Ring().find, BASE64)
-        assert server is not None
-        assert server.principal is not None
-        assert server.principal.name == "app"
-
-
 async def test_whoever_says_hello_and_no_more_is_not_let_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -22,6 +22,10 @@ RELEASE ?= trixie
 WORKERS ?= 4
 PYTEST = python -m pytest -n $(WORKERS) --dist worksteal
 
+# Bytecode is kept whatever the shell says: else each of the thousands of processes that the tests
+# start would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test test-oldest test-newest test-browser test-ble test-foreign chaos lint bench docs screenshot \
   lock upgrade clean
 .DELETE_ON_ERROR:

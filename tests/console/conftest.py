@@ -1,5 +1,6 @@
 """A browser, and pages in it that show a device."""
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, NamedTuple
@@ -27,11 +28,13 @@ class Shown(NamedTuple):
         page: Playwright's.
         server: the device's.
         url: where the page is.
+        sent: what the page has sent by WebSocket.
     """
 
     page: Any
     server: Server
     url: str
+    sent: list[Any]
 
 
 ConsolePage = Callable[..., AbstractAsyncContextManager[Shown]]
@@ -60,7 +63,7 @@ async def browser(anyio_backend: str) -> AsyncIterator[Any]:
 async def console_page(browser: Any) -> ConsolePage:
     """Serves a dispatcher and opens its page.
 
-    `async with console_page(dispatcher, "#/methods/lamp.set") as (page, server, url):`. The test
+    `async with console_page(dispatcher, "#/methods/lamp.set") as shown:`. The test
     fails when the page has said anything in the browser's console: an error, or what its
     Content-Security-Policy forbids. `expected` are beginnings of lines that it may say.
     """
@@ -83,13 +86,18 @@ async def console_page(browser: Any) -> ConsolePage:
             opened.set_default_timeout(SECONDS * 1000)
             page = await opened.new_page()
             page.on("console", lambda message: said.append(message.text))
+            sent: list[Any] = []
+            page.on(
+                "websocket",
+                lambda socket: socket.on("framesent", lambda text: sent.append(json.loads(text))),
+            )
             page.on("pageerror", lambda error: said.append(str(error)))
             if before:
                 await page.add_init_script(before)
             url = server.urls[0].partition("?")[0]
             await page.goto(url + fragment)
             try:
-                yield Shown(page, server, url)
+                yield Shown(page, server, url, sent)
             finally:
                 await opened.close()
         assert not [line for line in said if not line.startswith(expected)]

@@ -29,7 +29,8 @@ def lamp() -> Dispatcher:
 
 
 async def test_a_method_is_called_from_its_form(console_page: ConsolePage) -> None:
-    async with console_page(lamp()) as (page, _, _):
+    async with console_page(lamp()) as shown:
+        page = shown.page
         await page.get_by_role("link", name="lamp.set").click()
         await page.get_by_label("level").fill("40")
         await page.get_by_role("button", name="Call").click()

@@ -1,4 +1,4 @@
-import{b as i,c as p,f as u,i as $,m as e}from"./chunk-IAII2EZ3.js";var f=500,w=300,o=new $(f),l=u(!1),c=u(""),m=()=>{};function h(n){l.value=!l.value,l.value?m=n.onWire(s=>o.push({...s,number:o.count})):m()}function g({link:n}){o.version.value;let s=c.value.toLowerCase(),a=o.newest().filter(t=>t.text.toLowerCase().includes(s)).reverse();return i`<section class="page" aria-labelledby="wire-title">
+import{b as i,c as p,f as u,i as $,m as e}from"./chunk-BKRFIKJE.js";var f=500,w=300,o=new $(f),l=u(!1),c=u(""),m=()=>{};function h(n){l.value=!l.value,l.value?m=n.onWire(s=>o.push({...s,number:o.count})):m()}function g({link:n}){o.version.value;let s=c.value.toLowerCase(),a=o.newest().filter(t=>t.text.toLowerCase().includes(s)).reverse();return i`<section class="page" aria-labelledby="wire-title">
 <h2 id="wire-title">${e("view.wire")}</h2>
 <p class="hint">${e("wire.hint")}</p>
 <p class="bar">

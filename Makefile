@@ -10,6 +10,7 @@ OLDEST := 3.11
 FOREIGN ?= 3.13
 ESPHOME := esphome==2026.10.0
 HOMEASSISTANT := homeassistant==2025.4.4 home-assistant-frontend==20250411.0 paho-mqtt==2.1.0
+MCP := node@22.23.3 @modelcontextprotocol/conformance@0.1.16
 
 # make test ARGS="-k tcp"; ARGS goes to whatever the target runs.
 ARGS ?=
@@ -33,7 +34,8 @@ help:
 	@echo 'make test-browser  open the example page in Chromium, which it installs'
 	@echo 'make test-ble      Bluetooth on real daemons in a virtual machine, on Debian. It takes minutes;'
 	@echo '             RELEASE=bookworm takes the kernel and BlueZ of that release'
-	@echo 'make test-foreign  ESPHome and Home Assistant at the other end; installs both with Python 3.13,'
+	@echo 'make test-foreign  ESPHome, Home Assistant and the conformance suite of MCP at the other end;'
+	@echo '             it installs them, the first two with Python 3.13,'
 	@echo '             or that which FOREIGN=/path/to/python3.13 names'
 	@echo 'make chaos   call over bad links while devices are stopped and killed, through a gateway'
 	@echo '             too, that is killed with its broker; kill NovaCloud devices and a platform'
@@ -74,11 +76,12 @@ test-ble: $(VENV)/.test
 	@tools/system-packages qemu-system-x86_64
 	@$(BIN)/python -m tests.ble_vm '$(RELEASE)' $(ARGS)
 
-test-foreign: $(VENV)/.test $(VENV)-esphome/.ready $(VENV)-homeassistant/.ready
+test-foreign: $(VENV)/.test $(VENV)-esphome/.ready $(VENV)-homeassistant/.ready $(VENV)-mcp/.ready
 	@tools/system-packages g++
-	@ESPHOME_PYTHON='$(CURDIR)/$(VENV)-esphome/bin/python' \
+	@ESPHOME_PYTHON='$(CURDIR)/$(VENV)-esphome/bin/python' MCP_CONFORMANCE='$(CURDIR)/$(VENV)-mcp' \
 	  HOMEASSISTANT_PYTHON='$(CURDIR)/$(VENV)-homeassistant/bin/python' $(BIN)/python -m pytest \
-	  tests/interop/test_esphome.py tests/interop/test_home_assistant.py $(ARGS)
+	  tests/interop/test_esphome.py tests/interop/test_home_assistant.py \
+	  tests/interop/test_mcp_conformance.py $(ARGS)
 
 screenshot: $(VENV)/.test $(VENV)-homeassistant/.ready
 	@tools/system-packages chromium
@@ -117,7 +120,7 @@ lock upgrade: $(VENV)/.uv
 	@$(COMPILE) --group build --group test --resolution lowest-direct -o requirements-oldest.lock
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest $(VENV)-esphome $(VENV)-homeassistant build dist site
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest $(VENV)-esphome $(VENV)-homeassistant $(VENV)-mcp build dist site
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -175,3 +178,9 @@ $(VENV)-esphome/.ready: $(VENV)/.uv Makefile
 
 $(VENV)-homeassistant/.ready: $(VENV)/.uv Makefile
 	$(call foreign,$(VENV)-homeassistant,$(HOMEASSISTANT))
+
+$(VENV)-mcp/.ready: Makefile
+	@tools/system-packages
+	@echo 'Installing $(MCP) ...'
+	@npm install --silent --no-audit --no-fund --prefix $(VENV)-mcp $(MCP)
+	@touch $@

@@ -27,7 +27,7 @@ function plots() {
 function timesOfAxis(_plot, times, _axis, _space, step) {
   const write = (options) => (at) => at.toLocaleString(language.value, { hourCycle: "h23", ...options });
   const day = write({ month: "short", day: "numeric" });
-  const clock = write({ hour: "2-digit", minute: "2-digit", ...(step < 60 && { second: "2-digit" }) });
+  const clock = write({ hour: "2-digit", minute: "2-digit", ...(step < 60 && { second: "2-digit" }), ...(step < 1 && { fractionalSecondDigits: 2 }) });
   return times.map((at) => new Date(at * 1000)).map((at) => {
     const isMidnight = at.getHours() + at.getMinutes() + at.getSeconds() === 0;
     return step >= 86_400 || isMidnight ? day(at) : clock(at);
@@ -41,7 +41,7 @@ function axesOf(scales, colour) {
   const sides = scales.slice(0, 2).map((scale, number) => {
     return { ...line, scale, side: number ? 1 : 3, size: 56, grid: number ? { show: false } : grid, values };
   });
-  return [{ ...line, grid, values: timesOfAxis, space: 70 }, ...sides];
+  return [{ ...line, grid, values: timesOfAxis, space: 90, size: 30 }, ...sides];
 }
 
 /** How a plot is made; `seen` has what may change while it lives. */
@@ -95,13 +95,14 @@ export function Chart({ series, hidden, data, hear, range, description, onPoint 
   const draw = () => plot.current && isSeen(place.current) && redraw(plot.current, seen);
   useEffect(() => {
     let isOver = false;
+    const element = place.current;
     plots().then((Plot) => {
       if (isOver) return;
-      plot.current = new Plot(optionsOf(place.current, series, seen), dataOf(seen), place.current);
+      plot.current = new Plot(optionsOf(element, series, seen), dataOf(seen), element);
       show(plot.current, series, hidden);
     });
-    const sizes = new ResizeObserver(() => plot.current?.setSize({ width: place.current.clientWidth, height: HEIGHT }));
-    sizes.observe(place.current);
+    const sizes = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height: HEIGHT }));
+    sizes.observe(element);
     const end = hear?.(draw);
     return () => {
       isOver = true;
@@ -112,7 +113,7 @@ export function Chart({ series, hidden, data, hear, range, description, onPoint 
     };
   }, [series, isDark.value, language.value]);
   useEffect(() => plot.current && show(plot.current, series, hidden), [hidden]);
-  useEffect(() => hear || draw(), [data]);
+  useEffect(() => void (hear || draw()), [data]);
   const whole = () => (seen.isZoomed = false);
   return html`<div class="chart" ref=${place} role="img" aria-label=${description} onDblClickCapture=${whole}></div>`;
 }

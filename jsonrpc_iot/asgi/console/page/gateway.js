@@ -2,6 +2,7 @@
 
 import { html, useEffect, useState } from "./vendor/ui.js";
 import { Ago, matcher, numberText, useAnswer, usePushes } from "./live.js";
+import { filterMethods } from "./methods.js";
 import { ENDPOINT } from "./session.js";
 import { t } from "./words.js";
 
@@ -24,13 +25,14 @@ function useOwnPages(name) {
 function Device({ device, hasPage }) {
   const { name, online, url, since, last_error: problem, round_trip: trip } = device;
   return html`<li class="device" data-online=${online}>
-    <a class="name" href=${`#/methods`}><bdi>${name}</bdi></a>
+    <a class="name" href="#/methods" onClick=${() => filterMethods(`${name}.`)}><bdi>${name}</bdi></a>
     <span class="presence">${t(online ? "online" : "offline")} · <${Ago} at=${since} /></span>
     <bdi class="hint">${url ?? ""}</bdi>
-    <span class="hint">${online && typeof trip === "number" ? t("latency", { ms: numberText(Math.ceil(trip * 1000)) }) : ""}</span>
+    <span class="hint">
+      ${online && typeof trip === "number" && t("latency", { ms: numberText(Math.ceil(trip * 1000)) })}
+      ${hasPage && html` <a href=${ownAddress(name)} aria-label=${`${t("gateway.own")}: ${name}`}>${t("gateway.own")}</a>`}
+    </span>
     ${problem && html`<bdi class="trouble">${problem}</bdi>`}
-    ${hasPage && html`<a class="own" href=${ownAddress(name)} aria-label=${`${t("gateway.own")}: ${name}`}>
-      ${t("gateway.own")}</a>`}
   </li>`;
 }
 

@@ -16,10 +16,11 @@ function isMoment(value) {
   return Math.abs(value - now) < LONG_AGO || Math.abs(value / 1000 - now) < LONG_AGO;
 }
 
-function Card({ pushed, group }) {
+function Card({ pushed, group, turn: _turn }) {
   const fields = [...group.fields];
   const shape = fields.length;
-  const series = useMemo(() => fields.map(([path]) => ({ label: path })), [shape]);
+  const [isApart, setApart] = useState(false);
+  const series = useMemo(() => fields.map(([path]) => ({ label: path, scale: isApart ? path : "y" })), [shape, isApart]);
   const [chosen, setHidden] = useState(null);
   const hidden = useMemo(
     () => chosen ?? new Set(fields.filter(([, { last }]) => isMoment(last)).map(([path]) => path)),
@@ -29,7 +30,9 @@ function Card({ pushed, group }) {
   const values = fields.map(([, field]) => (point === null ? field.last : field.values[point]));
   const told = fields.map(([path, { last }]) => `${path} ${numberText(last)}`).join(", ");
   return html`<article class="card" aria-label=${group.name}>
-    <h3><bdi>${group.name}</bdi> <small>${numberText(group.count)}</small></h3>
+    <div class="bar"><h3><bdi>${group.name}</bdi> <small>${numberText(group.count)}</small></h3>
+      ${shape > 1 && html`<button type="button" class="quiet" aria-pressed=${isApart} onClick=${() => setApart(!isApart)}>${t("plots.apart")}</button>`}
+    </div>
     <${Legend} series=${series} values=${values} hidden=${hidden} onChange=${setHidden} />
     <${Chart} series=${series} hidden=${hidden} description=${`${group.name}: ${told}`} onPoint=${setPoint}
       data=${() => [group.times, ...[...group.fields.values()].slice(0, shape).map((each) => each.values)]}
@@ -47,8 +50,8 @@ export default function Plots({ link }) {
   const pushed = pushedBy(link);
   const [filter, setFilter] = useState("");
   const [count, setCount] = useState(DRAWN);
-  const [, beat] = useState(0);
-  const seldom = useSeldom(() => beat((turn) => turn + 1), BEAT);
+  const [turn, beat] = useState(0);
+  const seldom = useSeldom(() => beat((before) => before + 1), BEAT);
   useEffect(() => pushed.hear(seldom), [pushed]);
   const matches = matcher(filter);
   pushed.isWanted = matches;
@@ -63,7 +66,7 @@ export default function Plots({ link }) {
     ${pushed.ungrouped > 0 && html`<p class="hint">${t("plots.full", { count: pushed.groups.size })}</p>`}
     ${groups.length === 0 && html`<p class="empty">${t("plots.none")}</p>`}
     <div class="cards">
-      ${groups.slice(0, count).map((group) => html`<${Card} key=${group.name} pushed=${pushed} group=${group} />`)}
+      ${groups.slice(0, count).map((group) => html`<${Card} key=${group.name} pushed=${pushed} group=${group} turn=${turn} />`)}
     </div>
     ${groups.length > count && html`<button type="button" onClick=${() => setCount(count + DRAWN)}>
       ${t("plots.more", { shown: count, count: groups.length })}</button>`}

@@ -34,6 +34,7 @@ export default {
   "plots.none": "No numbers have been pushed yet. Each field that is one gets a line here.",
   "plots.full": "Numbers of {count} names are kept, and more have come. A filter makes room for what it finds.",
   "plots.more": "{shown} of {count} are shown. Show more",
+  "plots.apart": "A scale for each",
   "plots.text": "As text",
   "plots.field": "Field",
   "plots.last": "Last",

@@ -34,6 +34,7 @@ export default {
   "plots.none": "尚未推送数值。每个数值字段会在此显示为一条曲线。",
   "plots.full": "已保留 {count} 个名称的数值，还有更多名称未保留。使用筛选可为匹配项腾出空间。",
   "plots.more": "已显示 {shown} / {count}，显示更多",
+  "plots.apart": "各用刻度",
   "plots.text": "以文字显示",
   "plots.field": "字段",
   "plots.last": "最新",

@@ -29,8 +29,8 @@ function Refused({ link }) {
         return html`<li class="device" key=${id} data-online=${online}>
           <${DeviceLink} id=${id} name=${name} />
           <span class="presence">${online === undefined ? "" : t(online ? "refused.in" : "offline")}</span>
-          <bdi class="trouble">${reason}</bdi>
           <span class="hint">${t("refused.from", { address })} · <${Ago} at=${at} /> · ${t("times", { count: numberText(times) })}</span>
+          <bdi class="trouble">${reason}</bdi>
         </li>`;
       })}
     </ul>

@@ -73,7 +73,7 @@ export function useLatest(link, ids) {
   const [, draw] = useState(0);
   const seldom = useSeldom(() => draw((turn) => turn + 1), BEAT);
   const note = (id, entries) => {
-    const values = known.current.get(id) ?? new Map();
+    const values = new Map(known.current.get(id));
     for (const [key, point] of entries) {
       if (!(values.get(key)?.timestamp > point.timestamp)) values.set(key, point);
     }

@@ -21,7 +21,7 @@ RELEASE ?= trixie
 WORKERS ?= 4
 PYTEST = python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo test test-oldest test-newest test-browser test-ble test-foreign chaos lint bench docs screenshot \
+.PHONY: help demo test test-oldest test-newest test-browser test-ble test-timescale test-foreign chaos lint bench docs screenshot \
   lock upgrade clean
 .DELETE_ON_ERROR:
 
@@ -33,6 +33,7 @@ help:
 	@echo 'make test-browser  open the example page in Chromium, which it installs'
 	@echo 'make test-ble      Bluetooth on real daemons in a virtual machine, on Debian. It takes minutes;'
 	@echo '             RELEASE=bookworm takes the kernel and BlueZ of that release'
+	@echo 'make test-timescale   NovaCloud on TimescaleDB, which it fetches'
 	@echo 'make test-foreign  ESPHome and Home Assistant at the other end; installs both with Python 3.13,'
 	@echo '             or that which FOREIGN=/path/to/python3.13 names'
 	@echo 'make chaos   call over bad links while devices are stopped and killed, through a gateway'
@@ -69,6 +70,10 @@ test-newest: $(VENV)/.uv
 test-browser: $(VENV)/.test
 	@tools/system-packages chromium
 	@$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+
+test-timescale: $(VENV)/.test
+	@tools/system-packages
+	@$(BIN)/python -m pytest -m timescale tests/novacloud/store $(ARGS)
 
 test-ble: $(VENV)/.test
 	@tools/system-packages qemu-system-x86_64

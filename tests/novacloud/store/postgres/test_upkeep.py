@@ -201,11 +201,11 @@ async def test_a_long_report_is_waited_for_and_not_in_the_way(
     await write_values(store, sensor, (clock.now, 1))
     found = await known_weeks(store)
     clock.go_on_until((found.end + 1) * WEEK)
-    await store.set_retention(Retention(1.0))
     async with store._pools.lend("reports") as db, db.transaction():
         # On a busy machine it would be taken for that of a node that was stopped.
         await db.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         await db.fetch("SELECT count(*) FROM telemetry")
+        await store.set_retention(Retention(1.0))
         await clean(store)
         assert (await known_weeks(store)).first == found.first
         with anyio.fail_after(5):

@@ -10,6 +10,7 @@ OLDEST := 3.11
 FOREIGN ?= 3.13
 ESPHOME := esphome==2026.10.0
 HOMEASSISTANT := homeassistant==2025.4.4 home-assistant-frontend==20250411.0 paho-mqtt==2.1.0
+MCP := node@22.23.3 @modelcontextprotocol/conformance@0.1.16
 
 # make test ARGS="-k tcp"; ARGS goes to whatever the target runs.
 ARGS ?=
@@ -21,7 +22,11 @@ RELEASE ?= trixie
 WORKERS ?= 4
 PYTEST = python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo test test-oldest test-newest test-browser test-ble test-foreign chaos lint bench docs screenshot \
+# Bytecode is kept whatever the shell says: else each of the thousands of processes that the tests
+# start would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help demo test test-oldest test-newest test-browser test-ble test-timescale test-foreign chaos lint bench docs screenshot \
   lock upgrade clean
 .DELETE_ON_ERROR:
 
@@ -30,10 +35,12 @@ help:
 	@echo 'make test    run the tests              ARGS="-k tcp" goes to pytest'
 	@echo 'make test-oldest   with the oldest libraries that pyproject.toml allows'
 	@echo 'make test-newest   with the newest libraries of today'
-	@echo 'make test-browser  open the example page in Chromium, which it installs'
+	@echo 'make test-browser  press the pages of the console and the example in Chromium, which it installs'
 	@echo 'make test-ble      Bluetooth on real daemons in a virtual machine, on Debian. It takes minutes;'
 	@echo '             RELEASE=bookworm takes the kernel and BlueZ of that release'
-	@echo 'make test-foreign  ESPHome and Home Assistant at the other end; installs both with Python 3.13,'
+	@echo 'make test-timescale   NovaCloud on TimescaleDB, which it fetches'
+	@echo 'make test-foreign  ESPHome, Home Assistant and the conformance suite of MCP at the other end;'
+	@echo '             it installs them, the first two with Python 3.13,'
 	@echo '             or that which FOREIGN=/path/to/python3.13 names'
 	@echo 'make chaos   call over bad links while devices are stopped and killed, through a gateway'
 	@echo '             too, that is killed with its broker; kill NovaCloud devices and a platform'
@@ -66,19 +73,24 @@ test-newest: $(VENV)/.uv
 	@tools/system-packages
 	@$(VENV)-newest/bin/$(PYTEST) $(ARGS)
 
-test-browser: $(VENV)/.test
+test-browser: $(VENV)/.browser
 	@tools/system-packages chromium
-	@$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+	@$(BIN)/python -m pytest -m browser tests/browser tests/console $(ARGS)
+
+test-timescale: $(VENV)/.test
+	@tools/system-packages
+	@$(BIN)/python -m pytest -m timescale tests/novacloud/store $(ARGS)
 
 test-ble: $(VENV)/.test
 	@tools/system-packages qemu-system-x86_64
 	@$(BIN)/python -m tests.ble_vm '$(RELEASE)' $(ARGS)
 
-test-foreign: $(VENV)/.test $(VENV)-esphome/.ready $(VENV)-homeassistant/.ready
+test-foreign: $(VENV)/.test $(VENV)-esphome/.ready $(VENV)-homeassistant/.ready $(VENV)-mcp/.ready
 	@tools/system-packages g++
-	@ESPHOME_PYTHON='$(CURDIR)/$(VENV)-esphome/bin/python' \
+	@ESPHOME_PYTHON='$(CURDIR)/$(VENV)-esphome/bin/python' MCP_CONFORMANCE='$(CURDIR)/$(VENV)-mcp' \
 	  HOMEASSISTANT_PYTHON='$(CURDIR)/$(VENV)-homeassistant/bin/python' $(BIN)/python -m pytest \
-	  tests/interop/test_esphome.py tests/interop/test_home_assistant.py $(ARGS)
+	  tests/interop/test_esphome.py tests/interop/test_home_assistant.py \
+	  tests/interop/test_mcp_conformance.py $(ARGS)
 
 screenshot: $(VENV)/.test $(VENV)-homeassistant/.ready
 	@tools/system-packages chromium
@@ -113,11 +125,11 @@ COMPILE = UV_INDEX= UV_FIND_LINKS= UV_CUSTOM_COMPILE_COMMAND='make lock' $(UV) p
 
 upgrade: UPGRADE = --upgrade
 lock upgrade: $(VENV)/.uv
-	@$(COMPILE) --group build --group test --group docs -o requirements.lock
+	@$(COMPILE) --group build --group test --group browser --group docs -o requirements.lock
 	@$(COMPILE) --group build --group test --resolution lowest-direct -o requirements-oldest.lock
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest $(VENV)-esphome $(VENV)-homeassistant build dist site
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest $(VENV)-esphome $(VENV)-homeassistant $(VENV)-mcp build dist site
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -148,6 +160,10 @@ $(VENV)/.test: $(VENV)/.uv pyproject.toml requirements.lock
 	$(call install,$(VENV),requirements.lock,--all-extras --group test)
 	@touch $(VENV)/.demo $(VENV)/.bench
 
+$(VENV)/.browser: $(VENV)/.test
+	@echo 'Installing what presses pages in a browser ...'
+	$(call install,$(VENV),requirements.lock,--group browser)
+
 $(VENV)/.bench: $(VENV)/.uv pyproject.toml requirements.lock
 	@echo 'Installing the package and the libraries to compare with ...'
 	$(call install,$(VENV),requirements.lock,--extra all --group bench)
@@ -175,3 +191,9 @@ $(VENV)-esphome/.ready: $(VENV)/.uv Makefile
 
 $(VENV)-homeassistant/.ready: $(VENV)/.uv Makefile
 	$(call foreign,$(VENV)-homeassistant,$(HOMEASSISTANT))
+
+$(VENV)-mcp/.ready: Makefile
+	@tools/system-packages
+	@echo 'Installing $(MCP) ...'
+	@npm install --silent --no-audit --no-fund --prefix $(VENV)-mcp $(MCP)
+	@touch $@

@@ -13,7 +13,7 @@ from jsonrpc_iot import run as run_server
 
 from ._access import KeysOption, PairOption, RequireKeyOption, access
 from ._log import LogJsonOption, VerboseOption, start_log
-from ._options import AnnounceOption, RecordOption, TraceOption, complete_bind
+from ._options import AnnounceOption, ConsoleOption, RecordOption, TraceOption, complete_bind
 from ._output import Tracer, print_text
 from ._reload import run_again_on_change
 from .command.declare import Argument, Option
@@ -57,6 +57,7 @@ def serve(
     require_key: RequireKeyOption = False,
     pair: PairOption = None,
     announce: AnnounceOption = None,
+    console: ConsoleOption = False,
     trace: TraceOption = False,
     record: RecordOption = None,
     verbose: VerboseOption = False,
@@ -81,7 +82,7 @@ def serve(
             dispatcher.include(_simulated_wifi(seed=0))
         except ValueError as error:
             raise UsageError(f"--wifi: {error} by {target}") from None
-    _run(dispatcher, bind, who | {"record": record}, announce, trace=trace)
+    _run(dispatcher, bind, who | {"record": record, "console": console}, announce, trace=trace)
 
 
 def simulate(
@@ -98,6 +99,7 @@ def simulate(
     require_key: RequireKeyOption = False,
     pair: PairOption = None,
     announce: AnnounceOption = None,
+    console: ConsoleOption = False,
     trace: TraceOption = False,
     record: RecordOption = None,
     verbose: VerboseOption = False,
@@ -109,7 +111,8 @@ def simulate(
     """
     start_log(verbose=verbose, as_json=log_json)
     who = access(keys, require_key, bind, pair)
-    _run(virtual_device(name, seed), bind, who | {"record": record}, announce, trace=trace)
+    options = who | {"record": record, "console": console}
+    _run(virtual_device(name, seed), bind, options, announce, trace=trace)
 
 
 def virtual_device(name: str, seed: int) -> Dispatcher:

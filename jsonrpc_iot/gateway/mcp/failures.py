@@ -78,7 +78,8 @@ def not_offered(name: str, closed: Tool | None, left_out: int) -> str:
         )
         return (
             f"{closed.shown} {what}, and nobody has opened it to assistants. Do not try to get "
-            f"around that. Whoever runs this server can open it with --allow {closed.shown}."
+            f"around that. Whoever runs this server can open it: --allow {closed.shown} (in code "
+            f"allow=[{closed.shown!r}])."
         )
     more = f" {left_out} more methods are left out." if left_out else ""
     return f"There is no tool {short(name, 100)!r}. List the tools again.{more}"

@@ -26,7 +26,7 @@ PYTEST = python -m pytest -n $(WORKERS) --dist worksteal
 # start would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-oldest test-newest test-browser test-ble test-foreign chaos lint bench docs screenshot \
+.PHONY: help demo test test-oldest test-newest test-browser test-ble test-timescale test-foreign chaos lint bench docs screenshot \
   lock upgrade clean
 .DELETE_ON_ERROR:
 
@@ -38,6 +38,7 @@ help:
 	@echo 'make test-browser  press the pages of the console and the example in Chromium, which it installs'
 	@echo 'make test-ble      Bluetooth on real daemons in a virtual machine, on Debian. It takes minutes;'
 	@echo '             RELEASE=bookworm takes the kernel and BlueZ of that release'
+	@echo 'make test-timescale   NovaCloud on TimescaleDB, which it fetches'
 	@echo 'make test-foreign  ESPHome, Home Assistant and the conformance suite of MCP at the other end;'
 	@echo '             it installs them, the first two with Python 3.13,'
 	@echo '             or that which FOREIGN=/path/to/python3.13 names'
@@ -75,6 +76,10 @@ test-newest: $(VENV)/.uv
 test-browser: $(VENV)/.browser
 	@tools/system-packages chromium
 	@$(BIN)/python -m pytest -m browser tests/browser tests/console $(ARGS)
+
+test-timescale: $(VENV)/.test
+	@tools/system-packages
+	@$(BIN)/python -m pytest -m timescale tests/novacloud/store $(ARGS)
 
 test-ble: $(VENV)/.test
 	@tools/system-packages qemu-system-x86_64

@@ -77,27 +77,27 @@ def device() -> Dispatcher:
     return dispatcher
 
 
-async def call(shown: Any) -> Any:
+async def call(page: Any, sent: list[Any]) -> Any:
     """Press the button; gives the params that are sent, once they are answered."""
-    await shown.page.get_by_role("button", name="Call", exact=True).click()
-    await shown.page.locator(".outcome h3").wait_for()
-    return shown.sent[-1].get("params")
+    await page.get_by_role("button", name="Call", exact=True).click()
+    await page.locator(".outcome h3").wait_for()
+    return sent[-1].get("params")
 
 
 async def test_plain_values(console_page: ConsolePage) -> None:
-    async with console_page(device(), "#/methods/plain") as shown:
-        page = shown.page
+    sent: list[Any] = []
+    async with console_page(device(), "#/methods/plain", sent=sent) as (page, _, _):
         await page.get_by_label("level").fill("40")
         await page.get_by_label("ratio").fill("2.5e-1")
         await page.get_by_label("name").fill("äöü")
-        assert await call(shown) == {"level": 40, "ratio": 0.25, "name": "äöü"}
+        assert await call(page, sent) == {"level": 40, "ratio": 0.25, "name": "äöü"}
 
         await page.get_by_label("colour").select_option("blue")
         await page.get_by_label("step").select_option("3")
         await page.get_by_label("quiet").select_option("true")
         await page.get_by_label("large").fill("12345678901234567890")
         await page.get_by_label("null", exact=True).check()
-        sent = await call(shown)
+        sent = await call(page, sent)
         assert sent["large"] == 12345678901234567890
         assert (sent["colour"], sent["step"], sent["quiet"], sent["note"]) == (
             "blue",
@@ -108,8 +108,8 @@ async def test_plain_values(console_page: ConsolePage) -> None:
 
 
 async def test_what_is_wrong_is_said_at_the_field_and_not_sent(console_page: ConsolePage) -> None:
-    async with console_page(device(), "#/methods/plain") as shown:
-        page = shown.page
+    sent: list[Any] = []
+    async with console_page(device(), "#/methods/plain", sent=sent) as (page, _, _):
         await page.get_by_label("level").fill("101")
         await page.get_by_label("ratio").fill("2,5")
         await page.get_by_label("large").fill("1.5")
@@ -121,25 +121,27 @@ async def test_what_is_wrong_is_said_at_the_field_and_not_sent(console_page: Con
         level = page.get_by_label("level")
         assert await level.get_attribute("aria-invalid") == "true"
         assert await level.evaluate("(each) => each === document.activeElement")
-        assert not [each for each in shown.sent if each["method"] == "plain"]
+        assert not [each for each in sent if each["method"] == "plain"]
 
 
 async def test_a_slider_sets_the_number(console_page: ConsolePage) -> None:
-    async with console_page(device(), "#/methods/plain") as shown:
-        await shown.page.locator("input[type=range]").fill("70")
-        assert await shown.page.get_by_label("level").input_value() == "70"
+    sent: list[Any] = []
+    async with console_page(device(), "#/methods/plain", sent=sent) as (page, _, _):
+        await page.locator("input[type=range]").fill("70")
+        assert await page.get_by_label("level").input_value() == "70"
 
 
 async def test_required_switch(console_page: ConsolePage) -> None:
-    async with console_page(device(), "#/methods/switch") as shown:
-        assert await call(shown) == {"on": False}
-        await shown.page.get_by_label("on", exact=False).check()
-        assert await call(shown) == {"on": True}
+    sent: list[Any] = []
+    async with console_page(device(), "#/methods/switch", sent=sent) as (page, _, _):
+        assert await call(page, sent) == {"on": False}
+        await page.get_by_label("on", exact=False).check()
+        assert await call(page, sent) == {"on": True}
 
 
 async def test_composed_values(console_page: ConsolePage) -> None:
-    async with console_page(device(), "#/methods/composed") as shown:
-        page = shown.page
+    sent: list[Any] = []
+    async with console_page(device(), "#/methods/composed", sent=sent) as (page, _, _):
 
         def group(name: str) -> Any:
             return page.locator(f"fieldset:has(> legend:has-text('{name}'))").first
@@ -161,7 +163,7 @@ async def test_composed_values(console_page: ConsolePage) -> None:
         await group("branches[0]").get_by_label("name").fill("twig")
         await group("word").get_by_label("Kind").select_option("string")
         await group("word").get_by_role("textbox").fill("seven")
-        assert await call(shown) == {
+        assert await call(page, sent) == {
             "place": {"x": 1},
             "shape": {"type": "label", "text": None},
             "places": [{"x": 2, "y": 4}],
@@ -175,8 +177,8 @@ async def test_composed_values(console_page: ConsolePage) -> None:
 async def test_the_other_ends_error_stands_at_the_field_of_its_path(
     console_page: ConsolePage,
 ) -> None:
-    async with console_page(device(), "#/methods/picky") as shown:
-        page = shown.page
+    sent: list[Any] = []
+    async with console_page(device(), "#/methods/picky", sent=sent) as (page, _, _):
         for index in (0, 1):
             await page.get_by_role("button", name="Add").click()
             await (
@@ -184,7 +186,7 @@ async def test_the_other_ends_error_stands_at_the_field_of_its_path(
                 .get_by_label("x")
                 .fill("1")
             )
-        await call(shown)
+        await call(page, sent)
         second = page.locator("fieldset:has(> legend:has-text('[1]'))")
         await second.get_by_text("occupied").wait_for()
         field = second.get_by_label("x")
@@ -194,8 +196,8 @@ async def test_the_other_ends_error_stands_at_the_field_of_its_path(
 
 
 async def test_params_are_written_as_json_and_back(console_page: ConsolePage) -> None:
-    async with console_page(device(), "#/methods/plain") as shown:
-        page = shown.page
+    sent: list[Any] = []
+    async with console_page(device(), "#/methods/plain", sent=sent) as (page, _, _):
         await page.get_by_role("button", name="Example: usual").click()
         assert await page.get_by_label("level").input_value() == "40"
         await page.get_by_role("button", name="As JSON").click()
@@ -205,7 +207,7 @@ async def test_params_are_written_as_json_and_back(console_page: ConsolePage) ->
         await page.keyboard.press("Control+Enter")
         await page.get_by_text("This is no JSON").wait_for()
         await written.fill('{"level": "high", "__proto__": {"x": 1}}')
-        assert await call(shown) == {"level": "high", "__proto__": {"x": 1}}
+        assert await call(page, sent) == {"level": "high", "__proto__": {"x": 1}}
         await page.locator(".failure", has_text="-32602").wait_for()
         await written.fill('{"level": 7, "ratio": 1, "name": "ab"}')
         await page.get_by_role("button", name="As JSON").click()
@@ -213,8 +215,8 @@ async def test_params_are_written_as_json_and_back(console_page: ConsolePage) ->
 
 
 async def test_what_is_dangerous_asks_first(console_page: ConsolePage) -> None:
-    async with console_page(device(), "#/methods/reset") as shown:
-        page = shown.page
+    sent: list[Any] = []
+    async with console_page(device(), "#/methods/reset", sent=sent) as (page, _, _):
         press = page.get_by_role("button", name="Call", exact=True)
         await press.click()
         dialog = page.get_by_role("dialog")
@@ -223,10 +225,10 @@ async def test_what_is_dangerous_asks_first(console_page: ConsolePage) -> None:
         await dialog.wait_for()
         await page.keyboard.press("Escape")
         await dialog.wait_for(state="hidden")
-        assert not [each for each in shown.sent if each["method"] == "reset"]
+        assert not [each for each in sent if each["method"] == "reset"]
         await press.click()
         await dialog.get_by_role("button", name="Call it").click()
         await page.locator(".outcome .json").wait_for()
-        assert [each["params"] for each in shown.sent if each["method"] == "reset"] == [
+        assert [each["params"] for each in sent if each["method"] == "reset"] == [
             {"everything": False}
         ]

@@ -29,8 +29,7 @@ def lamp() -> Dispatcher:
 
 
 async def test_a_method_is_called_from_its_form(console_page: ConsolePage) -> None:
-    async with console_page(lamp()) as shown:
-        page = shown.page
+    async with console_page(lamp()) as (page, _, _):
         await page.get_by_role("link", name="lamp.set").click()
         await page.get_by_label("level").fill("40")
         await page.get_by_role("button", name="Call").click()

@@ -31,10 +31,11 @@ from .changes import Changes
 from .cluster.cluster import Cluster
 from .command_states import CommandStates
 from .commands import OpenCommands
-from .counts import Counts
+from .counts import Counts, Heard
 from .custody import Custody
 from .entrance import Entrance, Where
 from .ingest import Ingest, Telemetry
+from .lists import Lists, lists_of
 from .news import News
 from .open_command import CommandUpdate
 from .permissions import READ
@@ -136,6 +137,7 @@ class NovaPlatform:
         self.news = News(store)
         self.changes = Changes(store, self.presence, self.news, self.time)
         self.cluster.attach(self.presence, self.figures, self.changes.refresh, self.shared_commands)
+        self._tell_other_nodes()
         where = Where(host, port, tls, certificates, proxied, reuse_port)
         admission = Admission(
             store, settings, self.presence, self.counts, self.cluster.ownership, self.time
@@ -160,6 +162,20 @@ class NovaPlatform:
             **self.counts.totals,
             "ignored_devices": len(self.counts.ignored),
         }
+
+    def _tell_other_nodes(self) -> None:
+        """Answer what other nodes ask this one."""
+        answer = self.cluster.questions.answer
+        answer("lists", lambda _: self.lists().parts())
+        answer("device", lambda device_id: [self.heard(device_id)])
+
+    def lists(self) -> Lists:
+        """The devices of this node that stand out."""
+        return lists_of(self.counts, self.presence.flapping())
+
+    def heard(self, device_id: str) -> Heard:
+        """What this node knows of a device and no record keeps."""
+        return Heard(self.presence.last_seen(device_id), self.counts.devices.get(device_id))
 
     @property
     def urls(self) -> Sequence[str]:

@@ -137,7 +137,6 @@ class NovaPlatform:
         self.news = News(store)
         self.changes = Changes(store, self.presence, self.news, self.time)
         self.cluster.attach(self.presence, self.figures, self.changes.refresh, self.shared_commands)
-        self._tell_other_nodes()
         where = Where(host, port, tls, certificates, proxied, reuse_port)
         admission = Admission(
             store, settings, self.presence, self.counts, self.cluster.ownership, self.time
@@ -163,8 +162,7 @@ class NovaPlatform:
             "ignored_devices": len(self.counts.ignored),
         }
 
-    def _tell_other_nodes(self) -> None:
-        """Answer what other nodes ask this one."""
+    def _answer_other_nodes(self) -> None:
         answer = self.cluster.questions.answer
         answer("lists", lambda _: self.lists().parts())
         answer("device", lambda device_id: [self.heard(device_id)])
@@ -204,6 +202,7 @@ class NovaPlatform:
             await stack.enter_async_context(self.store)
             listeners = await self.entrance.bind(stack)
             await self.cluster.membership.enter()
+            self._answer_other_nodes()
             is_alone = self.cluster.membership.is_alone
             self.custody.is_alone = self.ingest.writes_states = is_alone
             if is_alone:

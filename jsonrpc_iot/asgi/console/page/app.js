@@ -16,7 +16,9 @@ import { ENDPOINT, keepToken, keptToken, takeFragment } from "./session.js";
 import { Header, Trouble } from "./shell.js";
 import { SignIn } from "./signin.js";
 import { effect, html, render, signal } from "./vendor/ui.js";
-import { language, t } from "./words.js";
+import english from "./views-en.js";
+import chinese from "./views-zh.js";
+import { addWords, language, t } from "./words.js";
 
 /**
  * @typedef {object} View
@@ -30,8 +32,20 @@ import { language, t } from "./words.js";
 /** @type {View[]} */
 const VIEWS = [
   { name: "methods", word: "view.methods", load: async () => ({ default: Methods }) },
+  { name: "gateway", word: "view.gateway", load: () => import("./gateway.js"), isFor: has("gateway.devices") },
+  { name: "devices", word: "view.devices", load: () => import("./novacloud/devices.js"), isFor: has("device.page") },
+  { name: "commands", word: "view.commands", load: () => import("./novacloud/commands.js"), isFor: has("command.list") },
+  { name: "refused", word: "view.refused", load: () => import("./novacloud/refused.js"), isFor: has("platform.refused_page") },
+  { name: "events", word: "view.events", load: () => import("./events.js"), early: true },
+  { name: "plots", word: "view.plots", load: () => import("./plots.js") },
   { name: "wire", word: "view.wire", load: () => import("./wire.js") },
 ];
+
+function has(method) {
+  return (description) => description.methods.has(method);
+}
+
+addWords(english, chinese);
 
 const route = signal(routeOf(location.hash));
 const isSigningIn = signal(false);

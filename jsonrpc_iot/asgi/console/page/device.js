@@ -54,8 +54,8 @@ export class Device {
 
   /** A document may be too large for a message of that way, and a device may have none. */
   async #askOtherwise() {
-    const token = this.token();
-    const headers = token ? { Authorization: `Bearer ${token}` } : {};
+    const headers = new Headers();
+    if (this.token()) headers.set("Authorization", `Bearer ${this.token()}`);
     const response = await fetch(`${this.endpoint.href.replace(/\/$/, "")}/openrpc.json`, { headers });
     if (response.ok) return describe(await response.json());
     return describeNames(await this.link.call("rpc.methods"));

@@ -13,7 +13,7 @@ export class RpcFailure extends Error {
   /**
    * @param {number | null} code
    * @param {string} message
-   * @param {unknown} [data]
+   * @param {any} [data]
    * @param {string} [kind]
    */
   constructor(code, message, data = undefined, kind = "rpc") {

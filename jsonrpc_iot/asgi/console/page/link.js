@@ -211,7 +211,7 @@ export class Link {
     this.retryAt.value = null;
   }
 
-  #send(request, id = null, streams = false) {
+  #send(request, id = /** @type {number | null} */ (null), streams = false) {
     const text = JSON.stringify(request);
     this.#show("->", text);
     this.#way?.send(text, id, streams);
@@ -233,7 +233,7 @@ export class Link {
     else for (const listener of this.#listeners) listener({ method: String(method), params, at: Date.now() });
   }
 
-  #answered({ id, result, error }) {
+  #answered(/** @type {import("./messages.js").Message} */ { id, result, error }) {
     const call = this.#settle(id);
     if (!call) return;
     if (error === undefined) call.resolve(result);

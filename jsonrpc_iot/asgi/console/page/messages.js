@@ -38,7 +38,8 @@ export function messageIn(text) {
  * @returns {AsyncGenerator<{id: string | null, data: string}>}
  */
 export async function* eventsIn(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  const decoder = /** @type {ReadableWritablePair<string, any>} */ (new TextDecoderStream());
+  const reader = body.pipeThrough(decoder).getReader();
   let rest = "";
   try {
     for (;;) {

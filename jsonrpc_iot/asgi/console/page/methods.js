@@ -9,6 +9,15 @@ const STEP = 200; // names that are drawn at once
 const filter = signal("");
 const most = signal(STEP);
 
+/**
+ * Show the methods that have something in their names.
+ * @param {string} part
+ */
+export function filterMethods(part) {
+  filter.value = part;
+  most.value = STEP;
+}
+
 /** @param {{device: import("./device.js").Device, path: string[]}} props */
 export default function Methods({ device, path: [name] }) {
   const description = device.description.value;
@@ -39,10 +48,7 @@ function List({ methods, chosen }) {
   const found = [...methods.values()].filter((each) => each.name.toLowerCase().includes(wanted));
   const shown = found.slice(0, most.value);
   const place = useRef(/** @type {HTMLElement | null} */ (null));
-  const type = (event) => {
-    filter.value = event.currentTarget.value;
-    most.value = STEP;
-  };
+  const type = (event) => filterMethods(event.currentTarget.value);
   return html`<nav class="list" aria-label=${t("view.methods")} ref=${place} onKeyDown=${(event) => move(event, place.current)}>
     <input type="search" id="filter" value=${filter.value} onInput=${type} placeholder=${t("methods.key")} aria-label=${t("methods.filter")}
       aria-keyshortcuts="/" autocomplete="off" spellcheck=${false} />

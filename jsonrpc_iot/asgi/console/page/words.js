@@ -1,5 +1,5 @@
 /**
- * All texts of the page, in English and Chinese: `t("call.took", { ms: 12 })`.
+ * All texts of the page, in English and Chinese: `t("latency", { ms: 12 })`.
  *
  * A component that calls `t` is drawn anew when the language changes. A view with texts of its own has them in
  * modules like words-en.js and words-zh.js and adds both with `addWords`.

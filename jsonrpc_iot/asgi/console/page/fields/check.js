@@ -5,7 +5,7 @@
 /**
  * A schema's bounds that are numbers; a stranger's may be anything.
  * @param {import("../document.js").Schema} schema
- * @returns {Record<string, number | undefined>}
+ * @returns {Record<string, any>} each a number, where it is there
  */
 export function numbersOf(schema) {
   return Object.fromEntries(Object.entries(schema).filter(([, value]) => typeof value === "number"));

@@ -26,14 +26,14 @@ class Post {
   name = /** @type {const} */ ("post");
   credits = false;
   #endpoint;
-  #headers;
+  #token;
   #events;
   #closing = new AbortController();
   #requests = new Map();
 
   constructor(endpoint, token, events) {
     this.#endpoint = endpoint;
-    this.#headers = token ? { Authorization: `Bearer ${token}` } : {};
+    this.#token = token;
     this.#events = events;
   }
 
@@ -47,11 +47,11 @@ class Post {
 
   async listen() {
     const { signal } = this.#closing;
-    let last = null;
+    let last = /** @type {string | null} */ (null);
     while (!signal.aborted) {
       try {
-        const since = last === null ? {} : { "Last-Event-ID": last };
-        const headers = { Accept: "text/event-stream", ...this.#headers, ...since };
+        const headers = this.#headers("text/event-stream");
+        if (last !== null) headers.set("Last-Event-ID", last);
         const response = await fetch(this.#endpoint, { headers, signal });
         if (!response.ok || !response.body) await response.body?.cancel();
         else
@@ -101,8 +101,15 @@ class Post {
     else this.#events.lost(problem.message);
   }
 
+  #headers(accept) {
+    const headers = new Headers({ Accept: accept });
+    if (this.#token) headers.set("Authorization", `Bearer ${this.#token}`);
+    return headers;
+  }
+
   #post(body, accept, signal) {
-    const headers = { "Content-Type": "application/json", Accept: accept, ...this.#headers };
+    const headers = this.#headers(accept);
+    headers.set("Content-Type", "application/json");
     return fetch(this.#endpoint, { method: "POST", headers, body, signal });
   }
 }

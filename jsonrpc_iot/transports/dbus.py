@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import anyio
 from anyio.abc import AsyncResource
@@ -31,12 +31,14 @@ PROPERTIES = f"{DBUS}.Properties"
 Handler = Callable[[Message, "ServiceBus"], Message | bool]
 Objects = dict[str, dict[str, dict[str, Any]]]
 """Properties by the path of their object and their interface."""
+Take = Callable[[Message], object]
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
 _CALL_SECONDS = 15.0
 _CLOSE_SECONDS = 2.0
 _OBJECTS = "a{oa{sa{sv}}}"
+_WRONG_ANSWER = f"{DBUS}.Error.InvalidSignature"
 _ABSENT = {
     f"{DBUS}.Error.ServiceUnknown",
     f"{DBUS}.Error.NameHasNoOwner",
@@ -94,33 +96,62 @@ class ServiceBus(AsyncResource):
         self._service = service
         self._handler = handler
         self._on_closed = on_closed
-        self._calls: dict[int, asyncio.Future[Message]] = {}
+        self._calls: dict[int, tuple[asyncio.Future[Message], Take]] = {}
         bus.add_message_handler(self._handle)
         self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     async def call(
-        self, path: str, interface: str, member: str, signature: str = "", *body: object
+        self,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        *body: object,
+        gives: str | None = None,
     ) -> list[Any]:
         """Call the service.
+
+        Args:
+            path: of the object.
+            interface: of the method.
+            member: the method.
+            signature: of its arguments.
+            body: its arguments.
+            gives: the signature that the answer must have; any where it is left out.
 
         Raises:
             BusError: it failed, or there is no such service.
         """
-        return (await self._call(self._service, path, interface, member, signature, *body)).body
+        reply = await self._call(self._service, path, interface, member, signature, *body)
+        if gives is not None and reply.signature != gives:
+            raise BusError(_WRONG_ANSWER, f"{member} gives something else than {gives}")
+        return reply.body
 
-    async def objects(self, root: str = "/") -> Objects:
+    async def objects(
+        self, root: str = "/", take: Callable[[Objects], object] | None = None
+    ) -> Objects:
         """All objects of the service.
 
         Args:
             root: the path of its object manager.
+            take: is given them before the handler hears any signal that is newer.
 
         Raises:
             BusError: there is no such service.
         """
-        reply = await self._call(self._service, root, OBJECT_MANAGER, "GetManagedObjects", "")
+        objects: Objects = {}
+
+        def read(reply: Message) -> None:
+            if reply.signature == _OBJECTS:
+                objects.update(unpack_variants(reply.body[0]))
+                if take is not None:
+                    take(objects)
+
+        arguments = (self._service, root, OBJECT_MANAGER, "GetManagedObjects", "")
+        reply = await self._call(*arguments, take=read)
         if reply.signature != _OBJECTS:
-            raise BusError(f"{DBUS}.Error.InvalidSignature", "GetManagedObjects gives no objects")
-        return cast(Objects, unpack_variants(reply.body[0]))
+            raise BusError(_WRONG_ANSWER, "GetManagedObjects gives no objects")
+        return objects
 
     def send(self, message: Message) -> "asyncio.Future[None]":
         """Send a message at once; the future is done when the system has it."""
@@ -169,6 +200,7 @@ class ServiceBus(AsyncResource):
         member: str,
         signature: str,
         *body: object,
+        take: Take = bool,
     ) -> Message:
         if self.closed.is_set():
             raise BusError(f"{DBUS}.Error.Disconnected", "the D-Bus system bus is gone")
@@ -182,7 +214,7 @@ class ServiceBus(AsyncResource):
         )
         try:
             with anyio.fail_after(_CALL_SECONDS):
-                reply = await self._ask(message)
+                reply = await self._ask(message, take)
         except TimeoutError:
             raise BusError(f"{DBUS}.Error.TimedOut", f"no answer to {member}") from None
         except (OSError, EOFError) as error:
@@ -192,14 +224,14 @@ class ServiceBus(AsyncResource):
             raise BusError(str(reply.error_name), text)
         return reply
 
-    async def _ask(self, message: Message) -> Message:
+    async def _ask(self, message: Message, take: Take) -> Message:
         """Send a call and wait for its reply.
 
         dbus-fast (5.2) has a method for that, which loses the error of a send that fails.
         """
         reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         message.serial = self._bus.next_serial()
-        self._calls[message.serial] = reply
+        self._calls[message.serial] = reply, take
         try:
             self.send(message).add_done_callback(partial(_fail, reply))
             return await reply
@@ -211,8 +243,10 @@ class ServiceBus(AsyncResource):
         waiting = self._calls.get(message.reply_serial or 0) if is_reply else None
         if waiting is None:
             return self._is_meant(message) and self._handler(message, self)
-        if not waiting.done():
-            waiting.set_result(message)
+        reply, take = waiting
+        if not reply.done():
+            take(message)
+            reply.set_result(message)
         return True
 
     def _is_meant(self, message: Message) -> bool:
@@ -233,9 +267,9 @@ class ServiceBus(AsyncResource):
             logger.info("the D-Bus system bus is gone: %s", error)
         finally:
             self.closed.set()
-            for waiting in self._calls.values():
-                if not waiting.done():
-                    waiting.set_exception(EOFError("the D-Bus system bus is gone"))
+            for reply, _ in self._calls.values():
+                if not reply.done():
+                    reply.set_exception(EOFError("the D-Bus system bus is gone"))
             self._on_closed()
 
 

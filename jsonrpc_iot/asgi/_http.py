@@ -55,10 +55,21 @@ def accepts(headers: dict[bytes, bytes], kind: bytes) -> bool:
     accept = headers.get(b"accept")
     if accept is None or kind not in accept.lower():
         return False
-    return any(
-        part.partition(b";")[0].strip() == kind and not _is_refused(part)
-        for part in accept.lower().split(b",")
-    )
+    return weights(accept).get(kind, 0.0) > 0
+
+
+def weights(accept: bytes) -> dict[bytes, float]:
+    """How much a client likes what it names, from 0 to 1 (RFC 9110, 12.4.2).
+
+    Args:
+        accept: an Accept header, or one like it.
+    """
+    found: dict[bytes, float] = {}
+    for part in accept.lower().split(b","):
+        name, *parameters = (each.strip() for each in part.split(b";"))
+        weight = next((_weight(each) for each in parameters if each.startswith(b"q=")), 1.0)
+        found[name] = max(weight, found.get(name, 0.0))
+    return found
 
 
 def headers_of(scope: Scope) -> dict[bytes, bytes]:
@@ -69,10 +80,11 @@ def headers_of(scope: Scope) -> dict[bytes, bytes]:
     return found
 
 
-def _is_refused(part: bytes) -> bool:
-    """Whether a media type has the weight 0."""
-    parameters: Sequence[bytes] = part.replace(b" ", b"").split(b";")[1:]
-    return any(each.startswith(b"q=0") and not each.strip(b"q=0.") for each in parameters)
+def _weight(parameter: bytes) -> float:
+    try:
+        return min(1.0, max(0.0, float(parameter[2:])))
+    except ValueError:  # that it does not want it cannot be read there
+        return 1.0
 
 
 class Disconnected(Exception):

@@ -49,6 +49,7 @@ from ._http import (
 )
 from .admission import Admission
 from .by_name import answer_of, params_in, request_for
+from .console.page import answer_console
 from .events import EventLog, Hearing, last_event_of, patterns_of
 from .exchange import Callers, Items, run_in_events, run_to_end, status_of
 from .requester import Requester, RequestFacts
@@ -87,6 +88,7 @@ class RpcApp:
         limits: bounds on what callers may cost.
         trace: is shown each message.
         kept_events: notifications that are kept for clients that come back.
+        console: browsers get a page by which people use it.
 
     Attributes:
         events: the notifications, to whoever reads them.
@@ -102,7 +104,9 @@ class RpcApp:
         limits: Limits | None = None,
         trace: Tracing | None = None,
         kept_events: int = 1024,
+        console: bool = False,
     ) -> None:
+        self._console = console
         self._limits = limits = limits or dispatcher.limits
         self._responder = dispatcher.responder("json")
         self._codec = cast(JsonCodec, self._responder.codec)
@@ -199,6 +203,8 @@ class RpcApp:
                 raise Refusal(503, "The server is closing", _CLOSE)
             if problem := self._rules.objection(scope):
                 raise Refusal(403, problem, error=Forbidden(problem))
+            if self._console and await answer_console(scope, below, headers, send):
+                return
             if below and below not in _SPECIAL:
                 await self._call_by_name(below[1:], scope, headers, receive, send)
             elif below == "/ticket":
@@ -246,6 +252,7 @@ class RpcApp:
         items = Items(self._codec, show) if accepts(headers, EVENT_STREAM) else None
         caller = self._caller(scope, facts)
         context = CallContext(items, facts.info, facts.standing, caller.lanes)
+        context.traceparent = self._responder.traces.of_header(headers.get(b"traceparent"))
         reply = self._begin(data, context, facts.standing)
         if isinstance(reply, Pending):
             with self._callers.running(reply, caller, facts) as running:
@@ -302,6 +309,7 @@ class RpcApp:
         self._show("<-", data, facts.info.peer)
         caller = self._caller(scope, facts)
         context = CallContext(None, facts.info, facts.standing, caller.lanes)
+        context.traceparent = self._responder.traces.of_header(headers.get(b"traceparent"))
         reply = self._begin(data, context, facts.standing)
         if isinstance(reply, Pending):
             with self._callers.running(reply, caller, facts) as running:

@@ -32,6 +32,7 @@ def asgi_app(
     token: str | None = None,
     trace: Trace | None = None,
     kept_events: int = 1024,
+    console: bool = False,
 ) -> RpcApp:
     """An ASGI application that answers POSTs to a path, and sends events to those who GET it.
 
@@ -55,6 +56,8 @@ def asgi_app(
         token: the bearer token that every request must have.
         trace: is called with each message that arrives or leaves.
         kept_events: notifications that are kept for clients that come back with `Last-Event-ID`.
+        console: a browser that opens the path gets a page by which people use the dispatcher;
+            programs get what they get without it.
 
     Raises:
         MissingExtra: `cors` is given, and the extra `http` is not installed.
@@ -86,6 +89,7 @@ def asgi_app(
         limits=limits,
         trace=Tracing(trace),
         kept_events=kept_events,
+        console=console,
     )
     dispatcher.on_emit(app.publish)
     return app

@@ -27,6 +27,9 @@ AsgiApp = Callable[[Scope, AsgiReceive, AsgiSend], Awaitable[None]]
 TOKEN_PROTOCOL = "token."
 """What a WebSocket's subprotocol begins with that is a bearer token: all that a page can send."""
 
+CONSOLE_FOLDER = ".console"
+"""Where the parts of the console are, below its path. No name of a device or method is like it."""
+
 _MOST_TOLD = 100  # what else is refused is not logged: strangers make up names without end
 
 

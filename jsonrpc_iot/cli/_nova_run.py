@@ -62,6 +62,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         port: likewise.
         proxied: devices come through a proxy.
         urls: where it is managed.
+        console: browsers get a page there.
         metrics: where it tells its metrics.
         files: certificates and settings.
         keys: the keyring's file.
@@ -77,6 +78,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     port: int
     proxied: bool
     urls: Sequence[str]
+    console: bool
     metrics: str | None
     files: PlatformFiles
     keys: Path | None
@@ -134,6 +136,7 @@ def run_platform(plan: Plan, on_ready: Callable[[Ready], None]) -> None:
 
     platform = plan.make()
     who = access(plan.keys, plan.require_key, plan.urls) if plan.is_first else {}
+    who["console"] = plan.console
     try:
         anyio.run(_run, platform, plan, who, on_ready)
     except NameTaken as error:

@@ -85,6 +85,13 @@ AnnounceOption: TypeAlias = Annotated[
         help="Be found by mDNS under this name; one that is taken gets a number.",
     ),
 ]
+ConsoleOption: TypeAlias = Annotated[
+    bool,
+    Option(
+        "--console",
+        help="Give browsers a page to use it by, at the addresses of http:// and https://.",
+    ),
+]
 JsonOption: TypeAlias = Annotated[bool, Option("--json", help="Print one JSON object.")]
 
 

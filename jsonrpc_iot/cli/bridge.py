@@ -20,7 +20,7 @@ from jsonrpc_iot.protocol.text import escape
 from ._access import KeysOption, RequireKeyOption, access
 from ._devices import complete_device, urls_by_name
 from ._log import LogJsonOption, VerboseOption, start_log
-from ._options import AnnounceOption, RecordOption, TraceOption, complete_bind
+from ._options import AnnounceOption, ConsoleOption, RecordOption, TraceOption, complete_bind
 from ._output import Tracer, print_text, write_error
 from ._signals import until_signal
 from .command.declare import Argument, Option
@@ -75,6 +75,7 @@ def bridge(
     allow: AllowOption = None,
     homeassistant: HomeAssistantOption = False,
     announce: AnnounceOption = None,
+    console: ConsoleOption = False,
     trace: TraceOption = False,
     record: RecordOption = None,
     verbose: VerboseOption = False,
@@ -106,7 +107,7 @@ def bridge(
     file = _File(gateway, config, named, filed)
     home = _home(gateway, urls, file) if homeassistant or filed.homeassistant else None
     options = access(keys, require_key, urls)
-    options |= {"record": record, "announce": announce or filed.announce}
+    options |= {"record": record, "announce": announce or filed.announce, "console": console}
     options["trace"] = Tracer("") if trace else None
     anyio.run(_run, gateway, urls, file.read_again, options, home)
 

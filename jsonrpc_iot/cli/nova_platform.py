@@ -10,7 +10,7 @@ from ._nova_metrics import metrics_url
 from ._nova_record import BusOption, DbOption, DrainOption, NodeOption, WorkersOption
 from ._nova_run import Plan, Ready, run_platform
 from ._nova_workers import run_workers
-from ._options import complete_bind
+from ._options import ConsoleOption, complete_bind
 from ._output import print_text
 from .command.declare import Option
 
@@ -79,6 +79,7 @@ def platform(
     host: ListenHostOption = "127.0.0.1",
     port: ListenPortOption = 8100,
     manage: ManageOption = None,
+    console: ConsoleOption = False,
     metrics: MetricsOption = None,
     cert: CertOption = None,
     key: KeyOption = None,
@@ -121,6 +122,7 @@ def platform(
         port=port,
         proxied=proxy_protocol,
         urls=manage or ["pipe://novacloud"],
+        console=console,
         metrics=metrics,
         files=PlatformFiles(cert=cert, key=key, ca=ca, settings=settings, auto_define=auto_define),
         keys=keys,

@@ -3,7 +3,6 @@
 import logging
 import sys
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from importlib import import_module
 from pathlib import Path
 from traceback import extract_tb
@@ -14,7 +13,7 @@ from jsonrpc_iot import run as run_server
 
 from ._access import KeysOption, PairOption, RequireKeyOption, access
 from ._log import LogJsonOption, VerboseOption, start_log
-from ._options import AnnounceOption, RecordOption, TraceOption, complete_bind
+from ._options import AnnounceOption, ConsoleOption, RecordOption, TraceOption, complete_bind
 from ._output import Tracer, print_text
 from ._reload import run_again_on_change
 from ._wifi import check_radio, complete_radio, make_radio
@@ -61,6 +60,7 @@ def serve(
     require_key: RequireKeyOption = False,
     pair: PairOption = None,
     announce: AnnounceOption = None,
+    console: ConsoleOption = False,
     trace: TraceOption = False,
     record: RecordOption = None,
     verbose: VerboseOption = False,
@@ -87,7 +87,8 @@ def serve(
             dispatcher.include(radio)
         except ValueError as error:
             raise UsageError(f"--wifi: {error} by {target}") from None
-    _run(dispatcher, bind, who | {"record": record}, announce, trace=trace, within=block)
+    who |= {"record": record, "console": console, "within": block}
+    _run(dispatcher, bind, who, announce, trace=trace)
 
 
 def simulate(
@@ -104,6 +105,7 @@ def simulate(
     require_key: RequireKeyOption = False,
     pair: PairOption = None,
     announce: AnnounceOption = None,
+    console: ConsoleOption = False,
     trace: TraceOption = False,
     record: RecordOption = None,
     verbose: VerboseOption = False,
@@ -115,7 +117,8 @@ def simulate(
     """
     start_log(verbose=verbose, as_json=log_json)
     who = access(keys, require_key, bind, pair)
-    _run(virtual_device(name, seed), bind, who | {"record": record}, announce, trace=trace)
+    options = who | {"record": record, "console": console}
+    _run(virtual_device(name, seed), bind, options, announce, trace=trace)
 
 
 def virtual_device(name: str, seed: int) -> Dispatcher:
@@ -210,11 +213,9 @@ def _run(
     announce: str | None,
     *,
     trace: bool,
-    within: AbstractAsyncContextManager[object] | None = None,
 ) -> None:
     tracer = Tracer(urls[0] if len(urls) == 1 else "") if trace else None
-    options = who | {"trace": tracer, "announce": announce}
-    run_server(dispatcher, *urls, on_listening=_show, within=within, **options)
+    run_server(dispatcher, *urls, on_listening=_show, trace=tracer, announce=announce, **who)
 
 
 def _show(url: str) -> None:

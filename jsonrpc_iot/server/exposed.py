@@ -32,8 +32,10 @@ def warn_if_open(where: Iterable[object], listeners: Sequence[Listener], door: D
     Args:
         where: URLs, and channels.
         listeners: at the URLs.
-        door: theirs, where nobody has to prove who they are.
+        door: theirs.
     """
+    if door.is_guarded:
+        return
     exposed = [url for listener in listeners if listener.is_exposed for url in listener.addresses]
     if exposed:
         logger.warning(

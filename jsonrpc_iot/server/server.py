@@ -53,6 +53,7 @@ class Server:
         keyring: what the door knows keys by, `None` where it knows none.
         limits: bounds on what a peer may cost.
         trace: is shown each message.
+        console: browsers get a page at the addresses of HTTP.
 
     Attributes:
         peer_joined: emits each peer that can be called and notified from now on.
@@ -69,8 +70,11 @@ class Server:
         keyring: "Keyring | None",
         limits: Limits,
         trace: Tracing,
+        *,
+        console: bool = False,
     ) -> None:
         self._dispatcher = dispatcher
+        self._console = console
         self._listeners = listeners
         self._tasks = tasks
         self._door = door
@@ -149,7 +153,8 @@ class Server:
             # Most devices of a gateway have an address over HTTP alone, where there are no peers.
             peers = await stack.enter_async_context(task_group()) if accepting else self._tasks
             door, limits, trace = self._door, self._limits, self._trace
-            server = Server(dispatcher, listeners, peers, door, None, limits, trace)
+            has = self._console
+            server = Server(dispatcher, listeners, peers, door, None, limits, trace, console=has)
             server._budget = self._budget
             stack.callback(dispatcher.on_emit(server.broadcast))
             self._below.add(server)
@@ -303,6 +308,7 @@ class Server:
             door=self._door,
             limits=self._limits,
             trace=self._trace,
+            console=self._console,
         )
         listener.mount(app)
         return app

@@ -10,7 +10,9 @@ from ..channel.door import Door
 from ..channel.recorder import recording
 from ..channel.tasks import task_group
 from ..channel.tracing import Tracing
+from ..channel.web import WebListener
 from ..dispatch.dispatcher import Dispatcher
+from ..errors import UsageError
 from ..peer.watch import watch
 from ..protocol.limits import Limits
 from ..transports import open_listener
@@ -37,6 +39,7 @@ async def serve(
     trace: Trace | None = None,
     announce: str | None = None,
     record: str | PathLike[str] | None = None,
+    console: bool = False,
 ) -> AsyncIterator[Server]:
     """Serve a dispatcher at all URLs and channels while the `async with` block runs.
 
@@ -61,6 +64,8 @@ async def serve(
             its first URL over UDP, and the first over TCP. A name that is taken gets a number;
             `Server.announced` is the one that it has got.
         record: a new file for all messages, with secrets masked; see `Recorder`.
+        console: a browser that opens an `http://` or `https://` URL gets a page by which people use
+            the device; programs get what they get without it.
 
     Raises:
         InvalidUrl: a URL makes no sense.
@@ -68,21 +73,19 @@ async def serve(
         ChannelClosed: `authenticate` failed for a channel.
         MissingExtra: a server is to be announced, and zeroconf is not installed.
         UsageError: no URL can be announced, or not by that name, or this is not asyncio; or
-            `record` is there already, or cannot be written.
+            `record` is there already, or cannot be written; or a console is to have no URL of HTTP.
     """
     if not where:
         raise ValueError("serve needs at least one URL, such as tcp://127.0.0.1:8805")
     limits = limits or dispatcher.limits
     announcer = Announcer(announce)
-    if pairing is not None:
-        keyring = keyring or pairing.keyring
-        dispatcher.offer_pairing()
+    keyring = _keyring(dispatcher, keyring, pairing)
     async with AsyncExitStack() as stack:
         tracing = Tracing(trace, stack.enter_context(recording(record)))
         channels = [each for each in where if not isinstance(each, str)]
         for channel in channels:
             await stack.enter_async_context(channel)
-        listeners = await _bind(stack, where, limits, keyring)
+        listeners = await _bind(stack, where, limits, keyring, console=console)
         door = Door(
             authenticate,
             keyring,
@@ -92,10 +95,11 @@ async def serve(
             limits=limits,
         )
         await stack.enter_async_context(keep_forwards(dispatcher))
-        if not door.is_guarded:
-            warn_if_open(where, listeners, door)
+        warn_if_open(where, listeners, door)
         async with task_group() as peers:
-            server = Server(dispatcher, listeners, peers, door, keyring, limits, tracing)
+            server = Server(
+                dispatcher, listeners, peers, door, keyring, limits, tracing, console=console
+            )
             stack.callback(dispatcher.on_emit(server.broadcast))
             announcer.add(where, listeners, strangers=strangers)
             try:
@@ -119,13 +123,29 @@ async def serve(
             peers.cancel_scope.cancel()
 
 
+def _keyring(
+    dispatcher: Dispatcher, keyring: "Keyring | None", pairing: "Pairing | None"
+) -> "Keyring | None":
+    if pairing is None:
+        return keyring
+    dispatcher.offer_pairing()
+    return keyring or pairing.keyring
+
+
 async def _bind(
-    stack: AsyncExitStack, where: Iterable[object], limits: Limits, keyring: "Keyring | None"
+    stack: AsyncExitStack,
+    where: Iterable[object],
+    limits: Limits,
+    keyring: "Keyring | None",
+    *,
+    console: bool,
 ) -> list[Listener]:
-    """Bind all URLs, in their order; the stack closes them."""
+    """Bind all URLs, in their order, of which one is to have a console; the stack closes them."""
     keys = None if keyring is None else keyring.by_key_id
     listeners: list[Listener] = []
     for url in [each for each in where if isinstance(each, str)]:
         listener = await open_listener(url, limits, listeners, keys)
         listeners.append(await stack.enter_async_context(listener))
+    if console and not any(isinstance(each, WebListener) for each in listeners):
+        raise UsageError("a console needs an http:// or https:// URL among the addresses")
     return listeners

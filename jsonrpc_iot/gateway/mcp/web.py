@@ -50,8 +50,7 @@ async def serve_http(
         door = Door(
             None, keyring, strangers=strangers, everybody=dispatcher.everybody, limits=limits
         )
-        if not door.is_guarded:
-            warn_if_open([url], [listener], door)
+        warn_if_open([url], [listener], door)
         app = GuardedApp(manager.handle_request, listener.rules, door, keyring, _note_caller)
         listener.mount(app)
         async with manager.run():

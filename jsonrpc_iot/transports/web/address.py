@@ -13,7 +13,15 @@ from msgspec import structs
 
 from ...channel.contract import Listener, Serve
 from ...channel.url import Url, place_of
-from ...channel.web import AsgiApp, AsgiReceive, AsgiSend, Scope, WebRules, refuse_websocket
+from ...channel.web import (
+    CONSOLE_FOLDER,
+    AsgiApp,
+    AsgiReceive,
+    AsgiSend,
+    Scope,
+    WebRules,
+    refuse_websocket,
+)
 from ...errors import BindFailed
 from ...protocol.limits import Limits
 from ..requirements import require_asyncio, require_extra
@@ -96,7 +104,7 @@ class Address:
         return True
 
     def route(self, url: Url, kind: Kind, app: AsgiApp) -> None:
-        """Have an application answer at a URL's path, for HTTP also just below it."""
+        """Have an application answer at a URL's path, for HTTP also below it."""
         self._routes[kind, route_path(url)] = app
 
     async def serve(self, tasks: TaskGroup) -> None:
@@ -141,7 +149,9 @@ class Address:
         names = {name for name, _ in scope["headers"]}
         app = self._routes.get((kind, path))
         if app is None and kind == "http":
-            app = self._routes.get((kind, path.rpartition("/")[0]))
+            above, is_deep, _ = path.partition(f"/{CONSOLE_FOLDER}/")
+            above = above if is_deep else path.rpartition("/")[0]
+            app = self._routes.get((kind, above))
         if {b"content-length", b"transfer-encoding"} <= names:
             # Somebody in between may have read it as two requests, of which we were to run one.
             await _refuse(send, 400, b"A body has one length\n")

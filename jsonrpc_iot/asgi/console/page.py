@@ -1,0 +1,106 @@
+"""Which request gets what of the console.
+
+Browsers get the page where programs get events; what it consists of is below, in `.console`. None
+of that is secret, so it needs no token. What the page may load and ask is bounded by its headers.
+"""
+
+import re
+from urllib.parse import quote
+
+from ...channel.web import CONSOLE_FOLDER, AsgiSend, Scope
+from .._http import EVENT_STREAM, Headers, Refusal, weights
+from .assets import INDEX, Asset, assets, index_below
+
+HTML = b"text/html"
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self' data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+"""What the page may do: load what is its own, and speak with the address that it comes from."""
+
+_HEADERS: Headers = [
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-cache"),  # it may be kept, but is asked for by its ETag
+]
+_GET = [(b"allow", b"GET, HEAD")]
+_ETAG = re.compile(rb'"([^"]*)"')
+
+
+async def answer_console(
+    scope: Scope, below: str | None, headers: dict[bytes, bytes], send: AsgiSend
+) -> bool:
+    """Answer a request if it is for the console.
+
+    Args:
+        scope: the request's.
+        below: what its path has after that of the application, `None` where that is another one.
+        headers: its headers.
+        send: takes the answer.
+
+    Returns:
+        Whether it was.
+
+    Raises:
+        Refusal: the console has no such file, or it is to be changed.
+    """
+    method = scope["method"]
+    if below == "":
+        if method not in ("GET", "HEAD") or not _wants_page(headers):
+            return False
+        place = quote(scope["path"].rpartition("/")[2], safe="")
+        await _send(index_below(place), method, headers, send, b"accept, accept-encoding")
+        return True
+    if below is None or below.split("/", 2)[1] != CONSOLE_FOLDER:
+        return False
+    name = below[len(CONSOLE_FOLDER) + 2 :]
+    found = assets().get(name) if name != INDEX else None
+    if found is None:
+        raise Refusal(404, "Not found")
+    if method not in ("GET", "HEAD"):
+        raise Refusal(405, "GET the file", _GET)
+    await _send(found, method, headers, send, b"accept-encoding")
+    return True
+
+
+def _wants_page(headers: dict[bytes, bytes]) -> bool:
+    """Whether a client names HTML, and likes it more than events; `*/*` is said by programs too."""
+    accepted = weights(headers.get(b"accept", b""))
+    return accepted.get(HTML, 0.0) > accepted.get(EVENT_STREAM, 0.0)
+
+
+async def _send(
+    asset: Asset, method: str, headers: dict[bytes, bytes], send: AsgiSend, vary: bytes
+) -> None:
+    encodings = weights(headers.get(b"accept-encoding", b""))
+    takes_packed = encodings.get(b"gzip", encodings.get(b"*", 0.0)) > 0
+    etag, body = asset.etag, asset.body
+    start = [*_HEADERS, (b"vary", vary)]
+    if takes_packed and asset.packed is not None:
+        etag, body = f"{etag}-gzip", asset.packed
+        start.append((b"content-encoding", b"gzip"))
+    start.append((b"etag", f'"{etag}"'.encode()))
+    status = 304 if _is_held(headers.get(b"if-none-match", b""), etag) else 200
+    if status == 200:
+        start += [(b"content-length", b"%d" % len(body)), (b"content-type", asset.kind)]
+    if status == 304 or method == "HEAD":
+        body = b""
+    await send({"type": "http.response.start", "status": status, "headers": start})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _is_held(if_none_match: bytes, etag: str) -> bool:
+    """Whether a client has that version already (RFC 9110, 13.1.2)."""
+    return if_none_match.strip() == b"*" or etag.encode() in _ETAG.findall(if_none_match)

@@ -44,6 +44,7 @@ export class Link {
   #hadSocket = false;
   #closed = false;
   #wake = () => {};
+  #refuse = (/** @type {string} */ _reason) => {};
 
   /**
    * @param {URL} endpoint where the other end answers; all ways lead there.
@@ -86,6 +87,14 @@ export class Link {
     this.#token = token;
     if (this.#way) this.#way.close();
     else this.retry();
+  }
+
+  /**
+   * End it until somebody signs in.
+   * @param {string} reason what the other end said of it.
+   */
+  refuse(reason) {
+    this.#refuse(reason);
   }
 
   /**
@@ -144,7 +153,8 @@ export class Link {
 
   /** Bring it up and keep it; gives why it has ended. */
   async #live(onOpen) {
-    const { way, ended } = await this.#choose();
+    const { way, ended, refuse } = await this.#choose();
+    this.#refuse = refuse;
     const over = ended.then((problem) => (this.#drop(problem.message), problem));
     if (this.#closed) way.close();
     this.#way = way;
@@ -179,13 +189,14 @@ export class Link {
 
   async #attempt(open) {
     const { promise, resolve } = /** @type {PromiseWithResolvers<Error>} */ (Promise.withResolvers());
+    const refuse = (reason) => resolve(new Refused(reason));
     const way = await open(this.#endpoint, this.#token, {
       text: (text) => this.#receive(text),
       failed: (id, kind, reason) => this.#settle(id)?.reject(failed(kind, reason)),
-      refused: (reason) => resolve(new Refused(reason)),
+      refused: refuse,
       lost: (reason) => resolve(new Error(reason)),
     });
-    return { way, ended: promise };
+    return { way, ended: promise, refuse };
   }
 
   /** Measure the latency, and find out what the other end is. */

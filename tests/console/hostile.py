@@ -1,0 +1,76 @@
+"""An endpoint that answers whatever a test wants, and shows the console."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import uvicorn
+
+from jsonrpc_iot.asgi._http import Refusal, headers_of
+from jsonrpc_iot.asgi.console.page import answer_console
+
+PATH = "/rpc"
+
+
+class Hostile:
+    """Answers by POST.
+
+    Args:
+        results: what methods answer, by their names, as JSON; others are unknown.
+    """
+
+    def __init__(self, results: Mapping[str, str]) -> None:
+        self.results = results
+        self.requests: list[Any] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close"})
+        elif scope["type"] == "http":
+            below = scope["path"].removeprefix(PATH)
+            try:
+                if not await answer_console(scope, below, headers_of(scope), send):
+                    await self._answer(scope, receive, send)
+            except Refusal:
+                await respond(send, 404, b"")
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["method"] != "POST":
+            return await respond(send, 404, b"")
+        body, is_more = b"", True
+        while is_more:
+            part = await receive()
+            body += part["body"]
+            is_more = part["more_body"]
+        request = json.loads(body)
+        self.requests.append(request)
+        result = self.results.get(request["method"])
+        error = '"error":{"code":-32601,"message":"Method not found"}'
+        answer = error if result is None else f'"result":{result}'
+        await respond(send, 200, f'{{"jsonrpc":"2.0","id":{request["id"]},{answer}}}'.encode())
+
+
+async def respond(send: Any, status: int, body: bytes) -> None:
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+@asynccontextmanager
+async def serving(hostile: Hostile) -> AsyncIterator[str]:
+    """Serve it; gives its URL."""
+    config = uvicorn.Config(hostile, port=0, lifespan="off", log_config=None)
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(server.serve)
+        with anyio.fail_after(10):
+            while not server.started:
+                await anyio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        try:
+            yield f"http://127.0.0.1:{port}{PATH}"
+        finally:
+            server.should_exit = True

@@ -66,7 +66,9 @@ def keep_frames(sent: list[Any], socket: Any) -> None:
 
 @pytest.fixture
 async def opened(browser: Any) -> Opened:
-    """Opens a page: `async with opened(url) as page:`.
+    """Opens pages.
+
+    Each is open as long as `async with opened(url) as page:` lasts.
 
     The test fails when the page has said anything in the browser's console: an error, or what its
     Content-Security-Policy forbids. `expected` are beginnings of lines that it may say. What it

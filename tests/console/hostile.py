@@ -38,7 +38,8 @@ class Hostile:
 
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["method"] != "POST":
-            return await respond(send, 404, b"")
+            await respond(send, 404, b"")
+            return
         body, is_more = b"", True
         while is_more:
             part = await receive()
@@ -58,19 +59,33 @@ async def respond(send: Any, status: int, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+class Server(uvicorn.Server):
+    """Tells when it listens and when it has ended."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listens, self.ended = anyio.Event(), anyio.Event()
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        self.listens.set()
+
+    async def run_to_end(self) -> None:
+        await self.serve()
+        self.ended.set()
+
+
 @asynccontextmanager
 async def serving(hostile: Hostile) -> AsyncIterator[str]:
     """Serve it; gives its URL."""
-    config = uvicorn.Config(hostile, port=0, lifespan="off", log_config=None)
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    server = Server(uvicorn.Config(hostile, port=0, lifespan="off", log_config=None))
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve)
-        with anyio.fail_after(10):
-            while not server.started:
-                await anyio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
+        tasks.start_soon(server.run_to_end)
         try:
-            yield f"http://127.0.0.1:{port}{PATH}"
+            with anyio.fail_after(10):
+                await server.listens.wait()
+            yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}{PATH}"
         finally:
             server.should_exit = True
+            with anyio.move_on_after(10, shield=True):
+                await server.ended.wait()

@@ -1,4 +1,4 @@
-"""Devices that say what no device should: the page stays quick, and takes nothing but text from them."""
+"""Devices that say what none should: the page stays quick, and takes nothing but text from them."""
 
 import json
 from typing import Any
@@ -49,7 +49,7 @@ async def test_html_is_text(opened: Opened) -> None:
     hostile.results = {**hostile.results, HTML: json.dumps({HTML: HTML})}
     async with serving(hostile) as url, opened(url, expected=LOST) as page:
         dialogs: list[Any] = []
-        page.on("dialog", dialogs.append)
+        page.on("dialog", lambda dialog: dialogs.append(dialog))  # noqa: PLW0108
         await page.locator(".list a").click()
         await page.get_by_role("button", name="Example").click()
         await page.get_by_role("button", name="Call", exact=True).click()
@@ -126,6 +126,7 @@ async def test_names_that_mean_something_to_javascript(opened: Opened) -> None:
     hostile.results = {**hostile.results, "m": '{"__proto__": {"polluted": true}, "a": 1}'}
     async with serving(hostile) as url, opened(f"{url}#/methods/m", expected=LOST) as page:
         fields = page.locator("form input[type=text]")
+        await fields.last.wait_for()
         for index in range(await fields.count()):
             await fields.nth(index).fill(f"v{index}")
         await page.keyboard.press("Enter")
@@ -138,26 +139,38 @@ async def test_names_that_mean_something_to_javascript(opened: Opened) -> None:
         await page.get_by_role("heading", name="__proto__").wait_for()
 
 
-WRONG = [
-    "null",
-    "7",
-    '"text"',
-    "[]",
-    '{"methods": {}}',
-    '{"methods": [null, 7, [], {}, {"name": 7}, {"name": ""}, {"name": "m", "params": {"a": 1}}]}',
-    '{"info": 7, "components": 7, "methods": [{"name": "m", "summary": [], "params": [null, 7, {},'
-    '{"name": "a", "schema": 7}, {"name": "b", "schema": {"type": {"x": 1}, "enum": 7, "anyOf": 3}},'
-    '{"name": "c", "schema": {"type": "integer", "minimum": {"valueOf": 1}, "maximum": "9", "description": 7}},'
-    '{"name": "d", "schema": {"type": "array", "items": 7}}, {"name": "e", "schema": {"anyOf": [null, 7]}},'
-    '{"name": "f", "schema": {"type": ["null"]}}, {"name": "g", "schema": {"type": "object", "properties": {"p": 7}}}],'
-    '"tags": 7, "errors": [null], "examples": [{"params": [null]}], "x-effect": "constructor", "x-stream": 7}],'
-    '"x-notifications": [null, {"name": 7}]}',
+ODD_PARAMS = [
+    None,
+    7,
+    {},
+    {"name": "a", "schema": 7},
+    param("b", {"type": {"x": 1}, "enum": 7, "anyOf": 3}),
+    param("c", {"type": "integer", "minimum": {"valueOf": 1}, "maximum": "9", "description": 7}),
+    param("d", {"type": "array", "items": 7}),
+    param("e", {"anyOf": [None, 7]}),
+    param("f", {"type": ["null"]}),
+    param("g", {"type": "object", "properties": {"p": 7}}),
+]
+ODD = method("m", summary=[], params=ODD_PARAMS, tags=7, errors=[None], examples=[{"params": 7}])
+WRONG: list[Any] = [
+    None,
+    7,
+    "text",
+    [],
+    {"methods": {}},
+    {"methods": [None, 7, [], {}, {"name": 7}, {"name": ""}, {"name": "m", "params": {"a": 1}}]},
+    {
+        "info": 7,
+        "components": 7,
+        "methods": [ODD | {"x-effect": "constructor", "x-stream": 7}],
+        "x-notifications": [None, {"name": 7}],
+    },
 ]
 
 
 @pytest.mark.parametrize("document", WRONG)
-async def test_wrong_shapes(opened: Opened, document: str) -> None:
-    hostile = Hostile({"rpc.discover": document, "rpc.ping": "7", "m": "1"})
+async def test_wrong_shapes(opened: Opened, document: Any) -> None:
+    hostile = Hostile({"rpc.discover": json.dumps(document), "rpc.ping": "7", "m": "1"})
     async with serving(hostile) as url, opened(f"{url}#/methods/m", expected=LOST) as page:
         unknown, form = page.get_by_text("no method m"), page.locator("form.card")
         await unknown.or_(form).first.wait_for()

@@ -30,7 +30,7 @@ class Lamp:
         await anyio.sleep_forever()
 
     def who(self, context: Context) -> str | None:
-        return context.principal and context.principal.name
+        return getattr(context.principal, "name", None)
 
     def get(self) -> int:
         return 7

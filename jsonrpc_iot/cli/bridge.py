@@ -15,11 +15,12 @@ from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.gateway import DeviceChange
 from jsonrpc_iot.gateway.config import DeviceConfig, GatewayConfig, apply, read_config
 from jsonrpc_iot.gateway.homeassistant import HomeAssistant, Look
+from jsonrpc_iot.protocol.about import about
 from jsonrpc_iot.protocol.text import escape
 
 from ._access import KeysOption, RequireKeyOption, access
 from ._devices import complete_device, urls_by_name
-from ._log import LogJsonOption, VerboseOption, start_log
+from ._log import is_json, is_quiet, show_warnings
 from ._options import AnnounceOption, ConsoleOption, RecordOption, TraceOption, complete_bind
 from ._output import Tracer, print_text, write_error
 from ._signals import until_signal
@@ -78,8 +79,6 @@ def bridge(
     console: ConsoleOption = False,
     trace: TraceOption = False,
     record: RecordOption = None,
-    verbose: VerboseOption = False,
-    log_json: LogJsonOption = False,
 ) -> None:
     """Be a gateway: offer devices on small links at addresses of big ones.
 
@@ -88,7 +87,7 @@ def bridge(
     traffic, and on standard error one line for each device that comes or goes. Stops on SIGINT or
     SIGTERM.
     """
-    start_log(verbose=verbose, as_json=log_json)
+    show_warnings()
     _DEVICES.setLevel(logging.INFO)
     found = urls_by_name(devices or ())
     found_devices = {name: DeviceConfig(urls) for name, urls in found.items()}
@@ -102,7 +101,8 @@ def bridge(
     if keys is None and filed.keys is not None and config is not None:
         keys = config.parent / filed.keys
     gateway = Gateway()
-    gateway.changed.subscribe(_log if log_json else _show)
+    if not is_quiet():
+        gateway.changed.subscribe(_log if is_json() else _show)
     apply(gateway, GatewayConfig(), named)
     file = _File(gateway, config, named, filed)
     home = _home(gateway, urls, file) if homeassistant or filed.homeassistant else None
@@ -216,7 +216,7 @@ def _show(change: DeviceChange) -> None:
 
 def _log(change: DeviceChange) -> None:
     if text := _said(change):
-        _DEVICES.info("%s", text)
+        _DEVICES.info("%s", text, extra=about(change.name))
 
 
 def _said(change: DeviceChange) -> str:

@@ -8,6 +8,7 @@ from anyio.abc import TaskGroup
 from ..channel.changes import Change
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import ServerError, TransportError, UsageError
+from ..protocol.about import about
 from ..server.server import Server
 from .device import LOOP, TRACE, Device
 
@@ -93,7 +94,9 @@ class OwnPlaces:
                         self._note_opened(device)
                         await anyio.sleep_forever()
                 except (TransportError, UsageError) as error:
-                    logger.warning("%s has no address of its own: %s", name, error)
+                    logger.warning(
+                        "%s has no address of its own: %s", name, error, extra=about(name)
+                    )
                 finally:
                     self._taken.discard(name)
         finally:

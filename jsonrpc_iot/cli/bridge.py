@@ -18,7 +18,7 @@ from jsonrpc_iot.gateway.homeassistant import HomeAssistant, Look
 from jsonrpc_iot.protocol.text import escape
 
 from ._access import KeysOption, RequireKeyOption, access
-from ._devices import complete_device, urls_by_name
+from ._devices import complete_device, said, urls_by_name
 from ._log import LogJsonOption, VerboseOption, start_log
 from ._options import AnnounceOption, ConsoleOption, RecordOption, TraceOption, complete_bind
 from ._output import Tracer, print_text, write_error
@@ -220,14 +220,4 @@ def _log(change: DeviceChange) -> None:
 
 
 def _said(change: DeviceChange) -> str:
-    """What has become of a device, in a line; empty while nothing is known of it."""
-    if change.removed:
-        what = "removed"
-    elif change.online:
-        took = "" if change.round_trip is None else f", {change.round_trip * 1000:.1f} ms"
-        what = f"online, {change.url}{took}"
-    elif change.last_error is not None:
-        what = f"away: {change.last_error}"
-    else:
-        return ""
-    return f"{change.name} {what}"
+    return f"{change.name} removed" if change.removed else said(change)

@@ -22,7 +22,11 @@ RELEASE ?= trixie
 WORKERS ?= 4
 PYTEST = python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo test test-oldest test-newest test-browser test-ble test-foreign chaos lint bench docs screenshot \
+# Bytecode is kept whatever the shell says: else each of the thousands of processes that the tests
+# start would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help demo test test-oldest test-newest test-browser test-ble test-timescale test-foreign chaos lint bench docs screenshot \
   lock upgrade clean
 .DELETE_ON_ERROR:
 
@@ -31,9 +35,10 @@ help:
 	@echo 'make test    run the tests              ARGS="-k tcp" goes to pytest'
 	@echo 'make test-oldest   with the oldest libraries that pyproject.toml allows'
 	@echo 'make test-newest   with the newest libraries of today'
-	@echo 'make test-browser  open the example page in Chromium, which it installs'
+	@echo 'make test-browser  press the pages of the console and the example in Chromium, which it installs'
 	@echo 'make test-ble      Bluetooth on real daemons in a virtual machine, on Debian. It takes minutes;'
 	@echo '             RELEASE=bookworm takes the kernel and BlueZ of that release'
+	@echo 'make test-timescale   NovaCloud on TimescaleDB, which it fetches'
 	@echo 'make test-foreign  ESPHome, Home Assistant and the conformance suite of MCP at the other end;'
 	@echo '             it installs them, the first two with Python 3.13,'
 	@echo '             or that which FOREIGN=/path/to/python3.13 names'
@@ -68,9 +73,13 @@ test-newest: $(VENV)/.uv
 	@tools/system-packages
 	@$(VENV)-newest/bin/$(PYTEST) $(ARGS)
 
-test-browser: $(VENV)/.test
+test-browser: $(VENV)/.browser
 	@tools/system-packages chromium
-	@$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+	@$(BIN)/python -m pytest -m browser tests/browser tests/console $(ARGS)
+
+test-timescale: $(VENV)/.test
+	@tools/system-packages
+	@$(BIN)/python -m pytest -m timescale tests/novacloud/store $(ARGS)
 
 test-ble: $(VENV)/.test
 	@tools/system-packages qemu-system-x86_64
@@ -116,7 +125,7 @@ COMPILE = UV_INDEX= UV_FIND_LINKS= UV_CUSTOM_COMPILE_COMMAND='make lock' $(UV) p
 
 upgrade: UPGRADE = --upgrade
 lock upgrade: $(VENV)/.uv
-	@$(COMPILE) --group build --group test --group docs -o requirements.lock
+	@$(COMPILE) --group build --group test --group browser --group docs -o requirements.lock
 	@$(COMPILE) --group build --group test --resolution lowest-direct -o requirements-oldest.lock
 
 clean:
@@ -150,6 +159,10 @@ $(VENV)/.test: $(VENV)/.uv pyproject.toml requirements.lock
 	@echo 'Installing the package with all extras, and what the tests need ...'
 	$(call install,$(VENV),requirements.lock,--all-extras --group test)
 	@touch $(VENV)/.demo $(VENV)/.bench
+
+$(VENV)/.browser: $(VENV)/.test
+	@echo 'Installing what presses pages in a browser ...'
+	$(call install,$(VENV),requirements.lock,--group browser)
 
 $(VENV)/.bench: $(VENV)/.uv pyproject.toml requirements.lock
 	@echo 'Installing the package and the libraries to compare with ...'

@@ -56,11 +56,11 @@ class Options(Struct, frozen=True, kw_only=True):
     quick: bool = False
     backend: str = "asyncio"
 
-    def rounds(self, usual: int) -> int:
-        """How many rounds to run where `usual` are enough."""
+    def rounds(self, usual: int, quick: int = 2) -> int:
+        """How many rounds to run where `usual` are enough, and `quick` when little is measured."""
         if self.repeat is not None:
             return self.repeat
-        return 2 if self.quick else usual
+        return quick if self.quick else usual
 
     def seconds(self, usual: float) -> float:
         """How long one sample should take where `usual` seconds are enough."""

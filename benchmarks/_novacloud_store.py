@@ -1,12 +1,12 @@
 """What the store of the platform takes, measured without a platform, in processes of their own.
 
-`python -m benchmarks._novacloud_store TASK FILE AMOUNT` prints figures, for one of these tasks:
+`python -m benchmarks._novacloud_store TASK FILE AMOUNT…` prints figures, for one of these tasks:
 
 - `disk`: store so many groups of a second; bytes written for a value, where each of 5,000 sensors
   has one in each group, and where 25,000 take turns.
 - `fill`: store so many values of one sensor, and texts of 50 kB; seconds of queries over them.
-- `month`: days of values, with retention; the largest size of the file from the tenth day on over
-  the smallest.
+- `month`: days of values, with retention that cleans so many times a day; the largest size of the
+  file from the tenth day on over the smallest.
 """
 
 import random
@@ -40,9 +40,10 @@ _DAY = 86_400
 _REST_SECONDS = 2.0
 
 
-def in_store(task: str, db: Path, amount: int) -> list[float]:
+def in_store(task: str, db: Path, *amounts: int) -> list[float]:
     """Run a task in a process of its own; returns its figures."""
-    command = [sys.executable, "-m", "benchmarks._novacloud_store", task, str(db), str(amount)]
+    command = [sys.executable, "-m", "benchmarks._novacloud_store", task, str(db)]
+    command += map(str, amounts)
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return [float(figure) for figure in done.stdout.split()]
 
@@ -78,14 +79,14 @@ async def _fill(db: Path, rows: int) -> list[float]:
         return [median(thousand), median([await _seconds(store, hourly) for _ in range(3)])]
 
 
-async def _month(db: Path, days: int) -> list[float]:
+async def _month(db: Path, days: int, cleanings: int) -> list[float]:
     clock = [BEGIN]
     sizes = []
     async with SqliteStore(db, durable=False, clock=lambda: clock[0]) as store:
         ids = await _sensors(store, 500)
         await store.set_retention(Retention(7.0))
         for day in range(days):
-            for hour in range(0, 24, 4):
+            for hour in range(0, 24, 24 // cleanings):
                 clock[0] = BEGIN + day * _DAY + hour * 3600
                 some = random.sample(ids, random.randrange(100, 500))  # not all days are alike
                 for part in range(5):
@@ -152,13 +153,13 @@ def _written() -> int:
     return int(lines["write_bytes"])
 
 
-def _main(task: str, db: str, amount: str) -> None:
-    tasks: dict[str, Callable[[Path, int], Awaitable[Iterable[float]]]] = {
+def _main(task: str, db: str, *amounts: str) -> None:
+    tasks: dict[str, Callable[..., Awaitable[Iterable[float]]]] = {
         "disk": _disk,
         "fill": _fill,
         "month": _month,
     }
-    print(*anyio.run(tasks[task], Path(db), int(amount)))
+    print(*anyio.run(tasks[task], Path(db), *map(int, amounts)))
 
 
 if __name__ == "__main__":

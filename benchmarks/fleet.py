@@ -39,7 +39,7 @@ def run(options: Options) -> Report:
     latencies, sizes = [], []
     with server("devices") as devices:
         ports = [int(port) for port in devices.address.split()[:count]]
-        for _ in range(options.rounds(3)):
+        for _ in range(options.rounds(3, quick=1)):
             with beside(*ports), server("fleet") as gateway:
                 latencies.append(anyio.run(_latencies, gateway.port, count, seconds))
             sizes.append({kind: _size(kind, ports) for kind in _KINDS})

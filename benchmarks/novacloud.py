@@ -48,6 +48,7 @@ class _Amounts(Struct, frozen=True):
     commands: int = 2000
     groups: int = 300
     days: int = 30
+    cleanings: int = 6
     rows: int = 2_000_000
     streamed: int = 100_000
     fleet: int = 5000
@@ -56,12 +57,8 @@ class _Amounts(Struct, frozen=True):
     slow: float = 1000.0
     fast: float = 5000.0
 
-    def rounds(self, options: Options) -> int:
-        """Of what takes long."""
-        return 1 if options.quick else options.rounds(3)
 
-
-_QUICK = _Amounts(200, 20, 20, 5, 20, 2, 12, 5000, 1000, 20, 20, 2, 50.0, 100.0)
+_QUICK = _Amounts(200, 20, 20, 5, 20, 2, 12, 1, 5000, 1000, 20, 20, 2, 50.0, 100.0)
 
 
 def run(options: Options) -> Report:
@@ -88,11 +85,15 @@ def run(options: Options) -> Report:
     return report
 
 
+def _rounds(options: Options) -> int:
+    return options.rounds(3, quick=1)
+
+
 def _devices(report: Report, options: Options, amounts: _Amounts) -> None:
     memory: dict[str, list[float]] = {"ours": [], "plain": []}
     rates: dict[str, list[float]] = {"ours": [], "plain": []}
     times: dict[str, list[list[float]]] = {"ours": [], "no_fsync": []}
-    for _ in range(options.rounds(3)):
+    for _ in range(_rounds(options)):
         for kind in ("ours", "plain"):
             if Path("/proc/self/smaps_rollup").exists():
                 with _running(kind, options.backend, amounts.idle) as running:
@@ -132,7 +133,7 @@ def _tls(report: Report, options: Options, amounts: _Amounts) -> None:
     context = ssl.create_default_context()
     authority.configure_trust(context)
     samples = []
-    for _ in range(amounts.rounds(options)):
+    for _ in range(_rounds(options)):
         with tempfile.TemporaryDirectory() as folder:
             pem = authority.issue_cert("localhost").private_key_and_cert_chain_pem
             pem.write_to_path(str(Path(folder, CERTIFICATE)))
@@ -144,13 +145,13 @@ def _tls(report: Report, options: Options, amounts: _Amounts) -> None:
 
 def _store(report: Report, options: Options, amounts: _Amounts) -> None:
     names = ("", ", sensors in turns")
-    rounds = [_in_store("disk", amounts.groups) for _ in range(amounts.rounds(options))]
+    rounds = [_in_store("disk", amounts.groups) for _ in range(_rounds(options))]
     for name, per_value in zip(names, zip(*rounds, strict=True), strict=True):
         if all(per_value):  # elsewhere they are not counted
             what = f"written to the disk for a value{name}"
             report.add(what, "KiB", [each / 1024 for each in per_value])
             _check(report, f"bytes written / 150 a value{name}", per_value, 150)
-    (growth,) = _in_store("month", amounts.days)
+    (growth,) = _in_store("month", amounts.days, amounts.cleanings)
     report.compare("a file with retention, largest / smallest", [growth], [1.0], "<=", 1.2)
 
 
@@ -163,7 +164,7 @@ def _heavy(report: Report, options: Options, amounts: _Amounts) -> None:
         figures["1,000 values of 2 million"], figures["hourly means of 2 million"] = (
             [each] for each in queries
         )
-        for _ in range(amounts.rounds(options)):
+        for _ in range(_rounds(options)):
             with _copied(db, options.backend) as running:
                 for name, figure in _under_reports(running, amounts).items():
                     figures.setdefault(name, []).append(figure)
@@ -210,9 +211,9 @@ def _p99(times: Sequence[float]) -> float:
     return times[len(times) * 99 // 100]
 
 
-def _in_store(task: str, amount: int) -> list[float]:
+def _in_store(task: str, *amounts: int) -> list[float]:
     with tempfile.TemporaryDirectory(dir=".", prefix="benchmark-") as folder:
-        return in_store(task, Path(folder, "nova.db"), amount)
+        return in_store(task, Path(folder, "nova.db"), *amounts)
 
 
 def _postgres(report: Report, options: Options, amounts: _Amounts) -> None:
@@ -226,7 +227,7 @@ def _postgres(report: Report, options: Options, amounts: _Amounts) -> None:
     server = new_postgres(durable=True)
     costs: dict[str, list[float]] = {"SQLite": [], "PostgreSQL": []}
     try:
-        for _ in range(options.rounds(3)):
+        for _ in range(_rounds(options)):
             for name, place in (("SQLite", None), ("PostgreSQL", server)):
                 costs[name].append(cost(options.backend, amounts.devices, amounts.messages, place))
     finally:

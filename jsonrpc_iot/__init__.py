@@ -14,6 +14,7 @@ from .channel import logs as _logs
 from .channel.contract import Authenticate, Channel, Listener, Trace, Transport
 from .channel.info import ChannelAttribute, ChannelInfo, PeerCredentials
 from .channel.options import PacketOptions
+from .channel.trace_context import part_of_trace
 from .channel.url import Url
 from .channel.wrappers import StreamChannel
 from .client.batch import BatchedCall, CallBatch
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from .asgi import asgi_app
     from .blocking import BlockingClient, connect_sync
     from .client.discovery import Found, discover
+    from .client.instrument import instrument
     from .gateway import DeviceState, Gateway
     from .server.program import run
     from .server.server import Server
@@ -88,6 +90,7 @@ else:
         "asgi_app": "asgi",
         "connect_sync": "blocking",
         "discover": "client.discovery",
+        "instrument": "client.instrument",
         "run": "server.program",
         "serve": "server.serving",
     }
@@ -177,8 +180,10 @@ __all__ = [
     "connect",
     "connect_sync",
     "discover",
+    "instrument",
     "method",
     "notification",
+    "part_of_trace",
     "register_transport",
     "run",
     "serve",

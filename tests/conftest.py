@@ -3,7 +3,7 @@
 import logging
 import signal
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -47,7 +47,22 @@ def _is_for_its_loop(item: pytest.Item) -> bool:
     mark = item.get_closest_marker("only_on")
     callspec = getattr(item, "callspec", None)
     backend = callspec.params.get("anyio_backend") if callspec else None
-    return mark is None or backend is None or backend[0] in mark.args
+    return mark is None or backend is None or is_on(backend, mark.args)
+
+
+def is_on(backend: str | tuple[str, dict[str, Any]], libraries: Iterable[str]) -> bool:
+    """Whether a loop, as `anyio_backend` gives it, is one of these libraries.
+
+    Args:
+        backend: the library's name, alone or with options.
+        libraries: as the mark `only_on` names them.
+
+    Raises:
+        pytest.UsageError: there is no such library.
+    """
+    if unknown := set(libraries) - {"asyncio", "trio"}:
+        raise pytest.UsageError(f"only_on: no event loop is that of {', '.join(unknown)}")
+    return (backend if isinstance(backend, str) else backend[0]) in libraries
 
 
 @pytest.fixture(scope="session", autouse=True)

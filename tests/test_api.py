@@ -25,8 +25,8 @@ PUBLIC = {
         PacketOptions Pairing ParseError Peer Trace Transport Url
         PeerCredentials Permission Principal RpcError Server ServerError Stream StreamChannel
         TooLarge TransportError
-        Unauthorized Unencodable UsageError asgi_app connect connect_sync discover method
-        notification
+        Unauthorized Unencodable UsageError asgi_app connect connect_sync discover instrument
+        method notification part_of_trace
         register_transport run serve service stream
     """,
     "jsonrpc_iot.blocking": """

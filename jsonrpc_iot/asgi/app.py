@@ -254,6 +254,7 @@ class RpcApp:
         items = Items(self._codec, show) if accepts(headers, EVENT_STREAM) else None
         caller = self._caller(scope, facts)
         context = CallContext(items, facts.info, facts.standing, caller.lanes)
+        context.traceparent = self._responder.traces.of_header(headers.get(b"traceparent"))
         reply = self._begin(data, context, facts.standing)
         if isinstance(reply, Pending):
             with self._callers.running(reply, caller, facts) as running:
@@ -310,6 +311,7 @@ class RpcApp:
         self._show("<-", data, facts.info.peer)
         caller = self._caller(scope, facts)
         context = CallContext(None, facts.info, facts.standing, caller.lanes)
+        context.traceparent = self._responder.traces.of_header(headers.get(b"traceparent"))
         reply = self._begin(data, context, facts.standing)
         if isinstance(reply, Pending):
             with self._callers.running(reply, caller, facts) as running:

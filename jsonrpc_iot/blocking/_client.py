@@ -19,6 +19,7 @@ from ..client.notifications import Notification
 from ..dispatch.declare.context import Timeout
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import UsageError
+from ..peer.spans import Spans
 from ..protocol.items import FIRST_CREDIT
 from ..protocol.limits import Limits
 from ..protocol.messages import Dialect
@@ -115,6 +116,11 @@ class BlockingClient:
             ChannelClosed: there is none at the moment.
         """
         return self._client.info
+
+    def _note_calls(self, spans: Spans) -> None:
+        """Have something take note of all calls from now on; see `instrument`."""
+        self._client._note_calls(spans)
+        self._link.carries_context = True
 
     @property
     def missed(self) -> int:

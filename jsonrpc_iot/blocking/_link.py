@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -73,6 +74,7 @@ class Link:
         name: where the device is.
         client: used in the event loop's thread only.
         is_closed: nothing can be asked any more.
+        carries_context: what runs sees the context variables of who asked for it.
         resources: what must be closed when the client has; for the event loop's thread.
     """
 
@@ -81,6 +83,7 @@ class Link:
     def __init__(self, name: str, connecting: AbstractAsyncContextManager[Client]) -> None:
         self.name = name
         self.is_closed = False
+        self.carries_context = False
         self.resources: set[Resource] = set()
         self._connecting = connecting
         self._thread = LoopThread.lease()
@@ -125,6 +128,8 @@ class Link:
                 "for itself: register plain functions with thread=True, or await the asynchronous "
                 "client there"
             )
+        if self.carries_context:
+            function = _in_context(copy_context(), function)
         job = Job(function, self._thread)
         self._jobs.add(job)
         try:
@@ -198,3 +203,18 @@ class Link:
 
     def _closed(self) -> ChannelClosed:
         return ChannelClosed(f"{self.name}: the client is closed")
+
+
+def _in_context(
+    context: Context, function: Callable[[], Awaitable[T]]
+) -> Callable[[], Awaitable[T]]:
+    """A function that sees what a context has beyond that in which it is called."""
+
+    async def call() -> T:
+        here = copy_context()
+        for variable, value in context.items():
+            if variable not in here:
+                variable.set(value)
+        return await function()
+
+    return call

@@ -3,6 +3,7 @@
 from anyio import TypedAttributeSet, typed_attribute
 from msgspec import Struct, structs
 
+from ..errors import MessageTooLarge
 from ..protocol.messages import CodecName
 
 
@@ -69,6 +70,16 @@ class ChannelInfo(Struct, frozen=True, kw_only=True):
     def fits(self, message: bytes) -> bool:
         """Whether a message may be sent."""
         return self.max_message is None or len(message) <= self.max_message
+
+
+def check_size(message: bytes, info: ChannelInfo) -> None:
+    """Refuse a message that a channel does not carry.
+
+    Raises:
+        MessageTooLarge: it is one.
+    """
+    if not info.fits(message):
+        raise MessageTooLarge(len(message), info.max_message or 0)
 
 
 class PeerCredentials(Struct, frozen=True):

@@ -1,10 +1,15 @@
 """Several calls in one message, from the caller's side."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar, overload
 
 from ..channel.signal import Signal
+from ..channel.trace_context import current_traceparent, part_of_trace
 from ..errors import UsageError
 from ..peer.calls import Calls
+from ..peer.spans import Span, Spans
 from ..protocol.open_call import OpenCall
 
 T = TypeVar("T")
@@ -36,15 +41,20 @@ class CallBatch:
         calls: sends them.
         timeout: seconds to wait for all answers, `None` for ever.
         limit: entries that it may have.
+        spans: takes note of each entry.
     """
 
-    def __init__(self, calls: Calls, timeout: float | None, limit: int) -> None:
+    def __init__(
+        self, calls: Calls, timeout: float | None, limit: int, spans: Spans | None = None
+    ) -> None:
         self._connection = calls
         self._timeout = timeout
         self._limit = limit
         self._messages: list[bytes] = []
         self._calls: list[OpenCall] = []
         self._answered = Signal()
+        self._spans = spans
+        self._begun: list[tuple[Span, OpenCall | None]] = []
 
     @overload
     def call(self, method: str, params: Any = None) -> BatchedCall[Any]: ...
@@ -52,14 +62,22 @@ class CallBatch:
     def call(self, method: str, params: Any = None, *, result: type[T]) -> BatchedCall[T]: ...
     def call(self, method: str, params: Any = None, *, result: Any = Any) -> BatchedCall[Any]:
         """Add a call; see `Client.call`."""
-        call, request = self._connection.open(method, params, self._note_answer, self._timeout)
+        with self._in_span(method) as span:
+            call, request = self._connection.open(method, params, self._note_answer, self._timeout)
+        if span is not None:
+            self._begun.append((span, call))
         self._calls.append(call)
         self._messages.append(request)
         return BatchedCall(call, result)
 
     def notify(self, method: str, params: Any = None) -> None:
         """Add a notification."""
-        self._messages.append(self._connection.session.notification(method, params))
+        with self._in_span(method) as span:
+            traceparent = current_traceparent()
+            message = self._connection.session.notification(method, params, traceparent)
+        if span is not None:
+            self._begun.append((span, None))
+        self._messages.append(message)
 
     async def send(self) -> None:
         """Send all and wait for the answers; an empty batch is not sent."""
@@ -75,9 +93,22 @@ class CallBatch:
         await self._connection.exchange(message, self._calls, self._answered, self._timeout)
 
     def discard(self) -> None:
-        """Close the calls without sending them."""
+        """Close the calls that have not been answered."""
         for call in self._calls:
             self._connection.session.give_up(call)
+        why = sys.exception()
+        for span, entry in self._begun:
+            span.end(why if entry is None or entry.outcome is None else entry.outcome)
+
+    @contextmanager
+    def _in_span(self, method: str) -> Iterator[Span | None]:
+        """Have the request that is made in the block belong to a span of its own."""
+        if self._spans is None:
+            yield None
+            return
+        span = self._spans.begin(method)
+        with part_of_trace(span.traceparent):
+            yield span
 
     def _note_answer(self) -> None:
         if all(call.outcome is not None for call in self._calls):

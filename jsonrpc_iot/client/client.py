@@ -20,12 +20,14 @@ from ..dispatch.declare.context import Timeout
 from ..dispatch.declare.event import BoundEvent
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import CallTimeout, ChannelClosed, TransportError
+from ..peer.asking import call_on, learn_for_trace
 from ..peer.calls import Calls
 from ..peer.new_session import new_session
 from ..peer.peer import Peer
 from ..peer.remote import Remote
+from ..peer.spans import Spans
 from ..peer.taskless import Outcome, TasklessCall, begin_call
-from ..protocol.backoff import Backoff
+from ..protocol.backoff import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Backoff
 from ..protocol.limits import Limits
 from ..protocol.messages import Dialect, Message
 from .batch import CallBatch
@@ -38,13 +40,8 @@ S = TypeVar("S")
 
 logger = logging.getLogger("jsonrpc_iot.client")
 
-FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 30.0
-
-
 Greet = Callable[[Peer, Callable[[], object]], Coroutine[Any, Any, None]]
 """Finds out whether a peer is of use, and calls what it gets if it is."""
-
 Publish = Callable[[Message], object]
 State = Literal["connecting", "connected", "closed"]
 
@@ -101,6 +98,7 @@ class Client(Remote):
         self._backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         self._over = anyio.Event()
         self._missed = 0  # on channels that have ended
+        self._spans: Spans | None = None
 
     @property
     def url(self) -> str:
@@ -113,9 +111,8 @@ class Client(Remote):
 
         Those count too that were dropped before, where a link cannot hold the device back.
         """
-        return (
-            self._notifications.missed + self._missed + sum(each.missed for each in self._peers())
-        )
+        here = sum(each.missed for each in self._peers())
+        return self._notifications.missed + self._missed + here
 
     @property
     def state(self) -> State:
@@ -139,12 +136,17 @@ class Client(Remote):
             raise ChannelClosed(f"{self._name}: not connected at the moment")
         return self._peer.info
 
-    async def _call(
+    def _call(
+        self, method: str, params: Any, result: Any, timeout: Timeout, idempotent: bool
+    ) -> Coroutine[Any, Any, Any]:
+        return self._in_span(method, self._make_call(method, params, result, timeout, idempotent))
+
+    async def _make_call(
         self, method: str, params: Any, result: Any, timeout: Timeout, idempotent: bool
     ) -> Any:
         left = seconds = self._seconds(timeout)
         if self._peer is not None and not (idempotent and self._reconnects):  # there is one try
-            return await self._peer.calls.call(method, params, result, seconds, idempotent)
+            return await call_on(self._peer.calls, method, params, result, seconds, idempotent)
         deadline = math.inf if seconds is None else now() + seconds
         again: Backoff | None = None
         while True:
@@ -153,7 +155,7 @@ class Client(Remote):
                 peer = await self._next_peer(left)
                 left = None if left is None else max(0.0, deadline - now())
             try:
-                return await peer.calls.call(method, params, result, left, idempotent)
+                return await call_on(peer.calls, method, params, result, left, idempotent)
             except ChannelClosed:
                 if not (idempotent and self._reconnects):
                     raise
@@ -188,6 +190,12 @@ class Client(Remote):
             Unencodable: the codec has no form for the params, or the link, as for a DataPoint.
             UsageError: the params are neither an object nor an array.
         """
+        await self._in_span(method, self._notify(method, params))
+
+    def _note_calls(self, spans: Spans) -> None:
+        self._spans = spans
+
+    async def _notify(self, method: str, params: Any) -> None:
         peer = await self._find_peer(self._timeout)
         await peer.notify(method, params)
 
@@ -206,7 +214,8 @@ class Client(Remote):
         """
         seconds = self._seconds(timeout)
         peer = await self._find_peer(seconds)
-        batch = CallBatch(peer.calls, seconds, self._limits.batch)
+        await learn_for_trace(peer.calls, seconds)
+        batch = CallBatch(peer.calls, seconds, self._limits.batch, self._spans)
         try:
             yield batch
             await batch.send()

@@ -6,6 +6,7 @@ from msgspec import Raw
 
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import JsonRpcIotError, RpcError
+from ..peer.asking import learn_extensions
 from ..peer.calls import Calls
 from .notifications import Notifications
 
@@ -41,7 +42,7 @@ class Subscription:
             CallTimeout: no answer came in time.
             ChannelClosed: the channel is closed.
         """
-        if not self.is_due or not await calls.learn_extensions(timeout):
+        if not self.is_due or not await learn_extensions(calls, timeout):
             return
         wanted = self._told = self._wanted()
         try:

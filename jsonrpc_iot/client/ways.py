@@ -24,8 +24,8 @@ from ..errors import (
     UsageError,
 )
 from ..peer.peer import Peer
-from ..protocol.backoff import Backoff
-from .client import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Client
+from ..protocol.backoff import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Backoff
+from .client import Client
 
 logger = logging.getLogger("jsonrpc_iot.client")
 

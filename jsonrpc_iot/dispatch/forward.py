@@ -7,12 +7,14 @@ codecs. What reaches the other end is a `Target`; a client is one.
 
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
 from msgspec import UNSET, Raw, Struct
 
 from ..channel.clock import now
+from ..channel.trace_context import part_of_trace
 from ..errors import (
     CallTimeout,
     ChannelClosed,
@@ -38,6 +40,7 @@ from .handler import Begun, Handler, Later
 from .run.context import CallContext
 
 _LEARNING_SECONDS = 5.0
+_NO_TRACE = nullcontext()
 
 
 class Untouched(Struct, frozen=True):
@@ -145,7 +148,9 @@ class Forward(Described):
         try:
             if params.codec.name != target.info.codec:
                 return None
-            relay.call = begin(method, Raw(params.raw) if params.raw else None, timeout, relay.end)
+            members = Raw(params.raw) if params.raw else None
+            with _in_trace_of(context):
+                relay.call = begin(method, members, timeout, relay.end)
         except JsonRpcIotError:  # which is explained where it is raised again
             return None
         if relay.call is None:
@@ -199,15 +204,16 @@ class Forward(Described):
             raise self.offline() from None
         try:
             members = params.as_sent(codec)
-            if context.id is UNSET:
-                return await target.notify(method, members)
             kind = Raw if codec == params.codec.name else Any
-            if context.items is not None:
-                return await self._pass_on(target, method, members, kind, context)
-            left = None if deadline == math.inf else max(0.0, deadline - now())
-            return await target.call(
-                method, members, result=kind, timeout=left, idempotent=idempotent
-            )
+            with _in_trace_of(context):
+                if context.id is UNSET:
+                    return await target.notify(method, members)
+                if context.items is not None:
+                    return await self._pass_on(target, method, members, kind, context)
+                left = None if deadline == math.inf else max(0.0, deadline - now())
+                return await target.call(
+                    method, members, result=kind, timeout=left, idempotent=idempotent
+                )
         except (RpcError, ChannelClosed):
             raise
         except JsonRpcIotError as error:
@@ -260,6 +266,11 @@ class Forward(Described):
         if isinstance(error, TransportError):
             return self.offline()
         return ServerError(str(error))  # a malformed answer
+
+
+def _in_trace_of(context: Context) -> AbstractContextManager[None]:
+    """Have what is handed on belong to the trace of its call."""
+    return _NO_TRACE if context.traceparent is None else part_of_trace(context.traceparent)
 
 
 class _Relay:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType, structs
 
 from ..protocol.codec.codec import Codec
-from ..protocol.messages import Id, Message, Result, Result2
+from ..protocol.messages import ABSENT, Id, Message, Result, Result2
 from .declare.context import Context
 from .table import Entry, HandlerTable
 
@@ -75,6 +75,7 @@ class _Envelope(Struct, frozen=True, kw_only=True, gc=False):
     error: _Never | UnsetType = UNSET
     stream: _Never | UnsetType = UNSET
     retry: _Never | UnsetType = UNSET
+    traceparent: _Never | UnsetType = UNSET
 
 
 class OnePass:
@@ -104,6 +105,8 @@ class OnePass:
             message: its envelope, read before.
         """
         if not message.id or message.retry is not UNSET or message.stream:
+            return None
+        if message.traceparent is not ABSENT:
             return None
         quick = self._quick
         if message.method not in (self._find_quick() if quick is None else quick):

@@ -4,7 +4,6 @@ A responder knows nothing of connections; a `Peer` runs the calls that take time
 a connection must remember.
 """
 
-import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -13,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from ..errors import InvalidRequest, RpcError
 from ..protocol.codec.codec import Codec
 from ..protocol.limits import Limits
-from ..protocol.messages import Invalid, Message
+from ..protocol.messages import ABSENT, Invalid, Message
 from ..protocol.segments.format import SEGMENT_MARK
 from ..protocol.session import Session
 from .declare.context import Context
@@ -23,11 +22,12 @@ from .one_pass import OnePass, Plain
 from .plain import PlainReplier, note
 from .response import Replier, ReplyTo
 from .run.batch import Batch, Pending, run_all
-from .run.call import PendingCall
+from .run.call import PendingCall, shorter
 from .run.cancellation import failure_of, is_stray
 from .run.context import CallContext
 from .run.middleware import Call, Chain
 from .table import HandlerTable
+from .traces import Traces
 
 Begun = bytes | Pending | None
 """A response, or what is to be run for it, or nothing to say."""
@@ -50,12 +50,14 @@ class Responder:
 
     Attributes:
         codec: as above.
+        traces: finds out which traces messages belong to.
     """
 
     def __init__(self, table: HandlerTable, codec: Codec, limits: Limits, *, debug: bool) -> None:
         self.codec = codec
         self._table = table
         self._limits = limits
+        self.traces = Traces(codec)
         self._debug = debug
         self._encode = codec.encode
         self._replier = Replier(codec, debug=debug)
@@ -350,6 +352,8 @@ class Responder:
         """Begin to answer a request or notification that is in some way special."""
         if message.method is UNSET:
             return None
+        if message.traceparent is not ABSENT:
+            context = self.traces.context(context, message.traceparent)
         id = message.id if message.id is UNSET else self.codec.wire_id(data, message.id)
         to = ReplyTo(id, message.jsonrpc, limit)
         try:
@@ -376,7 +380,7 @@ class Responder:
         if stream and to.id is not UNSET:
             running.open_items(to)
         if handler.waits or chain.middleware or running.items is not None:
-            seconds = min(_seconds(handler.options.timeout), _seconds(timeout))
+            seconds = shorter(handler.options.timeout, timeout)
             return PendingCall(call, running, to, chain, self._replier, seconds)
         return self._call(call, running, to)
 
@@ -394,7 +398,3 @@ class Responder:
 
 def _limit(context: Context | None) -> int | None:
     return None if context is None or context.info is None else context.info.max_message
-
-
-def _seconds(timeout: float | UnsetType | None) -> float:
-    return math.inf if timeout is None or timeout is UNSET else timeout

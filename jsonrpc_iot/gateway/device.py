@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup
 from ..channel.changes import Change
 from ..channel.clock import now
 from ..channel.tasks import task_group
-from ..client.client import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Client
+from ..client.client import Client
 from ..client.connecting import keep_connected
 from ..client.notifications import Notification
 from ..client.ways import ANSWER_SECONDS, Way, Ways, ask, has_no_connection, silence
@@ -32,7 +32,7 @@ from ..errors import (
     RpcError,
 )
 from ..peer.peer import Peer
-from ..protocol.backoff import Backoff
+from ..protocol.backoff import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Backoff
 from ..protocol.patterns import Patterns
 from .state import DeviceState
 from .ways import shown

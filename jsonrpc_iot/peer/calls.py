@@ -7,17 +7,15 @@ from typing import Any, Protocol
 from anyio.abc import TaskGroup
 
 from ..channel.contract import Channel
-from ..channel.info import ChannelInfo
+from ..channel.info import ChannelInfo, check_size
 from ..channel.signal import Deadlines, Signal
+from ..channel.trace_context import current_traceparent
 from ..errors import (
     CallTimeout,
     ChannelClosed,
     DeadlineExceeded,
     JsonRpcIotError,
-    MalformedResponse,
-    MessageTooLarge,
     OutcomeUnknown,
-    RpcError,
     TransportError,
 )
 from ..protocol.items import ReceivedItems
@@ -26,7 +24,6 @@ from ..protocol.session import Session
 from .in_flight import InFlight, not_sent
 from .outgoing import Outgoing
 
-_ASKING_SECONDS = 2.0
 _TICK_SECONDS = 0.002  # event loops keep time in whole milliseconds
 
 
@@ -48,6 +45,7 @@ class Calls:
         reader: reads on where it has stopped, now that an answer may come.
 
     Attributes:
+        has_asked: it was waited for whether the other end knows the protocol's extensions.
         info: the facts about the channel.
         in_flight: gives turns to requests, where only so many may be open at once.
         is_open: calls can be made.
@@ -64,6 +62,7 @@ class Calls:
         "_tasks",
         "_timer",
         "_timer_due",
+        "has_asked",
         "in_flight",
         "info",
         "is_open",
@@ -84,6 +83,7 @@ class Calls:
         self._is_wired = False
         self._deadlines: Deadlines | None = None
         self.is_open = False
+        self.has_asked = False
         self.why = ""
         self._channel = channel
         self._tasks = tasks
@@ -118,7 +118,7 @@ class Calls:
     ) -> Coroutine[Any, Any, Any]:
         """Call a method of the other end and wait for its result; see `Peer.call`."""
         if self.in_flight is None:
-            return self._call(method, params, result, timeout, idempotent)
+            return self.call_now(method, params, result, timeout, idempotent)
         return self._call_in_turn(self.in_flight, method, params, result, timeout, idempotent)
 
     async def _call_in_turn(
@@ -131,12 +131,12 @@ class Calls:
         idempotent: bool,
     ) -> Any:
         async with in_flight.turn(method, timeout) as left:
-            return await self._call(method, params, result, left, idempotent)
+            return await self.call_now(method, params, result, left, idempotent)
 
-    async def _call(
+    async def call_now(
         self, method: str, params: Any, result: Any, timeout: float | None, idempotent: bool
     ) -> Any:
-        """Call without waiting for a turn."""
+        """Call without waiting for a turn; see `Peer.call`."""
         sent_at = self._outgoing.now()
         deadline = inf if timeout is None else sent_at + timeout
         while True:
@@ -202,6 +202,7 @@ class Calls:
             idempotent=idempotent,
             now=alone_at,
             items=items,
+            traceparent=current_traceparent(),
         )
 
     def _wire(self) -> None:
@@ -261,7 +262,7 @@ class Calls:
         copies = self.session.copies
         silence = self.session.noise.begin()
         try:
-            self._check_size(message)
+            check_size(message, self.info)
             self._channel.expect_within(message, timeout)
             if not self._outgoing.is_full or await self._outgoing.has_room_by(deadline):
                 sent = True
@@ -311,7 +312,7 @@ class Calls:
 
     async def send(self, message: bytes) -> None:
         """Send a notification that is encoded already; see `Peer.notify`."""
-        self._check_size(message)
+        check_size(message, self.info)
         self._channel.check(message)
         await self._outgoing.wait_for_room()
         if self._outgoing.is_broken:
@@ -332,36 +333,6 @@ class Calls:
         if self.info.fits(message):
             self._outgoing.push(message)
             self._reader.wake_up()
-
-    async def learn_extensions(self, timeout: float | None) -> bool:
-        """Find out whether the other end understands the protocol's extensions.
-
-        Args:
-            timeout: seconds that the caller has. One that does not say is not waited for as long.
-
-        Raises:
-            CallTimeout: it could not be asked in time, because other calls were open for so long.
-        """
-        if self.session.extensions is None:
-            if self.in_flight is None:
-                await self._ask_for_extensions(timeout)
-            else:
-                async with self.in_flight.turn("rpc.ping", timeout) as left:
-                    if self.session.extensions is None:  # else another one has asked meanwhile
-                        await self._ask_for_extensions(left)
-        return bool(self.session.extensions)
-
-    async def _ask_for_extensions(self, timeout: float | None) -> None:
-        seconds = _ASKING_SECONDS if timeout is None else min(_ASKING_SECONDS, timeout)
-        known: bool | None = None
-        try:
-            known = await self._call("rpc.ping", None, Any, seconds, True) is True
-        except (RpcError, MalformedResponse):
-            known = False
-        except CallTimeout:
-            pass
-        if self.session.extensions is None:
-            self.session.extensions = known
 
     def abandon(self, call: OpenCall, request: bytes, *, sent: bool) -> None:
         """Wait no more for a streamed call, and cancel it at the other end if it was sent."""
@@ -394,7 +365,3 @@ class Calls:
         if has_copy:
             self._channel.forget(self.session.codec.mark_retry(message))
             self._channel.forget(self.session.codec.mark_retry(message, late=True))
-
-    def _check_size(self, message: bytes) -> None:
-        if not self.info.fits(message):
-            raise MessageTooLarge(len(message), self.info.max_message or 0)

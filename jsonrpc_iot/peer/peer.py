@@ -25,6 +25,7 @@ from ..protocol.limits import Limits
 from ..protocol.messages import Id
 from ..protocol.session import Session
 from ..trust.principal import Principal, Standing
+from .asking import call_on, notify_on
 from .calls import Calls
 from .hearer import Hearer
 from .incoming import Incoming
@@ -257,12 +258,12 @@ class Peer(Remote, Hearer):
     async def notify(self, method: str, params: Any = None) -> None:
         """Send a notification to the other end, if it wants to hear it; see `Client.notify`."""
         if self._wants(method):
-            await self.calls.send(self.session.notification(method, params))
+            await notify_on(self.calls, method, params)
 
     def _call(
         self, method: str, params: Any, result: Any, timeout: Timeout, idempotent: bool
     ) -> Coroutine[Any, Any, Any]:
-        return self.calls.call(method, params, result, self._seconds(timeout), idempotent)
+        return call_on(self.calls, method, params, result, self._seconds(timeout), idempotent)
 
     @property
     def _usual_timeout(self) -> float:

@@ -1,6 +1,7 @@
 """Calls and streams as programs make them, over a connection that is there or will be."""
 
 from abc import abstractmethod
+from collections.abc import Coroutine
 from typing import Any, TypeVar, overload
 
 from msgspec import UNSET, UnsetType
@@ -9,6 +10,7 @@ from ..dispatch.declare.context import Caller, Timeout
 from ..dispatch.declare.stream import Stream
 from ..protocol.items import FIRST_CREDIT
 from .calls import Calls
+from .spans import Spans, in_span
 from .stream import RemoteStream
 
 T = TypeVar("T")
@@ -18,6 +20,9 @@ class Remote(Caller):
     """What makes calls and takes streams, over a connection that may come later."""
 
     __slots__ = ()
+
+    _spans: Spans | None = None
+    """Takes note of what is called, where somebody wants to know."""
 
     @overload
     def stream(
@@ -51,7 +56,19 @@ class Remote(Caller):
             timeout: seconds to wait for each item, `None` for ever; by default as in `call`.
             window: items that may be under way or wait here. More are faster over long ways.
         """
-        return RemoteStream(self._find_calls, method, params, item, self._seconds(timeout), window)
+        seconds = self._seconds(timeout)
+        return RemoteStream(
+            self._find_calls, method, params, item, seconds, window, spans=self._spans_of(method)
+        )
+
+    def _in_span(self, method: str, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+        """Have a call noted, where somebody wants to know."""
+        spans = self._spans_of(method)
+        return work if spans is None else in_span(spans, method, work)
+
+    def _spans_of(self, method: str) -> Spans | None:
+        """What takes note of such calls, which is no use for those of the protocol itself."""
+        return None if self._spans is None or method.startswith("rpc.") else self._spans
 
     def _seconds(self, timeout: Timeout) -> float | None:
         """How long to wait."""

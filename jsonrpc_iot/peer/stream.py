@@ -11,12 +11,15 @@ from msgspec import Raw
 
 from ..channel.clock import now
 from ..channel.signal import Signal
+from ..channel.trace_context import part_of_trace
 from ..dispatch.declare.stream import NoItems, Stream
 from ..dispatch.turns import Turn
 from ..errors import CallTimeout, JsonRpcIotError, MalformedResponse, OutcomeUnknown, RpcError
 from ..protocol.items import FIRST_CREDIT, WIDEST, Count, Credit, ReceivedItems
 from ..protocol.retries import is_late
+from .asking import learn_extensions
 from .calls import Calls
+from .spans import Span, Spans
 
 T = TypeVar("T")
 
@@ -34,6 +37,7 @@ class RemoteStream(Stream[T]):
         item: the type of an item.
         timeout: seconds to wait for each item, `None` for ever.
         window: items that may be under way or wait here.
+        spans: takes note of the call.
 
     Raises:
         ValueError: the window has no room for an item.
@@ -47,6 +51,8 @@ class RemoteStream(Stream[T]):
         item: type[T],
         timeout: float | None,
         window: int = FIRST_CREDIT,
+        *,
+        spans: Spans | None = None,
     ) -> None:
         if window < 1:
             raise ValueError("the window must have room for an item")
@@ -59,6 +65,8 @@ class RemoteStream(Stream[T]):
         self._source: _WholeList[T] | _ItemByItem[T] | None = None
         self._errors: Mapping[int, type[RpcError]] = {}
         self._over = False
+        self._spans = spans
+        self._span: Span | None = None
 
     def raise_as(self, errors: Mapping[int, type[RpcError]]) -> "RemoteStream[T]":
         """Raise errors of the device with these codes as the classes that stand for them."""
@@ -72,7 +80,7 @@ class RemoteStream(Stream[T]):
         try:
             while True:
                 if self._source is None:
-                    self._source = await self._begin()
+                    self._source = await self._begin_in_span()
                 try:
                     return await self._source.next(deadline)
                 except OutcomeUnknown as error:
@@ -81,7 +89,7 @@ class RemoteStream(Stream[T]):
                     self._source.close()
                     self._source = None
         except (StopAsyncIteration, JsonRpcIotError) as error:
-            self._close()
+            self._close(error)
             if isinstance(error, RpcError) and self._errors:
                 raise error.as_declared(self._errors) from None
             raise
@@ -103,16 +111,25 @@ class RemoteStream(Stream[T]):
         with suppress(Exception):
             self._close()
 
-    def _close(self) -> None:
+    def _close(self, why: Exception | None = None) -> None:
         self._over = True
         source, self._source = self._source, None
         if source is not None:
             source.close()
+        if self._span is not None:
+            self._span.end(None if isinstance(why, StopAsyncIteration) else why)
+
+    async def _begin_in_span(self) -> "_WholeList[T] | _ItemByItem[T]":
+        if self._spans is None:
+            return await self._begin()
+        self._span = self._span or self._spans.begin(self._method)
+        with part_of_trace(self._span.traceparent):
+            return await self._begin()
 
     async def _begin(self) -> "_WholeList[T] | _ItemByItem[T]":
         begun = now()
         calls = await self._find_calls(self._timeout)
-        if await calls.learn_extensions(self._timeout):
+        if await learn_extensions(calls, self._timeout):
             return _ItemByItem(calls, self._method, self._params, self._item, self._window)
         left = None
         if self._timeout is not None:

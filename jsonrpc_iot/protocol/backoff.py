@@ -5,6 +5,10 @@ from collections.abc import Callable
 
 STABLE_SECONDS = 20.0
 
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
+"""Before a device is looked for again."""
+
 
 class Backoff:
     """Pauses under a bound that doubles, from nothing up to all of it ("full jitter").

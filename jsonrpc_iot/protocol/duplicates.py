@@ -159,8 +159,8 @@ class DuplicateTable:
             case Verdict.LATE:
                 return DeadlineExceeded()
             case Verdict.UNKNOWN:
-                seconds = self.listening(now)
-                return OutcomeUnknown(data={"listening": round(seconds, 3)} if seconds else None)
+                known = None if self._has_twins else round(now - self._since, 3)
+                return OutcomeUnknown(data=None if known is None else {"listening": known})
             case _:
                 return Busy(data={"retry_after": 1.0})
 

@@ -34,7 +34,8 @@ def exact(id: WireId | UnsetType) -> ExactId:
 class Message(Struct, frozen=True, gc=False):
     """The envelope of a request, notification or response. Params, result and error stay raw.
 
-    `timeout` is in seconds. `jsonrpc` is set in the JSON-RPC 2.0 dialect only.
+    `traceparent` does too, as a wrong one is no error. `timeout` is in seconds. `jsonrpc` is set in
+    the JSON-RPC 2.0 dialect only.
     """
 
     method: str | UnsetType = UNSET
@@ -46,10 +47,14 @@ class Message(Struct, frozen=True, gc=False):
     timeout: float | UnsetType = UNSET
     stream: bool = False
     retry: bool | UnsetType = UNSET
+    traceparent: Raw = ABSENT
 
     @property
     def is_extended(self) -> bool:
-        """Whether it has a member that only the protocol's extensions know."""
+        """Whether it has a member that only the protocol's extensions know.
+
+        A `traceparent` is known elsewhere too.
+        """
         return self.timeout is not UNSET or self.stream or self.retry is not UNSET
 
 
@@ -91,6 +96,7 @@ class Request(Struct, frozen=True, omit_defaults=True, gc=False):
     params: Any = UNSET
     timeout: float | UnsetType = UNSET
     stream: bool = False
+    traceparent: str | UnsetType = UNSET
     retry: bool | UnsetType = UNSET
 
 

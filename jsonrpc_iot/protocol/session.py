@@ -6,25 +6,25 @@ bytes, and giving up in time, is the business of `Peer`.
 """
 
 from collections.abc import Callable, Sequence
-from math import inf
 from typing import Any
 
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Raw
 
 from ..errors import JsonRpcIotError, MalformedResponse, RpcError, TransportError
-from .codec.codec import DECODE_ERRORS, Codec, Jsonrpc
+from .codec.codec import DECODE_ERRORS, Codec
 from .exchanged import Exchanged
 from .items import ReceivedItem, ReceivedItems
-from .messages import ABSENT, Dialect, Invalid, Message, Request
+from .messages import ABSENT, Dialect, Invalid, Message
 from .noise import Noise
 from .open_call import OpenCall, OpenCalls
 from .retries import Repeats
+from .speech import Speech
 from .strict import FirstRequests
 
 _EXTENSION_METHODS = ("rpc.cancel", "rpc.more")
 
 
-class Session:
+class Session(Speech):
     """One end of a conversation.
 
     Args:
@@ -42,11 +42,8 @@ class Session:
         clock: gives the time in seconds; by default it stands still.
 
     Attributes:
-        codec: as above.
         copies: how many requests were marked as such that are sent again.
         exchanged: how much was asked, and answered.
-        jsonrpc: the member of that name in the other end's last valid message, `None` before it.
-        extensions: as above, once it is known.
         first: open requests from before the other end has spoken.
         on_repeat: is told of each request that is going to be sent again with a mark, so that of
             the copy without one no more leaves.
@@ -58,7 +55,6 @@ class Session:
     __slots__ = (
         "_ask_again_at",
         "_calls",
-        "_default",
         "_next_id",
         "_overdue",
         "_probe",
@@ -66,12 +62,9 @@ class Session:
         "_retry_per_byte",
         "_retry_seconds",
         "_shared",
-        "codec",
         "copies",
         "exchanged",
-        "extensions",
         "first",
-        "jsonrpc",
         "noise",
         "on_notification",
         "on_repeat",
@@ -93,11 +86,10 @@ class Session:
         clock: Callable[[], float] = lambda: 0.0,
         on_notification: Callable[[Message], object] | None = None,
     ) -> None:
-        self.codec = codec
+        super().__init__(codec, dialect, extensions, is_lossy=retry_seconds is not None)
         self.copies = 0
         self.exchanged = Exchanged()
         self._next_id = first_id
-        self._default: Jsonrpc = UNSET if dialect == "iot" else "2.0"
         self.on_notification = on_notification
         self.on_repeat: Callable[[bytes], object] | None = None
         self.on_stray: Callable[[str], object] | None = None
@@ -110,15 +102,8 @@ class Session:
         self._calls = OpenCalls(codec)
         self._probe: OpenCall | None = None
         self.first = FirstRequests(codec, in_order=retry_seconds is None)
-        self.jsonrpc: Jsonrpc | None = None
-        self.extensions = extensions
         self.strays = 0
         self.noise = Noise(clock, codec if echoes else None)
-
-    @property
-    def jsonrpc_to_send(self) -> Jsonrpc:
-        """The `jsonrpc` member for what we send of our own accord."""
-        return self._default if self.jsonrpc is None else self.jsonrpc
 
     @property
     def open_calls(self) -> int:
@@ -136,6 +121,7 @@ class Session:
         idempotent: bool = False,
         now: float | None = None,
         items: ReceivedItems | None = None,
+        traceparent: str | None = None,
     ) -> tuple[OpenCall, bytes]:
         """Open a call.
 
@@ -147,6 +133,7 @@ class Session:
             idempotent: it may be sent again to anybody.
             now: seconds, for a call that may be sent again where messages get lost.
             items: takes the result item by item.
+            traceparent: the trace that it belongs to.
 
         Returns:
             The open call, and the request to send.
@@ -154,9 +141,8 @@ class Session:
         Raises:
             UsageError: the codec has no form for the params, or they are no object or array.
         """
-        wait = timeout if self.extensions and timeout is not None and timeout < inf else UNSET
         stream = items is not None
-        request = self._request(method, params, self._next_id, timeout=wait, stream=stream)
+        request = self._request(method, params, self._next_id, timeout, stream, traceparent)
         call = OpenCall(self.codec, self._next_id, method, on_answer, items)
         self._add(call, request)
         if stream:
@@ -203,14 +189,6 @@ class Session:
         if self.on_repeat is not None:
             self.on_repeat(request)
         return self.codec.mark_retry(request, late=late)
-
-    def notification(self, method: str, params: Any) -> bytes:
-        """The bytes of a notification.
-
-        Raises:
-            UsageError: the codec has no form for the params, or they are no object or array.
-        """
-        return self._request(method, params)
 
     def close_stream(self, call: OpenCall) -> None:
         """Take no more items for a call."""
@@ -278,24 +256,6 @@ class Session:
             if self.on_notification is not None:
                 self.on_notification(message)
         return False
-
-    def _request(
-        self,
-        method: str,
-        params: Any,
-        id: int | UnsetType = UNSET,
-        timeout: float | UnsetType = UNSET,
-        stream: bool = False,
-    ) -> bytes:
-        members = UNSET if params is None else params
-        jsonrpc = self.jsonrpc_to_send
-        # Where a copy may come late, each request to an end that knows extensions shows one.
-        is_bare = timeout is UNSET and not stream and id is not UNSET
-        says_first = is_bare and self.extensions and self._retry_seconds is not None
-        retry = False if says_first else UNSET
-        return self.codec.encode_request(
-            Request(method, jsonrpc, id, members, timeout, stream=stream, retry=retry)
-        )
 
     def _ask(self, now: float) -> bytes:
         """A probe; where messages get lost each is a new one, and an older one is given up."""

@@ -139,6 +139,20 @@ def test_a_repeat_that_is_not_known_may_have_run_before_the_server_listened() ->
     assert table.admit(again("d"), 130) is Verdict.RUN
 
 
+@pytest.mark.parametrize("seconds", [0, 10])
+def test_it_says_for_how_long_it_has_listened(seconds: float) -> None:
+    table, _ = new_table(since=100)
+    verdict = table.admit(again("a"), 100 + seconds)
+    assert verdict is Verdict.UNKNOWN
+
+    assert table.refusal(verdict, 100 + seconds).data == {"listening": seconds}
+
+
+def test_where_others_answer_too_that_means_nothing_and_is_not_said() -> None:
+    table, _ = new_table(has_twins=True)
+    assert table.refusal(Verdict.UNKNOWN, 10).data is None
+
+
 def test_where_others_answer_too_a_repeat_that_is_not_known_may_have_run_there() -> None:
     table, _ = new_table(has_twins=True)
     assert table.admit(again("a"), 1e6) is Verdict.UNKNOWN

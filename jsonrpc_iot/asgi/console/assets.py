@@ -52,7 +52,7 @@ class Asset(Struct, frozen=True):
 @cache
 def assets() -> MappingProxyType[str, Asset]:
     """All files of the console, by their paths in its folder."""
-    found = dict(_read(files(__package__) / "page", ""))
+    found = dict(_read(files(__package__) / "packed", ""))
     return MappingProxyType(found)
 
 

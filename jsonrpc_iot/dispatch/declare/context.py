@@ -112,9 +112,19 @@ class Context(Caller):
         method: the name that was called.
         id: the request's id, `UNSET` for a notification.
         deadline: when the caller stops waiting, as `anyio.current_time()` counts, or `None`.
+        traceparent: the trace that the call belongs to, as in W3C Trace Context, or `None`.
     """
 
-    __slots__ = ("_caller", "_lanes", "_standing", "deadline", "id", "info", "method")
+    __slots__ = (
+        "_caller",
+        "_lanes",
+        "_standing",
+        "deadline",
+        "id",
+        "info",
+        "method",
+        "traceparent",
+    )
 
     def __init__(
         self,
@@ -133,6 +143,7 @@ class Context(Caller):
         self.method = ""
         self.id: Id | UnsetType = UNSET
         self.deadline: float | None = None
+        self.traceparent: str | None = None
 
     @property
     def caller(self) -> Caller:

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
 import anyio
+from msgspec import UNSET, UnsetType
 
 from ...channel.clock import now
 from ...errors import Cancelled, DeadlineExceeded, RpcError
@@ -31,6 +32,13 @@ NewScope: TypeAlias = Callable[[float], AbstractContextManager[anyio.CancelScope
 def new_scope(deadline: float) -> anyio.CancelScope:
     """Open a scope for one call alone; see `NewScope`."""
     return anyio.CancelScope(deadline=deadline)
+
+
+def shorter(one: float | UnsetType | None, other: float | UnsetType | None) -> float:
+    """The shorter of two times in seconds, `math.inf` if neither is given."""
+    one = math.inf if one is None or one is UNSET else one
+    other = math.inf if other is None or other is UNSET else other
+    return min(one, other)
 
 
 class PendingCall:

@@ -94,6 +94,7 @@ class CallContext(Context):
         context.method = method
         context.id = id
         context.deadline = None
+        context.traceparent = connection.traceparent
         context.items = None
         context.hold = None
         return context

@@ -1,8 +1,11 @@
 """The part of the management that shows how the platform is, what is new, and who changed what."""
 
+import math
 from collections import Counter
 from contextlib import suppress
+from heapq import nlargest
 from itertools import islice
+from operator import itemgetter
 from typing import Annotated, Any, Protocol, cast
 
 from msgspec import Meta, Struct, to_builtins
@@ -12,6 +15,7 @@ from jsonrpc_iot.protocol.patterns import Patterns
 
 from ..errors import StoreFailed, UnknownDevice
 from ..store.registry import Audit
+from .counts import Refused
 from .health import Health, health_of
 from .management_base import Count, Cursor, Part, canonical
 from .pages import Page, decode_cursor
@@ -40,6 +44,23 @@ class IgnoredPage(Struct, frozen=True):
     """Some devices with values that were not stored; `next` is `None` at the end."""
 
     ignored: list[IgnoredValues]
+    next: str | None
+
+
+class RefusedDevice(Struct, frozen=True):
+    """A device that was not let in: when last, from where and why, and how often in all."""
+
+    device_id: str
+    at: float
+    address: str
+    reason: str
+    times: int
+
+
+class RefusedPage(Struct, frozen=True):
+    """Some devices that were not let in; `next` is `None` at the end."""
+
+    refused: list[RefusedDevice]
     next: str | None
 
 
@@ -113,6 +134,30 @@ class PlatformMethods(Part):
             if not page.add(row, device_id):
                 break
         return IgnoredPage(page.rows, page.next)
+
+    @method(
+        "platform.refused_page", requires=READ, idempotent=True, effect="read", errors=(TooLarge,)
+    )
+    async def platform_refused_page(
+        self, cursor: Cursor | None = None, limit: Count = 100
+    ) -> RefusedPage:
+        """The devices that this node has not let in, those first that came last.
+
+        Args:
+            cursor: `next` of the page before.
+            limit: how many at most; fewer where they would not fit the channel.
+        """
+        page: Page[RefusedDevice] = Page(self._context, limit)
+        after = decode_cursor(cursor, tuple[float, str]) or (math.inf, "")
+        records = self._platform.counts.devices.items()
+        refused = ((each.refused.at, id, each) for id, each in records if each.refused is not None)
+        earlier = ((at, id, each) for at, id, each in refused if (at, id) < after)
+        for at, device_id, record in nlargest(limit + 1, earlier, key=itemgetter(0, 1)):
+            last = cast(Refused, record.refused)
+            row = RefusedDevice(device_id, at, last.address, last.reason, record.failed_auths)
+            if not page.add(row, (at, device_id)):
+                break
+        return RefusedPage(page.rows, page.next)
 
     @method("platform.nodes", requires=READ, idempotent=True, effect="read", errors=(StoreFailed,))
     async def platform_nodes(self) -> list[NodeInfo]:

@@ -53,6 +53,8 @@ def thinnings_of(
         if start > end:  # the clock was ahead; means are not changed by being looked at again
             start = -EVER
         if end - start >= pause:
+            if start > -EVER:  # what became means of another interval is part of longer ones
+                start = math.floor(start / interval) * interval
             yield Thinning(sensor, interval, start, end)
 
 

@@ -16,8 +16,8 @@ from msgspec import Struct
 from ..errors import StoreFailed
 from ..store.postgres.failures import FAILURES, failure, shown
 from ..store.postgres.migrate import bring_up_to_date
-from ..store.postgres.partitions import reach_back
 from ..store.postgres.pools import CONNECT_SECONDS, SCHEMA, Db
+from ..store.postgres.weeks import reach_back
 from .rows import TABLES, Row
 from .source import VALUE_COLUMNS, VALUES, Source
 

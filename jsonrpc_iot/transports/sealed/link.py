@@ -30,6 +30,8 @@ _SESSIONS = 4  # the last one, and what was before it
 async def admit(inner: Channel, crypto: Crypto, keys: Keys, form: Form) -> Channel | None:
     """Find out whether somebody who has connected speaks sealed.
 
+    What is not sealed and comes between a hello and the first sealed message goes unanswered.
+
     Args:
         inner: leads there; nothing has been received.
         crypto: the primitives.
@@ -52,6 +54,8 @@ async def admit(inner: Channel, crypto: Crypto, keys: Keys, form: Form) -> Chann
             for place, message in enumerate(batch):
                 packet = form.unwrap(message) if form.is_packet(message) else None
                 if packet is None:
+                    if has_begun:  # its rpc.ping, since it waits long for the welcome
+                        continue
                     return _Resumed(inner, batch[place:])
                 taken = seal.take(packet, None, now())
                 if isinstance(taken, bytes):

@@ -13,6 +13,7 @@ import pytest
 
 from jsonrpc_iot import Client, RpcError, TooLarge, connect, serve
 from jsonrpc_iot.novacloud import NovaManagement, UnknownDevice, management
+from jsonrpc_iot.novacloud.platform.counts import Refused
 from tests.novacloud.rig import NO_PAUSES, Rig, running
 from tests.waiting import SECONDS
 
@@ -453,6 +454,26 @@ async def test_stats_stay_short_whatever_devices_do(rig: Rig) -> None:
     assert [each["device_id"] for page in found for each in page] == [
         f"{number:05}" for number in range(3000)
     ]
+
+
+async def test_who_was_not_let_in(rig: Rig) -> None:
+    counts = rig.platform.counts
+    counts.device("let in")
+    for number in range(30):
+        record = counts.device(f"{number:02}")
+        record.failed_auths = number
+        record.refused = Refused(1000.0 + number // 3, "192.0.2.7", "wrong key")
+    found = await pages(rig.client, "platform.refused_page", "refused", limit=7)
+    assert [len(page) for page in found] == [7, 7, 7, 7, 2]
+    rows = [each for page in found for each in page]
+    assert [each["device_id"] for each in rows] == [f"{number:02}" for number in range(29, -1, -1)]
+    assert rows[0] == {
+        "device_id": "29",
+        "at": 1009.0,
+        "address": "192.0.2.7",
+        "reason": "wrong key",
+        "times": 29,
+    }
 
 
 async def test_health(rig: Rig) -> None:

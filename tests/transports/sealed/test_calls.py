@@ -1,11 +1,13 @@
 """Calls over sealed links: who they come from, beside plain ones, and with the wrong key."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
+from anyio.abc import TaskGroup
 
 from jsonrpc_iot import (
     ConnectFailed,
@@ -15,8 +17,10 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
+from jsonrpc_iot.channel.contract import Listener
 from jsonrpc_iot.server.server import Server as RunningServer
 from jsonrpc_iot.transports import open_listener
+from jsonrpc_iot.transports.sealed import greeting
 from tests.waiting import SECONDS, eventually
 
 from .rig import Device, Ring, joined, option
@@ -54,7 +58,7 @@ class Served:
 
     def __init__(self, device: Device, ring: Ring, url: str) -> None:
         self.device, self.ring, self.url = device, ring, url
-        self.joined: list[str | None] = []
+        self.may_begin: Callable[[], Awaitable[object]] = anyio.lowlevel.checkpoint
 
     async def __aenter__(self) -> "Served":
         self._stack = AsyncExitStack()
@@ -67,11 +71,15 @@ class Served:
         listener = await open_listener(self.url, Limits(), keys=self.ring.find)
         await stack.enter_async_context(listener)
         tasks = await stack.enter_async_context(anyio.create_task_group())
-        assert isinstance(self.server, RunningServer)
-        tasks.start_soon(listener.serve, self.server._serve, tasks)
+        tasks.start_soon(self._serve, listener, tasks)
         stack.callback(tasks.cancel_scope.cancel)
         (self.address,) = listener.addresses
         return self
+
+    async def _serve(self, listener: Listener, tasks: TaskGroup) -> None:
+        await self.may_begin()
+        assert isinstance(self.server, RunningServer)
+        await listener.serve(self.server._serve, tasks)
 
     async def __aexit__(self, *error: object) -> None:
         await self._stack.__aexit__(None, None, None)
@@ -101,6 +109,25 @@ async def test_a_wrong_key_is_told_of_in_time(device: Served, tmp_path: Path) ->
         async with connect(joined(device.address, option(tmp_path, "wrong")), connect_timeout=4.0):
             pass
     async with connect(joined(device.address, option(tmp_path))) as client:
+        assert await client.call("who") == "app"
+
+
+async def test_a_server_that_answers_late_is_sealed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client asks in the clear meanwhile whether anybody is there, behind its hello."""
+    asked = anyio.Event()
+
+    def message(ping: greeting._Ping) -> bytes:
+        asked.set()
+        return make(ping)
+
+    make = greeting._Ping.message
+    monkeypatch.setattr(greeting._Ping, "message", message)
+    monkeypatch.setattr(greeting, "_PING_SECONDS", 0.01)
+    device = Served(Device(), Ring(), "tcp://127.0.0.1:0")
+    device.may_begin = asked.wait
+    async with device, connect(joined(device.address, option(tmp_path))) as client:
         assert await client.call("who") == "app"
 
 

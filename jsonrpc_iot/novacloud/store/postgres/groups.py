@@ -36,7 +36,7 @@ _TELLS: dict[Aggregate, str] = {
     "count": "count(*) AS count",
 }
 
-_WITHIN = "FROM telemetry WHERE sensor = $1 AND timestamp >= $2 AND timestamp < $3"
+_WITHIN = "FROM telemetry WHERE sensor = $1 AND timestamp >= $2 AND timestamp <= $3"
 _RANGE = (
     "SELECT min(timestamp), max(timestamp) FROM "
     f"((SELECT timestamp {_WITHIN} ORDER BY timestamp LIMIT 1) UNION ALL "
@@ -91,10 +91,10 @@ async def groups(pools: Pools, query: Query) -> AsyncGenerator[Point, None]:
     (ends,) = await _fetch(pools, _RANGE, query, *bounds(query.start, query.end))
     if ends[0] is None:
         return
-    first, past_last = ends[0], math.nextafter(ends[1], math.inf)
+    first, last = ends
     if query.interval is None:
         begin = first if query.start is None else query.start
-        async for value in _all_as_one(pools, query, first, past_last):
+        async for value in _all_as_one(pools, query, first, last):
             yield Point(begin, value)
         return
     interval, offset = query.interval, query.offset
@@ -103,7 +103,7 @@ async def groups(pools: Pools, query: Query) -> AsyncGenerator[Point, None]:
     left, length = query.limit, most
     while left > 0 and low <= high:
         begin, end = (low, low + length) if query.order == "asc" else (high + 1 - length, high + 1)
-        some = await _stretch(pools, query, begin, end, min(left, most), first, past_last)
+        some = await _stretch(pools, query, begin, end, min(left, most), first, last)
         for place, value in some:
             yield Point(place * interval - offset, value)
         left -= len(some)
@@ -115,7 +115,7 @@ async def groups(pools: Pools, query: Query) -> AsyncGenerator[Point, None]:
 
 
 async def _stretch(
-    pools: Pools, query: Query, begin: int, end: int, most: int, first: float, past_last: float
+    pools: Pools, query: Query, begin: int, end: int, most: int, first: float, last: float
 ) -> list[tuple[int, Any]]:
     """The number and value of the groups from one number up to another, exclusive."""
     assert query.interval is not None
@@ -123,7 +123,7 @@ async def _stretch(
     way = "DESC" if query.order == "desc" else "ASC"
     values: list[Any] = [
         max(first, (begin - 1) * query.interval - query.offset),
-        min(past_last, (end + 1) * query.interval - query.offset),
+        min(last, (end + 1) * query.interval - query.offset),
         most,
         query.offset,
         query.interval,
@@ -140,7 +140,7 @@ async def _stretch(
 
 
 async def _all_as_one(
-    pools: Pools, query: Query, first: float, past_last: float
+    pools: Pools, query: Query, first: float, last: float
 ) -> AsyncGenerator[Any, None]:
     """The value of the only group, if it has one."""
     aggregate = query.aggregate or "mean"
@@ -152,7 +152,7 @@ async def _all_as_one(
         return
     condition = "" if aggregate == "count" else _IS_NUMBER
     text = f"SELECT {_TELLS[aggregate]} {_WITHIN} {condition} HAVING count(*) > 0"
-    for row in await _fetch(pools, text, query, first, past_last):
+    for row in await _fetch(pools, text, query, first, last):
         yield _value(aggregate, row)
 
 

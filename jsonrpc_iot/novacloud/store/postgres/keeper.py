@@ -13,9 +13,10 @@ import anyio
 from ...errors import StoreFailed
 from ..means import Thinning
 from ..settled import SettledClock
-from . import retention
-from .partitions import cover, drop_before
+from . import hypertable, retention
 from .pools import Db, Pools
+from .reading import bounds
+from .weeks import cover, drop_before
 
 T = TypeVar("T")
 
@@ -26,15 +27,13 @@ _REST_SECONDS = 0.01  # after each slice, for those who want to write
 SLICE = 5000
 LOCK = 0x6E6F76616B656570
 _NOTE_SECONDS = 600.0
-_EVER = 1e300
-
 _SENSORS = 200  # of one statement
 
 _DELETE = """
-DELETE FROM telemetry WHERE timestamp >= $2 AND timestamp < $3
-    AND (sensor, timestamp, received) IN (
+DELETE FROM telemetry WHERE timestamp >= $2 AND timestamp <= $3
+    AND sensor = ANY($1::bigint[]) AND (sensor, timestamp, received) IN (
         SELECT sensor, timestamp, received FROM telemetry
-        WHERE sensor = ANY($1::bigint[]) AND timestamp >= $2 AND timestamp < $3 LIMIT $4)"""
+        WHERE sensor = ANY($1::bigint[]) AND timestamp >= $2 AND timestamp <= $3 LIMIT $4)"""
 
 
 class Keeper:
@@ -58,6 +57,7 @@ class Keeper:
         self._settled = SettledClock(lambda: self._now, elapsed)
         self._one_at_a_time = anyio.Lock()
         self._wake = anyio.Event()
+        self._too_large: set[str] = set()  # chunks that it took too long to compress
 
     def poke(self) -> None:
         """Look soon whether there is something to do."""
@@ -100,13 +100,12 @@ class Keeper:
         self, sensors: Sequence[int], start: float | None = None, end: float | None = None
     ) -> None:
         """Delete values wherever they are."""
-        first = -_EVER if start is None else start
-        last = _EVER if end is None else end
+        first, last = bounds(start, end)
         for at in range(0, len(sensors), _SENSORS):
             some = list(sensors[at : at + _SENSORS])
             count = SLICE
             while count >= SLICE:
-                count = await self._do(partial(_delete, sensors=some, start=first, end=last))
+                count = await self._do(partial(_delete, sensors=some, first=first, last=last))
                 await anyio.sleep(_REST_SECONDS)
 
     async def _clean(self) -> None:
@@ -127,6 +126,17 @@ class Keeper:
             while rest is not None:
                 rest = await self._do(partial(retention.thin, thinning=rest))
                 await anyio.sleep(_REST_SECONDS)
+        for chunk in await self._do(partial(hypertable.uncompressed, now=now)):
+            if chunk not in self._too_large and not await self._compress(chunk):
+                self._too_large.add(chunk)
+
+    async def _compress(self, chunk: str) -> bool:
+        try:
+            await self._do(partial(hypertable.compress, chunk=chunk))
+        except StoreFailed as error:
+            logger.warning("the values in %s stay as they are: %s", chunk, error)
+            return False
+        return True
 
     async def _do(self, job: Callable[[Db], Awaitable[T]]) -> T:
         return await self._pools.transact(job, purpose="upkeep")
@@ -163,7 +173,7 @@ async def _end_doom(db: Db, sensors: Sequence[int]) -> None:
         await db.execute(f"DELETE FROM {table} WHERE sensor = ANY($1::bigint[])", sensors)
 
 
-async def _delete(db: Db, sensors: Sequence[int], start: float, end: float) -> int:
+async def _delete(db: Db, sensors: Sequence[int], first: float, last: float) -> int:
     """Delete some values; returns how many."""
-    status = await db.execute(_DELETE, sensors, start, end, SLICE)
+    status = await db.execute(_DELETE, sensors, first, last, SLICE)
     return int(status.rpartition(" ")[2])

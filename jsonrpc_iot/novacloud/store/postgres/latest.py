@@ -1,6 +1,5 @@
 """The newest value of each of many sensors."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ _SENSORS_AT_ONCE = 500
 # Of the values with the newest timestamp the one that came last counts.
 _NEWEST = f"""
 SELECT {COLUMNS}, {{}} FROM ({{}}) AS wanted CROSS JOIN LATERAL (
-    (SELECT {COLUMNS} FROM telemetry WHERE sensor = wanted.id AND timestamp < $1
+    (SELECT {COLUMNS} FROM telemetry WHERE sensor = wanted.id AND timestamp <= $1
         ORDER BY timestamp DESC, received DESC LIMIT 1)
     UNION ALL
     (SELECT {COLUMNS} FROM telemetry WHERE sensor = wanted.id
@@ -46,7 +45,7 @@ ORDER BY page.device_id, page.value_key"""
 
 async def latest_points(pools: Pools, device_id: str, now: float) -> dict[str, Point]:
     """See `TelemetryLog.latest`."""
-    rows = await pools.fetch(_OF_DEVICE, _before(now), device_id)
+    rows = await pools.fetch(_OF_DEVICE, now + AHEAD_SECONDS, device_id)
     return {row["value_key"]: point(row) for row in rows}
 
 
@@ -63,7 +62,9 @@ async def latest_page(
     place: tuple[Any, ...] = after or ("", "")
     most = min(limit, _SENSORS_AT_ONCE)
     while True:
-        rows = await pools.fetch(_PAGE, _before(now), *place, most, keys, tag, purpose="reports")
+        rows = await pools.fetch(
+            _PAGE, now + AHEAD_SECONDS, *place, most, keys, tag, purpose="reports"
+        )
         found = [
             Latest(row["device_id"], row["value_key"], point(row))
             for row in rows
@@ -72,7 +73,3 @@ async def latest_page(
         if found or len(rows) < most:
             return found
         place = rows[-1]["device_id"], rows[-1]["value_key"]
-
-
-def _before(now: float) -> float:
-    return math.nextafter(now + AHEAD_SECONDS, math.inf)

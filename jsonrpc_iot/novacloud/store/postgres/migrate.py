@@ -7,8 +7,8 @@ that the database has behind it. Nodes that start together wait for each other.
 from importlib.resources import files
 
 from ...errors import StoreFailed
-from .partitions import cover
 from .pools import SCHEMA, Db, Pools
+from .weeks import cover
 
 _LOCK = 0x6E6F7661636C6F75  # an advisory lock of this number: "novaclou"
 _TABLE = (

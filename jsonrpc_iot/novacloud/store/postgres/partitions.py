@@ -1,7 +1,6 @@
 """The partitions of values: one for each week, one for all before the first, one for all after.
 
-There are no gaps, whatever clock a device goes by. Weeks are made ahead, so that no write has to
-wait for that; they are dropped when all in them is too old.
+There are no gaps, whatever clock a device goes by. Which weeks there are `weeks` decides.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,12 +10,7 @@ from msgspec import Struct
 from .pools import Db
 
 WEEK = 7 * 86_400.0
-_AHEAD = 3  # weeks that are there before their time
-_BEHIND = 1  # and after it, in a new database
-_MOST = 1040  # in all
-_COLUMNS = "sensor, timestamp, received, whole, number, content"
-_LOCK = 0x6E6F766170617274
-_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '300ms'"  # those who read and write wait behind us
+COLUMNS = "sensor, timestamp, received, whole, number, content"
 
 
 class Weeks(Struct, frozen=True):
@@ -40,66 +34,10 @@ async def weeks(db: Db) -> Weeks | None:
     return Weeks(min(numbers), max(numbers) + 1) if numbers else None
 
 
-async def cover(db: Db, now: float | None = None) -> bool:
-    """Make the partitions of this week and the next ones; says whether there was something to do.
-
-    Args:
-        db: in a transaction.
-        now: the time in Unix seconds, the database's by default.
-
-    Raises:
-        asyncpg.LockNotAvailableError: somebody reads or writes for long; nothing was done.
-    """
-    await db.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-    if now is None:
-        now = float(await db.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8"))
-    found = await weeks(db)
-    this = int(now // WEEK)
-    end = this + 1 + _AHEAD
-    if found is None:
-        await _make(db, range(this - _BEHIND, end))
-        await _attach(db, _bounds(Weeks(this - _BEHIND, end)))
-        return True
-    if found.end >= this + 1 + _AHEAD // 2:
-        return False
-    await reshape(db, found, Weeks(found.first, end))
-    return True
-
-
-async def drop_before(db: Db, time: float) -> None:
-    """Drop the weeks that were over at a time.
-
-    Args:
-        db: in a transaction.
-        time: in Unix seconds.
-
-    Raises:
-        asyncpg.LockNotAvailableError: somebody reads or writes for long; nothing was done.
-    """
-    await db.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-    found = await weeks(db)
-    assert found is not None
-    first = min(int(time // WEEK), found.end - 1)
-    if first > found.first:
-        await reshape(db, found, Weeks(first, found.end))
-
-
-async def reach_back(db: Db, time: float) -> None:
-    """Make the weeks from a time on, for values that are older than the database.
-
-    Args:
-        db: in a transaction.
-        time: in Unix seconds; more than twenty years are not gone back.
-
-    Raises:
-        asyncpg.LockNotAvailableError: somebody reads or writes for long; nothing was done.
-    """
-    await db.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-    found = await weeks(db)
-    assert found is not None
-    first = max(int(time // WEEK), found.end - _MOST)
-    if first < found.first:
-        await reshape(db, found, Weeks(first, found.end))
+async def make(db: Db, new: Weeks) -> None:
+    """Make the first ones."""
+    await _make(db, range(new.first, new.end))
+    await _attach(db, _bounds(new))
 
 
 async def reshape(db: Db, old: Weeks, new: Weeks) -> None:
@@ -108,12 +46,10 @@ async def reshape(db: Db, old: Weeks, new: Weeks) -> None:
     What is before or after them all is looked through where its bound changes; it is little.
 
     Args:
-        db: in a transaction.
+        db: in a transaction that has locked the table.
         old: the weeks that have partitions.
         new: those that are to have; they end no sooner than the old ones.
     """
-    await db.execute(_LOCK_TIMEOUT)
-    await db.execute("LOCK TABLE telemetry IN ACCESS EXCLUSIVE MODE")
     changed = _bounds(new).items() - _bounds(old).items()
     for side, _ in changed:
         await db.execute(f"ALTER TABLE telemetry DETACH PARTITION telemetry_{side}")
@@ -125,8 +61,8 @@ async def reshape(db: Db, old: Weeks, new: Weeks) -> None:
         if some:
             await db.execute(
                 f"WITH moved AS (DELETE FROM telemetry_{side} WHERE timestamp >= {some[0] * WEEK} "
-                f"AND timestamp < {(some[-1] + 1) * WEEK} RETURNING {_COLUMNS}) "
-                f"INSERT INTO telemetry ({_COLUMNS}) SELECT * FROM moved"
+                f"AND timestamp < {(some[-1] + 1) * WEEK} RETURNING {COLUMNS}) "
+                f"INSERT INTO telemetry ({COLUMNS}) SELECT * FROM moved"
             )
     await _attach(db, dict(changed))
 

@@ -31,6 +31,11 @@ SLACK_SECONDS = 2.0  # that an answer may take beyond the server's own limit
 _IDLE_SECONDS = 3.0  # in a transaction, as that of a node that was stopped: others wait for it
 _PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _ATTEMPTS = 5
+# Where TimescaleDB is there: a group of reports may be for any number of old values.
+_NO_LIMIT = (
+    "SELECT set_config(name, '0', FALSE) FROM pg_settings "
+    "WHERE name = 'timescaledb.max_tuples_decompressed_per_dml_transaction'"
+)
 _EXPECTED: tuple[type[Exception], ...] = (RpcError, *FAILURES)
 
 
@@ -241,6 +246,7 @@ async def _prepare(db: "asyncpg.Connection[asyncpg.Record]") -> None:
     await db.set_type_codec(
         "text", schema="pg_catalog", encoder=texts.to_sql, decoder=texts.from_sql
     )
+    await db.execute(_NO_LIMIT)
 
 
 async def _reset(db: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -31,7 +31,7 @@ def _run(order: Order, sensor: str, received: str) -> str:
     sign, bound = (">", "timestamp >= $6") if order == "asc" else ("<", "timestamp <= $6")
     return (
         f"SELECT sensor, {COLUMNS} FROM telemetry WHERE sensor = {sensor} "
-        f"AND timestamp >= $4 AND timestamp < $5 AND {bound} "
+        f"AND timestamp >= $4 AND timestamp <= $5 AND {bound} "
         f"AND (timestamp, received) {sign} ($6, {received})"
     )
 
@@ -107,5 +107,9 @@ async def value_page(
 
 
 def bounds(start: float | None, end: float | None) -> tuple[float, float]:
-    """Two times as statements have them."""
-    return -_EVER if start is None else start, _EVER if end is None else end
+    """The first and the last time from a start to before an end, as statements have them.
+
+    `timestamp` is compared with `>=` and `<=` alone: TimescaleDB finds chunks by bounds of whole
+    seconds, and takes what is less than a time for less than its second.
+    """
+    return -_EVER if start is None else start, _EVER if end is None else math.nextafter(end, -_EVER)

@@ -10,16 +10,17 @@ from msgspec import Struct
 from ..means import DAY_SECONDS, EVER, Thinning, mean_of, read_rule, thinnings_of
 from ..telemetry_log import Retention
 from .pools import Db, Pools
+from .reading import bounds
 from .values import COLUMNS, MICROSECONDS, NODE_BITS, from_sql, to_sql
 
 SLICE = 2000  # values
 _STORED = (
-    f"SELECT {COLUMNS} FROM telemetry WHERE sensor = $1 AND timestamp >= $2 AND timestamp < $3 "
+    f"SELECT {COLUMNS} FROM telemetry WHERE sensor = $1 AND timestamp >= $2 AND timestamp <= $3 "
     "ORDER BY timestamp, received"
 )
 _DELETE = (
     "DELETE FROM telemetry USING unnest($2::float8[]) AS place WHERE sensor = $1 "
-    "AND timestamp >= place AND timestamp < place + $3"
+    "AND timestamp >= $4 AND timestamp <= $5 AND timestamp >= place AND timestamp < place + $3"
 )
 _INSERT = (
     "INSERT INTO telemetry (sensor, timestamp, received, whole, number, content) "
@@ -144,19 +145,20 @@ async def thinnings(db: Db, rules: Sequence[Rule], now: float) -> list[Thinning]
 async def thin(db: Db, thinning: Thinning) -> Thinning | None:
     """Make means of some values; returns what is left to do. What is alone stays as it is."""
     sensor, every, start = thinning.sensor, thinning.interval, thinning.start
-    rows = await db.fetch(f"{_STORED} LIMIT {SLICE}", sensor, start, thinning.end)
+    first, last = bounds(start, thinning.end)
+    rows = await db.fetch(f"{_STORED} LIMIT {SLICE}", sensor, first, last)
     end = thinning.end
     if len(rows) == SLICE:  # and what else there is of the last interval
-        last = rows[-1]
-        end = min((math.floor(last["timestamp"] / every) + 1) * every, end)
-        rows += await db.fetch(f"{_STORED} OFFSET {SLICE}", sensor, start, end)
+        end = min((math.floor(rows[-1]["timestamp"] / every) + 1) * every, end)
+        first, last = bounds(start, end)
+        rows += await db.fetch(f"{_STORED} OFFSET {SLICE}", sensor, first, last)
     means: list[tuple[float, Any]] = []
     for place, some in groupby(rows, lambda row: math.floor(row["timestamp"] / every) * every):
         values = [from_sql(*row[2:5]) for row in some]
         if len(values) > 1:
             means.append((place, mean_of(values)))
     places = [place for place, _ in means]
-    await db.execute(_DELETE, sensor, places, every)
+    await db.execute(_DELETE, sensor, places, every, first, last)
     columns = zip(*(to_sql(value) for _, value in means), strict=True)
     await db.execute(_INSERT, sensor, places, *(columns if means else ([], [], [])))
     await db.execute(_DONE, sensor, end)

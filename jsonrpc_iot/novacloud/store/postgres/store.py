@@ -22,12 +22,12 @@ from .keeper import Keeper
 from .migrate import migrate
 from .nodes import PostgresNodes
 from .outboxes import OutboxTables
-from .partitions import reach_back
 from .pools import Pools
 from .registry import RegistryTables
 from .telemetry_log import TelemetryTables
 from .together import Together
 from .values import Arrivals
+from .weeks import reach_back
 from .writing import write
 
 

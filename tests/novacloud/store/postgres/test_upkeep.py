@@ -1,16 +1,21 @@
-"""Partitions of values, and how what is too old leaves them."""
+"""The weeks of values, and how what is too old leaves them."""
 
+import math
+import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
 from jsonrpc_iot.novacloud.store.postgres import PostgresStore, keeper, retention
-from jsonrpc_iot.novacloud.store.postgres.partitions import WEEK, Weeks, cover, weeks
+from jsonrpc_iot.novacloud.store.postgres.partitions import WEEK, Weeks
+from jsonrpc_iot.novacloud.store.postgres.weeks import cover, weeks
 from jsonrpc_iot.novacloud.store.registry import Sensor
 from jsonrpc_iot.novacloud.store.telemetry_log import Downsample, Retention
+from tests.novacloud.timescale import Timescale
 
 from ..rows import A, make_sensor, row, values_of, write_values
 from .databases import new_database
@@ -41,14 +46,34 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(params=["partitions", pytest.param("hypertable", marks=pytest.mark.timescale)])
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of an empty database, by what the weeks are in it."""
+    if request.param == "partitions":
+        with new_database() as url:
+            yield url
+    else:
+        server: Timescale = request.getfixturevalue("timescale")
+        with server.empty_database() as url:
+            yield url
+
+
+only_partitions = pytest.mark.parametrize("database", ["partitions"], indirect=True)
+"""For what takes two transactions at a time."""
+only_hypertable = pytest.mark.parametrize(
+    "database", [pytest.param("hypertable", marks=pytest.mark.timescale)], indirect=True
+)
+
+
 @pytest.fixture
-async def store(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PostgresStore]:
+async def store(
+    database: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[PostgresStore]:
     monkeypatch.setattr(keeper, "SLICE", 7)
     monkeypatch.setattr(retention, "SLICE", 7)
-    with new_database() as url:
-        store = PostgresStore(url, clock=lambda: clock.now, elapsed=lambda: clock.passed)
-        async with store:
-            yield store
+    store = PostgresStore(database, clock=lambda: clock.now, elapsed=lambda: clock.passed)
+    async with store:
+        yield store
 
 
 async def clean(store: PostgresStore) -> None:
@@ -58,11 +83,33 @@ async def clean(store: PostgresStore) -> None:
 
 
 async def tables(store: PostgresStore) -> dict[str, int]:
-    """The partitions, and how many values are in each that has any."""
+    """The weeks, and how many values are in each that has any."""
     rows = await store._pools.fetch(
         "SELECT tableoid::regclass::text, count(*) FROM telemetry GROUP BY 1"
     )
-    return {name.removeprefix("telemetry_"): count for name, count in rows}
+    chunks = await chunk_names(store)
+    return {chunks.get(name, name.removeprefix("telemetry_")): count for name, count in rows}
+
+
+async def chunk_names(store: PostgresStore) -> dict[str, str]:
+    """What the chunks of a hypertable would be called as partitions."""
+    found = await known_weeks(store)
+    sides = {found.first - 1: "past", found.end: "future"}
+    rows = await store._pools.fetch(
+        "SELECT inhrelid::regclass::text, substring(pg_get_constraintdef(pg_constraint.oid) "
+        "FROM '>= .?(-?[0-9]+)') FROM pg_inherits JOIN pg_constraint ON conrelid = inhrelid "
+        "WHERE inhparent = 'telemetry'::regclass AND contype = 'c'"
+    )
+    weeks = {name: int(start) // int(WEEK) for name, start in rows}
+    return {name: sides.get(week, f"{week}") for name, week in weeks.items()}
+
+
+async def compressed(store: PostgresStore) -> set[str]:
+    """The weeks that are compressed."""
+    rows = await store._pools.fetch(
+        "SELECT range_start_integer FROM timescaledb_information.chunks WHERE is_compressed"
+    )
+    return {f"{start // int(WEEK)}" for (start,) in rows}
 
 
 async def known_weeks(store: PostgresStore) -> Weeks:
@@ -146,6 +193,7 @@ async def test_weeks_that_are_over_for_all_are_dropped(store: PostgresStore, clo
     assert len(await all_of(store, other)) == 1
 
 
+@only_partitions
 async def test_a_long_report_is_waited_for_and_not_in_the_way(
     store: PostgresStore, clock: Clock
 ) -> None:
@@ -153,11 +201,11 @@ async def test_a_long_report_is_waited_for_and_not_in_the_way(
     await write_values(store, sensor, (clock.now, 1))
     found = await known_weeks(store)
     clock.go_on_until((found.end + 1) * WEEK)
-    await store.set_retention(Retention(1.0))
     async with store._pools.lend("reports") as db, db.transaction():
         # On a busy machine it would be taken for that of a node that was stopped.
         await db.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         await db.fetch("SELECT count(*) FROM telemetry")
+        await store.set_retention(Retention(1.0))
         await clean(store)
         assert (await known_weeks(store)).first == found.first
         with anyio.fail_after(5):
@@ -167,6 +215,7 @@ async def test_a_long_report_is_waited_for_and_not_in_the_way(
     assert [value for _, value in await all_of(store, sensor)] == [2]
 
 
+@only_partitions
 async def test_one_node_at_a_time_looks(store: PostgresStore) -> None:
     async with store._pools.lend("lookups") as db, db.transaction():
         await db.execute("SELECT pg_advisory_xact_lock($1)", keeper.LOCK)
@@ -193,6 +242,7 @@ async def test_the_most_particular_rule_counts(store: PostgresStore, clock: Cloc
     assert await store.retention() == [Retention(10, value_key="b")]
 
 
+@only_partitions
 async def test_rules_come_and_go_while_they_are_looked_at(store: PostgresStore) -> None:
     await make_sensor(store)
     over = False
@@ -232,6 +282,17 @@ async def test_old_values_become_means(store: PostgresStore, clock: Clock) -> No
     assert await all_of(store, number) == before
 
 
+async def test_means_become_means_of_longer_intervals(store: PostgresStore, clock: Clock) -> None:
+    sensor = await make_sensor(store)
+    day = clock.now - 3 * DAY
+    await write_values(store, sensor, *((day + hour * 3600, hour) for hour in range(48)))
+    for hours, days in ((2, 2.5), (24, 1)):
+        rule = Retention(30, downsample=Downsample(hours * 3600.0, days))
+        await store.set_retention(rule)
+        await clean(store)
+    assert await all_of(store, sensor, end=clock.now - DAY) == [(day, 13.5), (day + DAY, 35.5)]
+
+
 async def test_values_between_two_times_are_deleted(store: PostgresStore) -> None:
     kept, cut = await make_sensor(store, "k"), await make_sensor(store, "c")
     for sensor in kept, cut:
@@ -255,6 +316,62 @@ async def test_the_values_of_what_was_deleted_leave_the_tables(store: PostgresSt
     assert await tables(store) == {}
     assert await store._pools.fetch("SELECT sensor FROM doomed") == []
     await store.create_device(row())
+
+
+def test_times_are_compared_so_that_no_chunk_is_left_out() -> None:
+    sources = [file.read_text() for file in Path(keeper.__file__).parent.glob("*.py")]
+    statements = re.findall(r"FROM telemetry WHERE (?:[^\n]|\n(?!\n))*", "\n".join(sources))
+    assert len(statements) >= 6
+    assert [each for each in statements if re.search(r"\btimestamp [<>] \$", each)] == []
+
+
+@only_hypertable
+async def test_old_weeks_are_compressed_and_stay_as_good_as_others(
+    store: PostgresStore, clock: Clock
+) -> None:
+    sensor, other = await make_sensor(store, "a"), await make_sensor(store, "b")
+    found = await known_weeks(store)
+    times = [found.first * WEEK + each * 3600.5 for each in range(3 * 7 * 24)]
+    for each in sensor, other:
+        await write_values(store, each, *((at, at) for at in times))
+    clock.go_on_until((found.first + 3) * WEEK)
+    await clean(store)
+    assert await compressed(store) == {f"{found.first}", f"{found.first + 1}"}
+    at = times[5] + 1
+    reports = [(time, time) for time in (at, *times)]
+    await write_values(store, sensor, *reports[:1])  # late
+    wanted = sorted(reports)
+    assert await all_of(store, sensor) == wanted
+    assert await all_of(store, sensor, order="desc") == wanted[::-1]
+    edge = (found.first + 1) * WEEK
+    near = [edge - 0.5, edge, edge + 0.5, math.nextafter(edge, 0), math.nextafter(edge, math.inf)]
+    await write_values(store, sensor, *((at, at) for at in near))
+    for end in [*near, edge + 1]:
+        found_before = [at for at, _ in await all_of(store, sensor, start=edge - 1, end=end)]
+        assert found_before == sorted(at for at in near if at < end)
+    await store.delete_values([sensor.id], start=at, end=edge + WEEK + 1)
+    assert [at for at, _ in await all_of(store, sensor)] == [
+        *times[:6], *(at for at in times if at >= edge + WEEK + 1)
+    ]  # fmt: skip
+    assert len(await all_of(store, other)) == len(times)
+    await store.set_retention(Retention(99, downsample=Downsample(interval=WEEK, after_days=0)))
+    await clean(store)
+    assert [at for at, _ in await all_of(store, other)] == [edge - WEEK, edge, edge + WEEK]
+
+
+@only_hypertable
+async def test_a_week_that_cannot_be_compressed_stays_as_it_is_and_is_told_once(
+    store: PostgresStore, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    sensor = await make_sensor(store)
+    found = await known_weeks(store)
+    await write_values(store, sensor, (found.first * WEEK, 1))
+    clock.go_on_until((found.first + 2) * WEEK)
+    await store._pools.change("ALTER TABLE telemetry SET (timescaledb.compress = FALSE)")
+    await clean(store)
+    await clean(store)
+    assert await compressed(store) == set()
+    assert [each.getMessage().count("stay as they are") for each in caplog.records] == [1]
 
 
 @pytest.mark.parametrize("leap", [DAY, 365 * DAY])

@@ -1,0 +1,28 @@
+/** What goes wrong with calls and with the link. */
+
+export const UNAUTHENTICATED = -32005;
+export const NO_METHOD = -32601;
+
+/**
+ * Why a call has no result.
+ *
+ * `kind` is "rpc" when the other end said so, with its `code`, `message` and `data`. Else `code` is null, and it is
+ * "lost" (nobody knows whether it ran), "unsent" (it did not), "timeout", "cancelled" or "malformed".
+ */
+export class RpcFailure extends Error {
+  /**
+   * @param {number | null} code
+   * @param {string} message
+   * @param {any} [data]
+   * @param {string} [kind]
+   */
+  constructor(code, message, data = undefined, kind = "rpc") {
+    super(message);
+    this.code = code;
+    this.data = data;
+    this.kind = kind;
+  }
+}
+
+/** The other end wants to know who is there, or does not want them. */
+export class Refused extends Error {}

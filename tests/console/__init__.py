@@ -1,0 +1,1 @@
+"""The console's page, pressed in Debian's Chromium; `make test-browser` runs these."""

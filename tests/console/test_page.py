@@ -1,0 +1,41 @@
+"""The page as a whole: it opens, finds its way, and says how the link is."""
+
+from typing import Annotated
+
+import pytest
+from msgspec import Meta
+
+from jsonrpc_iot import Dispatcher
+from tests.console.conftest import ConsolePage
+
+pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+
+
+def lamp() -> Dispatcher:
+    device = Dispatcher(title="Lamp", version="1.2")
+    state = {"level": 0}
+
+    @device.method("lamp.set")
+    def set_level(level: Annotated[int, Meta(ge=0, le=100)]) -> int:
+        """Set the brightness in percent.
+
+        Returns:
+            What it was.
+        """
+        before, state["level"] = state["level"], level
+        return before
+
+    return device
+
+
+async def test_a_method_is_called_from_its_form(console_page: ConsolePage) -> None:
+    async with console_page(lamp()) as (page, _, _):
+        await page.get_by_role("link", name="lamp.set").click()
+        await page.get_by_label("level").fill("40")
+        await page.get_by_role("button", name="Call").click()
+        await page.locator(".outcome .json", has_text="0").wait_for()
+        await page.get_by_label("level").fill("7")
+        await page.keyboard.press("Enter")
+        await page.locator(".outcome .json", has_text="40").wait_for()
+        assert await page.title() == "Lamp"
+        assert await page.locator(".state").get_attribute("data-state") == "open"

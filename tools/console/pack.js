@@ -8,10 +8,12 @@
  */
 
 import { createHash } from "node:crypto";
-import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipAsync } from "@gfx/zopfli";
 import { build } from "esbuild";
+import { minify } from "terser";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const LIBRARIES = join(HERE, "node_modules");
@@ -37,13 +39,14 @@ const SMALLER_PLOT = {
   },
 };
 
-/** Templates keep their lines in the result; what these begin with is of no use there. */
+/** Templates keep their lines in the result, where what these begin with is of no use, nor that tags have their own. */
 const NO_INDENTS = {
   name: "no indents",
   setup({ onLoad }) {
     onLoad({ filter: /\.js$/ }, async ({ path }) => {
       if (dirname(path) === VENDOR) return undefined;
-      return { contents: (await readFile(path, "utf8")).replace(/^[ \t]+/gm, "") };
+      const code = await readFile(path, "utf8");
+      return { contents: code.replace(/^[ \t]+/gm, "").replace(/>\n+(?=<)/g, ">") };
     });
   },
 };
@@ -58,10 +61,11 @@ const PLOT_ASIDE = {
 
 async function vendor() {
   await mkdir(VENDOR, { recursive: true });
-  const from = (contents) => ({ stdin: { contents, resolveDir: HERE } });
-  await build({ ...SMALL, ...from(UI), outfile: join(VENDOR, "ui.js") });
-  const plot = from('export { default } from "uplot/dist/uPlot.esm.js";');
-  await build({ ...SMALL, ...plot, plugins: [SMALLER_PLOT], outfile: join(VENDOR, "plot.js") });
+  const plot = 'export { default } from "uplot/dist/uPlot.esm.js";';
+  for (const [name, code] of Object.entries({ "ui.js": UI, "plot.js": plot })) {
+    const made = await build({ ...SMALL, stdin: { contents: code, resolveDir: HERE }, plugins: [SMALLER_PLOT], write: false });
+    await writeFile(join(VENDOR, name), await smaller(made.outputFiles[0].text));
+  }
   await cp(join(LIBRARIES, "uplot/dist/uPlot.min.css"), join(VENDOR, "plot.css"));
   const terms = await Promise.all(["preact", "htm", "@preact/signals", "@preact/signals-core", "uplot"].map(termsOf));
   const head = "ui.js is made of preact, htm and @preact/signals; plot.js and plot.css of uplot; by tools/vendor-console.";
@@ -77,24 +81,28 @@ async function termsOf(name) {
 }
 
 async function pack() {
-  await rm(PACKED, { recursive: true, force: true });
-  const made = await build({
-    ...SMALL,
-    entryPoints: [join(PAGE, "app.js"), join(PAGE, "console.css")],
-    outdir: PACKED,
-    splitting: true,
-    chunkNames: "[name]-[hash]",
-    metafile: true,
-    plugins: [NO_INDENTS, PLOT_ASIDE],
-  });
-  await mkdir(join(PACKED, "vendor"));
-  for (const name of ["plot.js", "plot.css"]) await cp(join(VENDOR, name), join(PACKED, "vendor", name));
-  const [app] = Object.entries(made.metafile.outputs).filter(([path]) => path.endsWith("/app.js"));
-  const parts = app[1].imports.filter((each) => each.kind === "import-statement").map((each) => each.path.split("/").pop());
-  const preload = parts.map((each) => `<link rel="modulepreload" href="./${each}">`).join("\n");
+  await mkdir(join(PACKED, "vendor"), { recursive: true });
+  const entryPoints = [join(PAGE, "app.js"), join(PAGE, "console.css")];
+  const plugins = [NO_INDENTS, PLOT_ASIDE];
+  const made = await build({ ...SMALL, entryPoints, plugins, outdir: PACKED, write: false });
+  for (const { path, text } of made.outputFiles) await put(path, path.endsWith(".js") ? await smaller(text) : text);
+  for (const name of ["plot.js", "plot.css"])
+    await put(join(PACKED, "vendor", name), await readFile(join(VENDOR, name), "utf8"));
   const index = await readFile(join(PAGE, "index.html"), "utf8");
-  await writeFile(join(PACKED, "index.html"), index.replace(/<link rel="modulepreload"[^>]*>/, preload));
+  await writeFile(join(PACKED, "index.html"), index.replace(/<link rel="modulepreload"[^>]*>\n/, ""));
   await writeFile(join(PACKED, "MADE_FROM"), `${await digest()}\n`);
+}
+
+/** Write a file, and beside it what it is with gzip: that takes long to be made as small as it can be. */
+async function put(path, text) {
+  if ((await readFile(path, "utf8").catch(() => null)) === text) return;
+  await writeFile(path, text);
+  await writeFile(`${path}.gz`, await gzipAsync(Buffer.from(text), { numiterations: 30 }));
+}
+
+/** What is left of code when more is tried than a bundler has time for. */
+async function smaller(code) {
+  return (await minify(code, { module: true, compress: { passes: 3, ecma: 2022, unsafe_arrows: true } })).code;
 }
 
 /** A digest of all sources, by their names. */

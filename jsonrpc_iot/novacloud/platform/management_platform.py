@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from contextlib import suppress
 from heapq import nlargest
-from itertools import islice
 from operator import itemgetter
 from typing import Annotated, Any, Protocol, cast
 
@@ -17,14 +16,12 @@ from ..errors import StoreFailed, UnknownDevice
 from ..store.registry import Audit
 from .counts import Refused
 from .health import Health, health_of
+from .lists import Lists, together
 from .management_base import Count, Cursor, Part, canonical
 from .pages import Page, decode_cursor
 from .permissions import ADMIN, READ
 
 EVENTS = ("device.online", "device.offline", "telemetry", "command.update")
-
-_SHOWN_DEVICES = 16  # each takes up to 2 KiB
-_SHOWN_IDS = 100
 
 Kinds = Annotated[list[str], Meta(max_length=16)]
 Ids = Annotated[list[str], Meta(max_length=10_000)]
@@ -97,20 +94,22 @@ class PlatformMethods(Part):
     async def platform_stats(self) -> dict[str, Any]:
         """Counts since the platform began; of long lists the last ones, and their lengths.
 
-        Counts are of all nodes together, a moment old for the others; lists are this node's.
+        All is of all nodes together; counts are a moment old for the others. `unheard` names the
+        nodes whose part of the lists is missing, since they have not answered within 0.5 s.
 
         `refused` is the last attempt to authenticate by nobody that is known, if there was one.
         """
-        counts = self._platform.counts
-        flapping = self._presence.flapping()
-        ignored = islice(reversed(counts.ignored.items()), _SHOWN_DEVICES)
+        own = self._platform.lists()
+        others = await self._platform.cluster.questions.ask("lists", "", Lists)
+        lists = together([own, *others.parts])
         return {
             **await self._figures(),
-            "flapping": flapping[:_SHOWN_IDS],
+            "flapping": lists.flapping,
             "lost_groups": self._store.lost_groups,
-            **({} if counts.refused is None else {"refused": to_builtins(counts.refused)}),
-            "ignored": to_builtins(dict(ignored)),
-            "busiest": counts.busiest(_SHOWN_DEVICES),
+            **({} if lists.refused is None else {"refused": to_builtins(lists.refused)}),
+            "ignored": to_builtins(lists.ignored),
+            "busiest": lists.busiest,
+            "unheard": others.unheard,
         }
 
     @method(
@@ -119,7 +118,7 @@ class PlatformMethods(Part):
     async def platform_ignored_page(
         self, cursor: Cursor | None = None, limit: Count = 100
     ) -> IgnoredPage:
-        """The devices that sent values which were not stored, by id.
+        """The devices that sent this node values which were not stored, by id.
 
         Args:
             cursor: `next` of the page before.

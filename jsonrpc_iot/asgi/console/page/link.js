@@ -40,7 +40,7 @@ export class Link {
   /** @type {import("./ways/socket.js").Way | null} */
   #way = null;
   #calls = new Map();
-  #nextId = Math.floor(Math.random() * 2 ** 45); // the other end may remember the ids of an earlier page
+  #nextId = Math.floor(Math.random() * 2 ** 31); // the other end may remember the ids of an earlier page
   #listeners = new Set();
   #watchers = new Set();
   #knowsExtensions = false;

@@ -54,6 +54,7 @@ export default {
   "field.required": "A value is needed.",
   "field.choose": "Choose …",
   "field.absent": "left out",
+  "field.default": "left out ({value})",
   "field.include": "Give a value",
   "field.add": "Add",
   "field.remove": "Remove",

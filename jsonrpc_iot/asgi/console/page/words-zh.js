@@ -54,6 +54,7 @@ export default {
   "field.required": "必须填写。",
   "field.choose": "请选择…",
   "field.absent": "不填",
+  "field.default": "不填（{value}）",
   "field.include": "填写",
   "field.add": "添加",
   "field.remove": "移除",

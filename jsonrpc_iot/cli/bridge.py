@@ -107,7 +107,11 @@ def bridge(
     file = _File(gateway, config, named, filed)
     home = _home(gateway, urls, file) if homeassistant or filed.homeassistant else None
     options = access(keys, require_key, urls)
-    options |= {"record": record, "announce": announce or filed.announce, "console": console}
+    options |= {
+        "record": record,
+        "announce": announce or filed.announce,
+        "console": console or filed.console,
+    }
     options["trace"] = Tracer("") if trace else None
     anyio.run(_run, gateway, urls, file.read_again, options, home)
 
@@ -188,7 +192,7 @@ class _File:
             config = read_config(self._path)
             if _of_start(config) != self._at_start:
                 logger.warning(
-                    "%s: bind, keys, announce and homeassistant hold from the next start",
+                    "%s: bind, keys, announce, console and homeassistant hold from the next start",
                     self._path,
                 )
             self._take(config)
@@ -206,7 +210,7 @@ class _File:
 
 def _of_start(config: GatewayConfig) -> tuple[object, ...]:
     """What cannot change while a gateway runs."""
-    return config.bind, config.keys, config.announce, config.homeassistant
+    return config.bind, config.keys, config.announce, config.console, config.homeassistant
 
 
 def _show(change: DeviceChange) -> None:

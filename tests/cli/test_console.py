@@ -9,7 +9,7 @@ from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
 from .conftest import Simulated
-from .program import Done, Running, run, started
+from .program import SECONDS, Done, Running, listening, run, started
 
 # What stands for a browser: it tells what it was started with.
 BROWSER = """#!/bin/sh
@@ -27,8 +27,12 @@ def address(program: Running) -> tuple[str, str]:
 def post(url: str, token: str, body: object = None) -> Any:
     data = b"" if body is None else json.dumps(body).encode()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    with build_opener(ProxyHandler({})).open(Request(url, data, headers), timeout=30) as answer:
+    with open_url(Request(url, data, headers)) as answer:
         return json.loads(answer.read())
+
+
+def open_url(request: Request) -> Any:
+    return build_opener(ProxyHandler({})).open(request, timeout=SECONDS)
 
 
 def test_a_device_is_reached_through_it(device: Simulated) -> None:
@@ -74,6 +78,29 @@ def test_where_there_is_no_browser_it_says_so(device: Simulated, tmp_path: Path)
         address(program)
         assert program.wait_for_error("jsonrpc-iot: there is no browser here")
         assert program.stop().code == 0
+
+
+def test_novacloud_has_a_page_and_is_reached_through_one(
+    tmp_path: Path,
+) -> None:
+    pipe = f"pipe://novacloud?dir={tmp_path}"
+    words = ("--db", str(tmp_path / "a.db"), "--port", "0", "--manage", pipe)
+    with started(
+        "nova", "platform", *words, "--manage", "http://127.0.0.1:0/", "--console"
+    ) as platform:
+        _, _, url = (listening(platform) for _ in range(3))
+        with open_url(Request(url, headers={"Accept": "text/html"})) as page:
+            assert page.headers["Content-Type"].startswith("text/html")
+        with started("console", pipe) as program:
+            url, key = address(program)
+            program.wait_for_error("device online")
+            token = post(f"{url}.console/session", key)["token"]
+            methods = post(url, token, {"id": 1, "method": "rpc.methods"})["result"]
+            assert "device.page" in methods
+            assert program.stop().code == 0
+        assert platform.stop().code == 0
+    done = run("nova", "platform", *words, "--console")
+    assert (done.code, "http:// or https://" in done.complaint) == (2, True)
 
 
 def test_what_makes_no_sense_is_a_wrong_usage(tmp_path: Path) -> None:

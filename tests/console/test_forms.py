@@ -97,9 +97,9 @@ async def test_plain_values(console_page: ConsolePage) -> None:
         await page.get_by_label("quiet").select_option("true")
         await page.get_by_label("large").fill("12345678901234567890")
         await page.get_by_label("null", exact=True).check()
-        sent = await call(page, sent)
-        assert sent["large"] == 12345678901234567890
-        assert (sent["colour"], sent["step"], sent["quiet"], sent["note"]) == (
+        got = await call(page, sent)
+        assert got["large"] == 12345678901234567890
+        assert (got["colour"], got["step"], got["quiet"], got["note"]) == (
             "blue",
             3,
             True,

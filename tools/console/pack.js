@@ -28,12 +28,16 @@ export { useEffect, useMemo, useRef, useState } from "preact/hooks";
 export { batch, computed, effect, signal, untracked } from "@preact/signals";
 `;
 
+/** What uPlot does for axes that are no straight ones; the page has none. */
+const UNUSED = ["rangeLog", "rangeAsinh", "logAxisSplits", "asinhAxisSplits", "log10AxisValsFilt", "log2AxisValsFilt", "_sync"];
+
 /** uPlot's own last lines hand out all that it can draw; without them only what is used is kept. */
 const SMALLER_PLOT = {
   name: "smaller plot",
   setup({ onLoad }) {
     onLoad({ filter: /uPlot\.esm\.js$/ }, async ({ path }) => {
-      const [code] = (await readFile(path, "utf8")).split("uPlot.assign = assign;");
+      let [code] = (await readFile(path, "utf8")).split("uPlot.assign = assign;");
+      for (const name of UNUSED) code = code.replace(new RegExp(`^function ${name}\\([^]*?^}`, "m"), `function ${name}() {}`);
       return { contents: `${code}\nuPlot.paths = { linear, points };\nexport { uPlot as default };` };
     });
   },
@@ -44,9 +48,9 @@ const NO_INDENTS = {
   name: "no indents",
   setup({ onLoad }) {
     onLoad({ filter: /\.js$/ }, async ({ path }) => {
-      if (dirname(path) === VENDOR) return undefined;
+      if (path.startsWith(LIBRARIES)) return undefined;
       const code = await readFile(path, "utf8");
-      return { contents: code.replace(/^[ \t]+/gm, "").replace(/>\n+(?=<)/g, ">") };
+      return { contents: code.replace(/^[ \t]+/gm, "").replace(/>\n+(?=<|\$\{)/g, ">").replace(/\}\n+(?=<)/g, "}") };
     });
   },
 };
@@ -56,6 +60,15 @@ const PLOT_ASIDE = {
   name: "plot aside",
   setup({ onResolve }) {
     onResolve({ filter: /vendor\/plot\.js$/ }, () => ({ path: "./vendor/plot.js", external: true }));
+  },
+};
+
+/** What is used of the libraries is put together with the rest of the page. */
+const ONLY_USED = {
+  name: "only used",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /vendor\/ui\.js$/ }, () => ({ path: "ui", namespace: "libraries" }));
+    onLoad({ filter: /.*/, namespace: "libraries" }, () => ({ contents: UI, resolveDir: HERE }));
   },
 };
 
@@ -83,13 +96,13 @@ async function termsOf(name) {
 async function pack() {
   await mkdir(join(PACKED, "vendor"), { recursive: true });
   const entryPoints = [join(PAGE, "app.js"), join(PAGE, "console.css")];
-  const plugins = [NO_INDENTS, PLOT_ASIDE];
+  const plugins = [NO_INDENTS, PLOT_ASIDE, ONLY_USED];
   const made = await build({ ...SMALL, entryPoints, plugins, outdir: PACKED, write: false });
   for (const { path, text } of made.outputFiles) await put(path, path.endsWith(".js") ? await smaller(text) : text);
   for (const name of ["plot.js", "plot.css"])
     await put(join(PACKED, "vendor", name), await readFile(join(VENDOR, name), "utf8"));
   const index = await readFile(join(PAGE, "index.html"), "utf8");
-  await writeFile(join(PACKED, "index.html"), index.replace(/<link rel="modulepreload"[^>]*>\n/, ""));
+  await writeFile(join(PACKED, "index.html"), index.replace(/<link rel="modulepreload"[^>]*>\n|<!-- [^>]*-->\n/g, ""));
   await writeFile(join(PACKED, "MADE_FROM"), `${await digest()}\n`);
 }
 
@@ -97,12 +110,13 @@ async function pack() {
 async function put(path, text) {
   if ((await readFile(path, "utf8").catch(() => null)) === text) return;
   await writeFile(path, text);
-  await writeFile(`${path}.gz`, await gzipAsync(Buffer.from(text), { numiterations: 30 }));
+  await writeFile(`${path}.gz`, await gzipAsync(Buffer.from(text), { numiterations: 60 }));
 }
 
 /** What is left of code when more is tried than a bundler has time for. */
 async function smaller(code) {
-  return (await minify(code, { module: true, compress: { passes: 3, ecma: 2022, unsafe_arrows: true } })).code;
+  const compress = { passes: 5, ecma: 2022, unsafe_arrows: true, keep_fargs: false };
+  return (await minify(code, { module: true, compress })).code;
 }
 
 /** A digest of all sources, by their names. */

@@ -107,12 +107,8 @@ def bridge(
     file = _File(gateway, config, named, filed)
     home = _home(gateway, urls, file) if homeassistant or filed.homeassistant else None
     options = access(keys, require_key, urls)
-    options |= {
-        "record": record,
-        "announce": announce or filed.announce,
-        "console": console or filed.console,
-    }
-    options["trace"] = Tracer("") if trace else None
+    options |= {"record": record, "announce": announce or filed.announce}
+    options |= {"console": console or filed.console, "trace": Tracer("") if trace else None}
     anyio.run(_run, gateway, urls, file.read_again, options, home)
 
 

@@ -1,7 +1,7 @@
 """The files of the console, as browsers get them.
 
-They are read once, and so is what they are packed. Only what the package holds is there to be had:
-a request's path is looked up by name, and opens no file.
+They are read once, and packed once. Only what the package holds is there to be had: a request's
+path is looked up by name, and opens no file.
 """
 
 import gzip
@@ -70,15 +70,9 @@ def index_below(place: str) -> Asset:
     return asset(INDEX, index.body.replace(_HERE, f'="./{folder}/'.encode()))
 
 
-def asset(name: str, body: bytes, packed: bytes | None = None) -> Asset:
-    """A file with that name and content.
-
-    Args:
-        name: says what kind of file it is.
-        body: the content.
-        packed: the same with gzip, where somebody had the time to make that as small as it can be.
-    """
-    packed = packed or gzip.compress(body, mtime=0)
+def asset(name: str, body: bytes) -> Asset:
+    """A file with that name and content."""
+    packed = gzip.compress(body, mtime=0)
     kind = _KINDS[_ending(name)].encode()
     is_smaller = len(packed) < len(body)
     etag = sha256(body).hexdigest()[:16]
@@ -87,14 +81,12 @@ def asset(name: str, body: bytes, packed: bytes | None = None) -> Asset:
 
 def _read(folder: Traversable, path: str) -> list[tuple[str, Asset]]:
     found: list[tuple[str, Asset]] = []
-    files_here = {each.name: each for each in folder.iterdir()}
-    for name, each in files_here.items():
+    for each in folder.iterdir():
+        name = f"{path}{each.name}"
         if each.is_dir():
-            found += _read(each, f"{path}{name}/")
-        elif _ending(name) in _KINDS:
-            packed = files_here.get(f"{name}.gz")
-            made = asset(name, each.read_bytes(), packed.read_bytes() if packed else None)
-            found.append((f"{path}{name}", made))
+            found += _read(each, f"{name}/")
+        elif _ending(each.name) in _KINDS:
+            found.append((name, asset(name, each.read_bytes())))
     return found
 
 

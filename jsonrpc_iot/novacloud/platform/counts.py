@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Callable
+from copy import copy
 from heapq import nlargest
 from typing import TypeVar
 
@@ -36,6 +37,11 @@ class Ignored(Struct):
             return False
         self.keys.append(key)
         return True
+
+    def with_those(self, others: "Ignored") -> "Ignored":
+        """These and those that another node has not stored."""
+        keys = [*dict.fromkeys([*self.keys, *others.keys])][:_REMEMBERED_KEYS]
+        return Ignored(self.unknown + others.unknown, self.wrong + others.wrong, keys)
 
 
 class Refused(Struct, frozen=True):
@@ -87,6 +93,29 @@ class DeviceRecord(Struct, omit_defaults=True):
     failed_auths: int = 0
     last_error: Problem | None = None
     refused: Refused | None = None
+
+    def with_that(self, other: "DeviceRecord") -> "DeviceRecord":
+        """This and what another node knows of the same device."""
+        both = copy(self)
+        for name in self.__struct_fields__:
+            mine, its = getattr(self, name), getattr(other, name)
+            if isinstance(mine, int):
+                setattr(both, name, mine + its)
+            elif mine is None or (its is not None and its.at > mine.at):
+                setattr(both, name, its)
+        return both
+
+
+class Heard(Struct, omit_defaults=True):
+    """What a node knows of a device and no record keeps.
+
+    Args:
+        last_seen: when its last message came, in Unix seconds.
+        record: what was counted of it.
+    """
+
+    last_seen: float | None = None
+    record: DeviceRecord | None = None
 
 
 class Durations(Struct):

@@ -4,6 +4,7 @@ import secrets
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
+from functools import reduce
 from typing import Any
 
 from msgspec import Struct, structs
@@ -15,6 +16,7 @@ from ..store.nodes import Served
 from ..store.registry import DeviceRow
 from ..store.telemetry_log import StatusReport
 from .admission import canonical_id, hash_key
+from .counts import DeviceRecord, Heard
 from .management_base import (
     Count,
     Cursor,
@@ -85,19 +87,23 @@ class DeviceMethods(Part):
         errors=(UnknownDevice, StoreFailed),
     )
     async def device_get(self, device_id: str) -> DeviceDetails:
-        """A device, whether it is there, and what went wrong with it."""
+        """A device, whether it is there, and what went wrong with it, at all nodes."""
         row = (await self._known(device_id)).row
         status = await self._store.status(row.device_id)
         served = await self._served([row])
         session = self._presence.sessions.get(row.device_id)
         address = None if session is None else session.connection.peer
         since = None if session is None else session.since
-        record = self._platform.counts.devices.get(row.device_id)
         if (elsewhere := served.get(row.device_id)) is not None:
             address, since = elsewhere.address, elsewhere.since
-            record = await self._platform.cluster.records.ask(row.device_id)
+        others = await self._platform.cluster.questions.ask("device", row.device_id, Heard)
+        heard = [self._platform.heard(row.device_id), *others.parts]
+        records = [each.record for each in heard if each.record is not None]
+        record = reduce(DeviceRecord.with_that, records) if records else None
+        info = structs.asdict(self._info(row, served))
+        info["last_seen"] = _latest(info["last_seen"], *(each.last_seen for each in heard))
         return DeviceDetails(
-            **structs.asdict(self._info(row, served)),
+            **info,
             address=address,
             connected_since=since,
             outbox_pending=_member(status, "outbox_pending", int),
@@ -232,7 +238,7 @@ class DeviceMethods(Part):
             name=row.name,
             enabled=row.enabled,
             online=here if elsewhere is None else elsewhere.online,
-            last_seen=max((at for at in times if at is not None), default=None),
+            last_seen=_latest(*times),
             created=row.created,
             tags=row.tags,
         )
@@ -241,6 +247,10 @@ class DeviceMethods(Part):
 def _plain(tags: Sequence[str]) -> tuple[str, ...]:
     """Each tag once."""
     return tuple(dict.fromkeys(tags))
+
+
+def _latest(*times: float | None) -> float | None:
+    return max((at for at in times if at is not None), default=None)
 
 
 def _member(status: StatusReport | None, name: str, kind: type[Any]) -> Any:

@@ -1,8 +1,10 @@
 """The part of the management that shows how the platform is, what is new, and who changed what."""
 
+import math
 from collections import Counter
 from contextlib import suppress
-from itertools import islice
+from heapq import nlargest
+from operator import itemgetter
 from typing import Annotated, Any, Protocol, cast
 
 from msgspec import Meta, Struct, to_builtins
@@ -12,15 +14,14 @@ from jsonrpc_iot.protocol.patterns import Patterns
 
 from ..errors import StoreFailed, UnknownDevice
 from ..store.registry import Audit
+from .counts import Refused
 from .health import Health, health_of
+from .lists import Lists, together
 from .management_base import Count, Cursor, Part, canonical
 from .pages import Page, decode_cursor
 from .permissions import ADMIN, READ
 
 EVENTS = ("device.online", "device.offline", "telemetry", "command.update")
-
-_SHOWN_DEVICES = 16  # each takes up to 2 KiB
-_SHOWN_IDS = 100
 
 Kinds = Annotated[list[str], Meta(max_length=16)]
 Ids = Annotated[list[str], Meta(max_length=10_000)]
@@ -40,6 +41,23 @@ class IgnoredPage(Struct, frozen=True):
     """Some devices with values that were not stored; `next` is `None` at the end."""
 
     ignored: list[IgnoredValues]
+    next: str | None
+
+
+class RefusedDevice(Struct, frozen=True):
+    """A device that was not let in: when last, from where and why, and how often in all."""
+
+    device_id: str
+    at: float
+    address: str
+    reason: str
+    times: int
+
+
+class RefusedPage(Struct, frozen=True):
+    """Some devices that were not let in; `next` is `None` at the end."""
+
+    refused: list[RefusedDevice]
     next: str | None
 
 
@@ -76,20 +94,22 @@ class PlatformMethods(Part):
     async def platform_stats(self) -> dict[str, Any]:
         """Counts since the platform began; of long lists the last ones, and their lengths.
 
-        Counts are of all nodes together, a moment old for the others; lists are this node's.
+        All is of all nodes together; counts are a moment old for the others. `unheard` names the
+        nodes whose part of the lists is missing, since they have not answered within 0.5 s.
 
         `refused` is the last attempt to authenticate by nobody that is known, if there was one.
         """
-        counts = self._platform.counts
-        flapping = self._presence.flapping()
-        ignored = islice(reversed(counts.ignored.items()), _SHOWN_DEVICES)
+        own = self._platform.lists()
+        others = await self._platform.cluster.questions.ask("lists", "", Lists)
+        lists = together([own, *others.parts])
         return {
             **await self._figures(),
-            "flapping": flapping[:_SHOWN_IDS],
+            "flapping": lists.flapping,
             "lost_groups": self._store.lost_groups,
-            **({} if counts.refused is None else {"refused": to_builtins(counts.refused)}),
-            "ignored": to_builtins(dict(ignored)),
-            "busiest": counts.busiest(_SHOWN_DEVICES),
+            **({} if lists.refused is None else {"refused": to_builtins(lists.refused)}),
+            "ignored": to_builtins(lists.ignored),
+            "busiest": lists.busiest,
+            "unheard": others.unheard,
         }
 
     @method(
@@ -98,7 +118,7 @@ class PlatformMethods(Part):
     async def platform_ignored_page(
         self, cursor: Cursor | None = None, limit: Count = 100
     ) -> IgnoredPage:
-        """The devices that sent values which were not stored, by id.
+        """The devices that sent this node values which were not stored, by id.
 
         Args:
             cursor: `next` of the page before.
@@ -113,6 +133,30 @@ class PlatformMethods(Part):
             if not page.add(row, device_id):
                 break
         return IgnoredPage(page.rows, page.next)
+
+    @method(
+        "platform.refused_page", requires=READ, idempotent=True, effect="read", errors=(TooLarge,)
+    )
+    async def platform_refused_page(
+        self, cursor: Cursor | None = None, limit: Count = 100
+    ) -> RefusedPage:
+        """The devices that this node has not let in, those first that came last.
+
+        Args:
+            cursor: `next` of the page before.
+            limit: how many at most; fewer where they would not fit the channel.
+        """
+        page: Page[RefusedDevice] = Page(self._context, limit)
+        after = decode_cursor(cursor, tuple[float, str]) or (math.inf, "")
+        records = self._platform.counts.devices.items()
+        refused = ((each.refused.at, id, each) for id, each in records if each.refused is not None)
+        earlier = ((at, id, each) for at, id, each in refused if (at, id) < after)
+        for at, device_id, record in nlargest(limit + 1, earlier, key=itemgetter(0, 1)):
+            last = cast(Refused, record.refused)
+            row = RefusedDevice(device_id, at, last.address, last.reason, record.failed_auths)
+            if not page.add(row, (at, device_id)):
+                break
+        return RefusedPage(page.rows, page.next)
 
     @method("platform.nodes", requires=READ, idempotent=True, effect="read", errors=(StoreFailed,))
     async def platform_nodes(self) -> list[NodeInfo]:

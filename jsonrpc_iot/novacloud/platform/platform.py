@@ -32,10 +32,11 @@ from .changes import Changes
 from .cluster.cluster import Cluster
 from .command_states import CommandStates
 from .commands import OpenCommands
-from .counts import Counts
+from .counts import Counts, Heard
 from .custody import Custody
 from .entrance import Entrance, Where
 from .ingest import Ingest, Telemetry
+from .lists import Lists, lists_of
 from .news import News
 from .open_command import CommandUpdate
 from .permissions import READ
@@ -162,6 +163,19 @@ class NovaPlatform:
             "ignored_devices": len(self.counts.ignored),
         }
 
+    def _answer_other_nodes(self) -> None:
+        answer = self.cluster.questions.answer
+        answer("lists", lambda _: self.lists().parts())
+        answer("device", lambda device_id: [self.heard(device_id)])
+
+    def lists(self) -> Lists:
+        """The devices of this node that stand out."""
+        return lists_of(self.counts, self.presence.flapping())
+
+    def heard(self, device_id: str) -> Heard:
+        """What this node knows of a device and no record keeps."""
+        return Heard(self.presence.last_seen(device_id), self.counts.devices.get(device_id))
+
     @property
     def urls(self) -> Sequence[str]:
         """Where devices connect, as `novacloud://HOST:PORT`."""
@@ -189,6 +203,7 @@ class NovaPlatform:
             await stack.enter_async_context(self.store)
             listeners = await self.entrance.bind(stack)
             await self.cluster.membership.enter()
+            self._answer_other_nodes()
             is_alone = self.cluster.membership.is_alone
             self.custody.is_alone = self.ingest.writes_states = is_alone
             if is_alone:

@@ -31,7 +31,7 @@ class DeviceSession(Struct, eq=False, kw_only=True):
         beat: when its last heartbeat came.
         failed: a row of its outbox could not be stored, so none after it may be.
         node, epoch: with which the device is this node's; see `store.nodes`.
-        was_elsewhere: another node has had it until now.
+        was_elsewhere: another node that lives has had it until now.
         key_hash: of the device's key, as it was when the session began.
     """
 

@@ -63,11 +63,13 @@ class Taken(Struct, frozen=True):
         epoch: of its presence.
         previous: the number of the node that it was taken from, `None` where nobody served it.
         was_online: whether it was online there.
+        was_alive: whether that node lived; else it was dead, and not buried yet.
     """
 
     epoch: int
     previous: int | None = None
     was_online: bool = False
+    was_alive: bool = False
 
 
 class Hold(Struct, frozen=True):

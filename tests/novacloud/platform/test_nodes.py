@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,79 @@ async def test_either_node_shows_the_devices_of_both(hinted: Pair) -> None:
 
 async def gone(rig: Rig) -> bool:
     return await names(rig, online=True) == []
+
+
+async def test_the_lists_of_all_nodes_are_at_each(hinted: Pair) -> None:
+    north, south, _ = hinted
+    lamp, pump = await north.create("lamp", t="number"), await south.create("pump", t="number")
+    for rig, info, size in (north, lamp, 5), (south, pump, 500), (south, lamp, 50):
+        async with rig.device(info) as device:
+            await device.data(t=size, **{"k" * size: 1})
+            await device.data(t="no number")
+            await rig.until(lambda: counted(rig, info))  # noqa: B023
+    async with north.link({"device_id": "no id", "device_key": "secret"}) as stranger:
+        assert (await stranger.authenticate())["status"] == "error"
+    for rig in north, south:
+        stats = await rig.stats()
+        assert [*stats["busiest"]] == [pump["device_id"], lamp["device_id"]]
+        of_lamp = stats["ignored"][lamp["device_id"]]
+        assert (of_lamp["unknown"], of_lamp["wrong"]) == (2, 2)
+        assert sorted(of_lamp["keys"]) == ["kkkkk", "k" * 50, "t"]
+        assert stats["refused"]["address"] == "127.0.0.1"
+        assert stats["unheard"] == []
+
+
+async def counted(rig: Rig, info: Mapping[str, str]) -> bool:
+    """Whether the second message of a device has been looked at, at this node."""
+    return rig.platform.counts.devices[info["device_id"]].wrong_values == 1
+
+
+async def test_who_flaps_at_one_node_does_so_at_all(hinted: Pair) -> None:
+    north, south, _ = hinted
+    north.platform.settings.flap_delay = 0.1
+    lamp = await north.create()
+    async with AsyncExitStack() as stack:
+        for _ in range(north.platform.settings.flaps + 1):
+            await stack.enter_async_context(north.device(lamp))
+    assert (await south.stats())["flapping"] == [lamp["device_id"]]
+
+
+async def test_a_node_that_does_not_answer_is_left_out_and_named(hinted: Pair) -> None:
+    north, south, _ = hinted
+    south.platform.cluster.questions.answer("lists", lambda _: [])  # as one that is frozen
+    began = anyio.current_time()
+    stats = await north.stats()
+    assert stats["unheard"] == ["south"]
+    assert anyio.current_time() - began < SECONDS
+    assert (await south.stats())["unheard"] == []
+
+
+async def test_what_other_nodes_know_of_a_device(hinted: Pair) -> None:
+    north, south, _ = hinted
+    lamp = await north.create("lamp", t="number")
+    async with north.link(lamp | {"device_key": "wrong"}) as device:
+        assert (await device.authenticate())["status"] == "error"
+    found = await south.call("device.get", device_id=lamp["device_id"])
+    assert found["refused"]["reason"] == "unknown device or wrong key"
+    assert (found["online"], found["last_seen"]) == (False, None)
+    async with north.device(lamp) as device:
+        await device.data(t=1)
+        await north.until_stat("values")
+        before = found = await south.call("device.get", device_id=lamp["device_id"])
+        await device.data(t=2)
+        await north.until_stat("values", 2)
+        found = await south.call("device.get", device_id=lamp["device_id"])
+        assert found["last_seen"] > before["last_seen"] > found["connected_since"]
+        assert found["counts"]["messages"] == 2
+    await north.until(lambda: gone(south))
+    found = await south.call("device.get", device_id=lamp["device_id"])
+    assert found["last_seen"] > before["last_seen"]
+    assert found["counts"]["failed_auths"] == 1
+    async with south.device(lamp) as device:
+        await device.data(t=3)
+        await south.until_stat("values")
+        found = await north.call("device.get", device_id=lamp["device_id"])
+        assert found["counts"]["messages"] == 3
 
 
 async def test_a_device_that_moves_leaves_its_old_node(both: Pair) -> None:

@@ -4,6 +4,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from jsonrpc_iot import Client, RpcError, TooLarge, connect, serve
 from jsonrpc_iot.novacloud import NovaManagement, UnknownDevice, management
+from jsonrpc_iot.novacloud.platform.counts import Refused
 from tests.novacloud.rig import NO_PAUSES, Rig, running
 from tests.waiting import SECONDS
 
@@ -163,13 +165,14 @@ async def test_the_latest_values_of_all_devices(rig: Rig, narrow: Client) -> Non
     infos = [await rig.create(f"lamp {number}", a="number", b="string") for number in range(30)]
     await rig.call("device.update", device_id=infos[3]["device_id"], tags=["red"])
     ahead = time.time() + 86_400
-    for number, info in enumerate(infos):
-        async with rig.device(info) as device:
+    async with AsyncExitStack() as connected:
+        for number, info in enumerate(infos):
+            device = await connected.enter_async_context(rig.device(info))
             await device.data(10.0, a=number, b="x" * 100)
             await device.data(5.0, a=-1)
             await device.data(ahead, a=-2)
-            for _ in range(3):
-                await rig.push("telemetry")
+        for _ in range(3 * len(infos)):
+            await rig.push("telemetry")
     expected = [
         {"device_id": id, "value_key": key, "timestamp": 10.0, "value": value}
         for id, number in sorted((info["device_id"], at) for at, info in enumerate(infos))
@@ -453,6 +456,26 @@ async def test_stats_stay_short_whatever_devices_do(rig: Rig) -> None:
     assert [each["device_id"] for page in found for each in page] == [
         f"{number:05}" for number in range(3000)
     ]
+
+
+async def test_who_was_not_let_in(rig: Rig) -> None:
+    counts = rig.platform.counts
+    counts.device("let in")
+    for number in range(30):
+        record = counts.device(f"{number:02}")
+        record.failed_auths = number
+        record.refused = Refused(1000.0 + number // 3, "192.0.2.7", "wrong key")
+    found = await pages(rig.client, "platform.refused_page", "refused", limit=7)
+    assert [len(page) for page in found] == [7, 7, 7, 7, 2]
+    rows = [each for page in found for each in page]
+    assert [each["device_id"] for each in rows] == [f"{number:02}" for number in range(29, -1, -1)]
+    assert rows[0] == {
+        "device_id": "29",
+        "at": 1009.0,
+        "address": "192.0.2.7",
+        "reason": "wrong key",
+        "times": 29,
+    }
 
 
 async def test_health(rig: Rig) -> None:

@@ -24,6 +24,7 @@ READ = {
     "platform.health",
     "platform.nodes",
     "platform.ignored_page",
+    "platform.refused_page",
     "platform.stats",
     "retention.list",
     "sensor.list",

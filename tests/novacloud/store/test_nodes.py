@@ -173,6 +173,17 @@ class TestPostgresNodes(NodesContract):
         assert last.previous is None
         assert (await nodes.news()).moved == [Hold(A, last.epoch)]
 
+    async def test_who_takes_a_device_knows_whether_the_other_node_lived(
+        self, pool: Pool, nodes: Nodes
+    ) -> None:
+        north, south = await nodes.enter("north", "1"), await nodes.enter("south", "1")
+        await nodes.take(north, {A: HOST, B: HOST})
+        assert (await nodes.take(south, {A: HOST}))[A].was_alive
+        await pool.execute("UPDATE nodes SET lease_until = now() WHERE name = 'north'")
+        taken = (await nodes.take(south, {B: HOST}))[B]  # north is not buried yet
+        assert (taken.previous, taken.was_online, taken.was_alive) == (north.number, True, False)
+        assert not (await nodes.take(south, {C: HOST}))[C].was_alive
+
     async def test_what_is_served(self, nodes: Nodes) -> None:
         north = await nodes.enter("north", "1")
         taken = await nodes.take(north, {A: HOST, B: HOST, "nobody": HOST})

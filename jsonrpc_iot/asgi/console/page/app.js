@@ -30,8 +30,18 @@ import { language, t } from "./words.js";
 /** @type {View[]} */
 const VIEWS = [
   { name: "methods", word: "view.methods", load: async () => ({ default: Methods }) },
+  { name: "gateway", word: "view.gateway", load: () => import("./gateway.js"), isFor: has("gateway.devices") },
+  { name: "devices", word: "view.devices", load: () => import("./novacloud/devices.js"), isFor: has("device.page") },
+  { name: "commands", word: "view.commands", load: () => import("./novacloud/commands.js"), isFor: has("command.list") },
+  { name: "refused", word: "view.refused", load: () => import("./novacloud/refused.js"), isFor: has("platform.refused_page") },
+  { name: "events", word: "view.events", load: () => import("./events.js"), early: true },
+  { name: "plots", word: "view.plots", load: () => import("./plots.js") },
   { name: "wire", word: "view.wire", load: () => import("./wire.js") },
 ];
+
+function has(method) {
+  return (description) => description.methods.has(method);
+}
 
 const route = signal(routeOf(location.hash));
 const isSigningIn = signal(false);

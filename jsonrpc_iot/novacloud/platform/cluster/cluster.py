@@ -13,14 +13,13 @@ from ...clock import TimeOfDay
 from ...errors import StoreFailed
 from ...steady import keep_running
 from ...store.nodes import Buried, Hold, Nodes
-from ..counts import DeviceRecord
 from ..node.membership import Membership, Told
 from ..node.ownership import Ownership
 from ..presence import Presence
 from ..shared_commands import SharedCommands
 from .delivery import Delivery
 from .events import SharedEvents
-from .records import Records
+from .questions import Questions
 from .watch import Watch
 
 
@@ -40,7 +39,7 @@ class Cluster:
         events: of all nodes.
         watch: learns what others do.
         delivery: keeps its commands in step with what others do.
-        records: knows what others have counted of a device.
+        questions: asks other nodes what no record keeps.
     """
 
     watch: Watch
@@ -67,7 +66,7 @@ class Cluster:
         self.membership = Membership(nodes, name, version("jsonrpc-iot"), time_of_day, told)
         self.ownership = Ownership(nodes, self.membership, self._tell_taken)
         self.events = SharedEvents(self.membership, bus, events)
-        self.records = Records(self.membership, bus, self._find_record)
+        self.questions = Questions(nodes, self.membership, bus)
         self._lost: list[str] = []
 
     def attach(
@@ -115,13 +114,9 @@ class Cluster:
                 self.watch,
                 self.events,
                 self.delivery,
-                self.records,
+                self.questions,
             ):
                 tasks.start_soon(keep_running, part.run)
-
-    def _find_record(self, device_id: str) -> DeviceRecord | None:
-        session = self._presence.sessions.get(device_id)
-        return None if session is None else session.record
 
     def _tell_figures(self) -> tuple[int, Mapping[str, int]]:
         return len(self._presence.sessions), self._figures()

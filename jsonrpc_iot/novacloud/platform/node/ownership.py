@@ -22,8 +22,8 @@ class Ours(Struct, frozen=True):
     Args:
         node: this node's number.
         epoch: of the device's presence.
-        was_elsewhere: another node has had it until now.
-        was_online: and it was online there.
+        was_elsewhere: another node that lives has had it until now.
+        was_online: another node has had it, and it was online there.
     """
 
     node: int
@@ -148,10 +148,10 @@ class Ownership:
                 self._give_back(want)
 
     def _note_taken(self, device_id: str, taken: Taken, node: int) -> Ours:
-        was_elsewhere = taken.previous not in (None, node)
-        if taken.previous is not None and was_elsewhere:
-            self._on_taken(Hold(device_id, taken.epoch), taken.previous)
-        return Ours(node, taken.epoch, was_elsewhere, was_elsewhere and taken.was_online)
+        if taken.previous is None or taken.previous == node:
+            return Ours(node, taken.epoch, was_elsewhere=False, was_online=False)
+        self._on_taken(Hold(device_id, taken.epoch), taken.previous)
+        return Ours(node, taken.epoch, taken.was_alive, taken.was_online)
 
     def _give_back(self, want: _Want) -> None:
         if want.ours is not None:

@@ -86,7 +86,8 @@ ON CONFLICT (device_id) DO UPDATE SET
     moved = CASE WHEN old.node <> excluded.node THEN clock_timestamp() ELSE old.moved END,
     previous = old.node, was_online = old.online, node = excluded.node, epoch = old.epoch + 1,
     since = excluded.since, address = excluded.address, online = true
-RETURNING device_id, epoch, previous, was_online AND previous IS NOT NULL
+RETURNING device_id, epoch, previous, was_online AND previous IS NOT NULL, EXISTS (
+    SELECT FROM nodes WHERE number = previous AND lease_until > clock_timestamp())
 """
 
 _HELD = """

@@ -1,0 +1,63 @@
+"""The view of a gateway's devices."""
+
+import anyio
+import pytest
+from anyio.abc import TaskStatus
+
+from jsonrpc_iot import Dispatcher, Gateway, serve
+from tests.console.conftest import ConsolePage
+
+pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+
+
+def lamp() -> Dispatcher:
+    device = Dispatcher(title="Lamp of the kitchen")
+
+    @device.method("lamp.set")
+    def set_level(level: int) -> int:
+        return level
+
+    return device
+
+
+async def serve_lamp(
+    url: str, *, task_status: TaskStatus[tuple[str, anyio.CancelScope]] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    """Be a lamp until the scope is cancelled."""
+    with anyio.CancelScope() as scope:
+        async with serve(lamp(), url) as server:
+            task_status.started((server.urls[0], scope))
+            await anyio.sleep_forever()
+
+
+async def test_devices_go_and_come_back_and_lead_to_their_methods(
+    console_page: ConsolePage,
+) -> None:
+    gateway = Gateway()
+    async with anyio.create_task_group() as tasks, gateway:
+        url, there = await tasks.start(serve_lamp, "tcp://127.0.0.1:0")
+        gateway.add("kitchen", url)
+        gateway.add("<b>door", "tcp://127.0.0.1:1")
+        async with console_page(gateway, "#/gateway") as (page, _, _):
+            row = page.locator(".row", has_text="kitchen")
+            await row.locator(".presence", has_text="online").wait_for()
+            await page.locator(".trouble", has_text="tcp://127.0.0.1:1").wait_for()
+            await page.get_by_text("1 of 2 are online").wait_for()
+            await page.get_by_role("link", name="<b>door", exact=True).wait_for()
+
+            there.cancel()
+            await row.locator(".presence", has_text="offline").wait_for()
+            await page.get_by_role("status").get_by_text("kitchen: offline").wait_for()
+            await tasks.start(serve_lamp, url)
+            await row.locator(".presence", has_text="online").wait_for()
+            gateway.remove("<b>door")
+            await page.get_by_text("1 of 1 are online").wait_for()
+
+            await row.get_by_role("link", name="kitchen", exact=True).click()
+            await page.get_by_role("link", name="kitchen.lamp.set").wait_for()
+            assert await page.get_by_role("link", name="gateway.devices").count() == 0
+            await page.go_back()
+            await page.get_by_role("link", name="Open alone: kitchen").click()
+            await page.get_by_role("heading", name="Lamp of the kitchen").first.wait_for()
+            assert page.url.endswith("/rpc/kitchen")
+        tasks.cancel_scope.cancel()

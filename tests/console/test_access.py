@@ -32,7 +32,8 @@ CONTRAST = """
     const node = texts.snapshotItem(at).parentElement;
     if (!node.checkVisibility() || node.closest(".visually-hidden, .skip, option")) continue;
     const both = [light(getComputedStyle(node).color), light(ground(node))];
-    if ((Math.max(...both) + 0.05) / (Math.min(...both) + 0.05) < 4.5) found.push([node.className, node.textContent]);
+    const contrast = (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05);
+    if (contrast < 4.5) found.push([node.className, node.textContent]);
   }
   return found;
 }

@@ -5,7 +5,7 @@
  * when the link dies under it nobody knows whether it ran, so it fails with the kind "lost" and is never repeated.
  */
 
-import { NO_METHOD, Refused, RpcFailure, UNAUTHENTICATED } from "./failure.js";
+import { NO_METHOD, OFFLINE, Refused, RpcFailure, UNAUTHENTICATED } from "./failure.js";
 import { messageIn } from "./messages.js";
 import { signal } from "./vendor/ui.js";
 import { openPost } from "./ways/post.js";
@@ -17,12 +17,15 @@ const PING_EVERY = 10_000;
 const PING_WITHIN = 15; // seconds
 const PAUSE = 500;
 const LONGEST_PAUSE = 15_000;
+const PATIENCE = 2; // failures that pauses grow with while a device is offline
 const FIRST_CREDIT = 8; // items of a stream that may be sent before anybody allows more
 const CREDIT = 64; // items that may be under way from then on
 
 export class Link {
   /** "connecting", "open", "away" (it tries again at `retryAt`) or "refused" (somebody has to sign in). */
   state = signal("connecting");
+  /** Whether somebody is there who speaks with the device, and the device is not. */
+  isOffline = signal(false);
   /** What is known of the last failure; null when all is well. */
   reason = signal(/** @type {string | null} */ (null));
   /** "websocket" or "post"; null before it was open. */
@@ -44,7 +47,7 @@ export class Link {
   #hadSocket = false;
   #closed = false;
   #wake = () => {};
-  #refuse = (/** @type {string} */ _reason) => {};
+  #refuse = (_) => {};
 
   /**
    * @param {URL} endpoint where the other end answers; all ways lead there.
@@ -62,6 +65,8 @@ export class Link {
       this.state.value = "connecting";
       const problem = await this.#live(() => (failures = 0)).catch((reason) => reason);
       const isRefused = problem instanceof Refused;
+      this.isOffline.value = problem.code === OFFLINE;
+      if (this.isOffline.value) failures = Math.min(failures, PATIENCE); // to ask who is there costs little
       [this.reason.value, this.state.value] = [problem.message, isRefused ? "refused" : "away"];
       if (!this.#closed && token === this.#token) await this.#pause(isRefused ? null : failures);
     }
@@ -90,8 +95,8 @@ export class Link {
   }
 
   /**
-   * End it until somebody signs in.
-   * @param {string} reason what the other end said of it.
+   * Take it that the other end does not want who is there: somebody has to sign in.
+   * @param {string} reason
    */
   refuse(reason) {
     this.#refuse(reason);
@@ -161,6 +166,7 @@ export class Link {
     try {
       await this.#ping();
       this.#hadSocket ||= way.name === "websocket";
+      this.isOffline.value = false;
       [this.way.value, this.reason.value, this.state.value] = [way.name, null, "open"];
       onOpen();
       for (;;) {
@@ -189,14 +195,13 @@ export class Link {
 
   async #attempt(open) {
     const { promise, resolve } = /** @type {PromiseWithResolvers<Error>} */ (Promise.withResolvers());
-    const refuse = (reason) => resolve(new Refused(reason));
     const way = await open(this.#endpoint, this.#token, {
       text: (text) => this.#receive(text),
       failed: (id, kind, reason) => this.#settle(id)?.reject(failed(kind, reason)),
-      refused: refuse,
+      refused: (reason) => resolve(new Refused(reason)),
       lost: (reason) => resolve(new Error(reason)),
     });
-    return { way, ended: promise, refuse };
+    return { way, ended: promise, refuse: (reason) => resolve(new Refused(reason)) };
   }
 
   /** Measure the latency, and find out what the other end is. */
@@ -206,7 +211,7 @@ export class Link {
       this.#knowsExtensions = (await this.call("rpc.ping", undefined, { timeout: PING_WITHIN })) === true;
     } catch (failure) {
       if (failure.code === UNAUTHENTICATED) throw new Refused(failure.message);
-      if (failure.code === null) throw failure;
+      if (failure.code === null || failure.code === OFFLINE) throw failure;
     }
     this.latency.value = Math.round(performance.now() - start);
   }

@@ -8,8 +8,7 @@ from typing import Any
 import anyio
 import uvicorn
 
-from jsonrpc_iot.asgi._http import Refusal, headers_of
-from jsonrpc_iot.asgi.console.page import answer_console
+from jsonrpc_iot import Dispatcher, asgi_app
 
 PATH = "/rpc"
 
@@ -24,22 +23,20 @@ class Hostile:
     def __init__(self, results: Mapping[str, str]) -> None:
         self.results = results
         self.requests: list[Any] = []
+        self._page = asgi_app(Dispatcher(), PATH, console=True)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close"})
-        elif scope["type"] == "http":
-            below = scope["path"].removeprefix(PATH)
-            try:
-                if not await answer_console(scope, below, headers_of(scope), send):
-                    await self._answer(scope, receive, send)
-            except Refusal:
-                await respond(send, 404, b"")
+        elif scope["type"] == "http" and scope["method"] == "POST":
+            await self._answer(receive, send)
+        elif scope["path"].endswith("/openrpc.json"):
+            await send({"type": "http.response.start", "status": 404, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await self._page(scope, receive, send)
 
-    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["method"] != "POST":
-            await respond(send, 404, b"")
-            return
+    async def _answer(self, receive: Any, send: Any) -> None:
         body, is_more = b"", True
         while is_more:
             part = await receive()
@@ -50,13 +47,10 @@ class Hostile:
         result = self.results.get(request["method"])
         error = '"error":{"code":-32601,"message":"Method not found"}'
         answer = error if result is None else f'"result":{result}'
-        await respond(send, 200, f'{{"jsonrpc":"2.0","id":{request["id"]},{answer}}}'.encode())
-
-
-async def respond(send: Any, status: int, body: bytes) -> None:
-    headers = [(b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+        reply = f'{{"jsonrpc":"2.0","id":{request["id"]},{answer}}}'
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.encode()})
 
 
 class Server(uvicorn.Server):

@@ -79,7 +79,9 @@ def test_a_device_whose_extra_is_missing_says_what_to_install(tmp_path: Path) ->
     (tmp_path / "httpx2.py").write_text("raise ImportError")
     words = ("bridge", "one=http://127.0.0.1:1/rpc", *ANYWHERE)
     with started(*words, PYTHONPATH=f"{tmp_path}:{ROOT}") as bridge:
+        listening(bridge)
         assert "pip install 'jsonrpc-iot[http]'" in changed(bridge, "one")
+        assert bridge.stop().code == 0
 
 
 def test_a_quiet_bridge_tells_of_no_device() -> None:

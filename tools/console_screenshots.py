@@ -31,6 +31,7 @@ from tests.places import ROOT
 SECONDS = 120.0
 URLS = ("http://127.0.0.1:0/", "ws://127.0.0.1:0/")
 DESKTOP = {"width": 1100, "height": 720}
+LARGE = {"width": 1240, "height": 740}
 WIDE = {"width": 1100, "height": 500}
 PHONE = {"width": 390, "height": 760}
 READINGS = 240  # that a plot has to show
@@ -80,15 +81,16 @@ async def take_device(browser: Browser, folder: Path) -> None:
         await page.screenshot(path=folder / "console-phone.png", full_page=True)
 
 
-async def fill(rig: Rig) -> str:
-    """Make devices with a history; returns the id of the one that has most of it."""
+@asynccontextmanager
+async def roof(rig: Rig) -> AsyncIterator[str]:
+    """Devices with a history; gives the id of the one that has most of it, and is there."""
     noise = random.Random(0)
     for name in ("greenhouse", "cellar", "pump 1", "pump 2"):
         await rig.create(name, temperature="number", humidity="number")
-    roof = await rig.create("roof", temperature="number", humidity="number")
-    async with rig.device(roof) as device:
-        begin = time.time() - 3600
-        for number in range(READINGS):
+    info = await rig.create("roof", temperature="number", humidity="number")
+    async with rig.device(info) as device:
+        begin = time.time() - 15 * READINGS
+        for number in range(READINGS + 1):
             warmth = math.sin(number / 30)
             await device.data(
                 begin + 15 * number,
@@ -96,16 +98,15 @@ async def fill(rig: Rig) -> str:
                 humidity=round(60 - 8 * warmth + noise.gauss(0, 0.6), 1),
             )
         await rig.until_stat("values", 2 * READINGS)
-    return roof["device_id"]
+        yield info["device_id"]
 
 
 async def take_novacloud(browser: Browser, folder: Path) -> None:
     """A platform: the telemetry of a device."""
     with tempfile.TemporaryDirectory() as store:
-        async with running(Path(store)) as rig:
-            roof = await fill(rig)
+        async with running(Path(store)) as rig, roof(rig) as id:
             methods = management(rig.platform)
-            async with shown(browser, methods, f"#/devices/{roof}") as page:
+            async with shown(browser, methods, f"#/devices/{id}", viewport=LARGE) as page:
                 await page.locator("canvas").first.wait_for()
                 await page.get_by_text("temperature").first.wait_for()
                 await page.screenshot(path=folder / "console-novacloud.png")

@@ -1,4 +1,4 @@
-"""The recorded session in the documentation: it can be played, and its commands exist."""
+"""The pictures of the documentation, and its recorded session, whose commands have to exist."""
 
 import json
 import shlex
@@ -47,3 +47,12 @@ def test_the_picture_is_of_the_same_session_and_runs_no_scripts() -> None:
     assert picture == as_picture(lines_of(recorded()))
     kinds = {element.tag.rpartition("}")[2] for element in ET.fromstring(picture).iter()}
     assert kinds == {"svg", "title", "rect", "animate", "g", "text", "set", "animateTransform"}
+
+
+def test_pictures_are_small_and_shown() -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in DOCS.glob("*.md"))
+    pictures = [*DOCS.glob("*.png"), *DOCS.glob("*.svg")]
+
+    assert len(pictures) > 4
+    assert {path.name for path in pictures if path.stat().st_size > 150_000} == set()
+    assert {path.name for path in pictures if f"({path.name})" not in pages} == set()

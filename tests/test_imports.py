@@ -41,14 +41,14 @@ PARTS: dict[str, Set[str]] = {
     "blocking": BOTH_ENDS | {"client"},
     "gateway": BOTH_ENDS | {"asgi", "client", "generate", "server", "tuya"},
     "__init__": BOTH_ENDS | {"asgi", "client", "server", "blocking", "gateway"},
-    "services": {API},
+    "services": {API, "transports"},
     "tuya": BOTH_ENDS | {"client", "server"},
     "novacloud": {API, "protocol", "transports"},
     "generate": {"errors"},
     "testing": BOTH_ENDS | {"client", "server", "blocking"},
     "cli": ANSWER
     | {API, "gateway", "tuya", "transports", "services", "novacloud", "testing", "generate"},
-    "__main__": {"errors", "cli"},
+    "__main__": {"errors", "channel", "cli"},
 }
 
 # What a part may use beyond the standard library.
@@ -63,6 +63,7 @@ DEPENDENCIES: dict[str, Set[str]] = {
     "testing": CORE_DEPENDENCIES | {"bumble", "pytest"},
     "cli": CORE_DEPENDENCIES | {"amqtt", "rich", "serial"},
     "novacloud": CORE_DEPENDENCIES | {"asyncpg", "nats"},
+    "services": CORE_DEPENDENCIES | {"dbus_fast"},
     "asgi": CORE_DEPENDENCIES | {"starlette"},
     # _typeshed is for type checkers alone.
     "transports": CORE_DEPENDENCIES

@@ -1,5 +1,6 @@
 """What a device pushes: the view of notifications, and the plots of their numbers."""
 
+import re
 import time
 from typing import Any
 
@@ -31,6 +32,11 @@ async def burst(device: Dispatcher, rate: int, seconds: float) -> None:
         await anyio.sleep(0.002)
 
 
+async def said(page: Any) -> str:
+    """How many notifications the page says have come."""
+    return str(await page.locator(".bar .hint").text_content())
+
+
 async def longest_task(page: Any) -> float:
     """The longest task since the last question, in milliseconds."""
     longest: float = await page.evaluate("Math.max(0, ...tasks.splice(0))")
@@ -44,14 +50,13 @@ async def test_500_notifications_a_second_leave_the_page_quick(
     async with console_page(device, "#/events", before=WATCH_TASKS) as (page, _, _):
         await page.locator(OPEN).wait_for()
         longest = 1e9
-        for run in range(1, 4):  # what else the machine does counts too: the best one says it
+        for _ in range(3):  # what else the machine does counts too: the best one says it
             await longest_task(page)
             await page.evaluate("location.hash = '#/events'")
             await burst(device, 500, 5)
             await page.evaluate("location.hash = '#/plots'")
             await burst(device, 500, 5)
-            came = page.locator(".card h3 small", has_text=f"{run * 5000:,}")
-            await came.wait_for()
+            await page.get_by_role("button", name=f"number {2499:,}").wait_for()
             longest = min(longest, await longest_task(page))
             if longest <= LONGEST_TASK:
                 break
@@ -60,7 +65,11 @@ async def test_500_notifications_a_second_leave_the_page_quick(
         await page.evaluate("location.hash = '#/events'")
         await page.locator(".events li").first.wait_for()
         assert await page.locator(".events li").count() == 100
-        assert "the oldest" in str(await page.locator(".page > .bar .hint").text_content())
+        count = re.match(r"([\d,]+) came; the oldest ([\d,]+) are", await said(page))
+        assert count is not None
+        came, forgotten = (int(each.replace(",", "")) for each in count.groups())
+        assert came % 5000 == 0
+        assert 2000 <= came - forgotten <= 2500
 
 
 async def test_notifications_are_filtered_held_and_opened(console_page: ConsolePage) -> None:
@@ -83,7 +92,7 @@ async def test_notifications_are_filtered_held_and_opened(console_page: ConsoleP
         await search.fill("")
 
         await page.get_by_role("button", name="door.opened").press("Enter")
-        opened = page.locator(".opened pre")
+        opened = page.locator(".event + pre")
         await opened.wait_for()
         assert len(str(await opened.text_content())) == 200_000
         device.emit("lamp.changed", {"level": 41})

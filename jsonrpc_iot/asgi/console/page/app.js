@@ -16,9 +16,7 @@ import { ENDPOINT, keepToken, keptToken, takeFragment } from "./session.js";
 import { Header, Trouble } from "./shell.js";
 import { SignIn } from "./signin.js";
 import { effect, html, render, signal } from "./vendor/ui.js";
-import english from "./views-en.js";
-import chinese from "./views-zh.js";
-import { addWords, language, t } from "./words.js";
+import { language, t } from "./words.js";
 
 /**
  * @typedef {object} View
@@ -44,8 +42,6 @@ const VIEWS = [
 function has(method) {
   return (description) => description.methods.has(method);
 }
-
-addWords(english, chinese);
 
 const route = signal(routeOf(location.hash));
 const isSigningIn = signal(false);

@@ -1,7 +1,7 @@
 /** What views share to stay up to date: answers that are asked for again, things that are pushed, the time. */
 
 import { html, signal, useEffect, useRef, useState } from "./vendor/ui.js";
-import { language } from "./words.js";
+import { language, t } from "./words.js";
 
 const PATIENCE = 30; // seconds
 
@@ -99,20 +99,20 @@ export function matcher(filter) {
   return (...texts) => texts.some((each) => pattern.test(each.toLowerCase()));
 }
 
+/** @type {[Intl.RelativeTimeFormatUnit, number][]} */
 const UNITS = [
   ["year", 31_557_600],
   ["month", 2_629_800],
   ["day", 86_400],
   ["hour", 3600],
   ["minute", 60],
-  ["second", 1],
 ];
 
 /** How long ago something was; the exact time is its title. */
 export function Ago({ at }) {
   if (typeof at !== "number") return "–";
   const seconds = Math.min(at - now.value, 0);
-  const [unit, size] = UNITS.find(([, size]) => -seconds >= size) ?? UNITS.at(-1);
+  const [unit, size] = UNITS.find(([, size]) => -seconds >= size) ?? ["second", 1];
   const words = new Intl.RelativeTimeFormat(language.value, { numeric: "auto", style: "short" });
   return html`<time title=${timeText(at)}>${words.format(Math.trunc(seconds / size), unit)}</time>`;
 }
@@ -122,6 +122,7 @@ export function Ago({ at }) {
  * @param {number} at Unix seconds.
  */
 export function timeText(at) {
+  if (typeof at !== "number") return null;
   const day = new Date(at * 1000);
   return isNaN(day.getTime()) ? String(at) : day.toLocaleString(language.value, { hourCycle: "h23" });
 }
@@ -133,4 +134,19 @@ export function timeText(at) {
 export function numberText(value) {
   if (typeof value !== "number") return "–";
   return value.toLocaleString(language.value, { maximumSignificantDigits: 6 });
+}
+
+/** A field that says what is to be shown. */
+export function Filter({ label = t("filter"), value, onChange }) {
+  return html`<input type="search" placeholder=${label} aria-label=${label} value=${value} autocomplete="off"
+    onInput=${(event) => onChange(event.target.value)} />`;
+}
+
+/**
+ * So many of a unit of time.
+ * @param {number} count
+ * @param {string} unit
+ */
+export function unitText(count, unit) {
+  return new Intl.NumberFormat(language.value, { style: "unit", unit, unitDisplay: "long" }).format(count);
 }

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
+from operator import lt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
@@ -138,9 +139,9 @@ def _measure(server: "Postgres", kind: _Kind, amounts: _Amounts) -> _Figures:
         time.sleep(amounts.warm)  # until all are busy
         before, then = _look(server, pids, devices), time.perf_counter()
         time.sleep(amounts.seconds)
-        while (after := _look(server, pids, devices))[0] == before[0]:  # on a very busy machine
-            time.sleep(amounts.seconds)
-        now = time.perf_counter()
+        while not all(map(lt, before, _look(server, pids, devices))):
+            time.sleep(0.1)  # a machine so busy that one of them has not had its turn
+        after, now = _look(server, pids, devices), time.perf_counter()
     return _Figures(*((b - a) / (now - then) for a, b in zip(before, after, strict=True)))
 
 

@@ -41,7 +41,7 @@ PARTS: dict[str, Set[str]] = {
     "blocking": BOTH_ENDS | {"client"},
     "gateway": BOTH_ENDS | {"asgi", "client", "generate", "server", "tuya"},
     "__init__": BOTH_ENDS | {"asgi", "client", "server", "blocking", "gateway"},
-    "services": {API},
+    "services": {API, "transports"},
     "tuya": BOTH_ENDS | {"client", "server"},
     "novacloud": {API, "protocol", "transports"},
     "generate": {"errors"},
@@ -63,6 +63,7 @@ DEPENDENCIES: dict[str, Set[str]] = {
     "testing": CORE_DEPENDENCIES | {"bumble", "pytest"},
     "cli": CORE_DEPENDENCIES | {"amqtt", "rich", "serial"},
     "novacloud": CORE_DEPENDENCIES | {"asyncpg", "nats"},
+    "services": CORE_DEPENDENCIES | {"dbus_fast"},
     "asgi": CORE_DEPENDENCIES | {"starlette"},
     # _typeshed is for type checkers alone.
     "transports": CORE_DEPENDENCIES

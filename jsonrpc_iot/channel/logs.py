@@ -31,6 +31,7 @@ LOGGERS = (
     "transports.websocket.frames",
     "trust",
     "tuya",
+    "wifi",
 )
 """The names of the package's loggers, below its own."""
 

@@ -96,6 +96,7 @@ ROOT = Group(
         "simulate": "serve",
         "replay": "replay",
         "bridge": "bridge",
+        "console": "console",
         "mcp": "mcp",
         "demo": "demo",
         "pair": "pair",

@@ -1,8 +1,9 @@
-"""Devices as words of the command line: NAME=URL."""
+"""Devices as words of the command line, NAME=URL, and what it says of them."""
 
 from collections.abc import Iterator, Sequence
 
 from jsonrpc_iot import UsageError
+from jsonrpc_iot.gateway import DeviceState
 
 from ._options import complete_bind
 from .command.declare import Given, Offer
@@ -37,6 +38,14 @@ def split_name(word: str) -> tuple[str, list[str]]:
     if not mark or "://" in name:
         name, urls = "", word
     return name, [each for each in _split(urls) if each]
+
+
+def said(device: DeviceState) -> str:
+    """What is known of a device, in a line; empty while that is nothing."""
+    if device.online:
+        took = "" if device.round_trip is None else f", {device.round_trip * 1000:.1f} ms"
+        return f"{device.name} online, {device.url}{took}"
+    return "" if device.last_error is None else f"{device.name} away: {device.last_error}"
 
 
 def _split(urls: str) -> list[str]:

@@ -18,7 +18,7 @@ from jsonrpc_iot.gateway.homeassistant import HomeAssistant, Look
 from jsonrpc_iot.protocol.text import escape
 
 from ._access import KeysOption, RequireKeyOption, access
-from ._devices import complete_device, urls_by_name
+from ._devices import complete_device, said, urls_by_name
 from ._log import LogJsonOption, VerboseOption, start_log
 from ._options import AnnounceOption, ConsoleOption, RecordOption, TraceOption, complete_bind
 from ._output import Tracer, print_text, write_error
@@ -107,8 +107,8 @@ def bridge(
     file = _File(gateway, config, named, filed)
     home = _home(gateway, urls, file) if homeassistant or filed.homeassistant else None
     options = access(keys, require_key, urls)
-    options |= {"record": record, "announce": announce or filed.announce, "console": console}
-    options["trace"] = Tracer("") if trace else None
+    options |= {"record": record, "announce": announce or filed.announce}
+    options |= {"console": console or filed.console, "trace": Tracer("") if trace else None}
     anyio.run(_run, gateway, urls, file.read_again, options, home)
 
 
@@ -188,7 +188,7 @@ class _File:
             config = read_config(self._path)
             if _of_start(config) != self._at_start:
                 logger.warning(
-                    "%s: bind, keys, announce and homeassistant hold from the next start",
+                    "%s: bind, keys, announce, console and homeassistant hold from the next start",
                     self._path,
                 )
             self._take(config)
@@ -206,7 +206,7 @@ class _File:
 
 def _of_start(config: GatewayConfig) -> tuple[object, ...]:
     """What cannot change while a gateway runs."""
-    return config.bind, config.keys, config.announce, config.homeassistant
+    return config.bind, config.keys, config.announce, config.console, config.homeassistant
 
 
 def _show(change: DeviceChange) -> None:
@@ -220,14 +220,4 @@ def _log(change: DeviceChange) -> None:
 
 
 def _said(change: DeviceChange) -> str:
-    """What has become of a device, in a line; empty while nothing is known of it."""
-    if change.removed:
-        what = "removed"
-    elif change.online:
-        took = "" if change.round_trip is None else f", {change.round_trip * 1000:.1f} ms"
-        what = f"online, {change.url}{took}"
-    elif change.last_error is not None:
-        what = f"away: {change.last_error}"
-    else:
-        return ""
-    return f"{change.name} {what}"
+    return f"{change.name} removed" if change.removed else said(change)

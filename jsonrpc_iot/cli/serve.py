@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from traceback import extract_tb
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from jsonrpc_iot import Context, Dispatcher, UsageError
 from jsonrpc_iot import run as run_server
@@ -16,14 +16,11 @@ from ._log import LogJsonOption, VerboseOption, start_log
 from ._options import AnnounceOption, ConsoleOption, RecordOption, TraceOption, complete_bind
 from ._output import Tracer, print_text
 from ._reload import run_again_on_change
+from ._wifi import check_radio, complete_radio, make_radio
 from .command.declare import Argument, Option
-
-if TYPE_CHECKING:
-    from jsonrpc_iot.services.wifi import Wifi
 
 logger = logging.getLogger("jsonrpc_iot.cli")
 
-WifiBackend: TypeAlias = Literal["simulated"]
 BindOption: TypeAlias = Annotated[
     list[str],
     Option(
@@ -47,8 +44,14 @@ def serve(
     *,
     bind: BindOption,
     wifi: Annotated[
-        WifiBackend | None,
-        Option(help="Serve the wifi service too, on this radio."),
+        str | None,
+        Option(
+            metavar="RADIO",
+            help="Serve the wifi service too, on this radio: simulated, networkmanager, or "
+            "networkmanager?adapter=wlan1.",
+            check=check_radio,
+            complete=complete_radio,
+        ),
     ] = None,
     reload: Annotated[
         bool, Option("--reload", help="Start again when a Python file here changes.")
@@ -77,12 +80,15 @@ def serve(
     who = access(keys, require_key, bind, pair)
     dispatcher = Dispatcher() if target is None else load_dispatcher(target)
     _include_system(dispatcher)
+    block = None
     if wifi is not None:
+        radio, block = make_radio(wifi)
         try:
-            dispatcher.include(_simulated_wifi(seed=0))
+            dispatcher.include(radio)
         except ValueError as error:
             raise UsageError(f"--wifi: {error} by {target}") from None
-    _run(dispatcher, bind, who | {"record": record, "console": console}, announce, trace=trace)
+    who |= {"record": record, "console": console, "within": block}
+    _run(dispatcher, bind, who, announce, trace=trace)
 
 
 def simulate(
@@ -124,7 +130,7 @@ def virtual_device(name: str, seed: int) -> Dispatcher:
     """
     dispatcher = Dispatcher(title=name)
     _include_system(dispatcher, name)
-    dispatcher.include(_simulated_wifi(seed))
+    dispatcher.include(make_radio("simulated", seed).wifi)
 
     @dispatcher.notification("tuya.datapoint")
     async def take_datapoint(id: int, type: str, value: object, context: Context) -> None:
@@ -198,12 +204,6 @@ def _include_system(dispatcher: Dispatcher, name: str | None = None) -> None:
         dispatcher.include(System(name))
     except ValueError as error:  # the application's own comes first
         logger.info("the system service is left out: %s", error)
-
-
-def _simulated_wifi(seed: int) -> "Wifi":
-    from jsonrpc_iot.services.wifi import SimulatedWifi
-
-    return SimulatedWifi(seed)
 
 
 def _run(

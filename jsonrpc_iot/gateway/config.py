@@ -91,6 +91,7 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
             names with the device's before them, or without.
         homeassistant: show the devices to Home Assistant.
         announce: a name to be found under by mDNS.
+        console: give browsers a page, at the addresses of HTTP.
         devices: by name.
     """
 
@@ -99,6 +100,7 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
     allow: list[str] = []
     homeassistant: bool = False
     announce: str | None = None
+    console: bool = False
     devices: dict[str, DeviceConfig] = {}
 
 

@@ -23,6 +23,7 @@ def run(
     *urls: str,
     on_listening: Callable[[str], object] | None = None,
     backend: str = "asyncio",
+    within: AbstractAsyncContextManager[object] | None = None,
     **options: Any,
 ) -> None:
     """Serve a dispatcher until the process gets SIGINT or SIGTERM.
@@ -38,13 +39,16 @@ def run(
         urls: where to listen.
         on_listening: is called with each URL once it accepts traffic.
         backend: the event loop, `asyncio` or `trio`.
+        within: a block that is entered first and left last, such as that of a service.
         options: those of `serve`.
 
     Raises:
         InvalidUrl: a URL makes no sense.
         BindFailed: a URL cannot be bound; the text names it.
     """
-    program = partial(_run, dispatcher, urls, on_listening or (lambda url: None), options)
+    program = partial(
+        _run, dispatcher, urls, on_listening or (lambda url: None), within or nullcontext(), options
+    )
     try:
         with _shown_log():
             anyio.run(program, backend=backend)
@@ -56,12 +60,13 @@ async def _run(
     dispatcher: Dispatcher,
     urls: tuple[str, ...],
     on_listening: Callable[[str], object],
+    within: AbstractAsyncContextManager[object],
     options: dict[str, Any],
 ) -> None:
     block: AbstractAsyncContextManager[object] = nullcontext()
     if isinstance(dispatcher, AbstractAsyncContextManager):
         block = dispatcher
-    async with block, serve(dispatcher, *urls, **options) as server:
+    async with within, block, serve(dispatcher, *urls, **options) as server:
         if sys.platform == "win32":
             for url in server.urls:
                 on_listening(url)

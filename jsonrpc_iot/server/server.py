@@ -35,6 +35,7 @@ from .renewal import renew
 from .runner import Runner
 
 if TYPE_CHECKING:
+    from ..asgi.console.session import OneTimeKey
     from ..trust.keyring import Keyring
 
 logger = logging.getLogger("jsonrpc_iot.server")
@@ -53,7 +54,7 @@ class Server:
         keyring: what the door knows keys by, `None` where it knows none.
         limits: bounds on what a peer may cost.
         trace: is shown each message.
-        console: browsers get a page at the addresses of HTTP.
+        console: browsers get a page at the addresses of HTTP; or the key that lets one of them in.
 
     Attributes:
         peer_joined: emits each peer that can be called and notified from now on.
@@ -71,7 +72,7 @@ class Server:
         limits: Limits,
         trace: Tracing,
         *,
-        console: bool = False,
+        console: "bool | OneTimeKey" = False,
     ) -> None:
         self._dispatcher = dispatcher
         self._console = console

@@ -1,7 +1,9 @@
 """A browser, and pages in it that show a device."""
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -56,13 +58,18 @@ async def browser(anyio_backend: str) -> AsyncIterator[Any]:
         await chromium.close()
 
 
+def keep_frames(sent: list[Any], socket: Any) -> None:
+    socket.on("framesent", lambda text: sent.append(json.loads(text)))
+
+
 @pytest.fixture
 async def console_page(browser: Any) -> ConsolePage:
     """Serves a dispatcher and opens its page.
 
     `async with console_page(dispatcher, "#/methods/lamp.set") as (page, server, url):`. The test
     fails when the page has said anything in the browser's console: an error, or what its
-    Content-Security-Policy forbids. `expected` are beginnings of lines that it may say.
+    Content-Security-Policy forbids. `expected` are beginnings of lines that it may say. What it
+    sends by WebSocket is added to `sent`.
     """
 
     @asynccontextmanager
@@ -74,6 +81,7 @@ async def console_page(browser: Any) -> ConsolePage:
         before: str = "",
         expected: tuple[str, ...] = (),
         context: dict[str, Any] | None = None,
+        sent: list[Any] | None = None,
         **options: Any,
     ) -> AsyncIterator[Shown]:
         said: list[str] = []
@@ -83,6 +91,8 @@ async def console_page(browser: Any) -> ConsolePage:
             opened.set_default_timeout(SECONDS * 1000)
             page = await opened.new_page()
             page.on("console", lambda message: said.append(message.text))
+            if sent is not None:
+                page.on("websocket", partial(keep_frames, sent))
             page.on("pageerror", lambda error: said.append(str(error)))
             if before:
                 await page.add_init_script(before)

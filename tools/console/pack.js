@@ -36,13 +36,14 @@ const SMALLER_PLOT = {
   },
 };
 
-/** Templates keep their lines in the result; what these begin with is of no use there. */
+/** Templates keep their lines in the result, where what these begin with is of no use, nor that tags have their own. */
 const NO_INDENTS = {
   name: "no indents",
   setup({ onLoad }) {
     onLoad({ filter: /\.js$/ }, async ({ path }) => {
       if (dirname(path) === VENDOR) return undefined;
-      return { contents: (await readFile(path, "utf8")).replace(/^[ \t]+/gm, "") };
+      const code = (await readFile(path, "utf8")).replace(/^[ \t]+/gm, "");
+      return { contents: code.replace(/(?<=>)\n+(?=<|\$\{)/g, "") };
     });
   },
 };

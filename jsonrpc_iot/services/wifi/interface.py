@@ -189,8 +189,9 @@ class Wifi(abc.ABC):
     The methods check, sort and keep order; the hooks do the work:
 
     - `_scan` gives the access points in range, in any order, within a few seconds;
-    - `_join` returns once the link has an address, and otherwise raises a `WifiError`; cancelled,
-      it leaves the radio disconnected and lets the cancellation pass;
+    - `_join` returns once the link has an address, and otherwise raises an `RpcError`; it stays on
+      the present network until it knows that there is another. Cancelled, it leaves what it was
+      joining and lets the cancellation pass;
     - `_leave` ends the link, if there is one; no `_join` runs when it begins;
     - `_report` gives the present status, also while `_join` runs.
 
@@ -235,8 +236,9 @@ class Wifi(abc.ABC):
     async def connect(self, ssid: Ssid, psk: Psk = "") -> None:
         """Joins a network, and returns once the link has an address.
 
-        Leaves the present network first. Called through a dispatcher, it ends after 20 s with
-        `DeadlineExceeded`.
+        What can be refused is refused before the present network is left. Who calls over that
+        network may be cut off, and learns from `status` what has come of it. Called through a
+        dispatcher, it ends after 20 s with `DeadlineExceeded`.
 
         Args:
             ssid: the network's name, 1 to 32 bytes in UTF-8; for a network whose name is no UTF-8,

@@ -129,8 +129,8 @@ class SimulatedWifi(Wifi):
     | `workshop`        | WPA2     | `measure twice`         | far away                  |
     | `backstage`       | WPA2     | `break a leg!`          | hidden: no scan shows it  |
 
-    `connect` chooses the strongest access point of that name. It passes the states 1, 2 and 3, or
-    1 and 4; cancelled, it ends in 0.
+    `connect` chooses the strongest access point of that name, and leaves the present network once
+    it has found one. It passes the states 1, 2 and 3, or 1 and 4; cancelled, it ends in 0.
 
     Args:
         seed: chooses the place among the networks: offsets and drift of the signals, and how long
@@ -181,9 +181,11 @@ class SimulatedWifi(Wifi):
 
     async def _join(self, ssid: str, psk: str) -> None:
         self._need_hardware()
-        self._enter(WifiState.CONNECTING)
+        if self._station is None:
+            self._enter(WifiState.CONNECTING)
         try:
             station = await self._find(ssid)
+            self._enter(WifiState.CONNECTING)
             seconds = self._attempt_seconds(station)
             await anyio.sleep(0.6 * seconds)
             if not station.network.accepts(psk):
@@ -191,11 +193,10 @@ class SimulatedWifi(Wifi):
             self._enter(WifiState.ASSOCIATED, station)
             await anyio.sleep(0.4 * seconds)
             self._enter(WifiState.CONNECTED, station)
-        except WifiError:
-            self._enter(WifiState.FAILED)
-            raise
-        except anyio.get_cancelled_exc_class():
-            self._enter(WifiState.DISCONNECTED)
+        except (WifiError, anyio.get_cancelled_exc_class()) as error:
+            if self._station is None or self._state is WifiState.ASSOCIATED:
+                failed = isinstance(error, WifiError)
+                self._enter(WifiState.FAILED if failed else WifiState.DISCONNECTED)
             raise
 
     async def _leave(self) -> None:

@@ -211,10 +211,11 @@ def _advice(error: Exception) -> str:
     """Why the system has no Bluetooth, and on Linux what to do."""
     if sys.platform != "linux":
         return text(error)
-    from .bluez.bus import BluezError, without_bus  # what bleak uses is there
+    from ..dbus import BusError, without_bus  # what bleak uses is there
+    from .bluez.bus import advice
 
     if isinstance(error, BleakDBusError):
-        return BluezError(error.dbus_error, error.dbus_error_details or "").advice()
+        return advice(BusError(error.dbus_error, error.dbus_error_details or ""))
     return text(error) if isinstance(error, BleakError) else without_bus(error)
 
 

@@ -7,7 +7,6 @@ import { parse } from "./messages.js";
 import { computed, signal } from "./vendor/ui.js";
 
 const KEPT_ITEMS = 5_000;
-const INVALID_PARAMS = -32602;
 
 /**
  * What came of a call.
@@ -110,9 +109,9 @@ export class MethodForm {
   }
 
   /** An error that names a path stands at the field of it. */
-  #showAtField({ code, message, data }) {
+  #showAtField({ message, data }) {
     const path = data?.path;
-    if (code !== INVALID_PARAMS || typeof path !== "string" || this.json.value !== null) return;
+    if (typeof path !== "string" || this.json.value !== null) return;
     const node = nodeAt(this.root, path);
     if (node === this.root) return;
     node.trouble.value = { said: typeof data.message === "string" ? data.message : message };

@@ -2,6 +2,7 @@
 
 import { MethodForm } from "./call.js";
 import { describe, describeNames } from "./document.js";
+import { UNAUTHENTICATED } from "./failure.js";
 import { effect, signal } from "./vendor/ui.js";
 
 const KEPT_FORMS = 100;
@@ -47,6 +48,7 @@ export class Device {
       this.problem.value = null;
     } catch (failure) {
       if (failure.kind === "lost") return;
+      if (failure.code === UNAUTHENTICATED) return this.link.refuse(failure.message);
       this.description.value = await this.#askOtherwise().catch(() => null);
       this.problem.value = this.description.value ? null : failure.message;
     }

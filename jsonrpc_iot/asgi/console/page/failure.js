@@ -2,6 +2,7 @@
 
 export const UNAUTHENTICATED = -32005;
 export const NO_METHOD = -32601;
+export const OFFLINE = -32010; // a device that somebody in between speaks with
 
 /**
  * Why a call has no result.

@@ -32,13 +32,19 @@ export function Method({ form, link }) {
   };
   return html`<article class="method" data-method=${method.name}>
     <${About} method=${method} />
-    <form class="card" onSubmit=${submit} novalidate aria-label=${method.name}>
+    <form class="card" onSubmit=${submit} onKeyDown=${(event) => onKey(event, form)} novalidate aria-label=${method.name}>
       <${Params} form=${form} />
       <${Buttons} form=${form} link=${link} />
     </form>
     <${Outcome} form=${form} />
     ${asked && html`<${Confirm} place=${dialog} method=${method} params=${asked.params} onClose=${answer} />`}
   </article>`;
+}
+
+/** Where Enter begins a new line, it sends together with Ctrl; Escape cancels. */
+function onKey(event, form) {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.currentTarget.requestSubmit();
+  else if (event.key === "Escape") form.cancel();
 }
 
 function About({ method }) {
@@ -146,7 +152,7 @@ function Confirm({ place, method, params, onClose }) {
       <p>${t("confirm.text")}</p>
       ${params !== undefined && html`<pre class="json">${JSON.stringify(params, null, 2).slice(0, 2000)}</pre>`}
       <p class="buttons">
-        <button value="" autofocus>${t("cancel")}</button>
+        <button value="">${t("cancel")}</button>
         <button value="send" class="primary danger">${t("confirm.send")}</button>
       </p>
     </form>

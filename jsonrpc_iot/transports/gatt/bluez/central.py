@@ -15,9 +15,10 @@ from collections.abc import Callable
 
 import anyio
 
+from ...dbus import BusError, ServiceBus
 from .._options import HEADER_BYTES
 from .._peripheral import Central
-from .bus import DEVICE, BluezBus, BluezError
+from .bus import DEVICE
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -41,7 +42,7 @@ class BluezCentral(Central):
     mtu = 0
 
     def __init__(
-        self, bus: BluezBus, path: str, on_hangup: "Callable[[BluezCentral], object]"
+        self, bus: ServiceBus, path: str, on_hangup: "Callable[[BluezCentral], object]"
     ) -> None:
         super().__init__(path.rpartition("/dev_")[2].replace("_", ":"))
         self._bus = bus
@@ -91,7 +92,7 @@ class BluezCentral(Central):
         self._is_parting = True
         try:
             await self._bus.call(self.path, DEVICE, "Disconnect")
-        except BluezError as error:  # mostly because it has left meanwhile
+        except BusError as error:  # mostly because it has left meanwhile
             logger.debug("gatt://%s: not disconnected: %s", self.address, error)
         finally:
             self._is_parting = False

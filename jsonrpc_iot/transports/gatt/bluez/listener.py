@@ -18,19 +18,10 @@ from ....channel.contract import Serve
 from ....channel.url import Url
 from ....errors import BindFailed
 from ....protocol.backoff import Backoff
+from ...dbus import BusError, Objects, ServiceBus, open_bus
 from .._options import SMALLEST_MTU, BluezOptions
 from .._peripheral import PeripheralListener
-from .bus import (
-    ADAPTER,
-    ADVERTISING_MANAGER,
-    BLUEZ,
-    DEVICE,
-    GATT_MANAGER,
-    BluezBus,
-    BluezError,
-    Objects,
-    open_bus,
-)
+from .bus import ADAPTER, ADVERTISING_MANAGER, BLUEZ, DEVICE, GATT_MANAGER, SIGNALS, advice
 from .central import BluezCentral
 from .objects import ObjectTree
 
@@ -73,7 +64,7 @@ class BluezListener(PeripheralListener):
         self._adapter = f"/org/bluez/{options.adapter}"
         self._name = options.adapter
         self._tree = self._make_tree(options)
-        self._bus: BluezBus | None = None
+        self._bus: ServiceBus | None = None
         self._centrals: dict[str, BluezCentral] = {}
         self._strangers: set[str] = set()
         self._is_registered = False
@@ -117,8 +108,8 @@ class BluezListener(PeripheralListener):
         self._all_left()
         await anyio.lowlevel.checkpoint()
 
-    def _make_tree(self, options: BluezOptions) -> ObjectTree[BluezBus]:
-        tree: ObjectTree[BluezBus] = ObjectTree()
+    def _make_tree(self, options: BluezOptions) -> ObjectTree[ServiceBus]:
+        tree: ObjectTree[ServiceBus] = ObjectTree()
         for path, (interface, properties) in _objects(options).items():
             tree.add(path, interface, properties)
         tree.add_method(TX_PATH, _CHARACTERISTIC, "WriteValue", "aya{sv}", self._write)
@@ -174,18 +165,18 @@ class BluezListener(PeripheralListener):
             await self._call(
                 ADVERTISING_MANAGER, "RegisterAdvertisement", "oa{sv}", ADVERTISEMENT_PATH, {}
             )
-        except BluezError as error:
+        except BusError as error:
             self._is_registered = False
-            raise BindFailed(f"{self._url}: {error.advice()}") from error
+            raise BindFailed(f"{self._url}: {advice(error)}") from error
         except OSError as error:
             raise BindFailed(f"{self._url}: {error}") from error
 
-    async def _open_bus(self) -> BluezBus:
+    async def _open_bus(self) -> ServiceBus:
         if self._bus is None or self._bus.closed.is_set():
             await self._close_bus()
             self._held.clear()
-            self._bus = await open_bus(self._handle, self._news.set)
-            await self._bus.watch_signals()
+            self._bus = await open_bus(BLUEZ, self._handle, self._news.set)
+            await self._bus.watch(*SIGNALS)
         return self._bus
 
     async def _close_bus(self) -> None:
@@ -227,10 +218,10 @@ class BluezListener(PeripheralListener):
         interface, member, path = held
         try:
             await self._call(interface, member, "o", path)
-        except BluezError as error:
+        except BusError as error:
             logger.debug("%s: %s: %s", self._url, member, error)
 
-    def _handle(self, message: Message, bus: BluezBus) -> Message | bool:
+    def _handle(self, message: Message, bus: ServiceBus) -> Message | bool:
         """Answer a call, or hear of bluetoothd; both at once."""
         if message.message_type is MessageType.SIGNAL:
             self._hear(message.path or "", message.member or "", message.body)
@@ -276,7 +267,7 @@ class BluezListener(PeripheralListener):
             central.leave()
             self.left(central)
 
-    def _central(self, bus: BluezBus, options: Options) -> BluezCentral:
+    def _central(self, bus: ServiceBus, options: Options) -> BluezCentral:
         """The central that a call is about."""
         path, mtu = _value(options, "device"), _value(options, "mtu")
         if not isinstance(path, str):
@@ -287,7 +278,7 @@ class BluezListener(PeripheralListener):
         central.mtu = mtu if isinstance(mtu, int) else max(central.mtu, SMALLEST_MTU)
         return central
 
-    def _write(self, call: Message, bus: BluezBus) -> Message:
+    def _write(self, call: Message, bus: ServiceBus) -> Message:
         """Take what a central wrote."""
         value, options = call.body
         if _value(options, "offset"):
@@ -312,7 +303,7 @@ class BluezListener(PeripheralListener):
             self.do_soon(central.disconnect)
         return is_deaf
 
-    def _acquire(self, call: Message, bus: BluezBus) -> bool:
+    def _acquire(self, call: Message, bus: ServiceBus) -> bool:
         """Give bluetoothd the socket that notifies a central."""
         (options,) = call.body
         central = self._central(bus, options)
@@ -323,7 +314,7 @@ class BluezListener(PeripheralListener):
         self.subscribed(central)
         return True
 
-    def _release(self, call: Message, bus: BluezBus) -> Message:
+    def _release(self, call: Message, bus: ServiceBus) -> Message:
         """The adapter advertises us no more."""
         self._held.discard(_ADVERTISEMENT_HELD)
         self._lose()

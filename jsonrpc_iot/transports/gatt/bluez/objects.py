@@ -8,8 +8,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from dbus_fast import DBusError, ErrorType, Message, MessageType, Variant
 
-OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
-PROPERTIES = "org.freedesktop.DBus.Properties"
+from ...dbus import OBJECT_MANAGER, PROPERTIES
 
 B = TypeVar("B")
 

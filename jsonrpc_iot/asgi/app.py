@@ -27,6 +27,7 @@ from ..dispatch.responder import Begun
 from ..dispatch.run.batch import Pending
 from ..dispatch.run.context import CallContext
 from ..errors import Forbidden
+from ..protocol.about import about
 from ..protocol.codec.json import JsonCodec
 from ..protocol.limits import Limits
 from ..protocol.messages import Request
@@ -172,7 +173,8 @@ class RpcApp:
             try:
                 await self._answer(scope, receive, send)
             except Disconnected as reason:
-                logger.debug("%s: disconnected: %s", scope.get("client"), reason)
+                client = scope.get("client")
+                logger.debug("%s: disconnected: %s", client, reason, extra=about(client))
             finally:
                 self._busy -= 1
                 if not self._busy:

@@ -15,19 +15,16 @@ from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.gateway import DeviceChange
 from jsonrpc_iot.gateway.config import DeviceConfig, GatewayConfig, apply, read_config
 from jsonrpc_iot.gateway.homeassistant import HomeAssistant, Look
-from jsonrpc_iot.protocol.text import escape
 
 from ._access import KeysOption, RequireKeyOption, access
-from ._devices import complete_device, said, urls_by_name
-from ._log import LogJsonOption, VerboseOption, start_log
+from ._devices import complete_device, said, tell, urls_by_name
+from ._log import show_warnings
 from ._options import AnnounceOption, ConsoleOption, RecordOption, TraceOption, complete_bind
-from ._output import Tracer, print_text, write_error
+from ._output import Tracer, print_text
 from ._signals import until_signal
 from .command.declare import Argument, Option
 
 logger = logging.getLogger("jsonrpc_iot.cli")
-
-_DEVICES = logging.getLogger("jsonrpc_iot.cli.devices")
 
 
 AllowOption: TypeAlias = Annotated[
@@ -78,8 +75,6 @@ def bridge(
     console: ConsoleOption = False,
     trace: TraceOption = False,
     record: RecordOption = None,
-    verbose: VerboseOption = False,
-    log_json: LogJsonOption = False,
 ) -> None:
     """Be a gateway: offer devices on small links at addresses of big ones.
 
@@ -88,8 +83,7 @@ def bridge(
     traffic, and on standard error one line for each device that comes or goes. Stops on SIGINT or
     SIGTERM.
     """
-    start_log(verbose=verbose, as_json=log_json)
-    _DEVICES.setLevel(logging.INFO)
+    show_warnings()
     found = urls_by_name(devices or ())
     found_devices = {name: DeviceConfig(urls) for name, urls in found.items()}
     named = GatewayConfig(devices=found_devices, allow=allow or [])
@@ -102,7 +96,7 @@ def bridge(
     if keys is None and filed.keys is not None and config is not None:
         keys = config.parent / filed.keys
     gateway = Gateway()
-    gateway.changed.subscribe(_log if log_json else _show)
+    gateway.changed.subscribe(_tell)
     apply(gateway, GatewayConfig(), named)
     file = _File(gateway, config, named, filed)
     home = _home(gateway, urls, file) if homeassistant or filed.homeassistant else None
@@ -209,15 +203,5 @@ def _of_start(config: GatewayConfig) -> tuple[object, ...]:
     return config.bind, config.keys, config.announce, config.console, config.homeassistant
 
 
-def _show(change: DeviceChange) -> None:
-    if text := _said(change):
-        write_error(escape(text))
-
-
-def _log(change: DeviceChange) -> None:
-    if text := _said(change):
-        _DEVICES.info("%s", text)
-
-
-def _said(change: DeviceChange) -> str:
-    return f"{change.name} removed" if change.removed else said(change)
+def _tell(change: DeviceChange) -> None:
+    tell(change.name, f"{change.name} removed" if change.removed else said(change))

@@ -1,6 +1,5 @@
 """`console`: one device in a browser on this machine."""
 
-import logging
 import webbrowser
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
@@ -16,13 +15,12 @@ import anyio
 from jsonrpc_iot import Keyring
 from jsonrpc_iot.gateway import DeviceState
 from jsonrpc_iot.gateway.console import console_of
-from jsonrpc_iot.protocol.text import escape
 
 from ._access import KeysOption
-from ._devices import said, split_name
-from ._log import LogJsonOption, VerboseOption, start_log
+from ._devices import said, split_name, tell
+from ._log import show_warnings
 from ._options import UrlArgument
-from ._output import explain, print_text, write_error
+from ._output import explain, print_text
 from ._signals import until_signal
 from .command.declare import Option
 
@@ -32,8 +30,6 @@ PortOption: TypeAlias = Annotated[
     int, Option(metavar="PORT", min=0, max=65535, help="Where the page is; 0 takes a free port.")
 ]
 
-_DEVICES = logging.getLogger("jsonrpc_iot.cli.devices")
-
 
 def console(
     url: UrlArgument,
@@ -41,8 +37,6 @@ def console(
     open: Annotated[bool, Option("--open", help="Open the page in the browser.")] = False,
     port: PortOption = 0,
     keys: KeysOption = None,
-    verbose: VerboseOption = False,
-    log_json: LogJsonOption = False,
 ) -> None:
     """Use a device from a browser on this machine, over any transport.
 
@@ -50,12 +44,10 @@ def console(
     With --keys those of the keyring may sign in as well. The device may be away, and come later;
     one line on standard error says so. Stops on SIGINT or SIGTERM.
     """
-    start_log(verbose=verbose, as_json=log_json)
-    _DEVICES.setLevel(logging.INFO)
+    show_warnings()
     keyring = None if keys is None else Keyring(keys)
     _, urls = split_name(url)
-    show = _log if log_json else _show
-    serving = console_of(urls, port=port, keyring=keyring, on_change=show)
+    serving = console_of(urls, port=port, keyring=keyring, on_change=_tell)
     anyio.run(partial(_run, serving, keyring, open=open))
 
 
@@ -93,11 +85,5 @@ def _open(url: str) -> None:
         explain("there is no browser here: open the address in one")
 
 
-def _show(device: DeviceState) -> None:
-    if text := said(device):
-        write_error(escape(text))
-
-
-def _log(device: DeviceState) -> None:
-    if text := said(device):
-        _DEVICES.info("%s", text)
+def _tell(device: DeviceState) -> None:
+    tell(device.name, said(device))

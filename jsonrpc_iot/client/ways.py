@@ -24,6 +24,7 @@ from ..errors import (
     UsageError,
 )
 from ..peer.peer import Peer
+from ..protocol.about import about
 from ..protocol.backoff import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Backoff
 from .client import Client
 
@@ -215,7 +216,7 @@ class _Attempt:
         except (JsonRpcIotError, OSError) as error:
             ways._problems[index] = error
         except Exception as error:
-            logger.exception("%s failed", ways._ways[index].url)
+            logger.exception("%s failed", ways._ways[index].url, extra=about(ways._ways[index].url))
             ways._problems[index] = error
         finally:
             self._end()

@@ -32,6 +32,7 @@ from ..errors import (
     RpcError,
 )
 from ..peer.peer import Peer
+from ..protocol.about import about
 from ..protocol.backoff import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Backoff
 from ..protocol.patterns import Patterns
 from .state import DeviceState
@@ -305,7 +306,7 @@ class Device(Forward):
         """Note why the device could not be reached."""
         why = _PLACE_OF_SECRET.sub("", why)
         if why != self._last_error:
-            logger.info("%s: %s", self.name, why)
+            logger.info("%s: %s", self.name, why, extra=about(self.name))
             self._last_error = why
         if not self._is_tried:
             self._is_tried = True

@@ -7,6 +7,7 @@ from anyio.abc import TaskGroup
 
 from ..channel.changes import Change
 from ..errors import TransportError, UsageError
+from ..protocol.about import about
 from ..server.server import Server
 from .device import Device
 from .face import Face
@@ -69,7 +70,9 @@ class OwnPlaces:
                         self._note_opened(device)
                         await anyio.sleep_forever()
                 except (TransportError, UsageError) as error:
-                    logger.warning("%s has no address of its own: %s", name, error)
+                    logger.warning(
+                        "%s has no address of its own: %s", name, error, extra=about(name)
+                    )
                 finally:
                     self._taken.discard(name)
         finally:

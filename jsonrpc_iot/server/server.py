@@ -26,6 +26,7 @@ from ..errors import ChannelClosed, Unauthorized
 from ..peer.new_session import new_session
 from ..peer.peer import Peer
 from ..peer.workers import Workers
+from ..protocol.about import about
 from ..protocol.budget import Budget
 from ..protocol.limits import Limits
 from ..trust.principal import Standing
@@ -329,7 +330,9 @@ class Server:
         except Unauthorized as refusal:  # nobody has the token that it brings
             channel.tell_why(refusal.message)
         except Exception:
-            logger.exception("%s: serving failed", channel.info.peer)
+            logger.exception(
+                "%s: serving failed", channel.info.peer, extra=about(channel.info.peer)
+            )
         finally:
             if not attached:
                 await anyio.aclose_forcefully(channel)

@@ -20,6 +20,7 @@ from jsonrpc_iot import (
     part_of_trace,
     serve,
 )
+from jsonrpc_iot.dispatch.identity import identify
 from tests.waiting import SECONDS, Tally, eventually
 
 pytestmark = pytest.mark.anyio
@@ -39,6 +40,12 @@ LINKS: dict[str, Urls] = {
     "ws": lambda folder: "ws://127.0.0.1:0/rpc",
     "http": lambda folder: "http://127.0.0.1:0/rpc",
 }
+
+
+@pytest.fixture(scope="module", params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """The two that have context variables of their own; uvloop has asyncio's."""
+    return str(request.param)
 
 
 class Traced:
@@ -131,6 +138,18 @@ def test_it_is_no_part_of_what_middleware_sees_of_others() -> None:
     dispatch(device, f'{{"method":"tell","traceparent":"{PARENT}"}}')
     dispatch(device, '{"method":"tell"}')
     assert device.told.items == [PARENT, None]
+
+
+def test_it_does_not_tell_requests_apart() -> None:
+    """Where messages get lost a request may come again by another way, and with another value."""
+    responder = Traced().dispatcher.responder("json")
+    found = []
+    for member in ("", f',"traceparent":"{PARENT}"', ',"traceparent":7'):
+        data = f'{{"method":"where","id":1{member}}}'.encode()
+        found.append(identify(data, responder.read(data), responder.handler))
+    assert found[0] == found[1] == found[2]
+    assert found[0] is not None
+    assert not found[0].extended
 
 
 # Who sends it

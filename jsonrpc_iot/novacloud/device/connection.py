@@ -12,6 +12,7 @@ import anyio
 
 from jsonrpc_iot import MalformedFrame
 
+from ...protocol.about import about
 from ..messages import (
     ACK,
     Auth,
@@ -125,7 +126,7 @@ class Connection:
             lived = await self._connect_and_run()
         except LinkLost as lost:
             self._counts.failed_connections += 1
-            logger.warning("%s: not connected: %s", self._where, lost)
+            logger.warning("%s: not connected: %s", self._where, lost, extra=about(self._where))
             return self._backoff.after_failure()
         except _Refused as refused:
             pause = self._backoff.after_refusal()
@@ -168,7 +169,7 @@ class Connection:
             try:
                 await session.run()
             except* LinkLost as lost:
-                logger.warning("%s: %s", self._where, lost.exceptions[0])
+                logger.warning("%s: %s", self._where, lost.exceptions[0], extra=about(self._where))
                 if lost.subgroup(LinkClosed) is None:
                     self._pulse.lose(anyio.current_time())
             return anyio.current_time() - began
@@ -208,5 +209,5 @@ class Connection:
         self.session = session
         self._connected.set()
         self._connected = anyio.Event()
-        logger.info("%s: connected", self._where)
+        logger.info("%s: connected", self._where, extra=about(self._where))
         self._begun()

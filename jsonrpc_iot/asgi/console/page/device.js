@@ -35,7 +35,8 @@ export class Device {
     const description = this.description.value;
     const method = description?.methods.get(name);
     const begun = this.#forms.get(name);
-    if (!method || !description || begun?.method.print === method.print) return begun;
+    if (!description) return begun;
+    if (!method || begun?.method.print === method.print) return method && begun;
     const form = new MethodForm(method, description.schemas);
     this.#forms.set(name, form);
     if (this.#forms.size > KEPT_FORMS) this.#forms.delete(/** @type {string} */ (this.#forms.keys().next().value));

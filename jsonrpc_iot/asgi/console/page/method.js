@@ -112,7 +112,7 @@ function Outcome({ form }) {
   const run = form.run.value;
   return html`<section class="outcome" aria-label=${t("result")}>
     <p class="visually-hidden" role="status">${run && spoken(run)}</p>
-    ${run && run.items.version.value + run.items.count > 0 && html`<${Items} feed=${run.items} name=${form.method.name} />`}
+    ${run && html`<${Items} feed=${run.items} name=${form.method.name} />`}
     ${run?.state === "done" && html`<h3>${t("result")} <span class="hint">${duration(run.took)}</span></h3>
       <${Json} value=${run.result} name=${form.method.name} />`}
     ${run?.state === "failed" && html`<${Failure} failure=${run.failure} took=${run.took} />`}
@@ -120,6 +120,7 @@ function Outcome({ form }) {
 }
 
 function Items({ feed, name }) {
+  void feed.version.value; // drawn when it grows, not only with what stands around it
   const shown = feed.newest(SHOWN_ITEMS);
   const first = feed.count - shown.length;
   const place = useRef(/** @type {HTMLElement | null} */ (null));
@@ -127,6 +128,7 @@ function Items({ feed, name }) {
   const { current } = place;
   useEffect(() => void (place.current && follow.current && (place.current.scrollTop = place.current.scrollHeight)));
   const watch = () => current && (follow.current = current.scrollTop + current.clientHeight > current.scrollHeight - 40);
+  if (feed.count === 0) return null;
   return html`<h3>${t("items", { count: feed.count })} ${first > 0 && html`<span class="hint">${t("items.newest", { count: shown.length })}</span>`}</h3>
     <ol class="stream" ref=${place} onScroll=${watch} tabindex="0" aria-label=${t("items", { count: feed.count })}>
       ${shown.map((item, index) => html`<li key=${first + index} value=${first + index}><code>${JSON.stringify(item).slice(0, 1000)}</code></li>`)}

@@ -2,20 +2,21 @@
 
 import math
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
 from typing import Annotated, Literal
 
 import anyio
 from msgspec import Meta, Struct
 
-from jsonrpc_iot import Event, method, service
+from jsonrpc_iot import Dispatcher, Event, method, service
 from jsonrpc_iot import serve as serve_at
 
 from ._output import print_text
 from ._signals import until_signal
 from .serve import virtual_device
 
-_URLS = ("http://127.0.0.1:{port}/", "ws://127.0.0.1:{port}/")
+_URLS = ("http://127.0.0.1:0/", "ws://127.0.0.1:0/")
 _STEP_SECONDS = 0.1
 _READING_SECONDS = 1.0
 
@@ -86,29 +87,38 @@ class Room:
 
     climate = Event[Climate]()
 
-    async def live(self) -> None:
-        """Tell what it is like, once a second, until cancelled."""
+    def readings(self) -> Iterator[Climate]:
+        """What it is like, each second."""
         noise = random.Random(0)
-        for second in range(1 << 62):
+        for second in count():
             warmth = math.sin(second / 20)
             temperature = 21 + 1.5 * warmth + noise.gauss(0, 0.05)
             humidity = 45 - 4 * warmth + noise.gauss(0, 0.3)
-            self.climate.emit(Climate(round(temperature, 2), round(humidity, 1)))
+            yield Climate(round(temperature, 2), round(humidity, 1))
+
+    async def live(self) -> None:
+        """Tell what it is like, once a second, until cancelled."""
+        for reading in self.readings():
+            self.climate.emit(reading)
             await anyio.sleep(_READING_SECONDS)
 
 
-async def stay(name: str, port: int = 0) -> None:
-    """Keep the demo's device and its page there until somebody stops the program.
-
-    Args:
-        name: what the device calls itself.
-        port: where it is, 0 for a free one.
-    """
+def device_and_room(name: str) -> tuple[Dispatcher, Room]:
+    """The demo's device with something that moves, and the room that it is in."""
     device, room = virtual_device(name, seed=0), Room()
     device.include(Lamp())
     device.include(room)
-    urls = [url.format(port=port) for url in _URLS]
-    async with serve_at(device, *urls, console=True) as server, until_signal() as tasks:
+    return device, room
+
+
+async def stay(name: str) -> None:
+    """Keep the device and its page there until somebody stops the program.
+
+    Args:
+        name: what the device calls itself.
+    """
+    device, room = device_and_room(name)
+    async with serve_at(device, *_URLS, console=True) as server, until_signal() as tasks:
         tasks.start_soon(room.live)
         print_text(f"\nIt stays, for your browser, until Ctrl-C:\nconsole {server.urls[0]}")
         await anyio.sleep_forever()

@@ -68,7 +68,6 @@ async def console_of(
     key = OneTimeKey()
     urls = [f"{scheme}://{_HOST}:{port}/" for scheme in ("http", "ws")]
     async with (
-        task_group() as tasks,
         serve(
             face,
             *urls,
@@ -77,6 +76,7 @@ async def console_of(
             strangers=False,
             console=key,
         ) as server,
+        task_group() as tasks,
     ):
 
         def tell() -> None:

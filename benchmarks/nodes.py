@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
+from operator import lt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
@@ -119,6 +120,8 @@ def _measure(server: "Postgres", kind: _Kind, amounts: _Amounts) -> _Figures:
         time.sleep(amounts.warm)  # until all are busy
         before, then = _look(server, pids, devices), time.perf_counter()
         time.sleep(amounts.seconds)
+        while not all(map(lt, before, _look(server, pids, devices))):
+            time.sleep(0.1)  # a machine so busy that one of them has not had its turn
         after, now = _look(server, pids, devices), time.perf_counter()
     return _Figures(*((b - a) / (now - then) for a, b in zip(before, after, strict=True)))
 

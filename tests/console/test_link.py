@@ -125,7 +125,6 @@ async def test_a_stranger_signs_in_for_more(console_page: ConsolePage, keyring: 
         await page.get_by_role("link", name="lamp.get").wait_for()
         assert await page.get_by_role("link", name="lamp.who").count() == 0
         await page.goto(f"{url}#token={token}")
-        await page.reload()
         await page.get_by_role("link", name="lamp.who").wait_for()
         assert page.url.partition("#")[2] == ""
         await page.get_by_role("button", name="Sign out").click()

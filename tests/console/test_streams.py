@@ -1,5 +1,6 @@
 """Streams grow item by item, and the page stays quick."""
 
+import json
 from collections.abc import AsyncIterator
 
 import anyio
@@ -21,6 +22,9 @@ new PerformanceObserver((seen) => {
 """
 
 
+ITEM = "x" * 900_000
+
+
 class Meter:
     def __init__(self) -> None:
         self.dispatcher = Dispatcher()
@@ -28,10 +32,15 @@ class Meter:
         self.ended = anyio.Event()
         self.dispatcher.method("count")(self.count)
         self.dispatcher.method("wait")(self.wait)
+        self.dispatcher.method("large")(self.large)
 
     async def count(self, to: int) -> AsyncIterator[dict[str, int]]:
         for number in range(to):
             yield {"number": number}
+
+    async def large(self) -> AsyncIterator[str]:
+        for _ in range(40):
+            yield ITEM
 
     async def wait(self) -> AsyncIterator[str]:
         try:
@@ -76,3 +85,15 @@ async def test_items_are_shown_as_they_come_and_a_call_is_cancelled(
         await page.get_by_role("heading", name="Cancelled.").wait_for()
         with anyio.fail_after(5):
             await meter.ended.wait()
+
+
+async def test_large_items_are_cut_and_the_oldest_forgotten(console_page: ConsolePage) -> None:
+    async with console_page(Meter().dispatcher, "#/methods/large") as (page, _, _):
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await page.get_by_role("heading", name="40 items").wait_for()
+        await page.get_by_role("heading", name="Result").wait_for()
+        assert len(await page.locator(".stream").text_content()) <= 40 * 1000
+        async with page.expect_download() as download:
+            await page.locator(".tools", has_text="Save").first.get_by_role("button").last.click()
+        saved = json.loads((await (await download.value).path()).read_text())
+        assert 0 < len(saved) < 40

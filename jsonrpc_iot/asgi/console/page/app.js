@@ -111,7 +111,12 @@ async function start() {
   isSpent.value = !(await takeFragment());
   const link = new Link(ENDPOINT, keptToken());
   const device = new Device(link, ENDPOINT, keptToken);
-  addEventListener("hashchange", () => (route.value = routeOf(location.hash)));
+  addEventListener("hashchange", async () => {
+    const before = keptToken();
+    isSpent.value = !(await takeFragment());
+    if (keptToken() !== before) link.signIn(keptToken());
+    route.value = routeOf(location.hash);
+  });
   addEventListener("keydown", onKey);
   effect(() => void (document.documentElement.lang = language.value));
   effect(() => void (document.title = device.description.value?.title || t("console")));

@@ -16,7 +16,7 @@ const KEPT_ITEMS = 5_000;
  * @property {number} took milliseconds
  * @property {any} [result]
  * @property {RpcFailure} [failure]
- * @property {Feed<any>} items of its stream
+ * @property {Feed<{text: string}>} items of its stream, as JSON
  */
 
 /** The form of a method, kept while people look elsewhere. */
@@ -35,6 +35,7 @@ export class MethodForm {
    */
   constructor(method, schemas) {
     this.method = method;
+    this.schemas = schemas;
     const members = method.params.map(({ name, schema }) => /** @type {const} */ ([name, schema]));
     const required = method.params.filter((each) => each.required).map((each) => each.name);
     const properties = Object.fromEntries(members);
@@ -96,7 +97,7 @@ export class MethodForm {
     const tell = (rest) => (this.run.value = { start, items, took: performance.now() - start, ...rest });
     tell({ state: "running" });
     try {
-      const onItem = this.method.streams ? (item) => items.push(item) : undefined;
+      const onItem = this.method.streams ? (item) => items.push({ text: JSON.stringify(item ?? null) }) : undefined;
       tell({ state: "done", result: await link.call(this.method.name, params, { onItem, signal: this.#abort.signal }) });
     } catch (failure) {
       tell({ state: "failed", failure });

@@ -36,7 +36,8 @@ export class Device {
     const method = description?.methods.get(name);
     const begun = this.#forms.get(name);
     if (!description) return begun;
-    if (!method || begun?.method.print === method.print) return method && begun;
+    if (!method) return undefined;
+    if (begun?.method.print === method.print && begun.schemas.print === description.schemas.print) return begun;
     const form = new MethodForm(method, description.schemas);
     this.#forms.set(name, form);
     if (this.#forms.size > KEPT_FORMS) this.#forms.delete(/** @type {string} */ (this.#forms.keys().next().value));

@@ -131,9 +131,9 @@ function Items({ feed, name }) {
   if (feed.count === 0) return null;
   return html`<h3>${t("items", { count: feed.count })} ${first > 0 && html`<span class="hint">${t("items.newest", { count: shown.length })}</span>`}</h3>
     <ol class="stream" ref=${place} onScroll=${watch} tabindex="0" aria-label=${t("items", { count: feed.count })}>
-      ${shown.map((item, index) => html`<li key=${first + index} value=${first + index}><code>${JSON.stringify(item).slice(0, 1000)}</code></li>`)}
+      ${shown.map((item, index) => html`<li key=${first + index} value=${first + index}><code>${item.text.slice(0, 1000)}</code></li>`)}
     </ol>
-    <p class="tools"><button type="button" class="quiet" onClick=${() => save(JSON.stringify(feed.newest()), name)}>${t("result.save")}</button></p>`;
+    <p class="tools"><button type="button" class="quiet" onClick=${() => save(`[${feed.newest().map((each) => each.text)}]`, name)}>${t("result.save")}</button></p>`;
 }
 
 function Failure({ failure, took }) {

@@ -40,7 +40,7 @@ function Nothing({ name, description }) {
   if (name !== undefined) return html`<p class="hint">${t("methods.unknown", { name })}</p>`;
   return html`<div class="welcome"><h2>${description.title || t("console")}</h2>
     ${description.description && html`<p class="long">${description.description}</p>`}
-    <p class="hint">${t("methods.count", { count: description.methods.size })} ${t("methods.choose")}</p></div>`;
+    <p class="hint">${t("methods.count", { count: description.methods.size })}</p><p class="hint">${t("methods.choose")}</p></div>`;
 }
 
 function List({ methods, chosen }) {

@@ -29,7 +29,7 @@ export default {
   "methods.none": "No method has this in its name.",
   "methods.more": "{shown} of {count} are shown. Show more",
   "methods.count": "{count} methods",
-  "methods.choose": "Choose a method.",
+  "methods.choose": "Choose one from the list; / filters it, the arrow keys go through it.",
   "methods.loading": "The device is asked what it can do …",
   "methods.failed": "The device does not say what it can do: {reason}",
   "methods.unknown": "The device has no method {name}.",

@@ -29,7 +29,7 @@ export default {
   "methods.none": "没有名称匹配的方法。",
   "methods.more": "已显示 {shown} / {count}，显示更多",
   "methods.count": "{count} 个方法",
-  "methods.choose": "请选择一个方法。",
+  "methods.choose": "请从列表中选择；按 / 筛选，用方向键浏览。",
   "methods.loading": "正在询问设备支持的功能…",
   "methods.failed": "设备未说明其功能：{reason}",
   "methods.unknown": "设备没有方法 {name}。",

@@ -9,8 +9,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import anyio
 import asyncpg
 
+from ..undisturbed import Undisturbed
 from .addresses import postgres_shown, without
 from .remote import Link, LinkLost, Pace, RemoteBus
 from .subjects import is_subject
@@ -38,16 +40,29 @@ class PostgresBus(RemoteBus):
     def __init__(self, url: str, pace: Pace | None = None) -> None:
         super().__init__(postgres_shown(url), pace)
         self._url = url
+        self._undisturbed = Undisturbed()
         parts = urlsplit(url)
         password = parts.password or dict(parse_qsl(parts.query)).get("password") or ""
         self._secrets = [text for text in (password, unquote(password)) if text]
 
+    @asynccontextmanager
+    async def _running(self) -> AsyncGenerator[None, None]:
+        try:
+            async with super()._running():
+                yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._undisturbed.settle()
+
     async def _connect(self) -> Link:
         try:
-            connection = await asyncpg.connect(
-                self._url,
-                timeout=self._pace.patience,
-                server_settings={"application_name": "novacloud bus"},
+            connection = await self._undisturbed.wait_for(
+                asyncpg.connect(
+                    self._url,
+                    timeout=self._pace.patience,
+                    server_settings={"application_name": "novacloud bus"},
+                ),
+                _end,
             )
         except (*_FAILURES, ValueError) as error:
             raise LinkLost(self.said(error)) from error
@@ -117,6 +132,10 @@ class _PostgresLink(Link):
     def _notified(self, _: object, pid: int, channel: str, payload: object) -> None:
         if pid != self._own_pid and (hint := decode(str(payload))) is not None:
             self._bus.hear(hint)
+
+
+async def _end(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    connection.terminate()
 
 
 def encode(number: int, hint: Hint) -> str:

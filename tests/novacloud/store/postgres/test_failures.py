@@ -1,5 +1,7 @@
 """What goes wrong with a PostgreSQL: each has its sentence, and nothing waits for ever."""
 
+import asyncio
+import gc
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -14,6 +16,7 @@ import asyncpg
 import pytest
 
 from jsonrpc_iot.novacloud import StoreFailed
+from jsonrpc_iot.novacloud.bus.postgres import PostgresBus
 from jsonrpc_iot.novacloud.errors import StoreDamaged
 from jsonrpc_iot.novacloud.store.postgres import PostgresStore, pools
 from jsonrpc_iot.novacloud.store.postgres.failures import shown
@@ -328,3 +331,39 @@ async def test_a_closed_store_takes_nothing(database: str) -> None:
         await store.create_device(row())
     with pytest.raises(StoreFailed, match="pg_dump"):
         await store.backup("copy")
+
+
+@pytest.mark.parametrize("kind", [pools.Pools, PostgresBus])
+async def test_a_connection_that_is_given_up_while_it_is_made_leaves_no_error_behind(
+    kind: type[pools.Pools | PostgresBus],
+) -> None:
+    told: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: told.append(context["message"]))
+
+    async def connect(url: str) -> None:
+        async with kind(url) as opened:
+            if isinstance(opened, pools.Pools):
+                await opened.row("SELECT 1")
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/x"
+        for steps in range(2, 9):  # one of which is the moment that asyncpg has no eye for
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(connect, url)
+                for _ in range(steps):
+                    await anyio.lowlevel.checkpoint()
+                tasks.cancel_scope.cancel()
+            gc.collect()
+    loop.set_exception_handler(None)
+    assert told == []
+
+
+async def test_who_gives_up_a_connection_leaves_it_to_others(store: PostgresStore) -> None:
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await store.device(A)
+    found = [await store._pools.fetch("SELECT pg_backend_pid()", purpose="reports") for _ in "ab"]
+    assert found[0] == found[1]
+    with anyio.fail_after(SECONDS):
+        assert (await store.device(A)).row.device_id == A

@@ -309,7 +309,7 @@ async def test_a_connection_that_ends_between_two_steps_of_a_query_is_lost(
         await anyio.lowlevel.checkpoint()
         return statement
 
-    prepare = asyncpg.Connection._get_statement
+    prepare = asyncpg.Connection._get_statement  # type: ignore[attr-defined]
     with monkeypatch.context() as patched:
         patched.setattr(asyncpg.Connection, "_get_statement", prepare_and_end)
         with pytest.raises(StoreFailed, match="the connection was lost") as failed:

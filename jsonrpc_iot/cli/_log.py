@@ -20,7 +20,15 @@ TRACE = "jsonrpc_iot.cli.trace"
 
 
 class JsonFormatter(logging.Formatter):
-    """Makes one line of JSON of a record, ASCII alone; the time is that of RFC 3339, in UTC."""
+    """Makes one line of JSON of a record, ASCII alone; the time is that of RFC 3339, in UTC.
+
+    Args:
+        node: of the process, where several write one log.
+    """
+
+    def __init__(self, node: str = "") -> None:
+        super().__init__()
+        self._node = node
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as an object."""
@@ -28,6 +36,7 @@ class JsonFormatter(logging.Formatter):
         members = {
             "time": at.replace("+00:00", "Z"),
             "level": record.levelname,
+            **({"node": self._node} if self._node else {}),
             "logger": record.name,
             "message": record.getMessage(),
         }
@@ -99,6 +108,16 @@ def is_quiet() -> bool:
 def is_verbose() -> bool:
     """Whether the whole log is shown."""
     return logging.getLogger("jsonrpc_iot").isEnabledFor(logging.DEBUG)
+
+
+def name_log(node: str) -> None:
+    """Have each line of the log say which of several processes writes it."""
+    for log in logging.root, logging.getLogger("jsonrpc_iot"):
+        for handler in log.handlers:
+            if isinstance(handler.formatter, JsonFormatter):
+                handler.setFormatter(JsonFormatter(node))
+            elif isinstance(handler.formatter, TerminalFormatter):
+                handler.setFormatter(TerminalFormatter(node))
 
 
 def is_json() -> bool:

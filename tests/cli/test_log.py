@@ -60,6 +60,7 @@ def test_a_record_is_one_line_of_ascii() -> None:
         "logger": "a.b",
         "message": "\x1b\x7fü\ud800\n",
     }
+    assert json.loads(JsonFormatter("n-2").format(record)) == {**json.loads(text), "node": "n-2"}
 
 
 def test_the_exception_of_a_handler(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from ..messages import (
 )
 from .backoff import Backoff
 from .key import Secret
-from .link import Link, LinkClosed, LinkLost
+from .link import Link, LinkClosed, LinkLost, LinkSilent
 from .outbox import Outbox
 from .pulse import Pulse
 from .session import Deliver, PlatformSession
@@ -95,6 +95,7 @@ class Connection:
         self._begun = begun
         self._backoff = Backoff(settings.schedule)
         self._connected = anyio.Event()
+        self._silent: str | None = None  # the address that answered nothing lately
         self.session: PlatformSession | None = None
         self.refusal: str | None = None
 
@@ -152,9 +153,15 @@ class Connection:
         patience = self._pulse.seconds(anyio.current_time())
         link = Link(patience, self._settings.line, account.key.mask)
         seconds = self._settings.connect_seconds
-        await link.open(account.host, account.port, account.tls, seconds=seconds)
+        host, port = account.host, account.port
+        await link.open(host, port, account.tls, seconds=seconds, last=self._silent)
         try:
-            acknowledges = await self._authenticate(link)
+            try:
+                acknowledges = await self._authenticate(link)
+            except LinkSilent:
+                self._silent = link.address
+                raise
+            self._silent = None
             began = anyio.current_time()
             session = PlatformSession(
                 link,
@@ -170,6 +177,8 @@ class Connection:
                 await session.run()
             except* LinkLost as lost:
                 logger.warning("%s: %s", self._where, lost.exceptions[0], extra=about(self._where))
+                if lost.subgroup(LinkSilent) is not None:
+                    self._silent = link.address
                 if lost.subgroup(LinkClosed) is None:
                     self._pulse.lose(anyio.current_time())
             return anyio.current_time() - began
@@ -196,7 +205,7 @@ class Connection:
                     continue
                 if isinstance(message, AuthResponse):
                     return self._understand(message.payload)
-        raise LinkLost("the platform does not answer the authentication")
+        raise LinkSilent("the platform does not answer the authentication")
 
     def _understand(self, result: AuthResult) -> bool:
         if result.status == "error":

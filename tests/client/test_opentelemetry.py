@@ -174,6 +174,18 @@ async def test_an_error_is_its_code_and_no_text(
     assert SECRET not in "".join(span.to_json() for span in traces.spans)
 
 
+def test_without_an_event_loop_a_failure_is_one_too() -> None:
+    traces = Traces()
+    device, _ = lamp()
+    instrument(device, tracer_provider=traces.provider)
+    assert device.dispatch_sync(b'{"method":"switch","params":[true],"id":1}')
+    reply = device.dispatch_sync(b'{"method":"burn","id":1}')
+    assert reply is not None
+    assert b"2001" in reply
+    _, failed = traces.spans
+    assert attributes_of(failed)["error.type"] == "2001"
+
+
 async def test_what_never_left_is_an_error_of_its_class() -> None:
     async with traced("udp://127.0.0.1:0") as (traces, client, _):
         with pytest.raises(MessageTooLarge):

@@ -11,7 +11,9 @@ import pytest
 import jsonrpc_iot
 from jsonrpc_iot.novacloud import management
 from tests.console.conftest import ConsolePage
+from tests.novacloud.nodes import pair
 from tests.novacloud.rig import Rig, running
+from tests.novacloud.store.postgres.databases import empty_database
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
@@ -195,3 +197,26 @@ async def test_who_was_not_let_in_is_told(rig: Rig, console_page: ConsolePage) -
         with anyio.fail_after(15):
             await page.reload()
             await page.get_by_text("1 without a sensor, 1 of a wrong type").wait_for()
+
+
+async def test_a_platform_of_two_nodes_is_one(tmp_path: Path, console_page: ConsolePage) -> None:
+    with empty_database() as url:
+        async with pair(url, tmp_path) as (north, south, _):
+            lamp = await north.create("lamp", temperature="number")
+            async with (
+                north.device(lamp) as device,
+                console_page(management(south.platform), "#/devices") as (page, _, _),
+            ):
+                nodes = page.get_by_role("list", name="Nodes").get_by_role("listitem")
+                await nodes.filter(has_text="north 1").wait_for()
+                await nodes.filter(has_text="south 0").wait_for()
+                row = page.locator(".row")
+                await row.locator(".presence", has_text="online").wait_for()
+                await device.data(temperature=21.5)
+                await row.locator(".latest", has_text="temperature 21.5").wait_for()
+
+                await row.get_by_role("link", name="lamp").click()
+                await page.get_by_role("textbox", name="Value").fill("ON")
+                await page.get_by_role("button", name="Send").click()
+                await device.answer()
+                await page.locator("[aria-current=step]", has_text="done").wait_for()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from jsonrpc_iot import (
     serve,
 )
 from jsonrpc_iot.dispatch.identity import identify
+from jsonrpc_iot.peer import asking
+from jsonrpc_iot.testing import memory_pair
 from tests.waiting import SECONDS, Tally, eventually
 
 pytestmark = pytest.mark.anyio
@@ -193,23 +195,33 @@ async def test_who_sends_it_has_not_shown_that_it_knows_extensions() -> None:
         assert other.session.extensions is None
 
 
-async def test_a_device_that_says_nothing_is_asked_once() -> None:
-    """It does not answer `rpc.ping`, and calls it nothing else that it is asked first."""
-    asked = []
+@pytest.mark.parametrize("answers", [True, False])
+async def test_the_first_call_waits_until_it_is_known_whether_it_may_say_so(
+    answers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that does not answer `rpc.ping` is waited for once, and then called without."""
+    monkeypatch.setattr(asking, "_ASKING_SECONDS", 0.05)
+    here, there = memory_pair()
+    asked: list[dict[str, Any]] = []
 
-    def answer(direction: str, message: bytes) -> None:
-        asked.append(json.loads(message))
+    async def answer() -> None:
+        with suppress(anyio.EndOfStream, anyio.ClosedResourceError):
+            while True:
+                asked.append(request := json.loads(await there.receive()))
+                if "id" in request and (answers or request["method"] != "rpc.ping"):
+                    await there.send(json.dumps({"id": request["id"], "result": True}).encode())
 
-    async with AsyncExitStack() as stack:
-        device = Traced()
-        url = "udp://127.0.0.1:0"
-        server = await stack.enter_async_context(serve(device.dispatcher, url))
-        client = await stack.enter_async_context(connect(server.urls[0], trace=answer))
-        with part_of_trace(PARENT):
-            assert await client.call("where") == PARENT
-            assert await client.call("where") == PARENT
-    pings = [each for each in asked if each.get("method") == "rpc.ping"]
-    assert len(pings) == 1
+    async with there, anyio.create_task_group() as tasks:
+        tasks.start_soon(answer)
+        async with connect(here) as client:
+            with part_of_trace(PARENT):
+                assert await client.call("switch") is True
+                assert await client.call("switch") is True
+            await client.call("switch")
+            await there.aclose()  # which nobody has to wait for then
+    switched = [each.get("traceparent") for each in asked if each["method"] == "switch"]
+    assert switched == ([PARENT, PARENT, None] if answers else [None, None, None])
+    assert len([each for each in asked if each["method"] == "rpc.ping"]) == 2  # at first, and then
 
 
 def test_only_a_traceparent_will_do() -> None:

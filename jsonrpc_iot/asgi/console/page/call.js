@@ -116,6 +116,6 @@ export class MethodForm {
     const node = nodeAt(this.root, path);
     if (node === this.root) return;
     node.trouble.value = { said: typeof data.message === "string" ? data.message : message };
-    document.getElementById(node.id)?.focus();
+    if (document.activeElement?.closest(".method")) document.getElementById(node.id)?.focus();
   }
 }

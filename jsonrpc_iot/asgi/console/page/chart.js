@@ -75,8 +75,7 @@ function Lines({ series, hidden, data, hear, range, description, onPoint }) {
   const seen = useRef(/** @type {any} */ ({})).current;
   Object.assign(seen, { data, range, onPoint });
   const draw = () => {
-    const { top, bottom } = place.current.getBoundingClientRect();
-    if (!plot.current || bottom < 0 || top > innerHeight) return;
+    if (!plot.current || !seen.isVisible) return;
     plot.current.setData(seen.data(), !seen.isZoomed);
     if (seen.isZoomed) plot.current.redraw();
   };
@@ -91,11 +90,17 @@ function Lines({ series, hidden, data, hear, range, description, onPoint }) {
     });
     const sizes = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height: HEIGHT }));
     sizes.observe(element);
+    const sight = new IntersectionObserver(([{ isIntersecting }]) => {
+      seen.isVisible = isIntersecting;
+      draw();
+    });
+    sight.observe(element);
     const end = hear?.(draw);
     return () => {
       isOver = true;
       end?.();
       sizes.disconnect();
+      sight.disconnect();
       plot.current?.destroy();
       plot.current = null;
     };

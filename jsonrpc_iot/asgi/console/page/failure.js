@@ -8,7 +8,7 @@ export const OFFLINE = -32010; // a device that somebody in between speaks with
  * Why a call has no result.
  *
  * `kind` is "rpc" when the other end said so, with its `code`, `message` and `data`. Else `code` is null, and it is
- * "lost" (nobody knows whether it ran), "unsent" (it did not), "timeout", "cancelled" or "malformed".
+ * "lost" (nobody knows whether it ran), "unsent" and "denied" (it did not), "timeout", "cancelled" or "malformed".
  */
 export class RpcFailure extends Error {
   /**

@@ -172,12 +172,17 @@ export class Link {
       for (;;) {
         const problem = await Promise.race([over, pause(PING_EVERY)]);
         if (problem) return problem;
-        if (!document.hidden) await this.#ping();
+        if (!document.hidden) await this.#ping().catch((failure) => this.#excuse(failure));
       }
     } finally {
       way.close();
       this.#drop("closed");
     }
+  }
+
+  /** A device that is busy with a call may be too busy for a ping. */
+  #excuse(failure) {
+    if (failure.kind !== "timeout" || this.#calls.size === 0) throw failure;
   }
 
   async #choose() {

@@ -19,21 +19,34 @@ setInterval(() => (now.value = Date.now() / 1000), 10_000);
  *   until the next has come; `isCurrent` says whether it belongs to the params.
  */
 export function useAnswer(link, method, params, take) {
-  const [answer, setAnswer] = useState({ asked: "", result: undefined, failure: null });
+  const [answer, setAnswer] = useState(/** @type {any} */ ({ asked: "", failure: null }));
   const [turn, setTurn] = useState(0);
+  const call = useRef({ isOpen: false, isDue: false }).current;
   const isOpen = link.state.value === "open";
   const asked = params && JSON.stringify([method, params]);
+  const again = () => {
+    call.isDue = call.isOpen; // one that is under way is not given up: else a slow end would never have said anything
+    if (!call.isOpen) setTurn((before) => before + 1);
+  };
   useEffect(() => {
-    if (!isOpen || !asked) return;
+    if (!isOpen || !asked) return undefined;
     const abort = new AbortController();
-    const settle = (result, failure) => abort.signal.aborted || setAnswer({ asked, result, failure });
+    const settle = (answer) => {
+      if (abort.signal.aborted) return;
+      setAnswer((before) => ({ ...before, asked, ...answer }));
+      call.isOpen = false;
+      if (call.isDue) again();
+    };
+    call.isOpen = true;
     link.call(method, params, { signal: abort.signal, timeout: PATIENCE }).then(
-      (result) => (abort.signal.aborted || take?.(result), settle(result, null)),
-      (failure) => settle(undefined, failure),
+      (result) => (abort.signal.aborted || take?.(result), settle({ result, failure: null })),
+      (failure) => settle(failure.kind === "lost" ? {} : { failure }), // it is asked again when the link is back
     );
-    return () => abort.abort();
+    return () => {
+      abort.abort();
+      call.isOpen = false;
+    };
   }, [link, isOpen, asked, turn]);
-  const again = () => setTurn((before) => before + 1);
   return { result: answer.result, failure: answer.failure, isCurrent: answer.asked === asked, again };
 }
 

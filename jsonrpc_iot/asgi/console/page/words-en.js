@@ -77,6 +77,7 @@ export default {
   items: "{count} items",
   "items.newest": "the newest {count} are shown",
   "failure.lost": "The connection was lost. It is not known whether the call ran.",
+  "failure.denied": "It was not accepted.",
   "failure.unsent": "Not sent: there is no connection.",
   "failure.timeout": "No answer in time.",
   "failure.cancelled": "Cancelled.",

@@ -77,6 +77,7 @@ export default {
   items: "{count} 项",
   "items.newest": "显示最新的 {count} 项",
   "failure.lost": "连接已断开，不清楚该调用是否已执行。",
+  "failure.denied": "未被接受。",
   "failure.unsent": "未发送：没有连接。",
   "failure.timeout": "未能及时收到应答。",
   "failure.cancelled": "已取消。",

@@ -54,7 +54,7 @@ function Send({ link, id, onSent }) {
       ${actuators.map(({ command_key: each }) => html`<option key=${each}>${each}</option>`)}
     </select></label>
     <label>${t("send.value")} <${ValueField} key=${chosen.command_key} type=${chosen.type} problem=${problem} /></label>
-    <label>${t("send.expires")} <input name="expires" type="number" min="1" max="31536000" value="300" required /></label>
+    <label>${t("send.expires")} <input name="expires" type="number" min="1" max="31536000" defaultValue="300" required /></label>
     <button class="primary">${t("send")}</button>
     <p class="trouble" id="command-problem" role="alert">${problem}</p>
   </form>`;

@@ -2,7 +2,7 @@
 
 import { Plot } from "../chart.js";
 import { numberText, unitText, useEvery, usePushes, useSeldom } from "../live.js";
-import { html, useEffect, useMemo, useState } from "../vendor/ui.js";
+import { html, useEffect, useMemo, useRef, useState } from "../vendor/ui.js";
 import { t } from "../words.js";
 import { columnsOf } from "./columns.js";
 import { Problem } from "./shared.js";
@@ -47,8 +47,8 @@ function usePoints(link, question) {
     const abort = new AbortController();
     const settle = (answer) => abort.signal.aborted || setFound((before) => ({ ...before, ...answer }));
     ask(link, question, abort.signal).then(
-      (answer) => settle({ isCut: false, failure: null, question, ...answer }),
-      (failure) => settle({ failure }),
+      (answer) => settle({ isCut: false, failure: null, question, settled: question.end, ...answer }),
+      (failure) => settle({ failure: failure.kind === "lost" ? null : failure, settled: question.end }),
     );
     return () => abort.abort();
   }, [link, isOpen, JSON.stringify(question)]);
@@ -83,19 +83,23 @@ export function Telemetry({ link, id, sensors }) {
   const [hidden, setHidden] = useState(new Set(series.slice(CHOSEN).map(({ label }) => label)));
   const [chosen, choose] = useState({ length: "3600", aggregate: "mean", back: 0 });
   const [now, setNow] = useState(Date.now() / 1000);
-  const tick = () => setNow(Date.now() / 1000);
-  const fresh = useSeldom(tick, FRESH);
-  useEffect(tick, [link.state.value]);
-  useEvery(tick, 30_000);
-  usePushes(link, (method, params) => method === "telemetry" && params.device_id === id && !chosen.back && fresh());
-
   const length = Number(chosen.length);
   const end = now - (chosen.back * length) / 2;
   const interval = chosen.aggregate ? (STEPS.find((each) => each * GROUPS >= length) ?? 604_800) : null;
   const every = series.map(({ label }) => label);
   const keys = every.filter((label) => !hidden.has(label));
   const question = { id, keys, start: end - length, end, interval, aggregate: chosen.aggregate };
-  const { points, isCut, failure, question: asked } = usePoints(link, question);
+  const { points, isCut, failure, question: asked, settled } = usePoints(link, question);
+  const isDue = useRef(false);
+  const tick = () => {
+    isDue.current = settled !== end; // what is under way is waited for
+    if (!isDue.current) setNow(Date.now() / 1000);
+  };
+  const fresh = useSeldom(tick, FRESH);
+  useEffect(() => void (isDue.current && tick()), [settled]);
+  useEffect(() => setNow(Date.now() / 1000), [link.state.value]);
+  useEvery(tick, 30_000);
+  usePushes(link, (method, params) => method === "telemetry" && params.device_id === id && !chosen.back && fresh());
   const data = useMemo(() => {
     const columns = columnsOf(points, every, asked?.interval ?? null);
     return () => columns;

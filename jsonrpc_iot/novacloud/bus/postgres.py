@@ -21,6 +21,7 @@ from .subscribers import Hint
 CHANNEL = "novacloud"
 MOST_TEXT = 7999  # bytes of a notification
 
+_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _SILENT = "does not answer"
 _SEND = f"SELECT count(pg_notify('{CHANNEL}', text)) FROM unnest($1::text[]) text"
 
@@ -63,7 +64,7 @@ class PostgresBus(RemoteBus):
                 ),
                 _end,
             )
-        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (*_FAILURES, ValueError) as error:
             raise LinkLost(self.said(error)) from error
         return _PostgresLink(connection, self._pace.patience, self)
 
@@ -119,7 +120,10 @@ class _PostgresLink(Link):
         impatience = loop.call_later(self._patience, self._connection.terminate)
         try:
             yield
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except Exception as error:
+            # What asyncpg says of a connection that ends between two of its steps may be anything.
+            if not (isinstance(error, _FAILURES) or self.is_over()):
+                raise
             is_late = loop.time() >= impatience.when()
             raise LinkLost(_SILENT if is_late else self._bus.said(error)) from error
         finally:

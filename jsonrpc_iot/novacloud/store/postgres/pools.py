@@ -201,6 +201,8 @@ class Pools:
             except _EXPECTED:
                 raise
             except Exception as error:  # noqa: BLE001  # it is logged
+                if db.is_closed():  # asyncpg trips over what ends between two of its steps
+                    raise asyncpg.InterfaceError(str(error)) from None
                 raise unforeseen(error) from None
             finally:
                 with anyio.CancelScope(shield=True):

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -297,6 +298,25 @@ async def test_who_stops_waiting_leaves_the_connections_as_they_were(store: Post
         assert scope.cancelled_caught
     with quick():
         assert await store.devices() == [row()]
+
+
+async def test_a_connection_that_ends_between_two_steps_of_a_query_is_lost(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def prepare_and_end(connection: asyncpg.Connection, *args: Any, **options: Any) -> Any:
+        statement = await prepare(connection, *args, **options)
+        connection.terminate()
+        await anyio.lowlevel.checkpoint()
+        return statement
+
+    prepare = asyncpg.Connection._get_statement  # type: ignore[attr-defined]
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncpg.Connection, "_get_statement", prepare_and_end)
+        with pytest.raises(StoreFailed, match="the connection was lost") as failed:
+            await store.device(A)
+
+    assert type(failed.value) is StoreFailed
+    await until_it_works(lambda: store.device(A))
 
 
 def test_trio_is_refused() -> None:

@@ -82,7 +82,7 @@ def test_the_licence_is_in_the_wheel(wheel: zipfile.ZipFile, metadata: Message) 
 def test_the_console_is_served_from_the_wheel(wheel: zipfile.ZipFile) -> None:
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from jsonrpc_iot.asgi.console import assets\n"
+        "from jsonrpc_iot.asgi.console import assets, page\n"
         "print(assets.__file__, *sorted(assets.assets()))"
     )
     command = [sys.executable, "-c", program, str(wheel.filename)]

@@ -109,6 +109,11 @@ class Ways:
         self._index = 0
         self._is_lost = self._is_tried = False
         self._changed = Change()
+        self._hurry = Change()
+
+    def hurry(self) -> None:
+        """Try again at once, if a pause goes on: somebody waits for the device."""
+        self._hurry.notify()
 
     async def first(self) -> None:
         """Wait until the device has answered for the first time, or nowhere."""
@@ -141,7 +146,8 @@ class Ways:
                 self._changed.notify()
                 self._on_failure(self.failure())
             if client._reconnects:
-                await anyio.sleep(self._backoff.next_pause())
+                with anyio.move_on_after(self._backoff.next_pause()):
+                    await self._hurry.wait()
         client._end()
 
     async def _use_others(self, client: Client, tasks: TaskGroup) -> bool:

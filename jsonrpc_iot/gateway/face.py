@@ -37,6 +37,8 @@ class Face(Dispatcher):
         """Find out whether the device is there."""
         if context.principal is None:  # a stranger learns nothing of it, and costs it nothing
             return True
+        if self._device.target is None:
+            self._device.hurry()
         deadline = now() + _PING_SECONDS
         target = await self._device.find(deadline)
         try:

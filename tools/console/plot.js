@@ -18,6 +18,7 @@ const ALWAYS = [
   ["nobody hears", /const syncOpts = assign[\s\S]*?sync\.sub\(self\);/g, "const syncOpts = cursor.sync = {};"],
   ["nobody is heard", /function pub\(type[\s\S]*?self\.pub = pub;/g, ""],
   ["nobody leaves", /sync\.unsub\(self\);/g, ""],
+  ["they have no key in common", /\bsyncKey != null\b/g, "false"],
   ["time goes from left to right", /\bscaleX\.ori == 0\b/g, "true"],
   ["it does", /\bscaleX\.ori == 1\b/g, "false"],
   ["the page writes times itself", /const _fmtDate .*\n/g, ""],

@@ -155,7 +155,7 @@ class Air:
 
     def beside(self, *command: str) -> list[str]:
         """The command line of a program of this machine, among the access points."""
-        return ["nsenter", f"--net=/run/netns/{ALL}", *command]
+        return ["nsenter", f"--net={GUEST}/run/netns/{ALL}", *command]
 
     def _do(self, *command: str) -> None:
         do("ip", "netns", "exec", ALL, *command)

@@ -67,7 +67,7 @@ async def test_how_soon_the_outcome_is_told(
 
     def hear(path: str, member: str, body: list[object]) -> None:
         match member, body:
-            case "StateChanged", [int(state), int(), int()]:
+            case "StateChanged", [int(state), int(), int(reason)] if state != 60 or reason:
                 changes[state] = time.monotonic()
 
     with daemons.running():

@@ -26,8 +26,8 @@ PYTEST = python -m pytest -n $(WORKERS) --dist worksteal
 # start would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-oldest test-newest test-browser test-ble test-wifi test-timescale test-foreign chaos lint bench docs screenshot \
-  lock upgrade clean
+.PHONY: help demo test test-oldest test-newest test-browser test-ble test-wifi test-timescale test-foreign chaos lint \
+  bench docs screenshots screenshots-console screenshots-home-assistant recording lock upgrade clean
 .DELETE_ON_ERROR:
 
 help:
@@ -50,7 +50,9 @@ help:
 	@echo 'make lint    check style, types and import directions'
 	@echo 'make bench   measure against the targets and other libraries'
 	@echo 'make docs    build the documentation into site/'
-	@echo 'make screenshot    have Home Assistant show a lamp, for the documentation'
+	@echo 'make screenshots   take the pictures of the documentation: of the console, and of'
+	@echo '             Home Assistant, which takes minutes; screenshots-console takes the first alone'
+	@echo 'make recording     record a session in a terminal, for the documentation'
 	@echo 'make lock    pin in the locks what has changed in pyproject.toml'
 	@echo 'make upgrade pin the newest of all'
 	@echo 'make clean   remove all that these have made, $(VENV) too'
@@ -97,10 +99,19 @@ test-foreign: $(VENV)/.test $(VENV)-esphome/.ready $(VENV)-homeassistant/.ready 
 	  tests/interop/test_esphome.py tests/interop/test_home_assistant.py \
 	  tests/interop/test_mcp_conformance.py $(ARGS)
 
-screenshot: $(VENV)/.test $(VENV)-homeassistant/.ready
+screenshots: screenshots-console screenshots-home-assistant
+
+screenshots-console: $(VENV)/.browser
+	@tools/system-packages chromium
+	@$(BIN)/python -m tools.console_screenshots $(ARGS)
+
+screenshots-home-assistant: $(VENV)/.test $(VENV)-homeassistant/.ready
 	@tools/system-packages chromium
 	@HOMEASSISTANT_PYTHON='$(CURDIR)/$(VENV)-homeassistant/bin/python' \
 	  $(BIN)/python -m tools.home_assistant_screenshot $(ARGS)
+
+recording: $(VENV)/.test
+	@$(BIN)/python -m tools.terminal_recording $(ARGS)
 
 chaos: $(VENV)/.test
 	@$(BIN)/python -m tests.peer.lossy.chaos

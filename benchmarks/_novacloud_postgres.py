@@ -17,7 +17,6 @@ from ._novacloud import (
     Platform,
     connected,
     data,
-    device_id,
     platform,
     stored,
 )
@@ -29,10 +28,12 @@ _PATIENCE = 120.0
 MAKE_DEVICES = f"""
 SET search_path = novacloud;
 INSERT INTO devices (device_id, name, key_hash, enabled, created, tags)
-    SELECT id, id, sha256('{KEY}'), TRUE, 0, ARRAY[]::text[] FROM string_to_table('%s', ',') AS id;
+    SELECT id, id, sha256('{KEY}'), TRUE, 0, ARRAY[]::text[] FROM generate_series(1, %d) AS number,
+    LATERAL (SELECT lpad(to_hex(number), 32, '0')::uuid::text AS id) AS each;
 INSERT INTO actuators (device_id, command_key) SELECT device_id, 'light' FROM devices;
 INSERT INTO sensors (device_id, value_key, type) SELECT device_id, 'value_' || number, 'number'
     FROM devices, generate_series(0, {VALUES - 1}) AS number;
+ANALYZE;
 """
 
 
@@ -95,8 +96,7 @@ def _on(server: "Postgres", backend: str, devices: int) -> Iterator[tuple[Platfo
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, URL_FILE).write_text(server.database_url("bench"))
         with platform("postgres", backend, Path(folder), devices) as running:
-            ids = ",".join(map(device_id, range(devices)))
-            server.sql(MAKE_DEVICES % ids, "bench")
+            server.sql(MAKE_DEVICES % devices, "bench")
             yield running, _Stored(running.db, server)
 
 

@@ -29,7 +29,7 @@ _SECONDS = 30.0
 
 def run(options: Options) -> Report:
     """Measure and compare."""
-    count = 2 * _FEW if options.quick else MANY
+    count = 5 * _FEW if options.quick else MANY
     seconds = options.seconds(_SECONDS) * (20 if options.quick else 1)
     report = Report("fleet", [f"{count:,} devices on UDP, each called once a second"])
     if not Path("/proc/self/smaps_rollup").exists():

@@ -6,6 +6,7 @@ say little. What a message costs the platform's processes says how far they woul
 no more for one than a single process does store twice as much, as long as the database follows.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
+from operator import lt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
@@ -21,13 +23,13 @@ from uuid import uuid4
 from msgspec import Struct
 
 from ._harness import Options, Report
-from ._novacloud import device_id
 from ._novacloud_postgres import MAKE_DEVICES
 
 if TYPE_CHECKING:
     from tests.novacloud.servers import Postgres
 
 _SETTINGS = "messages_per_second = 1e9\nbytes_per_second = 1e9\nburst = 1_000_000_000\n"
+_CROWD_SECONDS = 30.0
 _CORES = 6  # two for nodes, two for the database, one for the devices and one for all else
 
 _Kind = Literal["one process", "two nodes", "two workers"]
@@ -38,11 +40,12 @@ class _Amounts(Struct, frozen=True):
     """How much is measured; seconds of warming up and of measuring."""
 
     devices: int = 500
+    crowd: int = 10_000
     warm: float = 3.0
     seconds: float = 10.0
 
 
-_QUICK = _Amounts(devices=20, warm=0.1, seconds=0.5)
+_QUICK = _Amounts(devices=20, crowd=20, warm=0.1, seconds=0.5)
 
 
 class _Figures(Struct):
@@ -72,6 +75,7 @@ def run(options: Options) -> Report:
         for _ in range(options.rounds(3, quick=1)):
             for kind in kinds:
                 found[kind].append(_measure(server, kind, amounts))
+        _let_in(report, server, amounts.crowd, options.rounds(3, quick=1))
     finally:
         server.stop()
     for kind, samples in found.items():
@@ -100,25 +104,43 @@ def _thrift(figures: _Figures) -> float:
     return figures.messages / figures.platform
 
 
+def _let_in(report: Report, server: "Postgres", count: int, rounds: int) -> None:
+    """Have many devices come to one node at once."""
+    found = []
+    for _ in range(rounds):
+        with ExitStack() as stack:
+            ((_, port),) = _nodes(stack, server, 1, count)
+            words = map(str, (count, port))
+            crowd = _running("benchmarks._nodes_crowd", *words)
+            _, line = stack.enter_context(crowd)
+            found.append(json.loads(line))
+            there = server.sql("SELECT count(*) FROM novacloud.presence WHERE node >= 0", "bench")
+            if int(there) != count:
+                raise RuntimeError(f"{there} of {count} devices are with the node")
+    halves, most, lasts, again = zip(*found, strict=True)
+    what = f"{count} devices at once, until"
+    report.add(f"{what} half are let in", "ms", halves)
+    report.add(f"{what} 99 % are", "ms", most)
+    report.add(f"{what} all are", "ms", lasts, f"{sum(again)} attempts failed")
+    wished = [1000 * _CROWD_SECONDS] * rounds
+    report.compare(f"a crowd let in / {_CROWD_SECONDS:.0f} s", lasts, wished, "<=", 1.0)
+
+
 def _measure(server: "Postgres", kind: _Kind, amounts: _Amounts) -> _Figures:
-    server.sql("DROP DATABASE IF EXISTS bench WITH (FORCE)")
-    server.sql("CREATE DATABASE bench")
     with ExitStack() as stack:
         settings = Path(stack.enter_context(tempfile.TemporaryDirectory()), "settings.toml")
         settings.write_text(_SETTINGS)
         options = ["--settings", str(settings)]
         options += ["--workers", "2"] if kind == "two workers" else []
         count = 2 if kind == "two nodes" else 1
-        nodes = [
-            stack.enter_context(_node(server.database_url("bench"), f"node-{number}", *options))
-            for number in range(count)
-        ]
-        server.sql(MAKE_DEVICES % ",".join(map(device_id, range(amounts.devices))), "bench")
+        nodes = _nodes(stack, server, count, amounts.devices, *options)
         devices = stack.enter_context(_devices(amounts.devices, [port for _, port in nodes]))
         pids = [pid for pid, _ in nodes]
         time.sleep(amounts.warm)  # until all are busy
         before, then = _look(server, pids, devices), time.perf_counter()
         time.sleep(amounts.seconds)
+        while not all(map(lt, before, _look(server, pids, devices))):
+            time.sleep(0.1)  # a machine so busy that one of them has not had its turn
         after, now = _look(server, pids, devices), time.perf_counter()
     return _Figures(*((b - a) / (now - then) for a, b in zip(before, after, strict=True)))
 
@@ -139,6 +161,18 @@ def _cpu_of_all(pid: int) -> float:
     except (FileNotFoundError, ProcessLookupError):  # it has just ended
         return 0.0
     return seconds + sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _nodes(
+    stack: ExitStack, server: "Postgres", count: int, devices: int, *options: str
+) -> list[tuple[int, int]]:
+    """Run nodes on a new database that knows some devices."""
+    server.sql("DROP DATABASE IF EXISTS bench WITH (FORCE)")
+    server.sql("CREATE DATABASE bench")
+    url = server.database_url("bench")
+    nodes = [stack.enter_context(_node(url, f"node-{each}", *options)) for each in range(count)]
+    server.sql(MAKE_DEVICES % devices, "bench")
+    return nodes
 
 
 @contextmanager

@@ -7,6 +7,9 @@ documentation pages.
 What a client does not need is loaded when it is first used.
 """
 
+from .channel import interrupts as _interrupts
+
+# isort: split
 import logging
 from typing import TYPE_CHECKING
 
@@ -194,4 +197,4 @@ __all__ = [
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 _logs.guard()
 
-del logging, TYPE_CHECKING  # `dir` shows what is public
+del logging, _interrupts, TYPE_CHECKING  # `dir` shows what is public

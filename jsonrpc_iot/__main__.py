@@ -13,8 +13,10 @@ def main() -> None:
         lacking = " and ".join(missing)
         sys.exit(_usage(f"{lacking} missing: pip install 'jsonrpc-iot[cli]'"))
     try:
+        from .channel.interrupts import catch_again
         from .cli import run
 
+        catch_again()
         code = run()
     except KeyboardInterrupt:
         code = 130

@@ -48,7 +48,7 @@ PARTS: dict[str, Set[str]] = {
     "testing": BOTH_ENDS | {"client", "server", "blocking"},
     "cli": ANSWER
     | {API, "gateway", "tuya", "transports", "services", "novacloud", "testing", "generate"},
-    "__main__": {"errors", "cli"},
+    "__main__": {"errors", "channel", "cli"},
 }
 
 # What a part may use beyond the standard library.

@@ -2,14 +2,17 @@
 
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
 from email.message import Message
 from email.parser import Parser
+from pathlib import Path
 
 import pytest
 
+from jsonrpc_iot.asgi.console.assets import assets
 from tests.places import ROOT
 
 
@@ -74,3 +77,33 @@ def test_the_licence_is_in_the_wheel(wheel: zipfile.ZipFile, metadata: Message) 
 
     assert wheel.read(name) == (ROOT / "LICENSE").read_bytes()
     assert metadata["License-Expression"] == "MIT"
+
+
+def test_the_console_is_served_from_the_wheel(wheel: zipfile.ZipFile) -> None:
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from jsonrpc_iot.asgi.console import assets, page\n"
+        "print(assets.__file__, *sorted(assets.assets()))"
+    )
+    command = [sys.executable, "-c", program, str(wheel.filename)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    place, *files = done.stdout.split()
+
+    assert place.startswith(str(wheel.filename))
+    assert files == sorted(assets())
+    assert {"app.js", "index.html"} <= set(files)
+
+
+def test_the_source_distribution_holds_the_console_and_what_it_is_made_of(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    (path,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    folder = ROOT / "jsonrpc_iot" / "asgi" / "console"
+    for part in ("page", "packed"):
+        files = [each for each in (folder / part).rglob("*") if each.is_file()]
+        assert files
+        assert {each.relative_to(ROOT).as_posix() for each in files} <= packed
+    assert not [name for name in packed if "node_modules" in name]
+    assert "tools/console/pack.js" in packed

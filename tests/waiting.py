@@ -5,7 +5,7 @@ from typing import Any
 
 import anyio
 
-SECONDS = 10.0
+SECONDS = 20.0
 """Longer than what a test waits for takes; who waits longer has failed."""
 
 

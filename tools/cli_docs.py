@@ -4,7 +4,7 @@ With `--print` the page goes to standard output instead; a test compares the two
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from jsonrpc_iot.cli import NAME, ROOT
@@ -30,7 +30,7 @@ output, all else to standard error. What a device sends is escaped before it rea
 | 1 | the other end answered with an error, which is on standard error as JSON |
 | 2 | wrong usage: options, URLs, and params that are no JSON |
 | 3 | the connection failed, or a message is too large for it |
-| 70 | a fault of this program; `-v` of `serve`, `simulate` and `replay` shows where |
+| 70 | a fault of this program; `-v` shows where |
 | 124 | the time ran out, at either end |
 | 130 | interrupted with Ctrl+C; `listen`, `serve`, `simulate` and `replay` end with 0 then |
 | 141 | nobody reads standard output any more, as in `… \\| head -1` |
@@ -61,9 +61,22 @@ serial lines and BLE are not asked, as to open such a link may start them again.
 """
 
 
+LOG = """\
+## What all commands show
+
+Standard error is for the log. Commands that serve show warnings and errors there, and the others
+say in one line what has failed, unless one of these says otherwise. Messages are shown with
+`--trace` alone. [When something does not work](troubleshooting.md) tells what its lines
+mean.
+
+"""
+
+
 def page() -> str:
     """The whole page."""
-    return "\n".join([HEAD, *map(_section, _commands(ROOT))])
+    commands = [*_commands(ROOT)]
+    log = LOG + _table(map(_row, commands[0].common))
+    return "\n".join([HEAD, log, *map(_section, commands)])
 
 
 def _commands(group: Group) -> Iterator[Command]:
@@ -76,12 +89,18 @@ def _commands(group: Group) -> Iterator[Command]:
 
 
 def _section(command: Command) -> str:
-    rows = [
-        f"| `{_written(each)}` | {_help(each)} | {_default(each)} |" for each in command.parameters
-    ]
+    rows = [_row(each) for each in command.parameters if each not in command.common]
     text = command.help.replace("*", "\\*")
     head = f"## {command.path.removeprefix(f'{NAME} ')}\n\n```text\n{usage(command)}\n```\n\n{text}"
-    return f"{head}\n\n| | | default |\n|---|---|---|\n" + "".join(f"{row}\n" for row in rows)
+    return f"{head}\n\n" + _table(rows)
+
+
+def _table(rows: Iterable[str]) -> str:
+    return "| | | default |\n|---|---|---|\n" + "".join(f"{row}\n" for row in rows)
+
+
+def _row(parameter: Parameter) -> str:
+    return f"| `{_written(parameter)}` | {_help(parameter)} | {_default(parameter)} |"
 
 
 def _written(parameter: Parameter) -> str:

@@ -2,10 +2,10 @@
 
     python -m tools.home_assistant_screenshot [FILE.png]
 
-`make screenshot` runs it. HOMEASSISTANT_PYTHON names an interpreter that has Home Assistant and its
-frontend; it needs mosquitto and chromium. On loopback it runs the lamp's MCU on a pseudo terminal,
-`jsonrpc-iot bridge` with the file that the page shows, Home Assistant, and a browser, which is
-called as a device is: DevTools speak JSON-RPC.
+`make screenshots-home-assistant` runs it. HOMEASSISTANT_PYTHON names an interpreter that has Home
+Assistant and its frontend; it needs mosquitto and chromium. On loopback it runs the lamp's MCU on a
+pseudo terminal, `jsonrpc-iot bridge` with the file that the page shows, Home Assistant, and a
+browser, which is called as a device is: DevTools speak JSON-RPC.
 """
 
 import base64

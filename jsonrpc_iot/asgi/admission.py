@@ -10,6 +10,7 @@ from ..channel.door import GONE, Door
 from ..channel.refusing import place_of
 from ..channel.web import Scope, WebRules, bearer_token, client_network
 from ..errors import Unauthorized
+from ..protocol.about import about
 from ..trust import audit
 from ._http import Refusal, denied, unauthorized
 from .requester import RequestFacts
@@ -57,7 +58,9 @@ class Admission:
         except Unauthorized as wrong:
             raise denied(wrong) from None
         except Exception:
-            logger.exception("%s: authenticate failed", facts.info.peer)
+            logger.exception(
+                "%s: authenticate failed", facts.info.peer, extra=about(facts.info.peer)
+            )
             raise unauthorized() from None
         return facts
 

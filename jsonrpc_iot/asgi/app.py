@@ -27,6 +27,7 @@ from ..dispatch.responder import Begun
 from ..dispatch.run.batch import Pending
 from ..dispatch.run.context import CallContext
 from ..errors import Forbidden
+from ..protocol.about import about
 from ..protocol.codec.json import JsonCodec
 from ..protocol.limits import Limits
 from ..protocol.messages import Request
@@ -49,7 +50,8 @@ from ._http import (
 )
 from .admission import Admission
 from .by_name import answer_of, params_in, request_for
-from .console.page import answer_console
+from .console.page import Console
+from .console.session import OneTimeKey
 from .events import EventLog, Hearing, last_event_of, patterns_of
 from .exchange import Callers, Items, run_in_events, run_to_end, status_of
 from .requester import Requester, RequestFacts
@@ -88,7 +90,7 @@ class RpcApp:
         limits: bounds on what callers may cost.
         trace: is shown each message.
         kept_events: notifications that are kept for clients that come back.
-        console: browsers get a page by which people use it.
+        console: browsers get a page by which people use it; or the key that lets one of them in.
 
     Attributes:
         events: the notifications, to whoever reads them.
@@ -104,9 +106,8 @@ class RpcApp:
         limits: Limits | None = None,
         trace: Tracing | None = None,
         kept_events: int = 1024,
-        console: bool = False,
+        console: bool | OneTimeKey = False,
     ) -> None:
-        self._console = console
         self._limits = limits = limits or dispatcher.limits
         self._responder = dispatcher.responder("json")
         self._codec = cast(JsonCodec, self._responder.codec)
@@ -114,6 +115,8 @@ class RpcApp:
         self._rules = rules
         self._door = door
         self._keyring = keyring
+        key = console if isinstance(console, OneTimeKey) else None
+        self._console = Console(key, rules, door.refuser) if console else None
         self._admission = Admission(rules, door, keyring)
         self._show = (trace or Tracing()).show
         self._place = f"http://{rules.path}"  # of those who read events, whoever they are
@@ -170,7 +173,8 @@ class RpcApp:
             try:
                 await self._answer(scope, receive, send)
             except Disconnected as reason:
-                logger.debug("%s: disconnected: %s", scope.get("client"), reason)
+                client = scope.get("client")
+                logger.debug("%s: disconnected: %s", client, reason, extra=about(client))
             finally:
                 self._busy -= 1
                 if not self._busy:
@@ -203,7 +207,7 @@ class RpcApp:
                 raise Refusal(503, "The server is closing", _CLOSE)
             if problem := self._rules.objection(scope):
                 raise Refusal(403, problem, error=Forbidden(problem))
-            if self._console and await answer_console(scope, below, headers, send):
+            if self._console and await self._console.answer(scope, below, headers, send):
                 return
             if below and below not in _SPECIAL:
                 await self._call_by_name(below[1:], scope, headers, receive, send)

@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 
 from ..client.client import Client
 from ..errors import ChannelClosed
+from ..protocol.about import about
 from ._outcome import Outcome, wait_for
 from ._thread import LoopThread
 
@@ -198,7 +199,7 @@ class Link:
                 await self._over.wait()
         except Exception as error:
             if self._is_open:
-                logger.exception("%s: the client failed", self.name)
+                logger.exception("%s: the client failed", self.name, extra=about(self.name))
             self._opened.fail(error)
 
     def _closed(self) -> ChannelClosed:

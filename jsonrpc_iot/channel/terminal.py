@@ -6,10 +6,15 @@ from ..protocol.text import escape_log
 
 
 class TerminalFormatter(logging.Formatter):
-    """Escapes what peers and handlers have put into the log."""
+    """Escapes what peers and handlers have put into the log.
 
-    def __init__(self) -> None:
-        super().__init__("jsonrpc-iot: %(levelname)s: %(message)s")
+    Args:
+        name: of the process, where several write to one terminal.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        start = f"jsonrpc-iot: {name}: " if name else "jsonrpc-iot: "
+        super().__init__(start.replace("%", "%%") + "%(levelname)s: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as text, with the line breaks of tracebacks."""

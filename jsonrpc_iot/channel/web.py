@@ -10,6 +10,7 @@ from typing import Any
 from anyio import TypedAttributeSet, typed_attribute
 from msgspec import Struct, field
 
+from ..protocol.about import about
 from ..protocol.network import network_of
 from .contract import Listener
 from .info import ChannelAttribute
@@ -108,7 +109,8 @@ class WebRules(Struct, frozen=True, kw_only=True):
     def _refuse(self, scope: Scope, problem: str) -> str:
         if problem not in self.told and len(self.told) < _MOST_TOLD:
             self.told.add(problem)
-            logger.warning("%s: refused %s: %s", scope["path"], scope.get("client"), problem)
+            path, client = scope["path"], scope.get("client")
+            logger.warning("%s: refused %s: %s", path, client, problem, extra=about(client))
         return problem
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated, NoReturn
 
+from ._log import log_as_told
 from ._output import explain, prepare_streams, print_text, write_error
 from ._run import USAGE, run_guarded
 from .command.declare import Group, Option
@@ -70,6 +71,7 @@ NOVA = Group(
         "load": "nova_load",
     },
     __package__,
+    common=log_as_told,
 )
 
 KEYS = Group(
@@ -77,6 +79,7 @@ KEYS = Group(
     "Keyrings: the files that say which keys there are, and what each may do.",
     {"new": "keys", "token": "keys", "list": "keys_list", "revoke": "keys"},
     __package__,
+    common=log_as_told,
 )
 
 ROOT = Group(
@@ -96,6 +99,7 @@ ROOT = Group(
         "simulate": "serve",
         "replay": "replay",
         "bridge": "bridge",
+        "console": "console",
         "mcp": "mcp",
         "demo": "demo",
         "pair": "pair",
@@ -108,6 +112,7 @@ ROOT = Group(
     "Exit codes: 0 success; 1 the other end answered with an error, which is on standard error "
     "as JSON; 2 wrong usage; 3 the connection failed, or a message is too large for it; "
     "124 the time ran out.",
+    log_as_told,
 )
 
 
@@ -133,8 +138,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         from .command.help import help_text
 
         return run_guarded(lambda: print_text(help_text(command)))
-    function = command.own.function if isinstance(command, Group) else command.function
-    return run_guarded(lambda: function(**values))
+    found = command.own if isinstance(command, Group) else command
+    return run_guarded(lambda: found.run(values))
 
 
 def _complete(shell: str, words: Sequence[str]) -> NoReturn:

@@ -1,11 +1,19 @@
-"""Devices as words of the command line: NAME=URL."""
+"""Devices as words of the command line, NAME=URL, and what it says of them."""
 
+import logging
 from collections.abc import Iterator, Sequence
 
 from jsonrpc_iot import UsageError
+from jsonrpc_iot.gateway import DeviceState
+from jsonrpc_iot.protocol.about import about
+from jsonrpc_iot.protocol.text import escape
 
+from ._log import is_json, is_quiet
 from ._options import complete_bind
+from ._output import write_error
 from .command.declare import Given, Offer
+
+logger = logging.getLogger("jsonrpc_iot.cli.devices")
 
 
 def complete_device(beginning: str, given: Given) -> Iterator[Offer]:
@@ -39,6 +47,14 @@ def split_name(word: str) -> tuple[str, list[str]]:
     return name, [each for each in _split(urls) if each]
 
 
+def said(device: DeviceState) -> str:
+    """What is known of a device, in a line; empty while that is nothing."""
+    if device.online:
+        took = "" if device.round_trip is None else f", {device.round_trip * 1000:.1f} ms"
+        return f"{device.name} online, {device.url}{took}"
+    return "" if device.last_error is None else f"{device.name} away: {device.last_error}"
+
+
 def _split(urls: str) -> list[str]:
     """URLs with commas between, which may also be in a URL."""
     parts: list[str] = []
@@ -48,3 +64,19 @@ def _split(urls: str) -> list[str]:
         else:
             parts[-1] += f",{part}"
     return parts
+
+
+def tell(name: str, text: str) -> None:
+    """Say on standard error what has become of a device, as the log is to be.
+
+    Args:
+        name: of the device.
+        text: what has; nothing is said where it is empty.
+    """
+    if not text or is_quiet():
+        return
+    if is_json():
+        logger.setLevel(logging.INFO)
+        logger.info("%s", text, extra=about(name))
+    else:
+        write_error(escape(text))

@@ -104,7 +104,7 @@ class _Pages:
         elif scope["method"] not in ("GET", "HEAD"):
             await _answer(scope, send, 405, "only GET", ("allow", "GET, HEAD"))
         elif scope["path"] == "/ready":
-            health = await self._metrics.health()
+            health = await self._metrics.readiness()
             text = escape_json(msgspec.json.encode(health).decode())
             kind = ("content-type", "application/json")
             await _answer(scope, send, 200 if health.ok else 503, text, kind)

@@ -17,7 +17,7 @@ from ._nova_metrics import metrics_url, serving_metrics
 from ._nova_record import record_and_bus
 from ._output import explain
 from ._signals import until_signal
-from ._workers_metrics import metrics_of, telling_metrics
+from ._workers_metrics import OtherWorkers, telling_metrics
 
 if TYPE_CHECKING:
     from jsonrpc_iot.channel.contract import Listener
@@ -202,12 +202,12 @@ async def _tell_metrics(
 
     metrics, worker = Metrics(platform), plan.worker
     if worker is not None:
-        name, others = worker.names[worker.number], range(1, len(worker.names))
+        name = worker.names[worker.number]
         if not plan.is_first:
             metrics = Metrics(platform, name)
             await stack.enter_async_context(telling_metrics(metrics, worker.folder, worker.number))
             return ()
-        metrics = Metrics(platform, name, metrics_of(worker.folder, others))
+        metrics = Metrics(platform, name, OtherWorkers(worker.folder, worker.names))
     listener = await stack.enter_async_context(serving_metrics(url, metrics))
     listeners.append(listener)
     return listener.addresses

@@ -15,6 +15,7 @@ from jsonrpc_iot import UsageError
 from jsonrpc_iot.channel.url import Url
 
 from ._access import access
+from ._log import name_log
 from ._nova_record import SCHEMES
 from ._nova_run import Plan, Ready, Worker, run_platform
 
@@ -71,4 +72,5 @@ def _work(
     number: int,
     on_ready: Callable[[Ready], None],
 ) -> None:
+    name_log(names[number])
     run_platform(replace(plan, node=names[number], worker=Worker(number, names, folder)), on_ready)

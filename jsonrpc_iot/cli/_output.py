@@ -52,9 +52,25 @@ def is_terminal() -> bool:
 
 
 def print_text(text: str) -> None:
-    """Print lines that hold nothing unescaped from a device."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    """Print lines that hold nothing unescaped from a device.
+
+    Raises:
+        OSError: nobody takes them: the disk is full, or the reader has gone.
+    """
+    with writing():
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Say what it is that cannot be written, where that is standard output."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(f"standard output cannot be written: {error.strerror}") from error
 
 
 def print_json(data: bytes) -> None:

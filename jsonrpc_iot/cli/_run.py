@@ -12,7 +12,7 @@ from jsonrpc_iot import DeadlineExceeded, JsonRpcIotError, RpcError, UsageError
 from jsonrpc_iot.protocol.text import escape_json
 
 from ._json import encode_json
-from ._output import explain, forget_stdout, write_error
+from ._output import explain, forget_stdout, write_error, writing
 
 FAILED_THERE = 1
 USAGE = 2
@@ -44,7 +44,8 @@ def run_guarded(command: Callable[[], int | None]) -> int:
     """Run a command and give its exit code: whatever it raises becomes one line and one code."""
     try:
         code = command()
-        sys.stdout.flush()
+        with writing():
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001  # no user shall see a traceback

@@ -1,9 +1,9 @@
 """The metrics of several workers in one place: one asks the others, each on a socket of its own."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
@@ -11,6 +11,8 @@ from jsonrpc_iot import Dispatcher, JsonRpcIotError, Server, connect, serve
 
 if TYPE_CHECKING:
     from jsonrpc_iot.novacloud.platform.metrics import Block, Metrics
+
+T = TypeVar("T")
 
 _PATIENCE = 2.0  # less than those who ask for metrics have
 
@@ -27,28 +29,51 @@ def telling_metrics(
     """
     methods = Dispatcher()
     methods.method("blocks")(metrics.blocks)
+    methods.method("health")(metrics.health)
     return serve(methods, _url(folder, number))
 
 
-def metrics_of(folder: Path, numbers: Sequence[int]) -> Callable[[], Awaitable[list["Block"]]]:
-    """What asks workers for their metrics; those that do not answer are left out."""
+class OtherWorkers:
+    """Asks all workers but the first.
 
-    async def ask(number: int, found: list["Block"]) -> None:
-        try:
-            async with connect(_url(folder, number)) as client:
-                found += await client.call("blocks", result=list[tuple[str, str]])
-        except JsonRpcIotError:  # it is just being started again
-            return
+    Args:
+        folder: has the sockets of all.
+        names: of all.
+    """
 
-    async def ask_all() -> list["Block"]:
-        found: list[list[Block]] = [[] for _ in numbers]
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self._folder = folder
+        self._names = names
+
+    async def blocks(self) -> list["Block"]:
+        """Their metrics; those that do not answer are left out."""
+        found = await self._ask("blocks", list[tuple[str, str]])
+        return [block for blocks in found if blocks is not None for block in blocks]
+
+    async def health(self) -> dict[str, str]:
+        """By their names, `ok` or what is wrong with them."""
+        from jsonrpc_iot.novacloud.platform.health import Health
+
+        found = await self._ask("health", Health)
+        return {
+            name: "it does not answer" if health is None else health.problem or "ok"
+            for name, health in zip(self._names[1:], found, strict=True)
+        }
+
+    async def _ask(self, method: str, kind: type[T]) -> list[T | None]:
+        """What each says, `None` for one that does not answer."""
+        found: list[T | None] = [None] * (len(self._names) - 1)
+
+        async def ask(place: int) -> None:
+            with suppress(JsonRpcIotError):  # it is just being started again
+                async with connect(_url(self._folder, place + 1)) as client:
+                    found[place] = await client.call(method, result=kind)
+
         with anyio.move_on_after(_PATIENCE):
             async with anyio.create_task_group() as tasks:
-                for number, blocks in zip(numbers, found, strict=True):
-                    tasks.start_soon(ask, number, blocks)
-        return [block for blocks in found for block in blocks]
-
-    return ask_all
+                for place in range(len(found)):
+                    tasks.start_soon(ask, place)
+        return found
 
 
 def _url(folder: Path, number: int) -> str:

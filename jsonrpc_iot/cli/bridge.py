@@ -15,19 +15,16 @@ from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.gateway import DeviceChange
 from jsonrpc_iot.gateway.config import DeviceConfig, GatewayConfig, apply, read_config
 from jsonrpc_iot.gateway.homeassistant import HomeAssistant, Look
-from jsonrpc_iot.protocol.text import escape
 
 from ._access import KeysOption, RequireKeyOption, access
-from ._devices import complete_device, urls_by_name
-from ._log import LogJsonOption, VerboseOption, start_log
+from ._devices import complete_device, said, tell, urls_by_name
+from ._log import show_warnings
 from ._options import AnnounceOption, ConsoleOption, RecordOption, TraceOption, complete_bind
-from ._output import Tracer, print_text, write_error
+from ._output import Tracer, print_text
 from ._signals import until_signal
 from .command.declare import Argument, Option
 
 logger = logging.getLogger("jsonrpc_iot.cli")
-
-_DEVICES = logging.getLogger("jsonrpc_iot.cli.devices")
 
 
 AllowOption: TypeAlias = Annotated[
@@ -78,8 +75,6 @@ def bridge(
     console: ConsoleOption = False,
     trace: TraceOption = False,
     record: RecordOption = None,
-    verbose: VerboseOption = False,
-    log_json: LogJsonOption = False,
 ) -> None:
     """Be a gateway: offer devices on small links at addresses of big ones.
 
@@ -88,8 +83,7 @@ def bridge(
     traffic, and on standard error one line for each device that comes or goes. Stops on SIGINT or
     SIGTERM.
     """
-    start_log(verbose=verbose, as_json=log_json)
-    _DEVICES.setLevel(logging.INFO)
+    show_warnings()
     found = urls_by_name(devices or ())
     found_devices = {name: DeviceConfig(urls) for name, urls in found.items()}
     named = GatewayConfig(devices=found_devices, allow=allow or [])
@@ -102,13 +96,13 @@ def bridge(
     if keys is None and filed.keys is not None and config is not None:
         keys = config.parent / filed.keys
     gateway = Gateway()
-    gateway.changed.subscribe(_log if log_json else _show)
+    gateway.changed.subscribe(_tell)
     apply(gateway, GatewayConfig(), named)
     file = _File(gateway, config, named, filed)
     home = _home(gateway, urls, file) if homeassistant or filed.homeassistant else None
     options = access(keys, require_key, urls)
-    options |= {"record": record, "announce": announce or filed.announce, "console": console}
-    options["trace"] = Tracer("") if trace else None
+    options |= {"record": record, "announce": announce or filed.announce}
+    options |= {"console": console or filed.console, "trace": Tracer("") if trace else None}
     anyio.run(_run, gateway, urls, file.read_again, options, home)
 
 
@@ -188,7 +182,7 @@ class _File:
             config = read_config(self._path)
             if _of_start(config) != self._at_start:
                 logger.warning(
-                    "%s: bind, keys, announce and homeassistant hold from the next start",
+                    "%s: bind, keys, announce, console and homeassistant hold from the next start",
                     self._path,
                 )
             self._take(config)
@@ -206,28 +200,8 @@ class _File:
 
 def _of_start(config: GatewayConfig) -> tuple[object, ...]:
     """What cannot change while a gateway runs."""
-    return config.bind, config.keys, config.announce, config.homeassistant
+    return config.bind, config.keys, config.announce, config.console, config.homeassistant
 
 
-def _show(change: DeviceChange) -> None:
-    if text := _said(change):
-        write_error(escape(text))
-
-
-def _log(change: DeviceChange) -> None:
-    if text := _said(change):
-        _DEVICES.info("%s", text)
-
-
-def _said(change: DeviceChange) -> str:
-    """What has become of a device, in a line; empty while nothing is known of it."""
-    if change.removed:
-        what = "removed"
-    elif change.online:
-        took = "" if change.round_trip is None else f", {change.round_trip * 1000:.1f} ms"
-        what = f"online, {change.url}{took}"
-    elif change.last_error is not None:
-        what = f"away: {change.last_error}"
-    else:
-        return ""
-    return f"{change.name} {what}"
+def _tell(change: DeviceChange) -> None:
+    tell(change.name, f"{change.name} removed" if change.removed else said(change))

@@ -15,7 +15,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote as quote_word
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeAlias
 from urllib.parse import quote, unquote
 
 import anyio
@@ -27,7 +27,9 @@ from jsonrpc_iot import (
     JsonRpcIotError,
     Keyring,
     MethodNotFound,
+    MissingExtra,
     TooLarge,
+    UsageError,
     connect,
 )
 from jsonrpc_iot import serve as serve_at
@@ -39,6 +41,7 @@ from ._options import JsonOption
 from ._output import explain, print_json, print_text, progress
 from ._run import FAILED_THERE
 from ._statistics import RoundTrips, show_milliseconds
+from .command.declare import Option
 from .serve import virtual_device
 
 _NAME = "demo-device"
@@ -154,16 +157,26 @@ def _program() -> str:
     return called.name if found and Path(found).samefile(called) else quote_word(str(called))
 
 
+StayOption: TypeAlias = Annotated[
+    bool, Option("--stay", help="Keep the device there afterwards, with a page for a browser.")
+]
+
+
 class WrongAnswer(Exception):
     """The device answered, but not what it should have."""
 
 
-def demo(*, json: JsonOption = False) -> int:
+def demo(*, json: JsonOption = False, stay: StayOption = False) -> int:
     """Run a virtual device on every transport at once and call it over each.
 
     Needs no hardware and takes a few seconds. Shows the round-trip times, the size of the largest
     message, a Tuya lamp behind a gateway, and what the device's simulated Wi-Fi radio sees.
+    With --stay it goes on until SIGINT or SIGTERM, and prints "console URL".
     """
+    if stay and json:
+        raise UsageError("--json is for programs, and --stay for people")
+    if stay and not _has_http():
+        raise MissingExtra("--stay needs: pip install 'jsonrpc-iot[http]'")
     with tempfile.TemporaryDirectory(prefix="jsonrpc-iot-") as folder:
         rows, networks = anyio.run(_demo, quote(folder), not json)
         lamp = anyio.run(_demo_lamp, quote(folder), not json)
@@ -172,14 +185,21 @@ def demo(*, json: JsonOption = False) -> int:
         print_json(msgspec.json.encode(report))
     else:
         _print_networks(networks)
-        print_text(
-            "\nYour turn, in two terminals:\n"
-            f"  {_program()} simulate --bind tcp://127.0.0.1:8805\n"
-            f"  {_program()} call tcp://127.0.0.1:8805 wifi.scan"
-        )
+        if not stay:
+            print_text(
+                "\nYour turn, in two terminals:\n"
+                f"  {_program()} simulate --bind tcp://127.0.0.1:8805\n"
+                f"  {_program()} call tcp://127.0.0.1:8805 wifi.scan\n"
+                "or in a browser:\n"
+                f"  {_program()} demo --stay"
+            )
     failed = [row.transport for row in (*rows, *lamp) if row.error]
     if failed:
         explain(f"not all calls were right: {', '.join(failed)}")
+    if stay:
+        from ._demo_stay import stay as stay_there
+
+        anyio.run(stay_there, _NAME)
     return FAILED_THERE if failed else 0
 
 

@@ -10,8 +10,11 @@ import anyio
 import msgspec
 
 import jsonrpc_iot
-from jsonrpc_iot import Found
+from jsonrpc_iot import Found, MissingExtra
+from jsonrpc_iot.transports.mdns.link import require as require_mdns
+from jsonrpc_iot.transports.serial.adapters import require as require_serial
 
+from ._log import is_quiet
 from ._options import duration
 from ._output import explain, is_terminal, print_json_line, table_of
 from ._statistics import show_milliseconds
@@ -90,6 +93,12 @@ def discover(
 
 
 async def _look(via: Sequence[Via], seconds: float, report: Report, **options: Any) -> None:
+    for way, require in () if via else (("serial", require_serial), ("mdns", require_mdns)):
+        try:
+            require("discover")
+        except MissingExtra as missing:
+            if not is_quiet():
+                explain(f"no look by {way}: {missing}")
     devices = jsonrpc_iot.discover(*via, **options)
     with anyio.move_on_after(seconds):
         async with aclosing(devices):

@@ -54,7 +54,8 @@ def generate(
             "--out",
             "-o",
             metavar="FILE",
-            help="Write it into this file, which is new or was made by this command.",
+            help="Write it into this file, which is new or was made by this command; - for "
+            "standard output, as without it.",
         ),
     ] = None,
     service: Annotated[
@@ -81,6 +82,8 @@ def generate(
     """
     if (language, blocking) not in _WRITERS:
         raise UsageError("--blocking is for Python")
+    if out == Path("-"):
+        out = None
     if out is not None:
         _check(out, force=force)
     if "://" in source:

@@ -3,16 +3,18 @@
 import logging
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from itertools import chain
 from typing import Annotated, Any, TypeAlias
 
 import anyio
 
 from jsonrpc_iot import Keyring, UsageError
 from jsonrpc_iot.gateway.mcp import mcp_server
+from jsonrpc_iot.transports.secrets import check_secrets
 
 from ._access import KeysOption, RequireKeyOption, access
 from ._devices import complete_device, split_name, urls_by_name
-from ._log import LogJsonOption, VerboseOption, start_log
+from ._log import is_verbose, show_warnings
 from ._options import complete_url, duration
 from ._output import print_text
 from ._signals import until_signal
@@ -60,8 +62,6 @@ def mcp(
     keys: KeysOption = None,
     require_key: RequireKeyOption = False,
     timeout: Annotated[float, duration("How long a call may take.")] = _CALL_SECONDS,
-    verbose: VerboseOption = False,
-    log_json: LogJsonOption = False,
 ) -> None:
     """Have devices be the tools of an assistant that speaks MCP, the Model Context Protocol.
 
@@ -70,8 +70,8 @@ def mcp(
     output, and ends with them. With --http it prints "listening URL", and stops on SIGINT or
     SIGTERM.
     """
-    start_log(verbose=verbose, as_json=log_json)
-    if not verbose:
+    show_warnings()
+    if not is_verbose():
         logging.getLogger("mcp").setLevel(logging.ERROR)
     url = None if http is None else _url(http)
     if url is None and (keys is not None or require_key):
@@ -110,8 +110,8 @@ def _url(http: str) -> str:
 
 def _named(words: list[str]) -> dict[str, list[str]] | list[str]:
     """The devices by name, or the URLs of the only one."""
-    if len(words) == 1:
-        name, urls = split_name(words[0])
-        if not name:
-            return urls
-    return urls_by_name(words)
+    name, urls = split_name(words[0])
+    named = {"": urls} if len(words) == 1 and not name else urls_by_name(words)
+    for each in chain(*named.values()):
+        check_secrets(each)
+    return named.get("", named)

@@ -20,7 +20,7 @@ from jsonrpc_iot.protocol.text import escape
 from jsonrpc_iot.protocol.tuya.frame import LATE_SECONDS, Frame, FrameDecoder
 
 from ._frames import Noise, Report, explain_frame, show_frame, show_noise
-from ._output import is_terminal, print_json_line, print_text, write_error
+from ._output import explain, is_terminal, print_json_line, print_text, write_error
 from ._recording import Record, read_recording, recorder
 from ._signals import until_signal
 from .command.declare import Argument, Given, Offer, Option
@@ -181,10 +181,14 @@ def monitor(
 
 def _replay(watch: Watch, path: Path) -> None:
     with suppress(KeyboardInterrupt):
+        is_empty = True
         for piece in read_recording(path):
+            is_empty = False
             watch.take(*piece)
             if watch.is_done:
                 return
+        if is_empty:
+            explain(f"{path}: nothing is recorded there")
 
 
 async def _watch_live(watch: Watch, url: Url, record: Path | None) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio
 
-from ._log import LogJsonOption, start_log
+from ._log import show_warnings
 from ._nova import (
     CaOption,
     CertKeyOption,
@@ -60,10 +60,6 @@ def device(
     cert: CertOption = None,
     key: CertKeyOption = None,
     seed: Annotated[int, Option(metavar="N", help="Chooses what is random.")] = 0,
-    verbose: Annotated[
-        bool, Option("--verbose", "-v", help="Show the whole log, with all messages.")
-    ] = False,
-    log_json: LogJsonOption = False,
 ) -> None:
     """Be a simulated device of a NovaCloud platform.
 
@@ -73,7 +69,7 @@ def device(
     """
     from jsonrpc_iot.novacloud import NovaDevice, Outbox
 
-    start_log(verbose=verbose, as_json=log_json)
+    show_warnings()
     simulation = Simulation(sensor or ["temperature=sine"], actuator or [], seed)
     simulated = NovaDevice(
         host,

@@ -7,7 +7,7 @@ from typing import Annotated
 from jsonrpc_iot import UsageError
 from jsonrpc_iot.protocol.text import escape_json
 
-from ._output import counting
+from ._output import counting, writing
 from .command.declare import Option
 
 _TELL_EVERY = 256  # lines
@@ -30,7 +30,8 @@ def export(
     try:
         with counting() as tell:
             for number, line in enumerate(lines_of(db, telemetry=telemetry), 1):
-                sys.stdout.write(f"{escape_json(encode(line).decode())}\n")
+                with writing():
+                    sys.stdout.write(f"{escape_json(encode(line).decode())}\n")
                 if number % _TELL_EVERY == 0:
                     tell(f"{number:,} lines")
     except StoreFailed as error:

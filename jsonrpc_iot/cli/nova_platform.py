@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 
 from ._access import KeysOption, RequireKeyOption
-from ._log import LogJsonOption, VerboseOption, start_log
+from ._log import show_warnings
 from ._nova_files import PlatformFiles
 from ._nova_metrics import metrics_url
 from ._nova_record import BusOption, DbOption, DrainOption, NodeOption, WorkersOption
@@ -90,8 +90,6 @@ def platform(
     drain: DrainOption = 10.0,
     keys: KeysOption = None,
     require_key: RequireKeyOption = False,
-    verbose: VerboseOption = False,
-    log_json: LogJsonOption = False,
 ) -> int:
     """Run a NovaCloud platform: devices connect to it, and management methods say what it knows.
 
@@ -110,7 +108,7 @@ def platform(
     """
     from jsonrpc_iot.novacloud.platform.descriptors import raise_limit
 
-    start_log(verbose=verbose, as_json=log_json)
+    show_warnings()
     raise_limit()
     if metrics is not None:
         metrics_url(metrics)  # to complain before anything else is done

@@ -10,7 +10,7 @@ from jsonrpc_iot import Server
 from jsonrpc_iot.testing import replay as replay_at
 
 from ._access import KeysOption, RequireKeyOption, access
-from ._log import LogJsonOption, VerboseOption, start_log
+from ._log import show_warnings
 from ._options import TraceOption
 from ._output import Tracer, print_text
 from ._signals import until_signal
@@ -45,8 +45,6 @@ def replay(
     keys: KeysOption = None,
     require_key: RequireKeyOption = False,
     trace: TraceOption = False,
-    verbose: VerboseOption = False,
-    log_json: LogJsonOption = False,
 ) -> None:
     """Be a device that answers as a recorded one did, by method and params.
 
@@ -54,7 +52,7 @@ def replay(
     Each client hears the notifications at their times, counted from when it came. Prints "listening
     URL" for each address that accepts traffic, and stops on SIGINT or SIGTERM.
     """
-    start_log(verbose=verbose, as_json=log_json)
+    show_warnings()
     tracer = Tracer(bind[0] if len(bind) == 1 else "") if trace else None
     who = access(keys, require_key, bind)
     device = replay_at(file, *bind, speed=speed, strict=strict, trace=tracer, **who)

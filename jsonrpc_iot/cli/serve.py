@@ -12,7 +12,7 @@ from jsonrpc_iot import Context, Dispatcher, UsageError
 from jsonrpc_iot import run as run_server
 
 from ._access import KeysOption, PairOption, RequireKeyOption, access
-from ._log import LogJsonOption, VerboseOption, start_log
+from ._log import show_warnings
 from ._options import AnnounceOption, ConsoleOption, RecordOption, TraceOption, complete_bind
 from ._output import Tracer, print_text
 from ._reload import run_again_on_change
@@ -63,15 +63,13 @@ def serve(
     console: ConsoleOption = False,
     trace: TraceOption = False,
     record: RecordOption = None,
-    verbose: VerboseOption = False,
-    log_json: LogJsonOption = False,
 ) -> None:
     """Serve a Dispatcher and built-in services on every URL at once.
 
     Built in are echo, sys.info, and wifi.* where asked for. Prints "listening URL" for each address
     that accepts traffic, and stops on SIGINT or SIGTERM.
     """
-    start_log(verbose=verbose, as_json=log_json)
+    show_warnings()
     if reload and record is not None:
         raise UsageError("--record keeps what one run says, and --reload makes many")
     if reload:
@@ -108,14 +106,12 @@ def simulate(
     console: ConsoleOption = False,
     trace: TraceOption = False,
     record: RecordOption = None,
-    verbose: VerboseOption = False,
-    log_json: LogJsonOption = False,
 ) -> None:
     """Be a virtual device: a simulated Wi-Fi radio, echo, sys.info and rpc.*.
 
     Prints "listening URL" for each address that accepts traffic, and stops on SIGINT or SIGTERM.
     """
-    start_log(verbose=verbose, as_json=log_json)
+    show_warnings()
     who = access(keys, require_key, bind, pair)
     options = who | {"record": record, "console": console}
     _run(virtual_device(name, seed), bind, options, announce, trace=trace)

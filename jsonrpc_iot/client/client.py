@@ -27,6 +27,7 @@ from ..peer.peer import Peer
 from ..peer.remote import Remote
 from ..peer.spans import Spans
 from ..peer.taskless import Outcome, TasklessCall, begin_call
+from ..protocol.about import about
 from ..protocol.backoff import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Backoff
 from ..protocol.limits import Limits
 from ..protocol.messages import Dialect, Message
@@ -98,7 +99,6 @@ class Client(Remote):
         self._backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         self._over = anyio.Event()
         self._missed = 0  # on channels that have ended
-        self._spans: Spans | None = None
 
     @property
     def url(self) -> str:
@@ -377,7 +377,7 @@ class Client(Remote):
             try:
                 return await reopen()
             except (TransportError, OSError) as error:
-                logger.info("%s; trying again", error)
+                logger.info("%s; trying again", error, extra=about(self._name))
 
     async def _find_peer(self, timeout: float | None) -> Peer:
         return self._peer or await self._next_peer(timeout)

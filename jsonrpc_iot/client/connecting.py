@@ -19,6 +19,7 @@ from ..dispatch.declare.target import CALL_SECONDS
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import ConnectFailed, ConnectTimeout, TransportError
 from ..peer.watch import watch
+from ..protocol.about import about
 from ..protocol.limits import Limits
 from ..protocol.messages import Dialect
 from ..protocol.seal.packets import INSTANCE_BYTES
@@ -198,7 +199,7 @@ async def _running(
     except (TransportError, OSError) as error:
         if must_open:
             raise
-        logger.warning("%s; trying again", error)
+        logger.warning("%s; trying again", error, extra=about(client.url))
     async with task_group() as tasks:
         tasks.start_soon(client._run, channel, open)
         if channel is not None:
@@ -230,4 +231,4 @@ async def _first(ways: Ways, client: Client, *, must_open: bool) -> None:
     if client.state != "connected":
         if must_open:
             raise ways.failure()
-        logger.warning("%s; trying again", ways.failure())
+        logger.warning("%s; trying again", ways.failure(), extra=about(client.url))

@@ -10,6 +10,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from msgspec import UNSET, Raw, Struct
 
 from ..dispatch.declare.callbacks import Callbacks
+from ..protocol.about import about
 from ..protocol.codec.codec import DECODE_ERRORS, Codec
 from ..protocol.messages import ABSENT, Message
 from ..protocol.patterns import Patterns
@@ -132,7 +133,12 @@ class Notifications:
         try:
             params = None if message.params is ABSENT else codec.decode_value(message.params, Any)
         except DECODE_ERRORS as error:  # a number that no float holds
-            logger.warning("%s: dropped a notification: %s", message.method, error)
+            logger.warning(
+                "%s: dropped a notification: %s",
+                message.method,
+                error,
+                extra=about(method=message.method),
+            )
             return
         notification = Notification(message.method, params)
         self._hearers.tell(notification)

@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import anyio
 from msgspec import UNSET
 from opentelemetry import context as otel_context
 from opentelemetry import trace as otel
@@ -149,12 +148,12 @@ def _written(span: otel.Span) -> str | None:
 
 def _code(failure: BaseException, context: Context) -> int:
     """The code of the error that a failure is answered with."""
-    if isinstance(failure, RpcError):
+    if isinstance(failure, RpcError) and failure.problem is None:
         return failure.code
-    if isinstance(failure, anyio.get_cancelled_exc_class()):
-        is_late = context.deadline is not None and now() >= context.deadline
-        return DeadlineExceeded.code if is_late else Cancelled.code
-    return InternalError.code
+    if isinstance(failure, Exception):
+        return InternalError.code
+    is_late = context.deadline is not None and now() >= context.deadline
+    return DeadlineExceeded.code if is_late else Cancelled.code
 
 
 def _fail(span: otel.Span, kind: str, *, is_code: bool) -> None:

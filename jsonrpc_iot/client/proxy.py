@@ -23,6 +23,7 @@ from ..dispatch.declare.types import check_decodable
 from ..errors import RpcError
 from ..peer.remote import Remote
 from ..peer.stream import RemoteStream
+from ..protocol.about import about
 from ..protocol.codec.codec import DECODE_ERRORS, Codec
 from .notifications import Notifications
 
@@ -151,7 +152,9 @@ class RemoteEvent(BoundEvent[Any]):
             value = codec.decode_params(bytes(params) or codec.encode(None), self.kind)
         except DECODE_ERRORS as error:
             self.malformed += 1
-            logger.warning("%s: dropped a notification: %s", self.name, error)
+            logger.warning(
+                "%s: dropped a notification: %s", self.name, error, extra=about(method=self.name)
+            )
             return
         self._callbacks.tell(value)
 

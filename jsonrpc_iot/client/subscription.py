@@ -8,6 +8,7 @@ from ..dispatch.dispatcher import Dispatcher
 from ..errors import JsonRpcIotError, RpcError
 from ..peer.asking import learn_extensions
 from ..peer.calls import Calls
+from ..protocol.about import about
 from .notifications import Notifications
 
 logger = logging.getLogger("jsonrpc_iot.client")
@@ -51,14 +52,18 @@ class Subscription:
             else:
                 await calls.call("rpc.subscribe", wanted, Raw, timeout, True)
         except RpcError as error:  # it sends all, and the streams pick from that
-            logger.debug("%s: no subscriptions: %s", calls.info.peer, error)
+            logger.debug(
+                "%s: no subscriptions: %s", calls.info.peer, error, extra=about(calls.info.peer)
+            )
 
     async def tell_quietly(self, calls: Calls, timeout: float | None) -> None:
         """Tell the device; what goes wrong is logged, since nobody waits."""
         try:
             await self.tell(calls, timeout)
         except JsonRpcIotError as error:
-            logger.info("%s: subscribing failed: %s", calls.info.peer, error)
+            logger.info(
+                "%s: subscribing failed: %s", calls.info.peer, error, extra=about(calls.info.peer)
+            )
 
     def _wanted(self) -> list[str] | None:
         return self._notifications.wanted(self._dispatcher.received)

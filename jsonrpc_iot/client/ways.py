@@ -24,6 +24,7 @@ from ..errors import (
     UsageError,
 )
 from ..peer.peer import Peer
+from ..protocol.about import about
 from ..protocol.backoff import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Backoff
 from .client import Client
 
@@ -108,6 +109,11 @@ class Ways:
         self._index = 0
         self._is_lost = self._is_tried = False
         self._changed = Change()
+        self._hurry = Change()
+
+    def hurry(self) -> None:
+        """Try again at once, if a pause goes on: somebody waits for the device."""
+        self._hurry.notify()
 
     async def first(self) -> None:
         """Wait until the device has answered for the first time, or nowhere."""
@@ -140,7 +146,8 @@ class Ways:
                 self._changed.notify()
                 self._on_failure(self.failure())
             if client._reconnects:
-                await anyio.sleep(self._backoff.next_pause())
+                with anyio.move_on_after(self._backoff.next_pause()):
+                    await self._hurry.wait()
         client._end()
 
     async def _use_others(self, client: Client, tasks: TaskGroup) -> bool:
@@ -215,7 +222,7 @@ class _Attempt:
         except (JsonRpcIotError, OSError) as error:
             ways._problems[index] = error
         except Exception as error:
-            logger.exception("%s failed", ways._ways[index].url)
+            logger.exception("%s failed", ways._ways[index].url, extra=about(ways._ways[index].url))
             ways._problems[index] = error
         finally:
             self._end()

@@ -8,6 +8,7 @@ from msgspec import UNSET
 
 from ..protocol.messages import Result, Result2
 from ..protocol.session import Session
+from .declare.context import Context
 from .one_pass import PlainRequest
 from .response import Replier, ReplyTo
 from .run.batch import Batch
@@ -25,12 +26,15 @@ class PlainReplier:
         self._encode = replier.codec.encode
         self._nan = replier.codec.nan
 
-    def answer(self, request: PlainRequest, limit: int | None = None) -> bytes | None:
+    def answer(
+        self, request: PlainRequest, limit: int | None = None, sender: Context | None = None
+    ) -> bytes | None:
         """Call the handler of a request, and answer; there is no answer to a notification.
 
         Args:
             request: to a handler that needs nothing but the params.
             limit: bytes that the response may have, `None` for any number.
+            sender: who asked, for the log.
         """
         try:
             response = request.respond()
@@ -38,16 +42,18 @@ class PlainReplier:
                 return None
             reply = self._encode(response)
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is its answer
-            return self.fail(request, error, limit)
+            return self.fail(request, error, limit, sender)
         if (limit is None or len(reply) <= limit) and not (
             request.may_hold_nan and reply.find(self._nan) >= 0
         ):
             return reply
         return self._check(request, response, reply, limit)
 
-    def answer_all(self, requests: Sequence[PlainRequest], limit: int | None) -> bytes | None:
+    def answer_all(
+        self, requests: Sequence[PlainRequest], limit: int | None, sender: Context | None
+    ) -> bytes | None:
         """Answer the requests and notifications of a batch; see `answer`."""
-        replies = [self.answer(request, limit) for request in requests]
+        replies = [self.answer(request, limit, sender) for request in requests]
         if limit is None:
             given = [reply for reply in replies if reply is not None]
             return self._replier.codec.join(given) if given else None
@@ -79,14 +85,18 @@ class PlainReplier:
         return self._replier.result(to, request.entry.name, value, may_hold_nan=is_doubtful)
 
     def fail(
-        self, request: PlainRequest, error: Exception, limit: int | None = None
+        self,
+        request: PlainRequest,
+        error: Exception,
+        limit: int | None = None,
+        sender: Context | None = None,
     ) -> bytes | None:
         """The response that an exception becomes."""
-        return self._replier.error(_reply_to(request, limit), request.entry.name, error)
+        return self._replier.error(_reply_to(request, limit, sender), request.entry.name, error)
 
 
-def _reply_to(request: PlainRequest, limit: int | None) -> ReplyTo:
-    return ReplyTo(request.id, request.jsonrpc, limit)
+def _reply_to(request: PlainRequest, limit: int | None, sender: Context | None = None) -> ReplyTo:
+    return ReplyTo(request.id, request.jsonrpc, limit, sender)
 
 
 def note(session: Session, request: PlainRequest) -> bool:

@@ -77,7 +77,7 @@ class Responder:
         else:
             if type(request) is not list and request.id:
                 if request.is_quick:
-                    return self._plain.answer(request, limit)
+                    return self._plain.answer(request, limit, context)
                 if request.is_awaited and request.timeout is UNSET:  # nobody else may cancel it
                     entry = request.entry
                     if entry.handler.wants_context:
@@ -85,11 +85,11 @@ class Responder:
                     try:
                         value = await request.call(request.params, context)
                     except Exception as error:  # noqa: BLE001  # whatever a handler raises
-                        return self._plain.fail(request, error, limit)
+                        return self._plain.fail(request, error, limit, context)
                     except BaseException as error:
                         if not is_stray(error):
                             raise
-                        return self._plain.fail(request, failure_of(error), limit)
+                        return self._plain.fail(request, failure_of(error), limit, context)
                     return self._plain.succeed(request, value, limit)
             begun = self._begin_decoded(data, request, context, limit)
         if type(begun) is bytes or begun is None:
@@ -153,7 +153,7 @@ class Responder:
             return self._begin_decoded(data, request, context, limit, session, alone)
         if session is not None and not note(session, request):
             return self._begin_other(data, context, limit, session, alone)
-        return self._plain.answer(request, limit)
+        return self._plain.answer(request, limit, context)
 
     def _begin_refused(
         self,
@@ -184,17 +184,17 @@ class Responder:
             fits = 0 < len(request) <= self._limits.batch
             is_whole = fits and self._one_pass.are_plain(data, request)
             if is_whole and (session is None or all(note(session, each) for each in request)):
-                return self._plain.answer_all(request, limit)
+                return self._plain.answer_all(request, limit, context)
         elif (not request.needs_check or self._is_sound(data)) and (
             session is None or note(session, request)
         ):
             echoed = self._echoed(data, request)
             if request.is_plain:
-                return self._plain.answer(echoed, limit)
+                return self._plain.answer(echoed, limit, context)
             entry, handler = request.entry, request.entry.handler
             call = Call(entry.name, handler.named(request.params), request.id, handler)
-            to = ReplyTo(echoed.id, request.jsonrpc, limit)
             context = context or self._nobody
+            to = ReplyTo(echoed.id, request.jsonrpc, limit, context)
             return self._begin_call(call, entry.chain, to, request.timeout, context)
         return self._begin_other(data, context, limit, session, alone)
 
@@ -293,7 +293,7 @@ class Responder:
         if not is_special and context._standing.refusal is None:
             request = self._one_pass.quick(data, message)
             if request is not None:
-                return self._plain.answer(request, limit)
+                return self._plain.answer(request, limit, context)
         return self._begin_message(data, message, context, limit)
 
     def _begin_batch(
@@ -355,7 +355,7 @@ class Responder:
         if message.traceparent is not ABSENT:
             context = self.traces.context(context, message.traceparent)
         id = message.id if message.id is UNSET else self.codec.wire_id(data, message.id)
-        to = ReplyTo(id, message.jsonrpc, limit)
+        to = ReplyTo(id, message.jsonrpc, limit, context)
         try:
             entry = find(message.method, id is not UNSET, self._table, context)
             params = entry.handler.parse(bytes(message.params), self.codec)

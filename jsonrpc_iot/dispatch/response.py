@@ -8,8 +8,10 @@ import msgspec
 from msgspec import Struct, UnsetType
 
 from ..errors import InternalError, RpcError, TooLarge, Unencodable
+from ..protocol.about import about
 from ..protocol.codec.codec import Codec, Jsonrpc
 from ..protocol.messages import WireId
+from .declare.context import Context
 
 logger = logging.getLogger("jsonrpc_iot.dispatcher")
 
@@ -21,11 +23,13 @@ class ReplyTo(Struct, frozen=True):
         id: as it is echoed; `UNSET` for a notification, which gets no response.
         jsonrpc: the member of that name in the request.
         limit: bytes that the channel carries, `None` for any number.
+        sender: who asked, for the log.
     """
 
     id: WireId | UnsetType
     jsonrpc: Jsonrpc
     limit: int | None
+    sender: Context | None = None
 
 
 class Replier:
@@ -77,11 +81,13 @@ class Replier:
         """The response that an exception becomes; what nobody foresaw goes to the log."""
         problem = error.problem if isinstance(error, RpcError) else _text(error)
         if problem is not None:
-            logger.error("method %r failed: %s", method, problem, exc_info=error)
+            extra = about(method=method) if to.sender is None else to.sender._about(method)
+            logger.error("method %r failed: %s", method, problem, exc_info=error, extra=extra)
             error = InternalError(data=_describe(error) if self._debug else None)
         assert isinstance(error, RpcError)
         if isinstance(to.id, UnsetType):
-            logger.debug("notification %r failed: %s", method, error)
+            extra = about(method=method) if to.sender is None else to.sender._about(method)
+            logger.debug("notification %r failed: %s", method, error, extra=extra)
             return None
         reply = self.codec.encode_error(to.id, error, to.jsonrpc, to.limit)
         if reply is None:

@@ -27,6 +27,7 @@ from msgspec import Struct, structs
 
 from ..dispatch.declare.target import CALL_SECONDS
 from ..errors import UsageError
+from ..transports.secrets import check_secrets
 from ..trust.entries import line_of, syntax_problem
 from ..tuya.device import TuyaDevice
 from ..tuya.points import Point
@@ -67,8 +68,14 @@ class DeviceConfig(Struct, frozen=True, forbid_unknown_fields=True):
     icon: str | None = None
 
     def add_to(self, gateway: Gateway, name: str) -> None:
-        """Add the device to a gateway; see `Gateway.add`, which says what is raised."""
+        """Add the device to a gateway; see `Gateway.add`, which says what is raised.
+
+        Raises:
+            InvalidUrl: a secret that a URL names is not there, too: nobody would be told later.
+        """
         urls = [self.url] if isinstance(self.url, str) else self.url
+        for each in urls:
+            check_secrets(each)
         ways = [TuyaDevice(each, self.points) for each in urls] if self.points else urls
         gateway.add(
             name,
@@ -91,6 +98,7 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
             names with the device's before them, or without.
         homeassistant: show the devices to Home Assistant.
         announce: a name to be found under by mDNS.
+        console: give browsers a page, at the addresses of HTTP.
         devices: by name.
     """
 
@@ -99,6 +107,7 @@ class GatewayConfig(Struct, frozen=True, forbid_unknown_fields=True):
     allow: list[str] = []
     homeassistant: bool = False
     announce: str | None = None
+    console: bool = False
     devices: dict[str, DeviceConfig] = {}
 
 

@@ -32,6 +32,7 @@ from ..errors import (
     RpcError,
 )
 from ..peer.peer import Peer
+from ..protocol.about import about
 from ..protocol.backoff import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Backoff
 from ..protocol.patterns import Patterns
 from .state import DeviceState
@@ -107,6 +108,7 @@ class Device(Forward):
         self._round_trip: float | None = None
         self._is_describing = False
         self._tasks: TaskGroup
+        self._ways: Ways | None = None
 
     @property
     def state(self) -> DeviceState:
@@ -127,6 +129,11 @@ class Device(Forward):
         if self._deny is not None and self._deny.match(method):
             return False
         return self._allow is None or method.startswith("rpc.") or self._allow.match(method)
+
+    def hurry(self) -> None:
+        """Look at once whether it is there, if it is away: somebody waits for it."""
+        if self._ways is not None:
+            self._ways.hurry()
 
     async def find(self, deadline: float) -> Target:
         """The open client; see `Forward.find`."""
@@ -199,7 +206,7 @@ class Device(Forward):
 
     async def _keep(self, where: Sequence[Way]) -> None:
         """Keep a connection on the first way on which the device answers."""
-        ways = Ways(
+        self._ways = ways = Ways(
             where,
             greet=self._greet,
             linger=_LONGEST_ANSWER_SECONDS if len(where) == 1 else 0.0,
@@ -305,7 +312,7 @@ class Device(Forward):
         """Note why the device could not be reached."""
         why = _PLACE_OF_SECRET.sub("", why)
         if why != self._last_error:
-            logger.info("%s: %s", self.name, why)
+            logger.info("%s: %s", self.name, why, extra=about(self.name))
             self._last_error = why
         if not self._is_tried:
             self._is_tried = True

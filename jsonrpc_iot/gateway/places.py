@@ -6,36 +6,13 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ..channel.changes import Change
-from ..dispatch.dispatcher import Dispatcher
-from ..errors import ServerError, TransportError, UsageError
+from ..errors import TransportError, UsageError
+from ..protocol.about import about
 from ..server.server import Server
-from .device import LOOP, TRACE, Device
+from .device import Device
+from .face import Face
 
 logger = logging.getLogger("jsonrpc_iot.gateway")
-
-
-class _Face(Dispatcher):
-    """A device as it shows itself at its own address.
-
-    Args:
-        device: answers all but what is between a caller and this address.
-        token: the gateway's, by which it knows itself.
-    """
-
-    def __init__(self, device: Device, token: str) -> None:
-        super().__init__(title=device.name)
-        self._device = device
-        self._token = token
-        self._forward("", device)
-        self.method(TRACE)(self._trace)
-
-    async def _trace(self, token: str) -> None:
-        """Find out whether the gateway that asks leads back to itself."""
-        if token == self._token:
-            raise ServerError(LOOP)
-        target = self._device.target
-        if target is not None:
-            await target.call(TRACE, {"token": token}, result=None, timeout=2.0)
 
 
 class OwnPlaces:
@@ -51,7 +28,7 @@ class OwnPlaces:
         self._server = server
         self._tasks = tasks
         self._token = token
-        self._faces: dict[Device, tuple[_Face, anyio.CancelScope]] = {}
+        self._faces: dict[Device, tuple[Face, anyio.CancelScope]] = {}
         self._taken: set[str] = set()
         self._opening: set[Device] = set()
         self._changed = Change()
@@ -60,7 +37,7 @@ class OwnPlaces:
         """Give a device its address, where the server has any with a path."""
         if self._server.has_places:
             scope = anyio.CancelScope()
-            self._faces[device] = face, _ = _Face(device, self._token), scope
+            self._faces[device] = face, _ = Face(device, self._token), scope
             self._opening.add(device)
             self._tasks.start_soon(self._serve, device, face, scope)
 
@@ -81,7 +58,7 @@ class OwnPlaces:
         if found is not None:
             found[0].emit(method, params, requires=device.options.requires)
 
-    async def _serve(self, device: Device, face: _Face, scope: anyio.CancelScope) -> None:
+    async def _serve(self, device: Device, face: Face, scope: anyio.CancelScope) -> None:
         name = device.name
         try:
             with scope:
@@ -93,7 +70,9 @@ class OwnPlaces:
                         self._note_opened(device)
                         await anyio.sleep_forever()
                 except (TransportError, UsageError) as error:
-                    logger.warning("%s has no address of its own: %s", name, error)
+                    logger.warning(
+                        "%s has no address of its own: %s", name, error, extra=about(name)
+                    )
                 finally:
                     self._taken.discard(name)
         finally:

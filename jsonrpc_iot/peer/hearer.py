@@ -2,6 +2,7 @@
 
 from ..channel.info import ChannelInfo
 from ..dispatch.run.context import Connection
+from ..protocol.about import about
 from ..protocol.patterns import Patterns
 from ..trust.principal import Standing
 
@@ -20,6 +21,13 @@ class Hearer(Connection):
         self.info = info
         self.standing = standing
         self._patterns: Patterns | None = None
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What a log line about this end says of it, as `extra`."""
+        principal = self.standing.principal
+        name = None if principal is None else principal.name
+        return about(self.info.peer, principal=name)
 
     def hears(self, method: str, requires: str | None) -> bool:
         """Whether the other end may and wants to hear what is sent to everybody."""

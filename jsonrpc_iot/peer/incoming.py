@@ -368,9 +368,7 @@ class Incoming:
         """
         with anyio.move_on_after(self._limits.linger_seconds):
             while self._in_flight >= self._limits.in_flight:
-                if self._session.open_calls or self.leaving:
-                    return False
-                if self._outgoing.needs_receiver:
+                if self._session.open_calls or self.leaving or self._outgoing.needs_receiver:
                     return False
                 if any(pending.items for pending in self._running):  # whose credit must be read
                     return False
@@ -394,7 +392,9 @@ class Incoming:
                 is_alone = begun is pending and pending.items is None
                 await self._outgoing.send((reply,), are_responses=is_alone)
         except Exception:
-            logger.exception("method %r: no response could be made", pending.call.method)
+            method = pending.call.method
+            extra = self._context._about(method)
+            logger.exception("method %r: no response could be made", method, extra=extra)
         finally:
             self._in_flight -= 1
             self.wake_up()

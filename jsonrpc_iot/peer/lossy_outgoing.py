@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 
 from ..channel.contract import Channel
 from ..errors import Cancelled
+from ..protocol.about import about
 from ..protocol.duplicates import DuplicateTable
 from ..protocol.presence import Presence
 from ..protocol.session import Session
@@ -191,7 +192,7 @@ class LossyOutgoing(Outgoing):
         self.dropped += len(messages)
         if unproved.note_dropped(len(messages)):
             text = "%s: dropped what waited for proof that somebody is there; no more is told of"
-            logger.info(text, self._channel.info.peer)
+            logger.info(text, self._channel.info.peer, extra=about(self._channel.info.peer))
         if self.seen is not None:
             self.seen.note_sent(messages, self.now())
 

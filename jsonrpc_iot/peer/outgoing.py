@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 
 from ..channel.clock import asyncio_loop, clock
 from ..channel.contract import Channel
+from ..protocol.about import about
 
 logger = logging.getLogger("jsonrpc_iot.peer")
 
@@ -148,7 +149,9 @@ class Outgoing:
             self._fail(str(error))
             return
         except Exception:
-            logger.exception("%s: sending failed", self._channel.info.peer)
+            logger.exception(
+                "%s: sending failed", self._channel.info.peer, extra=about(self._channel.info.peer)
+            )
             self._fail()
             return
         if sent < len(messages):
@@ -231,7 +234,9 @@ class Outgoing:
         except BROKEN as error:
             self._fail(str(error))
         except Exception:
-            logger.exception("%s: sending failed", self._channel.info.peer)
+            logger.exception(
+                "%s: sending failed", self._channel.info.peer, extra=about(self._channel.info.peer)
+            )
             self._fail()
 
     async def _hand_over(self, messages: Sequence[bytes]) -> None:

@@ -6,6 +6,7 @@ import anyio
 
 from ..channel.contract import Channel
 from ..errors import FramingError
+from ..protocol.about import about
 from .incoming import Incoming
 from .outgoing import BROKEN, Outgoing
 
@@ -46,4 +47,6 @@ async def part(channel: Channel, seconds: float) -> None:
         except (anyio.EndOfStream, FramingError, NotImplementedError, *BROKEN):
             pass
         except Exception as error:  # noqa: BLE001  # TLS has more ways to end
-            logger.debug("%s: parting failed: %r", channel.info.peer, error)
+            logger.debug(
+                "%s: parting failed: %r", channel.info.peer, error, extra=about(channel.info.peer)
+            )

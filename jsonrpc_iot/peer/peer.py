@@ -189,7 +189,7 @@ class Peer(Remote, Hearer):
         try:
             return self._incoming.take(messages)
         except Exception:
-            logger.exception("%s: receiving failed", self.info.peer)
+            logger.exception("%s: receiving failed", self.info.peer, extra=self.about)
             return True
 
     async def handle(self, messages: Sequence[bytes]) -> None:
@@ -197,7 +197,7 @@ class Peer(Remote, Hearer):
         try:
             await self._incoming.handle(messages)
         except Exception:
-            logger.exception("%s: receiving failed", self.info.peer)
+            logger.exception("%s: receiving failed", self.info.peer, extra=self.about)
 
     def end(self) -> None:
         """Stop, now that the channel is closed."""
@@ -310,10 +310,10 @@ class Peer(Remote, Hearer):
         self._incoming.forget(now)
         is_late = now - self._opened_at > self._limits.silent_seconds
         if self._outgoing.is_stalled():
-            logger.warning("%s does not read; closing", self.info.peer)
+            logger.warning("%s does not read; closing", self.info.peer, extra=self.about)
             self._break()
         elif is_late and self.is_stranger and self.info.reliable:  # a line is no connection
-            logger.info("%s says nothing; closing", self.info.peer)
+            logger.info("%s says nothing; closing", self.info.peer, extra=self.about)
             self._break()
 
     def _begin(self) -> None:
@@ -348,11 +348,11 @@ class Peer(Remote, Hearer):
             self._broken = True
             self.calls.why = str(error)
         except FramingError as failure:
-            logger.warning("%s: %s; closing", self.info.peer, failure)
+            logger.warning("%s: %s; closing", self.info.peer, failure, extra=self.about)
             self.calls.why = str(failure)
             await self._say_why(failure)
         except Exception:
-            logger.exception("%s: receiving failed; closing", self.info.peer)
+            logger.exception("%s: receiving failed; closing", self.info.peer, extra=self.about)
             self._broken = True
 
     async def _finish(self) -> None:
@@ -385,7 +385,7 @@ class Peer(Remote, Hearer):
 
     def _note_stray(self, what: str) -> None:
         say = logger.debug if self.info.is_shared else logger.info  # answers to others
-        say("%s: dropped %s", self.info.peer, what)
+        say("%s: dropped %s", self.info.peer, what, extra=self.about)
 
     def _break(self, why: str = "") -> None:
         self._broken = True

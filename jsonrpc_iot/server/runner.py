@@ -6,6 +6,7 @@ from collections.abc import Callable
 from anyio.abc import TaskGroup
 
 from ..peer.peer import Peer
+from ..protocol.about import about
 
 logger = logging.getLogger("jsonrpc_iot.server")
 
@@ -43,4 +44,4 @@ class Runner:
         try:
             await self.run(peer)
         except Exception:
-            logger.exception("%s: serving failed", peer.info.peer)
+            logger.exception("%s: serving failed", peer.info.peer, extra=about(peer.info.peer))

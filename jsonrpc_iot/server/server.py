@@ -26,6 +26,7 @@ from ..errors import ChannelClosed, Unauthorized
 from ..peer.new_session import new_session
 from ..peer.peer import Peer
 from ..peer.workers import Workers
+from ..protocol.about import about
 from ..protocol.budget import Budget
 from ..protocol.limits import Limits
 from ..trust.principal import Standing
@@ -35,6 +36,7 @@ from .renewal import renew
 from .runner import Runner
 
 if TYPE_CHECKING:
+    from ..asgi.console.session import OneTimeKey
     from ..trust.keyring import Keyring
 
 logger = logging.getLogger("jsonrpc_iot.server")
@@ -53,7 +55,7 @@ class Server:
         keyring: what the door knows keys by, `None` where it knows none.
         limits: bounds on what a peer may cost.
         trace: is shown each message.
-        console: browsers get a page at the addresses of HTTP.
+        console: browsers get a page at the addresses of HTTP; or the key that lets one of them in.
 
     Attributes:
         peer_joined: emits each peer that can be called and notified from now on.
@@ -71,7 +73,7 @@ class Server:
         limits: Limits,
         trace: Tracing,
         *,
-        console: bool = False,
+        console: "bool | OneTimeKey" = False,
     ) -> None:
         self._dispatcher = dispatcher
         self._console = console
@@ -328,7 +330,9 @@ class Server:
         except Unauthorized as refusal:  # nobody has the token that it brings
             channel.tell_why(refusal.message)
         except Exception:
-            logger.exception("%s: serving failed", channel.info.peer)
+            logger.exception(
+                "%s: serving failed", channel.info.peer, extra=about(channel.info.peer)
+            )
         finally:
             if not attached:
                 await anyio.aclose_forcefully(channel)

@@ -22,6 +22,7 @@ from .forwards import keep_forwards
 from .server import Server
 
 if TYPE_CHECKING:
+    from ..asgi.console.session import OneTimeKey
     from ..trust.keyring import Keyring
     from ..trust.pairing import Pairing
 
@@ -39,7 +40,7 @@ async def serve(
     trace: Trace | None = None,
     announce: str | None = None,
     record: str | PathLike[str] | None = None,
-    console: bool = False,
+    console: "bool | OneTimeKey" = False,
 ) -> AsyncIterator[Server]:
     """Serve a dispatcher at all URLs and channels while the `async with` block runs.
 
@@ -65,7 +66,8 @@ async def serve(
             `Server.announced` is the one that it has got.
         record: a new file for all messages, with secrets masked; see `Recorder`.
         console: a browser that opens an `http://` or `https://` URL gets a page by which people use
-            the device; programs get what they get without it.
+            the device; programs get what they get without it. It may be a `OneTimeKey`, by which
+            `authenticate` knows the one page that it lets in.
 
     Raises:
         InvalidUrl: a URL makes no sense.
@@ -138,7 +140,7 @@ async def _bind(
     limits: Limits,
     keyring: "Keyring | None",
     *,
-    console: bool,
+    console: object,
 ) -> list[Listener]:
     """Bind all URLs, in their order, of which one is to have a console; the stack closes them."""
     keys = None if keyring is None else keyring.by_key_id

@@ -21,6 +21,7 @@ from ..dispatch.handler import Handler
 from ..dispatch.run.context import CallContext
 from ..dispatch.run.middleware import Call, Next
 from ..errors import InvalidParams, JsonRpcIotError, rpc_error
+from ..protocol.about import about
 from ..protocol.codec.codec import Codec
 from ..server.server import Server
 from ..server.serving import serve
@@ -59,6 +60,8 @@ async def replay(
         BindFailed: a URL cannot be bound.
     """
     recorded = read_recording(Path(path))
+    if not recorded.answers and not recorded.pushes:
+        logger.warning("%s: nothing is recorded there, so nothing is answered", path)
     dispatcher = _Replayed(recorded, speed, strict=strict)
     async with serve(dispatcher, *where, **options) as server, task_group() as tasks:
         if any(url.startswith(_WEB) for url in server.urls):
@@ -86,7 +89,7 @@ async def _push(
         try:
             await tell(push.method, _restored(push.params, is_packed=False))
         except JsonRpcIotError as error:
-            logger.info("%s was not sent: %s", push.method, error)
+            logger.info("%s was not sent: %s", push.method, error, extra=about(method=push.method))
             return
 
 
@@ -175,7 +178,13 @@ class _Answers:
             problem = f"never recorded with such params; the nearest are {shown}"
             raise InvalidParams(data={"path": "$", "message": problem})
         asked = _key(wanted).decode()[:_LONGEST_SHOWN]
-        logger.warning("%s was never recorded with %s: as with %s", self._method, asked, shown)
+        logger.warning(
+            "%s was never recorded with %s: as with %s",
+            self._method,
+            asked,
+            shown,
+            extra=about(method=self._method),
+        )
         found = self._next(nearest)
         assert found is not None
         return found

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from ..channel.info import ChannelInfo
+from ..protocol.about import about
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
@@ -50,7 +51,11 @@ class Inbox:
         room = _BYTES - self._bytes - size
         if room < 0 and (room < -_BYTES or self._is_notification(message)):
             if not self.dropped:
-                logger.warning("%s: messages come faster than they are read", self._name)
+                logger.warning(
+                    "%s: messages come faster than they are read",
+                    self._name,
+                    extra=about(self._name),
+                )
             self.dropped += 1
             return False
         self._messages.append(message)

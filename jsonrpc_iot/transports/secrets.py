@@ -43,3 +43,11 @@ def check_place(url: Url, name: str) -> None:
     kind, _, place = url.options.get(name, "env:NAME").partition(":")
     if kind not in ("env", "file") or not place:
         raise url.error(f"give the {name} as ?{name}=env:NAME or file:PATH")
+
+
+def check_secrets(url: str) -> None:
+    """Refuse a URL that names a secret which is not there, as `read_secret` does."""
+    parsed = Url.parse(url)
+    for name, place in parsed.options.items():
+        if place.startswith(("env:", "file:")):
+            read_secret(parsed, name)

@@ -6,6 +6,7 @@ all logs of the package, and no secret is among them.
 
 import logging
 
+from ..protocol.about import about
 from .principal import Principal
 
 logger = logging.getLogger("jsonrpc_iot.audit")
@@ -22,8 +23,14 @@ def refused_call(peer: str, method: str, requires: str, principal: Principal | N
         requires: the permission that it needs.
         principal: who called, `None` for a stranger.
     """
+    name = None if principal is None else principal.name
     logger.warning(
-        "%s: %s was refused to %s: it needs %r", peer, _short(method), who(principal), requires
+        "%s: %s was refused to %s: it needs %r",
+        peer,
+        _short(method),
+        who(principal),
+        requires,
+        extra=about(peer, method, name),
     )
 
 
@@ -34,7 +41,8 @@ def refused_stranger(peer: str, method: str) -> None:
         peer: the other end, as the logs name it.
         method: what was called.
     """
-    logger.warning("%s: %s was refused to a stranger", peer, _short(method))
+    extra = about(peer, method)
+    logger.warning("%s: %s was refused to a stranger", peer, _short(method), extra=extra)
 
 
 def refused_proof(peer: str, proof: str, reason: str) -> None:
@@ -46,12 +54,15 @@ def refused_proof(peer: str, proof: str, reason: str) -> None:
             or `code`.
         reason: what is wrong with it, without a secret.
     """
-    logger.warning("%s: proof by %s was refused: %s", peer, proof, _short(reason))
+    logger.warning(
+        "%s: proof by %s was refused: %s", peer, proof, _short(reason), extra=about(peer)
+    )
 
 
 def revoked(peer: str, principal: Principal) -> None:
     """A peer's key is gone or has expired, so its channel ends."""
-    logger.warning("%s: %s is not in the keyring any more", peer, who(principal))
+    extra = about(peer, principal=principal.name)
+    logger.warning("%s: %s is not in the keyring any more", peer, who(principal), extra=extra)
 
 
 def pairing_opened(seconds: float) -> None:
@@ -80,7 +91,7 @@ def pairing_tried(peer: str, number: int, outcome: str) -> None:
         number: of the try, from 1.
         outcome: how it stands.
     """
-    logger.warning("%s: try %d to pair: %s", peer, number, _short(outcome))
+    logger.warning("%s: try %d to pair: %s", peer, number, _short(outcome), extra=about(peer))
 
 
 def paired(peer: str, name: str) -> None:
@@ -90,7 +101,8 @@ def paired(peer: str, name: str) -> None:
         peer: the other end, as the logs name it.
         name: that of the key.
     """
-    logger.warning("%s: paired, and called %r from now on", peer, _short(name))
+    extra = about(peer, principal=name)
+    logger.warning("%s: paired, and called %r from now on", peer, _short(name), extra=extra)
 
 
 def who(principal: Principal | None) -> str:

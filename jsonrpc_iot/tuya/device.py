@@ -31,6 +31,7 @@ from ..errors import (
     MalformedFrame,
     UsageError,
 )
+from ..protocol.about import about
 from ..protocol.tuya.datapoints import DataPoint, Value
 from ..protocol.tuya.frame import Command, Frame
 from ..protocol.tuya.role import Product
@@ -269,4 +270,4 @@ class TuyaDevice(Dispatcher, anyio.AsyncContextManagerMixin):
     def _complain(self, why: str) -> None:
         if why not in self._complaints:
             self._complaints.add(why)
-            logger.warning("%s: %s", self.url, why)
+            logger.warning("%s: %s", self.url, why, extra=about(self.url))

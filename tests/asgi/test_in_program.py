@@ -56,8 +56,10 @@ async def running(app: AsgiApp) -> AsyncIterator[str]:
     with anyio.fail_after(10), socket.create_server(("127.0.0.1", 0)) as bound:
         async with anyio.create_task_group() as tasks:
             await tasks.start(run, bound)
-            yield f"127.0.0.1:{bound.getsockname()[1]}"
-            server.should_exit = True
+            try:
+                yield f"127.0.0.1:{bound.getsockname()[1]}"
+            finally:  # else a test that fails would wait for ever
+                server.should_exit = True
 
 
 @asynccontextmanager

@@ -37,6 +37,10 @@ def bearer(token: str) -> dict[str, str]:
     return {**JSON, "authorization": f"Bearer {token}"}
 
 
+PROMPT = Limits(refusal_seconds=0.01)
+"""Wrong tokens are answered soon, where how late is not the test's business."""
+
+
 @asynccontextmanager
 async def served(keys: Keys, **options: Any) -> AsyncIterator[tuple[Any, httpx2.AsyncClient]]:
     async with (

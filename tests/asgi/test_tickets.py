@@ -22,7 +22,7 @@ from tests.transports.certificates import Certificates
 from tests.waiting import Tally
 
 from .test_in_program import running
-from .test_principals import bearer, request, served
+from .test_principals import PROMPT, bearer, request, served
 from .test_server import EVENTS, JSON, URL, client, lines
 
 __all__ = ["keys"]
@@ -97,7 +97,7 @@ async def test_a_ticket_has_the_permissions_of_who_got_it(keys: Keys) -> None:
     "made_up", ["", "x", "x" * 20_000, "%C3%A9", "%FF", "%00", "../..", "a&ticket=b"]
 )
 async def test_a_ticket_that_was_never_given_is_answered_401(keys: Keys, made_up: str) -> None:
-    async with served(keys) as (_, http):
+    async with served(keys, limits=PROMPT) as (_, http):
         for headers in ({}, {"authorization": f"Bearer {keys.app}"}):
             assert await opens(http, f"?ticket={made_up}", **headers) == 401
 

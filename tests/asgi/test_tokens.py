@@ -19,7 +19,7 @@ from jsonrpc_iot import (
 from tests.server.test_principals import Keys, keys, lamp
 from tests.transports.certificates import Certificates
 
-from .test_principals import bearer, request, served
+from .test_principals import PROMPT, bearer, request, served
 from .test_server import EVENTS, JSON, URL, client
 
 __all__ = ["keys"]
@@ -53,7 +53,7 @@ async def test_a_token_that_nobody_has_is_answered_401(
     strangers: bool,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with served(keys, strangers=strangers) as (_, http):
+    async with served(keys, strangers=strangers, limits=PROMPT) as (_, http):
         for token in (keys.app[:-1], f"{keys.app}x", "", "x" * 50_000, "caf\xe9"):
             caplog.clear()
             sent = {name.encode(): value.encode() for name, value in headers.items()}
@@ -158,7 +158,7 @@ async def test_a_401_of_a_method_says_what_is_wanted(keys: Keys) -> None:
 
 
 async def test_in_a_web_program_it_is_the_same(keys: Keys) -> None:
-    app = asgi_app(lamp(), keyring=keys.keyring)
+    app = asgi_app(lamp(), keyring=keys.keyring, limits=PROMPT)
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://lamp/rpc") as http:
         for method, path, headers, content in REQUESTS:

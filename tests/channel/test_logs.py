@@ -1,5 +1,6 @@
 """What strangers' texts can do to the log: nothing."""
 
+import ast
 import io
 import logging
 import re
@@ -8,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import jsonrpc_iot
-from jsonrpc_iot import Dispatcher
+from jsonrpc_iot import Dispatcher, Url
 from jsonrpc_iot.channel.logs import LOGGERS, Guard
+from jsonrpc_iot.protocol.about import about
 
 EVIL = "x\nCRITICAL:root:forged\x1b[2J\u202e"
 PACKAGE = Path(jsonrpc_iot.__file__).parent
@@ -93,3 +95,25 @@ def test_a_handler_that_quotes_its_caller_forges_nothing(caplog: pytest.LogCaptu
     assert "ValueError: x\\u000aCRITICAL" in caplog.text
     assert "\nCRITICAL" not in caplog.text
     assert "\x1b" not in caplog.text
+
+
+def test_lines_about_a_peer_have_it_as_a_field() -> None:
+    """Whose words a peer's address is among names it in `extra` too, so that programs find it."""
+    found = []
+    for path in PACKAGE.rglob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        if "logger." not in source or "info.peer" not in source:
+            continue
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("logger."):
+                names_it = any(ast.unparse(each).endswith("info.peer") for each in node.args)
+                if names_it and not any(each.arg == "extra" for each in node.keywords):
+                    found.append(f"{path}:{node.lineno}")
+    assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize("value", [None, "", "tcp://192.0.2.7:5", Url.parse("mqtt://u@h/x")])
+def test_what_is_not_known_is_left_out(value: object) -> None:
+    assert about(value) == ({"peer": str(value)} if value else {})
+    assert about(method="m" * 1000, principal="app") == {"method": "m" * 200, "principal": "app"}
+    assert about(method=EVIL)["method"].isprintable()

@@ -1,5 +1,6 @@
 """The device that the tests call, a process of its own."""
 
+import logging
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -14,6 +15,17 @@ class Simulated(NamedTuple):
     tcp: str
     pipe: str
     udp: str
+
+
+@pytest.fixture(autouse=True)
+def log_is_as_before() -> Iterator[None]:
+    """Have a command that ran in this process leave no trace in its log."""
+    loggers = [logging.getLogger(name) for name in ("", "jsonrpc_iot", "jsonrpc_iot.cli.trace")]
+    before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")

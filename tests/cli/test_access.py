@@ -15,13 +15,17 @@ from jsonrpc_iot.trust.keyring import bearer_token
 from .program import Done, Running, listening, run, started
 
 LAMP = """
-from jsonrpc_iot import Dispatcher
+from jsonrpc_iot import Dispatcher, Unauthorized
 
 dispatcher = Dispatcher()
 
 @dispatcher.method(requires="switch")
 def switch() -> str:
     return "switched"
+
+@dispatcher.method
+def unlock(pin: str) -> None:
+    raise Unauthorized("Wrong PIN")
 """
 
 
@@ -55,6 +59,13 @@ def test_a_token_may_do_what_the_keyring_says(keys: Path) -> None:
     assert (left.code, left.out) == (0, "")
     assert "switch was refused to a stranger: it needs 'switch'" in left.err
     assert token not in left.err
+
+
+def test_a_reason_of_the_devices_own_is_no_hint_at_a_key(keys: Path) -> None:
+    with lamp(keys, "tcp://127.0.0.1:0") as (_, url):
+        done = run("call", url, "unlock", "pin=1")
+    assert done.code == 1
+    assert "Wrong PIN" in done.complaint
 
 
 @pytest.mark.parametrize("command", ["serve", "simulate"])

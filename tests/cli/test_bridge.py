@@ -9,6 +9,7 @@ import pytest
 
 from jsonrpc_iot import connect_sync
 from tests.generate.made import loaded
+from tests.places import ROOT
 
 from .program import Done, Running, listening, run, serving, started
 
@@ -57,6 +58,36 @@ def test_with_a_log_in_json_changes_are_objects_too() -> None:
         line = json.loads(bridge.wait_for_error("{"))
         assert (line["logger"], line["level"]) == ("jsonrpc_iot.cli.devices", "INFO")
         assert line["message"].startswith("one away: ")
+        assert line["peer"] == "one"
+        assert bridge.stop() == Done(0, "", "")
+
+
+@pytest.mark.parametrize("place", ["env:NOWHERE", "file:/nowhere/key"])
+def test_a_key_that_is_not_there_is_wrong_usage(place: str, tmp_path: Path) -> None:
+    """Nobody would be told later why the device is away."""
+    url = f"tcp://127.0.0.1:1?psk={place}"
+    file = tmp_path / "house.toml"
+    file.write_text(f"[devices]\none = '{url}'\n")
+    for words in (f"one={url}",), ("--config", str(file)):
+        done = run("bridge", *words, *ANYWHERE)
+        assert done.code == 2
+        assert place.partition(":")[2] in done.complaint
+    assert run("mcp", url).code == run("mcp", f"one={url}").code == 2
+
+
+def test_a_device_whose_extra_is_missing_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "httpx2.py").write_text("raise ImportError")
+    words = ("bridge", "one=http://127.0.0.1:1/rpc", *ANYWHERE)
+    with started(*words, PYTHONPATH=f"{tmp_path}:{ROOT}") as bridge:
+        listening(bridge)
+        assert "pip install 'jsonrpc-iot[http]'" in changed(bridge, "one")
+        assert bridge.stop().code == 0
+
+
+def test_a_quiet_bridge_tells_of_no_device() -> None:
+    with started("bridge", "one=tcp://127.0.0.1:1", *ANYWHERE, "-q") as bridge:
+        url = listening(bridge)
+        assert '"code":-32010' in run("call", url, "one.echo", "value=x").err
         assert bridge.stop() == Done(0, "", "")
 
 

@@ -321,8 +321,19 @@ def test_a_standard_stream_that_is_closed(
     assert (done.returncode, done.stdout, done.stderr) == (code, output, b"")
 
 
+FULL = "standard output cannot be written: No space left on device"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("words", [("--version",), ("call", "--help"), ("serve", "--bind")])
+def test_a_full_disk_is_told_of_by_all_that_prints(words: tuple[str, ...]) -> None:
+    bind = ("tcp://127.0.0.1:0",) if words[0] == "serve" else ()
+    with Path("/dev/full").open("wb") as full:
+        assert run_with(full, *words, *bind) == Done(3, "", f"jsonrpc-iot: {FULL}\n")
+
+
 def test_a_full_disk(device: Simulated) -> None:
     with Path("/dev/full").open("wb") as full:
         done = run_with(full, "call", device.tcp, "rpc.ping")
 
-    assert done == Done(3, "", "jsonrpc-iot: [Errno 28] No space left on device\n")
+    assert done == Done(3, "", f"jsonrpc-iot: {FULL}\n")

@@ -2,16 +2,18 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
 from jsonrpc_iot import __main__
 from jsonrpc_iot.cli.demo import _program
 
-from .program import run
+from .program import SECONDS, environment, run
 
 
 def test_a_report_in_json() -> None:
@@ -71,3 +73,35 @@ def test_the_program_that_it_names_runs(called: str, monkeypatch: pytest.MonkeyP
         words = [*shlex.split(_program()), "--version"]
         shown = subprocess.run(words, capture_output=True, check=True)
         assert shown.stdout.startswith(b"jsonrpc-iot ")
+
+
+def test_what_it_keeps_open_is_a_device_that_browsers_get_a_page_of() -> None:
+    program = "import anyio; from jsonrpc_iot.cli._demo_stay import stay; anyio.run(stay, 'lamp')"
+    with subprocess.Popen(
+        (sys.executable, "-W", "error", "-c", program),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(3)]
+            word, url = lines[-1].split()
+            assert word == "console"
+            with build_opener(ProxyHandler({})).open(
+                Request(url, headers={"Accept": "text/html"}), timeout=SECONDS
+            ) as page:
+                assert page.headers["Content-Type"].startswith("text/html")
+            done = run("listen", url, "--count", "1")
+            assert done.result["method"] == "room.climate"
+            assert run("call", url, "lamp.get").result == {"level": 40, "colour": "warm"}
+            assert run("call", url, "lamp.fade", "to:=50", "seconds:=0.3", "--stream").code == 0
+            process.send_signal(signal.SIGINT)
+            assert (process.wait(SECONDS), process.stderr and process.stderr.read()) == (0, "")
+        finally:
+            process.kill()
+
+
+def test_a_report_for_programs_ends() -> None:
+    assert run("demo", "--json", "--stay").code == 2

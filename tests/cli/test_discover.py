@@ -13,6 +13,7 @@ import pytest
 
 from jsonrpc_iot import Found
 from jsonrpc_iot.cli.discover import Via, _row
+from tests.places import ROOT
 
 from .conftest import Simulated
 from .device import Answer, udp_device
@@ -52,6 +53,21 @@ def test_a_device_on_this_host_is_found_once(device: Simulated) -> None:
     assert lamp["uptime"] > 0
     assert 0 < lamp["round_trip_ms"] < 1000
     assert run("call", lamp["url"], "sys.info").result["name"] == "lamp"
+
+
+@pytest.mark.parametrize(
+    ("package", "way", "extra"), [("serial", "serial", "uart"), ("zeroconf", "mdns", "mdns")]
+)
+def test_a_way_without_its_extra_is_told_of(
+    package: str, way: str, extra: str, tmp_path: Path
+) -> None:
+    (tmp_path / f"{package}.py").write_text("raise ImportError")
+    words = ("discover", "--json", "--timeout", "0.1", "--port", "1")
+    told = run(*words, PYTHONPATH=f"{tmp_path}:{ROOT}").err
+    assert f"no look by {way}: " in told
+    assert f"pip install 'jsonrpc-iot[{extra}]'" in told
+    assert "no look by" not in run(*words, "--quiet", PYTHONPATH=f"{tmp_path}:{ROOT}").err
+    assert "no look by" not in run(*words, "--via", "udp", PYTHONPATH=f"{tmp_path}:{ROOT}").err
 
 
 def test_a_device_on_all_addresses_is_one_device() -> None:

@@ -54,6 +54,11 @@ def first_lines(text: str, count: int = 3) -> list[str]:
     return text.splitlines()[:count]
 
 
+def test_a_dash_is_standard_output(generate: Generate, file: Path) -> None:
+    assert generate(str(file), "-o", "-") == generate(str(file)) == generate(str(file), "--out=-")
+    assert not Path("-").exists()
+
+
 def test_from_a_device(device: Simulated) -> None:
     done = run("generate", device.tcp)
 

@@ -1,20 +1,34 @@
-"""`--log-json`: all that a program says on standard error is one JSON object a line."""
+"""What stands on standard error: `--log-json`, `--verbose`, `--quiet`, and what lines are about."""
 
 import json
 import logging
 import re
+import signal
 import socket
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jsonrpc_iot import Keyring
 from jsonrpc_iot.cli._log import JsonFormatter
+from jsonrpc_iot.trust.keys import bearer_token
+from tests.places import ROOT
 
-from .program import Done, listening, run, started
+from .program import Done, environment, listening, run, started
 from .test_serve import LAMP
 
+GUARDED = """
+@dispatcher.method
+async def slowly() -> None:
+    raise RuntimeError
+
+@dispatcher.method(requires="switch")
+def switch() -> None: ...
+"""
 OLD = """
 import warnings
 
@@ -46,6 +60,7 @@ def test_a_record_is_one_line_of_ascii() -> None:
         "logger": "a.b",
         "message": "\x1b\x7fü\ud800\n",
     }
+    assert json.loads(JsonFormatter("n-2").format(record)) == {**json.loads(text), "node": "n-2"}
 
 
 def test_the_exception_of_a_handler(tmp_path: Path) -> None:
@@ -61,6 +76,65 @@ def test_the_exception_of_a_handler(tmp_path: Path) -> None:
     assert failed["exception"].startswith("Traceback")
     assert "RuntimeError: \x1b[31mno light" in failed["exception"]
     assert any(line["logger"].endswith("trace") and '"fail"' in line["message"] for line in lines)
+
+
+def test_lines_say_whom_and_what_they_are_about(tmp_path: Path) -> None:
+    (tmp_path / "lamp.py").write_text(LAMP + GUARDED)
+    keys = tmp_path / "keys.toml"
+    keys.touch(mode=0o600)
+    token = bearer_token(Keyring(keys).add("app", permissions=["look"]))
+    bind = ("--bind", "http://127.0.0.1:0/rpc", "--bind", "tcp://127.0.0.1:0")
+    words = ("lamp:dispatcher", *bind, "--keys", str(keys), "--log-json")
+    with started("serve", *words, cwd=tmp_path) as program:
+        web, tcp = listening(program), listening(program)
+        run("call", tcp, "fail")
+        run("call", f"{web}?token=env:T", "slowly", T=token)
+        run("call", f"{web}?token=env:T", "switch", T=token)
+        run("call", tcp, "switch")
+        lines = lines_of(program.stop())
+    about = [(line.get("method"), line.get("principal")) for line in lines if "method" in line]
+    assert about == [("fail", None), ("slowly", "app"), ("switch", "app"), ("switch", None)]
+    peers = [line["peer"] for line in lines if "method" in line]
+    assert [peer.partition(":")[0] for peer in peers] == ["tcp", "http", "http", "tcp"]
+
+
+@pytest.mark.parametrize(
+    ("option", "levels"),
+    [("--quiet", {"ERROR"}), (None, {"ERROR", "WARNING"}), ("-v", {"ERROR", "WARNING", "INFO"})],
+)
+def test_how_much_is_shown(option: str | None, levels: set[str], tmp_path: Path) -> None:
+    (tmp_path / "lamp.py").write_text(LAMP)
+    words = ("lamp:dispatcher", "--bind", "tcp://0.0.0.0:0", "--log-json")
+    with started("serve", *words, *filter(None, [option]), cwd=tmp_path) as program:
+        url = listening(program).replace("0.0.0.0", "127.0.0.1")
+        run("call", url, "fail")
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as raw:
+            raw.sendall(b'{"id":9,"result":1}\n{"id":1,"method":"rpc.ping"}\n')
+            raw.recv(100)
+        lines = lines_of(program.stop())
+    assert {line["level"] for line in lines} - {"DEBUG"} == levels
+
+
+def test_more_and_less_at_once_is_wrong_usage() -> None:
+    done = run("call", "tcp://127.0.0.1:1", "x", "-v", "-q")
+    assert (done.code, done.complaint) == (
+        2,
+        "jsonrpc-iot: --verbose and --quiet contradict each other",
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a process cannot be sent SIGINT alone")
+def test_ctrl_c_while_the_program_is_loaded_shows_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "anyio.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    path = f"{tmp_path}:{ROOT}"
+    assert run("--version", PYTHONPATH=path) == Done(-signal.SIGINT, "", "")
+    library = subprocess.run(
+        [sys.executable, "-c", "import jsonrpc_iot"],
+        capture_output=True,
+        env=environment(PYTHONPATH=path),
+        check=False,
+    )
+    assert b"KeyboardInterrupt" in library.stderr  # another program's own affair
 
 
 def test_the_whole_log_of_a_platform(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`nova platform --workers`."""
 
+import json
 import os
 import select
 import signal
@@ -90,8 +91,9 @@ def test_workers_share_devices_and_settings_and_end_together(url: str, tmp_path:
         assert pages.count("# TYPE novacloud_values_total counter\n") == 1
         settings.write_text("queued_commands = 0\n")
         program.process.send_signal(signal.SIGHUP)
-        for _ in range(2):
-            program.wait_for_error("jsonrpc-iot: ERROR: --settings")
+        told_by = {program.wait_for_error("jsonrpc-iot: n-").partition(" ERROR: --settings")[0]}
+        told_by.add(program.wait_for_error("jsonrpc-iot: n-").partition(" ERROR: --settings")[0])
+        assert told_by == {"jsonrpc-iot: n-1:", "jsonrpc-iot: n-2:"}
         pids = children(program)
         done = program.stop()  # nobody is left whom devices could go to, so they are not let go
         assert (done.code, done.out, done.err) == (0, "", "")
@@ -113,6 +115,22 @@ def test_a_worker_that_ends_is_started_again_in_its_place(url: str, tmp_path: Pa
         assert not {first, second} & {*left}
         program.process.kill()
         wait_for_end(left)
+
+
+def test_workers_are_ready_when_all_are(url: str, tmp_path: Path) -> None:
+    with workers(url, tmp_path) as (program, _, metrics):
+        assert readiness(metrics) == (200, True, {"n-1": "ok", "n-2": "ok"})
+        second = children(program)[1]
+        os.kill(second, signal.SIGSTOP)
+        assert readiness(metrics) == (503, False, {"n-1": "ok", "n-2": "it does not answer"})
+        os.kill(second, signal.SIGCONT)
+        wait_until(lambda: readiness(metrics)[1])
+
+
+def readiness(metrics: str) -> tuple[int, bool, dict[str, str]]:
+    answer, text = get(metrics, "/ready")
+    page = json.loads(text)
+    return answer.status, page["ok"], page["workers"]
 
 
 def is_open(url: str) -> bool:

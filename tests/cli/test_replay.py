@@ -42,6 +42,18 @@ def test_what_servers_and_listen_record(server: tuple[str, ...], tmp_path: Path)
         assert run("call", url, "wifi.connect", *params) == refused
 
 
+def test_an_empty_recording_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "nothing.jsonl"
+    file.touch()
+    with started("replay", str(file), "--bind", "tcp://127.0.0.1:0") as program:
+        program.wait_for_error(f"jsonrpc-iot: WARNING: {file}: nothing is recorded there")
+        listening(program)
+        assert program.stop().code == 0
+    done = run("monitor", "--replay", str(file))
+    assert (done.code, done.out) == (0, "")
+    assert done.err.startswith(f"jsonrpc-iot: {file}: nothing is recorded there\n")
+
+
 def test_what_a_bridge_records(device: Simulated, tmp_path: Path) -> None:
     file = str(tmp_path / "home.jsonl")
     bind = ("--bind", "tcp://127.0.0.1:0")

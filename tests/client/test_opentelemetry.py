@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 from opentelemetry import trace
+from opentelemetry.propagate import extract
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -15,6 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from jsonrpc_iot import (
     CallTimeout,
+    ChannelInfo,
     Client,
     Context,
     DeviceOffline,
@@ -35,6 +37,12 @@ pytestmark = pytest.mark.anyio
 
 REMOTE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 SECRET = "tell nobody"
+
+
+@pytest.fixture(scope="module", params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """The two that have context variables of their own; uvloop has asyncio's."""
+    return str(request.param)
 
 
 class Traces:
@@ -166,6 +174,18 @@ async def test_an_error_is_its_code_and_no_text(
     assert SECRET not in "".join(span.to_json() for span in traces.spans)
 
 
+def test_without_an_event_loop_a_failure_is_one_too() -> None:
+    traces = Traces()
+    device, _ = lamp()
+    instrument(device, tracer_provider=traces.provider)
+    assert device.dispatch_sync(b'{"method":"switch","params":[true],"id":1}')
+    reply = device.dispatch_sync(b'{"method":"burn","id":1}')
+    assert reply is not None
+    assert b"2001" in reply
+    _, failed = traces.spans
+    assert attributes_of(failed)["error.type"] == "2001"
+
+
 async def test_what_never_left_is_an_error_of_its_class() -> None:
     async with traced("udp://127.0.0.1:0") as (traces, client, _):
         with pytest.raises(MessageTooLarge):
@@ -233,6 +253,28 @@ async def test_what_was_current_when_a_server_began_is_no_parent() -> None:
         async with serve(device, "memory://main"), connect("memory://main") as client:
             await client.call("switch", {"on": True})
             assert parent_of(await traces.one(SpanKind.SERVER, "switch")) is None
+
+
+@pytest.mark.parametrize("transport", ["http", "tcp"])
+@pytest.mark.parametrize("told", [False, True])
+async def test_a_request_of_a_web_program_that_has_a_span_is_the_parent(
+    transport: str, told: bool
+) -> None:
+    """Where `asgi_app` is mounted in one; the header has come to both, or to neither."""
+    traces = Traces()
+    device, _ = lamp()
+    instrument(device, tracer_provider=traces.provider)
+    context = Context(info=ChannelInfo(transport=transport, local="http://h/", peer="http://c/"))
+    remote = extract({"traceparent": REMOTE}) if told else None
+    request = traces.provider.get_tracer("web").start_span("POST /rpc", remote)
+    context.traceparent = REMOTE if told else None
+    with trace.use_span(request):
+        await device.dispatch(b'{"method":"switch","params":[true],"id":1}', context)
+    span = await traces.one(SpanKind.SERVER, "switch")
+    if transport == "http":
+        assert parent_of(span) == request.get_span_context().span_id
+    else:
+        assert parent_of(span) == (int(REMOTE.split("-")[2], 16) if told else None)
 
 
 async def test_the_protocols_own_methods_are_no_spans() -> None:

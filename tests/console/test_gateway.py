@@ -39,7 +39,7 @@ async def test_devices_go_and_come_back_and_lead_to_their_methods(
         gateway.add("kitchen", url)
         gateway.add("<b>door", "tcp://127.0.0.1:1")
         async with console_page(gateway, "#/gateway") as (page, _, _):
-            row = page.locator(".device", has_text="kitchen")
+            row = page.locator(".row", has_text="kitchen")
             await row.locator(".presence", has_text="online").wait_for()
             await page.locator(".trouble", has_text="tcp://127.0.0.1:1").wait_for()
             await page.get_by_text("1 of 2 are online").wait_for()
@@ -47,7 +47,7 @@ async def test_devices_go_and_come_back_and_lead_to_their_methods(
 
             there.cancel()
             await row.locator(".presence", has_text="offline").wait_for()
-            await page.get_by_role("status").get_by_text("kitchen is offline").wait_for()
+            await page.get_by_role("status").get_by_text("kitchen: offline").wait_for()
             await tasks.start(serve_lamp, url)
             await row.locator(".presence", has_text="online").wait_for()
             gateway.remove("<b>door")

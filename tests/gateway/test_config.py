@@ -19,6 +19,7 @@ bind = ["http://127.0.0.1:8080/rpc"]
 keys = "keys.toml"
 allow = ["lamp.*"]
 announce = "hall gateway"
+console = true
 
 [devices]
 kitchen = "tcp://127.0.0.1:1"
@@ -50,6 +51,7 @@ def test_it_says_where_devices_are_and_what_holds_for_them(tmp_path: Path) -> No
         keys="keys.toml",
         allow=["lamp.*"],
         announce="hall gateway",
+        console=True,
         devices={
             "kitchen": DeviceConfig("tcp://127.0.0.1:1"),
             "hall": DeviceConfig(["tcp://127.0.0.1:1", "udp://127.0.0.1:2"]),

@@ -12,13 +12,16 @@ import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { minify } from "terser";
+import { smaller } from "./plot.js";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const LIBRARIES = join(HERE, "node_modules");
 const CONSOLE = join(HERE, "../../jsonrpc_iot/asgi/console");
 const [PAGE, PACKED] = [join(CONSOLE, "page"), join(CONSOLE, "packed")];
 const VENDOR = join(PAGE, "vendor");
-const SMALL = { bundle: true, minify: true, format: "esm", target: "es2022", logLevel: "warning", legalComments: "none" };
+const WHOLE = { bundle: true, format: "esm", target: "es2022", logLevel: "warning", legalComments: "none" };
+const SMALL = { module: true, ecma: 2020, toplevel: true, compress: { passes: 4 }, format: { comments: false } };
 
 const UI = `
 export { html, render } from "htm/preact";
@@ -26,24 +29,21 @@ export { useEffect, useMemo, useRef, useState } from "preact/hooks";
 export { batch, computed, effect, signal, untracked } from "@preact/signals";
 `;
 
-/** uPlot's own last lines hand out all that it can draw; without them only what is used is kept. */
 const SMALLER_PLOT = {
   name: "smaller plot",
   setup({ onLoad }) {
-    onLoad({ filter: /uPlot\.esm\.js$/ }, async ({ path }) => {
-      const [code] = (await readFile(path, "utf8")).split("uPlot.assign = assign;");
-      return { contents: `${code}\nuPlot.paths = { linear, points };\nexport { uPlot as default };` };
-    });
+    onLoad({ filter: /uPlot\.esm\.js$/ }, async ({ path }) => ({ contents: smaller(await readFile(path, "utf8")) }));
   },
 };
 
-/** Templates keep their lines in the result; what these begin with is of no use there. */
+/** Templates keep their lines in the result, where what these begin with is of no use, nor that tags have their own. */
 const NO_INDENTS = {
   name: "no indents",
   setup({ onLoad }) {
     onLoad({ filter: /\.js$/ }, async ({ path }) => {
       if (dirname(path) === VENDOR) return undefined;
-      return { contents: (await readFile(path, "utf8")).replace(/^[ \t]+/gm, "") };
+      const code = (await readFile(path, "utf8")).replace(/^[ \t]+/gm, "");
+      return { contents: code.replace(/(?<=>)\n+(?=<|\$\{)/g, "") };
     });
   },
 };
@@ -59,13 +59,20 @@ const PLOT_ASIDE = {
 async function vendor() {
   await mkdir(VENDOR, { recursive: true });
   const from = (contents) => ({ stdin: { contents, resolveDir: HERE } });
-  await build({ ...SMALL, ...from(UI), outfile: join(VENDOR, "ui.js") });
+  await makeSmall({ ...from(UI), outfile: join(VENDOR, "ui.js") });
   const plot = from('export { default } from "uplot/dist/uPlot.esm.js";');
-  await build({ ...SMALL, ...plot, plugins: [SMALLER_PLOT], outfile: join(VENDOR, "plot.js") });
+  await makeSmall({ ...plot, plugins: [SMALLER_PLOT], outfile: join(VENDOR, "plot.js") });
   await cp(join(LIBRARIES, "uplot/dist/uPlot.min.css"), join(VENDOR, "plot.css"));
   const terms = await Promise.all(["preact", "htm", "@preact/signals", "@preact/signals-core", "uplot"].map(termsOf));
-  const head = "ui.js is made of preact, htm and @preact/signals; plot.js and plot.css of uplot; by tools/vendor-console.";
+  const head = "ui.js is made of preact, htm and @preact/signals; plot.js, which has a part of it, and plot.css of uplot; by tools/vendor-console.";
   await writeFile(join(VENDOR, "VENDORED"), [head, ...terms].join("\n\n"));
+}
+
+/** Put modules together into one, and make it small. */
+async function makeSmall(options) {
+  await build({ ...WHOLE, ...options });
+  const { code } = await minify(await readFile(options.outfile, "utf8"), SMALL);
+  await writeFile(options.outfile, `${code}\n`);
 }
 
 async function termsOf(name) {
@@ -78,22 +85,14 @@ async function termsOf(name) {
 
 async function pack() {
   await rm(PACKED, { recursive: true, force: true });
-  const made = await build({
-    ...SMALL,
-    entryPoints: [join(PAGE, "app.js"), join(PAGE, "console.css")],
-    outdir: PACKED,
-    splitting: true,
-    chunkNames: "[name]-[hash]",
-    metafile: true,
-    plugins: [NO_INDENTS, PLOT_ASIDE],
-  });
-  await mkdir(join(PACKED, "vendor"));
-  for (const name of ["plot.js", "plot.css"]) await cp(join(VENDOR, name), join(PACKED, "vendor", name));
-  const [app] = Object.entries(made.metafile.outputs).filter(([path]) => path.endsWith("/app.js"));
-  const parts = app[1].imports.filter((each) => each.kind === "import-statement").map((each) => each.path.split("/").pop());
-  const preload = parts.map((each) => `<link rel="modulepreload" href="./${each}">`).join("\n");
+  await mkdir(join(PACKED, "vendor"), { recursive: true });
+  const app = { entryPoints: [join(PAGE, "app.js")], outfile: join(PACKED, "app.js") };
+  await makeSmall({ ...app, plugins: [NO_INDENTS, PLOT_ASIDE] });
+  const style = { entryPoints: [join(PAGE, "console.css")], outfile: join(PACKED, "console.css") };
+  await build({ ...WHOLE, ...style, minify: true });
+  await cp(join(VENDOR, "plot.js"), join(PACKED, "vendor", "plot.js"));
   const index = await readFile(join(PAGE, "index.html"), "utf8");
-  await writeFile(join(PACKED, "index.html"), index.replace(/<link rel="modulepreload"[^>]*>/, preload));
+  await writeFile(join(PACKED, "index.html"), index.replace(/<link rel="modulepreload"[^>]*>\n/, ""));
   await writeFile(join(PACKED, "MADE_FROM"), `${await digest()}\n`);
 }
 

@@ -7,9 +7,25 @@ of that is secret, so it needs no token. What the page may load and ask is bound
 import re
 from urllib.parse import quote
 
-from ...channel.web import CONSOLE_FOLDER, AsgiSend, Scope
-from .._http import EVENT_STREAM, Headers, Refusal, weights
+from msgspec.json import encode
+
+from ...channel.refusing import Refuser, place_of
+from ...channel.web import CONSOLE_FOLDER, AsgiSend, Scope, WebRules, bearer_token
+from ...errors import Unauthorized
+from ...trust import audit
+from .._http import (
+    EVENT_STREAM,
+    NO_STORE,
+    POST_ONLY,
+    Headers,
+    Refusal,
+    denied,
+    respond,
+    weights,
+)
+from ..requester import RequestFacts
 from .assets import INDEX, Asset, assets, index_below
+from .session import OneTimeKey
 
 HTML = b"text/html"
 
@@ -35,44 +51,76 @@ _HEADERS: Headers = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-cache"),  # it may be kept, but is asked for by its ETag
 ]
-_GET = [(b"allow", b"GET, HEAD")]
+_READING = ("GET", "HEAD")
 _ETAG = re.compile(rb'"([^"]*)"')
 
 
-async def answer_console(
-    scope: Scope, below: str | None, headers: dict[bytes, bytes], send: AsgiSend
-) -> bool:
-    """Answer a request if it is for the console.
+class Console:
+    """Answers those requests of an application that are for the console.
 
     Args:
-        scope: the request's.
-        below: what its path has after that of the application, `None` where that is another one.
-        headers: its headers.
-        send: takes the answer.
-
-    Returns:
-        Whether it was.
-
-    Raises:
-        Refusal: the console has no such file, or it is to be changed.
+        key: is changed for a session; `None` where who uses the page has a token of their own.
+        rules: what holds for the application's requests.
+        refuser: has wrong keys wait for their answer.
     """
-    method = scope["method"]
-    if below == "":
-        if method not in ("GET", "HEAD") or not _wants_page(headers):
+
+    def __init__(self, key: OneTimeKey | None, rules: WebRules, refuser: Refuser) -> None:
+        self._key = key
+        self._rules = rules
+        self._refuser = refuser
+
+    async def answer(
+        self, scope: Scope, below: str | None, headers: dict[bytes, bytes], send: AsgiSend
+    ) -> bool:
+        """Answer a request if it is for the console.
+
+        Args:
+            scope: the request's.
+            below: what its path has after the application's, `None` where it is another one.
+            headers: its headers.
+            send: takes the answer.
+
+        Returns:
+            Whether it was.
+
+        Raises:
+            Refusal: the console has no such file, or it is to be changed; or the key is wrong.
+        """
+        method = scope["method"]
+        if below == "":
+            if method not in _READING or not _wants_page(headers):
+                return False
+            place = quote(scope["path"].rpartition("/")[2], safe="")
+            await _send(index_below(place), method, headers, send, b"accept, accept-encoding")
+            return True
+        if below is None or below.split("/", 2)[1] != CONSOLE_FOLDER:
             return False
-        place = quote(scope["path"].rpartition("/")[2], safe="")
-        await _send(index_below(place), method, headers, send, b"accept, accept-encoding")
+        name = below[len(CONSOLE_FOLDER) + 2 :]
+        if name == "session" and self._key is not None:
+            await self._begin_session(self._key, scope, headers, send)
+            return True
+        found = assets().get(name) if name != INDEX else None
+        if found is None:
+            raise Refusal(404, "Not found")
+        if method not in _READING:
+            raise Refusal(405, "GET the file", [(b"allow", b"GET, HEAD")])
+        await _send(found, method, headers, send, b"accept-encoding")
         return True
-    if below is None or below.split("/", 2)[1] != CONSOLE_FOLDER:
-        return False
-    name = below[len(CONSOLE_FOLDER) + 2 :]
-    found = assets().get(name) if name != INDEX else None
-    if found is None:
-        raise Refusal(404, "Not found")
-    if method not in ("GET", "HEAD"):
-        raise Refusal(405, "GET the file", _GET)
-    await _send(found, method, headers, send, b"accept-encoding")
-    return True
+
+    async def _begin_session(
+        self, key: OneTimeKey, scope: Scope, headers: dict[bytes, bytes], send: AsgiSend
+    ) -> None:
+        if scope["method"] != "POST":
+            raise Refusal(405, "POST to begin a session", POST_ONLY)
+        shown = bearer_token(headers.get(b"authorization"))
+        try:
+            token = key.exchange(shown)
+        except Unauthorized as wrong:
+            info = RequestFacts(scope, shown, self._rules).info
+            audit.refused_proof(info.peer, "key", wrong.message)
+            await self._refuser.wait(place_of(info))
+            raise denied(wrong) from None
+        await respond(send, 200, encode({"token": token}), headers=NO_STORE)
 
 
 def _wants_page(headers: dict[bytes, bytes]) -> bool:

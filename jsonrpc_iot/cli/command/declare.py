@@ -127,17 +127,40 @@ class Command:
     Args:
         path: the words that call it, such as `jsonrpc-iot nova load`.
         function: what it does; its docstring explains it.
+        common: what is done before, with options that all commands have.
     """
 
-    def __init__(self, path: str, function: Callable[..., int | None]) -> None:
+    def __init__(
+        self,
+        path: str,
+        function: Callable[..., int | None],
+        common: Callable[..., object] | None = None,
+    ) -> None:
         self.path = path
         self.function = function
         self.help = inspect.getdoc(function) or ""
+        self._common = common
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        """In the order of their declarations."""
-        return tuple(map(_parameter, inspect.signature(self.function).parameters.values()))
+        """In the order of their declarations, those that all commands have last."""
+        return (*_parameters(self.function), *self.common)
+
+    @cached_property
+    def common(self) -> tuple[Parameter, ...]:
+        """Those that all commands have."""
+        return () if self._common is None else _parameters(self._common)
+
+    def run(self, values: Mapping[str, Any]) -> int | None:
+        """Do it.
+
+        Args:
+            values: of the parameters, by their names.
+        """
+        names = {each.name for each in self.common}
+        if self._common is not None:
+            self._common(**{name: values[name] for name in names})
+        return self.function(**{name: values[name] for name in values.keys() - names})
 
     @property
     def arguments(self) -> list[Parameter]:
@@ -163,6 +186,7 @@ class Group:
         function: what it does without a command, and with its own options; by default there are
             none, and a command is needed.
         epilog: ends its help.
+        common: what is done before each command, with options that all have.
     """
 
     def __init__(
@@ -173,6 +197,7 @@ class Group:
         package: str,
         function: Callable[..., int | None] | None = None,
         epilog: str = "",
+        common: Callable[..., object] | None = None,
     ) -> None:
         self.own = Command(path, function or _no_options)
         self.needs_command = function is None
@@ -180,6 +205,7 @@ class Group:
         self.epilog = epilog
         self._commands = commands
         self._package = package
+        self._common = common
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -192,7 +218,7 @@ class Group:
         if isinstance(place, Group):
             return place
         function = getattr(import_module(f"{self._package}.{place}"), name + "_" * iskeyword(name))
-        return Command(f"{self.own.path} {name}", function)
+        return Command(f"{self.own.path} {name}", function, self._common)
 
     def all(self) -> Iterator[tuple[str, str]]:
         """Each command's name, and the first sentence of its help."""
@@ -209,6 +235,10 @@ def summary(command: Command) -> str:
 
 def _no_options() -> None:
     """A group without options of its own."""
+
+
+def _parameters(function: Callable[..., object]) -> tuple[Parameter, ...]:
+    return tuple(map(_parameter, inspect.signature(function).parameters.values()))
 
 
 def _parameter(declared: inspect.Parameter) -> Parameter:

@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from ...channel.info import ChannelInfo
 from ...errors import Forbidden, TransportError, Unauthorized
+from ...protocol.about import about
 from ...protocol.messages import Id
 from ...trust import audit
 from ...trust.principal import Principal, Standing
@@ -201,6 +202,12 @@ class Context(Caller):
     def _peer(self) -> str:
         """The other end, as logs name it."""
         return "somebody" if self.info is None else self.info.peer
+
+    def _about(self, method: str) -> dict[str, str]:
+        """What a log line about a call of a method says of it, as `extra`."""
+        principal = self._standing.principal
+        peer = None if self.info is None else self.info.peer
+        return about(peer, method, None if principal is None else principal.name)
 
     async def _call(
         self, method: str, params: Any, result: Any, timeout: Timeout, idempotent: bool

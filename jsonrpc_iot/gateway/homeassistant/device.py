@@ -10,6 +10,7 @@ import msgspec
 from ...channel.changes import Change
 from ...dispatch.openrpc.gather import Document
 from ...errors import RpcError, rpc_error
+from ...protocol.about import about
 from ..gateway import Gateway
 from .discovery import OFFLINE, ONLINE, Look, Topics, message
 from .entities import Command, Shown, State, entities_of, states_of
@@ -170,7 +171,9 @@ class ShownDevice:
                 try:
                     await self._introduce()
                 except RpcError as error:
-                    logger.warning("%s does not describe itself: %s", self.name, error)
+                    logger.warning(
+                        "%s does not describe itself: %s", self.name, error, extra=about(self.name)
+                    )
             if self._is_fresh and not self.is_removed:
                 presence = ONLINE if self.is_online else OFFLINE
                 self._shelf.put(self._topics.presence(self._node), presence)
@@ -223,9 +226,13 @@ class ShownDevice:
         command = self._commands.get((key, member))
         params = None if command is None else command.params(text)
         if command is None or params is None:
-            logger.warning("%s: %s cannot be set to %r", self.name, key, text)
+            logger.warning(
+                "%s: %s cannot be set to %r", self.name, key, text, extra=about(self.name)
+            )
         elif len(self._orders) >= _WAITING_COMMANDS:
-            logger.warning("%s: too many commands wait, %s is dropped", self.name, key)
+            logger.warning(
+                "%s: too many commands wait, %s is dropped", self.name, key, extra=about(self.name)
+            )
         else:
             self._orders.append((command, params))
             self._ordered.notify()
@@ -240,7 +247,7 @@ class ShownDevice:
             try:
                 await self._call(method, params)
             except RpcError as error:
-                logger.warning("%s: %s", method, error)
+                logger.warning("%s: %s", method, error, extra=about(self.name, method))
 
 
 def _components(made: dict[str, Any]) -> dict[str, dict[str, Any]]:

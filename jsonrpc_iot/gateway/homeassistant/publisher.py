@@ -17,6 +17,7 @@ from ...channel.clock import now
 from ...channel.tasks import task_group
 from ...channel.url import Url
 from ...errors import JsonRpcIotError, UsageError
+from ...protocol.about import about
 from ...protocol.backoff import Backoff
 from ...transports.mqtt.topics import open_broker, read_broker
 from ..gateway import Gateway
@@ -115,9 +116,11 @@ class HomeAssistant(anyio.AsyncContextManagerMixin):
             except UsageError:
                 raise  # no time heals that
             except JsonRpcIotError as error:
-                logger.warning("%s: %s", self._url, error)
+                logger.warning("%s: %s", self._url, error, extra=about(self._url))
             except anyio.BrokenResourceError as error:
-                logger.warning("%s: the broker is gone: %s", self._url, error)
+                logger.warning(
+                    "%s: the broker is gone: %s", self._url, error, extra=about(self._url)
+                )
             backoff.connection_ended(now() - begun)
             await anyio.sleep(backoff.next_pause())
 

@@ -9,8 +9,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import anyio
 import asyncpg
 
+from ..undisturbed import Undisturbed
 from .addresses import postgres_shown, without
 from .remote import Link, LinkLost, Pace, RemoteBus
 from .subjects import is_subject
@@ -19,6 +21,7 @@ from .subscribers import Hint
 CHANNEL = "novacloud"
 MOST_TEXT = 7999  # bytes of a notification
 
+_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _SILENT = "does not answer"
 _SEND = f"SELECT count(pg_notify('{CHANNEL}', text)) FROM unnest($1::text[]) text"
 
@@ -37,18 +40,31 @@ class PostgresBus(RemoteBus):
     def __init__(self, url: str, pace: Pace | None = None) -> None:
         super().__init__(postgres_shown(url), pace)
         self._url = url
+        self._undisturbed = Undisturbed()
         parts = urlsplit(url)
         password = parts.password or dict(parse_qsl(parts.query)).get("password") or ""
         self._secrets = [text for text in (password, unquote(password)) if text]
 
+    @asynccontextmanager
+    async def _running(self) -> AsyncGenerator[None, None]:
+        try:
+            async with super()._running():
+                yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._undisturbed.settle()
+
     async def _connect(self) -> Link:
         try:
-            connection = await asyncpg.connect(
-                self._url,
-                timeout=self._pace.patience,
-                server_settings={"application_name": "novacloud bus"},
+            connection = await self._undisturbed.wait_for(
+                asyncpg.connect(
+                    self._url,
+                    timeout=self._pace.patience,
+                    server_settings={"application_name": "novacloud bus"},
+                ),
+                _end,
             )
-        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (*_FAILURES, ValueError) as error:
             raise LinkLost(self.said(error)) from error
         return _PostgresLink(connection, self._pace.patience, self)
 
@@ -104,7 +120,10 @@ class _PostgresLink(Link):
         impatience = loop.call_later(self._patience, self._connection.terminate)
         try:
             yield
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except Exception as error:
+            # What asyncpg says of a connection that ends between two of its steps may be anything.
+            if not (isinstance(error, _FAILURES) or self.is_over()):
+                raise
             is_late = loop.time() >= impatience.when()
             raise LinkLost(_SILENT if is_late else self._bus.said(error)) from error
         finally:
@@ -113,6 +132,10 @@ class _PostgresLink(Link):
     def _notified(self, _: object, pid: int, channel: str, payload: object) -> None:
         if pid != self._own_pid and (hint := decode(str(payload))) is not None:
             self._bus.hear(hint)
+
+
+async def _end(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    connection.terminate()
 
 
 def encode(number: int, hint: Hint) -> str:

@@ -17,6 +17,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from jsonrpc_iot import Call, Context, Dispatcher, InternalError, Next, RpcError
 
+from ...protocol.about import about
 from ..messages import Command, CommandId, CommandResponse, UnreadableCommand, encode_line
 from .answers import Answers
 from .settings import DeviceCounts, DeviceSettings
@@ -221,7 +222,7 @@ async def _give_reason(call: Call, context: Context, following: Next) -> Any:
     except RpcError:
         raise
     except Exception as error:
-        logger.exception("command %r failed", call.method)
+        logger.exception("command %r failed", call.method, extra=about(method=call.method))
         raise InternalError(_text(error)[:_REASON] or type(error).__name__) from None
 
 

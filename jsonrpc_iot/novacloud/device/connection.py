@@ -12,6 +12,7 @@ import anyio
 
 from jsonrpc_iot import MalformedFrame
 
+from ...protocol.about import about
 from ..messages import (
     ACK,
     Auth,
@@ -23,7 +24,7 @@ from ..messages import (
 )
 from .backoff import Backoff
 from .key import Secret
-from .link import Link, LinkClosed, LinkLost
+from .link import Link, LinkClosed, LinkLost, LinkSilent
 from .outbox import Outbox
 from .pulse import Pulse
 from .session import Deliver, PlatformSession
@@ -94,6 +95,7 @@ class Connection:
         self._begun = begun
         self._backoff = Backoff(settings.schedule)
         self._connected = anyio.Event()
+        self._silent: str | None = None  # the address that answered nothing lately
         self.session: PlatformSession | None = None
         self.refusal: str | None = None
 
@@ -125,7 +127,7 @@ class Connection:
             lived = await self._connect_and_run()
         except LinkLost as lost:
             self._counts.failed_connections += 1
-            logger.warning("%s: not connected: %s", self._where, lost)
+            logger.warning("%s: not connected: %s", self._where, lost, extra=about(self._where))
             return self._backoff.after_failure()
         except _Refused as refused:
             pause = self._backoff.after_refusal()
@@ -151,9 +153,15 @@ class Connection:
         patience = self._pulse.seconds(anyio.current_time())
         link = Link(patience, self._settings.line, account.key.mask)
         seconds = self._settings.connect_seconds
-        await link.open(account.host, account.port, account.tls, seconds=seconds)
+        host, port = account.host, account.port
+        await link.open(host, port, account.tls, seconds=seconds, last=self._silent)
         try:
-            acknowledges = await self._authenticate(link)
+            try:
+                acknowledges = await self._authenticate(link)
+            except LinkSilent:
+                self._silent = link.address
+                raise
+            self._silent = None
             began = anyio.current_time()
             session = PlatformSession(
                 link,
@@ -168,7 +176,9 @@ class Connection:
             try:
                 await session.run()
             except* LinkLost as lost:
-                logger.warning("%s: %s", self._where, lost.exceptions[0])
+                logger.warning("%s: %s", self._where, lost.exceptions[0], extra=about(self._where))
+                if lost.subgroup(LinkSilent) is not None:
+                    self._silent = link.address
                 if lost.subgroup(LinkClosed) is None:
                     self._pulse.lose(anyio.current_time())
             return anyio.current_time() - began
@@ -195,7 +205,7 @@ class Connection:
                     continue
                 if isinstance(message, AuthResponse):
                     return self._understand(message.payload)
-        raise LinkLost("the platform does not answer the authentication")
+        raise LinkSilent("the platform does not answer the authentication")
 
     def _understand(self, result: AuthResult) -> bool:
         if result.status == "error":
@@ -208,5 +218,5 @@ class Connection:
         self.session = session
         self._connected.set()
         self._connected = anyio.Event()
-        logger.info("%s: connected", self._where)
+        logger.info("%s: connected", self._where, extra=about(self._where))
         self._begun()

@@ -40,6 +40,10 @@ class LinkClosed(LinkLost):
     """The platform has ended the connection in good order; nothing is wrong with the line."""
 
 
+class LinkSilent(LinkLost):
+    """The other end takes what is sent and says nothing, as a balancer without platforms does."""
+
+
 class Link:
     """A connection to a platform, once `open` has made it.
 
@@ -50,8 +54,10 @@ class Link:
 
     Attributes:
         written: bytes that the kernel has taken.
+        address: of the other end.
     """
 
+    address: str
     _stream: ByteStream
     _incoming: BufferedByteReceiveStream
 
@@ -64,7 +70,13 @@ class Link:
         self.written = 0
 
     async def open(
-        self, host: str, port: int, tls: ssl.SSLContext | None, *, seconds: float
+        self,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None,
+        *,
+        seconds: float,
+        last: str | None = None,
     ) -> None:
         """Connect.
 
@@ -73,14 +85,16 @@ class Link:
             port: of TCP.
             tls: how to secure it, `None` not to.
             seconds: to connect within, the TLS handshake included.
+            last: an address that is tried after the others that the name has.
 
         Raises:
             LinkLost: nobody answers there, or its certificate is not trusted.
         """
         try:
             with anyio.fail_after(seconds):
-                stream = await connect_tcp(host, port)
+                stream = await connect_tcp(host, port, last=last)
                 try:
+                    self.address = stream.host
                     set_options(stream)
                     set_patience(stream, self._write_seconds)
                     self._stream = stream

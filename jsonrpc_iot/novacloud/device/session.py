@@ -19,7 +19,7 @@ from jsonrpc_iot import MalformedFrame
 from ..messages import Ack, Command, Error, UnreadableCommand, decode_from_platform, encode_line
 from ..messages import Heartbeat as HeartbeatMessage
 from ..token_bucket import TokenBucket
-from .link import Link
+from .link import Link, LinkSilent
 from .outbox import Outbox, OutboxFailed
 from .outbox_rows import Kind, Row
 from .pulse import Pulse
@@ -33,6 +33,7 @@ _HEARTBEAT = encode_line(HeartbeatMessage())
 _GROUP = 64
 _LONGEST_TICK = 3.0
 _RETRY_SECONDS = 5.0
+_MUCH_SLOWER = 10.0  # than ever before on this connection
 
 
 class _Line(Struct, omit_defaults=True):
@@ -61,7 +62,7 @@ class PlatformSession:
         outbox: what is to be sent.
         acknowledges: the platform says what it has stored.
         pulse: how often to give signs of life.
-        settings: of which the rate of draining is used here.
+        settings: of which the rate of draining and `ack_seconds` are used here.
         counts: of the device.
         deliver: gets commands, and messages of unknown types.
 
@@ -88,6 +89,9 @@ class PlatformSession:
         self._counts = counts
         self._deliver = deliver
         self._sent = self._offered = self._acked = 0
+        self._patience = settings.ack_seconds
+        self._slowest = 0.0
+        self._waits_since: float | None = None  # for an acknowledgement
         self._over = False
         self._marks: deque[_Mark] = deque()
         self._moved = anyio.Event()
@@ -102,8 +106,7 @@ class PlatformSession:
             async with anyio.create_task_group() as tasks:
                 for work in (self._read, self._beat, self._drain):
                     tasks.start_soon(work)
-                if not self._acknowledges:
-                    tasks.start_soon(self._release)
+                tasks.start_soon(self._await_acks if self._acknowledges else self._release)
         finally:
             self._over = True
             self._move(self._sent)
@@ -130,12 +133,30 @@ class PlatformSession:
             if isinstance(message, Command | UnreadableCommand | dict):
                 self._deliver(message)
             elif isinstance(message, Ack) and self._acknowledges:
-                self._acked = min(message.payload.upto, self._offered)
+                self._note_ack(min(message.payload.upto, self._offered))
                 self._outbox.forget(self._acked)
                 self._move(self._sent)
             elif isinstance(message, Error):
                 self._counts.complaints += 1
                 logger.warning("the platform complains: %.200r", message.payload.message)
+
+    def _note_ack(self, upto: int) -> None:
+        now = anyio.current_time()
+        if upto > self._acked and self._waits_since is not None:
+            self._slowest = max(self._slowest, now - self._waits_since)
+            self._waits_since = now if upto < self._offered else None
+        self._acked = upto
+
+    async def _await_acks(self) -> None:
+        """Give the connection up when there are none: the platform is not what takes our bytes."""
+        while True:
+            while (since := self._waits_since) is None:
+                await self._moved.wait()
+            seconds = max(self._patience, _MUCH_SLOWER * self._slowest)
+            for _ in range(2):  # who was stopped for long reads first what has come meanwhile
+                await anyio.sleep(seconds / 2)
+            if self._waits_since == since:
+                raise LinkSilent(f"nothing was acknowledged for {seconds:g} s")
 
     async def _beat(self) -> None:
         due = anyio.current_time()
@@ -165,6 +186,8 @@ class PlatformSession:
         self._offered = rows[-1].seq  # an acknowledgement may come before `send` returns
         await self.link.send(b"".join(map(self._line, rows)))
         self._counts.sent += len(rows)
+        if self._acked < self._offered and self._waits_since is None:
+            self._waits_since = anyio.current_time()
         if not self._acknowledges:
             self._mark(self._offered)
         self._move(self._offered)

@@ -21,6 +21,9 @@ class DeviceSettings(Struct, frozen=True, kw_only=True):
         drain_burst: reports that may be sent at once.
         connect_seconds: to connect within, the TLS handshake included.
         auth_seconds: that the platform may take to answer the authentication.
+        ack_seconds: that a platform with the extension `ack` may acknowledge nothing although there
+            is something to acknowledge, or ten times its slowest acknowledgement if that is longer;
+            then the device connects anew, to another address where there is one.
         close_seconds: that closing may take to finish commands and send what waits.
         line: the longest line in either direction.
         commands: that may run at once; those beyond are answered with an error.
@@ -35,6 +38,7 @@ class DeviceSettings(Struct, frozen=True, kw_only=True):
     drain_burst: Count = 150
     connect_seconds: Seconds = 10.0
     auth_seconds: Seconds = 15.0
+    ack_seconds: Seconds = 120.0
     close_seconds: Annotated[float, Meta(ge=0)] = 5.0
     line: Annotated[int, Meta(ge=1024)] = 65536
     commands: Count = 64

@@ -2,6 +2,7 @@
 
 import logging
 
+from ...protocol.about import about
 from ..clock import TimeOfDay
 from ..errors import StoreFailed, UnknownDevice
 from ..store.registry import DeviceRow, Registry
@@ -47,7 +48,9 @@ class Changes:
             self._presence.close(device_id, "deleted")
             return
         except StoreFailed as error:
-            logger.error("%s: what was changed is not known: %s", device_id, error)
+            logger.error(
+                "%s: what was changed is not known: %s", device_id, error, extra=about(device_id)
+            )
             self._presence.close(device_id, "something of it was changed")
             return
         self._news.note_tags(device_id, known.row.tags)

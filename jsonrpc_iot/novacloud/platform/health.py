@@ -36,6 +36,13 @@ class Health(Struct, frozen=True, omit_defaults=True):
     disk_free: int | None
     bus: str | None = None
 
+    @property
+    def problem(self) -> str:
+        """What is wrong, `""` while all is well."""
+        if self.ok:
+            return ""
+        return self.store if self.store != "ok" else "it is late, or lets nobody in"
+
 
 async def health_of(platform: "NovaPlatform") -> Health:
     """Ask the database; takes 3 s at most, and fails for no reason."""

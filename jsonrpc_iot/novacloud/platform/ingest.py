@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 from msgspec import UNSET, Struct, UnsetType
 
+from ...protocol.about import about
 from ..errors import CONFINED, NovaError, StoreFailed, unforeseen
 from ..messages import Ack, AckPayload, Data, Payload, Status, encode_line
 from ..store.registry import SensorType
@@ -316,7 +317,9 @@ class Ingest:
         shown = key[:_SHOWN_KEY]
         if ignored.is_new(shown):
             reason = f"is no {kind}" if kind else "has no sensor"
-            logger.warning("%s: a value is not stored: %r %s", device_id, shown, reason)
+            logger.warning(
+                "%s: a value is not stored: %r %s", device_id, shown, reason, extra=about(device_id)
+            )
 
     async def _define(self, session: DeviceSession, payload: dict[str, Any]) -> None:
         """Define sensors for the new keys of a message, up to the device's limit."""
@@ -331,7 +334,13 @@ class Ingest:
             except NovaError:  # another connection of the device was first, or it was deleted
                 continue
             except StoreFailed as error:
-                logger.error("%s: no sensor for %r: %s", session.device_id, key, error)
+                logger.error(
+                    "%s: no sensor for %r: %s",
+                    session.device_id,
+                    key,
+                    error,
+                    extra=about(session.device_id),
+                )
                 return
             session.sensors[key] = sensor
 

@@ -11,6 +11,7 @@ import msgspec
 
 from jsonrpc_iot import Call, Context, Dispatcher, Event, Next, Principal, service
 
+from ...protocol.about import about
 from ..errors import StoreFailed
 from ..store.registry import Audit
 from .ingest import Telemetry
@@ -88,7 +89,13 @@ class NovaManagement(
         try:
             await self._store.audit(row)
         except StoreFailed as error:
-            logger.error("%s by %s is not in the audit: %s", call.method, row.who, error)
+            logger.error(
+                "%s by %s is not in the audit: %s",
+                call.method,
+                row.who,
+                error,
+                extra=about(method=call.method, principal=row.who),
+            )
         return result
 
 

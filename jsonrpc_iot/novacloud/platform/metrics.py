@@ -7,14 +7,15 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import anyio
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import asdict
 
 from ..errors import StoreFailed
 from ..store.command_log import CommandStatus
@@ -69,20 +70,40 @@ class Metric(Struct, frozen=True):
         return head, "".join(f"{self.name}{name} {_number(value)}\n" for name, value in samples)
 
 
+class Beside(Protocol):
+    """Other platforms, which are shown in the same place."""
+
+    async def blocks(self) -> Sequence[Block]:
+        """Their metrics."""
+
+    async def health(self) -> Mapping[str, str]:
+        """By their names, `ok` or what is wrong with them."""
+
+
+class Readiness(Health, frozen=True, kw_only=True):
+    """The health of a platform; `ok` means that of all workers where it is one of several.
+
+    Args:
+        workers: by their names, `ok` or what is wrong with them.
+    """
+
+    workers: Mapping[str, str] | UnsetType = UNSET
+
+
 class Metrics:
     """The metrics of a platform, from now on.
 
     Args:
         platform: whose.
         node: is in a label of each sample, where several nodes are shown in one place.
-        beside: asks for the `blocks` of those that are shown beside it.
+        beside: asks those that are shown beside it.
     """
 
     def __init__(
         self,
         platform: NovaPlatform,
         node: str = "",
-        beside: Callable[[], Awaitable[Sequence[Block]]] | None = None,
+        beside: Beside | None = None,
     ) -> None:
         self._platform = platform
         self._node = node
@@ -105,9 +126,18 @@ class Metrics:
                 self._read_at = anyio.current_time()
             return self._health
 
+    async def readiness(self) -> Readiness:
+        """Whether this platform and those beside it do their work."""
+        own = await self.health()
+        if self._beside is None:
+            return Readiness(**asdict(own))
+        workers = {self._node: own.problem or "ok", **await self._beside.health()}
+        is_ready = all(each == "ok" for each in workers.values())
+        return Readiness(**{**asdict(own), "ok": is_ready}, workers=workers)
+
     async def text(self) -> str:
         """All metrics; those that cannot be known now are left out."""
-        blocks = [*await self.blocks(), *(await self._beside() if self._beside else ())]
+        blocks = [*await self.blocks(), *(await self._beside.blocks() if self._beside else ())]
         texts: dict[str, str] = {}
         for head, samples in blocks:
             texts[head] = texts.get(head, "") + samples

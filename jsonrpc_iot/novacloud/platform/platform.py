@@ -18,6 +18,7 @@ from anyio.abc import TaskGroup
 
 from jsonrpc_iot import BoundEvent, Event
 
+from ...protocol.about import about
 from ..bus.bus import Bus
 from ..bus.local import LocalBus
 from ..clock import TimeOfDay
@@ -285,7 +286,12 @@ class NovaPlatform:
                     await self._reading.read(session, lines)
                     self.commands.flush(session)
         except StoreFailed as error:
-            logger.error("%s: its commands are not known: %s", session.device_id, error)
+            logger.error(
+                "%s: its commands are not known: %s",
+                session.device_id,
+                error,
+                extra=about(session.device_id),
+            )
         finally:
             connection.end()  # the store may be writing, and its acknowledgements come too late
             self.presence.leave(session, connection.closed)

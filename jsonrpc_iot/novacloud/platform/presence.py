@@ -8,6 +8,7 @@ from contextlib import suppress
 import anyio
 from msgspec import Struct
 
+from ...protocol.about import about
 from ..clock import TimeOfDay
 from ..errors import StoreFailed
 from ..store.nodes import Hold
@@ -222,6 +223,8 @@ class Presence:
         flaps.count += 1
         self._flaps[device_id] = flaps
         if flaps.count == self._settings.flaps:
-            logger.warning("%s: replaced %d times in a minute", device_id, flaps.count)
+            logger.warning(
+                "%s: replaced %d times in a minute", device_id, flaps.count, extra=about(device_id)
+            )
         if len(self._flaps) > _REMEMBERED_FLAPS:
             del self._flaps[next(iter(self._flaps))]

@@ -8,6 +8,7 @@ import anyio
 
 from jsonrpc_iot import MalformedFrame
 
+from ...protocol.about import about
 from ..messages import (
     CommandResponse,
     Data,
@@ -102,7 +103,11 @@ class Reading:
         self._counts.slowed += 1
         session.record.slowed += 1
         if session.record.slowed == 1:
-            logger.warning("%s sends too much, and is read more slowly", session.device_id)
+            logger.warning(
+                "%s sends too much, and is read more slowly",
+                session.device_id,
+                extra=about(session.device_id),
+            )
 
     def _decode(self, session: DeviceSession, line: bytes) -> FromDevice:
         """Read a line; NaN and infinities in it become `null`, which no sensor has."""
@@ -129,5 +134,10 @@ class Reading:
         session.malformed += 1
         session.record.malformed += 1
         session.record.last_error = Problem(time.time(), reason)
-        logger.info("%s: a line makes no sense: %s", session.device_id, reason)
+        logger.info(
+            "%s: a line makes no sense: %s",
+            session.device_id,
+            reason,
+            extra=about(session.device_id),
+        )
         session.connection.send(encode_line(Error(payload=ErrorPayload(reason))))

@@ -18,6 +18,7 @@ from bleak.exc import (
 from ...channel.contract import TellFailed
 from ...channel.info import ChannelInfo
 from ...errors import ConnectFailed, TransportError
+from ...protocol.about import about
 from ._channel import CallbackChannel
 from ._options import (
     LARGEST_VALUE,
@@ -255,7 +256,12 @@ class GattChannel(CallbackChannel):
 
     def _fail(self, error: Exception) -> None:
         if not self._is_closed and not self._is_lost:
-            logger.warning("%s: a message could not be written: %s", self._info.peer, text(error))
+            logger.warning(
+                "%s: a message could not be written: %s",
+                self._info.peer,
+                text(error),
+                extra=about(self._info.peer),
+            )
         self.lose()
         self._check()
 

@@ -18,6 +18,7 @@ from ...channel.clock import now
 from ...channel.contract import Listener, Serve
 from ...channel.info import ChannelInfo
 from ...errors import MessageTooLarge
+from ...protocol.about import about
 from ._channel import CallbackChannel
 from ._options import GattOptions, describe
 
@@ -113,7 +114,8 @@ class CentralChannel(CallbackChannel):
         if not await self._central.subscribes(self._patience_ends - now()):
             self._check()
             level = logging.DEBUG if self.unheard else logging.WARNING
-            logger.log(level, "%s has not subscribed and hears no answers", self._info.peer)
+            peer = self._info.peer
+            logger.log(level, "%s has not subscribed and hears no answers", peer, extra=about(peer))
             self.unheard += 1
             return
         await self._central.notify(item)

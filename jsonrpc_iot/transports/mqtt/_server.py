@@ -22,6 +22,7 @@ from ...channel.contract import Listener, Serve
 from ...channel.info import ChannelInfo
 from ...channel.url import Url
 from ...errors import BindFailed, TransportError
+from ...protocol.about import about
 from ...protocol.backoff import Backoff
 from ...protocol.limits import Limits
 from ..packets.demux import Demux, DemuxListener
@@ -198,7 +199,9 @@ class MqttListener(DemuxListener):
     async def _open_again(self) -> None:
         """Try until it works."""
         why = self._broker.why_lost if self._broker is not None else ""
-        logger.warning("%s: the connection to the broker is lost: %s", self._url, why)
+        logger.warning(
+            "%s: the connection to the broker is lost: %s", self._url, why, extra=about(self._url)
+        )
         self._backoff.connection_ended(anyio.current_time() - self._opened_at)
         while True:
             await anyio.sleep(self._backoff.next_pause())
@@ -207,7 +210,9 @@ class MqttListener(DemuxListener):
             except TransportError as error:
                 logger.debug("%s; trying again", error)
             else:
-                logger.warning("%s: connected to the broker again", self._url)
+                logger.warning(
+                    "%s: connected to the broker again", self._url, extra=about(self._url)
+                )
                 return
 
     async def _watch_presence(self) -> None:
@@ -217,7 +222,7 @@ class MqttListener(DemuxListener):
         try:
             await self._broker.subscribe(self._presence, 1)
         except Refused as error:
-            logger.info("%s: %s", self._url, error)
+            logger.info("%s: %s", self._url, error, extra=about(self._url))
         except anyio.BrokenResourceError:
             pass  # which the reader notices
 
@@ -243,7 +248,9 @@ class MqttListener(DemuxListener):
         if not arrived.is_retained and self._may_answer_at(arrived.answer_to):
             return True
         if not self.ignored:
-            logger.info("%s: ignored a request; no more are told of", self._url)
+            logger.info(
+                "%s: ignored a request; no more are told of", self._url, extra=about(self._url)
+            )
         self.ignored += 1
         return False
 
@@ -293,7 +300,7 @@ class MqttListener(DemuxListener):
             if not self._is_refused:
                 self._is_refused = True
                 text = "%s: the broker refuses to publish to %s: %s; no more are told of"
-                logger.warning(text, self._url, topic, reason)
+                logger.warning(text, self._url, topic, reason, extra=about(self._url))
 
     def _tell_presence(self, state: bytes) -> None:
         if self._presence is not None and self._broker is not None:

@@ -16,6 +16,7 @@ from ...channel.contract import Channel, TellFailed, Trace
 from ...channel.info import ChannelInfo
 from ...channel.wrappers import WrappedChannel
 from ...errors import RpcError, TransportError
+from ...protocol.about import about
 from ...protocol.limits import Limits
 from ...protocol.segments.format import (
     SEGMENT_MARK,
@@ -301,7 +302,11 @@ class SegmentedChannel(WrappedChannel):
         given_up = self._sender.given_up
         self._outbox += self.segmentation.poll(anyio.current_time())
         if self._sender.given_up > given_up:
-            logger.info("%s: no segment of a message got through; given up", self._info.peer)
+            logger.info(
+                "%s: no segment of a message got through; given up",
+                self._info.peer,
+                extra=about(self._info.peer),
+            )
             self._changed.notify()
 
     async def _write(self, messages: Sequence[bytes] = ()) -> None:

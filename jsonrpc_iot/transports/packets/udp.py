@@ -22,6 +22,7 @@ from ...channel.info import ChannelInfo
 from ...channel.options import PacketOptions
 from ...channel.url import Url, place_of
 from ...errors import BindFailed, ConnectFailed
+from ...protocol.about import about
 from ...protocol.limits import Limits
 from ...protocol.network import network_of
 from ...protocol.seal.server import Seat
@@ -146,7 +147,9 @@ class UdpChannel(BatchedChannel):
     def _note_failure(self, error: OSError) -> None:
         if self._raw.fileno() < 0:
             raise anyio.ClosedResourceError from None
-        logger.info("%s: a datagram was not sent: %s", self._info.peer, error)
+        logger.info(
+            "%s: a datagram was not sent: %s", self._info.peer, error, extra=about(self._info.peer)
+        )
         if self._failing_since is None:
             self._failing_since = self._now()
         elif self._now() - self._failing_since > _LASTING_SECONDS:

@@ -20,6 +20,7 @@ from ...channel.contract import Channel, Serve
 from ...channel.info import ChannelInfo
 from ...channel.wrappers import WrappedChannel
 from ...errors import TransportError
+from ...protocol.about import about
 from ...protocol.limits import Limits
 from ...protocol.seal.crypto import Crypto
 from ...protocol.seal.packets import Form
@@ -151,7 +152,12 @@ class SharedLine:
             except _ENDED:
                 await anyio.sleep_forever()  # whoever reads notices, too
             except TransportError as error:
-                logger.info("%s: a packet was not sent: %s", self._inner.info.peer, error)
+                logger.info(
+                    "%s: a packet was not sent: %s",
+                    self._inner.info.peer,
+                    error,
+                    extra=about(self._inner.info.peer),
+                )
             self._outbox.popleft()
             self._left.notify()
 

@@ -9,6 +9,7 @@ from ...channel.contract import Channel, Listener, Serve, Transport, read_url
 from ...channel.url import Url
 from ...channel.wrappers import WrappedListener
 from ...errors import MissingExtra
+from ...protocol.about import about
 from ...protocol.limits import Limits
 from ...protocol.seal.crypto import Crypto
 from ...protocol.seal.packets import BASE64, Form
@@ -109,7 +110,12 @@ def _around_connections(crypto: Crypto, keys: Keys, form: Form) -> Callable[[Ser
             try:
                 channel = await admit(inner, crypto, keys, form)
             except _ENDED as error:
-                logger.info("%s: gone before it said anything: %r", inner.info.peer, error)
+                logger.info(
+                    "%s: gone before it said anything: %r",
+                    inner.info.peer,
+                    error,
+                    extra=about(inner.info.peer),
+                )
             finally:
                 if channel is None:
                     await anyio.aclose_forcefully(inner)

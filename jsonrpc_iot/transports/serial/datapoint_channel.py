@@ -14,6 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 from ...channel.contract import Channel
 from ...channel.info import ChannelInfo
 from ...errors import MalformedFrame, Unencodable
+from ...protocol.about import about
 from ...protocol.tuya.datapoints import DataPoint, DataPointType, Unit, encode_datapoints
 from ...protocol.tuya.module import Module
 from ...protocol.tuya.role import Mcu
@@ -175,7 +176,13 @@ class DataPointChannel(LineChannel):
         try:
             point = self._datapoint(item)
         except ValueError as error:
-            logger.warning("%s: a %s that is none: %s", self._info.peer, METHOD, error)
+            logger.warning(
+                "%s: a %s that is none: %s",
+                self._info.peer,
+                METHOD,
+                error,
+                extra=about(self._info.peer),
+            )
             return
         if point is None:
             units = self._message(item)

@@ -15,17 +15,23 @@ _STAGGER_SECONDS = 0.25  # RFC 8305, section 5
 _FULL_SECONDS = 0.01
 
 
-async def connect_tcp(host: str, port: int) -> SocketStream:
+async def connect_tcp(host: str, port: int, *, last: str | None = None) -> SocketStream:
     """Connect to a port; where a name has several addresses, to the one that answers first.
 
     They are tried in turns of families, each a quarter of a second after the one before, or as soon
     as that has failed (RFC 8305).
+
+    Args:
+        host: a name or an address.
+        port: of TCP.
+        last: an address that is tried after all others, if the name has it.
 
     Raises:
         OSError: nobody answers there; where several were tried, a group of errors is its cause.
         UnicodeError: no host can have such a name.
     """
     places = _by_turns(await _resolve(host, port))
+    places.sort(key=lambda place: place[1][0] == last)
     winner: socket.socket | None = None
     failures: list[OSError] = []
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
+from ...protocol.about import about
 from ...protocol.limits import Limits
 from ...protocol.network import Seats, network_of
 from ..sockets.server_tls import ServerTls
@@ -164,7 +165,7 @@ class Connections:
         """Wait: there are no descriptors left, or the connection is gone already."""
         if not self._is_out_of_descriptors:
             self._is_out_of_descriptors = True
-            logger.warning("%s: cannot accept: %s", self._name, error)
+            logger.warning("%s: cannot accept: %s", self._name, error, extra=about(self._name))
         await asyncio.sleep(_PAUSE_SECONDS)
 
     def _admit(self, connection: Connection, network: str) -> bool:
@@ -188,7 +189,7 @@ class Connections:
                 ssl_handshake_timeout=self._handshake_seconds if self._tls else None,
             )
         except OSError as error:
-            logger.debug("%s: a connection failed: %r", self._name, error)
+            logger.debug("%s: a connection failed: %r", self._name, error, extra=about(self._name))
 
     def _note_opened(
         self, connection: Connection, accepted: socket.socket, opening: "asyncio.Task[None]"
@@ -202,4 +203,4 @@ class Connections:
         return "{}:{}".format(*self._sockets[0].getsockname()[:2])
 
     def _tell(self, problem: str) -> None:
-        logger.warning("%s: %s", self._name, problem)
+        logger.warning("%s: %s", self._name, problem, extra=about(self._name))

@@ -22,6 +22,7 @@ from ...channel.changes import Change
 from ...channel.contract import TellFailed
 from ...channel.info import ChannelInfo
 from ...errors import ChannelClosed, RpcError, ServerError
+from ...protocol.about import about
 from ...protocol.codec.codec import DECODE_ERRORS
 from ...protocol.items import FIRST_CREDIT
 from ..batched import BatchedChannel
@@ -226,13 +227,23 @@ class HttpChannel(BatchedChannel):
             await self._post(message, {}, None)
         except BadStatus as failure:
             self.refused += 1
-            logger.warning("%s: a notification was refused: %s", self._place, failure.error)
+            logger.warning(
+                "%s: a notification was refused: %s",
+                self._place,
+                failure.error,
+                extra=about(self._place),
+            )
         except UNREACHABLE as error:
             self._break(error)
             raise anyio.BrokenResourceError from error
         except Exception as error:  # noqa: BLE001  # whatever a server sends is its own affair
             self.refused += 1
-            logger.warning("%s: a notification may be lost: %s", self._place, reason(error))
+            logger.warning(
+                "%s: a notification may be lost: %s",
+                self._place,
+                reason(error),
+                extra=about(self._place),
+            )
 
     def _fail(self, requests: Mapping[bytes, bytes], error: Exception) -> None:
         """Fail calls that are not answered."""
@@ -336,7 +347,7 @@ class HttpChannel(BatchedChannel):
 
     def _break(self, error: Exception) -> None:
         if not self._closed:
-            logger.info("%s: %s", self._place, reason(error))
+            logger.info("%s: %s", self._place, reason(error), extra=about(self._place))
         self._broken = True
         self._news.notify()
 

@@ -13,6 +13,7 @@ import anyio.lowlevel
 import httpx2
 from msgspec import Struct
 
+from ...protocol.about import about
 from ...protocol.backoff import Backoff
 from .http_replies import EVENT_STREAM, kind_of, unpacked, whole_number
 
@@ -177,7 +178,7 @@ class Events:
                     self._last_id = event.id if event.id is not None else self._last_id
                     yield event
             except httpx2.RequestError as error:
-                logger.debug("%s: the events end: %r", self._place, error)
+                logger.debug("%s: the events end: %r", self._place, error, extra=about(self._place))
             await self.aclose()
             self._backoff.connection_ended(anyio.current_time() - begin)
             await self._reopen(parser.retry)

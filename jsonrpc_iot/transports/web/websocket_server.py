@@ -23,6 +23,7 @@ from ...channel.web import (
     token_of,
 )
 from ...errors import FramingError, TooLarge
+from ...protocol.about import about
 from ...protocol.limits import Limits
 from ...protocol.messages import CodecName
 from ...trust import audit
@@ -96,7 +97,9 @@ async def _serve(handler: Serve, channel: "WebSocketChannel") -> None:
     try:
         await handler(channel)
     except Exception as error:  # noqa: BLE001  # one connection's failure is its own
-        logger.info("%s: a connection failed: %r", channel.info.peer, error)
+        logger.info(
+            "%s: a connection failed: %r", channel.info.peer, error, extra=about(channel.info.peer)
+        )
         await anyio.aclose_forcefully(channel)
 
 
@@ -314,7 +317,12 @@ class WebSocketChannel(BatchedChannel):
                             {"type": "websocket.close", "code": code, "reason": reason}
                         )
                     except Exception as error:  # noqa: BLE001  # there is nobody to tell
-                        logger.debug("%s: closing failed: %r", self._info.peer, error)
+                        logger.debug(
+                            "%s: closing failed: %r",
+                            self._info.peer,
+                            error,
+                            extra=about(self._info.peer),
+                        )
                     said = True
         finally:
             self._closed.set()
@@ -323,7 +331,9 @@ class WebSocketChannel(BatchedChannel):
 
     async def _refuse(self, code: int, reason: str) -> anyio.BrokenResourceError:
         """Close, since the other end has broken a rule; returns what whoever receives gets."""
-        logger.info("%s: refused a message: %s", self._info.peer, reason)
+        logger.info(
+            "%s: refused a message: %s", self._info.peer, reason, extra=about(self._info.peer)
+        )
         await self._close(code, reason)
         self._end = code, reason
         return anyio.BrokenResourceError(closing(code, reason))

@@ -11,6 +11,7 @@ from msgspec import structs
 
 from jsonrpc_iot import Limits
 from jsonrpc_iot.transports.packets.demux import IDLE_SECONDS
+from tests.ending import end_on_sigterm
 from tests.peer.lossy.chaos.tally import table
 
 from . import callers
@@ -21,6 +22,7 @@ SILENCE = IDLE_SECONDS + Limits().linger_seconds + 6.0
 
 
 def main() -> None:
+    end_on_sigterm()
     parser = argparse.ArgumentParser(prog="python -m tests.gateway.chaos", description=__doc__)
     parser.add_argument("--callers", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=80.0, help="how long calls are begun")

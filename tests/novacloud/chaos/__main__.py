@@ -8,6 +8,8 @@ from pathlib import Path
 
 import anyio
 
+from tests.ending import end_on_sigterm
+
 from .storm import Plan, Storm
 from .tally import spread
 
@@ -15,6 +17,7 @@ _SHOWN = 20
 
 
 def main() -> None:
+    end_on_sigterm()
     parser = argparse.ArgumentParser(prog="python -m tests.novacloud.chaos", description=__doc__)
     usual = Plan()
     for name in ("nodes", "devices", "kills", "freezes", "restarts", "cuts", "callers", "real"):

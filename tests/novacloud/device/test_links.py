@@ -7,16 +7,19 @@ import ssl
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.abc
 import anyio.streams.tls
+import msgspec
 import pytest
 import trustme
 
 from jsonrpc_iot.novacloud import DeviceSettings, Schedule
 from jsonrpc_iot.novacloud.device.backoff import Backoff
 from jsonrpc_iot.novacloud.device.link import Link, LinkLost
+from jsonrpc_iot.transports.sockets import dial
 from tests.novacloud.scripted import AT_ONCE, Platform, connected
 from tests.waiting import SECONDS, eventually
 
@@ -263,3 +266,48 @@ async def test_of_a_socket_that_is_closed_nothing_is_known() -> None:
         await link.part(0.01)
         with pytest.raises(LinkLost, match="over"):
             _ = link.taken
+
+
+async def test_a_connection_on_which_nothing_is_acknowledged_is_given_up() -> None:
+    settings = msgspec.structs.replace(AT_ONCE, ack_seconds=0.2)
+    async with connected(["ack"], settings=settings) as (device, far, platform):
+        await device.report({"a": 1})
+        assert (await far.read_type("data"))["seq"] == 1
+        again = await platform.admit(["ack"])  # while the first one is still there
+        assert (await again.read_type("data"))["seq"] == 1
+        again.ack(1)
+        await eventually(lambda: device.outbox.rows == 0)
+        assert device.counts.connections == 2
+
+
+async def test_a_platform_that_acknowledges_slowly_or_has_nothing_to_is_not_left() -> None:
+    settings = msgspec.structs.replace(AT_ONCE, ack_seconds=0.5)
+    async with connected(["ack"], settings=settings) as (device, far, _):
+        await anyio.sleep(0.6)
+        for number in range(6):
+            await device.report({"n": number})
+        for number in range(1, 7):  # all but the last one leave something to wait for
+            assert (await far.read_type("data"))["seq"] == number
+            await anyio.sleep(0.12)
+            far.ack(number)
+        await eventually(lambda: device.outbox.rows == 0)
+        assert device.counts.connections == 1
+
+
+async def test_another_address_is_tried_where_one_only_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    platform = Platform()
+    with socket.create_server(("127.0.0.2", platform.port)):  # a balancer with nobody behind it
+
+        async def resolve(host: str, port: int) -> list[Any]:
+            kinds = socket.AF_INET, socket.SOCK_STREAM, 0, ""
+            return [(*kinds, ("127.0.0.2", port)), (*kinds, ("127.0.0.1", port))]
+
+        monkeypatch.setattr(dial, "_resolve", resolve)
+        settings = msgspec.structs.replace(AT_ONCE, auth_seconds=0.1)
+        async with platform.device(settings=settings) as device:
+            await platform.admit()
+            await device.connected()
+            assert device.counts.failed_connections == 1
+    platform.close()

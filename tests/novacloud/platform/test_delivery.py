@@ -188,6 +188,8 @@ async def test_a_killed_platform_sends_again_what_had_not_arrived(tmp_path: Path
             id = {"device_id": info["device_id"]}
             await client.call("actuator.define", {**id, "command_key": "light"})
             device = Device(stream, info)
+            inbox = stream.extra(anyio.abc.SocketAttribute.raw_socket)
+            inbox.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)  # full sooner
             assert (await device.authenticate())["status"] == "success"
             params = {**id, "payload": {"light": "x" * 60_000}, "wait": False}
             ids.append((await client.call("command.send", params))["command_id"])

@@ -443,16 +443,21 @@ async def test_many_devices_at_once_are_taken_together(
         assert max(sizes) > 1
 
 
-async def test_a_node_without_its_database_is_not_ready(tmp_path: Path) -> None:
+async def test_a_node_without_its_database_is_not_ready(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     server = new_postgres()
     try:
         async with node(server.database_url(), "north", tmp_path) as north:
             lamp = await north.create()
             health = await north.call("platform.health")
             assert (health["ok"], health["bus"]) == (True, "ok")
+            pump = await north.create("pump")
             async with north.device(lamp) as device:
-                await anyio.to_thread.run_sync(server.stop)
+                async with north.device(pump):
+                    await anyio.to_thread.run_sync(server.stop)
                 await device.wait_closed()  # when the lease is over
+                assert caplog.text.count("who has left is not told yet") == 1
                 health = await north.call("platform.health")
                 assert (health["ok"], health["writable"]) == (False, False)
             await anyio.to_thread.run_sync(server.start)

@@ -4,6 +4,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -164,13 +165,14 @@ async def test_the_latest_values_of_all_devices(rig: Rig, narrow: Client) -> Non
     infos = [await rig.create(f"lamp {number}", a="number", b="string") for number in range(30)]
     await rig.call("device.update", device_id=infos[3]["device_id"], tags=["red"])
     ahead = time.time() + 86_400
-    for number, info in enumerate(infos):
-        async with rig.device(info) as device:
+    async with AsyncExitStack() as connected:
+        for number, info in enumerate(infos):
+            device = await connected.enter_async_context(rig.device(info))
             await device.data(10.0, a=number, b="x" * 100)
             await device.data(5.0, a=-1)
             await device.data(ahead, a=-2)
-            for _ in range(3):
-                await rig.push("telemetry")
+        for _ in range(3 * len(infos)):
+            await rig.push("telemetry")
     expected = [
         {"device_id": id, "value_key": key, "timestamp": 10.0, "value": value}
         for id, number in sorted((info["device_id"], at) for at, info in enumerate(infos))

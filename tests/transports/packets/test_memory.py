@@ -5,10 +5,9 @@ import pytest
 
 from jsonrpc_iot import BindFailed, ConnectFailed, Dispatcher, MessageTooLarge, connect, serve
 from jsonrpc_iot.transports import open_channel, open_listener
+from tests.waiting import SECONDS
 
 pytestmark = pytest.mark.anyio
-
-SECONDS = 5.0
 
 
 async def test_a_name_is_taken_until_it_is_given_back() -> None:

@@ -237,7 +237,7 @@ async def test_thousands_of_forged_addresses_are_bounded_and_harm_nobody() -> No
         connect(server.urls[0]) as client,
     ):
         assert await client.call("echo", ["before"]) == "before"
-        for number in range(10_000):
+        for number in range(4000):
             with raw_to(server, (f"127.{number >> 8}.{number & 255}.9", 0)) as forger:
                 forger.socket.send(b'{"id":1,"method":"echo"}')
             if number % 100 == 99:

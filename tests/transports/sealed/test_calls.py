@@ -104,7 +104,10 @@ async def test_who_calls_and_what_they_may(device: Served, tmp_path: Path) -> No
             await client.call("secret")
 
 
-async def test_a_wrong_key_is_told_of_in_time(device: Served, tmp_path: Path) -> None:
+async def test_a_wrong_key_is_told_of_in_time(
+    device: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(greeting, "_PING_SECONDS", 0.05)
     with pytest.raises(ConnectFailed, match="something answers there, but not to this key"):
         async with connect(joined(device.address, option(tmp_path, "wrong")), connect_timeout=4.0):
             pass

@@ -18,6 +18,7 @@ from jsonrpc_iot import (
     connect,
     serve,
 )
+from jsonrpc_iot.transports.sealed import greeting
 from tests.waiting import SECONDS, eventually
 
 from .rig import Device, joined, option
@@ -59,8 +60,9 @@ async def serving(
 @pytest.mark.parametrize("permission", ["wifi", "*"])
 @pytest.mark.parametrize("url", ["udp://127.0.0.1:0", "tcp://127.0.0.1:0", "memory://ring"])
 async def test_a_revoked_key_is_out_within_a_second(
-    keyring: Keyring, url: str, permission: str
+    keyring: Keyring, url: str, permission: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(greeting, "_PING_SECONDS", 0.05)  # so that who is out hears so soon
     device = Device()
     app, other = key_file(keyring, "app", permission), key_file(keyring, "other")
     async with (
@@ -102,7 +104,10 @@ async def test_a_key_beside_those_of_the_ring_stays(keyring: Keyring, tmp_path: 
         assert len(server.peers) == 1
 
 
-async def test_strangers_are_kept_out_beside_sealed_ends(keyring: Keyring) -> None:
+async def test_strangers_are_kept_out_beside_sealed_ends(
+    keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(greeting, "_PING_SECONDS", 0.05)
     device = Device()
     app = key_file(keyring, "app")
     async with (

@@ -11,6 +11,7 @@ import pytest
 from jsonrpc_iot import Client, ConnectFailed, Server, connect, serve
 from jsonrpc_iot.client import client as client_module
 from jsonrpc_iot.protocol.seal import client as seal_client
+from jsonrpc_iot.transports.sealed import greeting
 from jsonrpc_iot.transports.sealed.client import SealedChannel
 from tests.waiting import SECONDS, eventually
 
@@ -202,7 +203,10 @@ async def test_nobody_there_is_told_in_time(tmp_path: Path) -> None:
         assert man.count(HELLO) >= 2
 
 
-async def test_a_server_without_keys_is_told_of(tmp_path: Path) -> None:
+async def test_a_server_without_keys_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(greeting, "_PING_SECONDS", 0.05)
     async with serve(Device().dispatcher, ANYWHERE) as server:
         with pytest.raises(ConnectFailed, match="it has another one, or none"):
             async with connect(joined(server.urls[0], option(tmp_path)), connect_timeout=9.0):

@@ -18,7 +18,7 @@ pytestmark = [
 ]
 
 BAUDRATE = 9600
-REPLIES = 24
+REPLIES = 12
 
 
 @pytest.mark.only_on("asyncio")  # as serial ports do

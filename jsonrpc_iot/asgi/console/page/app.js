@@ -16,9 +16,7 @@ import { ENDPOINT, keepToken, keptToken, takeFragment } from "./session.js";
 import { Header, Trouble } from "./shell.js";
 import { SignIn } from "./signin.js";
 import { effect, html, render, signal } from "./vendor/ui.js";
-import english from "./views-en.js";
-import chinese from "./views-zh.js";
-import { addWords, language, t } from "./words.js";
+import { language, t } from "./words.js";
 
 /**
  * @typedef {object} View
@@ -44,8 +42,6 @@ const VIEWS = [
 function has(method) {
   return (description) => description.methods.has(method);
 }
-
-addWords(english, chinese);
 
 const route = signal(routeOf(location.hash));
 const isSigningIn = signal(false);
@@ -115,7 +111,12 @@ async function start() {
   isSpent.value = !(await takeFragment());
   const link = new Link(ENDPOINT, keptToken());
   const device = new Device(link, ENDPOINT, keptToken);
-  addEventListener("hashchange", () => (route.value = routeOf(location.hash)));
+  addEventListener("hashchange", async () => {
+    const before = keptToken();
+    isSpent.value = !(await takeFragment());
+    if (keptToken() !== before) link.signIn(keptToken());
+    route.value = routeOf(location.hash);
+  });
   addEventListener("keydown", onKey);
   effect(() => void (document.documentElement.lang = language.value));
   effect(() => void (document.title = device.description.value?.title || t("console")));

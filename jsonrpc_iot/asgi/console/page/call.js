@@ -7,7 +7,6 @@ import { parse } from "./messages.js";
 import { computed, signal } from "./vendor/ui.js";
 
 const KEPT_ITEMS = 5_000;
-const INVALID_PARAMS = -32602;
 
 /**
  * What came of a call.
@@ -17,7 +16,7 @@ const INVALID_PARAMS = -32602;
  * @property {number} took milliseconds
  * @property {any} [result]
  * @property {RpcFailure} [failure]
- * @property {Feed<any>} items of its stream
+ * @property {Feed<{text: string}>} items of its stream, as JSON
  */
 
 /** The form of a method, kept while people look elsewhere. */
@@ -36,6 +35,7 @@ export class MethodForm {
    */
   constructor(method, schemas) {
     this.method = method;
+    this.schemas = schemas;
     const members = method.params.map(({ name, schema }) => /** @type {const} */ ([name, schema]));
     const required = method.params.filter((each) => each.required).map((each) => each.name);
     const properties = Object.fromEntries(members);
@@ -97,7 +97,7 @@ export class MethodForm {
     const tell = (rest) => (this.run.value = { start, items, took: performance.now() - start, ...rest });
     tell({ state: "running" });
     try {
-      const onItem = this.method.streams ? (item) => items.push(item) : undefined;
+      const onItem = this.method.streams ? (item) => items.push({ text: JSON.stringify(item ?? null) }) : undefined;
       tell({ state: "done", result: await link.call(this.method.name, params, { onItem, signal: this.#abort.signal }) });
     } catch (failure) {
       tell({ state: "failed", failure });
@@ -110,12 +110,12 @@ export class MethodForm {
   }
 
   /** An error that names a path stands at the field of it. */
-  #showAtField({ code, message, data }) {
+  #showAtField({ message, data }) {
     const path = data?.path;
-    if (code !== INVALID_PARAMS || typeof path !== "string" || this.json.value !== null) return;
+    if (typeof path !== "string" || this.json.value !== null) return;
     const node = nodeAt(this.root, path);
     if (node === this.root) return;
     node.trouble.value = { said: typeof data.message === "string" ? data.message : message };
-    document.getElementById(node.id)?.focus();
+    if (document.activeElement?.closest(".method")) document.getElementById(node.id)?.focus();
   }
 }

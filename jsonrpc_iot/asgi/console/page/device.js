@@ -2,6 +2,7 @@
 
 import { MethodForm } from "./call.js";
 import { describe, describeNames } from "./document.js";
+import { UNAUTHENTICATED } from "./failure.js";
 import { effect, signal } from "./vendor/ui.js";
 
 const KEPT_FORMS = 100;
@@ -34,7 +35,9 @@ export class Device {
     const description = this.description.value;
     const method = description?.methods.get(name);
     const begun = this.#forms.get(name);
-    if (!method || !description || begun?.method.print === method.print) return begun;
+    if (!description) return begun;
+    if (!method) return undefined;
+    if (begun?.method.print === method.print && begun.schemas.print === description.schemas.print) return begun;
     const form = new MethodForm(method, description.schemas);
     this.#forms.set(name, form);
     if (this.#forms.size > KEPT_FORMS) this.#forms.delete(/** @type {string} */ (this.#forms.keys().next().value));
@@ -47,6 +50,7 @@ export class Device {
       this.problem.value = null;
     } catch (failure) {
       if (failure.kind === "lost") return;
+      if (failure.code === UNAUTHENTICATED) return this.link.refuse(failure.message);
       this.description.value = await this.#askOtherwise().catch(() => null);
       this.problem.value = this.description.value ? null : failure.message;
     }

@@ -48,10 +48,13 @@ const EFFECTS = ["read", "change", "danger"];
 /** Finds what a schema refers to. */
 export class Schemas {
   #document;
+  /** Changes when what is referred to does. */
+  print;
 
   /** @param {unknown} document */
   constructor(document) {
     this.#document = document;
+    this.print = JSON.stringify(objectOf(document).components);
   }
 
   /**

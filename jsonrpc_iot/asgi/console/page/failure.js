@@ -2,12 +2,13 @@
 
 export const UNAUTHENTICATED = -32005;
 export const NO_METHOD = -32601;
+export const OFFLINE = -32010; // a device that somebody in between speaks with
 
 /**
  * Why a call has no result.
  *
  * `kind` is "rpc" when the other end said so, with its `code`, `message` and `data`. Else `code` is null, and it is
- * "lost" (nobody knows whether it ran), "unsent" (it did not), "timeout", "cancelled" or "malformed".
+ * "lost" (nobody knows whether it ran), "unsent" and "denied" (it did not), "timeout", "cancelled" or "malformed".
  */
 export class RpcFailure extends Error {
   /**

@@ -2,7 +2,9 @@
 
 import { signal } from "./vendor/ui.js";
 
-/** @template T */
+const LARGEST = 16e6; // characters of all texts
+
+/** @template {{text: string}} T */
 export class Feed {
   /** Changes, once a frame at most, when something came. Read it where the feed is drawn. */
   version = signal(0);
@@ -11,9 +13,10 @@ export class Feed {
   #limit;
   /** @type {T[]} */
   #items = [];
+  #size = 0;
   #isDue = false;
 
-  /** @param {number} limit how many are kept. */
+  /** @param {number} limit how many are kept; fewer where their texts are long. */
   constructor(limit) {
     this.#limit = limit;
   }
@@ -22,13 +25,23 @@ export class Feed {
   push(item) {
     this.count++;
     this.#items.push(item);
-    if (this.#items.length >= 2 * this.#limit) this.#items = this.#items.slice(-this.#limit);
+    this.#size += item.text.length;
+    if (this.#items.length >= 2 * this.#limit || this.#size > 2 * LARGEST) this.#forget();
     this.#draw();
+  }
+
+  /** Keep the newest alone. Now and then, since each time costs as much as all that is kept. */
+  #forget() {
+    let first = this.#items.length - 1;
+    this.#size = this.#items[first].text.length;
+    while (this.#items.length - first < this.#limit && this.#size + this.#items[first - 1]?.text.length <= LARGEST)
+      this.#size += this.#items[--first].text.length;
+    this.#items = this.#items.slice(first);
   }
 
   clear() {
     this.#items = [];
-    this.count = 0;
+    this.count = this.#size = 0;
     this.#draw();
   }
 

@@ -1,7 +1,7 @@
 /** The devices of a gateway, and whether they are there; each leads to what it can do. */
 
 import { html, useEffect, useState } from "./vendor/ui.js";
-import { Ago, matcher, numberText, useAnswer, usePushes } from "./live.js";
+import { Ago, Filter, matcher, numberText, useAnswer, usePushes } from "./live.js";
 import { filterMethods } from "./methods.js";
 import { ENDPOINT } from "./session.js";
 import { t } from "./words.js";
@@ -24,9 +24,9 @@ function useOwnPages(name) {
 
 function Device({ device, hasPage }) {
   const { name, online, url, since, last_error: problem, round_trip: trip } = device;
-  return html`<li class="device" data-online=${online}>
+  return html`<li class="row">
     <a class="name" href="#/methods" onClick=${() => filterMethods(`${name}.`)}><bdi>${name}</bdi></a>
-    <span class="presence">${t(online ? "online" : "offline")} · <${Ago} at=${since} /></span>
+    <span class="presence" data-online=${online}>${t(online ? "online" : "offline")} · <${Ago} at=${since} /></span>
     <bdi class="hint">${url ?? ""}</bdi>
     <span class="hint">
       ${online && typeof trip === "number" && t("latency", { ms: numberText(Math.ceil(trip * 1000)) })}
@@ -54,24 +54,23 @@ export default function Gateway({ link }) {
       else next.set(change.name, change);
       return next;
     });
-    say(t(change.online ? "gateway.came" : "gateway.went", { name: change.name }));
+    say(`${change.name}: ${t(change.online ? "online" : "offline")}`);
   });
   const matches = matcher(filter);
   const names = [...devices.keys()].sort();
   const shown = names.filter((name) => matches(name, devices.get(name).url ?? ""));
   const hasPages = useOwnPages(names[0]);
   const there = names.filter((name) => devices.get(name).online).length;
-  return html`<section class="page" aria-labelledby="gateway-title">
+  return html`<section class="page" aria-labelledby="title">
     <div class="bar">
-      <h2 id="gateway-title">${t("view.gateway")}</h2>
-      <input type="search" placeholder=${t("gateway.filter")} aria-label=${t("gateway.filter")} value=${filter}
-        onInput=${(event) => setFilter(event.target.value)} />
+      <h2 id="title">${t("view.gateway")}</h2>
+      <${Filter} value=${filter} onChange=${setFilter} />
       <p class="hint">${t("gateway.count", { there, count: names.length })}</p>
     </div>
     <p class="visually-hidden" role="status">${said}</p>
     ${failure && html`<p class="trouble" role="alert">${failure.message}</p>`}
     ${result && names.length === 0 && html`<p class="empty">${t("gateway.none")}</p>`}
-    <ul class="devices">
+    <ul class="rows">
       ${shown.slice(0, 500).map(
         (name) => html`<${Device} key=${name} device=${devices.get(name)} hasPage=${hasPages} />`,
       )}

@@ -5,7 +5,7 @@
  * when the link dies under it nobody knows whether it ran, so it fails with the kind "lost" and is never repeated.
  */
 
-import { NO_METHOD, Refused, RpcFailure, UNAUTHENTICATED } from "./failure.js";
+import { NO_METHOD, OFFLINE, Refused, RpcFailure, UNAUTHENTICATED } from "./failure.js";
 import { messageIn } from "./messages.js";
 import { signal } from "./vendor/ui.js";
 import { openPost } from "./ways/post.js";
@@ -17,12 +17,15 @@ const PING_EVERY = 10_000;
 const PING_WITHIN = 15; // seconds
 const PAUSE = 500;
 const LONGEST_PAUSE = 15_000;
+const PATIENCE = 2; // failures that pauses grow with while a device is offline
 const FIRST_CREDIT = 8; // items of a stream that may be sent before anybody allows more
 const CREDIT = 64; // items that may be under way from then on
 
 export class Link {
   /** "connecting", "open", "away" (it tries again at `retryAt`) or "refused" (somebody has to sign in). */
   state = signal("connecting");
+  /** Whether somebody is there who speaks with the device, and the device is not. */
+  isOffline = signal(false);
   /** What is known of the last failure; null when all is well. */
   reason = signal(/** @type {string | null} */ (null));
   /** "websocket" or "post"; null before it was open. */
@@ -37,13 +40,14 @@ export class Link {
   /** @type {import("./ways/socket.js").Way | null} */
   #way = null;
   #calls = new Map();
-  #nextId = Math.floor(Math.random() * 2 ** 45); // the other end may remember the ids of an earlier page
+  #nextId = Math.floor(Math.random() * 2 ** 31); // the other end may remember the ids of an earlier page
   #listeners = new Set();
   #watchers = new Set();
   #knowsExtensions = false;
   #hadSocket = false;
   #closed = false;
   #wake = () => {};
+  #refuse = (_) => {};
 
   /**
    * @param {URL} endpoint where the other end answers; all ways lead there.
@@ -61,6 +65,8 @@ export class Link {
       this.state.value = "connecting";
       const problem = await this.#live(() => (failures = 0)).catch((reason) => reason);
       const isRefused = problem instanceof Refused;
+      this.isOffline.value = problem.code === OFFLINE;
+      if (this.isOffline.value) failures = Math.min(failures, PATIENCE); // to ask who is there costs little
       [this.reason.value, this.state.value] = [problem.message, isRefused ? "refused" : "away"];
       if (!this.#closed && token === this.#token) await this.#pause(isRefused ? null : failures);
     }
@@ -86,6 +92,14 @@ export class Link {
     this.#token = token;
     if (this.#way) this.#way.close();
     else this.retry();
+  }
+
+  /**
+   * Take it that the other end does not want who is there: somebody has to sign in.
+   * @param {string} reason
+   */
+  refuse(reason) {
+    this.#refuse(reason);
   }
 
   /**
@@ -144,24 +158,31 @@ export class Link {
 
   /** Bring it up and keep it; gives why it has ended. */
   async #live(onOpen) {
-    const { way, ended } = await this.#choose();
+    const { way, ended, refuse } = await this.#choose();
+    this.#refuse = refuse;
     const over = ended.then((problem) => (this.#drop(problem.message), problem));
     if (this.#closed) way.close();
     this.#way = way;
     try {
       await this.#ping();
       this.#hadSocket ||= way.name === "websocket";
+      this.isOffline.value = false;
       [this.way.value, this.reason.value, this.state.value] = [way.name, null, "open"];
       onOpen();
       for (;;) {
         const problem = await Promise.race([over, pause(PING_EVERY)]);
         if (problem) return problem;
-        if (!document.hidden) await this.#ping();
+        if (!document.hidden) await this.#ping().catch((failure) => this.#excuse(failure));
       }
     } finally {
       way.close();
       this.#drop("closed");
     }
+  }
+
+  /** A device that is busy with a call may be too busy for a ping. */
+  #excuse(failure) {
+    if (failure.kind !== "timeout" || this.#calls.size === 0) throw failure;
   }
 
   async #choose() {
@@ -185,7 +206,7 @@ export class Link {
       refused: (reason) => resolve(new Refused(reason)),
       lost: (reason) => resolve(new Error(reason)),
     });
-    return { way, ended: promise };
+    return { way, ended: promise, refuse: (reason) => resolve(new Refused(reason)) };
   }
 
   /** Measure the latency, and find out what the other end is. */
@@ -195,7 +216,7 @@ export class Link {
       this.#knowsExtensions = (await this.call("rpc.ping", undefined, { timeout: PING_WITHIN })) === true;
     } catch (failure) {
       if (failure.code === UNAUTHENTICATED) throw new Refused(failure.message);
-      if (failure.code === null) throw failure;
+      if (failure.code === null || failure.code === OFFLINE) throw failure;
     }
     this.latency.value = Math.round(performance.now() - start);
   }

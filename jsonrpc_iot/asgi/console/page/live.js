@@ -1,7 +1,7 @@
 /** What views share to stay up to date: answers that are asked for again, things that are pushed, the time. */
 
 import { html, signal, useEffect, useRef, useState } from "./vendor/ui.js";
-import { language } from "./words.js";
+import { language, t } from "./words.js";
 
 const PATIENCE = 30; // seconds
 
@@ -19,21 +19,34 @@ setInterval(() => (now.value = Date.now() / 1000), 10_000);
  *   until the next has come; `isCurrent` says whether it belongs to the params.
  */
 export function useAnswer(link, method, params, take) {
-  const [answer, setAnswer] = useState({ asked: "", result: undefined, failure: null });
+  const [answer, setAnswer] = useState(/** @type {any} */ ({ asked: "", failure: null }));
   const [turn, setTurn] = useState(0);
+  const call = useRef({ isOpen: false, isDue: false }).current;
   const isOpen = link.state.value === "open";
   const asked = params && JSON.stringify([method, params]);
+  const again = () => {
+    call.isDue = call.isOpen; // one that is under way is not given up: else a slow end would never have said anything
+    if (!call.isOpen) setTurn((before) => before + 1);
+  };
   useEffect(() => {
-    if (!isOpen || !asked) return;
+    if (!isOpen || !asked) return undefined;
     const abort = new AbortController();
-    const settle = (result, failure) => abort.signal.aborted || setAnswer({ asked, result, failure });
+    const settle = (answer) => {
+      if (abort.signal.aborted) return;
+      setAnswer((before) => ({ ...before, asked, ...answer }));
+      call.isOpen = false;
+      if (call.isDue) again();
+    };
+    call.isOpen = true;
     link.call(method, params, { signal: abort.signal, timeout: PATIENCE }).then(
-      (result) => (abort.signal.aborted || take?.(result), settle(result, null)),
-      (failure) => settle(undefined, failure),
+      (result) => (abort.signal.aborted || take?.(result), settle({ result, failure: null })),
+      (failure) => settle(failure.kind === "lost" ? {} : { failure }), // it is asked again when the link is back
     );
-    return () => abort.abort();
+    return () => {
+      abort.abort();
+      call.isOpen = false;
+    };
   }, [link, isOpen, asked, turn]);
-  const again = () => setTurn((before) => before + 1);
   return { result: answer.result, failure: answer.failure, isCurrent: answer.asked === asked, again };
 }
 
@@ -99,20 +112,20 @@ export function matcher(filter) {
   return (...texts) => texts.some((each) => pattern.test(each.toLowerCase()));
 }
 
+/** @type {[Intl.RelativeTimeFormatUnit, number][]} */
 const UNITS = [
   ["year", 31_557_600],
   ["month", 2_629_800],
   ["day", 86_400],
   ["hour", 3600],
   ["minute", 60],
-  ["second", 1],
 ];
 
 /** How long ago something was; the exact time is its title. */
 export function Ago({ at }) {
   if (typeof at !== "number") return "–";
   const seconds = Math.min(at - now.value, 0);
-  const [unit, size] = UNITS.find(([, size]) => -seconds >= size) ?? UNITS.at(-1);
+  const [unit, size] = UNITS.find(([, size]) => -seconds >= size) ?? ["second", 1];
   const words = new Intl.RelativeTimeFormat(language.value, { numeric: "auto", style: "short" });
   return html`<time title=${timeText(at)}>${words.format(Math.trunc(seconds / size), unit)}</time>`;
 }
@@ -122,6 +135,7 @@ export function Ago({ at }) {
  * @param {number} at Unix seconds.
  */
 export function timeText(at) {
+  if (typeof at !== "number") return null;
   const day = new Date(at * 1000);
   return isNaN(day.getTime()) ? String(at) : day.toLocaleString(language.value, { hourCycle: "h23" });
 }
@@ -133,4 +147,19 @@ export function timeText(at) {
 export function numberText(value) {
   if (typeof value !== "number") return "–";
   return value.toLocaleString(language.value, { maximumSignificantDigits: 6 });
+}
+
+/** A field that says what is to be shown. */
+export function Filter({ label = t("filter"), value, onChange }) {
+  return html`<input type="search" placeholder=${label} aria-label=${label} value=${value} autocomplete="off"
+    onInput=${(event) => onChange(event.target.value)} />`;
+}
+
+/**
+ * So many of a unit of time.
+ * @param {number} count
+ * @param {string} unit
+ */
+export function unitText(count, unit) {
+  return new Intl.NumberFormat(language.value, { style: "unit", unit, unitDisplay: "long" }).format(count);
 }

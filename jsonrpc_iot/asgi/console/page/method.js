@@ -32,13 +32,19 @@ export function Method({ form, link }) {
   };
   return html`<article class="method" data-method=${method.name}>
     <${About} method=${method} />
-    <form class="card" onSubmit=${submit} novalidate aria-label=${method.name}>
+    <form class="card" onSubmit=${submit} onKeyDown=${(event) => onKey(event, form)} novalidate aria-label=${method.name}>
       <${Params} form=${form} />
       <${Buttons} form=${form} link=${link} />
     </form>
     <${Outcome} form=${form} />
     ${asked && html`<${Confirm} place=${dialog} method=${method} params=${asked.params} onClose=${answer} />`}
   </article>`;
+}
+
+/** Where Enter begins a new line, it sends together with Ctrl; Escape cancels. */
+function onKey(event, form) {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.currentTarget.requestSubmit();
+  else if (event.key === "Escape") form.cancel();
 }
 
 function About({ method }) {
@@ -106,7 +112,7 @@ function Outcome({ form }) {
   const run = form.run.value;
   return html`<section class="outcome" aria-label=${t("result")}>
     <p class="visually-hidden" role="status">${run && spoken(run)}</p>
-    ${run && run.items.version.value + run.items.count > 0 && html`<${Items} feed=${run.items} name=${form.method.name} />`}
+    ${run && html`<${Items} feed=${run.items} name=${form.method.name} />`}
     ${run?.state === "done" && html`<h3>${t("result")} <span class="hint">${duration(run.took)}</span></h3>
       <${Json} value=${run.result} name=${form.method.name} />`}
     ${run?.state === "failed" && html`<${Failure} failure=${run.failure} took=${run.took} />`}
@@ -114,6 +120,7 @@ function Outcome({ form }) {
 }
 
 function Items({ feed, name }) {
+  void feed.version.value; // drawn when it grows, not only with what stands around it
   const shown = feed.newest(SHOWN_ITEMS);
   const first = feed.count - shown.length;
   const place = useRef(/** @type {HTMLElement | null} */ (null));
@@ -121,11 +128,12 @@ function Items({ feed, name }) {
   const { current } = place;
   useEffect(() => void (place.current && follow.current && (place.current.scrollTop = place.current.scrollHeight)));
   const watch = () => current && (follow.current = current.scrollTop + current.clientHeight > current.scrollHeight - 40);
+  if (feed.count === 0) return null;
   return html`<h3>${t("items", { count: feed.count })} ${first > 0 && html`<span class="hint">${t("items.newest", { count: shown.length })}</span>`}</h3>
     <ol class="stream" ref=${place} onScroll=${watch} tabindex="0" aria-label=${t("items", { count: feed.count })}>
-      ${shown.map((item, index) => html`<li key=${first + index} value=${first + index}><code>${JSON.stringify(item).slice(0, 1000)}</code></li>`)}
+      ${shown.map((item, index) => html`<li key=${first + index} value=${first + index}><code>${item.text.slice(0, 1000)}</code></li>`)}
     </ol>
-    <p class="tools"><button type="button" class="quiet" onClick=${() => save(JSON.stringify(feed.newest()), name)}>${t("result.save")}</button></p>`;
+    <p class="tools"><button type="button" class="quiet" onClick=${() => save(`[${feed.newest().map((each) => each.text)}]`, name)}>${t("result.save")}</button></p>`;
 }
 
 function Failure({ failure, took }) {
@@ -146,7 +154,7 @@ function Confirm({ place, method, params, onClose }) {
       <p>${t("confirm.text")}</p>
       ${params !== undefined && html`<pre class="json">${JSON.stringify(params, null, 2).slice(0, 2000)}</pre>`}
       <p class="buttons">
-        <button value="" autofocus>${t("cancel")}</button>
+        <button value="">${t("cancel")}</button>
         <button value="send" class="primary danger">${t("confirm.send")}</button>
       </p>
     </form>

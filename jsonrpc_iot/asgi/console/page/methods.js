@@ -40,7 +40,7 @@ function Nothing({ name, description }) {
   if (name !== undefined) return html`<p class="hint">${t("methods.unknown", { name })}</p>`;
   return html`<div class="welcome"><h2>${description.title || t("console")}</h2>
     ${description.description && html`<p class="long">${description.description}</p>`}
-    <p class="hint">${t("methods.count", { count: description.methods.size })} ${t("methods.choose")}</p></div>`;
+    <p class="hint">${t("methods.count", { count: description.methods.size })}</p><p class="hint">${t("methods.choose")}</p></div>`;
 }
 
 function List({ methods, chosen }) {
@@ -53,11 +53,22 @@ function List({ methods, chosen }) {
     <input type="search" id="filter" value=${filter.value} onInput=${type} placeholder=${t("methods.key")} aria-label=${t("methods.filter")}
       aria-keyshortcuts="/" autocomplete="off" spellcheck=${false} />
     <p class="visually-hidden" role="status">${t("methods.count", { count: found.length })}</p>
-    <ul>${shown.map((each) => html`<${Entry} key=${each.name} method=${each} isChosen=${each.name === chosen} />`)}</ul>
+    <${Entries} methods=${shown.filter((each) => !isOwn(each))} chosen=${chosen} />
+    ${shown.some(isOwn) && html`<h3>${t("methods.own")}</h3>`}
+    <${Entries} methods=${shown.filter(isOwn)} chosen=${chosen} />
     ${found.length === 0 && html`<p class="hint">${t("methods.none")}</p>`}
     ${found.length > shown.length && html`<button type="button" class="quiet" onClick=${() => (most.value += STEP)}>
       ${t("methods.more", { shown: shown.length, count: found.length })}</button>`}
   </nav>`;
+}
+
+/** Whether a method is the protocol's, rather than the device's. */
+function isOwn({ name }) {
+  return name.startsWith("rpc.");
+}
+
+function Entries({ methods, chosen }) {
+  return html`<ul>${methods.map((each) => html`<${Entry} key=${each.name} method=${each} isChosen=${each.name === chosen} />`)}</ul>`;
 }
 
 function Entry({ method: { name, summary, deprecated, effect }, isChosen }) {

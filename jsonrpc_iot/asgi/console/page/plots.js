@@ -1,44 +1,37 @@
 /** A plot for each kind of notification that has numbers, with a line for each of its numeric fields. */
 
-import { html, useEffect, useMemo, useState } from "./vendor/ui.js";
-import { Chart, Legend, Table } from "./chart.js";
-import { matcher, numberText, useSeldom } from "./live.js";
+import { Plot } from "./chart.js";
+import { Filter, matcher, useSeldom } from "./live.js";
 import { pushedBy } from "./pushed.js";
+import { html, useEffect, useMemo, useState } from "./vendor/ui.js";
 import { t } from "./words.js";
 
 const DRAWN = 6;
 const BEAT = 250; // milliseconds between two values of a legend
-const LONG_AGO = 31_557_600;
+const YEAR = 31_557_600;
 
 /** Whether a number is a moment of these years, which says nothing beside values. */
 function isMoment(value) {
   const now = Date.now() / 1000;
-  return Math.abs(value - now) < LONG_AGO || Math.abs(value / 1000 - now) < LONG_AGO;
+  return Math.abs(value - now) < YEAR || Math.abs(value / 1000 - now) < YEAR;
 }
 
-function Card({ pushed, group, turn: _turn }) {
-  const fields = [...group.fields];
-  const shape = fields.length;
+function Card({ pushed, group, turn }) {
+  const names = [...group.fields.keys()];
   const [isApart, setApart] = useState(false);
-  const series = useMemo(() => fields.map(([path]) => ({ label: path, scale: isApart ? path : "y" })), [shape, isApart]);
   const [chosen, setHidden] = useState(null);
+  const series = useMemo(() => names.map((label) => ({ label, scale: isApart ? label : "" })), [names.length, isApart]);
   const hidden = useMemo(
-    () => chosen ?? new Set(fields.filter(([, { last }]) => isMoment(last)).map(([path]) => path)),
-    [chosen, shape],
+    () => chosen ?? new Set(names.filter((each) => isMoment(group.fields.get(each).at(-1)))),
+    [chosen, names.length],
   );
-  const [point, setPoint] = useState(null);
-  const values = fields.map(([, field]) => (point === null ? field.last : field.values[point]));
-  const told = fields.map(([path, { last }]) => `${path} ${numberText(last)}`).join(", ");
+  const data = useMemo(() => () => [group.times, ...series.map(({ label }) => group.fields.get(label))], [series, turn]);
   return html`<article class="card" aria-label=${group.name}>
-    <div class="bar"><h3><bdi>${group.name}</bdi> <small>${numberText(group.count)}</small></h3>
-      ${shape > 1 && html`<button type="button" class="quiet" aria-pressed=${isApart} onClick=${() => setApart(!isApart)}>${t("plots.apart")}</button>`}
+    <div class="bar">
+      <h3><bdi>${group.name}</bdi></h3>
+      <button type="button" class="quiet" aria-pressed=${isApart} onClick=${() => setApart(!isApart)}>${t("plots.apart")}</button>
     </div>
-    <${Legend} series=${series} values=${values} hidden=${hidden} onChange=${setHidden} />
-    <${Chart} series=${series} hidden=${hidden} description=${`${group.name}: ${told}`} onPoint=${setPoint}
-      data=${() => [group.times, ...[...group.fields.values()].slice(0, shape).map((each) => each.values)]}
-      hear=${(draw) => pushed.hear(draw)} />
-    <${Table} title=${t("plots.text")} heads=${["field", "last", "least", "most"].map((each) => t(`plots.${each}`))}
-      rows=${fields.map(([path, { last, min, max }]) => [path, last, min, max])} />
+    <${Plot} name=${group.name} series=${series} hidden=${hidden} onHide=${setHidden} data=${data} hear=${pushed.hear} />
   </article>`;
 }
 
@@ -56,19 +49,18 @@ export default function Plots({ link }) {
   const matches = matcher(filter);
   pushed.isWanted = matches;
   const groups = [...pushed.groups.values()].filter(({ name }) => matches(name));
-  return html`<section class="page" aria-labelledby="plots-title">
+  return html`<section class="page" aria-labelledby="title">
     <div class="bar">
-      <h2 id="plots-title">${t("view.plots")}</h2>
-      <input type="search" placeholder=${t("plots.filter")} aria-label=${t("plots.filter")} value=${filter}
-        onInput=${(event) => setFilter(event.target.value)} />
-      <button type="button" class="quiet" onClick=${() => pushed.clearNumbers()}>${t("events.clear")}</button>
+      <h2 id="title">${t("view.plots")}</h2>
+      <${Filter} value=${filter} onChange=${setFilter} />
+      <button type="button" class="quiet" onClick=${pushed.clear}>${t("events.clear")}</button>
     </div>
     ${pushed.ungrouped > 0 && html`<p class="hint">${t("plots.full", { count: pushed.groups.size })}</p>`}
-    ${groups.length === 0 && html`<p class="empty">${t("plots.none")}</p>`}
+    ${!groups.length && html`<p class="empty">${t("plots.none")}</p>`}
     <div class="cards">
       ${groups.slice(0, count).map((group) => html`<${Card} key=${group.name} pushed=${pushed} group=${group} turn=${turn} />`)}
     </div>
     ${groups.length > count && html`<button type="button" onClick=${() => setCount(count + DRAWN)}>
-      ${t("plots.more", { shown: count, count: groups.length })}</button>`}
+      ${t("more", { shown: count, count: groups.length })}</button>`}
   </section>`;
 }

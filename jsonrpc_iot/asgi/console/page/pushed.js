@@ -32,7 +32,7 @@ function write(value, put, room, depth) {
     return put(JSON.stringify(isShort ? value : value.slice(0, room()))) && isShort;
   }
   if (value === null || typeof value !== "object") return put(String(value));
-  if (JSON.isRawJSON?.(value)) return put(value.rawJSON);
+  if (JSON["isRawJSON"]?.(value)) return put(value.rawJSON);
   if (depth > 100) return put("…") && false;
   const isList = Array.isArray(value);
   if (!put(isList ? "[" : "{")) return false;
@@ -53,7 +53,7 @@ function* members(value) {
 
 /** A number that came, also one that needs more digits than a double has; else undefined. */
 function numberOf(value) {
-  const number = JSON.isRawJSON?.(value) ? Number(value.rawJSON) : value;
+  const number = JSON["isRawJSON"]?.(value) ? Number(value.rawJSON) : value;
   return Number.isFinite(number) ? number : undefined;
 }
 
@@ -81,34 +81,23 @@ export function numbersIn(value) {
 
 /** The numbers of one kind of notification, or of one device's: a row for each that came. */
 class Group {
+  times = /** @type {number[]} */ ([]);
+  /** @type {Map<string, (number | null)[]>} */
+  fields = new Map();
+
   /** @param {string} name */
   constructor(name) {
     this.name = name;
-    this.times = [];
-    /** @type {Map<string, {values: (number | null)[], last: number, min: number, max: number}>} */
-    this.fields = new Map();
-    this.count = 0;
   }
 
   add(at, numbers) {
-    for (const [path, number] of numbers) {
-      if (this.fields.has(path) || this.fields.size >= FIELDS) continue;
-      this.fields.set(path, { values: Array(this.times.length).fill(null), last: number, min: number, max: number });
+    for (const path of numbers.keys()) {
+      if (!this.fields.has(path) && this.fields.size < FIELDS) this.fields.set(path, this.times.map(() => null));
     }
-    this.count++;
     this.times.push(at / 1000);
-    for (const [path, field] of this.fields) {
-      const number = numbers.get(path);
-      field.values.push(number ?? null);
-      if (number === undefined) continue;
-      field.last = number;
-      field.min = Math.min(field.min, number);
-      field.max = Math.max(field.max, number);
-    }
+    for (const [path, values] of this.fields) values.push(numbers.get(path) ?? null);
     if (this.times.length > ROWS * 1.25) {
-      const old = this.times.length - ROWS;
-      this.times.splice(0, old);
-      for (const { values } of this.fields.values()) values.splice(0, old);
+      for (const values of [this.times, ...this.fields.values()]) values.splice(0, values.length - ROWS);
     }
   }
 }
@@ -122,7 +111,7 @@ const collections = new WeakMap();
  */
 export function pushedBy(link) {
   if (!collections.has(link)) collections.set(link, new Pushed(link));
-  return collections.get(link);
+  return /** @type {Pushed} */ (collections.get(link));
 }
 
 /** Collects what a link pushes. */
@@ -139,7 +128,7 @@ export class Pushed {
   /** @type {(name: string) => boolean} which groups are wanted most. */
   isWanted = () => true;
 
-  #large = [];
+  #large = /** @type {any[]} */ ([]);
   #hearers = new Set();
   #frame = 0;
 
@@ -163,30 +152,25 @@ export class Pushed {
     if (this.#hearers.size) this.#frame ||= requestAnimationFrame(() => this.#tell());
   }
 
-  /** Forget the notifications that have come. */
-  clear() {
-    this.forgotten += this.recent.length;
+  /** Forget all that has come. */
+  clear = () => {
+    this.forgotten = this.total;
     this.recent = [];
     this.#large = [];
+    this.groups.clear();
+    this.ungrouped = 0;
     this.#tell();
-  }
+  };
 
   /**
    * Be called when something has come, once a frame at most.
    * @param {() => void} hearer
    * @returns {() => void} ends it.
    */
-  hear(hearer) {
+  hear = (hearer) => {
     this.#hearers.add(hearer);
     return () => this.#hearers.delete(hearer);
-  }
-
-  /** Forget the numbers. */
-  clearNumbers() {
-    this.groups.clear();
-    this.ungrouped = 0;
-    this.#tell();
-  }
+  };
 
   /** Let a group go that is less wanted than a new one. */
   #makeRoom(name) {
@@ -206,9 +190,9 @@ export class Pushed {
     const device = typeof params.device_id === "string" ? ` ${params.device_id.slice(0, 64)}` : "";
     const name = method.slice(0, 200) + device;
     if (!this.groups.has(name)) {
-      if (this.groups.size >= GROUPS && !this.#makeRoom(name)) return this.ungrouped++;
-      this.groups.set(name, new Group(name));
+      if (this.groups.size >= GROUPS && !this.#makeRoom(name)) this.ungrouped++;
+      else this.groups.set(name, new Group(name));
     }
-    this.groups.get(name).add(at, numbers);
+    this.groups.get(name)?.add(at, numbers);
   }
 }

@@ -17,7 +17,7 @@ export function Json({ value, name }) {
     ${isLong && !isWhole && html`<p class="cut">${t("result.cut", { shown: size(SHOWN), all: size(text.length) })}${" "}
       <button type="button" class="quiet" onClick=${() => showWhole(true)}>${t("result.all")}</button></p>`}
     <p class="tools">
-      <button type="button" class="quiet" onClick=${() => navigator.clipboard?.writeText(text)}>${t("result.copy")}</button>
+      ${navigator.clipboard && html`<button type="button" class="quiet" onClick=${() => navigator.clipboard.writeText(text)}>${t("result.copy")}</button>`}
       <button type="button" class="quiet" onClick=${() => save(text, name)}>${t("result.save")}</button>
     </p>`;
 }

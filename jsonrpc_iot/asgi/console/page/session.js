@@ -6,6 +6,8 @@
  * as long as the tab is open.
  */
 
+import { kept, keep } from "./kept.js";
+
 const KEPT = "jsonrpc-iot.token";
 
 /** Where the page's own files are, and where the other end answers. */
@@ -15,30 +17,29 @@ ENDPOINT.pathname = ENDPOINT.pathname.replace(/(.)\/$/, "$1");
 
 /** @returns {string | null} */
 export function keptToken() {
-  return sessionStorage.getItem(KEPT);
+  return kept("sessionStorage", KEPT);
 }
 
 /** @param {string | null} token */
 export function keepToken(token) {
-  if (token === null) sessionStorage.removeItem(KEPT);
-  else sessionStorage.setItem(KEPT, token);
+  keep("sessionStorage", KEPT, token);
 }
 
 /**
- * Take what the address says of who is there.
+ * Take what the address says of who is there. A key that could not be exchanged, since nobody answered, stays in it.
  * @returns {Promise<boolean>} false where it has a key that is spent.
  */
 export async function takeFragment() {
-  const fragment = decodeURIComponent(location.hash.slice(1));
+  const fragment = location.hash.slice(1);
   if (!fragment || fragment.startsWith("/")) return true;
-  history.replaceState(null, "", location.pathname + location.search);
-  if (fragment.startsWith("token=")) {
-    keepToken(fragment.slice("token=".length));
-    return true;
+  let token = fragment.startsWith("token=") ? fragment.slice("token=".length) : null;
+  if (token === null) {
+    const headers = { Authorization: `Bearer ${fragment}` };
+    const response = await fetch(new URL("session", FOLDER), { method: "POST", headers }).catch(() => null);
+    if (!response) return true;
+    token = response.ok ? (await response.json()).token : null;
   }
-  const headers = { Authorization: `Bearer ${fragment}` };
-  const response = await fetch(new URL("session", FOLDER), { method: "POST", headers });
-  if (!response.ok) return false;
-  keepToken((await response.json()).token);
-  return true;
+  history.replaceState(null, "", location.pathname + location.search);
+  if (token !== null) keepToken(token);
+  return token !== null;
 }

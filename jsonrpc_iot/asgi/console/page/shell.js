@@ -25,7 +25,7 @@ function State({ link }) {
   const state = link.state.value;
   const latency = link.latency.value;
   const isPost = state === "open" && link.way.value === "post";
-  return html`<span class="state" data-state=${state} role="status" title=${isPost ? t("way.post") : null}>${t(`state.${state}`)}${isPost && " · POST"}</span>
+  return html`<span class="state" data-state=${state} role="status" title=${isPost ? t("way.post") : null}>${t(link.isOffline.value ? "state.offline" : `state.${state}`)}${isPost && " · POST"}</span>
     ${latency !== null && html`<span class="hint latency" title=${t("latency.title")}>${t("latency", { ms: latency })}</span>`}`;
 }
 
@@ -40,7 +40,7 @@ function Language() {
 export function Trouble({ link }) {
   const { state, reason, retryAt } = link;
   const [now, tell] = useState(Date.now());
-  const isAway = state.value === "away" && retryAt.value !== null;
+  const isAway = reason.value !== null && (state.value === "away" || state.value === "connecting");
   useEffect(() => {
     if (!isAway) return undefined;
     const timer = setInterval(() => tell(Date.now()), 500);
@@ -48,6 +48,7 @@ export function Trouble({ link }) {
   }, [isAway]);
   if (!isAway) return null;
   const seconds = Math.max(Math.ceil(((retryAt.value ?? now) - now) / 1000), 0);
-  return html`<div class="banner"><span title=${reason.value}>${t("away.retry", { seconds })}</span>
+  const isTrying = state.value === "connecting" || retryAt.value === null;
+  return html`<div class="banner"><span title=${reason.value}>${isTrying ? t("state.connecting") : t(link.isOffline.value ? "offline.retry" : "away.retry", { seconds })}</span>
     <button type="button" onClick=${() => link.retry()}>${t("away.now")}</button></div>`;
 }

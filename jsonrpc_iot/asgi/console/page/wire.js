@@ -6,6 +6,7 @@ import { t } from "./words.js";
 
 const KEPT = 500;
 const CUT = 300; // characters
+const SEARCHED = 10_000;
 
 /** @typedef {{direction: "->" | "<-", text: string, at: number}} Seen */
 
@@ -26,7 +27,7 @@ function toggle(link) {
 export default function Wire({ link }) {
   void seen.version.value;
   const wanted = filter.value.toLowerCase();
-  const messages = seen.newest().filter((each) => each.text.toLowerCase().includes(wanted)).reverse();
+  const messages = seen.newest().filter((each) => !wanted || each.text.slice(0, SEARCHED).toLowerCase().includes(wanted)).reverse();
   return html`<section class="page" aria-labelledby="wire-title">
     <h2 id="wire-title">${t("view.wire")}</h2>
     <p class="hint">${t("wire.hint")}</p>

@@ -5,6 +5,7 @@
  * modules like words-en.js and words-zh.js and adds both with `addWords`.
  */
 
+import { keep, kept } from "./kept.js";
 import { signal } from "./vendor/ui.js";
 import english from "./words-en.js";
 import chinese from "./words-zh.js";
@@ -19,8 +20,8 @@ export const LANGUAGES = { en: "English", zh: "中文" };
 export const language = signal(firstLanguage());
 
 function firstLanguage() {
-  const kept = localStorage.getItem(KEPT);
-  if (kept === "en" || kept === "zh") return kept;
+  const chosen = kept("localStorage", KEPT);
+  if (chosen === "en" || chosen === "zh") return chosen;
   return navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
 }
 
@@ -29,7 +30,7 @@ function firstLanguage() {
  * @param {"en" | "zh"} chosen
  */
 export function speak(chosen) {
-  localStorage.setItem(KEPT, chosen);
+  keep("localStorage", KEPT, chosen);
   language.value = chosen;
 }
 

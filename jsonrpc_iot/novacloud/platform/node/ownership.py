@@ -65,6 +65,7 @@ class Ownership:
         self._wanted = anyio.Event()
         self._notes: dict[Hold, bool | None] = {}
         self._noted = anyio.Event()
+        self._problem = ""
         self.before_release: Callable[[Sequence[Hold]], Awaitable[None]] = _nothing
 
     async def take(self, device_id: str, address: str) -> Ours | None:
@@ -181,11 +182,15 @@ class Ownership:
             for online, holds in groups.items():
                 await self._nodes.note_online(lease, holds, online=bool(online))
         except StoreFailed as error:
-            logger.warning("who has left is not told yet: %s", error)
+            level = logging.DEBUG if self._problem else logging.WARNING  # once for each outage
+            self._problem = error.message
+            logger.log(level, "who has left is not told yet: %s", error)
             if not self._membership.term.is_over:  # else nothing is this node's any more
                 self._notes = {**notes, **self._notes}
                 await anyio.sleep(_AGAIN_SECONDS)
                 self._noted.set()
+        else:
+            self._problem = ""
 
 
 async def _nothing(_: Sequence[Hold]) -> None:

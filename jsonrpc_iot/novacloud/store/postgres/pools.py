@@ -7,6 +7,7 @@ asks is refused at once, and a new connection is tried after a pause that grows.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, Literal, Self, TypeAlias, TypeVar
 
 import anyio
@@ -17,6 +18,7 @@ from msgspec import Struct
 from jsonrpc_iot import RpcError
 
 from ...errors import StoreFailed, unforeseen
+from ...undisturbed import Undisturbed
 from .. import texts
 from .failures import AGAIN, FAILURES, GONE, failure, shown
 
@@ -69,6 +71,7 @@ class Pools:
         self.url = url
         self._pools: dict[Purpose, asyncpg.Pool[asyncpg.Record]] = {}
         self._places: dict[Purpose, anyio.Semaphore] = {}
+        self._undisturbed = Undisturbed()
         self._stack = AsyncExitStack()
         self._refused_until = 0.0
         self._pause = 0.0
@@ -98,6 +101,7 @@ class Pools:
 
     async def __aexit__(self, *_: object) -> None:
         with anyio.CancelScope(shield=True):
+            await self._undisturbed.settle()
             await self._stack.aclose()
 
     async def fetch(self, text: str, *values: Any, purpose: Purpose = "lookups") -> Rows:
@@ -182,7 +186,7 @@ class Pools:
             self._check()  # after those who were before us, who may have found it silent
             pool = self._pools[purpose]
             try:
-                db = await pool.acquire()
+                db = await self._undisturbed.wait_for(_acquired(pool), partial(_release, pool))
             except FAILURES as error:
                 if pool.is_closing():
                     raise StoreFailed("the store is closed") from None
@@ -197,6 +201,8 @@ class Pools:
             except _EXPECTED:
                 raise
             except Exception as error:  # noqa: BLE001  # it is logged
+                if db.is_closed():  # asyncpg trips over what ends between two of its steps
+                    raise asyncpg.InterfaceError(str(error)) from None
                 raise unforeseen(error) from None
             finally:
                 with anyio.CancelScope(shield=True):
@@ -253,6 +259,10 @@ async def _reset(db: "asyncpg.Connection[asyncpg.Record]") -> None:
     """Nothing is set but in transactions; one that was cancelled may be open."""
     if db.is_in_transaction():
         await db.execute("ROLLBACK")
+
+
+async def _acquired(pool: "asyncpg.Pool[asyncpg.Record]") -> Db:
+    return await pool.acquire()
 
 
 async def _release(pool: "asyncpg.Pool[asyncpg.Record]", db: Db) -> None:

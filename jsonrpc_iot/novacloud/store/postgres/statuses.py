@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import asyncpg
 import msgspec
 
+from ....protocol.about import about
 from ..latest_status import LatestStatus
 from ..telemetry_log import Report, StatusReport
 from ..texts import all_to_sql
@@ -100,7 +101,12 @@ def _encode(report: Report) -> str:
     try:
         return msgspec.json.encode(report.status).decode()
     except ValueError as error:
-        logger.warning("%s: a status cannot be stored: %s", report.device_id, error)
+        logger.warning(
+            "%s: a status cannot be stored: %s",
+            report.device_id,
+            error,
+            extra=about(report.device_id),
+        )
         return ""
 
 

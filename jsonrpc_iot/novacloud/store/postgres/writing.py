@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from ....protocol.about import about
 from ..telemetry_log import Report
 from ..texts import all_to_sql, is_storable
 from .pools import Db
@@ -144,7 +145,12 @@ def _columns(reports: Sequence[Report], arrivals: Arrivals) -> tuple[list[Any], 
             try:
                 whole, number, content = to_sql(value)
             except ValueError as error:
-                logger.warning("%s: a value cannot be stored: %s", report.device_id, error)
+                logger.warning(
+                    "%s: a value cannot be stored: %s",
+                    report.device_id,
+                    error,
+                    extra=about(report.device_id),
+                )
                 continue
             sensors.append(sensor)
             timestamps.append(report.timestamp)

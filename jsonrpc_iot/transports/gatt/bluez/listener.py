@@ -17,6 +17,7 @@ from dbus_fast import DBusError, Message, MessageType, Variant
 from ....channel.contract import Serve
 from ....channel.url import Url
 from ....errors import BindFailed
+from ....protocol.about import about
 from ....protocol.backoff import Backoff
 from ...dbus import BusError, Objects, ServiceBus, open_bus
 from .._options import SMALLEST_MTU, BluezOptions
@@ -133,7 +134,11 @@ class BluezListener(PeripheralListener):
 
     async def _register_again(self) -> None:
         """Try until the service is registered."""
-        logger.warning("%s: bluetoothd or its adapter is gone; waiting for it", self._url)
+        logger.warning(
+            "%s: bluetoothd or its adapter is gone; waiting for it",
+            self._url,
+            extra=about(self._url),
+        )
         while True:
             self._news.clear()
             try:
@@ -141,7 +146,7 @@ class BluezListener(PeripheralListener):
             except BindFailed as error:
                 logger.info("%s; trying again", error)
             else:
-                logger.info("%s: registered again", self._url)
+                logger.info("%s: registered again", self._url, extra=about(self._url))
                 return
             await self._pause()
 
@@ -219,7 +224,7 @@ class BluezListener(PeripheralListener):
         try:
             await self._call(interface, member, "o", path)
         except BusError as error:
-            logger.debug("%s: %s: %s", self._url, member, error)
+            logger.debug("%s: %s: %s", self._url, member, error, extra=about(self._url))
 
     def _handle(self, message: Message, bus: ServiceBus) -> Message | bool:
         """Answer a call, or hear of bluetoothd; both at once."""

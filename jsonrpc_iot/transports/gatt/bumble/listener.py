@@ -20,6 +20,7 @@ from msgspec import structs
 from ....channel.contract import Channel, Listener
 from ....channel.url import Url
 from ....errors import BindFailed, ConnectFailed
+from ....protocol.about import about
 from ....protocol.limits import Limits
 from .._central import open_link
 from .._options import (
@@ -249,7 +250,12 @@ class BumbleListener(PeripheralListener):
                 try:
                     await self._start_advertising(device)
                 except FAILURES as error:
-                    logger.info("%s: cannot advertise: %s; trying again", self._url, text(error))
+                    logger.info(
+                        "%s: cannot advertise: %s; trying again",
+                        self._url,
+                        text(error),
+                        extra=about(self._url),
+                    )
                     await anyio.sleep(_AGAIN_SECONDS)
 
     async def _start_advertising(self, device: Device) -> None:
@@ -274,7 +280,11 @@ class BumbleListener(PeripheralListener):
     def _unplugged(self) -> None:
         """The adapter is gone, and all links with it."""
         if self._device is not None:
-            logger.warning("%s: the adapter is gone; trying to open it again", self._url)
+            logger.warning(
+                "%s: the adapter is gone; trying to open it again",
+                self._url,
+                extra=about(self._url),
+            )
             self._device = None
             self.do_soon(self._open_again)
 

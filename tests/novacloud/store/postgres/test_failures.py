@@ -1,17 +1,22 @@
 """What goes wrong with a PostgreSQL: each has its sentence, and nothing waits for ever."""
 
+import asyncio
+import gc
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
+import anyio.lowlevel
 import asyncpg
 import pytest
 
 from jsonrpc_iot.novacloud import StoreFailed
+from jsonrpc_iot.novacloud.bus.postgres import PostgresBus
 from jsonrpc_iot.novacloud.errors import StoreDamaged
 from jsonrpc_iot.novacloud.store.postgres import PostgresStore, pools
 from jsonrpc_iot.novacloud.store.postgres.failures import shown
@@ -295,6 +300,25 @@ async def test_who_stops_waiting_leaves_the_connections_as_they_were(store: Post
         assert await store.devices() == [row()]
 
 
+async def test_a_connection_that_ends_between_two_steps_of_a_query_is_lost(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def prepare_and_end(connection: asyncpg.Connection, *args: Any, **options: Any) -> Any:
+        statement = await prepare(connection, *args, **options)
+        connection.terminate()
+        await anyio.lowlevel.checkpoint()
+        return statement
+
+    prepare = asyncpg.Connection._get_statement  # type: ignore[attr-defined]
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncpg.Connection, "_get_statement", prepare_and_end)
+        with pytest.raises(StoreFailed, match="the connection was lost") as failed:
+            await store.device(A)
+
+    assert type(failed.value) is StoreFailed
+    await until_it_works(lambda: store.device(A))
+
+
 def test_trio_is_refused() -> None:
     with pytest.raises(StoreFailed, match="needs asyncio"):
         anyio.run(PostgresStore("postgresql://nova@127.0.0.1/nova").__aenter__, backend="trio")
@@ -307,3 +331,39 @@ async def test_a_closed_store_takes_nothing(database: str) -> None:
         await store.create_device(row())
     with pytest.raises(StoreFailed, match="pg_dump"):
         await store.backup("copy")
+
+
+@pytest.mark.parametrize("kind", [pools.Pools, PostgresBus])
+async def test_a_connection_that_is_given_up_while_it_is_made_leaves_no_error_behind(
+    kind: type[pools.Pools | PostgresBus],
+) -> None:
+    told: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: told.append(context["message"]))
+
+    async def connect(url: str) -> None:
+        async with kind(url) as opened:
+            if isinstance(opened, pools.Pools):
+                await opened.row("SELECT 1")
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/x"
+        for steps in range(2, 9):  # one of which is the moment that asyncpg has no eye for
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(connect, url)
+                for _ in range(steps):
+                    await anyio.lowlevel.checkpoint()
+                tasks.cancel_scope.cancel()
+            gc.collect()
+    loop.set_exception_handler(None)
+    assert told == []
+
+
+async def test_who_gives_up_a_connection_leaves_it_to_others(store: PostgresStore) -> None:
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await store.device(A)
+    found = [await store._pools.fetch("SELECT pg_backend_pid()", purpose="reports") for _ in "ab"]
+    assert found[0] == found[1]
+    with anyio.fail_after(SECONDS):
+        assert (await store.device(A)).row.device_id == A

@@ -12,6 +12,7 @@ import anyio
 
 from jsonrpc_iot import Limits
 from jsonrpc_iot.transports.packets.demux import IDLE_SECONDS
+from tests.ending import end_on_sigterm
 
 from .rows import ROWS, Plan, run_row
 from .tally import Tally, table
@@ -37,6 +38,7 @@ async def run(plan: Plan, names: list[str], folder: Path) -> list[Tally]:
 
 
 def main() -> None:
+    end_on_sigterm()
     parser = argparse.ArgumentParser(prog="python -m tests.peer.lossy.chaos", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; default all")
     parser.add_argument("--seconds", type=float, default=80.0, help="how long calls are begun")

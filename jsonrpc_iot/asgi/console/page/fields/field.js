@@ -9,26 +9,32 @@ const LONGEST_DEFAULT = 40;
 
 /**
  * A field with its name, what is known of it, and what is wrong with it.
- * @param {{node: import("./node.js").Node, onRemove?: () => void}} props
+ * @param {{node: import("./node.js").Node, name?: string, onRemove?: () => void}} props
  */
-export function Field({ node, onRemove }) {
+export function Field({ node, name = node.name, onRemove }) {
   const isGroup = !(node instanceof TextNode || node instanceof ChoiceNode);
-  const head = html`<span class="field-name">${node.name}</span><${Hints} node=${node} />`;
   const tools = html`<${NullSwitch} node=${node} />
-    ${onRemove && html`<button type="button" class="quiet" onClick=${onRemove}>${t("field.remove")}</button>`}`;
-  const body = html`${!node.isNull.value && html`<${Control} node=${node} />`}<${Notes} node=${node} />`;
+    ${onRemove && html`<button type="button" class="quiet remove" onClick=${onRemove}>${t("field.remove")}</button>`}`;
+  const control = !node.isNull.value && html`<${Control} node=${node} />`;
   if (isGroup)
     return html`<fieldset class="field group" id=${node.id} tabindex="-1" data-kind=${node.kind}>
-      <legend>${head}</legend>${tools}${body}
+      <legend class="field-name">${name}<${Hints} node=${node} /></legend>${tools}<${About} node=${node} /><${Wrong} node=${node} />${control}
     </fieldset>`;
   return html`<div class="field" data-kind=${node.kind}>
-    <div class="field-head"><label for=${node.id}>${head}</label>${tools}</div>${body}
+    <div class="field-head"><label class="field-name" for=${node.id}>${name}</label><${Hints} node=${node} />${tools}</div>
+    ${control}<${Wrong} node=${node} /><${About} node=${node} />
   </div>`;
 }
 
 /** The members of an object, without a frame around them. */
 export function Members({ node }) {
-  return [...node.parts().values()].map((each) => html`<${Field} key=${each.id} node=${each} />`);
+  const parts = [...node.parts().values()].filter((each) => !isFixed(each));
+  return parts.map((each) => html`<${Field} key=${each.id} node=${each} />`);
+}
+
+/** What can have but one value needs nobody to write it. */
+function isFixed(node) {
+  return node instanceof ChoiceNode && node.required && node.choices.length === 1;
 }
 
 /** @param {{node: any}} props */
@@ -68,9 +74,9 @@ function ChoiceControl({ node }) {
   if (isRequired)
     return html`<input type="checkbox" ...${described(node)} checked=${node.choice.value === 1}
       onChange=${(event) => (node.choice.value = Number(event.currentTarget.checked))} />`;
-  const none = node.required ? t("field.choose") : defaultOf(node) || t("field.absent");
+  const none = node.required ? t("field.choose") : leftOut(node);
   return html`<select ...${described(node)} value=${node.choice.value} onChange=${choose}>
-    ${!(node.required && node.choices.length === 1) && html`<option value="-1">${none}</option>`}
+    <option value="-1">${none}</option>
     ${node.choices.map((each, index) => html`<option key=${index} value=${index}>${shown(each)}</option>`)}
   </select>`;
 }
@@ -85,7 +91,7 @@ function ObjectControl({ node }) {
 function ArrayControl({ node }) {
   const { maxItems = Infinity } = numbersOf(node.schema);
   return html`<ol class="items" start="0">
-      ${node.items.value.map((each) => html`<li key=${each.id}><${Field} node=${each} onRemove=${() => node.remove(each)} /></li>`)}
+      ${node.items.value.map((each, index) => html`<li key=${each.id}><${Field} node=${each} name=${`${node.name}[${index}]`} onRemove=${() => node.remove(each)} /></li>`)}
     </ol>
     ${node.items.value.length < maxItems && html`<button type="button" class="quiet" onClick=${() => node.add()}>${t("field.add")}</button>`}`;
 }
@@ -94,7 +100,7 @@ function UnionControl({ node }) {
   const choose = (event) => (node.choice.value = Number(event.currentTarget.value));
   const variant = node.variant();
   return html`<select aria-label=${t("field.variant")} value=${node.choice.value} onChange=${choose}>
-      ${!node.required && html`<option value="-1">${defaultOf(node) || t("field.absent")}</option>`}
+      ${!node.required && html`<option value="-1">${leftOut(node)}</option>`}
       ${node.choices.map((_, index) => html`<option key=${index} value=${index}>${node.label(index)}</option>`)}
     </select>
     ${variant && (variant instanceof ObjectNode ? html`<${Members} node=${variant} />` : html`<${Field} key=${variant.id} node=${variant} />`)}`;
@@ -111,15 +117,19 @@ function Hints({ node }) {
   const type = node.kind === "text" ? "string" : node.kind === "json" ? "JSON" : node.kind;
   const { format, pattern } = node.schema;
   const hints = [type, boundsOf(node.schema), format, pattern].filter((each) => typeof each === "string" && each);
-  return html`<span class="hint">${hints.join(" · ").slice(0, 120)}${node.nullable ? " | null" : ""}</span>
-    ${!node.required && html`<span class="hint">${t("field.optional")}</span>`}`;
+  const more = (node.nullable ? " | null" : "") + (node.required ? "" : ` · ${t("field.optional")}`);
+  return html`<span class="hint" id=${`${node.id}-hint`}>${hints.join(" · ").slice(0, 120)}${more}</span>`;
 }
 
-function Notes({ node }) {
+function About({ node }) {
   const { description } = node.schema;
+  return typeof description === "string" && html`<p class="about" id=${`${node.id}-about`}>${description.slice(0, 2000)}</p>`;
+}
+
+function Wrong({ node }) {
   const trouble = node.trouble.value;
-  return html`${typeof description === "string" && html`<p class="about" id=${`${node.id}-about`}>${description.slice(0, 2000)}</p>`}
-    ${trouble && html`<p class="trouble" id=${`${node.id}-trouble`}>${"said" in trouble ? trouble.said : t(trouble.word, trouble.values)}</p>`}`;
+  if (!trouble) return null;
+  return html`<p class="trouble" id=${`${node.id}-trouble`}>${"said" in trouble ? trouble.said : t(trouble.word, trouble.values)}</p>`;
 }
 
 function described(node) {
@@ -127,7 +137,7 @@ function described(node) {
   return {
     id: node.id,
     "data-name": node.name, // a `name` would hide what a form has under it
-    "aria-describedby": `${node.id}-trouble ${node.id}-about`,
+    "aria-describedby": `${node.id}-trouble ${node.id}-hint ${node.id}-about`,
     "aria-invalid": isWrong,
     "aria-required": node.required,
   };
@@ -135,6 +145,12 @@ function described(node) {
 
 function defaultOf(node) {
   return Object.hasOwn(node.schema, "default") ? shown(node.schema.default) : "";
+}
+
+/** What stands for no value, and which one holds then. */
+function leftOut(node) {
+  const value = defaultOf(node);
+  return value === "" ? t("field.absent") : t("field.default", { value });
 }
 
 function shown(value) {

@@ -42,7 +42,8 @@ export class Node {
     this.trouble.value = null;
     if (this.isNull.value) return null;
     const value = this.read(wrong);
-    return value === ABSENT && this.required ? this.refuse(wrong, { word: "field.required" }) : value;
+    const isMissing = value === ABSENT && this.required && !this.trouble.peek();
+    return isMissing ? this.refuse(wrong, { word: "field.required" }) : value;
   }
 
   /** Put a value in. */
@@ -223,7 +224,10 @@ export class UnionNode extends Composed {
 
   /** What a variant is called. */
   label(/** @type {number} */ index) {
-    const { title, type } = this.schemas.resolve(this.choices[index]);
+    const { title, type, properties } = this.schemas.resolve(this.choices[index]);
+    const members = typeof properties === "object" && properties !== null ? Object.values(properties) : [];
+    const tag = members.map((each) => this.schemas.resolve(each).enum).find((each) => Array.isArray(each) && each.length === 1);
+    if (tag && typeof tag[0] === "string") return tag[0];
     return typeof title === "string" ? title : typeof type === "string" ? type : String(index + 1);
   }
 

@@ -1,12 +1,11 @@
 /** The devices of a NovaCloud platform: a page at a time, with their latest values; and its nodes. */
 
+import { Ago, Filter, numberText, useAnswer, useEvery, usePushes, useSeldom } from "../live.js";
 import { html, signal, useEffect, useState } from "../vendor/ui.js";
-import { Ago, numberText, useAnswer, useEvery, usePushes, useSeldom } from "../live.js";
 import { t } from "../words.js";
 import { Device } from "./device.js";
-import { DeviceLink, methodsOf, Problem, textOf, useLatest, usePages, useWish } from "./shared.js";
+import { DeviceLink, methodsOf, Presence, Problem, Tags, textOf, useLatest, usePages, useWish } from "./shared.js";
 
-const ROWS = 25;
 const VALUES = 4; // of one row
 const TYPING = 250; // milliseconds
 
@@ -19,27 +18,23 @@ function Search() {
     const timer = setTimeout(() => (wanted.value = typed), TYPING);
     return () => clearTimeout(timer);
   }, [typed]);
-  const note = (event) => setTyped({ ...typed, [event.target.name]: event.target.value });
-  return html`<form class="search" role="search" onSubmit=${(event) => event.preventDefault()} onInput=${note}>
+  return html`<div class="search" role="search">
     ${["name", "tag"].map(
-      (name) => html`<input type="search" name=${name} maxlength="200" value=${typed[name]}
-        placeholder=${t(`devices.${name}`)} aria-label=${t(`devices.${name}`)} />`,
+      (each) => html`<${Filter} key=${each} label=${t(`devices.${each}`)} value=${typed[each]}
+        onChange=${(text) => setTyped({ ...typed, [each]: text.slice(0, 200) })} />`,
     )}
-    <select name="online" aria-label=${t("devices.presence")} value=${typed.online}>
-      <option value="">${t("devices.all")}</option>
-      <option value="true">${t("online")}</option>
-      <option value="false">${t("offline")}</option>
+    <select aria-label=${t("devices.presence")} value=${typed.online} onChange=${(event) => setTyped({ ...typed, online: event.target.value })}>
+      ${[["", "devices.all"], ["true", "online"], ["false", "offline"]].map(([value, word]) => html`<option value=${value}>${t(word)}</option>`)}
     </select>
-  </form>`;
+  </div>`;
 }
 
 function Nodes({ link }) {
   const { result, again } = useAnswer(link, "platform.nodes", {});
   useEvery(again, 5000);
-  if (!result?.length) return null;
   return html`<ul class="nodes" aria-label=${t("nodes")}>
-    ${result.map(
-      ({ node, devices, since, version }) => html`<li key=${node} title=${t("nodes.version", { version })}>
+    ${result?.map(
+      ({ node, devices, since, version }) => html`<li key=${node} title=${version}>
         <bdi>${node}</bdi> <b>${numberText(devices)}</b> <span class="hint">${t("nodes.since")} <${Ago} at=${since} /></span>
       </li>`,
     )}
@@ -47,29 +42,24 @@ function Nodes({ link }) {
 }
 
 function Row({ device, values }) {
-  const { device_id: id, name, online, enabled, last_seen: seen, tags } = device;
   const latest = [...(values ?? [])];
-  return html`<li class="device" data-online=${online}>
-    <${DeviceLink} id=${id} name=${name} />
-    <span class="presence">
-      ${t(online ? "online" : enabled ? "offline" : "disabled")}${!online && seen && html` · <${Ago} at=${seen} />`}
-    </span>
-    <span class="tags">${tags?.map((each) => html`<bdi key=${each}>${each}</bdi>`)}</span>
+  return html`<li class="row">
+    <${DeviceLink} id=${device.device_id} name=${device.name} />
+    <${Presence} device=${device} seen=${device.last_seen} />
+    <${Tags} tags=${device.tags} />
     <span class="latest">
-      ${latest.slice(0, VALUES).map(
-        ([key, { value }]) => html`<span key=${key}><bdi>${key}</bdi> <b>${textOf(value, 24)}</b></span>`,
-      )}
-      ${latest.length > VALUES && html`<span>+${latest.length - VALUES}</span>`}
+      ${latest.slice(0, VALUES).map(([key, { value }]) => html`<span key=${key}><bdi>${key}</bdi> <b>${textOf(value, 24)}</b></span>`)}
+      ${latest.length > VALUES && `+${latest.length - VALUES}`}
     </span>
   </li>`;
 }
 
 function List({ link, methods }) {
   const { name, tag, online } = wanted.value;
-  const params = { ...(name && { name }), ...(tag && { tag }), ...(online && { online: online === "true" }) };
+  const params = { name: name || null, tag: tag || null, online: online ? online === "true" : null };
   const [changes, setChanges] = useState(new Map()); // since the page was told
   const forget = () => setChanges(new Map());
-  const { result, failure, again, pager } = usePages(link, "device.page", params, ROWS, forget);
+  const { result, failure, again, pager } = usePages(link, "device.page", params, forget);
   const devices = result?.devices ?? [];
   const ids = devices.map((each) => each.device_id);
   useWish(link, methods, { kinds: ["device.*", "telemetry"], device_ids: ids });
@@ -81,15 +71,15 @@ function List({ link, methods }) {
     setChanges((before) => new Map(before).set(id, { online: method === "device.online", last_seen: at }));
     if (online) reload();
   });
-  return html`<section class="page" aria-labelledby="devices-title">
-    <div class="bar"><h2 id="devices-title">${t("view.devices")}</h2><${Search} /></div>
+  return html`<section class="page" aria-labelledby="title">
+    <div class="bar"><h2 id="title">${t("view.devices")}</h2><${Search} /></div>
     ${methods.has("platform.nodes") && html`<${Nodes} link=${link} />`}
     <${Problem} failure=${failure} />
-    ${result && devices.length === 0 && html`<p class="empty">${t("devices.none")}</p>`}
-    <ul class="devices">
+    ${result && !devices.length && html`<p class="empty">${t("devices.none")}</p>`}
+    <ul class="rows">
       ${devices.map((each) => {
-        const device = { ...each, ...changes.get(each.device_id) };
-        return html`<${Row} key=${each.device_id} device=${device} values=${values.get(each.device_id)} />`;
+        const id = each.device_id;
+        return html`<${Row} key=${id} device=${{ ...each, ...changes.get(id) }} values=${values.get(id)} />`;
       })}
     </ul>
     ${pager}

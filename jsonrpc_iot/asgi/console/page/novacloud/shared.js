@@ -1,9 +1,13 @@
 /** What the views of a NovaCloud platform share. */
 
 import { html, useEffect, useRef, useState } from "../vendor/ui.js";
-import { numberText, useAnswer, usePushes, useSeldom } from "../live.js";
+import { Ago, numberText, useAnswer, usePushes, useSeldom } from "../live.js";
 import { brief } from "../pushed.js";
-import { t } from "../words.js";
+import { addWords, t } from "../words.js";
+import english from "./words-en.js";
+import chinese from "./words-zh.js";
+
+addWords(english, chinese);
 
 /**
  * @typedef {object} ViewProps
@@ -12,13 +16,15 @@ import { t } from "../words.js";
  * @property {string[]} path
  */
 
+const ROWS = 25; // of a page
+const MOST_KNOWN = 600;
 const AT_ONCE = 6; // calls for the rows of a page
 const BEAT = 250; // milliseconds between two drawings of values that are pushed
 
 /**
  * The methods that a platform has for whoever asks.
  * @param {import("../device.js").Device} device
- * @returns {{has: (name: string) => boolean}}
+ * @returns {Map<string, any>}
  */
 export function methodsOf(device) {
   return device.description.value?.methods ?? new Map();
@@ -27,7 +33,7 @@ export function methodsOf(device) {
 /**
  * Hear of some events or devices alone as long as a view is shown, since all may be many.
  * @param {import("../link.js").Link} link
- * @param {{has: (name: string) => boolean}} methods of the platform.
+ * @param {Map<string, any>} methods of the platform.
  * @param {{kinds: string[], device_ids?: string[]}} wish
  */
 export function useWish(link, methods, wish) {
@@ -90,25 +96,38 @@ export function useLatest(link, ids) {
 }
 
 /**
+ * What is known of the devices of some rows, as far as there are such devices.
+ * @param {import("../link.js").Link} link
+ * @param {{device_id: string}[]} rows
+ * @returns {Map<string, any>}
+ */
+export function useDevices(link, rows) {
+  const [known, setKnown] = useState(new Map());
+  const ids = [...new Set(rows.map((each) => each.device_id))];
+  const take = (id, device) => setKnown((before) => new Map([...before].slice(1 - MOST_KNOWN)).set(id, device));
+  useEach(link, "device.get", ids, take);
+  return known;
+}
+
+/**
  * A list that is told in pages.
  * @param {import("../link.js").Link} link
  * @param {string} method
  * @param {object} params
- * @param {number} limit rows of a page.
  * @param {(page: any) => void} [take] gets each page.
  * @returns {ReturnType<typeof useAnswer> & {pager: unknown}} `pager` has the buttons.
  */
-export function usePages(link, method, params, limit, take) {
+export function usePages(link, method, params, take) {
   const told = JSON.stringify(params);
   const [place, setPlace] = useState({ told, cursors: [null] });
   const cursors = place.told === told ? place.cursors : [null];
-  const answer = useAnswer(link, method, { ...params, limit, cursor: cursors.at(-1) }, take);
+  const answer = useAnswer(link, method, { ...params, limit: ROWS, cursor: cursors.at(-1) }, take);
   const next = answer.isCurrent ? answer.result?.next : null;
   const go = (chosen) => setPlace({ told, cursors: chosen });
   const isOne = cursors.length === 1 && !next;
   const pager = !isOne && html`<nav class="pager" aria-label=${t("pages")}>
     <button type="button" disabled=${cursors.length === 1} onClick=${() => go(cursors.slice(0, -1))}>${t("pages.back")}</button>
-    <span aria-live="polite">${t("pages.number", { number: cursors.length })}</span>
+    <span aria-live="polite">${cursors.length}</span>
     <button type="button" disabled=${!next} onClick=${() => go([...cursors, next])}>${t("pages.next")}</button>
   </nav>`;
   return { ...answer, pager };
@@ -132,6 +151,19 @@ export function textOf(value, room = 200) {
 
 function cut(text, room) {
   return { text: text.slice(0, room), isWhole: text.length <= room };
+}
+
+/** Whether a device is there; `seen` is when it was there last. */
+export function Presence({ device, seen }) {
+  const { online, enabled } = device ?? {};
+  return html`<span class="presence" data-online=${online}>
+    ${device && t(online ? "online" : enabled === false ? "disabled" : "offline")}${!online && seen && html` · <${Ago} at=${seen} />`}
+  </span>`;
+}
+
+/** Short texts beside each other. */
+export function Tags({ tags }) {
+  return html`<span class="tags">${tags?.map((each) => html`<bdi key=${each}>${each}</bdi>`)}</span>`;
 }
 
 /** What went wrong with a call, where it was one. */

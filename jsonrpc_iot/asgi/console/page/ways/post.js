@@ -76,7 +76,7 @@ class Post {
       if (response.headers.get("Content-Type")?.startsWith("text/event-stream") && response.body)
         for await (const { data } of eventsIn(response.body)) this.#events.text(data);
       else if (response.ok || response.status === 400) this.#events.text(await response.text());
-      else this.#events.failed(id, "unsent", `HTTP ${response.status}`);
+      else this.#events.failed(id, "denied", `HTTP ${response.status}`);
       this.#events.failed(id, "malformed", "no reply"); // it has none if it still waits for one
     } catch (problem) {
       this.#events.failed(id, "lost", problem.message);

@@ -44,7 +44,7 @@ export function openSocket(endpoint, token, events) {
       clearTimeout(timer);
       resolve(way);
     };
-    socket.onmessage = ({ data }) => events.text(data);
+    socket.onmessage = ({ data }) => events.text(String(data));
     socket.onclose = ({ code, reason }) => {
       clearTimeout(timer);
       reject(new Error(`WebSocket ${code}`));

@@ -70,13 +70,16 @@ async def real() -> AsyncIterator[Radio]:
     async with NetworkManagerWifi() as wifi:
         await wifi.disconnect()
         await forget_all(wifi)
-        yield Radio(wifi, "real")
+        yield Radio(wifi, "real", patience=20.0)
 
 
 async def forget_all(wifi: NetworkManagerWifi) -> None:
     """Have a real NetworkManager know no network."""
-    mirror = wifi._manager.mirror
-    for path in list(mirror.paths(PROFILE)):
-        await wifi._manager.call(path, PROFILE, "Delete")
+    manager, deleted = wifi._manager, []
+    for path in list(manager.mirror.paths(PROFILE)):
+        (settings,) = await manager.call(path, PROFILE, "GetSettings")
+        if "802-11-wireless" in settings:
+            await manager.call(path, PROFILE, "Delete")
+            deleted.append(path)
     with anyio.fail_after(SECONDS):
-        await wifi._manager.until(lambda: not list(mirror.paths(PROFILE)))
+        await manager.until(lambda: not any(manager.mirror.has(path, PROFILE) for path in deleted))

@@ -82,7 +82,7 @@ test-browser: $(VENV)/.browser
 
 test-timescale: $(VENV)/.test
 	@tools/system-packages
-	@$(BIN)/python -m pytest -m timescale tests/novacloud/store $(ARGS)
+	@$(BIN)/python -m pytest -m timescale --timeout 200 tests/novacloud/store $(ARGS)
 
 test-ble: $(VENV)/.test
 	@tools/system-packages qemu-system-x86_64

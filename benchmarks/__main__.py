@@ -12,6 +12,7 @@ from ._plot import svg
 PROGRAMS = (
     "codec",
     "dispatch",
+    "stats",
     "shapes",
     "jsonstream",
     "tuya",

@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from .blocking import BlockingClient, connect_sync
     from .client.discovery import Found, discover
     from .client.instrument import instrument
+    from .dispatch.counted.stats import Stats
     from .gateway import DeviceState, Gateway
     from .server.program import run
     from .server.server import Server
@@ -90,6 +91,7 @@ else:
         "Keyring": "trust.keyring",
         "Pairing": "trust.pairing",
         "Server": "server.server",
+        "Stats": "dispatch.counted.stats",
         "asgi_app": "asgi",
         "connect_sync": "blocking",
         "discover": "client.discovery",
@@ -169,6 +171,7 @@ __all__ = [
     "RpcError",
     "Server",
     "ServerError",
+    "Stats",
     "Stream",
     "StreamChannel",
     "TooLarge",

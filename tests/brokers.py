@@ -33,7 +33,12 @@ class Broker:
     Args:
         command: starts it; `{port}` and `{folder}` stand for what it gets.
         files: by name, what is in its folder.
+
+    Attributes:
+        patience: seconds that it may take to start.
     """
+
+    patience = SECONDS
 
     def __init__(self, command: list[str], files: dict[str, str]) -> None:
         self.port = free_port()
@@ -76,7 +81,7 @@ class Broker:
                 cwd=self.folder,
                 **self._identity,
             )
-        end = time.monotonic() + SECONDS
+        end = time.monotonic() + self.patience
         while not self._is_up():
             assert self._process.poll() is None, self.log
             assert time.monotonic() < end, self.log

@@ -23,7 +23,7 @@ PUBLIC = {
         MalformedFrame MalformedResponse
         MessageTooLarge MethodNotFound Middleware MissingExtra Next Notification OutcomeUnknown
         PacketOptions Pairing ParseError Peer Trace Transport Url
-        PeerCredentials Permission Principal RpcError Server ServerError Stream StreamChannel
+        PeerCredentials Permission Principal RpcError Server ServerError Stats Stream StreamChannel
         TooLarge TransportError
         Unauthorized Unencodable UsageError asgi_app connect connect_sync discover instrument
         method notification part_of_trace

@@ -4,6 +4,7 @@ Source: the protocol page, section 3.2, "HTTP".
 """
 
 import logging
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,9 +23,11 @@ from ..channel.web import (
     WebRules,
     client_network,
 )
+from ..dispatch.answers import Answers
 from ..dispatch.dispatcher import Dispatcher
 from ..dispatch.responder import Begun
 from ..dispatch.run.batch import Pending
+from ..dispatch.run.call import PendingCall
 from ..dispatch.run.context import CallContext
 from ..errors import Forbidden
 from ..protocol.about import about
@@ -91,6 +94,7 @@ class RpcApp:
         trace: is shown each message.
         kept_events: notifications that are kept for clients that come back.
         console: browsers get a page by which people use it; or the key that lets one of them in.
+        answers: counts what the dispatcher answers; it does not by default.
 
     Attributes:
         events: the notifications, to whoever reads them.
@@ -107,9 +111,10 @@ class RpcApp:
         trace: Tracing | None = None,
         kept_events: int = 1024,
         console: bool | OneTimeKey = False,
+        answers: Answers | None = None,
     ) -> None:
         self._limits = limits = limits or dispatcher.limits
-        self._responder = dispatcher.responder("json")
+        self._responder = (answers or dispatcher).responder("json")
         self._codec = cast(JsonCodec, self._responder.codec)
         self._path = rules.path.rstrip("/")
         self._rules = rules
@@ -136,6 +141,11 @@ class RpcApp:
     def is_busy(self) -> bool:
         """Whether requests are being answered."""
         return self._busy > 0
+
+    @property
+    def running(self) -> Iterator[PendingCall]:
+        """The calls that run."""
+        return self._callers.calls
 
     def publish(self, method: str, params: Any = None, *, requires: str | None = None) -> int:
         """Send a notification to all subscribers that may and want to hear it, from any thread.

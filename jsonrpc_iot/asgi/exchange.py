@@ -15,6 +15,7 @@ from ..channel.web import AsgiReceive, AsgiSend, Scope
 from ..dispatch.declare.context import Timeout
 from ..dispatch.response import ReplyTo
 from ..dispatch.run.batch import Pending, run_all
+from ..dispatch.run.call import PendingCall
 from ..dispatch.run.context import Connection
 from ..dispatch.run.item_sender import ItemSender
 from ..errors import Busy, RpcError, TransportError
@@ -144,47 +145,48 @@ class Running:
         limits: of which `in_flight` is used here.
 
     Attributes:
+        calls: those that there was room for.
         is_cancelled: `cancel` was called.
     """
 
     def __init__(self, begun: Pending, caller: Requester, limits: Limits) -> None:
         room = max(0, limits.in_flight - caller.running)
         self._begun = begun
-        self._calls, self._turned_away = begun.calls[:room], begun.calls[room:]
+        self.calls, self._turned_away = begun.calls[:room], begun.calls[room:]
         self._caller = caller
         self.is_cancelled = False
 
     def expel(self, error: RpcError) -> None:
         """Stop all, and answer them with an error: who called may not stay."""
-        for pending in self._calls:
+        for pending in self.calls:
             pending.cancel(error)
 
     def cancel(self) -> None:
         """Stop all, also those that have not begun: nobody waits for the reply."""
         self.is_cancelled = True
-        for pending in self._calls:
+        for pending in self.calls:
             pending.cancel()
 
     def __enter__(self) -> "Running":
-        self._caller.running += len(self._calls)
+        self._caller.running += len(self.calls)
         return self
 
     def __exit__(self, *failure: object) -> None:
-        self._caller.running -= len(self._calls)
-        for pending in self._calls:
+        self._caller.running -= len(self.calls)
+        for pending in self.calls:
             pending.leave()
 
     @property
     def streams(self) -> bool:
         """Whether a result goes item by item."""
-        return any(pending.items is not None for pending in self._calls)
+        return any(pending.items is not None for pending in self.calls)
 
     async def run(self) -> bytes | None:
         """Run all, as many as may run at once; returns the reply."""
         reply: bytes | None = None
         for pending in self._turned_away:
             reply = self._begun.finish(pending, pending.refuse(_BUSY))
-        return await run_all(self._begun, self._calls) if self._calls else reply
+        return await run_all(self._begun, self.calls) if self.calls else reply
 
 
 class Callers:
@@ -204,6 +206,11 @@ class Callers:
         for running, facts in tuple(self._running.items()):
             if not stays(facts.info.peer, facts.standing):
                 running.expel(error)
+
+    @property
+    def calls(self) -> Iterator[PendingCall]:
+        """The calls that run."""
+        return (call for running in tuple(self._running) for call in running.calls)
 
     def of(self, share: str) -> Requester:
         """Who sends a request, by what all its requests share."""

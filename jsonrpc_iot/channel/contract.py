@@ -4,7 +4,7 @@ A transport implements these two contracts; everything above them is the same fo
 """
 
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Container, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Container, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from anyio.abc import AsyncResource, ObjectStream, TaskGroup
@@ -43,8 +43,8 @@ class Channel(ObjectStream[bytes]):
 
     `principal`, `offer_to`, `rest`, `start`, `follow`, `check`, `expect_within`, `forget`,
     `supersede`, `tell_failed`, `keep_while`, `take_also`, `tell_why`, `trace_frames`,
-    `pieces_sent`, `missed`, `noise_bytes` and `is_mid_message` are for links that have to know, or
-    have something to tell; others leave them.
+    `pieces_sent`, `missed`, `noise_bytes`, `drops` and `is_mid_message` are for links that have to
+    know, or have something to tell; others leave them.
     """
 
     @property
@@ -80,6 +80,11 @@ class Channel(ObjectStream[bytes]):
     def missed(self) -> int:
         """How many messages were dropped because they came faster than they were received."""
         return 0
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """How much was dropped here, by reason; see `channel.drops`."""
+        return {"too_fast": self.missed, "noise_bytes": self.noise_bytes}
 
     def check(self, message: bytes) -> None:
         """Look at a notification before it is sent.
@@ -325,6 +330,11 @@ class Listener(AsyncResource):
         Raises:
             BindFailed: it will not be.
         """
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """How much was dropped that no channel counts, by reason; see `channel.drops`."""
+        return {}
 
     @property
     def is_shared(self) -> bool:

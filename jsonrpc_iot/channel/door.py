@@ -74,6 +74,11 @@ class Door:
         return self._authenticate is not None or not self._strangers
 
     @property
+    def gives_permissions(self) -> bool:
+        """Whether anybody here may have permissions that others have not."""
+        return self._authenticate is not None or self._keyring is not None
+
+    @property
     def lets_everybody_act(self) -> bool:
         """Whether who has proved nothing may do what needs permissions."""
         return self._everybody is not None
@@ -193,8 +198,7 @@ class Door:
             audit.revoked(peer, proved)
             return False
         if renewed != proved:
-            standing.principal = renewed if standing.principal is proved else standing.principal
-            standing.proved = renewed
+            standing.renew(renewed)
         return True
 
     def _proved(self, channel: Channel) -> Principal | None:

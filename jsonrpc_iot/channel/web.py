@@ -134,6 +134,10 @@ class WebListener(Listener):
         """What holds for its requests."""
 
     @abstractmethod
+    def at_root(self, name: str) -> "WebListener | None":
+        """A listener for `/NAME` of this one's address, with its rules; `None` if there is one."""
+
+    @abstractmethod
     def mount(self, app: AsgiApp) -> None:
         """Have an application answer the requests; to be called before `serve`."""
 

@@ -96,6 +96,10 @@ class WrappedChannel(Channel):
     def missed(self) -> int:
         return self._inner.missed
 
+    @property
+    def drops(self) -> Mapping[str, int]:
+        return self._inner.drops
+
     def check(self, message: bytes) -> None:
         self._inner.check(message)
 
@@ -252,6 +256,11 @@ class WrappedListener(Listener):
     def is_exposed(self) -> bool:
         """Whether other machines may reach it."""
         return self._inner.is_exposed
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """What the inner listener has dropped; see `Listener.drops`."""
+        return self._inner.drops
 
     @property
     def has_places(self) -> bool:

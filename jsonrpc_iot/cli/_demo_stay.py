@@ -27,8 +27,8 @@ class LampState(Struct):
     """How a lamp shines.
 
     Args:
-        level: percent of the full brightness.
-        colour: that of the light.
+        level: Percent of the full brightness.
+        colour: The colour of the light.
     """
 
     level: Level

@@ -20,6 +20,7 @@ from jsonrpc_iot.channel.web import (
     client_network,
     token_of,
 )
+from jsonrpc_iot.protocol.exposition import CONTENT_TYPE
 from jsonrpc_iot.protocol.text import escape_json
 
 if TYPE_CHECKING:
@@ -109,8 +110,6 @@ class _Pages:
             kind = ("content-type", "application/json")
             await _answer(scope, send, 200 if health.ok else 503, text, kind)
         else:
-            from jsonrpc_iot.novacloud.platform.metrics import CONTENT_TYPE
-
             text = await self._metrics.text()
             await _answer(scope, send, 200, text, ("content-type", CONTENT_TYPE))
 

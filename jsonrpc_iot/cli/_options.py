@@ -92,6 +92,14 @@ ConsoleOption: TypeAlias = Annotated[
         help="Give browsers a page to use it by, at the addresses of http:// and https://.",
     ),
 ]
+MetricsOption: TypeAlias = Annotated[
+    bool,
+    Option(
+        "--metrics",
+        help="Answer GET /metrics, as Prometheus reads it, at the addresses of http:// and "
+        "https://; with --keys for who has the permission stats.",
+    ),
+]
 JsonOption: TypeAlias = Annotated[bool, Option("--json", help="Print one JSON object.")]
 
 

@@ -19,7 +19,14 @@ from jsonrpc_iot.gateway.homeassistant import HomeAssistant, Look
 from ._access import KeysOption, RequireKeyOption, access
 from ._devices import complete_device, said, tell, urls_by_name
 from ._log import show_warnings
-from ._options import AnnounceOption, ConsoleOption, RecordOption, TraceOption, complete_bind
+from ._options import (
+    AnnounceOption,
+    ConsoleOption,
+    MetricsOption,
+    RecordOption,
+    TraceOption,
+    complete_bind,
+)
 from ._output import Tracer, print_text
 from ._signals import until_signal
 from .command.declare import Argument, Option
@@ -73,6 +80,7 @@ def bridge(
     homeassistant: HomeAssistantOption = False,
     announce: AnnounceOption = None,
     console: ConsoleOption = False,
+    metrics: MetricsOption = False,
     trace: TraceOption = False,
     record: RecordOption = None,
 ) -> None:
@@ -102,6 +110,7 @@ def bridge(
     home = _home(gateway, urls, file) if homeassistant or filed.homeassistant else None
     options = access(keys, require_key, urls)
     options |= {"record": record, "announce": announce or filed.announce}
+    options |= {"stats": True, "metrics": metrics}
     options |= {"console": console or filed.console, "trace": Tracer("") if trace else None}
     anyio.run(_run, gateway, urls, file.read_again, options, home)
 

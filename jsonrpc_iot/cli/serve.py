@@ -13,7 +13,14 @@ from jsonrpc_iot import run as run_server
 
 from ._access import KeysOption, PairOption, RequireKeyOption, access
 from ._log import show_warnings
-from ._options import AnnounceOption, ConsoleOption, RecordOption, TraceOption, complete_bind
+from ._options import (
+    AnnounceOption,
+    ConsoleOption,
+    MetricsOption,
+    RecordOption,
+    TraceOption,
+    complete_bind,
+)
 from ._output import Tracer, print_text
 from ._reload import run_again_on_change
 from ._wifi import check_radio, complete_radio, make_radio
@@ -61,6 +68,7 @@ def serve(
     pair: PairOption = None,
     announce: AnnounceOption = None,
     console: ConsoleOption = False,
+    metrics: MetricsOption = False,
     trace: TraceOption = False,
     record: RecordOption = None,
 ) -> None:
@@ -85,7 +93,7 @@ def serve(
             dispatcher.include(radio)
         except ValueError as error:
             raise UsageError(f"--wifi: {error} by {target}") from None
-    who |= {"record": record, "console": console, "within": block}
+    who |= {"record": record, "console": console, "metrics": metrics, "within": block}
     _run(dispatcher, bind, who, announce, trace=trace)
 
 
@@ -104,6 +112,7 @@ def simulate(
     pair: PairOption = None,
     announce: AnnounceOption = None,
     console: ConsoleOption = False,
+    metrics: MetricsOption = False,
     trace: TraceOption = False,
     record: RecordOption = None,
 ) -> None:
@@ -113,7 +122,7 @@ def simulate(
     """
     show_warnings()
     who = access(keys, require_key, bind, pair)
-    options = who | {"record": record, "console": console}
+    options = who | {"record": record, "console": console, "metrics": metrics}
     _run(virtual_device(name, seed), bind, options, announce, trace=trace)
 
 
@@ -211,7 +220,8 @@ def _run(
     trace: bool,
 ) -> None:
     tracer = Tracer(urls[0] if len(urls) == 1 else "") if trace else None
-    run_server(dispatcher, *urls, on_listening=_show, trace=tracer, announce=announce, **who)
+    who |= {"trace": tracer, "announce": announce, "stats": True}
+    run_server(dispatcher, *urls, on_listening=_show, **who)
 
 
 def _show(url: str) -> None:

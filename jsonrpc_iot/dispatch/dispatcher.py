@@ -208,6 +208,13 @@ class Registry:
         if PAIR not in self._table.methods:
             self._table.add([(self._table.methods, pairing())])
 
+    def offer_stats(self) -> None:
+        """Have `rpc.stats`, for those of its servers that count."""
+        from .counted.method import NAME, telling  # most count nothing
+
+        if NAME not in self._table.methods:
+            self._table.add([(self._table.methods, telling())])
+
     def middleware(self, layer: Middleware) -> Middleware:
         """Put code around each call; the layer registered first is the outermost."""
         self._table.add_layer(layer)

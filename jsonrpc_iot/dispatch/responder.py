@@ -63,9 +63,9 @@ class Responder:
         self._replier = Replier(codec, debug=debug)
         self._nobody = Context()
         self._one_pass = OnePass(table, codec, off=debug)  # which does not check results
-        self._is_sound = self._one_pass.is_sound
-        self._echoed = self._one_pass.echoed
+        self._is_sound, self._echoed = self._one_pass.is_sound, self._one_pass.echoed
         self._plain = PlainReplier(self._replier)
+        self._new_call = PendingCall
 
     async def dispatch(self, data: bytes, context: Context | None = None) -> bytes | None:
         """Answer one message; see `Dispatcher.dispatch`."""
@@ -381,7 +381,7 @@ class Responder:
             running.open_items(to)
         if handler.waits or chain.middleware or running.items is not None:
             seconds = shorter(handler.options.timeout, timeout)
-            return PendingCall(call, running, to, chain, self._replier, seconds)
+            return self._new_call(call, running, to, chain, self._replier, seconds)
         return self._call(call, running, to)
 
     def _call(self, call: Call, context: CallContext | None, to: ReplyTo) -> bytes | None:

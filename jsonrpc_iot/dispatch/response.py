@@ -42,12 +42,14 @@ class Replier:
     Attributes:
         codec: as above.
         dropped: responses that did not fit their channel even as a bare error.
+        code: that of the last error; who counts them sets it back to `None`.
     """
 
     def __init__(self, codec: Codec, *, debug: bool) -> None:
         self.codec = codec
         self._debug = debug
         self.dropped = 0
+        self.code: int | None = None
 
     def result(
         self, to: ReplyTo, method: str, value: Any, *, may_hold_nan: bool, kind: Any = Any
@@ -85,6 +87,7 @@ class Replier:
             logger.error("method %r failed: %s", method, problem, exc_info=error, extra=extra)
             error = InternalError(data=_describe(error) if self._debug else None)
         assert isinstance(error, RpcError)
+        self.code = error.code
         if isinstance(to.id, UnsetType):
             extra = about(method=method) if to.sender is None else to.sender._about(method)
             logger.debug("notification %r failed: %s", method, error, extra=extra)

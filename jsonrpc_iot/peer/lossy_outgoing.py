@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ..channel.contract import Channel
+from ..channel.traffic import CountedChannel
 from ..errors import Cancelled
 from ..protocol.about import about
 from ..protocol.duplicates import DuplicateTable
@@ -33,9 +34,15 @@ def outgoing_for(
     on_broken: Callable[[str], object],
 ) -> Outgoing:
     """The sending half of a peer, as its channel needs it; see `Outgoing`."""
-    if channel.info.reliable:
-        return Outgoing(channel, tasks, limit, on_broken)
-    return LossyOutgoing(channel, tasks, limit, on_broken, session)
+    counted = channel if isinstance(channel, CountedChannel) else None
+    channel = channel if counted is None else counted.inner  # whose sending need not be watched
+    outgoing = (
+        Outgoing(channel, tasks, limit, on_broken)
+        if channel.info.reliable
+        else LossyOutgoing(channel, tasks, limit, on_broken, session)
+    )
+    outgoing.traffic = None if counted is None else counted.traffic
+    return outgoing
 
 
 class LossyOutgoing(Outgoing):
@@ -132,6 +139,8 @@ class LossyOutgoing(Outgoing):
 
     def _note_left(self, messages: Sequence[bytes]) -> None:
         self._writes += 1
+        if self.traffic is not None:
+            self.traffic.note_out(messages)
         if self.seen is not None and self.seen.is_answering:
             self.seen.note_sent(messages, self.now())
 

@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 
 from ..channel.clock import asyncio_loop, clock
 from ..channel.contract import Channel
+from ..channel.traffic import Traffic
 from ..protocol.about import about
 
 logger = logging.getLogger("jsonrpc_iot.peer")
@@ -37,6 +38,7 @@ class Outgoing:
         now: gives the event loop's time.
         needs_receiver: the task that reads the channel must not wait for what is sent.
         dropped: messages that were offered while too many bytes waited.
+        traffic: counts what has left, `None` where nobody does.
     """
 
     __slots__ = (
@@ -56,6 +58,7 @@ class Outgoing:
         "loop",
         "needs_receiver",
         "now",
+        "traffic",
     )
 
     _gathers = True  # what follows in the same pass of the event loop leaves together
@@ -83,6 +86,7 @@ class Outgoing:
         self._stalled_at: tuple[int, int] | None = None
         self._wake: anyio.Event | None = None
         self.dropped = 0
+        self.traffic: Traffic | None = None
 
     @property
     def waiting_bytes(self) -> int:
@@ -168,6 +172,10 @@ class Outgoing:
     def _note_left(self, messages: Sequence[bytes]) -> None:
         """Note that the link has taken messages."""
         self._writes += 1
+        if (traffic := self.traffic) is not None:
+            traffic.messages_out += len(messages)
+            for each in messages:
+                traffic.bytes_out += len(each)
 
     def offer(self, message: bytes) -> bool:
         """Push a message, or drop and count it when too much waits.

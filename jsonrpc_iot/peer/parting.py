@@ -5,8 +5,9 @@ import logging
 import anyio
 
 from ..channel.contract import Channel
-from ..errors import FramingError
+from ..errors import FramingError, RpcError
 from ..protocol.about import about
+from ..protocol.session import Session
 from .incoming import Incoming
 from .outgoing import BROKEN, Outgoing
 
@@ -50,3 +51,9 @@ async def part(channel: Channel, seconds: float) -> None:
             logger.debug(
                 "%s: parting failed: %r", channel.info.peer, error, extra=about(channel.info.peer)
             )
+
+
+def say(error: RpcError, session: Session, outgoing: Outgoing) -> None:
+    """Send an error that answers nothing."""
+    farewell = session.codec.encode_error(None, error, "2.0")
+    outgoing.push(*filter(None, (farewell,)))

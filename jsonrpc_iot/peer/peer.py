@@ -14,8 +14,8 @@ from anyio.abc import TaskGroup
 
 from ..channel.contract import Channel, ReceivingChannel
 from ..channel.door import Prove
+from ..dispatch.answers import Answers
 from ..dispatch.declare.context import Timeout
-from ..dispatch.dispatcher import Dispatcher
 from ..dispatch.response import ReplyTo
 from ..dispatch.run.context import CallContext
 from ..dispatch.run.item_sender import ItemSender
@@ -32,7 +32,7 @@ from .incoming import Incoming
 from .lossy import LossyIncoming
 from .lossy_outgoing import outgoing_for
 from .outgoing import BROKEN
-from .parting import finish, part
+from .parting import finish, part, say
 from .remote import Remote
 from .workers import Workers
 
@@ -95,7 +95,7 @@ class Peer(Remote, Hearer):
     def __init__(
         self,
         channel: Channel,
-        dispatcher: Dispatcher,
+        dispatcher: Answers,
         session: Session,
         tasks: TaskGroup,
         *,
@@ -187,13 +187,18 @@ class Peer(Remote, Hearer):
     def take(self, messages: Sequence[bytes]) -> bool:
         """Handle messages if nobody has to wait for that; says whether it did."""
         try:
-            return self._incoming.take(messages)
+            is_taken = self._incoming.take(messages)
         except Exception:
             logger.exception("%s: receiving failed", self.info.peer, extra=self.about)
-            return True
+            is_taken = True
+        if is_taken and (traffic := self._outgoing.traffic) is not None:
+            traffic.note_in(messages)
+        return is_taken
 
     async def handle(self, messages: Sequence[bytes]) -> None:
         """Handle messages of an attached channel."""
+        if self._outgoing.traffic is not None:
+            self._outgoing.traffic.note_in(messages)
         try:
             await self._incoming.handle(messages)
         except Exception:
@@ -241,7 +246,7 @@ class Peer(Remote, Hearer):
         if self._incoming.is_busy:
             self._incoming.cancel_all(error)
         else:
-            self._say(error)
+            say(error, self.session, self._outgoing)
         self._channel.tell_why(error.message)
         self.leave(_EXPELLING_SECONDS)
 
@@ -372,16 +377,11 @@ class Peer(Remote, Hearer):
         return seconds if self.standing.refusal is None else min(seconds, _EXPELLING_SECONDS)
 
     async def _say_why(self, failure: FramingError) -> None:
-        self._say(failure.error)
+        say(failure.error, self.session, self._outgoing)
         with anyio.move_on_after(_PARTING_SECONDS):
             await self._outgoing.drain()
         await part(self._channel, self._patience(_PARTING_SECONDS))
         self._broken = True
-
-    def _say(self, error: RpcError) -> None:
-        """Send an error that answers nothing."""
-        farewell = self.session.codec.encode_error(None, error, "2.0")
-        self._outgoing.push(*filter(None, (farewell,)))
 
     def _note_stray(self, what: str) -> None:
         say = logger.debug if self.info.is_shared else logger.info  # answers to others

@@ -87,6 +87,8 @@ class DuplicateTable:
 
     Attributes:
         share: as above.
+        repeated: requests that came again, and did not run for that.
+        refused: requests for which there was no room.
     """
 
     __slots__ = (
@@ -96,6 +98,8 @@ class DuplicateTable:
         "_leaving",
         "_running",
         "_since",
+        "refused",
+        "repeated",
         "share",
     )
 
@@ -103,6 +107,8 @@ class DuplicateTable:
         self.share = share
         self._since = since
         self._has_twins = has_twins
+        self.repeated = 0
+        self.refused = 0
         # All are made when they are needed, since most peers are idle.
         self._running: dict[bytes, bool] | None = None  # whether a copy was extended
         self._finished: dict[bytes, _Finished] | None = None  # oldest first
@@ -125,6 +131,7 @@ class DuplicateTable:
         self._finished = {} if self._finished is None else self._finished
         if request.key in self._running:
             self._running[request.key] |= request.extended
+            self.repeated += 1
             return Verdict.JOIN
         finished = self._finished.get(request.key)
         if finished is not None:
@@ -134,6 +141,7 @@ class DuplicateTable:
                 return self._again(finished)
             self._drop(request.key)
         if not self.share.take_entry():
+            self.refused += 1
             return Verdict.FULL
         self._running[request.key] = request.extended
         if self._cancelled and self._cancelled.pop(exact(request.id), None) is not None:
@@ -241,6 +249,7 @@ class DuplicateTable:
         return len(self._running or ()) + len(self._finished or ())
 
     def _again(self, finished: _Finished) -> Verdict | bytes:
+        self.repeated += 1
         if finished.is_leaving:
             return Verdict.JOIN
         if finished.reply is None:

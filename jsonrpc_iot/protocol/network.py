@@ -147,6 +147,11 @@ class Seats(Generic[K]):
         return len(self._places)
 
     @property
+    def drops(self) -> dict[str, int]:
+        """These by reason; see `channel.drops`."""
+        return {"displaced": self.displaced, "turned_away": self.turned_away}
+
+    @property
     def are_taken(self) -> bool:
         """Whether nobody can come in without another one's going."""
         return len(self._places) >= self.limit

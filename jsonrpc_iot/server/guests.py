@@ -1,6 +1,7 @@
 """WebSockets that a web program hands to a server: as many as one of its listeners would take."""
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import anyio
@@ -16,6 +17,26 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
 logger = logging.getLogger("jsonrpc_iot.server")
+
+
+def rules_for(
+    scope: Scope,
+    max_message: int,
+    token: str | None,
+    cors: str | Sequence[str],
+    hosts: Sequence[str],
+    *,
+    forwarded: bool,
+) -> WebRules:
+    """What holds for a WebSocket; see `Server.add_websocket`."""
+    return WebRules(
+        path=scope["path"],
+        max_message=max_message,
+        token=token,
+        cors=(cors,) if isinstance(cors, str) else tuple(cors),
+        hosts=tuple(hosts),
+        forwarded=forwarded,
+    )
 
 
 class Guests:

@@ -16,27 +16,25 @@ from anyio.abc import TaskGroup, TaskStatus
 from ..asgi import RpcApp
 from ..channel.changes import Change
 from ..channel.contract import Channel, Listener, ReceivingChannel, asks_first
-from ..channel.door import GONE, Door
+from ..channel.door import GONE
 from ..channel.tasks import task_group
-from ..channel.tracing import Tracing
-from ..channel.web import AsgiReceive, AsgiSend, Scope, WebListener, WebRules, refuse_websocket
+from ..channel.web import AsgiReceive, AsgiSend, Scope, WebListener, refuse_websocket
+from ..dispatch.counted.stats import Stats
 from ..dispatch.declare.event import BoundEvent
 from ..dispatch.dispatcher import Dispatcher
-from ..errors import ChannelClosed, Unauthorized
+from ..errors import ChannelClosed, Unauthorized, UsageError
 from ..peer.new_session import new_session
 from ..peer.peer import Peer
 from ..peer.workers import Workers
 from ..protocol.about import about
-from ..protocol.budget import Budget
-from ..protocol.limits import Limits
 from ..trust.principal import Standing
 from .ended import Ended
-from .guests import Guests
+from .guests import Guests, rules_for
+from .house import House
 from .renewal import renew
 from .runner import Runner
 
 if TYPE_CHECKING:
-    from ..asgi.console.session import OneTimeKey
     from ..trust.keyring import Keyring
 
 logger = logging.getLogger("jsonrpc_iot.server")
@@ -51,11 +49,9 @@ class Server:
         dispatcher: answers.
         listeners: bound already.
         tasks: runs the peers and their calls.
-        door: says who a peer is.
-        keyring: what the door knows keys by, `None` where it knows none.
-        limits: bounds on what a peer may cost.
-        trace: is shown each message.
-        console: browsers get a page at the addresses of HTTP; or the key that lets one of them in.
+        house: what holds here, and below the addresses.
+        keyring: is read again with the rest, `None` where there is none or somebody else does it.
+        place: the name of the device that this is at its own address, of a gateway.
 
     Attributes:
         peer_joined: emits each peer that can be called and notified from now on.
@@ -68,27 +64,24 @@ class Server:
         dispatcher: Dispatcher,
         listeners: Sequence[Listener],
         tasks: TaskGroup,
-        door: Door,
-        keyring: "Keyring | None",
-        limits: Limits,
-        trace: Tracing,
-        *,
-        console: "bool | OneTimeKey" = False,
+        house: House,
+        keyring: "Keyring | None" = None,
+        place: str = "",
     ) -> None:
         self._dispatcher = dispatcher
-        self._console = console
+        self._house = house
+        self._door = door = house.door
+        self._limits = house.limits
+        counting = house.statistics
+        self._answers = counting.answers(dispatcher, place) if counting else dispatcher
         self._listeners = listeners
         self._tasks = tasks
-        self._door = door
         # Each peer has these, and an idle one should not have copies of its own.
         self._prove = door.prove
         self._on_open = partial(self._welcome, None)
         self._on_end = self._forget
         self._runner = Runner(tasks, self._on_end)
         self._keyring = keyring
-        self._limits = limits
-        self._trace = trace
-        self._budget = Budget(limits.remembered, limits.remembered_bytes)
         self._below: set[Server] = set()
         self._ended = Ended()
         self._peers: set[Peer] = set()
@@ -102,6 +95,8 @@ class Server:
         self._parting = False
         self._closing = Change()
         self._is_closing = False
+        if counting is not None:
+            counting.follow(self)
 
     # A gateway has a server for each device, of which most have neither peers nor guests.
     @cached_property
@@ -154,10 +149,7 @@ class Server:
             accepting = [each for each in listeners if not isinstance(each, WebListener)]
             # Most devices of a gateway have an address over HTTP alone, where there are no peers.
             peers = await stack.enter_async_context(task_group()) if accepting else self._tasks
-            door, limits, trace = self._door, self._limits, self._trace
-            has = self._console
-            server = Server(dispatcher, listeners, peers, door, None, limits, trace, console=has)
-            server._budget = self._budget
+            server = Server(dispatcher, listeners, peers, self._house, place=name)
             stack.callback(dispatcher.on_emit(server.broadcast))
             self._below.add(server)
             try:
@@ -168,6 +160,8 @@ class Server:
                     yield server
             finally:
                 self._below.discard(server)
+                if self._house.statistics is not None:
+                    self._house.statistics.leave(server)
                 with anyio.CancelScope(shield=True):
                     await server._part(_GRACE_BELOW_SECONDS if not self._parting else 0.0)
             if accepting:
@@ -266,15 +260,18 @@ class Server:
         if self._parting:
             await refuse_websocket(scope, receive, send, 503, "The server is closing")
             return
-        rules = WebRules(
-            path=scope["path"],
-            max_message=max_message,
-            token=token,
-            cors=(cors,) if isinstance(cors, str) else tuple(cors),
-            hosts=tuple(hosts),
-            forwarded=forwarded,
-        )
+        rules = rules_for(scope, max_message, token, cors, hosts, forwarded=forwarded)
         await self._guests.serve(scope, receive, send, rules)
+
+    def stats(self) -> Stats:
+        """What it has done since it began, in numbers; to be called in its event loop.
+
+        Raises:
+            UsageError: it does not count: see `stats` of `serve`.
+        """
+        if self._house.statistics is None:
+            raise UsageError("this server does not count: serve(…, stats=True)")
+        return self._house.statistics.tell()
 
     @property
     def reads_files(self) -> bool:
@@ -309,8 +306,9 @@ class Server:
             listener.rules,
             door=self._door,
             limits=self._limits,
-            trace=self._trace,
-            console=self._console,
+            trace=self._house.trace,
+            console=self._house.console,
+            answers=self._answers,
         )
         listener.mount(app)
         return app
@@ -320,7 +318,7 @@ class Server:
         self, channel: Channel, *, task_status: TaskStatus[Peer] | None = None
     ) -> None:
         """Serve one channel until it ends, whatever happens on it."""
-        channel = self._trace.watch(channel)
+        channel = self._house.trace.watch(channel)
         attached = False
         try:
             standing = await self._door.admit(channel)
@@ -343,7 +341,7 @@ class Server:
         """Serve a channel; says whether it lives on without a task."""
         peer = Peer(
             channel,
-            self._dispatcher,
+            self._answers,
             new_session(self._dispatcher, channel.info),
             self._tasks,
             limits=self._limits,
@@ -352,7 +350,7 @@ class Server:
             on_open=self._on_open if on_open is None else partial(self._welcome, on_open),
             on_end=self._on_end if isinstance(channel, ReceivingChannel) else None,
             on_wake=self._runner.wake,
-            budget=self._budget,
+            budget=self._house.budget,
             # Nobody was at an added channel before.
             since=self._ended.known_since(channel.info.peer) if on_open is None else -inf,
             workers=self._workers,

@@ -9,17 +9,20 @@ from ..channel.contract import Authenticate, Channel, Listener, Trace
 from ..channel.door import Door
 from ..channel.recorder import recording
 from ..channel.tasks import task_group
-from ..channel.tracing import Tracing
 from ..channel.web import WebListener
 from ..dispatch.dispatcher import Dispatcher
 from ..errors import UsageError
 from ..peer.watch import watch
+from ..protocol.budget import Budget
 from ..protocol.limits import Limits
 from ..transports import open_listener
 from .announcer import Announcer
 from .exposed import everybody_at, warn_if_open
 from .forwards import keep_forwards
+from .house import House
+from .metrics import mount_metrics
 from .server import Server
+from .statistics import counting
 
 if TYPE_CHECKING:
     from ..asgi.console.session import OneTimeKey
@@ -41,6 +44,8 @@ async def serve(
     announce: str | None = None,
     record: str | PathLike[str] | None = None,
     console: "bool | OneTimeKey" = False,
+    stats: bool = False,
+    metrics: bool = False,
 ) -> AsyncIterator[Server]:
     """Serve a dispatcher at all URLs and channels while the `async with` block runs.
 
@@ -68,6 +73,10 @@ async def serve(
         console: a browser that opens an `http://` or `https://` URL gets a page by which people use
             the device; programs get what they get without it. It may be a `OneTimeKey`, by which
             `authenticate` knows the one page that it lets in.
+        stats: count calls, errors, times and bytes: see `Server.stats`. Who has the permission
+            `stats` gets it all by `rpc.stats`.
+        metrics: count, and answer `GET /metrics` at each address of HTTP, as Prometheus reads it.
+            Where there are permissions, one needs `stats`.
 
     Raises:
         InvalidUrl: a URL makes no sense.
@@ -75,7 +84,8 @@ async def serve(
         ChannelClosed: `authenticate` failed for a channel.
         MissingExtra: a server is to be announced, and zeroconf is not installed.
         UsageError: no URL can be announced, or not by that name, or this is not asyncio; or
-            `record` is there already, or cannot be written; or a console is to have no URL of HTTP.
+            `record` is there already, or cannot be written; or a console or metrics have no
+            URL of HTTP.
     """
     if not where:
         raise ValueError("serve needs at least one URL, such as tcp://127.0.0.1:8805")
@@ -83,7 +93,8 @@ async def serve(
     announcer = Announcer(announce)
     keyring = _keyring(dispatcher, keyring, pairing)
     async with AsyncExitStack() as stack:
-        tracing = Tracing(trace, stack.enter_context(recording(record)))
+        recorder = stack.enter_context(recording(record))
+        tracing, statistics = counting(dispatcher, trace, recorder, is_wanted=stats or metrics)
         channels = [each for each in where if not isinstance(each, str)]
         for channel in channels:
             await stack.enter_async_context(channel)
@@ -96,33 +107,46 @@ async def serve(
             everybody=everybody_at(where, dispatcher),
             limits=limits,
         )
+        budget = Budget(limits.remembered, limits.remembered_bytes)
+        house = House(door, limits, tracing, budget, console, statistics)
         await stack.enter_async_context(keep_forwards(dispatcher))
         warn_if_open(where, listeners, door)
+        pages = mount_metrics(listeners, house) if metrics else ()
         async with task_group() as peers:
-            server = Server(
-                dispatcher, listeners, peers, door, keyring, limits, tracing, console=console
-            )
+            server = Server(dispatcher, listeners, peers, house, keyring)
             stack.callback(dispatcher.on_emit(server.broadcast))
             announcer.add(where, listeners, strangers=strangers)
             try:
-                async with task_group() as accepting:
-                    for listener in listeners:
-                        accepting.start_soon(listener.serve, server._serve, peers)
-                    accepting.start_soon(watch, server.all_peers, limits)
-                    accepting.start_soon(announcer.run, server)
-                    if keyring is not None:
-                        accepting.start_soon(keyring.watch, server._renew)
-                    for channel in channels:
-                        await server.add(channel)
-                    async with dispatcher.while_served(server):
-                        yield server
-                    accepting.cancel_scope.cancel()
+                async with _accepting(server, (*listeners, *pages), channels, announcer):
+                    yield server
             finally:
-                for listener in listeners:
+                for listener in (*listeners, *pages):
                     if not listener.is_shared:
                         await listener.aclose()
                 await server._end(grace)
             peers.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _accepting(
+    server: Server,
+    listeners: Iterable[Listener],
+    channels: Iterable[Channel],
+    announcer: Announcer,
+) -> AsyncIterator[None]:
+    """Serve what comes to listeners, and open channels, while the block runs."""
+    async with task_group() as accepting:
+        for listener in listeners:
+            accepting.start_soon(listener.serve, server._serve, server._tasks)
+        accepting.start_soon(watch, server.all_peers, server._limits)
+        accepting.start_soon(announcer.run, server)
+        if server._keyring is not None:
+            accepting.start_soon(server._keyring.watch, server._renew)
+        for channel in channels:
+            await server.add(channel)
+        async with server._dispatcher.while_served(server):
+            yield
+        accepting.cancel_scope.cancel()
 
 
 def _keyring(

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from ..channel.url import Url
 
+_SECRETS = ("psk", "token", "password")
+"""The options that are secrets, in all URLs that have any."""
+
 
 def read_secret(url: Url, name: str) -> str | None:
     """The secret of an option, from the environment (`env:NAME`) or a file (`file:PATH`).
@@ -48,6 +51,5 @@ def check_place(url: Url, name: str) -> None:
 def check_secrets(url: str) -> None:
     """Refuse a URL that names a secret which is not there, as `read_secret` does."""
     parsed = Url.parse(url)
-    for name, place in parsed.options.items():
-        if place.startswith(("env:", "file:")):
-            read_secret(parsed, name)
+    for name in _SECRETS:
+        read_secret(parsed, name)

@@ -114,9 +114,10 @@ class Standing:
         proved: as above.
         refusal: as above.
         pair: answers `rpc.pair`, `None` where nobody is paired.
+        account: where a server counts what it asks for, which is the server's business.
     """
 
-    __slots__ = ("_deaf", "pair", "principal", "proved", "refusal")
+    __slots__ = ("_deaf", "account", "pair", "principal", "proved", "refusal")
 
     def __init__(
         self,
@@ -131,12 +132,21 @@ class Standing:
         self.proved = proved
         self.refusal = refusal
         self.pair: Pair | None = None
+        self.account: object = None
 
     def become(self, principal: Principal, proved: Principal | None = None) -> None:
         """Know it as somebody from now on."""
         self.principal = principal
         self.proved = proved
         self.refusal = None
+        self.account = None
+
+    def renew(self, renewed: Principal) -> None:
+        """Know it as what the keyring says now, unless a hook has made something else of it."""
+        if self.principal is self.proved:
+            self.principal = renewed
+            self.account = None
+        self.proved = renewed
 
     def permits(self, permission: str | None) -> bool:
         """Whether it may do what needs a permission; everybody may do what needs none."""

@@ -34,6 +34,11 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
         "pjrpc / dispatch_sync": (">=", 10.0),
         "ajsonrpc / dispatch_sync": (">=", 10.0),
     },
+    "stats": {
+        f"{what}, {handler} handler, counted / not": ("<=", target)
+        for handler in ("sync", "async")
+        for what, target in (("dispatch", 1.4), ("tcp", 1.05))
+    },
     "shapes": {
         "named / floor, gc=False": ("<=", 1.75),
         "positional / named": ("<=", 1.15),

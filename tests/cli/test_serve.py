@@ -5,6 +5,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import msgspec
 import pytest
@@ -287,3 +288,21 @@ def test_a_trace_of_a_server() -> None:
     (number,) = (each["id"] for _, each in messages if each.get("method") == "echo")
     assert ("<-", {"id": number, "method": "echo", "params": {"value": "1"}}) in messages
     assert ("->", {"id": number, "result": "1"}) in messages
+
+
+@pytest.mark.parametrize("words", [("serve",), ("simulate",)], ids=lambda words: words[0])
+def test_metrics_are_answered_where_they_are_asked_for(words: tuple[str, ...]) -> None:
+    with started(*words, "--bind", "http://127.0.0.1:0/rpc", "--metrics") as program:
+        url = listening(program).removesuffix("/rpc")
+        done = run("call", f"{url}/rpc", "echo", "value=x")
+        assert done.code == 0, done.err
+        with urlopen(f"{url}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        program.stop()
+    assert 'jsonrpc_call_seconds_count{method="echo"} 1\n' in text
+
+
+def test_metrics_without_an_address_for_them() -> None:
+    done = run("serve", "--bind", "tcp://127.0.0.1:0", "--metrics")
+    assert (done.code, done.out) == (2, "")
+    assert "metrics need an http:// or https:// URL" in done.err

@@ -1,5 +1,6 @@
 """The link: it falls back, it comes back and says so, and a call is never made twice."""
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import anyio
@@ -38,32 +39,27 @@ class Lamp:
 
 async def test_it_comes_back_and_repeats_no_call(opened: Opened) -> None:
     lamp, other = Lamp(), Dispatcher(title="Other lamp")
-    async with serve(lamp.dispatcher, *URLS, console=True) as server:
-        again = [
-            url.replace(":0/", f":{server.urls[0].split(':')[2].split('/')[0]}/") for url in URLS
-        ]
-        url = server.urls[0] + "#/methods/lamp.wait"
-        page_is_open = opened(url, expected=LOST)
-        page = await page_is_open.__aenter__()
-        await page.get_by_role("button", name="Call", exact=True).click()
-        with anyio.fail_after(10):
-            await lamp.called.wait()
-    try:
+    async with AsyncExitStack() as stack:
+        async with serve(lamp.dispatcher, *URLS, console=True) as server:
+            urls = server.urls
+            url = f"{urls[0]}#/methods/lamp.wait"
+            page = await stack.enter_async_context(opened(url, expected=LOST))
+            await page.get_by_role("button", name="Call", exact=True).click()
+            with anyio.fail_after(10):
+                await lamp.called.wait()
         await page.get_by_role("heading", name="not known whether the call ran").wait_for()
         await page.get_by_text("It is tried again in").first.wait_for()
         assert await page.locator(".state").get_attribute("data-state") in ("away", "connecting")
         await page.get_by_role("button", name="Call", exact=True).click()
         await page.get_by_role("heading", name="Not sent").wait_for()
-        async with serve(lamp.dispatcher, *again, console=True):
+        async with serve(lamp.dispatcher, *urls, console=True):
             await page.locator(".state[data-state=open]").wait_for()
             assert await page.locator(".banner").count() == 0
             assert lamp.calls == 1
-        async with serve(other, *again, console=True):
+        async with serve(other, *urls, console=True):
             # Another device is there now: its description is read, and what it lacks is said.
             await page.get_by_role("heading", name="Other lamp").wait_for()
             await page.get_by_text("no method lamp.wait").wait_for()
-    finally:
-        await page_is_open.__aexit__(None, None, None)
 
 
 async def test_without_websocket_calls_are_posts_and_notifications_are_events(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -11,8 +12,8 @@ from tests.console.conftest import ConsolePage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
-LONGEST_TASK = 250
-"""Milliseconds; `LONG` measures about 60 on a quiet machine, and tests share theirs."""
+LONGEST_TASK = 100
+"""Milliseconds."""
 
 LONG = """
 globalThis.longest = 0;
@@ -56,16 +57,27 @@ class Meter:
 async def test_a_thousand_items(console_page: ConsolePage, ways: str) -> None:
     before = LONG + ("" if ways == "websocket" else "delete globalThis.WebSocket;")
     async with console_page(Meter().dispatcher, "#/methods/count", before=before) as (page, _, _):
-        await page.get_by_label("to").fill("1000")
-        await page.evaluate("() => { longest = 0; }")
-        await page.keyboard.press("Enter")
-        await page.get_by_role("heading", name="Result").wait_for()
-        await page.get_by_role("heading", name="1000 items").wait_for()
+        longest = []
+        for _ in range(3):  # what else the machine does counts too: the best one says it
+            longest.append(await longest_task(page))
+            if longest[-1] <= LONGEST_TASK:
+                break
+        assert min(longest) <= LONGEST_TASK
         assert '"count": 1000' in await page.locator(".outcome .json").text_content()
         rows = page.locator(".stream li")
-        assert await rows.count() == 200
+        assert await rows.count() == 100
         assert await rows.last.text_content() == '{"number":999}'
-        assert await page.evaluate("longest") <= LONGEST_TASK
+
+
+async def longest_task(page: Any) -> float:
+    """How long the page was busy at most while a thousand items came, in milliseconds."""
+    await page.reload()
+    await page.get_by_label("to").fill("1000")
+    await page.evaluate("() => { longest = 0; }")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("heading", name="Result").wait_for()
+    await page.get_by_role("heading", name="1000 items").wait_for()
+    return cast(float, await page.evaluate("longest"))
 
 
 @pytest.mark.parametrize("ways", ["websocket", "post"])

@@ -81,6 +81,7 @@ def test_it_says_where_devices_are_and_what_holds_for_them(tmp_path: Path) -> No
         ),
         ("[devices.a]\nwait = 1", 1, "missing required field `url`"),
         ("[devices]\na = 'udp://h?pks=env:A'", 2, "devices.a: udp://h?pks=env:A: unknown option"),
+        ("[devices]\na = 'udp://h?psk=file:/nowhere'", 2, "psk: cannot read /nowhere"),
         ("[devices.a]\nurl = 'tcp://h'\nwait = 'x'", 3, "devices.a.wait: Expected `float`"),
         ("[devices]\na = 'nonsense://x'", 2, "unknown scheme 'nonsense'"),
         (

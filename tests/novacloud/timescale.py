@@ -33,6 +33,8 @@ class Timescale(Broker):
         cache: keeps the package.
     """
 
+    patience = 120.0  # WebAssembly is made machine code first: 4 s of a core
+
     def __init__(self, cache: pytest.Cache) -> None:
         node = require_command("node")
         super().__init__([node, str(_PROGRAM), "{folder}/package", "{port}"], {})

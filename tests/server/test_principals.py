@@ -351,8 +351,8 @@ async def test_requests_that_are_refused_take_no_room(keys: Keys) -> None:
         serve(lamp(), "udp://127.0.0.1:0", keyring=keys.keyring, strangers=False) as server,
         connect(server.urls[0]) as stranger,
     ):
-        left = server._budget.entries
+        left = server._house.budget.entries
         for method in ("look", "stay"):
             with pytest.raises(Unauthorized):
                 await stranger.call(method)
-        assert server._budget.entries == left
+        assert server._house.budget.entries == left

@@ -20,7 +20,7 @@ const LIBRARIES = join(HERE, "node_modules");
 const CONSOLE = join(HERE, "../../jsonrpc_iot/asgi/console");
 const [PAGE, PACKED] = [join(CONSOLE, "page"), join(CONSOLE, "packed")];
 const VENDOR = join(PAGE, "vendor");
-const WHOLE = { bundle: true, format: "esm", target: "es2022", logLevel: "warning", legalComments: "none" };
+const WHOLE = { bundle: true, minify: true, format: "esm", target: "es2022", logLevel: "warning", legalComments: "none" };
 const SMALL = { module: true, ecma: 2020, toplevel: true, compress: { passes: 4 }, format: { comments: false } };
 
 const UI = `
@@ -89,7 +89,7 @@ async function pack() {
   const app = { entryPoints: [join(PAGE, "app.js")], outfile: join(PACKED, "app.js") };
   await makeSmall({ ...app, plugins: [NO_INDENTS, PLOT_ASIDE] });
   const style = { entryPoints: [join(PAGE, "console.css")], outfile: join(PACKED, "console.css") };
-  await build({ ...WHOLE, ...style, minify: true });
+  await build({ ...WHOLE, ...style });
   await cp(join(VENDOR, "plot.js"), join(PACKED, "vendor", "plot.js"));
   const index = await readFile(join(PAGE, "index.html"), "utf8");
   await writeFile(join(PACKED, "index.html"), index.replace(/<link rel="modulepreload"[^>]*>\n/, ""));

@@ -3,29 +3,26 @@
 No label has a value that devices choose, so the text stays as short whatever they do.
 """
 
-import math
 import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import accumulate
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 import anyio
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict
 
+from ...protocol.exposition import Metric, Sample, histogram
 from ..errors import StoreFailed
 from ..store.command_log import CommandStatus
-from .counts import BOUNDS, Durations
+from .counts import BOUNDS
 from .descriptors import limit_of_files
 from .health import Health, health_of
 from .open_command import CommandUpdate
 from .platform import NovaPlatform
-
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _FRESH_SECONDS = 1.0
 """How old the answer may be that who asks again gets: asking costs the database a commit."""
@@ -47,27 +44,8 @@ _TOTALS = {
 _OPEN = [status for status in CommandStatus if not status.is_final]
 _FINAL = [status for status in CommandStatus if status.is_final]
 
-Sample: TypeAlias = tuple[str, float]
-"""What follows the name of a metric, such as `{status="SENT"}`, and the value."""
-
-
 Block: TypeAlias = tuple[str, str]
 """The lines of one metric: what it is, and its samples."""
-
-
-class Metric(Struct, frozen=True):
-    """One metric with all its samples."""
-
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    help: str
-    samples: Sequence[Sample]
-
-    def block(self, node: str) -> Block:
-        """It as lines; see prometheus.io/docs/instrumenting/exposition_formats."""
-        head = f"# HELP {self.name} {self.help}\n# TYPE {self.name} {self.kind}\n"
-        samples = ((_labelled(name, node) if node else name, at) for name, at in self.samples)
-        return head, "".join(f"{self.name}{name} {_number(value)}\n" for name, value in samples)
 
 
 class Beside(Protocol):
@@ -147,7 +125,10 @@ class Metrics:
         """Those of this platform, each by itself."""
         health = await self.health()
         found = [*self._of_platform(health), *self._of_commands(), *_of_process()]
-        return [metric.block(self._node) for metric in found if metric.samples]
+        labels = {"node": self._node} if self._node else {}
+        return [
+            (metric.head(), "".join(metric.lines(labels))) for metric in found if metric.samples
+        ]
 
     def _of_platform(self, health: Health) -> Iterable[Metric]:
         platform = self._platform
@@ -178,10 +159,12 @@ class Metrics:
         for name, count in platform.counts.totals.items():
             help = _TOTALS.get(name, f"See {name} of platform.stats.")
             yield _metric(f"novacloud_{name}_total", "counter", help, count)
-        yield _histogram(
+        commits = platform.counts.commits
+        yield Metric(
             "novacloud_commit_seconds",
+            "histogram",
             "How long it took to store what devices have reported.",
-            platform.counts.commits,
+            [*histogram(commits.counts, BOUNDS, commits.seconds)],
         )
 
     def _of_commands(self) -> Iterable[Metric]:
@@ -190,13 +173,13 @@ class Metrics:
             "novacloud_commands",
             "gauge",
             "Commands whose outcome is open.",
-            [(f'{{status="{status}"}}', states[status]) for status in _OPEN],
+            [Sample(states[status], {"status": status}) for status in _OPEN],
         )
         yield Metric(
             "novacloud_commands_finished_total",
             "counter",
             "Commands whose outcome is known.",
-            [(f'{{status="{status}"}}', self._finished[status]) for status in _FINAL],
+            [Sample(self._finished[status], {"status": status}) for status in _FINAL],
         )
 
     def _note(self, update: CommandUpdate) -> None:
@@ -205,18 +188,7 @@ class Metrics:
 
 
 def _metric(name: str, kind: Literal["counter", "gauge"], help: str, value: float | None) -> Metric:
-    return Metric(name, kind, help, [] if value is None else [("", value)])
-
-
-def _histogram(name: str, help: str, durations: Durations) -> Metric:
-    """A histogram, whose samples have names of their own: each text begins with the rest of it."""
-    sums = list(accumulate(durations.counts))
-    bounds = [*map(_number, (*BOUNDS, math.inf))]
-    samples: list[Sample] = [
-        (f'_bucket{{le="{bound}"}}', count) for bound, count in zip(bounds, sums, strict=True)
-    ]
-    samples += [("_sum", durations.seconds), ("_count", sums[-1])]
-    return Metric(name, "histogram", help, samples)
+    return Metric(name, kind, help, [] if value is None else [Sample(value)])
 
 
 def _of_process() -> Iterable[Metric]:
@@ -235,16 +207,3 @@ def _of_process() -> Iterable[Metric]:
         opened = len(os.listdir("/dev/fd"))
         yield _metric("process_open_fds", "gauge", "Files that are open.", opened)
     yield _metric("process_max_fds", "gauge", "Files that may be open.", limit_of_files())
-
-
-def _labelled(sample: str, node: str) -> str:
-    """What follows the name of a metric, with another label."""
-    name, _, labels = sample.partition("{")
-    value = node.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-    return f'{name}{{node="{value}"{"," + labels if labels else "}"}'
-
-
-def _number(value: float) -> str:
-    if isinstance(value, float):
-        return "+Inf" if value == math.inf else repr(value)
-    return str(int(value))

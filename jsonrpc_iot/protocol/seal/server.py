@@ -172,6 +172,16 @@ class ServerSeal(Generic[A, P]):
     def __len__(self) -> int:
         return len(self._sessions)
 
+    @property
+    def drops(self) -> dict[str, int]:
+        """These counts by reason; see `channel.drops`."""
+        return {
+            "wrong_key": self.wrong,
+            "unsealable": self.dropped,
+            "no_session": self.unknown,
+            "lost_session": self.displaced,
+        }
+
     def take(self, packet: bytes, address: A, now: float) -> Taken:
         """Take a packet.
 

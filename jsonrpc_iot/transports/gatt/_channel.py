@@ -1,6 +1,7 @@
 """A channel whose messages a Bluetooth library hands in one by one, from callbacks."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import NoReturn
 
 import anyio
@@ -39,6 +40,11 @@ class CallbackChannel(BatchedChannel):
     def missed(self) -> int:
         """See `Channel.missed`."""
         return self._inbox.dropped
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """See `Channel.drops`."""
+        return {"too_fast": self.dropped + self.missed}
 
     def queue(self, message: bytes) -> bool:
         """Put a message into the queue, at once; says whether there was room."""

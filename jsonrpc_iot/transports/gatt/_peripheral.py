@@ -7,7 +7,7 @@ Which Bluetooth carries them is left to others: they hand in what centrals do, a
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -99,6 +99,11 @@ class CentralChannel(CallbackChannel):
         self._central = central
         self._patience_ends = now() + _SUBSCRIBE_SECONDS
 
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """See `Channel.drops`."""
+        return {**super().drops, "deaf": self.unheard}
+
     async def send(self, item: bytes) -> None:
         """Notify the central; see `Channel.send`.
 
@@ -160,6 +165,11 @@ class PeripheralListener(Listener):
         self._work, self._todo = anyio.create_memory_object_stream[CentralChannel | Work](
             _WAITING_CHANNELS
         )
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """See `Listener.drops`."""
+        return {"turned_away": self.refused}
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
         """Serve until cancelled; see `Listener.serve`."""

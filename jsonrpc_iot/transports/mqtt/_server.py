@@ -8,7 +8,7 @@ once, and what is too much is told so.
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 
@@ -95,6 +95,11 @@ class MqttListener(DemuxListener):
     def is_shared(self) -> bool:
         """All peers share the connection."""
         return True
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """See `Listener.drops`."""
+        return {**super().drops, "foreign": self.ignored, "not_sent": self.unsent}
 
     async def open(self) -> None:
         """Connect, subscribe, and say that the device is online.

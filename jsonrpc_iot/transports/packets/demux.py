@@ -5,7 +5,7 @@ they come. Addresses are bounded, in all and for each network, forgotten after a
 is dropped is counted.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -86,6 +86,12 @@ class Demux(Generic[A]):
 
     def __len__(self) -> int:
         return len(self._channels)
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """How many packets were dropped, by reason; see `channel.drops`."""
+        sealed = {} if self.gate is None else self.gate.drops
+        return {**sealed, "turned_away": self.refused, "too_fast": self.dropped}
 
     def seal_with(
         self, crypto: Crypto, keys: Keys, session_seconds: float = SESSION_SECONDS
@@ -384,3 +390,8 @@ class DemuxListener(Listener):
     """
 
     demux: Demux[Any]
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """See `Listener.drops`."""
+        return self.demux.drops

@@ -1,5 +1,7 @@
 """The base of channels to addresses that may be forged."""
 
+from collections.abc import Mapping
+
 from ...channel.clock import now
 from ...protocol.unproved import Doubts, Unproved
 from ..batched import BatchedChannel
@@ -14,6 +16,11 @@ class DoubtedChannel(BatchedChannel):
 
     unproved: Unproved | None = None
     _at: object = None
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """Nothing: all is counted for the link that these channels share."""
+        return {}
 
     def doubt(self, doubts: Doubts | None) -> None:
         """Let nothing be proved, if links like this are doubted at all."""

@@ -48,6 +48,13 @@ class Gate(Generic[A]):
         self._transmit = transmit
         self._describe = describe
 
+    @property
+    def drops(self) -> dict[str, int]:
+        """How many packets were dropped, by reason; see `channel.drops`."""
+        drops = self.seal.drops
+        drops["no_session"] += self.unsent
+        return drops
+
     def sort(
         self, packets: "Iterable[tuple[bytes, A | Seat]]", now: float
     ) -> "list[tuple[bytes, A | Seat]]":

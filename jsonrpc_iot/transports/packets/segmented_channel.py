@@ -6,7 +6,7 @@ the sending and the waiting.
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import anyio
 from msgspec import structs
@@ -99,6 +99,20 @@ class SegmentedChannel(WrappedChannel):
     def pieces_sent(self) -> int:
         """See `Channel.pieces_sent`."""
         return self._packets_sent + self._inner.pieces_sent
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """See `Channel.drops`."""
+        assembler, own = self.segmentation.assembler, self.segmentation.own
+        mine = {
+            "bad_segment": assembler.dropped,
+            "bad_report": self._sender.dropped,
+            "echo": 0 if own is None else own.count,
+            "unfinished": assembler.abandoned,
+            "given_up": self._sender.given_up,
+            "unproved": self.unpaid,
+        }
+        return {**self._inner.drops, **mine}
 
     @property
     def is_mid_message(self) -> bool:

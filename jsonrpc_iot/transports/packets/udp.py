@@ -6,7 +6,7 @@ Source: the RPC protocol document, "RPC over UDP".
 import logging
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from ipaddress import ip_address
 from math import inf
@@ -221,6 +221,11 @@ class UdpListener(DemuxListener):
         )
         self._readable.take = self._take
         self.lost = 0
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """See `Listener.drops`."""
+        return {**super().drops, "not_sent": self.lost}
 
     async def serve(self, handler: Serve, task_group: TaskGroup) -> None:
         """Serve until cancelled; see `Listener.serve`."""

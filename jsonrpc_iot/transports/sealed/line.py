@@ -6,7 +6,7 @@ seat, and a channel of its own.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
 import anyio
@@ -17,6 +17,7 @@ from msgspec import structs
 from ...channel.changes import Change
 from ...channel.clock import now
 from ...channel.contract import Channel, Serve
+from ...channel.drops import added
 from ...channel.info import ChannelInfo
 from ...channel.wrappers import WrappedChannel
 from ...errors import TransportError
@@ -118,9 +119,13 @@ class SharedLine:
 
     def _open_plain(self, handler: Serve, serving: TaskGroup) -> "PlainChannel":
         if self._plain is None:
-            self._plain = PlainChannel(self._inner, self._sending, self._may_close)
+            self._plain = PlainChannel(self._inner, self._sending, self._may_close, self._drops)
             serving.start_soon(handler, self._plain)
         return self._plain
+
+    def _drops(self) -> Mapping[str, int]:
+        """What was dropped of that which is sealed."""
+        return added((self._demux.drops, {"not_sent": self.unsent}))
 
     def _may_close(self) -> bool:
         """Whether whoever closes the plain channel takes the line from nobody."""
@@ -174,12 +179,20 @@ class PlainChannel(WrappedChannel):
         inner: the line, which somebody else reads.
         sending: is held by whoever sends.
         may_close: says whether the line is closed with this channel.
+        sealed_drops: tells what was dropped beside it.
     """
 
-    def __init__(self, inner: Channel, sending: anyio.Lock, may_close: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        inner: Channel,
+        sending: anyio.Lock,
+        may_close: Callable[[], bool],
+        sealed_drops: Callable[[], Mapping[str, int]],
+    ) -> None:
         super().__init__(inner)
         self._sending = sending
         self._may_close = may_close
+        self._sealed_drops = sealed_drops
         self._inbox = Inbox(inner.info)
         self._news = Change()
         self._ended: Exception | None = None
@@ -189,6 +202,12 @@ class PlainChannel(WrappedChannel):
     def missed(self) -> int:
         """See `Channel.missed`."""
         return self._inner.missed + self._inbox.dropped
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """See `Channel.drops`; those of the sealed channels beside it too."""
+        mine = {"too_fast": self._inbox.dropped}
+        return added((self._inner.drops, mine, self._sealed_drops()))
 
     def put(self, message: bytes) -> None:
         """Take a message in."""

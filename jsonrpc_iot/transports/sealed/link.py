@@ -3,7 +3,7 @@
 For links that lose nothing and lead to one other end each, such as TCP.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 
 import anyio
@@ -11,6 +11,7 @@ from msgspec import structs
 
 from ...channel.clock import now
 from ...channel.contract import Channel
+from ...channel.drops import added
 from ...channel.info import ChannelInfo
 from ...channel.wrappers import WrappedChannel
 from ...protocol.seal.crypto import Crypto
@@ -134,6 +135,11 @@ class SealedLink(WrappedChannel):
     def principal(self) -> Principal | None:
         """See `Channel.principal`."""
         return self._seal.principal(self._seat)
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """See `Channel.drops`."""
+        return added((self._inner.drops, self._seal.drops))
 
     async def receive(self) -> bytes:
         """Wait for the next message; see `Channel.receive`."""

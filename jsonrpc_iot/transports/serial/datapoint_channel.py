@@ -5,6 +5,7 @@ Source: the RPC protocol document, "RPC over Tuya DP".
 
 import logging
 import math
+from collections.abc import Mapping
 from typing import Any, Literal, final
 
 import anyio
@@ -109,6 +110,11 @@ class DataPointChannel(LineChannel):
         self._free_at = -math.inf
         self._last_sent = b""
         self._last_arrived = b""
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """See `Channel.drops`."""
+        return {**super().drops, "stale": self.stale, "unconfirmed": self.unconfirmed}
 
     def follow(self, previous: Channel) -> None:
         """See `Channel.follow`: the ends of a line outlive an adapter that is unplugged.

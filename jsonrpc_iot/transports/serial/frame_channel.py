@@ -64,6 +64,12 @@ class LineChannel(BatchedChannel, TakesFrames):
         """See `Channel.missed`."""
         return self._inbox.dropped
 
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """See `Channel.drops`; that of the line too, where this is its only channel."""
+        mine = {"too_fast": self.missed}
+        return {**self.line.drops, **mine} if self._owns_line else mine
+
     def trace_frames(self, trace: Trace) -> None:
         """Show the frames of all commands, and the noise; see `Channel.trace_frames`."""
         self.line.trace_frames(trace)

@@ -119,6 +119,20 @@ class TuyaLine:
         if self._direct is not None and role is None:
             self._direct.offer_to(self._offer)
 
+    @property
+    def drops(self) -> dict[str, int]:
+        """How much was dropped, by reason; see `channel.drops`."""
+        decoder, role = self.decoder, self.role
+        return {
+            "noise_bytes": decoder.noise_bytes,
+            "bad_checksum": decoder.bad_checksums,
+            "bad_length": decoder.too_long,
+            "cut_short": decoder.expired,
+            "malformed": self.malformed,
+            "no_room": self.unanswered,
+            "echo": 0 if role is None else role.echoes,
+        }
+
     async def wait(self, is_done: Callable[[], bool]) -> None:
         """Read, or let somebody else read, until something is there.
 

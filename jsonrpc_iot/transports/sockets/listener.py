@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Generic, TypeVar
 
@@ -79,6 +79,11 @@ class StreamListener(Listener, Generic[S]):
                 accepting.start_soon(self._poller.run)
             for listening in self._sockets:
                 accepting.start_soon(self._accept, listening, handler, task_group)
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """See `Listener.drops`."""
+        return self._seats.drops
 
     @property
     def reads_files(self) -> bool:

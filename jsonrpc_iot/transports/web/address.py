@@ -2,7 +2,7 @@
 
 import socket
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -73,6 +73,15 @@ class Address:
     def reads_files(self) -> bool:
         """Whether there are certificates."""
         return self._tls is not None
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """How many connections were refused, by reason; see `channel.drops`."""
+        return {} if self._server is None else self._server.drops
+
+    def is_first(self, url: Url) -> bool:
+        """Whether a URL is the first one of this address."""
+        return url is self._url
 
     def reload(self) -> None:
         """Read the certificates again."""
@@ -211,6 +220,11 @@ class AddressListener(Listener):
         if parsed.scheme not in ("http", "https", "ws", "wss"):
             return None
         return self._listen_at(parsed)
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """See `Listener.drops`; what is the address's, the first listener tells."""
+        return self._address.drops if self._address.is_first(self._url) else {}
 
     @property
     def has_places(self) -> bool:

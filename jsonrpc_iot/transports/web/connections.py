@@ -123,6 +123,11 @@ class Connections:
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_out_of_descriptors = False
 
+    @property
+    def drops(self) -> dict[str, int]:
+        """How many were refused, by reason; see `channel.drops`."""
+        return self._seats.drops
+
     def start(self) -> None:
         """Begin to accept."""
         for each in self._sockets:

@@ -5,6 +5,7 @@ client is `HttpChannel`, on any event loop.
 """
 
 from anyio.abc import TaskGroup
+from msgspec import structs
 
 from ...channel.contract import Channel, Listener, Serve
 from ...channel.url import Url
@@ -37,7 +38,7 @@ async def listen(url: Url, limits: Limits) -> Listener:
     return await bind(url, read_options(url, HttpOptions), limits, listen_at)
 
 
-def listen_at(url: Url, address: Address) -> Listener | None:
+def listen_at(url: Url, address: Address) -> "HttpListener | None":
     """A listener at an address that is bound already, `None` if it is another one than the URL's.
 
     Raises:
@@ -51,6 +52,10 @@ class HttpListener(AddressListener, WebListener):
     """A listener whose requests an application answers."""
 
     kind = "http"
+
+    def at_root(self, name: str) -> WebListener | None:
+        """A listener for a path of its own; see `WebListener.at_root`."""
+        return listen_at(structs.replace(self._url, path=f"/{name}"), self._address)
 
     def mount(self, app: AsgiApp) -> None:
         """Have an application answer the requests."""

@@ -257,6 +257,11 @@ class WebServer:
 
         self._connections = Connections(sockets, tls, limits, serve_connection, server.pulse)
 
+    @property
+    def drops(self) -> dict[str, int]:
+        """How many connections were refused, by reason; see `channel.drops`."""
+        return self._connections.drops
+
     def stop_accepting(self) -> None:
         """Close the listening sockets; connections live on."""
         self._connections.stop()

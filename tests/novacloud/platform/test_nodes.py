@@ -1,5 +1,6 @@
 """A platform of two nodes: whichever is asked, it knows and reaches the devices of both."""
 
+import math
 import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -115,6 +116,23 @@ async def test_who_flaps_at_one_node_does_so_at_all(hinted: Pair) -> None:
         for _ in range(north.platform.settings.flaps + 1):
             await stack.enter_async_context(north.device(lamp))
     assert (await south.stats())["flapping"] == [lamp["device_id"]]
+
+
+@pytest.mark.parametrize("is_alive", [True, False])
+async def test_who_comes_from_a_dead_node_does_not_flap(hinted: Pair, is_alive: bool) -> None:
+    north, south, url = hinted
+    south.platform.settings.flaps, south.platform.settings.flap_delay = 1, 0.1
+    lamp = await north.create()
+    async with north.device(lamp) as device:
+        await north.until_stat("online")
+        if not is_alive:  # nor buried: it is to be found in the next look
+            north.platform.cluster.membership.term.until = math.inf
+            over = "UPDATE novacloud.nodes SET lease_until = now() WHERE name = 'north'"
+            postgres().sql(over, url.rpartition("/")[2])
+        async with south.device(lamp):
+            await eventually(lambda: south.platform.presence.sessions)
+            assert (south.platform.lists().flapping == [lamp["device_id"]]) is is_alive
+        await device.wait_closed()
 
 
 async def test_a_node_that_does_not_answer_is_left_out_and_named(hinted: Pair) -> None:

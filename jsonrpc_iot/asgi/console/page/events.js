@@ -4,14 +4,16 @@ import { Filter, matcher, numberText } from "./live.js";
 import { parse } from "./messages.js";
 import { pushedBy } from "./pushed.js";
 import { html, useEffect, useMemo, useState } from "./vendor/ui.js";
+import { tellWishes, useWish } from "./wishes.js";
 import { t } from "./words.js";
 
 const DRAWN = 100;
 const SHOWN = 200_000; // characters of one that is open
 
 /** Hear what comes before anybody looks. */
-export function start({ link }) {
+export function start({ link, device }) {
   pushedBy(link);
+  tellWishes(link, device);
 }
 
 /** The newest of those that a filter means, and no more than so many. */
@@ -59,6 +61,7 @@ export default function Events({ link }) {
   const [open, setOpen] = useState(null);
   const [, draw] = useState(0);
   useEffect(() => pushed.hear(() => draw((turn) => turn + 1)), [pushed]);
+  useWish(null);
   const rows = newest(held?.recent ?? pushed.recent, matcher(filter), count);
   const hold = () => setHeld((before) => before ?? { recent: [...pushed.recent], total: pushed.total });
   const release = () => (setHeld(null), setOpen(null), setCount(DRAWN));

@@ -6,7 +6,7 @@ import { Json, save } from "./result.js";
 import { html, useEffect, useRef, useState } from "./vendor/ui.js";
 import { t } from "./words.js";
 
-const SHOWN_ITEMS = 200;
+const SHOWN_ITEMS = 100;
 const TICK = 100;
 
 /**

@@ -4,6 +4,7 @@ import { Plot } from "./chart.js";
 import { Filter, matcher, useSeldom } from "./live.js";
 import { pushedBy } from "./pushed.js";
 import { html, useEffect, useMemo, useState } from "./vendor/ui.js";
+import { useWish } from "./wishes.js";
 import { t } from "./words.js";
 
 const DRAWN = 6;
@@ -46,6 +47,7 @@ export default function Plots({ link }) {
   const [turn, beat] = useState(0);
   const seldom = useSeldom(() => beat((before) => before + 1), BEAT);
   useEffect(() => pushed.hear(seldom), [pushed]);
+  useWish(null);
   const matches = matcher(filter);
   pushed.isWanted = matches;
   const groups = [...pushed.groups.values()].filter(({ name }) => matches(name));

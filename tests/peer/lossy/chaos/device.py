@@ -57,7 +57,7 @@ def leaks(server: Server, tasks: int) -> dict[str, int]:
     """
     for peer in server.peers:
         peer.check(anyio.current_time())
-    budget, limits = server._budget, server._limits
+    budget, limits = server._house.budget, server._limits
     seals = [each for each in gc.get_objects() if isinstance(each, ServerSeal)]
     for seal in seals:
         seal.expire(anyio.current_time())

@@ -4,7 +4,7 @@ import { Ago, numberText, timeText, useAnswer, useEvery, usePushes, useSeldom } 
 import { parse } from "../messages.js";
 import { html, useState } from "../vendor/ui.js";
 import { t } from "../words.js";
-import { DeviceLink, methodsOf, Problem, textOf, useDevices, useWish } from "./shared.js";
+import { DeviceLink, methodsOf, Problem, textOf, useDevices } from "./shared.js";
 
 const ROWS = 25;
 const MOST = 500;
@@ -141,7 +141,5 @@ export function Commands({ link, methods, id }) {
  * @param {import("./shared.js").ViewProps} props
  */
 export default function AllCommands({ link, device }) {
-  const methods = methodsOf(device);
-  useWish(link, methods, { kinds: ["command.update"] });
-  return html`<${Commands} link=${link} methods=${methods} />`;
+  return html`<${Commands} link=${link} methods=${methodsOf(device)} />`;
 }

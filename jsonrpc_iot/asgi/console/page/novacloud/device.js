@@ -2,9 +2,10 @@
 
 import { Ago, useAnswer, useEvery, usePushes } from "../live.js";
 import { html } from "../vendor/ui.js";
+import { useWish } from "../wishes.js";
 import { t } from "../words.js";
 import { Commands } from "./commands.js";
-import { Presence, Problem, Tags, textOf, useLatest, useWish } from "./shared.js";
+import { Presence, Problem, Tags, textOf, useLatest } from "./shared.js";
 import { Telemetry } from "./telemetry.js";
 
 const PAUSE = 10_000; // milliseconds
@@ -46,7 +47,7 @@ function Latest({ link, id, units }) {
 export function Device({ link, methods, id }) {
   const { result: device, failure, again } = useAnswer(link, "device.get", { device_id: id });
   const { result: sensors } = useAnswer(link, "sensor.list", methods.has("sensor.list") ? { device_id: id } : null);
-  useWish(link, methods, { kinds: ["device.*", "telemetry", "command.update"], device_ids: [id] });
+  useWish({ kinds: ["*"], device_ids: [id] });
   usePushes(link, (method, params) => method.startsWith("device.") && params.device_id === id && again());
   useEvery(again, PAUSE);
   const { name, refused, connected_since: since } = device ?? {};

@@ -2,9 +2,10 @@
 
 import { Ago, Filter, numberText, useAnswer, useEvery, usePushes, useSeldom } from "../live.js";
 import { html, signal, useEffect, useState } from "../vendor/ui.js";
+import { useWish } from "../wishes.js";
 import { t } from "../words.js";
 import { Device } from "./device.js";
-import { DeviceLink, methodsOf, Presence, Problem, Tags, textOf, useLatest, usePages, useWish } from "./shared.js";
+import { DeviceLink, methodsOf, Presence, Problem, Tags, textOf, useLatest, usePages } from "./shared.js";
 
 const VALUES = 4; // of one row
 const TYPING = 250; // milliseconds
@@ -62,7 +63,7 @@ function List({ link, methods }) {
   const { result, failure, again, pager } = usePages(link, "device.page", params, forget);
   const devices = result?.devices ?? [];
   const ids = devices.map((each) => each.device_id);
-  useWish(link, methods, { kinds: ["device.*", "telemetry"], device_ids: ids });
+  useWish({ kinds: ["device.*", "telemetry"], device_ids: ids });
   const values = useLatest(link, methods.has("telemetry.latest") ? ids : []);
   const reload = useSeldom(again, 2000);
   useEvery(again, 15_000);

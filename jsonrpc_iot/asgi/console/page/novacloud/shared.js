@@ -31,22 +31,6 @@ export function methodsOf(device) {
 }
 
 /**
- * Hear of some events or devices alone as long as a view is shown, since all may be many.
- * @param {import("../link.js").Link} link
- * @param {Map<string, any>} methods of the platform.
- * @param {{kinds: string[], device_ids?: string[]}} wish
- */
-export function useWish(link, methods, wish) {
-  const isOpen = link.state.value === "open" && methods.has("events.subscribe");
-  const told = JSON.stringify(wish);
-  useEffect(() => {
-    if (!isOpen) return;
-    link.call("events.subscribe", wish).catch(() => {}); // not over POST: then all is heard
-    return () => link.call("events.unsubscribe").catch(() => {});
-  }, [link, isOpen, told]);
-}
-
-/**
  * Ask the same of some devices, a few at a time; again when the link has come back.
  * @param {import("../link.js").Link} link
  * @param {string} method

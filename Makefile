@@ -15,7 +15,7 @@ MCP := node@22.23.3 @modelcontextprotocol/conformance@0.1.16
 # make test ARGS="-k tcp"; ARGS goes to whatever the target runs.
 ARGS ?=
 
-# Debian's, of whose kernel and BlueZ make test-ble makes a machine.
+# Debian's, of whose kernel and daemons make test-ble and make test-wifi make machines.
 RELEASE ?= trixie
 
 # Processes that share the tests: more than cores, since tests wait most of the time.
@@ -26,8 +26,8 @@ PYTEST = python -m pytest -n $(WORKERS) --dist worksteal
 # start would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-oldest test-newest test-browser test-ble test-timescale test-foreign chaos lint bench docs \
-  screenshots screenshots-console screenshots-home-assistant recording lock upgrade clean
+.PHONY: help demo test test-oldest test-newest test-browser test-ble test-wifi test-timescale test-foreign chaos lint \
+  bench docs screenshots screenshots-console screenshots-home-assistant recording lock upgrade clean
 .DELETE_ON_ERROR:
 
 help:
@@ -38,6 +38,7 @@ help:
 	@echo 'make test-browser  press the pages of the console and the example in Chromium, which it installs'
 	@echo 'make test-ble      Bluetooth on real daemons in a virtual machine, on Debian. It takes minutes;'
 	@echo '             RELEASE=bookworm takes the kernel and BlueZ of that release'
+	@echo 'make test-wifi     NetworkManager, wpa_supplicant and hostapd in such a machine'
 	@echo 'make test-timescale   NovaCloud on TimescaleDB, which it fetches'
 	@echo 'make test-foreign  ESPHome, Home Assistant and the conformance suite of MCP at the other end;'
 	@echo '             it installs them, the first two with Python 3.13,'
@@ -86,6 +87,10 @@ test-timescale: $(VENV)/.test
 test-ble: $(VENV)/.test
 	@tools/system-packages qemu-system-x86_64
 	@$(BIN)/python -m tests.ble_vm '$(RELEASE)' $(ARGS)
+
+test-wifi: $(VENV)/.test
+	@tools/system-packages qemu-system-x86_64
+	@$(BIN)/python -m tests.wifi_vm '$(RELEASE)' $(ARGS)
 
 test-foreign: $(VENV)/.test $(VENV)-esphome/.ready $(VENV)-homeassistant/.ready $(VENV)-mcp/.ready
 	@tools/system-packages g++

@@ -4,7 +4,5 @@
     make test-ble RELEASE=bookworm   those of another release
     make test-ble ARGS="-k mtu -x"   ARGS goes to the pytest in the machine
 
-`packages` has apt fetch a kernel and BlueZ into `build/ble-vm`, `machine` boots them in qemu, and
-the tests here run in it, on the files of this machine, of which none can be changed.
-It takes Debian on amd64; with KVM it is faster.
+The tests here run in a machine of `tests.vm`.
 """

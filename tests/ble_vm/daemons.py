@@ -18,7 +18,7 @@ from tests.transports.gatt.bluez.fake_link import DEVICE
 
 Objects = dict[str, dict[str, dict[str, Any]]]
 
-ROOT = Path(os.environ.get("BLUEZ_ROOT", "/"))
+ROOT = Path(os.environ.get("GUEST_ROOT", "/"))
 """Where the packages are unpacked, with all libraries that their programs need."""
 
 PATIENCE = 120.0

@@ -33,7 +33,8 @@ class Air:
 
     keys: dict = {}  # by the name of a network
     moods: dict = {}  # what a network does to who joins it
-    hidden: dict = {}  # names by the paths of access points that do not tell them
+    hidden: dict = {}  # what is behind access points that do not tell their names, by their paths
+    shown: set = set()  # the paths of those that tell them since they have been asked
     refusals: dict = {}  # errors by the names of methods
     vanishing: list = []
     attempts = 0
@@ -42,7 +43,7 @@ class Air:
 
 
 def load(mock, parameters):
-    Air.keys, Air.moods, Air.hidden, Air.refusals = {}, {}, {}, {}
+    Air.keys, Air.moods, Air.hidden, Air.shown, Air.refusals = {}, {}, {}, set(), {}
     Air.connects_again, Air.saved = False, 0
     nm.load(mock, parameters)
     manager = get_object(nm.MANAGER_OBJ)
@@ -81,14 +82,13 @@ def AddRadio(self, interface, state):
 def AddPoint(self, device, name, ssid, bssid, frequency, strength, flags, wpa, rsn, hidden, key):
     """An access point of a network with that key."""
     path = self.AddAccessPoint(device, name, "", bssid, 2, frequency, 54000, strength, 0)
-    values = {"Flags": flags, "WpaFlags": wpa, "RsnFlags": rsn}
-    point = get_object(path)
+    values = {"Flags": flags, "WpaFlags": wpa, "RsnFlags": rsn, "Strength": dbus.Byte(strength)}
     Air.keys[bytes(ssid)] = key
     if hidden:
-        Air.hidden[path] = ssid
+        Air.hidden[path] = device, name, ssid, bssid, frequency, strength, flags, wpa, rsn
     else:
         values["Ssid"] = dbus.Array(ssid, signature="y")
-    point.UpdateProperties(POINT, {**values, "Strength": dbus.Byte(strength)})
+    get_object(path).UpdateProperties(POINT, values)
     return dbus.ObjectPath(path)
 
 
@@ -174,10 +174,13 @@ def scan(self, options):
     asked = {bytes(name) for name in options.get("ssids", [])}
 
     def done():
-        for path, ssid in Air.hidden.items():
-            if bytes(ssid) in asked:
-                value = dbus.Array(ssid, signature="y")
-                get_object(path).UpdateProperties(POINT, {"Ssid": value})
+        manager = get_object(nm.MANAGER_OBJ)
+        for path, (device, name, ssid, *rest) in list(Air.hidden.items()):
+            if bytes(ssid) in asked:  # it answers, as one more, while it goes on without a name
+                del Air.hidden[path]
+                key = Air.keys[bytes(ssid)]
+                shown = manager.AddPoint(device, f"{name}shown", ssid, *rest, False, key)
+                Air.shown.add(shown)
         for path in Air.vanishing:
             get_object(nm.MANAGER_OBJ).RemoveAccessPoint(self.path, path)
         Air.vanishing = []
@@ -266,7 +269,7 @@ def check(settings, point):
     managed = settings.get(SECURITY, {}).get("key-mgmt", "")
     wanted = "sae" if rsn == 0x400 else "wpa-psk" if rsn & 0x100 else ""
     hidden = bool(settings["802-11-wireless"].get("hidden"))
-    if managed != wanted or hidden != (point in Air.hidden):
+    if managed != wanted or hidden != (point in Air.shown):
         name = f"{nm.MANAGER_IFACE}.Settings.Connection.InvalidProperty"
         raise dbus.exceptions.DBusException(f"{managed=} {wanted=} {hidden=}", name=name)
 
@@ -287,7 +290,9 @@ def activate(self, profile, device, point):
     active.device, active.profile, active.point = device, profile, point
     if any(other is not active for other in joined(device)):
         leave(device, 60)
-    after(STEP_MS, functools.partial(advance, active, [40, 50]))
+    settings = get_object(profile).settings
+    begin = [40, 50, 60, 40, 50] if SECURITY in settings else [40, 50]  # 60: it looks for the key
+    after(STEP_MS, functools.partial(advance, active, begin))
     return path
 
 
@@ -300,7 +305,7 @@ def advance(active, states):
         get_object(device).Set(DEVICE, "ActiveConnection", dbus.ObjectPath(active.path))
     if states[0] == 70:
         get_object(device).Set(WIRELESS, "ActiveAccessPoint", dbus.ObjectPath(active.point))
-    enter(device, states[0], 0)
+    enter(device, states[0], 8 if states == [60] else 0)
     rest = states[1:] or verdict(active, states[0])
     if states[0] == 100:
         active.UpdateProperties(ACTIVE, {"State": dbus.UInt32(2)})

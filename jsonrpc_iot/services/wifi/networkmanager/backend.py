@@ -1,6 +1,7 @@
 """The radio that NetworkManager drives: the `wifi` service on its D-Bus interface."""
 
 import re
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from typing import Self
 
@@ -22,11 +23,13 @@ from .names import (
     PREPARE,
     WIRELESS,
 )
-from .points import OPEN, PERSONAL, Point, point_at, points_of
+from .points import OPEN, PERSONAL, Point, nameless, point_at, points_of
 from .profiles import Profile, has_key, known_profiles, new_settings
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _SCAN_SECONDS = 8.0
+_FIND_SECONDS = 12.0
+_LOOKS, _MOST_LOOKS = 2, 4  # without and with access points around that hide their names
 _JOIN_SECONDS = 19.5  # so that this class says what is the matter, before the interface's limit
 _LEAVE_SECONDS = 5.0
 
@@ -52,7 +55,6 @@ class NetworkManagerWifi(Wifi):
         self._has_failed = False
         self._failed_active = ""  # what the attempt that failed was, and may be for a moment still
         self._told = (WifiState.DISCONNECTED, "")
-        self._hidden: set[bytes] = set()  # names that have been found only by asking for them
 
     async def __aenter__(self) -> Self:
         require_asyncio("wifi", "NetworkManager is spoken to")
@@ -115,7 +117,7 @@ class NetworkManagerWifi(Wifi):
         settings = new_settings(
             point,
             psk,
-            is_hidden=point.raw_ssid in self._hidden,
+            is_hidden=point.bssid in nameless(self._mirror, device),
             adapter=self._adapter,
             like=like,
         )
@@ -128,16 +130,19 @@ class NetworkManagerWifi(Wifi):
             raise
 
     async def _find(self, device: str, ssid: str) -> Point:
-        """The strongest access point of a network."""
-        asked = ssid.encode(errors="surrogatepass")
-        for probe in (None, b"", asked):
-            if probe is not None:
-                await self._look_around(device, probe)
-            points = [each for each in points_of(self._mirror, device) if each.ssid == ssid]
-            if points:
-                if probe:
-                    self._hidden.add(probe)
-                return max(points, key=lambda point: point.rssi)
+        """The strongest access point of a network; answers to a radio that asks may get lost."""
+        name = ssid.encode(errors="surrogatepass")
+
+        def found() -> list[Point]:
+            return [each for each in points_of(self._mirror, device) if each.ssid == ssid]
+
+        with anyio.move_on_after(_FIND_SECONDS):
+            for look in range(_MOST_LOOKS):
+                if found() or (look >= _LOOKS and not nameless(self._mirror, device)):
+                    break
+                await self._look_around(device, name, found)
+        if points := found():
+            return max(points, key=lambda point: point.rssi)
         need_adapter(self._manager, self._adapter)
         raise NetworkNotFound
 
@@ -153,8 +158,10 @@ class NetworkManagerWifi(Wifi):
             return False
         return await has_key(self._manager, used[0], psk)
 
-    async def _look_around(self, device: str, name: bytes = b"") -> None:
-        """Have the adapter scan, also for a network that shows itself only when it is asked for."""
+    async def _look_around(
+        self, device: str, name: bytes = b"", found: Callable[[], object] = bool
+    ) -> None:
+        """Have the adapter scan, also for a network by its name, until that is found."""
         before = self._mirror.number(device, WIRELESS, "LastScan")
         options = {"ssids": Variant("aay", [name])} if name else {}
         try:
@@ -167,6 +174,7 @@ class NetworkManagerWifi(Wifi):
                 lambda: (
                     self._mirror.number(device, WIRELESS, "LastScan") != before
                     or not self._mirror.has(device, WIRELESS)
+                    or found()
                 )
             )
 

@@ -65,6 +65,7 @@ class Course:
         self._has_key = has_key
         self._active = ""
         self._has_begun = False
+        self._has_looked_for_key = False
         self._ended: dict[str, int] = {}  # before it was known which connection is ours
 
     def begin(self, active: str) -> None:
@@ -101,8 +102,11 @@ class Course:
             self._has_begun = True
         if not self._has_begun or self._is_another():  # it still leaves that, or joins it already
             return
-        if state == NEED_AUTH and self._has_key:
-            self._fail(WrongKey(f"{self._ssid!r} does not accept the key"))
+        if state == NEED_AUTH:
+            # Once it looks for the key, which it has been given; then it wants another one.
+            if reason or self._has_looked_for_key:
+                self._fail(WrongKey(f"{self._ssid!r} does not accept the key"))
+            self._has_looked_for_key = True
         elif IP_CONFIG <= state <= ACTIVATED:
             self.is_accepted = True
             self.is_joined = state == ACTIVATED

@@ -112,6 +112,19 @@ def points_of(mirror: Mirror, device: str) -> Iterator[Point]:
     return iter(points.values())
 
 
+def nameless(mirror: Mirror, device: str) -> set[str]:
+    """The addresses of the access points that an adapter sees and that hide their names.
+
+    One that has been asked by its name is there a second time, with the name.
+
+    Args:
+        mirror: of NetworkManager's objects.
+        device: the adapter's path.
+    """
+    points = (point_at(mirror, path) for path in mirror.texts(device, WIRELESS, "AccessPoints"))
+    return {point.bssid for point in points if point is not None and point.is_hidden}
+
+
 def security_of(flags: int, wpa: int, rsn: int) -> str:
     """How an access point is protected, in one word.
 

@@ -6,26 +6,24 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 FILES = ["virtio_pci", "9pnet_virtio", "9p", "overlay"]
 """The host's, over which new ones are laid in memory."""
-CRYPTO = ["drbg", "hmac", "sha256_generic", "sha512_generic", "aes_generic", "cmac", "ecb"]
-CRYPTO += ["af_alg", "algif_hash", "algif_skcipher"]
-MODULES = [*FILES, *CRYPTO, "bluetooth", "hci_vhci"]
-TOOLS = ["sh", "mount", "mkdir", "insmod", "chroot", "poweroff", "cat"]
+TOOLS = ["sh", "mount", "mkdir", "insmod", "chroot", "poweroff", "cat", "ifconfig"]
 INIT = Path(__file__).parent / "init.sh"
 
 _MEMORY_MIB = 1536
 
 
-def make_initrd(root: Path, made: Path) -> None:
+def make_initrd(root: Path, made: Path, modules: Mapping[str, str]) -> None:
     """Pack busybox, `init.sh` and the kernel's modules.
 
     Args:
         root: of the unpacked packages.
         made: the file to write.
+        modules: of the kernel, with their options.
     """
     files = made.parent / "initrd.d"
     for each in ("bin", "dev", "proc", "sys", "host", "new", "root", "modules"):
@@ -37,11 +35,10 @@ def make_initrd(root: Path, made: Path) -> None:
     for tool in TOOLS:
         (files / "bin" / tool).unlink(missing_ok=True)
         (files / "bin" / tool).symlink_to("busybox")
-    names = []
-    for name, module in _modules(root):
-        (files / "modules" / name).write_bytes(module)
-        names.append(name)
-    (files / "modules/list").write_text("\n".join(names) + "\n", encoding="ascii")
+    with (files / "modules/list").open("w", encoding="ascii") as listed:
+        for name, module in _modules(root, [*FILES, *modules]):
+            (files / "modules" / f"{name}.ko").write_bytes(module)
+            listed.write(f"{name}.ko {modules.get(name, '')}\n")
     (files / "init").write_bytes(INIT.read_bytes())
     (files / "init").chmod(0o755)
     listing = "\n".join(str(path.relative_to(files)) for path in sorted(files.rglob("*")))
@@ -52,8 +49,8 @@ def make_initrd(root: Path, made: Path) -> None:
     made.write_bytes(gzip.compress(packed.stdout, 1))
 
 
-def _modules(root: Path) -> Iterator[tuple[str, bytes]]:
-    """The modules that the machine needs, each after those that it needs itself."""
+def _modules(root: Path, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Modules of the kernel, each after those that it needs itself."""
     paths = {path.name.partition(".")[0].replace("-", "_"): path for path in root.rglob("*.ko*")}
     done: set[str] = set()
 
@@ -66,22 +63,29 @@ def _modules(root: Path) -> Iterator[tuple[str, bytes]]:
         depends = re.search(rb"\0depends=([^\0]*)\0", module)
         for each in depends[1].decode().split(",") if depends else ():
             yield from load(each)
-        yield f"{name}.ko", module
+        yield name, module
 
-    for name in MODULES:
+    for name in names:
         yield from load(name)
 
 
-def run(root: Path, folder: Path, command: list[str], environment: dict[str, str]) -> int:
+def run(
+    root: Path,
+    folder: Path,
+    modules: Mapping[str, str],
+    command: list[str],
+    environment: Mapping[str, str],
+) -> int:
     """Boot, run a command in the machine, and give its exit code.
 
     Args:
         root: of the unpacked packages.
         folder: is `/shared` in the machine, the only one that it can write to.
+        modules: of the kernel, with their options.
         command: is run in the present folder, as root.
         environment: of the command.
     """
-    make_initrd(root, folder / "initrd")
+    make_initrd(root, folder / "initrd", modules)
     shared = folder / "shared"
     shared.mkdir(exist_ok=True)
     for name, value in (("cwd", os.getcwd()), ("command", _script(command, environment))):
@@ -109,7 +113,7 @@ def _accelerator() -> str:
     return "kvm" if flags & {"vmx", "svm"} and os.access("/dev/kvm", os.W_OK) else "tcg"
 
 
-def _script(command: list[str], environment: dict[str, str]) -> str:
+def _script(command: list[str], environment: Mapping[str, str]) -> str:
     lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
     lines += [f"cd {shlex.quote(os.getcwd())}", shlex.join(command), "echo $? > /shared/exit", ""]
     return "\n".join(lines)

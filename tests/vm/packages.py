@@ -1,18 +1,20 @@
-"""A kernel and BlueZ, as Debian's packages, unpacked in a folder; nothing is installed."""
+"""A kernel and daemons, as Debian's packages, unpacked in a folder; nothing is installed."""
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 SOURCES = Path("/etc/apt/sources.list.d/debian.sources")
-WANTED = ["linux-image-amd64", "bluez", "busybox-static"]
+KERNEL = ["linux-image-amd64", "busybox-static"]
 
 
-def fetch(release: str, folder: Path) -> Path:
+def fetch(release: str, folder: Path, packages: Sequence[str]) -> Path:
     """Have apt fetch them, from where it gets those of this machine, and unpack them.
 
     Args:
         release: the name of Debian's.
         folder: for all that is fetched; what is there is taken.
+        packages: beside the kernel.
     """
     root, unpacked = folder / "root", folder / "unpacked"
     if unpacked.exists():
@@ -35,7 +37,7 @@ def fetch(release: str, folder: Path) -> Path:
     }
     apt = ["apt-get", "-qq", "-y", *(f"-o{name}={value}" for name, value in settings.items())]
     _run([*apt, "update"])
-    _run([*apt, "--download-only", "install", *WANTED])
+    _run([*apt, "--download-only", "install", *KERNEL, *packages])
     for package in sorted((folder / "cache/archives").glob("*.deb")):
         _run(["dpkg-deb", "--extract", str(package), str(root)])
     unpacked.touch()

@@ -3,9 +3,11 @@
 # the command in /shared there, and switches the machine off.
 mount -t proc proc /proc
 mount -t devtmpfs dev /dev
-while read -r module; do
-    insmod "/modules/$module" || echo "the kernel does not take $module"
+while read -r module options; do
+    # shellcheck disable=SC2086  # options are words
+    insmod "/modules/$module" $options || echo "the kernel does not take $module"
 done </modules/list
+ifconfig lo 127.0.0.1 up
 
 options=trans=virtio,version=9p2000.L,msize=524288
 mount -t 9p -o "$options,ro,cache=loose" host /host

@@ -23,7 +23,7 @@ class World(NamedTuple):
 
 @asynccontextmanager
 async def world() -> AsyncIterator[World]:
-    """Networks, and a bus for daemons; their logs stay in `build/wifi-vm/RELEASE/shared`."""
+    """Networks, and a bus for daemons; their logs stay in `build/wifi-vm`."""
     folder = Path(tempfile.mkdtemp(prefix="world-", dir="/shared"))
     async with dbus_daemon(Path(tempfile.mkdtemp())) as address:
         with pytest.MonkeyPatch.context() as patch, Air(folder) as air:

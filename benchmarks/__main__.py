@@ -2,7 +2,9 @@
 
 import argparse
 import importlib
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 
@@ -66,12 +68,13 @@ def main() -> None:
     facts = machine()
     if not arguments.json:
         print(machine_text(facts), flush=True)
-    reports = []
-    for name in arguments.program or PROGRAMS:
-        report: Report = importlib.import_module(f"{__package__}.{name}").run(options)
-        reports.append(report)
-        if not arguments.json:
-            print(text(report), flush=True)
+    reports: list[Report] = []
+    with TemporaryDirectory() as folder:  # servers are killed, and leave their sockets behind
+        os.environ["JSONRPC_IOT_RUNTIME_DIR"] = folder
+        for name in arguments.program or PROGRAMS:
+            reports.append(importlib.import_module(f"{__package__}.{name}").run(options))
+            if not arguments.json:
+                print(text(reports[-1]), flush=True)
     if arguments.plot is not None:
         arguments.plot.write_text(svg(facts, reports), encoding="utf-8")
     if arguments.json:

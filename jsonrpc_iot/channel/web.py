@@ -192,6 +192,22 @@ def request_attributes(
     return attributes
 
 
+async def refuse_request(send: AsgiSend, status: int, problem: str) -> None:
+    """Refuse a request of HTTP.
+
+    Args:
+        send: takes the answer.
+        status: the HTTP status. With 400 the connection ends.
+        problem: one short sentence, in the body.
+    """
+    body = f"{problem}\n".encode()
+    headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"text/plain")]
+    if status == 400:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
 async def refuse_websocket(
     scope: Scope, receive: AsgiReceive, send: AsgiSend, status: int, problem: str
 ) -> None:

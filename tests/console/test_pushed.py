@@ -3,7 +3,6 @@
 import json
 import re
 import time
-from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -57,7 +56,7 @@ def longest_task(trace: bytes) -> float:
 
 
 async def test_500_notifications_a_second_leave_the_page_quick(
-    browser: Any, console_page: ConsolePage, record_property: Callable[[str, object], None]
+    browser: Any, console_page: ConsolePage
 ) -> None:
     device = Dispatcher(title="Lamp")
     async with console_page(device, "#/events") as (page, _, _):
@@ -67,9 +66,7 @@ async def test_500_notifications_a_second_leave_the_page_quick(
         await page.evaluate("location.hash = '#/plots'")
         await burst(device, 500, 5)
         await page.get_by_role("button", name="number 2,499").wait_for()
-        longest = longest_task(await browser.stop_tracing())
-        record_property("longest_task_ms", longest)
-        assert longest <= LONGEST_TASK
+        assert longest_task(await browser.stop_tracing()) <= LONGEST_TASK
 
         await page.evaluate("location.hash = '#/events'")
         await page.locator(".events li").first.wait_for()
@@ -118,6 +115,7 @@ async def test_each_number_has_a_line_and_its_value_as_text(console_page: Consol
         for level in (40, 10, 25):
             values = {"level": level, "__proto__": -level, "list": [level / 8], "at": time.time()}
             device.emit("lamp.changed", values)
+            await anyio.sleep(0.3)  # apart on the plot
         device.emit("door.opened", {"by": "<b>somebody</b>"})
         card = page.get_by_role("article", name="lamp.changed")
         await card.locator("canvas").wait_for()
@@ -133,6 +131,15 @@ async def test_each_number_has_a_line_and_its_value_as_text(console_page: Consol
         await legend.locator("[aria-pressed=false]", has_text="level").wait_for()
         described = str(await card.get_by_role("img").get_attribute("aria-label"))
         assert described.startswith("lamp.changed: level 25, __proto__ -25, list[0] 3.125")
+        plot = card.locator(".u-over")
+        await plot.hover(position={"x": 1, "y": 50})
+        await legend.get_by_role("button", name="list[0] 5").wait_for()  # the first that came
+        await plot.drag_to(
+            plot, source_position={"x": 50, "y": 50}, target_position={"x": 200, "y": 50}
+        )
+        await plot.dblclick()
+        await page.mouse.move(0, 0)
+        await legend.get_by_role("button", name="list[0] 3.125").wait_for()
         await card.get_by_text("As text").press("Enter")
         row = card.get_by_role("row", name="level")
         assert await row.get_by_role("cell").all_text_contents() == ["25", "10", "40"]

@@ -67,7 +67,7 @@ async def test_what_a_method_does_is_told_of_a_device_as_of_the_gateway() -> Non
 @pytest.mark.parametrize("gateway_first", [True, False])
 async def test_the_gateway_runs_before_it_is_served_or_after(gateway_first: bool) -> None:
     gateway, url, at = Gateway(), anywhere(), anywhere()
-    gateway.add("kitchen", url)
+    gateway.add("kitchen", url, wait=SECONDS)
     contexts: list[Any] = [gateway, serve(gateway, at)]
     first, second = contexts if gateway_first else contexts[::-1]
     async with serve(Device().dispatcher, url), first, second, connect(at) as client:
@@ -84,7 +84,7 @@ async def test_a_gateway_that_does_not_run_has_no_devices() -> None:
 
 async def test_a_gateway_runs_once_at_a_time() -> None:
     gateway, url, at = Gateway(), anywhere(), anywhere()
-    gateway.add("kitchen", url)
+    gateway.add("kitchen", url, wait=SECONDS)
     async with serve(Device().dispatcher, url), serve(gateway, at), connect(at) as client:
         for _ in range(2):
             async with gateway:

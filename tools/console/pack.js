@@ -62,7 +62,8 @@ async function vendor() {
   await makeSmall({ ...from(UI), outfile: join(VENDOR, "ui.js") });
   const plot = from('export { default } from "uplot/dist/uPlot.esm.js";');
   await makeSmall({ ...plot, plugins: [SMALLER_PLOT], outfile: join(VENDOR, "plot.js") });
-  await cp(join(LIBRARIES, "uplot/dist/uPlot.min.css"), join(VENDOR, "plot.css"));
+  const style = await readFile(join(LIBRARIES, "uplot/dist/uPlot.min.css"), "utf8");
+  await writeFile(join(VENDOR, "plot.css"), style.replace(/[^{}]*\.u-(?:legend|inline|title|series)[^{}]*\{[^{}]*\}|font-family:[^;]*;/g, ""));
   const terms = await Promise.all(["preact", "htm", "@preact/signals", "@preact/signals-core", "uplot"].map(termsOf));
   const head = "ui.js is made of preact, htm and @preact/signals; plot.js, which has a part of it, and plot.css of uplot; by tools/vendor-console.";
   await writeFile(join(VENDOR, "VENDORED"), [head, ...terms].join("\n\n"));

@@ -18,6 +18,7 @@ const ALWAYS = [
   ["nobody hears", /const syncOpts = assign[\s\S]*?sync\.sub\(self\);/g, "const syncOpts = cursor.sync = {};"],
   ["nobody is heard", /function pub\(type[\s\S]*?self\.pub = pub;/g, ""],
   ["nobody leaves", /sync\.unsub\(self\);/g, ""],
+  ["they have no key in common", /\bsyncKey != null\b/g, "false"],
   ["time goes from left to right", /\bscaleX\.ori == 0\b/g, "true"],
   ["it does", /\bscaleX\.ori == 1\b/g, "false"],
   ["the page writes times itself", /const _fmtDate .*\n/g, ""],
@@ -31,6 +32,12 @@ const ALWAYS = [
   ["each line has its own point", /const cursorOnePt = .*;/g, "const cursorOnePt = false;"],
   ["no line is in focus", /const cursorFocus = .*;/g, "const cursorFocus = false;"],
   ["lines do not come and go", /\n\tself\.(?:(?:add|del)Series|(?:add|set|del)Band|batch|posToIdx|valToIdx|setLegend|setSelect) = .*;/g, ""],
+  ["there are no bands", /let \[ bandFillDir, bandClipDir \] = .*;/g, "const bandFillDir = 0, bandClipDir = 0;"],
+  ["nothing is filled", /series\.fill != null \|\| bandFillDir != 0/g, "false"],
+  ["nor cut to a band", /bandClipDir != 0/g, "false"],
+  ["nor drawn with one", /flags != 0 && bands\.forEach\(\(b, bi\) => \{[\s\S]*?\n\t\t\}\);/g, ""],
+  ["none is looked for", /\n\tbands\.forEach\(b => \{[\s\S]*?\n\t\}\);/g, ""],
+  ["lines have no names of the library's", /\n\t\t\ts\.label = .*;/g, ""],
   ["straight lines are all that is drawn", /uPlot\.assign = assign;[\s\S]*/g, "uPlot.paths = { linear, points };\nexport { uPlot as default };"],
 ];
 

@@ -30,33 +30,37 @@ class CountedCall(PendingCall):
     """A call that takes time, and is written down when it is over.
 
     Attributes:
-        book: where; whoever makes the call sets this and the rest.
-        row: of its method.
+        row: of its method; whoever makes the call sets this and the next two.
         account: of its caller.
         since: when it began, as `perf_counter` counts.
         is_over: it is written down.
     """
 
     is_over = False
-    book: Book
     row: Row
     account: Account
     since: float
 
     def _succeed(self, value: Any) -> bytes | None:
-        replier = self._replier
+        replier, row, account = self._replier, self.row, self.account
         replier.code = None
         reply = PendingCall._succeed(self, value)
         self.is_over = True
-        self.book.note(self.row, self.account, perf_counter() - self.since, replier)
+        seconds = perf_counter() - self.since
+        if replier.code is None:  # `note`, written out
+            account.calls += 1
+            row.seconds += seconds
+            row.within[0 if seconds <= _FIRST else bisect_left(BOUNDS, seconds)] += 1
+        else:
+            account.book.note(row, account, seconds, replier)
         return reply
 
     def _fail(self, error: Exception) -> bytes | None:
-        replier = self._replier
-        replier.code = None
+        self._replier.code = None
         reply = PendingCall._fail(self, error)
         self.is_over = True
-        self.book.note(self.row, self.account, perf_counter() - self.since, replier)
+        seconds = perf_counter() - self.since
+        self.account.book.note(self.row, self.account, seconds, self._replier)
         return reply
 
 
@@ -267,6 +271,7 @@ class CountingResponder(Responder):
     def _count_call(self, call: Call, *of: Any) -> PendingCall:
         turn = self._turn
         counted = CountedCall(call, *of)
-        counted.book, counted.row = turn.book, turn.row(call.method)
-        counted.account, counted.since = turn.account, turn.since
+        counted.row = turn.row(call.method)
+        counted.account = turn.account
+        counted.since = turn.since
         return counted

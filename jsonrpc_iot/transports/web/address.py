@@ -20,6 +20,7 @@ from ...channel.web import (
     AsgiSend,
     Scope,
     WebRules,
+    refuse_request,
     refuse_websocket,
 )
 from ...errors import BindFailed
@@ -58,6 +59,7 @@ class Address:
     ) -> None:
         self._url = url
         self._sockets = sockets
+        self._places = [place_of(each.getsockname()) for each in sockets]
         self._tls = tls
         self.limits = limits
         self._routes: dict[tuple[Kind, str], AsgiApp | None] = {}
@@ -90,8 +92,7 @@ class Address:
 
     def urls(self, url: Url) -> list[str]:
         """The URLs that reach a URL's path here."""
-        places = [place_of(each.getsockname()) for each in self._sockets]
-        return [f"{url.scheme}://{place}{url.path}" for place in places]
+        return [f"{url.scheme}://{place}{url.path}" for place in self._places]
 
     def reserve(self, url: Url, kind: Kind) -> bool:
         """Take a URL's path, if it is of this address and free.
@@ -163,21 +164,13 @@ class Address:
             app = self._routes.get((kind, above))
         if {b"content-length", b"transfer-encoding"} <= names:
             # Somebody in between may have read it as two requests, of which we were to run one.
-            await _refuse(send, 400, b"A body has one length\n")
+            await refuse_request(send, 400, "A body has one length")
         elif app is not None:
             await app(scope, receive, send)
         elif kind == "websocket":
             await refuse_websocket(scope, receive, send, 404, "Not found")
         else:
-            await _refuse(send, 404, b"Not found\n")
-
-
-async def _refuse(send: AsgiSend, status: int, text: bytes) -> None:
-    headers = [(b"content-length", b"%d" % len(text)), (b"content-type", b"text/plain")]
-    if status == 400:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": text})
+            await refuse_request(send, 404, "Not found")
 
 
 class AddressListener(Listener):

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ...channel.web import AsgiApp
+from ...channel.web import AsgiApp, AsgiReceive, AsgiSend, Scope, refuse_request
 from ...protocol.limits import Limits
 from ..sockets.server_tls import ServerTls
 from .closing import PING_INTERVAL, PING_TIMEOUT
@@ -231,8 +231,9 @@ class WebServer:
         *,
         websockets: bool,
     ) -> None:
+        self._app = app
         config = uvicorn.Config(
-            app,
+            self._answer,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -275,6 +276,17 @@ class WebServer:
         finally:
             with anyio.CancelScope(shield=True):
                 await self._stop(task)
+
+    async def _answer(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
+        """Have the application answer; what is cut off at the end is no fault of it."""
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._server.should_exit:
+                raise
+            if scope["type"] == "http":
+                with suppress(RuntimeError):  # its answer has begun
+                    await refuse_request(send, 503, "The server is closing")
 
     async def _stop(self, task: "asyncio.Future[None]") -> None:
         self.stop_accepting()

@@ -53,7 +53,7 @@ function optionsOf(place, series, seen) {
     width: place.clientWidth,
     height: HEIGHT,
     cursor: { y: false, points: { size: 6 } },
-    scales: { x: { range: (_plot, least, most) => seen.range ?? [least, most] } },
+    scales: { x: { range: (_plot, least, most) => seen.range ?? [least, Math.max(most, least + 1)] } },
     axes: [
       { ...line, values: timesOfAxis, space: 90, size: 30 },
       ...scales.map((scale, place) => ({ ...line, scale, values, size: 56, ...(place && { side: 1, grid: { show: false } }) })),

@@ -1,6 +1,7 @@
 """The view of a gateway's devices."""
 
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -70,10 +71,11 @@ async def test_methods_of_a_device_that_comes_while_the_page_is_open(
 ) -> None:
     gateway, url = Gateway(), f"pipe://lamp?dir={tmp_path}"
     gateway.add("k", url)
+    sent: list[Any] = []
     async with (
         anyio.create_task_group() as tasks,
         gateway,
-        console_page(gateway) as (page, _, _),
+        console_page(gateway, sent=sent) as (page, _, _),
     ):
         await page.get_by_role("link", name="gateway.devices").wait_for()
         assert await page.get_by_role("link", name="k.lamp.set").count() == 0
@@ -81,6 +83,10 @@ async def test_methods_of_a_device_that_comes_while_the_page_is_open(
         await page.get_by_role("link", name="k.lamp.set").wait_for()
         gateway.remove("k")
         await page.get_by_role("link", name="k.lamp.set").wait_for(state="detached")
+        for number in range(50):  # each of which the page is told of
+            gateway.add(f"d{number}", lamp())
+        await page.get_by_role("link", name="d49.lamp.set").wait_for()
+        assert len([each for each in sent if each.get("method") == "rpc.discover"]) < 15
         tasks.cancel_scope.cancel()
 
 

@@ -2,6 +2,7 @@
 
 import getpass
 import sys
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import anyio
 
 from jsonrpc_iot import UsageError
 from jsonrpc_iot.protocol.text import escape
-from jsonrpc_iot.services.improv import ErrorState, ImprovError, open_client
+from jsonrpc_iot.services.improv import ErrorState, ImprovError, State, open_client
 
 from ._options import TraceOption, duration
 from ._output import Tracer, explain, print_text, progress
@@ -19,13 +20,17 @@ from .command.declare import Argument, Given, Offer, Option
 
 
 def _complete(beginning: str, given: Given) -> list[Offer]:
-    return [Offer("uart://")]
+    return [Offer(f"{scheme}://") for scheme in ("uart", "gatt", "gatt+bumble")]
 
 
 def provision(
     url: Annotated[
         str,
-        Argument("URL", "The serial port that the device is at: uart:///dev/ttyUSB0.", _complete),
+        Argument(
+            "URL",
+            "Where the device is: uart:///dev/ttyUSB0, or gatt://NAME over Bluetooth LE.",
+            _complete,
+        ),
     ],
     *,
     ssid: Annotated[str, Option(metavar="NAME", help="The network's name.")],
@@ -44,7 +49,7 @@ def provision(
 ) -> None:
     """Get a new device onto a Wi-Fi network, and print its URLs there.
 
-    The device speaks Improv Wi-Fi at a serial port. No key is shown, by --trace neither.
+    The device speaks Improv Wi-Fi. No key is shown, by --trace neither.
     """
     key = _key_from_stdin() if psk_stdin else _key_from_terminal(ssid)
     run = partial(_provision, url, ssid, key, timeout, Tracer(url) if trace else None)
@@ -59,8 +64,13 @@ def provision(
 async def _provision(
     url: str, ssid: str, key: str, timeout: float, tracer: Tracer | None
 ) -> list[str]:
-    async with open_client(url, tracer) as client:
-        await client.find(timeout)
+    async with AsyncExitStack() as stack:
+        with anyio.fail_after(timeout):
+            client = await stack.enter_async_context(open_client(url, tracer))
+        state, _ = await client.find(timeout)
+        if state is State.AUTHORIZATION_REQUIRED:
+            explain("press the device's button")
+            await client.authorized(timeout)
         try:
             return await client.provision(ssid, key, timeout)
         except ImprovError as error:

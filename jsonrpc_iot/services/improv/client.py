@@ -1,4 +1,4 @@
-"""The end that tells a device of a network: any Improv device on a serial line."""
+"""The end that tells a device of a network: any Improv device, on any link."""
 
 import math
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -10,12 +10,13 @@ from anyio.abc import ByteStream
 
 from jsonrpc_iot import (
     CallTimeout,
-    ChannelClosed,
     MalformedFrame,
     MalformedResponse,
     Trace,
+    Url,
     UsageError,
 )
+from jsonrpc_iot.protocol.improv import ble
 from jsonrpc_iot.protocol.improv.messages import (
     Call,
     Command,
@@ -25,16 +26,19 @@ from jsonrpc_iot.protocol.improv.messages import (
     WifiSettings,
     decode_strings,
 )
-from jsonrpc_iot.protocol.improv.serial import Packet, PacketDecoder, PacketType, call_packet
+from jsonrpc_iot.protocol.improv.serial import Packet, PacketType
+from jsonrpc_iot.transports.gatt.attributes import open_attributes
 
 from .errors import ImprovError
 from .port import read_url
+from .ways import GattWay, SerialWay, Way
 
 PROVISION_SECONDS = 40.0
 
 _ANSWER_SECONDS = 10.0
 _REPEAT_SECONDS = 1.0  # a device that has not said anything by then has not heard
 _TRIES = 3
+_ASK_AGAIN_SECONDS = 0.3
 _MOST_RESULTS = 1000  # of one scan
 
 Results = list[list[str]]
@@ -55,22 +59,19 @@ class SeenNetwork(msgspec.Struct, frozen=True):
 
 
 class ImprovClient:
-    """Provisions the device at the other end of a serial line. One call at a time.
+    """Provisions the device at the other end of a link. One call at a time.
 
     Every method raises `ImprovError` where the device says what went wrong, `CallTimeout` where it
-    says nothing, `MalformedResponse` where that makes no sense, and `ChannelClosed` once the line
+    says nothing, `MalformedResponse` where that makes no sense, and `ChannelClosed` once the link
     is gone.
 
     Args:
-        stream: the line; it is left open.
-        trace: is shown the packets, without keys.
+        line: a serial line, or another way; it is left open.
+        trace: is shown the packets of a line, without keys.
     """
 
-    def __init__(self, stream: ByteStream, trace: Trace | None = None) -> None:
-        self._stream = stream
-        self._trace = trace
-        self._decoder = PacketDecoder()
-        self._packets: list[Packet] = []
+    def __init__(self, line: ByteStream | Way, trace: Trace | None = None) -> None:
+        self._way = line if isinstance(line, Way) else SerialWay(line, trace)
         self._states: list[int] = []
 
     async def find(self, timeout: float = _ANSWER_SECONDS) -> tuple[State, list[str]]:
@@ -95,6 +96,17 @@ class ImprovClient:
         except ValueError:
             raise MalformedResponse(f"Improv has no state {self._states[-1]}") from None
         return state, results[0] if state is State.PROVISIONED else []
+
+    async def authorized(self, timeout: float = 60.0) -> None:
+        """Wait until somebody has pressed the device's button, where it wants that.
+
+        Args:
+            timeout: seconds.
+        """
+        with _within(timeout, "nobody has pressed the device's button"):
+            # It is asked again and again, since a device may be slow to tell, or never.
+            while (await self.find(timeout))[0] is State.AUTHORIZATION_REQUIRED:  # noqa: ASYNC110
+                await anyio.sleep(_ASK_AGAIN_SECONDS)
 
     async def info(self, timeout: float = _ANSWER_SECONDS) -> DeviceInfo:
         """What the device says of itself.
@@ -125,7 +137,7 @@ class ImprovClient:
 
         Args:
             ssid: its name, 1 to 32 bytes in UTF-8.
-            key: 8 to 63 characters or 64 hexadecimal digits; empty for an open network.
+            key: 8 to 63 bytes in UTF-8, or 64 hexadecimal digits; empty for an open network.
             timeout: seconds.
 
         Returns:
@@ -144,18 +156,17 @@ class ImprovClient:
         self, call: Call, is_done: Callable[[Results], bool], tries: float = _TRIES
     ) -> Results:
         """Send a command until the device hears it, and gather its results."""
-        packet = call_packet(call)
         results: Results = []
-        self._packets.clear()
+        self._way.forget()
         while True:
             tries -= 1
             is_heard = False
-            await self._send(packet)
+            await self._way.send(call)
             while not is_done(results):
                 patience = math.inf if is_heard or tries < 1 else _REPEAT_SECONDS
                 answer = None
                 with anyio.move_on_after(patience):
-                    answer = await self._receive()
+                    answer = await self._way.receive()
                 if answer is None or self._is_bad_news(answer, may_repeat=tries >= 1):
                     break
                 is_heard = True
@@ -176,43 +187,28 @@ class ImprovClient:
             return True
         raise ImprovError(packet.value)
 
-    async def _send(self, packet: Packet) -> None:
-        if self._trace is not None:
-            self._trace("=>", packet.shown())
-        try:
-            await self._stream.send(packet.encode())
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            raise ChannelClosed("the serial line is gone") from None
-
-    async def _receive(self) -> Packet:
-        decoder = self._decoder
-        while not self._packets:
-            piece = b""
-            try:
-                with anyio.CancelScope(deadline=decoder.next_due()):
-                    piece = await self._stream.receive()
-            except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
-                raise ChannelClosed("the serial line is gone") from None
-            self._packets += decoder.feed(piece, anyio.current_time())
-        packet = self._packets.pop(0)
-        if self._trace is not None:
-            self._trace("<=", packet.shown())
-        return packet
-
 
 @asynccontextmanager
 async def open_client(url: str, trace: Trace | None = None) -> AsyncIterator[ImprovClient]:
-    """Open a serial port with an Improv device at its other end.
+    """Open a link to an Improv device.
 
     Args:
-        url: `uart:///dev/ttyUSB0`, with `baudrate` and the like; or `uart://socket/HOST:PORT`.
+        url: `uart:///dev/ttyUSB0`, with `baudrate` and the like, or `uart://socket/HOST:PORT`;
+            `gatt://NAME` or `gatt+bumble://TRANSPORT?name=NAME`.
         trace: is shown the packets, without keys.
 
     Raises:
-        ConnectFailed: the port is not to be had.
+        ConnectFailed: there is no such port or device.
         InvalidUrl: the URL names none.
-        MissingExtra: the extra `uart` is not installed.
+        MissingExtra: the extra `uart`, `gatt` or `bumble` is not installed.
     """
+    parsed = Url.parse(url)
+    if parsed.scheme in ("gatt", "gatt+bumble"):
+        async with open_attributes(parsed, ble.SERVICE) as attributes:
+            way = GattWay(attributes, trace)
+            await way.listen()
+            yield ImprovClient(way)
+        return
     parsed, options = read_url(url)
     async with await options.open(parsed) as stream:
         yield ImprovClient(stream, trace)
@@ -232,16 +228,15 @@ def _within(seconds: float, problem: str) -> Iterator[None]:
 
 def _check(settings: WifiSettings) -> None:
     try:
-        size = len(settings.ssid.encode())
-        settings.encode()
-    except ValueError:
-        raise UsageError("a network's name and key are texts of a reasonable length") from None
+        size, key_size = len(settings.ssid.encode()), len(settings.key.encode())
+    except UnicodeEncodeError:
+        raise UsageError("a network's name and key are texts in UTF-8") from None
     if not 1 <= size <= 32:
         raise UsageError(f"a network's name has 1 to 32 bytes, and this has {size}")
     key = settings.key
     is_digits = len(key) == 64 and all(each in "0123456789abcdefABCDEF" for each in key)
-    if key and not 8 <= len(key) <= 63 and not is_digits:
-        raise UsageError("a key has 8 to 63 characters, or 64 hexadecimal digits")
+    if key and not 8 <= key_size <= 63 and not is_digits:
+        raise UsageError("a key has 8 to 63 bytes, or 64 hexadecimal digits")
 
 
 def _seen(strings: Sequence[str]) -> SeenNetwork:

@@ -332,7 +332,7 @@ async def test_results_of_other_commands_are_not_taken_for_the_answer() -> None:
         (HOME, "short"),
         (HOME, "x" * 64),
         ("\ud800", ""),
-        (HOME, "k" * 300),
+        (HOME, "\U00010000" * 60),
     ],
 )
 async def test_what_no_network_has(ssid: str, key: str) -> None:

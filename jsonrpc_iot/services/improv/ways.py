@@ -105,7 +105,7 @@ class GattWay(Way):
         self._attributes = attributes
         self._trace = trace
         self._packets: list[Packet] = []
-        self._result = b""
+        self._is_cut = False  # a result that has to be read, as it was too long to be notified
 
     async def listen(self) -> None:
         """Have everything notified."""
@@ -130,21 +130,29 @@ class GattWay(Way):
     async def receive(self) -> Packet:
         """See `Way.receive`."""
         while not self._packets:
-            await self._attributes.news()
+            if self._is_cut:
+                self._is_cut = False
+                self._take_result(await self._attributes.read(ble.RESULT), is_read=True)
+            else:
+                await self._attributes.news()
         return self._packets.pop(0)
 
     def forget(self) -> None:
         """See `Way.forget`."""
         self._packets.clear()
+        self._is_cut = False
 
     def _take(self, type_: PacketType, value: bytes) -> None:
         if self._trace is not None:
             self._trace("<=", value)
         self._packets.append(Packet(type_, value))
 
-    def _take_result(self, value: bytes) -> None:
+    def _take_result(self, value: bytes, *, is_read: bool = False) -> None:
         if self._trace is not None:
             self._trace("<=", value)
+        if not is_read and (len(value) < 2 or len(value) < value[1] + 3):
+            self._is_cut = True
+            return
         try:
             call = ble.decode_call(value)
             strings = decode_strings(call.data) if call.command == Command.SCAN else []

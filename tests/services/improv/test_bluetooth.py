@@ -22,6 +22,8 @@ from jsonrpc_iot.services.improv import (
 )
 from jsonrpc_iot.services.improv.characteristics import Characteristics
 from jsonrpc_iot.testing import VirtualRadio, virtual_radio
+from jsonrpc_iot.transports.gatt._options import SMALLEST_MTU
+from jsonrpc_iot.transports.gatt.bumble import backend
 from jsonrpc_iot.transports.gatt.bumble.radio import open_radio
 from tests.cli.program import run
 from tests.services._wifi import HOME, KEY, instant
@@ -114,6 +116,19 @@ async def test_a_device_is_set_up() -> None:
                 assert await client.find() == (State.PROVISIONED, [])
     assert HOME.encode() in b"".join(shown)
     assert KEY.encode() not in b"".join(shown)
+
+
+async def test_a_result_that_is_too_long_to_be_notified(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "backend_on", partial(backend.backend_on, mtu=SMALLEST_MTU))
+    with anyio.fail_after(SECONDS):
+        async with (
+            virtual_radio() as radio,
+            device(radio),
+            open_client(radio.url("lamp")) as client,
+        ):
+            assert await client.info() == INFO
+            assert len(await client.scan()) > 3
+            assert await client.provision(HOME, KEY) == URLS
 
 
 async def test_a_button_has_to_be_pressed() -> None:

@@ -32,7 +32,7 @@ from jsonrpc_iot.services.improv import (
 )
 from jsonrpc_iot.services.wifi import SimulatedNetwork, SimulatedWifi, WifiState
 from jsonrpc_iot.testing import LineFaults, VirtualSerial, virtual_serial_pair
-from tests.services._wifi import HOME, KEY, NEVER, instant, reached
+from tests.services._wifi import HOME, KEY, NEVER, instant, pushes_of, reached
 from tests.waiting import SECONDS, Tally
 
 pytestmark = pytest.mark.anyio
@@ -195,6 +195,30 @@ async def test_an_attempt_goes_on_when_its_client_is_gone() -> None:
             await serial.unplug()
         with anyio.fail_after(SECONDS):
             await connected.wait()
+
+
+@on_one_loop
+async def test_settings_that_come_twice_are_one_attempt() -> None:
+    wifi = instant(connect_time=0.01)
+    pushes = pushes_of(wifi)
+    async with device(wifi) as line:
+        settings = call_packet(Call(Command.WIFI_SETTINGS, WifiSettings(HOME, KEY).encode()))
+        await line.serial.first.send(settings.encode() * 2)
+        found = await line.next_packets(6)
+        assert [each.type for each in found].count(PacketType.RESULT) == 2
+    assert [status.state for status in pushes].count(WifiState.CONNECTING) == 1
+
+
+@on_one_loop
+async def test_a_line_that_spoils_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_REPEAT_SECONDS", 0.02)
+    monkeypatch.setattr(client, "_TRIES", 20)
+    async with device() as line:
+        line.serial.to_second.faults = LineFaults(drop=0.01, insert=0.01, flip=0.01)
+        assert await line.client.find() == (State.AUTHORIZED, [])
+        assert await line.client.info() == INFO
+        assert await line.client.provision(HOME, KEY) == URLS
+        assert line.serial.to_second.counts.dropped + line.serial.to_second.counts.flipped > 0
 
 
 @on_one_loop

@@ -161,7 +161,7 @@ class Tracer:
     """Shows each message and frame on standard error: direction, URL, and text or hex digits.
 
     The directions are those of `Trace`. What is no text is shown in hex, and no Tuya frame is text.
-    No bearer token and no Wi-Fi key is shown: what is traced is what people send to others when they
+    No bearer token or Wi-Fi key is shown: what is traced is what people send to others when they
     ask for help.
 
     Args:

@@ -9,7 +9,7 @@ export default {
   "state.open": "Connected",
   "state.away": "Connection lost",
   "state.offline": "Device offline",
-  "state.refused": "Sign in to go on",
+  "state.refused": "Not signed in",
   "away.retry": "Connection lost. It is tried again in {seconds} s.",
   "offline.since": "The device is offline since {at}. It is asked again and again.",
   "away.now": "Try now",

@@ -9,7 +9,7 @@ export default {
   "state.open": "已连接",
   "state.away": "连接已断开",
   "state.offline": "设备离线",
-  "state.refused": "请先登录",
+  "state.refused": "未登录",
   "away.retry": "连接已断开，{seconds} 秒后重试。",
   "offline.since": "设备自 {at} 起离线，正在不断重试。",
   "away.now": "立即重试",

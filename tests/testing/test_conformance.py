@@ -35,6 +35,10 @@ class Dead(Exception):
     """The device has crashed."""
 
 
+class HangUp(Exception):
+    """The device ends the connection."""
+
+
 def lamp(forbidden: Callable[[], object] = lambda: None) -> Dispatcher:
     """A device with a method that reads, and one that must not be called."""
     device = Dispatcher(title="Lamp")
@@ -78,6 +82,7 @@ def case_of(report: Report, section: str, name: str) -> Any:
         "udp://127.0.0.1:0?segment=1",
         "pipe://lamp?dir=DIR",
         "ws://127.0.0.1:0/rpc",
+        "http://127.0.0.1:0/rpc",
         "uart+pty://",
         "tuya-dp+pty://?role=mcu&gap=0",
     ],
@@ -129,7 +134,7 @@ async def test_a_given_method_is_called_and_is_what_is_called() -> None:
 
 @asynccontextmanager
 async def device_that(answer: Answer, path: Path | None = None) -> AsyncIterator[str]:
-    """Serve a device that gives any messages for a message; `Dead` ends it for good."""
+    """Serve a device that gives any messages for a message; `Dead` and `HangUp` end it."""
     dead = False
 
     async def handle(stream: SocketStream) -> None:
@@ -144,7 +149,7 @@ async def device_that(answer: Answer, path: Path | None = None) -> AsyncIterator
                         await stream.send(reply + b"\n")
                 except Dead:
                     dead = True
-                except (anyio.EndOfStream, anyio.BrokenResourceError):
+                except (HangUp, anyio.EndOfStream, anyio.BrokenResourceError):
                     return
 
     async with AsyncExitStack() as stack:
@@ -177,9 +182,11 @@ def parsed(message: bytes) -> Any:
         return None
 
 
-async def report_of(answer: Answer, profile: Any = "full", timeout: float = 0.2) -> Report:
+async def report_of(
+    answer: Answer, profile: Any = "full", timeout: float = 5.0, restart: float = 0.2
+) -> Report:
     async with device_that(answer) as url:
-        return await check_conformance(url, profile=profile, timeout=timeout)
+        return await check_conformance(url, profile=profile, timeout=timeout, restart=restart)
 
 
 async def test_the_right_device_is_right() -> None:
@@ -255,19 +262,22 @@ async def test_a_batch_that_kills_is_a_fault() -> None:
 
 
 async def test_a_device_that_starts_anew_after_a_fault_is_checked_further() -> None:
-    down = 0
+    starts = 0
 
-    def answer(message: bytes) -> Iterable[bytes]:
-        nonlocal down
+    def answer(message: bytes) -> list[bytes]:
+        nonlocal starts
         if parsed(message) == 1:
-            down = 3
-        down -= 1
-        return right(message) if down < 0 else ()
+            starts = 3
+        if starts:
+            starts -= 1
+            raise HangUp
+        return right(message)
 
-    report = await report_of(answer, "standard")
+    report = await report_of(answer, "standard", restart=20)
 
     assert failed(report) == {"parsing and recovery"}
-    assert case_of(report, "parsing and recovery", "the scalar 1").verdict == "fail"
+    case = case_of(report, "parsing and recovery", "the scalar 1")
+    assert (case.verdict, case.why) == ("fail", "the connection ended")
     assert case_of(report, "parsing and recovery", "the scalar null").verdict == "pass"
     assert verdicts(report)["notifications"] == "pass"
 
@@ -275,6 +285,11 @@ async def test_a_device_that_starts_anew_after_a_fault_is_checked_further() -> N
 async def test_who_never_answers_is_not_there() -> None:
     with pytest.raises(ConnectFailed, match="nobody answers within"):
         await report_of(lambda message: (), timeout=0.05)
+
+
+async def test_nobody_is_there_over_http() -> None:
+    with pytest.raises(ConnectFailed, match="nothing was answered"):
+        await check_conformance("http://127.0.0.1:1/rpc")
 
 
 async def test_who_hangs_up_at_once_is_not_there() -> None:
@@ -324,7 +339,7 @@ async def test_a_megabyte_where_64_kilobytes_are_the_most_is_a_fault(tmp_path: P
             yield from right(message)
 
     async with device_that(answer, tmp_path / "socket") as url:
-        report = await check_conformance(url, timeout=0.5)
+        report = await check_conformance(url)
 
     assert failed(report) == {"sizes"}
     assert "65536 are the most" in case_of(report, "sizes", "what the device sends").why

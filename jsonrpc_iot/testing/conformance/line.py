@@ -10,8 +10,10 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from ...channel.contract import Channel
 from ...channel.info import ChannelInfo
+from ...channel.url import Url
 from ...errors import TransportError
 from ...transports import open_channel
+from ...transports.requirements import require_extra
 from .replies import METHOD_NOT_FOUND, strict_json
 
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, TransportError)
@@ -57,7 +59,7 @@ class Line:
             InvalidUrl: the URL makes no sense.
         """
         await self.aclose()
-        self._channel = await open_channel(self.url)
+        self._channel = await _open(self.url)
         self._channel.start(self._tasks)
         into, self._inbox = anyio.create_memory_object_stream[bytes](_WAITING)
         self._why = "the connection ended"
@@ -124,6 +126,16 @@ class Line:
                 b'{%s"id":%s,%s}' % (version, json.dumps(value["id"]).encode(), refusal)
             )
         return True
+
+
+async def _open(url: str) -> Channel:
+    parsed = Url.parse(url)
+    if parsed.scheme not in ("http", "https"):
+        return await open_channel(url)
+    require_extra(parsed, "HTTP needs", "http", "httpx2")
+    from .posts import Posts
+
+    return Posts(parsed)
 
 
 def value_of(message: bytes) -> object:

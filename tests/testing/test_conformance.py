@@ -11,8 +11,20 @@ import anyio
 import pytest
 from anyio.abc import Listener, SocketAttribute, SocketStream
 
-from jsonrpc_iot import ConnectFailed, Dispatcher, UsageError, serve
+from jsonrpc_iot import (
+    Channel,
+    ConnectFailed,
+    Dispatcher,
+    Limits,
+    Url,
+    UsageError,
+    register_transport,
+    serve,
+    transports,
+)
+from jsonrpc_iot import Listener as ChannelListener
 from jsonrpc_iot.channel.tasks import task_group
+from jsonrpc_iot.testing import Faults, LossyLink
 from jsonrpc_iot.testing.conformance import (
     Report,
     as_json,
@@ -102,6 +114,29 @@ async def test_our_own_device_conforms_to_all_of_it(url: str, tmp_path: Path) ->
         expected["pipelining and floods"] = "not applicable"
         expected["calls"] = "not verified"  # the document does not fit
     assert verdicts(report) == expected
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_what_the_link_doubles_and_holds_up_is_no_fault_of_the_device(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transports, "_registered", {})
+    link = LossyLink(Faults(duplicate=0.3, reorder=0.2, delay_seconds=0.002), seed=seed)
+
+    class Bad:
+        async def connect(self, url: Url, limits: Limits) -> Channel:
+            return link.client
+
+        async def listen(self, url: Url, limits: Limits) -> ChannelListener:
+            raise NotImplementedError
+
+    register_transport("x-bad", Bad())
+    async with serve(lamp(), link.server):
+        report = await check_conformance("x-bad://lamp", profile="full")
+
+    assert report.ok, as_text(report)
+    assert link.to_client.counts.duplicated > 50
+    assert verdicts(report)["duplicates and late copies"] == "pass"
 
 
 async def test_a_larger_profile_asks_for_more() -> None:

@@ -40,6 +40,8 @@ _TRIES = 3
 _RETRY_SECONDS = 0.1
 """Between attempts to reach a device that a case has broken."""
 
+_NO_ID = str(None)
+
 _LATE_SECONDS = 0.02
 """Seconds for what should not come, where it may be overtaken by what is sent after it."""
 
@@ -127,6 +129,9 @@ class _Runner:
         self._timeout = timeout
         self._restart = restart
         self._is_gone = ""
+        self._asked = set[str]()
+        self._judged = set[bytes]()
+        self._doubled_from = 0  # in what was received: those before may come again
         slow = device.info.retry_seconds_per_byte * (device.info.max_message or 0)
         self._patience = min(_PATIENCE + slow, timeout)
         self._may_overtake = not device.info.reliable or device.info.transport[:4] == "http"
@@ -152,18 +157,21 @@ class _Runner:
                 why = str(error)
                 await self._recover()
                 break
-            if received or not case.wanted or not why:
-                break  # what is silent on a link that loses messages may not have been reached
+            if not why:
+                break  # else it may have been the link, if that loses messages
+        self._judged.update(received)
         if case.lacks is not None and (reason := case.lacks(list(map(value_of, received)))):
             return _report(case, "not applicable", received, reason)
         return _report(case, "fail" if why else "pass", received, why)
 
     async def _exchange(self, case: Case, received: list[bytes]) -> str:
         """What is wrong with the answers, which are put into `received`."""
+        self._doubled_from = 0
         for message in case.sent:
             await self._line.send(message)
         if case.waits is not None:
             await self._gather(received, 1, self._timeout)
+            self._doubled_from = len(received)
             await self._line.send(case.waits)
         await self._gather(received, case.wanted, self._patience)
         if not await self._is_there(received):
@@ -184,7 +192,7 @@ class _Runner:
             message = await self._line.receive(seconds)
             if message is None:
                 return
-            received.append(message)
+            self._take(message, received)
 
     async def _is_there(self, received: list[bytes]) -> bool:
         """Whether a call is answered; all else that comes meanwhile is put into `received`."""
@@ -192,13 +200,21 @@ class _Runner:
         for _ in range(self._tries):
             id = next(self._device.ids)
             ids.add(str(id))
+            self._asked.add(str(id))
             await self._line.send(self._device.request(id))
             while (message := await self._line.receive(self._timeout)) is not None:
-                value = value_of(message)
-                if isinstance(value, dict) and str(value.get("id")) in ids:
+                if _id_of(message) in ids:
                     return True
-                received.append(message)
+                self._take(message, received)
         return False
+
+    def _take(self, message: bytes, received: list[bytes]) -> None:
+        """Put a message into `received`, unless it is one that the link has doubled or held up."""
+        id = _id_of(message)
+        is_late = id in self._asked or (id != _NO_ID and message in self._judged)
+        is_known = is_late or message in received[self._doubled_from :]
+        if self._device.info.reliable or not is_known:
+            received.append(message)
 
     async def _recover(self) -> None:
         """Connect again; a device that has not come back after a while is gone."""
@@ -222,6 +238,11 @@ class _Runner:
         too_large = largest > limit
         why = f"a message of {largest} bytes came; {limit} are the most" if too_large else ""
         return _report(case, "fail" if why else "pass", (), why)
+
+
+def _id_of(message: bytes) -> str:
+    value = value_of(message)
+    return str(value.get("id")) if isinstance(value, dict) else _NO_ID
 
 
 def _report(case: Case, verdict: Verdict, received: Sequence[bytes], why: str) -> CaseReport:

@@ -15,7 +15,7 @@ MCP := node@22.23.3 @modelcontextprotocol/conformance@0.1.16
 # make test ARGS="-k tcp"; ARGS goes to whatever the target runs.
 ARGS ?=
 
-# Debian's, of whose kernel and daemons make test-ble and make test-wifi make machines.
+# Debian's, of whose kernel and BlueZ make test-ble makes a machine.
 RELEASE ?= trixie
 
 # Processes that share the tests: more than cores, since tests wait most of the time.
@@ -90,7 +90,7 @@ test-ble: $(VENV)/.test
 
 test-wifi: $(VENV)/.test
 	@tools/system-packages qemu-system-x86_64
-	@$(BIN)/python -m tests.wifi_vm '$(RELEASE)' $(ARGS)
+	@$(BIN)/python -m tests.wifi_vm $(ARGS)
 
 test-foreign: $(VENV)/.test $(VENV)-esphome/.ready $(VENV)-homeassistant/.ready $(VENV)-mcp/.ready
 	@tools/system-packages g++

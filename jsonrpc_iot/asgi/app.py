@@ -52,7 +52,7 @@ from ._http import (
     with_cors,
 )
 from .admission import Admission
-from .by_name import answer_of, params_in, request_for
+from .by_name import answer_of, may_be_a_page, params_in, request_for
 from .console.page import Console
 from .console.session import OneTimeKey
 from .events import EventLog, Hearing, last_event_of, patterns_of
@@ -311,10 +311,9 @@ class RpcApp:
         if "/" in name or ("." not in name and handler is None):
             raise Refusal(404, "Not found")
         if scope["method"] == "GET" and handler is not None:
-            if headers.get(b"sec-fetch-site") == b"cross-site" and not self._rules.is_open:
-                raise Refusal(403, "Pages from there may not call")
+            only_reads = not self._rules.is_open and may_be_a_page(headers)
             facts = await self._identify(scope, headers)
-            params = await params_in(scope["query_string"], handler, facts.standing)
+            params = await params_in(scope["query_string"], handler, facts.standing, only_reads)
         elif scope["method"] in ("GET", "POST"):
             params, facts = await self._read(scope, headers, receive, bare_is_empty=True)
         else:

@@ -6,6 +6,7 @@ answer is the result alone, or the error object with a status.
 Source: the protocol page, section 6, "HTTP".
 """
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -56,20 +57,39 @@ def request_for(method: str, params: bytes) -> bytes:
     return _encode(members)
 
 
-async def params_in(query: bytes, handler: Handler, standing: Standing) -> bytes:
+def may_be_a_page(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a GET, which has no Origin, may be the work of a page from anywhere.
+
+    Browsers say whose page it is (Fetch Metadata, section 2.3) where nobody can read along, and on
+    the same machine. Elsewhere they say no more than that they are browsers.
+
+    Args:
+        headers: of the request.
+
+    Raises:
+        Refusal: it is that of a page from elsewhere; another port is elsewhere too.
+    """
+    site = headers.get(b"sec-fetch-site")
+    if site is not None and site not in (b"same-origin", b"none"):
+        raise Refusal(403, "Pages from there may not call")
+    return site is None and headers.get(b"user-agent", b"").startswith(b"Mozilla/")
+
+
+async def params_in(query: bytes, handler: Handler, standing: Standing, only_reads: bool) -> bytes:
     """The params in a query: each value as JSON where its type wants that, else as text.
 
     Args:
         query: as it stands in the URL.
         handler: of the method; it has the types.
         standing: the caller's; who may not call is told so by the call.
+        only_reads: it has to be a method that says that it only reads.
 
     Raises:
         Refusal: it is no UTF-8, or the method is not for queries, or its device is away.
     """
     may_call = standing.refusal is None and standing.permits(handler.options.requires)
     try:
-        kinds = await handler.kinds_in_query(may_call=may_call)
+        kinds = await handler.kinds_in_query(may_call=may_call, only_reads=only_reads)
     except DeviceOffline as away:
         raise Refusal(503, away.message) from None
     if kinds is None:

@@ -36,7 +36,7 @@ from .declare.options import Options
 from .declare.stream import NoItems
 from .declare.target import CALL_SECONDS, Target
 from .described import Described, texts_among
-from .handler import Begun, Handler, Later
+from .handler import Begun, Handler, Later, is_for_query
 from .run.context import CallContext
 
 _LEARNING_SECONDS = 5.0
@@ -342,14 +342,16 @@ class Forwarded(Handler):
         """Take params as they are; see `Handler.parse`."""
         return Untouched(raw, codec)
 
-    async def kinds_in_query(self, *, may_call: bool) -> dict[str, Any] | None:
+    async def kinds_in_query(self, *, may_call: bool, only_reads: bool) -> dict[str, Any] | None:
         """What the other end says of the params; see `Handler.kinds_in_query`."""
         if not may_call:
             return {}
         await self._forward.find(now() + _LEARNING_SECONDS)
         entry = await self._forward.learn(self._method, _LEARNING_SECONDS)
         is_idempotent = self._forward.idempotence(self._method)
-        return dict.fromkeys(texts_among(entry), str) if is_idempotent else None
+        if not (is_idempotent and is_for_query(entry.get("x-effect"), only_reads)):
+            return None
+        return dict.fromkeys(texts_among(entry), str)
 
     def call(self, params: Any, context: Context | None) -> Awaitable[Any]:
         """Have it answered; see `Handler.call`."""

@@ -114,18 +114,20 @@ class Handler:
         for example in options.examples:
             self._check_example(example, f"method {name!r}, example {example.name!r}")
 
-    async def kinds_in_query(self, *, may_call: bool) -> Mapping[str, Any] | None:
+    async def kinds_in_query(self, *, may_call: bool, only_reads: bool) -> Mapping[str, Any] | None:
         """The types of the params by name, where they may come in the query of a URL.
 
-        `None` where they may not, since the method is not idempotent.
+        `None` where they may not, since the method is not idempotent, or says that it changes
+        something.
 
         Args:
             may_call: the caller has the permission to call it; nobody is asked for others.
+            only_reads: the method has to say that it only reads.
 
         Raises:
             DeviceOffline: who could say is away.
         """
-        if not self.options.idempotent:
+        if not (self.options.idempotent and is_for_query(self.options.effect, only_reads)):
             return None
         return {field.encode_name: field.type for field in fields(self.params)}
 
@@ -174,6 +176,16 @@ class Handler:
             decoder.decode(result)
         except msgspec.ValidationError as error:
             raise ValueError(f"{where}: the result: {error}") from None
+
+
+def is_for_query(effect: object, only_reads: bool) -> bool:
+    """Whether an idempotent method may be called by a URL, which pages and caches may repeat.
+
+    Args:
+        effect: what it says a call does; it may come from another end.
+        only_reads: it has to say that it only reads.
+    """
+    return effect == "read" or (effect is None and not only_reads)
 
 
 def _explain(text: str) -> dict[str, str]:

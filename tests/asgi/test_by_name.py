@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from jsonrpc_iot import Dispatcher, RpcError, serve
+from jsonrpc_iot import Dispatcher, Gateway, RpcError, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -37,14 +37,18 @@ def lamp() -> Dispatcher:
     def fail(code: int) -> None:
         raise RpcError(code, "no")
 
+    dispatcher.method("lamp.level", idempotent=True, effect="read")(lambda: 40)
+    dispatcher.method("lamp.dim", idempotent=True, effect="change")(lambda: "dim")
     dispatcher.method("lamp.reset", requires="admin")(lambda: "done")
     return dispatcher
 
 
 @asynccontextmanager
-async def served(options: str = "") -> AsyncIterator[httpx2.AsyncClient]:
+async def served(
+    options: str = "", answers: Dispatcher | None = None
+) -> AsyncIterator[httpx2.AsyncClient]:
     async with (
-        serve(lamp(), URL + options) as server,
+        serve(answers or lamp(), URL + options) as server,
         httpx2.AsyncClient(base_url=server.urls[0], trust_env=False, timeout=10) as http,
     ):
         yield http
@@ -112,8 +116,43 @@ async def test_what_may_change_something_is_not_done_by_get() -> None:
         assert (await http.put("/lamp.set", content=b"{}")).status_code == 405
         for nowhere in ("/other", "/lamp.set/x", "x"):
             assert (await http.post(nowhere, content=b"{}", headers=JSON)).status_code == 404
-        pictures = {"sec-fetch-site": "cross-site"}  # of a page elsewhere, without an Origin
-        assert (await http.get("/lamp.show", headers=pictures)).status_code == 403
+
+
+BROWSER = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
+
+
+@pytest.mark.parametrize(
+    ("site", "unknown", "reads"),
+    [
+        ("cross-site", 403, 403),
+        ("same-site", 403, 403),  # another port of this host
+        ("same-origin", 200, 200),
+        ("none", 200, 200),  # somebody wrote the address
+        (None, 405, 200),  # plain HTTP to another machine: nobody says whose page it is
+    ],
+)
+async def test_a_picture_of_a_page_elsewhere_calls_nothing_that_may_change_something(
+    site: str | None, unknown: int, reads: int
+) -> None:
+    headers = BROWSER if site is None else BROWSER | {"sec-fetch-site": site}
+    async with served() as http:
+        assert (await http.get("/lamp.show", headers=headers)).status_code == unknown
+        assert (await http.get("/lamp.level", headers=headers)).status_code == reads
+    async with served("?cors=*") as http:
+        assert (await http.get("/lamp.show", headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize("is_forwarded", [False, True])
+async def test_what_says_that_it_changes_something_is_not_done_by_get(is_forwarded: bool) -> None:
+    house = Gateway()
+    house.add("house", lamp(), wait=2.0)
+    async with house, served(answers=house if is_forwarded else lamp()) as http:
+        house_or_not = "house." if is_forwarded else ""
+        assert (await http.get(f"/{house_or_not}lamp.level")).json() == 40
+        assert (await http.get(f"/{house_or_not}lamp.dim")).status_code == 405
+        assert (await http.get(f"/{house_or_not}lamp.level", headers=BROWSER)).json() == 40
+        assert (await http.get(f"/{house_or_not}lamp.show", headers=BROWSER)).status_code == 405
+        assert (await http.post(f"/{house_or_not}lamp.dim", headers=BROWSER)).json() == "dim"
 
 
 async def test_the_token_is_asked_for(tmp_path: Path) -> None:

@@ -215,3 +215,48 @@ async def test_answers_that_are_none(opened: Opened) -> None:
         hostile.results = {**hostile.results, "m": "{"}
         await page.get_by_role("button", name="Call", exact=True).click()
         await page.get_by_role("heading", name="none that JSON-RPC knows").wait_for()
+
+
+HALF = json.dumps("\ud800x")  # half of a character
+LAST = "\uffee"  # comes after that
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize("view", ["methods", "gateway"])
+async def test_half_a_character_in_a_name(opened: Opened, view: str) -> None:
+    methods = f'[{{"name":{HALF}}},{{"name":"gateway.devices"}},{{"name":"m"}}]'
+    hostile = Hostile(
+        {
+            "rpc.discover": f'{{"methods":{methods}}}',
+            "rpc.ping": "true",
+            "gateway.devices": f'[{{"name":{HALF}}},{{"name":"{LAST}"}}]',
+            "m": '"done"',
+        }
+    )
+    async with serving(hostile) as url, opened(f"{url}#/{view}", expected=LOST) as page:
+        name = "m" if view == "methods" else LAST
+        await page.get_by_role("link", name=name, exact=True).click()
+
+
+async def test_what_is_too_deep_is_cut(opened: Opened) -> None:
+    hostile = described(method("m"))
+    hostile.results = {**hostile.results, "m": DEEP}
+    async with serving(hostile) as url, opened(f"{url}#/methods/m", expected=LOST) as page:
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await page.locator(".outcome .json", has_text="[[[[").wait_for()
+
+
+@pytest.mark.parametrize("devices", ["null", "7", "[null]"])
+async def test_devices_that_are_none_are_a_failure(opened: Opened, devices: str) -> None:
+    hostile = described(method("gateway.devices"))
+    hostile.results = {**hostile.results, "gateway.devices": devices}
+    async with serving(hostile) as url, opened(f"{url}#/gateway", expected=LOST) as page:
+        await page.locator(".page .trouble").wait_for()
+
+
+async def test_devices_of_wrong_types_are_shown(opened: Opened) -> None:
+    hostile = described(method("gateway.devices"))
+    wrong = '[{"name":7,"url":{},"since":[]}]'
+    hostile.results = {**hostile.results, "gateway.devices": wrong}
+    async with serving(hostile) as url, opened(f"{url}#/gateway", expected=LOST) as page:
+        await page.get_by_role("link", name="7", exact=True).wait_for()

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
 from jsonrpc_iot import Dispatcher
@@ -143,3 +144,12 @@ async def test_each_number_has_a_line_and_its_value_as_text(console_page: Consol
         await card.get_by_text("As text").press("Enter")
         row = card.get_by_role("row", name="level")
         assert await row.get_by_role("cell").all_text_contents() == ["25", "10", "40"]
+
+
+async def test_what_is_too_deep_is_shown_as_far_as_it_goes(console_page: ConsolePage) -> None:
+    device = Dispatcher()
+    async with console_page(device, "#/events") as (page, _, _):
+        await page.locator(OPEN).wait_for()
+        device.emit("deep", msgspec.Raw(b"[" * 20_000 + b"]" * 20_000))
+        await page.locator(".event").click()
+        await page.locator(".events pre", has_text="[[[[").wait_for()

@@ -254,6 +254,26 @@ def test_names_codes_and_principals_that_others_make_up_take_no_room() -> None:
         assert name.encode()
 
 
+@pytest.mark.parametrize("codec", ["json", "msgpack"])
+async def test_codes_without_a_form_in_some_codec_do_not_hide_the_numbers(codec: str) -> None:
+    device = Dispatcher()
+
+    @device.method
+    def fail() -> None:
+        raise RpcError(10**5000 if codec == "json" else 1 << 64, "Made up")
+
+    url = f"ws://127.0.0.1:0/rpc?codec={codec}"
+    async with (
+        serve(device, url, authenticate=lambda _: {"stats"}, stats=True) as server,
+        connect(f"{server.urls[0].partition('?')[0]}?codec={codec}", timeout=SECONDS) as client,
+    ):
+        await client.notify("fail")
+        await eventually(lambda: server.stats().methods.get("fail"))
+        numbers = await client.call("rpc.stats", result=dict[str, Any])
+        assert list(numbers["methods"]["fail"]["errors"].values()) == [1]
+        assert server.stats().methods["fail"].errors == {0: 1}
+
+
 async def test_who_has_the_permission_gets_the_numbers(tmp_path: Path) -> None:
     keyring = make_keyring(tmp_path)
     watcher = bearer_token(keyring.add("watcher", permissions=["stats"]))

@@ -116,6 +116,16 @@ async def test_one_network_after_another(radio: Radio) -> None:
     assert (await radio.wifi.status()).ssid == "coffee-corner"
 
 
+async def test_what_can_be_refused_is_refused_before_the_network_is_left(radio: Radio) -> None:
+    await radio.wifi.connect(HOME, KEY)
+    pushes = pushes_of(radio.wifi)
+    with pytest.raises(NetworkNotFound):
+        await radio.wifi.connect("nowhere", KEY)
+
+    assert (await radio.wifi.status()).ssid == HOME
+    assert pushes == []
+
+
 async def test_disconnect_without_a_network_does_nothing(radio: Radio) -> None:
     pushes = pushes_of(radio.wifi)
     await radio.wifi.disconnect()

@@ -23,9 +23,11 @@ class World(NamedTuple):
 
 @asynccontextmanager
 async def world() -> AsyncIterator[World]:
-    """Networks, and a bus for daemons; their logs stay in `build/wifi-vm/RELEASE/shared`."""
+    """Networks, and a bus for daemons; their logs stay in `build/wifi-vm`."""
     folder = Path(tempfile.mkdtemp(prefix="world-", dir="/shared"))
-    async with dbus_daemon(Path(tempfile.mkdtemp())) as address:
+    bus = Path(tempfile.mkdtemp())
+    bus.chmod(0o755)
+    async with dbus_daemon(bus, '<allow user="*"/>') as address:
         with pytest.MonkeyPatch.context() as patch, Air(folder) as air:
             patch.setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
             yield World(air, NetworkManager(folder, address))

@@ -1,6 +1,9 @@
 """What NetworkManager remembers, tells and forbids, and what becomes of the link that asked."""
 
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import anyio
 import pytest
@@ -25,6 +28,7 @@ from .radio import World
 
 pytestmark = [pytest.mark.anyio, pytest.mark.wifi]
 
+NOBODY = 65534
 WPA3 = "home-network-5g"
 OFFICE, OFFICE_KEY = "office-mesh", "meeting room 4"
 
@@ -113,6 +117,32 @@ async def test_without_dhcp_it_stays_in_state_2(everything: World) -> None:
             assert states(pushes) == [1, 2]
             assert (await wifi.status()).ssid == HOME
             await wifi.disconnect()
+
+
+@contextmanager
+def somebody() -> Iterator[None]:
+    """Be a user without rights meanwhile."""
+    os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+async def test_without_permission(daemons: NetworkManager) -> None:
+    with daemons.running(polkit="true"):  # and no polkit that could be asked
+        wifi = NetworkManagerWifi()
+        with somebody():
+            await wifi.__aenter__()
+        try:
+            for method, params in (("scan", {}), ("connect", {"ssid": "coffee-corner"})):
+                error = await ask(wifi, f"wifi.{method}", params)
+                print(error)  # noqa: T201
+                assert error["code"] == -32006
+                assert "the package polkitd" in error["message"]
+        finally:
+            await wifi.__aexit__()
+            assert daemons.keys() == []
 
 
 async def test_wifi_is_switched_off_and_on(daemons: NetworkManager) -> None:

@@ -21,12 +21,14 @@ OTHERS = "(others)"
 
 _MOST_PRINCIPALS = 100
 _MOST_CODES = 32
+_LARGEST_CODE = (1 << 63) - 1  # larger ones have no form in some codecs
 _LONGEST_NAME = 100
 
 
 def add_errors(errors: dict[int, int], code: int, count: int = 1) -> None:
     """Count errors, whose code may have been made up by somebody else."""
-    if code not in errors and len(errors) >= _MOST_CODES:
+    is_new = code not in errors
+    if is_new and (len(errors) >= _MOST_CODES or abs(code) > _LARGEST_CODE):
         code = OTHER_CODES
     errors[code] = errors.get(code, 0) + count
 

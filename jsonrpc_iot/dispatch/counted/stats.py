@@ -17,7 +17,8 @@ class MethodStats(Struct):
 
     Args:
         calls: that were answered, notifications that were taken too.
-        errors: how many of these failed, by the code of the error; 0 for codes beyond the first 32.
+        errors: how many of these failed, by the code of the error; 0 for codes beyond the
+            first 32, and for those of more than 64 bits.
         seconds: that all calls took together.
         within: how many took at most as many seconds as the bound at the same place in
             `Stats.bounds`, but more than at the one before; the last for all that took longer.

@@ -4,6 +4,7 @@ import { RpcFailure } from "./failure.js";
 import { Feed } from "./feed.js";
 import { nodeAt, nodeFor } from "./fields/node.js";
 import { parse } from "./messages.js";
+import { jsonOf } from "./pushed.js";
 import { computed, signal } from "./vendor/ui.js";
 
 const KEPT_ITEMS = 5_000;
@@ -97,7 +98,7 @@ export class MethodForm {
     const tell = (rest) => (this.run.value = { start, items, took: performance.now() - start, ...rest });
     tell({ state: "running" });
     try {
-      const onItem = this.method.streams ? (item) => items.push({ text: JSON.stringify(item ?? null) }) : undefined;
+      const onItem = this.method.streams ? (item) => items.push({ text: jsonOf(item ?? null) }) : undefined;
       tell({ state: "done", result: await link.call(this.method.name, params, { onItem, signal: this.#abort.signal }) });
     } catch (failure) {
       tell({ state: "failed", failure });

@@ -2,7 +2,7 @@
 
 import { Filter, matcher, numberText } from "./live.js";
 import { parse } from "./messages.js";
-import { pushedBy } from "./pushed.js";
+import { jsonOf, pushedBy } from "./pushed.js";
 import { html, useEffect, useMemo, useState } from "./vendor/ui.js";
 import { tellWishes, useWish } from "./wishes.js";
 import { t } from "./words.js";
@@ -34,7 +34,7 @@ function clock(at) {
 /** All of a notification, as far as it is kept. */
 function Opened({ entry: { text, isWhole, params } }) {
   const isCut = !isWhole && params === undefined;
-  const whole = useMemo(() => (isCut ? text : JSON.stringify(isWhole ? parse(text) : params, null, 2)), [text]);
+  const whole = useMemo(() => (isCut ? text : jsonOf(isWhole ? parse(text) : params, 2)), [text]);
   return html`<pre tabindex="0">${whole.slice(0, SHOWN)}</pre>
     ${(isCut || whole.length > SHOWN) && html`<p class="hint">${t("events.cut")}</p>`}`;
 }

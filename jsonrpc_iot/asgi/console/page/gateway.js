@@ -2,13 +2,14 @@
 
 import { html, useEffect, useState } from "./vendor/ui.js";
 import { Ago, Filter, matcher, numberText, useAnswer, usePushes } from "./live.js";
+import { uriPart } from "./messages.js";
 import { filterMethods } from "./methods.js";
 import { ENDPOINT } from "./session.js";
 import { t } from "./words.js";
 
 /** Where a device has an address of its own, one step below the gateway's. */
 function ownAddress(name) {
-  return `${ENDPOINT.pathname.replace(/\/$/, "")}/${encodeURIComponent(name)}`;
+  return `${ENDPOINT.pathname.replace(/\/$/, "")}/${uriPart(name)}`;
 }
 
 /** Whether devices have pages of their own: not where the gateway is reached through something else. */

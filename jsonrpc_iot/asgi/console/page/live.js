@@ -38,10 +38,9 @@ export function useAnswer(link, method, params, take) {
       if (call.isDue) again();
     };
     call.isOpen = true;
-    link.call(method, params, { signal: abort.signal, timeout: PATIENCE }).then(
-      (result) => (abort.signal.aborted || take?.(result), settle({ result, failure: null })),
-      (failure) => settle(failure.kind === "lost" ? {} : { failure }), // it is asked again when the link is back
-    );
+    const answered = (result) => (abort.signal.aborted || take?.(result), settle({ result, failure: null }));
+    const failed = (failure) => settle(failure.kind === "lost" ? {} : { failure }); // it is asked again when the link is back
+    link.call(method, params, { signal: abort.signal, timeout: PATIENCE }).then(answered).catch(failed);
     return () => {
       abort.abort();
       call.isOpen = false;
@@ -106,10 +105,10 @@ export function useEvery(act, pause) {
  */
 export function matcher(filter) {
   const wanted = filter.trim().toLowerCase();
-  if (!wanted.includes("*")) return (...texts) => texts.some((each) => each.toLowerCase().includes(wanted));
+  if (!wanted.includes("*")) return (...texts) => texts.some((each) => String(each).toLowerCase().includes(wanted));
   const parts = wanted.split("*").map((each) => each.replace(/[^\w]/g, "\\$&"));
   const pattern = new RegExp(`^${parts.join("[^]*")}$`);
-  return (...texts) => texts.some((each) => pattern.test(each.toLowerCase()));
+  return (...texts) => texts.some((each) => pattern.test(String(each).toLowerCase()));
 }
 
 /** @type {[Intl.RelativeTimeFormatUnit, number][]} */

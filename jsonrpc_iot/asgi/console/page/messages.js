@@ -33,6 +33,14 @@ export function messageIn(text) {
 }
 
 /**
+ * A name as a part of an address, also one with half of a character in it, which has no place there.
+ * @param {unknown} name
+ */
+export function uriPart(name) {
+  return encodeURIComponent(String(name).toWellFormed());
+}
+
+/**
  * The texts of server-sent events.
  * @param {ReadableStream<Uint8Array>} body
  * @returns {AsyncGenerator<{id: string | null, data: string}>}

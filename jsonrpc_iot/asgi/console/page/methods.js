@@ -1,5 +1,6 @@
 /** The view of the methods: a list with a filter, and the one that was chosen. */
 
+import { uriPart } from "./messages.js";
 import { Method } from "./method.js";
 import { html, signal, useEffect, useRef } from "./vendor/ui.js";
 import { t } from "./words.js";
@@ -72,7 +73,7 @@ function Entries({ methods, chosen }) {
 }
 
 function Entry({ method: { name, summary, deprecated, effect }, isChosen }) {
-  return html`<li><a href=${`#/methods/${encodeURIComponent(name)}`} aria-current=${isChosen ? "page" : null}
+  return html`<li><a href=${`#/methods/${uriPart(name)}`} aria-current=${isChosen ? "page" : null}
       class=${deprecated ? "deprecated" : null}>
     <span class="name">${name.slice(0, 200)}</span>${effect === "danger" && html`<span class="dot" title=${t("effect.danger")}></span>`}
     ${summary && html`<span class="summary">${summary.slice(0, 120)}</span>`}

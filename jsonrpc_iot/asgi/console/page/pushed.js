@@ -9,6 +9,7 @@ const GROUPS = 32;
 const FIELDS = 24; // of one group
 const ROWS = 4000; // of one group
 const LOOKED_AT = 500; // values of one notification
+const LARGEST = 1e6; // characters of what is cut
 const DEEP = 5;
 const ENTRIES = 8; // of one array
 
@@ -23,6 +24,19 @@ export function brief(value, room) {
   const put = (text) => (parts.push(text), (room -= text.length) >= 0);
   const isWhole = write(value, put, () => room, 0);
   return { text: parts.join(""), isWhole };
+}
+
+/**
+ * Write a value as JSON; one that is deeper than a browser can follow is cut.
+ * @param {unknown} value
+ * @param {number} [indent]
+ */
+export function jsonOf(value, indent) {
+  try {
+    return JSON.stringify(value, null, indent);
+  } catch {
+    return brief(value, LARGEST).text;
+  }
 }
 
 /** @returns {boolean} whether all of it was written. */

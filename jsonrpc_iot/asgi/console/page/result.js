@@ -1,5 +1,6 @@
 /** Results and other JSON, which may be large. */
 
+import { jsonOf } from "./pushed.js";
 import { html, useState } from "./vendor/ui.js";
 import { t } from "./words.js";
 
@@ -11,7 +12,7 @@ const SHOWN = 20_000; // characters at once
  */
 export function Json({ value, name }) {
   const [isWhole, showWhole] = useState(false);
-  const text = value === undefined ? "null" : JSON.stringify(value, null, 2);
+  const text = value === undefined ? "null" : jsonOf(value, 2);
   const isLong = text.length > SHOWN;
   return html`<pre class="json" tabindex="0">${isLong && !isWhole ? text.slice(0, SHOWN) : text}</pre>
     ${isLong && !isWhole && html`<p class="cut">${t("result.cut", { shown: size(SHOWN), all: size(text.length) })}${" "}

@@ -2,6 +2,7 @@
 
 import { html, useEffect, useRef, useState } from "../vendor/ui.js";
 import { Ago, numberText, useAnswer, usePushes, useSeldom } from "../live.js";
+import { uriPart } from "../messages.js";
 import { brief } from "../pushed.js";
 import { addWords, t } from "../words.js";
 import english from "./words-en.js";
@@ -119,7 +120,7 @@ export function usePages(link, method, params, take) {
 
 /** A device's name, which leads to it. */
 export function DeviceLink({ id, name }) {
-  return html`<a class="name" href=${`#/devices/${encodeURIComponent(id)}`}><bdi>${name ?? id}</bdi></a>`;
+  return html`<a class="name" href=${`#/devices/${uriPart(id)}`}><bdi>${name ?? id}</bdi></a>`;
 }
 
 /**

@@ -106,6 +106,7 @@ def envelope(device: Device) -> Iterator[Case]:
             rule="`params` neither object nor array nor null is answered with -32600.",
             sent=(device.request(n, Given(device.base.name, params)),),
             expect=(refused(n, INVALID_REQUEST, v2=None),),
+            also=() if device.profile == "full" else ((refused(n, INVALID_PARAMS, v2=None),),),
             profile="standard" if params in ("5", '"x"') else "full",
         )
     for version in BAD_VERSIONS:
@@ -115,7 +116,7 @@ def envelope(device: Device) -> Iterator[Case]:
             rule='Any value of "jsonrpc" but "2.0" is answered with -32600.',
             sent=(device.request(n, more=f'"jsonrpc":{version},', v2=False),),
             expect=(refused(n, INVALID_REQUEST, v2=None),),
-            profile="standard" if version == '"1.0"' else "full",
+            profile="full",
         )
     yield Case(
         name="an empty object",

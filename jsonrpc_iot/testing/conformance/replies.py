@@ -57,7 +57,7 @@ class Reply:
         outcome = "result" if self.code is None else "error"
         found = []
         if set(got) - {"jsonrpc"} != {"id", outcome}:
-            found.append(f"members {sorted(got)}")
+            found.append(f"members {sorted(got)}, not {sorted(('id', outcome))}")
         if "id" not in got or not same(self.id, got["id"]):
             found.append(f"id {got.get('id')!r:.80}, not {self.id!r:.80}")
         if "jsonrpc" in got and got["jsonrpc"] != "2.0":

@@ -177,7 +177,8 @@ class _Runner:
         if not await self._is_there(received):
             await self._recover()
             return "the device does not answer any more"
-        await self._gather(received, case.wanted, self._patience)
+        is_one = len(case.sent) == 1
+        await self._gather(received, case.wanted, self._patience if is_one else self._timeout)
         if not case.wanted and self._may_overtake:
             await self._gather(received, 1, _LATE_SECONDS)
         values = [value_of(message) for message in received]

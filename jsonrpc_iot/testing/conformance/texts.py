@@ -1,6 +1,7 @@
 """Cases about what is JSON and what is not, and about batches."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -69,14 +70,15 @@ def parsing(device: Device) -> Iterator[Case]:
 
 
 def _sound(device: Device) -> Iterator[Case]:
+    unknown = partial(fail, code=METHOD_NOT_FOUND, v2=None)
     for name, (text, _) in SOUND_VALUES.items():
         n = next(device.ids)
-        message = device.request(n, more='"x":SOUND,')
+        message = device.request(n, Given(UNKNOWN, "[SOUND]"))
         yield Case(
             name=f"is JSON: {name}",
-            rule="Unknown members are ignored, whatever JSON they hold.",
+            rule="What is JSON is no parse error, so that the method is what is not found.",
             sent=(message.replace(b"SOUND", text),),
-            expect=(device.answered(n, v2=None),),
+            expect=(unknown(n),),
             profile="full",
         )
     n = next(device.ids)
@@ -92,12 +94,12 @@ def _sound(device: Device) -> Iterator[Case]:
     yield Case(
         name=f"{_NESTING} levels",
         rule="Nesting deeper than a limit (64 levels, the whole message counted) is -32700.",
-        sent=(device.request(n, more=f'"x":{deepest},'),),
-        expect=(device.answered(n, v2=None),),
+        sent=(device.request(n, Given(UNKNOWN, deepest)),),
+        expect=(unknown(n),),
         profile="full",
     )
     n = next(device.ids)
-    yield _unparsed("65 levels", device.request(n, more=f'"x":[{deepest}],'), "full")
+    yield _unparsed("65 levels", device.request(n, Given(UNKNOWN, f"[{deepest}]")), "full")
 
 
 def _unparsed(name: str, sent: bytes, profile: Profile = "standard") -> Case:

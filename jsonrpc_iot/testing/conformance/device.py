@@ -112,6 +112,11 @@ class Device(Struct, kw_only=True):
         ]
 
     @property
+    def is_http(self) -> bool:
+        """Whether each message is a request of its own."""
+        return self.info.transport in ("http", "https")
+
+    @property
     def is_stream(self) -> bool:
         """Whether messages are cut out of a stream."""
         return self.info.transport in ("tcp", "tls", "pipe", "unix")

@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 import anyio
 import httpx2
-from anyio.abc import TaskGroup
 
 from ...channel.contract import Channel
 from ...channel.info import ChannelInfo
@@ -19,6 +18,7 @@ from ...transports.secrets import read_secret
 from ...transports.sockets.tls import load_context, read_options
 from ...transports.web.options import HttpOptions, host_and_port
 
+_SECONDS = 10.0
 _JSON = {"content-type": "application/json"}
 
 
@@ -40,7 +40,7 @@ class Posts(Channel):
             verify=load_context(url, options, server=False)
             or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             headers={} if token is None else {"authorization": f"Bearer {token}"},
-            timeout=None,
+            timeout=_SECONDS,
             trust_env=url.is_exposed,  # no proxy leads to this machine
         )
         self._info = ChannelInfo(
@@ -51,36 +51,23 @@ class Posts(Channel):
             can_call_back=False,
         )
         self._bodies, self._inbox = anyio.create_memory_object_stream[bytes](math.inf)
-        self._tasks: TaskGroup | None = None
 
     @property
     def info(self) -> ChannelInfo:
         """The facts about this channel."""
         return self._info
 
-    def start(self, tasks: TaskGroup) -> None:
-        """Begin; each POST is a task of the group."""
-        self._tasks = tasks
-
     async def send(self, item: bytes) -> None:
-        """Begin a POST."""
-        assert self._tasks is not None
-        self._tasks.start_soon(self._post, item)
-
-    async def _post(self, message: bytes) -> None:
+        """Make a POST and wait for its end, so that no answer comes behind that of a later one."""
         try:
-            response = await self._client.post(self._place, content=message, headers=_JSON)
-        except (httpx2.HTTPError, OSError, RuntimeError):  # closed meanwhile, too
+            response = await self._client.post(self._place, content=item, headers=_JSON)
+        except httpx2.ReadTimeout:
+            return  # it is not answered
+        except (httpx2.HTTPError, OSError):
             self._bodies.close()
-            return
+            raise anyio.BrokenResourceError from None
         if response.content:
-            self._deliver(response.content)
-
-    def _deliver(self, body: bytes) -> None:
-        try:
-            self._bodies.send_nowait(body)
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            return  # nobody waits any more
+            self._bodies.send_nowait(response.content)
 
     async def receive(self) -> bytes:
         """The next body."""

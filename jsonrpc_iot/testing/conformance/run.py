@@ -134,7 +134,6 @@ class _Runner:
         self._doubled_from = 0  # in what was received: those before may come again
         slow = device.info.retry_seconds_per_byte * (device.info.max_message or 0)
         self._patience = min(_PATIENCE + slow, timeout)
-        self._may_overtake = not device.info.reliable or device.info.transport[:4] == "http"
         self._tries = 1 if device.info.reliable else _TRIES
 
     async def run(self, case: Case) -> CaseReport:
@@ -179,7 +178,7 @@ class _Runner:
             return "the device does not answer any more"
         is_one = len(case.sent) == 1
         await self._gather(received, case.wanted, self._patience if is_one else self._timeout)
-        if not case.wanted and self._may_overtake:
+        if not case.wanted and not self._device.info.reliable:
             await self._gather(received, 1, _LATE_SECONDS)
         values = [value_of(message) for message in received]
         if case.check is not None:

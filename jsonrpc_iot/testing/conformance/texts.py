@@ -53,7 +53,7 @@ def parsing(device: Device) -> Iterator[Case]:
     if not device.is_stream:
         yield _unparsed("letters behind the message", whole + b" x")
         yield _unparsed("two messages in a packet", whole + whole, "full")
-        if device.info.transport not in ("http", "https"):
+        if not device.is_http:
             yield _unparsed("an empty packet", b"", "full")
     for name, text in BROKEN_VALUES.items():
         message = device.request(next(device.ids), Given(UNKNOWN, "[BROKEN]"))

@@ -77,8 +77,8 @@ def copies(device: Device) -> Iterator[Case]:
 def pipelining(device: Device) -> Iterator[Case]:
     """Requests behind each other, without waiting for answers."""
     rule = "Each request is answered with its own id, also where several are open."
-    if device.info.in_flight == 1:
-        reason = "one request is open at a time on this link"
+    if device.info.in_flight == 1 or device.is_http:
+        reason = "one request is sent at a time on this link"
         yield Case(name="requests in a row", rule=rule, inapplicable=reason)
         return
     ids = [next(device.ids) for _ in range(_AT_ONCE)]

@@ -19,6 +19,7 @@ from .replies import METHOD_NOT_FOUND, strict_json
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, TransportError)
 
 _WAITING = 4096
+_SEND_SECONDS = 30.0  # as long as any other sender waits
 
 
 class LineEnded(Exception):
@@ -84,13 +85,16 @@ class Line:
         """Send one message as it is.
 
         Raises:
-            LineEnded: the connection has ended.
+            LineEnded: the connection has ended, or takes nothing.
         """
         assert self._channel is not None
-        try:
-            await self._channel.send(message)
-        except GONE:
-            raise LineEnded(self._why) from None
+        with anyio.move_on_after(_SEND_SECONDS) as scope:
+            try:
+                await self._channel.send(message)
+            except GONE:
+                raise LineEnded(self._why) from None
+        if scope.cancelled_caught:
+            raise LineEnded("the device takes nothing in")
 
     async def receive(self, seconds: float) -> bytes | None:
         """The next message that answers something; what the device pushes is passed over.

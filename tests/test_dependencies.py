@@ -190,7 +190,7 @@ EXTENDED: dict[type, Callable[[], object]] = {
 # What our classes add in public.
 ADDED = {
     BoundedProtocol: {"message_seconds"},
-    _GuardedProtocol: {"head_seconds"},
+    _GuardedProtocol: {"head_seconds", "send_seconds"},
     _Server: {"exiting", "pulse"},
     BoundedClient: {"reader"},
     VirtualLink: {"ports", "is_connectable"},

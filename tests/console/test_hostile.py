@@ -260,3 +260,12 @@ async def test_devices_of_wrong_types_are_shown(opened: Opened) -> None:
     hostile.results = {**hostile.results, "gateway.devices": wrong}
     async with serving(hostile) as url, opened(f"{url}#/gateway", expected=LOST) as page:
         await page.get_by_role("link", name="7", exact=True).wait_for()
+
+
+async def test_who_has_no_methods_is_not_told_that_none_has_a_name(opened: Opened) -> None:
+    async with serving(described()) as url, opened(url, expected=LOST) as page:
+        await page.get_by_text("0 methods").first.wait_for()
+        nothing = page.get_by_text("No method has this in its name.")
+        assert await nothing.count() == 0
+        await page.get_by_role("searchbox", name="Filter methods").fill("x")
+        await nothing.wait_for()

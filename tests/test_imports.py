@@ -41,7 +41,7 @@ PARTS: dict[str, Set[str]] = {
     "blocking": BOTH_ENDS | {"client"},
     "gateway": BOTH_ENDS | {"asgi", "client", "generate", "server", "tuya"},
     "__init__": BOTH_ENDS | {"asgi", "client", "server", "blocking", "gateway"},
-    "services": {API, "transports"},
+    "services": {API, "protocol", "transports"},
     "tuya": BOTH_ENDS | {"client", "server"},
     "novacloud": {API, "protocol", "transports"},
     "generate": {"errors"},

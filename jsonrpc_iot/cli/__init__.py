@@ -103,6 +103,7 @@ ROOT = Group(
         "mcp": "mcp",
         "demo": "demo",
         "pair": "pair",
+        "provision": "provision",
         "keys": KEYS,
         "nova": NOVA,
     },

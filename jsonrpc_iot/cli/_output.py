@@ -29,6 +29,9 @@ _PROOF = "rpc.authenticate"
 _FLAT = r'(?:[^{}\[\]"]|"(?:[^"\\]|\\.)*")*'
 _PARAMS = re.compile(rf'("params"\s*:\s*)(?:\{{{_FLAT}\}}|\[{_FLAT}\])')
 """Params without a structure, of one message or of several in a batch."""
+_PARAMS_BY_POSITION = re.compile(rf'("params"\s*:\s*)\[{_FLAT}\]')
+_JOIN = "wifi.connect"
+_PSK = re.compile(r'("psk"\s*:\s*)"(?:[^"\\]|\\.)*"')
 
 
 def prepare_streams() -> None:
@@ -158,7 +161,8 @@ class Tracer:
     """Shows each message and frame on standard error: direction, URL, and text or hex digits.
 
     The directions are those of `Trace`. What is no text is shown in hex, and no Tuya frame is text.
-    No bearer token is shown: what is traced is what people send to others when they ask for help.
+    No bearer token or Wi-Fi key is shown: what is traced is what people send to others when they
+    ask for help.
 
     Args:
         url: what to show between direction and message, with its password masked.
@@ -169,10 +173,10 @@ class Tracer:
 
     def __call__(self, direction: str, message: bytes) -> None:
         try:
-            shown = _without_token(message.decode())
+            shown = _without_secrets(message.decode())
         except UnicodeDecodeError:
-            is_proof = _PROOF.encode() in message
-            shown = f"{_PROOF}: {len(message)} bytes" if is_proof else message.hex(" ")
+            secret = next((each for each in (_PROOF, _JOIN) if each.encode() in message), "")
+            shown = f"{secret}: {len(message)} bytes" if secret else message.hex(" ")
         line = f"{direction} {self._place}{shown}"
         if is_json():
             logging.getLogger(TRACE).debug("%s", line)
@@ -180,8 +184,12 @@ class Tracer:
             write_error(escape(line))
 
 
-def _without_token(text: str) -> str:
-    return _PARAMS.sub(r'\1"***"', text) if _PROOF in text else text
+def _without_secrets(text: str) -> str:
+    if _PROOF in text:
+        text = _PARAMS.sub(r'\1"***"', text)
+    if _JOIN in text:
+        text = _PARAMS_BY_POSITION.sub(r'\1"***"', text)
+    return _PSK.sub(r'\1"***"', text)
 
 
 def _nowhere() -> io.TextIOWrapper:

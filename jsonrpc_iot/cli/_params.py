@@ -35,7 +35,7 @@ def read_params(words: Sequence[str]) -> Params:
         if word.startswith("@"):
             return _object_or_array(_read_file(word[1:]), word)
         if word == "-":
-            return _object_or_array(_read_stdin(), "standard input")
+            return _object_or_array(read_stdin(), "standard input")
     members: dict[str, Any] = {}
     for word in words:
         key, value = _member(word)
@@ -99,7 +99,8 @@ def _read_file(name: str) -> bytes:
         raise UsageError(f"cannot read {name!r}: {reason}") from None
 
 
-def _read_stdin() -> bytes:
+def read_stdin() -> bytes:
+    """All that standard input has, without a byte order mark; raises `UsageError` for none."""
     if sys.stdin is None:
         raise UsageError("standard input is closed")
     return sys.stdin.buffer.read().removeprefix(_BOM)

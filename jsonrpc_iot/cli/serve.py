@@ -12,6 +12,7 @@ from jsonrpc_iot import Context, Dispatcher, UsageError
 from jsonrpc_iot import run as run_server
 
 from ._access import KeysOption, PairOption, RequireKeyOption, access
+from ._improv import ImprovOption, Provisioning
 from ._log import show_warnings
 from ._options import (
     AnnounceOption,
@@ -60,6 +61,7 @@ def serve(
             complete=complete_radio,
         ),
     ] = None,
+    improv: ImprovOption = None,
     reload: Annotated[
         bool, Option("--reload", help="Start again when a Python file here changes.")
     ] = False,
@@ -83,17 +85,14 @@ def serve(
     if reload:
         run_again_on_change()
         return
+    if improv is not None and wifi is None:
+        raise UsageError("--improv joins networks by --wifi, which is missing")
     who = access(keys, require_key, bind, pair)
     dispatcher = Dispatcher() if target is None else load_dispatcher(target)
     _include_system(dispatcher)
-    block = None
     if wifi is not None:
-        radio, block = make_radio(wifi)
-        try:
-            dispatcher.include(radio)
-        except ValueError as error:
-            raise UsageError(f"--wifi: {error} by {target}") from None
-    who |= {"record": record, "console": console, "metrics": metrics, "within": block}
+        who |= _include_wifi(dispatcher, wifi, target, improv, trace=trace)
+    who |= {"record": record, "console": console, "metrics": metrics}
     _run(dispatcher, bind, who, announce, trace=trace)
 
 
@@ -211,6 +210,26 @@ def _include_system(dispatcher: Dispatcher, name: str | None = None) -> None:
         logger.info("the system service is left out: %s", error)
 
 
+def _include_wifi(
+    dispatcher: Dispatcher, name: str, target: str | None, improv: str | None, *, trace: bool
+) -> dict[str, Any]:
+    """Options of serving with that radio."""
+    radio = make_radio(name)
+    try:
+        dispatcher.include(radio.wifi)
+    except ValueError as error:
+        raise UsageError(f"--wifi: {error} by {target}") from None
+    if improv is None:
+        return {"within": radio.block}
+    provisioning = Provisioning(improv, trace=trace)
+
+    def show(url: str) -> None:
+        provisioning.note(url)
+        _show(url)
+
+    return {"within": provisioning.within(radio), "on_listening": show}
+
+
 def _run(
     dispatcher: Dispatcher,
     urls: list[str],
@@ -221,7 +240,7 @@ def _run(
 ) -> None:
     tracer = Tracer(urls[0] if len(urls) == 1 else "") if trace else None
     who |= {"trace": tracer, "announce": announce, "stats": True}
-    run_server(dispatcher, *urls, on_listening=_show, **who)
+    run_server(dispatcher, *urls, **{"on_listening": _show, **who})
 
 
 def _show(url: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from anyio.abc import SocketStream
 from anyio.streams.tls import TLSStream
 
-from jsonrpc_iot import Limits, Server, asgi_app, serve
+from jsonrpc_iot import Dispatcher, Limits, Server, asgi_app, serve
 from tests.transports.certificates import Certificates
 from tests.waiting import SECONDS, Tally, eventually
 
@@ -205,3 +205,50 @@ async def test_bodies_of_one_host_leave_room_for_others(device: Device) -> None:
         length = b"Content-Length: %d" % len(body)
         await honest.send(POST.replace(b"Content-Length: 38", length).partition(b"{")[0] + body)
         await says(honest, b'"result":3')
+
+
+MUCH = 15_000_000  # bytes, more than the system takes by itself
+ASK_MUCH = (
+    b"POST /rpc HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    b'%bContent-Length: 24\r\n\r\n{"id":1,"method":"much"}'
+)
+
+
+@asynccontextmanager
+async def serving_much(seconds: float) -> AsyncIterator[Server]:
+    device = Dispatcher()
+    device.method("much")(lambda: "x" * MUCH)
+    async with serve(device, HTTP, limits=Limits(send_seconds=seconds)) as server:
+        yield server
+
+
+async def is_cut_off(stream: SocketStream) -> bool:
+    """Whether the server ends a connection, before it gives up a head that takes too long."""
+    with anyio.move_on_after(5):
+        try:
+            while True:
+                await stream.send(b"x")
+                await anyio.sleep(0.01)
+        except GONE:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("header", [b"", b"Connection: close\r\n"])
+async def test_who_reads_nothing_of_an_answer_is_cut_off(header: bytes) -> None:
+    async with serving_much(0.2) as server, await come(server) as silent:
+        await silent.send(ASK_MUCH % header)
+        assert await is_cut_off(silent)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_who_reads_an_answer_slowly_gets_all_of_it() -> None:
+    heard = 0
+    async with serving_much(1.0) as server, await come(server) as slow:
+        await slow.send(ASK_MUCH % b"Connection: close\r\n")
+        with anyio.fail_after(SECONDS), suppress(anyio.EndOfStream):
+            for at in range(0, 2 * MUCH, MUCH // 10):
+                while heard < at:
+                    heard += len(await slow.receive())
+                await anyio.sleep(0.12)
+    assert heard > MUCH

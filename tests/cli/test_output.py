@@ -105,3 +105,26 @@ def test_a_trace_hides_tokens(
     assert "hunter2" not in shown
     assert b"hunter2".hex(" ") not in shown
     assert is_binary or '"id"' in shown
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        '{"method":"wifi.connect","params":{"ssid":"home","psk":"hunter2"},"id":1}',
+        '{"id":1,"params":["home","hunter2"],"method":"wifi.connect"}',
+        '{"id": 1, "params" : {"psk" : "a}\\"]hunter2"}, "method": "wifi.connect"}',
+        '[{"id":1,"method":"wifi.connect","params":{"psk":"hunter2"}},{"params":["a","hunter2"]}]',
+        '{"id":1,"params":{"psk":"hunter2"},"method":"lamp.wifi.connect"}',
+    ],
+)
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_a_trace_hides_keys_of_wifi(
+    message: str, is_binary: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Tracer()("->", (b"\xff" if is_binary else b"") + message.encode())
+
+    shown = capsys.readouterr().err
+    assert "wifi.connect" in shown
+    assert "hunter2" not in shown
+    assert b"hunter2".hex(" ") not in shown
+    assert is_binary or '"id"' in shown

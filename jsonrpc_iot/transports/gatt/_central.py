@@ -97,7 +97,7 @@ async def open_link(
                 return await subscribe(*pair)
         return await subscribe(*last)
     except BaseException as error:
-        await _disconnect(client)
+        await disconnect(client)
         if isinstance(error, FAILURES):
             raise ConnectFailed(f"{_name(device)}: cannot subscribe: {text(error)}") from error
         raise
@@ -241,7 +241,7 @@ class GattChannel(CallbackChannel):
     async def aclose(self) -> None:
         """Disconnect."""
         if self._close():
-            await _disconnect(self._client)
+            await disconnect(self._client)
             if self._owned is not None:
                 with anyio.CancelScope(shield=True):
                     await self._owned.aclose()
@@ -273,7 +273,8 @@ def _is_refusal(error: Exception) -> bool:
     )
 
 
-async def _disconnect(client: BleakClient) -> None:
+async def disconnect(client: BleakClient) -> None:
+    """End a link; what goes wrong with that is of no interest."""
     with anyio.move_on_after(CLOSE_SECONDS, shield=True):
         try:
             await client.disconnect()

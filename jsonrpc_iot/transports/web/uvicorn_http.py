@@ -90,11 +90,15 @@ class _GuardedProtocol(H11Protocol):
     head_seconds: float
     """How long a head may take; a subclass says."""
 
+    send_seconds: float
+    """How long a client may read nothing of what it is sent; a subclass says."""
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._refused = False
+        self._send_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         connection: Connection = self.app_state["jsonrpc_iot"]
@@ -107,6 +111,7 @@ class _GuardedProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_watching()
         self.app_state["jsonrpc_iot"].lost()
         super().connection_lost(exc)
 
@@ -140,7 +145,51 @@ class _GuardedProtocol(H11Protocol):
         assert isinstance(self.transport, _JoiningTransport)
         self.transport.flush()
         self.transport = self.transport.inner
+        self._stop_watching()
         super().handle_websocket_upgrade(event)
+
+    def pause_writing(self) -> None:
+        """Note that the client reads more slowly than it is written to."""
+        super().pause_writing()
+        self._watch(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """Note that it has read."""
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._stop_watching()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or close once the client has read the response."""
+        super().on_response_complete()
+        self._watch_closing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close: there was no other request for a long time."""
+        super().timeout_keep_alive_handler()
+        self._watch_closing()
+
+    def _watch_closing(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left and self.transport.is_closing():  # which by itself waits for the client for ever
+            self._watch(left)
+
+    def _watch(self, left: int) -> None:
+        """End the connection if the client reads nothing of what is left to be sent, for long."""
+        self._stop_watching()
+        self._send_timer = self.loop.call_later(self.send_seconds, self._look_again, left)
+
+    def _look_again(self, before: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left >= before:
+            self.transport.abort()
+        elif left:
+            self._watch(left)
+
+    def _stop_watching(self) -> None:
+        if self._send_timer is not None:
+            self._send_timer.cancel()
+            self._send_timer = None
 
     def _get_upgrade(self) -> bytes | None:
         """What the client would go on with: lines of one name are one list (RFC 9110, 5.3)."""
@@ -180,9 +229,10 @@ class _GuardedProtocol(H11Protocol):
             self.loop.call_later(REFUSAL_SECONDS, self.transport.abort)
 
 
-def _guarded(seconds: float) -> type[_GuardedProtocol]:
+def _guarded(limits: Limits) -> type[_GuardedProtocol]:
     class Protocol(_GuardedProtocol):
-        head_seconds = seconds
+        head_seconds = limits.message_seconds
+        send_seconds = limits.send_seconds
 
     return Protocol
 
@@ -218,7 +268,7 @@ class WebServer:
         app: answers.
         sockets: it listens on them, and closes them.
         tls: secures the connections, `None` without TLS.
-        limits: of which `peers` and `message_seconds` are used here.
+        limits: of which `peers`, `message_seconds` and `send_seconds` are used here.
         websockets: whether the application takes WebSockets.
     """
 
@@ -248,7 +298,7 @@ class WebServer:
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=1,
         )
-        protocol = _guarded(limits.message_seconds)
+        protocol = _guarded(limits)
         config.http = protocol
         config.load()
         self._server = server = _Server(config)

@@ -18,7 +18,7 @@ pytestmark = [
 ]
 
 BAUDRATE = 9600
-REPLIES = 12
+REPLIES = 18
 
 
 @pytest.mark.only_on("asyncio")  # as serial ports do

@@ -237,10 +237,17 @@ class BumbleClient(BaseBleakClient):
 
     async def _not_needed(self, *_: object, **__: object) -> Any:
         """Refuse what bleak's clients can do beyond what a GATT link takes."""
-        raise BleakError("this client only writes and hears notifications")
+        raise BleakError("this client only reads, writes and hears notifications")
 
     pair = unpair = stop_notify = _not_needed
-    read_gatt_char = read_gatt_descriptor = write_gatt_descriptor = _not_needed
+    read_gatt_descriptor = write_gatt_descriptor = _not_needed
+
+    async def read_gatt_char(
+        self, characteristic: BleakGATTCharacteristic, **_: object
+    ) -> bytearray:
+        """Read a value."""
+        with self._link():
+            return bytearray(await _inner(characteristic).read_value())
 
     async def write_gatt_char(
         self, characteristic: BleakGATTCharacteristic, data: SizedBuffer, response: bool

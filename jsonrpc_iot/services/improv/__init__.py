@@ -1,0 +1,26 @@
+"""Provisioning by the open standard Improv Wi-Fi: how a new device gets onto a network.
+
+A device has an `Improv` over its `Wifi`, and `serve_line` or `serve_port` for each serial line, so
+that any Improv app sets it up. `ImprovClient` is the other end, for any Improv device.
+"""
+
+from jsonrpc_iot.protocol.improv.messages import DeviceInfo, ErrorState, State
+
+from .client import ImprovClient, SeenNetwork, open_client
+from .device import Improv
+from .errors import ImprovError
+from .line import serve_line
+from .port import serve_port
+
+__all__ = [
+    "DeviceInfo",
+    "ErrorState",
+    "Improv",
+    "ImprovClient",
+    "ImprovError",
+    "SeenNetwork",
+    "State",
+    "open_client",
+    "serve_line",
+    "serve_port",
+]

@@ -45,7 +45,7 @@ def console(
     With --keys those of the keyring may sign in as well. The device may be away, and come later;
     one line on standard error says so. Stops on SIGINT or SIGTERM.
     """
-    require_extra("jsonrpc-iot console", "it needs", "http", "h11", "uvicorn", "websockets")
+    require_extra("console", "it needs", "http", "h11", "uvicorn", "websockets")
     show_warnings()
     keyring = None if keys is None else Keyring(keys)
     _, urls = split_name(url)

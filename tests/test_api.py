@@ -45,6 +45,9 @@ PUBLIC = {
         VirtualSerial check_channel_contract memory_pair replay served
         virtual_radio virtual_serial_pair
     """,
+    "jsonrpc_iot.testing.conformance": """
+        CaseReport Given Profile Report Section Verdict as_json as_junit as_text check_conformance
+    """,
     "jsonrpc_iot.tuya": """
         Command DataPoint DataPointType Frame FrameDecoder NetworkStatus Point Product TuyaDevice
         TuyaLink TuyaMcu TuyaModule

@@ -60,7 +60,7 @@ DEPENDENCIES: dict[str, Set[str]] = {
     "trust": CORE_DEPENDENCIES | {"cryptography", "spake2", "tomlkit"},
     "client": CORE_DEPENDENCIES | {"opentelemetry"},
     "gateway": CORE_DEPENDENCIES | {"mcp"},
-    "testing": CORE_DEPENDENCIES | {"bumble", "pytest"},
+    "testing": CORE_DEPENDENCIES | {"bumble", "httpx2", "pytest"},
     "cli": CORE_DEPENDENCIES | {"amqtt", "rich", "serial"},
     "novacloud": CORE_DEPENDENCIES | {"asyncpg", "nats"},
     "services": CORE_DEPENDENCIES | {"dbus_fast"},

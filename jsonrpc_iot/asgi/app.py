@@ -121,7 +121,7 @@ class RpcApp:
         self._door = door
         self._keyring = keyring
         key = console if isinstance(console, OneTimeKey) else None
-        self._console = Console(key, rules, door.refuser) if console else None
+        self._console = Console(key, rules, door) if console else None
         self._admission = Admission(rules, door, keyring)
         self._show = (trace or Tracing()).show
         self._place = f"http://{rules.path}"  # of those who read events, whoever they are

@@ -79,6 +79,16 @@ class Door:
         return self._authenticate is not None or self._keyring is not None
 
     @property
+    def has_keyring(self) -> bool:
+        """Whether it knows the tokens of a keyring."""
+        return self._keyring is not None
+
+    @property
+    def needs_proof(self) -> bool:
+        """Whether nobody may come in who has proved nothing."""
+        return not self._strangers
+
+    @property
     def lets_everybody_act(self) -> bool:
         """Whether who has proved nothing may do what needs permissions."""
         return self._everybody is not None

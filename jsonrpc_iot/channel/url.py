@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import fields
 
-from ..errors import InvalidUrl
+from ..errors import InvalidUrl, Unauthorized
 
 T = TypeVar("T", bound=Struct)
 
@@ -24,6 +24,8 @@ SEALABLE = (
     *("uart", "uart+pty", "udp", "unix"),
 )
 """Schemes of links that are sealed where the URL has the option `psk`."""
+_PROVING = ("pipe", "unix", "tls")
+"""Schemes of links that prove who is there by something else than a key."""
 _SECRET = re.compile("(?:.*[_-])?(?:pass|pwd|tok|tick|secret|psk)", re.IGNORECASE | re.DOTALL)
 """Begins the names of options that hold one, and of such that were meant to."""
 _KEY_OR_TOKEN = re.compile(r"[A-Za-z0-9+/ ]{43}=|[A-Za-z0-9_-]{43}")
@@ -208,6 +210,22 @@ def _masked_option(option: str) -> str:
         return option
     is_secret = _SECRET.match(name_is) or _KEY_OR_TOKEN.fullmatch(value_is)
     return f"{name}=***" if is_secret else option
+
+
+def key_hint(url: str, refusal: Unauthorized) -> str | None:
+    """What may help who is refused something since they have proved nothing; `None` for nothing.
+
+    Args:
+        url: where the other end is.
+        refusal: its answer; one with a reason of its own may not be for want of a key.
+    """
+    if refusal.message != Unauthorized.message or refusal.data is not None:
+        return None
+    parsed = Url.parse(url)
+    if {"psk", "token", "cert"} & parsed.options.keys() or parsed.scheme in _PROVING:
+        return None
+    option = "token" if parsed.scheme in ("http", "https", "ws", "wss") else "psk"
+    return f"this device wants a key: ?{option}=env:NAME"
 
 
 def with_option(url: str, option: str) -> str:

@@ -94,6 +94,7 @@ ROOT = Group(
         "ping": "ping",
         "bench": "bench",
         "discover": "discover",
+        "conformance": "conformance",
         "monitor": "monitor",
         "serve": "serve",
         "simulate": "serve",

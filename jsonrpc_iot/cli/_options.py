@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 
 from jsonrpc_iot import Client, RpcError, Unauthorized, connect
-from jsonrpc_iot.channel.url import Url
+from jsonrpc_iot.channel.url import Url, key_hint
 from jsonrpc_iot.protocol.messages import Dialect
 
 from ._output import Tracer
@@ -145,16 +145,8 @@ def hinting_at_options(url: str) -> Iterator[None]:
     try:
         yield
     except Unauthorized as error:
-        if error.message != Unauthorized.message or error.data is not None:
-            raise  # the device has a reason of its own, and a key may not be what it lacks
-        parsed = Url.parse(url)
-        has_key = {"psk", "token", "cert"} & parsed.options.keys()
-        if not has_key and parsed.scheme not in ("pipe", "unix", "tls"):
-            option = "token" if parsed.scheme in ("http", "https", "ws", "wss") else "psk"
-            error.add_note(
-                f"{HINT}this device wants a key: ?{option}=env:NAME; "
-                "without a keyring there nobody may call that"
-            )
+        if hint := key_hint(url, error):
+            error.add_note(f"{HINT}{hint}; without a keyring there nobody may call that")
         raise
     except RpcError as error:
         if error.code == _PARSE_ERROR and "segment" in Url.parse(url).options:

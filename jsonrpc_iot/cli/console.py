@@ -49,7 +49,7 @@ def console(
     show_warnings()
     keyring = None if keys is None else Keyring(keys)
     _, urls = split_name(url)
-    serving = console_of(urls, port=port, keyring=keyring, on_change=_tell)
+    serving = console_of(urls, port=port, keyring=keyring, on_change=_tell, on_refused=_tell_why)
     anyio.run(partial(_run, serving, keyring, open=open))
 
 
@@ -85,6 +85,10 @@ def _opened(address: str) -> Iterator[None]:
 def _open(url: str) -> None:
     if not webbrowser.open(url):
         explain("there is no browser here: open the address in one")
+
+
+def _tell_why(why: str) -> None:
+    tell("device", why)
 
 
 def _tell(device: DeviceState) -> None:

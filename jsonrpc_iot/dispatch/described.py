@@ -10,7 +10,14 @@ import anyio
 from msgspec import Struct
 
 from ..channel.clock import now
-from ..errors import InvalidParams, JsonRpcIotError, MalformedResponse, RpcError
+from ..errors import (
+    DeviceOffline,
+    InvalidParams,
+    JsonRpcIotError,
+    MalformedResponse,
+    RpcError,
+    Unauthorized,
+)
 from .declare.target import Target
 from .openrpc.gather import Document, entries_of, gather, is_idempotent, only
 
@@ -55,6 +62,7 @@ class Described:
         self.target = target
         self._description = NOTHING
         self._described_at = -math.inf
+        self._refused: DeviceOffline | Unauthorized | None = None
         self._describing = anyio.Lock()
         self._entries: dict[str, Document] = {}
         self._entries_at = -math.inf
@@ -74,13 +82,19 @@ class Described:
         with anyio.move_on_after(seconds):
             async with self._describing:
                 if self.target is not None and not self.is_described:
-                    with suppress(JsonRpcIotError):
+                    self._refused = None
+                    try:
                         document = await gather(self.target, "", min(seconds, _ASKING_SECONDS))
                         self._description = Description(only(document, self._shows))
                         methods = entries_of(self._description.document, "methods")
                         self._entries = {each["name"]: each for each in methods}
                         self._entries_at = now()
-                    self._described_at = now()
+                    except (DeviceOffline, Unauthorized) as refused:
+                        self._refused = refused
+                    except JsonRpcIotError:
+                        pass
+                    if not isinstance(self._refused, DeviceOffline):  # which comes back unheard
+                        self._described_at = now()
         return self._description
 
     async def describe_one(self, method: str, seconds: float) -> Document:

@@ -20,6 +20,7 @@ from ..errors import (
     ChannelClosed,
     DeadlineExceeded,
     DeviceOffline,
+    Forbidden,
     InvalidParams,
     JsonRpcIotError,
     MessageTooLarge,
@@ -118,6 +119,20 @@ class Forward(Described):
     def offline(self) -> DeviceOffline:
         """The error that says that the other end is away."""
         return DeviceOffline()
+
+    def check_described(self) -> None:
+        """See whether what it says of itself is to be had.
+
+        Raises:
+            DeviceOffline: it is away.
+            Forbidden: it refuses to say, to this end: its callers have proved nothing wrong.
+        """
+        if self.target is None:
+            raise self.offline()
+        if isinstance(self._refused, DeviceOffline):  # so says a gateway there
+            raise DeviceOffline(self._refused.message, self._refused.data)
+        if self._refused is not None:
+            raise Forbidden(self._refused.message, self._refused.data)
 
     def begin(
         self,

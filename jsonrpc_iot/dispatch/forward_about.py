@@ -39,11 +39,19 @@ class ForwardAbout:
         self._table = table
 
     async def methods(self, context: Context) -> list[str]:
-        """List the names that the caller may call, sorted."""
+        """List the names that the caller may call, sorted.
+
+        Raises:
+            RpcError: this is a device's own address, and it is away or refuses to say.
+        """
         names = {entry.name for entry in permitted(self._table.methods, context)}
         if "" in self._table.forwards:
             names = {name for name in names if name.startswith("rpc.")}
-        for prefix, found in (await self._ask(context)).items():
+        pieces = await self._ask(context)
+        own = self._table.forwards.get("")
+        if "" in pieces and isinstance(own, Forward):
+            own.check_described()
+        for prefix, found in pieces.items():
             names |= {f"{prefix}{name}" for name in found.names(prefix)}
         return sorted(names)
 
@@ -60,6 +68,10 @@ class ForwardAbout:
             context: the caller's.
             method: the name of a method or notification.
             device: the name of a device, to be described as it does it itself.
+
+        Raises:
+            InvalidParams: nothing has that name.
+            RpcError: this is a device's own address, and it is away or refuses to say.
         """
         if device is not None or "" in self._table.forwards:
             return await self._describe(context, device or "", method, prefix="")
@@ -90,6 +102,8 @@ class ForwardAbout:
             raise InvalidParams(data={"path": "$.device", "message": "No device has that name"})
         if method is None:
             found = (await forward.describe(_patience(context))).document
+            if not name:
+                forward.check_described()
         else:
             found = await forward.describe_one(method, _patience(context))
         if not prefix:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..asgi.console.session import OneTimeKey
 from ..channel.tasks import task_group
 from ..dispatch.dispatcher import Dispatcher
+from ..errors import DeviceOffline, Forbidden
 from ..server.serving import serve
 from .device import Device
 from .face import Face
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _HOST = "127.0.0.1"
 _NAME = "device"
+_ASKING_SECONDS = 10.0
 
 
 @asynccontextmanager
@@ -31,6 +33,7 @@ async def console_of(
     port: int = 0,
     keyring: "Keyring | None" = None,
     on_change: Callable[[DeviceState], object] = lambda state: None,
+    on_refused: Callable[[str], object] = lambda why: None,
 ) -> AsyncIterator[str]:
     """Offer a device to a browser on this machine while the block runs.
 
@@ -42,6 +45,7 @@ async def console_of(
         port: where the page is, 0 for a free one.
         keyring: whose tokens open the page as well, beside the key in the address.
         on_change: is called when the device comes or goes.
+        on_refused: is called with the reason when it comes and does not say what it can do.
 
     Yields:
         The address, with a key that opens it once.
@@ -83,6 +87,8 @@ async def console_of(
             if device.target is None:
                 for peer in server.peers:
                     peer.leave(0.0)
+            else:
+                tasks.start_soon(_ask, device, on_refused)
             on_change(device.state)
 
         device.on_change = tell
@@ -93,3 +99,14 @@ async def console_of(
         finally:
             device.is_watched = False
             tasks.cancel_scope.cancel()
+
+
+async def _ask(device: Device, on_refused: Callable[[str], object]) -> None:
+    """See whether a device says what it can do."""
+    await device.describe(_ASKING_SECONDS)
+    try:
+        device.check_described()
+    except Forbidden as refused:
+        on_refused(refused.message)
+    except DeviceOffline:
+        pass

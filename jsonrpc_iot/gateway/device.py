@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 from ..channel.changes import Change
 from ..channel.clock import now
 from ..channel.tasks import task_group
+from ..channel.url import key_hint
 from ..client.client import Client
 from ..client.connecting import keep_connected
 from ..client.notifications import Notification
@@ -27,9 +28,11 @@ from ..errors import (
     CallTimeout,
     ConnectFailed,
     DeviceOffline,
+    Forbidden,
     JsonRpcIotError,
     MalformedResponse,
     RpcError,
+    Unauthorized,
 )
 from ..peer.peer import Peer
 from ..protocol.about import about
@@ -178,6 +181,18 @@ class Device(Forward):
             while self._is_describing:
                 await self._changed.wait()
         return self._description
+
+    def check_described(self) -> None:
+        """See whether what it says of itself is to be had; see `Forward.check_described`."""
+        if (
+            self.target is not None
+            and isinstance(self._refused, Unauthorized)
+            and self._url is not None
+        ):
+            hint = key_hint(self._url, self._refused)
+            if hint is not None:
+                raise Forbidden(hint)
+        super().check_described()
 
     async def _describe(self) -> None:
         try:

@@ -214,6 +214,8 @@ class Gateway(Dispatcher, anyio.AsyncContextManagerMixin):
 
     def _tell(self, device: Device) -> None:
         self.changed.emit(DeviceChange(*structs.astuple(device.state)))
+        for places in self._places:
+            places.tell(device)
 
     def _hear(self, device: Device, method: str, params: object) -> None:
         requires = device.options.requires

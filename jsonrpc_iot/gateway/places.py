@@ -12,6 +12,9 @@ from ..server.server import Server
 from .device import Device
 from .face import Face
 
+CHANGED = "gateway.device"
+"""Tells at a device's own address that it has come or gone, which it cannot tell itself."""
+
 logger = logging.getLogger("jsonrpc_iot.gateway")
 
 
@@ -51,6 +54,11 @@ class OwnPlaces:
         found = self._faces.pop(device, None)
         if found is not None:
             found[1].cancel()
+
+    def tell(self, device: Device) -> None:
+        """Tell those who listen at a device's address whether it is there."""
+        state = device.state
+        self.emit(device, CHANGED, {"online": state.online, "since": state.since})
 
     def emit(self, device: Device, method: str, params: object) -> None:
         """Notify those who listen at a device's address."""

@@ -55,6 +55,19 @@ def test_a_device_that_is_away_is_told_of(tmp_path: Path) -> None:
         assert program.stop().code == 0
 
 
+def test_a_device_that_wants_a_key_is_told_of(tmp_path: Path) -> None:
+    device, keys = tmp_path / "lamp.py", tmp_path / "keys.toml"
+    device.write_text("from jsonrpc_iot import Dispatcher\n\nlamp = Dispatcher()\n")
+    keys.touch(mode=0o600)
+    words = ("serve", "lamp:lamp", "--bind", "tcp://127.0.0.1:0", "--require-key")
+    with started(*words, "--keys", str(keys), PYTHONPATH=str(tmp_path)) as server:
+        with started("console", listening(server)) as program:
+            address(program)
+            assert program.wait_for_error("this device wants a key: ?psk=env:NAME")
+            assert program.stop().code == 0
+        assert server.stop().code == 0
+
+
 def test_the_browser_is_led_there_by_a_file_that_no_other_user_can_read(
     device: Simulated, tmp_path: Path
 ) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from .model import (
+from jsonrpc_iot.testing.conformance.replies import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
@@ -10,11 +10,12 @@ from .model import (
     NOT_AN_OBJECT,
     NOT_AN_OBJECT_AFTER_IOT,
     UNPARSED,
-    Case,
     Message,
     fail,
     ok,
 )
+
+from .model import Case
 
 
 def _batch_cases() -> Iterator[Case]:

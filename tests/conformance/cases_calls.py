@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator
 
-from .model import (
+from jsonrpc_iot.testing.conformance.replies import (
     ANYTHING,
     DEADLINE_EXCEEDED,
     INTERNAL_ERROR,
     INVALID_PARAMS,
     INVALID_REQUEST,
-    Case,
     fail,
     ok,
 )
+
+from .model import Case
 
 
 def _call_cases() -> Iterator[Case]:

@@ -2,56 +2,24 @@
 
 from collections.abc import Iterator
 
-from .model import INVALID_REQUEST, METHOD_NOT_FOUND, NO_ID, PARSE_ERROR, Case, fail, ok
+from jsonrpc_iot.testing.conformance.corners import (
+    BAD_PARAMS,
+    BAD_VERSIONS,
+    MISSING_OR_BAD_METHODS,
+    READABLE_IDS,
+    REFUSED_IDS,
+    THIRTY_DIGITS,
+)
+from jsonrpc_iot.testing.conformance.replies import (
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    NO_ID,
+    PARSE_ERROR,
+    fail,
+    ok,
+)
 
-THIRTY_DIGITS = 123456789012345678901234567890
-
-READABLE_IDS: list[tuple[str, str, object]] = [
-    ("null", "null", None),
-    ("zero", "0", 0),
-    ("empty", '""', ""),
-    ("minus-one", "-1", -1),
-    ("fraction", "1.5", 1.5),
-    ("minus-zero", "-0", 0),
-    ("one", "1", 1),
-    ("text-one", '"1"', "1"),
-    ("above-double", "9007199254740993", 9007199254740993),
-    ("int64-max", "9223372036854775807", 9223372036854775807),
-    ("int64-max-plus-1", "9223372036854775808", 9223372036854775808),
-    ("int64-min-minus-1", "-9223372036854775809", -9223372036854775809),
-    ("uint64-max", "18446744073709551615", 18446744073709551615),
-    ("uint64-max-plus-1", "18446744073709551616", 18446744073709551616),
-    ("30-digits", str(THIRTY_DIGITS), THIRTY_DIGITS),
-    ("minus-30-digits", str(-THIRTY_DIGITS), -THIRTY_DIGITS),
-    ("300-digits", "7" * 300, int("7" * 300)),
-    ("float-one", "1.0", 1.0),
-    ("exponent", "1e2", 100.0),
-    ("capital-exponent", "25E+1", 250.0),
-    ("tiny", "5e-324", 5e-324),
-    ("largest-double", "1.7976931348623157e308", 1.7976931348623157e308),
-    ("minus-zero-float", "-0.0", -0.0),
-    ("long-fraction", "0.1", 0.1),
-    ("uuid", '"2f1c9c1e-8d4e-4a39-9d0c-b7a1d5c0a001"', "2f1c9c1e-8d4e-4a39-9d0c-b7a1d5c0a001"),
-    ("escapes", r'"a\"\\\/\n\u0041\u0000"', 'a"\\/\nA\0'),
-    ("unicode", '"灯 é"', "灯 é"),
-    ("surrogate-pair", r'"\ud83d\ude00"', "\U0001f600"),
-    ("text-null", '"null"', "null"),
-    ("long-text", '"' + "x" * 1000 + '"', "x" * 1000),
-    ("text-of-5000-digits", '"' + "1" * 5000 + '"', "1" * 5000),
-]
-
-REFUSED_IDS = [
-    ("true", "true"),
-    ("false", "false"),
-    ("array", "[]"),
-    ("object", "{}"),
-    ("array-of-one", "[1]"),
-    ("object-with-id", '{"id":1}'),
-    ("1e400", "1e400"),
-    ("minus-1e400", "-1e400"),
-    ("1e99999", "1e99999"),
-    ("fraction-above-doubles", "9" * 320 + ".5"),
-]
+from .model import Case
 
 
 def _id_cases() -> Iterator[Case]:
@@ -89,20 +57,6 @@ def _id_cases() -> Iterator[Case]:
         "id-400-digits", _echo(huge), (ok(int(huge), "x"),), also=((NO_ID,),)
     )  # an integer, but beyond what doubles reach
     yield Case("id-lone-surrogate", _echo(r'"\ud800"'), (fail(None, PARSE_ERROR, v2=True),))
-
-
-MISSING_OR_BAD_METHODS = [
-    ("absent", ""),
-    ("null", '"method":null,'),
-    ("number", '"method":1,'),
-    ("true", '"method":true,'),
-    ("array", '"method":["echo"],'),
-    ("object", '"method":{"echo":1},'),
-]
-
-BAD_PARAMS = ["5", '"x"', "true", "false", "1.5", '""', "0"]
-
-BAD_VERSIONS = ['"1.0"', '"2"', '""', "2.0", "2", "null", "true", "[]", "{}", '"2.0 "', '"3.0"']
 
 
 def _invalid_cases() -> Iterator[Case]:

@@ -2,121 +2,21 @@
 
 from collections.abc import Iterator
 
-from .model import (
+from jsonrpc_iot.testing.conformance.corners import BOM, BROKEN_VALUES, SOUND_VALUES
+from jsonrpc_iot.testing.conformance.replies import (
     NOT_AN_OBJECT,
     NOT_AN_OBJECT_AFTER_IOT,
     UNPARSED,
     UNPARSED_AFTER_IOT,
-    Case,
     fail,
     ok,
 )
 
-BOM = b"\xef\xbb\xbf"
+from .model import Case
+
 VALID = b'{"id":1,"method":"record","params":["x"]}'
 ONE = (ok(1, "x"),)
 REFUSED = (UNPARSED,)
-
-BROKEN_VALUES = {
-    "NaN": b"NaN",
-    "Infinity": b"Infinity",
-    "-Infinity": b"-Infinity",
-    "lower-nan": b"nan",
-    "inf": b"inf",
-    "leading-zero": b"01",
-    "minus-leading-zero": b"-01",
-    "plus": b"+1",
-    "ends-in-point": b"1.",
-    "begins-with-point": b".5",
-    "ends-in-e": b"1e",
-    "ends-in-e-plus": b"1e+",
-    "minus-alone": b"-",
-    "two-minus": b"--1",
-    "hexadecimal": b"0x10",
-    "underscore": b"1_000",
-    "capital-True": b"True",
-    "cut-true": b"tru",
-    "cut-null": b"nul",
-    "longer-null": b"nulll",
-    "undefined": b"undefined",
-    "trailing-comma-array": b"[1,]",
-    "trailing-comma-object": b'{"a":1,}',
-    "leading-comma": b"[,1]",
-    "comma-alone": b"[,]",
-    "two-commas": b"[1,,2]",
-    "missing-comma": b"[1 2]",
-    "missing-colon": b'{"a" 1}',
-    "two-colons": b'{"a"::1}',
-    "missing-value": b'{"a":}',
-    "number-as-key": b"{1:2}",
-    "bare-key": b"{a:1}",
-    "single-quotes": b"['x']",
-    "comment": b"[1/*one*/]",
-    "bad-escape": rb'"\x41"',
-    "bad-escape-q": rb'"\q"',
-    "cut-unicode-escape": rb'"\u12"',
-    "bad-unicode-escape": rb'"\u12g4"',
-    "control-character": b'"a\x01b"',
-    "tab-in-text": b'"a\tb"',
-    "nul-in-text": b'"a\x00b"',
-    "carriage-return-in-text": b'"a\rb"',
-    "form-feed-between": b"[1,\x0c2]",
-    "no-break-space-between": b"[1,\xc2\xa02]",
-    "lone-high-surrogate": rb'"\ud800"',
-    "lone-low-surrogate": rb'"\udc00"',
-    "lone-surrogate-last": rb'"\udfff"',
-    "surrogates-swapped": rb'"\ude00\ud83d"',
-    "two-high-surrogates": rb'"\ud83d\ud83d"',
-    "high-surrogate-and-letter": rb'"\ud83dx"',
-    "high-surrogate-and-escape": rb'"\ud83d\n"',
-    "high-surrogate-and-other-escape": rb'"\ud83d\u0041"',
-    "surrogate-after-backslashes": rb'"\\\\\ud800"',
-    "capital-surrogate": rb'"\uD8AB"',
-    "surrogate-in-key": rb'{"\ud800":1}',
-    "utf8-lone-ff": b'"\xff"',
-    "utf8-lone-continuation": b'"\x80"',
-    "utf8-cut-2": b'"\xc3"',
-    "utf8-cut-3": b'"\xe2\x82"',
-    "utf8-cut-4": b'"\xf0\x9f\x98"',
-    "utf8-overlong-nul": b'"\xc0\x80"',
-    "utf8-overlong-slash": b'"\xe0\x80\xaf"',
-    "utf8-surrogate": b'"\xed\xa0\x80"',
-    "utf8-surrogate-pair": b'"\xed\xa0\xbd\xed\xb8\x80"',
-    "utf8-above-10ffff": b'"\xf4\x90\x80\x80"',
-    "utf8-f5": b'"\xf5\x80\x80\x80"',
-    "utf8-latin1": b'"caf\xe9"',
-    "utf8-in-key": b'{"\xff":1}',
-    "utf8-deep": b'[[{"a":["\xfe"]}]]',
-    "utf8-after-long-ascii": b'"' + b"a" * 300 + b'\xff"',
-    "4301-digits": b"1" * 4301,
-    "minus-4301-digits": b"-" + b"9" * 4301,
-    "10000-digits": b"[[" + b"5" * 10000 + b"]]",
-}
-"""JSON texts that are none, each with its brackets closed so that a stream cuts it as one."""
-
-SOUND_VALUES: dict[str, tuple[bytes, object]] = {
-    "text": ('"é 漢字 \U0001f600 \uffff"'.encode(), "é 漢字 \U0001f600 \uffff"),
-    "surrogate-pair": (rb'"\ud83d\ude00"', "\U0001f600"),
-    "escaped-backslash-before-u": (rb'"\\ud800"', r"\ud800"),
-    "nul-escape": (rb'"\u0000"', "\0"),
-    "delete-character": (b'"\x7f"', "\x7f"),
-    "line-separators": ('"\u2028\u2029"'.encode(), "\u2028\u2029"),
-    "brackets-in-text": (b'"}]{[\\"}"', '}]{["}'),
-    "70-brackets-in-text": (b'"' + b"[" * 70 + b'"', "[" * 70),
-    "70-brackets-after-quotes": (rb'["\"","' + b"{" * 70 + b'"]', ['"', "{" * 70]),
-    "NaN-as-text": (b'"NaN"', "NaN"),
-    "bom-in-text": (b'"' + BOM + b'"', "\ufeff"),
-    "4300-digits": (b"1" * 4300, int("1" * 4300)),
-    "minus-4300-digits": (b"-" + b"9" * 4300, -int("9" * 4300)),
-    "5000-digits-as-text": (b'"' + b"1" * 5000 + b'"', "1" * 5000),
-    "5000-digits-of-fraction": (b"0." + b"1" * 5000, 1 / 9),
-    "uint64-max-plus-1": (b"18446744073709551616", 18446744073709551616),
-    "exponent": (b"[1e2,1E-2]", [100.0, 0.01]),
-    "100-siblings": (b"[" + b"[]," * 99 + b"[]]", [[]] * 100),
-    "empty-key": (b'{"":0}', {"": 0}),
-    "literals": (b"[true,false,null]", [True, False, None]),
-    "spaces": (b"[ 1 ,\t2 ,\r3 ]", [1, 2, 3]),
-}
 
 
 def _value_cases() -> Iterator[Case]:

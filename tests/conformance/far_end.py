@@ -8,8 +8,8 @@ import anyio
 from anyio.abc import SocketAttribute, TaskGroup
 
 from jsonrpc_iot import Client, Dispatcher, connect
+from jsonrpc_iot.testing.conformance.replies import strict_json
 
-from .model import strict_json
 from .wire import StreamWire, accept
 
 SECONDS = 5.0

@@ -8,9 +8,10 @@ import anyio
 import pytest
 
 from jsonrpc_iot import Limits
+from jsonrpc_iot.testing.conformance.replies import METHOD_NOT_FOUND, Message, ok, strict_json
 
 from .device import Device, shared_device
-from .model import METHOD_NOT_FOUND, Case, Message, ok, strict_json
+from .model import Case
 from .wire import TRANSPORTS, OpenWire, StreamWire, Transport, Wire
 
 SECONDS = 20.0

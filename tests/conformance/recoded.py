@@ -13,9 +13,10 @@ import msgspec
 
 from jsonrpc_iot.channel.contract import Channel
 from jsonrpc_iot.channel.info import ChannelInfo
+from jsonrpc_iot.testing.conformance.replies import strict_json
 from jsonrpc_iot.transports import open_channel
 
-from .model import Case, strict_json
+from .model import Case
 from .wire import NAME, PacketWire, Transport, UdpWire, Wire, served_at
 
 

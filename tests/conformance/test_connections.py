@@ -6,6 +6,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from jsonrpc_iot.testing.conformance.replies import (
+    CANCELLED,
+    DEADLINE_EXCEEDED,
+    NOT_AN_OBJECT,
+    UNPARSED,
+    fail,
+    ok,
+)
+
 from .link import (
     Link,
     both_ways,
@@ -16,7 +25,6 @@ from .link import (
     on_servers,
     on_shared_lines,
 )
-from .model import CANCELLED, DEADLINE_EXCEEDED, NOT_AN_OBJECT, UNPARSED, fail, ok
 from .wire import Transport
 
 pytestmark = pytest.mark.anyio

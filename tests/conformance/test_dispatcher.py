@@ -8,22 +8,21 @@ import anyio
 import pytest
 
 from jsonrpc_iot import Dispatcher, Limits
-
-from .backends import Failures, Outcome
-from .cases import PACKET_CASES
-from .device import Device
-from .model import (
+from jsonrpc_iot.testing.conformance.replies import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
     NOT_AN_OBJECT,
     PARSE_ERROR,
-    SECRET,
     UNPARSED,
-    Case,
     fail,
     ok,
     strict_json,
 )
+
+from .backends import Failures, Outcome
+from .cases import PACKET_CASES
+from .device import Device
+from .model import SECRET, Case
 
 BATCH_OF_LIMIT = b"[" + b",".join([b'{"id":1,"method":"void"}'] * 3) + b"]"
 

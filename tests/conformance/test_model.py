@@ -2,8 +2,17 @@
 
 import pytest
 
+from jsonrpc_iot.testing.conformance.replies import (
+    UNPARSED,
+    UNPARSED_AFTER_IOT,
+    Message,
+    fail,
+    ok,
+    same,
+)
+
 from .cases import CASES, PACKET_CASES
-from .model import SECRET, UNPARSED, UNPARSED_AFTER_IOT, Case, Message, fail, ok, same
+from .model import SECRET, Case
 from .recoded import is_expressible
 
 ONE = ok(1, "x")

@@ -4,9 +4,17 @@ import anyio
 import pytest
 
 from jsonrpc_iot import Limits
+from jsonrpc_iot.testing.conformance.replies import (
+    NOT_AN_OBJECT,
+    TOO_LARGE,
+    UNPARSED,
+    Reply,
+    fail,
+    ok,
+    strict_json,
+)
 
 from .link import Link, linked, on_streams, where_max_holds
-from .model import NOT_AN_OBJECT, TOO_LARGE, UNPARSED, Reply, fail, ok, strict_json
 from .wire import Transport
 
 pytestmark = pytest.mark.anyio

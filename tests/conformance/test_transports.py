@@ -10,12 +10,13 @@ import anyio
 import pytest
 
 from jsonrpc_iot import Limits
+from jsonrpc_iot.testing.conformance.replies import ok, strict_json
 
 from .backends import Failures, Outcome, run_on
 from .cases import PACKET_CASES, STREAM_CASES
 from .device import Device
 from .gatt import GATT
-from .model import Case, ok, strict_json
+from .model import Case
 from .recoded import RECODED
 from .wire import BY_REQUEST, TRANSPORTS, Transport, Wire
 

@@ -134,3 +134,10 @@ async def test_chinese(console_page: ConsolePage) -> None:
         await page.get_by_text("A value is needed.").first.wait_for()
         await page.reload()
         await page.get_by_role("button", name="Call", exact=True).wait_for()
+
+
+async def test_small_words(console_page: ConsolePage) -> None:
+    async with console_page(device()) as (page, _, _):
+        await page.get_by_role("img", name="dangerous").first.wait_for()
+        await page.get_by_role("searchbox", name="Filter methods").fill("swit")
+        await page.locator(".list [role=status]").get_by_text("1 method", exact=True).wait_for()

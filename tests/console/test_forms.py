@@ -232,3 +232,14 @@ async def test_what_is_dangerous_asks_first(console_page: ConsolePage) -> None:
         assert [each["params"] for each in sent if each["method"] == "reset"] == [
             {"everything": False}
         ]
+
+
+async def test_a_rejected_form_has_no_result_below_it(console_page: ConsolePage) -> None:
+    async with console_page(device(), "#/methods/switch") as (page, _, _):
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await page.locator(".outcome .json").wait_for()
+        await page.get_by_role("button", name="As JSON").click()
+        await page.get_by_label("Params as JSON").fill("{")
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await page.get_by_text("This is no JSON").wait_for()
+        assert await page.locator(".outcome .json").count() == 0

@@ -2,6 +2,7 @@
 
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -125,3 +126,24 @@ async def test_a_stranger_signs_in_for_more(console_page: ConsolePage, keyring: 
         assert page.url.partition("#")[2] == ""
         await page.get_by_role("button", name="Sign out").click()
         await page.get_by_role("link", name="lamp.who").wait_for(state="detached")
+
+
+async def test_nobody_signs_in_where_nobody_is_known(console_page: ConsolePage) -> None:
+    async with console_page(Lamp().dispatcher, "#token=abc") as (page, _, _):
+        await page.get_by_role("link", name="lamp.get").wait_for()
+        assert await page.get_by_role("button", name="Sign").count() == 0
+
+
+async def test_a_page_that_has_no_token_asks_nothing(
+    console_page: ConsolePage, keyring: Keyring, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent: list[Any] = []
+    async with console_page(Lamp().dispatcher, keyring=keyring, strangers=False, sent=sent) as (
+        page,
+        _,
+        _,
+    ):
+        await page.get_by_label("Token").wait_for()
+        assert await page.get_by_role("button", name="Sign").count() == 1  # the form's own
+    assert not sent
+    assert "was refused to a stranger" not in caplog.text

@@ -7,8 +7,9 @@ from typing import Any
 import anyio
 import pytest
 
-from jsonrpc_iot import Dispatcher, serve
+from jsonrpc_iot import Dispatcher, Keyring, serve
 from jsonrpc_iot.gateway.console import console_of
+from tests.waiting import Tally
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
@@ -57,11 +58,52 @@ async def test_a_device_that_is_away_is_said_to_be_and_comes_back(
             await offline.wait_for()
 
 
-async def test_a_page_that_is_no_longer_known_asks_to_sign_in(page: Any, lamp: Dispatcher) -> None:
+async def test_a_page_that_is_no_longer_known_says_what_to_do(page: Any, lamp: Dispatcher) -> None:
     async with console_of(lamp) as address:
         await page.goto(address)
         await page.get_by_role("heading", name="Desk lamp", level=1).wait_for()
         port = int(address.partition("#")[0].rstrip("/").rpartition(":")[2])
     with anyio.fail_after(10):
         async with console_of(lamp, port=port):  # the same place, and another key
+            await page.get_by_text("Start the command again").wait_for()
+
+
+async def test_a_key_that_was_cut_is_no_key_that_was_used(page: Any, lamp: Dispatcher) -> None:
+    async with console_of(lamp) as address:
+        await page.goto(address[:-1])
+        await page.get_by_text("This address has no key of this console").wait_for()
+        await page.get_by_text("Start the command again").wait_for()
+        assert await page.get_by_text("This address has been used").count() == 0
+        await page.goto(address)
+        await page.get_by_role("heading", name="Desk lamp", level=1).wait_for()
+
+
+@pytest.mark.parametrize("has_keyring", [False, True])
+async def test_who_signs_out_is_asked_for_what_there_is(
+    page: Any, lamp: Dispatcher, tmp_path: Path, has_keyring: bool
+) -> None:
+    (tmp_path / "keys.toml").touch(mode=0o600)
+    keyring = Keyring(tmp_path / "keys.toml") if has_keyring else None
+    async with console_of(lamp, keyring=keyring) as address:
+        await page.goto(address)
+        await page.get_by_role("heading", name="Desk lamp", level=1).wait_for()
+        await page.get_by_role("button", name="Sign out").click()
+        if has_keyring:
             await page.get_by_label("Token").wait_for()
+        else:
+            await page.get_by_text("Start the command again").wait_for()
+            assert await page.get_by_label("Token").count() == 0
+        assert await page.get_by_role("button", name="Sign out").count() == 0
+
+
+async def test_a_device_that_wants_a_key(page: Any, lamp: Dispatcher, tmp_path: Path) -> None:
+    (tmp_path / "keys.toml").touch(mode=0o600)
+    keyring, told = Keyring(tmp_path / "keys.toml"), Tally()
+    async with (
+        serve(lamp, "tcp://127.0.0.1:0", keyring=keyring, strangers=False) as server,
+        console_of(server.urls[0], on_refused=told.add) as address,
+    ):
+        await page.goto(address)
+        await page.get_by_text("this device wants a key: ?psk=env:NAME").wait_for()
+        await told.reach(1)
+    assert told.items == ["this device wants a key: ?psk=env:NAME"]

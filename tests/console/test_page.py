@@ -101,3 +101,29 @@ async def test_a_browser_that_keeps_nothing(console_page: ConsolePage) -> None:
         await page.get_by_role("link", name="lamp.set").wait_for()
         await page.get_by_label("Language / 语言").select_option("zh")
         await page.get_by_role("link", name="方法").wait_for()
+
+
+async def test_recorded_messages_hold_no_secrets(console_page: ConsolePage) -> None:
+    device = Dispatcher()
+
+    @device.method("wifi.connect")
+    def join(ssid: str, psk: str) -> dict[str, str]:
+        return {"token": psk}
+
+    async with console_page(device, "#/wire") as (page, _, _):
+        await page.get_by_role("button", name="Record").click()
+        await page.get_by_role("link", name="Methods").click()
+        await page.get_by_role("link", name="wifi.connect").click()
+        await page.get_by_label("ssid").fill("home")
+        await page.get_by_label("psk").fill('hid"den')
+        await page.keyboard.press("Enter")
+        await page.locator(".outcome .json", has_text="hid").wait_for()
+        await page.get_by_role("button", name="As JSON").click()
+        await page.get_by_label("Params as JSON").fill('["home", "hid]den"]')
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await page.locator(".outcome .json", has_text="hid]").wait_for()
+        await page.get_by_role("link", name="Messages").click()
+        await page.locator(".wire .out", has_text='"ssid":"home","psk":"***"').wait_for()
+        await page.locator(".wire .out", has_text='"params":[***').wait_for()
+        assert await page.locator(".wire .in", has_text='"token":"***"').count() == 2
+        assert "hid" not in await page.locator(".wire").text_content()

@@ -72,7 +72,7 @@ async def test_500_notifications_a_second_leave_the_page_quick(
         await page.evaluate("location.hash = '#/events'")
         await page.locator(".events li").first.wait_for()
         assert await page.locator(".events li").count() == 100
-        count = re.match(r"([\d,]+) came; the oldest ([\d,]+) are", await said(page))
+        count = re.match(r"([\d,]+) came\.\s+The oldest ([\d,]+) are", await said(page))
         assert count is not None
         came, forgotten = (int(each.replace(",", "")) for each in count.groups())
         assert came == 5000
@@ -153,3 +153,26 @@ async def test_what_is_too_deep_is_shown_as_far_as_it_goes(console_page: Console
         device.emit("deep", msgspec.Raw(b"[" * 20_000 + b"]" * 20_000))
         await page.locator(".event").click()
         await page.locator(".events pre", has_text="[[[[").wait_for()
+
+
+DRAWN_TEXTS = """
+globalThis.drawn = [];
+const draw = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+  drawn.push(text);
+  return draw.call(this, text, ...rest);
+};
+"""
+
+
+async def test_a_single_value_has_a_minute_around_it(console_page: ConsolePage) -> None:
+    device = Dispatcher()
+    async with console_page(device, "#/plots", before=DRAWN_TEXTS) as (page, _, _):
+        await page.locator(OPEN).wait_for()
+        await page.get_by_text("No numbers have been pushed yet.").wait_for()
+        device.emit("lamp.measured", {"watts": 7})
+        await page.locator(".chart canvas").wait_for()
+        await page.wait_for_function("drawn.some((text) => /^\\d\\d:\\d\\d:\\d\\d$/.test(text))")
+        await page.goto(page.url.replace("#/plots", "#/events"))
+        await page.get_by_text("1 came.").wait_for()
+        assert "oldest" not in await said(page)

@@ -95,6 +95,7 @@ async def test_items_are_shown_as_they_come_and_a_call_is_cancelled(
         await page.locator(".clock").wait_for()
         await page.get_by_role("button", name="Cancel").click()
         await page.get_by_role("heading", name="Cancelled.").wait_for()
+        assert await page.locator(".outcome [role=status]").text_content() == "Cancelled."
         with anyio.fail_after(5):
             await meter.ended.wait()
 
@@ -109,3 +110,18 @@ async def test_large_items_are_cut_and_the_oldest_forgotten(console_page: Consol
             await page.locator(".tools", has_text="Save").first.get_by_role("button").last.click()
         saved = json.loads((await (await download.value).path()).read_text())
         assert 0 < len(saved) < 40
+
+
+async def test_a_stream_that_breaks_says_what_it_has(console_page: ConsolePage) -> None:
+    lost = ("WebSocket connection to", "Failed to load resource")
+    meter = Meter()
+    meter.goes_on.set()
+    async with console_page(meter.dispatcher, "#/methods/wait", expected=lost) as (page, at, _):
+        await page.get_by_role("button", name="Call", exact=True).click()
+        await page.locator(".stream", has_text="second").wait_for()
+        for peer in at.peers:
+            peer.leave(0.0)
+        await page.get_by_role("heading", name="The stream broke off").wait_for()
+        rows = page.locator(".stream li")
+        numbers = [await rows.nth(place).get_attribute("value") for place in (0, 1)]
+        assert numbers == ["1", "2"]

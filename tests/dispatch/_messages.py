@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from tests.conformance.model import strict_json
+from jsonrpc_iot.testing.conformance.replies import strict_json
 
 SECRET = "s3cret-detail"
 """A text that must not cross the wire."""

@@ -1,6 +1,7 @@
 """The devices' own addresses, one step below the gateway's, where each answers as itself."""
 
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from functools import cache
 from pathlib import Path
@@ -113,6 +114,34 @@ async def test_a_device_answers_there_as_if_it_were_there_itself(place: str) -> 
             assert [each["name"] for each in said["methods"]] == ["kitchen.echo"]
             with pytest.raises(InvalidParams):
                 await client.call("rpc.discover", {"method": "kitchen.ecko"})
+
+
+async def test_a_device_that_is_away_is_said_to_be(place: str) -> None:
+    device, _ = kitchen()
+    gateway, url = Gateway(), anywhere()
+    gateway.add("kitchen", url)
+    async with (
+        running(gateway, place) as server,
+        connect(below(server.urls[0], "kitchen")) as client,
+        client.notifications("gateway.device") as news,
+    ):
+        for method in ("rpc.methods", "rpc.discover"):
+            with pytest.raises(DeviceOffline) as away:
+                await client.call(method)
+            assert away.value.data["since"] <= time.time()
+        with anyio.fail_after(SECONDS):
+            async with serve(device, url):
+                await until(news, online=True)
+                assert (await client.call("rpc.discover"))["info"]["title"] == "Kitchen"
+            await until(news, online=False)
+        with pytest.raises(DeviceOffline):
+            await client.call("rpc.discover")
+
+
+async def until(news: Any, *, online: bool) -> None:
+    """Wait until it is said that the device has come or gone."""
+    while (await news.receive()).params["online"] is not online:
+        pass
 
 
 async def test_addresses_come_and_go_with_the_devices(place: str) -> None:

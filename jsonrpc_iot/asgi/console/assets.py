@@ -57,17 +57,19 @@ def assets() -> MappingProxyType[str, Asset]:
 
 
 @lru_cache(maxsize=256)  # a gateway has many addresses
-def index_below(place: str) -> Asset:
+def index_below(place: str, sign_in: str) -> Asset:
     """The page for an address.
 
     Args:
         place: the last part of the address, as it stands in a URL, or nothing where that ends with
             a slash. What the page refers to is found from there, so that it does not matter what a
             proxy or a program puts before it.
+        sign_in: what the page learns of who may use it; see `Console`.
     """
     index = assets()[INDEX]
     folder = f"{place}/{CONSOLE_FOLDER}" if place else CONSOLE_FOLDER
-    return asset(INDEX, index.body.replace(_HERE, f'="./{folder}/'.encode()))
+    body = index.body.replace(_HERE, f'="./{folder}/'.encode())
+    return asset(INDEX, body.replace(b"<html", f'<html data-sign-in="{sign_in}"'.encode(), 1))
 
 
 def asset(name: str, body: bytes) -> Asset:

@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from msgspec.json import encode
 
-from ...channel.refusing import Refuser, place_of
+from ...channel.door import Door
+from ...channel.refusing import place_of
 from ...channel.web import CONSOLE_FOLDER, AsgiSend, Scope, WebRules, bearer_token
 from ...errors import Unauthorized
 from ...trust import audit
@@ -61,13 +62,22 @@ class Console:
     Args:
         key: is changed for a session; `None` where who uses the page has a token of their own.
         rules: what holds for the application's requests.
-        refuser: has wrong keys wait for their answer.
+        door: says who comes in, and has wrong keys wait for their answer.
     """
 
-    def __init__(self, key: OneTimeKey | None, rules: WebRules, refuser: Refuser) -> None:
+    def __init__(self, key: OneTimeKey | None, rules: WebRules, door: Door) -> None:
         self._key = key
         self._rules = rules
-        self._refuser = refuser
+        self._door = door
+
+    @property
+    def _sign_in(self) -> str:
+        """Whether a token "must" or "may" be shown or has "no" use, or the "key" alone counts."""
+        if self._key is not None and not self._door.has_keyring:
+            return "key"
+        if self._door.needs_proof or self._rules.token is not None:
+            return "must"
+        return "may" if self._door.gives_permissions else "no"
 
     async def answer(
         self, scope: Scope, below: str | None, headers: dict[bytes, bytes], send: AsgiSend
@@ -91,7 +101,8 @@ class Console:
             if method not in _READING or not _wants_page(headers):
                 return False
             place = quote(scope["path"].rpartition("/")[2], safe="")
-            await _send(index_below(place), method, headers, send, b"accept, accept-encoding")
+            index = index_below(place, self._sign_in)
+            await _send(index, method, headers, send, b"accept, accept-encoding")
             return True
         if below is None or below.split("/", 2)[1] != CONSOLE_FOLDER:
             return False
@@ -118,7 +129,7 @@ class Console:
         except Unauthorized as wrong:
             info = RequestFacts(scope, shown, self._rules).info
             audit.refused_proof(info.peer, "key", wrong.message)
-            await self._refuser.wait(place_of(info))
+            await self._door.refuser.wait(place_of(info))
             raise denied(wrong) from None
         await respond(send, 200, encode({"token": token}), headers=NO_STORE)
 

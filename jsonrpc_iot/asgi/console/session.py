@@ -16,7 +16,9 @@ from ...trust.principal import EVERYTHING, Principal
 
 _KEY_BYTES = 32
 
-SPENT = Unauthorized("This key is spent; start the console again for a new one")
+SPENT = Unauthorized(
+    "This key is spent; start the console again for a new one", data={"reason": "spent"}
+)
 """What they hear who show the key after somebody else."""
 
 _WRONG = Unauthorized("This is no key of this console; start it again for a new one")

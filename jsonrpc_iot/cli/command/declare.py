@@ -83,6 +83,7 @@ class Parameter(Struct, frozen=True):
         kind: what one value is: `str`, `int`, `float`, `bool` or `Path`.
         choices: the values there are, none for any.
         is_list: it may be given again and again.
+        words: how many a value has; if several, it is a tuple of them.
         default: its value when it is not given; `Parameter.needed` where it must be.
     """
 
@@ -91,6 +92,7 @@ class Parameter(Struct, frozen=True):
     kind: type
     choices: tuple[str, ...]
     is_list: bool
+    words: int
     default: Any
 
     needed = inspect.Parameter.empty
@@ -248,9 +250,13 @@ def _parameter(declared: inspect.Parameter) -> Parameter:
     is_list = get_origin(kind) is list
     if is_list:
         (kind,) = get_args(kind)
+    words = 1
+    if get_origin(kind) is tuple:
+        words = len(get_args(kind))
+        kind = get_args(kind)[0]
     choices = get_args(kind) if get_origin(kind) is Literal else ()
     if choices:
         kind = str
     assert isinstance(info, Option)
     assert kind in (str, int, float, bool, Path)
-    return Parameter(declared.name, info, kind, choices, is_list, declared.default)
+    return Parameter(declared.name, info, kind, choices, is_list, words, declared.default)

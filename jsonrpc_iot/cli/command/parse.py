@@ -87,9 +87,11 @@ class Words:
             self.wants_help = True
         elif option.is_flag:
             self.texts[option.name] = [""]
-        elif value or self.rest:
-            self.texts.setdefault(option.name, []).extend(value or [self.rest.popleft()])
+        elif len(value) + len(self.rest) >= option.words:
+            more = [self.rest.popleft() for _ in range(option.words - len(value))]
+            self.texts.setdefault(option.name, []).extend(value + more)
         else:
+            self.rest.clear()
             self.waiting = name
 
 
@@ -119,7 +121,9 @@ def parse(group: Group, words: Sequence[str]) -> Parsed:
 
 def _values(command: Command, words: Words) -> dict[str, Any]:
     if words.waiting is not None:
-        raise WrongWords(f"Option {words.waiting!r} requires an argument.")
+        needed = command.options[words.waiting].words
+        what = "an argument" if needed == 1 else f"{needed} arguments"
+        raise WrongWords(f"Option {words.waiting!r} requires {what}.")
     places = deque(words.places)
     values: dict[str, Any] = {}
     for parameter in command.parameters:
@@ -130,6 +134,8 @@ def _values(command: Command, words: Words) -> dict[str, Any]:
                 places.clear()
         if texts:
             given = [convert(parameter, text) for text in texts]
+            if parameter.words > 1:
+                given = list(zip(*[iter(given)] * parameter.words, strict=True))
             values[parameter.name] = given if parameter.is_list else given[-1]
         elif parameter.is_needed:
             raise WrongWords(f"Missing {_shown(parameter)}.")

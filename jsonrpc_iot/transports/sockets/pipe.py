@@ -75,7 +75,7 @@ async def connect(url: Url, limits: Limits) -> Channel:
     try:
         stream = _UnixStream(await connect_unix(path))
     except FileNotFoundError as error:
-        raise ConnectFailed(f"{url}: {_absent(url, path, options)}") from error
+        raise ConnectFailed(f"{url}: {_absent(url, path, options)}: {reason(error)}") from error
     except OSError as error:
         raise ConnectFailed(f"{url}: {path}: {reason(error)}") from error
     try:
@@ -150,11 +150,12 @@ def _with_socket(url: Url, paths: list[Path]) -> Path:
 
 
 def _absent(url: Url, path: Path, options: UnixOptions) -> str:
-    """What to say where there is no socket."""
+    """Where there is no socket."""
     if not isinstance(options, PipeOptions):
-        return f"there is no socket {path}"
+        return str(path)
     folders = [path.parent] if options.dir else _folders()
-    return f"nobody serves it: no {', '.join(str(socket_path(each, url.host)) for each in folders)}"
+    paths = ", ".join(str(socket_path(each, url.host)) for each in folders)
+    return f"nobody serves it: {paths}"
 
 
 def _writable(url: Url, paths: list[Path]) -> Path:

@@ -25,7 +25,7 @@ from jsonrpc_iot import (
 from jsonrpc_iot.protocol.codec.json import JsonCodec
 from jsonrpc_iot.protocol.codec.msgpack import MsgpackCodec
 from jsonrpc_iot.protocol.messages import ABSENT, Invalid, Message, Request
-from tests.conformance.model import same, strict_json
+from jsonrpc_iot.testing.conformance.replies import same, strict_json
 
 LEVELS = 6
 DIGITS = 4300

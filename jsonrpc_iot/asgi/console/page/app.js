@@ -12,8 +12,8 @@
 import { Device } from "./device.js";
 import { Link } from "./link.js";
 import Methods from "./methods.js";
-import { ENDPOINT, keepToken, keptToken, takeFragment } from "./session.js";
-import { Header, Trouble } from "./shell.js";
+import { ENDPOINT, keepToken, keptToken, NEEDS_TOKEN, takeFragment } from "./session.js";
+import { Header, titleOf, Trouble } from "./shell.js";
 import { SignIn } from "./signin.js";
 import { effect, html, render, signal } from "./vendor/ui.js";
 import { language, t } from "./words.js";
@@ -45,7 +45,7 @@ function has(method) {
 
 const route = signal(routeOf(location.hash));
 const isSigningIn = signal(false);
-const isSpent = signal(false);
+const trouble = signal(/** @type {string | null} */ (null)); // with the key of the address
 const loaded = signal(/** @type {Record<string, any>} */ ({ methods: Methods }));
 
 function routeOf(hash) {
@@ -79,16 +79,17 @@ function App({ link, device }) {
   const mustSignIn = link.state.value === "refused" || isSigningIn.value;
   const signIn = (token) => {
     keepToken(token);
-    isSigningIn.value = isSpent.value = false;
+    isSigningIn.value = false;
+    trouble.value = null;
     link.signIn(token);
   };
   const close = link.state.value === "refused" ? undefined : () => (isSigningIn.value = false);
   return html`<a class="skip" href="#main" onClick=${skip}>${t("skip")}</a>
-    <${Header} link=${link} device=${device} views=${views} current=${view.name} hasToken=${keptToken() !== null}
+    <${Header} link=${link} device=${device} views=${views} current=${view.name} mustSignIn=${mustSignIn} hasToken=${keptToken() !== null}
       onSignIn=${() => (isSigningIn.value = true)} onSignOut=${() => signIn(null)} />
-    <${Trouble} link=${link} />
+    <${Trouble} link=${link} device=${device} />
     <main id="main" tabindex="-1">
-      ${mustSignIn ? html`<${SignIn} onToken=${signIn} onClose=${close} isSpent=${isSpent.value} isWrong=${keptToken() !== null && !close} />`
+      ${mustSignIn ? html`<${SignIn} onToken=${signIn} onClose=${close} trouble=${trouble.value ?? (keptToken() !== null && !close ? "sign.refused" : null)} />`
         : Shown && html`<${Shown} link=${link} device=${device} path=${path} />`}
     </main>`;
 }
@@ -108,18 +109,18 @@ function onKey(event) {
 }
 
 async function start() {
-  isSpent.value = !(await takeFragment());
-  const link = new Link(ENDPOINT, keptToken());
+  trouble.value = await takeFragment();
+  const link = new Link(ENDPOINT, keptToken(), NEEDS_TOKEN);
   const device = new Device(link, ENDPOINT, keptToken);
   addEventListener("hashchange", async () => {
     const before = keptToken();
-    isSpent.value = !(await takeFragment());
+    trouble.value = await takeFragment();
     if (keptToken() !== before) link.signIn(keptToken());
     route.value = routeOf(location.hash);
   });
   addEventListener("keydown", onKey);
   effect(() => void (document.documentElement.lang = language.value));
-  effect(() => void (document.title = device.description.value?.title || t("console")));
+  effect(() => void (document.title = titleOf(link, device.description.value)));
   effect(() => {
     const view = viewsFor(device.description.value).find((each) => each.name === route.value.name);
     if (view && !loaded.peek()[view.name]) load(view);

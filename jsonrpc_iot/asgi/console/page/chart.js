@@ -39,6 +39,11 @@ function timesOfAxis(_plot, times, _axis, _space, step) {
   });
 }
 
+/** The time that is shown of some times; a single one stands in the middle of a minute. */
+function rangeOf([first, second], least, most) {
+  return first !== undefined && second === undefined ? [first - 30, first + 30] : [least, Math.max(most, least + 1)];
+}
+
 /** How a plot is made; `seen` has what may change while it lives. */
 function optionsOf(place, series, seen) {
   const colour = (name, style = {}) => {
@@ -53,7 +58,7 @@ function optionsOf(place, series, seen) {
     width: place.clientWidth,
     height: HEIGHT,
     cursor: { y: false, points: { size: 6 } },
-    scales: { x: { range: (_plot, least, most) => seen.range ?? [least, Math.max(most, least + 1)] } },
+    scales: { x: { range: (plot, least, most) => seen.range ?? rangeOf(plot.data[0], least, most) } },
     axes: [
       { ...line, values: timesOfAxis, space: 90, size: 30 },
       ...scales.map((scale, place) => ({ ...line, scale, values, size: 56, ...(place && { side: 1, grid: { show: false } }) })),

@@ -2,10 +2,14 @@
 
 import { MethodForm } from "./call.js";
 import { describe, describeNames } from "./document.js";
-import { UNAUTHENTICATED } from "./failure.js";
+import { FORBIDDEN, OFFLINE, UNAUTHENTICATED } from "./failure.js";
 import { effect, signal } from "./vendor/ui.js";
 
 const KEPT_FORMS = 100;
+const SOON = 1_000;
+const RARELY = 10_000;
+/** What says that a device of a gateway has come or gone, there and at the device's own address. */
+const CHANGES = ["gateway.changed", "gateway.device"];
 
 export class Device {
   /** What it can do; null before it has said so. */
@@ -14,6 +18,8 @@ export class Device {
   problem = signal(/** @type {string | null} */ (null));
   /** @type {Map<string, MethodForm>} */
   #forms = new Map();
+  #isAsking = false;
+  #isDue = false;
 
   /**
    * @param {import("./link.js").Link} link
@@ -25,6 +31,8 @@ export class Device {
     this.endpoint = endpoint;
     this.token = token;
     effect(() => void (link.state.value === "open" && this.#ask()));
+    link.onNotification(({ method }) => void (CHANGES.includes(method) && this.again()));
+    setInterval(() => void (link.offline.value && this.again()), RARELY);
   }
 
   /**
@@ -44,14 +52,31 @@ export class Device {
     return form;
   }
 
+  /** Ask it again what it can do; many wishes to know that at about the same time are one. */
+  async again() {
+    this.#isDue = true;
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    while (this.#isDue) {
+      this.#isDue = false;
+      await this.#ask();
+      await new Promise((resolve) => setTimeout(resolve, SOON));
+    }
+    this.#isAsking = false;
+  }
+
   async #ask() {
+    const { link } = this;
+    if (link.state.peek() !== "open") return;
     try {
-      this.description.value = describe(await this.link.call("rpc.discover"));
-      this.problem.value = null;
+      this.description.value = describe(await link.call("rpc.discover"));
+      this.problem.value = link.offline.value = null;
     } catch (failure) {
       if (failure.kind === "lost") return;
-      if (failure.code === UNAUTHENTICATED) return this.link.refuse(failure.message);
-      this.description.value = await this.#askOtherwise().catch(() => null);
+      if (failure.code === UNAUTHENTICATED) return link.refuse(failure.message);
+      link.offline.value = failure.code === OFFLINE ? failure : null;
+      if (link.offline.value) return void (this.problem.value = failure.message);
+      this.description.value = failure.code === FORBIDDEN ? null : await this.#askOtherwise().catch(() => null);
       this.problem.value = this.description.value ? null : failure.message;
     }
   }

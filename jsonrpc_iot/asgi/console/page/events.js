@@ -72,7 +72,8 @@ export default function Events({ link }) {
       <${Filter} label=${t("events.filter")} value=${filter} onChange=${setFilter} />
       <button type="button" aria-pressed=${!!held} onClick=${held ? release : hold}>${t(held ? "events.resume" : "events.pause")}</button>
       <button type="button" class="quiet" onClick=${() => (pushed.clear(), release())}>${t("events.clear")}</button>
-      <p class="hint">${t("events.count", { count: numberText(pushed.total), forgotten: numberText(pushed.forgotten) })}
+      <p class="hint">${t("events.count", { count: numberText(pushed.total) })}
+        ${pushed.forgotten > 0 && ` ${t("events.forgotten", { count: numberText(pushed.forgotten) })}`}
         ${held && html`<span class="held"> ${t("events.held", { count: pushed.total - held.total })}</span>`}</p>
     </div>
     <p class="visually-hidden" role="status">${held && t("events.paused")}</p>

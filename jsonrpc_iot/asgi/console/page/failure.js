@@ -1,6 +1,8 @@
 /** What goes wrong with calls and with the link. */
 
 export const UNAUTHENTICATED = -32005;
+export const FORBIDDEN = -32006;
+export const UNKNOWN = -32011; // whether it ran
 export const NO_METHOD = -32601;
 export const OFFLINE = -32010; // a device that somebody in between speaks with
 

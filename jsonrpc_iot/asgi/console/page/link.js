@@ -24,8 +24,8 @@ const CREDIT = 64; // items that may be under way from then on
 export class Link {
   /** "connecting", "open", "away" (it tries again at `retryAt`) or "refused" (somebody has to sign in). */
   state = signal("connecting");
-  /** Whether somebody is there who speaks with the device, and the device is not. */
-  isOffline = signal(false);
+  /** Where somebody is there who speaks with the device, and the device is not: what they say of that. */
+  offline = signal(/** @type {RpcFailure | null} */ (null));
   /** What is known of the last failure; null when all is well. */
   reason = signal(/** @type {string | null} */ (null));
   /** "websocket" or "post"; null before it was open. */
@@ -37,6 +37,7 @@ export class Link {
 
   #endpoint;
   #token;
+  #needsToken;
   /** @type {import("./ways/socket.js").Way | null} */
   #way = null;
   #calls = new Map();
@@ -52,10 +53,12 @@ export class Link {
   /**
    * @param {URL} endpoint where the other end answers; all ways lead there.
    * @param {string | null} token shown to it.
+   * @param {boolean} needsToken whether it answers nobody who has none: it is not asked then.
    */
-  constructor(endpoint, token) {
+  constructor(endpoint, token, needsToken) {
     this.#endpoint = endpoint;
     this.#token = token;
+    this.#needsToken = needsToken;
   }
 
   /** Open it, and keep it open until `close`. */
@@ -65,8 +68,8 @@ export class Link {
       this.state.value = "connecting";
       const problem = await this.#live(() => (failures = 0)).catch((reason) => reason);
       const isRefused = problem instanceof Refused;
-      this.isOffline.value = problem.code === OFFLINE;
-      if (this.isOffline.value) failures = Math.min(failures, PATIENCE); // to ask who is there costs little
+      this.offline.value = problem.code === OFFLINE ? problem : null;
+      if (this.offline.value) failures = Math.min(failures, PATIENCE); // to ask who is there costs little
       [this.reason.value, this.state.value] = [problem.message, isRefused ? "refused" : "away"];
       if (!this.#closed && token === this.#token) await this.#pause(isRefused ? null : failures);
     }
@@ -158,6 +161,7 @@ export class Link {
 
   /** Bring it up and keep it; gives why it has ended. */
   async #live(onOpen) {
+    if (this.#needsToken && !this.#token) throw new Refused();
     const { way, ended, refuse } = await this.#choose();
     this.#refuse = refuse;
     const over = ended.then((problem) => (this.#drop(problem.message), problem));
@@ -166,7 +170,7 @@ export class Link {
     try {
       await this.#ping();
       this.#hadSocket ||= way.name === "websocket";
-      this.isOffline.value = false;
+      this.offline.value = null;
       [this.way.value, this.reason.value, this.state.value] = [way.name, null, "open"];
       onOpen();
       for (;;) {

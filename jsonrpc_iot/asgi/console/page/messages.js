@@ -32,6 +32,17 @@ export function messageIn(text) {
   }
 }
 
+const SECRET = /("\w*(?:token|psk|passphrase|passw(?:or)?d|secret|ticket)"\s*:\s*)"(?:[^"\\]|\\.)*"/gi;
+const SECRETS_BY_PLACE = /((?:rpc\.authenticate|wifi\.connect)"\s*,\s*"params"\s*:\s*\[).*/s;
+
+/**
+ * A message as it may be shown: without tokens and passwords.
+ * @param {string} text
+ */
+export function masked(text) {
+  return text.replace(SECRET, '$1"***"').replace(SECRETS_BY_PLACE, "$1***");
+}
+
 /**
  * A name as a part of an address, also one with half of a character in it, which has no place there.
  * @param {unknown} name

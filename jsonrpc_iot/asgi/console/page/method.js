@@ -1,6 +1,6 @@
 /** A method: what it does, its form, and what came of its call. */
 
-import { RpcFailure } from "./failure.js";
+import { RpcFailure, UNKNOWN } from "./failure.js";
 import { Members } from "./fields/field.js";
 import { Json, save } from "./result.js";
 import { html, useEffect, useRef, useState } from "./vendor/ui.js";
@@ -21,6 +21,7 @@ export function Method({ form, link }) {
     if (form.isRunning.value) return;
     const wrong = [];
     const params = form.params(wrong);
+    if (wrong.length) form.run.value = null; // what came before is no result of this
     if (wrong.length) return document.getElementById(wrong[0].id)?.focus();
     if (method.effect === "danger") return ask({ params });
     form.send(link, params);
@@ -115,7 +116,7 @@ function Outcome({ form }) {
     ${run && html`<${Items} feed=${run.items} name=${form.method.name} />`}
     ${run?.state === "done" && html`<h3>${t("result")} <span class="hint">${duration(run.took)}</span></h3>
       <${Json} value=${run.result} name=${form.method.name} />`}
-    ${run?.state === "failed" && html`<${Failure} failure=${run.failure} took=${run.took} />`}
+    ${run?.state === "failed" && html`<${Failure} ...${run} />`}
   </section>`;
 }
 
@@ -131,16 +132,17 @@ function Items({ feed, name }) {
   if (feed.count === 0) return null;
   return html`<h3>${t("items", { count: feed.count })} ${first > 0 && html`<span class="hint">${t("items.newest", { count: shown.length })}</span>`}</h3>
     <ol class="stream" ref=${place} onScroll=${watch} tabindex="0" aria-label=${t("items", { count: feed.count })}>
-      ${shown.map((item, index) => html`<li key=${first + index} value=${first + index}><code>${item.text.slice(0, 1000)}</code></li>`)}
+      ${shown.map((item, index) => html`<li key=${first + index} value=${first + index + 1}><code>${item.text.slice(0, 1000)}</code></li>`)}
     </ol>
     <p class="tools"><button type="button" class="quiet" onClick=${() => save(`[${feed.newest().map((each) => each.text)}]`, name)}>${t("result.save")}</button></p>`;
 }
 
-function Failure({ failure, took }) {
+function Failure({ failure, took, items }) {
   const { code, message, data, kind } = failure instanceof RpcFailure ? failure : new RpcFailure(null, String(failure), undefined, "malformed");
-  const isKnown = kind !== "rpc";
+  const isBroken = items.count > 0 && (kind === "lost" || code === UNKNOWN);
+  const isKnown = kind !== "rpc" || isBroken;
   return html`<div class="failure">
-    <h3>${isKnown ? t(`failure.${kind}`) : message.slice(0, 2000)} <span class="hint">${code !== null && html`<code>${code}</code>${" "}`}${duration(took)}</span></h3>
+    <h3>${isKnown ? t(`failure.${isBroken ? "broken" : kind}`) : message.slice(0, 2000)} <span class="hint">${code !== null && html`<code>${code}</code>${" "}`}${duration(took)}</span></h3>
     ${isKnown && message !== kind && html`<p class="hint">${message.slice(0, 2000)}</p>`}
     ${typeof data?.path === "string" && html`<p><code>${data.path.slice(0, 500)}</code> ${typeof data.message === "string" && data.message.slice(0, 2000)}</p>`}
     ${data !== undefined && data !== null && html`<details><summary>${t("failure.data")}</summary><${Json} value=${data} name="error" /></details>`}
@@ -164,7 +166,9 @@ function Confirm({ place, method, params, onClose }) {
 function spoken(run) {
   if (run.state === "running") return t("spoken.running");
   if (run.state === "done") return t("spoken.done", { time: duration(run.took) });
-  return t("spoken.failed", { message: run.failure.kind === "rpc" ? run.failure.message : t(`failure.${run.failure.kind}`) });
+  const { kind, message } = run.failure;
+  const said = kind === "rpc" ? message : t(`failure.${kind}`);
+  return kind === "cancelled" ? said : t("spoken.failed", { message: said });
 }
 
 function duration(milliseconds) {

@@ -57,7 +57,7 @@ function List({ methods, chosen }) {
     <${Entries} methods=${shown.filter((each) => !isOwn(each))} chosen=${chosen} />
     ${shown.some(isOwn) && html`<h3>${t("methods.own")}</h3>`}
     <${Entries} methods=${shown.filter(isOwn)} chosen=${chosen} />
-    ${found.length === 0 && html`<p class="hint">${t("methods.none")}</p>`}
+    ${wanted && found.length === 0 && html`<p class="hint">${t("methods.none")}</p>`}
     ${found.length > shown.length && html`<button type="button" class="quiet" onClick=${() => (most.value += STEP)}>
       ${t("methods.more", { shown: shown.length, count: found.length })}</button>`}
   </nav>`;
@@ -75,7 +75,7 @@ function Entries({ methods, chosen }) {
 function Entry({ method: { name, summary, deprecated, effect }, isChosen }) {
   return html`<li><a href=${`#/methods/${uriPart(name)}`} aria-current=${isChosen ? "page" : null}
       class=${deprecated ? "deprecated" : null}>
-    <span class="name">${name.slice(0, 200)}</span>${effect === "danger" && html`<span class="dot" title=${t("effect.danger")}></span>`}
+    <span class="name">${name.slice(0, 200)}</span>${effect === "danger" && html`<span class="dot" role="img" aria-label=${t("effect.danger")} title=${t("effect.danger")}></span>`}
     ${summary && html`<span class="summary">${summary.slice(0, 120)}</span>`}
   </a></li>`;
 }

@@ -1,31 +1,38 @@
 /** What stands around every view: title, views, how the link is, language, who is there. */
 
+import { timeText } from "./live.js";
+import { ENDPOINT, SIGN_IN } from "./session.js";
 import { html, useEffect, useState } from "./vendor/ui.js";
 import { language, LANGUAGES, speak, t } from "./words.js";
 
 /** @param {{link: import("./link.js").Link, device: import("./device.js").Device} & Record<string, any>} props */
-export function Header({ link, device, views, current, hasToken, onSignIn, onSignOut }) {
+export function Header({ link, device, views, current, hasToken, mustSignIn, onSignIn, onSignOut }) {
   const description = device.description.value;
   return html`<header class="top">
-    <div class="title"><h1>${(description?.title || t("console")).slice(0, 80)}</h1>
+    <div class="title"><h1>${titleOf(link, description).slice(0, 80)}</h1>
       ${description?.version && html`<span class="hint">${description.version.slice(0, 20)}</span>`}</div>
     <nav class="tabs" aria-label=${t("nav.views")}>
       ${views.map((each) => html`<a key=${each.name} href=${`#/${each.name}`} aria-current=${each.name === current ? "page" : null}>${t(each.word)}</a>`)}
     </nav>
     <div class="status">
       <${State} link=${link} />
-      ${hasToken ? html`<button type="button" class="quiet" onClick=${onSignOut}>${t("sign.out")}</button>`
-        : html`<button type="button" class="quiet" onClick=${onSignIn}>${t("sign.in")}</button>`}
+      ${!mustSignIn && SIGN_IN !== "no" && html`<button type="button" class="quiet" onClick=${hasToken ? onSignOut : onSignIn}>${t(hasToken ? "sign.out" : "sign.in")}</button>`}
       <${Language} />
     </div>
   </header>`;
 }
 
+/** What the device calls itself; one that is away has its name in the address. */
+export function titleOf(link, description) {
+  const name = link.offline.value && decodeURI(ENDPOINT.pathname.split("/").at(-1) ?? "");
+  return description?.title || name || t("console");
+}
+
 function State({ link }) {
-  const state = link.state.value;
+  const state = link.offline.value ? "offline" : link.state.value;
   const latency = link.latency.value;
   const isPost = state === "open" && link.way.value === "post";
-  return html`<span class="state" data-state=${state} role="status" title=${isPost ? t("way.post") : null}>${t(link.isOffline.value ? "state.offline" : `state.${state}`)}${isPost && " · POST"}</span>
+  return html`<span class="state" data-state=${state} role="status" title=${isPost ? t("way.post") : null}>${t(`state.${state}`)}${isPost && " · POST"}</span>
     ${latency !== null && html`<span class="hint latency" title=${t("latency.title")}>${t("latency", { ms: latency })}</span>`}`;
 }
 
@@ -37,8 +44,8 @@ function Language() {
 }
 
 /** Says that the link is lost, and when it is tried again. */
-export function Trouble({ link }) {
-  const { state, reason, retryAt } = link;
+export function Trouble({ link, device }) {
+  const { state, reason, retryAt, offline } = link;
   const [now, tell] = useState(Date.now());
   const isAway = reason.value !== null && (state.value === "away" || state.value === "connecting");
   useEffect(() => {
@@ -46,9 +53,10 @@ export function Trouble({ link }) {
     const timer = setInterval(() => tell(Date.now()), 500);
     return () => clearInterval(timer);
   }, [isAway]);
-  if (!isAway) return null;
+  const away = offline.value;
+  if (!isAway && !away) return null;
   const seconds = Math.max(Math.ceil(((retryAt.value ?? now) - now) / 1000), 0);
   const isTrying = state.value === "connecting" || retryAt.value === null;
-  return html`<div class="banner"><span title=${reason.value}>${isTrying ? t("state.connecting") : t(link.isOffline.value ? "offline.retry" : "away.retry", { seconds })}</span>
-    <button type="button" onClick=${() => link.retry()}>${t("away.now")}</button></div>`;
+  return html`<div class="banner"><span title=${reason.value}>${away ? t("offline.since", { at: timeText(away.data?.since) ?? "–" }) : t(isTrying ? "state.connecting" : "away.retry", { seconds })}</span>
+    <button type="button" onClick=${() => (link.retry(), device.again())}>${t("away.now")}</button></div>`;
 }

@@ -1,6 +1,7 @@
 /** The messages on the wire, for as long as people look at them. */
 
 import { Feed } from "./feed.js";
+import { masked } from "./messages.js";
 import { html, signal, useState } from "./vendor/ui.js";
 import { t } from "./words.js";
 
@@ -19,7 +20,7 @@ let stop = () => {};
 /** @param {import("./link.js").Link} link */
 function toggle(link) {
   isOn.value = !isOn.value;
-  if (isOn.value) stop = link.onWire((message) => seen.push({ ...message, number: seen.count }));
+  if (isOn.value) stop = link.onWire((message) => seen.push({ ...message, text: masked(message.text), number: seen.count }));
   else stop();
 }
 

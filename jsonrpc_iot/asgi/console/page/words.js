@@ -47,10 +47,11 @@ export function addWords(en, zh) {
 /**
  * A text in the language of the page.
  * @param {string} key
- * @param {Record<string, unknown>} [values] are put in where the text names them, `{name}`.
+ * @param {Record<string, unknown>} [values] are put in where the text names them, `{name}`; `{name:one|many}` chooses.
  * @returns {string}
  */
 export function t(key, values = {}) {
   const text = WORDS[language.value].get(key) ?? WORDS.en.get(key) ?? key;
-  return text.replace(/\{(\w+)\}/g, (whole, name) => (Object.hasOwn(values, name) ? String(values[name]) : whole));
+  const chosen = text.replace(/\{(\w+):(.*?)\|(.*?)\}/g, (_, name, one, many) => (values[name] === 1 ? one : many));
+  return chosen.replace(/\{(\w+)\}/g, (whole, name) => (Object.hasOwn(values, name) ? String(values[name]) : whole));
 }

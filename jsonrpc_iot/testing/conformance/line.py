@@ -1,0 +1,154 @@
+"""A raw connection to a device: bytes out, whatever comes in, opened again when it ends."""
+
+import json
+import math
+from contextlib import suppress
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from ...channel.contract import Channel
+from ...channel.info import ChannelInfo
+from ...channel.url import Url
+from ...errors import TransportError
+from ...transports import open_channel
+from ...transports.requirements import require_extra
+from .replies import METHOD_NOT_FOUND, strict_json
+
+GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, TransportError)
+
+_WAITING = 4096
+_SEND_SECONDS = 30.0  # as long as any other sender waits
+
+
+class LineEnded(Exception):
+    """The connection has ended; the text says why."""
+
+
+class Line:
+    """One raw connection to a device.
+
+    Args:
+        url: where it is.
+        tasks: receive as long as the connection lasts.
+
+    Attributes:
+        url: where the device is.
+        largest: bytes of the largest message that has come.
+    """
+
+    def __init__(self, url: str, tasks: TaskGroup) -> None:
+        self.largest = 0
+        self.url = url
+        self._tasks = tasks
+        self._channel: Channel | None = None
+        self._inbox: MemoryObjectReceiveStream[bytes]
+        self._why = ""
+
+    @property
+    def info(self) -> ChannelInfo:
+        """The facts about the connection."""
+        assert self._channel is not None
+        return self._channel.info
+
+    async def open(self) -> None:
+        """Connect, instead of the connection there was.
+
+        Raises:
+            ConnectFailed: nobody answers there.
+            InvalidUrl: the URL makes no sense.
+        """
+        await self.aclose()
+        self._channel = await _open(self.url)
+        self._channel.start(self._tasks)
+        into, self._inbox = anyio.create_memory_object_stream[bytes](_WAITING)
+        self._why = "the connection ended"
+        self._tasks.start_soon(self._receive, self._channel, into)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        if self._channel is not None:
+            await self._channel.aclose()
+            self._inbox.close()
+
+    async def _receive(self, channel: Channel, into: MemoryObjectSendStream[bytes]) -> None:
+        with into, suppress(anyio.BrokenResourceError):
+            try:
+                while True:
+                    await into.send(await channel.receive())
+            except GONE as error:
+                if channel is self._channel and str(error):
+                    self._why = f"the connection ended: {error}"
+
+    async def send(self, message: bytes) -> None:
+        """Send one message as it is.
+
+        Raises:
+            LineEnded: the connection has ended, or takes nothing.
+        """
+        assert self._channel is not None
+        with anyio.move_on_after(_SEND_SECONDS) as scope:
+            try:
+                await self._channel.send(message)
+            except GONE:
+                raise LineEnded(self._why) from None
+        if scope.cancelled_caught:
+            raise LineEnded("the device takes nothing in")
+
+    async def receive(self, seconds: float) -> bytes | None:
+        """The next message that answers something; what the device pushes is passed over.
+
+        What it asks for is answered as by an end that serves nothing.
+
+        Args:
+            seconds: how long to wait; then there is none.
+
+        Raises:
+            LineEnded: the connection has ended.
+        """
+        with anyio.move_on_after(seconds):
+            while True:
+                try:
+                    message = await self._inbox.receive()
+                except anyio.EndOfStream:
+                    raise LineEnded(self._why) from None
+                self.largest = max(self.largest, len(message))
+                if not await self._is_its_own(message):
+                    return message
+        return None
+
+    async def _is_its_own(self, message: bytes) -> bool:
+        """Whether the device begins to speak with it, instead of answering."""
+        value = value_of(message)
+        if not isinstance(value, dict) or not isinstance(value.get("method"), str):
+            return False
+        if "id" in value:
+            version = b'"jsonrpc":"2.0",' if "jsonrpc" in value else b""
+            refusal = b'"error":{"code":%d,"message":"Method not found"}' % METHOD_NOT_FOUND
+            await self.send(
+                b'{%s"id":%s,%s}' % (version, json.dumps(value["id"]).encode(), refusal)
+            )
+        return True
+
+
+async def _open(url: str) -> Channel:
+    parsed = Url.parse(url)
+    if parsed.scheme not in ("http", "https"):
+        return await open_channel(url)
+    require_extra(parsed, "HTTP needs", "http", "httpx2")
+    from .posts import Posts
+
+    return Posts(parsed)
+
+
+def value_of(message: bytes) -> object:
+    """The value of a message that came; `NO_JSON` for what is none."""
+    try:
+        return strict_json(message)
+    except (ValueError, RecursionError):
+        return NO_JSON
+
+
+NO_JSON = math.nan
+"""In place of a value: no JSON value is like it."""

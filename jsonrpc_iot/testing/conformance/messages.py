@@ -1,0 +1,285 @@
+"""Cases about single messages: answers, ids, the envelope, notifications, members, calls."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .corners import (
+    BAD_PARAMS,
+    BAD_VERSIONS,
+    MISSING_OR_BAD_METHODS,
+    READABLE_IDS,
+    REFUSED_IDS,
+)
+from .device import UNKNOWN, Device, Given, params_of
+from .model import Case, Profile
+from .replies import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, NO_ID, ok, same
+from .replies import fail as refused
+
+_ANSWERED = 'A request `{"id", "method"}` is answered with `{"id", "result"}` or `{"id", "error"}`.'
+_ID = "A request is answered with an equal id, integers digit for digit."
+_BAD_ID = "`true`, `[]`, `{}` and a number that no double holds are -32600 with id null."
+_INVALID = "An invalid object with an id is answered with -32600, the id echoed."
+_SILENT = "A notification is never answered, whatever else is wrong with it."
+_STRAY = "A response to no open call is dropped, and never answered."
+_MEMBERS = "Unknown members of a message are ignored."
+_DIALECT = 'A message with "jsonrpc":"2.0" is answered in kind, and so is one without it.'
+
+_MINIMAL_IDS = {"one", "text-one"}
+_STANDARD_IDS = {"null", "zero", "empty", "minus-one", "above-double", "int64-max", "uuid"}
+_STANDARD_IDS |= {"escapes", "unicode"}
+_STANDARD_BAD_IDS = {"true", "array", "object"}
+
+
+def answers(device: Device) -> Iterator[Case]:
+    """It answers at all, and errors look like errors."""
+    n = next(device.ids)
+    yield Case(
+        name="a call is answered",
+        rule=_ANSWERED,
+        sent=(device.request(n),),
+        expect=(device.answered(n, v2=None),),
+        profile="minimal",
+    )
+    n = next(device.ids)
+    yield Case(
+        name="an unknown method is an error",
+        rule="A method that is not there is answered with -32601.",
+        sent=(device.request(n, Given(UNKNOWN)),),
+        expect=(refused(n, METHOD_NOT_FOUND, v2=None),),
+        profile="minimal",
+    )
+    n = next(device.ids)
+    yield Case(
+        name="an undefined method under rpc.",
+        rule="A method that starts with `rpc.` and is not defined is answered with -32601.",
+        sent=(device.request(n, Given("rpc.no_such")),),
+        expect=(refused(n, METHOD_NOT_FOUND, v2=None),),
+    )
+    for name, v2 in (("without jsonrpc", False), ("with jsonrpc 2.0", True)):
+        n = next(device.ids)
+        yield Case(
+            name=f"a message {name} is answered in kind",
+            rule=_DIALECT,
+            sent=(device.request(n, v2=v2),),
+            expect=(device.answered(n, v2=v2),),
+            profile="full" if v2 != device.is_v2 else "standard",
+        )
+
+
+def ids(device: Device) -> Iterator[Case]:
+    """Ids of every kind."""
+    for name, text, value in READABLE_IDS:
+        profile: Profile = "standard" if name in _STANDARD_IDS else "full"
+        yield Case(
+            name=name,
+            rule=_ID,
+            sent=(device.request(text),),
+            expect=(device.answered(value, v2=None),),
+            profile="minimal" if name in _MINIMAL_IDS else profile,
+        )
+    for name, text in REFUSED_IDS:
+        yield Case(
+            name=f"refused: {name}",
+            rule=_BAD_ID,
+            sent=(device.request(text),),
+            expect=(NO_ID,),
+            profile="standard" if name in _STANDARD_BAD_IDS else "full",
+        )
+
+
+def envelope(device: Device) -> Iterator[Case]:
+    """Objects that are no messages."""
+    for name, member in MISSING_OR_BAD_METHODS:
+        n = next(device.ids)
+        yield Case(
+            name=f"method {name}",
+            rule=_INVALID,
+            sent=(device.of_members(f'{member}"id":{n}'),),
+            expect=(refused(n, INVALID_REQUEST, v2=None),),
+            profile="standard" if name in ("absent", "number") else "full",
+        )
+    for params in BAD_PARAMS:
+        n = next(device.ids)
+        yield Case(
+            name=f"params {params}",
+            rule="`params` neither object nor array nor null is answered with -32600.",
+            sent=(device.request(n, Given(device.base.name, params)),),
+            expect=(refused(n, INVALID_REQUEST, v2=None),),
+            also=() if device.profile == "full" else ((refused(n, INVALID_PARAMS, v2=None),),),
+            profile="standard" if params in ("5", '"x"') else "full",
+        )
+    for version in BAD_VERSIONS:
+        n = next(device.ids)
+        yield Case(
+            name=f"jsonrpc {version}",
+            rule='Any value of "jsonrpc" but "2.0" is answered with -32600.',
+            sent=(device.request(n, more=f'"jsonrpc":{version},', v2=False),),
+            expect=(refused(n, INVALID_REQUEST, v2=None),),
+            profile="full",
+        )
+    yield Case(
+        name="an empty object",
+        rule="An invalid object is answered with -32600, with id null where there is none.",
+        sent=(b"{}",),
+        expect=(NO_ID,),
+    )
+    n = next(device.ids)
+    yield Case(
+        name="a call that is a response as well",
+        rule="`method` together with `result` or `error` is answered with -32600.",
+        sent=(device.request(n, more='"result":1,'),),
+        expect=(refused(n, INVALID_REQUEST, v2=None),),
+        profile="full",
+    )
+    yield from _keys(device)
+
+
+def _keys(device: Device) -> Iterator[Case]:
+    """Keys that are there twice, or written with escapes."""
+    for name, more in (("id", '"id":true,'), ("method", '"method":5,'), ("params", '"params":5,')):
+        n = next(device.ids)
+        call = device.base if device.base.params else Given(device.base.name, "[]")
+        yield Case(
+            name=f"{name} twice",
+            rule="Of duplicate keys the last one wins, also where the first had a bad value.",
+            sent=(device.of_members(f'{more}"id":{n},{_members(call)}'),),
+            expect=(device.answered(n, v2=None),),
+            profile="full",
+        )
+    n = next(device.ids)
+    escaped = device.request(n).replace(b'"method"', rb'"meth\u006fd"')
+    yield Case(
+        name="a key with escapes",
+        rule='A key written with escapes (`"meth\\u006fd"`) is that key.',
+        sent=(escaped,),
+        expect=(device.answered(n, v2=None),),
+        profile="full",
+    )
+
+
+def notifications(device: Device) -> Iterator[Case]:
+    """What is never answered."""
+    for name, message, profile in _silent(device):
+        yield Case(
+            name=name,
+            rule=_STRAY if "response" in name else _SILENT,
+            sent=(message,),
+            profile=profile,
+        )
+
+
+def _silent(device: Device) -> Iterator[tuple[str, bytes, Profile]]:
+    yield "of a method", device.notification(), "minimal"
+    yield "of an unknown method", device.notification(Given(UNKNOWN)), "minimal"
+    yield "of an unknown method with params", device.notification(Given(UNKNOWN, "[1]")), "standard"
+    yield "with params 5", device.notification(Given(device.base.name, "5")), "standard"
+    yield "of an empty name", device.notification(Given("")), "standard"
+    yield "with a bad version", device.of_members('"jsonrpc":"1.0","method":"x"'), "full"
+    yield "with a result", device.notification(Given(UNKNOWN), '"result":1,'), "full"
+    yield "with a bad timeout", device.notification(Given(UNKNOWN), '"timeout":0,'), "full"
+    n = next(device.ids)
+    yield "a response to no call", device.of_members(f'"id":{n},"result":1'), "standard"
+    error = '"error":{"code":-32600,"message":"m"}'
+    yield "an error response to no call", device.of_members(f'"id":{n},{error}'), "standard"
+    yield "an error response without a call", device.of_members(f'"id":null,{error}'), "full"
+
+
+def members(device: Device) -> Iterator[Case]:
+    """Members that nobody knows."""
+    for value in ("1", "null", '"x"', '{"a":[1,{"b":null}]}', '"}]{["', "[[[]]]"):
+        n = next(device.ids)
+        yield Case(
+            name=f"with the value {value}",
+            rule=_MEMBERS,
+            sent=(device.request(n, more=f'"x":{value},'),),
+            expect=(device.answered(n, v2=None),),
+        )
+    n = next(device.ids)
+    spaced = device.request(n).replace(b'"method":', b' \t"method" : ').replace(b"{", b"{ ", 1)
+    yield Case(
+        name="spaces between the members",
+        rule="JSON has space between its parts.",
+        sent=(spaced,),
+        expect=(device.answered(n, v2=None),),
+    )
+    for params in () if device.base.params else ("null", "[]", "{}"):
+        n = next(device.ids)
+        yield Case(
+            name=f"params {params} where there need be none",
+            rule="`params` is optional, and null counts as absent.",
+            sent=(device.request(n, Given(device.base.name, params)),),
+            expect=(device.answered(n, v2=None),),
+            profile="full",
+        )
+
+
+def calls(device: Device) -> Iterator[Case]:
+    """Methods that may be called, with params that they take and that they do not."""
+    for call in device.given:
+        n = next(device.ids)
+        yield Case(
+            name=f"{call.name} as it was given",
+            rule=_ANSWERED,
+            sent=(device.request(n, call),),
+            expect=(ok(n, v2=None),),
+            check=lambda values, n=n: _unless_answer(values, n),  # type: ignore[misc]
+            profile="minimal",
+        )
+    rule = "Wrong types, missing or extra parameters are answered with -32602."
+    described = [name for name in device.entries if _may_call(device, name)]
+    for call in device.given:
+        if call.name not in described:
+            reason = "the device does not describe its params"
+            yield Case(name=f"wrong params for {call.name}", rule=rule, unverified=reason)
+    for name in described:
+        for kind, params in _wrong(device.entries[name]):
+            n = next(device.ids)
+            yield Case(
+                name=f"{kind} for {name}",
+                rule=rule,
+                sent=(device.request(n, Given(name, params)),),
+                expect=(refused(n, INVALID_PARAMS, v2=None),),
+            )
+    if not described and not device.given:
+        reason = "no method is known that may be called: --method gives one"
+        yield Case(name="calls", rule=rule, unverified=reason)
+
+
+def _may_call(device: Device, name: str) -> bool:
+    entry = device.entries[name]
+    given = any(call.name == name for call in device.given)
+    return given or (entry.get("x-effect") == "read" and not entry.get("x-requires"))
+
+
+def _wrong(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Params that a described method does not take."""
+    params = params_of(entry)
+    known = {str(param.get("name")) for param in params}
+    if "no_such" not in known:
+        yield "an extra parameter", '{"no_such":1}'
+    if any(param.get("required") for param in params):
+        yield "a missing parameter", "{}"
+    others = {"integer": '"x"', "number": '"x"', "boolean": '"x"', "string": "5", "array": "5"}
+    for param in params:
+        schema = param.get("schema")
+        wanted = schema.get("type") if isinstance(schema, dict) else None
+        if isinstance(wanted, str) and wanted in others and isinstance(param.get("name"), str):
+            name = json.dumps(param["name"])
+            yield f"a wrong type of {name}", f"{{{name}:{others[wanted]}}}"
+            return
+
+
+def _unless_answer(values: object, id: object) -> str:
+    """Whether a call was answered, be it with an error of the application."""
+    if not isinstance(values, list) or len(values) != 1 or not isinstance(values[0], dict):
+        return "no answer, or several"
+    answer = values[0]
+    if not same(id, answer.get("id")):
+        return f"id {answer.get('id')!r:.80}, not {id!r}"
+    return "" if ("result" in answer) != ("error" in answer) else "neither result nor error"
+
+
+def _members(call: Given) -> str:
+    params = f',"params":{call.params}' if call.params else ""
+    return f'"method":{json.dumps(call.name)}{params}'

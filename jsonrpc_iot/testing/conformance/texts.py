@@ -1,0 +1,212 @@
+"""Cases about what is JSON and what is not, and about batches."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from msgspec.structs import replace
+
+from .corners import BOM, BROKEN_VALUES, SOUND_VALUES
+from .device import UNKNOWN, Device, Given
+from .model import Case, Profile
+from .replies import (
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    NO_ID,
+    NOT_AN_OBJECT_AFTER_IOT,
+    PARSE_ERROR,
+    UNPARSED_AFTER_IOT,
+    Reply,
+    fail,
+)
+
+_UNPARSED = "What is no JSON is answered with -32700 and id null, and the connection stays up."
+_UP = "After broken input the device goes on answering."
+_SCALAR = "A scalar is answered with one -32600 with id null."
+_BATCH = "The requests of a batch are answered in one array, in any order."
+_JUNK = "`[1,2,3]` is answered with an array of three -32600: junk is answered entry by entry."
+
+_STANDARD_BROKEN = {"NaN", "cut-true", "trailing-comma-array", "missing-colon", "bad-escape"}
+_STANDARD_BROKEN |= {"utf8-lone-ff", "single-quotes", "control-character"}
+
+_NESTING = 64
+_ENTRIES = 256
+
+
+def parsing(device: Device) -> Iterator[Case]:
+    """Broken input, and recovery after it."""
+    whole = device.request(next(device.ids))
+    for name, sent in {
+        "truncated": whole[:-1],
+        "truncated in a text": whole[: whole.rindex(b'"')],
+        "no JSON at all": b"hello",
+        "bytes that are no text": b"\xff\xfe\x80",
+        "open brackets": b"[" * 30,
+    }.items():
+        yield Case(
+            name=f"goes on after: {name}",
+            rule=_UP,
+            sent=(sent,),
+            check=_anything,
+            profile="minimal",
+        )
+        yield _unparsed(name, sent)
+    if not device.is_stream:
+        yield _unparsed("letters behind the message", whole + b" x")
+        yield _unparsed("two messages in a packet", whole + whole, "full")
+        if not device.is_http:
+            yield _unparsed("an empty packet", b"", "full")
+    for name, text in BROKEN_VALUES.items():
+        message = device.request(next(device.ids), Given(UNKNOWN, "[BROKEN]"))
+        profile: Profile = "standard" if name in _STANDARD_BROKEN else "full"
+        yield _unparsed(f"{name} in params", message.replace(b"BROKEN", text), profile)
+    for scalar in ("1", '"x"', "null", "true"):
+        yield Case(
+            name=f"the scalar {scalar}",
+            rule=_SCALAR,
+            sent=(scalar.encode(),),
+            expect=(NOT_AN_OBJECT_AFTER_IOT,),
+        )
+    yield from _sound(device)
+
+
+def _sound(device: Device) -> Iterator[Case]:
+    unknown = partial(fail, code=METHOD_NOT_FOUND, v2=None)
+    for name, (text, _) in SOUND_VALUES.items():
+        n = next(device.ids)
+        message = device.request(n, Given(UNKNOWN, "[SOUND]"))
+        yield Case(
+            name=f"is JSON: {name}",
+            rule="What is JSON is no parse error, so that the method is what is not found.",
+            sent=(message.replace(b"SOUND", text),),
+            expect=(unknown(n),),
+            profile="full",
+        )
+    n = next(device.ids)
+    yield Case(
+        name="a leading BOM",
+        rule="A leading BOM is skipped.",
+        sent=(BOM + device.request(n),),
+        expect=(device.answered(n, v2=None),),
+        profile="full",
+    )
+    n = next(device.ids)
+    deepest = "[" * (_NESTING - 1) + "]" * (_NESTING - 1)
+    yield Case(
+        name=f"{_NESTING} levels",
+        rule="Nesting deeper than a limit (64 levels, the whole message counted) is -32700.",
+        sent=(device.request(n, Given(UNKNOWN, deepest)),),
+        expect=(unknown(n),),
+        profile="full",
+    )
+    n = next(device.ids)
+    yield _unparsed("65 levels", device.request(n, Given(UNKNOWN, f"[{deepest}]")), "full")
+
+
+def _unparsed(name: str, sent: bytes, profile: Profile = "standard") -> Case:
+    return Case(
+        name=name, rule=_UNPARSED, sent=(sent,), expect=(UNPARSED_AFTER_IOT,), profile=profile
+    )
+
+
+def _anything(values: object) -> str:
+    return ""
+
+
+def batches(device: Device) -> Iterator[Case]:
+    """Arrays of messages; a device that refuses the first has none, which `full` alone asks for."""
+    lacks = _Lacks()
+    for case in _batches(device):
+        if device.profile == "full":
+            yield case
+        elif lacks.reason:
+            yield Case(name=case.name, rule=case.rule, inapplicable=lacks.reason)
+        else:
+            yield replace(case, lacks=lacks)
+
+
+class _Lacks:
+    """Looks for one error in answer to a batch, as from a device that has no batches.
+
+    Attributes:
+        reason: to try no others, once there was one.
+    """
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self._is_first = True
+
+    def __call__(self, values: Sequence[object]) -> str:
+        """Look at the answer to the first batch; others are not judged."""
+        if self._is_first and len(values) == 1 and _is_refusal(values[0]):
+            self.reason = "the device refuses batches"
+        self._is_first = False
+        return self.reason
+
+
+def _is_refusal(value: object) -> bool:
+    error = value.get("error") if isinstance(value, dict) else None
+    return isinstance(error, dict) and error.get("code") in (INVALID_REQUEST, PARSE_ERROR)
+
+
+def _batches(device: Device) -> Iterator[Case]:
+    def call() -> tuple[bytes, Reply]:
+        n = next(device.ids)
+        return device.request(n), device.answered(n, v2=None)
+
+    (a, a_back), (b, b_back) = call(), call()
+    yield _batch("two requests", [a, b], (a_back, b_back), _BATCH)
+    a, a_back = call()
+    yield _batch("one request", [a], (a_back,), _BATCH)
+    a, a_back = call()
+    note = device.notification(Given(UNKNOWN))
+    rule = "A notification in a batch is not answered."
+    yield _batch("a request and a notification", [note, a], (a_back,), rule)
+    yield Case(
+        name="notifications alone",
+        rule="A batch of notifications alone is answered with nothing.",
+        sent=(_array([note, note]),),
+    )
+    n, (a, a_back) = next(device.ids), call()
+    missing = device.request(n, Given(UNKNOWN))
+    unknown = fail(n, METHOD_NOT_FOUND, v2=None)
+    yield _batch("an unknown method beside a call", [missing, a], (unknown, a_back), _BATCH)
+    yield Case(
+        name="empty",
+        rule="`[]` is answered with one -32600 with id null.",
+        sent=(b"[]",),
+        expect=(NOT_AN_OBJECT_AFTER_IOT,),
+    )
+    junk = NOT_AN_OBJECT_AFTER_IOT
+    yield _batch("three numbers", [b"1", b"2", b"3"], (junk,) * 3, _JUNK)
+    a, a_back = call()
+    yield _batch("junk beside a call", [b"1", a], (junk, a_back), _JUNK)
+    rule = "`[[…]]` is answered with an array of one -32600."
+    yield _batch("a batch in a batch", [_array([note])], (NO_ID,), rule, "full")
+    yield _batch("an object that is no message", [b"{}"], (NO_ID,), _JUNK, "full")
+    yield Case(
+        name="broken",
+        rule="A batch that is no JSON is answered with one -32700 with id null.",
+        sent=(_array([a])[:-1] + b",]",),
+        expect=(UNPARSED_AFTER_IOT,),
+    )
+    yield Case(
+        name=f"more than {_ENTRIES} entries",
+        rule="A batch over the limit is answered with one -32600 with id null.",
+        sent=(_array([b"1"] * (_ENTRIES + 1)),),
+        expect=(fail(None, INVALID_REQUEST, v2=None),),
+        profile="full",
+    )
+
+
+def _batch(
+    name: str,
+    entries: list[bytes],
+    back: tuple[Reply, ...],
+    rule: str,
+    profile: Profile = "standard",
+) -> Case:
+    return Case(name=name, rule=rule, sent=(_array(entries),), expect=(back,), profile=profile)
+
+
+def _array(entries: list[bytes]) -> bytes:
+    return b"[" + b",".join(entries) + b"]"

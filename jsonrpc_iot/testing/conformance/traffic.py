@@ -1,0 +1,126 @@
+"""Cases about many messages and large ones: sizes, copies, pipelining, floods."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from .device import Device
+from .model import Case
+from .replies import OUTCOME_UNKNOWN, TOO_LARGE, fail
+
+_SMALLEST = 200
+_LARGEST = 1 << 16
+_AT_ONCE = 8
+_FLOOD = 64
+_LOSSY_FLOOD = 16
+
+
+def sizes(device: Device) -> Iterator[Case]:
+    """Messages as large as the link carries."""
+    limit = min(device.info.max_message or _LARGEST, _LARGEST)
+    for size in sorted({min(_SMALLEST, limit), limit}):
+        n = next(device.ids)
+        short = device.request(n)
+        if size < len(short):
+            continue
+        message = b"{" + b" " * (size - len(short)) + short[1:]
+        too_large = (fail(n, TOO_LARGE, v2=None),), (fail(None, TOO_LARGE, v2=None),)
+        yield Case(
+            name=f"a request of {size} bytes",
+            rule="A message as large as the link carries is answered; one that the device has no "
+            "room for is answered with -32001.",
+            sent=(message,),
+            expect=(device.answered(n, v2=None),),
+            also=too_large if size > _SMALLEST else (),
+        )
+
+
+def copies(device: Device) -> Iterator[Case]:
+    """Requests that come twice, and late."""
+    if device.info.reliable:
+        reason = "no message is doubled on this link"
+        yield Case(name="copies", rule="A doubled packet runs once.", inapplicable=reason)
+        return
+    n = next(device.ids)
+    back = device.answered(n, v2=None)
+    yield Case(
+        name="a doubled packet",
+        rule="A copy of a running request is joined to it; a copy of an answered one is answered "
+        "with the stored reply.",
+        sent=(device.request(n),) * 2,
+        expect=(back,),
+        also=((back, back),),
+    )
+    n = next(device.ids)
+    back = device.answered(n, v2=None)
+    yield Case(
+        name="a late copy",
+        rule="An unmarked copy within 0.5 s after the response is answered with the stored reply.",
+        sent=(device.request(n),),
+        expect=(back, back),
+        waits=device.request(n),
+    )
+    reason = "" if device.pings else "the device does not know the extensions"
+    n = next(device.ids)
+    back = device.answered(n, v2=None)
+    yield Case(
+        name="a marked copy",
+        rule="A copy that is marked `retry: true` is answered with the stored reply.",
+        sent=(device.request(n, more='"retry":false,'),),
+        expect=(back, back),
+        also=((fail(n, OUTCOME_UNKNOWN, v2=None),),),  # where the first one was lost
+        waits=device.request(n, more='"retry":true,'),
+        profile="full",
+        inapplicable=reason,
+    )
+
+
+def pipelining(device: Device) -> Iterator[Case]:
+    """Requests behind each other, without waiting for answers."""
+    rule = "Each request is answered with its own id, also where several are open."
+    if device.info.in_flight == 1 or device.is_http:
+        reason = "one request is sent at a time on this link"
+        yield Case(name="requests in a row", rule=rule, inapplicable=reason)
+        return
+    ids = [next(device.ids) for _ in range(_AT_ONCE)]
+    yield Case(
+        name=f"{_AT_ONCE} requests in a row",
+        rule=rule,
+        sent=tuple(map(device.request, ids)),
+        expect=tuple(device.answered(id, v2=None) for id in ids),
+        check=None if device.info.reliable else _Answers(ids, is_lossy=True),
+    )
+    flood = _FLOOD if device.info.reliable else _LOSSY_FLOOD
+    ids = [next(device.ids) for _ in range(flood)]
+    yield Case(
+        name=f"a flood of {flood} requests",
+        rule="What is too much at once is answered with -32004, or waits; the device goes on "
+        "answering.",
+        sent=tuple(map(device.request, ids)),
+        expect=tuple(device.answered(id, v2=None) for id in ids),
+        check=_Answers(ids, is_lossy=not device.info.reliable),
+    )
+
+
+class _Answers:
+    """Whether each request was answered once.
+
+    Args:
+        ids: of the requests.
+        is_lossy: some may have been lost.
+    """
+
+    def __init__(self, ids: Sequence[int], *, is_lossy: bool) -> None:
+        self._ids = ids
+        self._is_lossy = is_lossy
+
+    def __call__(self, values: Sequence[object]) -> str:
+        got = Counter(str(value.get("id")) for value in values if isinstance(value, dict))
+        wanted = Counter(map(str, self._ids))
+        if extra := got - wanted:
+            return f"answers that nobody waits for: {dict(extra)}"
+        missing = wanted - got
+        if len(values) != got.total():
+            return "an answer is no object"
+        if missing and not self._is_lossy:
+            return f"{missing.total()} of {wanted.total()} were not answered"
+        return "" if got else "none was answered"

@@ -40,6 +40,7 @@ PROVOKED = {
     "message of … bytes exceeds the channel's limit of … bytes": (
         *("call", "udp://127.0.0.1:9", "x", f"a={'x' * 1500}"),
     ),
+    "…: nobody serves it: …": ("call", "pipe://nope", "x"),
     "…: the environment has no …": ("call", f"{NOWHERE}?psk=env:NOTHING", "x"),
     "unknown scheme …; there are …": ("call", "tpc://127.0.0.1", "x"),
     "unknown option …; … has …": ("call", f"{NOWHERE}?pks=env:X", "x"),

@@ -93,7 +93,8 @@ async def params_in(query: bytes, handler: Handler, standing: Standing, only_rea
     except DeviceOffline as away:
         raise Refusal(503, away.message) from None
     if kinds is None:
-        raise Refusal(405, "POST the params: to call it may change something", POST_ONLY)
+        marks = 'effect="read"' if only_reads else 'effect="read", or idempotent without effect'
+        raise Refusal(405, f"POST the params: the method is not marked {marks}", POST_ONLY)
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError:

@@ -10,6 +10,9 @@ import anyio
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
+_MARGIN = 0.1
+"""Of the time that is left, what it takes to say why it was not enough."""
+
 
 def asyncio_loop() -> "AbstractEventLoop | None":
     """The running event loop of asyncio, `None` on trio."""
@@ -33,6 +36,18 @@ def now() -> float:
     """The same as `anyio.current_time()`, which takes ten times as long to find an asyncio loop."""
     loop = asyncio_loop()
     return anyio.current_time() if loop is None else loop.time()
+
+
+def in_time(seconds: float) -> float:
+    """How long something may take, so that who waits for it learns why it came to nothing.
+
+    That is a bit less than is left until somebody gives up who could not say.
+
+    Args:
+        seconds: that it takes at most, whoever waits.
+    """
+    left = anyio.current_effective_deadline() - anyio.current_time()
+    return min(seconds, max(left, 0.0) * (1 - _MARGIN))
 
 
 def clock() -> Callable[[], float]:

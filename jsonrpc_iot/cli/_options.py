@@ -6,13 +6,15 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
-from jsonrpc_iot import Client, Unauthorized, connect
-from jsonrpc_iot.channel.url import key_hint
+from jsonrpc_iot import Client, RpcError, Unauthorized, connect
+from jsonrpc_iot.channel.url import Url, key_hint
 from jsonrpc_iot.protocol.messages import Dialect
 
 from ._output import Tracer
 from ._run import HINT
 from .command.declare import Argument, Given, Offer, Option
+
+_PARSE_ERROR = -32700
 
 
 def duration(help: str, metavar: str = "SECONDS") -> Option:
@@ -134,8 +136,8 @@ def connect_to(
 
 
 @contextmanager
-def hinting_at_key(url: str) -> Iterator[None]:
-    """Say what may help if the block is refused something since it has proved nothing.
+def hinting_at_options(url: str) -> Iterator[None]:
+    """Say which option of the URL may help if the block is refused something.
 
     Args:
         url: where the device is.
@@ -144,5 +146,9 @@ def hinting_at_key(url: str) -> Iterator[None]:
         yield
     except Unauthorized as error:
         if hint := key_hint(url, error):
-            error.add_note(f"{HINT}{hint}")
+            error.add_note(f"{HINT}{hint}; without a keyring there nobody may call that")
+        raise
+    except RpcError as error:
+        if error.code == _PARSE_ERROR and "segment" in Url.parse(url).options:
+            error.add_note(f"{HINT}the other end may not know ?segment=; try without it")
         raise

@@ -34,7 +34,7 @@ from ._options import (
     UrlArgument,
     connect_to,
     duration,
-    hinting_at_key,
+    hinting_at_options,
 )
 from ._output import Tracer, explain, print_json, print_json_line
 from ._params import hint_at_json, read_params
@@ -79,7 +79,7 @@ def call(
                     print_json_line(json_text(bytes(item), url))
 
     try:
-        with hinting_at_key(url):
+        with hinting_at_options(url):
             anyio.run(run)
     except InvalidParams as error:
         if hint := hint_at_json(params or (), error):

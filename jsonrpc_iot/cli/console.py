@@ -15,6 +15,7 @@ import anyio
 from jsonrpc_iot import Keyring
 from jsonrpc_iot.gateway import DeviceState
 from jsonrpc_iot.gateway.console import console_of
+from jsonrpc_iot.transports.requirements import require_extra
 
 from ._access import KeysOption
 from ._devices import said, split_name, tell
@@ -44,6 +45,7 @@ def console(
     With --keys those of the keyring may sign in as well. The device may be away, and come later;
     one line on standard error says so. Stops on SIGINT or SIGTERM.
     """
+    require_extra("console", "it needs", "http", "h11", "uvicorn", "websockets")
     show_warnings()
     keyring = None if keys is None else Keyring(keys)
     _, urls = split_name(url)

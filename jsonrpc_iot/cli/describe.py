@@ -16,7 +16,7 @@ from ._options import (
     TraceOption,
     UrlArgument,
     connect_to,
-    hinting_at_key,
+    hinting_at_options,
 )
 from ._output import explain, is_terminal, print_json, progress, table_of
 from .command.declare import Option
@@ -59,7 +59,7 @@ def ask_document(
         timeout: seconds for each answer.
         device: what is asked for is one behind it, of that name.
     """
-    with hinting_at_key(url), progress("asking"):
+    with hinting_at_options(url), progress("asking"):
         return anyio.run(_describe, url, connected, timeout, device)
 
 
@@ -103,7 +103,9 @@ def _notification_row(entry: Document) -> tuple[str, str, str, str]:
 
 def _summary(entry: Document) -> str:
     summary = str(entry.get("summary") or entry.get("description") or "")
-    return f"(deprecated) {summary}".rstrip() if entry.get("deprecated") is True else summary
+    marks = ["deprecated"] if entry.get("deprecated") is True else []
+    marks += [str(entry["x-effect"])] if "x-effect" in entry else []
+    return f"({', '.join(marks)}) {summary}".rstrip() if marks else summary
 
 
 def _parameters(entry: Document) -> str:
@@ -132,4 +134,21 @@ def _kind(schema: object) -> str:
     kind = schema.get("type", "any")
     if kind == "array":
         return f"{_kind(schema.get('items'))}[]"
-    return " | ".join(map(str, kind)) if isinstance(kind, list) else str(kind)
+    shown = " | ".join(map(str, kind)) if isinstance(kind, list) else str(kind)
+    return f"{shown}{_range(schema)}"
+
+
+def _range(schema: Document) -> str:
+    """What bounds a number, or the length of a text."""
+    least, most = schema.get("minimum"), schema.get("maximum")
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    shortest, longest = schema.get("minLength"), schema.get("maxLength")
+    if least is not None and most is not None:
+        return f" {least}..{most}"
+    bounds = ((">=", least), ("<=", most), (">", above), ("<", below))
+    texts = [f"{sign} {value}" for sign, value in bounds if value is not None]
+    if longest is not None:
+        texts.append(f"{shortest or 0}..{longest} long")
+    elif shortest:
+        texts.append(f">= {shortest} long")
+    return f" {', '.join(texts)}" if texts else ""

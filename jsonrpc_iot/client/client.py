@@ -165,7 +165,7 @@ class Client(Remote):
                 await anyio.sleep(min(again.next_pause(), left_now))
             left = None if left is None else max(0.0, deadline - now())
             if left == 0:
-                raise CallTimeout(f"{method}: no answer within {seconds} s")
+                raise CallTimeout(f"{method}: no answer within {seconds:g} s")
 
     def begin_call(
         self,
@@ -396,5 +396,5 @@ class Client(Remote):
         if self._peer is None and not self._reconnects:
             raise ChannelClosed(f"{self._name}: the client is closed")
         if self._peer is None:
-            raise CallTimeout(f"{self._name}: not connected again within {timeout} s")
+            raise CallTimeout(f"{self._name}: not connected again within {timeout:g} s")
         return self._peer

@@ -55,7 +55,7 @@ async def open_in_time(
     except ConnectFailed:
         raise
     except TimeoutError:
-        raise ConnectTimeout(f"{mask(url)}: no connection within {seconds} s") from None
+        raise ConnectTimeout(f"{mask(url)}: no connection within {seconds:g} s") from None
 
 
 @asynccontextmanager

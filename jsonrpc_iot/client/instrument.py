@@ -41,7 +41,11 @@ def instrument(
 
     Raises:
         MissingExtra: OpenTelemetry is not installed.
+        TypeError: it is none of these.
     """
+    if not isinstance(what, Dispatcher) and not hasattr(what, "_note_calls"):
+        kind = type(what).__name__
+        raise TypeError(f"instrument: a dispatcher, gateway or client is needed, not {kind}")
     try:
         from .opentelemetry import Answering, Calling, tracer_of
     except ImportError as error:

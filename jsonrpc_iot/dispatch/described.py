@@ -19,7 +19,7 @@ from ..errors import (
     Unauthorized,
 )
 from .declare.target import Target
-from .openrpc.gather import Document, entries_of, gather, only
+from .openrpc.gather import Document, entries_of, gather, is_idempotent, only
 
 _FRESH_SECONDS = 60.0
 _ASKING_SECONDS = 10.0
@@ -131,7 +131,7 @@ class Described:
         if method in _ABOUT_IT:
             return True
         entry = self._entries.get(method)
-        return None if entry is None else entry.get("x-idempotent") is True
+        return None if entry is None else is_idempotent(entry)
 
     async def learn(self, method: str, seconds: float) -> Document:
         """What the other end says of a method in its list of methods; empty where it says nothing.

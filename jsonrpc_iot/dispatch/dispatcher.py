@@ -13,7 +13,7 @@ from ..protocol.codec.msgpack import MsgpackCodec
 from ..protocol.limits import DEFAULT_LIMITS, Limits
 from ..protocol.messages import CodecName
 from ..trust.principal import Principal
-from .declare.callbacks import Callbacks
+from .declare.callbacks import Audience
 from .declare.context import Context
 from .declare.event import BoundEvent, events
 from .declare.options import MethodOptions, NotificationOptions, Options
@@ -55,7 +55,7 @@ class Registry:
 
     def __init__(self, about: About) -> None:
         self._table = HandlerTable()
-        self._audience = Callbacks()
+        self._audience = Audience()
         self.forwarded: list[tuple[str, Forward, str | Target]] = []
         self._builtin = builtin = Builtin(about, self._table)
         self._table.add(self._places_of_service(builtin, _RESERVED))
@@ -228,8 +228,15 @@ class Registry:
             params: an object (dict, Struct, dataclass) or an array (list, tuple) of params.
             requires: the permission that a peer needs to hear it; the event's of that name by
                 default.
+
+        Params that are neither, or have no form in JSON, go to the log, with the event's name.
         """
         requires = requires or self._table.requires.get(method)
+        if not len(self._audience) and isinstance(params, str | bytes | int | float):
+            kind = type(params).__name__
+            logger.error(
+                "%s cannot be sent: its params are an object or array, not %s", method, kind
+            )
         # Who does not know of permissions fails, and hears nothing that needs one.
         self._audience.tell(method, params, **({"requires": requires} if requires else {}))
 
@@ -237,6 +244,13 @@ class Registry:
     def received(self) -> list[str]:
         """The names of the notifications that have a receiver."""
         return [name for name in self._table.notifications if not name.startswith(f"{_RESERVED}.")]
+
+    @property
+    def restricted(self) -> list[str]:
+        """The names of the methods that need a permission, but for the protocol's own."""
+        methods = self._table.methods.items()
+        needing = (name for name, each in methods if each.handler.options.requires is not None)
+        return [name for name in needing if not name.startswith(f"{_RESERVED}.")]
 
     def on_emit(self, send: Emit) -> Callable[[], None]:
         """Have a callback called with the name and params of all that is emitted.

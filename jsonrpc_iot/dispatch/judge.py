@@ -2,6 +2,7 @@
 
 from ..trust import audit
 from .declare.context import Context
+from .response import NOT_RECEIVED
 from .table import Entry, HandlerTable
 from .unknown import unknown
 
@@ -29,6 +30,8 @@ def find(method: str, is_request: bool, table: HandlerTable, context: Context) -
         audit.refused_stranger(context._peer, method)
         raise refusal.with_traceback(None)  # it is raised again and again
     entry = table.entry(method, is_request=is_request)
+    if entry is None and not is_request:  # nobody would read what was meant
+        raise NOT_RECEIVED.with_traceback(None)
     if entry is None:
         raise unknown(method, table, context)
     if entry.handler.options.requires is not None:

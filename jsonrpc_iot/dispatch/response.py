@@ -7,13 +7,16 @@ from typing import Any
 import msgspec
 from msgspec import Struct, UnsetType
 
-from ..errors import InternalError, RpcError, TooLarge, Unencodable
+from ..errors import InternalError, MethodNotFound, RpcError, TooLarge, Unencodable
 from ..protocol.about import about
 from ..protocol.codec.codec import Codec, Jsonrpc
 from ..protocol.messages import WireId
 from .declare.context import Context
 
 logger = logging.getLogger("jsonrpc_iot.dispatcher")
+
+NOT_RECEIVED = MethodNotFound()
+"""Ends a notification that no function is registered for, and which others may have heard."""
 
 
 class ReplyTo(Struct, frozen=True):
@@ -90,7 +93,8 @@ class Replier:
         self.code = error.code
         if isinstance(to.id, UnsetType):
             extra = about(method=method) if to.sender is None else to.sender._about(method)
-            logger.debug("notification %r failed: %s", method, error, extra=extra)
+            outcome = "no function is registered for it" if error is NOT_RECEIVED else error
+            logger.debug("notification %r: %s", method, outcome, extra=extra)
             return None
         reply = self.codec.encode_error(to.id, error, to.jsonrpc, to.limit)
         if reply is None:

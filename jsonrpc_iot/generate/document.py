@@ -121,7 +121,7 @@ class _Reader:
             streams=streams,
             errors=tuple(self._errors(entry)),
             timeout=_seconds(entry.get("x-timeout")),
-            idempotent=entry.get("x-idempotent") is True,
+            idempotent=entry.get("x-idempotent") is True or entry.get("x-effect") == "read",
             deprecated=entry.get("deprecated") is True,
         )
 

@@ -62,6 +62,10 @@ class Auth(_Message, frozen=True, tag="auth"):
     payload: AuthPayload
 
 
+REFUSAL = "unknown device or wrong key"
+"""What a platform says to a device that it does not know, or whose key is another."""
+
+
 class AuthResult(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Whether the device may go on; `ext` repeats the extensions that the platform uses."""
 

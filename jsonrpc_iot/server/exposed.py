@@ -22,8 +22,12 @@ def everybody_at(where: Iterable[object], dispatcher: Dispatcher) -> Principal |
         where: URLs, and channels. Where one has a key of its own, nobody else is anybody.
         dispatcher: says who everybody is otherwise.
     """
-    has_key = any("psk" in Url.parse(each).options for each in where if isinstance(each, str))
-    return None if has_key else dispatcher.everybody
+    return None if has_key(where) else dispatcher.everybody
+
+
+def has_key(where: Iterable[object]) -> bool:
+    """Whether one of the URLs has a key of its own: who has that may do all."""
+    return any("psk" in Url.parse(each).options for each in where if isinstance(each, str))
 
 
 def warn_if_open(where: Iterable[object], listeners: Sequence[Listener], door: Door) -> None:
@@ -46,6 +50,23 @@ def warn_if_open(where: Iterable[object], listeners: Sequence[Listener], door: D
         is_open = [str(each) for each in urls if each.scheme not in _LOCAL and not asks(each)]
         if is_open and not exposed:
             logger.warning("%s: whoever reaches it may do everything", ", ".join(is_open))
+
+
+def warn_if_shut(dispatcher: Dispatcher, door: Door) -> None:
+    """Warn of methods that nobody may call, as nobody can have their permissions.
+
+    Args:
+        dispatcher: has the methods.
+        door: says who may do what.
+    """
+    if door.gives_permissions or door.lets_everybody_act:
+        return
+    if shut := dispatcher.restricted:
+        logger.warning(
+            "%s: nobody may call what requires a permission, without keyring= (--keys FILE) or "
+            "authenticate=",
+            ", ".join(shut),
+        )
 
 
 def asks(url: Url) -> bool:

@@ -17,7 +17,7 @@ from ..protocol.budget import Budget
 from ..protocol.limits import Limits
 from ..transports import open_listener
 from .announcer import Announcer
-from .exposed import everybody_at, warn_if_open
+from .exposed import everybody_at, has_key, warn_if_open, warn_if_shut
 from .forwards import keep_forwards
 from .house import House
 from .metrics import mount_metrics
@@ -111,6 +111,8 @@ async def serve(
         house = House(door, limits, tracing, budget, console, statistics)
         await stack.enter_async_context(keep_forwards(dispatcher))
         warn_if_open(where, listeners, door)
+        if not has_key(where):
+            warn_if_shut(dispatcher, door)
         pages = mount_metrics(listeners, house) if metrics else ()
         async with task_group() as peers:
             server = Server(dispatcher, listeners, peers, house, keyring)

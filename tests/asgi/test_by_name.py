@@ -38,6 +38,7 @@ def lamp() -> Dispatcher:
         raise RpcError(code, "no")
 
     dispatcher.method("lamp.level", idempotent=True, effect="read")(lambda: 40)
+    dispatcher.method("lamp.seen", effect="read")(lambda: 41)
     dispatcher.method("lamp.dim", idempotent=True, effect="change")(lambda: "dim")
     dispatcher.method("lamp.reset", requires="admin")(lambda: "done")
     return dispatcher
@@ -149,6 +150,9 @@ async def test_what_says_that_it_changes_something_is_not_done_by_get(is_forward
     async with house, served(answers=house if is_forwarded else lamp()) as http:
         house_or_not = "house." if is_forwarded else ""
         assert (await http.get(f"/{house_or_not}lamp.level")).json() == 40
+        assert (await http.get(f"/{house_or_not}lamp.seen")).json() == 41
+        refused = await http.get(f"/{house_or_not}lamp.set?level=1")
+        assert 'not marked effect="read", or idempotent' in refused.text
         assert (await http.get(f"/{house_or_not}lamp.dim")).status_code == 405
         assert (await http.get(f"/{house_or_not}lamp.level", headers=BROWSER)).json() == 40
         assert (await http.get(f"/{house_or_not}lamp.show", headers=BROWSER)).status_code == 405

@@ -61,6 +61,24 @@ def test_a_token_may_do_what_the_keyring_says(keys: Path) -> None:
     assert token not in left.err
 
 
+def test_without_a_keyring_the_server_warns_and_the_hint_says_that_a_key_may_not_help(
+    keys: Path,
+) -> None:
+    with started("serve", "lamp:dispatcher", "--bind", "tcp://127.0.0.1:0", cwd=keys.parent) as it:
+        refused = run("call", listening(it), "switch")
+        assert "; without a keyring there nobody may call that" in refused.err
+        left = it.stop()
+    assert "switch: nobody may call what requires a permission, without keyring=" in left.err
+
+
+def test_a_server_without_segments_is_a_hint_at_the_option(keys: Path) -> None:
+    with started("simulate", "--bind", "udp://127.0.0.1:0") as it:
+        refused = run("call", f"{listening(it)}?segment=1", "echo", f"value={'x' * 3000}")
+    assert refused.code == 1
+    assert '"code":-32700' in refused.err
+    assert "hint: the other end may not know ?segment=; try without it" in refused.err
+
+
 def test_a_reason_of_the_devices_own_is_no_hint_at_a_key(keys: Path) -> None:
     with lamp(keys, "tcp://127.0.0.1:0") as (_, url):
         done = run("call", url, "unlock", "pin=1")

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
+from tests.places import ROOT
+
 from .conftest import Simulated
 from .program import SECONDS, Done, Running, listening, run, started
 
@@ -121,3 +123,12 @@ def test_what_makes_no_sense_is_a_wrong_usage(tmp_path: Path) -> None:
     assert run("console", "tcp://127.0.0.1:1", "--keys", str(tmp_path / "none")).code == 2
     done = run("simulate", "--bind", "tcp://127.0.0.1:0", "--console")
     assert (done.code, "http:// or https://" in done.complaint) == (2, True)
+
+
+def test_what_is_missing_is_said_of_the_command_that_was_typed(tmp_path: Path) -> None:
+    (tmp_path / "uvicorn.py").write_text("raise ImportError\n")
+    done = run("console", "tcp://127.0.0.1:1", cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    assert (done.code, done.complaint) == (
+        2,
+        "jsonrpc-iot: console: it needs: pip install 'jsonrpc-iot[http]'",
+    )

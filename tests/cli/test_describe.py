@@ -218,7 +218,7 @@ def test_a_table(device: Simulated) -> None:
     methods, notifications = done.out.split("\n\n")
     rows = rows_by_name(methods)
     assert rows["method"] == ["params", "result"]
-    assert rows["wifi.connect"][:5] == ["ssid:", "string,", "psk?:", "string", "null"]
+    assert rows["wifi.connect"][:5] == ["ssid:", "string", "1..32", "long,", "psk?:"]
     assert rows["wifi.scan"][0] == "AccessPoint[]"
     rows = rows_by_name(notifications)
     assert rows["notification"] == ["params", "direction"]
@@ -226,7 +226,10 @@ def test_a_table(device: Simulated) -> None:
 
 
 def test_a_table_marks_what_is_deprecated() -> None:
-    old = {"name": "old", "params": [], "summary": "Use new.", "deprecated": True}
+    schema = {"type": "integer", "minimum": 0, "maximum": 100}
+    level = {"name": "level", "required": True, "schema": schema}
+    old = {"name": "old", "params": [level], "summary": "Use new.", "deprecated": True}
+    old["x-effect"] = "danger"
     gone = {"name": "gone", "direction": "received", "params": [], "deprecated": True}
     whole = {"methods": [old], "x-notifications": [gone, 7, {"name": "bare"}]}
     with bad_device(answer_by({"rpc.discover": lambda _: whole})) as url:
@@ -235,7 +238,7 @@ def test_a_table_marks_what_is_deprecated() -> None:
     assert (done.code, done.err) == (0, "")
     assert [line.split() for line in done.out.splitlines()] == [
         ["method", "params", "result"],
-        ["old", "(deprecated)", "Use", "new."],
+        ["old", "level:", "integer", "0..100", "(deprecated,", "danger)", "Use", "new."],
         [],
         ["notification", "params", "direction"],
         ["gone", "received", "(deprecated)"],

@@ -37,6 +37,14 @@ def test_as_many_as_asked_for() -> None:
         assert run("listen", url, "--count", "2") == Done(0, "".join(TWO_LINES), "")
 
 
+def test_the_log_calls_nothing_a_failure_that_was_printed() -> None:
+    with bad_device(send_two) as url:
+        done = run("listen", url, "--count", "2", "-v")
+    assert done.out == "".join(TWO_LINES)
+    assert "notification 'a': no function is registered for it" in done.err
+    assert "failed" not in done.err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_each_is_printed_at_once_until_a_signal(number: int) -> None:
     with bad_device(send_two) as url, started("listen", url) as program:

@@ -172,3 +172,10 @@ def test_warnings_of_python_are_in_the_log(tmp_path: Path) -> None:
         (line,) = lines_of(program.stop())
     assert line["logger"] == "py.warnings"
     assert "UserWarning: an old lamp" in line["message"]
+
+
+def test_an_error_that_the_other_end_answers_with_is_its_own_object() -> None:
+    with started("simulate", "--bind", "tcp://127.0.0.1:0") as program:
+        done = run("call", listening(program), "nothing.like.that", "--log-json")
+    assert done.code == 1
+    assert json.loads(done.complaint)["code"] == -32601

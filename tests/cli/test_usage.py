@@ -34,6 +34,7 @@ COMMANDS = (
     [
         (["frobnicate"], "'frobnicate'"),
         (["--frobnicate"], "--frobnicate"),
+        (["--verbose", "ping", "tcp://lamp"], "No such option: --verbose. It goes behind the"),
         (["call"], "'URL'"),
         (["call", "tcp://127.0.0.1:1"], "'METHOD'"),
         (["call", "tcp://127.0.0.1:1", "m", "--colour"], "--colour"),

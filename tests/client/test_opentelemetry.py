@@ -354,3 +354,9 @@ async def test_the_client_without_async_knows_the_thread_that_calls() -> None:
         (button,) = traces.of(SpanKind.INTERNAL, "button")
         for name in ("switch", "history"):
             assert parent_of(await traces.one(SpanKind.CLIENT, name)) == button.context.span_id
+
+
+def test_what_cannot_be_instrumented_is_named() -> None:
+    wrong: Any = 3
+    with pytest.raises(TypeError, match="a dispatcher, gateway or client is needed, not int"):
+        instrument(wrong)

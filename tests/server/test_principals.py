@@ -356,3 +356,13 @@ async def test_requests_that_are_refused_take_no_room(keys: Keys) -> None:
             with pytest.raises(Unauthorized):
                 await stranger.call(method)
         assert server._house.budget.entries == left
+
+
+async def test_permissions_that_nobody_can_have_are_warned_of(
+    keys: Keys, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serve(lamp(), "memory://guarded", keyring=keys.keyring):
+        assert "nobody may call" not in caplog.text
+    async with serve(lamp(), "memory://shut"):
+        (said,) = [each for each in caplog.messages if "nobody may call" in each]
+    assert said.startswith("switch, stay: nobody may call what requires a permission")

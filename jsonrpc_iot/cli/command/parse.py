@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 from .declare import Command, Group, Parameter
 
 _HELP = ("-h", "--help")
+_COMMON = ("--verbose", "-v", "--quiet", "-q", "--log-json")
+_AFTER = " It goes behind the command."
 
 
 class WrongWords(Exception):  # it is somebody's, and no error of the program
@@ -52,6 +54,7 @@ class Words:
         self.waiting: str | None = None
         self.wants_help = False
         self._command = command
+        self._stop = stop
         self.rest = deque(words)
         while self.rest:
             word = self.rest.popleft()
@@ -75,7 +78,9 @@ class Words:
     def _take(self, name: str, value: list[str]) -> None:
         option = self._command.options.get(name)
         if option is None and name not in _HELP:
-            raise WrongWords(f"No such option: {name}.{_meant(name, self._command.options)}")
+            own = self._command.options
+            meant = _AFTER if self._stop and name in _COMMON else _meant(name, own)
+            raise WrongWords(f"No such option: {name}.{meant}")
         if value and (option is None or option.is_flag):
             raise WrongWords(f"Option {name!r} does not take a value.")
         if option is None:

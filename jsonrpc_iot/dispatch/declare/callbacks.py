@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Callable
 
+from ...errors import UsageError
+
 logger = logging.getLogger("jsonrpc_iot.dispatcher")
 
 
@@ -34,5 +36,22 @@ class Callbacks:
         for callback in tuple(self._callbacks.values()):
             try:
                 callback(*values, **named)
-            except Exception:
-                logger.exception("a listener failed: %r", callback)
+            except Exception as error:  # noqa: BLE001  # whatever a callback does
+                self._note(error, callback, values)
+
+    def _note(
+        self, error: Exception, callback: Callable[..., object], values: tuple[object, ...]
+    ) -> None:
+        logger.error("a listener failed: %r", callback, exc_info=error)
+
+
+class Audience(Callbacks):
+    """Who is told of events, by their names and params."""
+
+    def _note(
+        self, error: Exception, callback: Callable[..., object], values: tuple[object, ...]
+    ) -> None:
+        if isinstance(error, UsageError):  # the fault of the params, and no listener's
+            logger.error("%s cannot be sent: %s", values[0], error)
+        else:
+            super()._note(error, callback, values)

@@ -76,7 +76,8 @@ class Options(Struct, frozen=True, kw_only=True):
         serial: run it one call at a time per peer, in order of arrival.
         timeout: seconds until it is cancelled and answered with -32002.
         requires: the permission that a caller needs.
-        idempotent: calling it twice is no different from calling it once.
+        idempotent: calling it twice is no different from calling it once; of what only reads that
+            is so by itself.
         effect: what a call does, for who decides whether it may be made: it only reads, it changes
             something, or it is a danger; `None` says nothing.
         errors: what it raises for its callers: children of `RpcError`, or instances of it.
@@ -113,6 +114,8 @@ class Options(Struct, frozen=True, kw_only=True):
             raise ValueError(f"timeout={self.timeout}: a timeout is more than 0 seconds")
         if self.effect is not None and self.effect not in get_args(Effect):
             raise ValueError(f"effect={self.effect!r}: it is one of {', '.join(get_args(Effect))}")
+        if self.effect == "read":
+            force_setattr(self, "idempotent", True)
         for name in ("errors", "tags", "examples"):  # tuples, which nobody changes later
             force_setattr(self, name, _as_tuple(name, getattr(self, name)))
         if self.button:

@@ -63,6 +63,11 @@ async def gather(
     return whole
 
 
+def is_idempotent(entry: Document) -> bool:
+    """Whether a method may be called twice, by what its description says: what only reads may."""
+    return entry.get("x-idempotent") is True or entry.get("x-effect") == "read"
+
+
 async def _names(client: Target, timeout: float | None, explain: Explain) -> list[str]:
     """The names of a device's methods; of a device that never ends, as many as may be real."""
     names: dict[str, None] = {}

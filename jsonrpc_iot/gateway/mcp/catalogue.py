@@ -76,9 +76,16 @@ class Catalogue:
             self.unknown = set(self._devices()) - {
                 str(each.get("name")).partition(".")[0] for each in entries_of(document, "methods")
             }
+            if not self.unknown:
+                self._warn_of_unused()
             self._read_at = now()
             if self.tools.left_out and self.tools.left_out != before:
                 logger.warning("%d tools are left out: %d at most", self.tools.left_out, MOST_TOOLS)
+
+    def _warn_of_unused(self) -> None:
+        """Say which patterns open nothing, now that all devices have said what they have."""
+        for pattern in self._opened.take_unused():
+            logger.warning("--allow %s opens nothing: no method has that name", pattern)
 
     async def find(self, name: str) -> Tool | None:
         """A tool that may be called."""

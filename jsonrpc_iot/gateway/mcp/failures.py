@@ -1,5 +1,6 @@
 """Failures in words that an assistant can act on: what, where, and what to do."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -64,13 +65,16 @@ def explain(error: JsonRpcIotError, tool: Tool) -> str:
     return f"{tool.shown} failed at {device}: {_told(error).removeprefix(': ')}."
 
 
-def not_offered(name: str, closed: Tool | None, left_out: int) -> str:
+def not_offered(
+    name: str, closed: Tool | None, left_out: int, unknown: Collection[str] = ()
+) -> str:
     """Why a tool cannot be called.
 
     Args:
         name: that was called.
         closed: the method of that name which nobody has opened.
         left_out: how many tools are not offered because there are too many.
+        unknown: the devices that have not said what they are.
     """
     if closed is not None:
         what = {"change": "changes something", "danger": "is a danger"}.get(
@@ -82,6 +86,9 @@ def not_offered(name: str, closed: Tool | None, left_out: int) -> str:
             f"allow=[{closed.shown!r}])."
         )
     more = f" {left_out} more methods are left out." if left_out else ""
+    if unknown:
+        away = ", ".join(sorted(unknown)) if any(unknown) else "the device"
+        more += f" Of {short(away, _LONGEST)} nothing is known: it may be away. Try again later."
     return f"There is no tool {short(name, 100)!r}. List the tools again.{more}"
 
 

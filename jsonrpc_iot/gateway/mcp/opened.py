@@ -17,6 +17,13 @@ class Opened:
         patterns = tuple(patterns)
         self._patterns = Patterns(patterns)
         self._names = frozenset(patterns)
+        self._unused = dict.fromkeys(patterns)
+
+    def take_unused(self) -> list[str]:
+        """The patterns that no method has had a name of so far; each is given once."""
+        unused = list(self._unused)
+        self._unused.clear()
+        return unused
 
     def permits(self, names: Iterable[str], effect: object) -> bool:
         """Whether a method may be called.
@@ -25,6 +32,10 @@ class Opened:
             names: its names: with its device's before it, and without.
             effect: what it says that it does, which may be nothing.
         """
+        names = tuple(names)
+        for pattern in tuple(self._unused):
+            if any(map(Patterns([pattern]).match, names)):
+                del self._unused[pattern]
         if effect == "read":
             return True
         if effect == "danger":

@@ -162,7 +162,8 @@ class Service:
         tool = await catalogue.find(params.name)
         if tool is None:
             tools = catalogue.tools
-            return _failed(not_offered(params.name, tools.closed.get(params.name), tools.left_out))
+            closed = tools.closed.get(params.name)
+            return _failed(not_offered(params.name, closed, tools.left_out, catalogue.unknown))
         if self._running.statistics().tasks_waiting >= _WAITING:
             return _failed(too_much())
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ...dispatch.openrpc.gather import Document, entries_of
+from ...dispatch.openrpc.gather import Document, entries_of, is_idempotent
 from .names import safe_names
 from .opened import Opened
 from .schemas import Schema, Schemas, short
@@ -115,7 +115,7 @@ def read_tools(
             short(shown[method]),
             *_described(entry, schemas if is_open else {}),
             effect if effect in ("read", "change", "danger") else None,
-            entry.get("x-idempotent") is True,
+            is_idempotent(entry),
             entry.get("x-stream") is True,
             entry.get("paramStructure") == "by-position",
             is_open,

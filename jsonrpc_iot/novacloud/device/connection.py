@@ -15,6 +15,7 @@ from jsonrpc_iot import MalformedFrame
 from ...protocol.about import about
 from ..messages import (
     ACK,
+    REFUSAL,
     Auth,
     AuthPayload,
     AuthResponse,
@@ -209,7 +210,10 @@ class Connection:
 
     def _understand(self, result: AuthResult) -> bool:
         if result.status == "error":
-            raise _Refused(self._account.key.mask(result.message) or "no reason given")
+            said = result.message
+            # A sentence that all platforms say holds no key, though a bad one may be a word of it.
+            said = said if said == REFUSAL else self._account.key.mask(said)
+            raise _Refused(said or "no reason given")
         return ACK in result.ext
 
     def _begin(self, session: PlatformSession) -> None:

@@ -17,6 +17,7 @@ from ..clock import TimeOfDay
 from ..errors import StoreFailed, UnknownDevice
 from ..messages import (
     ACK,
+    REFUSAL,
     Auth,
     AuthPayload,
     AuthResponse,
@@ -43,7 +44,6 @@ _FIRST_DELAY = 0.25
 _FORGIVEN_SECONDS = 60.0
 _REMEMBERED = 4096
 _SHOWN_NAME = 64
-_UNKNOWN = "unknown device or wrong key"
 
 
 def hash_key(key: str) -> bytes:
@@ -250,7 +250,7 @@ class Admission:
             else:
                 self._problem = ""
                 if ours is None:
-                    raise _Refused(_UNKNOWN)  # it has just been deleted
+                    raise _Refused(REFUSAL)  # it has just been deleted
                 return ours
 
     async def _check(self, auth: AuthPayload, subject: str | None) -> Known:
@@ -298,7 +298,7 @@ def _key_problem(auth: AuthPayload, known: Known | None, now: float) -> str:
     is_right = hmac.compare_digest(given, expected)
     if known is not None and not is_right and _old_key_holds(known.row, now):
         is_right = hmac.compare_digest(given, known.row.old_key_hash or bytes(32))
-    return "" if known is not None and is_right else _UNKNOWN
+    return "" if known is not None and is_right else REFUSAL
 
 
 def _certificate_problem(device_id: str | None, subject: str) -> str:

@@ -7,6 +7,7 @@ Anybody on the network can announce any name: what has to be sure is sealed, `?p
 from collections.abc import Callable
 from urllib.parse import urlencode
 
+from ...channel.clock import in_time
 from ...channel.contract import Channel, Listener, Transport
 from ...channel.url import Url
 from ...errors import ConnectFailed, UsageError
@@ -47,7 +48,7 @@ class MdnsTransport:
         options = dict(url.options)
         interface = options.pop("interface", None)
         async with open_link(url, () if interface is None else [interface]) as link:
-            service = await resolve(link, name, _SECONDS)
+            service = await resolve(link, name, in_time(_SECONDS))
         if service is None:
             raise ConnectFailed(f"{url}: nobody announces that name")
         problem = ConnectFailed(f"{url}: it has no address")

@@ -1,5 +1,6 @@
 """Connecting to a sealed server: the handshake, and what is wrong when there is none."""
 
+import math
 import secrets
 from typing import Any
 
@@ -7,7 +8,7 @@ import anyio
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from ...channel.clock import now
+from ...channel.clock import in_time, now
 from ...channel.contract import Channel
 from ...channel.url import Url
 from ...errors import ConnectFailed
@@ -20,8 +21,6 @@ from .client import SealedChannel
 from .keys import form_of
 
 _PING_SECONDS = 1.0
-_MARGIN = 0.1
-"""Of the time to connect in, what is left to say why it was not enough."""
 _DOUBTS = 3
 """So many times a lossy link may have lost hellos rather than that nobody knows the key."""
 
@@ -113,7 +112,7 @@ async def _greet(channel: SealedChannel, inner: Channel, url: Url) -> None:
     """
     seal, info = channel.seal, channel.info
     begin = now()
-    give_up = begin + (anyio.current_effective_deadline() - begin) * (1 - _MARGIN)
+    give_up = begin + in_time(math.inf)
     ping, doubts = _Ping(info.codec), 0 if info.reliable else _DOUBTS
     ping_at = begin + max(_PING_SECONDS, info.retry_seconds)
     try:

@@ -74,6 +74,8 @@ async def connect(url: Url, limits: Limits) -> Channel:
     _check_system(url)
     try:
         stream = _UnixStream(await connect_unix(path))
+    except FileNotFoundError as error:
+        raise ConnectFailed(f"{url}: {_absent(url, path, options)}: {reason(error)}") from error
     except OSError as error:
         raise ConnectFailed(f"{url}: {path}: {reason(error)}") from error
     try:
@@ -145,6 +147,15 @@ def _folders() -> list[Path]:
 def _with_socket(url: Url, paths: list[Path]) -> Path:
     """The first that exists; where none does, the first, for the error to name."""
     return next((path for path in paths if path.is_socket()), paths[0])
+
+
+def _absent(url: Url, path: Path, options: UnixOptions) -> str:
+    """Where there is no socket."""
+    if not isinstance(options, PipeOptions):
+        return str(path)
+    folders = [path.parent] if options.dir else _folders()
+    paths = ", ".join(str(socket_path(each, url.host)) for each in folders)
+    return f"nobody serves it: {paths}"
 
 
 def _writable(url: Url, paths: list[Path]) -> Path:

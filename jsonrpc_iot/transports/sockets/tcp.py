@@ -8,10 +8,11 @@ from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSStream
 from msgspec import Meta
 
+from ...channel.clock import in_time
 from ...channel.contract import Channel, Listener
 from ...channel.info import ChannelInfo
 from ...channel.url import Url, place_of
-from ...errors import BindFailed, ConnectFailed
+from ...errors import BindFailed, ConnectFailed, ConnectTimeout
 from ...protocol.limits import Limits
 from .dial import connect_tcp
 from .framed import FramedChannel
@@ -118,6 +119,10 @@ async def dial(url: Url, host: str, port: int, context: ssl.SSLContext | None) -
     """
     try:
         return await _secure(await connect_tcp(host, port), context, hostname=host)
+    except TimeoutError as error:
+        if error.errno is not None:  # the system gave up before there was a connection
+            raise ConnectFailed(f"{url}: {reason(error)}") from error
+        raise ConnectTimeout(f"{url}: something listens there, but speaks no TLS") from error
     except (OSError, UnicodeError, AttributeError, *_GONE) as error:
         raise ConnectFailed(f"{url}: {reason(error)}") from error
 
@@ -125,12 +130,16 @@ async def dial(url: Url, host: str, port: int, context: ssl.SSLContext | None) -
 async def _secure(
     stream: SocketStream, context: ssl.SSLContext | None, *, hostname: str | None = None
 ) -> Stream:
-    """Begin to use a connection, which is closed if TLS fails or takes 10 s."""
+    """Begin to use a connection, which is closed if TLS fails or takes 10 s.
+
+    Raises:
+        TimeoutError: it took too long.
+    """
     try:
         set_options(stream)
         if context is None:
             return stream
-        with anyio.fail_after(_HANDSHAKE_SECONDS):
+        with anyio.fail_after(in_time(_HANDSHAKE_SECONDS)):
             return await TLSStream.wrap(
                 stream,
                 server_side=hostname is None,

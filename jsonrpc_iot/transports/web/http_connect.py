@@ -10,7 +10,7 @@ import httpx2
 from ...channel.contract import Channel
 from ...channel.info import ChannelInfo
 from ...channel.url import Url, host_port
-from ...errors import ConnectFailed
+from ...errors import ConnectFailed, ConnectTimeout
 from ...protocol.codec.json import JsonCodec
 from ...protocol.limits import Limits
 from ..sockets.tls import WANTS_CERTIFICATE, reason
@@ -73,6 +73,10 @@ async def open_channel(
     except BaseException as error:
         with anyio.CancelScope(shield=True):
             await client.aclose()
+        if isinstance(error, TimeoutError) and error.errno is None:
+            raise ConnectTimeout(
+                f"{url}: something listens there, but speaks no {url.scheme.upper()}"
+            ) from error
         if isinstance(error, (*FAILED, httpx2.InvalidURL, ValueError)):
             hung_up = isinstance(error, (httpx2.RemoteProtocolError, httpx2.ReadError))
             advice = WANTS_CERTIFICATE if hung_up and context and options.cert is None else ""

@@ -7,12 +7,14 @@ import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from functools import partial
 
 import anyio
 import anyio.lowlevel
 import httpx2
 from msgspec import Struct
 
+from ...channel.clock import in_time
 from ...protocol.about import about
 from ...protocol.backoff import Backoff
 from .http_replies import EVENT_STREAM, kind_of, unpacked, whole_number
@@ -119,6 +121,12 @@ async def read_events(response: httpx2.Response, parser: EventParser) -> AsyncIt
                 yield event
 
 
+async def _limit_from_connected(scope: anyio.CancelScope, event: str, info: object) -> None:
+    """Give a server that took the connection so long to answer that its silence can be told."""
+    if event == "connection.connect_tcp.complete":
+        scope.deadline = anyio.current_time() + in_time(_SILENT_SECONDS)
+
+
 class Events:
     """The subscription to a server's notifications.
 
@@ -147,13 +155,23 @@ class Events:
 
         Raises:
             httpx2.RequestError: nobody answers there.
+            TimeoutError: what answers there does not speak HTTP.
         """
         headers = {b"accept": EVENT_STREAM.encode(), b"cache-control": b"no-store"}
         if self._last_id:
             headers[b"last-event-id"] = self._last_id.encode()
         timeout = httpx2.Timeout(_SILENT_SECONDS, connect=10.0)
-        request = self._client.build_request("GET", self._place, headers=headers, timeout=timeout)
-        response = await self._client.send(request, stream=True)
+        with anyio.CancelScope() as scope:
+            request = self._client.build_request(
+                "GET",
+                self._place,
+                headers=headers,
+                timeout=timeout,
+                extensions={"trace": partial(_limit_from_connected, scope)},
+            )
+            response = await self._client.send(request, stream=True)
+        if scope.cancelled_caught:
+            raise TimeoutError
         if response.status_code == _STATUS_OK and kind_of(response) == EVENT_STREAM:
             self._response = response
             begin = response.headers.get("last-event-id", "")  # our own servers say so
@@ -197,7 +215,7 @@ class Events:
             await anyio.lowlevel.checkpoint_if_cancelled()
             try:
                 status = await self.open()
-            except (httpx2.RequestError, ValueError):  # the latter at a head that makes no sense
+            except (httpx2.RequestError, TimeoutError, ValueError):  # at a head without sense
                 if anyio.current_time() >= end:
                     raise
                 continue

@@ -15,9 +15,10 @@ from websockets.frames import Frame, Opcode
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
+from ...channel.clock import in_time
 from ...channel.info import ChannelInfo
 from ...channel.url import Url, host_port
-from ...errors import ConnectFailed, FramingError, TooLarge
+from ...errors import ConnectFailed, ConnectTimeout, FramingError, TooLarge
 from ...protocol.limits import Limits
 from ..sockets.framed import ByteStreamChannel
 from ..sockets.stream import PIECE
@@ -66,12 +67,14 @@ async def open_websocket(
     stream = await dial(url, host, port, context)
     advice = WANTS_CERTIFICATE if context is not None and options.cert is None else ""
     try:
-        with anyio.fail_after(_HANDSHAKE_SECONDS):
+        with anyio.fail_after(in_time(_HANDSHAKE_SECONDS)):
             await _upgrade(url, stream, protocol, token, advice)
     except BaseException as error:
         await anyio.aclose_forcefully(stream)
         if isinstance(error, TimeoutError):
-            raise ConnectFailed(f"{url}: no answer in {_HANDSHAKE_SECONDS:g} s") from error
+            raise ConnectTimeout(
+                f"{url}: something listens there, but speaks no WebSocket"
+            ) from error
         if isinstance(error, (OSError, *_GONE)):
             raise ConnectFailed(f"{url}: {failure_reason(error)}{advice}") from error
         raise

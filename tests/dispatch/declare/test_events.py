@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from msgspec import Meta, Struct
 
-from jsonrpc_iot import Dispatcher, Event, method, service
+from jsonrpc_iot import Dispatcher, Event, connect, method, serve, service
 
 
 class Status(Struct):
@@ -45,6 +45,32 @@ def test_emit_reaches_every_listener_in_order() -> None:
     dispatcher.emit("a", {"b": 1})
     dispatcher.emit("c")
     assert first == second == [("a", {"b": 1}), ("c", None)]
+
+
+@pytest.mark.parametrize("params", [3, "x", 1.5, True])
+def test_what_cannot_be_emitted_is_logged_by_its_name(
+    params: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    Dispatcher().emit("lamp.changed", params)
+    expected = "lamp.changed cannot be sent: its params are an object or array, not"
+    assert caplog.messages == [f"{expected} {type(params).__name__}"]
+    assert caplog.records[0].exc_info is None
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("params", [3, {"level": float("nan")}])
+async def test_what_no_peer_can_be_sent_is_logged_by_its_name(
+    params: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    dispatcher = Dispatcher()
+    url = "memory://no-form"
+    async with serve(dispatcher, url) as server, connect(url) as client:
+        assert await client.call("rpc.ping") is True
+        assert server.peers
+        dispatcher.emit("lamp.changed", params)
+    (record,) = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert record.getMessage().startswith("lamp.changed cannot be sent: ")
+    assert record.exc_info is None
 
 
 def test_emit_without_listeners_is_no_error() -> None:

@@ -119,6 +119,26 @@ async def test_wrong_arguments_are_told_with_their_place() -> None:
     assert lamp.level == 20
 
 
+async def test_a_tool_of_a_device_that_is_away_since_the_start() -> None:
+    away = {"off": ["tcp://127.0.0.1:1"], "here": ["memory://here"]}
+    async with serve(Lamp().dispatcher, "memory://here"), assisted(away) as (client, _):
+        failed, text = await call(client, "off_level")
+    assert failed
+    assert "There is no tool 'off_level'" in text
+    assert "Of off nothing is known: it may be away." in text
+
+
+async def test_a_pattern_that_opens_nothing_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lamp = Lamp()
+    async with assisted(lamp.dispatcher, allow=["lamp.*", "nosuchthing"]) as (client, _):
+        await tools_of(client)
+        await tools_of(client)
+    said = [each for each in caplog.messages if "opens nothing" in each]
+    assert said == ["--allow nosuchthing opens nothing: no method has that name"]
+
+
 async def test_a_stream_reports_its_items_and_gives_the_list() -> None:
     seen: list[tuple[float, str | None]] = []
 

@@ -76,6 +76,19 @@ async def test_a_simulated_device(platform: Platform, key_file: Path, tmp_path: 
         await far.end()
 
 
+async def test_a_key_that_is_a_word_of_what_platforms_say(
+    platform: Platform, tmp_path: Path
+) -> None:
+    words = ("--port", str(platform.port), "--id", ID)
+    with started("nova", "device", *words, NOVACLOUD_DEVICE_KEY="wrong") as program:
+        far = await platform.accept()
+        await far.read()
+        far.refuse("unknown device or wrong key")
+        line = await anyio.to_thread.run_sync(program.wait_for_error, "jsonrpc-iot: ERROR")
+        assert "unknown device or wrong key" in line
+        await anyio.to_thread.run_sync(program.stop)
+
+
 async def test_a_key_that_is_refused(platform: Platform, key_file: Path) -> None:
     words = ("--port", str(platform.port), "--id", ID, "--key-file", str(key_file))
     with started("nova", "device", *words) as program:

@@ -135,6 +135,7 @@ async def test_each_refusal_is_logged_once_and_not_without_end(
             serve(device.dispatcher, "http://127.0.0.1:0/rpc") as server,
             httpx2.AsyncClient(trust_env=False) as http,
         ):
+            caplog.clear()  # of what is said of the server itself
             for number in [*range(200), 0]:
                 origin = {"origin": f"http://evil{number}.example"}
                 response = await http.post(server.urls[0], content=ADD, headers=JSON | origin)

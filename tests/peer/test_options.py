@@ -152,14 +152,14 @@ async def test_connecting_takes_no_longer_than_it_may() -> None:
 
 
 async def test_a_server_open_to_the_network_warns_once(caplog: pytest.LogCaptureFixture) -> None:
-    async with serve(guarded(), "tcp://0.0.0.0:0", "tcp://[::]:0") as server:
+    async with serve(Dispatcher(), "tcp://0.0.0.0:0", "tcp://[::]:0") as server:
         warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
         assert len(warnings) == 1
         assert all(url in warnings[0].getMessage() for url in server.urls)
     caplog.clear()
     async with (
-        serve(guarded(), "tcp://0.0.0.0:0", authenticate=lambda channel: None),
-        serve(guarded(), ANYWHERE, "tcp://[::1]:0", "memory://inside"),
+        serve(Dispatcher(), "tcp://0.0.0.0:0", authenticate=lambda channel: None),
+        serve(Dispatcher(), ANYWHERE, "tcp://[::1]:0", "memory://inside"),
     ):
         assert caplog.records == []
 

@@ -248,6 +248,7 @@ async def test_an_item_that_does_not_fit() -> None:
 
 async def test_an_item_with_nan(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(Device()) as (far, _):
+        caplog.clear()  # of what is said of the server itself
         await far.send({"id": None, "method": "mixed", "params": [2], "stream": True})
         assert await far.items(2) == [0.0, 1.0]
         reply = await far.receive()

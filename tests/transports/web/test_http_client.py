@@ -15,6 +15,7 @@ from jsonrpc_iot import (
     Channel,
     ChannelClosed,
     ConnectFailed,
+    Dispatcher,
     InvalidUrl,
     ServerError,
     connect,
@@ -225,13 +226,13 @@ async def test_a_token_is_sent_and_a_wrong_one_refused(
 
 
 async def test_an_open_address_is_warned_of(
-    device: Device, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("LAMP_TOKEN", "secret")
     with caplog.at_level(logging.WARNING, "jsonrpc_iot"):
-        async with serve(device.dispatcher, "http://0.0.0.0:0/rpc?token=env:LAMP_TOKEN"):
+        async with serve(Dispatcher(), "http://0.0.0.0:0/rpc?token=env:LAMP_TOKEN"):
             assert not caplog.records
-        async with serve(device.dispatcher, "http://0.0.0.0:0/rpc") as server:
+        async with serve(Dispatcher(), "http://0.0.0.0:0/rpc") as server:
             assert urlsplit(server.urls[0]).port
             assert "nobody has to authenticate" in caplog.text
 

@@ -104,8 +104,10 @@ function onKey(event) {
   const isWriting = event.target.closest("input:not([type=checkbox], [type=range]), textarea, select, dialog");
   if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || isWriting) return;
   event.preventDefault();
-  if (route.value.name !== "methods") location.hash = "#/methods";
-  requestAnimationFrame(() => document.getElementById("filter")?.focus());
+  const focus = () => document.getElementById("filter")?.focus();
+  if (route.value.name === "methods") return focus(); // at once: what is typed next belongs there
+  location.hash = "#/methods";
+  requestAnimationFrame(focus);
 }
 
 async function start() {

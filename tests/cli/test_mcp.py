@@ -13,24 +13,13 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
-from tests.gateway.mcp.rig import call
+from tests.gateway.mcp.rig import HELLO, call
 from tests.waiting import SECONDS
 
 from .conftest import Simulated
 from .program import COMMAND, Done, environment, listening, run, started
 
 pytestmark = pytest.mark.anyio
-
-HELLO = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-11-25",
-        "capabilities": {},
-        "clientInfo": {"name": "test", "version": "1"},
-    },
-}
 
 
 @pytest.fixture(scope="module", params=[pytest.param(("asyncio", {}), id="asyncio")])

@@ -15,6 +15,11 @@ from functools import cache
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
+from typing import Any
+
+import anyio.lowlevel
+import asyncpg
+import pytest
 
 from tests.brokers import SECONDS, Broker, nats_program
 
@@ -159,3 +164,16 @@ def new_nats(configuration: str = "") -> Broker:
 def nats() -> Broker:
     """The nats-server that tests share; each takes subjects of its own."""
     return new_nats()
+
+
+def end_queries_in_their_middle(patch: pytest.MonkeyPatch) -> None:
+    """Have each connection end when a query of it is prepared and not yet run."""
+
+    async def prepare_and_end(connection: asyncpg.Connection, *args: Any, **options: Any) -> Any:
+        statement = await prepare(connection, *args, **options)
+        connection.terminate()
+        await anyio.lowlevel.checkpoint()
+        return statement
+
+    prepare = asyncpg.Connection._get_statement  # type: ignore[attr-defined]
+    patch.setattr(asyncpg.Connection, "_get_statement", prepare_and_end)

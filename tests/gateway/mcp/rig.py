@@ -14,6 +14,18 @@ from tests.waiting import SECONDS, Tally
 
 Level = Annotated[int, Meta(ge=0, le=100)]
 
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    },
+}
+"""What a client says first, where it is written by hand."""
+
 
 class Levels(Struct):
     """How bright it is."""

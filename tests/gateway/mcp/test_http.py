@@ -17,21 +17,11 @@ from jsonrpc_iot.trust.keyfile import make
 from jsonrpc_iot.trust.keyring import bearer_token
 from tests.waiting import SECONDS
 
-from .rig import Lamp, call, tools_of
+from .rig import HELLO, Lamp, call, tools_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.only_on("asyncio")]
 
 ANYWHERE = "http://127.0.0.1:0/mcp"
-HELLO = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-11-25",
-        "capabilities": {},
-        "clientInfo": {"name": "test", "version": "1"},
-    },
-}
 ACCEPT = {"accept": "application/json, text/event-stream"}
 
 

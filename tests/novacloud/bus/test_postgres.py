@@ -1,10 +1,5 @@
 """Texts of notifications."""
 
-from typing import Any
-
-import anyio
-import anyio.lowlevel
-import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,16 +46,9 @@ async def test_what_others_notify_does_no_harm() -> None:
 async def test_a_connection_that_ends_between_two_steps_of_a_query_is_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def prepare_and_end(connection: asyncpg.Connection, *args: Any, **options: Any) -> Any:
-        statement = await prepare(connection, *args, **options)
-        connection.terminate()
-        await anyio.lowlevel.checkpoint()
-        return statement
-
-    prepare = asyncpg.Connection._get_statement  # type: ignore[attr-defined]
     bus = PostgresBus(f"postgresql://postgres@{servers.postgres().host}/postgres")
     link = await bus._connect()
-    monkeypatch.setattr(asyncpg.Connection, "_get_statement", prepare_and_end)
+    servers.end_queries_in_their_middle(monkeypatch)
 
     with pytest.raises(LinkLost):
         await link.send([Hint("a", b"")])

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -22,7 +21,12 @@ from jsonrpc_iot.novacloud.store.postgres import PostgresStore, pools
 from jsonrpc_iot.novacloud.store.postgres.failures import shown
 from jsonrpc_iot.novacloud.store.postgres.pools import SCHEMA
 from jsonrpc_iot.novacloud.store.telemetry_log import Report
-from tests.novacloud.servers import Postgres, new_postgres, postgres
+from tests.novacloud.servers import (
+    Postgres,
+    end_queries_in_their_middle,
+    new_postgres,
+    postgres,
+)
 from tests.waiting import SECONDS
 
 from ..rows import A, make_sensor, row, values_of, write_values
@@ -303,15 +307,8 @@ async def test_who_stops_waiting_leaves_the_connections_as_they_were(store: Post
 async def test_a_connection_that_ends_between_two_steps_of_a_query_is_lost(
     store: PostgresStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def prepare_and_end(connection: asyncpg.Connection, *args: Any, **options: Any) -> Any:
-        statement = await prepare(connection, *args, **options)
-        connection.terminate()
-        await anyio.lowlevel.checkpoint()
-        return statement
-
-    prepare = asyncpg.Connection._get_statement  # type: ignore[attr-defined]
     with monkeypatch.context() as patched:
-        patched.setattr(asyncpg.Connection, "_get_statement", prepare_and_end)
+        end_queries_in_their_middle(patched)
         with pytest.raises(StoreFailed, match="the connection was lost") as failed:
             await store.device(A)
 

@@ -43,7 +43,7 @@ class Driver:
         assert questions is not None
         assert answers is not None
         print(*command, file=questions, flush=True)
-        lines = []
+        lines: list[str] = []
         while line := answers.readline():
             if line == "\n":
                 return lines

@@ -52,10 +52,10 @@ class Driver:
 
 
 @contextmanager
-def driven(program: Path) -> Iterator[Driver]:
+def driven(program: Path, *arguments: str) -> Iterator[Driver]:
     """Run a program with a driver while the block runs; it has to end well."""
     with subprocess.Popen(
-        [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         yield Driver(process)
         assert process.stdin is not None

@@ -113,7 +113,9 @@ static void note_valid(jrpc *rpc, const jrpc_envelope *message) {
 
 static void reject(jrpc *rpc, jrpc_slice id, int32_t code, bool is_jsonrpc2) {
     jrpc_call call = {.rpc = rpc, .id = id, .is_jsonrpc2 = is_jsonrpc2};
-    jrpc_fail(&call, code, code == JRPC_PARSE_ERROR ? "Parse error" : "Invalid request", NULL);
+    const char *message = code == JRPC_PARSE_ERROR ? "Parse error" :
+                          code == JRPC_TOO_LARGE ? "Too large" : "Invalid request";
+    jrpc_fail(&call, code, message, NULL);
 }
 
 static const jrpc_slice null_id = {"null", 4};

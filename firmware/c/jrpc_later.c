@@ -129,17 +129,6 @@ static void go_on(jrpc *rpc, pending *stream) {
     }
 }
 
-static bool begin_stream(jrpc_call *call, jrpc_items write, void *context) {
-    if (call->id.size == 0) return false;
-    pending *stream = begin(call);
-    if (stream == NULL) return false;
-    stream->items = write;
-    stream->context = context;
-    stream->upto = FIRST_CREDIT;
-    go_on(call->rpc, stream);
-    return true;
-}
-
 static pending *find(const jrpc *rpc, jrpc_slice id, bool is_over) {
     for (size_t i = 0; i < rpc->config->pending_count; i++) {
         pending *each = &rpc->config->pending[i];
@@ -149,6 +138,21 @@ static pending *find(const jrpc *rpc, jrpc_slice id, bool is_over) {
         }
     }
     return NULL;
+}
+
+static bool begin_stream(jrpc_call *call, jrpc_items write, void *context) {
+    if (call->id.size == 0) return false;
+    pending *stream = call->rpc->config->is_lossy ? find(call->rpc, call->id, false) : NULL;
+    if (stream != NULL) { /* a copy: that stream will do for both */
+        call->pending = stream;
+        return true;
+    }
+    if ((stream = begin(call)) == NULL) return false;
+    stream->items = write;
+    stream->context = context;
+    stream->upto = FIRST_CREDIT;
+    go_on(call->rpc, stream);
+    return true;
 }
 
 static void send_again(jrpc *rpc, const pending *stream, jrpc_slice missing) {

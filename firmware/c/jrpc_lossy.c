@@ -97,7 +97,7 @@ static bool is_declined(jrpc_call *call) {
 static bool admit(jrpc_call *call) {
     jrpc *rpc = call->rpc;
     uint32_t digest[2];
-    if (call->method->flags & JRPC_IDEMPOTENT) return true;
+    if (call->method->flags & JRPC_IDEMPOTENT) return call->timeout_ms > 0 || !is_declined(call);
     entry *free = find_free(rpc);
     jrpc_digest_call(call, digest);
     entry *known = find(rpc, digest, false);

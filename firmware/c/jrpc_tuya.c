@@ -52,8 +52,8 @@ static void take_frame(const jrpc_tuya *line, const uint8_t *frame, uint32_t now
     uint8_t command = frame[3];
     const uint8_t *data = frame + HEADER;
     size_t size = be16(frame + 4);
-    if (command == JRPC_TUYA_RPC) {
-        if (line->rpc != NULL) jrpc_receive(line->rpc, (const char *)data, size, now);
+    if (command == JRPC_TUYA_RPC && line->rpc != NULL) {
+        jrpc_receive(line->rpc, (const char *)data, size, now);
     } else if (command == JRPC_TUYA_SET_DATAPOINTS) {
         take_datapoints(line, data, size, now);
     } else if (line->on_frame != NULL) {

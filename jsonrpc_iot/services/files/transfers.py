@@ -215,7 +215,7 @@ class Transfers:
                 self._forget(transfer)
 
     def settle(self, wanted: Wanted) -> None:
-        """Forget what is on its way and has come already: the power went before it was forgotten."""
+        """Forget what is on its way and has come already, as the power went before that."""
         with self._lock:
             for each in [*self._open.values()]:
                 if each.wanted.is_same(wanted):

@@ -1,6 +1,5 @@
 """DataPoint units: what is read back, what is refused, and what makes no sense."""
 
-import json
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from jsonrpc_iot.protocol.tuya.datapoints import (
     encode_datapoints,
 )
 from jsonrpc_iot.protocol.tuya.frame import Command, FrameDecoder
-from tests.places import DATA
+from tests.vectors import read_vectors
 
 RAW, BOOL, VALUE, STRING, ENUM, BITMAP = DataPointType
 
@@ -59,11 +58,10 @@ POINTS = st.one_of(
 
 def captured() -> list[bytes]:
     """The DataPoints of all good captures."""
-    text = (DATA / "tuya_frames.jsonl").read_text()
     stream = b"".join(
         bytes.fromhex(vector["hex"])
-        for vector in map(json.loads, text.splitlines())
-        if vector["kind"] == "frame"
+        for vector in read_vectors("tuya")
+        if "source" in vector and not vector["dropped"]
     )
     about = {Command.SET_DATAPOINTS, Command.REPORT_DATAPOINTS, Command.SYNC_REPORT}
     return [frame.data for frame in FrameDecoder().feed(stream, 0) if frame.command in about]

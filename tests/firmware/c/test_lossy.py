@@ -1,7 +1,6 @@
 """The peer in C where messages get lost, doubled and late, told the time."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -46,12 +45,12 @@ class Device:
 
 
 @pytest.fixture
-def device(peer: Driver) -> Iterator[Device]:
+def device(peer: Driver) -> Device:
     """One that has listened for so long that it knows what has run."""
     device = Device(peer)
     for at in range(0, SETTLED + 1, 1000):
         device.poll(at)
-    yield device
+    return device
 
 
 def note(value: object, id: object = 7, **more: object) -> dict[str, object]:

@@ -169,8 +169,8 @@ def test_pairing(vector: Vector) -> None:
     assert agreed.seal(take(vector, "new_key")) == take(vector, "sealed_key")
     assert agreed.open(take(vector, "sealed_key")) == take(vector, "new_key")
     first, second = vector["calls"]
-    shown = (first["params"]["spake"], first["result"]["spake"], second["params"]["confirm"])
-    shown += (second["result"]["confirm"], second["result"]["key"])
+    shown = [first["params"]["spake"], first["result"]["spake"], second["params"]["confirm"]]
+    shown += [second["result"]["confirm"], second["result"]["key"]]
     names = ("client_message", "device_message", "client_confirms", "device_confirms", "sealed_key")
     assert [base64.b64decode(each) for each in shown] == [take(vector, name) for name in names]
 

@@ -26,7 +26,8 @@ PYTEST = python -m pytest -n $(WORKERS) --dist worksteal
 # start would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-oldest test-newest test-browser test-ble test-wifi test-timescale test-foreign chaos lint \
+.PHONY: help demo test test-oldest test-newest test-browser test-ble test-wifi test-timescale \
+  test-firmware test-foreign chaos lint \
   bench docs screenshots screenshots-console screenshots-home-assistant recording lock upgrade clean
 .DELETE_ON_ERROR:
 
@@ -40,6 +41,7 @@ help:
 	@echo '             RELEASE=bookworm takes the kernel and BlueZ of that release'
 	@echo 'make test-wifi     NetworkManager, wpa_supplicant and hostapd in such a machine'
 	@echo 'make test-timescale   NovaCloud on TimescaleDB, which it fetches'
+	@echo 'make test-firmware    the peers for microcontrollers, in qemu, whose compiler it installs'
 	@echo 'make test-foreign  ESPHome, Home Assistant and the conformance suite of MCP at the other end;'
 	@echo '             it installs them, the first two with Python 3.13,'
 	@echo '             or that which FOREIGN=/path/to/python3.13 names'
@@ -83,6 +85,10 @@ test-browser: $(VENV)/.browser
 test-timescale: $(VENV)/.test
 	@tools/system-packages
 	@$(BIN)/python -m pytest -m timescale --timeout 200 tests/novacloud/store $(ARGS)
+
+test-firmware: $(VENV)/.test
+	@tools/system-packages arm-none-eabi-gcc qemu-system-arm clang
+	@$(BIN)/$(PYTEST) -m firmware tests/firmware $(ARGS)
 
 test-ble: $(VENV)/.test
 	@tools/system-packages qemu-system-x86_64

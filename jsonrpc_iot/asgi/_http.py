@@ -5,7 +5,7 @@ from typing import Any
 
 import anyio
 
-from ..channel.web import AsgiApp, AsgiReceive, AsgiSend, Scope, client_network
+from ..channel.web import AsgiApp, AsgiReceive, AsgiSend, Scope, client_network, send_response
 from ..errors import MissingExtra, RpcError, TooLarge, Unauthorized
 from ..protocol.budget import Budget, Share
 from ..protocol.codec.json import JsonCodec
@@ -98,8 +98,7 @@ async def respond(
     start = [(b"content-length", b"%d" % len(body)), *headers]
     if body:
         start.append((b"content-type", kind))
-    await send({"type": "http.response.start", "status": status, "headers": start})
-    await send({"type": "http.response.body", "body": body})
+    await send_response(send, status, start, body)
 
 
 async def respond_early(

@@ -192,6 +192,14 @@ def request_attributes(
     return attributes
 
 
+async def send_response(
+    send: AsgiSend, status: int, headers: list[tuple[bytes, bytes]], body: bytes = b""
+) -> None:
+    """Send a whole response of HTTP, with these headers and no others."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
 async def refuse_request(send: AsgiSend, status: int, problem: str) -> None:
     """Refuse a request of HTTP.
 
@@ -204,8 +212,7 @@ async def refuse_request(send: AsgiSend, status: int, problem: str) -> None:
     headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"text/plain")]
     if status == 400:
         headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send_response(send, status, headers, body)
 
 
 async def refuse_websocket(

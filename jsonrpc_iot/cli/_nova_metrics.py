@@ -18,6 +18,7 @@ from jsonrpc_iot.channel.web import (
     WebListener,
     WebRules,
     client_network,
+    send_response,
     token_of,
 )
 from jsonrpc_iot.protocol.exposition import CONTENT_TYPE
@@ -129,5 +130,4 @@ async def _answer(
         **dict(more),
     }
     pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": pairs})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+    await send_response(send, status, pairs, b"" if scope["method"] == "HEAD" else body)

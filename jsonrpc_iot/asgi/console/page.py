@@ -11,7 +11,7 @@ from msgspec.json import encode
 
 from ...channel.door import Door
 from ...channel.refusing import place_of
-from ...channel.web import CONSOLE_FOLDER, AsgiSend, Scope, WebRules, bearer_token
+from ...channel.web import CONSOLE_FOLDER, AsgiSend, Scope, WebRules, bearer_token, send_response
 from ...errors import Unauthorized
 from ...trust import audit
 from .._http import (
@@ -156,8 +156,7 @@ async def _send(
         start += [(b"content-length", b"%d" % len(body)), (b"content-type", asset.kind)]
     if status == 304 or method == "HEAD":
         body = b""
-    await send({"type": "http.response.start", "status": status, "headers": start})
-    await send({"type": "http.response.body", "body": body})
+    await send_response(send, status, start, body)
 
 
 def _is_held(if_none_match: bytes, etag: str) -> bool:

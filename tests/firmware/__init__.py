@@ -1,0 +1,1 @@
+"""The peers for microcontrollers, in `firmware`, against ours."""

@@ -1,0 +1,136 @@
+"""A bare Cortex-M3 in qemu: programs are built for it, and a line of ours leads to its UART."""
+
+import subprocess
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import anyio
+from anyio.abc import (
+    ByteReceiveStream,
+    ByteSendStream,
+    ByteStream,
+    SocketAttribute,
+    SocketListener,
+)
+
+from jsonrpc_iot.testing import LineFaults, VirtualSerial, virtual_serial_pair
+from tests._system import require_command
+from tests.places import ROOT
+from tests.waiting import SECONDS
+
+SOURCES: Final = ROOT / "firmware" / "c"
+BOARD: Final = SOURCES / "examples" / "mps2"
+STRICT: Final = (
+    "-std=c99",
+    "-Wall",
+    "-Wextra",
+    "-Wpedantic",
+    "-Wconversion",
+    "-Wshadow",
+    "-Werror",
+)
+CORTEX_M3: Final = ("-mcpu=cortex-m3", "-mthumb", "-Os", "-ffunction-sections", "-fdata-sections")
+_BARE: Final = ("--specs=nano.specs", "--specs=nosys.specs", "-nostartfiles", "-Wl,--gc-sections")
+_PERFECT: Final = LineFaults()
+
+
+def build(folder: Path, *sources: Path, flags: Sequence[str] = ()) -> Path:
+    """Build a program for the board, of its own sources and the board's.
+
+    Args:
+        folder: where the program goes.
+        sources: files of C.
+        flags: more for the compiler.
+    """
+    program = folder / "firmware.elf"
+    command = [require_command("arm-none-eabi-gcc"), *STRICT, *CORTEX_M3, *_BARE, *flags]
+    command += [f"-I{SOURCES}", f"-I{BOARD}", "-T", str(BOARD / "mps2.ld"), "-o", str(program)]
+    command += map(str, [*sources, BOARD / "board.c"])
+    subprocess.run(command, check=True, timeout=SECONDS)
+    return program
+
+
+class Board:
+    """A board that runs a program.
+
+    Attributes:
+        url: of the end of its serial line that is ours; one client at a time.
+        line: what happens on the way; its second end is the board's.
+    """
+
+    def __init__(self, url: str, line: VirtualSerial[ByteStream]) -> None:
+        self.url = url
+        self.line = line
+
+
+@asynccontextmanager
+async def running(
+    program: Path, faults: LineFaults = _PERFECT, *, seed: int = 0
+) -> AsyncIterator[Board]:
+    """Run a program on the board while the block runs.
+
+    Args:
+        program: as `build` makes it.
+        faults: what goes wrong on the line.
+        seed: gives the same faults for the same bytes.
+    """
+    async with (
+        await _listener() as for_board,
+        await _listener() as for_client,
+        virtual_serial_pair(faults, seed=seed) as line,
+        _machine(program, _port(for_board)),
+        anyio.create_task_group() as tasks,
+    ):
+        with anyio.fail_after(SECONDS):
+            uart = await for_board.accept()
+        async with uart:
+            tasks.start_soon(_carry, uart, line.second)
+            tasks.start_soon(_carry, line.second, uart)
+            tasks.start_soon(_let_in, for_client, line.first)
+            yield Board(f"uart://socket/127.0.0.1:{_port(for_client)}", line)
+            tasks.cancel_scope.cancel()
+
+
+async def _listener() -> SocketListener:
+    (listener,) = (await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)).listeners
+    assert isinstance(listener, SocketListener)
+    return listener
+
+
+def _port(listener: SocketListener) -> int:
+    port: int = listener.extra(SocketAttribute.local_port)
+    return port
+
+
+@asynccontextmanager
+async def _machine(program: Path, port: int) -> AsyncIterator[None]:
+    """Run qemu, which connects its UART to a port."""
+    command = [require_command("qemu-system-arm"), "-M", "mps2-an385", "-kernel", str(program)]
+    command += ["-nographic", "-monitor", "none", "-serial", f"tcp:127.0.0.1:{port},nodelay=on"]
+    async with await anyio.open_process(
+        command, stdin=subprocess.DEVNULL, stdout=None, stderr=None
+    ) as machine:
+        try:
+            yield
+        finally:
+            machine.kill()
+
+
+async def _let_in(listener: SocketListener, line: ByteStream) -> None:
+    """Join the line to one client after the other; meanwhile what comes for nobody waits."""
+    while True:
+        async with await listener.accept() as client, anyio.create_task_group() as way:
+            way.start_soon(_carry, line, client)
+            await _carry(client, line)
+            way.cancel_scope.cancel()
+
+
+async def _carry(source: ByteReceiveStream, sink: ByteSendStream) -> None:
+    """Carry bytes until either end is gone."""
+    try:
+        async for data in source:
+            await sink.send(data)
+    except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+        return

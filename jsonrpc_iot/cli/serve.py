@@ -93,7 +93,7 @@ def serve(
     dispatcher = Dispatcher() if target is None else load_dispatcher(target)
     _include_system(dispatcher)
     if wifi is not None:
-        who |= _include_wifi(dispatcher, wifi, target, improv, trace=trace)
+        who |= _include_wifi(dispatcher, wifi, target, improv, bind, trace=trace)
     if files is not None:
         include_files(dispatcher, files)
     who |= {"record": record, "console": console, "metrics": metrics}
@@ -219,7 +219,13 @@ def _include_system(dispatcher: Dispatcher, name: str | None = None) -> None:
 
 
 def _include_wifi(
-    dispatcher: Dispatcher, name: str, target: str | None, improv: str | None, *, trace: bool
+    dispatcher: Dispatcher,
+    name: str,
+    target: str | None,
+    improv: str | None,
+    bind: list[str],
+    *,
+    trace: bool,
 ) -> dict[str, Any]:
     """Options of serving with that radio."""
     radio = make_radio(name)
@@ -229,13 +235,7 @@ def _include_wifi(
         raise UsageError(f"--wifi: {error} by {target}") from None
     if improv is None:
         return {"within": radio.block}
-    provisioning = Provisioning(improv, trace=trace)
-
-    def show(url: str) -> None:
-        provisioning.note(url)
-        _show(url)
-
-    return {"within": provisioning.within(radio), "on_listening": show}
+    return Provisioning(improv, bind, radio, trace=trace).options
 
 
 def _run(

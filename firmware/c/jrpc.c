@@ -26,6 +26,7 @@ bool jrpc_init(jrpc *rpc, const jrpc_config *config, uint32_t now) {
         rpc->key[0] = config->random();
         rpc->key[1] = config->random();
         rpc->next_id += config->random() >> 2; /* up to 2 to the power of 30 */
+        rpc->next_token = config->random();
     }
     size_t room = config->framing == JRPC_DATAGRAM ? LEAST_MESSAGE : LEAST_PIECE;
     return config->send != NULL && config->buffer_size >= room && config->max_message >= LEAST_MESSAGE;

@@ -82,11 +82,8 @@ static void put_error(jrpc_out *out, const jrpc_body *body) {
     jrpc_put(out, "}");
 }
 
-void jrpc_write_body(jrpc_out *out, void *context) {
-    const jrpc_body *body = context;
-    if (body->kept.size > 0) {
-        jrpc_put_slice(out, body->kept);
-    } else if (body->is_error) {
+static void put_body(jrpc_out *out, const jrpc_body *body) {
+    if (body->is_error) {
         put_error(out, body);
     } else {
         jrpc_put(out, "\"result\":");
@@ -101,7 +98,7 @@ static void write_response(jrpc_out *out, void *context) {
     jrpc_put(out, "\"id\":");
     jrpc_put_slice(out, reply->call->id);
     jrpc_put(out, ",");
-    jrpc_write_body(out, &reply->body);
+    put_body(out, &reply->body);
     jrpc_put(out, "}");
 }
 
@@ -130,7 +127,7 @@ static size_t fit(jrpc *rpc, response *reply, excess *by) {
             return size;
         } else if (!body->is_error) {
             *by = (excess){size, limit};
-            *body = (jrpc_body){true, JRPC_TOO_LARGE, "Too large", write_excess, by, {NULL, 0}};
+            *body = (jrpc_body){true, JRPC_TOO_LARGE, "Too large", write_excess, by};
         } else if (body->write != NULL) {
             body->write = NULL;
         } else if (*body->message != '\0') {
@@ -197,7 +194,7 @@ void jrpc_return_text(jrpc_call *call, const char *text) {
 }
 
 void jrpc_fail(jrpc_call *call, int32_t code, const char *message, const char *data) {
-    jrpc_body body = {true, code, message, data ? write_raw : NULL, &data, {NULL, 0}};
+    jrpc_body body = {true, code, message, data ? write_raw : NULL, &data};
     jrpc_respond(call, &body);
 }
 

@@ -36,11 +36,35 @@ static void poll(jrpc *rpc) {
     find_free(rpc);
 }
 
-/* Answer as the first time. */
-static void answer_again(jrpc_call *call, const entry *known) {
-    jrpc_body body = {.is_error = true, .code = JRPC_INTERNAL_ERROR, .message = "reply no longer held",
-                      .kept = {known->reply, known->size}};
+static void write_listening(jrpc_out *out, void *milliseconds) {
+    jrpc_put(out, "{\"listening\":");
+    jrpc_put_decimal(out, *(const int32_t *)milliseconds, 3);
+    jrpc_put(out, "}");
+}
+
+/* Say for how long this end knew what has run when the first copy came. */
+static void say_unknown(jrpc_call *call, uint32_t came_at) {
+    int32_t listening = (int32_t)((came_at - call->rpc->since) & INT32_MAX);
+    jrpc_body body = {true, JRPC_OUTCOME_UNKNOWN, "not known whether it ran", write_listening, &listening};
     jrpc_respond(call, &body);
+}
+
+static void write_kept(jrpc_out *out, void *known) {
+    const entry *from = known;
+    jrpc_put_slice(out, (jrpc_slice){from->reply, from->size});
+}
+
+/* Answer as the first time. */
+static void answer_again(jrpc_call *call, entry *known) {
+    if (known->is_error && known->code == JRPC_OUTCOME_UNKNOWN) {
+        say_unknown(call, known->at);
+    } else if (known->is_error) {
+        jrpc_fail(call, known->code, known->reply, NULL);
+    } else if (known->size == UINT8_MAX) {
+        jrpc_fail(call, JRPC_INTERNAL_ERROR, "reply no longer held", NULL);
+    } else {
+        jrpc_return(call, write_kept, known);
+    }
 }
 
 /* Whether it is the same request again; then it has been dealt with. */
@@ -55,13 +79,6 @@ static bool is_copy(jrpc_call *call, entry *known) {
     return true;
 }
 
-static void write_listening(jrpc_out *out, void *context) {
-    const jrpc *rpc = context;
-    jrpc_put(out, "{\"listening\":");
-    jrpc_put_decimal(out, (int32_t)((rpc->now - rpc->since) & INT32_MAX), 3);
-    jrpc_put(out, "}");
-}
-
 static void digest_id(const jrpc *rpc, jrpc_slice id, uint32_t value[2]) {
     jrpc_call nameless = {.rpc = (jrpc *)rpc, .id = id};
     jrpc_digest_call(&nameless, value);
@@ -74,24 +91,15 @@ static bool is_declined(jrpc_call *call) {
     digest_id(rpc, call->id, digest);
     entry *cancelled = find(rpc, digest, true);
     bool is_too_late = call->timeout_ms == 0;
-    jrpc_body body = {.is_error = true};
     if (cancelled != NULL) {
         cancelled->state = FREE;
-        body.code = JRPC_CANCELLED;
-        body.message = "Cancelled";
+        jrpc_fail(call, JRPC_CANCELLED, "Cancelled", NULL);
     } else if (call->is_retry && (is_too_late || !rpc->has_settled)) {
-        body.code = JRPC_OUTCOME_UNKNOWN;
-        body.message = "not known whether it ran";
-        body.write = write_listening;
-        body.context = rpc;
+        say_unknown(call, rpc->now);
     } else if (is_too_late) {
-        body.code = JRPC_DEADLINE_EXCEEDED;
-        body.message = "Deadline exceeded";
-    } else {
-        return false;
+        jrpc_fail(call, JRPC_DEADLINE_EXCEEDED, "Deadline exceeded", NULL);
     }
-    jrpc_respond(call, &body);
-    return true;
+    return call->is_answered;
 }
 
 static bool admit(jrpc_call *call) {
@@ -115,12 +123,18 @@ static bool admit(jrpc_call *call) {
     return !is_declined(call);
 }
 
+/* Keep a result, or of an error its code and, if there is room, its message. */
 static void keep(jrpc_call *call, const jrpc_body *body) {
     entry *to = call->entry;
     jrpc_out out = {.bytes = to->reply, .room = sizeof to->reply, .total = SIZE_MAX};
-    jrpc_write_body(&out, (void *)body);
-    bool fits = out.count <= sizeof to->reply;
-    to->size = fits ? (uint16_t)out.count : 0;
+    memset(to->reply, 0, sizeof to->reply); /* a message ends with a zero */
+    if (body->is_error) jrpc_put(&out, body->message);
+    else if (body->write != NULL) body->write(&out, body->context);
+    else jrpc_put(&out, "null");
+    if (body->is_error && out.count >= sizeof to->reply) to->reply[0] = '\0';
+    to->is_error = body->is_error;
+    to->code = body->code;
+    to->size = out.count <= sizeof to->reply ? (uint8_t)out.count : UINT8_MAX;
     to->state = ANSWERED;
     to->at = call->rpc->now;
 }

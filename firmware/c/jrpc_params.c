@@ -67,7 +67,7 @@ static void write_problem(jrpc_out *out, void *context) {
 }
 
 static void refuse(jrpc_call *call, problem *about) {
-    jrpc_body body = {true, JRPC_INVALID_PARAMS, "Invalid params", write_problem, about, {NULL, 0}};
+    jrpc_body body = {true, JRPC_INVALID_PARAMS, "Invalid params", write_problem, about};
     jrpc_respond(call, &body);
 }
 

@@ -25,13 +25,9 @@ typedef struct {
     const char *message;
     jrpc_writer write; /* the result, or the data of an error; NULL: null, or none */
     void *context;
-    jrpc_slice kept; /* size 0: what is above; else what was written instead, earlier */
 } jrpc_body;
 
 void jrpc_respond(jrpc_call *call, const jrpc_body *body);
-
-/* A writer of a body, from `"result":` or `"error":` on. */
-void jrpc_write_body(jrpc_out *out, void *body);
 
 /* Send a message of our own: false, nothing has left: it is too large, broken, or it is not the time. */
 bool jrpc_emit(jrpc *rpc, jrpc_writer write, void *context);

@@ -25,6 +25,12 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
         yield driver
 
 
+@pytest.fixture(scope="session")
+def flash_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The device with files and firmware; see programs/flash.c."""
+    return build_here(tmp_path_factory.mktemp("flash") / "flash", HERE / "programs" / "flash.c")
+
+
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
     """One event loop is enough: what is tested is the other end."""

@@ -17,7 +17,7 @@ from .board import SOURCES, STRICT
 
 FUZZ: Final = SOURCES / "fuzz"
 CORPUS: Final = FUZZ / "corpus.txt"
-OPTIONS: Final = ("-max_len=300", "-timeout=10", "-print_final_stats=0", "-verbosity=0")
+OPTIONS: Final = ("-max_len=800", "-timeout=10", "-print_final_stats=0", "-verbosity=0")
 _SANITIZED: Final = "-fsanitize=fuzzer,address,undefined"
 _BUILD_SECONDS: Final = 120.0
 
@@ -52,7 +52,7 @@ def main(options: list[str]) -> int:
             [program, *OPTIONS[:2], words, *(options or ["-max_total_time=60"]), known], check=False
         )
         fewest.mkdir()
-        subprocess.run([program, *OPTIONS, "-merge=1", fewest, known], check=True)
+        subprocess.run([program, *OPTIONS, "-merge=1", "-use_counters=0", fewest, known], check=True)
         inputs = sorted(path.read_bytes() for path in fewest.iterdir())
     CORPUS.write_text("".join(f"{data.hex()}\n" for data in inputs))
     return done.returncode

@@ -73,7 +73,8 @@ class Caller:
                 key: names.get(each, each) if key == "id" else each for key, each in members.items()
             }
 
-        return json.loads(json.dumps(sent), object_hook=rename)
+        found: list[Any] = json.loads(json.dumps(sent), object_hook=rename)
+        return found
 
 
 @pytest.mark.parametrize("vector", [pytest.param(each, id=each["name"]) for each in VECTORS])

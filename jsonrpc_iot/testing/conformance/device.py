@@ -112,6 +112,11 @@ class Device(Struct, kw_only=True):
         ]
 
     @property
+    def is_loose(self) -> bool:
+        """Whether what JSON-RPC 2.0 leaves open is left open to it, which speaks nothing else."""
+        return self.is_v2 and self.profile != "full"
+
+    @property
     def is_http(self) -> bool:
         """Whether each message is a request of its own."""
         return self.info.transport in ("http", "https")

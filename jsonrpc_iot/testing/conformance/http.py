@@ -9,9 +9,9 @@ from urllib.parse import quote
 from .answer import EVENTS, Answer
 from .case import Case, Conversation
 from .device import UNKNOWN, Device, Given
-from .line import NO_JSON, value_of
+from .line import value_of
 from .model import LineEnded, Profile, Unchecked
-from .replies import INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR
+from .replies import INVALID_REQUEST, METHOD_NOT_FOUND, NO_JSON, PARSE_ERROR
 from .talk import Talk
 
 _OK = "A POST is answered with 200 and the reply."
@@ -188,9 +188,9 @@ _BY_STATUS = {*_STATUSES, Status.INTERNAL_SERVER_ERROR}
 def _not_alone(answer: Answer) -> str:
     """What is wrong with an answer that should be the result, or the error, and nothing else."""
     value = value_of(answer.body)
-    if answer.status == Status.OK:
-        return "" if value is not NO_JSON and not _is_reply(value) else "the result is not alone"
     _need_places(answer, value)
+    if answer.status == Status.OK:
+        return "" if value is not NO_JSON else "the body is no JSON"
     why = "" if answer.status in _BY_STATUS else f"status {answer.status}"
     return why or ("" if _is_error(value) else "the body is no error object")
 
@@ -205,9 +205,9 @@ async def _missing(talk: Talk) -> str:
 
 
 def _need_places(answer: Answer, value: object) -> None:
-    """Who answers like a server that knows no such path has no places."""
-    missing = (Status.NOT_FOUND, Status.METHOD_NOT_ALLOWED)
-    if answer.status in missing and not _is_error(value):
+    """Who answers as to any message, or knows no such path, has no places."""
+    missing = (Status.NOT_FOUND, Status.METHOD_NOT_ALLOWED, Status.NOT_IMPLEMENTED)
+    if _is_reply(value) or (answer.status in missing and not _is_error(value)):
         raise Unchecked("not applicable", "methods have no places of their own there")
 
 

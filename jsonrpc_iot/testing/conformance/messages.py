@@ -15,7 +15,7 @@ from .corners import (
 )
 from .device import UNKNOWN, Device, Given, params_of
 from .model import Profile
-from .replies import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, NO_ID, ok, same
+from .replies import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, NO_ID, Reply, ok, same
 from .replies import fail as refused
 
 _ANSWERED = 'A request `{"id", "method"}` is answered with `{"id", "result"}` or `{"id", "error"}`.'
@@ -99,6 +99,7 @@ def envelope(device: Device) -> Iterator[Case]:
             rule=_INVALID,
             sent=(device.of_members(f'{member}"id":{n}'),),
             expect=(refused(n, INVALID_REQUEST, v2=None),),
+            also=((NO_ID,),) if device.is_loose else (),
             profile="standard" if name in ("absent", "number") else "full",
         )
     for params in BAD_PARAMS:
@@ -108,7 +109,7 @@ def envelope(device: Device) -> Iterator[Case]:
             rule="`params` neither object nor array nor null is answered with -32600.",
             sent=(device.request(n, Given(device.base.name, params)),),
             expect=(refused(n, INVALID_REQUEST, v2=None),),
-            also=() if device.profile == "full" else ((refused(n, INVALID_PARAMS, v2=None),),),
+            also=_bad_params(device, n),
             profile="standard" if params in ("5", '"x"') else "full",
         )
     for version in BAD_VERSIONS:
@@ -135,6 +136,14 @@ def envelope(device: Device) -> Iterator[Case]:
         profile="full",
     )
     yield from _keys(device)
+
+
+def _bad_params(device: Device, n: int) -> tuple[tuple[Reply, ...], ...]:
+    """Answers to params that are none, which only the profile `full` finds wrong."""
+    if device.profile == "full":
+        return ()
+    params = (refused(n, INVALID_PARAMS, v2=None),)
+    return (params, (NO_ID,)) if device.is_loose else (params,)
 
 
 def _keys(device: Device) -> Iterator[Case]:
@@ -167,8 +176,13 @@ def notifications(device: Device) -> Iterator[Case]:
             name=name,
             rule=_STRAY if "response" in name else _SILENT,
             sent=(message,),
+            also=((NO_ID,),) if device.is_loose and name in _INVALID_IN_2_0 else (),
             profile=profile,
         )
+
+
+_INVALID_IN_2_0 = {"with params 5", "a response to no call", "an error response to no call"}
+"""To whom no message is but requests, they are invalid ones."""
 
 
 def _silent(device: Device) -> Iterator[tuple[str, bytes, Profile]]:

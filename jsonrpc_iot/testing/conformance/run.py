@@ -155,8 +155,10 @@ class _Runner:
             except Unchecked as error:
                 return _report(case, error.verdict, talk.received, error.why, talk.sent)
             except LineEnded as error:
-                why = str(error)
                 await self._recover()
+                is_back = case.may_end and not self._is_gone
+                fault = _fault(case, talk.received) if is_back else ""
+                why = "" if is_back and not fault else "; ".join(filter(None, (str(error), fault)))
                 break
             if not why:
                 break  # else it may have been the link, if that loses messages
@@ -190,11 +192,7 @@ class _Runner:
         await exchange.gather(received, case.wanted, patience)
         if not case.wanted and not self._device.info.reliable:
             await exchange.gather(received, 1, _LATE_SECONDS)
-        values = [value_of(message) for message in received]
-        if case.check is not None:
-            return case.check(values)
-        found = [message_faults(expect, values) for expect in (case.expect, *case.also)]
-        return "; ".join(found[0]) if all(found) else ""
+        return _fault(case, received)
 
     def _is_answered(self, case: Case, received: Sequence[bytes]) -> bool:
         """Whether the answers prove that the device is there, where each call takes its time."""
@@ -230,6 +228,15 @@ class _Runner:
         too_large = largest > limit
         why = f"a message of {largest} bytes came; {limit} are the most" if too_large else ""
         return _report(case, "fail" if why else "pass", (), why)
+
+
+def _fault(case: Case, received: Sequence[bytes]) -> str:
+    """What is wrong with the answers."""
+    values = [value_of(message) for message in received]
+    if case.check is not None:
+        return case.check(values)
+    found = [message_faults(expect, values) for expect in (case.expect, *case.also)]
+    return "; ".join(found[0]) if all(found) else ""
 
 
 def _report(

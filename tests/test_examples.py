@@ -108,6 +108,11 @@ def test_both_ways() -> None:
     assert run("both_ways.py") == "open\n"
 
 
+def test_files() -> None:
+    lines = run("files.py").splitlines()
+    assert lines == ["0 of 17 bytes", "17 of 17 bytes", "notes/today.txt 17 Water the plants."]
+
+
 def test_blinds() -> None:
     with served("blinds_device.py", "tcp://127.0.0.1:0") as (url,):
         lines = run("blinds_client.py", url).splitlines()

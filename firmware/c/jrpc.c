@@ -7,16 +7,12 @@
 #define SUSPICIOUS_MS 1000u
 #define BUDGET 20u /* errors for messages that cannot be read, when they come one after the other */
 #define LEAST_MESSAGE 64
+#define LEAST_PIECE 16
+#define SETTLED_MS 30000u /* from then on all copies of what ran before have come */
 
-enum { ID, METHOD, PARAMS, VERSION, RESULT, ERROR, TIMEOUT, STREAM, RETRY, MEMBERS };
-
-static const char *const member_names[MEMBERS] = {
+static const char *const member_names[JRPC_MEMBERS] = {
     "id", "method", "params", "jsonrpc", "result", "error", "timeout", "stream", "retry",
 };
-
-typedef struct {
-    jrpc_slice of[MEMBERS]; /* size 0: it is not there */
-} envelope;
 
 typedef enum { REQUEST, NOTIFICATION, RESPONSE, INVALID, SILENT } verdict;
 
@@ -25,16 +21,23 @@ bool jrpc_init(jrpc *rpc, const jrpc_config *config, uint32_t now) {
     rpc->config = config;
     rpc->now = rpc->since = rpc->budget_at = now;
     rpc->budget = BUDGET;
-    size_t room = config->framing == JRPC_DATAGRAM ? LEAST_MESSAGE : 16;
+    rpc->next_id = 1;
+    if (config->random != NULL) {
+        rpc->key[0] = config->random();
+        rpc->key[1] = config->random();
+        rpc->next_id += config->random() >> 2; /* up to 2 to the power of 30 */
+        rpc->next_token = config->random();
+    }
+    size_t room = config->framing == JRPC_DATAGRAM ? LEAST_MESSAGE : LEAST_PIECE;
     return config->send != NULL && config->buffer_size >= room && config->max_message >= LEAST_MESSAGE;
 }
 
-static envelope read_envelope(jrpc_slice object) {
-    envelope found;
+static jrpc_envelope read_envelope(jrpc_slice object) {
+    jrpc_envelope found;
     memset(&found, 0, sizeof found);
     jrpc_each each = jrpc_begin(object);
     while (jrpc_next(&each)) {
-        for (int i = 0; i < MEMBERS; i++) {
+        for (int i = 0; i < JRPC_MEMBERS; i++) {
             if (jrpc_is(each.key, member_names[i])) found.of[i] = each.value;
         }
     }
@@ -61,24 +64,24 @@ static bool read_timeout(jrpc_slice member, uint32_t *milliseconds) {
     return value > 0 || precision == JRPC_CUT;
 }
 
-static bool is_well_formed(const envelope *message) {
+static bool is_well_formed(const jrpc_envelope *message) {
     uint32_t timeout;
     const jrpc_slice *of = message->of;
-    char params = of[PARAMS].size > 0 ? *of[PARAMS].at : 'n';
-    return of[METHOD].size > 0 && *of[METHOD].at == '"' && strchr("{[n", params) != NULL &&
-           of[RESULT].size == 0 && of[ERROR].size == 0 &&
-           (of[VERSION].size == 0 || jrpc_is(of[VERSION], "2.0")) &&
-           is_absent_or_bool(of[STREAM]) && is_absent_or_bool(of[RETRY]) &&
-           read_timeout(of[TIMEOUT], &timeout);
+    char params = of[JRPC_PARAMS].size > 0 ? *of[JRPC_PARAMS].at : 'n';
+    return of[JRPC_METHOD].size > 0 && *of[JRPC_METHOD].at == '"' && strchr("{[n", params) != NULL &&
+           of[JRPC_RESULT].size == 0 && of[JRPC_ERROR].size == 0 &&
+           (of[JRPC_VERSION].size == 0 || jrpc_is(of[JRPC_VERSION], "2.0")) &&
+           is_absent_or_bool(of[JRPC_STREAM_WISH]) && is_absent_or_bool(of[JRPC_RETRY]) &&
+           read_timeout(of[JRPC_TIMEOUT], &timeout);
 }
 
-static verdict judge(const envelope *message) {
+static verdict judge(const jrpc_envelope *message) {
     const jrpc_slice *of = message->of;
-    bool has_method = of[METHOD].size > 0;
-    if (!has_method && (of[RESULT].size > 0 || of[ERROR].size > 0)) return RESPONSE;
+    bool has_method = of[JRPC_METHOD].size > 0;
+    if (!has_method && (of[JRPC_RESULT].size > 0 || of[JRPC_ERROR].size > 0)) return RESPONSE;
     bool is_good = is_well_formed(message);
-    if (of[ID].size == 0 && has_method && *of[METHOD].at == '"') return is_good ? NOTIFICATION : SILENT;
-    return is_good && of[ID].size > 0 && is_readable_id(of[ID]) ? REQUEST : INVALID;
+    if (of[JRPC_ID].size == 0 && has_method && *of[JRPC_METHOD].at == '"') return is_good ? NOTIFICATION : SILENT;
+    return is_good && of[JRPC_ID].size > 0 && is_readable_id(of[JRPC_ID]) ? REQUEST : INVALID;
 }
 
 /* ---- Errors for what cannot be read ---- */
@@ -101,17 +104,19 @@ static bool may_reject(jrpc *rpc) {
     return true;
 }
 
-static void note_valid(jrpc *rpc, const envelope *message) {
+static void note_valid(jrpc *rpc, const jrpc_envelope *message) {
     rpc->has_refused = false;
     rpc->budget = BUDGET;
     rpc->budget_at = rpc->now;
     rpc->has_heard = true;
-    rpc->is_jsonrpc2 = message->of[VERSION].size > 0;
+    rpc->is_jsonrpc2 = message->of[JRPC_VERSION].size > 0;
 }
 
 static void reject(jrpc *rpc, jrpc_slice id, int32_t code, bool is_jsonrpc2) {
     jrpc_call call = {.rpc = rpc, .id = id, .is_jsonrpc2 = is_jsonrpc2};
-    jrpc_fail(&call, code, code == JRPC_PARSE_ERROR ? "Parse error" : "Invalid request", NULL);
+    const char *message = code == JRPC_PARSE_ERROR ? "Parse error" :
+                          code == JRPC_TOO_LARGE ? "Too large" : "Invalid request";
+    jrpc_fail(&call, code, message, NULL);
 }
 
 static const jrpc_slice null_id = {"null", 4};
@@ -128,42 +133,56 @@ void jrpc_reject(jrpc *rpc, int32_t code, uint32_t now) {
 /* ---- Requests ---- */
 
 static void run(jrpc_call *call) {
+    const jrpc_config *config = call->rpc->config;
+    bool is_request = call->id.size > 0;
     call->method = jrpc_find_method(call->rpc, call->name);
-    bool may_call = call->method && (call->id.size == 0 || !(call->method->flags & JRPC_NOTIFICATION));
-    if (!may_call) {
+    if (call->method == NULL || (is_request && call->method->flags & JRPC_NOTIFICATION)) {
         jrpc_fail(call, JRPC_METHOD_NOT_FOUND, "Method not found", NULL);
-        return;
+    } else if (jrpc_check_params(call) &&
+               (!is_request || config->lossy == NULL || config->lossy->admit(call))) {
+        call->method->run(call);
+        if (call->pending == NULL) jrpc_return_null(call);
     }
-    if (!jrpc_check_params(call)) return;
-    call->method->run(call);
-    if (call->pending == NULL) jrpc_return_null(call);
 }
 
-static void receive_call(jrpc *rpc, const envelope *message) {
+static void receive_call(jrpc *rpc, const jrpc_envelope *message) {
     const jrpc_slice *of = message->of;
     jrpc_call call = {
-        .rpc = rpc, .id = of[ID], .name = of[METHOD], .params = of[PARAMS],
-        .is_jsonrpc2 = of[VERSION].size > 0,
-        .wants_stream = jrpc_equals(of[STREAM], "true"), .is_retry = jrpc_equals(of[RETRY], "true"),
-        .is_extended = of[TIMEOUT].size > 0 || of[STREAM].size > 0 || of[RETRY].size > 0,
+        .rpc = rpc, .id = of[JRPC_ID], .name = of[JRPC_METHOD], .params = of[JRPC_PARAMS],
+        .is_jsonrpc2 = of[JRPC_VERSION].size > 0,
+        .wants_stream = jrpc_equals(of[JRPC_STREAM_WISH], "true"),
+        .is_retry = jrpc_equals(of[JRPC_RETRY], "true"),
+        .is_extended = of[JRPC_TIMEOUT].size + of[JRPC_STREAM_WISH].size + of[JRPC_RETRY].size > 0,
     };
-    read_timeout(of[TIMEOUT], &call.timeout_ms);
+    if (rpc->config->calls != NULL && rpc->config->calls->is_echo(&call)) {
+        rpc->counts.echoes++;
+        return;
+    }
+    note_valid(rpc, message);
+    if (call.is_extended) rpc->knowledge = JRPC_KNOWS;
+    read_timeout(of[JRPC_TIMEOUT], &call.timeout_ms);
     if (jrpc_equals(call.params, "null")) call.params.size = 0;
     run(&call);
 }
 
+/* Whether it answers a call of ours. */
+static bool hear(jrpc *rpc, const jrpc_envelope *message) {
+    return rpc->config->calls != NULL && rpc->config->calls->hear(rpc, message);
+}
+
 static void receive_object(jrpc *rpc, jrpc_slice object, bool may_answer) {
-    envelope message = read_envelope(object);
+    jrpc_envelope message = read_envelope(object);
     verdict is = judge(&message);
-    jrpc_slice id = message.of[ID];
+    jrpc_slice id = message.of[JRPC_ID];
     if (is == REQUEST || is == NOTIFICATION) {
-        note_valid(rpc, &message);
         receive_call(rpc, &message);
+    } else if (is != SILENT && message.of[JRPC_METHOD].size == 0 && hear(rpc, &message)) {
+        return;
     } else if (is == RESPONSE) {
         rpc->counts.dropped++;
     } else if (is == INVALID) {
         bool is_known = *object.at == '{';
-        bool is_jsonrpc2 = is_known ? jrpc_is(message.of[VERSION], "2.0") : speaks_jsonrpc2(rpc);
+        bool is_jsonrpc2 = is_known ? jrpc_is(message.of[JRPC_VERSION], "2.0") : speaks_jsonrpc2(rpc);
         bool has_id = id.size > 0 && is_readable_id(id);
         if (has_id || (may_answer && (rpc->batch || may_reject(rpc)))) {
             reject(rpc, has_id ? id : null_id, JRPC_INVALID_REQUEST, is_jsonrpc2);
@@ -178,7 +197,7 @@ static bool has_valid_entry(jrpc_slice batch, size_t *count) {
     bool found = false;
     jrpc_each each = jrpc_begin(batch);
     for (*count = 0; jrpc_next(&each); ++*count) {
-        envelope message = read_envelope(each.value);
+        jrpc_envelope message = read_envelope(each.value);
         found = found || (*each.value.at == '{' && judge(&message) < INVALID);
     }
     return found;
@@ -221,6 +240,11 @@ void jrpc_receive(jrpc *rpc, const char *message, size_t size, uint32_t now) {
 }
 
 void jrpc_poll(jrpc *rpc, uint32_t now) {
+    const jrpc_config *config = rpc->config;
     rpc->now = now;
-    if (rpc->has_refused && now - rpc->refused_at > SUSPICIOUS_MS) rpc->has_refused = false;
+    if (now - rpc->refused_at > SUSPICIOUS_MS) rpc->has_refused = false;
+    if (now - rpc->since >= SETTLED_MS) rpc->has_settled = true;
+    if (config->lossy != NULL) config->lossy->poll(rpc);
+    if (config->later != NULL) config->later->poll(rpc);
+    if (config->calls != NULL) config->calls->poll(rpc);
 }

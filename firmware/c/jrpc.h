@@ -1,8 +1,10 @@
-/* JSON-RPC for a device: a peer that serves methods, calls the other end, and streams.
+/* JSON-RPC for a device: a peer that serves methods and sends notifications.
  *
  * C99 without malloc, and of the C library only string.h. All memory is yours: what a `jrpc` uses is
  * in its config. A `jrpc` is one peer on one channel; where several are served (UDP), each has its
- * own, and they may share a table of methods.
+ * own, and they may share a table of methods. Parts that you may add: `jrpc_lossy.h` where messages
+ * get lost and doubled, `jrpc_later.h` for streams and slow methods, `jrpc_calls.h` to call the other
+ * end.
  *
  *     static void set(jrpc_call *call) {
  *         int32_t level;
@@ -38,26 +40,18 @@ enum {
     JRPC_OUTCOME_UNKNOWN = -32011 /* not known whether it ran */
 };
 
-#ifndef JRPC_REPLY_BYTES
-#define JRPC_REPLY_BYTES 32 /* of a result or an error that is kept for a repeated request */
-#endif
-#ifndef JRPC_ID_BYTES
-#define JRPC_ID_BYTES 40 /* of the id of a request that is answered later; a UUID fits */
-#endif
 #ifndef JRPC_MAX_BATCH
 #define JRPC_MAX_BATCH 256 /* messages in one array */
 #endif
 
 typedef struct jrpc jrpc;
 typedef struct jrpc_call jrpc_call;
-typedef struct jrpc_remembered jrpc_remembered;
-typedef struct jrpc_pending jrpc_pending;
-typedef struct jrpc_open jrpc_open;
 
 /* ---- Methods ---- */
 
 enum {
-    JRPC_IDEMPOTENT = 1 /* running it twice does no harm: it is not remembered on lossy channels */
+    JRPC_IDEMPOTENT = 1,  /* running it twice does no harm: it is not remembered on lossy channels */
+    JRPC_NOTIFICATION = 2 /* it is not to be called, but notified */
 };
 
 typedef struct {
@@ -77,9 +71,9 @@ struct jrpc_call {
     jrpc_slice id;     /* size 0: a notification, which nobody answers; answering does nothing then */
     jrpc_slice name;
     const jrpc_method *method;
-    jrpc_remembered *entry;
-    jrpc_pending *pending;
-    uint32_t timeout_ms; /* UINT32_MAX: the caller says nothing */
+    struct jrpc_remembered *entry;
+    struct jrpc_pending *pending;
+    uint32_t timeout_ms; /* that the caller still waits; UINT32_MAX: it says nothing */
     bool is_jsonrpc2, is_retry, is_extended, wants_stream, is_answered;
 };
 
@@ -113,50 +107,20 @@ void jrpc_fail(jrpc_call *call, int32_t code, const char *message, const char *d
 /* Error -32602 about a param: what was expected, such as "a time of day". */
 void jrpc_refuse(jrpc_call *call, const char *name, const char *expected);
 
-/* A list. It is streamed, item by item as the caller has room, where the caller wants that and a
- * pending call is free, and else is one array. `write` writes the item with that index, and returns
- * false, having written nothing, when there is none. On lossy channels it is asked for items again, up
- * to 30 s after the last one: so it and `context` must stay good, and an index stand for one item. */
+/* A list, of which `write` writes the item with that index, or returns false, having written nothing,
+ * when there is none. With the part `jrpc_later.h` it is streamed where the caller wants that: item by
+ * item, as the caller has room. Then `write` is also called after this has returned, and on lossy
+ * channels for the same item again, up to 30 s after the last one: so it and `context` must stay good,
+ * and an index stand for one item. Elsewhere the list is one array. */
 typedef bool (*jrpc_items)(jrpc_out *out, void *context, uint32_t index);
 void jrpc_return_items(jrpc_call *call, jrpc_items write, void *context);
 
-/* Answer later. Returns a token for `jrpc_resume`, which makes the call again, to be answered with
- * any of the functions above (its params are gone). 0: there is nothing to answer, or there was no
- * room, which the caller has been told. `jrpc_resume` returns false when nobody waits any more: the
- * caller has cancelled, or its time is over; both have been answered. Ask it now and then while the
- * work goes on, and stop that. */
-typedef uint32_t jrpc_token;
-jrpc_token jrpc_later(jrpc_call *call);
-bool jrpc_resume(jrpc *rpc, jrpc_token token, jrpc_call *call);
+/* ---- Notifications to the other end ---- */
 
-/* ---- Calls to the other end ---- */
-
-/* What came of a call: a result, or else an error, either as the other end sent it or our own
- * (JRPC_DEADLINE_EXCEEDED: no answer came in time). All of it is gone when the function returns. */
-typedef struct {
-    jrpc_slice result; /* size 0: an error */
-    int32_t code;
-    jrpc_slice message, data; /* JSON; may be missing */
-} jrpc_outcome;
-
-typedef void (*jrpc_on_reply)(void *context, const jrpc_outcome *outcome);
-
-/* A call. The texts and `params_context` must stay good until the reply: they are used again for
- * each copy that is sent. */
-typedef struct {
-    const char *method;
-    jrpc_writer params; /* NULL: none. For a constant: `jrpc_write_json` with the JSON as its context */
-    void *params_context;
-    jrpc_on_reply on_reply; /* NULL: the answer does not matter */
-    void *context;
-    uint32_t timeout_ms; /* at most 24 days */
-    bool is_idempotent;  /* repeat it on lossy channels, whatever the other end knows */
-} jrpc_request;
-
-/* Returns false when it cannot be sent: all open calls are in use, it is too large, or a batch is
- * being answered, or a message written. The outcome comes from within `jrpc_receive` and `jrpc_poll`. */
-bool jrpc_send_request(jrpc *rpc, const jrpc_request *request);
-bool jrpc_notify(jrpc *rpc, const char *method, jrpc_writer params, void *params_context);
+/* `params` writes an object or an array; NULL: there are none. For a constant use `jrpc_write_json`,
+ * with the JSON as its context. Returns false when it cannot be sent: it is too large, or a batch is
+ * being answered, or a message written. */
+bool jrpc_notify(jrpc *rpc, const char *method, jrpc_writer params, void *context);
 
 /* ---- Setting up ---- */
 
@@ -184,18 +148,20 @@ typedef struct {
     bool is_lossy;      /* messages get lost, doubled and late: UDP, serial lines, GATT */
     bool is_shared;     /* others may call on the same line: an error without id is for nobody */
     bool is_jsonrpc2;   /* speak JSON-RPC 2.0 until the other end has spoken */
-    uint32_t first_retry_ms; /* 500 for UDP, 1000 for GATT; a serial line needs its time to send too */
     /* Any 32 random bits: for the ids of calls, and so that nobody can guess how requests are told
      * apart. NULL: both are the same after each start. */
     uint32_t (*random)(void);
-    /* Requests of the last 30 s on a lossy channel; when all are in use, new ones are refused as
-     * busy. Without any, nothing is remembered, so a doubled packet runs twice. */
-    jrpc_remembered *remembered;
+    /* The parts that you use, and their memory. What is left out is not linked either. */
+    const struct jrpc_lossy_part *lossy; /* &jrpc_lossy, of jrpc_lossy.h */
+    struct jrpc_remembered *remembered;
     size_t remembered_count;
-    jrpc_pending *pending; /* requests that are answered later, and streams */
+    const struct jrpc_later_part *later; /* &jrpc_later, of jrpc_later.h */
+    struct jrpc_pending *pending;
     size_t pending_count;
-    jrpc_open *open; /* calls of ours */
+    const struct jrpc_calls_part *calls; /* &jrpc_calls, of jrpc_calls.h */
+    struct jrpc_open *open;
     size_t open_count;
+    uint32_t first_retry_ms; /* see jrpc_calls.h */
     void *user; /* yours: `call->rpc->config->user` */
 } jrpc_config;
 
@@ -223,49 +189,17 @@ typedef struct {
     uint32_t busy;       /* requests for which there was no room */
 } jrpc_counts;
 
-struct jrpc_remembered {
-    uint64_t digest; /* of id, method and params */
-    uint32_t at;     /* when it was answered */
-    uint8_t state;
-    bool is_extended;
-    uint16_t size; /* of what is kept */
-    char reply[JRPC_REPLY_BYTES];
-};
-
-struct jrpc_pending {
-    jrpc_token token; /* 0: free */
-    jrpc_items items; /* NULL: answered by `jrpc_resume` */
-    void *context;
-    jrpc_remembered *entry;
-    uint32_t since, timeout_ms;
-    uint32_t next, upto; /* items */
-    uint8_t id_size;
-    bool is_jsonrpc2, is_over;
-    char id[JRPC_ID_BYTES];
-};
-
-struct jrpc_open {
-    jrpc_request request;
-    uint64_t digest; /* of what was sent, to know it when it comes back */
-    uint32_t id;
-    uint32_t sent_at, closed_at; /* milliseconds */
-    uint32_t due_in, tried_at;   /* of the next copy */
-    uint8_t state;
-};
-
 struct jrpc {
     const jrpc_config *config;
     jrpc_counts counts;
     jrpc_out *batch; /* the answer to the batch that is being handled */
-    uint64_t key[2];
-    uint32_t now, since; /* milliseconds */
-    uint32_t next_id;
-    jrpc_token next_token;
-    uint32_t refused_at; /* when the last unreadable message was answered */
-    uint32_t budget_at;
-    uint8_t budget;
-    uint8_t knows; /* whether the other end knows extensions */
-    bool has_refused, is_writing, has_heard, is_jsonrpc2;
+    uint32_t key[2];
+    uint32_t now, since;       /* milliseconds */
+    uint32_t next_id, next_token;
+    uint32_t probe_id;         /* of the `rpc.ping` that asks what the other end knows; 0: none is open */
+    uint32_t refused_at, budget_at;
+    uint8_t budget, knowledge; /* errors that may be sent; whether the other end knows extensions */
+    bool has_refused, has_heard, has_settled, is_writing, is_jsonrpc2;
 };
 
 #endif

@@ -82,8 +82,7 @@ static void put_error(jrpc_out *out, const jrpc_body *body) {
     jrpc_put(out, "}");
 }
 
-static void write_body(jrpc_out *out, void *context) {
-    const jrpc_body *body = context;
+static void put_body(jrpc_out *out, const jrpc_body *body) {
     if (body->is_error) {
         put_error(out, body);
     } else {
@@ -99,7 +98,7 @@ static void write_response(jrpc_out *out, void *context) {
     jrpc_put(out, "\"id\":");
     jrpc_put_slice(out, reply->call->id);
     jrpc_put(out, ",");
-    write_body(out, &reply->body);
+    put_body(out, &reply->body);
     jrpc_put(out, "}");
 }
 
@@ -123,7 +122,7 @@ static size_t fit(jrpc *rpc, response *reply, excess *by) {
     for (;;) {
         size_t size = measure(rpc, write_response, reply);
         if (size == SIZE_MAX) {
-            *body = (jrpc_body){true, JRPC_INTERNAL_ERROR, "Internal error", NULL, NULL};
+            *body = (jrpc_body){.is_error = true, .code = JRPC_INTERNAL_ERROR, .message = "Internal error"};
         } else if (size <= limit) {
             return size;
         } else if (!body->is_error) {
@@ -154,6 +153,8 @@ void jrpc_respond(jrpc_call *call, const jrpc_body *body) {
     } else {
         transmit(rpc, write_response, &reply, size);
     }
+    if (call->entry != NULL) rpc->config->lossy->keep(call, &reply.body);
+    if (call->pending != NULL) rpc->config->later->release(call);
 }
 
 void jrpc_return(jrpc_call *call, jrpc_writer write, void *context) {
@@ -193,5 +194,39 @@ void jrpc_return_text(jrpc_call *call, const char *text) {
 }
 
 void jrpc_fail(jrpc_call *call, int32_t code, const char *message, const char *data) {
-    jrpc_respond(call, &(jrpc_body){true, code, message, data ? write_raw : NULL, &data});
+    jrpc_body body = {true, code, message, data ? write_raw : NULL, &data};
+    jrpc_respond(call, &body);
+}
+
+/* ---- Messages of our own ---- */
+
+void jrpc_put_method(jrpc_out *out, const jrpc *rpc, const char *method) {
+    jrpc_put_start(out, rpc->has_heard ? rpc->is_jsonrpc2 : rpc->config->is_jsonrpc2);
+    jrpc_put(out, "\"method\":");
+    jrpc_put_text(out, method);
+}
+
+void jrpc_put_params(jrpc_out *out, jrpc_writer params, void *context) {
+    if (params == NULL) return;
+    jrpc_put(out, ",\"params\":");
+    params(out, context);
+}
+
+typedef struct {
+    const jrpc *rpc;
+    const char *method;
+    jrpc_writer params;
+    void *context;
+} notification;
+
+static void write_notification(jrpc_out *out, void *context) {
+    const notification *message = context;
+    jrpc_put_method(out, message->rpc, message->method);
+    jrpc_put_params(out, message->params, message->context);
+    jrpc_put(out, "}");
+}
+
+bool jrpc_notify(jrpc *rpc, const char *method, jrpc_writer params, void *context) {
+    notification message = {rpc, method, params, context};
+    return jrpc_emit(rpc, write_notification, &message);
 }

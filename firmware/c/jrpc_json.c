@@ -205,13 +205,11 @@ jrpc_precision jrpc_decimal(jrpc_slice number, int decimals, int32_t *value) {
 }
 
 bool jrpc_is_beyond_doubles(jrpc_slice number) {
-    if (!is_number(number)) return false;
-    const char *at = number.at + (*number.at == '-'), *end = number.at + number.size;
-    int32_t place = point_of(number); /* of the first digit that is not 0, counted from 1 */
-    for (; at < end && (*at == '0' || *at == '.'); at++) place -= *at == '0';
-    if (at == end || !jrpc_is_digit(*at)) return false;
-    for (at = number.at; at < end; at++) {
-        if (*at == '.' || (*at | 0x20) == 'e') return place > 309;
+    int32_t leading; /* digits; the largest double is 17.97…e307 */
+    if (jrpc_decimal(number, -307, &leading) == JRPC_NO_NUMBER) return false;
+    if (leading < 18 && leading > -18) return false;
+    for (; number.size > 0; number.at++, number.size--) {
+        if (*number.at == '.' || (*number.at | 0x20) == 'e') return true;
     }
     return false;
 }

@@ -51,6 +51,11 @@ class Driver:
         raise EOFError(f"the program has ended at {command!r:.200}")
 
 
+def heard(lines: list[str], what: str) -> list[str]:
+    """What follows that word in the lines that begin with it."""
+    return [line.removeprefix(what + " ") for line in lines if line.startswith(what + " ")]
+
+
 @contextmanager
 def driven(program: Path, *arguments: str) -> Iterator[Driver]:
     """Run a program with a driver while the block runs; it has to end well."""

@@ -13,7 +13,7 @@ from jsonrpc_iot.protocol.seal.client import ClientSeal
 from jsonrpc_iot.protocol.seal.packets import BASE64, BASE85, BINARY, DATA_OVERHEAD, Form, is_data
 from tests._system import require_command
 from tests.protocol.seal.rig import KEY, OTHER_KEY, new_client
-from tests.protocol.seal.test_page import vector
+from tests.vectors import Vector, bytes_of, read_vectors
 from tests.waiting import SECONDS
 
 from .board import SOURCES
@@ -124,19 +124,21 @@ def answered(server: Seal) -> bytes:
     return packet
 
 
-def test_the_vector_of_the_page(opened: Open) -> None:
-    known = vector()
-    bytes_of = {
-        name: bytes.fromhex(known[name])
-        for name in known
-        if name not in {"answer", "request"} and "the same" not in name
-    }
-    server = opened()
-    server.chosen(bytes_of["server's number"], bytes_of["server's ephemeral secret"])
+@pytest.mark.parametrize(
+    "vector", [each for each in read_vectors("seal") if each["kind"] == "session"]
+)
+def test_vectors(opened: Open, vector: Vector) -> None:
+    server = opened(bytes_of(vector, "key"))
+    server.chosen(bytes_of(vector, "server_number"), bytes_of(vector, "server_secret"))
 
-    assert server.take_wrapped(bytes_of["hello"]) == [bytes_of["welcome"]]
-    assert server.take_wrapped(bytes_of["data to the server"]) == [known["request"].encode()]
-    assert server.send(known["answer"].encode()) == bytes_of["data to the client"]
+    assert server.take_wrapped(bytes_of(vector, "hello")) == [bytes_of(vector, "welcome")]
+    for each in vector["packets"]:
+        if each["from"] == "client":
+            messages = [message for message in [bytes_of(each, "message")] if message]
+            assert server.take_wrapped(bytes_of(each, "packet")) == messages
+            assert server.was_taken
+        else:
+            assert server.send(bytes_of(each, "message")) == bytes_of(each, "packet")
 
 
 @pytest.mark.parametrize("form", FORMS, ids=["binary", "base85", "base64"])

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .case import Case
@@ -176,13 +176,21 @@ def notifications(device: Device) -> Iterator[Case]:
             name=name,
             rule=_STRAY if "response" in name else _SILENT,
             sent=(message,),
-            also=((NO_ID,),) if device.is_loose and name in _INVALID_IN_2_0 else (),
+            check=_may_refuse if device.is_loose and name in _INVALID_IN_2_0 else None,
             profile=profile,
         )
 
 
 _INVALID_IN_2_0 = {"with params 5", "a response to no call", "an error response to no call"}
 """To whom no message is but requests, they are invalid ones."""
+
+
+def _may_refuse(values: Sequence[object]) -> str:
+    """Whether nothing comes but an error that says that it is no request."""
+    errors = [each.get("error") for each in values if isinstance(each, dict)]
+    codes = [each.get("code") for each in errors if isinstance(each, dict)]
+    others = len(values) - codes.count(INVALID_REQUEST)
+    return f"{others} messages other than {INVALID_REQUEST}" if others else ""
 
 
 def _silent(device: Device) -> Iterator[tuple[str, bytes, Profile]]:

@@ -113,6 +113,10 @@ def test_files() -> None:
     assert lines == ["0 of 17 bytes", "17 of 17 bytes", "notes/today.txt 17 Water the plants."]
 
 
+def test_firmware() -> None:
+    assert run("firmware.py") == "1.1.0 confirmed before: 1.0.0\n"
+
+
 def test_blinds() -> None:
     with served("blinds_device.py", "tcp://127.0.0.1:0") as (url,):
         lines = run("blinds_client.py", url).splitlines()

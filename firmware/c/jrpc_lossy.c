@@ -42,9 +42,9 @@ static void write_listening(jrpc_out *out, void *milliseconds) {
     jrpc_put(out, "}");
 }
 
-/* Say for how long this end knows what has run; that request has not since then. */
-static void say_unknown(jrpc_call *call) {
-    int32_t listening = (int32_t)((call->rpc->now - call->rpc->since) & INT32_MAX);
+/* Say for how long this end knew what has run when the first copy came. */
+static void say_unknown(jrpc_call *call, uint32_t came_at) {
+    int32_t listening = (int32_t)((came_at - call->rpc->since) & INT32_MAX);
     jrpc_body body = {true, JRPC_OUTCOME_UNKNOWN, "not known whether it ran", write_listening, &listening};
     jrpc_respond(call, &body);
 }
@@ -57,7 +57,7 @@ static void write_kept(jrpc_out *out, void *known) {
 /* Answer as the first time. */
 static void answer_again(jrpc_call *call, entry *known) {
     if (known->is_error && known->code == JRPC_OUTCOME_UNKNOWN) {
-        say_unknown(call);
+        say_unknown(call, known->at);
     } else if (known->is_error) {
         jrpc_fail(call, known->code, known->reply, NULL);
     } else if (known->size == UINT8_MAX) {
@@ -95,7 +95,7 @@ static bool is_declined(jrpc_call *call) {
         cancelled->state = FREE;
         jrpc_fail(call, JRPC_CANCELLED, "Cancelled", NULL);
     } else if (call->is_retry && (is_too_late || !rpc->has_settled)) {
-        say_unknown(call);
+        say_unknown(call, rpc->now);
     } else if (is_too_late) {
         jrpc_fail(call, JRPC_DEADLINE_EXCEEDED, "Deadline exceeded", NULL);
     }

@@ -99,6 +99,7 @@ ROOT = Group(
         "put": "put",
         "get": "put",
         "ls": "put",
+        "update": "update",
         "serve": "serve",
         "simulate": "serve",
         "replay": "replay",

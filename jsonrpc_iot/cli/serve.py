@@ -13,6 +13,7 @@ from jsonrpc_iot import run as run_server
 
 from ._access import KeysOption, PairOption, RequireKeyOption, access
 from ._files import FilesOption, include_files
+from ._firmware import FirmwareKeyOption, FirmwareOption, include_firmware
 from ._improv import ImprovOption, Provisioning
 from ._log import show_warnings
 from ._options import (
@@ -111,6 +112,8 @@ def simulate(
         Option(metavar="N", help="Chooses the signals around and how long connecting takes."),
     ] = 0,
     files: FilesOption = None,
+    firmware: FirmwareOption = None,
+    firmware_key: FirmwareKeyOption = None,
     keys: KeysOption = None,
     require_key: RequireKeyOption = False,
     pair: PairOption = None,
@@ -130,6 +133,8 @@ def simulate(
     device = virtual_device(name, seed)
     if files is not None:
         include_files(device, files)
+    if (updates := include_firmware(device, firmware, firmware_key)) is not None:
+        options["within"] = updates
     _run(device, bind, options, announce, trace=trace)
 
 

@@ -113,6 +113,7 @@ class Fetching:
         part = target.with_name(f".{target.name[:80]}.{str(info.sha256)[:16]}.part")
         arriving = Arriving(part, info, self._note)
         await anyio.to_thread.run_sync(arriving.resume)
+        self._tell(arriving.there, info.size)
         while arriving.there < info.size:
             try:
                 await self._read_all(arriving)

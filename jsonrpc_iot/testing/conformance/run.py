@@ -11,7 +11,7 @@ import anyio
 from ...channel.tasks import task_group
 from ...channel.url import Url
 from ...errors import ConnectFailed, MessageTooLarge, Unencodable, UsageError
-from . import extensions, framing, http, messages, streams, subscriptions, texts, traffic
+from . import extensions, framing, http, messages, rules, streams, subscriptions, texts, traffic
 from .case import Case
 from .device import Device, Given, get_to_know
 from .exchange import Exchange
@@ -221,8 +221,7 @@ class _Runner:
     def largest(self) -> CaseReport:
         """Whether all that came was as small as the link wants it."""
         limit, largest = self._device.info.max_message, self._line.largest
-        rule = "Messages are generally not larger than the transport's limit."
-        case = Case(name="what the device sends", rule=rule)
+        case = Case(name="what the device sends", rule=rules.SENT)
         if limit is None:
             return _report(case, "not applicable", (), "the transport has no limit")
         too_large = largest > limit

@@ -1,6 +1,6 @@
 """A lamp with jsonrpclib-pelix over HTTP; run by an interpreter that has it.
 
-    python jsonrpclib_lamp.py PORT
+python jsonrpclib_lamp.py PORT
 """
 
 import sys

@@ -1,7 +1,7 @@
 """The fuzz target in C; `make fuzz ARGS=-max_total_time=600` runs it, for a minute without ARGS.
 
 What it learns goes into `firmware/c/fuzz/corpus.txt`, an input a line in hexadecimal, as few as
-have the same coverage. ARGS are options of libFuzzer.
+reach the same code. ARGS are options of libFuzzer.
 """
 
 import subprocess
@@ -52,7 +52,9 @@ def main(options: list[str]) -> int:
             [program, *OPTIONS[:2], words, *(options or ["-max_total_time=60"]), known], check=False
         )
         fewest.mkdir()
-        subprocess.run([program, *OPTIONS, "-merge=1", "-use_counters=0", fewest, known], check=True)
+        subprocess.run(
+            [program, *OPTIONS, "-merge=1", "-use_counters=0", fewest, known], check=True
+        )
         inputs = sorted(path.read_bytes() for path in fewest.iterdir())
     CORPUS.write_text("".join(f"{data.hex()}\n" for data in inputs))
     return done.returncode

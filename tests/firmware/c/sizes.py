@@ -19,7 +19,11 @@ PARTS: Final = {
     "Tuya": "tuya",
     "stream": "stream",
     "segments": "segments",
-    "seal": "seal noise sha256 base",
+    "seal": "seal noise",
+    "files": "files",
+    "firmware": "firmware",
+    "flash, for these two": "flash",
+    "SHA-256 and Base64, for these four": "sha256 base",
 }
 """The files of each, without `jrpc_`."""
 
@@ -33,6 +37,8 @@ STRUCTURES: Final = {
     "jrpc_segments": "jrpc_segments.h",
     "jrpc_seal": "jrpc_seal.h",
     "jrpc_seal_session": "jrpc_seal.h",
+    "jrpc_files": "jrpc_files.h",
+    "jrpc_firmware": "jrpc_firmware.h",
 }
 """What a program has in its RAM, and the header that says so."""
 

@@ -28,6 +28,7 @@ from jsonrpc_iot.services.improv import (
     ImprovError,
     serve_port,
     set_up,
+    setup,
     share_port,
 )
 from jsonrpc_iot.testing import virtual_radio, virtual_serial_pair
@@ -105,7 +106,8 @@ async def test_a_network_that_is_not_to_be_had_takes_no_key_away(pairing: Pairin
     assert [pairing.keyring.by_key_id(key_id(key)) is not None for key in keys] == [True]
 
 
-async def test_a_device_without_rpc() -> None:
+async def test_a_device_without_rpc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setup, "_RPC_SECONDS", 0.2)
     async with (
         virtual_serial_pair(paths=True) as serial,
         Improv(instant(), INFO, lambda: URLS) as improv,
@@ -114,7 +116,7 @@ async def test_a_device_without_rpc() -> None:
         await tasks.start(serve_port, improv, f"uart://{serial.second}")
         url = f"uart://{serial.first}"
         with pytest.raises(CallTimeout, match="no RPC is answered here"):
-            await set_up(url, HOME, KEY, code=CODE, timeout=0.3)
+            await set_up(url, HOME, KEY, code=CODE)
         assert improv.state is State.AUTHORIZED
         assert await set_up(url, HOME, KEY) == URLS
         tasks.cancel_scope.cancel()

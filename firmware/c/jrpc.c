@@ -27,7 +27,7 @@ typedef enum { REQUEST, NOTIFICATION, RESPONSE, INVALID, SILENT } verdict;
 bool jrpc_init(jrpc *rpc, const jrpc_config *config, uint32_t now) {
     memset(rpc, 0, sizeof *rpc);
     rpc->config = config;
-    rpc->now = rpc->since = rpc->budget_at = now;
+    rpc->now = rpc->since = now;
     rpc->budget = BUDGET;
     rpc->next_id = 1;
     if (config->random != NULL) {
@@ -94,10 +94,11 @@ uint32_t jrpc_patience(const jrpc_call *call) {
 /* Two ends that cannot read each other must not answer errors with errors for ever. */
 static bool may_reject(jrpc *rpc) {
     rpc->counts.unreadable++;
+    if (rpc->budget == BUDGET) rpc->budget_at = rpc->now;
     if (rpc->has_refused && rpc->now - rpc->refused_at <= SUSPICIOUS_MS) {
-        uint32_t seconds = (rpc->now - rpc->budget_at) / 1000;
-        rpc->budget_at += seconds * 1000;
-        rpc->budget = (uint8_t)(seconds > BUDGET - rpc->budget ? BUDGET : rpc->budget + seconds);
+        for (; rpc->budget < BUDGET && rpc->now - rpc->budget_at >= 1000; rpc->budget_at += 1000) {
+            rpc->budget++;
+        }
         if (rpc->budget == 0) {
             rpc->counts.unanswered++;
             return false;
@@ -148,7 +149,6 @@ static void receive_call(jrpc_call *call) {
     }
     rpc->has_refused = false;
     rpc->budget = BUDGET;
-    rpc->budget_at = rpc->now;
     rpc->has_heard = true;
     rpc->is_jsonrpc2 = call->is_jsonrpc2;
     if (jrpc_is_extended(call)) rpc->knowledge = JRPC_KNOWS;

@@ -173,26 +173,6 @@ void jrpc_return_json(jrpc_call *call, const char *json) {
     jrpc_return(call, write_raw, &json);
 }
 
-void jrpc_return_bool(jrpc_call *call, bool value) {
-    jrpc_return_json(call, value ? "true" : "false");
-}
-
-static void write_int(jrpc_out *out, void *value) {
-    jrpc_put_int(out, *(const int32_t *)value);
-}
-
-void jrpc_return_int(jrpc_call *call, int32_t value) {
-    jrpc_return(call, write_int, &value);
-}
-
-static void write_text(jrpc_out *out, void *text) {
-    jrpc_put_text(out, *(const char *const *)text);
-}
-
-void jrpc_return_text(jrpc_call *call, const char *text) {
-    jrpc_return(call, write_text, &text);
-}
-
 void jrpc_fail(jrpc_call *call, int32_t code, const char *message, const char *data) {
     jrpc_body body = {code, message, data ? write_raw : NULL, &data};
     jrpc_respond(call, &body);

@@ -165,9 +165,3 @@ const char *jrpc_scan(const char *at, const char *end) {
         if (objects & 1 && (at = scan_key(at, end)) == NULL) return NULL;
     }
 }
-
-bool jrpc_check(jrpc_slice text) {
-    const char *end = text.at + text.size;
-    const char *at = jrpc_scan(text.at, end);
-    return at != NULL && jrpc_skip_space(at, end) == end;
-}

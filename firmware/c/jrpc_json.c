@@ -27,22 +27,9 @@ bool jrpc_next(jrpc_each *each) {
     return each->value.size > 0;
 }
 
-jrpc_slice jrpc_member(jrpc_slice object, const char *name) {
-    jrpc_slice found = {NULL, 0};
-    jrpc_each each = jrpc_begin(object);
-    while (jrpc_next(&each)) {
-        if (jrpc_is(each.key, name)) found = each.value;
-    }
-    return found;
-}
-
-static bool is_string(jrpc_slice value) {
-    return value.size > 0 && *value.at == '"';
-}
-
 bool jrpc_is_sized(jrpc_slice string, const char *text, size_t left) {
     char letter[4];
-    if (!is_string(string)) return false;
+    if (!jrpc_is_string(string)) return false;
     for (const char *at = string.at + 1, *end = string.at + string.size - 1; at < end;) {
         size_t size = jrpc_take_letter(&at, end, letter);
         if (size > left || memcmp(text, letter, size) != 0) return false;
@@ -58,21 +45,6 @@ bool jrpc_is(jrpc_slice string, const char *text) {
 
 bool jrpc_equals(jrpc_slice value, const char *word) {
     return value.size == strlen(word) && memcmp(value.at, word, value.size) == 0;
-}
-
-size_t jrpc_decode(jrpc_slice string, char *text, size_t room) {
-    char letter[4];
-    size_t count = 0;
-    if (!is_string(string)) return SIZE_MAX;
-    for (const char *at = string.at + 1, *end = string.at + string.size - 1; at < end;) {
-        size_t size = jrpc_take_letter(&at, end, letter);
-        if (count + size >= room) return SIZE_MAX;
-        memcpy(text + count, letter, size);
-        count += size;
-    }
-    if (count >= room) return SIZE_MAX;
-    text[count] = '\0';
-    return count;
 }
 
 static bool is_number(jrpc_slice value) {

@@ -23,6 +23,10 @@ size_t jrpc_utf8_size(const char *text, size_t left);
 /* The next letter of a string, decoded into `to`, whose size is returned; 0: it is wrong. */
 size_t jrpc_take_letter(const char **from, const char *end, char to[4]);
 
+static inline bool jrpc_is_string(jrpc_slice value) {
+    return value.size > 0 && *value.at == '"';
+}
+
 /* Whether it is a string with that text, which has no zero at its end. */
 bool jrpc_is_sized(jrpc_slice string, const char *text, size_t size);
 
@@ -58,6 +62,9 @@ void jrpc_end_batch(jrpc *rpc);
 
 /* A param, by name or by place; size 0: it is not there. */
 jrpc_slice jrpc_param(const jrpc_call *call, const char *name);
+
+/* Answer that a param is not what was expected; `bounds` are the least and the most of an int. */
+void jrpc_refuse_param(jrpc_call *call, jrpc_slice name, const char *expected, const int32_t *bounds);
 
 /* Whether all params are among those that the method has; else it has been said. */
 bool jrpc_check_params(jrpc_call *call);

@@ -32,14 +32,6 @@ void jrpc_put(jrpc_out *out, const char *json) {
     jrpc_put_slice(out, (jrpc_slice){json, strlen(json)});
 }
 
-void jrpc_write_json(jrpc_out *out, void *json) {
-    jrpc_put(out, json);
-}
-
-void jrpc_put_bool(jrpc_out *out, bool value) {
-    jrpc_put(out, value ? "true" : "false");
-}
-
 static void put_digits(jrpc_out *out, uint32_t value, unsigned decimals) {
     char text[24]; /* filled from its end */
     size_t at = sizeof text;

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from anyio.abc import ByteStream
 
-from jsonrpc_iot import ChannelClosed, Dispatcher, connect, serve
+from jsonrpc_iot import ChannelClosed, Dispatcher, UsageError, connect, serve
 from jsonrpc_iot.protocol.improv.messages import Call, Command, State, WifiSettings
 from jsonrpc_iot.protocol.improv.serial import (
     LineDecoder,
@@ -231,6 +231,15 @@ async def test_an_adapter_is_unplugged_and_comes_back() -> None:
                     assert await ImprovClient(link).find() == (State.PROVISIONING, [])
                     async with connect(link.rpc_channel()) as client:
                         assert await client.call("add", [1, 2]) == 3
+
+
+@on_one_loop
+async def test_a_transport_is_for_a_url_that_is_served() -> None:
+    port = share_port(Improv(instant(), INFO))
+    for url, problem in (("memory://lamp", "no serial port"), ("uart+pty://", "uart\\+pty:///")):
+        with pytest.raises(UsageError, match=problem):
+            async with serve(lamp(), url, transports={url.replace("pty://", "pty:///"): port}):
+                pass
 
 
 async def _provision_in_vain(url: str) -> None:

@@ -131,6 +131,7 @@ class _Runner:
         self._is_gone = ""
         self._asked = set[str]()
         self._judged = set[bytes]()
+        self._open = set[str]()  # ids of the case; some are those of a case before
         self._doubled_from = 0  # in what was received: those before may come again
         slow = device.info.retry_seconds_per_byte * (device.info.max_message or 0)
         self._patience = min(_PATIENCE + slow, timeout)
@@ -166,6 +167,7 @@ class _Runner:
     async def _exchange(self, case: Case, received: list[bytes]) -> str:
         """What is wrong with the answers, which are put into `received`."""
         self._doubled_from = 0
+        self._open = set(map(_id_of, case.sent))
         for message in case.sent:
             await self._line.send(message)
         if case.waits is not None:
@@ -211,7 +213,8 @@ class _Runner:
     def _take(self, message: bytes, received: list[bytes]) -> None:
         """Put a message into `received`, unless it is one that the link has doubled or held up."""
         id = _id_of(message)
-        is_late = id in self._asked or (id != _NO_ID and message in self._judged)
+        is_judged = id != _NO_ID and id not in self._open and message in self._judged
+        is_late = id in self._asked or is_judged
         is_known = is_late or message in received[self._doubled_from :]
         if self._device.info.reliable or not is_known:
             received.append(message)

@@ -27,7 +27,7 @@ PYTEST = python -m pytest -n $(WORKERS) --dist worksteal
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-oldest test-newest test-browser test-ble test-wifi test-timescale \
-  test-firmware test-foreign chaos lint \
+  test-firmware test-foreign fuzz chaos lint \
   bench docs screenshots screenshots-console screenshots-home-assistant recording lock upgrade clean
 .DELETE_ON_ERROR:
 
@@ -42,6 +42,7 @@ help:
 	@echo 'make test-wifi     NetworkManager, wpa_supplicant and hostapd in such a machine'
 	@echo 'make test-timescale   NovaCloud on TimescaleDB, which it fetches'
 	@echo 'make test-firmware    the peers for microcontrollers, in qemu, whose compiler it installs'
+	@echo 'make fuzz    look for bytes that the peer in C does not bear; ARGS="-max_total_time=600"'
 	@echo 'make test-foreign  ESPHome, Home Assistant and the conformance suite of MCP at the other end;'
 	@echo '             it installs them, the first two with Python 3.13,'
 	@echo '             or that which FOREIGN=/path/to/python3.13 names'
@@ -89,6 +90,11 @@ test-timescale: $(VENV)/.test
 test-firmware: $(VENV)/.test
 	@tools/system-packages arm-none-eabi-gcc qemu-system-arm clang
 	@$(BIN)/$(PYTEST) -m firmware tests/firmware $(ARGS)
+	@$(BIN)/python -m tests.firmware.c.sizes
+
+fuzz: $(VENV)/.test
+	@tools/system-packages clang
+	@$(BIN)/python -m tests.firmware.c.fuzz $(ARGS)
 
 test-ble: $(VENV)/.test
 	@tools/system-packages qemu-system-x86_64

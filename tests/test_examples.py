@@ -14,7 +14,7 @@ from tests.places import ROOT
 from .cli.program import serving
 
 EXAMPLES = ROOT / "examples"
-QUOTED = re.compile(r"<!-- (examples/\S+) -->\n```(?:python|c)\n(.*?)```", re.DOTALL)
+QUOTED = re.compile(r"<!-- ((?:firmware|examples)/\S+) -->\n```(?:python|c)\n(.*?)```", re.DOTALL)
 SECONDS = 20.0
 
 needs_ptys = pytest.mark.skipif(sys.platform == "win32", reason="no pseudo terminals")
@@ -106,6 +106,15 @@ def test_thermostat() -> None:
 
 def test_both_ways() -> None:
     assert run("both_ways.py") == "open\n"
+
+
+def test_files() -> None:
+    lines = run("files.py").splitlines()
+    assert lines == ["0 of 17 bytes", "17 of 17 bytes", "notes/today.txt 17 Water the plants."]
+
+
+def test_firmware() -> None:
+    assert run("firmware.py") == "1.1.0 confirmed before: 1.0.0\n"
 
 
 def test_blinds() -> None:

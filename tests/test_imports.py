@@ -63,7 +63,7 @@ DEPENDENCIES: dict[str, Set[str]] = {
     "testing": CORE_DEPENDENCIES | {"bumble", "httpx2", "pytest"},
     "cli": CORE_DEPENDENCIES | {"amqtt", "rich", "serial"},
     "novacloud": CORE_DEPENDENCIES | {"asyncpg", "nats"},
-    "services": CORE_DEPENDENCIES | {"dbus_fast"},
+    "services": CORE_DEPENDENCIES | {"cryptography", "dbus_fast"},
     "asgi": CORE_DEPENDENCIES | {"starlette"},
     # _typeshed is for type checkers alone.
     "transports": CORE_DEPENDENCIES

@@ -14,7 +14,7 @@ from ..errors import Busy, RpcError, Unauthorized
 from ..protocol.limits import DEFAULT_LIMITS, Limits
 from ..trust import audit
 from ..trust.certificates import names_in
-from ..trust.principal import URL_KEY, Principal, Standing
+from ..trust.principal import ALL, URL_KEY, Principal, Standing
 from .contract import Authenticate, Channel
 from .info import ChannelAttribute
 from .refusing import Refuser, place_at, place_of
@@ -92,6 +92,14 @@ class Door:
     def lets_everybody_act(self) -> bool:
         """Whether who has proved nothing may do what needs permissions."""
         return self._everybody is not None
+
+    @property
+    def everybody_may(self) -> str:
+        """What who has proved nothing may do beside what needs no permission, in words."""
+        may = frozenset() if self._everybody is None else self._everybody.permissions
+        if ALL in may or not isinstance(may, frozenset):
+            return "do everything"
+        return f"do what needs the permission {' or '.join(sorted(may))}"
 
     async def admit(self, channel: Channel) -> Standing:
         """Find out who is at the other end of a channel, and what it may do.

@@ -20,6 +20,7 @@ LOGGERS = (
     "cli.devices",
     "client",
     "dispatcher",
+    "firmware",
     "gateway",
     "gateway.homeassistant",
     "gateway.mcp",

@@ -1,11 +1,12 @@
 """`conformance`: what a device does right and wrong, seen from outside."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import anyio
 
 from jsonrpc_iot import UsageError
+from jsonrpc_iot.channel.url import Url
 from jsonrpc_iot.protocol.text import escape_log
 from jsonrpc_iot.testing.conformance import (
     Given,
@@ -16,13 +17,19 @@ from jsonrpc_iot.testing.conformance import (
     as_text,
     check_conformance,
 )
+from jsonrpc_iot.transports.serial.tuya_dp import read_url
 
 from ._json import encode_json
 from ._options import JsonOption, UrlArgument, duration
-from ._output import print_json, print_text, progress
+from ._output import counting, print_json, print_text, write_error
 from ._params import read_params
 from ._run import FAILED_THERE
 from .command.declare import Option
+
+_CASES: Final[dict[Profile, int]] = {"minimal": 30, "standard": 140, "full": 430}
+"""Messages that a profile sends over a Tuya DP line, about."""
+
+_LONG_GAP_SECONDS = 0.1
 
 
 def conformance(
@@ -68,8 +75,17 @@ def conformance(
 
 
 async def _check(url: str, profile: Profile, given: list[Given], timeout: float) -> Report:
-    with progress("checking"):
-        return await check_conformance(url, profile=profile, methods=given, timeout=timeout)
+    parsed = Url.parse(url)
+    if parsed.scheme == "tuya-dp" and (gap := read_url(parsed).gap) >= _LONG_GAP_SECONDS:
+        least = round(gap * _CASES[profile] / 60 + 0.5)
+        write_error(
+            f"{gap:g} s pass between two messages on this line, so this takes some {least} minutes;"
+            " ?gap=0 does it at once, if the other end needs no pause"
+        )
+    with counting() as tell:
+        return await check_conformance(
+            url, profile=profile, methods=given, timeout=timeout, progress=tell
+        )
 
 
 def _params(word: str) -> str:

@@ -12,6 +12,8 @@ from jsonrpc_iot import Context, Dispatcher, UsageError
 from jsonrpc_iot import run as run_server
 
 from ._access import KeysOption, PairOption, RequireKeyOption, access
+from ._files import FilesOption, include_files
+from ._firmware import FirmwareKeyOption, FirmwareOption, include_firmware
 from ._improv import ImprovOption, Provisioning
 from ._log import show_warnings
 from ._options import (
@@ -62,6 +64,7 @@ def serve(
         ),
     ] = None,
     improv: ImprovOption = None,
+    files: FilesOption = None,
     reload: Annotated[
         bool, Option("--reload", help="Start again when a Python file here changes.")
     ] = False,
@@ -76,8 +79,8 @@ def serve(
 ) -> None:
     """Serve a Dispatcher and built-in services on every URL at once.
 
-    Built in are echo, sys.info, and wifi.* where asked for. Prints "listening URL" for each address
-    that accepts traffic, and stops on SIGINT or SIGTERM.
+    Built in are echo, sys.info, and wifi.* and files.* where asked for. Prints "listening URL" for
+    each address that accepts traffic, and stops on SIGINT or SIGTERM.
     """
     show_warnings()
     if reload and record is not None:
@@ -91,7 +94,9 @@ def serve(
     dispatcher = Dispatcher() if target is None else load_dispatcher(target)
     _include_system(dispatcher)
     if wifi is not None:
-        who |= _include_wifi(dispatcher, wifi, target, improv, trace=trace)
+        who |= _include_wifi(dispatcher, wifi, target, improv, bind, trace=trace)
+    if files is not None:
+        include_files(dispatcher, files)
     who |= {"record": record, "console": console, "metrics": metrics}
     _run(dispatcher, bind, who, announce, trace=trace)
 
@@ -106,6 +111,9 @@ def simulate(
         int,
         Option(metavar="N", help="Chooses the signals around and how long connecting takes."),
     ] = 0,
+    files: FilesOption = None,
+    firmware: FirmwareOption = None,
+    firmware_key: FirmwareKeyOption = None,
     keys: KeysOption = None,
     require_key: RequireKeyOption = False,
     pair: PairOption = None,
@@ -122,7 +130,12 @@ def simulate(
     show_warnings()
     who = access(keys, require_key, bind, pair)
     options = who | {"record": record, "console": console, "metrics": metrics}
-    _run(virtual_device(name, seed), bind, options, announce, trace=trace)
+    device = virtual_device(name, seed)
+    if files is not None:
+        include_files(device, files)
+    if (updates := include_firmware(device, firmware, firmware_key)) is not None:
+        options["within"] = updates
+    _run(device, bind, options, announce, trace=trace)
 
 
 def virtual_device(name: str, seed: int) -> Dispatcher:
@@ -211,7 +224,13 @@ def _include_system(dispatcher: Dispatcher, name: str | None = None) -> None:
 
 
 def _include_wifi(
-    dispatcher: Dispatcher, name: str, target: str | None, improv: str | None, *, trace: bool
+    dispatcher: Dispatcher,
+    name: str,
+    target: str | None,
+    improv: str | None,
+    bind: list[str],
+    *,
+    trace: bool,
 ) -> dict[str, Any]:
     """Options of serving with that radio."""
     radio = make_radio(name)
@@ -221,13 +240,7 @@ def _include_wifi(
         raise UsageError(f"--wifi: {error} by {target}") from None
     if improv is None:
         return {"within": radio.block}
-    provisioning = Provisioning(improv, trace=trace)
-
-    def show(url: str) -> None:
-        provisioning.note(url)
-        _show(url)
-
-    return {"within": provisioning.within(radio), "on_listening": show}
+    return Provisioning(improv, bind, radio, trace=trace).options
 
 
 def _run(

@@ -49,7 +49,7 @@ def warn_if_open(where: Iterable[object], listeners: Sequence[Listener], door: D
         urls = [Url.parse(each) for each in where if isinstance(each, str)]
         is_open = [str(each) for each in urls if each.scheme not in _LOCAL and not asks(each)]
         if is_open and not exposed:
-            logger.warning("%s: whoever reaches it may do everything", ", ".join(is_open))
+            logger.warning("%s: whoever reaches it may %s", ", ".join(is_open), door.everybody_may)
 
 
 def warn_if_shut(dispatcher: Dispatcher, door: Door) -> None:

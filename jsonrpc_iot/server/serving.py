@@ -1,11 +1,11 @@
 """`serve`: a dispatcher at all its URLs, from the first bound address to the last goodbye."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from ..channel.contract import Authenticate, Channel, Listener, Trace
+from ..channel.contract import Authenticate, Channel, Listener, Trace, Transport
 from ..channel.door import Door
 from ..channel.recorder import recording
 from ..channel.tasks import task_group
@@ -46,6 +46,7 @@ async def serve(
     console: "bool | OneTimeKey" = False,
     stats: bool = False,
     metrics: bool = False,
+    transports: Mapping[str, Transport] | None = None,
 ) -> AsyncIterator[Server]:
     """Serve a dispatcher at all URLs and channels while the `async with` block runs.
 
@@ -77,6 +78,8 @@ async def serve(
             `stats` gets it all by `rpc.stats`.
         metrics: count, and answer `GET /metrics` at each address of HTTP, as Prometheus reads it.
             Where there are permissions, one needs `stats`.
+        transports: what carries a URL of those above, in place of what its scheme names, such as
+            `share_port` of `services.improv` gives.
 
     Raises:
         InvalidUrl: a URL makes no sense.
@@ -98,7 +101,7 @@ async def serve(
         channels = [each for each in where if not isinstance(each, str)]
         for channel in channels:
             await stack.enter_async_context(channel)
-        listeners = await _bind(stack, where, limits, keyring, console=console)
+        listeners = await _bind(stack, where, limits, keyring, transports or {}, console=console)
         door = Door(
             authenticate,
             keyring,
@@ -165,6 +168,7 @@ async def _bind(
     where: Iterable[object],
     limits: Limits,
     keyring: "Keyring | None",
+    transports: Mapping[str, Transport],
     *,
     console: object,
 ) -> list[Listener]:
@@ -172,7 +176,7 @@ async def _bind(
     keys = None if keyring is None else keyring.by_key_id
     listeners: list[Listener] = []
     for url in [each for each in where if isinstance(each, str)]:
-        listener = await open_listener(url, limits, listeners, keys)
+        listener = await open_listener(url, limits, listeners, keys, transports.get(url))
         listeners.append(await stack.enter_async_context(listener))
     if console and not any(isinstance(each, WebListener) for each in listeners):
         raise UsageError("a console needs an http:// or https:// URL among the addresses")

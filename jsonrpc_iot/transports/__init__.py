@@ -86,7 +86,10 @@ def schemes() -> list[str]:
 
 
 def find_transport(
-    url: Url, keys: "Keys | None" = None, instance: bytes | None = None
+    url: Url,
+    keys: "Keys | None" = None,
+    instance: bytes | None = None,
+    carrier: Transport | None = None,
 ) -> Transport:
     """The transport of a URL.
 
@@ -94,6 +97,7 @@ def find_transport(
         url: names it.
         keys: finds keys that open sealed packets, where the transport can be sealed.
         instance: tells this client from others with the same key; random by default.
+        carrier: in place of what the scheme names; sealed and segmented as that.
 
     Raises:
         InvalidUrl: no transport has that scheme, or an installed package offers a broken one.
@@ -104,7 +108,9 @@ def find_transport(
         from .mdns import MdnsTransport
 
         return MdnsTransport(partial(find_transport, instance=instance))
-    if module := _MODULES.get(scheme):
+    if carrier is not None:
+        transport = carrier
+    elif module := _MODULES.get(scheme):
         transport = cast(Transport, import_module(f".{module}", __name__))
     else:
         try:
@@ -148,6 +154,7 @@ async def open_listener(
     limits: Limits = DEFAULT_LIMITS,
     others: Sequence[Listener] = (),
     keys: "Keys | None" = None,
+    carrier: Transport | None = None,
 ) -> Listener:
     """Bind a URL.
 
@@ -157,6 +164,7 @@ async def open_listener(
         others: listeners that may have bound the URL's address already.
         keys: finds the shared key of an id, for links that can be sealed; `None` for one that is
             not known, or no more.
+        carrier: what carries it, in place of what its scheme names.
 
     Raises:
         InvalidUrl: the URL makes no sense.
@@ -166,7 +174,7 @@ async def open_listener(
     for other in others:
         if (listener := other.beside(url)) is not None:
             return listener
-    return await find_transport(parsed, keys).listen(parsed, limits)
+    return await find_transport(parsed, keys, carrier=carrier).listen(parsed, limits)
 
 
 @cache  # only what was found: an exception is not kept

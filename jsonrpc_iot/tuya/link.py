@@ -59,7 +59,18 @@ class TuyaLink(anyio.AsyncContextManagerMixin):
     @property
     def decoder(self) -> FrameDecoder:
         """What cuts the line into frames, for its counts of what it dropped."""
-        return self._open_line.decoder
+        return self.line.decoder
+
+    @property
+    def line(self) -> TuyaLine:
+        """The line, for what else shares it, such as `serve_line` of `services.improv`.
+
+        Raises:
+            UsageError: the link is not open.
+        """
+        if self._line is None:
+            raise UsageError("the link is not open: use it inside `async with`")
+        return self._line
 
     @property
     def dropped(self) -> int:
@@ -97,13 +108,13 @@ class TuyaLink(anyio.AsyncContextManagerMixin):
         Raises:
             ChannelClosed: the port is gone.
         """
-        line = self._open_line
+        line = self.line
         await self._send(encode_frame(command, data, line.role.version if line.role else 0))
 
     async def _send(self, *frames: bytes) -> None:
         try:
             for frame in frames:
-                await self._open_line.send_frame(frame)
+                await self.line.send_frame(frame)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             raise self._gone() from None
 
@@ -117,7 +128,7 @@ class TuyaLink(anyio.AsyncContextManagerMixin):
             UsageError: the link is not open, or an option makes no sense.
         """
         asked = _with(self._options, options, {"max", "codec", "in_flight"})
-        return uart.open_channel(self._open_line, self._name, asked, owns_line=False)
+        return uart.open_channel(self.line, self._name, asked, owns_line=False)
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncIterator[Self]:
@@ -136,12 +147,6 @@ class TuyaLink(anyio.AsyncContextManagerMixin):
             tasks.cancel_scope.cancel()
         if self._failure is not None:
             raise self._failure
-
-    @property
-    def _open_line(self) -> TuyaLine:
-        if self._line is None:
-            raise UsageError("the link is not open: use it inside `async with`")
-        return self._line
 
     def _role(self) -> Role | None:
         return None
@@ -171,7 +176,7 @@ class TuyaLink(anyio.AsyncContextManagerMixin):
 
     async def _notice_changes(self) -> None:
         """Read until the role has changed, and say so."""
-        await self._open_line.wait(lambda: False)
+        await self.line.wait(lambda: False)
 
     def _gone(self) -> ChannelClosed:
         return ChannelClosed(f"{self._name}: the port is gone; was the adapter unplugged?")
@@ -179,7 +184,7 @@ class TuyaLink(anyio.AsyncContextManagerMixin):
     async def _answer(self, handler: CommandHandler, frame: Frame) -> None:
         answer = handler(frame)
         data = await answer if isawaitable(answer) else answer
-        role = self._open_line.role
+        role = self.line.role
         if role and role.echoes and frame.version == role.version:
             return  # most likely an answer of its own
         if data is not None:
@@ -227,7 +232,7 @@ class DataPointLink(TuyaLink):
         usual = tuya_dp.TuyaDpOptions(buffer=self._options.buffer)
         options = {"dpid": dpid, "gap": gap, **options}
         asked = _with(usual, options, {"dpid", "gap", "max", "sync_report"})
-        return tuya_dp.open_channel(self._open_line, self._name, asked, owns_line=False)
+        return tuya_dp.open_channel(self.line, self._name, asked, owns_line=False)
 
     async def _send_datapoints(self, role: Role, points: tuple[DataPoint, ...]) -> None:
         await self.send(role.sends, encode_datapoints(points))

@@ -82,7 +82,7 @@ class TuyaMcu(DataPointLink):
             await self._send_datapoints(self._mcu, points)
             return
         try:
-            taken = await self._open_line.report_and_confirm(encode_datapoints(points))
+            taken = await self.line.report_and_confirm(encode_datapoints(points))
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             raise self._gone() from None
         if not taken:

@@ -71,7 +71,7 @@ class TuyaModule(DataPointLink):
             ChannelClosed: the port is gone.
         """
         try:
-            await self._open_line.wait(lambda: self.is_online and self._module.is_introduced)
+            await self.line.wait(lambda: self.is_online and self._module.is_introduced)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream):
             raise self._gone() from None
 
@@ -92,7 +92,7 @@ class TuyaModule(DataPointLink):
         await self._ask(self._module.set_network_status(status, anyio.current_time()))
 
     async def _ask(self, frames: list[bytes]) -> None:
-        self._open_line.look_again()  # whoever reads has to see what is due now
+        self.line.look_again()  # whoever reads has to see what is due now
         await self._send(*frames)
 
     def _role(self) -> Module:
@@ -100,6 +100,6 @@ class TuyaModule(DataPointLink):
 
     async def _notice_changes(self) -> None:
         online = self.is_online
-        await self._open_line.wait(lambda: self.is_online is not online)
+        await self.line.wait(lambda: self.is_online is not online)
         if (handler := self._online_handler) is not None:
             self._handlers.put(lambda: handler(not online))

@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -11,6 +12,7 @@ import pytest
 from .conftest import Simulated
 from .device import bad_device, udp_device
 from .program import run
+from .test_terminal import run_on_terminal
 
 
 def test_a_device_that_conforms(device: Simulated, tmp_path: Path) -> None:
@@ -59,6 +61,24 @@ def test_a_device_with_a_fault() -> None:
     assert "fail            answers (1 pass, 1 fail)" in done.out
     assert "fail            notifications (2 fail)" in done.out
     assert done.out.endswith(f"{url} does not conform to the profile minimal\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")
+def test_what_is_checked_is_shown_on_a_terminal(device: Simulated) -> None:
+    done = run_on_terminal("conformance", device.udp, "--profile", "full", error=True)
+
+    assert done.code == 0
+    assert "conforms to the profile full" in done.out
+    assert re.search(r"\(\d+ of \d+\)", done.out)  # a picture is drawn twelve times a second
+
+
+def test_who_waits_for_minutes_is_told_so() -> None:
+    done = run("conformance", "tuya-dp:///no/such/port", "--profile", "full")
+    quick = run("conformance", "tuya-dp:///no/such/port?gap=0", "--profile", "full")
+
+    assert (done.code, quick.code) == (3, 3)
+    assert done.err.startswith("1 s pass between two messages on this line, so this takes some 8 ")
+    assert "pass between" not in quick.err
 
 
 @pytest.mark.parametrize(

@@ -21,16 +21,14 @@ from jsonrpc_iot.cli._frames import Noise, Report
 from jsonrpc_iot.cli.monitor import Watch, _read_line
 from jsonrpc_iot.protocol.tuya.frame import Frame, FrameDecoder
 from jsonrpc_iot.transports.serial.pty import open_pty
-from tests.places import DATA
+from tests.vectors import read_vectors
 from tests.waiting import eventually
 
 from .program import Done, Running, run_unread, started
 
 needs_pty = pytest.mark.skipif(not hasattr(os, "openpty"), reason="no ptys here")
 
-VECTORS: list[dict[str, Any]] = [
-    json.loads(line) for line in (DATA / "tuya_frames.jsonl").read_text().splitlines()
-]
+CAPTURES = [vector for vector in read_vectors("tuya") if "source" in vector]
 NOTHING = "noise bytes: 0, bad checksums: 0, too long: 0, expired: 0\n"
 
 # When something came, and what.
@@ -163,7 +161,7 @@ def test_each_kind_of_frame(
 
 
 def test_the_captures(replay: Replay) -> None:
-    line = [(float(at), bytes.fromhex(vector["hex"])) for at, vector in enumerate(VECTORS)]
+    line = [(float(at), bytes.fromhex(vector["hex"])) for at, vector in enumerate(CAPTURES)]
     decoder = FrameDecoder()
     expected: list[tuple[float, Frame]] = []
     for time, piece in line:

@@ -11,7 +11,7 @@ import pytest
 from tests.places import ROOT
 from tests.services._wifi import HOME, KEY
 
-from .program import COMMAND, SECONDS, Running, environment, listening, run, started
+from .program import COMMAND, SECONDS, Done, Running, environment, listening, run, started
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")
 
@@ -50,6 +50,27 @@ def _hex_of(line: str) -> str:
     except ValueError:
         return ""
     return digits
+
+
+def test_one_port_for_calls_too() -> None:
+    lines = ("--bind", "uart+pty://", "--improv", "uart+pty://")
+    with started("serve", "--wifi", "simulated", *lines, "--bind", "tcp://127.0.0.1:0") as program:
+        port = program.next_line().removeprefix("improv ").rstrip("\n")
+        assert listening(program) == port
+        url = listening(program)
+        assert run("call", port, "wifi.status").result["state"] == 0
+        done = run("provision", port, "--ssid", HOME, "--psk-stdin", stdin=KEY.encode())
+        assert (done.code, done.out) == (0, f"{url}\n")
+        assert run("call", port, "wifi.status").result["ssid"] == HOME
+        assert program.stop() == Done(0, "", "")
+
+
+def test_two_programs_at_one_port() -> None:
+    with device() as (port, _, _program), started("monitor", port) as other:
+        other.wait_for_error("watching")
+        done = run("provision", port, "--ssid", HOME, "--psk-stdin", stdin=KEY.encode())
+    assert done.code == 3
+    assert "another program has" in done.complaint
 
 
 def test_a_wrong_key() -> None:
@@ -113,6 +134,13 @@ def test_wrong_usage(arguments: tuple[str, ...], stdin: bytes, problem: str) -> 
     [
         (("--improv", "uart+pty://"), "--wifi, which is missing"),
         (("--wifi", "simulated", "--improv", "tcp://127.0.0.1:1"), "needs a serial port"),
+        (
+            (
+                *("--wifi", "simulated", "--bind", "uart:///dev/nothing"),
+                *("--improv", "uart:///dev/nothing?baudrate=9600"),
+            ),
+            "name one port",
+        ),
     ],
 )
 def test_serving_with_wrong_usage(options: tuple[str, ...], problem: str) -> None:

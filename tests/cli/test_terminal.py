@@ -21,8 +21,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
-def run_on_terminal(*arguments: str) -> Done:
-    """Run the program with a terminal as its standard output."""
+def run_on_terminal(*arguments: str, error: bool = False) -> Done:
+    """Run the program with a terminal as its standard output, and as its standard error too."""
     import os
     import pty
 
@@ -44,7 +44,7 @@ def run_on_terminal(*arguments: str) -> Done:
         (*COMMAND, *arguments),
         stdin=subprocess.DEVNULL,
         stdout=slave,
-        stderr=subprocess.PIPE,
+        stderr=slave if error else subprocess.PIPE,
         cwd=ROOT,
         env=variables,
         timeout=SECONDS,
@@ -53,7 +53,8 @@ def run_on_terminal(*arguments: str) -> Done:
     os.close(slave)
     reader.join()
     os.close(master)
-    return Done(done.returncode, seen.decode().replace("\r\n", "\n"), done.stderr.decode())
+    said = (done.stderr or b"").decode()
+    return Done(done.returncode, seen.decode().replace("\r\n", "\n"), said)
 
 
 def test_a_result_is_indented_and_coloured(device: Simulated) -> None:

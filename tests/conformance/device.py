@@ -36,7 +36,7 @@ class Device:
 
     def __init__(self, *, debug: bool = False, limits: Limits | None = None) -> None:
         self.ran: list[object] = []
-        """What `record` and its like were called with, in order."""
+        """What `note` and its like were called with, in order."""
         self.held = 0
         """How many calls of `hold` have begun."""
         self.cancelled = 0
@@ -96,12 +96,12 @@ def _add_plain(device: Device) -> None:
         return {config.name: config.channels}
 
     @dispatcher.method
-    def record(value: Any) -> Any:
+    def note(value: Any) -> Any:
         device.ran.append(value)
         return value
 
     @dispatcher.notification
-    def note(value: Any) -> None:
+    def heard(value: Any) -> None:
         device.ran.append(value)
 
     @dispatcher.method
@@ -137,8 +137,8 @@ def _add_async(device: Device) -> None:
         await anyio.lowlevel.checkpoint()
         return a + b
 
-    @dispatcher.method("async.record")
-    async def async_record(value: Any) -> None:
+    @dispatcher.method("async.note")
+    async def async_note(value: Any) -> None:
         await anyio.lowlevel.checkpoint()
         device.ran.append(value)
 
@@ -247,6 +247,10 @@ def _add_failures(dispatcher: Dispatcher) -> None:
     failing("surrogate_message", RpcError(1234, "\ud800"))
     failing("long_data", RpcError(1234, "short", "x" * 1000))
     failing("long_message", RpcError(1234, "x" * 1000, "data"))
+
+    @dispatcher.method
+    def fail() -> None:
+        raise LookupError(SECRET)
 
     @dispatcher.method("fail.len")
     def fail_len(value: Any) -> int:

@@ -33,7 +33,8 @@ def to_msgpack(data: bytes) -> bytes:
 
 def to_json(data: bytes) -> bytes:
     """A MessagePack message in JSON; raises for one that holds what JSON lacks."""
-    return json.dumps(msgspec.msgpack.decode(data), allow_nan=False).encode()
+    value = msgspec.msgpack.decode(data)
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
 
 
 def is_expressible(case: Case) -> bool:

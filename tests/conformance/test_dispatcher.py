@@ -148,8 +148,8 @@ def test_rpc_methods_are_sorted_names() -> None:
 @pytest.mark.anyio
 async def test_async_notifications_run_and_stay_silent() -> None:
     device = Device()
-    assert await device.dispatcher.dispatch(b'{"method":"async.record","params":[1]}') is None
-    batch = b'[{"method":"async.record","params":[2]},{"method":"async.fail"}]'
+    assert await device.dispatcher.dispatch(b'{"method":"async.note","params":[1]}') is None
+    batch = b'[{"method":"async.note","params":[2]},{"method":"async.fail"}]'
     assert await device.dispatcher.dispatch(batch) is None
     assert device.ran == [1, 2]
 

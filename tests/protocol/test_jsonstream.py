@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from jsonrpc_iot.errors import FramingError, TooLarge
 from jsonrpc_iot.protocol.jsonstream import JsonSplitter
+from tests.vectors import bytes_of, read_vectors
 
 NO_LIMIT = 1 << 20
 CALL = b'{"method":"wifi.connect","params":{"ssid":"a}b","tags":[1,[2]]},"id":1}'
@@ -74,51 +75,24 @@ def outside_strings(message: bytes) -> Iterator[bytes]:
             yield byte
 
 
-EXAMPLES = {
-    "nothing": (b"", [], None),
-    "whitespace alone": (b" \t\r\n\r\n\n ", [], None),
-    "lines": (CALL + b"\n" + CALL + b"\r\n", [CALL, CALL], None),
-    "whitespace around": (b" \t\r\n " + CALL + b" \t\r\n", [CALL], None),
-    "no newline": (CALL, [CALL], None),
-    "back to back": (b'{"a":1}{"b":2}[3]', [b'{"a":1}', b'{"b":2}', b"[3]"], None),
-    "valid, then garbage": (CALL + b" x\n", [CALL, b"x"], None),
-    "valid, then a bracket too many": (b"{}]\n{}", [b"{}", b"]", b"{}"], None),
-    "scalars wait for their newline": (b'1 \n"x" 2\r\nnul', [b"1", b'"x" 2'], b"nul"),
-    "a scalar does not end at a bracket": (b'1{"a":1}\n', [b'1{"a":1}'], None),
-    "batch": (b'[{"id":1},[]]{}', [b'[{"id":1},[]]', b"{}"], None),
-    "brackets in strings": (b'{"}]":"{["}{}', [b'{"}]":"{["}', b"{}"], None),
-    "escaped quote": (rb'{"\"}":"\\\"}"}{}', [rb'{"\"}":"\\\"}"}', b"{}"], None),
-    "escaped backslash": (rb'["\\"]["\\\\"]{}', [rb'["\\"]', rb'["\\\\"]', b"{}"], None),
-    "backslash outside a string": (rb'[\"]"]{}', [rb'[\"]"]', b"{}"], None),
-    "newline in an object": (b'{"a":\n1}\n{}', [b'{"a":', b"1}", b"{}"], None),
-    "newline in a string": (b'{"a\nb"}\n{}', [b'{"a', b'b"}', b"{}"], None),
-    "newline after a backslash": (b'{"a\\\n"b"}\n{}', [b'{"a\\', b'"b"}', b"{}"], None),
-    "newline in the depth": (b"[[[\n{}\n", [b"[[[", b"{}"], None),
-    "truncated line": (b'{"a":[1,"x\n{}', [b'{"a":[1,"x', b"{}"], None),
-    "one broken line, one message": (b'{"a":1]}{}{}\n{}', [b'{"a":1]}{}{}', b"{}"], None),
-    "braces too many": (b"[}{]{}\n{}", [b"[}{]{}", b"{}"], None),
-    "brackets too many": (b"{][}{}\n{}", [b"{][}{}", b"{}"], None),
-    "braces and brackets cross": (b"{[}]{}", [b"{[}]", b"{}"], None),
-    "BOM": (b"\xef\xbb\xbf{}{}\n{}\n", [b"\xef\xbb\xbf{}{}", b"{}"], None),
-    "no UTF-8": (b'{"\xff":1}\n["\xc3"]', [b'{"\xff":1}', b'["\xc3"]'], None),
-    "NUL, VT and FF are no whitespace": (
-        b"\x00{}\n\x0b{}\n{}\x0c\n",
-        [b"\x00{}", b"\x0b{}", b"{}", b"\x0c"],
-        None,
-    ),
-    "two values on a line": (b"1 2\n{} {}\n", [b"1 2", b"{}", b"{}"], None),
-    "deeper than any stack": (
-        b"[" * 20_000 + b"]" * 20_000 + b"{}\n",
-        [b"[" * 20_000 + b"]" * 20_000, b"{}"],
-        None,
-    ),
-    "unfinished object": (CALL[:-1] + b" \r", [], CALL[:-1]),
-    "unfinished string": (CALL + b'["x\\', [CALL], b'["x\\'),
-    "unfinished broken line": (b"{]{} ", [], b"{]{}"),
-}
+def examples() -> Iterator[tuple[str, bytes, list[bytes], bytes | None]]:
+    """A name, a stream, its messages and the unfinished rest."""
+    for vector in read_vectors("stream"):
+        messages = [bytes.fromhex(each) for each in vector.get("messages_hex", ())]
+        messages += [each.encode() for each in vector.get("messages", ())]
+        has_rest = "rest" in vector or "rest_hex" in vector
+        rest = bytes_of(vector, "rest") if has_rest else None
+        yield vector["name"], bytes_of(vector), messages, rest
+    deep = b"[" * 20_000 + b"]" * 20_000
+    yield "deeper than any stack", deep + b"{}\n", [deep, b"{}"], None
 
 
-@pytest.mark.parametrize(("stream", "messages", "rest"), EXAMPLES.values(), ids=EXAMPLES)
+EXAMPLES = list(examples())
+
+
+@pytest.mark.parametrize(
+    ("stream", "messages", "rest"), [pytest.param(*each[1:], id=each[0]) for each in EXAMPLES]
+)
 def test_rules(stream: bytes, messages: list[bytes], rest: bytes | None) -> None:
     expected = (messages, rest, False)
     assert split([stream]) == expected

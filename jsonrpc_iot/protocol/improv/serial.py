@@ -1,19 +1,20 @@
-"""Improv on a serial line: packets made, and found again beside other text.
+"""Improv on a serial line: packets made, and found again beside Tuya frames and other text.
 
 A packet is `IMPROV`, the version 1, type, length, data, and a checksum: the sum of all bytes before
 it, modulo 256. A newline follows, since programs in the field look for packets at the beginning of
 a line. Source: "Improv via Serial", "Packet format", https://www.improv-wifi.com/serial.
 
-Logs and other protocols share the line, and bytes get lost. So where a packet cannot be right, the
+Logs and Tuya frames share the line, and bytes get lost. So where a packet cannot be right, the
 search goes on with its second byte: a good one is found wherever it begins, also inside a broken
 one.
 """
 
-import math
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from ...errors import MalformedFrame
+from ..tuya.frame import MARK as _FRAME_MARK
+from ..tuya.frame import Frame, FrameDecoder
 from .messages import Call, ErrorState, State, without_key
 
 VERSION = 1
@@ -23,6 +24,7 @@ OVERHEAD = 10
 
 _MARK = b"IMPROV"
 _HEADER = len(_MARK) + 3
+_FRAME_HEADER = len(_FRAME_MARK) + 4
 
 
 class PacketType(IntEnum):
@@ -110,90 +112,100 @@ def result_packet(call: Call) -> Packet:
     return Packet(PacketType.RESULT, call.encode())
 
 
-class PacketDecoder:
-    """Finds the packets in what a serial line brings.
+class LineDecoder(FrameDecoder):
+    """Finds packets and Tuya frames on a line that both share.
 
-    Any bytes give packets whose checksum is right and counted others, nothing else, and the same
-    wherever they are cut into pieces. At most one unfinished packet is kept. Its end may never
-    come: so call `expire` when `next_due` says.
+    It is as `FrameDecoder` says, with `IMPROV` as one more mark: where a packet or frame cannot be
+    right, one byte is dropped and the search goes on. Of two that overlap, the one counts that
+    began first, so that no message and no DataPoint smuggles a packet in.
 
     Args:
-        silence_seconds: how long the line may be silent within a packet.
+        max_data: as in `FrameDecoder`.
+        silence_seconds: likewise.
+        pause_seconds: likewise.
+        baudrate: likewise.
 
     Attributes:
-        other_bytes: bytes that belong to no packet, such as newlines and logs.
-        bad_checksums: what looked like a packet, but for its checksum.
-        bad_versions: likewise, but for its version.
-        expired: how often silence put an end to an unfinished packet.
+        packets: those that are whole; who feeds takes them away.
+        bad_packets: what looked like a packet, but for its checksum.
+        noise_bytes: bytes that belong to no frame and no packet, such as newlines and logs.
     """
 
-    def __init__(self, silence_seconds: float = 0.4) -> None:
-        self.other_bytes = 0
-        self.bad_checksums = 0
-        self.bad_versions = 0
-        self.expired = 0
-        self._silence = silence_seconds
-        self._heard = -math.inf
-        self._unfinished = b""  # a packet's beginning, or that of its mark
+    __slots__ = ("bad_packets", "packets")
 
-    def feed(self, data: bytes, now: float) -> list[Packet]:
-        """Take what the line brought.
+    def __init__(
+        self,
+        max_data: int = 4096,
+        silence_seconds: float = 0.4,
+        pause_seconds: float = 1.0,
+        baudrate: int = 9600,
+    ) -> None:
+        super().__init__(max_data, silence_seconds, pause_seconds, baudrate)
+        self.packets: list[Packet] = []
+        self.bad_packets = 0
 
-        Args:
-            data: any bytes.
-            now: seconds, when they came.
+    @classmethod
+    def instead_of(cls, other: FrameDecoder) -> Self:
+        """A decoder that goes on where another one is, with its counts."""
+        made = cls()
+        for name in FrameDecoder.__slots__:
+            setattr(made, name, getattr(other, name))
+        return made
 
-        Returns:
-            The packets that are whole by them, in order, and before those the ones that `expire`
-            finds, if it had something to do.
-        """
-        packets = self.expire(now)
-        if data:
-            self._heard = now
-            self._scan(self._unfinished + data, 0, packets)
+    def take_packets(self) -> list[Packet]:
+        """The packets that are whole, in order."""
+        packets, self.packets = self.packets, []
         return packets
 
-    def expire(self, now: float) -> list[Packet]:
-        """Give up an unfinished packet if the line was silent for too long.
-
-        Args:
-            now: seconds.
-
-        Returns:
-            The packets that are found inside it.
-        """
-        packets: list[Packet] = []
-        if now >= self.next_due():
-            self.expired += 1
-            while self._unfinished:
-                self.other_bytes += 1
-                self._scan(self._unfinished, 1, packets)
-        return packets
-
-    def next_due(self) -> float:
-        """When `expire` has something to do, if nothing comes before: seconds, or infinity."""
-        return self._heard + self._silence if self._unfinished else math.inf
-
-    def _scan(self, data: bytes, at: int, packets: list[Packet]) -> None:
-        """Add the packets from there on, and keep what is unfinished."""
-        while (start := data.find(_MARK, at)) >= 0:
-            self.other_bytes += start - at
-            at = start
-            header = data[start : start + _HEADER]
-            if len(header) > len(_MARK) and header[len(_MARK)] != VERSION:
-                self.bad_versions += 1
+    def _scan(self, data: bytes, at: int, frames: list[Frame]) -> int:
+        """Add the frames and packets from there on; see `FrameDecoder`."""
+        size = len(data)
+        while (start := _first_mark(data, at)) >= 0:
+            self.noise_bytes += start - at
+            is_packet = data[start] == _MARK[0]
+            header = _HEADER if is_packet else _FRAME_HEADER
+            body = start + header
+            if body > size:
+                self._awaited = header
+                return start
+            length = data[body - 1] if is_packet else int.from_bytes(data[body - 2 : body], "big")
+            end = body + length
+            if is_packet and data[start + len(_MARK)] != VERSION:
+                pass
+            elif not is_packet and length > self._max_data:
+                self.too_long += 1
+            elif end >= size:
+                self._awaited = header + length + 1
+                return start
+            elif sum(data[start:end]) & 0xFF != data[end]:
+                if is_packet:
+                    self.bad_packets += 1
+                else:
+                    self.bad_checksums += 1
             else:
-                end = start + OVERHEAD + header[-1]
-                if len(header) < _HEADER or end > len(data):
-                    self._unfinished = data[start:]
-                    return
-                if sum(data[start : end - 1]) & 0xFF == data[end - 1]:
-                    packets.append(Packet(header[-2], data[start + _HEADER : end - 1]))
-                    at = end
-                    continue
-                self.bad_checksums += 1
-            self.other_bytes += 1
+                if is_packet:
+                    self.packets.append(Packet(data[body - 2], data[body:end]))
+                else:
+                    frames.append(Frame(data[start + 2], data[start + 3], data[body:end]))
+                at = end + 1
+                continue
+            self.noise_bytes += 1
             at = start + 1
-        begun = next((n for n in range(len(_MARK) - 1, 0, -1) if data.endswith(_MARK[:n], at)), 0)
-        self.other_bytes += len(data) - at - begun
-        self._unfinished = data[len(data) - begun :]
+        rest = size - _begun(data, at)
+        self.noise_bytes += rest - at
+        self._awaited = 0
+        return rest
+
+
+def _first_mark(data: bytes, at: int) -> int:
+    """Where a frame or packet may begin; -1 for nowhere."""
+    packet = data.find(_MARK, at)
+    frame = data.find(_FRAME_MARK, at, len(data) if packet < 0 else packet)
+    return packet if frame < 0 else frame
+
+
+def _begun(data: bytes, at: int) -> int:
+    """How many of the last bytes may be the beginning of a mark."""
+    if data.endswith(_FRAME_MARK[:1], at):
+        return 1
+    return next((n for n in range(len(_MARK) - 1, 0, -1) if data.endswith(_MARK[:n], at)), 0)

@@ -27,8 +27,8 @@ BITS_PER_BYTE = 10
 LATE_SECONDS = 0.01
 """How long to look for what has arrived before `FrameDecoder.expire`, which may be overdue."""
 
-_MARK = b"\x55\xaa"
-_FIRST = _MARK[:1]
+MARK = b"\x55\xaa"
+_FIRST = MARK[:1]
 _HEADER = Struct(">2sBBH")
 _fields = Struct(">BBH").unpack_from  # the header after its mark
 
@@ -109,7 +109,7 @@ def encode_frame(command: int, data: bytes = b"", version: int = 0) -> bytes:
     if not (0 <= command <= 0xFF and 0 <= version <= 0xFF):
         name, value = ("version", version) if 0 <= command <= 0xFF else ("command", command)
         raise ValueError(f"{name} {value} is not in 0 to 255")
-    frame = _HEADER.pack(_MARK, version, command, len(data)) + data
+    frame = _HEADER.pack(MARK, version, command, len(data)) + data
     return frame + bytes((_checksum(frame),))
 
 
@@ -241,7 +241,7 @@ class FrameDecoder:
     def _scan(self, data: bytes, at: int, frames: list[Frame]) -> int:
         """Add the frames from there on; returns where an unfinished one begins, or the end."""
         size, max_data = len(data), self._max_data
-        while (start := data.find(_MARK, at)) >= 0:
+        while (start := data.find(MARK, at)) >= 0:
             if start > at:
                 self.noise_bytes += start - at
             body = start + 6
@@ -267,5 +267,5 @@ class FrameDecoder:
             at = start + 1
         rest = size - 1 if data.endswith(_FIRST, at) else size
         self.noise_bytes += rest - at
-        self._awaited = len(_MARK)
+        self._awaited = len(MARK)
         return rest

@@ -10,7 +10,7 @@ from .client import ImprovClient, SeenNetwork, open_client
 from .device import Improv
 from .errors import ImprovError
 from .line import serve_line
-from .port import serve_port
+from .port import serve_port, share_port
 
 __all__ = [
     "DeviceInfo",
@@ -23,4 +23,5 @@ __all__ = [
     "open_client",
     "serve_line",
     "serve_port",
+    "share_port",
 ]

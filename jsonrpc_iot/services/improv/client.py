@@ -1,12 +1,10 @@
 """The end that tells a device of a network: any Improv device, on any link."""
 
-import math
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 import msgspec
-from anyio.abc import ByteStream
 
 from jsonrpc_iot import (
     CallTimeout,
@@ -30,16 +28,22 @@ from jsonrpc_iot.protocol.improv.serial import Packet, PacketType
 from jsonrpc_iot.transports.gatt.attributes import open_attributes
 
 from .errors import ImprovError
-from .port import read_url
+from .joining import Joining
+from .packets import PacketLine, SerialLine
+from .port import open_line, read_url
 from .ways import GattWay, SerialWay, Way
 
 PROVISION_SECONDS = 40.0
 
+REPEAT_SECONDS = 1.0
+
 _ANSWER_SECONDS = 10.0
-_REPEAT_SECONDS = 1.0  # a device that has not said anything by then has not heard
-_TRIES = 3
+_SCAN_SECONDS = 12.0  # of a radio that looks around
 _ASK_AGAIN_SECONDS = 0.3
+_MOST_SPOILT = 10  # commands in succession
+_MOST_ASKED = 3  # for the URLs of a device that is on a network; it may have none to tell
 _MOST_RESULTS = 1000  # of one scan
+_OFFLINE = ([State.AUTHORIZATION_REQUIRED], [State.AUTHORIZED])
 
 Results = list[list[str]]
 
@@ -66,12 +70,21 @@ class ImprovClient:
     is gone.
 
     Args:
-        line: a serial line, or another way; it is left open.
+        line: a stream, or a `TuyaLink`, `TuyaMcu` or `TuyaModule`, whose line is shared with what
+            else they carry; or another way. It is left open.
         trace: is shown the packets of a line, without keys.
+        repeat_seconds: without an answer, after which the device is asked again: bytes get lost.
     """
 
-    def __init__(self, line: ByteStream | Way, trace: Trace | None = None) -> None:
-        self._way = line if isinstance(line, Way) else SerialWay(line, trace)
+    def __init__(
+        self,
+        line: SerialLine | Way,
+        trace: Trace | None = None,
+        *,
+        repeat_seconds: float = REPEAT_SECONDS,
+    ) -> None:
+        self._way = line if isinstance(line, Way) else SerialWay(PacketLine(line, trace))
+        self._repeat_seconds = repeat_seconds
         self._states: list[int] = []
 
     async def find(self, timeout: float = _ANSWER_SECONDS) -> tuple[State, list[str]]:
@@ -86,16 +99,17 @@ class ImprovClient:
         self._states.clear()
 
         def is_done(results: Results) -> bool:
-            is_elsewhere = self._states[-1:] != [State.PROVISIONED]
-            return bool(self._states) and (is_elsewhere or bool(results))
+            if self._states[-1:] != [State.PROVISIONED]:
+                return bool(self._states)
+            return bool(results) or len(self._states) > _MOST_ASKED
 
         with _within(timeout, "no Improv device answers"):
-            results = await self._ask(Call(Command.REQUEST_STATE), is_done, math.inf)
+            results = await self._ask(Call(Command.REQUEST_STATE), is_done)
         try:
             state = State(self._states[-1])
         except ValueError:
             raise MalformedResponse(f"Improv has no state {self._states[-1]}") from None
-        return state, results[0] if state is State.PROVISIONED else []
+        return state, results[0] if results and state is State.PROVISIONED else []
 
     async def authorized(self, timeout: float = 60.0) -> None:
         """Wait until somebody has pressed the device's button, where it wants that.
@@ -127,7 +141,9 @@ class ImprovClient:
             timeout: seconds.
         """
         with _within(timeout, "the device does not say which networks it sees"):
-            *results, _ = await self._ask(Call(Command.SCAN), lambda found: found[-1:] == [[]])
+            *results, _ = await self._ask(
+                Call(Command.SCAN), lambda found: found[-1:] == [[]], _SCAN_SECONDS
+            )
         return [_seen(each) for each in results]
 
     async def provision(
@@ -149,25 +165,40 @@ class ImprovClient:
         settings = WifiSettings(ssid, key)
         _check(settings)
         with _within(timeout, "the device does not say whether it is on the network"):
-            (urls,) = await self._ask(Call(Command.WIFI_SETTINGS, settings.encode()), bool)
-        return [url for url in urls if url]
+            joining = Joining(
+                self._way,
+                settings,
+                was_online=self._states[-1:] not in _OFFLINE,
+                repeat_seconds=self._repeat_seconds,
+            )
+            self._states.clear()
+            return await joining.run()
 
     async def _ask(
-        self, call: Call, is_done: Callable[[Results], bool], tries: float = _TRIES
+        self, call: Call, is_done: Callable[[Results], bool], first_seconds: float = 0.0
     ) -> Results:
-        """Send a command until the device hears it, and gather its results."""
-        results: Results = []
+        """Send a command until all its results have come.
+
+        Args:
+            call: the command.
+            is_done: says whether they have.
+            first_seconds: that a device which has heard it may need for the first one.
+        """
         self._way.forget()
+        spoilt = 0
         while True:
-            tries -= 1
+            results: Results = []
             is_heard = False
             await self._way.send(call)
             while not is_done(results):
-                patience = math.inf if is_heard or tries < 1 else _REPEAT_SECONDS
+                is_at_work = is_heard and not results
                 answer = None
-                with anyio.move_on_after(patience):
+                with anyio.move_on_after(
+                    max(self._repeat_seconds, first_seconds if is_at_work else 0)
+                ):
                     answer = await self._way.receive()
-                if answer is None or self._is_bad_news(answer, may_repeat=tries >= 1):
+                if answer is None or self._is_bad_news(answer, may_repeat=spoilt < _MOST_SPOILT):
+                    spoilt = 0 if answer is None else spoilt + 1
                     break
                 is_heard = True
                 if answer.type == PacketType.RESULT and answer.call.command == call.command:
@@ -211,7 +242,7 @@ async def open_client(url: str, trace: Trace | None = None) -> AsyncIterator[Imp
         return
     parsed, options = read_url(url)
     async with await options.open(parsed) as stream:
-        yield ImprovClient(stream, trace)
+        yield ImprovClient(open_line(stream, options), trace)
 
 
 @contextmanager

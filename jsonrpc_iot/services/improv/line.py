@@ -4,9 +4,8 @@ import logging
 from collections.abc import Sequence
 
 import anyio
-from anyio.abc import ByteStream
 
-from jsonrpc_iot import MalformedFrame, Trace
+from jsonrpc_iot import ChannelClosed, MalformedFrame, Trace
 from jsonrpc_iot.protocol.improv.messages import (
     Call,
     Command,
@@ -19,7 +18,6 @@ from jsonrpc_iot.protocol.improv.messages import (
 from jsonrpc_iot.protocol.improv.serial import (
     LONGEST_DATA,
     Packet,
-    PacketDecoder,
     PacketType,
     error_packet,
     result_packet,
@@ -29,33 +27,38 @@ from jsonrpc_iot.protocol.improv.serial import (
 from ..wifi import AccessPoint
 from .device import Improv
 from .errors import ImprovError
+from .packets import PacketLine, SerialLine
 
 logger = logging.getLogger("jsonrpc_iot.wifi")
 
-_MOST_CALLS = 8  # that take time, on one line
+_TAKE_TIME = (Command.WIFI_SETTINGS, Command.SCAN)
+_MOST_CALLS = 8  # of these, on one line
 _WAITING = 64  # packets that are not sent yet
 _SEND_SECONDS = 5.0  # after which nobody reads the line
 _ROOM = LONGEST_DATA - 2  # for the strings of a result
 _LONGEST_FIELD = _ROOM // 4 - 1
 
 
-async def serve_line(improv: Improv, stream: ByteStream, trace: Trace | None = None) -> None:
+async def serve_line(improv: Improv, line: SerialLine, trace: Trace | None = None) -> None:
     """Answer on a line, until it is gone.
 
     Args:
         improv: the device; its block has been entered.
-        stream: the line; it is left open.
+        line: a stream, or a `TuyaLink`, `TuyaMcu` or `TuyaModule`, whose line is shared with what
+            else they carry; it is left open.
         trace: is shown the packets, without keys.
     """
-    await _Line(improv, stream, trace).run()
+    packets = PacketLine(line, trace)
+    try:
+        await _Line(improv, packets).run()
+    finally:
+        packets.close()
 
 
 class _Line:
-    def __init__(self, improv: Improv, stream: ByteStream, trace: Trace | None) -> None:
+    def __init__(self, improv: Improv, packets: PacketLine) -> None:
         self._improv = improv
-        self._stream = stream
-        self._trace = trace
-        self._decoder = PacketDecoder()
+        self._packets = packets
         self._outbox, self._leaving = anyio.create_memory_object_stream[Packet](_WAITING)
         self._calls = 0
 
@@ -70,35 +73,38 @@ class _Line:
             unwatch()
 
     async def _receive(self, tasks: anyio.abc.TaskGroup) -> None:
-        decoder = self._decoder
         while True:
-            piece = b""
-            bad = decoder.bad_checksums
             try:
-                with anyio.CancelScope(deadline=decoder.next_due()):
-                    piece = await self._stream.receive()
-            except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+                packet = await self._packets.receive()
+            except ChannelClosed:
                 return
-            for packet in decoder.feed(piece, anyio.current_time()):
-                if self._trace is not None:
-                    self._trace("<=", packet.shown())
-                if packet.type == PacketType.CALL:
-                    self._take(packet, tasks)
-            if decoder.bad_checksums > bad:
+            if packet is None:
                 self._put(error_packet(ErrorState.INVALID_PACKET))
+            elif packet.type == PacketType.CALL:
+                await self._take(packet, tasks)
 
-    def _take(self, packet: Packet, tasks: anyio.abc.TaskGroup) -> None:
+    async def _take(self, packet: Packet, tasks: anyio.abc.TaskGroup) -> None:
         try:
             call = packet.call
         except MalformedFrame:
             self._put(error_packet(ErrorState.INVALID_PACKET))
             return
-        if self._calls >= _MOST_CALLS:
+        takes_time = call.command in _TAKE_TIME
+        if takes_time and self._calls >= _MOST_CALLS:
             self._put(error_packet(ErrorState.UNKNOWN))
             return
         self._put(error_packet(ErrorState.NONE))
-        self._calls += 1
-        tasks.start_soon(self._answer, call)
+        if takes_time:
+            self._calls += 1
+            tasks.start_soon(self._answer_later, call)
+        else:
+            await self._answer(call)
+
+    async def _answer_later(self, call: Call) -> None:
+        try:
+            await self._answer(call)
+        finally:
+            self._calls -= 1
 
     async def _answer(self, call: Call) -> None:
         try:
@@ -107,8 +113,6 @@ class _Line:
             self._put(error_packet(ErrorState.INVALID_PACKET))
         except ImprovError as error:
             self._put(error_packet(ErrorState(error.code)))
-        finally:
-            self._calls -= 1
 
     async def _run(self, call: Call) -> None:
         improv = self._improv
@@ -142,12 +146,10 @@ class _Line:
 
     async def _send(self) -> None:
         async for packet in self._leaving:
-            if self._trace is not None:
-                self._trace("=>", packet.shown())
             try:
                 with anyio.move_on_after(_SEND_SECONDS):
-                    await self._stream.send(packet.encode())
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                    await self._packets.send(packet)
+            except ChannelClosed:
                 return  # who reads the line notices too
 
 

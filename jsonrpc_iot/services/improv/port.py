@@ -1,13 +1,16 @@
 """`Improv` at the serial port of a URL, which is opened again when its adapter comes back."""
 
 import logging
+from functools import partial
 
 import anyio
 from anyio.abc import ByteStream, TaskStatus
 
 from jsonrpc_iot import BindFailed, Trace, TransportError, Url
-from jsonrpc_iot.transports.serial.port import PortOptions
+from jsonrpc_iot.transports.serial.line import TuyaLine
 from jsonrpc_iot.transports.serial.pty import open_pty
+from jsonrpc_iot.transports.serial.shared import SharedPort
+from jsonrpc_iot.transports.serial.uart import UartOptions
 
 from .device import Improv
 from .line import serve_line
@@ -18,7 +21,7 @@ _PAUSE_SECONDS = 2.0  # before a port is looked for again
 _PTY = "uart+pty"
 
 
-def read_url(text: str) -> tuple[Url, PortOptions]:
+def read_url(text: str) -> tuple[Url, UartOptions]:
     """The serial port that a URL names.
 
     Raises:
@@ -27,7 +30,23 @@ def read_url(text: str) -> tuple[Url, PortOptions]:
     url = Url.parse(text)
     if url.scheme not in ("uart", _PTY):
         raise url.error("Improv needs a serial port, as in uart:///dev/ttyUSB0")
-    return url, url.read_options(PortOptions)
+    return url, url.read_options(UartOptions)
+
+
+def share_port(improv: Improv) -> SharedPort:
+    """What `serve` takes as one of its `transports`, to have Improv beside RPC at a port.
+
+    Args:
+        improv: the device; its block has to be entered before that of `serve`.
+    """
+    return SharedPort(partial(serve_line, improv))
+
+
+def open_line(stream: ByteStream, options: UartOptions) -> TuyaLine:
+    """The line of a port that is open."""
+    line = TuyaLine(stream, baudrate=options.baudrate, frame_gap=options.frame_gap)
+    line.is_shared = True
+    return line
 
 
 async def serve_port(
@@ -56,14 +75,14 @@ async def serve_port(
         stream, path = open_pty()
         task_status.started(f"uart://{path}")
         async with stream:
-            await serve_line(improv, stream, trace)
+            await serve_line(improv, open_line(stream, options), trace)
         return
     stream = await options.open(parsed, BindFailed)
     task_status.started(str(parsed))
     while True:
         if stream is not None:
             async with stream:
-                await serve_line(improv, stream, trace)
+                await serve_line(improv, open_line(stream, options), trace)
         await anyio.sleep(_PAUSE_SECONDS)
         try:
             stream = await options.open(parsed, BindFailed)

@@ -3,10 +3,7 @@
 from abc import ABC, abstractmethod
 from functools import partial
 
-import anyio
-from anyio.abc import ByteStream
-
-from jsonrpc_iot import ChannelClosed, MalformedFrame, Trace
+from jsonrpc_iot import MalformedFrame, Trace
 from jsonrpc_iot.protocol.improv import ble
 from jsonrpc_iot.protocol.improv.messages import (
     Call,
@@ -18,12 +15,13 @@ from jsonrpc_iot.protocol.improv.messages import (
 )
 from jsonrpc_iot.protocol.improv.serial import (
     Packet,
-    PacketDecoder,
     PacketType,
     call_packet,
     result_packet,
 )
 from jsonrpc_iot.transports.gatt.attributes import Attributes
+
+from .packets import PacketLine
 
 _PIECE = 20
 """Bytes of a write that every Bluetooth link carries."""
@@ -49,45 +47,26 @@ class SerialWay(Way):
     """A serial line.
 
     Args:
-        stream: the line; it is left open.
-        trace: is shown the packets, without keys.
+        packets: of the line.
     """
 
-    def __init__(self, stream: ByteStream, trace: Trace | None) -> None:
-        self._stream = stream
-        self._trace = trace
-        self._decoder = PacketDecoder()
-        self._packets: list[Packet] = []
+    def __init__(self, packets: PacketLine) -> None:
+        self._packets = packets
 
     async def send(self, call: Call) -> None:
         """See `Way.send`."""
-        packet = call_packet(call)
-        if self._trace is not None:
-            self._trace("=>", packet.shown())
-        try:
-            await self._stream.send(packet.encode())
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            raise ChannelClosed("the serial line is gone") from None
+        await self._packets.send(call_packet(call))
 
     async def receive(self) -> Packet:
         """See `Way.receive`."""
-        decoder = self._decoder
-        while not self._packets:
-            piece = b""
-            try:
-                with anyio.CancelScope(deadline=decoder.next_due()):
-                    piece = await self._stream.receive()
-            except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
-                raise ChannelClosed("the serial line is gone") from None
-            self._packets += decoder.feed(piece, anyio.current_time())
-        packet = self._packets.pop(0)
-        if self._trace is not None:
-            self._trace("<=", packet.shown())
+        packet = None
+        while packet is None:  # one that was spoilt is asked for again
+            packet = await self._packets.receive()
         return packet
 
     def forget(self) -> None:
         """See `Way.forget`."""
-        self._packets.clear()
+        self._packets.forget()
 
 
 class GattWay(Way):

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from .case import Case, Check
 from .device import Device, Given
-from .model import Case, Check
 from .replies import INVALID_REQUEST, OUTCOME_UNKNOWN, fail, ok
 
 _IGNORED = "rpc.cancel, rpc.item and rpc.more of what is not open are ignored."

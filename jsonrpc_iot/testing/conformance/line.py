@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import anyio
@@ -14,16 +16,15 @@ from ...channel.url import Url
 from ...errors import TransportError
 from ...transports import open_channel
 from ...transports.requirements import require_extra
+from ...transports.sockets.framed import FramedChannel
+from .model import LineEnded
 from .replies import METHOD_NOT_FOUND, strict_json
 
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, TransportError)
 
 _WAITING = 4096
+_PIECE_SECONDS = 0.002  # so that most pieces arrive alone
 _SEND_SECONDS = 30.0  # as long as any other sender waits
-
-
-class LineEnded(Exception):
-    """The connection has ended; the text says why."""
 
 
 class Line:
@@ -35,11 +36,13 @@ class Line:
 
     Attributes:
         url: where the device is.
+        pushed: notifications that have come, the newest.
         largest: bytes of the largest message that has come.
     """
 
     def __init__(self, url: str, tasks: TaskGroup) -> None:
         self.largest = 0
+        self.pushed = deque[bytes](maxlen=_WAITING)
         self.url = url
         self._tasks = tasks
         self._channel: Channel | None = None
@@ -47,10 +50,15 @@ class Line:
         self._why = ""
 
     @property
+    def channel(self) -> Channel:
+        """The connection."""
+        assert self._channel is not None
+        return self._channel
+
+    @property
     def info(self) -> ChannelInfo:
         """The facts about the connection."""
-        assert self._channel is not None
-        return self._channel.info
+        return self.channel.info
 
     async def open(self) -> None:
         """Connect, instead of the connection there was.
@@ -87,10 +95,22 @@ class Line:
         Raises:
             LineEnded: the connection has ended, or takes nothing.
         """
-        assert self._channel is not None
+        await self._send(self.channel.send, message)
+
+    async def write(self, piece: bytes) -> None:
+        """Write bytes to a stream as they are, so that the other end may see them alone.
+
+        Raises:
+            LineEnded: the connection has ended, or takes nothing.
+        """
+        assert isinstance(self.channel, FramedChannel)
+        await self._send(self.channel.write, piece)
+        await anyio.sleep(_PIECE_SECONDS)
+
+    async def _send(self, send: Callable[[bytes], Awaitable[None]], data: bytes) -> None:
         with anyio.move_on_after(_SEND_SECONDS) as scope:
             try:
-                await self._channel.send(message)
+                await send(data)
             except GONE:
                 raise LineEnded(self._why) from None
         if scope.cancelled_caught:
@@ -129,6 +149,8 @@ class Line:
             await self.send(
                 b'{%s"id":%s,%s}' % (version, json.dumps(value["id"]).encode(), refusal)
             )
+        else:
+            self.pushed.append(message)
         return True
 
 

@@ -1,9 +1,11 @@
 """Cases about single messages: answers, ids, the envelope, notifications, members, calls."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .case import Case
 from .corners import (
     BAD_PARAMS,
     BAD_VERSIONS,
@@ -12,7 +14,7 @@ from .corners import (
     REFUSED_IDS,
 )
 from .device import UNKNOWN, Device, Given, params_of
-from .model import Case, Profile
+from .model import Profile
 from .replies import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, NO_ID, ok, same
 from .replies import fail as refused
 
@@ -216,10 +218,12 @@ def members(device: Device) -> Iterator[Case]:
 
 def calls(device: Device) -> Iterator[Case]:
     """Methods that may be called, with params that they take and that they do not."""
-    for call in device.given:
+    names = Counter(call.name for call in device.given)
+    for number, call in enumerate(device.given, 1):
         n = next(device.ids)
+        which = "" if names[call.name] == 1 else f" as number {number}"
         yield Case(
-            name=f"{call.name} as it was given",
+            name=f"{call.name} as it was given{which}",
             rule=_ANSWERED,
             sent=(device.request(n, call),),
             expect=(ok(n, v2=None),),
@@ -228,10 +232,10 @@ def calls(device: Device) -> Iterator[Case]:
         )
     rule = "Wrong types, missing or extra parameters are answered with -32602."
     described = [name for name in device.entries if _may_call(device, name)]
-    for call in device.given:
-        if call.name not in described:
+    for name in names:
+        if name not in described:
             reason = "the device does not describe its params"
-            yield Case(name=f"wrong params for {call.name}", rule=rule, unverified=reason)
+            yield Case(name=f"wrong params for {name}", rule=rule, unverified=reason)
     for name in described:
         for kind, params in _wrong(device.entries[name]):
             n = next(device.ids)

@@ -1,11 +1,8 @@
-"""What is checked, and what came out: cases, verdicts and the report."""
+"""What came out: verdicts and the report."""
 
-from collections.abc import Callable, Sequence
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct, field
-
-from .replies import Message
 
 Profile: TypeAlias = Literal["minimal", "standard", "full"]
 """What a device has to do: answer requests; what the source of the protocol says; all of it."""
@@ -14,45 +11,23 @@ PROFILES: Final[tuple[Profile, ...]] = ("minimal", "standard", "full")
 
 Verdict: TypeAlias = Literal["pass", "fail", "not applicable", "not verified"]
 
-Check: TypeAlias = Callable[[Sequence[object]], str]
-"""Is given the values that came back; says what is wrong with them, or nothing."""
+
+class LineEnded(Exception):
+    """The connection has ended; the text says why."""
 
 
-class Case(Struct, frozen=True, kw_only=True):
-    """Messages to send, and what has to come back.
+class Unchecked(Exception):
+    """What a dialogue wanted to know cannot be said.
 
     Args:
-        name: is one of its kind in its section.
-        rule: the sentence of the specification that it checks.
-        sent: messages, sent one right behind the other.
-        expect: the messages back, in any order.
-        also: other answers that are as good, where the protocol leaves it open.
-        profile: the least one that asks for it.
-        check: looks at what came back instead of `expect`, once as many messages as there are in
-            `expect` have come, or no more come.
-        waits: a message that is sent once what came before is answered.
-        lacks: looks at what came back before all else, and says why the case does not concern the
-            device after all, if so.
-        inapplicable: why it does not concern the device; then it is not sent.
-        unverified: why it cannot be checked; then it is not sent.
+        verdict: in place of it.
+        why: the reason.
     """
 
-    name: str
-    rule: str
-    sent: tuple[bytes, ...] = ()
-    expect: tuple[Message, ...] = ()
-    also: tuple[tuple[Message, ...], ...] = ()
-    profile: Profile = "standard"
-    check: Check | None = None
-    waits: bytes | None = None
-    lacks: Check | None = None
-    inapplicable: str = ""
-    unverified: str = ""
-
-    @property
-    def wanted(self) -> int:
-        """How many messages have to come back at least."""
-        return min(len(each) for each in (self.expect, *self.also))
+    def __init__(self, verdict: Verdict, why: str) -> None:
+        super().__init__(why)
+        self.verdict = verdict
+        self.why = why
 
 
 class CaseReport(Struct, frozen=True, omit_defaults=True):

@@ -11,11 +11,14 @@ import anyio
 from ...channel.tasks import task_group
 from ...channel.url import Url
 from ...errors import ConnectFailed, MessageTooLarge, Unencodable, UsageError
-from . import extensions, messages, texts, traffic
+from . import extensions, framing, http, messages, streams, subscriptions, texts, traffic
+from .case import Case
 from .device import Device, Given, get_to_know
-from .line import Line, LineEnded, value_of
-from .model import PROFILES, Case, CaseReport, Profile, Report, Section, Verdict
+from .exchange import Exchange
+from .line import Line, value_of
+from .model import PROFILES, CaseReport, LineEnded, Profile, Report, Section, Unchecked, Verdict
 from .replies import message_faults
+from .talk import Talk
 from .written import shown
 
 _SECTIONS: tuple[tuple[str, Callable[[Device], Iterator[Case]]], ...] = (
@@ -31,22 +34,19 @@ _SECTIONS: tuple[tuple[str, Callable[[Device], Iterator[Case]]], ...] = (
     ("pipelining and floods", traffic.pipelining),
     ("methods under rpc.", extensions.about),
     ("extensions", extensions.extensions),
+    ("streams and cancellation", streams.streams),
+    ("subscriptions", subscriptions.subscriptions),
+    ("timing", traffic.timing),
+    ("framing", framing.framing),
+    ("HTTP", http.http),
     ("sizes", traffic.sizes),
 )
-
-_TRIES = 3
-"""How often what may have been lost is sent on a link that loses messages."""
 
 _RETRY_SECONDS = 0.1
 """Between attempts to reach a device that a case has broken."""
 
-_NO_ID = str(None)
-
 _LATE_SECONDS = 0.02
 """Seconds for what should not come, where it may be overtaken by what is sent after it."""
-
-_PATIENCE = 0.25
-"""Seconds for an answer before the next call is sent behind the request; slow links take more."""
 
 
 async def check_conformance(
@@ -56,6 +56,7 @@ async def check_conformance(
     methods: Sequence[Given | tuple[str, str]] = (),
     timeout: float = 2.0,
     restart: float = 10.0,
+    progress: Callable[[str], object] = lambda section: None,
 ) -> Report:
     """Hold a device against the protocol, from outside.
 
@@ -71,6 +72,7 @@ async def check_conformance(
             what most cases call.
         timeout: seconds that an answer may take.
         restart: seconds that the device may take to come back after a case has broken it.
+        progress: is told which section begins.
 
     Raises:
         UsageError: there is no such profile, or the URL names another codec than JSON.
@@ -86,7 +88,7 @@ async def check_conformance(
         try:
             if line.info.codec != "json":
                 raise UsageError("conformance speaks JSON: leave ?codec= out")
-            sections = await _check(line, profile, given, timeout, restart)
+            sections = await _check(line, profile, given, timeout, restart, progress)
         finally:
             with anyio.CancelScope(shield=True):
                 await line.aclose()
@@ -96,16 +98,22 @@ async def check_conformance(
 
 
 async def _check(
-    line: Line, profile: Profile, given: Sequence[Given], timeout: float, restart: float
+    line: Line,
+    profile: Profile,
+    given: Sequence[Given],
+    timeout: float,
+    restart: float,
+    progress: Callable[[str], object],
 ) -> list[Section]:
     try:
         device = await get_to_know(line, profile, given, timeout)
     except LineEnded as error:
         raise ConnectFailed(f"{line.url}: {error}, and nothing was answered") from None
-    runner = _Runner(line, device, timeout, restart)
+    runner = _Runner(Exchange(line, device, timeout), restart)
     found = []
     asked = PROFILES[: PROFILES.index(profile) + 1]
-    for name, cases in _SECTIONS:
+    for number, (name, cases) in enumerate(_SECTIONS, 1):
+        progress(f"{name} ({number} of {len(_SECTIONS)})")
         reports = [await runner.run(case) for case in cases(device) if case.profile in asked]
         if name == "sizes":
             reports.append(runner.largest())
@@ -117,25 +125,16 @@ class _Runner:
     """Sends cases, one after the other.
 
     Args:
-        line: to the device.
-        device: is known.
-        timeout: seconds that an answer may take.
+        exchange: with the device.
         restart: seconds that it may take the device to come back.
     """
 
-    def __init__(self, line: Line, device: Device, timeout: float, restart: float) -> None:
-        self._line = line
-        self._device = device
-        self._timeout = timeout
+    def __init__(self, exchange: Exchange, restart: float) -> None:
+        self._exchange = exchange
+        self._line = exchange.line
+        self._device = exchange.device
         self._restart = restart
         self._is_gone = ""
-        self._asked = set[str]()
-        self._judged = set[bytes]()
-        self._open = set[str]()  # ids of the case; some are those of a case before
-        self._doubled_from = 0  # in what was received: those before may come again
-        slow = device.info.retry_seconds_per_byte * (device.info.max_message or 0)
-        self._patience = min(_PATIENCE + slow, timeout)
-        self._tries = 1 if device.info.reliable else _TRIES
 
     async def run(self, case: Case) -> CaseReport:
         """Send a case, and judge what comes back."""
@@ -146,78 +145,69 @@ class _Runner:
         if too_large := [each for each in case.sent if not self._device.info.fits(each)]:
             size = f"{len(too_large[0])} bytes are more than the link carries"
             return _report(case, "not applicable", (), size)
-        why, received = "", list[bytes]()
-        for _ in range(self._tries):
-            received = []
+        why, talk = "", Talk(self._exchange)
+        for _ in range(self._exchange.tries):
+            talk = Talk(self._exchange)
             try:
-                why = await self._exchange(case, received)
+                why = await self._attempt(case, talk)
             except (MessageTooLarge, Unencodable) as error:
                 return _report(case, "not applicable", (), f"the link does not carry it: {error}")
+            except Unchecked as error:
+                return _report(case, error.verdict, talk.received, error.why, talk.sent)
             except LineEnded as error:
                 why = str(error)
                 await self._recover()
                 break
             if not why:
                 break  # else it may have been the link, if that loses messages
-        self._judged.update(received)
+        received = talk.received
+        self._exchange.judge(received)
         if case.lacks is not None and (reason := case.lacks(list(map(value_of, received)))):
             return _report(case, "not applicable", received, reason)
-        return _report(case, "fail" if why else "pass", received, why)
+        return _report(case, "fail" if why else "pass", received, why, talk.sent)
 
-    async def _exchange(self, case: Case, received: list[bytes]) -> str:
-        """What is wrong with the answers, which are put into `received`."""
-        self._doubled_from = 0
-        self._open = set(map(_id_of, case.sent))
+    async def _attempt(self, case: Case, talk: Talk) -> str:
+        """What is wrong with the answers, which are put where the talk has them."""
+        exchange, received = self._exchange, talk.received
+        if case.talk is not None:
+            why = await case.talk(talk)
+            return why if await exchange.is_there([]) else await self._lost()
+        exchange.expect(case.sent)
         for message in case.sent:
             await self._line.send(message)
+        for piece in case.pieces:
+            await self._line.write(piece)
         if case.waits is not None:
-            await self._gather(received, 1, self._timeout)
-            self._doubled_from = len(received)
+            await exchange.gather(received, 1, exchange.timeout)
+            exchange.repeats(received)
             await self._line.send(case.waits)
-        await self._gather(received, case.wanted, self._patience)
-        if not await self._is_there(received):
-            await self._recover()
-            return "the device does not answer any more"
+        await exchange.gather(received, case.wanted, exchange.patience)
+        if self._is_answered(case, received):
+            return ""
+        if not await exchange.is_there(received):
+            return await self._lost()
         is_one = len(case.sent) == 1
-        await self._gather(received, case.wanted, self._patience if is_one else self._timeout)
+        patience = exchange.patience if is_one else exchange.timeout
+        await exchange.gather(received, case.wanted, patience)
         if not case.wanted and not self._device.info.reliable:
-            await self._gather(received, 1, _LATE_SECONDS)
+            await exchange.gather(received, 1, _LATE_SECONDS)
         values = [value_of(message) for message in received]
         if case.check is not None:
             return case.check(values)
         found = [message_faults(expect, values) for expect in (case.expect, *case.also)]
         return "; ".join(found[0]) if all(found) else ""
 
-    async def _gather(self, received: list[bytes], wanted: int, seconds: float) -> None:
-        """Receive until there is as much as is wanted, or nothing comes for so long."""
-        while len(received) < wanted:
-            message = await self._line.receive(seconds)
-            if message is None:
-                return
-            self._take(message, received)
+    def _is_answered(self, case: Case, received: Sequence[bytes]) -> bool:
+        """Whether the answers prove that the device is there, where each call takes its time."""
+        if self._device.info.in_flight != 1 or case.check is not None or not case.wanted:
+            return False
+        values = [value_of(message) for message in received]
+        has_id = all(isinstance(each, dict) and each.get("id") is not None for each in values)
+        return has_id and not message_faults(case.expect, values)
 
-    async def _is_there(self, received: list[bytes]) -> bool:
-        """Whether a call is answered; all else that comes meanwhile is put into `received`."""
-        ids = set[str]()
-        for _ in range(self._tries):
-            id = next(self._device.ids)
-            ids.add(str(id))
-            self._asked.add(str(id))
-            await self._line.send(self._device.request(id))
-            while (message := await self._line.receive(self._timeout)) is not None:
-                if _id_of(message) in ids:
-                    return True
-                self._take(message, received)
-        return False
-
-    def _take(self, message: bytes, received: list[bytes]) -> None:
-        """Put a message into `received`, unless it is one that the link has doubled or held up."""
-        id = _id_of(message)
-        is_judged = id != _NO_ID and id not in self._open and message in self._judged
-        is_late = id in self._asked or is_judged
-        is_known = is_late or message in received[self._doubled_from :]
-        if self._device.info.reliable or not is_known:
-            received.append(message)
+    async def _lost(self) -> str:
+        await self._recover()
+        return "the device does not answer any more"
 
     async def _recover(self) -> None:
         """Connect again; a device that has not come back after a while is gone."""
@@ -225,7 +215,7 @@ class _Runner:
             while True:
                 try:
                     await self._line.open()
-                    if await self._is_there([]):
+                    if await self._exchange.is_there([]):
                         return
                 except (LineEnded, ConnectFailed):
                     await anyio.sleep(_RETRY_SECONDS)
@@ -243,11 +233,15 @@ class _Runner:
         return _report(case, "fail" if why else "pass", (), why)
 
 
-def _id_of(message: bytes) -> str:
-    value = value_of(message)
-    return str(value.get("id")) if isinstance(value, dict) else _NO_ID
-
-
-def _report(case: Case, verdict: Verdict, received: Sequence[bytes], why: str) -> CaseReport:
-    sent = case.sent if case.waits is None else (*case.sent, case.waits)
+def _report(
+    case: Case,
+    verdict: Verdict,
+    received: Sequence[bytes],
+    why: str,
+    said: Sequence[bytes] = (),
+) -> CaseReport:
+    """The report of a case; `said` is what a dialogue has sent."""
+    whole = (b"".join(case.pieces),) if case.pieces else ()
+    waits = () if case.waits is None else (case.waits,)
+    sent = (*case.sent, *whole, *waits, *said)
     return CaseReport(case.name, verdict, shown(sent), shown(received), case.rule, why)

@@ -1,17 +1,27 @@
 """Cases about many messages and large ones: sizes, copies, pipelining, floods."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 
+import anyio
+
+from .case import Case
 from .device import Device
-from .model import Case
 from .replies import OUTCOME_UNKNOWN, TOO_LARGE, fail
+from .talk import Talk
 
 _SMALLEST = 200
 _LARGEST = 1 << 16
 _AT_ONCE = 8
 _FLOOD = 64
 _LOSSY_FLOOD = 16
+_LATER_SECONDS = 0.7  # more than those in which a copy is a doubled packet
+_MEASURED = 5
+
+_MARKED = "A copy that is marked `retry: true` is answered with the stored reply."
+_TIMER = "A client repeats an unanswered request when the link's first timer has run out."
 
 
 def sizes(device: Device) -> Iterator[Case]:
@@ -60,11 +70,18 @@ def copies(device: Device) -> Iterator[Case]:
         waits=device.request(n),
     )
     reason = "" if device.pings else "the device does not know the extensions"
+    yield Case(
+        name="a marked copy after a while",
+        rule=_MARKED,
+        talk=partial(_copied_later, device),
+        profile="full",
+        inapplicable=reason,
+    )
     n = next(device.ids)
     back = device.answered(n, v2=None)
     yield Case(
         name="a marked copy",
-        rule="A copy that is marked `retry: true` is answered with the stored reply.",
+        rule=_MARKED,
         sent=(device.request(n, more='"retry":false,'),),
         expect=(back, back),
         also=((fail(n, OUTCOME_UNKNOWN, v2=None),),),  # where the first one was lost
@@ -72,6 +89,47 @@ def copies(device: Device) -> Iterator[Case]:
         profile="full",
         inapplicable=reason,
     )
+
+
+async def _copied_later(device: Device, talk: Talk) -> str:
+    id = next(device.ids)
+    await talk.send(device.request(id, more='"retry":false,'))
+    answer = await talk.answer(id)
+    if answer is None:
+        return "no answer"
+    await anyio.sleep(_LATER_SECONDS)
+    talk.forget()
+    await talk.send(device.request(id, more='"retry":true,'))
+    again = await talk.answer(id)
+    return "" if again == answer else "the copy is not answered as the first one"
+
+
+def timing(device: Device) -> Iterator[Case]:
+    """How long answers take, where that makes others repeat their requests."""
+    info = device.info
+    is_reliable = "nothing is repeated on this link" if info.reliable else ""
+    yield Case(
+        name="answers before the first timer",
+        rule=_TIMER,
+        talk=partial(_quick, device),
+        profile="full",
+        inapplicable=is_reliable,
+    )
+
+
+async def _quick(device: Device, talk: Talk) -> str:
+    """The quickest answer counts: what delays others may be the link, or this machine."""
+    took = []
+    for _ in range(_MEASURED):
+        begin = time.monotonic()
+        if await talk.call(device.base) is not None:
+            took.append(time.monotonic() - begin)
+    if not took:
+        return "no answer"
+    size = len(device.request(next(device.ids)))
+    timer = device.info.retry_seconds + size * device.info.retry_seconds_per_byte
+    why = f"the quickest of {len(took)} answers took {min(took):.2f} s, the timer {timer:.2f} s"
+    return why if min(took) > timer else ""
 
 
 def pipelining(device: Device) -> Iterator[Case]:

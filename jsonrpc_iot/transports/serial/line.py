@@ -16,6 +16,7 @@ from ...channel.changes import Change
 from ...channel.clock import clock
 from ...channel.contract import Trace
 from ...errors import MalformedFrame
+from ...protocol.improv.serial import LineDecoder, Packet
 from ...protocol.tuya.datapoints import Unit, split_units
 from ...protocol.tuya.frame import (
     BITS_PER_BYTE,
@@ -93,7 +94,8 @@ class TuyaLine:
     ) -> None:
         self.role = role
         self.is_shared = False
-        self.decoder = FrameDecoder(LONGEST_DATA, baudrate=min(baudrate, _LEAST_BAUDRATE))
+        slowest = min(baudrate, _LEAST_BAUDRATE)
+        self.decoder: FrameDecoder = FrameDecoder(LONGEST_DATA, baudrate=slowest)
         self.takers: list[TakesFrames] = []
         self.frames_sent = 0
         self.malformed = 0
@@ -110,6 +112,8 @@ class TuyaLine:
         self._free_at = -math.inf
         self._late_pieces = 0
         self._traces: dict[Trace, FrameTrace] = {}
+        self._packets: LineDecoder | None = None  # the decoder, where packets are wanted too
+        self._packet_takers: list[Callable[[Packet], object]] = []
         self._sending = anyio.Lock(fast_acquire=True)
         self._confirming = anyio.Lock()
         self._is_read = False
@@ -160,6 +164,28 @@ class TuyaLine:
         """Show the frames of all commands, and the noise; see `Channel.trace_frames`."""
         if trace not in self._traces:
             self._traces[trace] = FrameTrace(trace, self.decoder)
+            if self._packets is not None:
+                self._traces[trace].hide_noise()
+
+    def find_packets(self, take: Callable[[Packet], object]) -> LineDecoder:
+        """Have Improv's packets found too.
+
+        Args:
+            take: gets each, and must not wait.
+
+        Returns:
+            What finds them, for its counts.
+        """
+        self._packet_takers.append(take)
+        if self._packets is None:
+            self.decoder = self._packets = LineDecoder.instead_of(self.decoder)
+            for trace in self._traces.values():
+                trace.hide_noise()
+        return self._packets
+
+    def leave_packets(self, take: Callable[[Packet], object]) -> None:
+        """Tell a function of no more packets."""
+        self._packet_takers.remove(take)
 
     async def pause(self, until: float, is_done: Callable[[], bool]) -> None:
         """Wait within a send, and read meanwhile: the other end must not be left without answers.
@@ -219,8 +245,13 @@ class TuyaLine:
         if self._is_slow:
             await self.pause(self._free_at - _AHEAD_SECONDS, lambda: False)
 
-    async def send_frame(self, frame: bytes) -> None:
-        """Send one frame that is encoded already; returns when the system has it; see `send`."""
+    async def send_frame(self, frame: bytes, shown: bytes | None = None) -> None:
+        """Send one frame that is encoded already; returns when the system has it; see `send`.
+
+        Args:
+            frame: a frame of Tuya's, or a packet of Improv's.
+            shown: what a trace shows in its place.
+        """
         async with self._sending:
             if self._frame_gap:
                 await anyio.sleep_until(self._free_at)
@@ -230,7 +261,7 @@ class TuyaLine:
                 self._note_left(begun[0])
                 if begun[0] == frame:
                     return
-            self._show_left(frame)
+            self._show_left(shown or frame)
             await self._stream.send(frame)
             self._note_left(frame)
 
@@ -269,8 +300,9 @@ class TuyaLine:
     async def _read(self) -> None:
         """Take in what comes next, or do what is due."""
         await self._answer()  # what a reader who was cancelled left
-        role, decoder = self.role, self.decoder
-        due = min(decoder.next_due(), role.next_due()) if role else decoder.next_due()
+        role, due = self.role, self.decoder.next_due()
+        if role:
+            due = min(due, role.next_due())
         until = max(due, self._now() + LATE_SECONDS)
         piece = await self._receive(until)
         at = self._now()
@@ -278,6 +310,7 @@ class TuyaLine:
         is_late = has_more and at >= due and self._late_pieces < _LATE_PIECES
         self._late_pieces = self._late_pieces + 1 if is_late else 0
         piece, self._taken = piece[self._taken :], 0
+        decoder = self.decoder  # which `find_packets` may have replaced meanwhile
         frames = decoder.feed(piece, at, is_late=is_late) if piece else decoder.expire(at)
         for trace in self._traces.values():
             trace.took(piece, frames)
@@ -285,6 +318,8 @@ class TuyaLine:
             if role:
                 self._answers += role.take(frame, at)
             self._hand_out(frame)
+        if self._packets is not None:
+            self._hand_out_packets(self._packets)
         if role and not is_late:
             self._answers += role.poll(at)
         await self._answer()
@@ -296,6 +331,8 @@ class TuyaLine:
             return False
         for frame in decoder.feed(piece, self._now()):
             self._hand_out(frame)
+        if self._packets is not None:
+            self._hand_out_packets(self._packets)
         self._news.notify()
         if decoder.next_due() == math.inf and not self._is_done():
             return True
@@ -324,6 +361,13 @@ class TuyaLine:
                         break
         except MalformedFrame as error:
             self.count_malformed(error)
+
+    def _hand_out_packets(self, decoder: LineDecoder) -> None:
+        for packet in decoder.take_packets():
+            for trace in self._traces.values():
+                trace.took_packet(packet)
+            for take in self._packet_takers:
+                take(packet)
 
     def count_malformed(self, error: MalformedFrame) -> None:
         """Note what was no DataPoint."""

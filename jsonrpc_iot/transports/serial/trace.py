@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from ...channel.contract import Trace
+from ...protocol.improv.serial import Packet
 from ...protocol.tuya.frame import Frame, FrameDecoder, encode_frame
 
 
@@ -19,6 +20,16 @@ class FrameTrace:
         self._decoder = decoder
         self._bytes = bytearray()  # not shown yet
         self._noise_before = decoder.noise_bytes
+        self._hides_noise = False
+
+    def hide_noise(self) -> None:
+        """Show none from here on: it may be a spoilt Improv packet, and have a key in it."""
+        self._hides_noise = True
+        self._bytes.clear()
+
+    def took_packet(self, packet: Packet) -> None:
+        """Show a packet that has come, without a key."""
+        self._trace("<=", packet.shown())
 
     def took(self, piece: bytes, frames: Iterable[Frame]) -> None:
         """Show what has come clear.
@@ -27,6 +38,10 @@ class FrameTrace:
             piece: what the decoder was fed, nothing if it was told of a silence.
             frames: what it made of it.
         """
+        if self._hides_noise:
+            for frame in frames:
+                self._trace("<=", encode_frame(frame.command, frame.data, frame.version))
+            return
         self._bytes += piece
         for frame in frames:
             encoded = encode_frame(frame.command, frame.data, frame.version)

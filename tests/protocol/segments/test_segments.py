@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from jsonrpc_iot.protocol.limits import Limits
 from jsonrpc_iot.protocol.segments.format import AssemblyBudget, Segmentation, largest_message
 from jsonrpc_iot.protocol.segments.sender import cut
+from tests.vectors import Vector, read_vectors
 
 PACKET = 40
 CHUNK = PACKET - 9
@@ -62,20 +63,20 @@ def run(
     return *got, now
 
 
+@pytest.mark.parametrize(
+    "vector", [pytest.param(each, id=each["name"]) for each in read_vectors("segments")]
+)
+def test_vectors(vector: Vector) -> None:
+    end = new(vector["packet"])
+    for step in vector["steps"]:
+        if "send" in step:
+            end.sender.send(step["send"].encode())
+        messages = end.receive([each.encode() for each in step.get("received", ())], step["at"])
+        assert [each.decode() for each in messages] == step.get("messages", [])
+        assert [each.decode() for each in end.poll(step["at"])] == step.get("sent", [])
+
+
 # What leaves
-
-
-def test_the_format() -> None:
-    end = new()
-    end.sender.send(b"a" * CHUNK + b"b")
-    assert end.poll(0) == [b"~00000002" + b"a" * CHUNK, b"~00001002b"]
-    there = new()
-    assert there.receive(end.poll(0), 0) == []
-    end.sender.send(b"c" * CHUNK * 2)
-    packets = end.poll(0)
-    assert [packet[:9] for packet in packets] == [b"~01000002", b"~01001002"]
-    assert there.receive([packet.upper() for packet in packets], 0) == [b"C" * CHUNK * 2]
-    assert there.poll(0) == [b"~01!002"]
 
 
 def test_at_most_32_segments_are_unreported() -> None:
@@ -85,23 +86,6 @@ def test_at_most_32_segments_are_unreported() -> None:
     assert end.poll(0) == []
     assert end.receive([b"~00!010"], 0) == []
     assert [packet[3:6] for packet in end.poll(0)] == [b"%03x" % n for n in range(32, 48)]
-
-
-@pytest.mark.parametrize(
-    ("report", "again"),
-    [
-        (b"~00!006,003", [3]),  # all below III have arrived, except what is listed
-        (b"~00!003,003", [3]),  # or III is where the first gap is
-        (b"~00!002,002-003,006", [2, 3, 6]),
-        (b"~00!00A,003,005-006", [3, 5, 6]),
-    ],
-)
-def test_what_is_missing_is_repeated(report: bytes, again: list[int]) -> None:
-    end = new()
-    end.sender.send(text(CHUNK * 10))
-    assert len(end.poll(0)) == 10
-    end.receive([report], 0.3)
-    assert [int(packet[3:6], 16) for packet in end.poll(0.3)] == again
 
 
 def test_what_has_just_left_again_is_not_repeated_for_an_older_report() -> None:
@@ -392,13 +376,6 @@ def test_a_segment_that_makes_no_sense_is_dropped_and_counted(packet: bytes) -> 
     assert there.dropped == 1
     assert there.poll(0) == []
     assert there.next_due() > 1e9
-
-
-def test_a_message_that_begins_like_a_segment_goes_as_one() -> None:
-    end, there = new(), new()
-    end.sender.send(b"~")
-    assert end.poll(0) == [b"~00000001~"]
-    assert there.receive([b"~00000001~", b"~00000001~"], 0) == [b"~"]
 
 
 def test_an_unfinished_message_is_dropped_after_10_s() -> None:

@@ -1,6 +1,6 @@
 """DataPoint units: what is read back, what is refused, and what makes no sense."""
 
-import json
+from base64 import b64decode
 from typing import Any
 
 import pytest
@@ -14,31 +14,22 @@ from jsonrpc_iot.protocol.tuya.datapoints import (
     DataPointType,
     decode_datapoints,
     encode_datapoints,
+    read_datapoints,
 )
 from jsonrpc_iot.protocol.tuya.frame import Command, FrameDecoder
-from tests.places import DATA
+from tests.vectors import Vector, read_vectors
 
 RAW, BOOL, VALUE, STRING, ENUM, BITMAP = DataPointType
 
-UNITS: dict[str, DataPoint] = {
-    "01 00 0000": DataPoint(1, RAW, b""),
-    "12 00 0003 55aa00": DataPoint(18, RAW, b"\x55\xaa\x00"),
-    "02 01 0001 01": DataPoint(2, BOOL, True),
-    "ff 01 0001 00": DataPoint(255, BOOL, False),
-    "05 02 0004 0000001e": DataPoint(5, VALUE, 30),
-    "18 02 0004 ffffffec": DataPoint(24, VALUE, -20),
-    "18 02 0004 80000000": DataPoint(24, VALUE, -(2**31)),
-    "18 02 0004 7fffffff": DataPoint(24, VALUE, 2**31 - 1),
-    "6c 03 0004 41424344": DataPoint(108, STRING, "ABCD"),
-    "6c 03 0002 c3bc": DataPoint(108, STRING, "ü"),
-    "04 04 0001 ff": DataPoint(4, ENUM, 255),
-    "0b 05 0001 00": DataPoint(11, BITMAP, 0),
-    "0b 05 0001 ff": DataPoint(11, BITMAP, 0xFF),
-    "0b 05 0002 0100": DataPoint(11, BITMAP, 0x100),
-    "0b 05 0002 0001": DataPoint(11, BITMAP, 1, 2),
-    "0b 05 0004 00010000": DataPoint(11, BITMAP, 0x10000),
-    "0b 05 0004 ffffffff": DataPoint(11, BITMAP, 0xFFFFFFFF, 4),
-}
+VECTORS = read_vectors("dp")
+
+
+def named(point: dict[str, Any]) -> DataPoint:
+    """A DataPoint as a vector has it."""
+    type_ = DataPointType[point["type"].upper()]
+    value = b64decode(point["value"]) if type_ is RAW else point["value"]
+    return DataPoint(point["id"], type_, value, point.get("size", 0))
+
 
 POINTS = st.one_of(
     st.builds(DataPoint, st.integers(0, 255), st.just(RAW), st.binary(max_size=300)),
@@ -59,31 +50,28 @@ POINTS = st.one_of(
 
 def captured() -> list[bytes]:
     """The DataPoints of all good captures."""
-    text = (DATA / "tuya_frames.jsonl").read_text()
     stream = b"".join(
         bytes.fromhex(vector["hex"])
-        for vector in map(json.loads, text.splitlines())
-        if vector["kind"] == "frame"
+        for vector in read_vectors("tuya")
+        if "source" in vector and not vector["dropped"]
     )
     about = {Command.SET_DATAPOINTS, Command.REPORT_DATAPOINTS, Command.SYNC_REPORT}
     return [frame.data for frame in FrameDecoder().feed(stream, 0) if frame.command in about]
 
 
-@pytest.mark.parametrize(("unit", "point"), UNITS.items())
-def test_the_layout(unit: str, point: DataPoint) -> None:
-    wire = bytes.fromhex(unit)
-    assert encode_datapoints([point]) == wire
-    [found] = decode_datapoints(wire)
-    assert found == point
-    assert type(found.value) is type(point.value)
-    assert isinstance(found.type, DataPointType)
-
-
-def test_several_follow_one_another() -> None:
-    wire = b"".join(map(bytes.fromhex, UNITS))
-    assert encode_datapoints(iter(UNITS.values())) == wire
-    assert decode_datapoints(wire) == list(UNITS.values())
-    assert decode_datapoints(b"") == []
+@pytest.mark.parametrize("vector", [pytest.param(each, id=each["name"]) for each in VECTORS])
+def test_vectors(vector: Vector) -> None:
+    [frame] = FrameDecoder().feed(bytes.fromhex(vector["hex"]), 0)
+    expected = [named(each) for each in vector["units"]]
+    points, problems = read_datapoints(frame.data)
+    assert (points, len(problems)) == (expected, vector["skipped"])
+    assert [type(each.value) for each in points] == [type(each.value) for each in expected]
+    assert all(isinstance(each.type, DataPointType) for each in points)
+    messages = [each.value for each in points if each.id == 232 and each.type is STRING]
+    assert messages == vector.get("messages", [])
+    if not problems:
+        assert encode_datapoints(iter(points)) == frame.data
+        assert decode_datapoints(frame.data) == points
 
 
 def test_captures_come_back() -> None:

@@ -1,11 +1,9 @@
 """Tuya frames: any bytes, cut anywhere, give the frames that a plain reading finds, no others."""
 
-import json
 import math
 from collections.abc import Iterator
 from itertools import pairwise
 from random import Random
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,11 +17,9 @@ from jsonrpc_iot.protocol.tuya.frame import (
     NetworkStatus,
     encode_frame,
 )
-from tests.places import DATA
+from tests.vectors import Vector, read_vectors
 
-VECTORS: list[dict[str, Any]] = [
-    json.loads(line) for line in (DATA / "tuya_frames.jsonl").read_text().splitlines()
-]
+VECTORS = read_vectors("tuya")
 SILENCE = 0.5  # powers of two, so that sums of times are exact
 PAUSE = 1.0
 BAUDRATE = 10 * 1024
@@ -117,52 +113,23 @@ def look(kept: bytes, max_data: int) -> Frame | str:
     return Frame(kept[2], kept[3], kept[6 : length + 6])
 
 
-def named(*kinds: str) -> list[Any]:
-    found = [vector for vector in VECTORS if vector["kind"] in kinds]
-    return [pytest.param(each, id=f"{at}, {each['meaning'][:40]}") for at, each in enumerate(found)]
-
-
-def test_all_captures_are_here() -> None:
-    assert len(VECTORS) == 47
-    kinds = {"frame", "bad_checksum", "stream", "malformed_doc", "truncated"}
-    assert {vector["kind"] for vector in VECTORS} == kinds
-
-
-@pytest.mark.parametrize("vector", named("frame"))
-def test_captured_frames(vector: dict[str, Any]) -> None:
-    captured = bytes.fromhex(vector["hex"])
-    decoder = new_decoder()
-    [frame] = decoder.feed(captured, 0)
-    assert frame.command == int(vector["command"], 16)
-    assert encoded(frame) == captured
-    assert counts(decoder) == (0, 0, 0, 0)
-    assert decoder.next_due() == math.inf
-
-
-@pytest.mark.parametrize("vector", named("bad_checksum", "malformed_doc", "truncated"))
-def test_captured_ruins(vector: dict[str, Any]) -> None:
-    captured = bytes.fromhex(vector["hex"])
-    frames, found = decode([(0, captured), (0.1, encoded(FRAME))])
-    assert frames == [FRAME]
-    assert found[0] == len(captured)
-
-
-@pytest.mark.parametrize("vector", named("stream"))
-def test_captured_streams(vector: dict[str, Any]) -> None:
-    captured = bytes.fromhex(vector["hex"])
-    valid = [bytes.fromhex(frame) for frame in vector["valid_frames"]]
-    frames, found = decode([(0, captured)])
-    assert [encoded(frame) for frame in frames] == valid
-    assert found[0] == len(captured) - sum(map(len, valid))
-
-
-@pytest.mark.parametrize("vector", named(*{vector["kind"] for vector in VECTORS}))
-def test_captures_cut_anywhere(vector: dict[str, Any]) -> None:
-    stream = bytes.fromhex(vector["hex"]) + encoded(*GOOD)
-    expected = reference([(0, stream)])
-    for at in range(len(stream) + 1):
-        assert decode([(0, stream[:at]), (0, stream[at:])]) == expected
-    assert decode([(0, stream[at : at + 1]) for at in range(len(stream))]) == expected
+@pytest.mark.parametrize("vector", [pytest.param(each, id=each["name"]) for each in VECTORS])
+def test_vectors(vector: Vector) -> None:
+    stream = bytes.fromhex(vector["hex"])
+    frames = [
+        Frame(each["version"], each["command"], bytes.fromhex(each["data_hex"]))
+        for each in vector["frames"]
+    ]
+    found, counted = decode([(0, stream)], 1024)
+    assert (found, counted[0]) == (frames, vector["dropped"])
+    if not counted[0]:
+        assert encoded(*frames) == stream
+    expected = reference([(0, stream + encoded(*GOOD))], 1024)
+    cuts = range(len(stream) + 1) if len(stream) < 200 else (1, 2, 5, 6, 7, len(stream) - 1)
+    for at in cuts:
+        assert decode([(0, stream[:at]), (0, stream[at:] + encoded(*GOOD))], 1024) == expected
+    pieces = [(0.0, bytes([byte])) for byte in stream + encoded(*GOOD)]
+    assert decode(pieces, 1024) == expected
 
 
 def test_the_layout() -> None:

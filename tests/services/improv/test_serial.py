@@ -11,8 +11,8 @@ from anyio.abc import ByteStream
 from jsonrpc_iot import CallTimeout, ChannelClosed, MalformedResponse, UsageError
 from jsonrpc_iot.protocol.improv.messages import Call, Command, WifiSettings, encode_strings
 from jsonrpc_iot.protocol.improv.serial import (
+    LineDecoder,
     Packet,
-    PacketDecoder,
     PacketType,
     call_packet,
     error_packet,
@@ -27,7 +27,6 @@ from jsonrpc_iot.services.improv import (
     ImprovClient,
     ImprovError,
     State,
-    client,
     serve_line,
 )
 from jsonrpc_iot.services.wifi import SimulatedNetwork, SimulatedWifi, WifiState
@@ -51,28 +50,31 @@ class Line(NamedTuple):
 
     async def next_packets(self, count: int) -> list[Packet]:
         """What the device sends, for tests that look closer than the client does."""
-        decoder = PacketDecoder()
+        decoder = LineDecoder()
         found: list[Packet] = []
         with anyio.fail_after(SECONDS):
             while len(found) < count:
-                found += decoder.feed(await self.serial.first.receive(), 0.0)
+                decoder.feed(await self.serial.first.receive(), 0.0)
+                found += decoder.take_packets()
         return found
 
 
 @asynccontextmanager
-async def line_to(improv: Improv, faults: LineFaults = LineFaults()) -> AsyncIterator[Line]:  # noqa: B008  # frozen
-    async with virtual_serial_pair(faults) as serial, anyio.create_task_group() as tasks:
+async def line_to(improv: Improv, repeat_seconds: float = 1.0) -> AsyncIterator[Line]:
+    async with virtual_serial_pair() as serial, anyio.create_task_group() as tasks:
         tasks.start_soon(serve_line, improv, serial.second)
-        yield Line(ImprovClient(serial.first), serial)
+        yield Line(ImprovClient(serial.first, repeat_seconds=repeat_seconds), serial)
         tasks.cancel_scope.cancel()
 
 
 @asynccontextmanager
-async def device(wifi: SimulatedWifi | None = None, seconds: float = 25) -> AsyncIterator[Line]:
+async def device(
+    wifi: SimulatedWifi | None = None, seconds: float = 25, repeat_seconds: float = 1.0
+) -> AsyncIterator[Line]:
     wifi = wifi or instant()
     async with (
         Improv(wifi, INFO, lambda: URLS, connect_seconds=seconds) as improv,
-        line_to(improv) as line,
+        line_to(improv, repeat_seconds) as line,
     ):
         yield line
 
@@ -210,10 +212,8 @@ async def test_settings_that_come_twice_are_one_attempt() -> None:
 
 
 @on_one_loop
-async def test_a_line_that_spoils_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_REPEAT_SECONDS", 0.02)
-    monkeypatch.setattr(client, "_TRIES", 20)
-    async with device() as line:
+async def test_a_line_that_spoils_bytes() -> None:
+    async with device(repeat_seconds=0.02) as line:
         line.serial.to_second.faults = LineFaults(drop=0.01, insert=0.01, flip=0.01)
         assert await line.client.find() == (State.AUTHORIZED, [])
         assert await line.client.info() == INFO
@@ -281,9 +281,8 @@ async def test_more_commands_than_a_device_answers_at_once() -> None:
 
 
 @on_one_loop
-async def test_a_cut_packet_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_REPEAT_SECONDS", 0.05)
-    async with device() as line:
+async def test_a_cut_packet_is_sent_again() -> None:
+    async with device(repeat_seconds=0.05) as line:
         line.serial.to_second.is_cut = True
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(line.client.info)

@@ -1,0 +1,136 @@
+"""What the commands about files and firmware share: options, the connection, the progress bar."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from jsonrpc_iot import Client, Dispatcher, Principal, UsageError, connect
+from jsonrpc_iot.protocol.messages import Dialect
+from jsonrpc_iot.protocol.text import escape
+
+from ._options import duration
+from ._output import Tracer
+from .command.declare import Option
+
+FilesOption: TypeAlias = Annotated[
+    Path | None,
+    Option(
+        "--files",
+        metavar="DIR",
+        help="Offer the files of this folder to put, get and ls; with --keys to who has the "
+        "permission files.",
+    ),
+]
+ReplaceOption: TypeAlias = Annotated[
+    bool, Option("--replace", help="Replace another file of that name.")
+]
+PatienceOption: TypeAlias = Annotated[
+    float,
+    duration("How long to go on with nothing getting through, after a cut or while it restarts."),
+]
+AnswerTimeoutOption: TypeAlias = Annotated[
+    float, duration("How long to wait for the connection, and then for each answer.")
+]
+
+
+def include_files(dispatcher: Dispatcher, folder: Path) -> None:
+    """Have a device offer the files of a folder.
+
+    Raises:
+        UsageError: there is no such folder, or the device has such a service of its own.
+    """
+    from jsonrpc_iot.services.files import FolderFiles
+
+    include_open(dispatcher, "--files", FolderFiles(folder), "files")
+
+
+def include_open(dispatcher: Dispatcher, option: str, service: object, permission: str) -> None:
+    """Include a service that everybody may use where nobody has to prove who they are.
+
+    Args:
+        dispatcher: of the device.
+        option: that asks for the service.
+        service: that is included.
+        permission: that it requires.
+
+    Raises:
+        UsageError: the device has such a service of its own.
+    """
+    try:
+        dispatcher.include(service)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
+    before = dispatcher.everybody
+    if before is None:
+        dispatcher.everybody = Principal("everybody", frozenset({permission}))
+    elif not before.permits(permission):
+        names = frozenset({permission, *before.permissions})  # type: ignore[misc]
+        dispatcher.everybody = Principal("everybody", names)
+
+
+def connect_lastingly(
+    url: str, timeout: float, dialect: Dialect, *, trace: bool
+) -> AbstractAsyncContextManager[Client]:
+    """Connect to a device that has to be there at first, and again whenever the connection ends.
+
+    Args:
+        url: where the device is.
+        timeout: seconds for the connection, and for each answer.
+        dialect: how to speak at first.
+        trace: whether to show all messages.
+    """
+    return connect(
+        [url],  # as one of several ways, which are looked for again
+        timeout=timeout,
+        connect_timeout=timeout,
+        dialect=dialect,
+        trace=Tracer(url) if trace else None,
+    )
+
+
+def check_readable(file: Path) -> None:
+    """Refuse a file that cannot be sent, before anybody is connected to.
+
+    Raises:
+        UsageError: it is not there, or cannot be read.
+    """
+    try:
+        with file.open("rb"):
+            pass
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Give what shows how far a file is, on standard error where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(escape(title), total=None)
+
+        def show(there: int, size: int) -> None:
+            bar.update(task, completed=there, total=size)
+
+        yield show

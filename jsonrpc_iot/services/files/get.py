@@ -1,0 +1,257 @@
+"""`get`: a file of a device becomes one of this machine."""
+
+import os
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+from msgspec import UNSET
+
+from jsonrpc_iot import Client, MalformedResponse, MessageTooLarge, TooLarge
+
+from .disk import Disk
+from .interface import FileExists, FileInfo, Files, NotAllowed, Piece, WrongHash
+from .names import problem
+from .put import PATIENCE
+from .room import read_room, window
+from .sending import PASSING, Patience, Progress, size_and_hash, smaller
+
+_TRIES = 3  # of a file that changes while it is read
+_AHEAD = 4  # windows that may wait for a piece before them
+
+
+class Changed(Exception):
+    """The file is another one now."""
+
+
+async def get(
+    client: Client,
+    name: str,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    replace: bool = False,
+    progress: Progress | None = None,
+    patience: float = PATIENCE,
+    prefix: str = "",
+) -> FileInfo:
+    """Fetch a file from a device that has the service `files`.
+
+    What has arrived is kept beside `path`, as `.NAME.HASH.part`, and the next call goes on from
+    there. The file takes its place when it is whole and right, all at once.
+
+    Args:
+        client: leads to the device; one that reconnects goes on by itself after a cut.
+        name: of the file there.
+        path: where it goes; by default into the present folder, called as there.
+        replace: it may replace another file.
+        progress: is called with the bytes that are here, and those that there will be.
+        patience: seconds to go on with nothing getting through.
+        prefix: what the device, or a gateway, put before the service's names.
+
+    Returns:
+        The file as it is there.
+
+    Raises:
+        FileExists: another file is at `path`, and `replace` is not said.
+        FilesError: the device refuses it; of the class of its code.
+        WrongHash: what came was something else, again and again.
+        CallTimeout: nothing has got through for too long; or as `Client.call`.
+        ChannelClosed: the connection ended, of a client that does not reconnect.
+        OSError: the file cannot be written.
+    """
+    if path is None and (why := problem(name)) is not None:
+        raise NotAllowed(data={"path": "$.name", "message": why})
+    target = Path(name.rpartition("/")[2] if path is None else path)
+    fetching = Fetching(client, client.proxy(Files, prefix=prefix), name, progress, patience)
+    for tries in range(_TRIES, 0, -1):
+        try:
+            return await fetching.fetch(target, replace=replace)
+        except (Changed, WrongHash) as error:
+            if tries == 1:
+                raise WrongHash("It changes while it is read") from error
+    raise AssertionError
+
+
+class Fetching:
+    """One file that is fetched.
+
+    Args:
+        client: leads to the device.
+        files: its service.
+        name: of the file.
+        progress: is told how far it is.
+        patience: seconds to go on with nothing getting through.
+    """
+
+    def __init__(
+        self, client: Client, files: Files, name: str, progress: Progress | None, patience: float
+    ) -> None:
+        self._client = client
+        self._files = files
+        self._name = name
+        self._progress = progress
+        self._patience = Patience(patience)
+        self._disk = Disk()
+
+    async def fetch(self, target: Path, *, replace: bool) -> FileInfo:
+        """Fetch it as it is now.
+
+        Raises:
+            Changed: it became another one meanwhile.
+            WrongHash: what came is not it.
+        """
+        info = await self._stat()
+        if await anyio.Path(target).exists():
+            there = await anyio.to_thread.run_sync(size_and_hash, target)
+            if there == (info.size, info.sha256):
+                self._tell(info.size, info.size)
+                return info
+            if not replace:
+                raise FileExists(f"{target} is there already")
+        part = target.with_name(f".{target.name[:80]}.{str(info.sha256)[:16]}.part")
+        arriving = Arriving(part, info, self._note)
+        await anyio.to_thread.run_sync(arriving.resume)
+        self._tell(arriving.there, info.size)
+        while arriving.there < info.size:
+            try:
+                await self._read_all(arriving)
+            except PASSING as error:
+                await self._patience.wait(self._client, error)
+        await anyio.to_thread.run_sync(partial(self._settle, arriving, target))
+        return info
+
+    async def _stat(self) -> FileInfo:
+        """What the device says of it; where that is not its hash, a read says it."""
+        while True:
+            try:
+                info = await self._files.stat(self._name)
+                if info.sha256 is UNSET:
+                    piece = await self._files.read(self._name, 0, 0)
+                    info = FileInfo(name=info.name, size=info.size, sha256=piece.sha256)
+                if info.sha256 is UNSET:
+                    raise MalformedResponse("the device tells no hash of its files")
+                return info
+            except PASSING as error:
+                await self._patience.wait(self._client, error)
+
+    async def _read_all(self, arriving: "Arriving") -> None:
+        """Read until all is here, in smaller pieces where they turn out to be too large."""
+        link = self._client.info
+        chunk = min(read_room(link, bare=True), arriving.info.size)
+        while arriving.there < arriving.info.size:
+            read = partial(self._files.read, self._name)
+            try:
+                await arriving.run(read, chunk, window(link))
+            except (MessageTooLarge, TooLarge) as error:
+                chunk = smaller(chunk, error)
+
+    def _settle(self, arriving: "Arriving", target: Path) -> None:
+        """Put the file in its place, if it is right."""
+        if size_and_hash(arriving.part)[1] != arriving.info.sha256:
+            self._disk.remove(arriving.part)
+            raise WrongHash
+        self._disk.sync(arriving.part)
+        self._disk.replace(arriving.part, target)
+        self._disk.sync_folder(target.parent)
+
+    def _note(self, there: int, size: int) -> None:
+        self._patience.renew()
+        self._tell(there, size)
+
+    def _tell(self, there: int, size: int) -> None:
+        if self._progress is not None:
+            self._progress(there, size)
+
+
+class Arriving:
+    """The beginning of a file that is here already, and grows.
+
+    Args:
+        part: where it is kept.
+        info: of the file.
+        note: is told how far it is, and how far it goes.
+
+    Attributes:
+        part: as above.
+        info: as above.
+        there: how many bytes are here.
+    """
+
+    def __init__(self, part: Path, info: FileInfo, note: Progress) -> None:
+        self.part = part
+        self.info = info
+        self.there = 0
+        self._note = note
+        self._disk = Disk()
+        self._early: dict[int, bytes] = {}
+        self._next = 0
+        self._changed = anyio.Event()
+
+    def resume(self) -> None:
+        """Find what an earlier try has left."""
+        self._disk.write(self.part, 0, b"")
+        self.there = min(self.part.stat().st_size, self.info.size)
+        self._disk.cut(self.part, self.there)
+
+    async def run(
+        self, read: Callable[[int, int], Awaitable[Piece]], chunk: int, reads: int
+    ) -> None:
+        """Read what is missing.
+
+        Args:
+            read: gives a piece, from an offset on, of a length at most.
+            chunk: how many bytes to read at once.
+            reads: that may be open at once.
+
+        Raises:
+            Changed: the file is another one now.
+            Exception: the first that `read` raises.
+        """
+        self._next = self.there
+        self._early.clear()
+        failures: list[Exception] = []
+
+        async def work() -> None:
+            try:
+                while self._next < self.info.size:
+                    if self._next - self.there < _AHEAD * reads * chunk:
+                        await self._read_next(read, chunk)
+                    else:
+                        await self._changed.wait()
+            except Exception as error:  # noqa: BLE001  # of which the first is raised below
+                failures.append(error)
+                tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(reads):
+                tasks.start_soon(work)
+        if failures:
+            raise failures[0]
+
+    async def _read_next(self, read: Callable[[int, int], Awaitable[Piece]], chunk: int) -> None:
+        offset = self._next
+        end = self._next = min(offset + chunk, self.info.size)
+        data = b""
+        while (missing := end - offset - len(data)) > 0:
+            piece = await read(offset + len(data), missing)
+            for said, known in ((piece.size, self.info.size), (piece.sha256, self.info.sha256)):
+                if said not in (UNSET, known):
+                    raise Changed
+            if not 0 < len(piece.data) <= missing:
+                raise Changed
+            data += piece.data
+        self._early[offset] = data
+        self._keep()
+
+    def _keep(self) -> None:
+        """Keep what there is no gap before."""
+        before = self.there
+        while (data := self._early.pop(self.there, None)) is not None:
+            self._disk.write(self.part, self.there, data)
+            self.there += len(data)
+        if self.there > before:
+            self._note(self.there, self.info.size)
+            changed, self._changed = self._changed, anyio.Event()
+            changed.set()

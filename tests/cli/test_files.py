@@ -1,0 +1,127 @@
+"""`put`, `get` and `ls`, and the option --files."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from jsonrpc_iot import cli
+from tests.waiting import eventually
+
+from .program import Done, listening, run, started
+
+DATA = bytes(number * number % 251 for number in range(50_000))
+
+Command: TypeAlias = Callable[..., Done]
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command in this process."""
+
+    def run_here(*words: str | Path) -> Done:
+        code = cli.run([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return Done(code, out, err)
+
+    return run_here
+
+
+@contextmanager
+def device(root: Path, url: str = "tcp://127.0.0.1:0", *options: str | Path) -> Iterator[str]:
+    """A simulated device with files; yields its URL."""
+    root.mkdir(exist_ok=True)
+    words = ("simulate", "--files", str(root), "--bind", url, *map(str, options))
+    with started(*words) as program:
+        yield listening(program)
+        assert program.stop().code == 0
+
+
+def test_a_file_goes_there_and_back(tmp_path: Path, command: Command) -> None:
+    (tmp_path / "log.txt").write_bytes(DATA)
+    hash = sha256(DATA).hexdigest()
+    with device(tmp_path / "root") as url:
+        done = command("put", url, tmp_path / "log.txt")
+        assert done == (0, f"log.txt: 50,000 bytes, sha256 {hash}\n", "")
+        assert (tmp_path / "root/log.txt").read_bytes() == DATA
+        done = command("put", url, tmp_path / "log.txt", "a/b.txt", "--json")
+        assert done.result == {"name": "a/b.txt", "size": 50_000, "sha256": hash}
+
+        done = command("ls", url)
+        assert done.code == 0
+        listed = [json.loads(line) for line in done.out.splitlines()]
+        assert [each.pop("modified") > 0 for each in listed] == [True, True]
+        facts = {"size": 50_000, "sha256": hash}
+        assert listed == [{"name": "log.txt", **facts}, {"name": "a/b.txt", **facts}]
+        assert command("ls", url, "a").result["name"] == "a/b.txt"
+
+        assert run("get", url, "a/b.txt", cwd=tmp_path).code == 0
+        assert (tmp_path / "b.txt").read_bytes() == DATA
+        (tmp_path / "b.txt").write_bytes(b"another")
+        done = command("get", url, "a/b.txt", tmp_path / "b.txt")
+        assert done.code == 1
+        assert "hint: --replace" in done.err
+        assert command("get", url, "a/b.txt", tmp_path / "b.txt", "--replace").code == 0
+        assert (tmp_path / "b.txt").read_bytes() == DATA
+
+        assert json.loads(command("get", url, "nothing").complaint)["code"] == 3001
+        assert json.loads(command("put", url, tmp_path / "b.txt", "../x").complaint)["code"] == 3004
+        assert json.loads(command("ls", url, "..").complaint)["code"] == 3004
+        missing = command("put", url, tmp_path / "nowhere")
+        assert (missing.code, "No such file" in missing.complaint) == (2, True)
+    assert command("put", url, tmp_path / "log.txt").code == 3
+    no_folder = command("simulate", "--files", tmp_path / "nowhere", "--bind", url)
+    assert (no_folder.code, "No such file" in no_folder.complaint) == (2, True)
+
+
+def test_with_a_keyring_the_permission_is_needed(tmp_path: Path, command: Command) -> None:
+    (tmp_path / "file").write_bytes(DATA)
+    keys = tmp_path / "keys.toml"
+    secrets = {}
+    for name, permission in (("app", "files"), ("other", "wifi")):
+        done = command("keys", "new", keys, name, "--permission", permission)
+        (tmp_path / name).write_text(done.out)
+        secrets[name] = f"?psk=file:{tmp_path / name}"
+    with device(tmp_path / "root", "udp://127.0.0.1:0", "--keys", keys) as url:
+        stranger = command("put", url, tmp_path / "file")
+        assert stranger.code == 1
+        assert json.loads(stranger.err.splitlines()[0])["code"] == -32005
+        other = command("put", url + secrets["other"], tmp_path / "file")
+        assert json.loads(other.complaint)["code"] == -32006
+        assert command("put", url + secrets["app"], tmp_path / "file").code == 0
+    assert (tmp_path / "root/file").read_bytes() == DATA
+
+
+@pytest.mark.anyio
+async def test_a_sender_is_killed_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    data = os.urandom(200_000)
+    (tmp_path / "file").write_bytes(data)
+    root = tmp_path / "root"
+    with device(root, "tcp://127.0.0.1:0?max=300") as url:
+        words = ("put", f"{url}?max=300", str(tmp_path / "file"))
+        with started(*words) as sender:
+            await eventually(lambda: any(root.glob(".jsonrpc-iot/*.part")))
+            sender.process.send_signal(signal.SIGKILL)
+        assert not (root / "file").exists()
+        (part,) = root.glob(".jsonrpc-iot/*.part")
+        assert run(*words).code == 0
+        assert not part.exists()
+    assert (root / "file").read_bytes() == data
+
+
+def test_everybody_may_where_there_is_no_keyring(tmp_path: Path) -> None:
+    words = ("simulate", "--files", str(tmp_path), "--bind", "tcp://127.0.0.1:0")
+    with started(*words) as program:
+        warning = program.wait_for_error("jsonrpc-iot: WARNING:")
+        assert "may do what needs the permission files" in warning

@@ -70,7 +70,7 @@ class Rpc:
         sys.print_exception(error)
 
     async def notify(self, method, params=None):
-        """Send a notification to all who have said anything in the last minute, or are connected."""
+        """Send a notification to all who are connected, or were heard in the last minute."""
         for link in self.links:
             for address in list(link.peers):
                 await link.notify(method, params, address)
@@ -87,7 +87,7 @@ def _bind(declared, given):
     given = given if isinstance(given, dict) else dict(zip(names + list(range(len(given))), given))
     for name, kind, *default in declared:
         path, least = "$." + name, kind if isinstance(kind, range) else None
-        kind = int if least else kind
+        kind = int if least else kind  # noqa: PLW2901
         if name not in given:
             if not default:
                 raise invalid(path, "is required")
@@ -102,7 +102,7 @@ def _bind(declared, given):
             raise invalid(path, f"expected int from {least.start} to {least.stop - 1}")
         values.append(value)
     if given:
-        raise invalid("$", f"takes {names} alone")
+        raise invalid("$", f"takes {names}, not {list(given)}")
     return values
 
 
@@ -126,7 +126,7 @@ class Link:
         self._seen = {}  # theirs: response, when it left, whether a copy was extended, address
         self._secret, self._since = os.urandom(16), ticks_ms()
         self.id, self.is_over = int.from_bytes(os.urandom(4), "big") >> 2, False
-        self._budget, self._refused = 20, ticks_ms()
+        self._budget, self._refused = 21, ticks_ms()
         rpc.links.append(self)
 
     async def receive(self, data, address=None):
@@ -148,12 +148,15 @@ class Link:
     async def refuse(self, error, address):
         """Answer what is no message; not for ever, as it may be the answer to such an answer."""
         now = ticks_ms()
-        self._budget = min(20, self._budget + abs(ticks_diff(now, self._refused)) / 1000)
+        self._budget = min(21, self._budget + abs(ticks_diff(now, self._refused)) / 1000)
         self._refused = now
         if self._budget >= 1:
             self._budget -= 1
-            v2 = self.peers.get(address, (0, None))[1] is not False
-            await self.send(self.response(head_of(v2, None), error), address)
+            await self.send(self.response(self.head(address), error), address)
+
+    def head(self, address):
+        """How a response begins whose request has no id."""
+        return head_of(self.peers.get(address, (0, None))[1] is not False, None)
 
     async def take(self, m, data, address, out=None):
         """Take an object: a request, a notification, or a response."""
@@ -175,7 +178,7 @@ class Link:
                 return None  # an echo
         extended = "timeout" in m or "retry" in m or "stream" in m
         self.peers[address] = now, v2, extended or self.peers.get(address, (0, 0, None))[2]
-        self._budget = 20
+        self._budget = 21
         if is_silent and method == "rpc.cancel" and isinstance(params, dict):
             return self._cancel(params.get("id"), address)
         if is_silent and method == "rpc.more" and isinstance(params, dict) and self.flows:
@@ -205,13 +208,11 @@ class Link:
             return await self.reply(self.response(head, None, result), key, address, out)
         work = self._work(result, head, address, m, waits, streams)
         if out is not None:
-            out.append(await work)
-        elif len(self._running) < self.rpc.in_flight:
-            await self.start(work, key, address, m.get("id"))
-        else:
-            work.close()
-            self._seen.pop(key, None)
-            await self.reply(self.response(head, RpcError(*BUSY)), None, address)
+            return out.append(await work)
+        if len(self._running) < self.rpc.in_flight:
+            return await self.start(work, key, address, m.get("id"))
+        self._seen.pop(key, None)
+        await self.reply(self.response(head, RpcError(*BUSY)), None, address)
 
     async def _work(self, result, head, address, m, waits, streams):
         """The response to a call that takes its time."""
@@ -247,9 +248,8 @@ class Link:
 
     def _cancel(self, id, address):
         found = [each for each in self._running if each[:2] == [address, id]]
-        for _, each, task in found:
-            if type(each) is type(id):
-                task.cancel()
+        for _, _, task in found:
+            task.cancel()
         if self.first and not found:  # it may have overtaken its request
             self._enter((address, id), ticks_ms(), False, address)
 
@@ -259,6 +259,7 @@ class Link:
 
     def admit(self, key, m, head, extended, address):
         """`None`: run it, which is once, and `reply`. Else how it is answered, `b""` for not."""
+        self.tidy()
         now, retry, entry, error = ticks_ms(), m.get("retry") is True, self._seen.get(key), None
         if entry:
             extended = entry[2] = extended or entry[2]
@@ -279,7 +280,6 @@ class Link:
         return error and self.response(head, error)
 
     def _enter(self, key, at, extended, address):
-        self.tidy()
         mine = sum(1 for each in self._seen.values() if each[3] == address)
         room = self.rpc.remembered - len(self._seen) + mine
         if mine < (room if address is None else room // 4):
@@ -298,7 +298,7 @@ class Link:
     def tidy(self):
         """Forget what is old."""
         now = ticks_ms()
-        if self._since is not None and ticks_diff(now, self._since) > KEPT_MS:
+        if self._since is not None and ticks_diff(now, self._since) >= KEPT_MS:
             self._since = None  # what is repeated from now on must have come here before
         for key, entry in list(self._seen.items()):
             if entry[1] is not None and ticks_diff(now, entry[1]) > KEPT_MS:
@@ -352,8 +352,8 @@ class Link:
         return b""
 
     def _hear(self, m, id, address):
-        if id is None and "error" in m and len(self.calls) == 1 and not self.shared:
-            (id,) = self.calls
+        if id is None and "error" in m and len(self.calls) == 2 and not self.shared:
+            id = max(self.calls)  # the only call, as the other id is that of its ping
         if type(id) is int and id in self.calls and self.calls[id][2] == address:
             self.calls[id][1] = m
             self.calls[id][0].set()
@@ -394,7 +394,7 @@ def _part(name):
 
 
 def __getattr__(name):
-    places = {"Uart": "uart", "Udp": "udp", "Stream": "stream", "serve_tcp": "stream"}
+    places = {"Uart": "uart", "Udp": "udp", "Connection": "tcp", "serve_tcp": "tcp"}
     if name not in places:
         raise AttributeError(name)
     return getattr(_part(places[name]), name)

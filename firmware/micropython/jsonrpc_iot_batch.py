@@ -8,7 +8,7 @@ from jsonrpc_iot import INVALID, RpcError, head_of
 async def take(link, entries, data, address):
     """Take an array of messages, which on links that double messages runs once too."""
     key = link.key(address, data) if link.first else None
-    answer = link.admit(key, {"id": None}, head_of(False, None), False, address) if key else None
+    answer = link.admit(key, {"id": None}, link.head(address), False, address) if key else None
     if answer is None:
         await link.start(_run(link, entries, address), key, address, None)
     else:
@@ -22,7 +22,7 @@ async def _run(link, entries, address):
         if isinstance(m, dict):
             await link.take(m, b"", address, out)
         else:
-            out.append(link.response(head_of(False, None), RpcError(*INVALID)))
+            out.append(link.response(link.head(address), RpcError(*INVALID)))
     out = [each for each in out if each]
     while sum(map(len, out)) + len(out) >= link.limit:
         m = loads(out.pop(out.index(max(out, key=len))))

@@ -47,7 +47,7 @@ async def call(link, method, params, timeout, idempotent, to):
     if "result" in m or not isinstance(error, dict) or type(error.get("code")) is not int:
         raise ValueError("the response is none")
     error = RpcError(error["code"], error.get("message"), error.get("data"))
-    if error.code == -32011 and isinstance(error.data, dict):
-        if error.data.get("listening", -1) >= past:  # nothing can have run
-            return await link.call(method, params, timeout - past, idempotent, to)
+    listening = error.data.get("listening", -1) if isinstance(error.data, dict) else -1
+    if error.code == -32011 and listening >= past:  # nothing can have run
+        return await link.call(method, params, timeout - past, idempotent, to)
     raise error

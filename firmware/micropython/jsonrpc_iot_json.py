@@ -88,4 +88,5 @@ def _is_scalar(word):
     power = power[1:] if power[:1] in (b"+", b"-") else power
     is_number = whole.isdigit() and (whole[0] != 48 or len(whole) == 1)
     is_number = is_number and (fraction.isdigit() or not point) and (power.isdigit() or not e)
-    return is_number and (len(whole) <= 4300 or point or e) or word in (b"true", b"false", b"null")
+    is_number = is_number and (len(whole) <= 4300 or point or e)
+    return is_number or word in (b"true", b"false", b"null")

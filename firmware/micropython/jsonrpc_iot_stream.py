@@ -1,4 +1,4 @@
-"""Streams for `jsonrpc_iot`: connections and a server of TCP."""
+"""Streams of bytes for `jsonrpc_iot`: what serial lines and connections of TCP share."""
 
 import asyncio
 from time import ticks_diff, ticks_ms
@@ -6,57 +6,22 @@ from time import ticks_diff, ticks_ms
 from jsonrpc_iot import KEPT_MS, Link, RpcError
 
 
-class Lines:
-    """Messages of a stream, each on a line or right behind another."""
-
-    silence = most = 10_000  # ms for the rest of a message, and for all of it
-
-    def __init__(self, limit):
-        self.limit, self.rest = limit, bytearray()
-
-    def feed(self, data):
-        """Take bytes; gives the messages that they end, and what is too long as far as it came."""
-        for c in data:
-            if not self.rest:
-                self._text, self._depth = 0, 0 if c in b"[{" else -1_000_000
-            if self.rest or c not in b" \t\r\n":
-                self.rest.append(c)
-                if self._text:  # 1, or 2 behind a backslash
-                    self._text = (
-                        2 if self._text == 1 and c == 92 else int(self._text == 2 or c != 34)
-                    )
-                elif c in b'"[{]}':
-                    self._text, self._depth = (
-                        int(c == 34),
-                        self._depth + (c in b"[{") - (c in b"]}"),
-                    )
-                if c == 10 or not (self._text or self._depth) or len(self.rest) > self.limit:
-                    message, self.rest = bytes(self.rest).strip(b" \t\r\n"), bytearray()
-                    yield message
-
-    def wrap(self, message):
-        """The bytes for a message."""
-        return message + b"\n"
-
-    def expire(self):
-        """Give up a message whose end does not come: what follows cannot be told from it."""
-        return None
-
-
 class Stream(Link):
-    """A connection of TCP, of which one end is here: `run` it, and `call` what is there.
+    """A stream of messages: `run` it, and `call` what is at its other end.
 
     Args:
         rpc: the methods of this end.
         reader: reads, as that of `asyncio.open_connection`.
         writer: writes.
-        limit: bytes of the longest message, both ways.
+        framing: finds the messages in what is read, and makes what is written.
+        first: as that of a `Link`.
+        per_byte: as that of a `Link`.
     """
 
-    def __init__(self, rpc, reader, writer, limit=4096, framing=None, first=0, per_byte=0):
-        super().__init__(rpc, limit, first, per_byte)
+    def __init__(self, rpc, reader, writer, framing, first=0, per_byte=0):
+        super().__init__(rpc, framing.limit, first, per_byte)
         self._reader, self._writer, self._lock = reader, writer, asyncio.Lock()
-        self._framing = framing or Lines(limit)
+        self._framing = framing
         self.peers[None] = ticks_ms(), None, None
 
     async def put(self, message, address):
@@ -109,24 +74,3 @@ class Stream(Link):
             except asyncio.TimeoutError:
                 pass
         return None
-
-
-async def serve_tcp(rpc, port=8805, host="0.0.0.0", limit=4096, connections=4):
-    """Serve on TCP, for ever; connections beyond so many at a time are closed."""
-    running = []
-
-    async def accept(reader, writer):
-        if len(running) < connections:
-            running.append(writer)
-            try:
-                await Stream(rpc, reader, writer, limit).run()
-            finally:
-                running.remove(writer)
-        writer.close()
-        await writer.wait_closed()
-
-    server = await asyncio.start_server(accept, host, port)
-    try:
-        await asyncio.Event().wait()
-    finally:
-        server.close()

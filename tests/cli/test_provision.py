@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from jsonrpc_iot.protocol.improv.messages import Command, State
+from jsonrpc_iot.protocol.improv.serial import LineDecoder, state_packet
 from tests.places import ROOT
 from tests.services._wifi import HOME, KEY
 
@@ -147,6 +149,29 @@ def test_serving_with_wrong_usage(options: tuple[str, ...], problem: str) -> Non
     done = run("serve", "--bind", "tcp://127.0.0.1:0", *options)
     assert done.code == 2
     assert problem in done.complaint
+
+
+def test_an_adapter_that_is_unplugged_while_the_device_joins() -> None:
+    import pty
+    import tty
+
+    leader, far = pty.openpty()
+    tty.setraw(far)
+    where = f"uart://{os.ttyname(far)}"
+    decoder = LineDecoder()
+    with started("provision", where, "--ssid", HOME, "--psk-stdin") as program:
+        state = State.AUTHORIZED
+        while state is not State.PROVISIONING:
+            decoder.feed(os.read(leader, 1000), 0.0)
+            for packet in decoder.take_packets():
+                if packet.call.command == Command.WIFI_SETTINGS:
+                    state = State.PROVISIONING
+                os.write(leader, state_packet(state).encode())
+        os.close(leader)
+        os.close(far)
+        done = program.finish()
+    assert done.code == 3
+    assert "the serial line is gone; was the adapter unplugged?" in done.complaint
 
 
 def test_a_port_that_is_not_there() -> None:

@@ -1,7 +1,8 @@
 """Provisioning by the open standard Improv Wi-Fi: how a new device gets onto a network.
 
 A device has an `Improv` over its `Wifi`, and `serve_line` or `serve_port` for each serial line, so
-that any Improv app sets it up. `ImprovClient` is the other end, for any Improv device.
+that any Improv app sets it up. `ImprovClient` is the other end, for any Improv device, and `set_up`
+does all of it, with pairing where the device is ours.
 """
 
 from jsonrpc_iot.protocol.improv.messages import DeviceInfo, ErrorState, State
@@ -11,6 +12,7 @@ from .device import Improv
 from .errors import ImprovError
 from .line import serve_line
 from .port import serve_port, share_port
+from .setup import set_up
 
 __all__ = [
     "DeviceInfo",
@@ -23,5 +25,6 @@ __all__ = [
     "open_client",
     "serve_line",
     "serve_port",
+    "set_up",
     "share_port",
 ]

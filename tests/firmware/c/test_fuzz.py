@@ -9,7 +9,7 @@ from .fuzz import FUZZ, OPTIONS, build, unpack
 
 pytestmark = pytest.mark.firmware
 
-RUNS = 60_000  # some seconds; the same ones each time, as long as the code is the same
+RUNS = 30_000  # some seconds; the same ones each time, as long as the code is the same
 SECONDS = 50.0
 
 

@@ -113,7 +113,7 @@ async def test_a_device_is_set_up() -> None:
                 with pytest.raises(ImprovError, match="Unable to connect"):
                     await client.provision(HOME, "not the right key")
                 assert await client.provision(HOME, KEY) == URLS
-                assert await client.find() == (State.PROVISIONED, [])
+                assert await client.find() == (State.PROVISIONED, URLS)
     assert HOME.encode() in b"".join(shown)
     assert KEY.encode() not in b"".join(shown)
 

@@ -169,13 +169,13 @@ class Link:
         is_right = isinstance(method, str) and has_id and not is_outcome
         is_right = is_right and (v2 or "jsonrpc" not in m) and type(timeout) in (int, float)
         head, error = head_of(v2, id if has_id else None), RpcError(*INVALID)
+        is_right = is_right and type(m.get("retry", True)) is type(m.get("stream", True)) is bool
         if not is_right or timeout <= 0 or type(params) not in (dict, list, type(None)):
             if is_silent or (out is None and (id is None or not has_id)):
                 return None if is_silent else await self.refuse(error, address)
             return await self.reply(self.response(head, error), None, address, out)
-        for at, request in self._sent:
-            if request == data and ticks_diff(now, at) < KEPT_MS:
-                return None  # an echo
+        if [1 for at, sent in self._sent if sent == data and ticks_diff(now, at) < KEPT_MS]:
+            return None  # an echo
         extended = "timeout" in m or "retry" in m or "stream" in m
         self.peers[address] = now, v2, extended or self.peers.get(address, (0, 0, None))[2]
         self._budget = 21

@@ -174,6 +174,7 @@ class _Runner:
         if case.talk is not None:
             why = await case.talk(talk)
             return why if await exchange.is_there([]) else await self._lost()
+        exchange.expect(case.sent)
         for message in case.sent:
             await self._line.send(message)
         for piece in case.pieces:

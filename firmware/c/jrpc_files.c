@@ -87,18 +87,18 @@ static const char *problem(const char *name) {
 }
 
 /* The param `name` or `path`; answers where it is none that a file may have. */
-static bool read_name(jrpc_call *call, const char *param, char name[JRPC_FILE_NAME]) {
+static bool read_name(jrpc_call *call, const char *param, char name[JRPC_FILE_NAME_BYTES]) {
     jrpc_slice value;
     if (!jrpc_any(call, param, &value)) return false;
     if (*value.at != '"') return jrpc_refuse(call, param, "a str"), false;
-    size_t size = jrpc_decode(value, name, JRPC_FILE_NAME);
+    size_t size = jrpc_decode(value, name, JRPC_FILE_NAME_BYTES);
     const char *why = size == SIZE_MAX || strlen(name) != size ? "\"it is too long\"" : problem(name);
     if (why) jrpc_fail(call, JRPC_NOT_ALLOWED, "Not allowed", why);
     return !why;
 }
 
 static bool read_file(jrpc_call *call, const jrpc_files *files, const jrpc_file **file) {
-    char name[JRPC_FILE_NAME];
+    char name[JRPC_FILE_NAME_BYTES];
     if (!read_name(call, "name", name)) return false;
     *file = find(files, name, THERE);
     if (!*file) jrpc_fail(call, JRPC_NO_SUCH_FILE, "No such file", NULL);
@@ -160,7 +160,7 @@ static void write_folder(jrpc_out *out, void *context) {
 
 void jrpc_files_list(jrpc_call *call) {
     jrpc_files *files = files_of(call);
-    char folder[JRPC_FILE_NAME];
+    char folder[JRPC_FILE_NAME_BYTES];
     jrpc_slice path = {0};
     if (!files) return;
     if (jrpc_has(call, "path") && !jrpc_any(call, "path", &path)) return;

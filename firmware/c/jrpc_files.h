@@ -9,8 +9,8 @@
 
 #include "jrpc_flash.h"
 
-#ifndef JRPC_FILE_NAME
-#define JRPC_FILE_NAME 32 /* bytes of a name, with a zero at its end */
+#ifndef JRPC_FILE_NAME_BYTES
+#define JRPC_FILE_NAME_BYTES 32 /* bytes of a name, with a zero at its end */
 #endif
 #ifndef JRPC_FILES_MOST
 #define JRPC_FILES_MOST 4 /* places */
@@ -39,7 +39,7 @@ typedef struct {
 } jrpc_files_config;
 
 typedef struct {
-    char name[JRPC_FILE_NAME];
+    char name[JRPC_FILE_NAME_BYTES];
     jrpc_arrival bytes;
     uint8_t state, may_replace, unused[2];
 } jrpc_file;

@@ -6,7 +6,7 @@
 #include "jrpc_files.h"
 
 enum { CONFIRMED, TESTING, PENDING };
-enum { SMALL_MESSAGE = 1024, LEAST_BUFFER = 192, SIGNED_TEXT = 21 + 2 * JRPC_VERSION + 66 };
+enum { SMALL_MESSAGE = 1024, LEAST_BUFFER = 192, SIGNED_TEXT = 21 + 2 * JRPC_VERSION_BYTES + 66 };
 
 #define LEAVING_MS 500u /* in which the answer to `install` gets away */
 #define PROGRESS_MS 500u
@@ -26,7 +26,7 @@ bool jrpc_firmware_init(jrpc_firmware *firmware, const jrpc_firmware_config *con
     memset(firmware, 0, sizeof *firmware);
     firmware->config = config;
     firmware->since = firmware->heard_at = firmware->told_at = now;
-    strncpy(firmware->record.images[0].version, config->version, JRPC_VERSION - 1);
+    strncpy(firmware->record.images[0].version, config->version, JRPC_VERSION_BYTES - 1);
     if (config->size % config->flash->sector != 0 || config->buffer_size < LEAST_BUFFER) return false;
     if (!jrpc_journal_begin(&firmware->journal, config->flash, config->record_at, &firmware->record,
                             sizeof firmware->record)) {
@@ -125,8 +125,8 @@ static jrpc_firmware *firmware_of(jrpc_call *call) {
     return NULL;
 }
 
-static bool read_word(jrpc_call *call, const char *name, char word[JRPC_VERSION]) {
-    if (!jrpc_text(call, name, word, JRPC_VERSION)) return false;
+static bool read_word(jrpc_call *call, const char *name, char word[JRPC_VERSION_BYTES]) {
+    if (!jrpc_text(call, name, word, JRPC_VERSION_BYTES)) return false;
     bool is_good = *word != '\0';
     for (const char *at = word; *at; at++) is_good = is_good && (unsigned char)*at >= ' ' && *at != 127;
     if (!is_good) jrpc_refuse(call, name, "a word");
@@ -197,7 +197,7 @@ void jrpc_firmware_status(jrpc_call *call) {
 static void write_target(jrpc_out *out, void *context) { jrpc_put_text(out, context); }
 
 static bool is_for_this_device(jrpc_call *call, const jrpc_firmware *firmware, const char *target) {
-    char data[2 * JRPC_VERSION + 16];
+    char data[2 * JRPC_VERSION_BYTES + 16];
     const char *mine = firmware->config->target;
     if (!mine || *target == '\0' || strcmp(target, mine) == 0) return true;
     jrpc_out out = {.bytes = data, .room = sizeof data - 1, .total = SIZE_MAX};

@@ -10,8 +10,8 @@
 
 #include "jrpc_flash.h"
 
-#ifndef JRPC_VERSION
-#define JRPC_VERSION 32 /* bytes of a version, with a zero at its end */
+#ifndef JRPC_VERSION_BYTES
+#define JRPC_VERSION_BYTES 32 /* bytes of a version, with a zero at its end */
 #endif
 
 enum { JRPC_SIGNATURE_SIZE = 64 };
@@ -41,12 +41,12 @@ typedef struct {
 typedef struct {
     uint8_t running, state, has_other, is_signed;
     struct {
-        char version[JRPC_VERSION];
+        char version[JRPC_VERSION_BYTES];
         uint32_t size; /* 0: the factory's, or none */
         uint8_t sha256[JRPC_SHA256_SIZE];
     } images[2];
     jrpc_arrival arrival; /* `id` 0: none */
-    char version[JRPC_VERSION], target[JRPC_VERSION];
+    char version[JRPC_VERSION_BYTES], target[JRPC_VERSION_BYTES];
 } jrpc_firmware_record;
 
 /* The fields belong to the library. */

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .board import BOARD, build, library
+from .board import BOARD, build
 from .desk import HERE, Driver, build_here, driven
 from .monocypher import monocypher
 
@@ -40,4 +40,4 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def lamp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example for the board, built."""
-    return build(tmp_path_factory.mktemp("lamp"), BOARD / "main.c", *library())
+    return build(tmp_path_factory.mktemp("lamp"), BOARD / "main.c")

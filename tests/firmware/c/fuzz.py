@@ -11,24 +11,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from tests._system import require_command
-
-from .board import SOURCES, STRICT
+from .compiling import SOURCES, STRICT, compiled, library, run_compiler
 
 FUZZ: Final = SOURCES / "fuzz"
 CORPUS: Final = FUZZ / "corpus.txt"
 OPTIONS: Final = ("-max_len=800", "-timeout=10", "-print_final_stats=0", "-verbosity=0")
 _SANITIZED: Final = "-fsanitize=fuzzer,address,undefined"
-_BUILD_SECONDS: Final = 120.0
 
 
 def build(folder: Path) -> Path:
     """Build the target, whole, with libFuzzer and sanitizers."""
     program = folder / "fuzz"
-    command = [require_command("clang"), *STRICT, "-g", "-O1", _SANITIZED]
-    command += ["-fno-sanitize-recover=all", f"-I{SOURCES}", "-o", str(program)]
-    command += map(str, [*sorted(FUZZ.glob("*.c")), *sorted(SOURCES.glob("jrpc*.c"))])
-    subprocess.run(command, check=True, timeout=_BUILD_SECONDS)
+    own = [*STRICT, "-g", "-O1", _SANITIZED, "-fno-sanitize-recover=all", f"-I{SOURCES}"]
+    objects = [compiled("clang", own, each) for each in (*sorted(FUZZ.glob("*.c")), *library())]
+    run_compiler("clang", _SANITIZED, "-o", program, *objects)
     return program
 
 

@@ -11,7 +11,7 @@ from jsonrpc_iot.services.firmware import NotForThisDevice, update
 from jsonrpc_iot.testing import LineFaults
 from tests.waiting import SECONDS
 
-from .board import BOARD, build, library, running
+from .board import BOARD, build, running
 
 pytestmark = [pytest.mark.firmware, pytest.mark.anyio]
 
@@ -21,7 +21,7 @@ NOISE = LineFaults(drop=0.0001, flip=0.0001, insert=0.0001)
 @pytest.fixture(scope="module")
 def device(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example."""
-    return build(tmp_path_factory.mktemp("updates"), BOARD / "updates.c", *library())
+    return build(tmp_path_factory.mktemp("updates"), BOARD / "updates.c")
 
 
 @pytest.fixture

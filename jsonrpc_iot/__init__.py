@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from .blocking import BlockingClient, connect_sync
     from .client.discovery import Found, discover
     from .client.instrument import instrument
+    from .client.pairing import pair
     from .dispatch.counted.stats import Stats
     from .gateway import DeviceState, Gateway
     from .server.program import run
@@ -96,6 +97,7 @@ else:
         "connect_sync": "blocking",
         "discover": "client.discovery",
         "instrument": "client.instrument",
+        "pair": "client.pairing",
         "run": "server.program",
         "serve": "server.serving",
     }
@@ -189,6 +191,7 @@ __all__ = [
     "instrument",
     "method",
     "notification",
+    "pair",
     "part_of_trace",
     "register_transport",
     "run",

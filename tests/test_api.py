@@ -26,7 +26,7 @@ PUBLIC = {
         PeerCredentials Permission Principal RpcError Server ServerError Stats Stream StreamChannel
         TooLarge TransportError
         Unauthorized Unencodable UsageError asgi_app connect connect_sync discover instrument
-        method notification part_of_trace
+        method notification pair part_of_trace
         register_transport run serve service stream
     """,
     "jsonrpc_iot.blocking": """

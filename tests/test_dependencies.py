@@ -140,6 +140,7 @@ def test_the_programs_that_tests_run_are_installed_by_make_test() -> None:
     text = (ROOT / "tools" / "system-packages").read_text(encoding="utf-8")
     listed = {line.split()[0] for line in text.split("'")[1].splitlines() if line}
     listed |= {"chromium", "g++"}  # make test-browser and make test-foreign add them
+    listed |= {"arm-none-eabi-gcc", "qemu-system-arm", "clang"}  # likewise make test-firmware
     listed |= {"mosquitto_passwd"}  # is in Mosquitto's package
     listed |= {"nats-server"}  # a wheel brings it
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))

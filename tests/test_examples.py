@@ -14,7 +14,7 @@ from tests.places import ROOT
 from .cli.program import serving
 
 EXAMPLES = ROOT / "examples"
-QUOTED = re.compile(r"<!-- (examples/\S+) -->\n```(?:python|c)\n(.*?)```", re.DOTALL)
+QUOTED = re.compile(r"<!-- ((?:firmware|examples)/\S+) -->\n```(?:python|c)\n(.*?)```", re.DOTALL)
 SECONDS = 20.0
 
 needs_ptys = pytest.mark.skipif(sys.platform == "win32", reason="no pseudo terminals")

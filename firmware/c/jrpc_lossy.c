@@ -36,18 +36,42 @@ static void poll(jrpc *rpc) {
     find_free(rpc);
 }
 
-/* Answer as the first time. */
-static void answer_again(jrpc_call *call, const entry *known) {
-    jrpc_body body = {.is_error = true, .code = JRPC_INTERNAL_ERROR, .message = "reply no longer held",
-                      .kept = {known->reply, known->size}};
+static void write_listening(jrpc_out *out, void *milliseconds) {
+    jrpc_put(out, "{\"listening\":");
+    jrpc_put_decimal(out, *(const int32_t *)milliseconds, 3);
+    jrpc_put(out, "}");
+}
+
+/* Say for how long this end knew what has run when the first copy came. */
+static void say_unknown(jrpc_call *call, uint32_t came_at) {
+    int32_t listening = (int32_t)((came_at - call->rpc->since) & INT32_MAX);
+    jrpc_body body = {JRPC_OUTCOME_UNKNOWN, "not known whether it ran", write_listening, &listening};
     jrpc_respond(call, &body);
+}
+
+static void write_kept(jrpc_out *out, void *known) {
+    const entry *from = known;
+    jrpc_put_slice(out, (jrpc_slice){from->reply, from->size});
+}
+
+/* Answer as the first time. */
+static void answer_again(jrpc_call *call, entry *known) {
+    if (known->is_error && known->code == JRPC_OUTCOME_UNKNOWN) {
+        say_unknown(call, known->at);
+    } else if (known->is_error) {
+        jrpc_fail(call, known->code, known->reply, NULL);
+    } else if (known->size == UINT8_MAX) {
+        jrpc_fail(call, JRPC_INTERNAL_ERROR, "reply no longer held", NULL);
+    } else {
+        jrpc_return(call, write_kept, known);
+    }
 }
 
 /* Whether it is the same request again; then it has been dealt with. */
 static bool is_copy(jrpc_call *call, entry *known) {
     bool is_running = known->state == RUNNING; /* its answer will do for both */
     bool is_doubled = call->rpc->now - known->at <= DOUBLED_MS;
-    bool is_late = call->is_extended || known->is_extended; /* such an id is used only once */
+    bool is_late = jrpc_is_extended(call) || known->is_extended; /* such an id is used only once */
     if (!is_running && !is_doubled && !is_late) return false;
     known->is_extended = is_late;
     call->rpc->counts.repeated++;
@@ -55,15 +79,8 @@ static bool is_copy(jrpc_call *call, entry *known) {
     return true;
 }
 
-static void write_listening(jrpc_out *out, void *context) {
-    const jrpc *rpc = context;
-    jrpc_put(out, "{\"listening\":");
-    jrpc_put_decimal(out, (int32_t)((rpc->now - rpc->since) & INT32_MAX), 3);
-    jrpc_put(out, "}");
-}
-
 static void digest_id(const jrpc *rpc, jrpc_slice id, uint32_t value[2]) {
-    jrpc_call nameless = {.rpc = (jrpc *)rpc, .id = id};
+    jrpc_call nameless = {.rpc = (jrpc *)rpc, .of[JRPC_ID] = id};
     jrpc_digest_call(&nameless, value);
 }
 
@@ -71,33 +88,24 @@ static void digest_id(const jrpc *rpc, jrpc_slice id, uint32_t value[2]) {
 static bool is_declined(jrpc_call *call) {
     jrpc *rpc = call->rpc;
     uint32_t digest[2];
-    digest_id(rpc, call->id, digest);
+    digest_id(rpc, call->of[JRPC_ID], digest);
     entry *cancelled = find(rpc, digest, true);
-    bool is_too_late = call->timeout_ms == 0;
-    jrpc_body body = {.is_error = true};
+    bool is_too_late = jrpc_patience(call) == 0;
     if (cancelled != NULL) {
         cancelled->state = FREE;
-        body.code = JRPC_CANCELLED;
-        body.message = "Cancelled";
-    } else if (call->is_retry && (is_too_late || !rpc->has_settled)) {
-        body.code = JRPC_OUTCOME_UNKNOWN;
-        body.message = "not known whether it ran";
-        body.write = write_listening;
-        body.context = rpc;
+        jrpc_fail(call, JRPC_CANCELLED, "Cancelled", NULL);
+    } else if (jrpc_wants(call, JRPC_RETRY) && (is_too_late || !rpc->has_settled)) {
+        say_unknown(call, rpc->now);
     } else if (is_too_late) {
-        body.code = JRPC_DEADLINE_EXCEEDED;
-        body.message = "Deadline exceeded";
-    } else {
-        return false;
+        jrpc_fail(call, JRPC_DEADLINE_EXCEEDED, "Deadline exceeded", NULL);
     }
-    jrpc_respond(call, &body);
-    return true;
+    return call->is_answered;
 }
 
 static bool admit(jrpc_call *call) {
     jrpc *rpc = call->rpc;
     uint32_t digest[2];
-    if (call->method->flags & JRPC_IDEMPOTENT) return call->timeout_ms > 0 || !is_declined(call);
+    if (call->method->flags & JRPC_IDEMPOTENT) return jrpc_patience(call) > 0 || !is_declined(call);
     entry *free = find_free(rpc);
     jrpc_digest_call(call, digest);
     entry *known = find(rpc, digest, false);
@@ -110,17 +118,23 @@ static bool admit(jrpc_call *call) {
     }
     memcpy(free->digest, digest, sizeof digest);
     free->state = RUNNING;
-    free->is_extended = call->is_extended;
+    free->is_extended = jrpc_is_extended(call);
     call->entry = free;
     return !is_declined(call);
 }
 
+/* Keep a result, or of an error its code and, if there is room, its message. */
 static void keep(jrpc_call *call, const jrpc_body *body) {
     entry *to = call->entry;
     jrpc_out out = {.bytes = to->reply, .room = sizeof to->reply, .total = SIZE_MAX};
-    jrpc_write_body(&out, (void *)body);
-    bool fits = out.count <= sizeof to->reply;
-    to->size = fits ? (uint16_t)out.count : 0;
+    memset(to->reply, 0, sizeof to->reply); /* a message ends with a zero */
+    to->is_error = body->message != NULL;
+    if (to->is_error) jrpc_put(&out, body->message);
+    else if (body->write != NULL) body->write(&out, body->context);
+    else jrpc_put(&out, "null");
+    if (to->is_error && out.count >= sizeof to->reply) to->reply[0] = '\0';
+    to->code = body->code;
+    to->size = out.count <= sizeof to->reply ? (uint8_t)out.count : UINT8_MAX;
     to->state = ANSWERED;
     to->at = call->rpc->now;
 }

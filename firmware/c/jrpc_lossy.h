@@ -9,15 +9,16 @@
 #include "jrpc.h"
 
 #ifndef JRPC_REPLY_BYTES
-#define JRPC_REPLY_BYTES 32 /* of a result or an error that is kept; a larger one is forgotten */
+#define JRPC_REPLY_BYTES 32 /* of a result, or of an error's message, that is kept for a copy */
 #endif
 
 typedef struct jrpc_remembered {
     uint32_t digest[2]; /* of id, method and params */
     uint32_t at;        /* when it was answered */
+    int32_t code;       /* of the error */
     uint8_t state;
-    bool is_extended;
-    uint16_t size; /* of what is kept */
+    bool is_extended, is_error;
+    uint8_t size; /* of the result; UINT8_MAX: it was too large to keep */
     char reply[JRPC_REPLY_BYTES];
 } jrpc_remembered;
 

@@ -1,5 +1,5 @@
 /* Links that nobody else can read or change: packets sealed with a shared key. The bytes are those of
- * docs/sealed-links.md; this is the server's end.
+ * docs/protocol.md; this is the server's end.
  *
  * It stands between a `jrpc` and what carries its messages:
  *

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 
 from jsonrpc_iot import MethodNotFound, UsageError
+from jsonrpc_iot import pair as pair_by
 from jsonrpc_iot.trust.keys import key_text
-from jsonrpc_iot.trust.pairing import pair as pair_by
 
 from ._options import DialectOption, TimeoutOption, TraceOption, UrlArgument, connect_to
 from ._output import print_text
@@ -49,7 +49,7 @@ def pair(
     if out is None:
         print_text(key_text(anyio.run(run)))
         return
-    with _new_file(out) as write:
+    with new_file(out) as write:
         write(key_text(anyio.run(run)))
 
 
@@ -57,16 +57,22 @@ async def _pair(
     url: str, code: str, name: str, timeout: float, dialect: "Dialect", *, trace: bool
 ) -> bytes:
     async with connect_to(url, timeout, dialect, trace=trace) as client:
-        call = partial(client.call, "rpc.pair", result=dict[str, str], idempotent=True)
-        try:
-            return await pair_by(call, code, name)
-        except MethodNotFound as error:
-            error.add_note(f"{HINT}this device gives no keys, or not in this way")
-            raise
+        with hinting_at_pairing():
+            return await pair_by(client, code, name)
 
 
 @contextmanager
-def _new_file(path: Path) -> "Iterator[Callable[[str], object]]":
+def hinting_at_pairing() -> "Iterator[None]":
+    """Say what it means where the block finds that a device does not pair."""
+    try:
+        yield
+    except MethodNotFound as error:
+        error.add_note(f"{HINT}this device gives no keys, or not in this way")
+        raise
+
+
+@contextmanager
+def new_file(path: Path) -> "Iterator[Callable[[str], object]]":
     """What writes a line into a new file that its owner alone can read.
 
     It is there at once, since a key that cannot be kept must not be given out. If the block fails

@@ -88,10 +88,12 @@ async def serve(
         MissingExtra: a server is to be announced, and zeroconf is not installed.
         UsageError: no URL can be announced, or not by that name, or this is not asyncio; or
             `record` is there already, or cannot be written; or a console or metrics have no
-            URL of HTTP.
+            URL of HTTP; or `transports` has a URL that is not served.
     """
     if not where:
         raise ValueError("serve needs at least one URL, such as tcp://127.0.0.1:8805")
+    if transports and not set(transports).issubset(each for each in where if isinstance(each, str)):
+        raise UsageError(f"transports are for the URLs that are served, and not {[*transports]}")
     limits = limits or dispatcher.limits
     announcer = Announcer(announce)
     keyring = _keyring(dispatcher, keyring, pairing)

@@ -36,6 +36,9 @@ class PacketType(IntEnum):
     RESULT = 4
 
 
+_COMMAND = _MARK + bytes((VERSION, PacketType.CALL))
+
+
 class Packet(NamedTuple):
     """What a packet carries.
 
@@ -195,6 +198,33 @@ class LineDecoder(FrameDecoder):
         self.noise_bytes += rest - at
         self._awaited = 0
         return rest
+
+
+class NoiseMask:
+    """Hides what may be a key where bytes are shown that were found to be nothing.
+
+    From the header of a command on, as many bytes are hidden as the longest packet has, since its
+    own length may be spoilt.
+    """
+
+    def __init__(self) -> None:
+        self._before = b""  # the last bytes, which may be the beginning of a header
+        self._hidden = 0  # bytes that are still to be hidden
+
+    def shown(self, noise: bytes) -> bytes:
+        """The next bytes, with asterisks in place of those that are hidden."""
+        count = min(self._hidden, len(noise))
+        self._hidden -= count
+        rest = noise[count:]
+        joined = self._before + rest
+        start = joined.find(_COMMAND)
+        if start < 0:
+            self._before = joined[1 - len(_COMMAND) :]
+            return b"*" * count + rest
+        end = start + len(_COMMAND) - len(self._before)
+        self._before = b""
+        self._hidden = LONGEST_DATA + 2  # its length and checksum
+        return b"*" * count + rest[:end] + self.shown(rest[end:])
 
 
 def _first_mark(data: bytes, at: int) -> int:

@@ -234,15 +234,20 @@ async def open_client(url: str, trace: Trace | None = None) -> AsyncIterator[Imp
         MissingExtra: the extra `uart`, `gatt` or `bumble` is not installed.
     """
     parsed = Url.parse(url)
-    if parsed.scheme in ("gatt", "gatt+bumble"):
+    if is_bluetooth(parsed):
         async with open_attributes(parsed, ble.SERVICE) as attributes:
             way = GattWay(attributes, trace)
             await way.listen()
             yield ImprovClient(way)
         return
     parsed, options = read_url(url)
-    async with await options.open(parsed) as stream:
-        yield ImprovClient(open_line(stream, options), trace)
+    async with open_line(parsed, options) as line:
+        yield ImprovClient(line, trace)
+
+
+def is_bluetooth(url: Url) -> bool:
+    """Whether a device is to be found over Bluetooth LE, and else at a serial port."""
+    return url.scheme in ("gatt", "gatt+bumble")
 
 
 @contextmanager

@@ -70,7 +70,7 @@ class Joining:
                 await self._ask()
             else:
                 await self._take(packet)
-        return [url for url in self._urls if url]
+        return self._urls
 
     async def _ask(self) -> None:
         self._asked += 1
@@ -87,11 +87,13 @@ class Joining:
             case PacketType.ERROR:
                 await self._take_error(packet.value)
             case PacketType.RESULT:
-                command = packet.call.command
-                if command == Command.WIFI_SETTINGS or (
-                    command == Command.REQUEST_STATE and self._is_online
-                ):
-                    self._urls = decode_strings(packet.call.data)
+                self._take_result(packet.call)
+
+    def _take_result(self, call: Call) -> None:
+        urls = [url for url in decode_strings(call.data) if url]
+        is_late = call.command == Command.REQUEST_STATE and self._is_online and urls
+        if call.command == Command.WIFI_SETTINGS or is_late:
+            self._urls = urls
 
     async def _take_state(self, state: int) -> None:
         is_answer, self._is_asked = self._is_asked, False

@@ -84,4 +84,4 @@ class PacketLine:
 
 
 def _gone() -> ChannelClosed:
-    return ChannelClosed("the serial line is gone")
+    return ChannelClosed("the serial line is gone; was the adapter unplugged?")

@@ -1,6 +1,8 @@
 """`Improv` at the serial port of a URL, which is opened again when its adapter comes back."""
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
@@ -42,7 +44,18 @@ def share_port(improv: Improv) -> SharedPort:
     return SharedPort(partial(serve_line, improv))
 
 
-def open_line(stream: ByteStream, options: UartOptions) -> TuyaLine:
+@asynccontextmanager
+async def open_line(url: Url, options: UartOptions) -> AsyncIterator[TuyaLine]:
+    """Open a port to a device while the block runs, for Improv and what else is said there.
+
+    Raises:
+        ConnectFailed: it is not to be had.
+    """
+    async with await options.open(url) as stream:
+        yield line_on(stream, options)
+
+
+def line_on(stream: ByteStream, options: UartOptions) -> TuyaLine:
     """The line of a port that is open."""
     line = TuyaLine(stream, baudrate=options.baudrate, frame_gap=options.frame_gap)
     line.is_shared = True
@@ -75,14 +88,14 @@ async def serve_port(
         stream, path = open_pty()
         task_status.started(f"uart://{path}")
         async with stream:
-            await serve_line(improv, open_line(stream, options), trace)
+            await serve_line(improv, line_on(stream, options), trace)
         return
     stream = await options.open(parsed, BindFailed)
     task_status.started(str(parsed))
     while True:
         if stream is not None:
             async with stream:
-                await serve_line(improv, open_line(stream, options), trace)
+                await serve_line(improv, line_on(stream, options), trace)
         await anyio.sleep(_PAUSE_SECONDS)
         try:
             stream = await options.open(parsed, BindFailed)

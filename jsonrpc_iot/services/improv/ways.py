@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from functools import partial
 
-from jsonrpc_iot import MalformedFrame, Trace
+from jsonrpc_iot import ChannelClosed, MalformedFrame, Trace
 from jsonrpc_iot.protocol.improv import ble
 from jsonrpc_iot.protocol.improv.messages import (
     Call,
@@ -98,7 +98,8 @@ class GattWay(Way):
             value = await self._attributes.read(ble.STATE)
             self._take(PacketType.STATE, value)
             if value[:1] == bytes((State.PROVISIONED,)):
-                self._packets.append(result_packet(Call(Command.REQUEST_STATE)))
+                urls = await self._urls()
+                self._packets.append(result_packet(Call(Command.REQUEST_STATE, urls)))
             return
         if self._trace is not None:
             self._trace("=>", ble.encode_call(without_key(call)))
@@ -120,6 +121,14 @@ class GattWay(Way):
         """See `Way.forget`."""
         self._packets.clear()
         self._is_cut = False
+
+    async def _urls(self) -> bytes:
+        """Where the device is reached, if its last result says so."""
+        try:
+            call = ble.decode_call(await self._attributes.read(ble.RESULT))
+        except (MalformedFrame, ChannelClosed):  # none yet, or it refuses; who is gone shows later
+            return b""
+        return call.data if call.command == Command.WIFI_SETTINGS else b""
 
     def _take(self, type_: PacketType, value: bytes) -> None:
         if self._trace is not None:

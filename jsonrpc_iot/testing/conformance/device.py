@@ -112,6 +112,11 @@ class Device(Struct, kw_only=True):
         ]
 
     @property
+    def is_loose(self) -> bool:
+        """Whether what JSON-RPC 2.0 leaves open is left open to it, which speaks nothing else."""
+        return self.is_v2 and self.profile != "full"
+
+    @property
     def is_http(self) -> bool:
         """Whether each message is a request of its own."""
         return self.info.transport in ("http", "https")
@@ -145,7 +150,7 @@ async def get_to_know(
     """
     device = Device(info=line.info, profile=profile, given=given)
     pinged = await _ask(line, device, Given("rpc.ping"), timeout)
-    if pinged is None or _code(pinged) == INVALID_REQUEST:
+    if pinged is None or _code(pinged) == INVALID_REQUEST or _is_of_1_0(pinged):
         device.is_v2 = True
         pinged = await _ask(line, device, Given("rpc.ping"), timeout) or pinged
     first = await _ask(line, device, given[0], timeout) if given else None
@@ -206,6 +211,11 @@ async def _ask(line: Line, device: Device, call: Given, timeout: float) -> dict[
             if isinstance(value, dict) and value.get("id") in (id, str(id), None):
                 return value
     return None
+
+
+def _is_of_1_0(answer: Mapping[str, Any]) -> bool:
+    """Whether it is for a caller of JSON-RPC 1.0, whose messages have no version either."""
+    return "result" in answer and "error" in answer
 
 
 def _code(answer: Mapping[str, Any]) -> int | None:

@@ -1,7 +1,6 @@
 """A raw connection to a device: bytes out, whatever comes in, opened again when it ends."""
 
 import json
-import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -18,7 +17,7 @@ from ...transports import open_channel
 from ...transports.requirements import require_extra
 from ...transports.sockets.framed import FramedChannel
 from .model import LineEnded
-from .replies import METHOD_NOT_FOUND, strict_json
+from .replies import METHOD_NOT_FOUND, NO_JSON, strict_json
 
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, TransportError)
 
@@ -170,7 +169,3 @@ def value_of(message: bytes) -> object:
         return strict_json(message)
     except (ValueError, RecursionError):
         return NO_JSON
-
-
-NO_JSON = math.nan
-"""In place of a value: no JSON value is like it."""

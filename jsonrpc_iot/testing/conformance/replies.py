@@ -5,6 +5,7 @@ reading judges them.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
@@ -18,6 +19,10 @@ TOO_LARGE: Final = -32001
 DEADLINE_EXCEEDED: Final = -32002
 CANCELLED: Final = -32003
 OUTCOME_UNKNOWN: Final = -32011
+
+
+NO_JSON: Final = math.nan
+"""In place of a value: no JSON value is like it."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,10 @@ class Reply:
 
     def faults(self, got: object) -> list[str]:
         """Everything in which the received JSON value differs from this reply."""
+        if got is NO_JSON:
+            return ["no JSON came"]
         if not isinstance(got, dict):
-            return [f"not an object: {got!r}"]
+            return [f"not an object: {got!r:.80}"]
         outcome = "result" if self.code is None else "error"
         found = []
         if set(got) - {"jsonrpc"} != {"id", outcome}:

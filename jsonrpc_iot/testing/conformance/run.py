@@ -11,7 +11,7 @@ import anyio
 from ...channel.tasks import task_group
 from ...channel.url import Url
 from ...errors import ConnectFailed, MessageTooLarge, Unencodable, UsageError
-from . import extensions, framing, http, messages, streams, subscriptions, texts, traffic
+from . import extensions, framing, http, messages, rules, streams, subscriptions, texts, traffic
 from .case import Case
 from .device import Device, Given, get_to_know
 from .exchange import Exchange
@@ -155,8 +155,10 @@ class _Runner:
             except Unchecked as error:
                 return _report(case, error.verdict, talk.received, error.why, talk.sent)
             except LineEnded as error:
-                why = str(error)
                 await self._recover()
+                is_back = case.may_end and not self._is_gone
+                fault = _fault(case, talk.received) if is_back else ""
+                why = "" if is_back and not fault else "; ".join(filter(None, (str(error), fault)))
                 break
             if not why:
                 break  # else it may have been the link, if that loses messages
@@ -172,6 +174,7 @@ class _Runner:
         if case.talk is not None:
             why = await case.talk(talk)
             return why if await exchange.is_there([]) else await self._lost()
+        exchange.expect(case.sent)
         for message in case.sent:
             await self._line.send(message)
         for piece in case.pieces:
@@ -190,11 +193,7 @@ class _Runner:
         await exchange.gather(received, case.wanted, patience)
         if not case.wanted and not self._device.info.reliable:
             await exchange.gather(received, 1, _LATE_SECONDS)
-        values = [value_of(message) for message in received]
-        if case.check is not None:
-            return case.check(values)
-        found = [message_faults(expect, values) for expect in (case.expect, *case.also)]
-        return "; ".join(found[0]) if all(found) else ""
+        return _fault(case, received)
 
     def _is_answered(self, case: Case, received: Sequence[bytes]) -> bool:
         """Whether the answers prove that the device is there, where each call takes its time."""
@@ -223,13 +222,21 @@ class _Runner:
     def largest(self) -> CaseReport:
         """Whether all that came was as small as the link wants it."""
         limit, largest = self._device.info.max_message, self._line.largest
-        rule = "Messages are generally not larger than the transport's limit."
-        case = Case(name="what the device sends", rule=rule)
+        case = Case(name="what the device sends", rule=rules.SENT)
         if limit is None:
             return _report(case, "not applicable", (), "the transport has no limit")
         too_large = largest > limit
         why = f"a message of {largest} bytes came; {limit} are the most" if too_large else ""
         return _report(case, "fail" if why else "pass", (), why)
+
+
+def _fault(case: Case, received: Sequence[bytes]) -> str:
+    """What is wrong with the answers."""
+    values = [value_of(message) for message in received]
+    if case.check is not None:
+        return case.check(values)
+    found = [message_faults(expect, values) for expect in (case.expect, *case.also)]
+    return "; ".join(found[0]) if all(found) else ""
 
 
 def _report(

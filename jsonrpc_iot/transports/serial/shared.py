@@ -1,6 +1,6 @@
 """Serial ports at which something else than messages is served too, such as Improv's packets."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ...channel.contract import Channel, Listener, Serve, Transport
@@ -20,12 +20,12 @@ class SharedPort:
         beside: uses a line until it is gone, or the server ends.
 
     Attributes:
-        addresses: of what listens, without the options of what carries it.
+        addresses: of all that listens, without the options of what carries it.
     """
 
     def __init__(self, beside: Callable[[TuyaLine], Coroutine[Any, Any, None]]) -> None:
         self._beside = beside
-        self.addresses: Sequence[str] = ()
+        self.addresses: list[str] = []
 
     async def connect(self, url: Url, limits: Limits) -> Channel:
         """Open a port for messages alone; see `Transport.connect`."""
@@ -34,7 +34,7 @@ class SharedPort:
     async def listen(self, url: Url, limits: Limits) -> Listener:
         """Open a port; see `Transport.listen`."""
         listener = await _transport(url).listen(url, limits)
-        self.addresses = listener.addresses
+        self.addresses += listener.addresses
         return WrappedListener(listener, "", self._around)
 
     def _around(self, handler: Serve) -> Serve:

@@ -1,9 +1,12 @@
-"""Shows the Tuya frames of a line, and the bytes between them that belong to none."""
+"""Shows the Tuya frames of a line, and the bytes between them that belong to none.
+
+No Wi-Fi key is shown that somebody else on the line gives a device by Improv.
+"""
 
 from collections.abc import Iterable
 
 from ...channel.contract import Trace
-from ...protocol.improv.serial import Packet
+from ...protocol.improv.serial import NoiseMask, Packet
 from ...protocol.tuya.frame import Frame, FrameDecoder, encode_frame
 
 
@@ -20,6 +23,7 @@ class FrameTrace:
         self._decoder = decoder
         self._bytes = bytearray()  # not shown yet
         self._noise_before = decoder.noise_bytes
+        self._mask = NoiseMask()
         self._hides_noise = False
 
     def hide_noise(self) -> None:
@@ -61,6 +65,6 @@ class FrameTrace:
 
     def _show_noise(self, count: int) -> None:
         if count:
-            self._trace("<?", bytes(self._bytes[:count]))
+            self._trace("<?", self._mask.shown(bytes(self._bytes[:count])))
             del self._bytes[:count]
             self._noise_before += count

@@ -36,20 +36,35 @@ _BARE: Final = ("--specs=nano.specs", "--specs=nosys.specs", "-nostartfiles", "-
 _PERFECT: Final = LineFaults()
 
 
-def build(folder: Path, *sources: Path, flags: Sequence[str] = ()) -> Path:
+def build(
+    folder: Path, *sources: Path, objects: Sequence[Path] = (), flags: Sequence[str] = ()
+) -> Path:
     """Build a program for the board, of its own sources and the board's.
 
     Args:
-        folder: where the program goes.
+        folder: where the program goes, with an object for each source and the linker's map.
         sources: files of C.
+        objects: more for the linker.
         flags: more for the compiler.
     """
     program = folder / "firmware.elf"
-    command = [require_command("arm-none-eabi-gcc"), *STRICT, *CORTEX_M3, *_BARE, *flags]
-    command += [f"-I{SOURCES}", f"-I{BOARD}", "-T", str(BOARD / "mps2.ld"), "-o", str(program)]
-    command += map(str, [*sources, BOARD / "board.c"])
+    compiler = require_command("arm-none-eabi-gcc")
+    made = list(objects)
+    for source in (*sources, BOARD / "board.c"):
+        target = folder / f"{source.stem}.o"
+        made.append(target)
+        command = [compiler, *STRICT, *CORTEX_M3, *flags, f"-I{SOURCES}", f"-I{BOARD}"]
+        command += ["-c", "-o", str(target), str(source)]
+        subprocess.run(command, check=True, timeout=SECONDS)
+    command = [compiler, *CORTEX_M3, *_BARE, f"-Wl,-Map={folder / 'firmware.map'}"]
+    command += ["-T", str(BOARD / "mps2.ld"), "-o", str(program), *map(str, made)]
     subprocess.run(command, check=True, timeout=SECONDS)
     return program
+
+
+def library() -> list[Path]:
+    """The files of the library; what a program does not use is not linked."""
+    return sorted(SOURCES.glob("jrpc*.c"))
 
 
 class Board:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from .board import BOARD, build, library
 from .desk import HERE, Driver, build_here, driven
 from .monocypher import monocypher
 
@@ -22,3 +23,15 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     program = build_here(tmp_path_factory.mktemp("peer") / "peer", HERE / "programs" / "peer.c")
     with driven(program) as driver:
         yield driver
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """One event loop is enough: what is tested is the other end."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def lamp(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example for the board, built."""
+    return build(tmp_path_factory.mktemp("lamp"), BOARD / "main.c", *library())

@@ -8,7 +8,7 @@ import pytest
 from anyio.abc import ByteStream
 
 from jsonrpc_iot import CallTimeout, ChannelClosed
-from jsonrpc_iot.protocol.improv.messages import Call, Command, State
+from jsonrpc_iot.protocol.improv.messages import Call, Command, State, encode_strings
 from jsonrpc_iot.protocol.improv.serial import (
     call_packet,
     error_packet,
@@ -186,6 +186,17 @@ async def test_a_device_that_has_no_urls_to_tell() -> None:
         assert await client.provision(HOME, KEY) == []
 
 
+async def test_urls_that_come_after_an_answer_without_any() -> None:
+    online = state_packet(State.PROVISIONED).encode()
+    none_yet = online + result_packet(Call(Command.REQUEST_STATE)).encode()
+    urls = result_packet(Call(Command.WIFI_SETTINGS, encode_strings(URLS))).encode()
+    async with virtual_serial_pair() as serial, anyio.create_task_group() as tasks:
+        joined = state_packet(State.PROVISIONING).encode() + online
+        tasks.start_soon(_say, serial, joined, none_yet, none_yet + urls)
+        client = ImprovClient(serial.first, repeat_seconds=SOON)
+        assert await client.provision(HOME, KEY) == URLS
+
+
 async def test_a_device_that_never_has_a_whole_packet() -> None:
     async with virtual_serial_pair() as serial, anyio.create_task_group() as tasks:
         tasks.start_soon(_always_say, serial, error_packet(ErrorState.INVALID_PACKET).encode())
@@ -232,9 +243,10 @@ async def test_an_answer_to_another_question_ends_nothing() -> None:
         tasks.cancel_scope.cancel()
 
 
-async def _say(serial: VirtualSerial[ByteStream], line: bytes) -> None:
-    await serial.second.receive()
-    await serial.second.send(line)
+async def _say(serial: VirtualSerial[ByteStream], *lines: bytes) -> None:
+    for line in lines:
+        await serial.second.receive()
+        await serial.second.send(line)
 
 
 async def _always_say(serial: VirtualSerial[ByteStream], line: bytes) -> None:

@@ -1,5 +1,6 @@
 """RPC and Improv on one serial line, at both ends: neither is in the other's way."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -9,7 +10,7 @@ import msgspec
 import pytest
 from anyio.abc import ByteStream
 
-from jsonrpc_iot import ChannelClosed, Dispatcher, connect, serve
+from jsonrpc_iot import ChannelClosed, Dispatcher, UsageError, connect, serve
 from jsonrpc_iot.protocol.improv.messages import Call, Command, State, WifiSettings
 from jsonrpc_iot.protocol.improv.serial import (
     LineDecoder,
@@ -30,7 +31,7 @@ from jsonrpc_iot.services.improv import (
 from jsonrpc_iot.services.wifi import WifiState
 from jsonrpc_iot.testing import VirtualSerial, virtual_serial_pair
 from jsonrpc_iot.tuya import DataPoint, DataPointType, TuyaLink, TuyaMcu, TuyaModule
-from tests.services._wifi import HOME, KEY, instant, reached
+from tests.services._wifi import HOME, KEY, NEVER, instant, reached
 from tests.waiting import SECONDS, eventually
 
 pytestmark = pytest.mark.anyio
@@ -41,6 +42,7 @@ INFO = DeviceInfo("lamp-firmware", "1.4.0", "ESP32-C3", "Lamp")
 URLS = ["http://192.0.2.7/"]
 
 ASK_STATE = call_packet(Call(Command.REQUEST_STATE)).encode()
+OTHER_KEY = call_packet(Call(Command.WIFI_SETTINGS, WifiSettings(HOME, "a wild guess").encode()))
 SETTINGS = call_packet(Call(Command.WIFI_SETTINGS, WifiSettings(HOME, KEY).encode()))
 AUTHORIZED = state_packet(State.AUTHORIZED)
 
@@ -214,7 +216,7 @@ async def test_an_adapter_is_unplugged_and_comes_back() -> None:
     with anyio.fail_after(SECONDS):
         async with virtual_serial_pair(paths=True) as serial:
             url = f"uart://{serial.second}"
-            wifi = instant(connect_time=0.05)
+            wifi = instant(connect_time=NEVER)
             connecting = reached(wifi, WifiState.CONNECTING)
             async with (
                 Improv(wifi, INFO, lambda: URLS) as improv,
@@ -226,9 +228,18 @@ async def test_an_adapter_is_unplugged_and_comes_back() -> None:
                     await connecting.wait()
                     await serial.replug()
                 async with TuyaLink(f"uart://{serial.first}") as link:
-                    assert await ImprovClient(link).find() == (State.PROVISIONED, URLS)
+                    assert await ImprovClient(link).find() == (State.PROVISIONING, [])
                     async with connect(link.rpc_channel()) as client:
                         assert await client.call("add", [1, 2]) == 3
+
+
+@on_one_loop
+async def test_a_transport_is_for_a_url_that_is_served() -> None:
+    port = share_port(Improv(instant(), INFO))
+    for url, problem in (("memory://lamp", "no serial port"), ("uart+pty://", "uart\\+pty:///")):
+        with pytest.raises(UsageError, match=problem):
+            async with serve(lamp(), url, transports={url.replace("pty://", "pty:///"): port}):
+                pass
 
 
 async def _provision_in_vain(url: str) -> None:
@@ -238,8 +249,9 @@ async def _provision_in_vain(url: str) -> None:
 
 
 @on_one_loop
-async def test_no_trace_shows_a_key() -> None:
+async def test_no_trace_and_no_log_shows_a_key(caplog: pytest.LogCaptureFixture) -> None:
     """Not in a packet that is spoilt either, whose bytes are noise."""
+    caplog.set_level(logging.DEBUG)
     shown: list[bytes] = []
 
     def trace(direction: str, message: bytes) -> None:
@@ -256,6 +268,8 @@ async def test_no_trace_shows_a_key() -> None:
     ):
         tasks.start_soon(serve_line, improv, link)
         await anyio.wait_all_tasks_blocked()
+        await serial.first.send(OTHER_KEY.encode())
+        await eventually(lambda: "no connection" in caplog.text)
         for line in (spoilt, cut, SETTINGS.encode(), ADD):
             await serial.first.send(line)
         await eventually(lambda: any(b'"result"' in each for each in shown))
@@ -264,5 +278,6 @@ async def test_no_trace_shows_a_key() -> None:
     assert HOME.encode() in everything
     assert b"***" in everything
     assert ADD in shown
-    assert KEY.encode() not in everything
-    assert b"correct" not in everything
+    for text in (everything, caplog.text.encode()):
+        assert b"correct" not in text
+        assert b"guess" not in text

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -201,3 +202,58 @@ async def test_a_device_of_json_rpc_2_0_alone_is_spoken_to_in_it() -> None:
 
     assert report.ok, as_text(report)
     assert '"jsonrpc":"2.0"' in case_of(report, "ids", "one").sent
+
+
+async def test_a_device_that_takes_a_message_without_a_version_for_json_rpc_1_0() -> None:
+    def answer(message: bytes) -> Iterable[bytes]:
+        value = parsed(message)
+        for reply in right(message):
+            if isinstance(value, dict) and "jsonrpc" not in value and reply.startswith(b'{"id"'):
+                yield json.dumps({"result": None, "error": None} | json.loads(reply)).encode()
+            else:
+                yield reply
+
+    report = await report_of(answer, "standard")
+
+    assert report.ok, as_text(report)
+    assert '"jsonrpc":"2.0"' in case_of(report, "answers", "a call is answered").sent
+
+
+def refusing(message: bytes) -> Iterable[bytes]:
+    """What JSON-RPC 2.0 lets a server say that is silent here, or that has another id here."""
+    value = parsed(message)
+    is_object = isinstance(value, dict)
+    if not is_object or ("jsonrpc" in value and _is_request(value)):
+        yield from right(message)
+    else:
+        yield b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Invalid Request"}}'
+
+
+def _is_request(value: Any) -> bool:
+    params = value.get("params", [])
+    return isinstance(value.get("method"), str) and isinstance(params, list | dict)
+
+
+async def test_what_json_rpc_2_0_leaves_open_is_no_fault_below_full() -> None:
+    standard = await report_of(refusing, "standard")
+    full = await report_of(refusing, "full")
+
+    assert standard.ok, as_text(standard)
+    assert {"envelope", "notifications"} <= failed(full)
+
+
+async def test_who_ends_the_connection_after_broken_input_is_judged_by_what_came_before() -> None:
+    def answer(message: bytes) -> Iterable[bytes]:
+        for reply in refusing(message):
+            yield reply
+            if b"-32700" in reply:
+                raise HangUp
+
+    minimal = await report_of(answer, "minimal", restart=20)
+    standard = await report_of(answer, "standard", restart=20)
+    full = await report_of(answer, "full", restart=20)
+
+    assert minimal.ok, as_text(minimal)
+    assert standard.ok, as_text(standard)
+    case = case_of(full, "parsing and recovery", "truncated")
+    assert (case.verdict, case.why) == ("fail", "the connection ended")

@@ -23,7 +23,7 @@ from jsonrpc_iot.testing.conformance import (
 from tests.brokers import mosquitto
 from tests.transports.certificates import Certificates
 
-from .device import case_of, lamp, verdicts
+from .device import RULES, case_of, lamp, verdicts
 
 pytestmark = pytest.mark.anyio
 
@@ -66,6 +66,7 @@ async def check_lamp(url: str, options: str = "") -> None:
     for section in report.sections:
         names = [case.name for case in section.cases]
         assert len(names) == len(set(names)), section.name
+        assert {case.rule for case in section.cases} <= RULES
 
 
 @pytest.mark.parametrize(

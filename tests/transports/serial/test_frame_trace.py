@@ -3,6 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jsonrpc_iot.protocol.improv.messages import Call, Command, WifiSettings
+from jsonrpc_iot.protocol.improv.serial import call_packet
 from jsonrpc_iot.protocol.tuya.frame import Frame, FrameDecoder, encode_frame
 from jsonrpc_iot.transports.serial.trace import FrameTrace
 
@@ -37,3 +39,23 @@ def test_all_bytes_are_shown_in_order_and_as_what_they_are(
     whole = [encode_frame(frame.command, frame.data, frame.version) for frame in found]
     assert [data for mark, data in shown if mark == "<="] == whole
     assert sum(len(data) for mark, data in shown if mark == "<?") == decoder.noise_bytes
+
+
+@given(before=noise, size=st.integers(1, 60), cut=st.integers(0, 12))
+def test_no_key_is_shown_that_goes_by_as_noise(before: bytes, size: int, cut: int) -> None:
+    settings = Call(Command.WIFI_SETTINGS, WifiSettings("home", "correct horse").encode())
+    packet = call_packet(settings).encode()
+    line = before + packet[: len(packet) - cut] + b"text" * 70 + encode_frame(0xFE, b"{}")
+    shown: list[bytes] = []
+    decoder = FrameDecoder(max_data=64)
+    trace = FrameTrace(lambda mark, data: shown.append(data), decoder)
+    for at in range(0, len(line), size):
+        piece = line[at : at + size]
+        trace.took(piece, decoder.feed(piece, 0.0))
+    trace.took(b"", decoder.expire(1e9))
+    everything = b"".join(shown)
+
+    assert len(everything) == len(line)
+    assert b"IMPROV" in everything
+    assert not any(part in everything for part in (b"corr", b"horse", b"home"))
+    assert everything.endswith(b"text" + encode_frame(0xFE, b"{}"))

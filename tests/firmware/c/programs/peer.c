@@ -4,6 +4,7 @@
  *     new LOSSY FRAMING MAX BUFFER JSONRPC2   begin anew, at time 0
  *     take MILLISECONDS HEX                   a message arrives
  *     poll MILLISECONDS
+ *     pass MILLISECONDS                       the time passes, with many a poll
  *     call MILLISECONDS TIMEOUT IDEMPOTENT METHOD PARAMS
  *     later MILLISECONDS TOKEN JSON           answer what was put off by `slow`
  *     tuya ROOM RPC                           a serial line, whose messages go to the peer or not
@@ -76,6 +77,29 @@ static void run_fail(jrpc_call *call) {
     jrpc_fail(call, JRPC_INTERNAL_ERROR, "Internal error", NULL);
 }
 
+/* That of tests/conformance/reference.py. */
+static void run_set_level(jrpc_call *call) {
+    int32_t level;
+    if (jrpc_int_within(call, "level", 0, 100, &level)) jrpc_return_int(call, level);
+}
+
+static uint32_t later_token, later_due;
+
+static void run_later(jrpc_call *call) {
+    int32_t milliseconds;
+    if (!jrpc_fixed(call, "seconds", 3, &milliseconds)) return;
+    puts("note later");
+    later_token = jrpc_answer_later(call);
+    later_due = call->rpc->now + (uint32_t)milliseconds;
+}
+
+static void end_later(jrpc *rpc) {
+    jrpc_call call;
+    if (later_token == 0 || rpc->now < later_due || !jrpc_resume(rpc, later_token, &call)) return;
+    later_token = 0;
+    jrpc_return_text(&call, "done");
+}
+
 /* ---- What the vectors do not need ---- */
 
 static void run_slow(jrpc_call *call) {
@@ -101,6 +125,9 @@ static const jrpc_method methods[] = {
     {"void", run_void, "", JRPC_IDEMPOTENT},
     {"note", run_note, "value", 0},
     {"fail", run_fail, NULL, 0},
+    {"later", run_later, "seconds", 0},
+    {"read", run_note, "value", JRPC_IDEMPOTENT},
+    {"set_level", run_set_level, "level", JRPC_IDEMPOTENT},
     {"slow", run_slow, "", 0},
     {"squares", run_squares, "count", JRPC_IDEMPOTENT},
 };
@@ -273,11 +300,19 @@ static void poll(char *arguments) {
     jrpc_poll(&rpc, number(&arguments));
 }
 
+static void pass(char *arguments) {
+    for (uint32_t until = number(&arguments); rpc.now < until;) {
+        uint32_t step = until - rpc.now < 50 ? until - rpc.now : 50;
+        jrpc_poll(&rpc, rpc.now + step);
+        end_later(&rpc);
+    }
+}
+
 static const struct {
     const char *name;
     void (*run)(char *arguments);
 } commands[] = {
-    {"new", begin}, {"take", take},     {"poll", poll}, {"call", call}, {"later", later},
+    {"new", begin}, {"take", take},     {"poll", poll}, {"pass", pass}, {"call", call}, {"later", later},
     {"tuya", begin_tuya}, {"stream", begin_stream}, {"feed", feed}, {"idle", idle},
 };
 

@@ -120,7 +120,8 @@ static void probe(jrpc *rpc) {
     jrpc_emit(rpc, write_probe, rpc);
 }
 
-static void hear_probe(jrpc *rpc, const jrpc_envelope *message) {
+static void hear_probe(const jrpc_call *message) {
+    jrpc *rpc = message->rpc;
     bool knows = jrpc_equals(message->of[JRPC_RESULT], "true");
     rpc->probe_id = 0;
     rpc->knowledge = knows ? JRPC_KNOWS : JRPC_KNOWS_NOT;
@@ -174,14 +175,15 @@ static bool read_error(jrpc_slice error, jrpc_outcome *outcome) {
            outcome->message.size > 0 && *outcome->message.at == '"';
 }
 
-static bool hear(jrpc *rpc, const jrpc_envelope *message) {
+static bool hear(const jrpc_call *message) {
+    jrpc *rpc = message->rpc;
     const jrpc_slice *of = message->of;
     jrpc_slice error = of[JRPC_ERROR];
     jrpc_outcome outcome = {.result = of[JRPC_RESULT]};
     int32_t id;
     bool has_id = jrpc_decimal(of[JRPC_ID], 0, &id) == JRPC_EXACT;
     if (has_id && rpc->probe_id != 0 && (uint32_t)id == rpc->probe_id) {
-        hear_probe(rpc, message);
+        hear_probe(message);
         return true;
     }
     jrpc_open *call = find_open(rpc, of[JRPC_ID]);
@@ -201,8 +203,8 @@ static bool is_echo(const jrpc_call *request) {
     const jrpc *rpc = request->rpc;
     uint32_t of[2];
     int32_t id;
-    if (jrpc_decimal(request->id, 0, &id) != JRPC_EXACT) return false;
-    if (rpc->probe_id != 0 && (uint32_t)id == rpc->probe_id && jrpc_is(request->name, "rpc.ping")) {
+    if (jrpc_decimal(request->of[JRPC_ID], 0, &id) != JRPC_EXACT) return false;
+    if (rpc->probe_id != 0 && (uint32_t)id == rpc->probe_id && jrpc_is(request->of[JRPC_METHOD], "rpc.ping")) {
         return true;
     }
     jrpc_digest_call(request, of);

@@ -1,5 +1,5 @@
 /* Messages longer than a packet, in segments: `?segment=1` at the other end. The bytes are those of
- * docs/big-messages.md.
+ * docs/protocol.md.
  *
  * It stands between a `jrpc` and what carries its messages, or the seal:
  *

@@ -105,7 +105,7 @@ class Room:
 
 def device_and_room(name: str) -> tuple[Dispatcher, Room]:
     """The demo's device with something that moves, and the room that it is in."""
-    device, room = virtual_device(name, seed=0), Room()
+    device, room = virtual_device(name), Room()
     device.include(Lamp())
     device.include(room)
     return device, room

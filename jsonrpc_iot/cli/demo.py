@@ -204,7 +204,7 @@ def demo(*, json: JsonOption = False, stay: StayOption = False) -> int:
 
 
 async def _demo(folder: str, show: bool) -> tuple[list[Row], Networks]:
-    device = virtual_device(_NAME, seed=0)
+    device = virtual_device(_NAME)
     stages = [stage for stage in STAGES if stage.is_here()]
     rows = []
     networks: Networks = []

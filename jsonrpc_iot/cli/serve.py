@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import import_module
 from pathlib import Path
 from traceback import extract_tb
@@ -25,8 +26,9 @@ from ._options import (
     complete_bind,
 )
 from ._output import Tracer, print_text
+from ._presence import ButtonOption, IdentifyOption, Presence
 from ._reload import run_again_on_change
-from ._wifi import check_radio, complete_radio, make_radio
+from ._wifi import Radio, check_radio, complete_radio, make_radio
 from .command.declare import Argument, Option
 
 logger = logging.getLogger("jsonrpc_iot.cli")
@@ -64,6 +66,8 @@ def serve(
         ),
     ] = None,
     improv: ImprovOption = None,
+    identify: IdentifyOption = None,
+    wants_button: ButtonOption = False,
     files: FilesOption = None,
     reload: Annotated[
         bool, Option("--reload", help="Start again when a Python file here changes.")
@@ -90,11 +94,15 @@ def serve(
         return
     if improv is not None and wifi is None:
         raise UsageError("--improv joins networks by --wifi, which is missing")
+    presence = Presence(identify, wants_button)
+    presence.check(improv)
     who = access(keys, require_key, bind, pair)
     dispatcher = Dispatcher() if target is None else load_dispatcher(target)
     _include_system(dispatcher)
     if wifi is not None:
-        who |= _include_wifi(dispatcher, wifi, target, improv, bind, trace=trace)
+        radio = make_radio(wifi)
+        _include_wifi(dispatcher, radio, target)
+        who |= _within(radio, improv, bind, presence, trace=trace)
     if files is not None:
         include_files(dispatcher, files)
     who |= {"record": record, "console": console, "metrics": metrics}
@@ -111,6 +119,9 @@ def simulate(
         int,
         Option(metavar="N", help="Chooses the signals around and how long connecting takes."),
     ] = 0,
+    improv: ImprovOption = None,
+    identify: IdentifyOption = None,
+    wants_button: ButtonOption = False,
     files: FilesOption = None,
     firmware: FirmwareOption = None,
     firmware_key: FirmwareKeyOption = None,
@@ -128,26 +139,30 @@ def simulate(
     Prints "listening URL" for each address that accepts traffic, and stops on SIGINT or SIGTERM.
     """
     show_warnings()
+    presence = Presence(identify, wants_button)
+    presence.check(improv)
     who = access(keys, require_key, bind, pair)
+    radio = make_radio("simulated", seed)
+    who |= _within(radio, improv, bind, presence, name, trace=trace)
     options = who | {"record": record, "console": console, "metrics": metrics}
-    device = virtual_device(name, seed)
+    device = virtual_device(name, radio)
     if files is not None:
         include_files(device, files)
     if (updates := include_firmware(device, firmware, firmware_key)) is not None:
-        options["within"] = updates
+        options["within"] = _both(options["within"], updates)
     _run(device, bind, options, announce, trace=trace)
 
 
-def virtual_device(name: str, seed: int) -> Dispatcher:
+def virtual_device(name: str, radio: Radio | None = None) -> Dispatcher:
     """A device without hardware: simulated Wi-Fi and the `system` service.
 
     Args:
         name: what `sys.info` and its description call it.
-        seed: that of the Wi-Fi.
+        radio: the Wi-Fi; one of its own by default.
     """
     dispatcher = Dispatcher(title=name)
     _include_system(dispatcher, name)
-    dispatcher.include(make_radio("simulated", seed).wifi)
+    dispatcher.include((radio or make_radio("simulated")).wifi)
 
     @dispatcher.notification("tuya.datapoint")
     async def take_datapoint(id: int, type: str, value: object, context: Context) -> None:
@@ -223,24 +238,34 @@ def _include_system(dispatcher: Dispatcher, name: str | None = None) -> None:
         logger.info("the system service is left out: %s", error)
 
 
-def _include_wifi(
-    dispatcher: Dispatcher,
-    name: str,
-    target: str | None,
-    improv: str | None,
-    bind: list[str],
-    *,
-    trace: bool,
-) -> dict[str, Any]:
-    """Options of serving with that radio."""
-    radio = make_radio(name)
+def _include_wifi(dispatcher: Dispatcher, radio: Radio, target: str | None) -> None:
     try:
         dispatcher.include(radio.wifi)
     except ValueError as error:
         raise UsageError(f"--wifi: {error} by {target}") from None
+
+
+def _within(
+    radio: Radio,
+    improv: str | None,
+    bind: list[str],
+    presence: Presence,
+    name: str = "",
+    *,
+    trace: bool,
+) -> dict[str, Any]:
+    """Options of serving with that radio."""
     if improv is None:
         return {"within": radio.block}
-    return Provisioning(improv, bind, radio, trace=trace).options
+    return Provisioning(improv, bind, radio, presence, name, trace=trace).options
+
+
+@asynccontextmanager
+async def _both(
+    one: AbstractAsyncContextManager[object], other: AbstractAsyncContextManager[object]
+) -> AsyncIterator[None]:
+    async with one, other:
+        yield
 
 
 def _run(

@@ -7,7 +7,7 @@ Source: the D-Bus specification, "Message Bus Messages" and "Standard Interfaces
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from dbus_fast import (
     InvalidAddressError,
     Message,
     MessageType,
+    Variant,
     unpack_variants,
 )
 from dbus_fast.aio import MessageBus
@@ -162,6 +163,14 @@ class ServiceBus(AsyncResource):
             failed.set_exception(OSError(str(error)))
             return failed
 
+    def tell_changes(self, path: str, interface: str, changed: Mapping[str, Variant]) -> None:
+        """Tell the service alone that properties of an object of ours have changed."""
+        signal = Message.new_signal(
+            path, PROPERTIES, "PropertiesChanged", "sa{sv}as", [interface, dict(changed), []]
+        )
+        signal.destination = self._service
+        self.send(signal).add_done_callback(_note)
+
     async def aclose(self) -> None:
         """Disconnect, which takes back all that was registered."""
         self._bus.disconnect()
@@ -271,6 +280,11 @@ class ServiceBus(AsyncResource):
                 if not reply.done():
                     reply.set_exception(EOFError("the D-Bus system bus is gone"))
             self._on_closed()
+
+
+def _note(sent: "asyncio.Future[None]") -> None:
+    if not sent.cancelled() and (error := sent.exception()):
+        logger.debug("a signal did not reach D-Bus: %s", error)
 
 
 def _fail(reply: "asyncio.Future[Message]", sent: "asyncio.Future[None]") -> None:

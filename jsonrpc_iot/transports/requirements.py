@@ -1,6 +1,7 @@
 """What some transports need that may not be there: packages of an extra, and asyncio."""
 
 import asyncio
+import sys
 from importlib import import_module
 
 from ..errors import MissingExtra, UsageError
@@ -40,3 +41,15 @@ def require_asyncio(what: object, thing: str, instead: str = "") -> None:
         asyncio.get_running_loop()
     except RuntimeError:
         raise UsageError(f"{what}: {thing} on asyncio, not on trio{instead}") from None
+
+
+def require_bluez(url: object) -> None:
+    """Refuse a system on which programs can only be centrals.
+
+    Raises:
+        MissingExtra: the extra `gatt` is not installed.
+        UsageError: this is not Linux.
+    """
+    if sys.platform != "linux":
+        raise UsageError(f"{url}: serving over Bluetooth needs Linux and BlueZ; clients need not")
+    require_extra(url, "Bluetooth needs", "gatt", "dbus_fast")

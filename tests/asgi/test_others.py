@@ -23,7 +23,7 @@ from jsonrpc_iot import serve
 from jsonrpc_iot.cli.serve import virtual_device
 
 async def main():
-    async with serve(virtual_device("lamp", seed=0), "http://127.0.0.1:0/rpc") as server:
+    async with serve(virtual_device("lamp"), "http://127.0.0.1:0/rpc") as server:
         print(server.urls[0], flush=True)
         await anyio.to_thread.run_sync(sys.stdin.read)
 

@@ -1,6 +1,7 @@
 """`provision`, and `serve --improv`: a device and a client at the two ends of a terminal."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,6 +9,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from jsonrpc_iot.cli import _improv
+from jsonrpc_iot.cli._presence import Presence
+from jsonrpc_iot.cli._wifi import make_radio
 from jsonrpc_iot.protocol.improv.messages import Command, State
 from jsonrpc_iot.protocol.improv.serial import LineDecoder, state_packet
 from tests.places import ROOT
@@ -181,3 +185,37 @@ def test_a_port_that_is_not_there() -> None:
     for done in (client, server):
         assert done.code == 3
         assert "there is no device /dev/nothing-there" in done.complaint
+
+
+def test_a_device_that_serves_everywhere_says_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the address that packets to others have, of the family that it serves."""
+    local = {
+        "0.0.0.0": (socket.AF_INET, "127.0.0.1"),
+        "::": (socket.AF_INET6, "::1"),
+    }
+    monkeypatch.setattr(_improv, "_ELSEWHERE", local)
+    radio = make_radio("simulated")
+    provisioning = _improv.Provisioning("uart+pty://", [], radio, Presence(), trace=False)
+    served = ["tcp://0.0.0.0:8805", "gatt://lamp", "http://[::]:8080/rpc", "ws://192.0.2.7:8081/"]
+    for url in [*served, "pipe://lamp", "uart:///dev/ttyS0"]:
+        provisioning.options["on_listening"](url)
+    assert provisioning.urls() == [
+        "http://[::1]:8080/rpc",
+        "tcp://127.0.0.1:8805",
+        "ws://192.0.2.7:8081/",
+    ]
+    nowhere = {"0.0.0.0": (socket.AF_INET, "255.255.255.255")}  # which is not to be connected to
+    monkeypatch.setattr(_improv, "_ELSEWHERE", {**local, **nowhere})
+    assert provisioning.urls() == ["http://[::1]:8080/rpc", "ws://192.0.2.7:8081/"]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]"])
+def test_the_url_that_is_told_is_one_that_answers(host: str) -> None:
+    with started(*SERVE[:6], f"tcp://{host}:0") as program:
+        port = program.next_line().split()[1]
+        listening(program)
+        done = run("provision", port, "--ssid", HOME, "--psk-stdin", stdin=KEY.encode())
+        if done.out:  # the machine has a way to others
+            assert run("call", done.out.strip(), "wifi.status").result["ssid"] == HOME
+        else:
+            assert "does not say where" in done.err

@@ -34,7 +34,7 @@ class State(IntEnum):
 class ErrorState(IntEnum):
     """What went wrong last.
 
-    Source: "Error state"; 4 is in the page of BLE, 5 in that of serial lines.
+    Source: "Error state"; 4 is in the page of BLE alone.
     """
 
     NONE = 0
@@ -67,6 +67,7 @@ class Capabilities(IntFlag):
     IDENTIFY = 1
     DEVICE_INFO = 2
     SCAN = 4
+    HOSTNAME = 8
 
 
 class NetworkFlags(IntFlag):

@@ -5,12 +5,13 @@ Source: "Improv via BLE", https://www.improv-wifi.com/ble.
 
 import logging
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 
 import anyio
 from anyio.abc import TaskGroup
 
-from jsonrpc_iot import MalformedFrame
+from jsonrpc_iot import MalformedFrame, Trace
 from jsonrpc_iot.protocol.improv import ble
 from jsonrpc_iot.protocol.improv.ble import CallAssembler, encode_call
 from jsonrpc_iot.protocol.improv.messages import (
@@ -22,7 +23,9 @@ from jsonrpc_iot.protocol.improv.messages import (
     WifiSettings,
     clip,
     encode_strings,
+    without_key,
 )
+from jsonrpc_iot.transports.gatt.served import Flag, ServedService
 
 from ..wifi import AccessPoint
 from .device import Improv
@@ -30,74 +33,77 @@ from .errors import ImprovError
 
 logger = logging.getLogger("jsonrpc_iot.wifi")
 
-AUTHORIZED_SECONDS = 60.0
-"""How long a press of a button counts, as the standard suggests."""
-
 _MOST_CALLS = 8  # that run at once, of all centrals
-_MOST_CENTRALS = 32  # with an unfinished command
 _SILENCE_SECONDS = 5.0  # after which the rest of a command does not come
 _ROOM = 255
 _LONGEST_FIELD = _ROOM // 4 - 1
-_AUTHENTICATION = {"open": "NO", "owe": "NO", "wep": "WEP", "wpa": "WPA"}
+_AUTHENTICATION = {
+    "open": "NO",
+    "owe": "NO",
+    "wep": "WEP",
+    "wpa": "WPA",
+    "wpa2/wpa3": "WPA2/WPA3",
+    "wpa3": "WPA3",
+    "enterprise": "WPA2 EAP",
+}
 
 Publish = Callable[[str, bytes, Hashable | None], object]
 """Gets a characteristic's UUID, its new value, and whom to notify: a central, or all (`None`)."""
 
 
-class Characteristics:
-    """Improv's characteristics. Who serves them calls `start`, and then `read`, `write` and `left`.
+class Characteristics(ServedService):
+    """Improv's characteristics; what is read and written there.
 
     Whoever is near may connect. So a device with a button wants it pressed first, and one that is
-    on a network takes another only after `authorize`, with a button or not.
+    on a network takes another only after `Improv.authorize`, with a button or not.
+
+    What a central is told it may also read. Each sees its own errors and results.
 
     Args:
         improv: the device; its block has been entered.
         publish: has centrals notified; it must not wait.
-        identify: shows people which device it is, such as by its light; `None` if it cannot.
-        wants_button: whether `authorize` has to be called before a network is taken.
-        authorized_seconds: how long that counts.
+        advertise: has `advertised` advertised anew; it must not wait.
+        trace: is shown whole commands and what is notified, without keys.
     """
+
+    uuid = ble.SERVICE
+    characteristics: Mapping[str, Sequence[Flag]] = {
+        ble.STATE: ("read", "notify"),
+        ble.ERROR: ("read", "notify"),
+        ble.CALL: ("write", "write-without-response"),
+        ble.RESULT: ("read", "notify"),
+        ble.CAPABILITIES: ("read",),
+    }
 
     def __init__(
         self,
         improv: Improv,
         publish: Publish,
-        *,
-        identify: Callable[[], object] | None = None,
-        wants_button: bool = False,
-        authorized_seconds: float = AUTHORIZED_SECONDS,
+        advertise: Callable[[], object] = bool,
+        trace: Trace | None = None,
     ) -> None:
         self._improv = improv
         self._publish = publish
-        self._identify = identify
-        self._wants_button = wants_button
-        self._seconds = authorized_seconds
-        self._authorized_until = -math.inf
-        self._revoking: anyio.CancelScope | None = None
-        self._assemblers: dict[Hashable, tuple[CallAssembler, float]] = {}
+        self._advertise = advertise
+        self._trace = trace
+        self._centrals: dict[Hashable, _Central] = {}
         self._calls = 0
         self._told = self.state
-        self._error = ErrorState.NONE
-        self._result = b""
         self._tasks: TaskGroup | None = None
 
     def start(self, tasks: TaskGroup) -> Callable[[], None]:
-        """Begin to take commands.
-
-        Args:
-            tasks: run them.
-
-        Returns:
-            What ends that.
-        """
+        """See `ServedService.start`."""
         self._tasks = tasks
-        return self._improv.watch(lambda _: self._tell_state())
+        with ExitStack() as stack:
+            stack.callback(self._improv.watch(lambda _: self._tell_state()))
+            stack.callback(self._improv.authorization.watch(self._tell_state))
+            return stack.pop_all().close
 
     @property
     def state(self) -> State:
         """How far the device is, for those who come over Bluetooth."""
         state = self._improv.state
-        if state is State.AUTHORIZED and not self._is_authorized:
+        if state is State.AUTHORIZED and self._improv.wants_button and not self._is_authorized:
             return State.AUTHORIZATION_REQUIRED
         return state
 
@@ -105,77 +111,62 @@ class Characteristics:
     def capabilities(self) -> Capabilities:
         """The commands that it knows."""
         can = Capabilities.DEVICE_INFO | Capabilities.SCAN
-        return can if self._identify is None else can | Capabilities.IDENTIFY
+        if self._improv.can_identify:
+            can |= Capabilities.IDENTIFY
+        if self._improv.names is not None:
+            can |= Capabilities.HOSTNAME
+        return can
 
     @property
-    def service_data(self) -> bytes:
-        """What is advertised beside the service; it changes with the state."""
-        return ble.service_data(self.state, self.capabilities)
+    def advertised(self) -> tuple[str, bytes]:
+        """See `ServedService.advertised`."""
+        return ble.SERVICE_DATA, ble.service_data(self.state, self.capabilities)
 
-    def authorize(self) -> None:
-        """Somebody has pressed the button: a network is taken for a while."""
-        assert self._tasks is not None
-        if self._revoking is not None:
-            self._revoking.cancel()
-        self._authorized_until = anyio.current_time() + self._seconds
-        self._revoking = anyio.CancelScope()
-        self._tasks.start_soon(self._revoke, self._revoking)
-        self._tell_state()
-
-    def read(self, uuid: str) -> bytes:
-        """The value of a characteristic; nothing of one that is only written."""
+    def read(self, uuid: str, central: Hashable) -> bytes:
+        """See `ServedService.read`."""
+        known = self._centrals.get(central, _Central())
         match uuid:
             case ble.STATE:
                 return bytes((self.state,))
             case ble.ERROR:
-                return bytes((self._error,))
+                return bytes((known.error,))
             case ble.RESULT:
-                return self._result
+                return known.result
             case ble.CAPABILITIES:
                 return bytes((self.capabilities,))
         return b""
 
-    def write(self, central: Hashable, data: bytes) -> None:
-        """Take what a central wrote to the characteristic of commands; returns at once.
-
-        Args:
-            central: stands for it.
-            data: a command or a piece of one.
-        """
+    def write(self, uuid: str, central: Hashable, value: bytes) -> None:
+        """Take a command or a piece of one; see `ServedService.write`."""
         assert self._tasks is not None
         now = anyio.current_time()
-        assembler, heard = self._assemblers.pop(central, (CallAssembler(), now))
-        if now >= heard + _SILENCE_SECONDS:
-            assembler.reset()
+        known = self._centrals.setdefault(central, _Central())
+        if now >= known.heard + _SILENCE_SECONDS:
+            known.assembler.reset()
+        known.heard = now
         try:
-            call = assembler.feed(data)
+            call = known.assembler.feed(value)
         except MalformedFrame as error:
             logger.info("Improv: %s", error)
             self._tell_error(ErrorState.INVALID_PACKET, central)
             return
         if call is None:
-            self._assemblers[central] = assembler, now
-            if len(self._assemblers) > _MOST_CENTRALS:
-                del self._assemblers[next(iter(self._assemblers))]
-        elif self._calls >= _MOST_CALLS:
+            return
+        if self._trace is not None:
+            self._trace("<=", encode_call(without_key(call)))
+        if self._calls >= _MOST_CALLS:
             self._tell_error(ErrorState.UNKNOWN, central)
-        else:
-            self._calls += 1
-            self._tasks.start_soon(self._answer, call, central)
+            return
+        self._calls += 1
+        self._tasks.start_soon(self._answer, call, central)
 
     def left(self, central: Hashable) -> None:
-        """A central is gone; what it has asked for goes on."""
-        self._assemblers.pop(central, None)
+        """See `ServedService.left`; what it has asked for goes on."""
+        self._centrals.pop(central, None)
 
     @property
     def _is_authorized(self) -> bool:
-        return not self._wants_button or self._revoking is not None
-
-    async def _revoke(self, scope: anyio.CancelScope) -> None:
-        with scope:
-            await anyio.sleep_until(self._authorized_until)
-            self._revoking = None
-            self._tell_state()
+        return self._improv.authorization.is_given
 
     async def _answer(self, call: Call, central: Hashable) -> None:
         try:
@@ -186,9 +177,10 @@ class Characteristics:
         except ImprovError as error:
             self._tell_error(ErrorState(error.code), central)
         else:
-            if strings is not None:
-                self._result = encode_call(Call(call.command, _fitting(strings)))
-                self._publish(ble.RESULT, self._result, central)
+            if strings is not None and central in self._centrals:
+                result = encode_call(Call(call.command, _fitting(strings)))
+                self._centrals[central].result = result
+                self._notify(ble.RESULT, result, central)
         finally:
             self._calls -= 1
 
@@ -197,8 +189,8 @@ class Characteristics:
         match call.command:
             case Command.WIFI_SETTINGS:
                 return await self._join(WifiSettings.decode(call.data))
-            case Command.IDENTIFY if self._identify is not None:
-                self._identify()
+            case Command.IDENTIFY:
+                self._improv.identify()
                 return None
             case Command.DEVICE_INFO:
                 info = self._improv.info
@@ -207,29 +199,53 @@ class Characteristics:
             case Command.SCAN:
                 found = map(_described, await self._improv.networks())
                 return [text for each in _whole(found) for text in each]
+            case Command.HOSTNAME | Command.DEVICE_NAME if self._improv.names is not None:
+                if call.data:
+                    self._check_authorized()
+                return [await self._improv.names.answer(call)]
         raise ImprovError(ErrorState.UNKNOWN_COMMAND)
 
     async def _join(self, settings: WifiSettings) -> list[str]:
-        may_repeat = self._improv.state is State.PROVISIONING
-        is_first = not self._wants_button and self._improv.state is State.AUTHORIZED
-        if self._revoking is None and not is_first and not may_repeat:
-            raise ImprovError(ErrorState.NOT_AUTHORIZED)
+        if self._improv.state is not State.PROVISIONING:  # where it may be said once more
+            self._check_authorized()
         try:
             return await self._improv.join(settings)
         except ImprovError:
-            if self._revoking is not None:
-                self.authorize()  # the time starts over, for another try
+            if self._is_authorized:
+                self._improv.authorize()  # the time starts over, for another try
             raise
+
+    def _check_authorized(self) -> None:
+        is_first = not self._improv.wants_button and self._improv.state is State.AUTHORIZED
+        if not self._is_authorized and not is_first:
+            raise ImprovError(ErrorState.NOT_AUTHORIZED)
 
     def _tell_state(self) -> None:
         if self.state is not self._told:
             self._told = self.state
-            self._publish(ble.STATE, bytes((self._told,)), None)
+            self._notify(ble.STATE, bytes((self._told,)), None)
+            self._advertise()
 
     def _tell_error(self, error: ErrorState, central: Hashable) -> None:
-        if error is not ErrorState.NONE or self._error is not ErrorState.NONE:
-            self._error = error
-            self._publish(ble.ERROR, bytes((error,)), central)
+        known = self._centrals.get(central)
+        if known is not None and (error is not ErrorState.NONE or known.error is not error):
+            known.error = error
+            self._notify(ble.ERROR, bytes((error,)), central)
+
+    def _notify(self, uuid: str, value: bytes, central: Hashable | None) -> None:
+        if self._trace is not None:
+            self._trace("=>", value)
+        self._publish(uuid, value, central)
+
+
+class _Central:
+    """What one of them was told, and has begun to say."""
+
+    def __init__(self) -> None:
+        self.assembler = CallAssembler()
+        self.heard = -math.inf  # when it has written last
+        self.error = ErrorState.NONE
+        self.result = b""
 
 
 def _described(point: AccessPoint) -> tuple[str, str, str]:

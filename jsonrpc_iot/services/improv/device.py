@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from typing import Self
 
 import anyio
+import msgspec
 
 from jsonrpc_iot import RpcError
 from jsonrpc_iot.protocol.improv.messages import (
@@ -20,7 +21,9 @@ from jsonrpc_iot.protocol.improv.messages import (
 )
 
 from ..wifi import AccessPoint, NoWifiHardware, Wifi, WifiBusy, WifiState, WifiStatus
+from .authorization import AUTHORIZED_SECONDS, Authorization
 from .errors import ImprovError
+from .names import Names
 
 logger = logging.getLogger("jsonrpc_iot.wifi")
 
@@ -49,7 +52,19 @@ class Improv:
         info: what the device says of itself.
         urls: gives the URLs of the device once it is on the network, the one for people first; they
             are told to whoever has provisioned it.
+        identify: shows people which device it is, such as by its light; it must not wait. `None`
+            where there is no way.
+        names: where clients may change them.
+        wants_button: whether those who come over Bluetooth may have it join a network only after
+            `authorize`.
+        authorized_seconds: how long that counts.
         connect_seconds: after which an attempt has failed.
+
+    Attributes:
+        authorization: whether `authorize` was called lately.
+        can_identify: whether there is a way.
+        names: as above.
+        wants_button: as above.
     """
 
     def __init__(
@@ -58,9 +73,18 @@ class Improv:
         info: DeviceInfo,
         urls: Callable[[], Sequence[str]] = tuple,
         *,
+        identify: Callable[[], object] | None = None,
+        names: Names | None = None,
+        wants_button: bool = False,
+        authorized_seconds: float = AUTHORIZED_SECONDS,
         connect_seconds: float = CONNECT_SECONDS,
     ) -> None:
-        self.info = info
+        self.authorization = Authorization(authorized_seconds)
+        self.can_identify = identify is not None
+        self.names = names
+        self.wants_button = wants_button
+        self._info = info
+        self._identify = identify
         self._wifi = wifi
         self._urls = urls
         self._connect_seconds = connect_seconds
@@ -85,11 +109,36 @@ class Improv:
         await self._stack.aclose()
 
     @property
+    def info(self) -> DeviceInfo:
+        """What the device says of itself."""
+        if self.names is None:
+            return self._info
+        return msgspec.structs.replace(self._info, name=self.names.name)
+
+    @property
     def state(self) -> State:
         """How far the device is."""
         if self._attempt is not None:
             return State.PROVISIONING
         return State.PROVISIONED if self._is_online else State.AUTHORIZED
+
+    def authorize(self) -> None:
+        """Somebody has pressed the button: a network is taken over Bluetooth, for a while."""
+        self.authorization.give(self._tasks)
+
+    def identify(self) -> None:
+        """Show people which device it is.
+
+        Raises:
+            ImprovError: there is no way, or that failed.
+        """
+        if self._identify is None:
+            raise ImprovError(ErrorState.UNKNOWN_COMMAND)
+        try:
+            self._identify()
+        except Exception:
+            logger.exception("Improv: identifying the device failed")
+            raise ImprovError(ErrorState.UNKNOWN) from None
 
     def watch(self, watcher: Callable[[State], object]) -> Callable[[], None]:
         """Have each new state told.

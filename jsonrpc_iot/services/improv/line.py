@@ -134,6 +134,8 @@ class _Line:
                 await self._outbox.send(_result(call, ()))
             case Command.NETWORK_STATE:
                 self._put(_result(call, improv.network_state()))
+            case Command.HOSTNAME | Command.DEVICE_NAME if improv.names is not None:
+                self._put(_result(call, [await improv.names.answer(call)]))
             case _:
                 raise ImprovError(ErrorState.UNKNOWN_COMMAND)
 

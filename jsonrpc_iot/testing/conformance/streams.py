@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
 
+from . import rules
 from .case import Case
 from .device import Device, Given
 from .model import Unchecked
@@ -18,15 +19,6 @@ _CREDIT = 8
 _DEADLINE = 0.5
 _SOON = 0.001
 
-_ITEMS = (
-    "With `stream: true` the items come as `rpc.item`, `seq` from 0, and then the final result "
-    '`{"count": n}`.'
-)
-_UPTO = "Items below `upto` may be sent (8 to begin with)."
-_TIMEOUT = (
-    "The server cancels the handler when `timeout` is over, and answers -32002 (deadline exceeded)."
-)
-_CANCEL = "`rpc.cancel` cancels that running call, which answers -32003."
 _METHODS = Given("rpc.methods")
 
 Dialogue = Callable[[Device, Talk], Awaitable[str]]
@@ -43,14 +35,14 @@ def streams(device: Device) -> Iterator[Case]:
     elif len(device.names) <= _CREDIT:
         few = f"the {len(device.names)} names of its methods need no credit"
     for name, rule, talk, needs in (
-        ("items in order", _ITEMS, _in_order, few if device.names is None else ""),
-        ("no item without credit", _UPTO, _credit, few),
-        ("a stream whose time is over", _TIMEOUT, _deadline, few),
-        ("a stream that is cancelled", _CANCEL, _cancelled, few),
-        ("a call that is cancelled at once", _CANCEL, _at_once, ""),
+        ("items in order", rules.COUNT, _in_order, few if device.names is None else ""),
+        ("no item without credit", rules.CREDIT, _credit, few),
+        ("a stream whose time is over", rules.TIMEOUT, _deadline, few),
+        ("a stream that is cancelled", rules.CANCEL, _cancelled, few),
+        ("a call that is cancelled at once", rules.CANCEL, _at_once, ""),
     ):
         yield _case(device, name, rule, talk, reason or one_way, needs)
-    yield _case(device, "a call that has no time", _TIMEOUT, _no_time, reason)
+    yield _case(device, "a call that has no time", rules.TIMEOUT, _no_time, reason)
 
 
 def _case(

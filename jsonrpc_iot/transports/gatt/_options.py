@@ -25,7 +25,7 @@ MAX_MESSAGE = 220
 RETRY_SECONDS = 1.0
 DEFAULT_NAME = "jsonrpc-iot"
 
-_LONGEST_NAME = 29
+LONGEST_NAME = 29
 
 SMALLEST_MTU = 23
 """The ATT MTU until both ends agree on a larger one (Bluetooth Core, Vol 3, Part F, 3.2.8)."""
@@ -143,8 +143,8 @@ def named(url: Url, options: Opt) -> Opt:
         InvalidUrl: the name does not fit an advertisement.
     """
     name = options.name or DEFAULT_NAME
-    if len(name.encode()) > _LONGEST_NAME:
-        raise url.error(f"a name has at most {_LONGEST_NAME} bytes")
+    if len(name.encode()) > LONGEST_NAME:
+        raise url.error(f"a name has at most {LONGEST_NAME} bytes")
     return structs.replace(options, name=name)
 
 

@@ -1,9 +1,8 @@
 """The lamp in C, over each way on which it is reached, against our client."""
 
 import os
-import tty
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from jsonrpc_iot import (
 )
 from jsonrpc_iot.testing import LineFaults, VirtualSerial, virtual_serial_pair
 from jsonrpc_iot.testing.conformance import check_conformance
+from tests.firmware.line import chatter, frame, opened, receive
 from tests.waiting import SECONDS
 
 from .lamp import PERFECT, WAYS, Way, build_lamp, running, served
@@ -173,11 +173,6 @@ async def test_what_never_arrived_is_not_run_later(lamp: Path) -> None:
         assert await client.call("lamp.set", {"level": 1}) == 0
 
 
-def frame(message: bytes) -> bytes:
-    head = b"\x55\xaa\x00\xfe" + len(message).to_bytes(2, "big") + message
-    return head + bytes([sum(head) % 256])
-
-
 GOOD = b'{"method":"lamp.set","params":{"level":1},"id":%d}'
 PARSE_ERROR = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error"}}'
 INVALID = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Invalid request"}}'
@@ -221,32 +216,6 @@ async def test_bytes(lamp: Path, sent: bytes, replies: list[bytes]) -> None:
                 os.write(port, frame(b'{"method":"lamp.get","id":"last"}'))
                 set_to = 1 if replies[-1] in (ONE, TWO) else 0
                 await receive(port, frame(b'{"id":"last","result":%d}' % set_to))
-
-
-@contextmanager
-def opened(device: str) -> Iterator[int]:
-    """A device, without any of our code."""
-    port = os.open(device, os.O_RDWR | os.O_NOCTTY)
-    try:
-        tty.setraw(port)
-        yield port
-    finally:
-        os.close(port)
-
-
-async def receive(port: int, expected: bytes) -> None:
-    received = b""
-    while len(received) < len(expected):
-        await anyio.wait_readable(port)
-        received += os.read(port, 4096)
-    assert received == expected
-
-
-async def chatter(port: int, message: bytes) -> None:
-    """Never leave the line silent."""
-    while True:
-        await anyio.sleep(0.3)
-        os.write(port, message)
 
 
 async def test_a_wrong_length_among_other_traffic_costs_two_seconds_at_most(lamp: Path) -> None:

@@ -1,4 +1,4 @@
-"""Improv on a virtual radio: our client, and bumble's GATT server with our characteristics."""
+"""Improv on a virtual radio: our client and our device."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,12 +6,8 @@ from functools import partial
 
 import anyio
 import pytest
-from bumble.core import UUID, AdvertisingData
-from bumble.device import Connection, Device
-from bumble.gatt import Characteristic, CharacteristicValue, Service
 
-from jsonrpc_iot import BindFailed, CallTimeout, ConnectFailed, InvalidUrl, Url
-from jsonrpc_iot.protocol.improv import ble
+from jsonrpc_iot import CallTimeout, ConnectFailed, InvalidUrl
 from jsonrpc_iot.services.improv import (
     DeviceInfo,
     ErrorState,
@@ -19,12 +15,12 @@ from jsonrpc_iot.services.improv import (
     ImprovError,
     State,
     open_client,
+    serve_bluetooth,
 )
-from jsonrpc_iot.services.improv.characteristics import Characteristics
+from jsonrpc_iot.services.wifi import SimulatedWifi
 from jsonrpc_iot.testing import VirtualRadio, virtual_radio
 from jsonrpc_iot.transports.gatt._options import SMALLEST_MTU
 from jsonrpc_iot.transports.gatt.bumble import backend
-from jsonrpc_iot.transports.gatt.bumble.radio import open_radio
 from tests.cli.program import run
 from tests.services._wifi import HOME, KEY, instant
 from tests.waiting import SECONDS
@@ -33,71 +29,24 @@ pytestmark = [pytest.mark.anyio, pytest.mark.only_on("asyncio")]
 
 INFO = DeviceInfo("lamp-firmware", "1.4.0", "ESP32-C3", "Lamp")
 URLS = ["http://192.0.2.7/"]
-NOTIFIED = (ble.STATE, ble.ERROR, ble.RESULT)
 
 
 @asynccontextmanager
 async def device(
-    radio: VirtualRadio, *, wants_button: bool = False
-) -> AsyncIterator[Characteristics]:
-    """A device called lamp that advertises Improv."""
-    url = Url.parse(radio.url("lamp"))
+    radio: VirtualRadio,
+    *,
+    wifi: SimulatedWifi | None = None,
+    wants_button: bool = False,
+    options: str = "",
+) -> AsyncIterator[Improv]:
+    """A device called lamp."""
     async with (
-        Improv(instant(), INFO, lambda: URLS) as improv,
-        open_radio(url, "lamp", "", BindFailed) as adapter,
+        Improv(wifi or instant(), INFO, lambda: URLS, wants_button=wants_button) as improv,
         anyio.create_task_group() as tasks,
     ):
-
-        def publish(uuid: str, value: bytes, _: object) -> None:
-            tasks.start_soon(adapter.notify_subscribers, by_uuid[uuid], value)
-
-        on = Characteristics(improv, publish, wants_button=wants_button)
-        stop = on.start(tasks)
-        by_uuid = _serve(adapter, on)
-        await adapter.start_advertising(
-            advertising_data=bytes(
-                AdvertisingData(
-                    [
-                        (
-                            AdvertisingData.COMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS,
-                            UUID(ble.SERVICE).to_bytes(),
-                        ),
-                        (AdvertisingData.SHORTENED_LOCAL_NAME, b"lamp"),
-                    ]
-                )
-            ),
-            auto_restart=True,
-            advertising_interval_min=20,
-            advertising_interval_max=20,
-        )
-        yield on
-        stop()
+        await tasks.start(serve_bluetooth, improv, radio.url("lamp") + options)
+        yield improv
         tasks.cancel_scope.cancel()
-
-
-def _serve(adapter: Device, on: Characteristics) -> dict[str, Characteristic[bytes]]:
-    """Have the adapter serve the characteristics."""
-    properties = Characteristic.Properties
-    by_uuid: dict[str, Characteristic[bytes]] = {}
-    for uuid in (*NOTIFIED, ble.CAPABILITIES):
-
-        def read(_: Connection, uuid: str = uuid) -> bytes:
-            return on.read(uuid)
-
-        by_uuid[uuid] = Characteristic(
-            uuid,
-            properties.READ | (properties.NOTIFY if uuid in NOTIFIED else properties(0)),
-            Characteristic.Permissions.READABLE,
-            CharacteristicValue(read=read),
-        )
-    by_uuid[ble.CALL] = Characteristic(
-        ble.CALL,
-        properties.WRITE,
-        Characteristic.Permissions.WRITEABLE,
-        CharacteristicValue(write=lambda connection, value: on.write(connection, bytes(value))),
-    )
-    adapter.add_service(Service(ble.SERVICE, list(by_uuid.values())))
-    return by_uuid
 
 
 async def test_a_device_is_set_up() -> None:
@@ -135,7 +84,7 @@ async def test_a_button_has_to_be_pressed() -> None:
     with anyio.fail_after(SECONDS):
         async with (
             virtual_radio() as radio,
-            device(radio, wants_button=True) as on,
+            device(radio, wants_button=True) as improv,
             open_client(radio.url("lamp")) as client,
         ):
             assert await client.find() == (State.AUTHORIZATION_REQUIRED, [])
@@ -144,7 +93,7 @@ async def test_a_button_has_to_be_pressed() -> None:
             assert refused.value.code == ErrorState.NOT_AUTHORIZED
             with pytest.raises(CallTimeout, match="button"):
                 await client.authorized(0.01)
-            on.authorize()
+            improv.authorize()
             await client.authorized()
             assert await client.provision(HOME, KEY) == URLS
 

@@ -17,8 +17,10 @@ from jsonrpc_iot.testing.conformance import (
     as_text,
     check_conformance,
 )
+from tests.places import ROOT
 
 from .device import (
+    RULES,
     lamp,
     parsed,
     report_of,
@@ -54,6 +56,13 @@ async def test_the_reports_say_the_same(tmp_path: Path) -> None:
             assert {"name", "verdict", "sent", "received", "rule"} <= set(case)
     assert "fail            ids" in as_text(report)
     assert "\x1b" not in as_text(report)
+
+
+def test_the_rules_are_sentences_of_the_page() -> None:
+    page = (ROOT / "docs" / "protocol.md").read_text("utf-8")
+    sentences = " ".join(page.replace(" | ", ": ").split())
+
+    assert [rule for rule in RULES if rule not in sentences] == []
 
 
 async def test_each_section_is_told_as_it_begins() -> None:

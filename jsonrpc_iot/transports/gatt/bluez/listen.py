@@ -6,16 +6,14 @@ systems give programs no way to be a peripheral that Python knows.
 Source: the RPC protocol document, "RPC over GATT".
 """
 
-import sys
 from urllib.parse import quote
 
 from msgspec import structs
 
 from ....channel.contract import Listener
 from ....channel.url import Url
-from ....errors import UsageError
 from ....protocol.limits import Limits
-from ...requirements import require_asyncio, require_extra
+from ...requirements import require_asyncio, require_bluez
 from .._options import BluezOptions, named, read_options
 
 
@@ -30,9 +28,7 @@ async def listen(url: Url, limits: Limits) -> Listener:
     """
     options = _read(url)
     require_asyncio(url, "Bluetooth works")
-    if sys.platform != "linux":
-        raise UsageError(f"{url}: serving over Bluetooth needs Linux and BlueZ; clients need not")
-    require_extra(url, "Bluetooth needs", "gatt", "dbus_fast")
+    require_bluez(url)
     from .listener import BluezListener
 
     unnamed = structs.replace(options, name="")  # the name is in the URL's place for hosts

@@ -20,7 +20,7 @@ Method = Callable[[Message, B], Message | bool]
 
 
 class ObjectTree(Generic[B]):
-    """Objects by their paths, each with interfaces of properties that never change and methods."""
+    """Objects by their paths, each with interfaces of properties and methods."""
 
     def __init__(self) -> None:
         self._objects: dict[str, dict[str, Mapping[str, Variant]]] = {}
@@ -29,6 +29,10 @@ class ObjectTree(Generic[B]):
     def add(self, path: str, interface: str, properties: Mapping[str, Variant]) -> None:
         """Give an object one more interface."""
         self._objects.setdefault(path, {})[interface] = properties
+
+    def change(self, path: str, interface: str, changed: Mapping[str, Variant]) -> None:
+        """Change properties of an object that has them."""
+        self._objects[path][interface] = {**self._objects[path][interface], **changed}
 
     def add_method(
         self, path: str, interface: str, name: str, signature: str, method: Method[B]

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import anyio
 from bumble.att import ATT_Error, ATT_Write_Command, Bearer, ErrorCode, is_enhanced_bearer
-from bumble.core import UUID, AdvertisingData
+from bumble.core import AdvertisingData
 from bumble.device import Connection, Device
 from bumble.gatt import Characteristic, CharacteristicValue, Service
 from bumble.gatt_server import Server
@@ -19,8 +19,7 @@ from msgspec import structs
 
 from ....channel.contract import Channel, Listener
 from ....channel.url import Url
-from ....errors import BindFailed, ConnectFailed
-from ....protocol.about import about
+from ....errors import ConnectFailed
 from ....protocol.limits import Limits
 from .._central import open_link
 from .._options import (
@@ -33,16 +32,13 @@ from .._options import (
 )
 from .._peripheral import Central, PeripheralListener
 from .._scan import Wanted, find, listen_for
+from .adapter import Adapter, Application, Fields, is_shared, root, service_field
 from .backend import backend_on
-from .radio import FAILURES, drain, open_radio, spec, text
+from .radio import FAILURES, drain, finish, open_radio, spec, text
 
 logger = logging.getLogger("jsonrpc_iot.transports")
 
-_ADVERTISING_MILLISECONDS = 20.0  # the shortest; with bumble's usual 1 s, so long takes connecting
-_AGAIN_SECONDS = 1.0
 _SHORT_NAME = 8
-_SHARED = ("unix:", "unix-client:", "tcp-client:", "ws-client:")
-"""Transports of radios where a client may be as well."""
 
 
 async def connect(url: Url, limits: Limits) -> Channel:
@@ -62,8 +58,8 @@ async def connect(url: Url, limits: Limits) -> Channel:
             options,
             backend,
             transport=url.scheme,
-            local=f"{_root(url)}?address={radio.random_address.to_string(False)}",
-            peer=f"{_root(url)}?address={device.address}",
+            local=f"{root(url)}?address={radio.random_address.to_string(False)}",
+            peer=f"{root(url)}?address={device.address}",
         )
         channel.owns(stack.pop_all())
     return channel
@@ -79,18 +75,14 @@ async def scan(url: Url, report: Callable[[HeardDevice], object]) -> None:
 async def listen(url: Url, limits: Limits) -> Listener:
     """Open the adapter and advertise the service."""
     options = named(url, read_options(url, GattOptions))
-    if spec(url).startswith(_SHARED):
-        address = options.reached_at(_root(url))
+    if is_shared(url):
+        address = options.reached_at(root(url))
     else:
         unnamed = structs.replace(options, name="", address="")
         address = unnamed.reached_at(f"gatt://{quote(options.address or options.name)}")
     listener = BumbleListener(url, options, address, limits.peers)
     await listener.start()
     return listener
-
-
-def _root(url: Url) -> str:
-    return f"{url.scheme}://{quote(spec(url), safe='/:@,=!')}"
 
 
 class BumbleCentral(Central):
@@ -134,12 +126,12 @@ class BumbleCentral(Central):
         """End the link, if it is still there."""
         if self.is_there:
             try:
-                await self._connection.disconnect()
+                await finish(self._connection.disconnect())
             except FAILURES as error:
                 logger.debug("gatt://%s: not disconnected: %s", self.address, text(error))
 
 
-class BumbleListener(PeripheralListener):
+class BumbleListener(PeripheralListener, Application):
     """Serves the centrals of an adapter; opens it again when it was unplugged and comes back.
 
     Args:
@@ -153,11 +145,8 @@ class BumbleListener(PeripheralListener):
         super().__init__(options, address, max_centrals)
         # A radio behind a socket of this host is virtual: nobody is near.
         self.is_exposed = not spec(url).startswith("unix")
-        self._url = url
-        self._stack = AsyncExitStack()
-        self._device: Device | None = None
+        self._adapter = Adapter(url, options.name, options.address, self)
         self._centrals: dict[Connection, BumbleCentral] = {}
-        self._advertising = anyio.Lock()
 
     async def start(self) -> None:
         """Open the adapter and advertise.
@@ -165,27 +154,27 @@ class BumbleListener(PeripheralListener):
         Raises:
             BindFailed: it is not to be had.
         """
-        async with AsyncExitStack() as stack:
-            radio = open_radio(self._url, self._options.name, self._options.address, BindFailed)
-            device = await stack.enter_async_context(radio)
-            self._add_service(device)
-            device.on(Device.EVENT_CONNECTION, self._connected)
-            device.on(Device.EVENT_FLUSH, self._unplugged)
-            try:
-                await self._start_advertising(device)
-            except FAILURES as error:
-                raise BindFailed(f"{self._url}: cannot advertise: {text(error)}") from error
-            self._device = device
-            self._stack = stack.pop_all()
+        await self._adapter.start()
 
     async def aclose(self) -> None:
         """End all links, and give the adapter back."""
-        self._device = None
+        self._adapter.let_go()
         await super().aclose()
-        with anyio.CancelScope(shield=True):
-            await self._stack.aclose()
+        await self._adapter.aclose()
 
-    def _add_service(self, device: Device) -> None:
+    @property
+    def advertised(self) -> Fields:
+        """See `Application.advertised`."""
+        short = self._options.name.encode()[:_SHORT_NAME]
+        return [service_field(self._options.service), (AdvertisingData.SHORTENED_LOCAL_NAME, short)]
+
+    @property
+    def has_room(self) -> bool:
+        """See `Application.has_room`."""
+        return len(self._centrals) < self._max_centrals
+
+    def equip(self, device: Device) -> None:
+        """See `Application.equip`."""
         options = self._options
         rx = Characteristic(
             options.rx, Characteristic.Properties.NOTIFY, Characteristic.Permissions(0), b""
@@ -203,6 +192,18 @@ class BumbleListener(PeripheralListener):
         device.add_service(Service(options.service, [tx, rx]))
         rx.on(Characteristic.EVENT_SUBSCRIPTION, self._subscribed)
 
+    def connected(self, connection: Connection) -> None:
+        """See `Application.connected`."""
+        central = self._central(connection)
+        connection.on(Connection.EVENT_CONNECTION_ATT_MTU_UPDATE, lambda: self.mtu_changed(central))
+
+    def disconnected(self, connection: Connection) -> None:
+        """See `Application.disconnected`."""
+        central = self._centrals.pop(connection, None)
+        if central is not None:
+            central.is_there = False
+            self.left(central)
+
     def _central(self, bearer: Bearer) -> BumbleCentral:
         connection = bearer.connection if is_enhanced_bearer(bearer) else bearer
         central = self._centrals.get(connection)
@@ -210,22 +211,6 @@ class BumbleListener(PeripheralListener):
             central = BumbleCentral(connection, self._server, self._rx)
             self._centrals[connection] = central
         return central
-
-    def _connected(self, connection: Connection) -> None:
-        central = self._central(connection)
-
-        def disconnected(_: int) -> None:
-            central.is_there = False
-            self._centrals.pop(connection, None)
-            self.left(central)
-            self.do_soon(self._advertise)
-
-        def mtu_changed() -> None:
-            self.mtu_changed(central)
-
-        connection.on(Connection.EVENT_DISCONNECTION, disconnected)
-        connection.on(Connection.EVENT_CONNECTION_ATT_MTU_UPDATE, mtu_changed)
-        self.do_soon(self._advertise)
 
     def _requested(self, connection: Connection, value: bytes) -> None:
         """Take a write that is acknowledged, when this returns; it must never raise else."""
@@ -240,62 +225,6 @@ class BumbleListener(PeripheralListener):
         central.hears = notifies
         if notifies:
             self.subscribed(central)
-
-    async def _advertise(self) -> None:
-        """Advertise again, for the next central."""
-        async with self._advertising:
-            while (device := self._device) is not None and not device.is_advertising:
-                if len(self._centrals) >= self._max_centrals:
-                    return  # whoever leaves makes room
-                try:
-                    await self._start_advertising(device)
-                except FAILURES as error:
-                    logger.info(
-                        "%s: cannot advertise: %s; trying again",
-                        self._url,
-                        text(error),
-                        extra=about(self._url),
-                    )
-                    await anyio.sleep(_AGAIN_SECONDS)
-
-    async def _start_advertising(self, device: Device) -> None:
-        name = self._options.name.encode()
-        service = UUID(self._options.service).to_bytes()
-        answer = AdvertisingData([(AdvertisingData.COMPLETE_LOCAL_NAME, name)])
-        await device.start_advertising(
-            advertising_data=bytes(
-                AdvertisingData(
-                    [
-                        (AdvertisingData.FLAGS, b"\x06"),  # general discoverable, no BR/EDR
-                        (AdvertisingData.COMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS, service),
-                        (AdvertisingData.SHORTENED_LOCAL_NAME, name[:_SHORT_NAME]),
-                    ]
-                )
-            ),
-            scan_response_data=bytes(answer),
-            advertising_interval_min=_ADVERTISING_MILLISECONDS,
-            advertising_interval_max=_ADVERTISING_MILLISECONDS,
-        )
-
-    def _unplugged(self) -> None:
-        """The adapter is gone, and all links with it."""
-        if self._device is not None:
-            logger.warning(
-                "%s: the adapter is gone; trying to open it again",
-                self._url,
-                extra=about(self._url),
-            )
-            self._device = None
-            self.do_soon(self._open_again)
-
-    async def _open_again(self) -> None:
-        while True:
-            await self._stack.aclose()
-            try:
-                return await self.start()
-            except BindFailed as error:
-                logger.info("%s; trying again", error)
-                await anyio.sleep(_AGAIN_SECONDS)
 
 
 class _Server(Server):

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -17,6 +17,7 @@ from ....errors import BindFailed, ConnectFailed
 logger = logging.getLogger("jsonrpc_iot.transports")
 
 _CLOSE_SECONDS = 2.0
+_COMMAND_SECONDS = 5.0
 _WAITING_PACKETS = 64
 
 FAILURES = (BaseBumbleError, OSError, TimeoutError)
@@ -95,14 +96,27 @@ def parse_address(url: Url, text: str) -> Address:
         raise url.error(f"address={text!r} is none; they look like F0:F1:F2:F3:F4:F5") from None
 
 
+async def finish(command: Awaitable[object]) -> None:
+    """Wait for a command's end, cancelled or not: bumble trips over answers that nobody awaits."""
+    with anyio.CancelScope(shield=True):
+        with anyio.fail_after(_COMMAND_SECONDS):
+            await command
+
+
 async def drain(connection: Connection) -> None:
     """Wait while many packets wait to leave for the other end."""
     queue = connection.device.host.get_data_packet_queue(connection.handle)
-    if queue is not None and queue.pending > _WAITING_PACKETS:
+    if queue is not None and is_busy(connection):
         try:
             await queue.drain(connection.handle)
         except ValueError:  # the link is gone, and shows it elsewhere
             return
+
+
+def is_busy(connection: Connection) -> bool:
+    """Whether many packets wait to leave for the other end."""
+    queue = connection.device.host.get_data_packet_queue(connection.handle)
+    return queue is not None and queue.pending > _WAITING_PACKETS
 
 
 def text(error: BaseException) -> str:

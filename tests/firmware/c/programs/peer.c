@@ -77,6 +77,12 @@ static void run_fail(jrpc_call *call) {
     jrpc_fail(call, JRPC_INTERNAL_ERROR, "Internal error", NULL);
 }
 
+/* That of tests/conformance/reference.py. */
+static void run_set_level(jrpc_call *call) {
+    int32_t level;
+    if (jrpc_int_within(call, "level", 0, 100, &level)) jrpc_return_int(call, level);
+}
+
 static uint32_t later_token, later_due;
 
 static void run_later(jrpc_call *call) {
@@ -121,6 +127,7 @@ static const jrpc_method methods[] = {
     {"fail", run_fail, NULL, 0},
     {"later", run_later, "seconds", 0},
     {"read", run_note, "value", JRPC_IDEMPOTENT},
+    {"set_level", run_set_level, "level", JRPC_IDEMPOTENT},
     {"slow", run_slow, "", 0},
     {"squares", run_squares, "count", JRPC_IDEMPOTENT},
 };

@@ -25,6 +25,7 @@ DBUS = "org.freedesktop.DBus"
 OBJECT_MANAGER = f"{DBUS}.ObjectManager"
 PROPERTIES = f"{DBUS}.Properties"
 SERVICE = "org.bluez.GattService1"
+ADVERTISEMENT = "org.bluez.LEAdvertisement1"
 MANAGERS = ("org.bluez.GattManager1", "org.bluez.LEAdvertisingManager1")
 
 BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -66,10 +67,10 @@ class FakeBluez:
 
     def __init__(self, centrals: int = 1, mtu: int = 247) -> None:
         self.mtu = mtu
-        self.app: tuple[str, dict[str, Any]] | None = None
-        self.advertised: dict[str, Any] | None = None
+        self.apps: dict[str, dict[str, Any]] = {}  # by the bus name of the program
+        self.advertisements: dict[tuple[str, str], dict[str, Any]] = {}  # by that and their path
         self.calls: list[str] = []
-        self._advertisement = ""
+        self._origins: dict[str, tuple[str, str]] = {}  # of what is shown, as names and paths
         self._scanning: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = (
             set()
@@ -111,6 +112,16 @@ class FakeBluez:
             with contextlib.suppress(OSError, EOFError):  # D-Bus may be gone already
                 await self.bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
 
+    @property
+    def app(self) -> tuple[str, dict[str, Any]] | None:
+        """The first program that has registered."""
+        return next(iter(self.apps.items()), None)
+
+    @property
+    def advertised(self) -> dict[str, Any] | None:
+        """What is advertised first."""
+        return next(iter(self.advertisements.values()), None)
+
     async def until_advertised(self) -> dict[str, Any]:
         """What the peripheral advertises, once it does."""
         with anyio.fail_after(SECONDS):
@@ -137,8 +148,9 @@ class FakeBluez:
         """Take the adapter away; gives what it was."""
         for link in self.links:
             link.drop()
-        self.app = None
-        self._stop_advertising()
+        self.apps.clear()
+        self.advertisements.clear()
+        self._hide_devices()
         interfaces = self.objects[ADAPTER]
         self._remove(ADAPTER)
         return interfaces
@@ -150,10 +162,9 @@ class FakeBluez:
 
     async def release(self) -> None:
         """Stop advertising, and say so."""
-        assert self.app
-        self._stop_advertising()
-        path = self._advertisement
-        await self._call(self.app[0], path, "org.bluez.LEAdvertisement1", "Release")
+        (name, path), _ = self.advertisements.popitem()
+        self._hide_devices()
+        await self._call(name, path, ADVERTISEMENT, "Release")
 
     async def get_property(self, path: str, name: str, interface: str = CHARACTERISTIC) -> object:
         """A property of one of the peripheral's objects."""
@@ -174,6 +185,15 @@ class FakeBluez:
                 return path, properties
         raise AssertionError(f"no characteristic has {flag}")
 
+    def acquired(self) -> tuple[str, str]:
+        """The characteristic that is notified by a socket: the name of its program, its path."""
+        return next(
+            (name, path)
+            for name, objects in self.apps.items()
+            for path, interfaces in objects.items()
+            if "NotifyAcquired" in interfaces.get(CHARACTERISTIC, ())
+        )
+
     async def call_app(self, path: str, member: str, signature: str, *body: object) -> Message:
         """Call the peripheral's characteristic."""
         assert self.app, "no peripheral is registered"
@@ -185,11 +205,14 @@ class FakeBluez:
             self.objects[path][interface].update(changed)
             self._signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", interface, changed, [])
 
-    def show_value(self, link: Link, value: bytes) -> None:
-        """Let bleak hear a notification."""
+    def show_value(self, link: Link, value: bytes, origin: tuple[str, str] | None = None) -> None:
+        """Let bleak hear a notification, of the characteristic that is notified by a socket."""
+        origin = origin or self.acquired()
         for path, interfaces in self.objects.items():
             properties = interfaces.get(CHARACTERISTIC)
-            if properties and path.startswith(link.path) and properties["Notifying"].value:
+            if not properties or not path.startswith(link.path):
+                continue
+            if properties["Notifying"].value and self._origins[path] == origin:
                 self.change(path, CHARACTERISTIC, Value=Variant("ay", value))
 
     def hide_services(self, link: Link) -> None:
@@ -198,9 +221,13 @@ class FakeBluez:
 
     def _show_services(self, link: Link) -> None:
         """Show a central what the peripheral has."""
-        assert self.app
+        everything = [
+            (name, path, interfaces)
+            for name, objects in self.apps.items()
+            for path, interfaces in sorted(objects.items())
+        ]
         paths: dict[str, str] = {}
-        for handle, (path, interfaces) in enumerate(sorted(self.app[1].items()), 0x10):
+        for handle, (name, path, interfaces) in enumerate(everything, 0x10):
             if SERVICE in interfaces:
                 paths[path] = f"{link.path}/service{handle:04x}"
                 uuid = Variant("s", interfaces[SERVICE]["UUID"])
@@ -221,12 +248,15 @@ class FakeBluez:
                     "Notifying": Variant("b", False),
                     "Value": Variant("ay", b""),
                 }
+                self._origins[f"{service}/char{handle:04x}"] = name, path
                 self._add(f"{service}/char{handle:04x}", CHARACTERISTIC, shown)
 
     def _handle(self, message: Message) -> Message | bool:
         if message.message_type is MessageType.SIGNAL:
-            if message.member == "NameOwnerChanged" and self.app and message.body[0] == self.app[0]:
-                self._app_left()
+            if message.member == "NameOwnerChanged" and message.body[0] in self.apps:
+                self._app_left(message.body[0])
+            elif message.member == "PropertiesChanged" and message.sender in self.apps:
+                self._app_changed(message.sender, str(message.path), *message.body[:2])
             return False
         if message.message_type is not MessageType.METHOD_CALL or not message.path:
             return False
@@ -252,6 +282,7 @@ class FakeBluez:
         self.news.set()
         if call.member in self.unanswered:
             return
+        body: list[Any] = []
         try:
             if error := self.errors.get(str(call.member)):
                 raise error
@@ -262,7 +293,7 @@ class FakeBluez:
             elif call.interface == DEVICE:
                 await self._answer_device(call)
             elif call.interface == CHARACTERISTIC:
-                await self._answer_characteristic(call)
+                body = await self._answer_characteristic(call)
             elif call.member == "StartDiscovery":
                 if call.sender in self._scanning:
                     raise DBusError("org.bluez.Error.InProgress", "Operation already in progress")
@@ -271,7 +302,7 @@ class FakeBluez:
                     self._start(self._beacon())
             elif call.member == "StopDiscovery":
                 self._scanning.discard(str(call.sender))
-            reply = Message.new_method_return(call)
+            reply = Message.new_method_return(call, "ay" if body else "", body)
         except DBusError as error:
             reply = Message.new_error(call, error.type, error.text)
         await self.bus.send(reply)
@@ -283,25 +314,26 @@ class FakeBluez:
         if call.member == "RegisterApplication":
             reply = await self._call(call.sender, path, OBJECT_MANAGER, "GetManagedObjects")
             await self._watch(call.sender)
-            self.app = call.sender, unpack_variants(reply.body[0])
+            self.apps[call.sender] = unpack_variants(reply.body[0])
         elif call.member == "RegisterAdvertisement":
-            interface = "org.bluez.LEAdvertisement1"
-            reply = await self._call(call.sender, path, PROPERTIES, "GetAll", "s", interface)
-            self.advertised, self._advertisement = unpack_variants(reply.body[0]), path
+            reply = await self._call(call.sender, path, PROPERTIES, "GetAll", "s", ADVERTISEMENT)
+            advertised = unpack_variants(reply.body[0])
+            self.advertisements[call.sender, path] = advertised
             for link in self.links:
-                self.show_device(link, self.advertised)
+                self.show_device(link, advertised)
         elif call.member == "UnregisterAdvertisement":
-            if self.advertised is None:
+            if self.advertisements.pop((call.sender, path), None) is None:
                 raise DBusError("org.bluez.Error.DoesNotExist", "Does Not Exist")
-            self._stop_advertising()
-        elif call.member == "UnregisterApplication":
-            if self.app is None:
-                raise DBusError("org.bluez.Error.DoesNotExist", "Does Not Exist")
-            self.app = None
+            self._hide_devices()
+        elif self.apps.pop(call.sender, None) is None:
+            raise DBusError("org.bluez.Error.DoesNotExist", "Does Not Exist")
         self.news.set()
 
     def show_device(self, link: Link, advertised: dict[str, Any]) -> None:
         if link.path in self.objects:
+            known = self.objects[link.path][DEVICE]["UUIDs"].value
+            uuids = list(dict.fromkeys([*known, *advertised["ServiceUUIDs"]]))
+            self.change(link.path, DEVICE, UUIDs=Variant("as", uuids))
             return
         shown = {
             "Address": Variant("s", link.address),
@@ -317,16 +349,30 @@ class FakeBluez:
         }
         self._add(link.path, DEVICE, shown)
 
-    def _app_left(self) -> None:
+    def _app_left(self, name: str) -> None:
         """The program has ended; as in BlueZ, the links to its centrals stay up."""
-        self.app = None
+        del self.apps[name]
         for link in self.links:
             link.hang_up()
-        self._stop_advertising()
+        for each in [each for each in self.advertisements if each[0] == name]:
+            del self.advertisements[each]
+        self._hide_devices()
         self.news.set()
 
-    def _stop_advertising(self) -> None:
-        self.advertised = None
+    def _app_changed(
+        self, name: str, path: str, interface: str, changed: dict[str, Variant]
+    ) -> None:
+        """Notify of a value, or advertise anew."""
+        if interface == CHARACTERISTIC:
+            for link in self.links:
+                self.show_value(link, changed["Value"].value[: link.mtu - 3], (name, path))
+        elif interface == ADVERTISEMENT:
+            self.advertisements[name, path].update(unpack_variants(changed))
+            self.news.set()
+
+    def _hide_devices(self) -> None:
+        if self.advertisements:
+            return
         for link in self.links:
             if not link.is_connected and link.path in self.objects:
                 self._remove(link.path)
@@ -344,20 +390,29 @@ class FakeBluez:
             self._show_services(link)
             self.change(link.path, DEVICE, ServicesResolved=Variant("b", True))
 
-    async def _answer_characteristic(self, call: Message) -> None:
+    async def _answer_characteristic(self, call: Message) -> list[Any]:
+        """What is read, as a body."""
         link, path = self._link(call), str(call.path)
         if call.member == "WriteValue":
             value, options = call.body
             kind = options["type"].value if "type" in options else "request"
             if len(value) > (link.mtu - 3 if kind == "command" else 512):
                 raise DBusError("org.bluez.Error.InvalidArguments", "Invalid Length")
-            await link.write(value, kind)
+            await link.write(value, kind, to=self._origins[path])
         elif call.member == "StartNotify":
             self.change(path, CHARACTERISTIC, Notifying=Variant("b", True))
-            await link.subscribe()
+            name, origin = self._origins[path]
+            if "NotifyAcquired" in self.apps[name][origin][CHARACTERISTIC]:
+                await link.subscribe()
+            else:
+                await self._call(name, origin, CHARACTERISTIC, "StartNotify")
         elif call.member == "StopNotify":
             self.change(path, CHARACTERISTIC, Notifying=Variant("b", False))
             link.hang_up()
+        elif call.member == "ReadValue":
+            name, origin = self._origins[path]
+            return [await link.read(name, origin)]
+        return []
 
     def _link(self, call: Message) -> Link:
         return next(each for each in self.links if str(call.path).startswith(each.path))
@@ -390,6 +445,10 @@ class FakeBluez:
     async def _watch(self, name: str) -> None:
         rule = f"type='signal',member='NameOwnerChanged',arg0='{name}'"
         await self._call(DBUS, "/org/freedesktop/DBus", DBUS, "AddMatch", "s", rule)
+
+    async def call(self, name: str, path: str, member: str, signature: str, *body: object) -> Any:
+        """Call a characteristic of a program."""
+        return await self._call(name, path, CHARACTERISTIC, member, signature, *body)
 
     async def _call(
         self,

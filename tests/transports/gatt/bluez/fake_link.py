@@ -43,9 +43,8 @@ class Link:
 
     async def subscribe(self) -> None:
         """Ask the peripheral for the socket that notifies this central."""
-        path, properties = self._fake.characteristic("notify")
-        assert "NotifyAcquired" in properties
-        reply = await self._fake.call_app(path, "AcquireNotify", "a{sv}", self._options())
+        characteristic = self._fake.acquired()
+        reply = await self._fake.call(*characteristic, "AcquireNotify", "a{sv}", self._options())
         index, mtu = reply.body
         assert mtu == self.mtu
         self.hang_up()
@@ -53,13 +52,33 @@ class Link:
         self._socket.setblocking(False)
         asyncio.get_running_loop().add_reader(self._socket, self._read)
 
-    async def write(self, value: bytes, kind: str = "request", **more: Variant) -> None:
-        """Write to the peripheral."""
+    async def write(
+        self,
+        value: bytes,
+        kind: str = "request",
+        to: tuple[str, str] | None = None,
+        **more: Variant,
+    ) -> None:
+        """Write to a characteristic; without one to the first that can be written."""
         if kind == "command" and self.loses(value):
             return
-        path, _ = self._fake.characteristic("write")
         options = self._options(type=Variant("s", kind), **more)
-        await self._fake.call_app(path, "WriteValue", "aya{sv}", value, options)
+        if to is None:
+            path, _ = self._fake.characteristic("write")
+            await self._fake.call_app(path, "WriteValue", "aya{sv}", value, options)
+        else:
+            await self._fake.call(*to, "WriteValue", "aya{sv}", value, options)
+
+    async def read(self, name: str, path: str) -> bytes:
+        """Read a characteristic of a program, as bluetoothd does: piece by piece."""
+        value = b""
+        while True:
+            options = self._options(offset=Variant("q", len(value)))
+            reply = await self._fake.call(name, path, "ReadValue", "a{sv}", options)
+            piece: bytes = reply.body[0][: self.mtu - 1]
+            value += piece
+            if len(piece) < self.mtu - 1:
+                return value
 
     async def hear(self, count: int = 1) -> list[bytes]:
         """The next notifications."""

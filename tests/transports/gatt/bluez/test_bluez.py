@@ -12,7 +12,7 @@ from bleak import BleakScanner
 from dbus_fast import DBusError, Variant
 
 from jsonrpc_iot.transports.gatt import RX, SERVICE, TX
-from jsonrpc_iot.transports.gatt.bluez import listener as _bluez_listener
+from jsonrpc_iot.transports.gatt.bluez import registration
 from tests.rig import Device
 from tests.waiting import SECONDS
 
@@ -131,7 +131,7 @@ async def test_bluetoothd_is_restarted(system_bus: None) -> None:
 
 
 async def test_the_system_bus_is_restarted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_bluez_listener, "_FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(registration, "_FIRST_PAUSE_SECONDS", 0.05)
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/bus")
     async with AsyncExitStack() as first_bus, AsyncExitStack() as first_bluez:
         await first_bus.enter_async_context(dbus_daemon(tmp_path))
@@ -151,7 +151,7 @@ async def test_the_adapter_is_unplugged_and_comes_back(
     fake: FakeBluez, link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for pause in ("_FIRST_PAUSE_SECONDS", "_LONGEST_PAUSE_SECONDS"):
-        monkeypatch.setattr(_bluez_listener, pause, 60.0)
+        monkeypatch.setattr(registration, pause, 60.0)
     async with serving() as server:
         await join(link)
         assert await call(link, 1, "echo", 1) == {"id": 1, "result": 1}

@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
 
 from tests.places import ROOT
+from tests.services._wifi import HOME, KEY
 from tests.waiting import SECONDS
 
 from .fake_bluez import FakeBluez
@@ -37,14 +39,17 @@ async def run(*arguments: str) -> tuple[int, str, str]:
 
 
 @asynccontextmanager
-async def simulated(url: str) -> AsyncIterator[Process]:
+async def simulated(url: str, *options: str) -> AsyncIterator[Process]:
     """A simulated device that serves, and is killed in the end."""
-    command = [*COMMAND, "simulate", "--bind", url]
+    command = [*COMMAND, "simulate", "--bind", url, *options]
     async with await anyio.open_process(command, cwd=ROOT, stderr=None) as process:
         try:
             assert process.stdout
+            lines = BufferedByteReceiveStream(process.stdout)
             with anyio.fail_after(SECONDS):
-                assert (await process.stdout.receive()).startswith(b"listening gatt://")
+                if options:
+                    assert (await lines.receive_until(b"\n", 100)).startswith(b"improv gatt://")
+                assert (await lines.receive_until(b"\n", 100)).startswith(b"listening gatt://")
             yield process
         finally:
             if process.returncode is None:
@@ -87,3 +92,23 @@ async def test_a_device_that_is_killed(fake: FakeBluez, link: Link) -> None:
     async with simulated("gatt://?name=lamp"):
         code, _, err = await run("call", "gatt://lamp", "echo", "value=1")
         assert code == 0, err
+
+
+async def test_a_device_is_set_up_by_improv_beside_rpc(fake: FakeBluez) -> None:
+    url = "gatt://?name=lamp"
+    async with simulated(url, "--improv", url) as device:
+        with anyio.fail_after(SECONDS):
+            done = await anyio.run_process(
+                [*COMMAND, "provision", "gatt://lamp", "--ssid", HOME, "--psk-stdin"],
+                input=KEY.encode(),
+                cwd=ROOT,
+            )
+        assert b"does not say where it is reached" in done.stderr
+        code, out, err = await run("call", "gatt://lamp", "wifi.status")
+        assert code == 0, err
+        assert json.loads(out)["ssid"] == HOME
+        device.terminate()
+        with anyio.fail_after(SECONDS):
+            assert await device.wait() == 0
+    assert not fake.apps
+    assert not fake.advertisements

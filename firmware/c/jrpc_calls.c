@@ -145,6 +145,12 @@ static void fail(jrpc *rpc, jrpc_open *call, int32_t code) {
     close(rpc, call, &outcome);
 }
 
+void jrpc_end_calls(jrpc *rpc) {
+    for (size_t i = 0; i < rpc->config->open_count; i++) {
+        if (rpc->config->open[i].state == OPEN) fail(rpc, &rpc->config->open[i], JRPC_CANCELLED);
+    }
+}
+
 /* Our open call with that id; without an id, the only one that there is. */
 static jrpc_open *find_open(const jrpc *rpc, jrpc_slice id) {
     int32_t number = 0;

@@ -37,6 +37,9 @@ typedef struct {
  * answered, or a message written. */
 bool jrpc_send_request(jrpc *rpc, const jrpc_request *request);
 
+/* End all calls as JRPC_CANCELLED: the connection is gone. */
+void jrpc_end_calls(jrpc *rpc);
+
 typedef struct jrpc_open {
     jrpc_request request;
     uint32_t digest[2]; /* of what was sent, to know it when it comes back */

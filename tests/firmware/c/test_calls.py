@@ -160,6 +160,15 @@ def test_what_comes_back_is_not_run(device: Device) -> None:
     assert code_of(device.take(30504, request)) == -32601
 
 
+def test_calls_end_with_the_connection(device: Device) -> None:
+    requests = [begin(device, 0) for _ in range(2)]
+    device.take(1, ok(1, requests[0]["id"]))
+    device.ask("gone")
+    assert device.outcomes == ["|-32003||"]
+    device.ask("gone")
+    assert device.outcomes == []
+
+
 def test_there_is_room_for_three_calls(device: Device) -> None:
     requests = [begin(device, 0) for _ in range(3)]
     assert len({request["id"] for request in requests}) == 3

@@ -6,6 +6,7 @@
  *     poll MILLISECONDS
  *     pass MILLISECONDS                       the time passes, with many a poll
  *     call MILLISECONDS TIMEOUT IDEMPOTENT METHOD PARAMS
+ *     gone                                    the connection is
  *     later MILLISECONDS TOKEN JSON           answer what was put off by `slow`
  *     tuya ROOM RPC                           a serial line, whose messages go to the peer or not
  *     stream ROOM                             a stream
@@ -240,6 +241,11 @@ static void call(char *arguments) {
     if (!jrpc_send_request(&rpc, &request)) puts("refused");
 }
 
+static void gone(char *arguments) {
+    (void)arguments;
+    jrpc_end_calls(&rpc);
+}
+
 static void later(char *arguments) {
     jrpc_call resumed;
     uint32_t now = number(&arguments), token = number(&arguments);
@@ -312,7 +318,7 @@ static const struct {
     const char *name;
     void (*run)(char *arguments);
 } commands[] = {
-    {"new", begin}, {"take", take},     {"poll", poll}, {"pass", pass}, {"call", call}, {"later", later},
+    {"new", begin}, {"take", take},     {"poll", poll}, {"pass", pass}, {"call", call}, {"gone", gone}, {"later", later},
     {"tuya", begin_tuya}, {"stream", begin_stream}, {"feed", feed}, {"idle", idle},
 };
 

@@ -65,11 +65,4 @@ def _identity(compiler: str) -> str:
 
 @cache
 def _headers() -> str:
-    places = (
-        SOURCES,
-        SOURCES / "adapters",
-        SOURCES / "examples",
-        SOURCES / "examples" / "mps2",
-        SOURCES / "fuzz",
-    )
-    return "".join(path.read_text() for place in places for path in sorted(place.glob("*.h")))
+    return "".join(path.read_text() for path in sorted(SOURCES.rglob("*.h")))

@@ -84,6 +84,7 @@ class Device:
         """
         self._id += 1
         self.now += 1
+        result: Any = None
         request = json.dumps({"id": self._id, "method": method, "params": params})
         for line in self._ask("take", self.now, request.encode().hex()):
             message = json.loads(bytes.fromhex(line.removeprefix("sent ")))

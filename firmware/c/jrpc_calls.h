@@ -9,6 +9,10 @@
 
 #include "jrpc.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* What came of a call. All of it is gone when the function that is told has returned. */
 typedef struct {
     jrpc_slice result; /* JSON; size 0: it is an error */
@@ -51,5 +55,9 @@ typedef struct jrpc_open {
 } jrpc_open;
 
 extern const struct jrpc_calls_part jrpc_calls;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

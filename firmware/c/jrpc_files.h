@@ -9,6 +9,10 @@
 
 #include "jrpc_flash.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #ifndef JRPC_FILE_NAME_BYTES
 #define JRPC_FILE_NAME_BYTES 32 /* bytes of a name, with a zero at its end */
 #endif
@@ -79,5 +83,9 @@ void jrpc_files_piece(jrpc_call *call);
     {"files.stat", jrpc_files_stat, "name", JRPC_IDEMPOTENT}, \
     {"files.write", jrpc_files_write, "transfer offset data", JRPC_IDEMPOTENT}
 /* clang-format on */
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -10,6 +10,10 @@
 
 #include "jrpc_flash.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #ifndef JRPC_VERSION_BYTES
 #define JRPC_VERSION_BYTES 32 /* bytes of a version, with a zero at its end */
 #endif
@@ -87,5 +91,9 @@ void jrpc_firmware_confirm(jrpc_call *call);
     {"firmware.status", jrpc_firmware_status, "", JRPC_IDEMPOTENT}, \
     {"firmware.write", jrpc_firmware_write, "transfer offset data", JRPC_IDEMPOTENT}
 /* clang-format on */
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

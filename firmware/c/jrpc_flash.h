@@ -7,6 +7,10 @@
 #include "jrpc.h"
 #include "jrpc_sha256.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Flash memory, as the author gives it. The functions return false where the flash has failed. */
 typedef struct {
     uint32_t sector; /* bytes that are erased at once */
@@ -87,5 +91,9 @@ void jrpc_fail_with(jrpc_call *call, int32_t code, const char *message, const ch
                     uint32_t value);
 void jrpc_fail_unfinished(jrpc_call *call, uint32_t there, uint32_t size);
 void jrpc_fail_flash(jrpc_call *call);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

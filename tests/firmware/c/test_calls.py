@@ -185,6 +185,12 @@ def test_a_request_in_the_dialect_of_the_other_end(device: Device) -> None:
     assert "jsonrpc" not in begin(device, 0)
 
 
+def test_a_response_tells_the_dialect_too(device: Device) -> None:
+    request = begin(device, 0)
+    device.take(1, {"jsonrpc": "2.0", **ok(1, request["id"])})
+    assert begin(device, 2)["jsonrpc"] == "2.0"
+
+
 def test_nothing_is_repeated_where_nothing_gets_lost(peer: Driver) -> None:
     device = Device(peer, lossy=False)
     begin(device, 0, 20000, idempotent=True)

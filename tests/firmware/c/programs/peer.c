@@ -9,6 +9,7 @@
  *     gone                                    the connection is
  *     later MILLISECONDS TOKEN JSON           answer what was put off by `slow`
  *     tuya ROOM RPC                           a serial line, whose messages go to the peer or not
+ *     dp ROOM                                 the same for messages in DataPoint 232
  *     stream ROOM                             a stream
  *     feed MILLISECONDS STEP HEX              bytes arrive on it, so many at a time
  *     idle MILLISECONDS                       nothing does
@@ -265,6 +266,15 @@ static void begin_tuya(char *arguments) {
     config.send_context = &tuya;
 }
 
+static void begin_datapoint(char *arguments) {
+    size_t room = number(&arguments);
+    is_stream = false;
+    tuya = (jrpc_tuya){.datapoint_rpc = &rpc, .bytes = received, .room = room, .write = write_bytes,
+                       .on_frame = print_frame, .on_datapoint = print_datapoint};
+    config.send = jrpc_tuya_send_datapoint;
+    config.send_context = &tuya;
+}
+
 static void begin_stream(char *arguments) {
     is_stream = true;
     stream = (jrpc_stream){.rpc = &rpc, .bytes = (char *)received, .room = number(&arguments),
@@ -319,7 +329,7 @@ static const struct {
     void (*run)(char *arguments);
 } commands[] = {
     {"new", begin}, {"take", take},     {"poll", poll}, {"pass", pass}, {"call", call}, {"gone", gone}, {"later", later},
-    {"tuya", begin_tuya}, {"stream", begin_stream}, {"feed", feed}, {"idle", idle},
+    {"tuya", begin_tuya}, {"dp", begin_datapoint}, {"stream", begin_stream}, {"feed", feed}, {"idle", idle},
 };
 
 int main(void) {

@@ -92,7 +92,7 @@ test-timescale: $(VENV)/.test
 	@tools/system-packages
 	@$(BIN)/python -m pytest -m timescale --timeout 200 tests/novacloud/store $(ARGS)
 
-test-firmware: $(VENV)/.test
+test-firmware: $(VENV)/.firmware
 	@tools/system-packages arm-none-eabi-gcc qemu-system-arm clang
 	@$(BIN)/$(PYTEST) -m firmware tests/firmware $(ARGS)
 	@$(BIN)/python -m tests.firmware.c.sizes
@@ -109,7 +109,7 @@ test-wifi: $(VENV)/.test
 	@tools/system-packages qemu-system-x86_64
 	@$(BIN)/python -m tests.wifi_vm $(ARGS)
 
-test-foreign: $(VENV)/.test $(VENV)-esphome/.ready $(VENV)-homeassistant/.ready $(VENV)-mcp/.ready \
+test-foreign: $(VENV)/.firmware $(VENV)-esphome/.ready $(VENV)-homeassistant/.ready $(VENV)-mcp/.ready \
   $(VENV)-peers/.ready $(VENV)-jayson/.ready
 	@tools/system-packages g++
 	@ESPHOME_PYTHON='$(CURDIR)/$(VENV)-esphome/bin/python' MCP_CONFORMANCE='$(CURDIR)/$(VENV)-mcp' \
@@ -117,7 +117,7 @@ test-foreign: $(VENV)/.test $(VENV)-esphome/.ready $(VENV)-homeassistant/.ready 
 	  $(BIN)/python -m pytest tests/interop/test_esphome.py tests/interop/test_home_assistant.py \
 	  tests/interop/test_mcp_conformance.py tests/interop/test_peers.py $(ARGS)
 
-conformance-reports: $(VENV)/.test $(VENV)-peers/.ready $(VENV)-jayson/.ready
+conformance-reports: $(VENV)/.firmware $(VENV)-peers/.ready $(VENV)-jayson/.ready
 	@tools/system-packages
 	@$(WITH_PEERS) $(BIN)/python -m tools.conformance_reports
 
@@ -163,7 +163,7 @@ COMPILE = UV_INDEX= UV_FIND_LINKS= UV_CUSTOM_COMPILE_COMMAND='make lock' $(UV) p
 
 upgrade: UPGRADE = --upgrade
 lock upgrade: $(VENV)/.uv
-	@$(COMPILE) --group build --group test --group browser --group docs -o requirements.lock
+	@$(COMPILE) --group build --group test --group browser --group firmware --group docs -o requirements.lock
 	@$(COMPILE) --group build --group test --resolution lowest-direct -o requirements-oldest.lock
 
 clean:
@@ -202,6 +202,10 @@ $(VENV)/.test: $(VENV)/.uv pyproject.toml requirements.lock
 $(VENV)/.browser: $(VENV)/.test
 	@echo 'Installing what presses pages in a browser ...'
 	$(call install,$(VENV),requirements.lock,--group browser)
+
+$(VENV)/.firmware: $(VENV)/.test
+	@echo 'Installing MicroPython, where there is one for this machine ...'
+	$(call install,$(VENV),requirements.lock,--group firmware)
 
 $(VENV)/.bench: $(VENV)/.uv pyproject.toml requirements.lock
 	@echo 'Installing the package and the libraries to compare with ...'

@@ -61,7 +61,7 @@ bool jrpc_stream_feed(jrpc_stream *stream, const char *bytes, size_t size, uint3
         }
         if (stream->count == stream->room) {
             stream->count = 0;
-            jrpc_reject(stream->rpc, JRPC_TOO_LARGE, now);
+            jrpc_reject(stream->rpc, JRPC_TOO_LARGE, "Too large", now);
             return false;
         }
         stream->bytes[stream->count++] = byte;
@@ -72,7 +72,7 @@ bool jrpc_stream_feed(jrpc_stream *stream, const char *bytes, size_t size, uint3
 
 bool jrpc_stream_poll(jrpc_stream *stream, uint32_t now) {
     if (stream->state == BETWEEN || now - stream->begun_at < UNFINISHED_MS) return true;
-    jrpc_reject(stream->rpc, JRPC_PARSE_ERROR, now);
+    jrpc_reject(stream->rpc, JRPC_PARSE_ERROR, "Parse error", now);
     return false;
 }
 

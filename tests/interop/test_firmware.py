@@ -20,7 +20,7 @@ from tests.waiting import SECONDS
 from .._system import require_command
 
 CORE = ("jrpc", "answer", "check", "json", "methods", "params", "write")
-PARTS = (*CORE, "digest", "lossy", "tuya")
+PARTS = (*CORE, "values", "digest", "lossy", "tuya")
 
 pytestmark = [
     pytest.mark.anyio,

@@ -13,6 +13,7 @@ from .board import BOARD, CORTEX_M3, SOURCES, build, library
 
 PARTS: Final = {
     "core": "jrpc answer check json methods params write",
+    "values": "values",
     "lossy channels": "lossy digest",
     "later": "later",
     "calls": "calls",

@@ -336,7 +336,7 @@ def test_where_nothing_gets_lost_nothing_is_sent_again(peer: Driver) -> None:
 def test_methods_are_streamed_too(device: Device) -> None:
     sent = device.take(SETTLED, {"id": 1, "method": "rpc.methods", "stream": True})
     device_has = ["add", "echo", "fail", "later", "note", "read", "rpc.methods", "rpc.ping"]
-    device_has += ["slow", "squares", "void"]
+    device_has += ["set_level", "slow", "squares", "void"]
     sent += device.take(SETTLED, more(1, upto=16))
     assert [message["params"]["item"] for message in sent[:-1]] == device_has
-    assert sent[-1] == end(11, 1)
+    assert sent[-1] == end(12, 1)

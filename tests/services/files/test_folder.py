@@ -171,10 +171,11 @@ async def test_there_is_room_or_there_is_not(tmp_path: Path) -> None:
         assert (busy.code, busy.data) == (3003, {"free": 400})
         params = {"transfer": begun["transfer"], "offset": 0, "data": bytes(600)}
         full.is_full = True
-        assert (await refusal(client, "files.write", params)).code == 3003
         assert (await refusal(client, "files.begin", wanted("b", b""))).code == 3003
+        assert await client.call("files.write", params) == {"offset": 600}, "in memory"
+        commit = {"transfer": begun["transfer"]}
+        assert (await refusal(client, "files.commit", commit)).code == 3003
         full.is_full = False
-        assert await client.call("files.write", params) == {"offset": 600}
         await client.call("files.commit", {"transfer": begun["transfer"]})
     more = {"size": (1 << 53) - 1}
     async with client_of(device(tmp_path)) as client:

@@ -176,16 +176,17 @@ async def test_a_file_that_gets_shorter_while_it_is_sent(root: Path, here: Path)
 
 
 async def test_a_file_that_changes_while_it_is_fetched(root: Path, here: Path) -> None:
-    (root / "file").write_bytes(DATA)
-    changes = [DATA[::-1]]
+    data = DATA * 60  # more than what is read of it at once
+    (root / "file").write_bytes(data)
+    changes = [data[::-1]]
 
     def change(there: int, size: int) -> None:
-        if there > size // 2 and changes:
+        if there > size // 4 and changes:
             (root / "file").write_bytes(changes.pop())
 
-    async with client_of(device(root), max_message=500) as client:
+    async with client_of(device(root), max_message=20_000) as client:
         await get(client, "file", here / "copy", progress=change)
-    assert (here / "copy").read_bytes() == DATA[::-1]
+    assert (here / "copy").read_bytes() == data[::-1]
 
 
 async def test_what_is_in_the_way(root: Path, here: Path) -> None:

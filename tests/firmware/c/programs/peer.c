@@ -6,8 +6,10 @@
  *     poll MILLISECONDS
  *     pass MILLISECONDS                       the time passes, with many a poll
  *     call MILLISECONDS TIMEOUT IDEMPOTENT METHOD PARAMS
+ *     gone                                    the connection is
  *     later MILLISECONDS TOKEN JSON           answer what was put off by `slow`
  *     tuya ROOM RPC                           a serial line, whose messages go to the peer or not
+ *     dp ROOM                                 the same for messages in DataPoint 232
  *     stream ROOM                             a stream
  *     feed MILLISECONDS STEP HEX              bytes arrive on it, so many at a time
  *     idle MILLISECONDS                       nothing does
@@ -77,6 +79,12 @@ static void run_fail(jrpc_call *call) {
     jrpc_fail(call, JRPC_INTERNAL_ERROR, "Internal error", NULL);
 }
 
+/* That of tests/conformance/reference.py. */
+static void run_set_level(jrpc_call *call) {
+    int32_t level;
+    if (jrpc_int_within(call, "level", 0, 100, &level)) jrpc_return_int(call, level);
+}
+
 static uint32_t later_token, later_due;
 
 static void run_later(jrpc_call *call) {
@@ -121,6 +129,7 @@ static const jrpc_method methods[] = {
     {"fail", run_fail, NULL, 0},
     {"later", run_later, "seconds", 0},
     {"read", run_note, "value", JRPC_IDEMPOTENT},
+    {"set_level", run_set_level, "level", JRPC_IDEMPOTENT},
     {"slow", run_slow, "", 0},
     {"squares", run_squares, "count", JRPC_IDEMPOTENT},
 };
@@ -233,6 +242,11 @@ static void call(char *arguments) {
     if (!jrpc_send_request(&rpc, &request)) puts("refused");
 }
 
+static void gone(char *arguments) {
+    (void)arguments;
+    jrpc_end_calls(&rpc);
+}
+
 static void later(char *arguments) {
     jrpc_call resumed;
     uint32_t now = number(&arguments), token = number(&arguments);
@@ -249,6 +263,15 @@ static void begin_tuya(char *arguments) {
                        .bytes = received, .room = room, .write = write_bytes,
                        .on_frame = print_frame, .on_datapoint = print_datapoint};
     config.send = jrpc_tuya_send;
+    config.send_context = &tuya;
+}
+
+static void begin_datapoint(char *arguments) {
+    size_t room = number(&arguments);
+    is_stream = false;
+    tuya = (jrpc_tuya){.datapoint_rpc = &rpc, .bytes = received, .room = room, .write = write_bytes,
+                       .on_frame = print_frame, .on_datapoint = print_datapoint};
+    config.send = jrpc_tuya_send_datapoint;
     config.send_context = &tuya;
 }
 
@@ -305,8 +328,8 @@ static const struct {
     const char *name;
     void (*run)(char *arguments);
 } commands[] = {
-    {"new", begin}, {"take", take},     {"poll", poll}, {"pass", pass}, {"call", call}, {"later", later},
-    {"tuya", begin_tuya}, {"stream", begin_stream}, {"feed", feed}, {"idle", idle},
+    {"new", begin}, {"take", take},     {"poll", poll}, {"pass", pass}, {"call", call}, {"gone", gone}, {"later", later},
+    {"tuya", begin_tuya}, {"dp", begin_datapoint}, {"stream", begin_stream}, {"feed", feed}, {"idle", idle},
 };
 
 int main(void) {

@@ -2,10 +2,10 @@
 
 import os
 
-from jsonrpc_iot import Client, MessageTooLarge
+from jsonrpc_iot import Client, MalformedResponse, MessageTooLarge
 
 from .by_position import call_by_position, full_name
-from .interface import Begun, FileExists, FileInfo, Files, InUse, NoRoom, NotAllowed
+from .interface import Begun, FileExists, FileInfo, Files, InUse, NoRoom, NotAllowed, TransferId
 from .sending import Progress, Sending, Source
 
 _ERRORS = (FileExists, NoRoom, NotAllowed, InUse)
@@ -62,6 +62,11 @@ async def put(
             method = full_name(prefix, "files.begin")
             return await call_by_position(client, method, params, Begun, errors=_ERRORS)
 
+    async def commit(transfer: TransferId) -> None:
+        committed = await files.commit(transfer)
+        if committed.sha256 != source.sha256:
+            raise MalformedResponse(f"the device has taken a file of hash {committed.sha256}")
+
     sending = Sending(
         client,
         source,
@@ -71,5 +76,5 @@ async def put(
         progress=progress,
         patience=patience,
     )
-    await sending.send(files.commit)
+    await sending.send(commit)
     return FileInfo(name=name, size=source.size, sha256=source.sha256)

@@ -23,6 +23,10 @@
 
 #include "jrpc_json.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Error codes. Yours may be any others. */
 enum {
     JRPC_PARSE_ERROR = -32700,
@@ -207,5 +211,9 @@ struct jrpc {
     uint8_t budget, knowledge; /* errors that may be sent; whether the other end knows extensions */
     bool has_refused, has_heard, has_settled, is_writing, is_jsonrpc2;
 };
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

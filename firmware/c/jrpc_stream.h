@@ -11,6 +11,10 @@
 
 #include "jrpc.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* One connection. Set what is above the line before its first use, and the rest to zero. */
 typedef struct {
     jrpc *rpc;
@@ -35,5 +39,9 @@ bool jrpc_stream_poll(jrpc_stream *stream, uint32_t now_ms);
 
 /* The `send` of a `jrpc`. `stream` is a jrpc_stream. */
 void jrpc_stream_send(void *stream, const char *bytes, size_t size, size_t rest);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -6,8 +6,10 @@
  *     poll MILLISECONDS
  *     pass MILLISECONDS                       the time passes, with many a poll
  *     call MILLISECONDS TIMEOUT IDEMPOTENT METHOD PARAMS
+ *     gone                                    the connection is
  *     later MILLISECONDS TOKEN JSON           answer what was put off by `slow`
  *     tuya ROOM RPC                           a serial line, whose messages go to the peer or not
+ *     dp ROOM                                 the same for messages in DataPoint 232
  *     stream ROOM                             a stream
  *     feed MILLISECONDS STEP HEX              bytes arrive on it, so many at a time
  *     idle MILLISECONDS                       nothing does
@@ -240,6 +242,11 @@ static void call(char *arguments) {
     if (!jrpc_send_request(&rpc, &request)) puts("refused");
 }
 
+static void gone(char *arguments) {
+    (void)arguments;
+    jrpc_end_calls(&rpc);
+}
+
 static void later(char *arguments) {
     jrpc_call resumed;
     uint32_t now = number(&arguments), token = number(&arguments);
@@ -256,6 +263,15 @@ static void begin_tuya(char *arguments) {
                        .bytes = received, .room = room, .write = write_bytes,
                        .on_frame = print_frame, .on_datapoint = print_datapoint};
     config.send = jrpc_tuya_send;
+    config.send_context = &tuya;
+}
+
+static void begin_datapoint(char *arguments) {
+    size_t room = number(&arguments);
+    is_stream = false;
+    tuya = (jrpc_tuya){.datapoint_rpc = &rpc, .bytes = received, .room = room, .write = write_bytes,
+                       .on_frame = print_frame, .on_datapoint = print_datapoint};
+    config.send = jrpc_tuya_send_datapoint;
     config.send_context = &tuya;
 }
 
@@ -312,8 +328,8 @@ static const struct {
     const char *name;
     void (*run)(char *arguments);
 } commands[] = {
-    {"new", begin}, {"take", take},     {"poll", poll}, {"pass", pass}, {"call", call}, {"later", later},
-    {"tuya", begin_tuya}, {"stream", begin_stream}, {"feed", feed}, {"idle", idle},
+    {"new", begin}, {"take", take},     {"poll", poll}, {"pass", pass}, {"call", call}, {"gone", gone}, {"later", later},
+    {"tuya", begin_tuya}, {"dp", begin_datapoint}, {"stream", begin_stream}, {"feed", feed}, {"idle", idle},
 };
 
 int main(void) {

@@ -109,7 +109,7 @@ test-wifi: $(VENV)/.test
 	@tools/system-packages qemu-system-x86_64
 	@$(BIN)/python -m tests.wifi_vm $(ARGS)
 
-test-foreign: $(VENV)/.test $(VENV)-esphome/.ready $(VENV)-homeassistant/.ready $(VENV)-mcp/.ready \
+test-foreign: $(VENV)/.firmware $(VENV)-esphome/.ready $(VENV)-homeassistant/.ready $(VENV)-mcp/.ready \
   $(VENV)-peers/.ready $(VENV)-jayson/.ready
 	@tools/system-packages g++
 	@ESPHOME_PYTHON='$(CURDIR)/$(VENV)-esphome/bin/python' MCP_CONFORMANCE='$(CURDIR)/$(VENV)-mcp' \
@@ -117,7 +117,7 @@ test-foreign: $(VENV)/.test $(VENV)-esphome/.ready $(VENV)-homeassistant/.ready 
 	  $(BIN)/python -m pytest tests/interop/test_esphome.py tests/interop/test_home_assistant.py \
 	  tests/interop/test_mcp_conformance.py tests/interop/test_peers.py $(ARGS)
 
-conformance-reports: $(VENV)/.test $(VENV)-peers/.ready $(VENV)-jayson/.ready
+conformance-reports: $(VENV)/.firmware $(VENV)-peers/.ready $(VENV)-jayson/.ready
 	@tools/system-packages
 	@$(WITH_PEERS) $(BIN)/python -m tools.conformance_reports
 
@@ -139,7 +139,7 @@ chaos: $(VENV)/.test
 	@$(BIN)/python -m tests.peer.lossy.chaos
 	@$(BIN)/python -m tests.gateway.chaos
 	@$(BIN)/python -m tests.novacloud.chaos
-	@JSONRPC_IOT_CRASHES=200 $(BIN)/python -m pytest -q \
+	@JSONRPC_IOT_CRASHES=200 $(BIN)/python -m pytest -q tests/services/files/test_chaos.py \
 	  tests/novacloud/device/test_crash.py tests/novacloud/test_joint_crash.py \
 	  tests/novacloud/test_joint_restart.py $(ARGS)
 

@@ -8,6 +8,7 @@ either end was restarted, `begin` is called again.
 import hashlib
 import math
 import os
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -66,7 +67,6 @@ class Source:
         self.sha256 = ""
         self._start = 0
         self._block = b""
-        self._lock = anyio.Lock()
 
     async def measure(self) -> None:
         """Find out size and hash.
@@ -76,15 +76,28 @@ class Source:
         """
         self.size, self.sha256 = await anyio.to_thread.run_sync(size_and_hash, self.path)
 
+    def check(self, offset: int) -> None:
+        """Refuse an offset that a device says, if there can be none such.
+
+        Raises:
+            MalformedResponse: it is beyond the end.
+        """
+        if offset > self.size:
+            raise MalformedResponse(f"the device has {offset} bytes of {self.size}")
+
+    def at_hand(self, offset: int, length: int) -> bytes | None:
+        """Some of its bytes; `None` where they have to be read."""
+        begin = offset - self._start
+        if not 0 <= begin <= len(self._block) - min(length, self.size - offset):
+            return None
+        return self._block[begin : begin + length]
+
     async def read(self, offset: int, length: int) -> bytes:
-        """Some of its bytes."""
-        async with self._lock:
-            begin = offset - self._start
-            if not 0 <= begin <= len(self._block) - min(length, self.size - offset):
-                load = partial(_read, self.path, offset, max(length, _BLOCK))
-                self._block = await anyio.to_thread.run_sync(load)
-                self._start, begin = offset, 0
-            return self._block[begin : begin + length]
+        """Some of its bytes, by one reader at a time."""
+        load = partial(_read, self.path, offset, max(length, _BLOCK))
+        self._block = await anyio.to_thread.run_sync(load)
+        self._start = offset
+        return self._block[:length]
 
 
 def size_and_hash(path: Path) -> tuple[int, str]:
@@ -131,7 +144,7 @@ class Patience:
 
     def renew(self) -> None:
         """Take note that something got through."""
-        self._until = anyio.current_time() + self._seconds
+        self._until = time.monotonic() + self._seconds
         self._pause = _PAUSE_SECONDS
         self._lost = 0
 
@@ -142,7 +155,7 @@ class Patience:
             client: that tries.
             error: by which the last one failed; raised when it is not to be tried any more.
         """
-        if client.state == "closed" or anyio.current_time() + self._pause > self._until:
+        if client.state == "closed" or time.monotonic() + self._pause > self._until:
             raise error
         await anyio.sleep(self._pause)
         self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
@@ -206,6 +219,7 @@ class Sending:
         while True:
             try:
                 begun = await self._begin()
+                self._source.check(begun.offset)
                 self._tell(begun.offset)
                 if begun.transfer is None:
                     return
@@ -287,7 +301,7 @@ class Stretch:
         self._turn = 0  # how often it went back, so that late answers are known
         self._idle_turns = 0
         self._reading = anyio.Lock()
-        self._changed = anyio.Event()
+        self._changed: anyio.Event | None = None
         self._failure: Exception | None = None
 
     async def run(self, writes: int) -> None:
@@ -311,32 +325,42 @@ class Stretch:
                 if self._next < self._source.size:
                     await self._write_next()
                 else:  # what is under way may have been lost
+                    self._changed = self._changed or anyio.Event()
                     await self._changed.wait()
         except Exception as error:  # noqa: BLE001  # of which the first is raised outside
             self._failure = self._failure or error
         scope.cancel()
 
     async def _write_next(self) -> None:
-        async with self._reading:  # so that they leave in order
-            offset, turn = self._next, self._turn
-            data = await self._source.read(offset, self._chunk)
-            if turn != self._turn or offset >= self._source.size:
-                return
-            if not data:
-                raise OSError(f"{self._source.path}: it became shorter while it was sent")
-            self._next = offset + len(data)
+        offset, turn = self._next, self._turn
+        data = self._source.at_hand(offset, self._chunk)
+        if data is None:
+            await self._read_next()
+            return
+        self._next = offset + len(data)
         written = await self._write(offset, data)
         if self._takes(offset + len(data), turn, written.offset):
             await anyio.sleep(_PAUSE_SECONDS)
 
+    async def _read_next(self) -> None:
+        """Have what is next at hand."""
+        async with self._reading:
+            offset = self._next
+            if offset < self._source.size and self._source.at_hand(offset, self._chunk) is None:
+                data = await self._source.read(offset, self._chunk)
+                if len(data) < min(self._chunk, self._source.size - offset):
+                    raise OSError(f"{self._source.path}: it became shorter while it was sent")
+
     def _takes(self, end: int, turn: int, there: int) -> bool:
         """Take note of an answer; gives whether it is better to wait a little."""
+        self._source.check(there)
         if there > self.there:
             self.there = there
             self._idle_turns = 0
             self._on_progress(there)
-        changed, self._changed = self._changed, anyio.Event()
-        changed.set()
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
         if there >= end or turn != self._turn:
             return False
         self._turn += 1

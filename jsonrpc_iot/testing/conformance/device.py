@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, Final
 
+import anyio
 from msgspec import Struct, field
 
 from ...channel.info import ChannelInfo
@@ -14,10 +15,13 @@ from .line import Line, value_of
 from .model import Profile
 from .replies import (
     ANYTHING,
+    FORBIDDEN,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
     TOO_LARGE,
+    UNAUTHORIZED,
     Reply,
+    busy_seconds,
     fail,
     ok,
 )
@@ -51,6 +55,8 @@ class Device(Struct, kw_only=True):
         is_v2: it wants `"jsonrpc":"2.0"`.
         base: the call of most cases.
         code: of the error that this is answered with; `None` for a result.
+        missing: the code of the error that answers for a method that is not there; who may call
+            nothing need not be told that.
         names: of its methods, as far as it says.
         document: its document, if it comes whole.
         entries: of its document, by method.
@@ -64,6 +70,7 @@ class Device(Struct, kw_only=True):
     is_v2: bool = False
     base: Given = Given(UNKNOWN)
     code: int | None = METHOD_NOT_FOUND
+    missing: int = METHOD_NOT_FOUND
     names: list[str] | None = None
     document: Mapping[str, Any] | None = None
     entries: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -100,6 +107,10 @@ class Device(Struct, kw_only=True):
     def answered(self, id: object, *, v2: bool | None = None) -> Reply:
         """How the base call is answered."""
         return ok(id, ANYTHING, v2=v2) if self.code is None else fail(id, self.code, v2=v2)
+
+    def not_there(self, id: object) -> Reply:
+        """How a method that is not there is answered."""
+        return fail(id, self.missing, v2=None)
 
     @property
     def reading(self) -> list[Given]:
@@ -157,6 +168,9 @@ async def get_to_know(
     if pinged is None and first is None:
         raise ConnectFailed(f"{line.url}: nobody answers within {timeout:g} s")
     device.pings = pinged is not None and pinged.get("result") is True
+    missing = _code(await _ask(line, device, Given(UNKNOWN), timeout) or {})
+    if missing in (UNAUTHORIZED, FORBIDDEN):
+        device.code = device.missing = missing
     await _ask_about(line, device, timeout)
     if first is not None:
         device.base, device.code = given[0], _code(first)
@@ -203,14 +217,20 @@ _TRIES = 2
 
 async def _ask(line: Line, device: Device, call: Given, timeout: float) -> dict[str, Any] | None:
     """The answer to a call, whatever it looks like; `None` if none comes."""
-    for _ in range(1 if device.info.reliable else _TRIES):
+    answer = None
+    for _ in range(_TRIES):
         id = next(device.ids)
         await line.send(device.request(id, call))
         while (message := await line.receive(timeout)) is not None:
             value = value_of(message)
             if isinstance(value, dict) and value.get("id") in (id, str(id), None):
-                return value
-    return None
+                answer = value
+                break
+        if (pause := busy_seconds([answer])) is not None:
+            await anyio.sleep(pause)
+        elif answer is not None or device.info.reliable:
+            break
+    return answer
 
 
 def _is_of_1_0(answer: Mapping[str, Any]) -> bool:

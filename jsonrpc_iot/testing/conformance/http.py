@@ -148,7 +148,12 @@ def _places(device: Device) -> Iterator[Case]:
         yield _case(f"POST of {call.name}", rules.PLACES, partial(_called, call))
     for call in reading:
         yield _case(f"GET of {call.name}", rules.READING, partial(_read, call))
-    yield _case("POST of a method that is not there", rules.PLACES, _missing)
+    name = "POST of a method that is not there"
+    if device.missing == METHOD_NOT_FOUND:
+        yield _case(name, rules.PLACES, _missing)
+    else:
+        reason = "the device does not say which methods there are"
+        yield Case(name=name, rule=rules.PLACES, inapplicable=reason)
 
 
 def _has_place(call: Given) -> bool:

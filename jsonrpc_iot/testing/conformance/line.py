@@ -42,6 +42,8 @@ class Line:
     def __init__(self, url: str, tasks: TaskGroup) -> None:
         self.largest = 0
         self.pushed = deque[bytes](maxlen=_WAITING)
+        self._sent = deque[bytes](maxlen=_WAITING)
+        self._ids = set[str]()
         self.url = url
         self._tasks = tasks
         self._channel: Channel | None = None
@@ -94,6 +96,8 @@ class Line:
         Raises:
             LineEnded: the connection has ended, or takes nothing.
         """
+        self._sent.append(message)
+        self._ids.update(_ids_in(message))
         await self._send(self.channel.send, message)
 
     async def write(self, piece: bytes) -> None:
@@ -118,7 +122,8 @@ class Line:
     async def receive(self, seconds: float) -> bytes | None:
         """The next message that answers something; what the device pushes is passed over.
 
-        What it asks for is answered as by an end that serves nothing.
+        What it asks for is answered as by an end that serves nothing. Echoes, and what answers
+        others on a link that is shared, are passed over too.
 
         Args:
             seconds: how long to wait; then there is none.
@@ -132,10 +137,17 @@ class Line:
                     message = await self._inbox.receive()
                 except anyio.EndOfStream:
                     raise LineEnded(self._why) from None
+                if self.info.has_echoes and message in self._sent:
+                    continue
                 self.largest = max(self.largest, len(message))
-                if not await self._is_its_own(message):
+                if not (self._answers_others(message) or await self._is_its_own(message)):
                     return message
         return None
+
+    def _answers_others(self, message: bytes) -> bool:
+        """Whether all ids in it are those of others."""
+        ids = _ids_in(message) if self.info.is_shared else set[str]()
+        return b'"method"' not in message and bool(ids) and not ids & self._ids
 
     async def _is_its_own(self, message: bytes) -> bool:
         """Whether the device begins to speak with it, instead of answering."""
@@ -151,6 +163,17 @@ class Line:
         else:
             self.pushed.append(message)
         return True
+
+
+def _ids_in(message: bytes) -> set[str]:
+    """The ids of a message, or of those of a batch, in a form in which equal ones are equal."""
+    try:
+        value = json.loads(message)
+    except (ValueError, RecursionError):
+        return set()
+    entries = value if isinstance(value, list) else [value]
+    ids = [each.get("id") for each in entries if isinstance(each, dict)]
+    return {f"{id:.17g}" if isinstance(id, float) else str(id) for id in ids if id is not None}
 
 
 async def _open(url: str) -> Channel:

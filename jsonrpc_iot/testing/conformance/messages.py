@@ -13,10 +13,11 @@ from .corners import (
     MISSING_OR_BAD_METHODS,
     READABLE_IDS,
     REFUSED_IDS,
+    SHORT_ID,
 )
 from .device import UNKNOWN, Device, Given, params_of
 from .model import Profile
-from .replies import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, NO_ID, Reply, ok, same
+from .replies import INVALID_PARAMS, INVALID_REQUEST, NO_ID, NO_ROOM, Reply, ok, same
 from .replies import fail as refused
 
 _MINIMAL_IDS = {"one", "text-one"}
@@ -40,7 +41,7 @@ def answers(device: Device) -> Iterator[Case]:
         name="an unknown method is an error",
         rule=rules.NOT_THERE,
         sent=(device.request(n, Given(UNKNOWN)),),
-        expect=(refused(n, METHOD_NOT_FOUND, v2=None),),
+        expect=(device.not_there(n),),
         profile="minimal",
     )
     n = next(device.ids)
@@ -48,7 +49,7 @@ def answers(device: Device) -> Iterator[Case]:
         name="an undefined method under rpc.",
         rule=rules.NOT_THERE,
         sent=(device.request(n, Given("rpc.no_such")),),
-        expect=(refused(n, METHOD_NOT_FOUND, v2=None),),
+        expect=(device.not_there(n),),
     )
     for name, v2 in (("without jsonrpc", False), ("with jsonrpc 2.0", True)):
         n = next(device.ids)
@@ -70,6 +71,7 @@ def ids(device: Device) -> Iterator[Case]:
             rule=rules.ID,
             sent=(device.request(text),),
             expect=(device.answered(value, v2=None),),
+            also=NO_ROOM if len(text) > SHORT_ID else (),
             profile="minimal" if name in _MINIMAL_IDS else profile,
         )
     for name, text in REFUSED_IDS:

@@ -17,7 +17,7 @@ from .device import Device, Given, get_to_know
 from .exchange import Exchange
 from .line import Line, value_of
 from .model import PROFILES, CaseReport, LineEnded, Profile, Report, Section, Unchecked, Verdict
-from .replies import message_faults
+from .replies import busy_seconds, message_faults
 from .talk import Talk
 from .written import shown
 
@@ -41,6 +41,9 @@ _SECTIONS: tuple[tuple[str, Callable[[Device], Iterator[Case]]], ...] = (
     ("HTTP", http.http),
     ("sizes", traffic.sizes),
 )
+
+_BUSY_TIMES = 3
+"""How often a device that is busy is asked again, each time after the pause that it wants."""
 
 _RETRY_SECONDS = 0.1
 """Between attempts to reach a device that a case has broken."""
@@ -145,25 +148,36 @@ class _Runner:
         if too_large := [each for each in case.sent if not self._device.info.fits(each)]:
             size = f"{len(too_large[0])} bytes are more than the link carries"
             return _report(case, "not applicable", (), size)
-        why, talk = "", Talk(self._exchange)
-        for _ in range(self._exchange.tries):
+        tries, waits = self._exchange.tries, _BUSY_TIMES
+        while True:
             talk = Talk(self._exchange)
-            try:
-                why = await self._attempt(case, talk)
-            except (MessageTooLarge, Unencodable) as error:
-                return _report(case, "not applicable", (), f"the link does not carry it: {error}")
-            except Unchecked as error:
-                return _report(case, error.verdict, talk.received, error.why, talk.sent)
-            except LineEnded as error:
-                await self._recover()
-                is_back = case.may_end and not self._is_gone
-                fault = _fault(case, talk.received) if is_back else ""
-                why = "" if is_back and not fault else "; ".join(filter(None, (str(error), fault)))
+            report = await self._try(case, talk)
+            pause = busy_seconds(list(map(value_of, talk.received)))
+            if report.verdict == "fail" and pause is not None and waits:
+                waits -= 1
+                await anyio.sleep(pause)
+            elif report.verdict == "fail" and pause is None and tries > 1 and not self._is_gone:
+                tries -= 1  # it may have been the link, if that loses messages
+            else:
                 break
-            if not why:
-                break  # else it may have been the link, if that loses messages
+        self._exchange.judge(talk.received)
+        if report.verdict == "fail" and pause is not None:
+            return _report(case, "not verified", talk.received, "the device stays busy")
+        return report
+
+    async def _try(self, case: Case, talk: Talk) -> CaseReport:
+        try:
+            why = await self._attempt(case, talk)
+        except (MessageTooLarge, Unencodable) as error:
+            return _report(case, "not applicable", (), f"the link does not carry it: {error}")
+        except Unchecked as error:
+            return _report(case, error.verdict, talk.received, error.why, talk.sent)
+        except LineEnded as error:
+            await self._recover()
+            is_back = case.may_end and not self._is_gone
+            fault = _fault(case, talk.received) if is_back else ""
+            why = "" if is_back and not fault else "; ".join(filter(None, (str(error), fault)))
         received = talk.received
-        self._exchange.judge(received)
         if case.lacks is not None and (reason := case.lacks(list(map(value_of, received)))):
             return _report(case, "not applicable", received, reason)
         return _report(case, "fail" if why else "pass", received, why, talk.sent)

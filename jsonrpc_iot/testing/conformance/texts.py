@@ -1,7 +1,6 @@
 """Cases about what is JSON and what is not, and about batches."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 from msgspec.structs import replace
 
@@ -12,8 +11,8 @@ from .device import UNKNOWN, Device, Given
 from .model import Profile
 from .replies import (
     INVALID_REQUEST,
-    METHOD_NOT_FOUND,
     NO_ID,
+    NO_ROOM,
     NOT_AN_OBJECT_AFTER_IOT,
     PARSE_ERROR,
     UNPARSED_AFTER_IOT,
@@ -59,8 +58,7 @@ def parsing(device: Device) -> Iterator[Case]:
         profile: Profile = "standard" if name in _STANDARD_BROKEN else "full"
         case = _unparsed(f"{name} in params", message.replace(b"BROKEN", text), profile)
         if device.is_loose:  # RFC 4627: a parser may accept forms that are no JSON
-            extended = (fail(n, METHOD_NOT_FOUND, v2=None),)
-            case = replace(case, also=(extended,), may_end=True)
+            case = replace(case, also=((device.not_there(n),),), may_end=True)
         yield case
     for scalar in ("1", '"x"', "null", "true"):
         yield Case(
@@ -74,7 +72,6 @@ def parsing(device: Device) -> Iterator[Case]:
 
 
 def _sound(device: Device) -> Iterator[Case]:
-    unknown = partial(fail, code=METHOD_NOT_FOUND, v2=None)
     for name, (text, _) in SOUND_VALUES.items():
         n = next(device.ids)
         message = device.request(n, Given(UNKNOWN, "[SOUND]"))
@@ -82,7 +79,8 @@ def _sound(device: Device) -> Iterator[Case]:
             name=f"is JSON: {name}",
             rule=rules.JSON,
             sent=(message.replace(b"SOUND", text),),
-            expect=(unknown(n),),
+            expect=(device.not_there(n),),
+            also=NO_ROOM if "000-digits" in name or "300-digits" in name else (),
             profile="full",
         )
     n = next(device.ids)
@@ -99,7 +97,8 @@ def _sound(device: Device) -> Iterator[Case]:
         name=f"{_NESTING} levels",
         rule=rules.DEEP,
         sent=(device.request(n, Given(UNKNOWN, deepest)),),
-        expect=(unknown(n),),
+        expect=(device.not_there(n),),
+        also=NO_ROOM,
         profile="full",
     )
     n = next(device.ids)
@@ -173,7 +172,7 @@ def _batches(device: Device) -> Iterator[Case]:
     )
     n, (a, a_back) = next(device.ids), call()
     missing = device.request(n, Given(UNKNOWN))
-    unknown = fail(n, METHOD_NOT_FOUND, v2=None)
+    unknown = device.not_there(n)
     yield _batch("an unknown method beside a call", [missing, a], (unknown, a_back), rules.BATCH)
     yield Case(
         name="empty",

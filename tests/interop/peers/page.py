@@ -13,8 +13,8 @@ Reports = Mapping[Profile, Report]
 def row(peer: Peer, reports: Reports) -> str:
     """The peer's line in the table of all."""
     cells = (_outcome(reports[profile]) for profile in PROFILES)
-    name = f"[{_title(peer)}](#{_anchor(peer)})" if peer.findings else _title(peer)
-    return f"| {name} | {peer.about} | {' | '.join(cells)} |\n"
+    place = f"#{_anchor(peer)}" if peer.findings else peer.link
+    return f"| [{_title(peer)}]({place}) | {peer.about} | {' | '.join(cells)} |\n"
 
 
 def chapter(peer: Peer, reports: Reports) -> str:

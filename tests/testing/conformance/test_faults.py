@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from jsonrpc_iot import (
+    Channel,
     ConnectFailed,
+    serve,
 )
 from jsonrpc_iot.testing.conformance import (
     as_json,
@@ -22,6 +24,7 @@ from .device import (
     case_of,
     device_that,
     failed,
+    lamp,
     parsed,
     report_of,
     right,
@@ -257,3 +260,75 @@ async def test_who_ends_the_connection_after_broken_input_is_judged_by_what_came
     assert standard.ok, as_text(standard)
     case = case_of(full, "parsing and recovery", "truncated")
     assert (case.verdict, case.why) == ("fail", "the connection ended")
+
+
+# Devices that are right, in ways of their own
+
+
+async def test_a_device_that_wants_to_know_who_calls() -> None:
+    def nobody(channel: Channel) -> None:
+        return None
+
+    async with serve(lamp(), "tcp://127.0.0.1:0", authenticate=nobody, strangers=False) as server:
+        report = await check_conformance(server.urls[0], profile="full")
+
+    assert report.ok, as_text(report)
+    assert "-32005" in case_of(report, "answers", "an unknown method is an error").received
+
+
+async def test_a_device_that_is_busy_is_asked_again() -> None:
+    seen = set[bytes]()
+
+    def answer(message: bytes) -> Iterable[bytes]:
+        value = parsed(message)
+        if isinstance(value, dict) and "id" in value and message not in seen and len(seen) < 8:
+            seen.add(message)
+            error = {"code": -32004, "message": "Busy", "data": {"retry_after": 0.01}}
+            yield json.dumps({"id": value["id"], "error": error}).encode()
+        else:
+            yield from right(message)
+
+    report = await report_of(answer, "minimal")
+
+    assert report.ok, as_text(report)
+    assert len(seen) == 8
+    assert case_of(report, "answers", "a call is answered").verdict == "pass"
+
+
+async def test_a_device_that_stays_busy_is_not_judged() -> None:
+    def answer(message: bytes) -> Iterable[bytes]:
+        value = parsed(message)
+        if isinstance(value, dict) and value.get("id") == "1":
+            error = {"code": -32004, "message": "Busy", "data": {"retry_after": 0.01}}
+            yield json.dumps({"id": "1", "error": error}).encode()
+        else:
+            yield from right(message)
+
+    report = await report_of(answer, "minimal")
+
+    case = case_of(report, "ids", "text-one")
+    assert (case.verdict, case.why) == ("not verified", "the device stays busy")
+    assert report.ok, as_text(report)
+
+
+async def test_a_link_that_sends_back_what_it_hears_is_no_fault() -> None:
+    def answer(message: bytes) -> Iterable[bytes]:
+        yield message
+        yield from right(message)
+
+    report = await report_of(answer, "standard")
+
+    assert report.ok, as_text(report)
+
+
+async def test_a_small_device_may_have_no_room_for_a_long_id() -> None:
+    def answer(message: bytes) -> Iterable[bytes]:
+        value = parsed(message)
+        if isinstance(value, dict) and len(json.dumps(value.get("id"))) > 40:
+            yield b'{"id":null,"error":{"code":-32600,"message":"Invalid Request"}}'
+        else:
+            yield from right(message)
+
+    report = await report_of(answer)
+
+    assert report.ok, as_text(report)

@@ -4,12 +4,14 @@ from base64 import b64encode
 from collections.abc import Iterable
 from pathlib import Path
 
+import anyio
 import pytest
 
 from jsonrpc_iot import (
     Channel,
     Limits,
     Url,
+    connect,
     register_transport,
     serve,
     transports,
@@ -102,6 +104,22 @@ async def test_it_conforms_where_messages_are_sealed(url: str, tmp_path: Path) -
 
 async def test_it_conforms_through_a_broker() -> None:
     await check_lamp(mosquitto().url())
+
+
+async def test_what_answers_others_at_a_topic_is_no_fault() -> None:
+    url = mosquitto().url("?version=3.1.1")  # where all answers come to one topic
+
+    async with serve(lamp(), url), connect(url) as other, anyio.create_task_group() as tasks:
+
+        async def call() -> None:
+            while True:
+                await other.call("lamp.get")
+
+        tasks.start_soon(call)
+        report = await check_conformance(url, profile="minimal")
+        tasks.cancel_scope.cancel()
+
+    assert report.ok, as_text(report)
 
 
 async def test_it_conforms_over_bluetooth() -> None:

@@ -79,7 +79,7 @@ class Caller:
         return found
 
 
-# Its calls always have a time limit, and as each request tells it there is nothing to say in the end.
+# Its calls always have a time limit, which each request tells: there is nothing to say in the end.
 OWN_WAY = {"time is over", "without a timeout"}
 CALLS = [each for each in read_vectors("calls") if each["name"] not in OWN_WAY]
 

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #define SUSPICIOUS_MS 1000u
-#define BUDGET 20u /* errors for messages that cannot be read, when they come one after the other */
 #define LEAST_MESSAGE 64
 #define LEAST_PIECE 16
 #define SETTLED_MS 30000u /* from then on all copies of what ran before have come */
@@ -28,7 +27,7 @@ bool jrpc_init(jrpc *rpc, const jrpc_config *config, uint32_t now) {
     memset(rpc, 0, sizeof *rpc);
     rpc->config = config;
     rpc->now = rpc->since = now;
-    rpc->budget = BUDGET;
+    rpc->budget = JRPC_BUDGET;
     rpc->next_id = 1;
     if (config->random != NULL) {
         rpc->key[0] = config->random();
@@ -94,9 +93,9 @@ uint32_t jrpc_patience(const jrpc_call *call) {
 /* Two ends that cannot read each other must not answer errors with errors for ever. */
 static bool may_reject(jrpc *rpc) {
     rpc->counts.unreadable++;
-    if (rpc->budget == BUDGET) rpc->budget_at = rpc->now;
+    if (rpc->budget == JRPC_BUDGET) rpc->budget_at = rpc->now;
     if (rpc->has_refused && rpc->now - rpc->refused_at <= SUSPICIOUS_MS) {
-        for (; rpc->budget < BUDGET && rpc->now - rpc->budget_at >= 1000; rpc->budget_at += 1000) {
+        for (; rpc->budget < JRPC_BUDGET && rpc->now - rpc->budget_at >= 1000; rpc->budget_at += 1000) {
             rpc->budget++;
         }
         if (rpc->budget == 0) {
@@ -148,7 +147,7 @@ static void receive_call(jrpc_call *call) {
         return;
     }
     rpc->has_refused = false;
-    rpc->budget = BUDGET;
+    rpc->budget = JRPC_BUDGET;
     rpc->has_heard = true;
     rpc->is_jsonrpc2 = call->is_jsonrpc2;
     if (jrpc_is_extended(call)) rpc->knowledge = JRPC_KNOWS;

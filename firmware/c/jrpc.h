@@ -23,6 +23,10 @@
 
 #include "jrpc_json.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Error codes. Yours may be any others. */
 enum {
     JRPC_PARSE_ERROR = -32700,
@@ -168,6 +172,8 @@ typedef struct {
     struct jrpc_open *open;
     size_t open_count;
     uint32_t first_retry_ms; /* see jrpc_calls.h */
+    struct jrpc_files *files; /* of jrpc_files.h */
+    struct jrpc_firmware *firmware; /* of jrpc_firmware.h */
     void *user; /* yours: `call->rpc->config->user` */
 } jrpc_config;
 
@@ -207,5 +213,9 @@ struct jrpc {
     uint8_t budget, knowledge; /* errors that may be sent; whether the other end knows extensions */
     bool has_refused, has_heard, has_settled, is_writing, is_jsonrpc2;
 };
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -145,6 +145,12 @@ static void fail(jrpc *rpc, jrpc_open *call, int32_t code) {
     close(rpc, call, &outcome);
 }
 
+void jrpc_end_calls(jrpc *rpc) {
+    for (size_t i = 0; i < rpc->config->open_count; i++) {
+        if (rpc->config->open[i].state == OPEN) fail(rpc, &rpc->config->open[i], JRPC_CANCELLED);
+    }
+}
+
 /* Our open call with that id; without an id, the only one that there is. */
 static jrpc_open *find_open(const jrpc *rpc, jrpc_slice id) {
     int32_t number = 0;
@@ -175,6 +181,15 @@ static bool read_error(jrpc_slice error, jrpc_outcome *outcome) {
            outcome->message.size > 0 && *outcome->message.at == '"';
 }
 
+/* The other end speaks sense, and in this dialect. */
+static void note_valid(const jrpc_call *message) {
+    jrpc *rpc = message->rpc;
+    rpc->has_heard = true;
+    rpc->is_jsonrpc2 = message->is_jsonrpc2;
+    rpc->has_refused = false;
+    rpc->budget = JRPC_BUDGET;
+}
+
 static bool hear(const jrpc_call *message) {
     jrpc *rpc = message->rpc;
     const jrpc_slice *of = message->of;
@@ -183,17 +198,20 @@ static bool hear(const jrpc_call *message) {
     int32_t id;
     bool has_id = jrpc_decimal(of[JRPC_ID], 0, &id) == JRPC_EXACT;
     if (has_id && rpc->probe_id != 0 && (uint32_t)id == rpc->probe_id) {
+        note_valid(message);
         hear_probe(message);
         return true;
     }
     jrpc_open *call = find_open(rpc, of[JRPC_ID]);
     if (call == NULL || (!has_id && error.size == 0)) return false;
     if (jrpc_equals(error, "null") && outcome.result.size > 0) error.size = 0;
-    if (outcome.result.size > 0 && error.size == 0) {
-        close(rpc, call, &outcome);
-    } else if (outcome.result.size > 0 || !read_error(error, &outcome)) {
+    bool is_result = outcome.result.size > 0 && error.size == 0;
+    if (!is_result && (outcome.result.size > 0 || !read_error(error, &outcome))) {
         fail(rpc, call, JRPC_INTERNAL_ERROR);
-    } else if (!never_ran(rpc, call, &outcome) || !send_first(rpc, call)) {
+        return true;
+    }
+    if (has_id) note_valid(message);
+    if (is_result || !never_ran(rpc, call, &outcome) || !send_first(rpc, call)) {
         close(rpc, call, &outcome);
     }
     return true;

@@ -9,6 +9,10 @@
 
 #include "jrpc.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* What came of a call. All of it is gone when the function that is told has returned. */
 typedef struct {
     jrpc_slice result; /* JSON; size 0: it is an error */
@@ -37,6 +41,9 @@ typedef struct {
  * answered, or a message written. */
 bool jrpc_send_request(jrpc *rpc, const jrpc_request *request);
 
+/* End all calls as JRPC_CANCELLED: the connection is gone. */
+void jrpc_end_calls(jrpc *rpc);
+
 typedef struct jrpc_open {
     jrpc_request request;
     uint32_t digest[2]; /* of what was sent, to know it when it comes back */
@@ -48,5 +55,9 @@ typedef struct jrpc_open {
 } jrpc_open;
 
 extern const struct jrpc_calls_part jrpc_calls;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -90,7 +90,8 @@ size_t jrpc_take_letter(const char **from, const char *end, char to[4]) {
 
 static const char *scan_string(const char *at, const char *end) {
     char letter[4];
-    if (peek(at++, end) != '"') return NULL;
+    if (peek(at, end) != '"') return NULL;
+    at++;
     while (at < end) {
         if (*at == '"') return at + 1;
         if (jrpc_take_letter(&at, end, letter) == 0) return NULL;
@@ -151,8 +152,8 @@ const char *jrpc_scan(const char *at, const char *end) {
         while (!is_open) { /* a value has ended: what it is in may end too, or goes on */
             if (depth == 0) return at;
             at = jrpc_skip_space(at, end);
-            char next = peek(at, end);
-            at++;
+            if (at == end) return NULL;
+            char next = *at++;
             if (next == ',') {
                 is_open = true;
             } else if (next == (objects & 1 ? '}' : ']')) {

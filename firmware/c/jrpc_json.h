@@ -10,6 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #ifndef JRPC_MAX_DEPTH
 #define JRPC_MAX_DEPTH 64 /* levels of arrays and objects in one message; a multiple of 8 */
 #endif
@@ -94,5 +98,9 @@ void jrpc_put_decimal(jrpc_out *out, int32_t value, unsigned decimals);
 
 /* A writer whose context is JSON as a C string. */
 void jrpc_write_json(jrpc_out *out, void *json);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -7,6 +7,10 @@
 
 #include "jrpc.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #ifndef JRPC_ID_BYTES
 #define JRPC_ID_BYTES 40 /* of the id of such a request: a UUID fits */
 #endif
@@ -35,5 +39,9 @@ typedef struct jrpc_pending {
 } jrpc_pending;
 
 extern const struct jrpc_later_part jrpc_later;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -8,6 +8,10 @@
 
 #include "jrpc.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #ifndef JRPC_REPLY_BYTES
 #define JRPC_REPLY_BYTES 32 /* of a result, or of an error's message, that is kept for a copy */
 #endif
@@ -23,5 +27,9 @@ typedef struct jrpc_remembered {
 } jrpc_remembered;
 
 extern const struct jrpc_lossy_part jrpc_lossy;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

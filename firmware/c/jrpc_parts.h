@@ -76,6 +76,8 @@ const jrpc_method *jrpc_find_method(const jrpc *rpc, jrpc_slice name);
 
 /* ---- jrpc.c ---- */
 
+#define JRPC_BUDGET 20u /* errors for messages that cannot be read, when they come one after the other */
+
 /* The milliseconds that the caller still waits; UINT32_MAX: it says nothing. */
 uint32_t jrpc_patience(const jrpc_call *call);
 

@@ -14,6 +14,10 @@
 
 #include "jrpc.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define JRPC_SEGMENT_HEADER 9 /* bytes before a chunk */
 #define JRPC_SEGMENTS_MOST 4095 /* of one message */
 
@@ -88,5 +92,9 @@ void jrpc_segments_send(void *segments, const char *bytes, size_t size, size_t r
 /* Send what is due, a packet at most. Returns whether there is more: read what has arrived, then call
  * it again. At least every 50 ms, since the other end waits for reports. */
 bool jrpc_segments_poll(jrpc_segments *segments, uint32_t now_ms);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -15,6 +15,10 @@
 
 #include "jrpc.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define JRPC_TUYA_OVERHEAD 7u       /* of a frame */
 #define JRPC_TUYA_UNIT_OVERHEAD 4u  /* of a DataPoint in it */
 #define JRPC_TUYA_DPID 232u
@@ -64,5 +68,9 @@ void jrpc_tuya_send_datapoint(void *line, const char *bytes, size_t size, size_t
 
 /* Send a frame of your own, such as the answer to a heartbeat. */
 void jrpc_tuya_write(jrpc_tuya *line, uint8_t command, const uint8_t *data, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -45,6 +46,7 @@ STRUCTURES: Final = {
 """What a program has in its RAM, and the header that says so."""
 
 
+@cache
 def code() -> dict[str, int]:
     """The bytes of each part, whole: constants count, and what a program does not use."""
     return {

@@ -189,10 +189,10 @@ async def test_a_noisy_line(lamp: Path) -> None:
     """Whatever is lost on the way, each call runs once."""
     faults = LineFaults(drop=0.001, flip=0.001, insert=0.001)
     async with on_a_line(lamp, faults) as (client, line):
-        for _ in range(30):
+        for _ in range(15):
             await toggle(client)
         line.set_faults(PERFECT)
-        assert len(await client.call("lamp.history", result=list[int])) == 30
+        assert len(await client.call("lamp.history", result=list[int])) == 15
         counts = line.to_second.counts
         assert counts.dropped + counts.flipped + counts.inserted > 0
 

@@ -16,7 +16,7 @@ from tests.vectors import Vector, bytes_of, read_vectors
 from .compiling import SOURCES, compiled
 from .desk import HERE, Driver, build_here, driven
 
-pytestmark = pytest.mark.firmware
+pytestmark = [pytest.mark.firmware, pytest.mark.timeout(240)]  # Monocypher may have to come
 
 FORMS: Final = (BINARY, BASE85, BASE64)
 REQUEST: Final = b'{"id":1,"method":"rpc.ping"}'

@@ -13,7 +13,11 @@ from .board import COMPILER, CORTEX_M3, build, running
 from .compiling import SOURCES, compiled
 from .desk import HERE
 
-pytestmark = [pytest.mark.firmware, pytest.mark.anyio]
+pytestmark = [
+    pytest.mark.firmware,
+    pytest.mark.anyio,
+    pytest.mark.timeout(240),  # Monocypher may have to come
+]
 
 KEYS = (bytes(range(32)), bytes([1, *bytes(31)]))
 

@@ -17,11 +17,10 @@ import pytest
 from tests._system import require_command
 from tests.places import ROOT
 from tests.ports import free_port
-from tests.waiting import SECONDS
 
 from .sizes import table
 
-pytestmark = pytest.mark.firmware
+pytestmark = [pytest.mark.firmware, pytest.mark.timeout(400)]
 
 PAGE: Final = (ROOT / "docs" / "firmware.md").read_text(encoding="utf-8")
 FILE: Final = re.compile(r"<!-- (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
@@ -31,6 +30,7 @@ COMMAND: Final = re.compile(r"^\$ ((?:.*\\\n)*.*)\n((?:[^$].*\n)*)", re.MULTILIN
 NOT_HERE: Final = ("sudo ", "pip ")
 """What tools/system-packages and the environment of the tests have done."""
 
+SECONDS: Final = 90.0  # all of the library is compiled, three times
 TOLERANCE: Final = 0.04
 """Another release of the compiler makes other code."""
 

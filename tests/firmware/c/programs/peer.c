@@ -11,14 +11,16 @@
  *     tuya ROOM RPC                           a serial line, whose messages go to the peer or not
  *     dp ROOM                                 the same for messages in DataPoint 232
  *     stream ROOM                             a stream
+ *     digest HEX                              by the key 00 01 02 03 04 05 06 07
  *     feed MILLISECONDS STEP HEX              bytes arrive on it, so many at a time
  *     idle MILLISECONDS                       nothing does
  *
  * Answers: `sent HEX`, `note JSON`, `outcome RESULT CODE MESSAGE DATA`, `frame COMMAND HEX`,
- * `datapoint ID TYPE HEX`, `close`, `dropped COUNT`. */
+ * `datapoint ID TYPE HEX`, `close`, `dropped COUNT`; of `digest` the two numbers. */
 #include "jrpc_calls.h"
 #include "jrpc_later.h"
 #include "jrpc_lossy.h"
+#include "jrpc_parts.h"
 #include "jrpc_stream.h"
 #include "jrpc_tuya.h"
 
@@ -316,6 +318,19 @@ static void poll(char *arguments) {
     jrpc_poll(&rpc, number(&arguments));
 }
 
+static void print_digest(char *arguments) {
+    size_t size;
+    uint32_t value[2];
+    jrpc_digest digest;
+    const jrpc keyed = {.key = {0x03020100, 0x07060504}};
+    char *bytes = unhex(arguments, &size);
+    jrpc_begin_digest(&digest, &keyed);
+    jrpc_put_slice(&digest.out, (jrpc_slice){bytes, size});
+    jrpc_end_digest(&digest, value);
+    free(bytes);
+    printf("%08lx %08lx\n", (unsigned long)value[0], (unsigned long)value[1]);
+}
+
 static void pass(char *arguments) {
     for (uint32_t until = number(&arguments); rpc.now < until;) {
         uint32_t step = until - rpc.now < 50 ? until - rpc.now : 50;
@@ -328,7 +343,7 @@ static const struct {
     const char *name;
     void (*run)(char *arguments);
 } commands[] = {
-    {"new", begin}, {"take", take},     {"poll", poll}, {"pass", pass}, {"call", call}, {"gone", gone}, {"later", later},
+    {"new", begin}, {"take", take},     {"poll", poll}, {"pass", pass}, {"digest", print_digest}, {"call", call}, {"gone", gone}, {"later", later},
     {"tuya", begin_tuya}, {"dp", begin_datapoint}, {"stream", begin_stream}, {"feed", feed}, {"idle", idle},
 };
 

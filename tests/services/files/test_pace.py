@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jsonrpc_iot import CallTimeout, ChannelClosed
+from jsonrpc_iot import CallTimeout, ChannelClosed, connect, serve
 from jsonrpc_iot.services.files import get, put
 from jsonrpc_iot.services.files.pace import Pace
 from jsonrpc_iot.testing import Faults, LossyLink

@@ -24,8 +24,8 @@ def open_line(path):
     return line
 
 
-def serve(way, place):
-    """What runs for ever."""
+def serve_links(rpc, way, place):
+    """Serve methods on a link, for ever."""
     if way == "udp":
         return Udp(rpc, int(place), "127.0.0.1").run()
     if way == "tcp":
@@ -34,10 +34,11 @@ def serve(way, place):
 
 
 async def main(way, place):
-    task = asyncio.create_task(serve(way, place))
+    task = asyncio.create_task(serve_links(rpc, way, place))
     await asyncio.sleep(0)
     print("ready")
     await task
 
 
-asyncio.run(main(*sys.argv[1:]))
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -161,7 +161,8 @@ typedef struct {
     /* Any 32 random bits: for the ids of calls, and so that nobody can guess how requests are told
      * apart. NULL: both are the same after each start. */
     uint32_t (*random)(void);
-    /* The parts that you use, and their memory. What is left out is not linked either. */
+    /* The parts that you use, and their memory, which is zero at first. What is left out is not linked
+     * either. */
     const struct jrpc_lossy_part *lossy; /* &jrpc_lossy, of jrpc_lossy.h */
     struct jrpc_remembered *remembered;
     size_t remembered_count;

@@ -113,11 +113,17 @@ static void write_count(jrpc_out *out, void *stream) {
     jrpc_put(out, "}");
 }
 
+/* Whether there is another item: who has all of them need not say that there is room for more. */
+static bool has_next(const pending *stream) {
+    jrpc_out nowhere = {.total = SIZE_MAX};
+    return stream->items(&nowhere, stream->context, stream->next);
+}
+
 /* Send items as far as there is credit, and when there are no more, the result. */
 static void go_on(jrpc *rpc, pending *stream) {
     while (!stream->is_over && stream->token != 0 && rpc->batch == NULL) {
         item next = {stream, stream->next, false};
-        if (stream->next >= stream->upto) return;
+        if (stream->next >= stream->upto && has_next(stream)) return;
         if (jrpc_emit(rpc, write_item, &next)) {
             stream->next++;
         } else if (next.has_ended) {
@@ -208,7 +214,7 @@ static void poll(jrpc *rpc) {
             fail(rpc, each, JRPC_DEADLINE_EXCEEDED, "Deadline exceeded");
         } else if (is_silent) {
             fail(rpc, each, JRPC_CANCELLED, "The reader is gone");
-        } else if (each->items != NULL) {
+        } else if (each->items != NULL && each->next < each->upto) {
             go_on(rpc, each);
         }
     }

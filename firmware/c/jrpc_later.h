@@ -14,6 +14,9 @@ extern "C" {
 #ifndef JRPC_ID_BYTES
 #define JRPC_ID_BYTES 40 /* of the id of such a request: a UUID fits */
 #endif
+#if JRPC_ID_BYTES > 255
+#error "JRPC_ID_BYTES is at most 255"
+#endif
 
 /* Answer later: returns a token for `jrpc_resume`. 0: there is nothing to answer (a notification),
  * or the caller has been told that it is not possible: no entry is free, the id is too long, or the

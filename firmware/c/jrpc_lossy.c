@@ -79,8 +79,9 @@ static bool is_copy(jrpc_call *call, entry *known) {
     return true;
 }
 
-static void digest_id(const jrpc *rpc, jrpc_slice id, uint32_t value[2]) {
-    jrpc_call nameless = {.rpc = (jrpc *)rpc, .of[JRPC_ID] = id};
+/* What a cancellation is remembered by. */
+static void digest_id(jrpc *rpc, jrpc_slice id, uint32_t value[2]) {
+    jrpc_call nameless = {.rpc = rpc, .of[JRPC_ID] = id};
     jrpc_digest_call(&nameless, value);
 }
 

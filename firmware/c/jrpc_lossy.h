@@ -15,6 +15,9 @@ extern "C" {
 #ifndef JRPC_REPLY_BYTES
 #define JRPC_REPLY_BYTES 32 /* of a result, or of an error's message, that is kept for a copy */
 #endif
+#if JRPC_REPLY_BYTES > 254
+#error "JRPC_REPLY_BYTES is at most 254"
+#endif
 
 typedef struct jrpc_remembered {
     uint32_t digest[2]; /* of id, method and params */

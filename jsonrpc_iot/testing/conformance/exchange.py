@@ -6,7 +6,7 @@ from typing import Final
 from .device import Device
 from .line import Line, value_of
 
-TRIES: Final = 3
+TRIES: Final = 5
 """How often what may have been lost is sent on a link that loses messages."""
 
 _NO_ID = str(None)

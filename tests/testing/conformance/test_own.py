@@ -1,7 +1,7 @@
 """Our own device conforms, over every transport, and over links that are bad."""
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import anyio
@@ -142,27 +142,52 @@ async def test_methods_that_are_given_twice_are_cases_of_their_own() -> None:
     assert len(names) == len(set(names))
 
 
+@pytest.fixture
+def bad(monkeypatch: pytest.MonkeyPatch) -> Callable[[Faults, int], LossyLink]:
+    """Makes a link whose client's end is at `x-bad://lamp`."""
+    monkeypatch.setattr(transports, "_registered", {})
+
+    def make(faults: Faults, seed: int) -> LossyLink:
+        link = LossyLink(faults, seed=seed)
+        register_transport("x-bad", _Client(link))
+        return link
+
+    return make
+
+
+class _Client:
+    def __init__(self, link: LossyLink) -> None:
+        self._link = link
+
+    async def connect(self, url: Url, limits: Limits) -> Channel:
+        return self._link.client
+
+    async def listen(self, url: Url, limits: Limits) -> ChannelListener:
+        raise NotImplementedError
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_what_the_link_doubles_and_holds_up_is_no_fault_of_the_device(
-    seed: int, monkeypatch: pytest.MonkeyPatch
+    seed: int, bad: Callable[[Faults, int], LossyLink]
 ) -> None:
-    monkeypatch.setattr(transports, "_registered", {})
-    link = LossyLink(Faults(duplicate=0.3, reorder=0.2, delay_seconds=0.002), seed=seed)
-
-    class Bad:
-        async def connect(self, url: Url, limits: Limits) -> Channel:
-            return link.client
-
-        async def listen(self, url: Url, limits: Limits) -> ChannelListener:
-            raise NotImplementedError
-
-    register_transport("x-bad", Bad())
+    link = bad(Faults(duplicate=0.3, reorder=0.2, delay_seconds=0.002), seed)
     async with serve(lamp(), link.server):
         report = await check_conformance("x-bad://lamp", profile="full")
 
     assert report.ok, as_text(report)
     assert link.to_client.counts.duplicated > 50
     assert verdicts(report)["duplicates and late copies"] == "pass"
+
+
+async def test_what_the_link_loses_is_no_fault_of_the_device(
+    bad: Callable[[Faults, int], LossyLink],
+) -> None:
+    link = bad(Faults(drop=0.1), 4)
+    async with serve(lamp(), link.server):
+        report = await check_conformance("x-bad://lamp", profile="minimal", timeout=0.3)
+
+    assert report.ok, as_text(report)
+    assert link.to_client.counts.dropped + link.to_server.counts.dropped > 3
 
 
 async def test_a_larger_profile_asks_for_more() -> None:

@@ -59,6 +59,7 @@ def make(lossy, limit, remembered=64):
     rpc.method("read", ("value", object), idempotent=True)(note)
     rpc.method("later", ("seconds", float))(later)
     rpc.method("fail")(fail)
+    rpc.method("count", ("to", int))(lambda to: list(range(to)))
     rpc.method("nan")(lambda: float("nan"))
     rpc.method("raises", ("code", int), ("data", object, None))(raises)
     return Desk(rpc, limit, 0.5 if lossy else 0)

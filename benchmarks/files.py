@@ -1,7 +1,7 @@
 """Files over each kind of link, held against plain calls that carry as many bytes.
 
-A plain call has as much data as fits a message of the link, 64 KiB at most, and as many are open at
-once as `put` and `get` have. Each server is a process of its own, but for the one on a virtual
+A plain call has as much data as fits a message of the link, 128 KiB at most, and as many are open
+at once as `put` and `get` have. Each server is a process of its own, but for the one on a virtual
 radio; all clients run in this one. The files are in memory where the system has a place for that,
 so that no disk counts.
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-BLOCK = 256 << 10
+BLOCK = 1 << 20
 """Bytes that are read at once."""
 
 _READ = 1 << 20

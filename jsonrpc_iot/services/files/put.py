@@ -6,7 +6,8 @@ from jsonrpc_iot import Client, MalformedResponse, MessageTooLarge
 
 from .by_position import call_by_position, full_name
 from .interface import Begun, FileExists, FileInfo, Files, InUse, NoRoom, NotAllowed, TransferId
-from .sending import Progress, Sending, Source
+from .sending import Progress, Sending
+from .source import Source
 
 _ERRORS = (FileExists, NoRoom, NotAllowed, InUse)
 

@@ -6,7 +6,7 @@ import msgspec
 
 from jsonrpc_iot import ChannelInfo
 
-MOST = 64 << 10
+MOST = 128 << 10
 """Bytes of a file in one message, however large messages may be."""
 
 WINDOW = 8

@@ -31,7 +31,7 @@ from .interface import InUse, NoRoom, WrongHash
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _OURS = re.compile(r"[0-9a-f]{8}\.(part|json|json\.new)")
 _BLOCK = 1 << 20
-_WAITING = 256 << 10  # bytes that may wait in memory to be written
+_WAITING = 1 << 20  # bytes that may wait in memory to be written
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -78,7 +78,7 @@ class Transfer:
 
     Attributes:
         lock: is held by who writes.
-        kept: bytes that are in the file; the others wait in memory.
+        kept: bytes that are in the file; the others are `waiting` in memory.
         hash: of those in the file, `None` where they have to be read first.
         synced: when they were last seen to be there for good.
     """
@@ -87,7 +87,7 @@ class Transfer:
         self.id = id
         self.wanted = wanted
         self.offset = self.kept = offset
-        self.waiting = bytearray()
+        self.waiting: list[bytes] = []
         self.written = self.synced = written
         self.lock = threading.Lock()
         self.hash = hashlib.sha256() if offset == 0 else None
@@ -183,7 +183,7 @@ class Transfers:
             NoRoom: the disk is full.
         """
         with self._held(id) as transfer:
-            if len(transfer.waiting) >= _WAITING:
+            if transfer.offset - transfer.kept >= _WAITING:
                 self._write_waiting(transfer)
             there = self._take(transfer, offset, data)
             if transfer.waiting and self._clock() - transfer.synced >= self._sync_seconds:
@@ -248,14 +248,14 @@ class Transfers:
 
     def _has_to_write(self, transfer: Transfer) -> bool:
         is_due = self._clock() - transfer.synced >= self._sync_seconds
-        return is_due or len(transfer.waiting) >= _WAITING
+        return is_due or transfer.offset - transfer.kept >= _WAITING
 
     def _take(self, transfer: Transfer, offset: int, data: bytes) -> int:
         """Have the next bytes wait; gives how many are there."""
         if offset == transfer.offset:
             if offset + len(data) > transfer.wanted.size:
                 _refuse("data", f"the file has {transfer.wanted.size} bytes")
-            transfer.waiting += data
+            transfer.waiting.append(data)
             transfer.offset += len(data)
             transfer.written = self._clock()
         return transfer.offset
@@ -264,7 +264,7 @@ class Transfers:
         """Write what waits; where the disk is full it goes on waiting."""
         if not transfer.waiting:
             return
-        hash, data = self._hash_of(transfer), bytes(transfer.waiting)
+        hash, data = self._hash_of(transfer), b"".join(transfer.waiting)
         with _room_wanted():
             self.disk.write(self.part(transfer), transfer.kept, data)
         hash.update(data)

@@ -12,7 +12,8 @@ from jsonrpc_iot.services.files import Begun, InUse, NoRoom, Progress, WrongHash
 from jsonrpc_iot.services.files.by_position import call_by_position, full_name
 from jsonrpc_iot.services.files.interface import TransferId
 from jsonrpc_iot.services.files.put import PATIENCE
-from jsonrpc_iot.services.files.sending import PASSING, Patience, Sending, Source
+from jsonrpc_iot.services.files.sending import PASSING, Patience, Sending
+from jsonrpc_iot.services.files.source import Source
 
 from .interface import (
     Firmware,

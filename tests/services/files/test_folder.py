@@ -35,7 +35,7 @@ async def test_a_file_comes_and_goes(tmp_path: Path) -> None:
     async with client_of(device(tmp_path)) as client:
         begun = await client.call("files.begin", wanted("a/b.bin", DATA))
         assert begun["offset"] == 0
-        assert begun["chunk"] == 64 << 10
+        assert begun["chunk"] == 128 << 10
         assert begun["window"] == 8
         half = {"transfer": begun["transfer"], "offset": 0, "data": DATA[:6000]}
         assert await client.call("files.write", half) == {"offset": 6000}

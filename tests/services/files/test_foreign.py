@@ -79,7 +79,7 @@ async def test_a_small_device(tmp_path: Path) -> None:
 
 
 async def test_a_device_that_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jsonrpc_iot.services.files.sending._MOST_IDLE_TURNS", 1)
+    monkeypatch.setattr("jsonrpc_iot.services.files.stretch._MOST_IDLE_TURNS", 1)
     (tmp_path / "file").write_bytes(DATA)
     dispatcher = Dispatcher()
     dispatcher.method("files.begin")(lambda name, size, sha256: {"transfer": 1, "offset": 0})

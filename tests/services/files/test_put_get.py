@@ -177,12 +177,12 @@ async def test_a_file_that_gets_shorter_while_it_is_sent(root: Path, here: Path)
 
 
 async def test_a_file_that_changes_while_it_is_fetched(root: Path, here: Path) -> None:
-    data = DATA * 60  # more than what is read of it at once
+    data = DATA * 250  # more than what is read of it at once
     (root / "file").write_bytes(data)
     changes = [data[::-1]]
 
     def change(there: int, size: int) -> None:
-        if there > size // 4 and changes:
+        if there > size // 8 and changes:
             (root / "file").write_bytes(changes.pop())
 
     async with client_of(device(root), max_message=20_000) as client:

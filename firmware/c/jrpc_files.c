@@ -211,15 +211,16 @@ static void write_piece(jrpc_out *out, void *context) {
 
 void jrpc_files_piece(jrpc_call *call) {
     reading piece = {.files = files_of(call)};
-    uint32_t length, room = jrpc_read_room(call);
+    uint32_t length;
     if (!piece.files || !read_file(call, piece.files, &piece.file)) return;
     if (!jrpc_size_param(call, "offset", &piece.offset)) return;
     if (!jrpc_size_param(call, "length", &length)) return;
     uint32_t all = piece.file->bytes.size;
     uint32_t left = piece.offset < all ? all - piece.offset : 0;
+    piece.is_bare = piece.offset > 0 && call->rpc->config->max_message < SMALL_MESSAGE;
+    uint32_t room = jrpc_read_room(call, piece.is_bare);
     piece.size = length < left ? length : left;
     if (piece.size > room) piece.size = room;
-    piece.is_bare = piece.offset > 0 && call->rpc->config->max_message < SMALL_MESSAGE;
     jrpc_return(call, write_piece, &piece);
 }
 

@@ -6,7 +6,7 @@
 #include "jrpc_parts.h"
 
 enum { HEAD = 8, PIECE = 32 }; /* sequence and check; what is written and read at once */
-enum { WRITE_ROUND = 140, READ_ROUND = 160, LEAST_BUFFER = 128 }; /* bytes of a message beside data */
+enum { WRITE_ROUND = 140, LEAST_BUFFER = 128 }; /* bytes of a message beside its data */
 
 static uint32_t rounded(uint32_t size, uint32_t unit) { return (size + unit - 1) / unit * unit; }
 
@@ -126,9 +126,14 @@ uint32_t jrpc_write_room(const jrpc_call *call, const jrpc_landing *landing) {
     return bytes > unit ? bytes / unit * unit : unit;
 }
 
-uint32_t jrpc_read_room(const jrpc_call *call) {
+/* No less than a caller reckons with, which would have to ask for the rest of each piece. */
+uint32_t jrpc_read_room(const jrpc_call *call, bool is_bare) {
+    static const char bare[] = "{'jsonrpc':'2.0','id':,'result':{'data':''}}";
+    static const char whole[] = "{'jsonrpc':'2.0','id':,'result':{'data':'','size':4294967295,'sha256':''}}";
     size_t most = call->rpc->config->max_message;
-    return most > READ_ROUND + 4 ? (uint32_t)((most - READ_ROUND) / 4 * 3) : 3;
+    size_t round = is_bare ? sizeof bare - 1 : sizeof whole - 3 + 2 * JRPC_SHA256_SIZE;
+    round += call->of[JRPC_ID].size;
+    return most > round + 4 ? (uint32_t)((most - round) / 4 * 3) : 3;
 }
 
 typedef struct {

@@ -55,16 +55,17 @@ typedef struct {
     size_t buffer_size;
 } jrpc_landing;
 
-/* Bytes that one write may hold, and one read. */
+/* Bytes that one write may hold; and the answer to one read, which has nothing beside them if it is
+ * bare, else size and digest. */
 uint32_t jrpc_write_room(const jrpc_call *call, const jrpc_landing *landing);
-uint32_t jrpc_read_room(const jrpc_call *call);
+uint32_t jrpc_read_room(const jrpc_call *call, bool is_bare);
 
 /* Answer `begin`, with the offset `there` to go on from. */
 void jrpc_return_begun(jrpc_call *call, const jrpc_landing *landing, uint32_t id, uint32_t there,
                        uint32_t window);
 
 /* Take the bytes of a `write`, which is answered. `there` is how many there are, and is moved.
- * Returns whether the arrival has changed, so that its record is to be saved before the answer... */
+ * Says what has become of them; unless it is JRPC_ANSWERED, answer with `jrpc_return_offset`. */
 typedef enum {
     JRPC_ANSWERED,  /* it was refused, and has been answered */
     JRPC_UNCHANGED, /* the bytes were others than the next ones */

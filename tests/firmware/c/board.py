@@ -67,7 +67,11 @@ class Board:
 
 @asynccontextmanager
 async def running(
-    program: Path, faults: LineFaults = _PERFECT, *, seed: int = 0
+    program: Path,
+    faults: LineFaults = _PERFECT,
+    *,
+    seed: int = 0,
+    baudrate: int | None = None,
 ) -> AsyncIterator[Board]:
     """Run a program on the board while the block runs.
 
@@ -75,11 +79,12 @@ async def running(
         program: as `build` makes it.
         faults: what goes wrong on the line.
         seed: gives the same faults for the same bytes.
+        baudrate: of the line, bits per second; `None` takes no time.
     """
     async with (
         await _listener() as for_board,
         await _listener() as for_client,
-        virtual_serial_pair(faults, seed=seed) as line,
+        virtual_serial_pair(faults, seed=seed, baudrate=baudrate) as line,
         _machine(program, _port(for_board)),
         anyio.create_task_group() as tasks,
     ):

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from jsonrpc_iot import ChannelInfo
+from jsonrpc_iot.services.files.room import is_small, read_room
+
 from .desk import driven
 from .flash import SECTOR, Device, PowerCut, Refused, digest, get, put, send
 
@@ -226,3 +229,37 @@ def test_the_power_goes_at_every_step_of_going_on(device: Device) -> None:
         device.power(0)
         assert get(device, "a") == NEW
         put(device, "a", OLD, replace=True)
+
+
+@pytest.mark.parametrize("room", [244, 1023, 1024])
+def test_a_read_gives_no_less_than_callers_reckon_with(device: Device, room: int) -> None:
+    put(device, "a", NEW)
+    device.set("room", room)
+    info = ChannelInfo(transport="uart", local="", peer="", max_message=room)
+    for offset in (0, 8):
+        bare = is_small(info) and offset > 0
+        piece = device.call("files.read", name="a", offset=offset, length=1 << 20)
+        assert len(base64.b64decode(piece["data"])) >= read_room(info, bare=bare)
+
+
+@pytest.mark.parametrize("unit", [1, 2, 4, 16, 32])
+def test_flash_that_writes_other_units(flash_program: Path, unit: int) -> None:
+    with driven(flash_program, str(unit)) as driver:
+        device = Device(driver)
+        device.start()
+        put(device, "a", OLD)
+        for step in (*range(1, 60), *range(60, 4000, 37)):
+            device.power(step)
+            try:
+                put(device, "a", NEW, replace=True)
+                break
+            except PowerCut:
+                device.power(0)
+                device.start()
+            assert get(device, "a") in (OLD, NEW)
+            put(device, "a", OLD, replace=True)
+        assert get(device, "a") == NEW
+        device.power(0)
+        for chunk in (unit, unit + 1, 1000):
+            put(device, f"b{chunk}", NEW[: 10 * unit + 1], chunk=min(chunk, 600))
+            device.call("files.delete", name=f"b{chunk}")

@@ -115,6 +115,11 @@ def test_an_error_is_kept_too(device: Device) -> None:
     assert device.take(SETTLED + 1, fail) == first
 
 
+def test_a_result_that_is_null_is_kept_too(device: Device) -> None:
+    nothing = {"id": 1, "method": "nothing", "retry": False}
+    assert device.take(SETTLED, nothing) == device.take(SETTLED + 1, nothing) == [ok(None, 1)]
+
+
 def test_an_answer_too_large_to_keep_is_said_to_be_gone(device: Device) -> None:
     device.take(SETTLED, note("x" * 100))
     (reply,) = device.take(SETTLED + 1, note("x" * 100, retry=True))
@@ -351,8 +356,9 @@ def test_where_nothing_gets_lost_nothing_is_sent_again(peer: Driver) -> None:
 
 def test_methods_are_streamed_too(device: Device) -> None:
     sent = device.take(SETTLED, {"id": 1, "method": "rpc.methods", "stream": True})
-    device_has = ["add", "echo", "fail", "later", "note", "read", "rpc.methods", "rpc.ping"]
-    device_has += ["set_level", "slow", "squares", "void"]
-    sent += device.take(SETTLED, more(1, upto=16))
+    device_has = ["add", "echo", "fail", "flag", "hundredths", "later", "latin1", "note"]
+    device_has += ["nothing", "read", "rows", "rpc.methods", "rpc.ping", "set_level", "slow"]
+    device_has += ["squares", "text", "void"]
+    sent += device.take(SETTLED, more(1, upto=32))
     assert [message["params"]["item"] for message in sent[:-1]] == device_has
-    assert sent[-1] == end(12, 1)
+    assert sent[-1] == end(18, 1)

@@ -295,3 +295,22 @@ def test_any_bytes_do_no_harm(in_c: NewEnd) -> None:
     peer.sender.send(text(LONG))
     got, _, _ = run(end, peer, chance, until=3000)  # type: ignore[arg-type]
     assert got[-1:] == [text(LONG)]
+
+
+@pytest.mark.parametrize("packet", [32, 33, 64, 255, 1400])
+def test_packets_of_every_size(in_c: NewEnd, packet: int) -> None:
+    chunk = packet - 9
+    end = in_c(packet=packet, arriving=3 * (chunk + 2), leaving=3 * chunk + 4)
+    peer = new(packet)
+    for size in (packet + 1, 2 * chunk, 3 * chunk - 1, 3 * chunk):
+        message = text(size)
+        end.send(message)
+        packets = end.poll(0)
+        assert max(map(len, packets)) == packet
+        assert peer.receive(packets, 0) == [message]
+        end.receive(peer.poll(0), 0)
+        peer.sender.send(message)
+        assert end.receive(peer.poll(0), 0) == [message]
+        peer.receive(end.poll(0), 0)
+    end.send(text(3 * chunk + 1))
+    assert end.counts.unsent == 1

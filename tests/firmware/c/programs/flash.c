@@ -1,5 +1,7 @@
 /* Files and firmware on flash in memory, whose power a test cuts; it drives this line by line.
  *
+ * The first argument is how many bytes the flash writes at once.
+ *
  *     start TIME          the device starts; says `boot PLACE`
  *     take TIME BYTES     a message arrives
  *     poll TIME           says `restart` where that is due
@@ -20,9 +22,10 @@
 #include "jrpc_firmware.h"
 #include "jrpc_later.h"
 
-enum { UNIT = 8, SECTOR = 1024, SECTORS = 24, PLACE = 2 * SECTOR };
+enum { SECTOR = 1024, SECTORS = 24, PLACE = 2 * SECTOR };
 enum { FILES_RECORD = 0, FILES = 2 * SECTOR, FIRMWARE_RECORD = 10 * SECTOR, IMAGES = 12 * SECTOR };
 
+static uint32_t unit = 8; /* bytes that are written at once */
 static uint8_t memory[SECTORS * SECTOR];
 static unsigned long power; /* 0: for ever */
 static jmp_buf out_of_power;
@@ -43,10 +46,10 @@ static bool flash_read(void *context, uint32_t at, void *bytes, size_t size) {
 static bool flash_write(void *context, uint32_t at, const void *bytes, size_t size) {
     const uint8_t *from = bytes;
     (void)context;
-    if (at % UNIT || size % UNIT || at > sizeof memory || size > sizeof memory - at) abort();
-    for (size_t unit = 0; unit < size; unit += UNIT) {
+    if (at % unit || size % unit || at > sizeof memory || size > sizeof memory - at) abort();
+    for (size_t start = 0; start < size; start += unit) {
         bool is_cut = goes();
-        for (size_t byte = unit; byte < unit + UNIT; byte++) {
+        for (size_t byte = start; byte < start + unit; byte++) {
             if (memory[at + byte] != 0xFF) abort(); /* written twice */
             memory[at + byte] = is_cut ? from[byte] | random_byte() : from[byte];
         }
@@ -66,7 +69,7 @@ static bool flash_erase(void *context, uint32_t at) {
     return true;
 }
 
-static const jrpc_flash flash = {SECTOR, UNIT, flash_read, flash_write, flash_erase, NULL};
+static jrpc_flash flash = {SECTOR, 8, flash_read, flash_write, flash_erase, NULL};
 
 static void print(const char *word, const void *bytes, size_t size) {
     const unsigned char *at = bytes;
@@ -184,8 +187,9 @@ static void obey(char *line) {
     fflush(stdout);
 }
 
-int main(void) {
+int main(int count, char **arguments) {
     static char line[10000];
+    if (count > 1) flash.unit = unit = (uint32_t)strtoul(arguments[1], NULL, 10);
     memset(memory, 0xFF, sizeof memory);
     config.max_message = 1024;
     while (fgets(line, sizeof line, stdin)) obey(line);

@@ -123,7 +123,55 @@ static void run_squares(jrpc_call *call) {
     if (jrpc_int_within(call, "count", 0, 10000, &count)) jrpc_return_items(call, write_square, &count);
 }
 
+static void run_text(jrpc_call *call) {
+    char text[64];
+    if (jrpc_text(call, "text", text, sizeof text)) jrpc_return_text(call, text);
+}
+
+static void write_flag(jrpc_out *out, void *on) {
+    jrpc_put_bool(out, *(const bool *)on);
+}
+
+static void run_flag(jrpc_call *call) {
+    bool on;
+    if (!jrpc_has(call, "on")) {
+        jrpc_return_text(call, "absent");
+    } else if (jrpc_bool(call, "on", &on)) {
+        jrpc_return(call, write_flag, &on);
+    }
+}
+
+static void write_hundredths(jrpc_out *out, void *value) {
+    jrpc_put_decimal(out, *(const int32_t *)value, 2);
+}
+
+static void run_hundredths(jrpc_call *call) {
+    int32_t value;
+    if (jrpc_fixed(call, "value", 2, &value)) jrpc_return(call, write_hundredths, &value);
+}
+
+static void run_latin1(jrpc_call *call) {
+    jrpc_return_text(call, "caf\xE9");
+}
+
+static bool write_row(jrpc_out *out, void *context, uint32_t index) {
+    (void)context;
+    if (index == 5) return false;
+    jrpc_put(out, index < 3 ? "1" : "\"a row that is longer than the others, and than a message may be\"");
+    return true;
+}
+
+static void run_rows(jrpc_call *call) {
+    jrpc_return_items(call, write_row, NULL);
+}
+
 static const jrpc_method methods[] = {
+    {"text", run_text, "text", JRPC_IDEMPOTENT},
+    {"flag", run_flag, "on", JRPC_IDEMPOTENT},
+    {"hundredths", run_hundredths, "value", JRPC_IDEMPOTENT},
+    {"latin1", run_latin1, "", JRPC_IDEMPOTENT},
+    {"rows", run_rows, "", JRPC_IDEMPOTENT},
+    {"nothing", run_void, "", 0},
     {"echo", run_echo, "value", JRPC_IDEMPOTENT},
     {"add", run_add, "a b", JRPC_IDEMPOTENT},
     {"void", run_void, "", JRPC_IDEMPOTENT},

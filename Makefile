@@ -139,7 +139,7 @@ chaos: $(VENV)/.test
 	@$(BIN)/python -m tests.peer.lossy.chaos
 	@$(BIN)/python -m tests.gateway.chaos
 	@$(BIN)/python -m tests.novacloud.chaos
-	@JSONRPC_IOT_CRASHES=200 $(BIN)/python -m pytest -q \
+	@JSONRPC_IOT_CRASHES=200 $(BIN)/python -m pytest -q tests/services/files/test_chaos.py \
 	  tests/novacloud/device/test_crash.py tests/novacloud/test_joint_crash.py \
 	  tests/novacloud/test_joint_restart.py $(ARGS)
 

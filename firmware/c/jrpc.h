@@ -172,6 +172,8 @@ typedef struct {
     struct jrpc_open *open;
     size_t open_count;
     uint32_t first_retry_ms; /* see jrpc_calls.h */
+    struct jrpc_files *files; /* of jrpc_files.h */
+    struct jrpc_firmware *firmware; /* of jrpc_firmware.h */
     void *user; /* yours: `call->rpc->config->user` */
 } jrpc_config;
 

@@ -17,7 +17,9 @@ extern "C" {
 
 /* One connection. Set what is above the line before its first use, and the rest to zero. */
 typedef struct {
-    jrpc *rpc;
+    jrpc *rpc; /* NULL, where there is `take` */
+    /* Takes the lines of a sealed link: hand them to `jrpc_seal_receive`, whose answer it returns. */
+    bool (*take)(void *context, char *line, size_t size, uint32_t now_ms);
     char *bytes; /* what has been received of a message: room for the longest */
     size_t room;
     void (*write)(void *context, const char *bytes, size_t size);

@@ -13,7 +13,7 @@ import pytest
 
 from jsonrpc_iot import InvalidParams, MethodNotFound, connect
 from jsonrpc_iot.testing import virtual_serial_pair
-from tests.firmware.c.board import SOURCES, STRICT
+from tests.firmware.c.compiling import SOURCES, STRICT
 from tests.firmware.c.desk import HERE
 from tests.waiting import SECONDS
 

@@ -76,6 +76,15 @@ class Source:
         """
         self.size, self.sha256 = await anyio.to_thread.run_sync(size_and_hash, self.path)
 
+    def check(self, offset: int) -> None:
+        """Refuse an offset that a device says, if there can be none such.
+
+        Raises:
+            MalformedResponse: it is beyond the end.
+        """
+        if offset > self.size:
+            raise MalformedResponse(f"the device has {offset} bytes of {self.size}")
+
     def at_hand(self, offset: int, length: int) -> bytes | None:
         """Some of its bytes; `None` where they have to be read."""
         begin = offset - self._start
@@ -210,6 +219,7 @@ class Sending:
         while True:
             try:
                 begun = await self._begin()
+                self._source.check(begun.offset)
                 self._tell(begun.offset)
                 if begun.transfer is None:
                     return
@@ -343,6 +353,7 @@ class Stretch:
 
     def _takes(self, end: int, turn: int, there: int) -> bool:
         """Take note of an answer; gives whether it is better to wait a little."""
+        self._source.check(there)
         if there > self.there:
             self.there = there
             self._idle_turns = 0

@@ -10,6 +10,7 @@ the caller.
 import errno
 import hashlib
 import math
+import re
 import secrets
 import shutil
 import threading
@@ -28,6 +29,7 @@ from .disk import Disk
 from .interface import InUse, NoRoom, WrongHash
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_OURS = re.compile(r"[0-9a-f]{8}\.(part|json|json\.new)")
 _BLOCK = 1 << 20
 _WAITING = 256 << 10  # bytes that may wait in memory to be written
 
@@ -184,7 +186,7 @@ class Transfers:
             if len(transfer.waiting) >= _WAITING:
                 self._write_waiting(transfer)
             there = self._take(transfer, offset, data)
-            if transfer.written - transfer.synced >= self._sync_seconds:
+            if transfer.waiting and self._clock() - transfer.synced >= self._sync_seconds:
                 self._write_waiting(transfer)
                 with _room_wanted():
                     self._keep(transfer)
@@ -293,8 +295,7 @@ class Transfers:
             part = path.with_suffix(".part")
             try:
                 kept = msgspec.json.decode(path.read_bytes(), type=Kept)
-            except msgspec.MsgspecError:  # not ours, or the disk has lost it
-                self.disk.remove(path)
+            except msgspec.MsgspecError:  # the disk has lost it, or it is not ours
                 continue
             there = [each.stat() for each in (path, part) if each.exists()]
             size = there[1].st_size if len(there) > 1 else 0
@@ -305,7 +306,9 @@ class Transfers:
             age = max(0.0, time.time() - max(each.st_mtime for each in there))
             self._open[path.stem] = Transfer(path.stem, kept.wanted, offset, now - age)
         for path in self.folder.iterdir():
-            if path.suffix == ".new" or path.stem not in self._open:
+            id, _, kind = path.name.partition(".")
+            is_left = kind == "json.new" or id not in self._open
+            if is_left and _OURS.fullmatch(path.name):  # and nobody else's
                 self.disk.remove(path)
 
     def _expire(self) -> None:

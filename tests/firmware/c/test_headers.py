@@ -9,7 +9,7 @@ import pytest
 from tests._system import require_command
 from tests.waiting import SECONDS
 
-from .board import SOURCES, STRICT
+from .compiling import SOURCES, STRICT
 from .sizes import code
 
 pytestmark = pytest.mark.firmware

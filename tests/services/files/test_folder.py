@@ -225,12 +225,13 @@ def test_transfers_survive_and_expire(tmp_path: Path) -> None:
     transfers = Transfers(tmp_path, clock=lambda: now, sync_seconds=0)
     id = transfers.begin(first).id
     transfers.write(id, 0, b"ab")
-    (tmp_path / "stray.part").write_bytes(b"x")
-    (tmp_path / "0.json").write_bytes(b"{")
+    for name in ("00000000.part", "00000001.json", "00000002.json.new", "theirs"):
+        (tmp_path / name).write_bytes(b"{")
 
     now = 1.0
     transfers = Transfers(tmp_path, clock=lambda: now)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{id}.json", f"{id}.part"]
+    there = sorted(path.name for path in tmp_path.iterdir())
+    assert there == [f"{id}.json", f"{id}.part", "theirs"]
     assert transfers.begin(first).offset == 2
     now += 29
     with pytest.raises(InUse):
@@ -240,7 +241,7 @@ def test_transfers_survive_and_expire(tmp_path: Path) -> None:
     now += 3601
     with pytest.raises(InvalidParams):
         transfers.write(id, 3, b"d")
-    assert [*tmp_path.iterdir()] == []
+    assert [*tmp_path.iterdir()] == [tmp_path / "theirs"]
 
 
 def test_other_content_is_let_in_when_the_first_rests(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.from_thread import start_blocking_portal
 
-from jsonrpc_iot import CallTimeout, ChannelClosed, connect, serve
+from jsonrpc_iot import CallTimeout, ChannelClosed, connect, connect_sync, serve
 from jsonrpc_iot.services.files import FileExists, NoSuchFile, NotAllowed, WrongHash, get, put
 from jsonrpc_iot.testing import Faults, LossyLink, served
 from tests.waiting import eventually
@@ -206,3 +207,18 @@ async def test_what_is_in_the_way(root: Path, here: Path) -> None:
             await get(client, "nothing", here / "nothing")
         with pytest.raises(NotAllowed):
             await get(client, "../nothing")
+
+
+def test_without_async(root: Path, here: Path) -> None:
+    serving = serve(device(root), "tcp://127.0.0.1:0", grace=0)
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(serving) as server,
+        connect_sync(server.urls[0]) as client,
+    ):
+        info = client.run(put, here / "file", replace=True)
+        assert (info.name, info.size) == ("file", len(DATA))
+        client.run(get, "file", here / "copy")
+        with pytest.raises(NoSuchFile):
+            client.run(get, "nothing")
+    assert (here / "copy").read_bytes() == DATA

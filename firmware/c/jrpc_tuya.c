@@ -24,7 +24,7 @@ typedef enum { FRAME, NO_FRAME, UNFINISHED } finding;
 /* What the bytes there are. */
 static finding judge(const jrpc_tuya *line, const uint8_t *bytes, size_t count) {
     if (bytes[0] != 0x55 || (count > 1 && bytes[1] != 0xAA)) return NO_FRAME;
-    if (count < HEADER) return UNFINISHED;
+    if (count < HEADER) return count < line->room ? UNFINISHED : NO_FRAME;
     size_t size = be16(bytes + 4);
     if (size + JRPC_TUYA_OVERHEAD > line->room) return NO_FRAME;
     if (count < size + JRPC_TUYA_OVERHEAD) return UNFINISHED;

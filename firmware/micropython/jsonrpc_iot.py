@@ -1,7 +1,6 @@
 """JSON-RPC for devices in MicroPython: methods for others to call, and calls to them.
 
     rpc = Rpc()
-
     @rpc.method("lamp.set", ("level", range(101)), idempotent=True)
     def set_level(level):
         lamp.duty(level)
@@ -168,13 +167,14 @@ class Link:
         is_silent, timeout = "id" not in m and isinstance(method, str), m.get("timeout", 1)
         is_right = isinstance(method, str) and has_id and not is_outcome
         is_right = is_right and (v2 or "jsonrpc" not in m) and type(timeout) in (int, float)
-        head, error = head_of(v2, id if has_id else None), RpcError(*INVALID)
+        head = None if is_silent else head_of(v2, id if has_id else None)
         is_right = is_right and type(m.get("retry", True)) is type(m.get("stream", True)) is bool
         if not is_right or timeout <= 0 or type(params) not in (dict, list, type(None)):
-            if is_silent or (out is None and (id is None or not has_id)):
-                return None if is_silent else await self.refuse(error, address)
-            return await self.reply(self.response(head, error), None, address, out)
-        if [1 for at, sent in self._sent if sent == data and ticks_diff(now, at) < KEPT_MS]:
+            if not is_silent and out is None and (id is None or not has_id):
+                return await self.refuse(RpcError(*INVALID), address)
+            return await self.reply(self.response(head, RpcError(*INVALID)), None, address, out)
+        digest = self._sent and hashlib.sha256(data).digest()
+        if [1 for at, sent in self._sent if sent == digest and ticks_diff(now, at) < KEPT_MS]:
             return None  # an echo
         extended = "timeout" in m or "retry" in m or "stream" in m
         self.peers[address] = now, v2, extended or self.peers.get(address, (0, 0, None))[2]
@@ -183,7 +183,7 @@ class Link:
             return self._cancel(params.get("id"), address)
         if is_silent and method == "rpc.more" and isinstance(params, dict) and self.flows:
             return await _part("items").more(self, address, params)
-        await self._run(m, None if is_silent else head, address, extended, out)
+        await self._run(m, head, address, extended, out)
 
     async def _run(self, m, head, address, extended, out):
         """Run a call: at once, or beside what comes next where its handler waits."""
@@ -370,7 +370,7 @@ class Link:
         if len(message) > self.limit:
             raise ValueError(f"{len(message)} bytes are more than {self.limit}")
         if members:
-            self._sent = self._sent[-7:] + [(ticks_ms(), message)]
+            self._sent = self._sent[-15:] + [(ticks_ms(), hashlib.sha256(message).digest())]
         await self.send(message, to)
         return len(message)
 

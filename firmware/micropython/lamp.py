@@ -55,4 +55,4 @@ async def clock(link, address):
 if __name__ == "__main__":
     from machine import UART
 
-    asyncio.run(Uart(rpc, UART(1, 115200)).run())
+    asyncio.run(Uart(rpc, UART(1, 115200, rxbuf=1100)).run())

@@ -16,7 +16,7 @@ async def main():
     image = await target.boot()  # what is to run: None, or a path
     print("running", image)
     updates = Updates(rpc, target, "/incoming", machine.reset, model="lamp-2")
-    line = Uart(rpc, machine.UART(1, 115200))
+    line = Uart(rpc, machine.UART(1, 115200, rxbuf=1100))
     await asyncio.gather(line.run(), updates.run())
 
 

@@ -17,9 +17,10 @@ from jsonrpc_iot import (
     OutcomeUnknown,
     connect,
 )
-from jsonrpc_iot.testing import LineFaults, VirtualSerial, virtual_serial_pair
+from jsonrpc_iot.testing import Faults, LineFaults, VirtualSerial, virtual_serial_pair
 from jsonrpc_iot.testing.conformance import check_conformance
 from tests.firmware.line import chatter, frame, opened, receive
+from tests.peer.lossy.chaos.weather import Weather, udp_proxy
 from tests.waiting import SECONDS
 
 from .lamp import PERFECT, WAYS, Way, running, served
@@ -228,3 +229,22 @@ async def test_a_message_that_has_no_end_ends_the_connection_alone() -> None:
         assert b'"code":-32001' in second
         async with connect(url) as client:
             assert await client.call("lamp.get") == 0
+
+
+# ---- UDP
+
+
+async def test_datagrams_that_are_lost_doubled_and_late() -> None:
+    """Each toggle runs once."""
+    weather = Weather(Faults(drop=0.15, duplicate=0.15, delay=0.3), "micropython")
+    with anyio.fail_after(2 * SECONDS):
+        async with served("udp") as (url, _):
+            device = int(url.rpartition(":")[2])
+            async with (
+                udp_proxy(weather, device) as port,
+                connect(f"udp://127.0.0.1:{port}", timeout=SECONDS, extensions=True) as client,
+            ):
+                for _ in range(12):
+                    await toggle(client)
+            async with connect(url, timeout=SECONDS) as client:
+                assert len(await client.call("lamp.history", result=list[int])) == 12

@@ -15,7 +15,7 @@ import jsonrpc_iot
 
 # Later than the true time, by which asyncio wakes those that wait for an event.
 CLOCK = [time.ticks_ms() + 1_000_000_000]
-NOTED, SENT, OUTCOMES = [], [], []
+NOTED, SENT, OUTCOMES, LOGGED = [], [], [], []
 
 
 def ticks():
@@ -51,7 +51,7 @@ def fail():
 
 def make(lossy, limit, remembered=64):
     rpc = jsonrpc_iot.Rpc(remembered)
-    rpc.log = lambda error: None
+    rpc.log = lambda error: LOGGED.append(repr(error))
     rpc.method("echo", ("value", object), idempotent=True)(lambda value: value)
     rpc.method("add", ("a", int), ("b", int), idempotent=True)(lambda a, b: a + b)
     rpc.method("void", idempotent=True)(lambda: None)
@@ -111,7 +111,7 @@ async def main():
         if do == "new" and link:
             link.close()
             await settle()
-        for each in (NOTED, SENT, OUTCOMES):
+        for each in (NOTED, SENT, OUTCOMES, LOGGED):
             each[:] = []
         more = {}
         if do == "new":
@@ -130,7 +130,7 @@ async def main():
             found = split(framing, data, command["step"], not is_line)
             more = {"found": [each.hex() for each in found], "rest": bytes(framing.rest).hex()}
         await settle()
-        reply = {"sent": SENT, "noted": NOTED, "outcomes": OUTCOMES}
+        reply = {"sent": SENT, "noted": NOTED, "outcomes": OUTCOMES, "logged": LOGGED}
         reply.update(more)
         print(json.dumps(reply))
 

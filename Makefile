@@ -10,6 +10,9 @@ OLDEST := 3.11
 FOREIGN ?= 3.13
 ESPHOME := esphome==2026.10.0
 HOMEASSISTANT := homeassistant==2025.4.4 home-assistant-frontend==20250411.0 paho-mqtt==2.1.0
+PEERS := pjrpc==2.2.0 aiohttp==3.14.5 jsonrpcserver==5.0.9 jsonrpclib-pelix==1.2.0 aiorpcx==0.25.0
+JAYSON := node@22.23.3 jayson@5.0.0
+WITH_PEERS = PEERS_PYTHON='$(CURDIR)/$(VENV)-peers/bin/python' PEERS_NODE='$(CURDIR)/$(VENV)-jayson'
 MCP := node@22.23.3 @modelcontextprotocol/conformance@0.1.16
 
 # make test ARGS="-k tcp"; ARGS goes to whatever the target runs.
@@ -28,7 +31,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-oldest test-newest test-browser test-ble test-wifi test-timescale \
   test-firmware test-foreign fuzz chaos lint \
-  bench docs screenshots screenshots-console screenshots-home-assistant recording lock upgrade clean
+  bench docs screenshots screenshots-console screenshots-home-assistant recording conformance-reports \
+  lock upgrade clean
 .DELETE_ON_ERROR:
 
 help:
@@ -43,9 +47,9 @@ help:
 	@echo 'make test-timescale   NovaCloud on TimescaleDB, which it fetches'
 	@echo 'make test-firmware    the peers for microcontrollers, in qemu, whose compiler it installs'
 	@echo 'make fuzz    look for bytes that the peer in C does not bear; ARGS="-max_total_time=600"'
-	@echo 'make test-foreign  ESPHome, Home Assistant and the conformance suite of MCP at the other end;'
-	@echo '             it installs them, the first two with Python 3.13,'
-	@echo '             or that which FOREIGN=/path/to/python3.13 names'
+	@echo 'make test-foreign  ESPHome, Home Assistant, the conformance suite of MCP and other libraries of'
+	@echo '             JSON-RPC at the other end; it installs them, with Python 3.13 or that which'
+	@echo '             FOREIGN=/path/to/python3.13 names'
 	@echo 'make chaos   call over bad links while devices are stopped and killed, through a gateway'
 	@echo '             too, that is killed with its broker; kill NovaCloud devices and a platform'
 	@echo '             200 times, restart one under 1,000; kill and freeze three nodes with their'
@@ -56,6 +60,7 @@ help:
 	@echo 'make screenshots   take the pictures of the documentation: of the console, and of'
 	@echo '             Home Assistant, which takes minutes; screenshots-console takes the first alone'
 	@echo 'make recording     record a session in a terminal, for the documentation'
+	@echo 'make conformance-reports   write what those libraries do into the documentation'
 	@echo 'make lock    pin in the locks what has changed in pyproject.toml'
 	@echo 'make upgrade pin the newest of all'
 	@echo 'make clean   remove all that these have made, $(VENV) too'
@@ -87,7 +92,7 @@ test-timescale: $(VENV)/.test
 	@tools/system-packages
 	@$(BIN)/python -m pytest -m timescale --timeout 200 tests/novacloud/store $(ARGS)
 
-test-firmware: $(VENV)/.test
+test-firmware: $(VENV)/.firmware
 	@tools/system-packages arm-none-eabi-gcc qemu-system-arm clang
 	@$(BIN)/$(PYTEST) -m firmware tests/firmware $(ARGS)
 	@$(BIN)/python -m tests.firmware.c.sizes
@@ -104,12 +109,17 @@ test-wifi: $(VENV)/.test
 	@tools/system-packages qemu-system-x86_64
 	@$(BIN)/python -m tests.wifi_vm $(ARGS)
 
-test-foreign: $(VENV)/.test $(VENV)-esphome/.ready $(VENV)-homeassistant/.ready $(VENV)-mcp/.ready
+test-foreign: $(VENV)/.firmware $(VENV)-esphome/.ready $(VENV)-homeassistant/.ready $(VENV)-mcp/.ready \
+  $(VENV)-peers/.ready $(VENV)-jayson/.ready
 	@tools/system-packages g++
 	@ESPHOME_PYTHON='$(CURDIR)/$(VENV)-esphome/bin/python' MCP_CONFORMANCE='$(CURDIR)/$(VENV)-mcp' \
-	  HOMEASSISTANT_PYTHON='$(CURDIR)/$(VENV)-homeassistant/bin/python' $(BIN)/python -m pytest \
-	  tests/interop/test_esphome.py tests/interop/test_home_assistant.py \
-	  tests/interop/test_mcp_conformance.py $(ARGS)
+	  HOMEASSISTANT_PYTHON='$(CURDIR)/$(VENV)-homeassistant/bin/python' $(WITH_PEERS) \
+	  $(BIN)/python -m pytest tests/interop/test_esphome.py tests/interop/test_home_assistant.py \
+	  tests/interop/test_mcp_conformance.py tests/interop/test_peers.py $(ARGS)
+
+conformance-reports: $(VENV)/.firmware $(VENV)-peers/.ready $(VENV)-jayson/.ready
+	@tools/system-packages
+	@$(WITH_PEERS) $(BIN)/python -m tools.conformance_reports
 
 screenshots: screenshots-console screenshots-home-assistant
 
@@ -129,7 +139,7 @@ chaos: $(VENV)/.test
 	@$(BIN)/python -m tests.peer.lossy.chaos
 	@$(BIN)/python -m tests.gateway.chaos
 	@$(BIN)/python -m tests.novacloud.chaos
-	@JSONRPC_IOT_CRASHES=200 $(BIN)/python -m pytest -q \
+	@JSONRPC_IOT_CRASHES=200 $(BIN)/python -m pytest -q tests/services/files/test_chaos.py \
 	  tests/novacloud/device/test_crash.py tests/novacloud/test_joint_crash.py \
 	  tests/novacloud/test_joint_restart.py $(ARGS)
 
@@ -153,11 +163,12 @@ COMPILE = UV_INDEX= UV_FIND_LINKS= UV_CUSTOM_COMPILE_COMMAND='make lock' $(UV) p
 
 upgrade: UPGRADE = --upgrade
 lock upgrade: $(VENV)/.uv
-	@$(COMPILE) --group build --group test --group browser --group docs -o requirements.lock
+	@$(COMPILE) --group build --group test --group browser --group firmware --group docs -o requirements.lock
 	@$(COMPILE) --group build --group test --resolution lowest-direct -o requirements-oldest.lock
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest $(VENV)-esphome $(VENV)-homeassistant $(VENV)-mcp build dist site
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest $(VENV)-esphome $(VENV)-homeassistant $(VENV)-mcp \
+	  $(VENV)-peers $(VENV)-jayson build dist site
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -192,6 +203,10 @@ $(VENV)/.browser: $(VENV)/.test
 	@echo 'Installing what presses pages in a browser ...'
 	$(call install,$(VENV),requirements.lock,--group browser)
 
+$(VENV)/.firmware: $(VENV)/.test
+	@echo 'Installing MicroPython, where there is one for this machine ...'
+	$(call install,$(VENV),requirements.lock,--group firmware)
+
 $(VENV)/.bench: $(VENV)/.uv pyproject.toml requirements.lock
 	@echo 'Installing the package and the libraries to compare with ...'
 	$(call install,$(VENV),requirements.lock,--extra all --group bench)
@@ -214,14 +229,25 @@ define foreign
 @touch $@
 endef
 
+# $(call node,FOLDER,PACKAGES); a Node is one of them.
+define node
+@tools/system-packages
+@echo 'Installing $(2) ...'
+@npm install --silent --no-audit --no-fund --prefix $(1) $(2)
+@touch $@
+endef
+
 $(VENV)-esphome/.ready: $(VENV)/.uv Makefile
 	$(call foreign,$(VENV)-esphome,$(ESPHOME))
 
 $(VENV)-homeassistant/.ready: $(VENV)/.uv Makefile
 	$(call foreign,$(VENV)-homeassistant,$(HOMEASSISTANT))
 
+$(VENV)-peers/.ready: $(VENV)/.uv Makefile
+	$(call foreign,$(VENV)-peers,$(PEERS))
+
+$(VENV)-jayson/.ready: Makefile
+	$(call node,$(VENV)-jayson,$(JAYSON))
+
 $(VENV)-mcp/.ready: Makefile
-	@tools/system-packages
-	@echo 'Installing $(MCP) ...'
-	@npm install --silent --no-audit --no-fund --prefix $(VENV)-mcp $(MCP)
-	@touch $@
+	$(call node,$(VENV)-mcp,$(MCP))

@@ -29,6 +29,7 @@ PROGRAMS = (
     "seal",
     "http",
     "gatt",
+    "files",
     "memory",
     "novacloud",
     "nodes",

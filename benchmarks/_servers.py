@@ -6,12 +6,16 @@ and stops when its standard input ends.
 
 import importlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
 _CHUNK = 65536
 
 _DEVICE_PORT = "BENCHMARK_DEVICE_PORT"
+
+FILES_AT = "BENCHMARK_FILES_AT"
+"""The environment variable that tells `files` where to serve, and which folder, after a space."""
 
 MQTT_PORT = "BENCHMARK_MQTT_PORT"
 """The environment variable that names the broker's port to `mqtt` and `mqtt_echo`."""
@@ -52,8 +59,8 @@ def server(kind: str, backend: str = "asyncio") -> Iterator[Server]:
             (ours, with big results), `uart` (ours on a pty), `http` (ours), `websocket` (ours),
             `gateway` (ours) and `relay`, which lead to another server (see `beside`), `starlette`,
             `websocket_echo`, `echo`, `udp_echo`, `uart_echo`, `aiorpcx`, or, with a broker, `mqtt`
-            (ours) and `mqtt_echo`; `devices` (ours, a thousand on UDP), and `links`, `fleet` and
-            `fleet_with_addresses`, which lead to these.
+            (ours) and `mqtt_echo`; `files` (ours, see `FILES_AT`); `devices` (ours, a thousand on
+            UDP), and `links`, `fleet` and `fleet_with_addresses`, which lead to these.
         backend: `asyncio`, `uvloop` or `trio`, which aiorpcX does not know.
 
     Raises:
@@ -86,6 +93,43 @@ def beside(*ports: int) -> Iterator[None]:
         yield
     finally:
         del os.environ[_DEVICE_PORT]
+
+
+@contextmanager
+def mosquitto() -> Iterator[int]:
+    """Run a broker until the block ends; yields its port, 0 where there is none."""
+    program = shutil.which("mosquitto")
+    if program is None:
+        yield 0
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "conf")
+        # Without its TCP_NODELAY a bare client waits 40 ms several times a message.
+        path.write_text(
+            f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n"
+            + ("user root\n" if os.getuid() == 0 else "")
+        )
+        quiet = subprocess.DEVNULL
+        with subprocess.Popen([program, "-c", str(path)], stdout=quiet, stderr=quiet) as process:
+            os.environ[MQTT_PORT] = str(port)
+            try:
+                _wait_for(port)
+                yield port
+            finally:
+                process.terminate()
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(500):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1.0).close()
+            return
+        except OSError:
+            time.sleep(0.01)
+    raise RuntimeError("Mosquitto did not start")
 
 
 def _connect(ssid: str, psk: str) -> None:
@@ -131,6 +175,17 @@ async def _mqtt_echo() -> None:
         _ready(topic)
         async for message in client.messages:
             await client.publish(f"{topic}/response", message.payload, 1)
+
+
+async def _files() -> None:
+    from jsonrpc_iot import serve
+
+    from ._files import device
+
+    url, folder = os.environ[FILES_AT].split()
+    async with serve(device(Path(folder)), url) as running:
+        _ready(running.urls[0])
+        await running.wait_closed()
 
 
 async def _pipe() -> None:
@@ -322,6 +377,7 @@ def main() -> None:
         "udp": _udp,
         "mqtt": _mqtt,
         "mqtt_echo": _mqtt_echo,
+        "files": _files,
         "echo": _echo,
         "gateway": _gateway,
         "relay": _relay,

@@ -9,16 +9,10 @@ both on asyncio.
 
 import asyncio
 import importlib
-import os
-import shutil
 import socket
-import subprocess
-import tempfile
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from types import ModuleType
 from typing import TypeAlias
 
@@ -29,7 +23,7 @@ from jsonrpc_iot import connect, connect_sync
 
 from ._harness import Options, Report, Timed, equals, measure, sync_loop
 from ._load import REQUEST, REQUEST_2_0, ping_pong, pipelined
-from ._servers import MQTT_PORT, server
+from ._servers import mosquitto, server
 
 PIPELINED = "pipelined"
 PIPELINED_2_0 = "pipelined, JSON-RPC 2.0"
@@ -94,7 +88,7 @@ def run(options: Options) -> Report:
         right = equals(None)
         load[SYNC] = sync_loop(lambda: device.call("wifi.connect", _PARAMS), right)
         load[PORTAL] = sync_loop(lambda: portal.call(client.call, "wifi.connect", _PARAMS), right)
-        if broker := stack.enter_context(_mosquitto()):
+        if broker := stack.enter_context(mosquitto()):
             at = stack.enter_context(server("mqtt")).address
             topic = stack.enter_context(server("mqtt_echo")).address
             load[MQTT] = partial(on_loop, "asyncio", partial(our_calls, at), 1)
@@ -147,43 +141,6 @@ async def _mqtt_echoes(port: int, topic: str, tasks: int, count: int) -> float:
             await asyncio.gather(client.publish(topic, _PING, 1), anext(messages))
 
         return await _time(echo, tasks, count)
-
-
-@contextmanager
-def _mosquitto() -> Iterator[int]:
-    """Run a broker until the block ends; yields its port, 0 where there is none."""
-    program = shutil.which("mosquitto")
-    if program is None:
-        yield 0
-        return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "conf")
-        # Without its TCP_NODELAY a bare client waits 40 ms several times a message.
-        path.write_text(
-            f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n"
-            + ("user root\n" if os.getuid() == 0 else "")
-        )
-        quiet = subprocess.DEVNULL
-        with subprocess.Popen([program, "-c", str(path)], stdout=quiet, stderr=quiet) as process:
-            os.environ[MQTT_PORT] = str(port)
-            try:
-                _wait_for(port)
-                yield port
-            finally:
-                process.terminate()
-
-
-def _wait_for(port: int) -> None:
-    for _ in range(500):
-        try:
-            socket.create_connection(("127.0.0.1", port), 1.0).close()
-            return
-        except OSError:
-            time.sleep(0.01)
-    raise RuntimeError("Mosquitto did not start")
 
 
 async def _aiorpcx_calls(aiorpcx: ModuleType, port: int, tasks: int, count: int) -> float:

@@ -1,5 +1,7 @@
 """Tests of the transport `seqpacket://`."""
 
+import os
+
 import anyio
 import pytest
 import seqpacket_transport
@@ -20,9 +22,11 @@ pytestmark = pytest.mark.anyio
 
 register_transport("seqpacket", seqpacket_transport)
 
+OURS = f"seqpacket://{os.getpid()}"  # a name is for the whole machine
+
 
 async def test_the_contract() -> None:
-    url, limits = Url.parse("seqpacket://contract"), Limits()
+    url, limits = Url.parse(f"{OURS}-contract"), Limits()
     accepted, accept = anyio.create_memory_object_stream[Channel](1)
     async with (
         await seqpacket_transport.listen(url, limits) as listener,
@@ -37,8 +41,8 @@ async def test_the_contract() -> None:
 
 
 async def test_whom_to_tell_what() -> None:
-    url, limits = Url.parse("seqpacket://lonely"), Limits()
-    with pytest.raises(ConnectFailed, match="seqpacket://lonely"):
+    url, limits = Url.parse(f"{OURS}-lonely"), Limits()
+    with pytest.raises(ConnectFailed, match=url.text):
         await seqpacket_transport.connect(url, limits)
     async with await seqpacket_transport.listen(url, limits):
         with pytest.raises(BindFailed, match="in use"):
@@ -56,14 +60,12 @@ def rpc_dispatcher() -> Dispatcher:
     return lamp
 
 
-@pytest.mark.rpc_link(
-    "seqpacket://lamp", "seqpacket://lamp?codec=msgpack", "seqpacket://lamp?segment=1"
-)
+@pytest.mark.rpc_link(OURS, f"{OURS}?codec=msgpack", f"{OURS}?segment=1")
 @pytest.mark.parametrize("size", [0, 60_000])
 async def test_calls(rpc_client: Client, size: int) -> None:
     assert await rpc_client.call("lamp.echo", {"text": "x" * size}) == "x" * size
 
 
-@pytest.mark.rpc_link("seqpacket://lamp?segment=1")
+@pytest.mark.rpc_link(f"{OURS}?segment=1")
 async def test_messages_over_the_packet_go_in_segments(rpc_client: Client) -> None:
     assert await rpc_client.call("lamp.echo", {"text": "x" * 500_000}) == "x" * 500_000

@@ -14,6 +14,7 @@ import pytest
 
 from jsonrpc_iot.asgi.console.assets import assets
 from tests.places import ROOT
+from tests.vectors import VECTORS
 
 
 @pytest.fixture(scope="module")
@@ -105,5 +106,7 @@ def test_the_source_distribution_holds_the_console_and_what_it_is_made_of(tmp_pa
         files = [each for each in (folder / part).rglob("*") if each.is_file()]
         assert files
         assert {each.relative_to(ROOT).as_posix() for each in files} <= packed
+    vectors = {path.relative_to(ROOT).as_posix() for path in VECTORS.iterdir()}
+    assert vectors <= packed, "which the tests in it read"
     assert not [name for name in packed if "node_modules" in name]
     assert "tools/console/pack.js" in packed

@@ -5,22 +5,29 @@
 #include <string.h>
 
 #define SUSPICIOUS_MS 1000u
-#define BUDGET 20u /* errors for messages that cannot be read, when they come one after the other */
 #define LEAST_MESSAGE 64
 #define LEAST_PIECE 16
 #define SETTLED_MS 30000u /* from then on all copies of what ran before have come */
 
-static const char *const member_names[JRPC_MEMBERS] = {
-    "id", "method", "params", "jsonrpc", "result", "error", "timeout", "stream", "retry",
+/* The members of a message, and with what their values begin. */
+static const struct {
+    char name[8];
+    const char *begins;
+} members[JRPC_MEMBERS] = {
+    {"id", "\"-0123456789n"}, {"method", "\""}, {"params", "{[n"}, {"jsonrpc", "\""}, {"result", ""},
+    {"error", ""}, {"timeout", "0123456789"}, {"stream", "tf"}, {"retry", "tf"},
 };
+
+#define BIT JRPC_BIT
+#define OUTCOME (BIT(JRPC_RESULT) | BIT(JRPC_ERROR))
 
 typedef enum { REQUEST, NOTIFICATION, RESPONSE, INVALID, SILENT } verdict;
 
 bool jrpc_init(jrpc *rpc, const jrpc_config *config, uint32_t now) {
     memset(rpc, 0, sizeof *rpc);
     rpc->config = config;
-    rpc->now = rpc->since = rpc->budget_at = now;
-    rpc->budget = BUDGET;
+    rpc->now = rpc->since = now;
+    rpc->budget = JRPC_BUDGET;
     rpc->next_id = 1;
     if (config->random != NULL) {
         rpc->key[0] = config->random();
@@ -32,56 +39,53 @@ bool jrpc_init(jrpc *rpc, const jrpc_config *config, uint32_t now) {
     return config->send != NULL && config->buffer_size >= room && config->max_message >= LEAST_MESSAGE;
 }
 
-static jrpc_envelope read_envelope(jrpc_slice object) {
-    jrpc_envelope found;
-    memset(&found, 0, sizeof found);
+/* Whether a member is what it has to be. */
+static bool is_right(int member, jrpc_slice value) {
+    int32_t milliseconds = 0;
+    if (strchr(members[member].begins, *value.at) == NULL) return false;
+    if (member == JRPC_VERSION) return jrpc_is(value, "2.0");
+    if (member == JRPC_TIMEOUT && jrpc_decimal(value, 3, &milliseconds) == JRPC_EXACT) {
+        return milliseconds > 0;
+    }
+    return !jrpc_is_beyond_doubles(value);
+}
+
+/* Read an object as a message; anything else has no members. */
+static jrpc_call read_message(jrpc *rpc, jrpc_slice object) {
+    jrpc_call message = {.rpc = rpc};
     jrpc_each each = jrpc_begin(object);
-    while (jrpc_next(&each)) {
+    while (each.is_object && jrpc_next(&each)) {
         for (int i = 0; i < JRPC_MEMBERS; i++) {
-            if (jrpc_is(each.key, member_names[i])) found.of[i] = each.value;
+            if (!jrpc_is(each.key, members[i].name)) continue;
+            message.of[i] = each.value;
+            message.present |= BIT(i);
+            message.wrong |= BIT(i);
+            if (is_right(i, each.value)) message.wrong ^= BIT(i);
         }
     }
-    return found;
+    message.is_jsonrpc2 = message.present & ~message.wrong & BIT(JRPC_VERSION);
+    return message;
 }
 
-static bool is_readable_id(jrpc_slice id) {
-    bool is_scalar = *id.at == '"' || *id.at == '-' || *id.at == 'n' || jrpc_is_digit(*id.at);
-    return is_scalar && !jrpc_is_beyond_doubles(id);
+static bool has_readable_id(const jrpc_call *message) {
+    return message->present & ~message->wrong & BIT(JRPC_ID);
 }
 
-static bool is_absent_or_bool(jrpc_slice value) {
-    return value.size == 0 || *value.at == 't' || *value.at == 'f';
+static verdict judge(const jrpc_call *message) {
+    uint32_t present = message->present, wrong = message->wrong;
+    bool is_named = present & BIT(JRPC_METHOD);
+    if (!is_named && present & OUTCOME) return RESPONSE;
+    bool is_good = is_named && !(present & OUTCOME) && !(wrong & ~BIT(JRPC_ID));
+    if (is_named && !(present & BIT(JRPC_ID)) && !(wrong & BIT(JRPC_METHOD))) {
+        return is_good ? NOTIFICATION : SILENT;
+    }
+    return is_good && has_readable_id(message) ? REQUEST : INVALID;
 }
 
-/* The time that the caller still waits; false: it is no number above 0. */
-static bool read_timeout(jrpc_slice member, uint32_t *milliseconds) {
-    int32_t value = 0;
-    *milliseconds = UINT32_MAX;
-    if (member.size == 0) return true;
-    jrpc_precision precision = jrpc_decimal(member, 3, &value);
-    if (precision == JRPC_NO_NUMBER || *member.at == '-' || jrpc_is_beyond_doubles(member)) return false;
-    *milliseconds = (uint32_t)value;
-    return value > 0 || precision == JRPC_CUT;
-}
-
-static bool is_well_formed(const jrpc_envelope *message) {
-    uint32_t timeout;
-    const jrpc_slice *of = message->of;
-    char params = of[JRPC_PARAMS].size > 0 ? *of[JRPC_PARAMS].at : 'n';
-    return of[JRPC_METHOD].size > 0 && *of[JRPC_METHOD].at == '"' && strchr("{[n", params) != NULL &&
-           of[JRPC_RESULT].size == 0 && of[JRPC_ERROR].size == 0 &&
-           (of[JRPC_VERSION].size == 0 || jrpc_is(of[JRPC_VERSION], "2.0")) &&
-           is_absent_or_bool(of[JRPC_STREAM_WISH]) && is_absent_or_bool(of[JRPC_RETRY]) &&
-           read_timeout(of[JRPC_TIMEOUT], &timeout);
-}
-
-static verdict judge(const jrpc_envelope *message) {
-    const jrpc_slice *of = message->of;
-    bool has_method = of[JRPC_METHOD].size > 0;
-    if (!has_method && (of[JRPC_RESULT].size > 0 || of[JRPC_ERROR].size > 0)) return RESPONSE;
-    bool is_good = is_well_formed(message);
-    if (of[JRPC_ID].size == 0 && has_method && *of[JRPC_METHOD].at == '"') return is_good ? NOTIFICATION : SILENT;
-    return is_good && of[JRPC_ID].size > 0 && is_readable_id(of[JRPC_ID]) ? REQUEST : INVALID;
+uint32_t jrpc_patience(const jrpc_call *call) {
+    int32_t milliseconds;
+    jrpc_precision precision = jrpc_decimal(call->of[JRPC_TIMEOUT], 3, &milliseconds);
+    return precision == JRPC_NO_NUMBER ? UINT32_MAX : (uint32_t)milliseconds;
 }
 
 /* ---- Errors for what cannot be read ---- */
@@ -89,10 +93,11 @@ static verdict judge(const jrpc_envelope *message) {
 /* Two ends that cannot read each other must not answer errors with errors for ever. */
 static bool may_reject(jrpc *rpc) {
     rpc->counts.unreadable++;
+    if (rpc->budget == JRPC_BUDGET) rpc->budget_at = rpc->now;
     if (rpc->has_refused && rpc->now - rpc->refused_at <= SUSPICIOUS_MS) {
-        uint32_t seconds = (rpc->now - rpc->budget_at) / 1000;
-        rpc->budget_at += seconds * 1000;
-        rpc->budget = (uint8_t)(seconds > BUDGET - rpc->budget ? BUDGET : rpc->budget + seconds);
+        for (; rpc->budget < JRPC_BUDGET && rpc->now - rpc->budget_at >= 1000; rpc->budget_at += 1000) {
+            rpc->budget++;
+        }
         if (rpc->budget == 0) {
             rpc->counts.unanswered++;
             return false;
@@ -104,38 +109,28 @@ static bool may_reject(jrpc *rpc) {
     return true;
 }
 
-static void note_valid(jrpc *rpc, const jrpc_envelope *message) {
-    rpc->has_refused = false;
-    rpc->budget = BUDGET;
-    rpc->budget_at = rpc->now;
-    rpc->has_heard = true;
-    rpc->is_jsonrpc2 = message->of[JRPC_VERSION].size > 0;
+/* Answer something that is no message. */
+static void reject(jrpc *rpc, int32_t code, const char *text) {
+    jrpc_call message = {.rpc = rpc, .of[JRPC_ID] = {"null", 4},
+                         .is_jsonrpc2 = !rpc->has_heard || rpc->is_jsonrpc2};
+    jrpc_fail(&message, code, text, NULL);
 }
 
-static void reject(jrpc *rpc, jrpc_slice id, int32_t code, bool is_jsonrpc2) {
-    jrpc_call call = {.rpc = rpc, .id = id, .is_jsonrpc2 = is_jsonrpc2};
-    const char *message = code == JRPC_PARSE_ERROR ? "Parse error" :
-                          code == JRPC_TOO_LARGE ? "Too large" : "Invalid request";
-    jrpc_fail(&call, code, message, NULL);
+static void reject_invalid(jrpc *rpc) {
+    reject(rpc, JRPC_INVALID_REQUEST, "Invalid request");
 }
 
-static const jrpc_slice null_id = {"null", 4};
-
-static bool speaks_jsonrpc2(const jrpc *rpc) {
-    return !rpc->has_heard || rpc->is_jsonrpc2;
-}
-
-void jrpc_reject(jrpc *rpc, int32_t code, uint32_t now) {
+void jrpc_reject(jrpc *rpc, int32_t code, const char *text, uint32_t now) {
     rpc->now = now;
-    if (may_reject(rpc)) reject(rpc, null_id, code, speaks_jsonrpc2(rpc));
+    if (may_reject(rpc)) reject(rpc, code, text);
 }
 
 /* ---- Requests ---- */
 
 static void run(jrpc_call *call) {
     const jrpc_config *config = call->rpc->config;
-    bool is_request = call->id.size > 0;
-    call->method = jrpc_find_method(call->rpc, call->name);
+    bool is_request = call->present & BIT(JRPC_ID);
+    call->method = jrpc_find_method(call->rpc, call->of[JRPC_METHOD]);
     if (call->method == NULL || (is_request && call->method->flags & JRPC_NOTIFICATION)) {
         jrpc_fail(call, JRPC_METHOD_NOT_FOUND, "Method not found", NULL);
     } else if (jrpc_check_params(call) &&
@@ -145,98 +140,78 @@ static void run(jrpc_call *call) {
     }
 }
 
-static void receive_call(jrpc *rpc, const jrpc_envelope *message) {
-    const jrpc_slice *of = message->of;
-    jrpc_call call = {
-        .rpc = rpc, .id = of[JRPC_ID], .name = of[JRPC_METHOD], .params = of[JRPC_PARAMS],
-        .is_jsonrpc2 = of[JRPC_VERSION].size > 0,
-        .wants_stream = jrpc_equals(of[JRPC_STREAM_WISH], "true"),
-        .is_retry = jrpc_equals(of[JRPC_RETRY], "true"),
-        .is_extended = of[JRPC_TIMEOUT].size + of[JRPC_STREAM_WISH].size + of[JRPC_RETRY].size > 0,
-    };
-    if (rpc->config->calls != NULL && rpc->config->calls->is_echo(&call)) {
+static void receive_call(jrpc_call *call) {
+    jrpc *rpc = call->rpc;
+    if (rpc->config->calls != NULL && rpc->config->calls->is_echo(call)) {
         rpc->counts.echoes++;
         return;
     }
-    note_valid(rpc, message);
-    if (call.is_extended) rpc->knowledge = JRPC_KNOWS;
-    read_timeout(of[JRPC_TIMEOUT], &call.timeout_ms);
-    if (jrpc_equals(call.params, "null")) call.params.size = 0;
-    run(&call);
+    rpc->has_refused = false;
+    rpc->budget = JRPC_BUDGET;
+    rpc->has_heard = true;
+    rpc->is_jsonrpc2 = call->is_jsonrpc2;
+    if (jrpc_is_extended(call)) rpc->knowledge = JRPC_KNOWS;
+    run(call);
 }
 
 /* Whether it answers a call of ours. */
-static bool hear(jrpc *rpc, const jrpc_envelope *message) {
-    return rpc->config->calls != NULL && rpc->config->calls->hear(rpc, message);
+static bool hear(const jrpc_call *message) {
+    const struct jrpc_calls_part *calls = message->rpc->config->calls;
+    return !(message->present & BIT(JRPC_METHOD)) && calls != NULL && calls->hear(message);
 }
 
-static void receive_object(jrpc *rpc, jrpc_slice object, bool may_answer) {
-    jrpc_envelope message = read_envelope(object);
+static void receive_object(jrpc *rpc, jrpc_slice object, bool is_entry) {
+    jrpc_call message = read_message(rpc, object);
     verdict is = judge(&message);
-    jrpc_slice id = message.of[JRPC_ID];
-    if (is == REQUEST || is == NOTIFICATION) {
-        receive_call(rpc, &message);
-    } else if (is != SILENT && message.of[JRPC_METHOD].size == 0 && hear(rpc, &message)) {
+    if (is <= NOTIFICATION) {
+        receive_call(&message);
+    } else if (is == SILENT || hear(&message)) {
         return;
     } else if (is == RESPONSE) {
         rpc->counts.dropped++;
-    } else if (is == INVALID) {
-        bool is_known = *object.at == '{';
-        bool is_jsonrpc2 = is_known ? jrpc_is(message.of[JRPC_VERSION], "2.0") : speaks_jsonrpc2(rpc);
-        bool has_id = id.size > 0 && is_readable_id(id);
-        if (has_id || (may_answer && (rpc->batch || may_reject(rpc)))) {
-            reject(rpc, has_id ? id : null_id, JRPC_INVALID_REQUEST, is_jsonrpc2);
-        }
+    } else if (has_readable_id(&message)) {
+        jrpc_fail(&message, JRPC_INVALID_REQUEST, "Invalid request", NULL);
+    } else if (is_entry || may_reject(rpc)) {
+        reject_invalid(rpc);
     }
 }
 
 /* ---- Messages ---- */
 
-/* Whether any entry can be read, and how many there are. All junk is one message that cannot. */
-static bool has_valid_entry(jrpc_slice batch, size_t *count) {
-    bool found = false;
-    jrpc_each each = jrpc_begin(batch);
-    for (*count = 0; jrpc_next(&each); ++*count) {
-        jrpc_envelope message = read_envelope(each.value);
-        found = found || (*each.value.at == '{' && judge(&message) < INVALID);
-    }
-    return found;
-}
-
+/* Answer a batch entry by entry. One of which nothing can be read is one message that cannot. */
 static void receive_batch(jrpc *rpc, jrpc_slice batch) {
-    size_t count;
-    bool may_answer = has_valid_entry(batch, &count) || may_reject(rpc);
+    size_t count = 0;
+    bool is_readable = false;
+    jrpc_each each = jrpc_begin(batch);
+    for (; jrpc_next(&each); count++) {
+        jrpc_call message = read_message(rpc, each.value);
+        is_readable = is_readable || judge(&message) < INVALID;
+    }
+    if (!is_readable && !may_reject(rpc)) return;
     if (count == 0 || count > JRPC_MAX_BATCH) {
-        if (may_answer) reject(rpc, null_id, JRPC_INVALID_REQUEST, speaks_jsonrpc2(rpc));
+        reject_invalid(rpc);
         return;
     }
     jrpc_out out;
-    jrpc_each each = jrpc_begin(batch);
+    each = jrpc_begin(batch);
     jrpc_begin_batch(rpc, &out);
-    while (jrpc_next(&each)) receive_object(rpc, each.value, may_answer);
+    while (jrpc_next(&each)) receive_object(rpc, each.value, true);
     jrpc_end_batch(rpc);
 }
 
-static jrpc_slice trimmed(jrpc_slice text) {
-    while (text.size > 0 && jrpc_is_space(*text.at)) text.at++, text.size--;
-    while (text.size > 0 && jrpc_is_space(text.at[text.size - 1])) text.size--;
-    return text;
-}
-
 void jrpc_receive(jrpc *rpc, const char *message, size_t size, uint32_t now) {
-    jrpc_slice text = {message, size};
+    const char *end = message + size;
+    if (size >= 3 && memcmp(message, "\xEF\xBB\xBF", 3) == 0) message += 3; /* a byte order mark */
+    message = jrpc_skip_space(message, end);
+    const char *last = jrpc_scan(message, end);
     rpc->now = now;
-    if (size >= 3 && memcmp(message, "\xEF\xBB\xBF", 3) == 0) { /* a byte order mark */
-        text = (jrpc_slice){message + 3, size - 3};
+    if (last == NULL || jrpc_skip_space(last, end) != end) {
+        jrpc_reject(rpc, JRPC_PARSE_ERROR, "Parse error", now);
+        return;
     }
-    text = trimmed(text);
-    if (!jrpc_check(text)) {
-        jrpc_reject(rpc, JRPC_PARSE_ERROR, now);
-    } else if (*text.at == '[') {
-        receive_batch(rpc, text);
-    } else {
-        receive_object(rpc, text, true);
-    }
+    jrpc_slice text = {message, (size_t)(last - message)};
+    if (*message == '[') receive_batch(rpc, text);
+    else receive_object(rpc, text, false);
 }
 
 void jrpc_poll(jrpc *rpc, uint32_t now) {

@@ -23,6 +23,10 @@
 
 #include "jrpc_json.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Error codes. Yours may be any others. */
 enum {
     JRPC_PARSE_ERROR = -32700,
@@ -59,22 +63,28 @@ typedef struct {
     /* Answers with one of the functions below, or not at all: then the result is null. */
     void (*run)(jrpc_call *call);
     /* Their names, in order, with spaces between: "level fade". Others are refused. NULL: `run` looks
-     * at `call->params` itself. */
+     * at `call->of[JRPC_PARAMS]` itself. */
     const char *params;
     unsigned flags;
 } jrpc_method;
 
-/* One request or notification while its handler runs. You may read the first three. */
+/* The members of a message. */
+enum {
+    JRPC_ID, JRPC_METHOD, JRPC_PARAMS, JRPC_VERSION, JRPC_RESULT, JRPC_ERROR, JRPC_TIMEOUT,
+    JRPC_STREAM_WISH, JRPC_RETRY, JRPC_MEMBERS
+};
+
+/* One request or notification while its handler runs. You may read the first two. */
 struct jrpc_call {
     jrpc *rpc;
-    jrpc_slice params; /* size 0: there are none */
-    jrpc_slice id;     /* size 0: a notification, which nobody answers; answering does nothing then */
-    jrpc_slice name;
+    /* As they came; size 0: not there. A notification has no id, and is not answered: to answer it
+     * does nothing. The params may be null. */
+    jrpc_slice of[JRPC_MEMBERS];
     const jrpc_method *method;
     struct jrpc_remembered *entry;
     struct jrpc_pending *pending;
-    uint32_t timeout_ms; /* that the caller still waits; UINT32_MAX: it says nothing */
-    bool is_jsonrpc2, is_retry, is_extended, wants_stream, is_answered;
+    uint32_t present, wrong; /* a bit for each member that is there, or is not what it has to be */
+    bool is_jsonrpc2, is_answered;
 };
 
 /* Params, by name or by place. Each answers with -32602, says which one and what was expected, and
@@ -151,7 +161,8 @@ typedef struct {
     /* Any 32 random bits: for the ids of calls, and so that nobody can guess how requests are told
      * apart. NULL: both are the same after each start. */
     uint32_t (*random)(void);
-    /* The parts that you use, and their memory. What is left out is not linked either. */
+    /* The parts that you use, and their memory, which is zero at first. What is left out is not linked
+     * either. */
     const struct jrpc_lossy_part *lossy; /* &jrpc_lossy, of jrpc_lossy.h */
     struct jrpc_remembered *remembered;
     size_t remembered_count;
@@ -162,6 +173,8 @@ typedef struct {
     struct jrpc_open *open;
     size_t open_count;
     uint32_t first_retry_ms; /* see jrpc_calls.h */
+    struct jrpc_files *files; /* of jrpc_files.h */
+    struct jrpc_firmware *firmware; /* of jrpc_firmware.h */
     void *user; /* yours: `call->rpc->config->user` */
 } jrpc_config;
 
@@ -176,7 +189,7 @@ void jrpc_receive(jrpc *rpc, const char *message, size_t size, uint32_t now_ms);
 void jrpc_poll(jrpc *rpc, uint32_t now_ms);
 
 /* Answer what cannot be read as a message at all: for framings, and for layers below. */
-void jrpc_reject(jrpc *rpc, int32_t code, uint32_t now_ms);
+void jrpc_reject(jrpc *rpc, int32_t code, const char *text, uint32_t now_ms);
 
 /* ---- State: how large it is concerns you, the fields do not, but `counts` ---- */
 
@@ -201,5 +214,9 @@ struct jrpc {
     uint8_t budget, knowledge; /* errors that may be sent; whether the other end knows extensions */
     bool has_refused, has_heard, has_settled, is_writing, is_jsonrpc2;
 };
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

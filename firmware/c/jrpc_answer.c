@@ -83,7 +83,7 @@ static void put_error(jrpc_out *out, const jrpc_body *body) {
 }
 
 static void put_body(jrpc_out *out, const jrpc_body *body) {
-    if (body->is_error) {
+    if (body->message != NULL) {
         put_error(out, body);
     } else {
         jrpc_put(out, "\"result\":");
@@ -96,7 +96,7 @@ static void write_response(jrpc_out *out, void *context) {
     response *reply = context;
     jrpc_put_start(out, reply->call->is_jsonrpc2);
     jrpc_put(out, "\"id\":");
-    jrpc_put_slice(out, reply->call->id);
+    jrpc_put_slice(out, reply->call->of[JRPC_ID]);
     jrpc_put(out, ",");
     put_body(out, &reply->body);
     jrpc_put(out, "}");
@@ -122,12 +122,12 @@ static size_t fit(jrpc *rpc, response *reply, excess *by) {
     for (;;) {
         size_t size = measure(rpc, write_response, reply);
         if (size == SIZE_MAX) {
-            *body = (jrpc_body){.is_error = true, .code = JRPC_INTERNAL_ERROR, .message = "Internal error"};
+            *body = (jrpc_body){JRPC_INTERNAL_ERROR, "Internal error", NULL, NULL};
         } else if (size <= limit) {
             return size;
-        } else if (!body->is_error) {
+        } else if (body->message == NULL) {
             *by = (excess){size, limit};
-            *body = (jrpc_body){true, JRPC_TOO_LARGE, "Too large", write_excess, by};
+            *body = (jrpc_body){JRPC_TOO_LARGE, "Too large", write_excess, by};
         } else if (body->write != NULL) {
             body->write = NULL;
         } else if (*body->message != '\0') {
@@ -140,7 +140,7 @@ static size_t fit(jrpc *rpc, response *reply, excess *by) {
 
 void jrpc_respond(jrpc_call *call, const jrpc_body *body) {
     jrpc *rpc = call->rpc;
-    if (call->is_answered || call->id.size == 0) return;
+    if (call->is_answered || call->of[JRPC_ID].size == 0) return;
     call->is_answered = true;
     excess by;
     response reply = {call, *body};
@@ -173,28 +173,8 @@ void jrpc_return_json(jrpc_call *call, const char *json) {
     jrpc_return(call, write_raw, &json);
 }
 
-void jrpc_return_bool(jrpc_call *call, bool value) {
-    jrpc_return_json(call, value ? "true" : "false");
-}
-
-static void write_int(jrpc_out *out, void *value) {
-    jrpc_put_int(out, *(const int32_t *)value);
-}
-
-void jrpc_return_int(jrpc_call *call, int32_t value) {
-    jrpc_return(call, write_int, &value);
-}
-
-static void write_text(jrpc_out *out, void *text) {
-    jrpc_put_text(out, *(const char *const *)text);
-}
-
-void jrpc_return_text(jrpc_call *call, const char *text) {
-    jrpc_return(call, write_text, &text);
-}
-
 void jrpc_fail(jrpc_call *call, int32_t code, const char *message, const char *data) {
-    jrpc_body body = {true, code, message, data ? write_raw : NULL, &data};
+    jrpc_body body = {code, message, data ? write_raw : NULL, &data};
     jrpc_respond(call, &body);
 }
 

@@ -6,6 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define JRPC_BASE64_SIZE(bytes) (((bytes) + 2) / 3 * 4) /* with padding */
 #define JRPC_BASE85_SIZE(bytes) ((bytes) / 4 * 5 + ((bytes) % 4 ? (bytes) % 4 + 1 : 0))
 #define JRPC_NO_BYTES SIZE_MAX
@@ -18,5 +22,9 @@ size_t jrpc_base85_encode(char *text, const uint8_t *bytes, size_t size);
  * `bytes` may be where `text` is. Base64 is taken with its padding. */
 size_t jrpc_base64_decode(uint8_t *bytes, size_t room, const char *text, size_t size);
 size_t jrpc_base85_decode(uint8_t *bytes, size_t room, const char *text, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

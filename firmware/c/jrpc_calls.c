@@ -5,6 +5,8 @@
 
 #define ECHO_MS 30000u
 #define LATE_MS 25000u /* the other end may have run the first copy and forgotten it */
+#define FIRST_RETRY_MS 500u /* where the config says nothing */
+#define LONGEST_WAIT_MS 3600000u
 #define LARGEST_ID 0x7FFFFFFFu
 
 enum { FREE, OPEN, CLOSED };
@@ -66,7 +68,8 @@ static void digest(const jrpc *rpc, jrpc_open *call) {
 static void set_timer(jrpc *rpc, jrpc_open *call, uint32_t wait) {
     uint32_t dice = rpc->config->random ? rpc->config->random() % 41 : 20;
     call->tried_at = rpc->now;
-    call->due_in = wait / 100 * (80 + dice);
+    if (wait > LONGEST_WAIT_MS) wait = LONGEST_WAIT_MS;
+    call->due_in = wait * (80 + dice) / 100;
 }
 
 static bool send_first(jrpc *rpc, jrpc_open *call) {
@@ -75,7 +78,7 @@ static bool send_first(jrpc *rpc, jrpc_open *call) {
     call->sent_at = rpc->now;
     call->waits_for_probe = false;
     digest(rpc, call);
-    set_timer(rpc, call, rpc->config->first_retry_ms);
+    set_timer(rpc, call, rpc->config->first_retry_ms ? rpc->config->first_retry_ms : FIRST_RETRY_MS);
     return jrpc_emit(rpc, write_request, &message);
 }
 
@@ -120,7 +123,8 @@ static void probe(jrpc *rpc) {
     jrpc_emit(rpc, write_probe, rpc);
 }
 
-static void hear_probe(jrpc *rpc, const jrpc_envelope *message) {
+static void hear_probe(const jrpc_call *message) {
+    jrpc *rpc = message->rpc;
     bool knows = jrpc_equals(message->of[JRPC_RESULT], "true");
     rpc->probe_id = 0;
     rpc->knowledge = knows ? JRPC_KNOWS : JRPC_KNOWS_NOT;
@@ -142,6 +146,12 @@ static void close(jrpc *rpc, jrpc_open *call, const jrpc_outcome *outcome) {
 static void fail(jrpc *rpc, jrpc_open *call, int32_t code) {
     jrpc_outcome outcome = {.code = code};
     close(rpc, call, &outcome);
+}
+
+void jrpc_end_calls(jrpc *rpc) {
+    for (size_t i = 0; i < rpc->config->open_count; i++) {
+        if (rpc->config->open[i].state == OPEN) fail(rpc, &rpc->config->open[i], JRPC_CANCELLED);
+    }
 }
 
 /* Our open call with that id; without an id, the only one that there is. */
@@ -174,24 +184,37 @@ static bool read_error(jrpc_slice error, jrpc_outcome *outcome) {
            outcome->message.size > 0 && *outcome->message.at == '"';
 }
 
-static bool hear(jrpc *rpc, const jrpc_envelope *message) {
+/* The other end speaks sense, and in this dialect. */
+static void note_valid(const jrpc_call *message) {
+    jrpc *rpc = message->rpc;
+    rpc->has_heard = true;
+    rpc->is_jsonrpc2 = message->is_jsonrpc2;
+    rpc->has_refused = false;
+    rpc->budget = JRPC_BUDGET;
+}
+
+static bool hear(const jrpc_call *message) {
+    jrpc *rpc = message->rpc;
     const jrpc_slice *of = message->of;
     jrpc_slice error = of[JRPC_ERROR];
     jrpc_outcome outcome = {.result = of[JRPC_RESULT]};
     int32_t id;
     bool has_id = jrpc_decimal(of[JRPC_ID], 0, &id) == JRPC_EXACT;
     if (has_id && rpc->probe_id != 0 && (uint32_t)id == rpc->probe_id) {
-        hear_probe(rpc, message);
+        note_valid(message);
+        hear_probe(message);
         return true;
     }
     jrpc_open *call = find_open(rpc, of[JRPC_ID]);
     if (call == NULL || (!has_id && error.size == 0)) return false;
     if (jrpc_equals(error, "null") && outcome.result.size > 0) error.size = 0;
-    if (outcome.result.size > 0 && error.size == 0) {
-        close(rpc, call, &outcome);
-    } else if (outcome.result.size > 0 || !read_error(error, &outcome)) {
+    bool is_result = outcome.result.size > 0 && error.size == 0;
+    if (!is_result && (outcome.result.size > 0 || !read_error(error, &outcome))) {
         fail(rpc, call, JRPC_INTERNAL_ERROR);
-    } else if (!never_ran(rpc, call, &outcome) || !send_first(rpc, call)) {
+        return true;
+    }
+    if (has_id) note_valid(message);
+    if (is_result || !never_ran(rpc, call, &outcome) || !send_first(rpc, call)) {
         close(rpc, call, &outcome);
     }
     return true;
@@ -201,8 +224,8 @@ static bool is_echo(const jrpc_call *request) {
     const jrpc *rpc = request->rpc;
     uint32_t of[2];
     int32_t id;
-    if (jrpc_decimal(request->id, 0, &id) != JRPC_EXACT) return false;
-    if (rpc->probe_id != 0 && (uint32_t)id == rpc->probe_id && jrpc_is(request->name, "rpc.ping")) {
+    if (jrpc_decimal(request->of[JRPC_ID], 0, &id) != JRPC_EXACT) return false;
+    if (rpc->probe_id != 0 && (uint32_t)id == rpc->probe_id && jrpc_is(request->of[JRPC_METHOD], "rpc.ping")) {
         return true;
     }
     jrpc_digest_call(request, of);

@@ -2,12 +2,17 @@
  *
  * On lossy channels a request is repeated until it is answered: to an end that knows the extensions of
  * the protocol, which is asked by `rpc.ping` when the first answer does not come; or where the call is
- * idempotent. `config.first_retry_ms` is the first wait, which doubles each time: 500 for UDP, 1000 for
- * GATT; for a serial line 250 and the time that the longest request and response take on it. */
+ * idempotent. `config.first_retry_ms` is the first wait, which doubles each time: 500 for UDP and where
+ * it is 0, 1000 for GATT; for a serial line 250 and the time that the longest request and response take
+ * on it. */
 #ifndef JRPC_CALLS_H
 #define JRPC_CALLS_H
 
 #include "jrpc.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* What came of a call. All of it is gone when the function that is told has returned. */
 typedef struct {
@@ -37,6 +42,9 @@ typedef struct {
  * answered, or a message written. */
 bool jrpc_send_request(jrpc *rpc, const jrpc_request *request);
 
+/* End all calls as JRPC_CANCELLED: the connection is gone. */
+void jrpc_end_calls(jrpc *rpc);
+
 typedef struct jrpc_open {
     jrpc_request request;
     uint32_t digest[2]; /* of what was sent, to know it when it comes back */
@@ -48,5 +56,9 @@ typedef struct jrpc_open {
 } jrpc_open;
 
 extern const struct jrpc_calls_part jrpc_calls;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

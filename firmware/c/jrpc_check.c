@@ -1,4 +1,6 @@
-/* The strict check of a message. It keeps one bit for each level, and no other stack. */
+/* The strict scan of JSON. It keeps one bit for each level that a value is in, and no other stack.
+ *
+ * A scan begins at `at` and returns where what it looks for ends, NULL: it is not there. */
 #include "jrpc_json.h"
 #include "jrpc_parts.h"
 
@@ -6,169 +8,161 @@
 
 #define MOST_DIGITS 4300 /* of an integer, as in other peers of this protocol */
 
-typedef struct {
-    const char *at, *end;
-} cursor;
-
-static int peek(const cursor *text) {
-    return text->at < text->end ? (uint8_t)*text->at : -1;
+/* The letter there; 0, which no JSON has outside of strings, at the end. */
+static char peek(const char *at, const char *end) {
+    return at < end ? *at : '\0';
 }
 
-static bool take(cursor *text, char wanted) {
-    if (peek(text) != wanted) return false;
-    text->at++;
-    return true;
+const char *jrpc_skip_space(const char *at, const char *end) {
+    while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r')) at++;
+    return at;
 }
 
-static void skip_space(cursor *text) {
-    while (text->at < text->end && jrpc_is_space(*text->at)) text->at++;
+/* ---- Letters ---- */
+
+int jrpc_hex(int letter) {
+    unsigned digit = (unsigned)letter - '0', beyond = ((unsigned)letter | 0x20) - 'a';
+    return digit < 10 ? (int)digit : beyond < 6 ? (int)beyond + 10 : -1;
 }
 
-size_t jrpc_utf8_size(const char *text, size_t left) {
-    const uint8_t *at = (const uint8_t *)text;
-    uint8_t first = at[0];
-    size_t size = first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
-    if (size > left || first > 0xF4) return 0;
-    for (size_t i = 1; i < size; i++) {
-        if ((at[i] & 0xC0) != 0x80) return 0;
-    }
-    /* Longer than need be, a surrogate, or above U+10FFFF. */
-    if ((first == 0xE0 && at[1] < 0xA0) || (first == 0xED && at[1] > 0x9F) ||
-        (first == 0xF0 && at[1] < 0x90) || (first == 0xF4 && at[1] > 0x8F)) {
-        return 0;
-    }
-    return size;
-}
-
-/* The four digits of an escape, or -1. */
-static int32_t take_hex(cursor *text) {
-    if (text->end - text->at < 4) return -1;
-    int32_t value = 0;
+/* The number that the four digits of an escape say; above 0xFFFF: they are none. */
+static uint32_t take_hex(const char **at, const char *end) {
+    uint32_t value = 0;
     for (int i = 0; i < 4; i++) {
-        int digit = jrpc_hex(*text->at++);
-        if (digit < 0) return -1;
-        value = value * 16 + digit;
+        int digit = *at < end ? jrpc_hex(*(*at)++) : -1;
+        value = value << 4 | (uint32_t)digit;
     }
     return value;
 }
 
-static bool check_escape(cursor *text) {
-    int letter = peek(text);
-    if (letter < ' ' || !strchr("\"\\/bfnrtu", letter)) return false;
-    text->at++;
-    if (letter != 'u') return true;
-    int32_t unit = take_hex(text);
-    if (unit < 0xD800 || unit > 0xDFFF) return unit >= 0;
-    if (unit > 0xDBFF || !take(text, '\\') || !take(text, 'u')) return false;
-    unit = take_hex(text);
-    return unit >= 0xDC00 && unit <= 0xDFFF;
+static size_t put_utf8(char *to, uint32_t point) {
+    static const uint8_t marks[] = {0, 0, 0xC0, 0xE0, 0xF0};
+    size_t size = point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+    for (size_t i = size; i-- > 1; point >>= 6) to[i] = (char)(0x80 | (point & 0x3F));
+    to[0] = (char)(marks[size] | point);
+    return size;
 }
 
-static bool check_string(cursor *text) {
-    if (!take(text, '"')) return false;
-    while (text->at < text->end) {
-        if (take(text, '"')) return true;
-        if (take(text, '\\')) {
-            if (!check_escape(text)) return false;
-            continue;
-        }
-        size_t size = jrpc_utf8_size(text->at, (size_t)(text->end - text->at));
-        if (size == 0 || (uint8_t)*text->at < ' ') return false;
-        text->at += size;
+static bool is_surrogate(uint32_t point) {
+    return point >> 11 == 0xD800 >> 11;
+}
+
+/* What is right in UTF-8 is what comes out when it is read leniently and written again. */
+size_t jrpc_utf8_size(const char *text, size_t left) {
+    char again[4];
+    uint32_t point = (uint8_t)*text;
+    if (point < 0x80) return 1;
+    size_t size = point < 0xE0 ? 2 : point < 0xF0 ? 3 : 4;
+    if (size > left) return 0;
+    point &= 0x7Fu >> size;
+    for (size_t i = 1; i < size; i++) point = point << 6 | ((uint8_t)text[i] & 0x3F);
+    bool is_letter = point <= 0x10FFFF && !is_surrogate(point);
+    return is_letter && put_utf8(again, point) == size && memcmp(again, text, size) == 0 ? size : 0;
+}
+
+size_t jrpc_take_letter(const char **from, const char *end, char to[4]) {
+    static const char letters[] = "\"\\/bfnrtu", values[] = "\"\\/\b\f\n\r\t";
+    const char *at = *from;
+    size_t size = jrpc_utf8_size(at, (size_t)(end - at));
+    *from += size;
+    if (*at != '\\') {
+        memcpy(to, at, size);
+        return (uint8_t)*at < ' ' ? 0 : size;
     }
-    return false;
-}
-
-static size_t skip_digits(cursor *text) {
-    const char *start = text->at;
-    while (jrpc_is_digit(peek(text))) text->at++;
-    return (size_t)(text->at - start);
-}
-
-static bool check_number(cursor *text) {
-    take(text, '-');
-    size_t digits = 1;
-    bool is_integer = true;
-    if (!take(text, '0') && (digits = skip_digits(text)) == 0) return false;
-    if (take(text, '.')) {
-        is_integer = false;
-        if (skip_digits(text) == 0) return false;
+    char letter = peek(++at, end);
+    const char *found = letter != '\0' ? strchr(letters, letter) : NULL;
+    if (found == NULL) return 0;
+    *from = ++at;
+    if (*found != 'u') {
+        to[0] = values[found - letters];
+        return 1;
     }
-    if (take(text, 'e') || take(text, 'E')) {
-        is_integer = false;
-        if (!take(text, '+')) take(text, '-');
-        if (skip_digits(text) == 0) return false;
+    uint32_t point = take_hex(from, end);
+    if (point >> 10 == 0xD800 >> 10 && peek(*from, end) == '\\' && peek(*from + 1, end) == 'u') {
+        *from += 2;
+        uint32_t low = take_hex(from, end);
+        if (low >> 10 == 0xDC00 >> 10) point = 0x10000 + ((point & 0x3FF) << 10 | (low & 0x3FF));
     }
-    return !is_integer || digits <= MOST_DIGITS;
+    return point > 0x10FFFF || is_surrogate(point) ? 0 : put_utf8(to, point);
 }
 
-static bool check_word(cursor *text, const char *word) {
-    while (*word) {
-        if (!take(text, *word++)) return false;
+/* ---- Values ---- */
+
+static const char *scan_string(const char *at, const char *end) {
+    char letter[4];
+    if (peek(at, end) != '"') return NULL;
+    at++;
+    while (at < end) {
+        if (*at == '"') return at + 1;
+        if (jrpc_take_letter(&at, end, letter) == 0) return NULL;
     }
-    return true;
+    return NULL;
 }
 
-static bool check_scalar(cursor *text) {
-    switch (peek(text)) {
-    case '"': return check_string(text);
-    case 't': return check_word(text, "true");
-    case 'f': return check_word(text, "false");
-    case 'n': return check_word(text, "null");
-    default: return check_number(text);
+static const char *scan_digits(const char *at, const char *end) {
+    const char *start = at;
+    while (jrpc_is_digit(peek(at, end))) at++;
+    return at > start ? at : NULL;
+}
+
+static const char *scan_number(const char *at, const char *end) {
+    if (peek(at, end) == '-') at++;
+    const char *first = at, *behind = at = scan_digits(at, end);
+    if (at == NULL || (*first == '0' && at - first > 1)) return NULL;
+    if (peek(at, end) == '.' && (at = scan_digits(at + 1, end)) == NULL) return NULL;
+    if ((peek(at, end) | 0x20) == 'e') {
+        at++;
+        if (peek(at, end) == '-' || peek(at, end) == '+') at++;
+        return scan_digits(at, end);
     }
+    return at == behind && at - first > MOST_DIGITS ? NULL : at;
 }
 
-static bool check_key(cursor *text) {
-    skip_space(text);
-    if (!check_string(text)) return false;
-    skip_space(text);
-    return take(text, ':');
+static const char *scan_scalar(const char *at, const char *end) {
+    static const char *const words[] = {"true", "false", "null"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        size_t size = strlen(words[i]);
+        if ((size_t)(end - at) >= size && memcmp(at, words[i], size) == 0) return at + size;
+    }
+    return peek(at, end) == '"' ? scan_string(at, end) : scan_number(at, end);
 }
 
-/* What the check is in: a bit for each level, set where that is an object and no array. */
-typedef struct {
-    uint8_t objects[JRPC_MAX_DEPTH / 8];
-    unsigned depth;
-} levels;
-
-static void enter(levels *in, bool is_object) {
-    uint8_t *bits = &in->objects[in->depth / 8], bit = (uint8_t)(1u << in->depth % 8);
-    *bits = (uint8_t)(is_object ? *bits | bit : *bits & ~bit);
-    in->depth++;
+static const char *scan_key(const char *at, const char *end) {
+    at = scan_string(jrpc_skip_space(at, end), end);
+    if (at == NULL) return NULL;
+    at = jrpc_skip_space(at, end);
+    return peek(at, end) == ':' ? at + 1 : NULL;
 }
 
-static bool in_object(const levels *in) {
-    unsigned level = in->depth - 1;
-    return in->depth > 0 && (in->objects[level / 8] >> level % 8 & 1);
-}
-
-bool jrpc_check(jrpc_slice message) {
-    cursor text = {message.at, message.at + message.size};
-    levels in = {.depth = 0};
+const char *jrpc_scan(const char *at, const char *end) {
+    uint64_t objects = 0; /* a bit for each level, the innermost is the lowest: no array */
+    unsigned depth = 0;
     for (;;) {
-        skip_space(&text);
-        bool is_object = peek(&text) == '{', is_open = false;
-        if (is_object || peek(&text) == '[') {
-            if (in.depth == JRPC_MAX_DEPTH) return false;
-            enter(&in, is_object);
-            text.at++;
-            skip_space(&text);
-            is_open = peek(&text) != (is_object ? '}' : ']');
-        } else if (!check_scalar(&text)) {
-            return false;
+        at = jrpc_skip_space(at, end);
+        char first = peek(at, end);
+        bool is_open = false;
+        if (first == '{' || first == '[') {
+            if (depth++ == JRPC_MAX_DEPTH) return NULL;
+            objects = objects << 1 | (first == '{');
+            at = jrpc_skip_space(at + 1, end);
+            is_open = peek(at, end) != (first == '{' ? '}' : ']');
+        } else if ((at = scan_scalar(at, end)) == NULL) {
+            return NULL;
         }
         while (!is_open) { /* a value has ended: what it is in may end too, or goes on */
-            skip_space(&text);
-            if (in.depth == 0) return text.at == text.end;
-            if (take(&text, ',')) {
+            if (depth == 0) return at;
+            at = jrpc_skip_space(at, end);
+            if (at == end) return NULL;
+            char next = *at++;
+            if (next == ',') {
                 is_open = true;
-            } else if (take(&text, in_object(&in) ? '}' : ']')) {
-                in.depth--;
+            } else if (next == (objects & 1 ? '}' : ']')) {
+                depth--;
+                objects >>= 1;
             } else {
-                return false;
+                return NULL;
             }
         }
-        if (in_object(&in) && !check_key(&text)) return false;
+        if (objects & 1 && (at = scan_key(at, end)) == NULL) return NULL;
     }
 }

@@ -65,8 +65,8 @@ void jrpc_end_digest(jrpc_digest *digest, uint32_t value[2]) {
 void jrpc_digest_call(const jrpc_call *call, uint32_t value[2]) {
     jrpc_digest digest;
     jrpc_begin_digest(&digest, call->rpc);
-    jrpc_put_slice(&digest.out, call->id);
-    jrpc_put_slice(&digest.out, call->name);
-    jrpc_put_slice(&digest.out, call->params);
+    jrpc_put_slice(&digest.out, call->of[JRPC_ID]);
+    jrpc_put_slice(&digest.out, call->of[JRPC_METHOD]);
+    jrpc_put_slice(&digest.out, call->of[JRPC_PARAMS]);
     jrpc_end_digest(&digest, value);
 }

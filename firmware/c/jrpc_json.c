@@ -4,55 +4,6 @@
 
 #include <string.h>
 
-bool jrpc_is_space(int letter) {
-    return letter == ' ' || letter == '\t' || letter == '\n' || letter == '\r';
-}
-
-bool jrpc_is_digit(int letter) {
-    return letter >= '0' && letter <= '9';
-}
-
-int jrpc_hex(int letter) {
-    if (jrpc_is_digit(letter)) return letter - '0';
-    letter |= 0x20; /* lower case */
-    return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
-}
-
-/* The value that a text begins with. Brackets are counted, as their kinds are known to match. */
-static jrpc_slice first_value(const char *at, const char *end) {
-    const char *start = at;
-    bool in_string = false;
-    unsigned depth = 0;
-    for (; at < end; at++) {
-        if (in_string) {
-            if (*at == '\\') at++;
-            else if (*at == '"') in_string = false;
-        } else if (*at == '"') {
-            in_string = true;
-        } else if (*at == '{' || *at == '[') {
-            depth++;
-        } else if (depth == 0 && (*at == ',' || *at == ':' || jrpc_is_space(*at))) {
-            break; /* behind a number or a word */
-        } else if (*at == '}' || *at == ']') {
-            if (depth == 0) break;
-            depth--;
-        } else {
-            continue;
-        }
-        if (depth == 0 && !in_string) { /* behind a string, an object or an array */
-            at++;
-            break;
-        }
-    }
-    return (jrpc_slice){start, (size_t)(at - start)};
-}
-
-/* Behind the space, commas and colons that are there. */
-static const char *next_start(const char *at, const char *end) {
-    while (at < end && (jrpc_is_space(*at) || *at == ',' || *at == ':')) at++;
-    return at;
-}
-
 jrpc_each jrpc_begin(jrpc_slice value) {
     jrpc_each each = {.is_object = value.size > 0 && *value.at == '{'};
     if (each.is_object || (value.size > 0 && *value.at == '[')) {
@@ -62,71 +13,25 @@ jrpc_each jrpc_begin(jrpc_slice value) {
     return each;
 }
 
+/* The next value, behind the space and the comma or colon before it. */
+static jrpc_slice take_value(jrpc_each *each) {
+    const char *at = each->at;
+    while (at < each->end && (*at == ',' || *at == ':' || *at <= ' ')) at++;
+    each->at = at < each->end ? jrpc_scan(at, each->end) : at;
+    return (jrpc_slice){at, (size_t)(each->at - at)};
+}
+
 bool jrpc_next(jrpc_each *each) {
-    each->at = next_start(each->at, each->end);
-    if (each->at == each->end) return false;
-    if (each->is_object) {
-        each->key = first_value(each->at, each->end);
-        each->at = next_start(each->key.at + each->key.size, each->end);
-    }
-    each->value = first_value(each->at, each->end);
-    each->at = each->value.at + each->value.size;
-    return true;
-}
-
-jrpc_slice jrpc_member(jrpc_slice object, const char *name) {
-    jrpc_slice found = {NULL, 0};
-    jrpc_each each = jrpc_begin(object);
-    while (jrpc_next(&each)) {
-        if (jrpc_is(each.key, name)) found = each.value;
-    }
-    return found;
-}
-
-static uint32_t hex4(const char *at) {
-    uint32_t value = 0;
-    for (int i = 0; i < 4; i++) value = value << 4 | (uint32_t)jrpc_hex(at[i]);
-    return value;
-}
-
-static size_t put_utf8(char *to, uint32_t point) {
-    static const uint8_t marks[] = {0, 0, 0xC0, 0xE0, 0xF0};
-    size_t size = point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
-    for (size_t i = size; i-- > 1; point >>= 6) to[i] = (char)(0x80 | (point & 0x3F));
-    to[0] = (char)(marks[size] | point);
-    return size;
-}
-
-/* Decode the next letter of a string, or the next byte of one, into `to`; returns its size. */
-static size_t decode_next(const char **at, char to[4]) {
-    static const char letters[] = "bfnrt", values[] = "\b\f\n\r\t";
-    char letter = *(*at)++;
-    to[0] = letter;
-    if (letter != '\\') return 1;
-    letter = *(*at)++;
-    if (letter != 'u') {
-        const char *named = strchr(letters, letter);
-        to[0] = named ? values[named - letters] : letter;
-        return 1;
-    }
-    uint32_t point = hex4(*at);
-    *at += 4;
-    if (point >= 0xD800 && point < 0xDC00) { /* its other half follows */
-        point = 0x10000 + ((point - 0xD800) << 10) + (hex4(*at + 2) - 0xDC00);
-        *at += 6;
-    }
-    return put_utf8(to, point);
-}
-
-static bool is_string(jrpc_slice value) {
-    return value.size > 0 && *value.at == '"';
+    if (each->is_object) each->key = take_value(each);
+    each->value = take_value(each);
+    return each->value.size > 0;
 }
 
 bool jrpc_is_sized(jrpc_slice string, const char *text, size_t left) {
     char letter[4];
-    if (!is_string(string)) return false;
+    if (!jrpc_is_string(string)) return false;
     for (const char *at = string.at + 1, *end = string.at + string.size - 1; at < end;) {
-        size_t size = decode_next(&at, letter);
+        size_t size = jrpc_take_letter(&at, end, letter);
         if (size > left || memcmp(text, letter, size) != 0) return false;
         text += size;
         left -= size;
@@ -142,65 +47,45 @@ bool jrpc_equals(jrpc_slice value, const char *word) {
     return value.size == strlen(word) && memcmp(value.at, word, value.size) == 0;
 }
 
-size_t jrpc_decode(jrpc_slice string, char *text, size_t room) {
-    char letter[4];
-    size_t count = 0;
-    if (!is_string(string)) return SIZE_MAX;
-    for (const char *at = string.at + 1, *end = string.at + string.size - 1; at < end;) {
-        size_t size = decode_next(&at, letter);
-        if (count + size >= room) return SIZE_MAX;
-        memcpy(text + count, letter, size);
-        count += size;
-    }
-    if (count >= room) return SIZE_MAX;
-    text[count] = '\0';
-    return count;
-}
-
-/* The places of a number's digits: how many stand before its point, its exponent counted in. */
-static int32_t point_of(jrpc_slice number) {
-    const char *at = number.at, *end = at + number.size;
-    int32_t before = 0, exponent = 0;
-    if (*at == '-') at++;
-    for (; at < end && jrpc_is_digit(*at); at++) before++;
-    while (at < end && (*at | 0x20) != 'e') at++;
-    if (at++ >= end) return before;
-    bool is_negative = *at == '-';
-    if (is_negative || *at == '+') at++;
-    for (; at < end; at++) {
-        if (exponent < 100000) exponent = exponent * 10 + (*at - '0');
-    }
-    return before + (is_negative ? -exponent : exponent);
-}
-
 static bool is_number(jrpc_slice value) {
     return value.size > 0 && (*value.at == '-' || jrpc_is_digit(*value.at));
 }
 
+/* What stands behind the e; up to 99,999 or a bit more. */
+static int32_t read_exponent(const char *at, const char *end) {
+    int32_t exponent = 0;
+    bool is_negative = *at == '-';
+    for (; at < end; at++) {
+        if (jrpc_is_digit(*at) && exponent < 10000) exponent = exponent * 10 + (*at - '0');
+    }
+    return is_negative ? -exponent : exponent;
+}
+
 jrpc_precision jrpc_decimal(jrpc_slice number, int decimals, int32_t *value) {
     if (!is_number(number)) return JRPC_NO_NUMBER;
-    bool is_negative = *number.at == '-', is_cut = false, is_big = false;
-    uint32_t limit = is_negative ? 0x80000000u : 0x7FFFFFFFu, sum = 0;
-    int32_t place = point_of(number) + decimals; /* of the next digit, counted from 1 */
-    for (const char *at = number.at, *end = at + number.size; at < end || place > 0; at++) {
-        uint32_t digit = 0; /* behind the last one come as many zeros as are wanted */
-        if (at < end && (*at | 0x20) != 'e') {
-            if (!jrpc_is_digit(*at)) continue;
-            digit = (uint32_t)(*at - '0');
-        } else {
-            end = at;
-            if (sum == 0 || is_big || place <= 0) break;
-        }
-        if (place-- <= 0) {
-            is_cut = is_cut || digit != 0;
-        } else if (sum > (limit - digit) / 10) {
-            is_big = true;
-        } else {
+    const char *at = number.at, *end = at + number.size;
+    bool is_negative = *at == '-', is_cut = false, has_point = false;
+    uint32_t sum = 0, limit = INT32_MAX + (uint32_t)is_negative;
+    for (at += is_negative; at < end && (*at | 0x20) != 'e'; at++) {
+        uint32_t digit = (uint32_t)*at - '0';
+        if (*at == '.') {
+            has_point = true;
+        } else if (sum <= (UINT32_MAX - 9) / 10) {
             sum = sum * 10 + digit;
+            decimals -= has_point;
+        } else { /* no room for it, but it may be far behind the point that the exponent sets */
+            is_cut |= digit != 0;
+            decimals += !has_point;
         }
     }
+    if (at < end) decimals += read_exponent(at + 1, end);
+    for (; decimals < 0 && sum > 0; decimals++, sum /= 10) is_cut |= sum % 10 != 0;
+    for (; decimals > 0 && sum > 0 && sum <= limit; decimals--) {
+        sum = sum <= limit / 10 ? sum * 10 : UINT32_MAX;
+    }
+    bool is_big = sum > limit;
     if (is_big) sum = limit;
-    *value = is_negative ? (int32_t)(0u - sum) : (int32_t)sum;
+    *value = (int32_t)(is_negative ? 0u - sum : sum);
     return is_big ? JRPC_TOO_BIG : is_cut ? JRPC_CUT : JRPC_EXACT;
 }
 

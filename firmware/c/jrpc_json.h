@@ -10,8 +10,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #ifndef JRPC_MAX_DEPTH
-#define JRPC_MAX_DEPTH 64 /* levels of arrays and objects in one message; a multiple of 8 */
+#define JRPC_MAX_DEPTH 64 /* levels of arrays and objects in one message */
+#endif
+#if JRPC_MAX_DEPTH > 64
+#error "JRPC_MAX_DEPTH is at most 64"
 #endif
 
 typedef struct {
@@ -65,8 +72,8 @@ jrpc_precision jrpc_decimal(jrpc_slice number, int decimals, int32_t *value);
 bool jrpc_is_beyond_doubles(jrpc_slice number);
 
 /* Where a message is written to; the fields belong to the library. Whatever writes a part of a
- * message is called a writer. It is called twice, first to learn the size, and must write the same
- * both times; it must not send or answer anything. */
+ * message is called a writer. It is called more than once, first to learn the size, and must write the
+ * same each time; it must not send or answer anything. */
 typedef struct jrpc_out {
     char *bytes;    /* NULL: only count */
     size_t room;    /* of `bytes` */
@@ -94,5 +101,9 @@ void jrpc_put_decimal(jrpc_out *out, int32_t value, unsigned decimals);
 
 /* A writer whose context is JSON as a C string. */
 void jrpc_write_json(jrpc_out *out, void *json);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -14,7 +14,7 @@ static jrpc_slice id_of(const pending *each) {
 
 /* The call of a pending request, as if it had just come. */
 static jrpc_call call_of(jrpc *rpc, pending *each) {
-    return (jrpc_call){.rpc = rpc, .id = id_of(each), .entry = each->entry, .pending = each,
+    return (jrpc_call){.rpc = rpc, .of[JRPC_ID] = id_of(each), .entry = each->entry, .pending = each,
                        .is_jsonrpc2 = each->is_jsonrpc2};
 }
 
@@ -39,26 +39,26 @@ static pending *find_free(const jrpc *rpc) {
 static pending *begin(jrpc_call *call) {
     jrpc *rpc = call->rpc;
     pending *each = find_free(rpc);
-    if (each == NULL || call->id.size > sizeof each->id || rpc->batch != NULL) return NULL;
+    if (each == NULL || call->of[JRPC_ID].size > sizeof each->id || rpc->batch != NULL) return NULL;
     memset(each, 0, sizeof *each);
     rpc->next_token += rpc->next_token == UINT32_MAX ? 2 : 1; /* never 0 */
     each->token = rpc->next_token;
     each->entry = call->entry;
     each->since = each->heard_at = rpc->now;
-    each->timeout_ms = call->timeout_ms;
+    each->timeout_ms = jrpc_patience(call);
     each->is_jsonrpc2 = call->is_jsonrpc2;
-    each->id_size = (uint8_t)call->id.size;
-    memcpy(each->id, call->id.at, call->id.size);
+    each->id_size = (uint8_t)call->of[JRPC_ID].size;
+    memcpy(each->id, call->of[JRPC_ID].at, call->of[JRPC_ID].size);
     call->pending = each;
     return each;
 }
 
 uint32_t jrpc_answer_later(jrpc_call *call) {
-    if (call->id.size == 0 || call->is_answered) return 0;
+    if (call->of[JRPC_ID].size == 0 || call->is_answered) return 0;
     pending *each = begin(call);
     if (each != NULL) return each->token;
     call->rpc->counts.busy++;
-    bool is_long = call->id.size > JRPC_ID_BYTES;
+    bool is_long = call->of[JRPC_ID].size > JRPC_ID_BYTES;
     jrpc_fail(call, is_long ? JRPC_INVALID_REQUEST : JRPC_BUSY, is_long ? "id too long" : "Busy", NULL);
     return 0;
 }
@@ -113,11 +113,17 @@ static void write_count(jrpc_out *out, void *stream) {
     jrpc_put(out, "}");
 }
 
+/* Whether there is another item: who has all of them need not say that there is room for more. */
+static bool has_next(const pending *stream) {
+    jrpc_out nowhere = {.total = SIZE_MAX};
+    return stream->items(&nowhere, stream->context, stream->next);
+}
+
 /* Send items as far as there is credit, and when there are no more, the result. */
 static void go_on(jrpc *rpc, pending *stream) {
     while (!stream->is_over && stream->token != 0 && rpc->batch == NULL) {
         item next = {stream, stream->next, false};
-        if (stream->next >= stream->upto) return;
+        if (stream->next >= stream->upto && has_next(stream)) return;
         if (jrpc_emit(rpc, write_item, &next)) {
             stream->next++;
         } else if (next.has_ended) {
@@ -141,8 +147,8 @@ static pending *find(const jrpc *rpc, jrpc_slice id, bool is_over) {
 }
 
 static bool begin_stream(jrpc_call *call, jrpc_items write, void *context) {
-    if (call->id.size == 0) return false;
-    pending *stream = call->rpc->config->is_lossy ? find(call->rpc, call->id, false) : NULL;
+    if (call->of[JRPC_ID].size == 0) return false;
+    pending *stream = call->rpc->config->is_lossy ? find(call->rpc, call->of[JRPC_ID], false) : NULL;
     if (stream != NULL) { /* a copy: that stream will do for both */
         call->pending = stream;
         return true;
@@ -166,9 +172,12 @@ static void send_again(jrpc *rpc, const pending *stream, jrpc_slice missing) {
     }
 }
 
-static void more(jrpc_call *call, jrpc_slice id) {
+/* rpc.more(id, upto, missing) */
+static void run_more(jrpc_call *call) {
     jrpc *rpc = call->rpc;
+    jrpc_slice id = jrpc_param(call, "id");
     pending *stream = find(rpc, id, false);
+    rpc->knowledge = JRPC_KNOWS;
     if (stream == NULL) stream = find(rpc, id, true);
     if (stream == NULL || stream->items == NULL) return;
     int32_t upto = 0;
@@ -179,11 +188,20 @@ static void more(jrpc_call *call, jrpc_slice id) {
     go_on(rpc, stream);
 }
 
-static bool cancel(jrpc *rpc, jrpc_slice id) {
+/* rpc.cancel(id), of a request that waits, or that has not come yet. */
+static void run_cancel(jrpc_call *call) {
+    jrpc *rpc = call->rpc;
+    jrpc_slice id = jrpc_param(call, "id");
     pending *each = find(rpc, id, false);
+    rpc->knowledge = JRPC_KNOWS;
     if (each != NULL) fail(rpc, each, JRPC_CANCELLED, "Cancelled");
-    return each != NULL;
+    else if (id.size > 0 && rpc->config->lossy != NULL) rpc->config->lossy->cancel(rpc, id);
 }
+
+static const jrpc_method methods[] = {
+    {"rpc.cancel", run_cancel, NULL, JRPC_NOTIFICATION},
+    {"rpc.more", run_more, NULL, JRPC_NOTIFICATION},
+};
 
 static void poll(jrpc *rpc) {
     for (size_t i = 0; i < rpc->config->pending_count; i++) {
@@ -196,10 +214,12 @@ static void poll(jrpc *rpc) {
             fail(rpc, each, JRPC_DEADLINE_EXCEEDED, "Deadline exceeded");
         } else if (is_silent) {
             fail(rpc, each, JRPC_CANCELLED, "The reader is gone");
-        } else if (each->items != NULL) {
+        } else if (each->items != NULL && each->next < each->upto) {
             go_on(rpc, each);
         }
     }
 }
 
-const struct jrpc_later_part jrpc_later = {begin_stream, release, more, cancel, poll};
+const struct jrpc_later_part jrpc_later = {
+    begin_stream, release, poll, methods, sizeof methods / sizeof *methods,
+};

@@ -7,8 +7,15 @@
 
 #include "jrpc.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #ifndef JRPC_ID_BYTES
 #define JRPC_ID_BYTES 40 /* of the id of such a request: a UUID fits */
+#endif
+#if JRPC_ID_BYTES > 255
+#error "JRPC_ID_BYTES is at most 255"
 #endif
 
 /* Answer later: returns a token for `jrpc_resume`. 0: there is nothing to answer (a notification),
@@ -35,5 +42,9 @@ typedef struct jrpc_pending {
 } jrpc_pending;
 
 extern const struct jrpc_later_part jrpc_later;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

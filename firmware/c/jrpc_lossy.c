@@ -45,7 +45,7 @@ static void write_listening(jrpc_out *out, void *milliseconds) {
 /* Say for how long this end knew what has run when the first copy came. */
 static void say_unknown(jrpc_call *call, uint32_t came_at) {
     int32_t listening = (int32_t)((came_at - call->rpc->since) & INT32_MAX);
-    jrpc_body body = {true, JRPC_OUTCOME_UNKNOWN, "not known whether it ran", write_listening, &listening};
+    jrpc_body body = {JRPC_OUTCOME_UNKNOWN, "not known whether it ran", write_listening, &listening};
     jrpc_respond(call, &body);
 }
 
@@ -71,7 +71,7 @@ static void answer_again(jrpc_call *call, entry *known) {
 static bool is_copy(jrpc_call *call, entry *known) {
     bool is_running = known->state == RUNNING; /* its answer will do for both */
     bool is_doubled = call->rpc->now - known->at <= DOUBLED_MS;
-    bool is_late = call->is_extended || known->is_extended; /* such an id is used only once */
+    bool is_late = jrpc_is_extended(call) || known->is_extended; /* such an id is used only once */
     if (!is_running && !is_doubled && !is_late) return false;
     known->is_extended = is_late;
     call->rpc->counts.repeated++;
@@ -79,8 +79,9 @@ static bool is_copy(jrpc_call *call, entry *known) {
     return true;
 }
 
-static void digest_id(const jrpc *rpc, jrpc_slice id, uint32_t value[2]) {
-    jrpc_call nameless = {.rpc = (jrpc *)rpc, .id = id};
+/* What a cancellation is remembered by. */
+static void digest_id(jrpc *rpc, jrpc_slice id, uint32_t value[2]) {
+    jrpc_call nameless = {.rpc = rpc, .of[JRPC_ID] = id};
     jrpc_digest_call(&nameless, value);
 }
 
@@ -88,13 +89,13 @@ static void digest_id(const jrpc *rpc, jrpc_slice id, uint32_t value[2]) {
 static bool is_declined(jrpc_call *call) {
     jrpc *rpc = call->rpc;
     uint32_t digest[2];
-    digest_id(rpc, call->id, digest);
+    digest_id(rpc, call->of[JRPC_ID], digest);
     entry *cancelled = find(rpc, digest, true);
-    bool is_too_late = call->timeout_ms == 0;
+    bool is_too_late = jrpc_patience(call) == 0;
     if (cancelled != NULL) {
         cancelled->state = FREE;
         jrpc_fail(call, JRPC_CANCELLED, "Cancelled", NULL);
-    } else if (call->is_retry && (is_too_late || !rpc->has_settled)) {
+    } else if (jrpc_wants(call, JRPC_RETRY) && (is_too_late || !rpc->has_settled)) {
         say_unknown(call, rpc->now);
     } else if (is_too_late) {
         jrpc_fail(call, JRPC_DEADLINE_EXCEEDED, "Deadline exceeded", NULL);
@@ -105,7 +106,7 @@ static bool is_declined(jrpc_call *call) {
 static bool admit(jrpc_call *call) {
     jrpc *rpc = call->rpc;
     uint32_t digest[2];
-    if (call->method->flags & JRPC_IDEMPOTENT) return call->timeout_ms > 0 || !is_declined(call);
+    if (call->method->flags & JRPC_IDEMPOTENT) return jrpc_patience(call) > 0 || !is_declined(call);
     entry *free = find_free(rpc);
     jrpc_digest_call(call, digest);
     entry *known = find(rpc, digest, false);
@@ -118,7 +119,7 @@ static bool admit(jrpc_call *call) {
     }
     memcpy(free->digest, digest, sizeof digest);
     free->state = RUNNING;
-    free->is_extended = call->is_extended;
+    free->is_extended = jrpc_is_extended(call);
     call->entry = free;
     return !is_declined(call);
 }
@@ -128,11 +129,11 @@ static void keep(jrpc_call *call, const jrpc_body *body) {
     entry *to = call->entry;
     jrpc_out out = {.bytes = to->reply, .room = sizeof to->reply, .total = SIZE_MAX};
     memset(to->reply, 0, sizeof to->reply); /* a message ends with a zero */
-    if (body->is_error) jrpc_put(&out, body->message);
+    to->is_error = body->message != NULL;
+    if (to->is_error) jrpc_put(&out, body->message);
     else if (body->write != NULL) body->write(&out, body->context);
     else jrpc_put(&out, "null");
-    if (body->is_error && out.count >= sizeof to->reply) to->reply[0] = '\0';
-    to->is_error = body->is_error;
+    if (to->is_error && out.count >= sizeof to->reply) to->reply[0] = '\0';
     to->code = body->code;
     to->size = out.count <= sizeof to->reply ? (uint8_t)out.count : UINT8_MAX;
     to->state = ANSWERED;

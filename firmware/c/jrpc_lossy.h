@@ -8,8 +8,15 @@
 
 #include "jrpc.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #ifndef JRPC_REPLY_BYTES
 #define JRPC_REPLY_BYTES 32 /* of a result, or of an error's message, that is kept for a copy */
+#endif
+#if JRPC_REPLY_BYTES > 254
+#error "JRPC_REPLY_BYTES is at most 254"
 #endif
 
 typedef struct jrpc_remembered {
@@ -23,5 +30,9 @@ typedef struct jrpc_remembered {
 } jrpc_remembered;
 
 extern const struct jrpc_lossy_part jrpc_lossy;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -3,14 +3,8 @@
 
 #include <string.h>
 
-/* Who answers says by it that it runs a copy of a request no second time. */
 static void run_ping(jrpc_call *call) {
-    const jrpc_config *config = call->rpc->config;
-    if (config->is_lossy && config->lossy == NULL) {
-        jrpc_fail(call, JRPC_METHOD_NOT_FOUND, "Method not found", NULL);
-    } else {
-        jrpc_return_bool(call, true);
-    }
+    jrpc_return_bool(call, true);
 }
 
 static bool write_name(jrpc_out *out, void *context, uint32_t index);
@@ -19,55 +13,37 @@ static void run_methods(jrpc_call *call) {
     jrpc_return_items(call, write_name, call->rpc);
 }
 
-static void run_cancel(jrpc_call *call) {
-    jrpc *rpc = call->rpc;
-    jrpc_slice id = jrpc_param(call, "id");
-    rpc->knowledge = JRPC_KNOWS;
-    if (id.size == 0 || (rpc->config->later != NULL && rpc->config->later->cancel(rpc, id))) return;
-    if (rpc->config->lossy != NULL) rpc->config->lossy->cancel(rpc, id);
-}
-
-static void run_more(jrpc_call *call) {
-    jrpc *rpc = call->rpc;
-    rpc->knowledge = JRPC_KNOWS;
-    if (rpc->config->later != NULL) rpc->config->later->more(call, jrpc_param(call, "id"));
-}
-
 static const jrpc_method builtins[] = {
-    {"rpc.cancel", run_cancel, "id", JRPC_NOTIFICATION},
     {"rpc.methods", run_methods, "", JRPC_IDEMPOTENT},
-    {"rpc.more", run_more, "id upto missing", JRPC_NOTIFICATION},
     {"rpc.ping", run_ping, "", JRPC_IDEMPOTENT},
 };
 
-enum { BUILTINS = sizeof builtins / sizeof *builtins };
-
-static size_t count_methods(const jrpc *rpc) {
-    return rpc->config->method_count + BUILTINS;
-}
-
+/* The methods: ours, yours, and those of the part that answers later. NULL: there are no more. */
 static const jrpc_method *method_at(const jrpc *rpc, size_t index) {
-    size_t count = rpc->config->method_count;
-    return index < count ? &rpc->config->methods[index] : &builtins[index - count];
+    const jrpc_config *config = rpc->config;
+    const size_t ours = sizeof builtins / sizeof *builtins;
+    if (index < ours) return &builtins[index];
+    index -= ours;
+    if (index < config->method_count) return &config->methods[index];
+    index -= config->method_count;
+    return config->later != NULL && index < config->later->method_count ? &config->later->methods[index] : NULL;
 }
 
 const jrpc_method *jrpc_find_method(const jrpc *rpc, jrpc_slice name) {
-    for (size_t i = 0; i < count_methods(rpc); i++) {
-        if (jrpc_is(name, method_at(rpc, i)->name)) return method_at(rpc, i);
-    }
-    return NULL;
+    const jrpc_method *method;
+    for (size_t i = 0; (method = method_at(rpc, i)) != NULL && !jrpc_is(name, method->name);) i++;
+    return method;
 }
 
 /* The names in order: each is the least of those that come behind the one before. */
-static bool write_name(jrpc_out *out, void *context, uint32_t index) {
-    const jrpc *rpc = context;
-    const char *last = "", *next = NULL;
+static bool write_name(jrpc_out *out, void *rpc, uint32_t index) {
+    const jrpc_method *method;
+    const char *last = "", *next;
     do {
         next = NULL;
-        for (size_t i = 0; i < count_methods(rpc); i++) {
-            const jrpc_method *method = method_at(rpc, i);
-            bool is_later = strcmp(method->name, last) > 0 && !(method->flags & JRPC_NOTIFICATION);
-            if (is_later && (next == NULL || strcmp(method->name, next) < 0)) next = method->name;
+        for (size_t i = 0; (method = method_at(rpc, i)) != NULL; i++) {
+            if (method->flags & JRPC_NOTIFICATION || strcmp(method->name, last) <= 0) continue;
+            if (next == NULL || strcmp(method->name, next) < 0) next = method->name;
         }
         last = next;
     } while (next != NULL && index-- > 0);
@@ -93,6 +69,6 @@ static void write_list(jrpc_out *out, void *context) {
 void jrpc_return_items(jrpc_call *call, jrpc_items write, void *context) {
     const struct jrpc_later_part *later = call->rpc->config->later;
     list items = {write, context};
-    if (call->wants_stream && later != NULL && later->stream(call, write, context)) return;
+    if (jrpc_wants(call, JRPC_STREAM_WISH) && later != NULL && later->stream(call, write, context)) return;
     jrpc_return(call, write_list, &items);
 }

@@ -93,6 +93,7 @@ bool jrpc_noise_read(jrpc_noise *noise, const jrpc_crypto *crypto, const uint8_t
     memcpy(payload, sealed, payload_size);
     if (!crypto->open(payload, payload_size, sealed + payload_size, noise->key, first_nonce,
                       noise->hash, sizeof noise->hash)) {
+        jrpc_wipe(noise, sizeof *noise);
         return false;
     }
     mix_hash(noise, sealed, payload_size + JRPC_TAG_SIZE);

@@ -10,6 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { JRPC_KEY_SIZE = 32, JRPC_TAG_SIZE = 16, JRPC_NONCE_SIZE = 12, JRPC_POINT_SIZE = 32 };
 
 /* What the author gives: four functions of any library of cryptography. */
@@ -52,5 +56,9 @@ bool jrpc_noise_answer(jrpc_noise *noise, const uint8_t *payload, size_t payload
 
 /* Overwrite what must not stay in memory. */
 void jrpc_wipe(void *secret, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

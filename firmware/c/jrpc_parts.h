@@ -6,12 +6,26 @@
 
 /* ---- jrpc_json.c, jrpc_check.c ---- */
 
-bool jrpc_is_space(int letter);
-bool jrpc_is_digit(int letter);
+static inline bool jrpc_is_digit(int letter) {
+    return (unsigned)letter - '0' < 10;
+}
+
 int jrpc_hex(int letter); /* the value of a hexadecimal digit, -1: it is none */
+
+const char *jrpc_skip_space(const char *at, const char *end);
+
+/* Where the value ends that begins there, or behind space; NULL: there is none. */
+const char *jrpc_scan(const char *at, const char *end);
 
 /* The bytes that the letter at the start takes in UTF-8, 0: it is none. `left` is above 0. */
 size_t jrpc_utf8_size(const char *text, size_t left);
+
+/* The next letter of a string, decoded into `to`, whose size is returned; 0: it is wrong. */
+size_t jrpc_take_letter(const char **from, const char *end, char to[4]);
+
+static inline bool jrpc_is_string(jrpc_slice value) {
+    return value.size > 0 && *value.at == '"';
+}
 
 /* Whether it is a string with that text, which has no zero at its end. */
 bool jrpc_is_sized(jrpc_slice string, const char *text, size_t size);
@@ -20,9 +34,8 @@ bool jrpc_is_sized(jrpc_slice string, const char *text, size_t size);
 
 /* What a response says beside its id. */
 typedef struct {
-    bool is_error;
     int32_t code;
-    const char *message;
+    const char *message; /* of an error; NULL: it is a result */
     jrpc_writer write; /* the result, or the data of an error; NULL: null, or none */
     void *context;
 } jrpc_body;
@@ -50,6 +63,9 @@ void jrpc_end_batch(jrpc *rpc);
 /* A param, by name or by place; size 0: it is not there. */
 jrpc_slice jrpc_param(const jrpc_call *call, const char *name);
 
+/* Answer that a param is not what was expected; `bounds` are the least and the most of an int. */
+void jrpc_refuse_param(jrpc_call *call, jrpc_slice name, const char *expected, const int32_t *bounds);
+
 /* Whether all params are among those that the method has; else it has been said. */
 bool jrpc_check_params(jrpc_call *call);
 
@@ -60,15 +76,22 @@ const jrpc_method *jrpc_find_method(const jrpc *rpc, jrpc_slice name);
 
 /* ---- jrpc.c ---- */
 
-/* The members of a message. */
-enum {
-    JRPC_ID, JRPC_METHOD, JRPC_PARAMS, JRPC_VERSION, JRPC_RESULT, JRPC_ERROR, JRPC_TIMEOUT,
-    JRPC_STREAM_WISH, JRPC_RETRY, JRPC_MEMBERS
-};
+#define JRPC_BUDGET 20u /* errors for messages that cannot be read, when they come one after the other */
 
-typedef struct {
-    jrpc_slice of[JRPC_MEMBERS]; /* size 0: it is not there */
-} jrpc_envelope;
+/* The milliseconds that the caller still waits; UINT32_MAX: it says nothing. */
+uint32_t jrpc_patience(const jrpc_call *call);
+
+#define JRPC_BIT(member) (1u << (member))
+#define JRPC_EXTENSIONS (JRPC_BIT(JRPC_TIMEOUT) | JRPC_BIT(JRPC_STREAM_WISH) | JRPC_BIT(JRPC_RETRY))
+
+static inline bool jrpc_is_extended(const jrpc_call *call) {
+    return call->present & JRPC_EXTENSIONS;
+}
+
+/* Whether that member is true. */
+static inline bool jrpc_wants(const jrpc_call *call, int member) {
+    return call->of[member].size > 0 && *call->of[member].at == 't';
+}
 
 /* ---- jrpc_digest.c ---- */
 
@@ -97,13 +120,13 @@ struct jrpc_lossy_part {
 struct jrpc_later_part {
     bool (*stream)(jrpc_call *call, jrpc_items write, void *context); /* whether it does */
     void (*release)(jrpc_call *call);                                 /* it has been answered */
-    void (*more)(jrpc_call *call, jrpc_slice id);
-    bool (*cancel)(jrpc *rpc, jrpc_slice id); /* whether there was something to cancel */
     void (*poll)(jrpc *rpc);
+    const jrpc_method *methods; /* rpc.cancel, rpc.more */
+    size_t method_count;
 };
 
 struct jrpc_calls_part {
-    bool (*hear)(jrpc *rpc, const jrpc_envelope *message); /* whether it belongs to a call */
+    bool (*hear)(const jrpc_call *message); /* whether it belongs to a call */
     bool (*is_echo)(const jrpc_call *call);
     void (*poll)(jrpc *rpc);
 };

@@ -15,6 +15,10 @@
 #include "jrpc.h"
 #include "jrpc_noise.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #ifndef JRPC_SEAL_WINDOW
 #define JRPC_SEAL_WINDOW 1024 /* packets that may come late, a multiple of 32; takes so many bits */
 #endif
@@ -98,5 +102,9 @@ struct jrpc_seal_session {
     uint8_t hello[32]; /* its digest */
     uint8_t welcome[57];
 };
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

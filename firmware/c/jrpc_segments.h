@@ -1,5 +1,5 @@
 /* Messages longer than a packet, in segments: `?segment=1` at the other end. The bytes are those of
- * docs/big-messages.md.
+ * docs/protocol.md.
  *
  * It stands between a `jrpc` and what carries its messages, or the seal:
  *
@@ -14,19 +14,25 @@
 
 #include "jrpc.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define JRPC_SEGMENT_HEADER 9 /* bytes before a chunk */
 #define JRPC_SEGMENTS_MOST 4095 /* of one message */
 
 enum { JRPC_SEGMENTS_REMEMBERED = 16 }; /* messages whose late copies are known */
 
-/* Bytes that `arriving` needs for messages of so many bytes in packets of at most `packet`: where
+/* Bytes that `arriving` needs for messages of so many bytes in packets of at most `packet` bytes: where
  * chunks end with whole letters they may be 3 bytes short. */
 #define JRPC_SEGMENTS_ROOM(message, packet) \
     (((message) / ((packet) - JRPC_SEGMENT_HEADER - 3) + 1) * \
      ((packet) - JRPC_SEGMENT_HEADER + sizeof(uint16_t)))
 
 typedef struct {
-    size_t max_packet; /* bytes, both ways; at least 32 */
+    size_t max_packet; /* bytes of the largest packet that leaves; at least 32 */
+    /* Of the largest that arrives, as the other end has it: 255 in a DataPoint. 0: the same. */
+    size_t max_arriving;
     char *arriving;    /* one long message: see JRPC_SEGMENTS_ROOM */
     size_t arriving_size;
     char *leaving; /* long messages, one behind the other, each with 4 bytes more */
@@ -88,5 +94,9 @@ void jrpc_segments_send(void *segments, const char *bytes, size_t size, size_t r
 /* Send what is due, a packet at most. Returns whether there is more: read what has arrived, then call
  * it again. At least every 50 ms, since the other end waits for reports. */
 bool jrpc_segments_poll(jrpc_segments *segments, uint32_t now_ms);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -5,6 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define JRPC_SHA256_SIZE 32 /* bytes of a digest */
 
 typedef struct {
@@ -18,5 +22,9 @@ void jrpc_sha256_add(jrpc_sha256 *hash, const void *data, size_t size);
 
 /* The digest of all that was added. The hash is used up. */
 void jrpc_sha256_end(jrpc_sha256 *hash, uint8_t digest[JRPC_SHA256_SIZE]);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

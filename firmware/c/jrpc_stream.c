@@ -38,12 +38,19 @@ static bool note(jrpc_stream *stream, char byte) {
     return false;
 }
 
-static void end_message(jrpc_stream *stream, uint32_t now) {
+/* False: the connection is to be closed. */
+static bool end_message(jrpc_stream *stream, uint32_t now) {
     size_t size = stream->count;
     stream->count = 0;
     stream->state = BETWEEN;
     stream->braces = stream->brackets = 0;
+    if (stream->take != NULL) return stream->take(stream->context, stream->bytes, size, now);
     jrpc_receive(stream->rpc, stream->bytes, size, now);
+    return true;
+}
+
+static void reject(const jrpc_stream *stream, int32_t code, const char *text, uint32_t now) {
+    if (stream->rpc != NULL) jrpc_reject(stream->rpc, code, text, now);
 }
 
 bool jrpc_stream_feed(jrpc_stream *stream, const char *bytes, size_t size, uint32_t now) {
@@ -56,23 +63,23 @@ bool jrpc_stream_feed(jrpc_stream *stream, const char *bytes, size_t size, uint3
             stream->begun_at = now;
         }
         if (byte == '\n') {
-            end_message(stream, now);
+            if (!end_message(stream, now)) return false;
             continue;
         }
         if (stream->count == stream->room) {
             stream->count = 0;
-            jrpc_reject(stream->rpc, JRPC_TOO_LARGE, now);
+            reject(stream, JRPC_TOO_LARGE, "Too large", now);
             return false;
         }
         stream->bytes[stream->count++] = byte;
-        if (note(stream, byte)) end_message(stream, now);
+        if (note(stream, byte) && !end_message(stream, now)) return false;
     }
     return true;
 }
 
 bool jrpc_stream_poll(jrpc_stream *stream, uint32_t now) {
     if (stream->state == BETWEEN || now - stream->begun_at < UNFINISHED_MS) return true;
-    jrpc_reject(stream->rpc, JRPC_PARSE_ERROR, now);
+    reject(stream, JRPC_PARSE_ERROR, "Parse error", now);
     return false;
 }
 

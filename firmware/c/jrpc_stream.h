@@ -11,9 +11,15 @@
 
 #include "jrpc.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* One connection. Set what is above the line before its first use, and the rest to zero. */
 typedef struct {
-    jrpc *rpc;
+    jrpc *rpc; /* NULL, where there is `take` */
+    /* Takes the lines of a sealed link: hand them to `jrpc_seal_receive`, whose answer it returns. */
+    bool (*take)(void *context, char *line, size_t size, uint32_t now_ms);
     char *bytes; /* what has been received of a message: room for the longest */
     size_t room;
     void (*write)(void *context, const char *bytes, size_t size);
@@ -35,5 +41,9 @@ bool jrpc_stream_poll(jrpc_stream *stream, uint32_t now_ms);
 
 /* The `send` of a `jrpc`. `stream` is a jrpc_stream. */
 void jrpc_stream_send(void *stream, const char *bytes, size_t size, size_t rest);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

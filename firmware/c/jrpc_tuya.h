@@ -15,6 +15,10 @@
 
 #include "jrpc.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define JRPC_TUYA_OVERHEAD 7u       /* of a frame */
 #define JRPC_TUYA_UNIT_OVERHEAD 4u  /* of a DataPoint in it */
 #define JRPC_TUYA_DPID 232u
@@ -47,7 +51,7 @@ typedef struct {
     uint32_t dropped;            /* bytes that belonged to no frame */
     uint32_t heard_at, begun_at; /* milliseconds */
     uint8_t sum;                 /* of the frame that is being sent */
-    bool is_sending, has_space;
+    bool is_sending, has_space, adds_space;
 } jrpc_tuya;
 
 /* Take what the line has brought. */
@@ -64,5 +68,9 @@ void jrpc_tuya_send_datapoint(void *line, const char *bytes, size_t size, size_t
 
 /* Send a frame of your own, such as the answer to a heartbeat. */
 void jrpc_tuya_write(jrpc_tuya *line, uint8_t command, const uint8_t *data, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -32,23 +32,15 @@ void jrpc_put(jrpc_out *out, const char *json) {
     jrpc_put_slice(out, (jrpc_slice){json, strlen(json)});
 }
 
-void jrpc_write_json(jrpc_out *out, void *json) {
-    jrpc_put(out, json);
-}
-
-void jrpc_put_bool(jrpc_out *out, bool value) {
-    jrpc_put(out, value ? "true" : "false");
-}
-
 static void put_digits(jrpc_out *out, uint32_t value, unsigned decimals) {
-    char text[22]; /* filled from its end */
+    char text[24]; /* filled from its end */
     size_t at = sizeof text;
-    for (unsigned place = 0; value > 0 || place <= decimals; place++) {
-        if (place == decimals && decimals > 0) text[--at] = '.';
+    int left = decimals < 12 ? (int)decimals : 12; /* more than any number has */
+    do {
         text[--at] = (char)('0' + value % 10);
         value /= 10;
-        if (at < 2) break; /* more decimals than any number has */
-    }
+        if (--left == 0) text[--at] = '.';
+    } while (value > 0 || left >= 0);
     jrpc_put_slice(out, (jrpc_slice){text + at, sizeof text - at});
 }
 
@@ -65,14 +57,6 @@ void jrpc_put_int(jrpc_out *out, int32_t value) {
     jrpc_put_decimal(out, value, 0);
 }
 
-static void put_escape(jrpc_out *out, char letter) {
-    static const char digits[] = "0123456789abcdef";
-    char escape[] = {'\\', letter, '0', '0', digits[letter >> 4 & 15], digits[letter & 15]};
-    bool is_plain = letter == '"' || letter == '\\';
-    if (!is_plain) escape[1] = 'u';
-    jrpc_put_slice(out, (jrpc_slice){escape, is_plain ? 2 : sizeof escape});
-}
-
 void jrpc_put_text(jrpc_out *out, const char *text) {
     size_t left = strlen(text), size;
     jrpc_put(out, "\"");
@@ -82,11 +66,14 @@ void jrpc_put_text(jrpc_out *out, const char *text) {
             out->is_broken = true;
             return;
         }
-        if (*text == '"' || *text == '\\' || (uint8_t)*text < ' ') {
-            put_escape(out, *text);
-        } else {
-            jrpc_put_slice(out, (jrpc_slice){text, size});
+        jrpc_slice letter = {text, size};
+        if ((uint8_t)*text < ' ') { /* which leaves as \u0000 to \u001f */
+            jrpc_put(out, *text < 16 ? "\\u000" : "\\u001");
+            letter.at = &"0123456789abcdef"[*text & 15];
+        } else if (*text == '"' || *text == '\\') {
+            jrpc_put(out, "\\");
         }
+        jrpc_put_slice(out, letter);
     }
     jrpc_put(out, "\"");
 }

@@ -1,7 +1,7 @@
 """Call a device at any URL, and wait for it."""
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from inspect import iscoroutinefunction
@@ -161,6 +161,25 @@ class BlockingClient:
         return self._link.run(
             lambda: call(method, params, result=result, timeout=timeout, idempotent=idempotent)
         )
+
+    def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **named: Any) -> T:
+        """Run a coroutine function that takes a client, such as `put` and `get` of `files`.
+
+        It runs in the event loop of this client, in a thread of its own. Ctrl-C cancels it.
+
+        Args:
+            function: gets the async `Client` in front.
+            *args: what else it gets.
+            **named: as above, by name.
+
+        Returns:
+            What it returns.
+
+        Raises:
+            Exception: whatever it raises.
+            RuntimeError: the caller is the event loop's own thread.
+        """
+        return self._link.run(partial(function, self._client, *args, **named))
 
     def notify(self, method: str, params: Any = None) -> None:
         """Send a notification; raises what `Client.notify` raises."""

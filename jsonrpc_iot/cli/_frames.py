@@ -3,12 +3,16 @@
 Text for people is escaped here; nothing is printed here.
 """
 
+from contextlib import suppress
 from typing import TypeAlias
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from jsonrpc_iot import MalformedFrame
 from jsonrpc_iot.protocol.codec.codec import DECODE_ERRORS
+from jsonrpc_iot.protocol.improv import messages as improv
+from jsonrpc_iot.protocol.improv.serial import Packet, PacketType
 from jsonrpc_iot.protocol.text import escape, escape_json
 from jsonrpc_iot.protocol.tuya.datapoints import DataPoint, read_datapoints
 from jsonrpc_iot.protocol.tuya.frame import Command, Frame, NetworkStatus
@@ -66,6 +70,45 @@ class Noise(Struct, frozen=True):
     noise: int
 
 
+class PacketReport(Struct, frozen=True):
+    """What `monitor --json` prints of a packet of Improv Wi-Fi.
+
+    Args:
+        time: seconds.
+        improv: what it is, in a word or in hex digits.
+        data: hex digits, without the key of a network.
+        meaning: the same in words, as far as it makes sense.
+    """
+
+    time: float
+    improv: str
+    data: str
+    meaning: str
+
+
+def explain_packet(time: float, packet: Packet) -> PacketReport:
+    """Find out what a packet means.
+
+    Args:
+        time: seconds, when it was whole.
+        packet: any.
+    """
+    data = packet.shown()[9:-2]
+    name, meaning = f"0x{packet.type:02x}", data.hex(" ")
+    with suppress(MalformedFrame, ValueError):  # what makes no sense stays hex digits
+        name = PacketType(packet.type).name
+        match packet.type:
+            case PacketType.STATE:
+                meaning = improv.State(packet.value).name
+            case PacketType.ERROR:
+                meaning = improv.ErrorState(packet.value).name
+            case _:
+                call = improv.Call.decode(data)
+                strings = improv.decode_strings(call.data)
+                meaning = " ".join((improv.Command(call.command).name, *map(repr, strings)))
+    return PacketReport(time, name, data.hex(), meaning)
+
+
 def explain_frame(time: float, frame: Frame) -> Report:
     """Find out what a frame means.
 
@@ -109,6 +152,12 @@ def show_frame(report: Report) -> str:
     """One line about a frame for people, escaped."""
     head = f"{show_time(report.time)}  {report.version:>3}  {report.name:<18}"
     return f"{head}  {_meaning(report)}".rstrip()
+
+
+def show_packet(packet: PacketReport) -> str:
+    """One line about a packet for people, escaped."""
+    kind = f"IMPROV {packet.improv}"
+    return f"{show_time(packet.time)}       {kind:<18}  {escape(packet.meaning)}".rstrip()
 
 
 def show_noise(noise: Noise) -> str:

@@ -16,10 +16,20 @@ from msgspec import structs
 
 from jsonrpc_iot import ChannelClosed, UsageError
 from jsonrpc_iot.channel.url import Url
+from jsonrpc_iot.protocol.improv.serial import LineDecoder
 from jsonrpc_iot.protocol.text import escape
-from jsonrpc_iot.protocol.tuya.frame import LATE_SECONDS, Frame, FrameDecoder
+from jsonrpc_iot.protocol.tuya.frame import LATE_SECONDS, Frame
 
-from ._frames import Noise, Report, explain_frame, show_frame, show_noise
+from ._frames import (
+    Noise,
+    PacketReport,
+    Report,
+    explain_frame,
+    explain_packet,
+    show_frame,
+    show_noise,
+    show_packet,
+)
 from ._output import explain, is_terminal, print_json_line, print_text, write_error
 from ._recording import Record, read_recording, recorder
 from ._signals import until_signal
@@ -36,7 +46,8 @@ _NOISE_SECONDS = 1.0
 # Of times that are shown and recorded; a recording has to give the very times of the live line.
 _DECIMALS = 6
 
-Show: TypeAlias = Callable[[Report | Noise], None]
+Seen: TypeAlias = Report | PacketReport | Noise
+Show: TypeAlias = Callable[[Seen], None]
 
 
 def complete_line(beginning: str, given: Given) -> Iterator[Offer]:
@@ -51,7 +62,7 @@ class Watch:
     has the time at which it is due.
 
     Args:
-        show: gets frames and noise in their order.
+        show: gets frames, Improv's packets and noise in their order.
         count: how many frames are wanted; `None` for all.
 
     Attributes:
@@ -60,7 +71,7 @@ class Watch:
     """
 
     def __init__(self, show: Show, count: int | None) -> None:
-        self.decoder = FrameDecoder()
+        self.decoder = LineDecoder()
         self.frames = 0
         self._show = show
         self._count = count
@@ -86,7 +97,7 @@ class Watch:
                 return
             noise = self.decoder.noise_bytes
             frames = self.decoder.feed(data[at : at + 1], time, is_late=is_late)
-            if frames or self.decoder.noise_bytes > noise:
+            if frames or self.decoder.packets or self.decoder.noise_bytes > noise:
                 self._found(time, frames)
 
     def advance(self, time: float) -> None:
@@ -118,6 +129,9 @@ class Watch:
     def _found(self, time: float, frames: list[Frame]) -> None:
         if self.decoder.noise_bytes > self._shown_noise:
             self._noise_since = min(self._noise_since, time)
+        for packet in self.decoder.take_packets():
+            self._show_noise()
+            self._show(explain_packet(round(time, _DECIMALS), packet))
         for frame in frames:
             self._show_noise()
             self._show(explain_frame(round(time, _DECIMALS), frame))
@@ -159,8 +173,9 @@ def monitor(
 ) -> None:
     """Show the Tuya frames on a serial line: JSON-RPC messages, DataPoints and all others.
 
-    Only reads, until SIGINT or SIGTERM, which is success, or until the adapter is unplugged. Bytes
-    that belong to no frame are noise. Totals go to standard error.
+    So are packets of Improv Wi-Fi, without keys. Only reads, until SIGINT or SIGTERM, which is
+    success, or until the adapter is unplugged. Bytes that belong to neither are noise. Totals go to
+    standard error.
     """
     watch = Watch(_print_json if json else _print_line, count)
     problem = ""
@@ -252,13 +267,15 @@ def _read_options(url: Url) -> "UartOptions":
     return url.read_options(UartOptions)
 
 
-def _print_json(seen: Report | Noise) -> None:
+def _print_json(seen: Seen) -> None:
     print_json_line(msgspec.json.encode(seen))
 
 
-def _print_line(seen: Report | Noise) -> None:
+def _print_line(seen: Seen) -> None:
     if isinstance(seen, Report):
         print_text(show_frame(seen))
+    elif isinstance(seen, PacketReport):
+        print_text(show_packet(seen))
     elif is_terminal():
         from rich.console import Console
         from rich.text import Text

@@ -109,6 +109,11 @@ TARGETS: dict[str, dict[str, tuple[str, float]]] = {
         "time of a call / bare bleak": ("<=", 1.3),
         "connect to first reply / 1 s": ("<=", 1.0),
     },
+    "files": {
+        f"{link}: {ours} / plain calls {way}": (">=", 0.6)
+        for link in ("tcp", "udp", "uart", "gatt")
+        for ours, way in (("put", "there"), ("get", "back"))
+    },
     "memory": {
         "asyncio, connected: serve / echo": ("<=", 1.0),
         "asyncio, after a call: serve / echo": ("<=", 1.0),

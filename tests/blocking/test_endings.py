@@ -145,7 +145,7 @@ def test_an_exception_in_the_block_is_all_that_is_printed(rig: Rig) -> None:
     ("wait", "began"),
     [
         ("device.call('hold', timeout=None)", ("began", None)),
-        ("next(device.stream('endless', timeout=None))", "began"),
+        ("list(device.stream('endless', timeout=None))", "began"),
         ("device.call('hold', timeout=None)  # in a block", ("began", None)),
     ],
 )

@@ -104,18 +104,22 @@ def test_with_a_keyring_the_permission_is_needed(tmp_path: Path, command: Comman
 
 
 @pytest.mark.anyio
-async def test_a_sender_is_killed_and_the_next_one_goes_on(tmp_path: Path) -> None:
-    data = os.urandom(200_000)
-    (tmp_path / "file").write_bytes(data)
-    root = tmp_path / "root"
-    with device(root, "tcp://127.0.0.1:0?max=300") as url:
-        words = ("put", f"{url}?max=300", str(tmp_path / "file"))
-        with started(*words) as sender:
-            await eventually(lambda: any(root.glob(".jsonrpc-iot/*.part")))
+async def test_both_ends_are_killed_and_the_next_ones_go_on(tmp_path: Path) -> None:
+    data = os.urandom(1_500_000)
+    file, root = tmp_path / "file", tmp_path / "root"
+    file.write_bytes(data)
+    root.mkdir()
+    words = ("simulate", "--files", str(root), "--bind", "tcp://127.0.0.1:0?max=200")
+    with started(*words) as killed:
+        url = listening(killed)
+        with started("put", url, str(file)) as sender:
+            await eventually(lambda: any(root.glob(".jsonrpc-iot/*.part")))  # after a second
             sender.process.send_signal(signal.SIGKILL)
-        assert not (root / "file").exists()
+        killed.process.send_signal(signal.SIGKILL)
+    assert not (root / "file").exists()
+    with device(root) as url:
         (part,) = root.glob(".jsonrpc-iot/*.part")
-        assert run(*words).code == 0
+        assert run("put", url, str(file)).code == 0
         assert not part.exists()
     assert (root / "file").read_bytes() == data
 

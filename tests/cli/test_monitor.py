@@ -18,7 +18,22 @@ import pytest
 
 from jsonrpc_iot import cli
 from jsonrpc_iot.cli._frames import Noise, Report
-from jsonrpc_iot.cli.monitor import Watch, _read_line
+from jsonrpc_iot.cli.monitor import Seen, Watch, _read_line
+from jsonrpc_iot.protocol.improv.messages import (
+    Call,
+    Command,
+    ErrorState,
+    State,
+    WifiSettings,
+    encode_strings,
+)
+from jsonrpc_iot.protocol.improv.serial import (
+    Packet,
+    call_packet,
+    error_packet,
+    result_packet,
+    state_packet,
+)
 from jsonrpc_iot.protocol.tuya.frame import Frame, FrameDecoder
 from jsonrpc_iot.transports.serial.pty import open_pty
 from tests.vectors import read_vectors
@@ -185,6 +200,39 @@ def test_the_captures(replay: Replay) -> None:
     )
 
 
+def test_packets_of_improv_stand_between_frames(replay: Replay) -> None:
+    settings = WifiSettings("home\x1b", "correct horse")
+    packets = [
+        call_packet(Call(Command.WIFI_SETTINGS, settings.encode())),
+        state_packet(State.PROVISIONING),
+        error_packet(ErrorState.UNABLE_TO_CONNECT),
+        result_packet(Call(Command.REQUEST_STATE, encode_strings(["http://192.0.2.7/"]))),
+        call_packet(Call(Command.WIFI_SETTINGS, b"\x09cut short")),
+        Packet(9, b"\x01"),
+    ]
+    line = [(0.0, b"".join(frame(8) + each.encode() for each in packets))]
+
+    done = replay(line)
+
+    shown = [re.sub(" +", " ", each.strip()) for each in done.out.splitlines()]
+    assert shown[::2] == ["0.000 0 QUERY_DATAPOINTS"] * 6
+    assert shown[1::2] == [
+        r"0.000 IMPROV CALL WIFI_SETTINGS 'home\x1b' '***'",
+        "0.000 IMPROV STATE PROVISIONING",
+        "0.000 IMPROV ERROR UNABLE_TO_CONNECT",
+        "0.000 IMPROV RESULT REQUEST_STATE 'http://192.0.2.7/'",
+        "0.000 IMPROV CALL 01 03 2a 2a 2a",
+        "0.000 IMPROV 0x09 01",
+    ]
+    assert done.err == f"frames: 6, {NOTHING}"
+    assert parsed(replay(line, "--json").out)[3] == {
+        "time": 0.0,
+        "improv": "STATE",
+        "data": "03",
+        "meaning": "PROVISIONING",
+    }
+
+
 def test_noise_stands_where_it_was(replay: Replay) -> None:
     wrong = frame(8)[:-1] + b"\0"
     line = [(0.0, b"x" + frame(8) + b"xyz" + frame(8) + frame(8)), (0.25, wrong), (0.5, b"x")]
@@ -277,7 +325,7 @@ def test_no_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_junk_takes_no_memory() -> None:
-    shown: list[Report | Noise] = []
+    shown: list[Seen] = []
     watch = Watch(shown.append, None)
     junk = Random(1).randbytes(1 << 16)
     watch.take(0.0, junk)
@@ -299,8 +347,8 @@ def test_junk_takes_no_memory() -> None:
 def test_it_does_not_matter_when_it_is_asked_for_more(seed: int, count: int | None) -> None:
     random = Random(seed)
     parts = [frame(8), frame(0xFE, b"{}"), b"\x55\xaa\0\6\0\x20", b"x", b"\x55", b"\x55\xaa"]
-    often: list[Report | Noise] = []
-    seldom: list[Report | Noise] = []
+    often: list[Seen] = []
+    seldom: list[Seen] = []
     asked, alone = Watch(often.append, count), Watch(seldom.append, count)
     now = 0.0
     for _ in range(30):
@@ -380,8 +428,8 @@ def test_a_recording_is_shown_like_the_line(
 @pytest.mark.anyio
 async def test_what_came_while_it_was_stopped_is_no_noise() -> None:
     pieces: list[tuple[float, bytes, bool]] = []
-    shown: list[Report | Noise] = []
-    again: list[Report | Noise] = []
+    shown: list[Seen] = []
+    again: list[Seen] = []
     watch, replay = Watch(shown.append, 2), Watch(again.append, 2)
     sent = frame(0xFE, b'"one"') + frame(0xFE, b'"two"')
     stream, path = open_pty()

@@ -206,7 +206,9 @@ async def test_only_its_own_notifications_are_heard_there(place: str) -> None:
         one.emit("wrong")
         two.emit("right")
         with anyio.fail_after(SECONDS):
-            assert (await news.receive()).method == "right"
+            while (heard := (await news.receive()).method) == "gateway.device":
+                pass  # that it came
+            assert heard == "right"
 
 
 async def test_who_may_do_nothing_may_do_nothing_there() -> None:

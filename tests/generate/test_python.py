@@ -2,6 +2,7 @@
 
 import datetime as dt
 import decimal
+import inspect
 import uuid
 from typing import Any, get_type_hints
 
@@ -247,11 +248,11 @@ def test_docstrings() -> None:
             )
         )
     )
-    doc = loaded(source).Lamp.boil.__doc__
+    doc = inspect.getdoc(loaded(source).Lamp.boil)
 
     assert doc == (
-        'Heat the water.\n\n        Stops by itself: """ import os\n        """\\\n\n'
-        "        Args:\n            celsius: Hot (at least 0).\n        "
+        'Heat the water.\n\nStops by itself: """ import os\n"""\\\n\n'
+        "Args:\n    celsius: Hot (at least 0)."
     )
 
 

@@ -52,6 +52,11 @@ class Foreign:
         while not states.items() <= self.states.items():
             await self._read()
 
+    async def until_text(self, entity: str, part: str) -> None:
+        """Wait until an entity shows a text with a part in it."""
+        while part not in str(self.states.get(entity)):
+            await self._read()
+
     async def order(self, **what: object) -> None:
         await self._orders.send(json.dumps(what).encode() + b"\n")
 

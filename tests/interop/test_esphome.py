@@ -17,8 +17,9 @@ from typing import Any
 import anyio
 import pytest
 
-from jsonrpc_iot import Dispatcher, serve
+from jsonrpc_iot import ConnectFailed, Dispatcher, serve
 from jsonrpc_iot.testing import LineFaults, VirtualSerial, virtual_serial_pair
+from jsonrpc_iot.testing.conformance import check_conformance
 from jsonrpc_iot.tuya import DataPoint, DataPointType, NetworkStatus, TuyaMcu
 from tests._system import require_command
 from tests.interop.foreign import FOLDER, Foreign, foreign, interpreter
@@ -170,6 +171,15 @@ async def test_each_end_sees_what_the_other_does(
 def frame(command: int, data: bytes) -> bytes:
     head = bytes([0x55, 0xAA, 3, command]) + len(data).to_bytes(2, "big") + data
     return head + bytes([sum(head) % 256])
+
+
+async def test_it_takes_messages_and_answers_none(
+    python: str, program: Path, line: VirtualSerial[str]
+) -> None:
+    async with esphome(python, program, line.second) as there:
+        with pytest.raises(ConnectFailed, match="nobody answers"):
+            await check_conformance(f"tuya-dp://{line.first}?role=mcu&gap=0", timeout=3)
+        await there.until_text("Message", "rpc.ping")
 
 
 SET = frame(6, b"\x02\x02\0\4\0\0\0\x09")

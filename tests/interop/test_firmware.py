@@ -13,14 +13,14 @@ import pytest
 
 from jsonrpc_iot import InvalidParams, MethodNotFound, connect
 from jsonrpc_iot.testing import virtual_serial_pair
-from tests.firmware.c.board import SOURCES, STRICT
+from tests.firmware.c.compiling import SOURCES, STRICT
 from tests.firmware.c.desk import HERE
 from tests.waiting import SECONDS
 
 from .._system import require_command
 
 CORE = ("jrpc", "answer", "check", "json", "methods", "params", "write")
-PARTS = (*CORE, "digest", "lossy", "tuya")
+PARTS = (*CORE, "values", "digest", "lossy", "tuya")
 
 pytestmark = [
     pytest.mark.anyio,

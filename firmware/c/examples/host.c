@@ -206,6 +206,7 @@ static void accept_connection(int listener) {
 }
 
 static void end_connection(peer *gone) {
+    jrpc_end_calls(&gone->rpc);
     close(gone->file);
     gone->file = -1;
 }
@@ -253,7 +254,9 @@ static void poll_peer(peer *each, bool is_datagram) {
     if (each->tuya.bytes != NULL) {
         jrpc_tuya_poll(&each->tuya, time);
     } else if (is_datagram) {
-        if (time - each->heard_at > SILENT_MS) each->file = -1;
+        if (time - each->heard_at <= SILENT_MS) return;
+        jrpc_end_calls(&each->rpc);
+        each->file = -1;
     } else if (!jrpc_stream_poll(&each->stream, time)) {
         end_connection(each);
     }

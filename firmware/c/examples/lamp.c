@@ -100,28 +100,40 @@ void lamp_poll(uint32_t now) {
 
 /* ---- Asking the other end ---- */
 
-static struct {
+typedef struct {
     jrpc *rpc;
-    uint32_t token;
-} asking;
+    uint32_t token; /* of the call that waits for the time; 0: this place is free */
+} question;
+
+static question questions[4];
 
 static void take_time(void *context, const jrpc_outcome *outcome) {
     jrpc_call call;
+    question *asked = context;
     jrpc_slice result = outcome->result;
-    (void)context;
-    if (!jrpc_resume(asking.rpc, asking.token, &call)) return;
+    bool is_awaited = jrpc_resume(asked->rpc, asked->token, &call);
+    asked->token = 0;
+    if (!is_awaited) return;
     if (result.size > 0) jrpc_return(&call, write_slice, &result);
     else jrpc_fail(&call, JRPC_SERVER_ERROR, "The other end does not tell the time", NULL);
 }
 
 /* lamp.clock(): the time, of which the caller itself is asked: its method `clock.now`. */
 static void run_clock(jrpc_call *call) {
-    static const jrpc_request request = {
-        .method = "clock.now", .on_reply = take_time, .timeout_ms = 5000, .is_idempotent = true,
+    question *free = questions, *end = questions + sizeof questions / sizeof *questions;
+    while (free < end && free->token != 0) free++;
+    if (free == end) {
+        jrpc_fail(call, JRPC_BUSY, "Busy", NULL);
+        return;
+    }
+    jrpc_request request = {
+        .method = "clock.now", .on_reply = take_time, .context = free, .timeout_ms = 20000,
+        .is_idempotent = true,
     };
-    asking.rpc = call->rpc;
-    asking.token = jrpc_answer_later(call);
-    if (asking.token != 0 && !jrpc_send_request(call->rpc, &request)) {
+    free->rpc = call->rpc;
+    free->token = jrpc_answer_later(call);
+    if (free->token != 0 && !jrpc_send_request(call->rpc, &request)) {
+        free->token = 0;
         jrpc_fail(call, JRPC_BUSY, "Busy", NULL);
     }
 }

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static void (*const targets[])(const uint8_t *, size_t) = {
         fuzz_values, fuzz_messages, fuzz_segments, fuzz_seal,
-        fuzz_base,   fuzz_tuya,     fuzz_stream,
+        fuzz_base,   fuzz_tuya,     fuzz_stream,   fuzz_files,
     };
     if (size > 0) targets[*data % (sizeof targets / sizeof *targets)](data + 1, size - 1);
     return 0;

@@ -17,6 +17,7 @@ void fuzz_segments(const uint8_t *data, size_t size);
 void fuzz_seal(const uint8_t *data, size_t size);
 void fuzz_tuya(const uint8_t *data, size_t size);
 void fuzz_stream(const uint8_t *data, size_t size);
+void fuzz_files(const uint8_t *data, size_t size);
 void fuzz_base(const uint8_t *data, size_t size);
 
 /* Take the next record off the data: a byte that says its size, and so many bytes or what is left of

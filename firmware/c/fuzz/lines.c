@@ -39,7 +39,7 @@ static void take_datapoint(void *context, uint8_t id, uint8_t type, const uint8_
 }
 
 static void run_echo(jrpc_call *call) {
-    note(call->params.at, call->params.size);
+    note(call->of[JRPC_PARAMS].at, call->of[JRPC_PARAMS].size);
     jrpc_return_bool(call, true);
 }
 

@@ -131,10 +131,10 @@ class LineDecoder(FrameDecoder):
     Attributes:
         packets: those that are whole; who feeds takes them away.
         bad_packets: what looked like a packet, but for its checksum.
-        noise_bytes: bytes that belong to no frame and no packet, such as newlines and logs.
+        noise_bytes: bytes that belong to no frame and no packet, such as logs.
     """
 
-    __slots__ = ("bad_packets", "packets")
+    __slots__ = ("_may_be_newline", "bad_packets", "packets")
 
     def __init__(
         self,
@@ -146,6 +146,7 @@ class LineDecoder(FrameDecoder):
         super().__init__(max_data, silence_seconds, pause_seconds, baudrate)
         self.packets: list[Packet] = []
         self.bad_packets = 0
+        self._may_be_newline = False  # what comes next, behind a packet
 
     @classmethod
     def instead_of(cls, other: FrameDecoder) -> Self:
@@ -163,6 +164,9 @@ class LineDecoder(FrameDecoder):
     def _scan(self, data: bytes, at: int, frames: list[Frame]) -> int:
         """Add the frames and packets from there on; see `FrameDecoder`."""
         size = len(data)
+        if self._may_be_newline:
+            at += data.startswith(b"\n", at)
+            self._may_be_newline = False
         while (start := _first_mark(data, at)) >= 0:
             self.noise_bytes += start - at
             is_packet = data[start] == _MARK[0]
@@ -186,11 +190,13 @@ class LineDecoder(FrameDecoder):
                 else:
                     self.bad_checksums += 1
             else:
+                at = end + 1
                 if is_packet:
                     self.packets.append(Packet(data[body - 2], data[body:end]))
+                    at += data.startswith(b"\n", at)
+                    self._may_be_newline = at == size == end + 1
                 else:
                     frames.append(Frame(data[start + 2], data[start + 3], data[body:end]))
-                at = end + 1
                 continue
             self.noise_bytes += 1
             at = start + 1

@@ -1,6 +1,5 @@
 """The files of a folder, offered to whoever may have them."""
 
-import hashlib
 import os
 import stat
 import threading
@@ -27,16 +26,17 @@ from .interface import (
     TransferId,
     Written,
 )
+from .known import BLOCK, Block, Blocks, Hashes, version_of
 from .names import place_of, problem
 from .room import is_small, read_room, window, write_room
 from .transfers import Transfer, Transfers, Wanted
+from .writer import Writer
 
 T = TypeVar("T")
 
 TRANSFERS = ".jsonrpc-iot"
 """The folder, in that of the files, where those are that have not come whole."""
 
-_BLOCK = 1 << 20
 _REMEMBERED = 256
 
 
@@ -79,6 +79,8 @@ class FolderFiles(Files):
         except OSError as error:
             raise UsageError(f"{os.fspath(root)}: {error.strerror}") from None
         self._hashes = Hashes()
+        self._blocks = Blocks()
+        self._writer = Writer(self._transfers)
         self._committed: OrderedDict[str, str] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -123,7 +125,7 @@ class FolderFiles(Files):
 
     async def write(self, transfer: TransferId, offset: int, data: bytes) -> Written:
         """See `Files.write`."""
-        return Written(await _in_thread(self._transfers.write, str(transfer), offset, data))
+        return Written(await self._writer.write(str(transfer), offset, data))
 
     async def commit(self, transfer: TransferId) -> Committed:
         """See `Files.commit`."""
@@ -136,7 +138,11 @@ class FolderFiles(Files):
         info = None if context is None else context.info
         bare = offset > 0 and is_small(info)
         length = min(length, read_room(info, bare=bare))
-        return await _in_thread(self._read, name, offset, length, bare)
+        block = self._blocks.find(name, offset, length)
+        if block is None:
+            block = await _in_thread(self._load, name, offset, length)
+        data = block.piece(offset, length)
+        return Piece(data=data) if bare else Piece(data=data, size=block.size, sha256=block.sha256)
 
     async def abort(self, transfer: TransferId) -> None:
         """See `Files.abort`."""
@@ -216,63 +222,23 @@ class FolderFiles(Files):
             self._disk.make_folder(each)
             self._disk.sync_folder(each.parent)
 
-    def _read(self, name: str, offset: int, length: int, bare: bool) -> Piece:
+    def _load(self, name: str, offset: int, length: int) -> Block:
+        """Read a part of a file, and some more, in case that is read next."""
         path = self._file(name)
         with path.open("rb") as file:
+            known = os.fstat(file.fileno())
             file.seek(offset)
-            data = file.read(length)
-            if bare:
-                return Piece(data=data)
-            size = os.fstat(file.fileno()).st_size
-        return Piece(data=data, size=size, sha256=self._hashes.of(path))
+            data = file.read(max(length, BLOCK))
+        hash = self._hashes.of(path)
+        block = Block(path, version_of(known), offset, data, known.st_size, hash)
+        self._blocks.keep(name, block)
+        return block
 
     def _file(self, name: str) -> Path:
         path = place_of(self._root, name)
         if not path.is_file():
             raise NoSuchFile
         return path
-
-
-class Hashes:
-    """The hashes of files, each computed once as long as the file stays as it is."""
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[Path, tuple[tuple[int, ...], str]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def known(self, path: Path, now: os.stat_result) -> str | None:
-        """The hash of a file that has not changed since it was computed, else `None`."""
-        with self._lock:
-            found = self._known.get(path)
-        return found[1] if found is not None and found[0] == _version(now) else None
-
-    def of(self, path: Path) -> str:
-        """The hash of a file, in hex."""
-        with path.open("rb") as file:
-            before = os.fstat(file.fileno())
-            if (known := self.known(path, before)) is not None:
-                return known
-            hash = hashlib.sha256()
-            while block := file.read(_BLOCK):
-                hash.update(block)
-            if _version(os.fstat(file.fileno())) == _version(before):
-                self._learn(path, _version(before), hash.hexdigest())
-            return hash.hexdigest()
-
-    def learn(self, path: Path, hash: str) -> None:
-        """Take note of a hash that is known."""
-        self._learn(path, _version(path.stat()), hash)
-
-    def _learn(self, path: Path, version: tuple[int, ...], hash: str) -> None:
-        with self._lock:
-            self._known[path] = version, hash
-            self._known.move_to_end(path)
-            if len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
-
-
-def _version(known: os.stat_result) -> tuple[int, ...]:
-    return known.st_ino, known.st_size, known.st_mtime_ns
 
 
 def _info(name: str, known: os.stat_result, hash: str | None = None) -> FileInfo:

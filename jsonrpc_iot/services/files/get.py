@@ -1,6 +1,7 @@
 """`get`: a file of a device becomes one of this machine."""
 
 import os
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -14,11 +15,15 @@ from jsonrpc_iot import Client, MalformedResponse, MessageTooLarge, TooLarge
 from .disk import Disk
 from .interface import FileExists, FileInfo, Files, NotAllowed, Piece, WrongHash
 from .names import problem
+from .pace import Pace
 from .put import PATIENCE
-from .room import read_room, window
-from .sending import PASSING, Patience, Progress, size_and_hash, smaller
+from .room import is_small, read_room, window
+from .sending import PASSING, Patience, Progress, smaller
+from .source import size_and_hash
 
 _TRIES = 3  # of a file that changes while it is read
+_WAITING = 64 << 10  # bytes that may wait in memory to be written
+_WAITING_SECONDS = 1.0
 _AHEAD = 4  # windows that may wait for a piece before them
 
 
@@ -118,6 +123,7 @@ class Fetching:
             try:
                 await self._read_all(arriving)
             except PASSING as error:
+                arriving.pace.failed(error)
                 await self._patience.wait(self._client, error)
         await anyio.to_thread.run_sync(partial(self._settle, arriving, target))
         return info
@@ -139,13 +145,13 @@ class Fetching:
     async def _read_all(self, arriving: "Arriving") -> None:
         """Read until all is here, in smaller pieces where they turn out to be too large."""
         link = self._client.info
-        chunk = min(read_room(link, bare=True), arriving.info.size)
+        most = min(read_room(link, bare=is_small(link)), arriving.info.size)
         while arriving.there < arriving.info.size:
             read = partial(self._files.read, self._name)
             try:
-                await arriving.run(read, chunk, window(link))
+                await arriving.run(read, most, window(link))
             except (MessageTooLarge, TooLarge) as error:
-                chunk = smaller(chunk, error)
+                most = smaller(arriving.pace.chunk, error)
 
     def _settle(self, arriving: "Arriving", target: Path) -> None:
         """Put the file in its place, if it is right."""
@@ -177,17 +183,21 @@ class Arriving:
         part: as above.
         info: as above.
         there: how many bytes are here.
+        pace: says how much to read at once.
     """
 
     def __init__(self, part: Path, info: FileInfo, note: Progress) -> None:
         self.part = part
         self.info = info
         self.there = 0
+        self.pace = Pace()
         self._note = note
         self._disk = Disk()
         self._early: dict[int, bytes] = {}
+        self._waiting = bytearray()
         self._next = 0
-        self._changed = anyio.Event()
+        self._written = time.monotonic()
+        self._changed: anyio.Event | None = None
 
     def resume(self) -> None:
         """Find what an earlier try has left."""
@@ -196,13 +206,13 @@ class Arriving:
         self._disk.cut(self.part, self.there)
 
     async def run(
-        self, read: Callable[[int, int], Awaitable[Piece]], chunk: int, reads: int
+        self, read: Callable[[int, int], Awaitable[Piece]], most: int, reads: int
     ) -> None:
         """Read what is missing.
 
         Args:
             read: gives a piece, from an offset on, of a length at most.
-            chunk: how many bytes to read at once.
+            most: bytes to read at once at most.
             reads: that may be open at once.
 
         Raises:
@@ -210,48 +220,68 @@ class Arriving:
             Exception: the first that `read` raises.
         """
         self._next = self.there
+        self.pace.bound(most, reads)
         self._early.clear()
         failures: list[Exception] = []
 
         async def work() -> None:
             try:
                 while self._next < self.info.size:
-                    if self._next - self.there < _AHEAD * reads * chunk:
-                        await self._read_next(read, chunk)
+                    ahead = self._next - self.there
+                    if ahead < _AHEAD * reads * self.pace.chunk and not self.pace.is_full:
+                        await self._read_next(read)
                     else:
+                        self._changed = self._changed or anyio.Event()
                         await self._changed.wait()
             except Exception as error:  # noqa: BLE001  # of which the first is raised below
                 failures.append(error)
                 tasks.cancel_scope.cancel()
 
-        async with anyio.create_task_group() as tasks:
-            for _ in range(reads):
-                tasks.start_soon(work)
+        try:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(reads):
+                    tasks.start_soon(work)
+        finally:
+            self._write()
         if failures:
             raise failures[0]
 
-    async def _read_next(self, read: Callable[[int, int], Awaitable[Piece]], chunk: int) -> None:
+    async def _read_next(self, read: Callable[[int, int], Awaitable[Piece]]) -> None:
         offset = self._next
-        end = self._next = min(offset + chunk, self.info.size)
+        end = self._next = min(offset + self.pace.chunk, self.info.size)
         data = b""
         while (missing := end - offset - len(data)) > 0:
+            began = self.pace.start()
             piece = await read(offset + len(data), missing)
+            self.pace.answered(began)
             for said, known in ((piece.size, self.info.size), (piece.sha256, self.info.sha256)):
                 if said not in (UNSET, known):
                     raise Changed
             if not 0 < len(piece.data) <= missing:
                 raise Changed
-            data += piece.data
+            if len(piece.data) < missing and offset > 0:  # the device has room for no more
+                self.pace.bound_chunk(len(piece.data))
+            data = data + piece.data if data else piece.data
         self._early[offset] = data
         self._keep()
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
     def _keep(self) -> None:
         """Keep what there is no gap before."""
         before = self.there
         while (data := self._early.pop(self.there, None)) is not None:
-            self._disk.write(self.part, self.there, data)
+            self._waiting += data
             self.there += len(data)
+        now = time.monotonic()
+        if len(self._waiting) >= _WAITING or now - self._written > _WAITING_SECONDS:
+            self._write()
+            self._written = now
         if self.there > before:
             self._note(self.there, self.info.size)
-            changed, self._changed = self._changed, anyio.Event()
-            changed.set()
+
+    def _write(self) -> None:
+        """Write what waits to be written."""
+        self._disk.write(self.part, self.there - len(self._waiting), bytes(self._waiting))
+        self._waiting.clear()

@@ -238,7 +238,6 @@ class Files(abc.ABC):
 
     @method(
         idempotent=True,
-        serial=True,
         effect="change",
         requires=PERMISSION,
         errors=(NoRoom,),

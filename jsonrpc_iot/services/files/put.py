@@ -1,12 +1,15 @@
 """`put`: a file of this machine becomes one of a device."""
 
 import os
-from functools import partial
 
-from jsonrpc_iot import Client
+from jsonrpc_iot import Client, MalformedResponse, MessageTooLarge
 
-from .interface import FileInfo, Files
-from .sending import Progress, Sending, Source
+from .by_position import call_by_position, full_name
+from .interface import Begun, FileExists, FileInfo, Files, InUse, NoRoom, NotAllowed, TransferId
+from .sending import Progress, Sending
+from .source import Source
+
+_ERRORS = (FileExists, NoRoom, NotAllowed, InUse)
 
 PATIENCE = 60.0
 """Seconds for which a transfer goes on with nothing getting through."""
@@ -51,14 +54,28 @@ async def put(
     await source.measure()
     name = source.path.name if name is None else name
     files = client.proxy(Files, prefix=prefix)
+    params = (name, source.size, source.sha256, *([True] if replace else ()))
+
+    async def begin() -> Begun:
+        try:
+            return await files.begin(*params)
+        except MessageTooLarge:
+            method = full_name(prefix, "files.begin")
+            return await call_by_position(client, method, params, Begun, errors=_ERRORS)
+
+    async def commit(transfer: TransferId) -> None:
+        committed = await files.commit(transfer)
+        if committed.sha256 != source.sha256:
+            raise MalformedResponse(f"the device has taken a file of hash {committed.sha256}")
+
     sending = Sending(
         client,
         source,
-        f"{prefix}.files.write".lstrip("."),
-        partial(files.begin, name, source.size, source.sha256, replace),
+        full_name(prefix, "files.write"),
+        begin,
         files.write,
         progress=progress,
         patience=patience,
     )
-    await sending.send(files.commit)
+    await sending.send(commit)
     return FileInfo(name=name, size=source.size, sha256=source.sha256)

@@ -1,10 +1,12 @@
 """How many bytes of a file fit one message of a link."""
 
+from functools import cache
+
 import msgspec
 
 from jsonrpc_iot import ChannelInfo
 
-MOST = 64 << 10
+MOST = 128 << 10
 """Bytes of a file in one message, however large messages may be."""
 
 WINDOW = 8
@@ -14,6 +16,7 @@ _SMALL = 1024
 _ID = (1 << 30) - 1
 _OFFSET = 99_999_999
 _HASH = "0" * 64
+_LONGER_HEAD = 4  # of long data in MessagePack
 
 
 def write_room(info: ChannelInfo | None, method: str = "files.write") -> int:
@@ -23,8 +26,7 @@ def write_room(info: ChannelInfo | None, method: str = "files.write") -> int:
         info: of the link; `None` where there is none.
         method: by which they are written.
     """
-    params = {"transfer": "0" * 8, "offset": _OFFSET, "data": b""}
-    return _room(info, {"method": method, "id": _ID, "params": params, "timeout": 9.99})
+    return _room(info, method, bare=False)
 
 
 def read_room(info: ChannelInfo | None, *, bare: bool) -> int:
@@ -34,8 +36,7 @@ def read_room(info: ChannelInfo | None, *, bare: bool) -> int:
         info: of the link; `None` where there is none.
         bare: size and hash of the file are left out.
     """
-    piece = {"data": b""} if bare else {"data": b"", "size": _OFFSET, "sha256": _HASH}
-    return _room(info, {"jsonrpc": "2.0", "id": _ID, "result": piece})
+    return _room(info, "", bare=bare)
 
 
 def is_small(info: ChannelInfo | None) -> bool:
@@ -49,11 +50,24 @@ def window(info: ChannelInfo | None) -> int:
     return WINDOW if open_at_once is None else min(WINDOW, open_at_once)
 
 
-def _room(info: ChannelInfo | None, message: object) -> int:
+def _room(info: ChannelInfo | None, method: str, *, bare: bool) -> int:
     if info is None or info.max_message is None:
         return MOST
-    if info.codec == "msgpack":
-        room = info.max_message - len(msgspec.msgpack.encode(message)) - 4  # a longer head of data
+    envelope = _envelope(method, info.codec, bare=bare)
+    left = info.max_message - envelope
+    return max(1, min(left if info.codec == "msgpack" else left // 4 * 3, MOST))
+
+
+@cache
+def _envelope(method: str, codec: str, *, bare: bool) -> int:
+    """Bytes of a message around the data: of a request, or without a method of an answer."""
+    message: dict[str, object]
+    if method:
+        params = {"transfer": "0" * 8, "offset": _OFFSET, "data": b""}
+        message = {"method": method, "id": _ID, "params": params, "timeout": 9.99}
     else:
-        room = (info.max_message - len(msgspec.json.encode(message))) // 4 * 3
-    return max(1, min(room, MOST))
+        piece = {"data": b""} if bare else {"data": b"", "size": _OFFSET, "sha256": _HASH}
+        message = {"jsonrpc": "2.0", "id": _ID, "result": piece}
+    if codec == "msgpack":
+        return len(msgspec.msgpack.encode(message)) + _LONGER_HEAD
+    return len(msgspec.json.encode(message))

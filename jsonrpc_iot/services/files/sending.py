@@ -5,12 +5,10 @@ answers to those behind it say so at once, and the sender goes back there. After
 either end was restarted, `begin` is called again.
 """
 
-import hashlib
 import math
-import os
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -24,14 +22,16 @@ from jsonrpc_iot import (
     DeadlineExceeded,
     DeviceOffline,
     InvalidParams,
-    MalformedResponse,
     MessageTooLarge,
     OutcomeUnknown,
     TooLarge,
 )
 
 from .interface import Begun, TransferId, Written, WrongHash
+from .pace import Pace
 from .room import window, write_room
+from .source import Source
+from .stretch import Stretch
 
 Progress = Callable[[int, int], object]
 """Is told how many bytes have arrived, and of how many."""
@@ -42,65 +42,9 @@ PASSING: tuple[type[Exception], ...] = (Busy, CallTimeout, Cancelled, ChannelClo
 PASSING += (DeadlineExceeded, DeviceOffline, OutcomeUnknown)
 """What goes over: a cut, a reboot, too much at once."""
 
-_BLOCK = 1 << 20
 _PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 5.0
 _LOST_TRANSFERS = 3
-_MOST_IDLE_TURNS = 100
-
-
-class Source:
-    """A file that is read block by block, in a thread.
-
-    Args:
-        path: of the file.
-
-    Attributes:
-        size: bytes.
-        sha256: of them, in hex.
-    """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self.size = 0
-        self.sha256 = ""
-        self._start = 0
-        self._block = b""
-        self._lock = anyio.Lock()
-
-    async def measure(self) -> None:
-        """Find out size and hash.
-
-        Raises:
-            OSError: the file cannot be read.
-        """
-        self.size, self.sha256 = await anyio.to_thread.run_sync(size_and_hash, self.path)
-
-    async def read(self, offset: int, length: int) -> bytes:
-        """Some of its bytes."""
-        async with self._lock:
-            begin = offset - self._start
-            if not 0 <= begin <= len(self._block) - min(length, self.size - offset):
-                load = partial(_read, self.path, offset, max(length, _BLOCK))
-                self._block = await anyio.to_thread.run_sync(load)
-                self._start, begin = offset, 0
-            return self._block[begin : begin + length]
-
-
-def size_and_hash(path: Path) -> tuple[int, str]:
-    """How many bytes a file has, and their SHA-256 in hex."""
-    hash, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            hash.update(block)
-            size += len(block)
-    return size, hash.hexdigest()
-
-
-def _read(path: Path, offset: int, length: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(offset)
-        return file.read(length)
 
 
 def smaller(chunk: int, error: MessageTooLarge | TooLarge) -> int:
@@ -131,7 +75,7 @@ class Patience:
 
     def renew(self) -> None:
         """Take note that something got through."""
-        self._until = anyio.current_time() + self._seconds
+        self._until = time.monotonic() + self._seconds
         self._pause = _PAUSE_SECONDS
         self._lost = 0
 
@@ -142,7 +86,7 @@ class Patience:
             client: that tries.
             error: by which the last one failed; raised when it is not to be tried any more.
         """
-        if client.state == "closed" or anyio.current_time() + self._pause > self._until:
+        if client.state == "closed" or time.monotonic() + self._pause > self._until:
             raise error
         await anyio.sleep(self._pause)
         self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
@@ -190,6 +134,7 @@ class Sending:
         self._progress = progress
         self._patience = Patience(patience)
         self._most = source.size or 1
+        self._pace = Pace()
         self._was_resumed = False
 
     async def send(self, finish: Callable[[TransferId], Awaitable[object]]) -> None:
@@ -206,6 +151,7 @@ class Sending:
         while True:
             try:
                 begun = await self._begin()
+                self._source.check(begun.offset)
                 self._tell(begun.offset)
                 if begun.transfer is None:
                     return
@@ -213,6 +159,7 @@ class Sending:
                 if await self._complete(begun, begun.transfer, finish):
                     return
             except PASSING as error:
+                self._pace.failed(error)
                 await self._patience.wait(self._client, error)
 
     async def _complete(
@@ -237,12 +184,13 @@ class Sending:
         write, there = partial(self._write, transfer), begun.offset
         while True:
             chunk = min(write_room(self._client.info, self._method), self._most)
-            chunk = min(chunk, begun.chunk or chunk)
-            stretch = Stretch(self._source, write, there, chunk, self._note)
+            writes = min(begun.window or 1, window(self._client.info))
+            self._pace.bound(min(chunk, begun.chunk or chunk), writes)
+            stretch = Stretch(self._source, write, there, self._pace, self._note)
             try:
-                await stretch.run(min(begun.window or 1, window(self._client.info)))
+                await stretch.run(writes)
             except (MessageTooLarge, TooLarge) as error:
-                self._most = smaller(chunk, error)
+                self._most = smaller(self._pace.chunk, error)
                 there = stretch.there
             else:
                 return
@@ -254,94 +202,3 @@ class Sending:
     def _tell(self, offset: int) -> None:
         if self._progress is not None:
             self._progress(offset, self._source.size)
-
-
-class Stretch:
-    """The rest of a file, written with several writes open at once.
-
-    Args:
-        source: the file.
-        write: has the device take some bytes; gives how many it has.
-        start: how many it has.
-        chunk: how many to write at once.
-        on_progress: is told how many it has.
-
-    Attributes:
-        there: how many bytes the device has.
-    """
-
-    def __init__(
-        self,
-        source: Source,
-        write: Callable[[int, bytes], Awaitable[Written]],
-        start: int,
-        chunk: int,
-        on_progress: Callable[[int], object],
-    ) -> None:
-        self.there = start
-        self._on_progress = on_progress
-        self._source = source
-        self._write = write
-        self._chunk = chunk
-        self._next = start
-        self._turn = 0  # how often it went back, so that late answers are known
-        self._idle_turns = 0
-        self._reading = anyio.Lock()
-        self._changed = anyio.Event()
-        self._failure: Exception | None = None
-
-    async def run(self, writes: int) -> None:
-        """Write until all is there.
-
-        Args:
-            writes: that may be open at once.
-
-        Raises:
-            Exception: the first that a write raises.
-        """
-        async with anyio.create_task_group() as tasks:
-            for _ in range(writes):
-                tasks.start_soon(self._work, tasks.cancel_scope)
-        if self._failure is not None:
-            raise self._failure
-
-    async def _work(self, scope: anyio.CancelScope) -> None:
-        try:
-            while self.there < self._source.size:
-                if self._next < self._source.size:
-                    await self._write_next()
-                else:  # what is under way may have been lost
-                    await self._changed.wait()
-        except Exception as error:  # noqa: BLE001  # of which the first is raised outside
-            self._failure = self._failure or error
-        scope.cancel()
-
-    async def _write_next(self) -> None:
-        async with self._reading:  # so that they leave in order
-            offset, turn = self._next, self._turn
-            data = await self._source.read(offset, self._chunk)
-            if turn != self._turn or offset >= self._source.size:
-                return
-            if not data:
-                raise OSError(f"{self._source.path}: it became shorter while it was sent")
-            self._next = offset + len(data)
-        written = await self._write(offset, data)
-        if self._takes(offset + len(data), turn, written.offset):
-            await anyio.sleep(_PAUSE_SECONDS)
-
-    def _takes(self, end: int, turn: int, there: int) -> bool:
-        """Take note of an answer; gives whether it is better to wait a little."""
-        if there > self.there:
-            self.there = there
-            self._idle_turns = 0
-            self._on_progress(there)
-        changed, self._changed = self._changed, anyio.Event()
-        changed.set()
-        if there >= end or turn != self._turn:
-            return False
-        self._turn += 1
-        self._next = there
-        self._idle_turns += 1
-        if self._idle_turns > _MOST_IDLE_TURNS:
-            raise MalformedResponse("the device takes no more bytes, and does not say why")
-        return self._idle_turns > 1

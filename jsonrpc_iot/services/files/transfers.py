@@ -2,13 +2,15 @@
 
 A transfer is two files in a folder of its own: `ID.part` with the bytes, `ID.json` with what they
 are to be and how many of them are there for good. The second is only ever replaced whole, so
-that the power may go at any moment: what `ID.json` does not vouch for comes again. What becomes of
-a file that is whole is left to the caller.
+that the power may go at any moment: what `ID.json` does not vouch for comes again. So bytes may as
+well wait in memory for others to be written with. What becomes of a file that is whole is left to
+the caller.
 """
 
 import errno
 import hashlib
 import math
+import re
 import secrets
 import shutil
 import threading
@@ -27,7 +29,9 @@ from .disk import Disk
 from .interface import InUse, NoRoom, WrongHash
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_OURS = re.compile(r"[0-9a-f]{8}\.(part|json|json\.new)")
 _BLOCK = 1 << 20
+_WAITING = 1 << 20  # bytes that may wait in memory to be written
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -74,14 +78,16 @@ class Transfer:
 
     Attributes:
         lock: is held by who writes.
-        hash: of the bytes that are there, `None` where they have to be read first.
+        kept: bytes that are in the file; the others are `waiting` in memory.
+        hash: of those in the file, `None` where they have to be read first.
         synced: when they were last seen to be there for good.
     """
 
     def __init__(self, id: str, wanted: Wanted, offset: int, written: float) -> None:
         self.id = id
         self.wanted = wanted
-        self.offset = offset
+        self.offset = self.kept = offset
+        self.waiting: list[bytes] = []
         self.written = self.synced = written
         self.lock = threading.Lock()
         self.hash = hashlib.sha256() if offset == 0 else None
@@ -147,6 +153,25 @@ class Transfers:
             self._open[transfer.id] = transfer
             return transfer
 
+    def write_soon(self, id: str, offset: int, data: bytes) -> int | None:
+        """Take the next bytes without touching the disk.
+
+        Returns:
+            How many bytes are there; `None` where the disk has to be touched, as `write` does.
+
+        Raises:
+            InvalidParams: there is no such transfer, or what it wants is not so large.
+        """
+        transfer = self._open.get(id)
+        if transfer is None or not transfer.lock.acquire(blocking=False):
+            return None
+        try:
+            if transfer.is_over or self._has_to_write(transfer):
+                return None
+            return self._take(transfer, offset, data)
+        finally:
+            transfer.lock.release()
+
     def write(self, id: str, offset: int, data: bytes) -> int:
         """Take the next bytes; any others change nothing.
 
@@ -158,19 +183,14 @@ class Transfers:
             NoRoom: the disk is full.
         """
         with self._held(id) as transfer:
-            if offset != transfer.offset:
-                return transfer.offset
-            if offset + len(data) > transfer.wanted.size:
-                _refuse("data", f"the file has {transfer.wanted.size} bytes")
-            hash = self._hash_of(transfer)
-            with _room_wanted():
-                self.disk.write(self.part(transfer), offset, data)
-            hash.update(data)
-            transfer.offset += len(data)
-            transfer.written = self._clock()
-            if transfer.written - transfer.synced >= self._sync_seconds:
-                self._keep(transfer)
-            return transfer.offset
+            if transfer.offset - transfer.kept >= _WAITING:
+                self._write_waiting(transfer)
+            there = self._take(transfer, offset, data)
+            if transfer.waiting and self._clock() - transfer.synced >= self._sync_seconds:
+                self._write_waiting(transfer)
+                with _room_wanted():
+                    self._keep(transfer)
+            return there
 
     @contextmanager
     def whole(self, id: str) -> Iterator[Transfer]:
@@ -188,6 +208,7 @@ class Transfers:
             if transfer.offset < wanted.size:
                 missing = {"offset": transfer.offset, "size": wanted.size}
                 _refuse("transfer", "bytes are missing", **missing)
+            self._write_waiting(transfer)
             if self._hash_of(transfer).hexdigest() != wanted.sha256:
                 self._forget(transfer)
                 raise WrongHash
@@ -225,6 +246,31 @@ class Transfers:
         """Where its bytes are."""
         return self.folder / f"{transfer.id}.part"
 
+    def _has_to_write(self, transfer: Transfer) -> bool:
+        is_due = self._clock() - transfer.synced >= self._sync_seconds
+        return is_due or transfer.offset - transfer.kept >= _WAITING
+
+    def _take(self, transfer: Transfer, offset: int, data: bytes) -> int:
+        """Have the next bytes wait; gives how many are there."""
+        if offset == transfer.offset:
+            if offset + len(data) > transfer.wanted.size:
+                _refuse("data", f"the file has {transfer.wanted.size} bytes")
+            transfer.waiting.append(data)
+            transfer.offset += len(data)
+            transfer.written = self._clock()
+        return transfer.offset
+
+    def _write_waiting(self, transfer: Transfer) -> None:
+        """Write what waits; where the disk is full it goes on waiting."""
+        if not transfer.waiting:
+            return
+        hash, data = self._hash_of(transfer), b"".join(transfer.waiting)
+        with _room_wanted():
+            self.disk.write(self.part(transfer), transfer.kept, data)
+        hash.update(data)
+        transfer.kept += len(data)
+        transfer.waiting.clear()
+
     @contextmanager
     def _held(self, id: str) -> Iterator[Transfer]:
         transfer = self.get(id)
@@ -249,8 +295,7 @@ class Transfers:
             part = path.with_suffix(".part")
             try:
                 kept = msgspec.json.decode(path.read_bytes(), type=Kept)
-            except msgspec.MsgspecError:  # not ours, or the disk has lost it
-                self.disk.remove(path)
+            except msgspec.MsgspecError:  # the disk has lost it, or it is not ours
                 continue
             there = [each.stat() for each in (path, part) if each.exists()]
             size = there[1].st_size if len(there) > 1 else 0
@@ -261,7 +306,9 @@ class Transfers:
             age = max(0.0, time.time() - max(each.st_mtime for each in there))
             self._open[path.stem] = Transfer(path.stem, kept.wanted, offset, now - age)
         for path in self.folder.iterdir():
-            if path.suffix == ".new" or path.stem not in self._open:
+            id, _, kind = path.name.partition(".")
+            is_left = kind == "json.new" or id not in self._open
+            if is_left and _OURS.fullmatch(path.name):  # and nobody else's
                 self.disk.remove(path)
 
     def _expire(self) -> None:
@@ -292,7 +339,7 @@ class Transfers:
 
     def _hash_of(self, transfer: Transfer) -> "hashlib._Hash":
         if transfer.hash is None:
-            hash, left = hashlib.sha256(), transfer.offset
+            hash, left = hashlib.sha256(), transfer.kept
             with self.part(transfer).open("rb") as file:
                 while block := file.read(min(left, _BLOCK)):
                     hash.update(block)
@@ -307,7 +354,7 @@ class Transfers:
         transfer.synced = self._clock()
 
     def _save(self, transfer: Transfer) -> None:
-        kept = msgspec.json.encode(Kept(transfer.wanted, transfer.offset))
+        kept = msgspec.json.encode(Kept(transfer.wanted, transfer.kept))
         self.disk.save(self.folder / f"{transfer.id}.json", kept)
 
     def _forget(self, transfer: Transfer) -> None:

@@ -148,7 +148,6 @@ class Firmware(abc.ABC):
 
     @method(
         idempotent=True,
-        serial=True,
         effect="change",
         requires=PERMISSION,
         errors=(NoRoom,),

@@ -1,24 +1,35 @@
 """`update`: an image of this machine becomes what a device runs."""
 
 import os
-from functools import partial
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
 from msgspec import UNSET
 
 from jsonrpc_iot import Client, JsonRpcIotError, MessageTooLarge
-from jsonrpc_iot.services.files import Begun, Progress
+from jsonrpc_iot.services.files import Begun, InUse, NoRoom, Progress, WrongHash
+from jsonrpc_iot.services.files.by_position import call_by_position, full_name
 from jsonrpc_iot.services.files.interface import TransferId
 from jsonrpc_iot.services.files.put import PATIENCE
-from jsonrpc_iot.services.files.sending import PASSING, Patience, Sending, Source
+from jsonrpc_iot.services.files.sending import PASSING, Patience, Sending
+from jsonrpc_iot.services.files.source import Source
 
-from .interface import Firmware, FirmwareStatus
+from .interface import (
+    Firmware,
+    FirmwareStatus,
+    Installed,
+    NotForThisDevice,
+    WrongSignature,
+)
 from .signing import sign
 from .target import Image
 
 _LOOK_SECONDS = 0.5
 _INSTALL_SECONDS = 120.0
+_ERRORS = (NoRoom, InUse, WrongHash, WrongSignature, NotForThisDevice)
+
+T = TypeVar("T")
 
 
 class NotRunning(JsonRpcIotError):
@@ -77,7 +88,7 @@ async def update(
     sending = Sending(
         client,
         source,
-        f"{prefix}.firmware.write".lstrip("."),
+        full_name(prefix, "firmware.write"),
         updating.begin,
         updating.firmware.write,
         progress=progress,
@@ -106,6 +117,7 @@ class Updating:
         self.firmware = client.proxy(Firmware, prefix=prefix)
         self._slow = client.proxy(Firmware, prefix=prefix, timeout=_INSTALL_SECONDS)
         self._client = client
+        self._prefix = prefix
         self._image = image
         self._signature = signature
         self._comes_late = False
@@ -116,22 +128,40 @@ class Updating:
         image = self._image
         if self._was_asked and self._is_taken(await self.firmware.status()):
             return Begun(transfer=None, offset=image.size)
-        begin = partial(self.firmware.begin, image.size, image.sha256, image.version)
-        target = image.target or None
+        begin = self.firmware.begin
+        words = (image.size, image.sha256, image.version, *([image.target] if image.target else ()))
         if self._signature is not None and not self._comes_late:
             try:
-                return await begin(target, self._signature)
+                return await begin(
+                    image.size,
+                    image.sha256,
+                    image.version,
+                    image.target or None,
+                    self._signature,
+                )
             except MessageTooLarge:  # it goes with `install`
                 self._comes_late = True
-        return await (begin() if target is None else begin(target))
+        try:
+            return await begin(*words)
+        except MessageTooLarge:
+            return await self._by_position("begin", words, Begun)
 
     async def install(self, transfer: TransferId) -> None:
         """Have it installed."""
         self._was_asked = True
-        if self._comes_late:
-            await self._slow.install(transfer, self._signature)
-        else:
+        if not self._comes_late:
             await self._slow.install(transfer)
+            return
+        try:
+            await self._slow.install(transfer, self._signature)
+        except MessageTooLarge:
+            await self._by_position("install", (transfer, self._signature), Installed)
+
+    async def _by_position(self, method: str, params: tuple[object, ...], result: type[T]) -> T:
+        method = full_name(self._prefix, f"firmware.{method}")
+        return await call_by_position(
+            self._client, method, params, result, errors=_ERRORS, timeout=_INSTALL_SECONDS
+        )
 
     async def status(self, patience: float) -> FirmwareStatus:
         """What the device says of itself, as soon as it says something."""

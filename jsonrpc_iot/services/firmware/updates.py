@@ -23,6 +23,7 @@ from jsonrpc_iot.services.files import Begun, Disk, InUse, NoRoom, Written
 from jsonrpc_iot.services.files.interface import TransferId
 from jsonrpc_iot.services.files.room import is_small, window, write_room
 from jsonrpc_iot.services.files.transfers import Transfer, Transfers, Wanted
+from jsonrpc_iot.services.files.writer import Writer
 
 from .interface import (
     Firmware,
@@ -58,6 +59,7 @@ class FirmwareUpdates(Firmware):
         model: the kind of device this is; images that are for another one are refused.
         restart: restarts the device. It may end the program.
         confirm_seconds: how long an image may run unconfirmed, `None` for until the next restart.
+        sync_seconds: how much time's bytes a cut of the power may cost.
         disk: what the folder is on.
 
     Raises:
@@ -74,6 +76,7 @@ class FirmwareUpdates(Firmware):
         model: str = "",
         restart: Callable[[], object] | None = None,
         confirm_seconds: float | None = 300.0,
+        sync_seconds: float = 1.0,
         disk: Disk | None = None,
     ) -> None:
         self._target = target
@@ -82,9 +85,10 @@ class FirmwareUpdates(Firmware):
         self._restart = restart
         self._confirm_seconds = confirm_seconds
         try:
-            self._transfers = Transfers(Path(folder), most=1, disk=disk)
+            self._transfers = Transfers(Path(folder), disk=disk, most=1, sync_seconds=sync_seconds)
         except OSError as error:
             raise UsageError(f"{os.fspath(folder)}: {error.strerror}") from None
+        self._writer = Writer(self._transfers)
         self._lock = threading.Lock()
         self._installed = ""
         self._told = -1.0
@@ -135,8 +139,7 @@ class FirmwareUpdates(Firmware):
 
     async def write(self, transfer: TransferId, offset: int, data: bytes) -> Written:
         """See `Firmware.write`."""
-        write = partial(self._transfers.write, str(transfer), offset, data)
-        there = await anyio.to_thread.run_sync(write)
+        there = await self._writer.write(str(transfer), offset, data)
         self._tell_progress(str(transfer), there)
         return Written(there)
 

@@ -26,6 +26,5 @@ class Answer(Struct):
     @property
     def shown(self) -> bytes:
         """Status, the headers that matter here, and the body."""
-        lines = [str(self.status)]
-        lines += [f"{name}: {self.headers[name]}" for name in _SHOWN if name in self.headers]
-        return "\n".join([*lines, ""]).encode() + self.body
+        heads = [f"{name}: {self.headers[name]}" for name in _SHOWN if name in self.headers]
+        return f"{self.status} ({'; '.join(heads)}) ".encode() + self.body

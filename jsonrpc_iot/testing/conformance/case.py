@@ -30,6 +30,7 @@ class Case(Struct, frozen=True, kw_only=True):
         check: looks at what came back instead of `expect`, once as many messages as there are in
             `expect` have come, or no more come.
         talk: holds a dialogue instead of all that.
+        may_end: the device may end the connection, if it answers on a new one.
         waits: a message that is sent once what came before is answered.
         lacks: looks at what came back before all else, and says why the case does not concern the
             device after all, if so.
@@ -46,6 +47,7 @@ class Case(Struct, frozen=True, kw_only=True):
     profile: Profile = "standard"
     check: Check | None = None
     talk: Conversation | None = None
+    may_end: bool = False
     waits: bytes | None = None
     lacks: Check | None = None
     inapplicable: str = ""

@@ -4,6 +4,9 @@ from typing import Final
 
 BOM: Final = b"\xef\xbb\xbf"
 
+SHORT_ID: Final = 40
+"""Bytes of an id for which any device has room."""
+
 THIRTY_DIGITS = 123456789012345678901234567890
 
 READABLE_IDS: list[tuple[str, str, object]] = [

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, Final
 
+import anyio
 from msgspec import Struct, field
 
 from ...channel.info import ChannelInfo
@@ -14,10 +15,13 @@ from .line import Line, value_of
 from .model import Profile
 from .replies import (
     ANYTHING,
+    FORBIDDEN,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
     TOO_LARGE,
+    UNAUTHORIZED,
     Reply,
+    busy_seconds,
     fail,
     ok,
 )
@@ -26,6 +30,7 @@ UNKNOWN: Final = "no.such.method"
 """A method that no device has."""
 
 _MOST_ASKED = 16
+_MOST_READ = 8
 _IDS = (1 << 20, 1 << 29)  # begin between: no run uses those of the run before
 
 
@@ -51,6 +56,8 @@ class Device(Struct, kw_only=True):
         is_v2: it wants `"jsonrpc":"2.0"`.
         base: the call of most cases.
         code: of the error that this is answered with; `None` for a result.
+        missing: the code of the error that answers for a method that is not there; who may call
+            nothing need not be told that.
         names: of its methods, as far as it says.
         document: its document, if it comes whole.
         entries: of its document, by method.
@@ -64,6 +71,7 @@ class Device(Struct, kw_only=True):
     is_v2: bool = False
     base: Given = Given(UNKNOWN)
     code: int | None = METHOD_NOT_FOUND
+    missing: int = METHOD_NOT_FOUND
     names: list[str] | None = None
     document: Mapping[str, Any] | None = None
     entries: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -101,15 +109,26 @@ class Device(Struct, kw_only=True):
         """How the base call is answered."""
         return ok(id, ANYTHING, v2=v2) if self.code is None else fail(id, self.code, v2=v2)
 
+    def not_there(self, id: object) -> Reply:
+        """How a method that is not there is answered."""
+        return fail(id, self.missing, v2=None)
+
     @property
     def reading(self) -> list[Given]:
-        """Methods that say that they only read, and that need no params."""
-        return [
+        """A few methods that say that they only read, that need no params, and that end."""
+        found = [
             Given(name)
             for name, entry in self.entries.items()
             if entry.get("x-effect") == "read"
+            and not entry.get("x-stream")
             and not any(param.get("required") for param in params_of(entry))
         ]
+        return found[:_MOST_READ]
+
+    @property
+    def is_loose(self) -> bool:
+        """Whether what JSON-RPC 2.0 leaves open is left open to it, which speaks nothing else."""
+        return self.is_v2 and self.profile != "full"
 
     @property
     def is_http(self) -> bool:
@@ -145,13 +164,16 @@ async def get_to_know(
     """
     device = Device(info=line.info, profile=profile, given=given)
     pinged = await _ask(line, device, Given("rpc.ping"), timeout)
-    if pinged is None or _code(pinged) == INVALID_REQUEST:
+    if pinged is None or _code(pinged) == INVALID_REQUEST or _is_of_1_0(pinged):
         device.is_v2 = True
         pinged = await _ask(line, device, Given("rpc.ping"), timeout) or pinged
     first = await _ask(line, device, given[0], timeout) if given else None
     if pinged is None and first is None:
         raise ConnectFailed(f"{line.url}: nobody answers within {timeout:g} s")
     device.pings = pinged is not None and pinged.get("result") is True
+    missing = _code(await _ask(line, device, Given(UNKNOWN), timeout) or {})
+    if missing in (UNAUTHORIZED, FORBIDDEN):
+        device.code = device.missing = missing
     await _ask_about(line, device, timeout)
     if first is not None:
         device.base, device.code = given[0], _code(first)
@@ -198,14 +220,25 @@ _TRIES = 2
 
 async def _ask(line: Line, device: Device, call: Given, timeout: float) -> dict[str, Any] | None:
     """The answer to a call, whatever it looks like; `None` if none comes."""
-    for _ in range(1 if device.info.reliable else _TRIES):
+    answer = None
+    for _ in range(_TRIES):
         id = next(device.ids)
         await line.send(device.request(id, call))
         while (message := await line.receive(timeout)) is not None:
             value = value_of(message)
             if isinstance(value, dict) and value.get("id") in (id, str(id), None):
-                return value
-    return None
+                answer = value
+                break
+        if (pause := busy_seconds([answer])) is not None:
+            await anyio.sleep(pause)
+        elif answer is not None or device.info.reliable:
+            break
+    return answer
+
+
+def _is_of_1_0(answer: Mapping[str, Any]) -> bool:
+    """Whether it is for a caller of JSON-RPC 1.0, whose messages have no version either."""
+    return "result" in answer and "error" in answer
 
 
 def _code(answer: Mapping[str, Any]) -> int | None:

@@ -6,7 +6,7 @@ from typing import Final
 from .device import Device
 from .line import Line, value_of
 
-TRIES: Final = 3
+TRIES: Final = 5
 """How often what may have been lost is sent on a link that loses messages."""
 
 _NO_ID = str(None)
@@ -40,7 +40,12 @@ class Exchange:
         self.tries = 1 if device.info.reliable else TRIES
         self._asked = set[str]()
         self._judged = set[bytes]()
+        self._open = set[str]()  # ids of what was sent last: some cases share one
         self._doubled_from = 0  # in what was received: those before may come again
+
+    def expect(self, sent: Sequence[bytes]) -> None:
+        """An answer to these is not late, though it may be like one that has been judged."""
+        self._open = set(map(_id_of, sent))
 
     def repeats(self, received: Sequence[bytes]) -> None:
         """From now on what has come may come again."""
@@ -76,7 +81,8 @@ class Exchange:
     def _take(self, message: bytes, received: list[bytes]) -> None:
         """Put a message into `received`, unless it is one that the link has doubled or held up."""
         id = _id_of(message)
-        is_late = id in self._asked or (id != _NO_ID and message in self._judged)
+        was_judged = id not in (_NO_ID, *self._open) and message in self._judged
+        is_late = id in self._asked or was_judged
         is_known = is_late or message in received[self._doubled_from :]
         if self.device.info.reliable or not is_known:
             received.append(message)

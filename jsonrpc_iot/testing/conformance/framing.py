@@ -2,33 +2,29 @@
 
 from collections.abc import Iterator, Sequence
 
+from . import rules
 from .case import Case
 from .device import Device
 from .replies import UNPARSED_AFTER_IOT
-
-_NEWLINE = "A newline always ends a message."
-_SPACE = "Spaces, tabs, carriage returns and newlines between messages are skipped."
-_BALANCED = "Without a newline an object or array ends when it is balanced."
-_PIECES = "A message may come in any number of pieces, and several in one."
 
 
 def framing(device: Device) -> Iterator[Case]:
     """Bytes that come together, apart, and with more or less between them."""
     if not device.is_stream or device.info.is_sealed:
         reason = "messages come one by one on this link"
-        yield Case(name="framing", rule=_PIECES, inapplicable=reason)
+        yield Case(name="framing", rule=rules.LINES, inapplicable=reason)
         return
     (a, a_id), (b, b_id), (c, c_id) = (_call(device) for _ in range(3))
     back = tuple(device.answered(id, v2=None) for id in (a_id, b_id))
     yield Case(
         name="two messages in one write",
-        rule=_PIECES,
+        rule=rules.LINES,
         pieces=(a + b"\n" + b + b"\n",),
         expect=back,
     )
     yield Case(
         name="each byte by itself",
-        rule=_PIECES,
+        rule=rules.LINES,
         pieces=(*(bytes([byte]) for byte in c), b"\n"),
         expect=(device.answered(c_id, v2=None),),
     )
@@ -41,7 +37,7 @@ def _between(device: Device) -> Iterator[Case]:
     back = tuple(device.answered(id, v2=None) for id in (a_id, b_id))
     yield Case(
         name="two messages with nothing between them",
-        rule=_BALANCED,
+        rule=rules.LINES,
         pieces=(a + b + b"\n",),
         expect=back,
         profile="full",
@@ -49,7 +45,7 @@ def _between(device: Device) -> Iterator[Case]:
     message, id = _call(device)
     yield Case(
         name="a message without a newline",
-        rule=_BALANCED,
+        rule=rules.LINES,
         pieces=(message,),
         expect=(device.answered(id, v2=None),),
         profile="full",
@@ -61,7 +57,7 @@ def _between(device: Device) -> Iterator[Case]:
         message, id = _call(device)
         yield Case(
             name=name,
-            rule=_SPACE,
+            rule=rules.SKIPPED,
             pieces=(around % message,),
             expect=(device.answered(id, v2=None),),
             profile="full",
@@ -72,7 +68,7 @@ def _broken(device: Device) -> Iterator[Case]:
     message, id = _call(device)
     yield Case(
         name="letters behind a message",
-        rule="`{valid} x` runs the first and answers -32700 for the second.",
+        rule=rules.BEHIND,
         pieces=(message + b" x\n",),
         expect=(device.answered(id, v2=None), UNPARSED_AFTER_IOT),
         profile="full",
@@ -80,7 +76,7 @@ def _broken(device: Device) -> Iterator[Case]:
     message, id = _call(device)
     yield Case(
         name="a broken line before a message",
-        rule="A broken message costs one line.",
+        rule=rules.BROKEN_LINE,
         pieces=(b'{"broken":[\n' + message + b"\n",),
         expect=(UNPARSED_AFTER_IOT, device.answered(id, v2=None)),
         profile="full",
@@ -88,7 +84,7 @@ def _broken(device: Device) -> Iterator[Case]:
     message, id = _call(device)
     yield Case(
         name="a message over several lines",
-        rule=_NEWLINE,
+        rule=rules.LINES,
         pieces=(message.replace(b",", b",\n", 1) + b"\n",),
         check=_are_errors,
         profile="full",

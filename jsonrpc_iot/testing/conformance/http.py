@@ -6,32 +6,14 @@ from functools import partial
 from http import HTTPStatus as Status
 from urllib.parse import quote
 
+from . import rules
 from .answer import EVENTS, Answer
 from .case import Case, Conversation
 from .device import UNKNOWN, Device, Given
-from .line import NO_JSON, value_of
+from .line import value_of
 from .model import LineEnded, Profile, Unchecked
-from .replies import INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR
+from .replies import INVALID_REQUEST, METHOD_NOT_FOUND, NO_JSON, PARSE_ERROR
 from .talk import Talk
-
-_OK = "A POST is answered with 200 and the reply."
-_ACCEPTED = "A POST is answered with 202 without a body when there is nothing to say."
-_BAD = "A single message that is -32700 or -32600 is answered with 400 and the error object."
-_KINDS = (
-    "Another content type than `application/json`, `application/json-rpc` and "
-    "`application/jsonrequest`, with parameters or without, is answered with 415."
-)
-_PACKED = "An encoded body is answered with 415."
-_VERBS = "Other verbs are answered with 405, with `Allow`."
-_LARGE = "A body over the limit is answered with 413, by its Content-Length before it is read."
-_GET = "A GET without `Accept: text/event-stream` is answered with 406."
-_EVENTS = "A GET with `Accept: text/event-stream` is answered with 200 and a stream of events."
-_PLACES = (
-    "`POST <path>/METHOD` with the params as body is answered with the result alone (200) or the "
-    "error object (400, 401, 403, 404, 500 by its code)."
-)
-_READING = "`GET <path>/METHOD` is answered so too, for idempotent methods."
-_DOCUMENT = "`GET <path>/openrpc.json` is answered with the document."
 
 _JSON = {"content-type": "application/json"}
 _TOO_LARGE = 1 << 50
@@ -40,34 +22,36 @@ _TOO_LARGE = 1 << 50
 def http(device: Device) -> Iterator[Case]:
     """What HTTP has beside messages."""
     if not device.is_http:
-        yield Case(name="HTTP", rule=_OK, inapplicable="the link is not HTTP")
+        yield Case(name="HTTP", rule=rules.POST, inapplicable="the link is not HTTP")
         return
     call = partial(device.request, next(device.ids))
-    yield _post("a request", _OK, call(), Status.OK, kind="application/json", profile="standard")
+    yield _post(
+        "a request", rules.POST, call(), Status.OK, kind="application/json", profile="standard"
+    )
     note = device.notification(Given(UNKNOWN))
-    yield _post("a notification", _ACCEPTED, note, Status.ACCEPTED, body=b"")
+    yield _post("a notification", rules.POST, note, Status.ACCEPTED, body=b"")
     stray = device.of_members('"id":1,"result":1')
-    yield _post("a response", _ACCEPTED, stray, Status.ACCEPTED, body=b"")
-    yield _post("no JSON", _BAD, b"{", Status.BAD_REQUEST, code=PARSE_ERROR)
-    yield _post("no request", _BAD, b"{}", Status.BAD_REQUEST, code=INVALID_REQUEST)
-    yield _post("a batch of junk", _OK, b"[1]", Status.OK)
+    yield _post("a response", rules.POST, stray, Status.ACCEPTED, body=b"")
+    yield _post("no JSON", rules.BAD_POST, b"{", Status.BAD_REQUEST, code=PARSE_ERROR)
+    yield _post("no request", rules.BAD_POST, b"{}", Status.BAD_REQUEST, code=INVALID_REQUEST)
+    yield _post("a batch of junk", rules.POST, b"[1]", Status.OK)
     for kind in (
         "application/json; charset=utf-8",
         "application/json-rpc",
         "application/jsonrequest",
         "Application/JSON",
     ):
-        yield _post(f"content type {kind}", _KINDS, call(), Status.OK, sends=kind)
+        yield _post(f"content type {kind}", rules.STATUSES, call(), Status.OK, sends=kind)
     for kind in ("text/plain", "application/x-www-form-urlencoded", "application/msgpack"):
         status = Status.UNSUPPORTED_MEDIA_TYPE
-        yield _post(f"content type {kind}", _KINDS, call(), status, sends=kind)
-    yield _case("a packed body", _PACKED, partial(_packed, gzip.compress(call())))
-    yield _case("a body that is too large", _LARGE, _announced)
+        yield _post(f"content type {kind}", rules.STATUSES, call(), status, sends=kind)
+    yield _case("a packed body", rules.STATUSES, partial(_packed, gzip.compress(call())))
+    yield _case("a body that is too large", rules.STATUSES, _announced)
     for verb in ("PUT", "DELETE"):
-        yield _case(verb, _VERBS, partial(_refused, verb))
-    yield _case("a GET for something else", _GET, _nothing_to_get)
-    yield _case("a GET for events", _EVENTS, partial(_events, device.profile), "standard")
-    yield _case("the document", _DOCUMENT, partial(_document, device))
+        yield _case(verb, rules.STATUSES, partial(_refused, verb))
+    yield _case("a GET for something else", rules.STATUSES, _nothing_to_get)
+    yield _case("a GET for events", rules.EVENTS, partial(_events, device.profile), "standard")
+    yield _case("the document", rules.DOCUMENT, partial(_document, device))
     yield from _places(device)
 
 
@@ -135,7 +119,7 @@ async def _refused(verb: str, talk: Talk) -> str:
 
 
 async def _nothing_to_get(talk: Talk) -> str:
-    return _unlike(Status.NOT_ACCEPTABLE, await talk.ask("GET", headers={"accept": "text/html"}))
+    return _unlike(Status.NOT_ACCEPTABLE, await talk.ask("GET", headers={"accept": "image/png"}))
 
 
 async def _events(profile: Profile, talk: Talk) -> str:
@@ -161,10 +145,15 @@ def _places(device: Device) -> Iterator[Case]:
     reading = [call for call in device.reading if _has_place(call)]
     calls = {call.name: call for call in (*reading, *filter(_has_place, device.given))}
     for call in calls.values():
-        yield _case(f"POST of {call.name}", _PLACES, partial(_called, call))
+        yield _case(f"POST of {call.name}", rules.PLACES, partial(_called, call))
     for call in reading:
-        yield _case(f"GET of {call.name}", _READING, partial(_read, call))
-    yield _case("POST of a method that is not there", _PLACES, _missing)
+        yield _case(f"GET of {call.name}", rules.READING, partial(_read, call))
+    name = "POST of a method that is not there"
+    if device.missing == METHOD_NOT_FOUND:
+        yield _case(name, rules.PLACES, _missing)
+    else:
+        reason = "the device does not say which methods there are"
+        yield Case(name=name, rule=rules.PLACES, inapplicable=reason)
 
 
 def _has_place(call: Given) -> bool:
@@ -188,9 +177,9 @@ _BY_STATUS = {*_STATUSES, Status.INTERNAL_SERVER_ERROR}
 def _not_alone(answer: Answer) -> str:
     """What is wrong with an answer that should be the result, or the error, and nothing else."""
     value = value_of(answer.body)
-    if answer.status == Status.OK:
-        return "" if value is not NO_JSON and not _is_reply(value) else "the result is not alone"
     _need_places(answer, value)
+    if answer.status == Status.OK:
+        return "" if value is not NO_JSON else "the body is no JSON"
     why = "" if answer.status in _BY_STATUS else f"status {answer.status}"
     return why or ("" if _is_error(value) else "the body is no error object")
 
@@ -205,9 +194,9 @@ async def _missing(talk: Talk) -> str:
 
 
 def _need_places(answer: Answer, value: object) -> None:
-    """Who answers like a server that knows no such path has no places."""
-    missing = (Status.NOT_FOUND, Status.METHOD_NOT_ALLOWED)
-    if answer.status in missing and not _is_error(value):
+    """Who answers as to any message, or knows no such path, has no places."""
+    missing = (Status.NOT_FOUND, Status.METHOD_NOT_ALLOWED, Status.NOT_IMPLEMENTED)
+    if _is_reply(value) or (answer.status in missing and not _is_error(value)):
         raise Unchecked("not applicable", "methods have no places of their own there")
 
 

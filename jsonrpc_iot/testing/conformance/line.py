@@ -1,7 +1,6 @@
 """A raw connection to a device: bytes out, whatever comes in, opened again when it ends."""
 
 import json
-import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -18,7 +17,7 @@ from ...transports import open_channel
 from ...transports.requirements import require_extra
 from ...transports.sockets.framed import FramedChannel
 from .model import LineEnded
-from .replies import METHOD_NOT_FOUND, strict_json
+from .replies import METHOD_NOT_FOUND, NO_JSON, strict_json
 
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, TransportError)
 
@@ -43,6 +42,8 @@ class Line:
     def __init__(self, url: str, tasks: TaskGroup) -> None:
         self.largest = 0
         self.pushed = deque[bytes](maxlen=_WAITING)
+        self._sent = deque[bytes](maxlen=_WAITING)
+        self._ids = set[str]()
         self.url = url
         self._tasks = tasks
         self._channel: Channel | None = None
@@ -95,6 +96,8 @@ class Line:
         Raises:
             LineEnded: the connection has ended, or takes nothing.
         """
+        self._sent.append(message)
+        self._ids.update(_ids_in(message))
         await self._send(self.channel.send, message)
 
     async def write(self, piece: bytes) -> None:
@@ -119,7 +122,8 @@ class Line:
     async def receive(self, seconds: float) -> bytes | None:
         """The next message that answers something; what the device pushes is passed over.
 
-        What it asks for is answered as by an end that serves nothing.
+        What it asks for is answered as by an end that serves nothing. Echoes, and what answers
+        others on a link that is shared, are passed over too.
 
         Args:
             seconds: how long to wait; then there is none.
@@ -133,10 +137,17 @@ class Line:
                     message = await self._inbox.receive()
                 except anyio.EndOfStream:
                     raise LineEnded(self._why) from None
+                if self.info.has_echoes and message in self._sent:
+                    continue
                 self.largest = max(self.largest, len(message))
-                if not await self._is_its_own(message):
+                if not (self._answers_others(message) or await self._is_its_own(message)):
                     return message
         return None
+
+    def _answers_others(self, message: bytes) -> bool:
+        """Whether all ids in it are those of others."""
+        ids = _ids_in(message) if self.info.is_shared else set[str]()
+        return b'"method"' not in message and bool(ids) and not ids & self._ids
 
     async def _is_its_own(self, message: bytes) -> bool:
         """Whether the device begins to speak with it, instead of answering."""
@@ -152,6 +163,17 @@ class Line:
         else:
             self.pushed.append(message)
         return True
+
+
+def _ids_in(message: bytes) -> set[str]:
+    """The ids of a message, or of those of a batch, in a form in which equal ones are equal."""
+    try:
+        value = json.loads(message)
+    except (ValueError, RecursionError):
+        return set()
+    entries = value if isinstance(value, list) else [value]
+    ids = [each.get("id") for each in entries if isinstance(each, dict)]
+    return {f"{id:.17g}" if isinstance(id, float) else str(id) for id in ids if id is not None}
 
 
 async def _open(url: str) -> Channel:
@@ -170,7 +192,3 @@ def value_of(message: bytes) -> object:
         return strict_json(message)
     except (ValueError, RecursionError):
         return NO_JSON
-
-
-NO_JSON = math.nan
-"""In place of a value: no JSON value is like it."""

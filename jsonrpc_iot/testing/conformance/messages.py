@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from . import rules
 from .case import Case
 from .corners import (
     BAD_PARAMS,
@@ -12,20 +13,12 @@ from .corners import (
     MISSING_OR_BAD_METHODS,
     READABLE_IDS,
     REFUSED_IDS,
+    SHORT_ID,
 )
 from .device import UNKNOWN, Device, Given, params_of
 from .model import Profile
-from .replies import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, NO_ID, ok, same
+from .replies import INVALID_PARAMS, INVALID_REQUEST, NO_ID, NO_ROOM, Reply, ok, same
 from .replies import fail as refused
-
-_ANSWERED = 'A request `{"id", "method"}` is answered with `{"id", "result"}` or `{"id", "error"}`.'
-_ID = "A request is answered with an equal id, integers digit for digit."
-_BAD_ID = "`true`, `[]`, `{}` and a number that no double holds are -32600 with id null."
-_INVALID = "An invalid object with an id is answered with -32600, the id echoed."
-_SILENT = "A notification is never answered, whatever else is wrong with it."
-_STRAY = "A response to no open call is dropped, and never answered."
-_MEMBERS = "Unknown members of a message are ignored."
-_DIALECT = 'A message with "jsonrpc":"2.0" is answered in kind, and so is one without it.'
 
 _MINIMAL_IDS = {"one", "text-one"}
 _STANDARD_IDS = {"null", "zero", "empty", "minus-one", "above-double", "int64-max", "uuid"}
@@ -38,7 +31,7 @@ def answers(device: Device) -> Iterator[Case]:
     n = next(device.ids)
     yield Case(
         name="a call is answered",
-        rule=_ANSWERED,
+        rule=rules.ANSWERED,
         sent=(device.request(n),),
         expect=(device.answered(n, v2=None),),
         profile="minimal",
@@ -46,23 +39,23 @@ def answers(device: Device) -> Iterator[Case]:
     n = next(device.ids)
     yield Case(
         name="an unknown method is an error",
-        rule="A method that is not there is answered with -32601.",
+        rule=rules.NOT_THERE,
         sent=(device.request(n, Given(UNKNOWN)),),
-        expect=(refused(n, METHOD_NOT_FOUND, v2=None),),
+        expect=(device.not_there(n),),
         profile="minimal",
     )
     n = next(device.ids)
     yield Case(
         name="an undefined method under rpc.",
-        rule="A method that starts with `rpc.` and is not defined is answered with -32601.",
+        rule=rules.NOT_THERE,
         sent=(device.request(n, Given("rpc.no_such")),),
-        expect=(refused(n, METHOD_NOT_FOUND, v2=None),),
+        expect=(device.not_there(n),),
     )
     for name, v2 in (("without jsonrpc", False), ("with jsonrpc 2.0", True)):
         n = next(device.ids)
         yield Case(
             name=f"a message {name} is answered in kind",
-            rule=_DIALECT,
+            rule=rules.DIALECT,
             sent=(device.request(n, v2=v2),),
             expect=(device.answered(n, v2=v2),),
             profile="full" if v2 != device.is_v2 else "standard",
@@ -75,15 +68,16 @@ def ids(device: Device) -> Iterator[Case]:
         profile: Profile = "standard" if name in _STANDARD_IDS else "full"
         yield Case(
             name=name,
-            rule=_ID,
+            rule=rules.ID,
             sent=(device.request(text),),
             expect=(device.answered(value, v2=None),),
+            also=NO_ROOM if len(text) > SHORT_ID else (),
             profile="minimal" if name in _MINIMAL_IDS else profile,
         )
     for name, text in REFUSED_IDS:
         yield Case(
             name=f"refused: {name}",
-            rule=_BAD_ID,
+            rule=rules.BAD_ID,
             sent=(device.request(text),),
             expect=(NO_ID,),
             profile="standard" if name in _STANDARD_BAD_IDS else "full",
@@ -96,45 +90,54 @@ def envelope(device: Device) -> Iterator[Case]:
         n = next(device.ids)
         yield Case(
             name=f"method {name}",
-            rule=_INVALID,
+            rule=rules.INVALID,
             sent=(device.of_members(f'{member}"id":{n}'),),
             expect=(refused(n, INVALID_REQUEST, v2=None),),
+            also=((NO_ID,),) if device.is_loose else (),
             profile="standard" if name in ("absent", "number") else "full",
         )
     for params in BAD_PARAMS:
         n = next(device.ids)
         yield Case(
             name=f"params {params}",
-            rule="`params` neither object nor array nor null is answered with -32600.",
+            rule=rules.BAD_PARAMS,
             sent=(device.request(n, Given(device.base.name, params)),),
             expect=(refused(n, INVALID_REQUEST, v2=None),),
-            also=() if device.profile == "full" else ((refused(n, INVALID_PARAMS, v2=None),),),
+            also=_bad_params(device, n),
             profile="standard" if params in ("5", '"x"') else "full",
         )
     for version in BAD_VERSIONS:
         n = next(device.ids)
         yield Case(
             name=f"jsonrpc {version}",
-            rule='Any value of "jsonrpc" but "2.0" is answered with -32600.',
+            rule=rules.VERSION,
             sent=(device.request(n, more=f'"jsonrpc":{version},', v2=False),),
             expect=(refused(n, INVALID_REQUEST, v2=None),),
             profile="full",
         )
     yield Case(
         name="an empty object",
-        rule="An invalid object is answered with -32600, with id null where there is none.",
+        rule=rules.INVALID,
         sent=(b"{}",),
         expect=(NO_ID,),
     )
     n = next(device.ids)
     yield Case(
         name="a call that is a response as well",
-        rule="`method` together with `result` or `error` is answered with -32600.",
+        rule=rules.BOTH,
         sent=(device.request(n, more='"result":1,'),),
         expect=(refused(n, INVALID_REQUEST, v2=None),),
         profile="full",
     )
     yield from _keys(device)
+
+
+def _bad_params(device: Device, n: int) -> tuple[tuple[Reply, ...], ...]:
+    """Answers to params that are none, which only the profile `full` finds wrong."""
+    if device.profile == "full":
+        return ()
+    params = (refused(n, INVALID_PARAMS, v2=None),)
+    return (params, (NO_ID,)) if device.is_loose else (params,)
 
 
 def _keys(device: Device) -> Iterator[Case]:
@@ -144,7 +147,7 @@ def _keys(device: Device) -> Iterator[Case]:
         call = device.base if device.base.params else Given(device.base.name, "[]")
         yield Case(
             name=f"{name} twice",
-            rule="Of duplicate keys the last one wins, also where the first had a bad value.",
+            rule=rules.TWICE,
             sent=(device.of_members(f'{more}"id":{n},{_members(call)}'),),
             expect=(device.answered(n, v2=None),),
             profile="full",
@@ -153,7 +156,7 @@ def _keys(device: Device) -> Iterator[Case]:
     escaped = device.request(n).replace(b'"method"', rb'"meth\u006fd"')
     yield Case(
         name="a key with escapes",
-        rule='A key written with escapes (`"meth\\u006fd"`) is that key.',
+        rule=rules.ESCAPED,
         sent=(escaped,),
         expect=(device.answered(n, v2=None),),
         profile="full",
@@ -165,10 +168,23 @@ def notifications(device: Device) -> Iterator[Case]:
     for name, message, profile in _silent(device):
         yield Case(
             name=name,
-            rule=_STRAY if "response" in name else _SILENT,
+            rule=rules.STRAY if "response" in name else rules.SILENT,
             sent=(message,),
+            check=_may_refuse if device.is_loose and name in _INVALID_IN_2_0 else None,
             profile=profile,
         )
+
+
+_INVALID_IN_2_0 = {"with params 5", "a response to no call", "an error response to no call"}
+"""To whom no message is but requests, they are invalid ones."""
+
+
+def _may_refuse(values: Sequence[object]) -> str:
+    """Whether nothing comes but an error that says that it is no request."""
+    errors = [each.get("error") for each in values if isinstance(each, dict)]
+    codes = [each.get("code") for each in errors if isinstance(each, dict)]
+    others = len(values) - codes.count(INVALID_REQUEST)
+    return f"{others} messages other than {INVALID_REQUEST}" if others else ""
 
 
 def _silent(device: Device) -> Iterator[tuple[str, bytes, Profile]]:
@@ -193,7 +209,7 @@ def members(device: Device) -> Iterator[Case]:
         n = next(device.ids)
         yield Case(
             name=f"with the value {value}",
-            rule=_MEMBERS,
+            rule=rules.MEMBERS,
             sent=(device.request(n, more=f'"x":{value},'),),
             expect=(device.answered(n, v2=None),),
         )
@@ -201,7 +217,7 @@ def members(device: Device) -> Iterator[Case]:
     spaced = device.request(n).replace(b'"method":', b' \t"method" : ').replace(b"{", b"{ ", 1)
     yield Case(
         name="spaces between the members",
-        rule="JSON has space between its parts.",
+        rule=rules.BETWEEN,
         sent=(spaced,),
         expect=(device.answered(n, v2=None),),
     )
@@ -209,7 +225,7 @@ def members(device: Device) -> Iterator[Case]:
         n = next(device.ids)
         yield Case(
             name=f"params {params} where there need be none",
-            rule="`params` is optional, and null counts as absent.",
+            rule=rules.NO_PARAMS,
             sent=(device.request(n, Given(device.base.name, params)),),
             expect=(device.answered(n, v2=None),),
             profile="full",
@@ -224,13 +240,13 @@ def calls(device: Device) -> Iterator[Case]:
         which = "" if names[call.name] == 1 else f" as number {number}"
         yield Case(
             name=f"{call.name} as it was given{which}",
-            rule=_ANSWERED,
+            rule=rules.ANSWERED,
             sent=(device.request(n, call),),
             expect=(ok(n, v2=None),),
             check=lambda values, n=n: _unless_answer(values, n),  # type: ignore[misc]
             profile="minimal",
         )
-    rule = "Wrong types, missing or extra parameters are answered with -32602."
+    rule = rules.WRONG_PARAMS
     described = [name for name in device.entries if _may_call(device, name)]
     for name in names:
         if name not in described:

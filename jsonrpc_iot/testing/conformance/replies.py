@@ -5,6 +5,7 @@ reading judges them.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
@@ -17,7 +18,14 @@ INTERNAL_ERROR: Final = -32603
 TOO_LARGE: Final = -32001
 DEADLINE_EXCEEDED: Final = -32002
 CANCELLED: Final = -32003
+BUSY: Final = -32004
+UNAUTHORIZED: Final = -32005
+FORBIDDEN: Final = -32006
 OUTCOME_UNKNOWN: Final = -32011
+
+
+NO_JSON: Final = math.nan
+"""In place of a value: no JSON value is like it."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,10 @@ class Reply:
 
     def faults(self, got: object) -> list[str]:
         """Everything in which the received JSON value differs from this reply."""
+        if got is NO_JSON:
+            return ["no JSON came"]
         if not isinstance(got, dict):
-            return [f"not an object: {got!r}"]
+            return [f"not an object: {got!r:.80}"]
         outcome = "result" if self.code is None else "error"
         found = []
         if set(got) - {"jsonrpc"} != {"id", outcome}:
@@ -125,6 +135,11 @@ NOT_AN_OBJECT_AFTER_IOT: Final = fail(None, INVALID_REQUEST, v2=None)
 NO_ID: Final = fail(None, INVALID_REQUEST, v2=None)
 """The answer to an invalid object without a readable id and without `"jsonrpc":"2.0"`."""
 
+NO_ROOM: Final = tuple(
+    (fail(None, code, v2=None),) for code in (INVALID_REQUEST, PARSE_ERROR, TOO_LARGE)
+)
+"""How a small device may answer what has more levels, digits or bytes of an id than it can hold."""
+
 
 def strict_json(data: bytes) -> object:
     """The value of a message; raises `ValueError` for anything that strict JSON forbids."""
@@ -179,3 +194,18 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(members) != len(pairs):
         raise ValueError(f"duplicate members in {pairs!r}")
     return members
+
+
+_LONGEST_PAUSE = 31.0  # as long as requests are remembered, and a little more
+
+
+def busy_seconds(values: Sequence[object]) -> float | None:
+    """How long a device that says that it is busy wants to be left alone; `None` for others."""
+    for value in values:
+        error = value.get("error") if isinstance(value, dict) else None
+        if isinstance(error, dict) and error.get("code") == BUSY:
+            data = error.get("data")
+            pause = data.get("retry_after") if isinstance(data, dict) else None
+            seconds = pause if isinstance(pause, int | float) and pause > 0 else 1.0
+            return min(seconds, _LONGEST_PAUSE)
+    return None

@@ -11,13 +11,13 @@ import anyio
 from ...channel.tasks import task_group
 from ...channel.url import Url
 from ...errors import ConnectFailed, MessageTooLarge, Unencodable, UsageError
-from . import extensions, framing, http, messages, streams, subscriptions, texts, traffic
+from . import extensions, framing, http, messages, rules, streams, subscriptions, texts, traffic
 from .case import Case
 from .device import Device, Given, get_to_know
 from .exchange import Exchange
 from .line import Line, value_of
 from .model import PROFILES, CaseReport, LineEnded, Profile, Report, Section, Unchecked, Verdict
-from .replies import message_faults
+from .replies import busy_seconds, message_faults
 from .talk import Talk
 from .written import shown
 
@@ -41,6 +41,9 @@ _SECTIONS: tuple[tuple[str, Callable[[Device], Iterator[Case]]], ...] = (
     ("HTTP", http.http),
     ("sizes", traffic.sizes),
 )
+
+_BUSY_TIMES = 3
+"""How often a device that is busy is asked again, each time after the pause that it wants."""
 
 _RETRY_SECONDS = 0.1
 """Between attempts to reach a device that a case has broken."""
@@ -145,23 +148,39 @@ class _Runner:
         if too_large := [each for each in case.sent if not self._device.info.fits(each)]:
             size = f"{len(too_large[0])} bytes are more than the link carries"
             return _report(case, "not applicable", (), size)
-        why, talk = "", Talk(self._exchange)
-        for _ in range(self._exchange.tries):
+        tries, waits = self._exchange.tries, _BUSY_TIMES
+        before = list[bytes]()
+        while True:
             talk = Talk(self._exchange)
-            try:
-                why = await self._attempt(case, talk)
-            except (MessageTooLarge, Unencodable) as error:
-                return _report(case, "not applicable", (), f"the link does not carry it: {error}")
-            except Unchecked as error:
-                return _report(case, error.verdict, talk.received, error.why, talk.sent)
-            except LineEnded as error:
-                why = str(error)
-                await self._recover()
+            report = await self._try(case, talk)
+            pause = busy_seconds(list(map(value_of, talk.received)))
+            if report.verdict == "fail" and pause is not None and waits:
+                waits -= 1
+                await anyio.sleep(pause)
+            elif report.verdict != "fail" or pause is not None or tries == 1 or self._is_gone:
                 break
-            if not why:
-                break  # else it may have been the link, if that loses messages
+            elif len(before) >= max(case.wanted, 1) and talk.received == before:
+                break  # nothing is lost: the device says so each time
+            else:  # it may have been the link, if that loses messages
+                tries, before = tries - 1, talk.received
+        self._exchange.judge(talk.received)
+        if report.verdict == "fail" and pause is not None:
+            return _report(case, "not verified", talk.received, "the device stays busy")
+        return report
+
+    async def _try(self, case: Case, talk: Talk) -> CaseReport:
+        try:
+            why = await self._attempt(case, talk)
+        except (MessageTooLarge, Unencodable) as error:
+            return _report(case, "not applicable", (), f"the link does not carry it: {error}")
+        except Unchecked as error:
+            return _report(case, error.verdict, talk.received, error.why, talk.sent)
+        except LineEnded as error:
+            await self._recover()
+            is_back = case.may_end and not self._is_gone
+            fault = _fault(case, talk.received) if is_back else ""
+            why = "" if is_back and not fault else "; ".join(filter(None, (str(error), fault)))
         received = talk.received
-        self._exchange.judge(received)
         if case.lacks is not None and (reason := case.lacks(list(map(value_of, received)))):
             return _report(case, "not applicable", received, reason)
         return _report(case, "fail" if why else "pass", received, why, talk.sent)
@@ -172,6 +191,7 @@ class _Runner:
         if case.talk is not None:
             why = await case.talk(talk)
             return why if await exchange.is_there([]) else await self._lost()
+        exchange.expect(case.sent)
         for message in case.sent:
             await self._line.send(message)
         for piece in case.pieces:
@@ -190,11 +210,7 @@ class _Runner:
         await exchange.gather(received, case.wanted, patience)
         if not case.wanted and not self._device.info.reliable:
             await exchange.gather(received, 1, _LATE_SECONDS)
-        values = [value_of(message) for message in received]
-        if case.check is not None:
-            return case.check(values)
-        found = [message_faults(expect, values) for expect in (case.expect, *case.also)]
-        return "; ".join(found[0]) if all(found) else ""
+        return _fault(case, received)
 
     def _is_answered(self, case: Case, received: Sequence[bytes]) -> bool:
         """Whether the answers prove that the device is there, where each call takes its time."""
@@ -223,13 +239,21 @@ class _Runner:
     def largest(self) -> CaseReport:
         """Whether all that came was as small as the link wants it."""
         limit, largest = self._device.info.max_message, self._line.largest
-        rule = "Messages are generally not larger than the transport's limit."
-        case = Case(name="what the device sends", rule=rule)
+        case = Case(name="what the device sends", rule=rules.SENT)
         if limit is None:
             return _report(case, "not applicable", (), "the transport has no limit")
         too_large = largest > limit
         why = f"a message of {largest} bytes came; {limit} are the most" if too_large else ""
         return _report(case, "fail" if why else "pass", (), why)
+
+
+def _fault(case: Case, received: Sequence[bytes]) -> str:
+    """What is wrong with the answers."""
+    values = [value_of(message) for message in received]
+    if case.check is not None:
+        return case.check(values)
+    found = [message_faults(expect, values) for expect in (case.expect, *case.also)]
+    return "; ".join(found[0]) if all(found) else ""
 
 
 def _report(

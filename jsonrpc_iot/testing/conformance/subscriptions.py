@@ -3,17 +3,13 @@
 from collections.abc import Iterator
 from functools import partial
 
+from . import rules
 from .case import Case, Conversation
 from .device import Device, Given
 from .model import Unchecked
 from .replies import INVALID_PARAMS, METHOD_NOT_FOUND
 from .talk import Talk, code_of
 
-_RULE = (
-    "`rpc.subscribe([pattern…])` limits the notifications of this peer to names that match (`*` at "
-    "the end); `rpc.unsubscribe()` goes back to all."
-)
-_PARAMS = "Wrong types, missing or extra parameters are answered with -32602."
 _SUBSCRIBE, _UNSUBSCRIBE = "rpc.subscribe", "rpc.unsubscribe"
 _NOTHING = Given(_SUBSCRIBE, '["no.such.name"]')
 
@@ -26,9 +22,9 @@ def subscriptions(device: Device) -> Iterator[Case]:
     elif not device.info.can_call_back:
         reason = "there is no peer to remember it for on this link"
     talks: tuple[tuple[str, str, Conversation], ...] = (
-        ("subscribing and unsubscribing", _RULE, _both),
-        ("patterns that are none", _PARAMS, _not_patterns),
-        ("what does not match does not come", _RULE, partial(_filtered, device)),
+        ("subscribing and unsubscribing", rules.SUBSCRIBE, _both),
+        ("patterns that are none", rules.WRONG_PARAMS, _not_patterns),
+        ("what does not match does not come", rules.SUBSCRIBE, partial(_filtered, device)),
     )
     for name, rule, talk in talks:
         yield Case(name=name, rule=rule, talk=talk, profile="full", inapplicable=reason)

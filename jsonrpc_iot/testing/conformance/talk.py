@@ -110,15 +110,16 @@ class Talk:
         """Make a request of HTTP; see `Posts.ask`."""
         channel = self._posts
         headers = more.get("headers", {})
-        shown = "".join(f"{name}: {value}\n" for name, value in headers.items())
-        self.sent.append(f"{verb} {channel.path}{place}\n{shown}".encode() + more.get("body", b""))
+        shown = "; ".join(f"{name}: {value}" for name, value in headers.items())
+        head = f"{verb} {channel.path}{place} ({shown}) "
+        self.sent.append(head.encode() + more.get("body", b""))
         answer = await channel.ask(verb, place, **more)
         self.received.append(answer.shown)
         return answer
 
     async def announce(self, size: int) -> Answer:
         """Say how large a body is, and send none; see `Posts.announce`."""
-        self.sent.append(f"POST {self._posts.path}\ncontent-length: {size}\n".encode())
+        self.sent.append(f"POST {self._posts.path} (content-length: {size})".encode())
         answer = await self._posts.announce(size, self._exchange.timeout)
         self.received.append(answer.shown)
         return answer

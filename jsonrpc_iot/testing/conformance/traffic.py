@@ -7,8 +7,9 @@ from functools import partial
 
 import anyio
 
+from . import rules
 from .case import Case
-from .device import Device
+from .device import UNKNOWN, Device, Given
 from .replies import OUTCOME_UNKNOWN, TOO_LARGE, fail
 from .talk import Talk
 
@@ -19,9 +20,6 @@ _FLOOD = 64
 _LOSSY_FLOOD = 16
 _LATER_SECONDS = 0.7  # more than those in which a copy is a doubled packet
 _MEASURED = 5
-
-_MARKED = "A copy that is marked `retry: true` is answered with the stored reply."
-_TIMER = "A client repeats an unanswered request when the link's first timer has run out."
 
 
 def sizes(device: Device) -> Iterator[Case]:
@@ -36,8 +34,7 @@ def sizes(device: Device) -> Iterator[Case]:
         too_large = (fail(n, TOO_LARGE, v2=None),), (fail(None, TOO_LARGE, v2=None),)
         yield Case(
             name=f"a request of {size} bytes",
-            rule="A message as large as the link carries is answered; one that the device has no "
-            "room for is answered with -32001.",
+            rule=rules.TOO_LARGE,
             sent=(message,),
             expect=(device.answered(n, v2=None),),
             also=too_large if size > _SMALLEST else (),
@@ -48,14 +45,13 @@ def copies(device: Device) -> Iterator[Case]:
     """Requests that come twice, and late."""
     if device.info.reliable:
         reason = "no message is doubled on this link"
-        yield Case(name="copies", rule="A doubled packet runs once.", inapplicable=reason)
+        yield Case(name="copies", rule=rules.DOUBLED, inapplicable=reason)
         return
     n = next(device.ids)
     back = device.answered(n, v2=None)
     yield Case(
         name="a doubled packet",
-        rule="A copy of a running request is joined to it; a copy of an answered one is answered "
-        "with the stored reply.",
+        rule=rules.JOINED,
         sent=(device.request(n),) * 2,
         expect=(back,),
         also=((back, back),),
@@ -64,7 +60,7 @@ def copies(device: Device) -> Iterator[Case]:
     back = device.answered(n, v2=None)
     yield Case(
         name="a late copy",
-        rule="An unmarked copy within 0.5 s after the response is answered with the stored reply.",
+        rule=rules.DOUBLED,
         sent=(device.request(n),),
         expect=(back, back),
         waits=device.request(n),
@@ -72,7 +68,7 @@ def copies(device: Device) -> Iterator[Case]:
     reason = "" if device.pings else "the device does not know the extensions"
     yield Case(
         name="a marked copy after a while",
-        rule=_MARKED,
+        rule=rules.MARKED,
         talk=partial(_copied_later, device),
         profile="full",
         inapplicable=reason,
@@ -81,7 +77,7 @@ def copies(device: Device) -> Iterator[Case]:
     back = device.answered(n, v2=None)
     yield Case(
         name="a marked copy",
-        rule=_MARKED,
+        rule=rules.MARKED,
         sent=(device.request(n, more='"retry":false,'),),
         expect=(back, back),
         also=((fail(n, OUTCOME_UNKNOWN, v2=None),),),  # where the first one was lost
@@ -110,7 +106,7 @@ def timing(device: Device) -> Iterator[Case]:
     is_reliable = "nothing is repeated on this link" if info.reliable else ""
     yield Case(
         name="answers before the first timer",
-        rule=_TIMER,
+        rule=rules.TIMER,
         talk=partial(_quick, device),
         profile="full",
         inapplicable=is_reliable,
@@ -122,11 +118,11 @@ async def _quick(device: Device, talk: Talk) -> str:
     took = []
     for _ in range(_MEASURED):
         begin = time.monotonic()
-        if await talk.call(device.base) is not None:
+        if await talk.call(Given(UNKNOWN)) is not None:  # for which no handler runs
             took.append(time.monotonic() - begin)
     if not took:
         return "no answer"
-    size = len(device.request(next(device.ids)))
+    size = len(device.request(next(device.ids), Given(UNKNOWN)))
     timer = device.info.retry_seconds + size * device.info.retry_seconds_per_byte
     why = f"the quickest of {len(took)} answers took {min(took):.2f} s, the timer {timer:.2f} s"
     return why if min(took) > timer else ""
@@ -134,7 +130,7 @@ async def _quick(device: Device, talk: Talk) -> str:
 
 def pipelining(device: Device) -> Iterator[Case]:
     """Requests behind each other, without waiting for answers."""
-    rule = "Each request is answered with its own id, also where several are open."
+    rule = rules.AT_ONCE
     if device.info.in_flight == 1 or device.is_http:
         reason = "one request is sent at a time on this link"
         yield Case(name="requests in a row", rule=rule, inapplicable=reason)
@@ -151,8 +147,7 @@ def pipelining(device: Device) -> Iterator[Case]:
     ids = [next(device.ids) for _ in range(flood)]
     yield Case(
         name=f"a flood of {flood} requests",
-        rule="What is too much at once is answered with -32004, or waits; the device goes on "
-        "answering.",
+        rule=rules.BUSY,
         sent=tuple(map(device.request, ids)),
         expect=tuple(device.answered(id, v2=None) for id in ids),
         check=_Answers(ids, is_lossy=not device.info.reliable),

@@ -17,20 +17,12 @@ from anyio.abc import (
 
 from jsonrpc_iot.testing import LineFaults, VirtualSerial, virtual_serial_pair
 from tests._system import require_command
-from tests.places import ROOT
 from tests.waiting import SECONDS
 
-SOURCES: Final = ROOT / "firmware" / "c"
+from .compiling import SOURCES, STRICT, compiled, library, run_compiler
+
 BOARD: Final = SOURCES / "examples" / "mps2"
-STRICT: Final = (
-    "-std=c99",
-    "-Wall",
-    "-Wextra",
-    "-Wpedantic",
-    "-Wconversion",
-    "-Wshadow",
-    "-Werror",
-)
+COMPILER: Final = "arm-none-eabi-gcc"
 CORTEX_M3: Final = ("-mcpu=cortex-m3", "-mthumb", "-Os", "-ffunction-sections", "-fdata-sections")
 _BARE: Final = ("--specs=nano.specs", "--specs=nosys.specs", "-nostartfiles", "-Wl,--gc-sections")
 _PERFECT: Final = LineFaults()
@@ -39,32 +31,25 @@ _PERFECT: Final = LineFaults()
 def build(
     folder: Path, *sources: Path, objects: Sequence[Path] = (), flags: Sequence[str] = ()
 ) -> Path:
-    """Build a program for the board, of its own sources and the board's.
+    """Build a program for the board, with the board's own source and the library.
 
     Args:
-        folder: where the program goes, with an object for each source and the linker's map.
+        folder: where the program goes.
         sources: files of C.
         objects: more for the linker.
-        flags: more for the compiler.
+        flags: more for the compiler of these sources.
     """
     program = folder / "firmware.elf"
-    compiler = require_command("arm-none-eabi-gcc")
-    made = list(objects)
-    for source in (*sources, BOARD / "board.c"):
-        target = folder / f"{source.stem}.o"
-        made.append(target)
-        command = [compiler, *STRICT, *CORTEX_M3, *flags, f"-I{SOURCES}", f"-I{BOARD}"]
-        command += ["-c", "-o", str(target), str(source)]
-        subprocess.run(command, check=True, timeout=SECONDS)
-    command = [compiler, *CORTEX_M3, *_BARE, f"-Wl,-Map={folder / 'firmware.map'}"]
-    command += ["-T", str(BOARD / "mps2.ld"), "-o", str(program), *map(str, made)]
-    subprocess.run(command, check=True, timeout=SECONDS)
+    made = [*objects, *(object_of(source) for source in (BOARD / "board.c", *library()))]
+    made += [object_of(source, flags) for source in sources]
+    run_compiler(COMPILER, *CORTEX_M3, *_BARE, "-T", BOARD / "mps2.ld", "-o", program, *made)
     return program
 
 
-def library() -> list[Path]:
-    """The files of the library; what a program does not use is not linked."""
-    return sorted(SOURCES.glob("jrpc*.c"))
+def object_of(source: Path, flags: Sequence[str] = ()) -> Path:
+    """What a file is compiled to."""
+    own = [*STRICT, *CORTEX_M3, f"-I{SOURCES}", f"-I{BOARD}", *flags]
+    return compiled(COMPILER, own, source)
 
 
 class Board:
@@ -82,7 +67,11 @@ class Board:
 
 @asynccontextmanager
 async def running(
-    program: Path, faults: LineFaults = _PERFECT, *, seed: int = 0
+    program: Path,
+    faults: LineFaults = _PERFECT,
+    *,
+    seed: int = 0,
+    baudrate: int | None = None,
 ) -> AsyncIterator[Board]:
     """Run a program on the board while the block runs.
 
@@ -90,11 +79,12 @@ async def running(
         program: as `build` makes it.
         faults: what goes wrong on the line.
         seed: gives the same faults for the same bytes.
+        baudrate: of the line, bits per second; `None` takes no time.
     """
     async with (
         await _listener() as for_board,
         await _listener() as for_client,
-        virtual_serial_pair(faults, seed=seed) as line,
+        virtual_serial_pair(faults, seed=seed, baudrate=baudrate) as line,
         _machine(program, _port(for_board)),
         anyio.create_task_group() as tasks,
     ):

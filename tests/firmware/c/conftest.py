@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .board import BOARD, build, library
+from .board import BOARD, build
 from .desk import HERE, Driver, build_here, driven
 from .monocypher import monocypher
 
@@ -25,6 +25,12 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
         yield driver
 
 
+@pytest.fixture(scope="session")
+def flash_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The device with files and firmware; see programs/flash.c."""
+    return build_here(tmp_path_factory.mktemp("flash") / "flash", HERE / "programs" / "flash.c")
+
+
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
     """One event loop is enough: what is tested is the other end."""
@@ -34,4 +40,4 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def lamp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example for the board, built."""
-    return build(tmp_path_factory.mktemp("lamp"), BOARD / "main.c", *library())
+    return build(tmp_path_factory.mktemp("lamp"), BOARD / "main.c")

@@ -6,14 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests._system import require_command
 from tests.places import ROOT
 from tests.waiting import SECONDS
 
-from .board import SOURCES, STRICT
+from .compiling import SOURCES, STRICT, compiled, library, run_compiler
 
 HERE: Final = ROOT / "tests" / "firmware" / "c"
-CORE: Final = sorted(SOURCES.glob("jrpc*.c"))
 _SANITIZED: Final = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
@@ -22,12 +20,12 @@ def build_here(program: Path, *sources: Path, flags: Sequence[str] = ()) -> Path
 
     Args:
         program: what to make.
-        sources: files of C, beside those of the library.
-        flags: more for the compiler.
+        sources: files of C, or objects, beside those of the library.
+        flags: more for the compiler of these sources, and the linker.
     """
-    command = [require_command("cc"), *STRICT, *_SANITIZED, *flags, f"-I{SOURCES}"]
-    command += ["-o", str(program), *map(str, [*sources, *CORE])]
-    subprocess.run(command, check=True, timeout=SECONDS)
+    own = [*STRICT, *_SANITIZED, f"-I{SOURCES}"]
+    objects = [compiled("cc", own, source) for source in library()]
+    run_compiler("cc", *own, *flags, "-o", program, *sources, *objects)
     return program
 
 

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from jsonrpc_iot.testing import LineFaults, VirtualSerial, virtual_serial_pair
 
-from .board import SOURCES
+from .compiling import SOURCES
 from .desk import build_here
 
 Way = Literal["uart", "dp", "tcp", "udp"]

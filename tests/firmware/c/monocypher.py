@@ -12,7 +12,7 @@ import pytest
 
 from tests._system import lack
 
-SECONDS: Final = 50.0
+SECONDS: Final = 200.0
 _REQUIREMENT: Final = "pymonocypher==4.0.2.5"
 _SHA256: Final = "472babbf218773bb6d3e396aac20749beaeb3bea505da0df992dbd97410bef98"
 _FILES: Final = ("monocypher.c", "monocypher.h")

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -9,17 +10,23 @@ from typing import Final
 from tests._system import require_command
 from tests.waiting import SECONDS
 
-from .board import BOARD, CORTEX_M3, SOURCES, build, library
+from .board import COMPILER, CORTEX_M3, object_of
+from .compiling import SOURCES, library, run_compiler
 
 PARTS: Final = {
     "core": "jrpc answer check json methods params write",
+    "values": "values",
     "lossy channels": "lossy digest",
     "later": "later",
     "calls": "calls",
     "Tuya": "tuya",
     "stream": "stream",
     "segments": "segments",
-    "seal": "seal noise sha256 base",
+    "seal": "seal noise",
+    "files": "files",
+    "firmware": "firmware",
+    "flash, for these two": "flash",
+    "SHA-256 and Base64, for these four": "sha256 base",
 }
 """The files of each, without `jrpc_`."""
 
@@ -33,21 +40,19 @@ STRUCTURES: Final = {
     "jrpc_segments": "jrpc_segments.h",
     "jrpc_seal": "jrpc_seal.h",
     "jrpc_seal_session": "jrpc_seal.h",
+    "jrpc_files": "jrpc_files.h",
+    "jrpc_firmware": "jrpc_firmware.h",
 }
 """What a program has in its RAM, and the header that says so."""
 
 
+@cache
 def code() -> dict[str, int]:
     """The bytes of each part, whole: constants count, and what a program does not use."""
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        build(folder, BOARD / "main.c", *library())
-        return {
-            part: sum(
-                _bytes_of(folder / f"{_stem(file)}.o", "text", "data") for file in files.split()
-            )
-            for part, files in PARTS.items()
-        }
+    return {
+        part: sum(_bytes_of(SOURCES / f"{_stem(file)}.c", "text", "data") for file in files.split())
+        for part, files in PARTS.items()
+    }
 
 
 def memory() -> dict[str, int]:
@@ -57,8 +62,7 @@ def memory() -> dict[str, int]:
         includes = "".join(f'#include "{each}"\n' for each in sorted(set(STRUCTURES.values())))
         sizes = "".join(f"const char of_{each}[sizeof({each})];\n" for each in STRUCTURES)
         source.write_text(includes + sizes)
-        command = [require_command("arm-none-eabi-gcc"), *CORTEX_M3, f"-I{SOURCES}", "-c"]
-        subprocess.run([*command, "-o", target, source], check=True, timeout=SECONDS)
+        run_compiler(COMPILER, *CORTEX_M3, f"-I{SOURCES}", "-c", "-o", target, source)
         listed = _run("arm-none-eabi-nm", "-S", "--radix=d", str(target))
     found = re.findall(r"^\d+ (\d+) \w of_(\w+)$", listed, re.MULTILINE)
     return {name: int(size) for size, name in found}
@@ -66,18 +70,16 @@ def memory() -> dict[str, int]:
 
 def static_memory() -> int:
     """The bytes of RAM that the library takes by itself, whether or not it is used."""
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        build(folder, BOARD / "main.c", *library())
-        return sum(_bytes_of(folder / f"{each.stem}.o", "data", "bss") for each in library())
+    return sum(_bytes_of(source, "data", "bss") for source in library())
 
 
 def _stem(file: str) -> str:
     return "jrpc" if file == "jrpc" else f"jrpc_{file}"
 
 
-def _bytes_of(path: Path, *columns: str) -> int:
-    titles, sizes = (line.split() for line in _run("arm-none-eabi-size", str(path)).splitlines())
+def _bytes_of(source: Path, *columns: str) -> int:
+    listed = _run("arm-none-eabi-size", str(object_of(source)))
+    titles, sizes = (line.split() for line in listed.splitlines())
     return sum(int(sizes[titles.index(column)]) for column in columns)
 
 

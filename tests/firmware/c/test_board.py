@@ -5,7 +5,14 @@ from pathlib import Path
 import anyio
 import pytest
 
-from jsonrpc_iot import CallTimeout, InvalidParams, MethodNotFound, connect
+from jsonrpc_iot import (
+    CallTimeout,
+    Client,
+    InvalidParams,
+    MethodNotFound,
+    OutcomeUnknown,
+    connect,
+)
 from jsonrpc_iot.testing import LineFaults
 from jsonrpc_iot.testing.conformance import Given, as_text, check_conformance
 from tests.waiting import SECONDS, eventually
@@ -48,7 +55,6 @@ async def test_a_call_that_takes_its_time_a_stream_and_a_notification(lamp: Path
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(client.call, "lamp.fade", {"level": 30, "seconds": 0.5})
             samples = [each async for each in client.stream("lamp.history")]
-            assert await client.call("lamp.get") == 0
         assert [each["hour"] for each in samples] == list(range(100))
         assert samples[99]["watts"] == 1.63
         with anyio.fail_after(SECONDS):
@@ -81,13 +87,22 @@ async def test_on_a_noisy_line_all_calls_end_and_none_runs_twice(lamp: Path, see
     async with running(lamp, noise, seed=seed) as board:
         async with connect(board.url, timeout=60, extensions=True) as client:
             for times in range(1, 9):
-                await client.call("lamp.toggle")
+                await toggle(client, times)
                 assert await client.call("lamp.switched") == times
             board.line.set_faults(LineFaults(drop=0.0002, flip=0.0002, insert=0.0002))
             samples = [each async for each in client.stream("lamp.history")]
         assert len(samples) == 100
         for counts in (board.line.to_first.counts, board.line.to_second.counts):
             assert counts.dropped + counts.flipped + counts.inserted > 0
+
+
+async def toggle(client: Client, times: int) -> None:
+    """Toggle it for the so-many-th time. Soon after its start it may say that it does not know."""
+    try:
+        await client.call("lamp.toggle")
+    except OutcomeUnknown:
+        if await client.call("lamp.switched") < times:
+            await toggle(client, times)
 
 
 async def test_what_was_done_is_not_done_again_when_the_answer_was_lost(lamp: Path) -> None:

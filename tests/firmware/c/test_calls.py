@@ -118,6 +118,14 @@ def test_an_idempotent_call_is_repeated_as_it_was(device: Device) -> None:
     assert device.poll(500, 1000, 1500) == [request, request]
 
 
+def test_a_short_first_wait_is_a_wait(peer: Driver) -> None:
+    device = Device(peer)
+    peer.ask("new", 1, 0, 1024, 1024, 0, 50)
+    request = begin(device, 0, idempotent=True)
+    assert device.poll(*range(50)) == []
+    assert device.poll(50, 51, 100, 149) == [request]
+
+
 def test_an_end_that_uses_an_extension_knows_them(device: Device) -> None:
     device.take(0, {"id": 1, "method": "void", "timeout": 5})
     request = begin(device, 0, 5000)
@@ -160,6 +168,15 @@ def test_what_comes_back_is_not_run(device: Device) -> None:
     assert code_of(device.take(30504, request)) == -32601
 
 
+def test_calls_end_with_the_connection(device: Device) -> None:
+    requests = [begin(device, 0) for _ in range(2)]
+    device.take(1, ok(1, requests[0]["id"]))
+    device.ask("gone")
+    assert device.outcomes == ["|-32003||"]
+    device.ask("gone")
+    assert device.outcomes == []
+
+
 def test_there_is_room_for_three_calls(device: Device) -> None:
     requests = [begin(device, 0) for _ in range(3)]
     assert len({request["id"] for request in requests}) == 3
@@ -174,6 +191,12 @@ def test_a_request_in_the_dialect_of_the_other_end(device: Device) -> None:
     assert begin(device, 0)["jsonrpc"] == "2.0"
     device.take(0, {"id": 1, "method": "void"})
     assert "jsonrpc" not in begin(device, 0)
+
+
+def test_a_response_tells_the_dialect_too(device: Device) -> None:
+    request = begin(device, 0)
+    device.take(1, {"jsonrpc": "2.0", **ok(1, request["id"])})
+    assert begin(device, 2)["jsonrpc"] == "2.0"
 
 
 def test_nothing_is_repeated_where_nothing_gets_lost(peer: Driver) -> None:

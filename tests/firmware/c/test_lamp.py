@@ -1,9 +1,8 @@
 """The lamp in C, over each way on which it is reached, against our client."""
 
 import os
-import tty
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,11 @@ from jsonrpc_iot import (
 )
 from jsonrpc_iot.testing import LineFaults, VirtualSerial, virtual_serial_pair
 from jsonrpc_iot.testing.conformance import check_conformance
+from tests.firmware.line import chatter, frame, opened, receive
 from tests.waiting import SECONDS
 
 from .lamp import PERFECT, WAYS, Way, build_lamp, running, served
+from .relay import relayed
 
 pytestmark = [
     pytest.mark.firmware,
@@ -131,6 +132,38 @@ async def test_it_conforms(lamp: Path, way: Way) -> None:
     assert report.ok, wrong
 
 
+# ---- UDP
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_where_datagrams_get_lost_doubled_and_late_each_call_runs_once(
+    lamp: Path, seed: int
+) -> None:
+    dispatcher, ran = Dispatcher(), list[bool]()
+    dispatcher.method("clock.now")(lambda: 1234)
+
+    async def press(client: Client) -> None:
+        for _ in range(5):
+            with suppress(OutcomeUnknown):  # it has been started a moment ago
+                ran.append(await client.call("lamp.toggle"))
+        assert await client.call("lamp.clock") == 1234
+
+    with anyio.fail_after(3 * SECONDS):
+        async with (
+            served(lamp, "udp") as (address, _),
+            relayed(address, seed) as (url, relay),
+            connect(url, timeout=2 * SECONDS, dispatcher=dispatcher, extensions=True) as client,
+        ):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(3):
+                    tasks.start_soon(press, client)
+            levels = [level async for level in client.stream("lamp.history", item=int)]
+            assert levels == [0 if number % 2 else 100 for number in range(len(ran))]
+            assert sorted(ran) == sorted(level > 0 for level in levels)
+            assert relay.lost > 0
+            assert relay.doubled > 0
+
+
 # ---- A serial line
 
 
@@ -154,12 +187,12 @@ async def toggle(client: Client) -> None:
 
 async def test_a_noisy_line(lamp: Path) -> None:
     """Whatever is lost on the way, each call runs once."""
-    faults = LineFaults(drop=0.001, flip=0.001, insert=0.001)
+    faults = LineFaults(drop=0.0005, flip=0.0005, insert=0.0005)
     async with on_a_line(lamp, faults) as (client, line):
-        for _ in range(30):
+        for _ in range(15):
             await toggle(client)
         line.set_faults(PERFECT)
-        assert len(await client.call("lamp.history", result=list[int])) == 30
+        assert len(await client.call("lamp.history", result=list[int])) == 15
         counts = line.to_second.counts
         assert counts.dropped + counts.flipped + counts.inserted > 0
 
@@ -171,11 +204,6 @@ async def test_what_never_arrived_is_not_run_later(lamp: Path) -> None:
             await client.call("lamp.set", {"level": 9}, timeout=1)
         line.mend()
         assert await client.call("lamp.set", {"level": 1}) == 0
-
-
-def frame(message: bytes) -> bytes:
-    head = b"\x55\xaa\x00\xfe" + len(message).to_bytes(2, "big") + message
-    return head + bytes([sum(head) % 256])
 
 
 GOOD = b'{"method":"lamp.set","params":{"level":1},"id":%d}'
@@ -221,32 +249,6 @@ async def test_bytes(lamp: Path, sent: bytes, replies: list[bytes]) -> None:
                 os.write(port, frame(b'{"method":"lamp.get","id":"last"}'))
                 set_to = 1 if replies[-1] in (ONE, TWO) else 0
                 await receive(port, frame(b'{"id":"last","result":%d}' % set_to))
-
-
-@contextmanager
-def opened(device: str) -> Iterator[int]:
-    """A device, without any of our code."""
-    port = os.open(device, os.O_RDWR | os.O_NOCTTY)
-    try:
-        tty.setraw(port)
-        yield port
-    finally:
-        os.close(port)
-
-
-async def receive(port: int, expected: bytes) -> None:
-    received = b""
-    while len(received) < len(expected):
-        await anyio.wait_readable(port)
-        received += os.read(port, 4096)
-    assert received == expected
-
-
-async def chatter(port: int, message: bytes) -> None:
-    """Never leave the line silent."""
-    while True:
-        await anyio.sleep(0.3)
-        os.write(port, message)
 
 
 async def test_a_wrong_length_among_other_traffic_costs_two_seconds_at_most(lamp: Path) -> None:

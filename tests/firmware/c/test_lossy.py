@@ -115,6 +115,11 @@ def test_an_error_is_kept_too(device: Device) -> None:
     assert device.take(SETTLED + 1, fail) == first
 
 
+def test_a_result_that_is_null_is_kept_too(device: Device) -> None:
+    nothing = {"id": 1, "method": "nothing", "retry": False}
+    assert device.take(SETTLED, nothing) == device.take(SETTLED + 1, nothing) == [ok(None, 1)]
+
+
 def test_an_answer_too_large_to_keep_is_said_to_be_gone(device: Device) -> None:
     device.take(SETTLED, note("x" * 100))
     (reply,) = device.take(SETTLED + 1, note("x" * 100, retry=True))
@@ -201,6 +206,27 @@ def test_unreadable_messages_have_a_budget(peer: Driver) -> None:
     assert len(device.ask("take", 4000, b"[1,2]".hex())) == 1
 
 
+DIGESTS = [
+    "218d1f59b9b83cc8",
+    "be552412f8387315",
+    "064f39ef7c50eb57",
+    "ce0f1a45f7060679",
+    "d5e78a175be52ea1",
+    "cb9d7c3f2f3db580",
+    "ce3e91358aa2bc25",
+    "ff202728b07bc684",
+    "edfee820bce4858c",
+]
+"""Those of HalfSipHash-2-4, as published with it, for no byte, 00, 00 01, and so on."""
+
+
+def test_requests_are_told_apart_by_the_digest_of_that_name(peer: Driver) -> None:
+    for size, expected in enumerate(DIGESTS):
+        (printed,) = peer.ask("digest", bytes(range(size)).hex())
+        halves = [int(half, 16).to_bytes(4, "little") for half in printed.split()]
+        assert b"".join(halves).hex() == expected
+
+
 # ---- Answered later
 
 
@@ -270,12 +296,7 @@ def end(count: int, id: object = "s") -> dict[str, object]:
 
 @pytest.mark.parametrize("count", [0, 1, 7, 8])
 def test_a_short_list_is_streamed_at_once(device: Device, count: int) -> None:
-    sent = device.take(SETTLED, squares(count))
-    assert sent[:count] == [item(seq) for seq in range(count)]
-    if count == 8:  # whether there is more is found out when there is credit for it
-        assert device.take(SETTLED + 1, more(upto=16)) == [end(8)]
-    else:
-        assert sent[count:] == [end(count)]
+    assert device.take(SETTLED, squares(count)) == [*map(item, range(count)), end(count)]
 
 
 def test_items_leave_as_far_as_there_is_credit(device: Device) -> None:
@@ -335,8 +356,9 @@ def test_where_nothing_gets_lost_nothing_is_sent_again(peer: Driver) -> None:
 
 def test_methods_are_streamed_too(device: Device) -> None:
     sent = device.take(SETTLED, {"id": 1, "method": "rpc.methods", "stream": True})
-    device_has = ["add", "echo", "fail", "later", "note", "read", "rpc.methods", "rpc.ping"]
-    device_has += ["slow", "squares", "void"]
-    sent += device.take(SETTLED, more(1, upto=16))
+    device_has = ["add", "echo", "fail", "flag", "hundredths", "later", "latin1", "note"]
+    device_has += ["nothing", "read", "rows", "rpc.methods", "rpc.ping", "set_level", "slow"]
+    device_has += ["squares", "text", "void"]
+    sent += device.take(SETTLED, more(1, upto=32))
     assert [message["params"]["item"] for message in sent[:-1]] == device_has
-    assert sent[-1] == end(11, 1)
+    assert sent[-1] == end(18, 1)

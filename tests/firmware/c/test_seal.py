@@ -1,6 +1,5 @@
 """Sealed packets in C, against the client of the package; what opens which is its judgement."""
 
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from itertools import count
@@ -11,15 +10,13 @@ import pytest
 
 from jsonrpc_iot.protocol.seal.client import ClientSeal
 from jsonrpc_iot.protocol.seal.packets import BASE64, BASE85, BINARY, DATA_OVERHEAD, Form, is_data
-from tests._system import require_command
 from tests.protocol.seal.rig import KEY, OTHER_KEY, new_client
 from tests.vectors import Vector, bytes_of, read_vectors
-from tests.waiting import SECONDS
 
-from .board import SOURCES
+from .compiling import SOURCES, compiled
 from .desk import HERE, Driver, build_here, driven
 
-pytestmark = pytest.mark.firmware
+pytestmark = [pytest.mark.firmware, pytest.mark.timeout(240)]  # Monocypher may have to come
 
 FORMS: Final = (BINARY, BASE85, BASE64)
 REQUEST: Final = b'{"id":1,"method":"rpc.ping"}'
@@ -71,13 +68,10 @@ Open = Callable[..., Seal]
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory, cryptography: Path) -> Path:
     """The driver, with sanitizers in all but Monocypher."""
-    folder = tmp_path_factory.mktemp("seal")
-    library = folder / "monocypher.o"
-    command = [require_command("cc"), "-O2", "-c", "-o", str(library)]
-    command += [str(cryptography / "monocypher.c")]
-    subprocess.run(command, check=True, timeout=SECONDS)
+    library = compiled("cc", ("-O2",), cryptography / "monocypher.c")
     sources = (HERE / "programs" / "seal.c", SOURCES / "adapters" / "monocypher.c", library)
-    return build_here(folder / "seal", *sources, flags=["-isystem", str(cryptography)])
+    program = tmp_path_factory.mktemp("seal") / "seal"
+    return build_here(program, *sources, flags=["-isystem", str(cryptography)])
 
 
 @pytest.fixture

@@ -1,20 +1,23 @@
 """A sealed line to a bare Cortex-M3, with messages in segments: the parts, one on the other."""
 
 import base64
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from jsonrpc_iot import CallTimeout, ConnectFailed, connect
 from jsonrpc_iot.testing import LineFaults
-from tests._system import require_command
 from tests.waiting import SECONDS
 
-from .board import CORTEX_M3, SOURCES, build, library, running
+from .board import COMPILER, CORTEX_M3, build, running
+from .compiling import SOURCES, compiled
 from .desk import HERE
 
-pytestmark = [pytest.mark.firmware, pytest.mark.anyio]
+pytestmark = [
+    pytest.mark.firmware,
+    pytest.mark.anyio,
+    pytest.mark.timeout(240),  # Monocypher may have to come
+]
 
 KEYS = (bytes(range(32)), bytes([1, *bytes(31)]))
 
@@ -22,24 +25,13 @@ KEYS = (bytes(range(32)), bytes([1, *bytes(31)]))
 @pytest.fixture(scope="module")
 def device(tmp_path_factory: pytest.TempPathFactory, cryptography: Path) -> Path:
     """The program."""
-    folder = tmp_path_factory.mktemp("sealed")
     return build(
-        folder,
+        tmp_path_factory.mktemp("sealed"),
         HERE / "programs" / "sealed.c",
         SOURCES / "adapters" / "monocypher.c",
-        *library(),
-        objects=[monocypher_for_board(folder, cryptography)],
+        objects=[compiled(COMPILER, ("-std=c99", *CORTEX_M3), cryptography / "monocypher.c")],
         flags=["-isystem", str(cryptography)],
     )
-
-
-def monocypher_for_board(folder: Path, sources: Path) -> Path:
-    """Monocypher, with the warnings that its authors want."""
-    target = folder / "monocypher-itself.o"
-    command = [require_command("arm-none-eabi-gcc"), "-std=c99", *CORTEX_M3, "-c"]
-    command += ["-o", str(target), str(sources / "monocypher.c")]
-    subprocess.run(command, check=True, timeout=SECONDS)
-    return target
 
 
 @pytest.fixture

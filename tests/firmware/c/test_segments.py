@@ -11,6 +11,7 @@ import pytest
 
 from jsonrpc_iot.protocol.segments.format import Segmentation
 from tests.protocol.segments.test_segments import CHUNK, PACKET, new, run, segment, text
+from tests.vectors import Vector, read_vectors
 
 from .desk import HERE, Driver, build_here, driven
 
@@ -106,6 +107,23 @@ def between(
     """Run both, and give what each got."""
     got, got_by_peer, _ = run(end, peer, random.Random(seed), **faults)  # type: ignore[arg-type]
     return got, got_by_peer
+
+
+ARRIVING = [
+    pytest.param(each, id=each["name"])
+    for each in read_vectors("segments")
+    if not any("send" in step for step in each["steps"])
+]
+
+
+@pytest.mark.parametrize("vector", ARRIVING)
+def test_vectors(in_c: NewEnd, vector: Vector) -> None:
+    end = in_c(packet=vector["packet"])
+    for step in vector["steps"]:
+        messages = end.receive([each.encode() for each in step.get("received", ())], step["at"])
+        reports = dict.fromkeys(each.decode() for each in end.poll(step["at"]))
+        assert [each.decode() for each in messages] == step.get("messages", [])
+        assert list(reports) == step.get("sent", [])
 
 
 MESSAGES: Final = [text(size) for size in (1, PACKET, PACKET + 1, CHUNK * 33, LONG)]
@@ -277,3 +295,22 @@ def test_any_bytes_do_no_harm(in_c: NewEnd) -> None:
     peer.sender.send(text(LONG))
     got, _, _ = run(end, peer, chance, until=3000)  # type: ignore[arg-type]
     assert got[-1:] == [text(LONG)]
+
+
+@pytest.mark.parametrize("packet", [32, 33, 64, 255, 1400])
+def test_packets_of_every_size(in_c: NewEnd, packet: int) -> None:
+    chunk = packet - 9
+    end = in_c(packet=packet, arriving=3 * (chunk + 2), leaving=3 * chunk + 4)
+    peer = new(packet)
+    for size in (packet + 1, 2 * chunk, 3 * chunk - 1, 3 * chunk):
+        message = text(size)
+        end.send(message)
+        packets = end.poll(0)
+        assert max(map(len, packets)) == packet
+        assert peer.receive(packets, 0) == [message]
+        end.receive(peer.poll(0), 0)
+        peer.sender.send(message)
+        assert end.receive(peer.poll(0), 0) == [message]
+        peer.receive(end.poll(0), 0)
+    end.send(text(3 * chunk + 1))
+    assert end.counts.unsent == 1

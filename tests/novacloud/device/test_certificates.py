@@ -52,7 +52,7 @@ class Demanding(NamedTuple):
         """A device's, with a certificate."""
         context = ssl.create_default_context()
         self.authority.configure_trust(context)
-        self.authority.issue_cert(common_name=ID).configure_cert(context)
+        self.authority.issue_cert("lamp@example.org", common_name=ID).configure_cert(context)
         return context
 
     def device(self, **options: Any) -> NovaDevice:
@@ -156,7 +156,7 @@ async def test_a_key_file_that_is_named_must_have_a_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize("apart", [True, False])
 async def test_on_the_command_line(tmp_path: Path, apart: bool) -> None:
     async with demanding() as platform:
-        pem = platform.authority.issue_cert(common_name=ID)
+        pem = platform.authority.issue_cert("lamp@example.org", common_name=ID)
         ca, cert, key = (str(tmp_path / name) for name in ("ca.pem", "cert.pem", "key.pem"))
         platform.authority.cert_pem.write_to_path(ca)
         words = ["--port", str(platform.port), "--id", ID, "--ca", ca, "--cert", cert]

@@ -86,6 +86,7 @@ def reference(data: bytes) -> Found:
             frames.append(Frame(rest[2], rest[3], rest[6 : size - 1]))
         else:
             packets.append(Packet(rest[7], rest[9 : size - 1]))
+            size += rest[size : size + 1] == b"\n"
         at += size
     return Found(packets, frames, noise)
 
@@ -145,13 +146,13 @@ def test_what_is_dropped_is_counted() -> None:
     assert decoder.feed(line, 0.0) == decoder.expire(decoder.next_due()) == []
     assert decoder.take_packets() == GOOD[:1] * 2
     counts = (decoder.bad_packets, decoder.bad_checksums, decoder.expired, decoder.noise_bytes)
-    assert counts == (1, 0, 1, len(bad) + 7 + 2 + 3)
+    assert counts == (1, 0, 1, len(bad) + 7 + 3)
 
 
 def test_packets_and_tuya_frames_share_a_line() -> None:
     line = FRAMES[0] + GOOD[2].encode() + FRAMES[0] + GOOD[0].encode()
 
-    assert decode(line) == ([GOOD[2], GOOD[0]], [Frame(0, 0xFE, CALL)] * 2, 2)
+    assert decode(line) == ([GOOD[2], GOOD[0]], [Frame(0, 0xFE, CALL)] * 2, 0)
     assert [found.data for found in FrameDecoder().feed(line, 0.0)] == [CALL] * 2
 
 

@@ -35,7 +35,7 @@ async def test_a_file_comes_and_goes(tmp_path: Path) -> None:
     async with client_of(device(tmp_path)) as client:
         begun = await client.call("files.begin", wanted("a/b.bin", DATA))
         assert begun["offset"] == 0
-        assert begun["chunk"] == 64 << 10
+        assert begun["chunk"] == 128 << 10
         assert begun["window"] == 8
         half = {"transfer": begun["transfer"], "offset": 0, "data": DATA[:6000]}
         assert await client.call("files.write", half) == {"offset": 6000}
@@ -171,10 +171,11 @@ async def test_there_is_room_or_there_is_not(tmp_path: Path) -> None:
         assert (busy.code, busy.data) == (3003, {"free": 400})
         params = {"transfer": begun["transfer"], "offset": 0, "data": bytes(600)}
         full.is_full = True
-        assert (await refusal(client, "files.write", params)).code == 3003
         assert (await refusal(client, "files.begin", wanted("b", b""))).code == 3003
+        assert await client.call("files.write", params) == {"offset": 600}, "in memory"
+        commit = {"transfer": begun["transfer"]}
+        assert (await refusal(client, "files.commit", commit)).code == 3003
         full.is_full = False
-        assert await client.call("files.write", params) == {"offset": 600}
         await client.call("files.commit", {"transfer": begun["transfer"]})
     more = {"size": (1 << 53) - 1}
     async with client_of(device(tmp_path)) as client:
@@ -224,12 +225,13 @@ def test_transfers_survive_and_expire(tmp_path: Path) -> None:
     transfers = Transfers(tmp_path, clock=lambda: now, sync_seconds=0)
     id = transfers.begin(first).id
     transfers.write(id, 0, b"ab")
-    (tmp_path / "stray.part").write_bytes(b"x")
-    (tmp_path / "0.json").write_bytes(b"{")
+    for name in ("00000000.part", "00000001.json", "00000002.json.new", "theirs"):
+        (tmp_path / name).write_bytes(b"{")
 
     now = 1.0
     transfers = Transfers(tmp_path, clock=lambda: now)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{id}.json", f"{id}.part"]
+    there = sorted(path.name for path in tmp_path.iterdir())
+    assert there == [f"{id}.json", f"{id}.part", "theirs"]
     assert transfers.begin(first).offset == 2
     now += 29
     with pytest.raises(InUse):
@@ -239,7 +241,7 @@ def test_transfers_survive_and_expire(tmp_path: Path) -> None:
     now += 3601
     with pytest.raises(InvalidParams):
         transfers.write(id, 3, b"d")
-    assert [*tmp_path.iterdir()] == []
+    assert [*tmp_path.iterdir()] == [tmp_path / "theirs"]
 
 
 def test_other_content_is_let_in_when_the_first_rests(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.from_thread import start_blocking_portal
 
-from jsonrpc_iot import CallTimeout, ChannelClosed, connect, serve
+from jsonrpc_iot import CallTimeout, ChannelClosed, connect, connect_sync, serve
 from jsonrpc_iot.services.files import FileExists, NoSuchFile, NotAllowed, WrongHash, get, put
 from jsonrpc_iot.testing import Faults, LossyLink, served
 from tests.waiting import eventually
@@ -176,16 +177,25 @@ async def test_a_file_that_gets_shorter_while_it_is_sent(root: Path, here: Path)
 
 
 async def test_a_file_that_changes_while_it_is_fetched(root: Path, here: Path) -> None:
-    (root / "file").write_bytes(DATA)
-    changes = [DATA[::-1]]
+    data = DATA * 250  # more than what is read of it at once
+    (root / "file").write_bytes(data)
+    changes = [data[::-1]]
 
     def change(there: int, size: int) -> None:
-        if there > size // 2 and changes:
+        if there > size // 8 and changes:
             (root / "file").write_bytes(changes.pop())
 
-    async with client_of(device(root), max_message=500) as client:
+    async with client_of(device(root), max_message=20_000) as client:
         await get(client, "file", here / "copy", progress=change)
-    assert (here / "copy").read_bytes() == DATA[::-1]
+    assert (here / "copy").read_bytes() == data[::-1]
+
+
+async def test_a_file_that_changed_since_it_was_fetched(root: Path, here: Path) -> None:
+    async with client_of(device(root), max_message=500) as client:
+        for data in (DATA, DATA[::-1], DATA[:100], DATA):
+            (root / "file").write_bytes(data)
+            await get(client, "file", here / "copy", replace=True)
+            assert (here / "copy").read_bytes() == data
 
 
 async def test_what_is_in_the_way(root: Path, here: Path) -> None:
@@ -205,3 +215,18 @@ async def test_what_is_in_the_way(root: Path, here: Path) -> None:
             await get(client, "nothing", here / "nothing")
         with pytest.raises(NotAllowed):
             await get(client, "../nothing")
+
+
+def test_without_async(root: Path, here: Path) -> None:
+    serving = serve(device(root), "tcp://127.0.0.1:0", grace=0)
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(serving) as server,
+        connect_sync(server.urls[0]) as client,
+    ):
+        info = client.run(put, here / "file", replace=True)
+        assert (info.name, info.size) == ("file", len(DATA))
+        client.run(get, "file", here / "copy")
+        with pytest.raises(NoSuchFile):
+            client.run(get, "nothing")
+    assert (here / "copy").read_bytes() == DATA

@@ -40,12 +40,12 @@ class Losing(ByteStream):
 
     Args:
         stream: the end.
-        lost: which of the packets that leave, from 0.
+        lost: which of the packets that leave, from 0; or what such a packet has in it, for one.
         unheard: which of the pieces that come, from 0.
     """
 
     def __init__(
-        self, stream: ByteStream, lost: Collection[int] = (), unheard: Collection[int] = ()
+        self, stream: ByteStream, lost: Collection[int] | bytes = (), unheard: Collection[int] = ()
     ) -> None:
         self._stream = stream
         self._lost = lost
@@ -54,7 +54,11 @@ class Losing(ByteStream):
 
     async def send(self, item: bytes) -> None:
         self.sent += 1
-        if self.sent - 1 not in self._lost:
+        if not isinstance(self._lost, bytes):
+            is_lost = self.sent - 1 in self._lost
+        elif is_lost := self._lost in item:
+            self._lost = ()
+        if not is_lost:
             await self._stream.send(item)
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
@@ -73,7 +77,10 @@ class Losing(ByteStream):
 
 @asynccontextmanager
 async def device(
-    wifi: SimulatedWifi, lost: Collection[int] = (), unheard: Collection[int] = ()
+    wifi: SimulatedWifi,
+    lost: Collection[int] | bytes = (),
+    unheard: Collection[int] = (),
+    repeat_seconds: float = SOON,
 ) -> AsyncIterator[ImprovClient]:
     async with (
         virtual_serial_pair() as serial,
@@ -81,7 +88,7 @@ async def device(
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(serve_line, improv, Losing(serial.second, lost, unheard))
-        yield ImprovClient(serial.first, repeat_seconds=SOON)
+        yield ImprovClient(serial.first, repeat_seconds=repeat_seconds)
         tasks.cancel_scope.cancel()
 
 
@@ -97,7 +104,8 @@ async def test_whatever_the_device_says_is_lost(lost: list[int]) -> None:
         assert await client.find() == (State.AUTHORIZED, [])
         assert await client.provision(HOME, KEY) == URLS
         assert await client.find() == (State.PROVISIONED, URLS)
-    assert [status.state for status in pushes].count(WifiState.CONNECTING) == 1
+    attempts = [status.state for status in pushes].count(WifiState.CONNECTING)
+    assert attempts in (1, 2)  # an answer that is late on a busy machine may bring another one
 
 
 @pytest.mark.parametrize("lost", LOST)
@@ -131,12 +139,20 @@ async def test_a_device_that_is_on_that_network_already(lost: list[int]) -> None
     assert (await wifi.status()).ssid == "office-mesh"
 
 
-@pytest.mark.parametrize(("lost", "networks"), [([1, 2], 6), ([7, 8], 4), ([9], 6)])
-async def test_a_result_of_information_or_a_scan_is_lost(lost: list[int], networks: int) -> None:
+END = result_packet(Call(Command.SCAN)).encode()
+
+
+@pytest.mark.parametrize("lost", [INFO.firmware.encode(), END])
+async def test_a_result_of_information_or_the_end_of_a_scan_is_lost(lost: bytes) -> None:
     async with device(instant(), lost) as client:
         assert await client.info() == INFO
-        assert len(await client.scan()) == networks  # that its list has holes, does not show
+        assert len(await client.scan()) == 6
         assert await client.info() == INFO
+
+
+async def test_that_a_scan_has_holes_does_not_show() -> None:
+    async with device(instant(), b"office-mesh", repeat_seconds=SECONDS) as client:
+        assert len(await client.scan()) == 5
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -12,7 +12,9 @@ from anyio.abc import Listener, SocketAttribute, SocketStream
 from jsonrpc_iot import Dispatcher
 from jsonrpc_iot.channel.tasks import task_group
 from jsonrpc_iot.protocol.jsonstream import JsonSplitter
-from jsonrpc_iot.testing.conformance import Report, check_conformance
+from jsonrpc_iot.testing.conformance import Report, check_conformance, rules
+
+RULES = {rule for name, rule in vars(rules).items() if name.isupper()}
 
 Answer = Callable[[bytes], Iterable[bytes]]
 

@@ -3,11 +3,14 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jsonrpc_iot import (
+    Channel,
     ConnectFailed,
+    serve,
 )
 from jsonrpc_iot.testing.conformance import (
     as_json,
@@ -21,6 +24,7 @@ from .device import (
     case_of,
     device_that,
     failed,
+    lamp,
     parsed,
     report_of,
     right,
@@ -201,3 +205,130 @@ async def test_a_device_of_json_rpc_2_0_alone_is_spoken_to_in_it() -> None:
 
     assert report.ok, as_text(report)
     assert '"jsonrpc":"2.0"' in case_of(report, "ids", "one").sent
+
+
+async def test_a_device_that_takes_a_message_without_a_version_for_json_rpc_1_0() -> None:
+    def answer(message: bytes) -> Iterable[bytes]:
+        value = parsed(message)
+        for reply in right(message):
+            if isinstance(value, dict) and "jsonrpc" not in value and reply.startswith(b'{"id"'):
+                yield json.dumps({"result": None, "error": None} | json.loads(reply)).encode()
+            else:
+                yield reply
+
+    report = await report_of(answer, "standard")
+
+    assert report.ok, as_text(report)
+    assert '"jsonrpc":"2.0"' in case_of(report, "answers", "a call is answered").sent
+
+
+def refusing(message: bytes) -> Iterable[bytes]:
+    """What JSON-RPC 2.0 lets a server say that is silent here, or that has another id here."""
+    value = parsed(message)
+    is_object = isinstance(value, dict)
+    if not is_object or ("jsonrpc" in value and _is_request(value)):
+        yield from right(message)
+    else:
+        yield b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Invalid Request"}}'
+
+
+def _is_request(value: Any) -> bool:
+    params = value.get("params", [])
+    return isinstance(value.get("method"), str) and isinstance(params, list | dict)
+
+
+async def test_what_json_rpc_2_0_leaves_open_is_no_fault_below_full() -> None:
+    standard = await report_of(refusing, "standard")
+    full = await report_of(refusing, "full")
+
+    assert standard.ok, as_text(standard)
+    assert {"envelope", "notifications"} <= failed(full)
+
+
+async def test_who_ends_the_connection_after_broken_input_is_judged_by_what_came_before() -> None:
+    def answer(message: bytes) -> Iterable[bytes]:
+        for reply in refusing(message):
+            yield reply
+            if b"-32700" in reply:
+                raise HangUp
+
+    minimal = await report_of(answer, "minimal", restart=20)
+    standard = await report_of(answer, "standard", restart=20)
+    full = await report_of(answer, "full", restart=20)
+
+    assert minimal.ok, as_text(minimal)
+    assert standard.ok, as_text(standard)
+    case = case_of(full, "parsing and recovery", "truncated")
+    assert (case.verdict, case.why) == ("fail", "the connection ended")
+
+
+# Devices that are right, in ways of their own
+
+
+async def test_a_device_that_wants_to_know_who_calls() -> None:
+    def nobody(channel: Channel) -> None:
+        return None
+
+    async with serve(lamp(), "tcp://127.0.0.1:0", authenticate=nobody, strangers=False) as server:
+        report = await check_conformance(server.urls[0], profile="full")
+
+    assert report.ok, as_text(report)
+    assert "-32005" in case_of(report, "answers", "an unknown method is an error").received
+
+
+async def test_a_device_that_is_busy_is_asked_again() -> None:
+    seen = set[bytes]()
+
+    def answer(message: bytes) -> Iterable[bytes]:
+        value = parsed(message)
+        if isinstance(value, dict) and "id" in value and message not in seen and len(seen) < 8:
+            seen.add(message)
+            error = {"code": -32004, "message": "Busy", "data": {"retry_after": 0.01}}
+            yield json.dumps({"id": value["id"], "error": error}).encode()
+        else:
+            yield from right(message)
+
+    report = await report_of(answer, "minimal")
+
+    assert report.ok, as_text(report)
+    assert len(seen) == 8
+    assert case_of(report, "answers", "a call is answered").verdict == "pass"
+
+
+async def test_a_device_that_stays_busy_is_not_judged() -> None:
+    def answer(message: bytes) -> Iterable[bytes]:
+        value = parsed(message)
+        if isinstance(value, dict) and value.get("id") == "1":
+            error = {"code": -32004, "message": "Busy", "data": {"retry_after": 0.01}}
+            yield json.dumps({"id": "1", "error": error}).encode()
+        else:
+            yield from right(message)
+
+    report = await report_of(answer, "minimal")
+
+    case = case_of(report, "ids", "text-one")
+    assert (case.verdict, case.why) == ("not verified", "the device stays busy")
+    assert report.ok, as_text(report)
+
+
+async def test_a_link_that_sends_back_what_it_hears_is_no_fault() -> None:
+    def answer(message: bytes) -> Iterable[bytes]:
+        yield message
+        yield from right(message)
+
+    report = await report_of(answer, "standard")
+
+    assert report.ok, as_text(report)
+
+
+async def test_a_small_device_may_have_no_room_for_a_long_id() -> None:
+    def answer(message: bytes) -> Iterable[bytes]:
+        value = parsed(message)
+        if isinstance(value, dict) and len(json.dumps(value.get("id"))) > 40:
+            yield b'{"id":null,"error":{"code":-32600,"message":"Invalid Request"}}'
+        else:
+            yield from right(message)
+
+    report = await report_of(answer)
+
+    assert report.ok, as_text(report)

@@ -1,15 +1,17 @@
 """Our own device conforms, over every transport, and over links that are bad."""
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import anyio
 import pytest
 
 from jsonrpc_iot import (
     Channel,
     Limits,
     Url,
+    connect,
     register_transport,
     serve,
     transports,
@@ -23,7 +25,7 @@ from jsonrpc_iot.testing.conformance import (
 from tests.brokers import mosquitto
 from tests.transports.certificates import Certificates
 
-from .device import case_of, lamp, verdicts
+from .device import RULES, case_of, lamp, verdicts
 
 pytestmark = pytest.mark.anyio
 
@@ -66,6 +68,7 @@ async def check_lamp(url: str, options: str = "") -> None:
     for section in report.sections:
         names = [case.name for case in section.cases]
         assert len(names) == len(set(names)), section.name
+        assert {case.rule for case in section.cases} <= RULES
 
 
 @pytest.mark.parametrize(
@@ -103,6 +106,22 @@ async def test_it_conforms_through_a_broker() -> None:
     await check_lamp(mosquitto().url())
 
 
+async def test_what_answers_others_at_a_topic_is_no_fault() -> None:
+    url = mosquitto().url("?version=3.1.1")  # where all answers come to one topic
+
+    async with serve(lamp(), url), connect(url) as other, anyio.create_task_group() as tasks:
+
+        async def call() -> None:
+            while True:
+                await other.call("lamp.get")
+
+        tasks.start_soon(call)
+        report = await check_conformance(url, profile="minimal")
+        tasks.cancel_scope.cancel()
+
+    assert report.ok, as_text(report)
+
+
 async def test_it_conforms_over_bluetooth() -> None:
     async with virtual_radio() as radio:
         await check_lamp(radio.url("conformance-lamp"))
@@ -123,27 +142,52 @@ async def test_methods_that_are_given_twice_are_cases_of_their_own() -> None:
     assert len(names) == len(set(names))
 
 
+@pytest.fixture
+def bad(monkeypatch: pytest.MonkeyPatch) -> Callable[[Faults, int], LossyLink]:
+    """Makes a link whose client's end is at `x-bad://lamp`."""
+    monkeypatch.setattr(transports, "_registered", {})
+
+    def make(faults: Faults, seed: int) -> LossyLink:
+        link = LossyLink(faults, seed=seed)
+        register_transport("x-bad", _Client(link))
+        return link
+
+    return make
+
+
+class _Client:
+    def __init__(self, link: LossyLink) -> None:
+        self._link = link
+
+    async def connect(self, url: Url, limits: Limits) -> Channel:
+        return self._link.client
+
+    async def listen(self, url: Url, limits: Limits) -> ChannelListener:
+        raise NotImplementedError
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_what_the_link_doubles_and_holds_up_is_no_fault_of_the_device(
-    seed: int, monkeypatch: pytest.MonkeyPatch
+    seed: int, bad: Callable[[Faults, int], LossyLink]
 ) -> None:
-    monkeypatch.setattr(transports, "_registered", {})
-    link = LossyLink(Faults(duplicate=0.3, reorder=0.2, delay_seconds=0.002), seed=seed)
-
-    class Bad:
-        async def connect(self, url: Url, limits: Limits) -> Channel:
-            return link.client
-
-        async def listen(self, url: Url, limits: Limits) -> ChannelListener:
-            raise NotImplementedError
-
-    register_transport("x-bad", Bad())
+    link = bad(Faults(duplicate=0.3, reorder=0.2, delay_seconds=0.002), seed)
     async with serve(lamp(), link.server):
         report = await check_conformance("x-bad://lamp", profile="full")
 
     assert report.ok, as_text(report)
     assert link.to_client.counts.duplicated > 50
     assert verdicts(report)["duplicates and late copies"] == "pass"
+
+
+async def test_what_the_link_loses_is_no_fault_of_the_device(
+    bad: Callable[[Faults, int], LossyLink],
+) -> None:
+    link = bad(Faults(drop=0.1), 4)
+    async with serve(lamp(), link.server):
+        report = await check_conformance("x-bad://lamp", profile="minimal", timeout=0.3)
+
+    assert report.ok, as_text(report)
+    assert link.to_client.counts.dropped + link.to_server.counts.dropped > 3
 
 
 async def test_a_larger_profile_asks_for_more() -> None:

@@ -17,8 +17,10 @@ from jsonrpc_iot.testing.conformance import (
     as_text,
     check_conformance,
 )
+from tests.places import ROOT
 
 from .device import (
+    RULES,
     lamp,
     parsed,
     report_of,
@@ -56,6 +58,13 @@ async def test_the_reports_say_the_same(tmp_path: Path) -> None:
     assert "\x1b" not in as_text(report)
 
 
+def test_the_rules_are_sentences_of_the_page() -> None:
+    page = (ROOT / "docs" / "protocol.md").read_text("utf-8")
+    sentences = " ".join(page.replace(" | ", ": ").split())
+
+    assert [rule for rule in RULES if rule not in sentences] == []
+
+
 async def test_each_section_is_told_as_it_begins() -> None:
     told: list[str] = []
     async with serve(lamp(), "memory://conformance-told") as server:
@@ -63,6 +72,8 @@ async def test_each_section_is_told_as_it_begins() -> None:
 
     count = len(report.sections)
     names = [section.name for section in report.sections]
+    assert "answers" in as_text(report)
+    assert "subscriptions" not in as_text(report)  # of which this profile asks for nothing
     assert told == [f"{name} ({at} of {count})" for at, name in enumerate(names, 1)]
 
 

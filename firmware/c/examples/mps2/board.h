@@ -15,6 +15,9 @@ bool board_read(uint8_t *byte);
 /* Send bytes; returns once the UART has the last of them. */
 void board_write(const void *bytes, size_t size);
 
+/* Start anew; does not return. */
+void board_restart(void);
+
 /* Sleep until a byte comes, or the next millisecond. */
 void board_wait(void);
 

@@ -1,22 +1,26 @@
 /* A peer that a test drives through standard input: one command a line, answered by lines up to an
  * empty one. Bytes are in hex.
  *
- *     new LOSSY FRAMING MAX BUFFER JSONRPC2   begin anew, at time 0
+ *     new LOSSY FRAMING MAX BUFFER JSONRPC2 [RETRY]   begin anew, at time 0
  *     take MILLISECONDS HEX                   a message arrives
  *     poll MILLISECONDS
  *     pass MILLISECONDS                       the time passes, with many a poll
  *     call MILLISECONDS TIMEOUT IDEMPOTENT METHOD PARAMS
+ *     gone                                    the connection is
  *     later MILLISECONDS TOKEN JSON           answer what was put off by `slow`
  *     tuya ROOM RPC                           a serial line, whose messages go to the peer or not
+ *     dp ROOM                                 the same for messages in DataPoint 232
  *     stream ROOM                             a stream
+ *     digest HEX                              by the key 00 01 02 03 04 05 06 07
  *     feed MILLISECONDS STEP HEX              bytes arrive on it, so many at a time
  *     idle MILLISECONDS                       nothing does
  *
  * Answers: `sent HEX`, `note JSON`, `outcome RESULT CODE MESSAGE DATA`, `frame COMMAND HEX`,
- * `datapoint ID TYPE HEX`, `close`, `dropped COUNT`. */
+ * `datapoint ID TYPE HEX`, `close`, `dropped COUNT`; of `digest` the two numbers. */
 #include "jrpc_calls.h"
 #include "jrpc_later.h"
 #include "jrpc_lossy.h"
+#include "jrpc_parts.h"
 #include "jrpc_stream.h"
 #include "jrpc_tuya.h"
 
@@ -77,6 +81,12 @@ static void run_fail(jrpc_call *call) {
     jrpc_fail(call, JRPC_INTERNAL_ERROR, "Internal error", NULL);
 }
 
+/* That of tests/conformance/reference.py. */
+static void run_set_level(jrpc_call *call) {
+    int32_t level;
+    if (jrpc_int_within(call, "level", 0, 100, &level)) jrpc_return_int(call, level);
+}
+
 static uint32_t later_token, later_due;
 
 static void run_later(jrpc_call *call) {
@@ -113,7 +123,55 @@ static void run_squares(jrpc_call *call) {
     if (jrpc_int_within(call, "count", 0, 10000, &count)) jrpc_return_items(call, write_square, &count);
 }
 
+static void run_text(jrpc_call *call) {
+    char text[64];
+    if (jrpc_text(call, "text", text, sizeof text)) jrpc_return_text(call, text);
+}
+
+static void write_flag(jrpc_out *out, void *on) {
+    jrpc_put_bool(out, *(const bool *)on);
+}
+
+static void run_flag(jrpc_call *call) {
+    bool on;
+    if (!jrpc_has(call, "on")) {
+        jrpc_return_text(call, "absent");
+    } else if (jrpc_bool(call, "on", &on)) {
+        jrpc_return(call, write_flag, &on);
+    }
+}
+
+static void write_hundredths(jrpc_out *out, void *value) {
+    jrpc_put_decimal(out, *(const int32_t *)value, 2);
+}
+
+static void run_hundredths(jrpc_call *call) {
+    int32_t value;
+    if (jrpc_fixed(call, "value", 2, &value)) jrpc_return(call, write_hundredths, &value);
+}
+
+static void run_latin1(jrpc_call *call) {
+    jrpc_return_text(call, "caf\xE9");
+}
+
+static bool write_row(jrpc_out *out, void *context, uint32_t index) {
+    (void)context;
+    if (index == 5) return false;
+    jrpc_put(out, index < 3 ? "1" : "\"a row that is longer than the others, and than a message may be\"");
+    return true;
+}
+
+static void run_rows(jrpc_call *call) {
+    jrpc_return_items(call, write_row, NULL);
+}
+
 static const jrpc_method methods[] = {
+    {"text", run_text, "text", JRPC_IDEMPOTENT},
+    {"flag", run_flag, "on", JRPC_IDEMPOTENT},
+    {"hundredths", run_hundredths, "value", JRPC_IDEMPOTENT},
+    {"latin1", run_latin1, "", JRPC_IDEMPOTENT},
+    {"rows", run_rows, "", JRPC_IDEMPOTENT},
+    {"nothing", run_void, "", 0},
     {"echo", run_echo, "value", JRPC_IDEMPOTENT},
     {"add", run_add, "a b", JRPC_IDEMPOTENT},
     {"void", run_void, "", JRPC_IDEMPOTENT},
@@ -121,6 +179,7 @@ static const jrpc_method methods[] = {
     {"fail", run_fail, NULL, 0},
     {"later", run_later, "seconds", 0},
     {"read", run_note, "value", JRPC_IDEMPOTENT},
+    {"set_level", run_set_level, "level", JRPC_IDEMPOTENT},
     {"slow", run_slow, "", 0},
     {"squares", run_squares, "count", JRPC_IDEMPOTENT},
 };
@@ -161,16 +220,16 @@ static void print_datapoint(void *context, uint8_t id, uint8_t type, const uint8
 
 static void begin(char *arguments) {
     int framing, is_lossy, is_jsonrpc2;
-    unsigned long max, room;
-    if (sscanf(arguments, "%d %d %lu %lu %d", &is_lossy, &framing, &max, &room, &is_jsonrpc2) != 5 ||
-        room > sizeof buffer) {
+    unsigned long max, room, retry = 0;
+    if (sscanf(arguments, "%d %d %lu %lu %d %lu", &is_lossy, &framing, &max, &room, &is_jsonrpc2,
+               &retry) < 5 || room > sizeof buffer) {
         abort();
     }
     config = (jrpc_config){
         .methods = methods, .method_count = sizeof methods / sizeof *methods,
         .send = send_piece, .send_context = &config, .framing = (jrpc_framing)framing,
         .buffer = buffer, .buffer_size = room, .max_message = max, .is_lossy = is_lossy != 0,
-        .is_jsonrpc2 = is_jsonrpc2 != 0, .first_retry_ms = 500,
+        .is_jsonrpc2 = is_jsonrpc2 != 0, .first_retry_ms = (uint32_t)retry,
         .later = &jrpc_later, .pending = pending, .pending_count = sizeof pending / sizeof *pending,
         .calls = &jrpc_calls, .open = calls, .open_count = sizeof calls / sizeof *calls,
     };
@@ -233,6 +292,11 @@ static void call(char *arguments) {
     if (!jrpc_send_request(&rpc, &request)) puts("refused");
 }
 
+static void gone(char *arguments) {
+    (void)arguments;
+    jrpc_end_calls(&rpc);
+}
+
 static void later(char *arguments) {
     jrpc_call resumed;
     uint32_t now = number(&arguments), token = number(&arguments);
@@ -249,6 +313,15 @@ static void begin_tuya(char *arguments) {
                        .bytes = received, .room = room, .write = write_bytes,
                        .on_frame = print_frame, .on_datapoint = print_datapoint};
     config.send = jrpc_tuya_send;
+    config.send_context = &tuya;
+}
+
+static void begin_datapoint(char *arguments) {
+    size_t room = number(&arguments);
+    is_stream = false;
+    tuya = (jrpc_tuya){.datapoint_rpc = &rpc, .bytes = received, .room = room, .write = write_bytes,
+                       .on_frame = print_frame, .on_datapoint = print_datapoint};
+    config.send = jrpc_tuya_send_datapoint;
     config.send_context = &tuya;
 }
 
@@ -293,6 +366,19 @@ static void poll(char *arguments) {
     jrpc_poll(&rpc, number(&arguments));
 }
 
+static void print_digest(char *arguments) {
+    size_t size;
+    uint32_t value[2];
+    jrpc_digest digest;
+    const jrpc keyed = {.key = {0x03020100, 0x07060504}};
+    char *bytes = unhex(arguments, &size);
+    jrpc_begin_digest(&digest, &keyed);
+    jrpc_put_slice(&digest.out, (jrpc_slice){bytes, size});
+    jrpc_end_digest(&digest, value);
+    free(bytes);
+    printf("%08lx %08lx\n", (unsigned long)value[0], (unsigned long)value[1]);
+}
+
 static void pass(char *arguments) {
     for (uint32_t until = number(&arguments); rpc.now < until;) {
         uint32_t step = until - rpc.now < 50 ? until - rpc.now : 50;
@@ -305,8 +391,8 @@ static const struct {
     const char *name;
     void (*run)(char *arguments);
 } commands[] = {
-    {"new", begin}, {"take", take},     {"poll", poll}, {"pass", pass}, {"call", call}, {"later", later},
-    {"tuya", begin_tuya}, {"stream", begin_stream}, {"feed", feed}, {"idle", idle},
+    {"new", begin}, {"take", take},     {"poll", poll}, {"pass", pass}, {"digest", print_digest}, {"call", call}, {"gone", gone}, {"later", later},
+    {"tuya", begin_tuya}, {"dp", begin_datapoint}, {"stream", begin_stream}, {"feed", feed}, {"idle", idle},
 };
 
 int main(void) {

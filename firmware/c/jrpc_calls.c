@@ -5,6 +5,8 @@
 
 #define ECHO_MS 30000u
 #define LATE_MS 25000u /* the other end may have run the first copy and forgotten it */
+#define FIRST_RETRY_MS 500u /* where the config says nothing */
+#define LONGEST_WAIT_MS 3600000u
 #define LARGEST_ID 0x7FFFFFFFu
 
 enum { FREE, OPEN, CLOSED };
@@ -66,7 +68,8 @@ static void digest(const jrpc *rpc, jrpc_open *call) {
 static void set_timer(jrpc *rpc, jrpc_open *call, uint32_t wait) {
     uint32_t dice = rpc->config->random ? rpc->config->random() % 41 : 20;
     call->tried_at = rpc->now;
-    call->due_in = wait / 100 * (80 + dice);
+    if (wait > LONGEST_WAIT_MS) wait = LONGEST_WAIT_MS;
+    call->due_in = wait * (80 + dice) / 100;
 }
 
 static bool send_first(jrpc *rpc, jrpc_open *call) {
@@ -75,7 +78,7 @@ static bool send_first(jrpc *rpc, jrpc_open *call) {
     call->sent_at = rpc->now;
     call->waits_for_probe = false;
     digest(rpc, call);
-    set_timer(rpc, call, rpc->config->first_retry_ms);
+    set_timer(rpc, call, rpc->config->first_retry_ms ? rpc->config->first_retry_ms : FIRST_RETRY_MS);
     return jrpc_emit(rpc, write_request, &message);
 }
 

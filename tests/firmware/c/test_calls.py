@@ -118,6 +118,14 @@ def test_an_idempotent_call_is_repeated_as_it_was(device: Device) -> None:
     assert device.poll(500, 1000, 1500) == [request, request]
 
 
+def test_a_short_first_wait_is_a_wait(peer: Driver) -> None:
+    device = Device(peer)
+    peer.ask("new", 1, 0, 1024, 1024, 0, 50)
+    request = begin(device, 0, idempotent=True)
+    assert device.poll(*range(50)) == []
+    assert device.poll(50, 51, 100, 149) == [request]
+
+
 def test_an_end_that_uses_an_extension_knows_them(device: Device) -> None:
     device.take(0, {"id": 1, "method": "void", "timeout": 5})
     request = begin(device, 0, 5000)

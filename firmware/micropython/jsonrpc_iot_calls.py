@@ -4,7 +4,7 @@ import asyncio
 import os
 from time import ticks_diff, ticks_ms
 
-from jsonrpc_iot import RpcError
+from jsonrpc_iot_methods import RpcError
 
 
 async def call(link, method, params, timeout, idempotent, to):

@@ -5,6 +5,8 @@
 
 #define ECHO_MS 30000u
 #define LATE_MS 25000u /* the other end may have run the first copy and forgotten it */
+#define FIRST_RETRY_MS 500u /* where the config says nothing */
+#define LONGEST_WAIT_MS 3600000u
 #define LARGEST_ID 0x7FFFFFFFu
 
 enum { FREE, OPEN, CLOSED };
@@ -66,7 +68,8 @@ static void digest(const jrpc *rpc, jrpc_open *call) {
 static void set_timer(jrpc *rpc, jrpc_open *call, uint32_t wait) {
     uint32_t dice = rpc->config->random ? rpc->config->random() % 41 : 20;
     call->tried_at = rpc->now;
-    call->due_in = wait / 100 * (80 + dice);
+    if (wait > LONGEST_WAIT_MS) wait = LONGEST_WAIT_MS;
+    call->due_in = wait * (80 + dice) / 100;
 }
 
 static bool send_first(jrpc *rpc, jrpc_open *call) {
@@ -75,7 +78,7 @@ static bool send_first(jrpc *rpc, jrpc_open *call) {
     call->sent_at = rpc->now;
     call->waits_for_probe = false;
     digest(rpc, call);
-    set_timer(rpc, call, rpc->config->first_retry_ms);
+    set_timer(rpc, call, rpc->config->first_retry_ms ? rpc->config->first_retry_ms : FIRST_RETRY_MS);
     return jrpc_emit(rpc, write_request, &message);
 }
 
@@ -166,12 +169,15 @@ static jrpc_open *find_open(const jrpc *rpc, jrpc_slice id) {
     return found;
 }
 
-/* Whether the other end began to listen before the request was sent: then it has not run. */
-static bool never_ran(const jrpc *rpc, const jrpc_open *call, const jrpc_outcome *outcome) {
+/* Whether to call again, under a new id, when it is not known whether the request ran: it may run twice,
+ * or the other end began to listen before it was sent, so it has not run. */
+static bool may_call_again(const jrpc *rpc, const jrpc_open *call, const jrpc_outcome *outcome) {
     int32_t listening;
-    return outcome->code == JRPC_OUTCOME_UNKNOWN &&
-           jrpc_decimal(jrpc_member(outcome->data, "listening"), 3, &listening) != JRPC_NO_NUMBER &&
-           listening >= 0 && (uint32_t)listening >= rpc->now - call->sent_at;
+    if (outcome->code != JRPC_OUTCOME_UNKNOWN) return false;
+    if (call->request.is_idempotent) return true;
+    jrpc_slice since = jrpc_member(outcome->data, "listening");
+    return jrpc_decimal(since, 3, &listening) != JRPC_NO_NUMBER && listening >= 0 &&
+           (uint32_t)listening >= rpc->now - call->sent_at;
 }
 
 static bool read_error(jrpc_slice error, jrpc_outcome *outcome) {
@@ -211,7 +217,7 @@ static bool hear(const jrpc_call *message) {
         return true;
     }
     if (has_id) note_valid(message);
-    if (is_result || !never_ran(rpc, call, &outcome) || !send_first(rpc, call)) {
+    if (is_result || !may_call_again(rpc, call, &outcome) || !send_first(rpc, call)) {
         close(rpc, call, &outcome);
     }
     return true;

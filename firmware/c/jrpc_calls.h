@@ -2,8 +2,9 @@
  *
  * On lossy channels a request is repeated until it is answered: to an end that knows the extensions of
  * the protocol, which is asked by `rpc.ping` when the first answer does not come; or where the call is
- * idempotent. `config.first_retry_ms` is the first wait, which doubles each time: 500 for UDP, 1000 for
- * GATT; for a serial line 250 and the time that the longest request and response take on it. */
+ * idempotent. `config.first_retry_ms` is the first wait, which doubles each time: 500 for UDP and where
+ * it is 0, 1000 for GATT; for a serial line 250 and the time that the longest request and response take
+ * on it. */
 #ifndef JRPC_CALLS_H
 #define JRPC_CALLS_H
 

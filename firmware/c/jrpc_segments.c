@@ -51,8 +51,13 @@ static size_t largest_chunk(const jrpc_segments *segments) {
     return segments->config->max_packet - JRPC_SEGMENT_HEADER;
 }
 
+static size_t largest_arriving(const jrpc_segments *segments) {
+    size_t most = segments->config->max_arriving;
+    return most > 0 ? most - JRPC_SEGMENT_HEADER : largest_chunk(segments);
+}
+
 static char *place_of(const jrpc_segments *segments, size_t index) {
-    return segments->config->arriving + index * (largest_chunk(segments) + SIZE_FIELD);
+    return segments->config->arriving + index * (largest_arriving(segments) + SIZE_FIELD);
 }
 
 static size_t size_at(const char *place) {
@@ -118,7 +123,7 @@ static bool is_late(jrpc_segments *segments, uint8_t number, uint16_t index, uin
 }
 
 static bool begin(jrpc_segments *segments, uint8_t number, uint16_t count, uint32_t now) {
-    size_t places = segments->config->arriving_size / (largest_chunk(segments) + SIZE_FIELD);
+    size_t places = segments->config->arriving_size / (largest_arriving(segments) + SIZE_FIELD);
     if (count > places) return false;
     if (segments->in.is_on) {
         if (segments->in.number != number && now - segments->in.new_at < IDLE_MS) return false;
@@ -371,7 +376,7 @@ static void take_segment(jrpc_segments *segments, const char *packet, size_t siz
     int number = read_digits(packet + 1, 2);
     int index = read_digits(packet + 3, 3), count = read_digits(packet + 6, 3);
     if (number < 0 || index < 0 || count <= index || (chunk_size == 0 && count > 1) ||
-        chunk_size > largest_chunk(segments)) {
+        chunk_size > largest_arriving(segments)) {
         segments->counts.dropped++;
         return;
     }
@@ -455,6 +460,9 @@ bool jrpc_segments_poll(jrpc_segments *segments, uint32_t now) {
 
 bool jrpc_segments_init(jrpc_segments *segments, const jrpc_segments_config *config) {
     bool is_good = config->max_packet >= 32 && config->max_packet <= UINT16_MAX;
+    if (config->max_arriving > 0) {
+        is_good = is_good && config->max_arriving >= 32 && config->max_arriving <= UINT16_MAX;
+    }
     if (!is_good || config->retry_ms == 0) return false;
     memset(segments, 0, sizeof *segments);
     segments->config = config;

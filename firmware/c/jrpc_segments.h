@@ -23,14 +23,16 @@ extern "C" {
 
 enum { JRPC_SEGMENTS_REMEMBERED = 16 }; /* messages whose late copies are known */
 
-/* Bytes that `arriving` needs for messages of so many bytes in packets of at most `packet`: where
+/* Bytes that `arriving` needs for messages of so many bytes in packets of at most `packet` bytes: where
  * chunks end with whole letters they may be 3 bytes short. */
 #define JRPC_SEGMENTS_ROOM(message, packet) \
     (((message) / ((packet) - JRPC_SEGMENT_HEADER - 3) + 1) * \
      ((packet) - JRPC_SEGMENT_HEADER + sizeof(uint16_t)))
 
 typedef struct {
-    size_t max_packet; /* bytes, both ways; at least 32 */
+    size_t max_packet; /* bytes of the largest packet that leaves; at least 32 */
+    /* Of the largest that arrives, as the other end has it: 255 in a DataPoint. 0: the same. */
+    size_t max_arriving;
     char *arriving;    /* one long message: see JRPC_SEGMENTS_ROOM */
     size_t arriving_size;
     char *leaving; /* long messages, one behind the other, each with 4 bytes more */

@@ -24,7 +24,7 @@ typedef enum { FRAME, NO_FRAME, UNFINISHED } finding;
 /* What the bytes there are. */
 static finding judge(const jrpc_tuya *line, const uint8_t *bytes, size_t count) {
     if (bytes[0] != 0x55 || (count > 1 && bytes[1] != 0xAA)) return NO_FRAME;
-    if (count < HEADER) return UNFINISHED;
+    if (count < HEADER) return count < line->room ? UNFINISHED : NO_FRAME;
     size_t size = be16(bytes + 4);
     if (size + JRPC_TUYA_OVERHEAD > line->room) return NO_FRAME;
     if (count < size + JRPC_TUYA_OVERHEAD) return UNFINISHED;
@@ -132,11 +132,15 @@ void jrpc_tuya_send(void *context, const char *bytes, size_t size, size_t rest) 
     if (rest == 0) end_frame(line);
 }
 
-/* The cloud drops a value that equals the one before, so every other one gets a space behind it. */
+/* The cloud drops a value that equals the one before, so every other one gets a space behind it; but
+ * not a segment of a longer message, within which it would stand then. */
 void jrpc_tuya_send_datapoint(void *context, const char *bytes, size_t size, size_t rest) {
     jrpc_tuya *line = context;
     if (!line->is_sending) {
-        size_t total = size + rest + line->has_space;
+        bool is_segment = size > 3 && bytes[0] == '~' && bytes[3] != '!';
+        line->adds_space = line->has_space && !is_segment;
+        line->has_space = is_segment ? line->has_space : !line->has_space;
+        size_t total = size + rest + line->adds_space;
         const uint8_t unit[] = {JRPC_TUYA_DPID, JRPC_TUYA_STRING, (uint8_t)(total >> 8), (uint8_t)total};
         begin_frame(line, MCU_VERSION, JRPC_TUYA_REPORT_DATAPOINTS, sizeof unit + total);
         write_summed(line, unit, sizeof unit);
@@ -144,8 +148,7 @@ void jrpc_tuya_send_datapoint(void *context, const char *bytes, size_t size, siz
     line->is_sending = rest > 0;
     write_summed(line, bytes, size);
     if (rest > 0) return;
-    if (line->has_space) write_summed(line, " ", 1);
-    line->has_space = !line->has_space;
+    if (line->adds_space) write_summed(line, " ", 1);
     end_frame(line);
 }
 

@@ -51,7 +51,7 @@ typedef struct {
     uint32_t dropped;            /* bytes that belonged to no frame */
     uint32_t heard_at, begun_at; /* milliseconds */
     uint8_t sum;                 /* of the frame that is being sent */
-    bool is_sending, has_space;
+    bool is_sending, has_space, adds_space;
 } jrpc_tuya;
 
 /* Take what the line has brought. */

@@ -14,7 +14,7 @@ from tests.places import ROOT
 
 from .conftest import Simulated
 from .device import answer_with, bad_device
-from .program import COMMAND, SECONDS, Done, environment
+from .program import COMMAND, SECONDS, Done, environment, listening, started
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")
 
@@ -66,6 +66,23 @@ def test_a_result_is_indented_and_coloured(device: Simulated) -> None:
     assert (done.code, done.err) == (0, "")
     assert COLOUR.search(done.out)
     assert plain == json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def test_how_far_a_file_is_shown_on_standard_error(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "logo.png").write_bytes(bytes(30_000))
+    words = ("simulate", "--files", str(tmp_path / "root"), "--bind", "tcp://127.0.0.1:0")
+    with started(*words) as program:
+        url = listening(program)
+        done = run_on_terminal("put", url, str(tmp_path / "logo.png"), error=True)
+        assert done.code == 0
+        shown, _, said = COLOUR.sub("", done.out).rpartition("logo.png: ")
+        assert re.search(r"logo\.png .*30\.0/30\.0 kB", shown)
+        assert said.startswith("30,000 bytes")
+        listed = COLOUR.sub("", run_on_terminal("ls", url).out)
+        assert re.search(r"^size +modified +name *$", listed, re.MULTILINE)
+        assert re.search(r"^30,000 +\d{4}-\d\d-\d\d \d\d:\d\d +logo\.png$", listed, re.MULTILINE)
+        assert "B/s" not in run_on_terminal("get", url, "logo.png", str(tmp_path / "copy")).err
 
 
 def test_nothing_from_a_device_steers_the_terminal() -> None:

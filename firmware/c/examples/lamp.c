@@ -127,7 +127,7 @@ static void run_clock(jrpc_call *call) {
         return;
     }
     jrpc_request request = {
-        .method = "clock.now", .on_reply = take_time, .context = free, .timeout_ms = 5000,
+        .method = "clock.now", .on_reply = take_time, .context = free, .timeout_ms = 20000,
         .is_idempotent = true,
     };
     free->rpc = call->rpc;

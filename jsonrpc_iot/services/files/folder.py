@@ -26,7 +26,7 @@ from .interface import (
     TransferId,
     Written,
 )
-from .known import BLOCK, Block, Blocks, Hashes
+from .known import BLOCK, Block, Blocks, Hashes, version_of
 from .names import place_of, problem
 from .room import is_small, read_room, window, write_room
 from .transfers import Transfer, Transfers, Wanted
@@ -174,7 +174,6 @@ class FolderFiles(Files):
 
     def _delete(self, name: str) -> None:
         path = self._file(name)
-        self._blocks.forget(name)
         self._disk.remove(path)
         self._disk.sync_folder(path.parent)
 
@@ -210,7 +209,6 @@ class FolderFiles(Files):
             self._disk.replace(self._transfers.part(transfer), path)
             self._disk.sync_folder(path.parent)
             self._hashes.learn(path, wanted.sha256)
-            self._blocks.forget(wanted.name)
             with self._lock:
                 self._committed[id] = wanted.sha256
                 if len(self._committed) > _REMEMBERED:
@@ -228,10 +226,11 @@ class FolderFiles(Files):
         """Read a part of a file, and some more, in case that is read next."""
         path = self._file(name)
         with path.open("rb") as file:
+            known = os.fstat(file.fileno())
             file.seek(offset)
             data = file.read(max(length, BLOCK))
-            size = os.fstat(file.fileno()).st_size
-        block = Block(offset, data, size, self._hashes.of(path))
+        hash = self._hashes.of(path)
+        block = Block(path, version_of(known), offset, data, known.st_size, hash)
         self._blocks.keep(name, block)
         return block
 

@@ -3,9 +3,7 @@
 import hashlib
 import os
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
@@ -15,20 +13,23 @@ BLOCK = 1 << 20
 
 _READ = 1 << 20
 _REMEMBERED = 256
-_BLOCKS = 16
-_FRESH_SECONDS = 1.0
+_BLOCKS = 8
 
 
 class Block(Struct, frozen=True):
     """A part of a file.
 
     Args:
-        start: where it begins.
+        path: of the file.
+        version: of the file, as `version_of` tells one from another.
+        start: where the part begins.
         data: its bytes; it ends with the file where these are fewer than `BLOCK`.
         size: bytes of the whole file.
         sha256: of the whole file.
     """
 
+    path: Path
+    version: tuple[int, ...]
     start: int
     data: bytes
     size: int
@@ -40,42 +41,35 @@ class Block(Struct, frozen=True):
         return self.data[begin : begin + length]
 
     def has(self, offset: int, length: int) -> bool:
-        """Whether all those bytes are in it, as far as the file has them."""
+        """Whether all those bytes are in it, as far as the file has them, and still are."""
         end = min(offset + length, self.size)
-        return self.start <= offset and end <= self.start + len(self.data)
+        if not self.start <= offset or end > self.start + len(self.data):
+            return False
+        try:
+            return version_of(self.path.stat()) == self.version
+        except OSError:
+            return False
 
 
 class Blocks:
-    """Parts of files that are being read, each for a second: who reads one piece reads the next.
+    """Parts of the files that were read last: who reads one piece reads the next."""
 
-    Args:
-        clock: monotonic time in seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._kept: OrderedDict[str, tuple[float, Block]] = OrderedDict()
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, Block] = OrderedDict()
         self._lock = threading.Lock()
 
     def find(self, name: str, offset: int, length: int) -> Block | None:
-        """A part with all those bytes, `None` if there is none that is fresh."""
-        kept = self._kept.get(name)
-        if kept is None or kept[0] < self._clock() or not kept[1].has(offset, length):
-            return None
-        return kept[1]
+        """A part with all those bytes, `None` if there is none that is as the file is."""
+        block = self._kept.get(name)
+        return block if block is not None and block.has(offset, length) else None
 
     def keep(self, name: str, block: Block) -> None:
-        """Keep a part for a second."""
+        """Keep a part in place of another one of that file."""
         with self._lock:
-            self._kept[name] = self._clock() + _FRESH_SECONDS, block
+            self._kept[name] = block
             self._kept.move_to_end(name)
             if len(self._kept) > _BLOCKS:
                 self._kept.popitem(last=False)
-
-    def forget(self, name: str) -> None:
-        """Forget a file that is another one now."""
-        with self._lock:
-            self._kept.pop(name, None)
 
 
 class Hashes:
@@ -89,7 +83,7 @@ class Hashes:
         """The hash of a file that has not changed since it was computed, else `None`."""
         with self._lock:
             found = self._known.get(path)
-        return found[1] if found is not None and found[0] == _version(now) else None
+        return found[1] if found is not None and found[0] == version_of(now) else None
 
     def of(self, path: Path) -> str:
         """The hash of a file, in hex."""
@@ -100,13 +94,13 @@ class Hashes:
             hash = hashlib.sha256()
             while block := file.read(_READ):
                 hash.update(block)
-            if _version(os.fstat(file.fileno())) == _version(before):
-                self._learn(path, _version(before), hash.hexdigest())
+            if version_of(os.fstat(file.fileno())) == version_of(before):
+                self._learn(path, version_of(before), hash.hexdigest())
             return hash.hexdigest()
 
     def learn(self, path: Path, hash: str) -> None:
         """Take note of a hash that is known."""
-        self._learn(path, _version(path.stat()), hash)
+        self._learn(path, version_of(path.stat()), hash)
 
     def _learn(self, path: Path, version: tuple[int, ...], hash: str) -> None:
         with self._lock:
@@ -116,5 +110,6 @@ class Hashes:
                 self._known.popitem(last=False)
 
 
-def _version(known: os.stat_result) -> tuple[int, ...]:
+def version_of(known: os.stat_result) -> tuple[int, ...]:
+    """What is another once the file is."""
     return known.st_ino, known.st_size, known.st_mtime_ns

@@ -30,6 +30,7 @@ UNKNOWN: Final = "no.such.method"
 """A method that no device has."""
 
 _MOST_ASKED = 16
+_MOST_READ = 8
 _IDS = (1 << 20, 1 << 29)  # begin between: no run uses those of the run before
 
 
@@ -114,13 +115,15 @@ class Device(Struct, kw_only=True):
 
     @property
     def reading(self) -> list[Given]:
-        """Methods that say that they only read, and that need no params."""
-        return [
+        """A few methods that say that they only read, that need no params, and that end."""
+        found = [
             Given(name)
             for name, entry in self.entries.items()
             if entry.get("x-effect") == "read"
+            and not entry.get("x-stream")
             and not any(param.get("required") for param in params_of(entry))
         ]
+        return found[:_MOST_READ]
 
     @property
     def is_loose(self) -> bool:

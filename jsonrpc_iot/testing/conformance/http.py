@@ -119,7 +119,7 @@ async def _refused(verb: str, talk: Talk) -> str:
 
 
 async def _nothing_to_get(talk: Talk) -> str:
-    return _unlike(Status.NOT_ACCEPTABLE, await talk.ask("GET", headers={"accept": "text/html"}))
+    return _unlike(Status.NOT_ACCEPTABLE, await talk.ask("GET", headers={"accept": "image/png"}))
 
 
 async def _events(profile: Profile, talk: Talk) -> str:

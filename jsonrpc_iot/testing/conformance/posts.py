@@ -15,6 +15,7 @@ import httpx2
 from ...channel.contract import Channel
 from ...channel.info import ChannelInfo
 from ...channel.url import Url, host_port
+from ...errors import ConnectFailed
 from ...transports.secrets import read_secret
 from ...transports.sockets.tcp import dial
 from ...transports.sockets.tls import load_context, read_options
@@ -117,20 +118,19 @@ class Posts(Channel):
             seconds: how long to wait.
 
         Raises:
-            ConnectFailed: nobody answers there.
             LineEnded: there is no answer.
         """
         names = {"host": self._host, "content-length": str(size), **_JSON, **self._proof}
         head = [f"POST {self.path} HTTP/1.1", *(f"{name}: {text}" for name, text in names.items())]
         begun = b""
-        async with await dial(self._url, *self._address, self._context) as stream:
-            try:
+        try:
+            async with await dial(self._url, *self._address, self._context) as stream:
                 await stream.send("\r\n".join([*head, "", ""]).encode())
                 with anyio.fail_after(seconds):
                     while b"\r\n" not in begun:
                         begun += await stream.receive()
-            except (anyio.EndOfStream, anyio.BrokenResourceError, OSError):
-                raise LineEnded("no answer to the head of a request") from None
+        except (anyio.EndOfStream, anyio.BrokenResourceError, OSError, ConnectFailed):
+            raise LineEnded("no answer to the head of a request") from None
         words = begun.split(maxsplit=2)
         return Answer(int(words[1]) if len(words) > 1 and words[1].isdigit() else 0, {}, b"")
 

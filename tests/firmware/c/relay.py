@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import anyio
 from anyio.abc import ConnectedUDPSocket, SocketAttribute, TaskGroup, UDPSocket
 
-LOST, DOUBLED, DELAYED = 0.15, 0.15, 0.2
+LOST, DOUBLED, DELAYED = 0.1, 0.15, 0.2
 """How often each happens to a datagram."""
 
 LATEST_SECONDS = 0.3

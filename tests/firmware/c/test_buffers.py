@@ -109,7 +109,7 @@ def test_a_frame_longer_than_the_room_is_noise(peer: Driver) -> None:
     message = b'{"id":1,"method":"void"}'
     head = b"\x55\xaa\x00\xfe" + len(message).to_bytes(2, "big") + message
     frame = head + bytes([sum(head) % 256])
-    for room in range(7, 40):
+    for room in range(1, 40):
         peer.ask("new", 1, FRAME, 1024, 64, 0)
         peer.ask("tuya", room, 1)
         sent = heard(peer.ask("feed", 0, 1, frame.hex()), "sent")

@@ -118,6 +118,14 @@ def test_an_idempotent_call_is_repeated_as_it_was(device: Device) -> None:
     assert device.poll(500, 1000, 1500) == [request, request]
 
 
+def test_a_short_first_wait_is_a_wait(peer: Driver) -> None:
+    device = Device(peer)
+    peer.ask("new", 1, 0, 1024, 1024, 0, 50)
+    request = begin(device, 0, idempotent=True)
+    assert device.poll(*range(50)) == []
+    assert device.poll(50, 51, 100, 149) == [request]
+
+
 def test_an_end_that_uses_an_extension_knows_them(device: Device) -> None:
     device.take(0, {"id": 1, "method": "void", "timeout": 5})
     request = begin(device, 0, 5000)
@@ -144,6 +152,17 @@ def test_a_call_that_cannot_have_run_is_made_again(device: Device) -> None:
     assert device.outcomes == []
     device.take(6001, {"id": again["id"], "error": error})
     assert device.outcomes == ['|-32011|"not known whether it ran"|{"listening":2.5}']
+
+
+def test_an_idempotent_call_is_made_again_whoever_knows(device: Device) -> None:
+    device.take(0, {"id": 1, "method": "void", "timeout": 5})
+    request = begin(device, 1000, idempotent=True)
+    error = {"code": -32011, "message": "not known whether it ran"}
+    (again,) = device.take(3500, {"id": request["id"], "error": error})
+    assert again == {**request, "id": again["id"], "timeout": 117.5}
+    assert again["id"] != request["id"]
+    device.take(3600, ok(1, again["id"]))
+    assert device.outcomes == ["1|0||"]
 
 
 def test_what_comes_back_is_not_run(device: Device) -> None:

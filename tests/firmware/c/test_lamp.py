@@ -187,7 +187,7 @@ async def toggle(client: Client) -> None:
 
 async def test_a_noisy_line(lamp: Path) -> None:
     """Whatever is lost on the way, each call runs once."""
-    faults = LineFaults(drop=0.001, flip=0.001, insert=0.001)
+    faults = LineFaults(drop=0.0005, flip=0.0005, insert=0.0005)
     async with on_a_line(lamp, faults) as (client, line):
         for _ in range(15):
             await toggle(client)

@@ -190,6 +190,14 @@ async def test_a_file_that_changes_while_it_is_fetched(root: Path, here: Path) -
     assert (here / "copy").read_bytes() == data[::-1]
 
 
+async def test_a_file_that_changed_since_it_was_fetched(root: Path, here: Path) -> None:
+    async with client_of(device(root), max_message=500) as client:
+        for data in (DATA, DATA[::-1], DATA[:100], DATA):
+            (root / "file").write_bytes(data)
+            await get(client, "file", here / "copy", replace=True)
+            assert (here / "copy").read_bytes() == data
+
+
 async def test_what_is_in_the_way(root: Path, here: Path) -> None:
     (root / "file").write_bytes(b"another")
     async with client_of(device(root)) as client:

@@ -65,6 +65,37 @@ async def test_wrong_items_are_a_fault(answer: Answer, fault: str) -> None:
     assert why(report, STREAMS, "items in order") == f"fail: {fault}"
 
 
+async def test_a_device_that_answers_lists_whole_lacks_streams() -> None:
+    def answer(message: bytes) -> Iterable[bytes]:
+        value = parsed(message)
+        if isinstance(value, dict) and value.get("method") == "rpc.methods":
+            yield json.dumps({"id": value["id"], "result": NAMES}).encode()
+        else:
+            yield from right(message)
+
+    report = await report_of(answer, timeout=0.5)
+
+    (streams,) = (section for section in report.sections if section.name == STREAMS)
+    whole = {case.name for case in streams.cases if case.verdict == "not applicable"}
+    assert whole == {"items in order", "no item without credit", "a stream whose time is over"}
+    assert "fail" not in {case.verdict for case in streams.cases}
+    assert case_of(report, "extensions", "a stream").verdict == "pass"
+
+
+async def test_an_item_of_any_shape_is_judged() -> None:
+    def answer(message: bytes) -> Iterable[bytes]:
+        value = parsed(message)
+        if isinstance(value, dict) and value.get("stream"):
+            params = {"id": value["id"], "seq": [], "item": {"a": [{}]}}
+            yield json.dumps({"method": "rpc.item", "params": params}).encode()
+        yield from names_in_a_stream(())(message)
+
+    report = await report_of(answer, timeout=0.2)
+
+    found = why(report, STREAMS, "items in order")
+    assert found == "fail: an item that should not come: ([], {'a': [{}]})"
+
+
 async def test_two_answers_to_a_call_that_is_cancelled_are_a_fault() -> None:
     def answer(message: bytes) -> Iterable[bytes]:
         yield from right(message)
@@ -123,7 +154,7 @@ async def test_a_device_that_wants_newlines_has_two_faults_of_framing() -> None:
         return cut
 
     async with device_that(right, new_cut=new_cut) as url:
-        report = await check_conformance(url, profile="full", timeout=0.5)
+        report = await check_conformance(url, profile="full", timeout=0.2)
 
     (framing,) = (section for section in report.sections if section.name == "framing")
     assert [case.name for case in framing.cases if case.verdict == "fail"] == [

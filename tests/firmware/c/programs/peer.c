@@ -1,7 +1,7 @@
 /* A peer that a test drives through standard input: one command a line, answered by lines up to an
  * empty one. Bytes are in hex.
  *
- *     new LOSSY FRAMING MAX BUFFER JSONRPC2   begin anew, at time 0
+ *     new LOSSY FRAMING MAX BUFFER JSONRPC2 [RETRY]   begin anew, at time 0
  *     take MILLISECONDS HEX                   a message arrives
  *     poll MILLISECONDS
  *     pass MILLISECONDS                       the time passes, with many a poll
@@ -181,6 +181,7 @@ static const jrpc_method methods[] = {
     {"read", run_note, "value", JRPC_IDEMPOTENT},
     {"set_level", run_set_level, "level", JRPC_IDEMPOTENT},
     {"slow", run_slow, "", 0},
+    {"slow.read", run_slow, "key", JRPC_IDEMPOTENT},
     {"squares", run_squares, "count", JRPC_IDEMPOTENT},
 };
 
@@ -220,16 +221,16 @@ static void print_datapoint(void *context, uint8_t id, uint8_t type, const uint8
 
 static void begin(char *arguments) {
     int framing, is_lossy, is_jsonrpc2;
-    unsigned long max, room;
-    if (sscanf(arguments, "%d %d %lu %lu %d", &is_lossy, &framing, &max, &room, &is_jsonrpc2) != 5 ||
-        room > sizeof buffer) {
+    unsigned long max, room, retry = 0;
+    if (sscanf(arguments, "%d %d %lu %lu %d %lu", &is_lossy, &framing, &max, &room, &is_jsonrpc2,
+               &retry) < 5 || room > sizeof buffer) {
         abort();
     }
     config = (jrpc_config){
         .methods = methods, .method_count = sizeof methods / sizeof *methods,
         .send = send_piece, .send_context = &config, .framing = (jrpc_framing)framing,
         .buffer = buffer, .buffer_size = room, .max_message = max, .is_lossy = is_lossy != 0,
-        .is_jsonrpc2 = is_jsonrpc2 != 0, .first_retry_ms = 500,
+        .is_jsonrpc2 = is_jsonrpc2 != 0, .first_retry_ms = (uint32_t)retry,
         .later = &jrpc_later, .pending = pending, .pending_count = sizeof pending / sizeof *pending,
         .calls = &jrpc_calls, .open = calls, .open_count = sizeof calls / sizeof *calls,
     };

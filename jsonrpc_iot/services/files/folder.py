@@ -120,7 +120,7 @@ class FolderFiles(Files):
         return Begun(
             transfer=transfer.id,
             offset=transfer.offset,
-            chunk=write_room(info),
+            chunk=write_room(info, size),
             window=window(info),
         )
 

@@ -133,7 +133,7 @@ class FirmwareUpdates(Firmware):
         return Begun(
             transfer=transfer.id,
             offset=transfer.offset,
-            chunk=write_room(info, "firmware.write"),
+            chunk=write_room(info, size, "firmware.write"),
             window=window(info),
         )
 

@@ -177,7 +177,9 @@ class Link:
             if where == address and each == id:
                 found = True
                 task.cancel()
-        if self.first and not found:  # it may have overtaken its request
+        if (
+            self.first and not found and not isinstance(id, (list, dict))
+        ):  # it may have overtaken its request
             self._enter((address, id), ticks_ms(), False, address)
 
     def key(self, *parts):

@@ -53,7 +53,7 @@ class Files:
     def list(self, path):
         """Returns an iterator over the files there, and in the folders of it."""
         place = self._place(path) if path else self.root
-        if size_of(place) is None:
+        if not is_folder(place):
             raise RpcError(3001, "No such file")
         return self._entries(path)
 
@@ -155,7 +155,7 @@ class Files:
         if offset < 0 or length < 0:
             raise invalid("$", "offset and length are 0 or more")
         with open(place, "rb") as file:
-            file.seek(offset)
+            file.seek(min(offset, size_of(place)))
             data = file.read(min(length, room(link)))
         piece = {"data": binascii.b2a_base64(data)[:-1].decode()}
         if offset == 0 or link.limit >= 1024:

@@ -287,6 +287,29 @@ def test_items_wait_for_credit_and_come_again(device: Device) -> None:
     assert device.take(SETTLED + 31001, lost) == []
 
 
+def test_what_asks_for_items_brings_16_at_most_and_makes_sense(device: Device) -> None:
+    device.ask("pass", SETTLED)
+    request = {"id": 3, "method": "echo", "params": [list(range(40))], "stream": True}
+    assert len(device.take(SETTLED, request)) == 8
+
+    def ask(*missing: object, id: object = 3) -> list[Any]:
+        params = {"id": id, "upto": 40, "missing": missing}
+        return [
+            each.get("params", {}).get("seq", code_of([each]) if "error" in each else "end")
+            for each in device.take(SETTLED + 1000, {"method": "rpc.more", "params": params})
+        ]
+
+    assert ask(*[3] * 200)[:16] == [3] * 16
+    device.ask("pass", SETTLED + 1000)
+    assert ask(*[39] * 200) == [39] * 16, "it has ended, and a part of it is kept"
+    assert ask(*[0] * 200) == [-32603]
+    assert ask([1], {}, "a", None, True, -1, 40, 1 << 70, 39.5) == []
+    for id in ([3], {}):
+        assert ask(1, id=id) == []
+        device.take(SETTLED + 1000, {"method": "rpc.cancel", "params": {"id": id}})
+        assert device.answer["logged"] == []
+
+
 def test_nobody_reads_a_stream(device: Device) -> None:
     request = {"id": 3, "method": "echo", "params": [list(range(20))], "stream": True}
     assert len(device.take(SETTLED, request)) == 8

@@ -75,7 +75,7 @@ class WrongHash(FilesError):
 TransferId = str | int
 """How a device names a transfer: as it likes."""
 
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 in hex")]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-fA-F]{64}$", description="SHA-256 in hex")]
 Size = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
 
 

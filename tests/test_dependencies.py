@@ -194,7 +194,7 @@ ADDED = {
     _GuardedProtocol: {"head_seconds", "send_seconds"},
     _Server: {"exiting", "pulse"},
     BoundedClient: {"reader"},
-    VirtualLink: {"ports", "is_connectable"},
+    VirtualLink: {"ports", "is_connectable", "scan_response"},
     VirtualController: {"fall_silent", "unplug"},
     BumbleClient: {"wanted_mtu"},
     BumbleScanner: {"adapter"},

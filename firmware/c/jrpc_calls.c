@@ -169,12 +169,15 @@ static jrpc_open *find_open(const jrpc *rpc, jrpc_slice id) {
     return found;
 }
 
-/* Whether the other end began to listen before the request was sent: then it has not run. */
-static bool never_ran(const jrpc *rpc, const jrpc_open *call, const jrpc_outcome *outcome) {
+/* Whether to call again, under a new id, when it is not known whether the request ran: it may run twice,
+ * or the other end began to listen before it was sent, so it has not run. */
+static bool may_call_again(const jrpc *rpc, const jrpc_open *call, const jrpc_outcome *outcome) {
     int32_t listening;
-    return outcome->code == JRPC_OUTCOME_UNKNOWN &&
-           jrpc_decimal(jrpc_member(outcome->data, "listening"), 3, &listening) != JRPC_NO_NUMBER &&
-           listening >= 0 && (uint32_t)listening >= rpc->now - call->sent_at;
+    if (outcome->code != JRPC_OUTCOME_UNKNOWN) return false;
+    if (call->request.is_idempotent) return true;
+    jrpc_slice since = jrpc_member(outcome->data, "listening");
+    return jrpc_decimal(since, 3, &listening) != JRPC_NO_NUMBER && listening >= 0 &&
+           (uint32_t)listening >= rpc->now - call->sent_at;
 }
 
 static bool read_error(jrpc_slice error, jrpc_outcome *outcome) {
@@ -214,7 +217,7 @@ static bool hear(const jrpc_call *message) {
         return true;
     }
     if (has_id) note_valid(message);
-    if (is_result || !never_ran(rpc, call, &outcome) || !send_first(rpc, call)) {
+    if (is_result || !may_call_again(rpc, call, &outcome) || !send_first(rpc, call)) {
         close(rpc, call, &outcome);
     }
     return true;

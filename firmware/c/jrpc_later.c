@@ -35,6 +35,23 @@ static pending *find_free(const jrpc *rpc) {
     return found;
 }
 
+/* Whether it is a copy of a request that waits: that one's answer will do for both. The copies of others
+ * than idempotent ones do not come this far. */
+static bool is_copy(jrpc_call *call) {
+    const jrpc_config *config = call->rpc->config;
+    uint32_t digest[2];
+    if (config->lossy == NULL) return false;
+    config->lossy->digest(call, digest);
+    for (size_t i = 0; i < config->pending_count; i++) {
+        pending *each = &config->pending[i];
+        if (each->token == 0 || each->is_over || memcmp(each->digest, digest, sizeof digest) != 0) continue;
+        call->rpc->counts.repeated++;
+        call->pending = each;
+        return true;
+    }
+    return false;
+}
+
 /* Begin to answer later; NULL: there is no room for it. */
 static pending *begin(jrpc_call *call) {
     jrpc *rpc = call->rpc;
@@ -44,6 +61,7 @@ static pending *begin(jrpc_call *call) {
     rpc->next_token += rpc->next_token == UINT32_MAX ? 2 : 1; /* never 0 */
     each->token = rpc->next_token;
     each->entry = call->entry;
+    if (rpc->config->lossy != NULL) rpc->config->lossy->digest(call, each->digest);
     each->since = each->heard_at = rpc->now;
     each->timeout_ms = jrpc_patience(call);
     each->is_jsonrpc2 = call->is_jsonrpc2;
@@ -54,7 +72,7 @@ static pending *begin(jrpc_call *call) {
 }
 
 uint32_t jrpc_answer_later(jrpc_call *call) {
-    if (call->of[JRPC_ID].size == 0 || call->is_answered) return 0;
+    if (call->of[JRPC_ID].size == 0 || call->is_answered || is_copy(call)) return 0;
     pending *each = begin(call);
     if (each != NULL) return each->token;
     call->rpc->counts.busy++;
@@ -148,12 +166,9 @@ static pending *find(const jrpc *rpc, jrpc_slice id, bool is_over) {
 
 static bool begin_stream(jrpc_call *call, jrpc_items write, void *context) {
     if (call->of[JRPC_ID].size == 0) return false;
-    pending *stream = call->rpc->config->is_lossy ? find(call->rpc, call->of[JRPC_ID], false) : NULL;
-    if (stream != NULL) { /* a copy: that stream will do for both */
-        call->pending = stream;
-        return true;
-    }
-    if ((stream = begin(call)) == NULL) return false;
+    if (is_copy(call)) return true;
+    pending *stream = begin(call);
+    if (stream == NULL) return false;
     stream->items = write;
     stream->context = context;
     stream->upto = FIRST_CREDIT;

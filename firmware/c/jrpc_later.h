@@ -19,8 +19,8 @@ extern "C" {
 #endif
 
 /* Answer later: returns a token for `jrpc_resume`. 0: there is nothing to answer (a notification),
- * or the caller has been told that it is not possible: no entry is free, the id is too long, or the
- * request is part of a batch. */
+ * or it is a copy of one that waits already, whose answer will do for both, or the caller has been told
+ * that it is not possible: no entry is free, the id is too long, or the request is part of a batch. */
 uint32_t jrpc_answer_later(jrpc_call *call);
 
 /* Make the call again, to be answered with any of the functions of jrpc.h; its params are gone.
@@ -33,6 +33,7 @@ typedef struct jrpc_pending {
     jrpc_items items; /* NULL: answered by `jrpc_resume` */
     void *context;
     struct jrpc_remembered *entry;
+    uint32_t digest[2]; /* on lossy channels, to know a copy of it */
     uint32_t since, timeout_ms;
     uint32_t heard_at;   /* when the reader gave credit last, or the stream ended */
     uint32_t next, upto; /* items */

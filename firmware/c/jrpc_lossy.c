@@ -148,4 +148,4 @@ static void cancel(jrpc *rpc, jrpc_slice id) {
     free->at = rpc->now;
 }
 
-const struct jrpc_lossy_part jrpc_lossy = {admit, keep, cancel, poll};
+const struct jrpc_lossy_part jrpc_lossy = {admit, keep, cancel, jrpc_digest_call, poll};

@@ -114,6 +114,7 @@ struct jrpc_lossy_part {
     bool (*admit)(jrpc_call *call); /* whether it shall run; else it has been answered */
     void (*keep)(jrpc_call *call, const jrpc_body *body);
     void (*cancel)(jrpc *rpc, jrpc_slice id); /* a request that has not come yet */
+    void (*digest)(const jrpc_call *call, uint32_t value[2]);
     void (*poll)(jrpc *rpc);
 };
 

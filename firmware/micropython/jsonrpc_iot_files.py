@@ -12,7 +12,7 @@ import json
 import os
 from time import ticks_diff, ticks_ms
 
-from jsonrpc_iot import RpcError, invalid
+from jsonrpc_iot_methods import RpcError, invalid
 
 IDLE_MS = 3_600_000  # without a write, after which a transfer is forgotten
 YIELD_MS = 30_000  # without a write, after which other content of that name is let in

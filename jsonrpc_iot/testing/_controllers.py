@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections.abc import Iterator
 from typing import cast, final
 
 from bumble.controller import Controller
@@ -9,14 +10,22 @@ from bumble.core import InvalidArgumentError, PhysicalTransport
 from bumble.hci import (
     Address,
     HCI_ErrorCode,
+    HCI_LE_Advertising_Report_Event,
     HCI_LE_Connection_Complete_Event,
     HCI_LE_Create_Connection_Cancel_Command,
+    HCI_LE_Extended_Advertising_Report_Event,
+    HCI_LE_Set_Extended_Scan_Parameters_Command,
+    HCI_Packet,
     HCI_StatusReturnParameters,
     Role,
 )
 from bumble.link import LocalLink
 from bumble.ll import AdvertisingPdu, AdvExtInd, AdvInd, ConnectInd, TerminateInd
 from bumble.transport.common import PacketParser, TransportSink
+
+_Reports = HCI_LE_Advertising_Report_Event
+_ExtendedReports = HCI_LE_Extended_Advertising_Report_Event
+_ANSWERS = (_Reports.EventType.SCAN_RSP, _ExtendedReports.EventType.SCAN_RESPONSE)
 
 
 @final
@@ -33,12 +42,20 @@ class VirtualLink(LocalLink):
 
     def is_connectable(self, address: Address) -> bool:
         """Whether a controller advertises with that address."""
-        return any(
-            (legacy.enabled and legacy.address == address)
-            or any(each.enabled and each.address == address for each in sets.values())
-            for controller in self.controllers
-            for legacy, sets in [(controller.le_legacy_advertiser, controller.advertising_sets)]
-        )
+        return any(each == address for each, _ in self._advertised())
+
+    def scan_response(self, address: Address) -> bytes:
+        """What a controller with that address answers who scans actively."""
+        return next((answer for each, answer in self._advertised() if each == address), b"")
+
+    def _advertised(self) -> Iterator[tuple[Address | None, bytes]]:
+        for controller in self.controllers:
+            legacy = controller.le_legacy_advertiser
+            if legacy.enabled:
+                yield legacy.address, bytes(legacy.scan_response_data)
+            for each in controller.advertising_sets.values():
+                if each.enabled:
+                    yield each.address, bytes(each.scan_response_data)
 
     def send_advertising_pdu(self, sender_controller: Controller, packet: AdvertisingPdu) -> None:
         """Deliver an advertisement; a request to connect at once, so that only one is first."""
@@ -80,21 +97,30 @@ class VirtualController(Controller):
     ) -> None:
         super().__init__(name, host_sink=host, link=link, public_address=public_address)
         self._air = link
+        self._answer = b""
 
     def on_advertising_pdu(self, pdu: AdvInd | AdvExtInd) -> None:
         """Hear an advertisement, unless another has just taken who sent it."""
         if self._air.is_connectable(pdu.advertiser_address):
+            self._answer = self._air.scan_response(pdu.advertiser_address)
             super().on_advertising_pdu(pdu)
 
-    def send_advertising_pdu(self, packet: AdvertisingPdu) -> None:
-        """Advertise; what else answers a scan, is sent along."""
-        if isinstance(packet, AdvInd):
-            packet.data += bytes(self.le_legacy_advertiser.scan_response_data)
-        elif isinstance(packet, AdvExtInd):
-            for each in self.advertising_sets.values():
-                if each.address == packet.advertiser_address:
-                    packet.data += bytes(each.scan_response_data)
-        super().send_advertising_pdu(packet)
+    def send_hci_packet(self, packet: HCI_Packet) -> None:
+        """Tell the host; bumble's answers to a scan are what was advertised, and nobody asked."""
+        if isinstance(packet, _Reports | _ExtendedReports):
+            for report in packet.reports:
+                if report.event_type in _ANSWERS:
+                    if not self.le_scan_type:
+                        return
+                    report.data = self._answer
+        super().send_hci_packet(packet)
+
+    def on_hci_le_set_extended_scan_parameters_command(
+        self, command: HCI_LE_Set_Extended_Scan_Parameters_Command
+    ) -> HCI_StatusReturnParameters:
+        """Note whether the scan is an active one."""
+        self.le_scan_type = max(command.scan_types)
+        return super().on_hci_le_set_extended_scan_parameters_command(command)
 
     def on_hci_le_create_connection_cancel_command(
         self, _command: HCI_LE_Create_Connection_Cancel_Command

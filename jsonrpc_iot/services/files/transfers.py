@@ -164,6 +164,10 @@ class Transfers:
             self._expire()
             return self._open.get(id)
 
+    def peek(self, id: str) -> Transfer | None:
+        """Like `get`, but waits for nobody who is at the disk."""
+        return self._open.get(id)
+
     def forget(self, transfer: Transfer) -> None:
         """Forget a transfer within its `whole` block, as its file has another name by now."""
         self._forget(transfer)

@@ -228,7 +228,7 @@ class FirmwareUpdates(Firmware):
         return await anyio.to_thread.run_sync(call)
 
     def _tell_progress(self, id: str, there: int) -> None:
-        transfer = self._transfers.get(id)
+        transfer = self._transfers.peek(id)
         now = anyio.current_time()
         if transfer is None or (
             there < transfer.wanted.size and now - self._told < _PROGRESS_SECONDS

@@ -55,7 +55,8 @@ class Characteristics(ServedService):
     """Improv's characteristics; what is read and written there.
 
     Whoever is near may connect. So a device with a button wants it pressed first, and one that is
-    on a network takes another only after `Improv.authorize`, with a button or not.
+    on a network takes another only after `Improv.authorize`, with a button or not. What it was told
+    already may be said again, by who has missed the answer.
 
     What a central is told it may also read. Each sees its own errors and results.
 
@@ -206,7 +207,8 @@ class Characteristics(ServedService):
         raise ImprovError(ErrorState.UNKNOWN_COMMAND)
 
     async def _join(self, settings: WifiSettings) -> list[str]:
-        if self._improv.state is not State.PROVISIONING:  # where it may be said once more
+        may_repeat = self._improv.state is State.PROVISIONING or self._improv.is_on(settings)
+        if not may_repeat:
             self._check_authorized()
         try:
             return await self._improv.join(settings)

@@ -90,6 +90,7 @@ class Improv:
         self._connect_seconds = connect_seconds
         self._is_online = False
         self._attempt: _Attempt | None = None
+        self._joined: WifiSettings | None = None
         self._told = State.AUTHORIZED
         self._watchers: list[Callable[[State], object]] = []
 
@@ -151,6 +152,10 @@ class Improv:
         """
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
+
+    def is_on(self, settings: WifiSettings) -> bool:
+        """Whether it was told of that network, with that key, and is on it."""
+        return self._is_online and settings == self._joined
 
     def urls(self) -> list[str]:
         """Where the device is reached; nothing while it is on no network."""
@@ -217,6 +222,7 @@ class Improv:
         else:
             attempt.error = ErrorState.NONE
             self._is_online = True
+            self._joined = settings
         finally:
             self._attempt = None
             self._tell()
@@ -224,6 +230,8 @@ class Improv:
 
     def _follow(self, status: WifiStatus) -> None:
         self._is_online = status.state is WifiState.CONNECTED
+        if self._joined is not None and status.ssid != self._joined.ssid:
+            self._joined = None
         self._tell()
 
     def _tell(self) -> None:

@@ -49,8 +49,11 @@ class Names:
             ImprovError: the device does not take that.
             MalformedFrame: the name is no UTF-8.
         """
+        data = call.data
+        if data and data[0] == len(data) - 1:  # Home Assistant says once more how long it is
+            data = data[1:]
         try:
-            wanted = call.data.decode()
+            wanted = data.decode()
         except UnicodeDecodeError:
             raise MalformedFrame("an Improv string that is no UTF-8") from None
         if call.command == Command.HOSTNAME:

@@ -164,6 +164,7 @@ def _check_ssid(ssid: str) -> None:
 
 
 def _check_psk(psk: str) -> None:
+    # The protocol counts characters. Radios count bytes, and refuse by themselves what is too long.
     is_passphrase = 8 <= len(psk) <= 63
     is_raw_key = len(psk) == 64 and set(psk) <= set(string.hexdigits)
     if psk and not is_passphrase and not is_raw_key:

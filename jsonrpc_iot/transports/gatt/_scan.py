@@ -122,7 +122,8 @@ async def find(wanted: Wanted, backend: Backend, what: object) -> BLEDevice:
             async with AsyncExitStack() as stack:
                 await start_scan(stack, look, backend, what)
                 with anyio.move_on_after(backend.turn_seconds):
-                    return await found
+                    await asyncio.wait([found])  # by itself it would be cancelled with the turn
+                    return found.result()
             await anyio.sleep(_BETWEEN_SECONDS)
     heard_of = f"heard only {', '.join(sorted(heard)[:20])}" if heard else "heard no device at all"
     raise ConnectTimeout(f"{what}: no such device within reach; {heard_of}")

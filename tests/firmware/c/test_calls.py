@@ -154,6 +154,17 @@ def test_a_call_that_cannot_have_run_is_made_again(device: Device) -> None:
     assert device.outcomes == ['|-32011|"not known whether it ran"|{"listening":2.5}']
 
 
+def test_an_idempotent_call_is_made_again_whoever_knows(device: Device) -> None:
+    device.take(0, {"id": 1, "method": "void", "timeout": 5})
+    request = begin(device, 1000, idempotent=True)
+    error = {"code": -32011, "message": "not known whether it ran"}
+    (again,) = device.take(3500, {"id": request["id"], "error": error})
+    assert again == {**request, "id": again["id"], "timeout": 117.5}
+    assert again["id"] != request["id"]
+    device.take(3600, ok(1, again["id"]))
+    assert device.outcomes == ["1|0||"]
+
+
 def test_what_comes_back_is_not_run(device: Device) -> None:
     request = begin(device, 0)
     assert device.take(1, request) == []

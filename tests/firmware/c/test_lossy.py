@@ -247,6 +247,19 @@ def test_an_answer_that_comes_later_does_for_all_copies(device: Device) -> None:
     assert device.lines == ["gone"]
 
 
+def test_copies_of_an_idempotent_call_wait_for_one_answer(device: Device) -> None:
+    read = {"id": 7, "method": "slow.read", "params": ["a"]}
+    assert device.take(SETTLED, read) == []
+    (token,) = heard(device.lines, "token")
+    for at in range(600, 3000, 600):
+        assert device.take(SETTLED + at, {**read, "retry": True}) == []
+        assert device.lines == []
+    assert device.take(SETTLED + 3000, {**read, "params": ["b"]}) == []
+    (other,) = heard(device.lines, "token")
+    assert device.ask("later", SETTLED + 4000, token, '"a"') == [ok("a")]
+    assert device.ask("later", SETTLED + 4000, other, '"b"') == [ok("b")]
+
+
 def test_a_call_that_waits_is_cancelled(device: Device) -> None:
     token = begin_slow(device, SETTLED)
     cancel = {"method": "rpc.cancel", "params": {"id": 7}}
@@ -357,8 +370,17 @@ def test_where_nothing_gets_lost_nothing_is_sent_again(peer: Driver) -> None:
 def test_methods_are_streamed_too(device: Device) -> None:
     sent = device.take(SETTLED, {"id": 1, "method": "rpc.methods", "stream": True})
     device_has = ["add", "echo", "fail", "flag", "hundredths", "later", "latin1", "note"]
-    device_has += ["nothing", "read", "rows", "rpc.methods", "rpc.ping", "set_level", "slow"]
+    device_has += [
+        "nothing",
+        "read",
+        "rows",
+        "rpc.methods",
+        "rpc.ping",
+        "set_level",
+        "slow",
+        "slow.read",
+    ]
     device_has += ["squares", "text", "void"]
     sent += device.take(SETTLED, more(1, upto=32))
     assert [message["params"]["item"] for message in sent[:-1]] == device_has
-    assert sent[-1] == end(18, 1)
+    assert sent[-1] == end(19, 1)

@@ -233,6 +233,17 @@ def test_who_does_not_know_repeats_gets_none(device: Device) -> None:
     assert device.outcomes == [{"failed": "TimeoutError"}]
 
 
+@pytest.mark.parametrize("idempotent", [False, True])
+def test_nothing_is_sent_again_where_nothing_gets_lost(peer: Driver, idempotent: bool) -> None:
+    device = Device(peer, lossy=False)
+    device.take(0, {"id": 1, "method": "rpc.ping", "timeout": 5})
+    (request,) = device.call(0, idempotent=idempotent)
+    assert [device.ask("pass", at) for at in range(0, 10_000, 500)] == [[]] * 20
+    cancellation = {"method": "rpc.cancel", "params": {"id": request["id"]}}
+    assert device.ask("pass", 10_001) == [cancellation]
+    assert device.outcomes == [{"failed": "TimeoutError"}]
+
+
 def test_an_idempotent_call_is_sent_again_as_it_was(device: Device) -> None:
     (first,) = device.call(SETTLED, idempotent=True)
     assert device.ask("pass", SETTLED + 620) == [first]

@@ -314,6 +314,7 @@ async def test_names_are_asked_for_and_set() -> None:
         calls = [
             Call(Command.HOSTNAME),
             Call(Command.HOSTNAME, b"lamp-2"),
+            Call(Command.HOSTNAME, b"\x06lamp-3"),  # as Home Assistant's client has it
             Call(Command.DEVICE_NAME, "Küche".encode()),
             Call(Command.DEVICE_NAME),
         ]
@@ -321,9 +322,9 @@ async def test_names_are_asked_for_and_set() -> None:
             running.on.write(ble.CALL, "a", encode_call(call))
             await running.told.reach(number)
         results = [decode_strings(decode_call(value).data) for _, value, _ in running.told.items]
-        assert results == [["lamp"], ["lamp-2"], ["Küche"], ["Küche"]]
+        assert results == [["lamp"], ["lamp-2"], ["lamp-3"], ["Küche"], ["Küche"]]
         assert running.improv.info.name == "Küche"
-        assert running.named == ["lamp-2", "Küche"]
+        assert running.named == ["lamp-2", "lamp-3", "Küche"]
         assert running.on.read(ble.CAPABILITIES, "a") == b"\x0f"
 
 
@@ -356,3 +357,26 @@ async def test_a_name_is_set_once_the_button_was_pressed() -> None:
         await running.told.reach(4)
         assert running.told.items[0] == error(ErrorState.NOT_AUTHORIZED)
         assert running.improv.info.name == "Hall"
+
+
+async def test_who_has_missed_the_answer_says_it_again() -> None:
+    wifi = instant()
+    pushes = pushes_of(wifi)
+    other_key = Call(Command.WIFI_SETTINGS, WifiSettings(HOME, "another key").encode())
+    async with device(wifi) as running:
+        running.on.write(ble.CALL, "a", encode_call(SETTINGS))
+        running.on.left("a")
+        await running.told.reach(2)
+        assert running.told.items[1] == state(State.PROVISIONED)
+        running.on.write(ble.CALL, "b", encode_call(other_key))
+        await running.told.reach(3)
+        assert running.told.items[2] == error(ErrorState.NOT_AUTHORIZED, "b")
+        running.on.write(ble.CALL, "b", encode_call(SETTINGS))
+        await running.told.reach(7)
+        assert running.told.items[-1][0] == ble.RESULT
+        assert pushes[-1].ssid == HOME
+        await wifi.connect("coffee-corner")
+        before = len(running.told.items)
+        running.on.write(ble.CALL, "b", encode_call(SETTINGS))
+        await running.told.reach(before + 1)
+        assert running.told.items[-1] == error(ErrorState.NOT_AUTHORIZED, "b")

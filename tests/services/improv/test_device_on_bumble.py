@@ -81,7 +81,9 @@ def error(value: ErrorState) -> tuple[str, bytes]:
 
 
 @asynccontextmanager
-async def scanner(radio: VirtualRadio) -> AsyncIterator[tuple[Tally, Tally]]:
+async def scanner(
+    radio: VirtualRadio, *, active: bool = False
+) -> AsyncIterator[tuple[Tally, Tally]]:
     """All that is advertised, and the states in it, each once in a row."""
     heard, states = Tally(), Tally()
     async with adapter(radio) as scanning:
@@ -93,15 +95,18 @@ async def scanner(radio: VirtualRadio) -> AsyncIterator[tuple[Tally, Tally]]:
                     states.add(value[2])
 
         scanning.on(Device.EVENT_ADVERTISEMENT, hear)
-        await scanning.start_scanning(active=False, filter_duplicates=False)
+        await scanning.start_scanning(active=active, filter_duplicates=False)
         yield heard, states
 
 
 async def test_what_is_advertised_fits_into_31_bytes() -> None:
+    """Who scans passively hears all but the name."""
     with anyio.fail_after(SECONDS):
         async with virtual_radio() as radio, device(radio), scanner(radio) as (heard, _):
             await heard.reach(1)
-    *data, in_scan_response = heard.items[0]
+            async with scanner(radio, active=True) as (more, _):
+                await more.reach(2)  # the second has what was answered
+    data = heard.items[0]
     assert data == [
         (AdvertisingData.FLAGS, b"\x06"),
         (
@@ -111,7 +116,7 @@ async def test_what_is_advertised_fits_into_31_bytes() -> None:
         (SERVICE_DATA, b"\x77\x46\x02\x06\0\0\0\0"),
     ]
     assert sum(2 + len(value) for _, value in data) == 31
-    assert in_scan_response == (AdvertisingData.COMPLETE_LOCAL_NAME, b"lamp")
+    assert more.items[1] == [*data, (AdvertisingData.COMPLETE_LOCAL_NAME, b"lamp")]
 
 
 async def test_each_state_is_advertised_while_a_phone_is_connected_too() -> None:

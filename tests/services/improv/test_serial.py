@@ -26,6 +26,7 @@ from jsonrpc_iot.services.improv import (
     Improv,
     ImprovClient,
     ImprovError,
+    Names,
     State,
     serve_line,
 )
@@ -237,6 +238,26 @@ async def test_the_order_of_packets() -> None:
             error_packet(ErrorState.NONE),
             result_packet(Call(Command.NETWORK_STATE, encode_strings(["3", *URLS]))),
         ]
+
+
+@on_one_loop
+async def test_names_are_asked_for_and_set() -> None:
+    async def take(name: str) -> None:
+        pass
+
+    names = Names("lamp", "Lamp", set_hostname=take, set_name=take)
+    async with Improv(instant(), INFO, names=names) as improv, line_to(improv) as line:
+        for call, answer in (
+            (Call(Command.HOSTNAME), "lamp"),
+            (Call(Command.HOSTNAME, b"lamp-2"), "lamp-2"),
+            (Call(Command.DEVICE_NAME, b"Hall"), "Hall"),
+        ):
+            await line.serial.first.send(call_packet(call).encode())
+            assert await line.next_packets(2) == [
+                error_packet(ErrorState.NONE),
+                result_packet(Call(call.command, encode_strings([answer]))),
+            ]
+        assert (await line.client.info()).name == "Hall"
 
 
 GOOD = call_packet(Call(Command.DEVICE_INFO)).encode()

@@ -154,7 +154,7 @@ async def test_a_device_that_wants_newlines_has_two_faults_of_framing() -> None:
         return cut
 
     async with device_that(right, new_cut=new_cut) as url:
-        report = await check_conformance(url, profile="full", timeout=0.5)
+        report = await check_conformance(url, profile="full", timeout=0.2)
 
     (framing,) = (section for section in report.sections if section.name == "framing")
     assert [case.name for case in framing.cases if case.verdict == "fail"] == [

@@ -72,6 +72,8 @@ async def test_each_section_is_told_as_it_begins() -> None:
 
     count = len(report.sections)
     names = [section.name for section in report.sections]
+    assert "answers" in as_text(report)
+    assert "subscriptions" not in as_text(report)  # of which this profile asks for nothing
     assert told == [f"{name} ({at} of {count})" for at, name in enumerate(names, 1)]
 
 

@@ -181,6 +181,7 @@ static const jrpc_method methods[] = {
     {"read", run_note, "value", JRPC_IDEMPOTENT},
     {"set_level", run_set_level, "level", JRPC_IDEMPOTENT},
     {"slow", run_slow, "", 0},
+    {"slow.read", run_slow, "key", JRPC_IDEMPOTENT},
     {"squares", run_squares, "count", JRPC_IDEMPOTENT},
 };
 

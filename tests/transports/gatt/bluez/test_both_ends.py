@@ -29,9 +29,10 @@ from jsonrpc_iot import (
 from jsonrpc_iot.services.wifi import SimulatedNetwork, SimulatedWifi
 from jsonrpc_iot.testing import check_channel_contract
 from jsonrpc_iot.transports import open_channel
+from jsonrpc_iot.transports.gatt import _scan
 from tests.rig import Device
 from tests.transports.links import accepting
-from tests.waiting import SECONDS
+from tests.waiting import SECONDS, Tally
 
 from .fake_bluez import FakeBluez
 from .fake_link import ADAPTER, DEVICE, Link
@@ -376,3 +377,23 @@ async def test_searches_at_the_same_time_take_turns(fake: FakeBluez) -> None:
             async with connect(server.urls[0]) as client:
                 assert await client.call("echo", [1]) == 1
             tasks.cancel_scope.cancel()
+
+
+async def test_a_device_that_comes_late_is_found(
+    fake: FakeBluez, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search goes on after its turns, in which others may search."""
+    monkeypatch.setattr(_scan, "_TURN_SECONDS", 0.05)
+    replies = Tally()
+
+    async def call() -> None:
+        async with connect("gatt://lamp", connect_timeout=SECONDS) as client:
+            replies.add(await client.call("echo", [1]))
+
+    async with anyio.create_task_group() as calls:
+        calls.start_soon(call)
+        for _ in range(3):
+            await fake.until_called("StartDiscovery")
+        async with serving():
+            await replies.reach(1)
+    assert replies.items == [1]

@@ -54,7 +54,7 @@ async def more(link, address, params):
         flow.upto = upto
         flow.changed.set()
     if not flow or not isinstance(missing, list):
-        return
+        return None
     sent = max(flow.kept) + 1 if flow.kept else 0
     for seq in missing[:MOST_MISSING]:
         if type(seq) is not int or not 0 <= seq < sent:

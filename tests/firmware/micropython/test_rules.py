@@ -310,7 +310,8 @@ def test_what_asks_for_items_brings_16_at_most_and_makes_sense(device: Device) -
     assert ask(*[39] * 200) == [39] * 16, "it has ended, and a part of it is kept"
     assert ask(*[0] * 200) == [-32603]
     assert ask([1], {}, "a", None, True, -1, 40, 1 << 70, 39.5) == []
-    for id in ([3], {}):
+    odd: list[Any] = [[3], {}]
+    for id in odd:
         assert ask(1, id=id) == []
         device.take(SETTLED + 1000, {"method": "rpc.cancel", "params": {"id": id}})
         assert device.answer["logged"] == []

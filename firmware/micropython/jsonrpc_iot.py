@@ -116,6 +116,10 @@ class Link:
             if name not in self.rpc.methods:
                 raise RpcError(-32601, "Method not found")
             function, declared, idempotent, peer, items = self.rpc.methods[name]
+            if m.get("retry") is True:
+                for where, each, _ in self._running:
+                    if where == address and each == m.get("id"):
+                        return None  # it runs, or its response is about to leave
             if self.first and head and out is None and not idempotent:
                 key = self.key(address, head, name, params)
                 answer = self.admit(key, m, head, extended, address)

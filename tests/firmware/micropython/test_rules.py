@@ -118,6 +118,12 @@ def test_a_call_that_is_not_over_in_time(device: Device) -> None:
     assert device.ask("pass", SETTLED + 6000) == []
 
 
+def test_a_marked_copy_of_what_runs_is_joined_though_nothing_is_remembered(device: Device) -> None:
+    request = {"id": 1, "method": "echo", "params": [list(range(20))], "stream": True}
+    assert len(device.take(SETTLED, request)) == 8
+    assert device.take(SETTLED + 1000, {**request, "retry": True}) == []
+
+
 # ---- Params and failures
 
 

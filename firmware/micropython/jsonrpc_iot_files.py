@@ -145,7 +145,7 @@ class Files:
 
     def abort(self, transfer):
         """Forget a transfer, and what has come of it."""
-        if self._open.pop(transfer, None):
+        if isinstance(transfer, str) and self._open.pop(transfer, None):
             for kind in ("json", "part"):
                 remove(self._path(transfer, kind))
 
@@ -155,7 +155,7 @@ class Files:
         if offset < 0 or length < 0:
             raise invalid("$", "offset and length are 0 or more")
         with open(place, "rb") as file:
-            file.seek(offset)
+            file.seek(min(offset, size_of(place)))
             data = file.read(min(length, room(link)))
         piece = {"data": binascii.b2a_base64(data)[:-1].decode()}
         if offset == 0 or link.limit >= 1024:

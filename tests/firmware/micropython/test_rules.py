@@ -124,6 +124,12 @@ def test_a_marked_copy_of_what_runs_is_joined_though_nothing_is_remembered(devic
     assert device.take(SETTLED + 1000, {**request, "retry": True}) == []
 
 
+@pytest.mark.parametrize("id", [[1], {"a": 1}, None, True, 1.5, "x" * 900])
+def test_cancellations_of_what_does_not_run(device: Device, id: object) -> None:
+    assert device.take(SETTLED, {"method": "rpc.cancel", "params": {"id": id}}) == []
+    assert device.answer["logged"] == []
+
+
 # ---- Params and failures
 
 
@@ -291,6 +297,32 @@ def test_items_wait_for_credit_and_come_again(device: Device) -> None:
     assert [each["params"]["seq"] for each in again] == [2, 19]
     assert device.take(SETTLED + 31001, {**request, "id": 4})
     assert device.take(SETTLED + 31001, lost) == []
+
+
+def test_what_makes_no_sense_of_a_stream_is_ignored(device: Device) -> None:
+    request = {"id": 3, "method": "echo", "params": [list(range(20))], "stream": True}
+    device.take(SETTLED, request)
+    for params in (
+        {"id": [3], "upto": 20},
+        {"id": {}, "upto": 20},
+        {"id": 3, "upto": "20"},
+        {"id": 3, "upto": True},
+        {"id": 3, "missing": 5},
+        {"id": 3, "missing": [[1], {}, None, "1"]},
+        {},
+    ):
+        assert device.take(SETTLED, {"method": "rpc.more", "params": params}) == [], params
+        assert device.answer["logged"] == [], params
+
+
+def test_one_message_has_few_items_sent_again(device: Device) -> None:
+    request = {"id": 3, "method": "echo", "params": [list(range(20))], "stream": True}
+    device.take(SETTLED, request)
+    device.take(SETTLED, {"method": "rpc.more", "params": {"id": 3, "upto": 20}})
+    ask = {"method": "rpc.more", "params": {"id": 3, "missing": list(range(20))}}
+    assert len(device.take(SETTLED, ask)) == 16
+    ask = {"method": "rpc.more", "params": {"id": 3, "missing": list(range(20, 40))}}
+    assert code_of(device.take(SETTLED, ask)) == -32603
 
 
 def test_nobody_reads_a_stream(device: Device) -> None:

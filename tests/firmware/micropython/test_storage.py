@@ -183,6 +183,15 @@ async def board_with_files(tmp_path_factory: pytest.TempPathFactory) -> AsyncIte
                 yield client
 
 
+async def test_values_that_are_out_of_reach(board_with_files: Client) -> None:
+    for transfer in ([1], {}, None, 5, "no"):
+        assert await board_with_files.call("files.abort", [transfer]) is None
+    piece = await board_with_files.call("files.read", ["there", 1 << 70, 1 << 70])
+    assert (piece["data"], piece["size"]) == ("", 10)
+    piece = await board_with_files.call("files.read", ["there", 0, 1 << 70])
+    assert piece["data"] == "MDEyMzQ1Njc4OQ=="
+
+
 async def test_steps_that_come_twice_or_too_early(board_with_files: Client) -> None:
     call = board_with_files.call
     data = b"0123456789"

@@ -116,6 +116,7 @@ class Link:
             if name not in self.rpc.methods:
                 raise RpcError(-32601, "Method not found")
             function, declared, idempotent, peer, items = self.rpc.methods[name]
+            idempotent = idempotent and not m.get("stream")  # a second stream would begin anew
             if self.first and idempotent and m.get("retry") is True:
                 for where, each, _ in self._running:
                     if where == address and each == m.get("id"):

@@ -119,9 +119,11 @@ def test_a_call_that_is_not_over_in_time(device: Device) -> None:
 
 
 def test_a_marked_copy_of_what_runs_is_joined_though_nothing_is_remembered(device: Device) -> None:
-    request = {"id": 1, "method": "echo", "params": [list(range(20))], "stream": True}
-    assert len(device.take(SETTLED, request)) == 8
+    request = {"id": 1, "method": "wait", "params": [2], "retry": False}
+    assert device.take(SETTLED, request) == []
     assert device.take(SETTLED + 1000, {**request, "retry": True}) == []
+    assert device.noted == []
+    assert device.ask("pass", SETTLED + 2000) == [{"id": 1, "result": "done"}]
 
 
 @pytest.mark.parametrize("id", [[1], {"a": 1}, None, True, 1.5, "x" * 900])
@@ -323,6 +325,16 @@ def test_one_message_has_few_items_sent_again(device: Device) -> None:
     assert len(device.take(SETTLED, ask)) == 16
     ask = {"method": "rpc.more", "params": {"id": 3, "missing": list(range(20, 40))}}
     assert code_of(device.take(SETTLED, ask)) == -32603
+
+
+def test_a_copy_of_a_request_whose_stream_has_ended_begins_no_other(device: Device) -> None:
+    request = {"id": 3, "method": "echo", "params": [list(range(4))], "stream": True}
+    copy = {**request, "retry": True}
+    assert len(device.take(SETTLED, request)) == 5
+    assert device.take(SETTLED + 2000, copy) == [{"id": 3, "result": {"count": 4}}]
+    long = {"id": 4, "method": "echo", "params": [list(range(20))], "stream": True}
+    assert len(device.take(SETTLED + 3000, long)) == 8
+    assert device.take(SETTLED + 4000, {**long, "retry": True}) == []
 
 
 def test_nobody_reads_a_stream(device: Device) -> None:

@@ -184,7 +184,8 @@ async def board_with_files(tmp_path_factory: pytest.TempPathFactory) -> AsyncIte
 
 
 async def test_values_that_are_out_of_reach(board_with_files: Client) -> None:
-    for transfer in ([1], {}, None, 5, "no"):
+    transfers: list[object] = [[1], {}, None, 5, "no"]
+    for transfer in transfers:
         assert await board_with_files.call("files.abort", [transfer]) is None
     piece = await board_with_files.call("files.read", ["there", 1 << 70, 1 << 70])
     assert (piece["data"], piece["size"]) == ("", 10)

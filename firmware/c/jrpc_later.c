@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define FIRST_CREDIT 8
+#define MOST_MISSING 16 /* that one message may ask for: else a small one could bring many large ones */
 #define PATIENCE_MS 30000u /* for a reader that says nothing; and for items that it may ask for again */
 
 typedef jrpc_pending pending;
@@ -191,7 +192,7 @@ static bool begin_stream(jrpc_call *call, jrpc_items write, void *context) {
 static void send_again(jrpc *rpc, const pending *stream, jrpc_slice missing) {
     jrpc_each each = jrpc_begin(missing);
     int32_t index;
-    while (jrpc_next(&each)) {
+    for (unsigned left = MOST_MISSING; left > 0 && jrpc_next(&each); left--) {
         bool is_index = jrpc_decimal(each.value, 0, &index) == JRPC_EXACT && index >= 0;
         if (!is_index || (uint32_t)index >= stream->next) continue;
         item lost = {stream, (uint32_t)index, false};

@@ -53,7 +53,7 @@ class Files:
     def list(self, path):
         """Returns an iterator over the files there, and in the folders of it."""
         place = self._place(path) if path else self.root
-        if size_of(place) is None:
+        if not is_folder(place):
             raise RpcError(3001, "No such file")
         return self._entries(path)
 

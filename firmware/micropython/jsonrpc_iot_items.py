@@ -9,7 +9,7 @@ from jsonrpc_iot import KEPT_MS, head_of
 
 CREDIT = 8  # items that leave before the other end has said anything
 KEPT_ITEMS = 32  # that may have to be sent again where messages get lost
-ASKED_AT_ONCE = 16  # items that are sent again for one message
+MOST_MISSING = 16  # that one message may ask for: else a small one could bring many large ones
 PATIENCE = 60  # seconds until nobody seems to read
 
 
@@ -53,8 +53,13 @@ async def more(link, address, params):
     if flow and type(upto) is int and upto > flow.upto:
         flow.upto = upto
         flow.changed.set()
-    for seq in missing[:ASKED_AT_ONCE] if flow and isinstance(missing, list) else ():
-        if type(seq) is int and seq in flow.kept:
+    if not flow or not isinstance(missing, list):
+        return None
+    sent = max(flow.kept) + 1 if flow.kept else 0
+    for seq in missing[:MOST_MISSING]:
+        if type(seq) is not int or not 0 <= seq < sent:
+            continue
+        if seq in flow.kept:
             await _put(link, address, flow.kept[seq])
         elif flow.ended is not None:
             error = RpcError(-32603, "item no longer held")

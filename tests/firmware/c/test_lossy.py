@@ -329,6 +329,11 @@ def test_lost_items_are_sent_again_also_after_the_end(device: Device) -> None:
     assert device.take(SETTLED + 60001, more(missing=[2])) == []
 
 
+def test_a_message_that_asks_for_items_brings_16_at_most(device: Device) -> None:
+    device.take(SETTLED, squares(7))
+    assert device.take(SETTLED + 1, more(missing=[3] * 200)) == [item(3)] * 16
+
+
 def test_a_repeated_wish_for_a_stream_begins_no_other(device: Device) -> None:
     device.take(SETTLED, squares(20))
     begun = device.take(SETTLED + 600, squares(20, retry=True))

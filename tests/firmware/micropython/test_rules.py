@@ -317,16 +317,6 @@ def test_what_makes_no_sense_of_a_stream_is_ignored(device: Device) -> None:
         assert device.answer["logged"] == [], params
 
 
-def test_one_message_has_few_items_sent_again(device: Device) -> None:
-    request = {"id": 3, "method": "echo", "params": [list(range(20))], "stream": True}
-    device.take(SETTLED, request)
-    device.take(SETTLED, {"method": "rpc.more", "params": {"id": 3, "upto": 20}})
-    ask = {"method": "rpc.more", "params": {"id": 3, "missing": list(range(20))}}
-    assert len(device.take(SETTLED, ask)) == 16
-    ask = {"method": "rpc.more", "params": {"id": 3, "missing": list(range(20, 40))}}
-    assert code_of(device.take(SETTLED, ask)) == -32603
-
-
 def test_a_copy_of_a_request_whose_stream_has_ended_begins_no_other(device: Device) -> None:
     request = {"id": 3, "method": "echo", "params": [list(range(4))], "stream": True}
     copy = {**request, "retry": True}
@@ -335,6 +325,30 @@ def test_a_copy_of_a_request_whose_stream_has_ended_begins_no_other(device: Devi
     long = {"id": 4, "method": "echo", "params": [list(range(20))], "stream": True}
     assert len(device.take(SETTLED + 3000, long)) == 8
     assert device.take(SETTLED + 4000, {**long, "retry": True}) == []
+
+
+def test_what_asks_for_items_brings_16_at_most_and_makes_sense(device: Device) -> None:
+    device.ask("pass", SETTLED)
+    request = {"id": 3, "method": "echo", "params": [list(range(40))], "stream": True}
+    assert len(device.take(SETTLED, request)) == 8
+
+    def ask(*missing: object, id: object = 3) -> list[Any]:
+        params = {"id": id, "upto": 40, "missing": missing}
+        return [
+            each.get("params", {}).get("seq", code_of([each]) if "error" in each else "end")
+            for each in device.take(SETTLED + 1000, {"method": "rpc.more", "params": params})
+        ]
+
+    assert ask(*[3] * 200)[:16] == [3] * 16
+    device.ask("pass", SETTLED + 1000)
+    assert ask(*[39] * 200) == [39] * 16, "it has ended, and a part of it is kept"
+    assert ask(*[0] * 200) == [-32603]
+    assert ask([1], {}, "a", None, True, -1, 40, 1 << 70, 39.5) == []
+    odd: list[Any] = [[3], {}]
+    for id in odd:
+        assert ask(1, id=id) == []
+        device.take(SETTLED + 1000, {"method": "rpc.cancel", "params": {"id": id}})
+        assert device.answer["logged"] == []
 
 
 def test_nobody_reads_a_stream(device: Device) -> None:

@@ -1,22 +1,24 @@
 """JSON-RPC for devices in MicroPython: methods for others to call, and calls to them.
 
     rpc = Rpc()
+
     @rpc.method("lamp.set", ("level", range(101)), idempotent=True)
     def set_level(level):
         lamp.duty(level)
 
     asyncio.run(Uart(rpc, UART(1, 115200)).run())
 
-Links, and what few devices need, are in files beside this one, which are loaded when they are used.
+`jsonrpc_iot_methods` has what methods are. Links, and what few devices need, are in other files
+beside this one, which are loaded when they are used.
 """
 
 import asyncio
 import hashlib
 import os
-import sys
 from time import ticks_diff, ticks_ms
 
 from jsonrpc_iot_json import dumps, loads
+from jsonrpc_iot_methods import Rpc, RpcError, bind, invalid, too_large  # noqa: F401
 
 KEPT_MS = 30_000  # for which it is known what has run and what was sent
 DOUBLED_MS = 500  # after a response, in which a copy of its request was made by the link
@@ -25,100 +27,19 @@ INVALID, BUSY = (-32600, "Invalid request"), (-32004, "Busy", {"retry_after": 1}
 UNKNOWN, LATE = (-32011, "not known whether it ran"), (-32002, "Deadline exceeded")
 
 
-class RpcError(Exception):
-    """What a call is answered with instead of a result; handlers raise it, and `Link.call`."""
-
-    def __init__(self, code, message="", data=None):
-        super().__init__(message)
-        self.code, self.message, self.data = code, message, data
-
-
-class Rpc:
-    """The methods of a device, for all its links.
-
-    Args:
-        remembered: requests that a link which may lose messages remembers, for 30 s.
-        in_flight: calls that may wait at a time, on each link.
-    """
-
-    def __init__(self, remembered=64, in_flight=8):
-        self.remembered, self.in_flight, self.links, self.methods = remembered, in_flight, [], {}
-        self.method("rpc.ping", idempotent=True)(lambda: True)
-        self.method("rpc.methods", idempotent=True)(lambda: sorted(self.methods))
-
-    def method(self, name, *params, idempotent=False, peer=False, items=False):
-        """Make a function a method: `@rpc.method(...)`. One that waits is an `async def`.
-
-        Args:
-            name: of the method.
-            params: of the function, in order: `(name, type)` or `(name, type, default)`. A type is
-                `int`, `float`, `str`, `bool`, `list`, `dict`, `object`, or a `range` of integers.
-            idempotent: to run it twice does no harm, so that it need not be remembered.
-            peer: its first arguments are the link and the address of who calls.
-            items: it returns an iterator, whose items leave one by one for who wants that.
-        """
-
-        def add(function):
-            self.methods[name] = function, params, idempotent, peer, items
-            return function
-
-        return add
-
-    def log(self, error):
-        """Tell of an exception that nobody foresaw; the caller is told that there was one."""
-        sys.print_exception(error)
-
-    async def notify(self, method, params=None):
-        """Send a notification to all who are connected, or were heard in the last minute."""
-        for link in self.links:
-            for address in list(link.peers):
-                await link.notify(method, params, address)
-
-
-def invalid(path, message):
-    """The error for a parameter, such as `$.level`, with what is wrong about it."""
-    return RpcError(-32602, "Invalid params", {"path": path, "message": message})
-
-
-def _bind(declared, given):
-    """The arguments for a function out of the params of a message."""
-    values, names = [], [each[0] for each in declared]
-    given = given if isinstance(given, dict) else dict(zip(names + list(range(len(given))), given))
-    for name, kind, *default in declared:
-        path, least = "$." + name, kind if isinstance(kind, range) else None
-        kind = int if least else kind  # noqa: PLW2901
-        if name not in given:
-            if not default:
-                raise invalid(path, "is required")
-            values += default
-            continue
-        value = given.pop(name)
-        value = int(value) if kind is int and type(value) is float and value % 1 == 0 else value
-        is_int = kind is float and type(value) is int
-        if kind is not object and type(value) is not kind and not is_int:
-            raise invalid(path, "expected " + kind.__name__)
-        if least and not least.start <= value < least.stop:
-            raise invalid(path, f"expected int from {least.start} to {least.stop - 1}")
-        values.append(value)
-    if given:
-        raise invalid("$", f"takes {names}, not {list(given)}")
-    return values
-
-
 class Link:
     """What all links do: take messages, answer them, and call the other end.
 
     Args:
         rpc: the methods of this end.
         limit: bytes of the longest message, both ways.
-        first: seconds until an unanswered call is repeated, 0 where messages do not get lost;
-        per_byte: and for each byte of it.
     """
 
+    first = per_byte = 0  # seconds until a call is repeated, where messages get lost
     shared = False  # whether others may read what is meant for this end
 
-    def __init__(self, rpc, limit, first=0, per_byte=0):
-        self.rpc, self.limit, self.first, self.per_byte = rpc, limit, first, per_byte
+    def __init__(self, rpc, limit):
+        self.rpc, self.limit = rpc, limit
         self.peers = {}  # by address: when it was heard, its dialect, whether it knows extensions
         self.calls, self._sent = {}, []  # ours, by id; and requests that may come back as echoes
         self._running, self.flows = [], {}  # theirs: address, id and task; and results item by item
@@ -132,8 +53,10 @@ class Link:
         """Take one message; nothing that comes ends the link."""
         try:
             m = loads(data)
-        except (ValueError, MemoryError):
+        except ValueError:
             return await self.refuse(RpcError(-32700, "Parse error"), address)
+        except MemoryError:
+            return await self.refuse(too_large(len(data), len(data) - 1), address)
         try:
             if isinstance(m, dict):
                 await self.take(m, data, address)
@@ -174,8 +97,9 @@ class Link:
                 return await self.refuse(RpcError(*INVALID), address)
             return await self.reply(self.response(head, RpcError(*INVALID)), None, address, out)
         digest = self._sent and hashlib.sha256(data).digest()
-        if [1 for at, sent in self._sent if sent == digest and ticks_diff(now, at) < KEPT_MS]:
-            return None  # an echo
+        for at, sent in self._sent:
+            if sent == digest and ticks_diff(now, at) < KEPT_MS:
+                return None  # an echo
         extended = "timeout" in m or "retry" in m or "stream" in m
         self.peers[address] = now, v2, extended or self.peers.get(address, (0, 0, None))[2]
         self._budget = 21
@@ -192,12 +116,16 @@ class Link:
             if name not in self.rpc.methods:
                 raise RpcError(-32601, "Method not found")
             function, declared, idempotent, peer, items = self.rpc.methods[name]
+            if m.get("retry") is True:
+                for where, each, _ in self._running:
+                    if where == address and each == m.get("id"):
+                        return None  # it runs, or its response is about to leave
             if self.first and head and out is None and not idempotent:
                 key = self.key(address, head, name, params)
                 answer = self.admit(key, m, head, extended, address)
                 if answer is not None:
                     return await self.reply(answer, answer and key, address)
-            values = _bind(declared, params or ())
+            values = bind(declared, params or ())
             result = function(self, address, *values) if peer else function(*values)
             waits = hasattr(result, "send") and not items
             streams = m.get("stream") is True and (waits or items or isinstance(result, list))
@@ -237,9 +165,10 @@ class Link:
         """Let a call run beside what comes next; then its response leaves."""
 
         async def run():
-            response = await work
-            self._running.remove(entry)
-            await self.reply(response, key, address)
+            try:
+                await self.reply(await work, key, address)
+            finally:
+                self._running.remove(entry)
 
         entry = [address, id, None]
         self._running.append(entry)
@@ -247,9 +176,11 @@ class Link:
         await asyncio.sleep(0)  # what has not begun would be cancelled without an answer
 
     def _cancel(self, id, address):
-        found = [each for each in self._running if each[:2] == [address, id]]
-        for _, _, task in found:
-            task.cancel()
+        found = False
+        for where, each, task in self._running:
+            if where == address and each == id:
+                found = True
+                task.cancel()
         if self.first and not found:  # it may have overtaken its request
             self._enter((address, id), ticks_ms(), False, address)
 
@@ -280,7 +211,9 @@ class Link:
         return error and self.response(head, error)
 
     def _enter(self, key, at, extended, address):
-        mine = sum(1 for each in self._seen.values() if each[3] == address)
+        mine = 0
+        for each in self._seen.values():
+            mine += each[3] == address
         room = self.rpc.remembered - len(self._seen) + mine
         if mine < (room if address is None else room // 4):
             self._seen[key] = [None, at, extended, address]
@@ -309,13 +242,18 @@ class Link:
 
     async def reply(self, response, key, address, out=None):
         """Send a response, where there is one, or put it into a list; and remember it."""
-        if out is not None:
-            out.append(response)
-        elif response:
-            await self.send(response, address)
-        if key in self._seen:
-            held = len(response) + sum(len(each[0] or b"") for each in self._seen.values())
-            self._seen[key][0], self._seen[key][1] = response if held <= ROOM else None, ticks_ms()
+        try:
+            if out is not None:
+                out.append(response)
+            elif response:
+                await self.send(response, address)
+        finally:
+            entry = self._seen.get(key)
+            if entry:  # it has left, or there was no memory for that
+                entry[1], held = ticks_ms(), len(response)
+                for each in self._seen.values():
+                    held += len(each[0] or b"")
+                entry[0] = response if held <= ROOM else None
 
     async def send(self, message, address=None):
         """Send bytes."""
@@ -331,7 +269,7 @@ class Link:
                 message = f'{head},"result":{dumps(result)}}}'.encode()
                 if len(message) <= self.limit:
                     return message
-                error = RpcError(-32001, "Too large", {"size": len(message), "limit": self.limit})
+                error = too_large(len(message), self.limit)
             except Exception as wrong:
                 error = wrong
         if error and not isinstance(error, RpcError):
@@ -368,7 +306,7 @@ class Link:
         tail = "}" if params is None else f',"params":{dumps(params)}}}'
         message = f'{head}{members}"method":{dumps(method)}{tail}'.encode()
         if len(message) > self.limit:
-            raise ValueError(f"{len(message)} bytes are more than {self.limit}")
+            raise ValueError("the message is too large", len(message))
         if members:
             self._sent = self._sent[-15:] + [(ticks_ms(), hashlib.sha256(message).digest())]
         await self.send(message, to)

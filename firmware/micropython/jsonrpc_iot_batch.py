@@ -2,7 +2,9 @@
 
 from json import loads
 
-from jsonrpc_iot import INVALID, RpcError, head_of
+from jsonrpc_iot_methods import RpcError, too_large
+
+from jsonrpc_iot import INVALID, head_of
 
 
 async def take(link, entries, data, address):
@@ -25,8 +27,10 @@ async def _run(link, entries, address):
             out.append(link.response(link.head(address), RpcError(*INVALID)))
     out = [each for each in out if each]
     while sum(map(len, out)) + len(out) >= link.limit:
-        m = loads(out.pop(out.index(max(out, key=len))))
+        longest = max(out, key=len)
+        out.remove(longest)
+        m = loads(longest)
         if "result" in m:
-            error = RpcError(-32001, "Too large", {"limit": link.limit})
+            error = too_large(len(longest), link.limit)
             out.append(link.response(head_of("jsonrpc" in m, m["id"]), error))
     return b"[" + b",".join(out) + b"]" if out else b""

@@ -4,12 +4,12 @@ import asyncio
 import os
 from time import ticks_diff, ticks_ms
 
-from jsonrpc_iot import RpcError
+from jsonrpc_iot_methods import RpcError
 
 
 async def call(link, method, params, timeout, idempotent, to):
     """See `Link.call`."""
-    begun, event, pause = ticks_ms(), asyncio.Event(), None
+    begun, event, pause, extensions = ticks_ms(), asyncio.Event(), None, None
     link.id = id = link.id % (1 << 29) + 2
     link.calls[id] = call = [event, None, to]
     link.calls[id - 1] = ping = [event, None, to]  # sent where it decides about repeating
@@ -31,7 +31,7 @@ async def call(link, method, params, timeout, idempotent, to):
                 members += '"retry":true,' if pause else ""
             if not pause or extensions or idempotent:
                 size = await link.ask(members, method, params, to)
-                pause = pause or (link.first + link.per_byte * size) or timeout
+                pause = pause or (link.first + link.per_byte * size) or 1e9  # what cannot get lost
             elif extensions is None:
                 await link.ask(f'"id":{id - 1},', "rpc.ping", None, to)
             wait = min(pause * (0.8 + os.urandom(1)[0] / 640), timeout - past)
@@ -41,13 +41,22 @@ async def call(link, method, params, timeout, idempotent, to):
                 pause *= 2
     finally:
         del link.calls[id], link.calls[id - 1]
-    m, error, past = call[1], call[1].get("error"), ticks_diff(ticks_ms(), begun) / 1000
+        if extensions and call[1] is None:
+            await link.notify("rpc.cancel", {"id": id}, to)
+    try:
+        return _result_of(call[1])
+    except RpcError as error:
+        past = ticks_diff(ticks_ms(), begun) / 1000
+        listening = error.data.get("listening", -1) if isinstance(error.data, dict) else -1
+        if error.code != -32011 or listening < past:
+            raise
+    return await link.call(method, params, timeout - past, idempotent, to)  # nothing has run
+
+
+def _result_of(m):
+    error = m.get("error")
     if error is None and "result" in m:
         return m["result"]
     if "result" in m or not isinstance(error, dict) or type(error.get("code")) is not int:
         raise ValueError("the response is none")
-    error = RpcError(error["code"], error.get("message"), error.get("data"))
-    listening = error.data.get("listening", -1) if isinstance(error.data, dict) else -1
-    if error.code == -32011 and listening >= past:  # nothing can have run
-        return await link.call(method, params, timeout - past, idempotent, to)
-    raise error
+    raise RpcError(error["code"], error.get("message"), error.get("data"))

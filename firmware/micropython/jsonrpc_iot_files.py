@@ -12,13 +12,13 @@ import json
 import os
 from time import ticks_diff, ticks_ms
 
-from jsonrpc_iot import RpcError, invalid
+from jsonrpc_iot_methods import RpcError, invalid
 
 IDLE_MS = 3_600_000  # without a write, after which a transfer is forgotten
 YIELD_MS = 30_000  # without a write, after which other content of that name is let in
 FULL = 28  # the error number of a full disk
 BLOCK = 512
-ENVELOPE = 190  # bytes of a message beside the Base64 in it, and those of size and hash
+ENVELOPE = 155  # bytes of a message beside the Base64 in it, and those of size and hash
 
 
 class Files:
@@ -321,8 +321,8 @@ def room(link):
 
 
 def window(link):
-    """Writes that may be open at once: a serial line has room for one."""
-    return 1 if link.shared else 4
+    """Writes that may be open at once: a serial port holds one while another is taken."""
+    return 2 if link.shared else 4
 
 
 def free_in(folder):

@@ -3,7 +3,9 @@
 import asyncio
 from time import ticks_diff, ticks_ms
 
-from jsonrpc_iot import KEPT_MS, RpcError, head_of
+from jsonrpc_iot_methods import RpcError, too_large
+
+from jsonrpc_iot import KEPT_MS, head_of
 
 CREDIT = 8  # items that leave before the other end has said anything
 KEPT_ITEMS = 32  # that may have to be sent again where messages get lost
@@ -62,7 +64,7 @@ async def _put(link, address, params):
     try:
         await link.ask("", "rpc.item", params, address)
     except ValueError as error:
-        raise RpcError(-32001, "Too large", {"limit": link.limit}) from error
+        raise too_large(error.args[1], link.limit) from error
 
 
 def forget(link):

@@ -3,7 +3,9 @@
 import asyncio
 from time import ticks_diff, ticks_ms
 
-from jsonrpc_iot import KEPT_MS, Link, RpcError
+from jsonrpc_iot_methods import RpcError, too_large
+
+from jsonrpc_iot import KEPT_MS, Link
 
 
 class Stream(Link):
@@ -14,12 +16,10 @@ class Stream(Link):
         reader: reads, as that of `asyncio.open_connection`.
         writer: writes.
         framing: finds the messages in what is read, and makes what is written.
-        first: as that of a `Link`.
-        per_byte: as that of a `Link`.
     """
 
-    def __init__(self, rpc, reader, writer, framing, first=0, per_byte=0):
-        super().__init__(rpc, framing.limit, first, per_byte)
+    def __init__(self, rpc, reader, writer, framing):
+        super().__init__(rpc, framing.limit)
         self._reader, self._writer, self._lock = reader, writer, asyncio.Lock()
         self._framing = framing
         self.peers[None] = ticks_ms(), None, None
@@ -33,13 +33,23 @@ class Stream(Link):
     async def run(self):
         """Take what comes, until the connection ends."""
         try:
-            error = await self._take_all(self._framing)
+            error = MemoryError
+            while error is MemoryError:
+                error = await self._take_what_fits(self._framing)
             if error:
                 await self.refuse(error, None)
         except OSError:
             pass
         finally:
             self.close()
+
+    async def _take_what_fits(self, framing):
+        try:
+            return await self._take_all(framing)
+        except MemoryError:  # as if what had come was lost
+            framing.rest = bytearray()
+            await asyncio.sleep(0.01)
+            return framing.expire() and MemoryError
 
     async def _take_all(self, framing):
         begun = ticks_ms()  # what has come of a message
@@ -56,7 +66,7 @@ class Stream(Link):
                 for message in messages:
                     begun, is_late = ticks_ms(), data is None
                     if len(message) > self.limit:
-                        return RpcError(-32001, "Too large", {"limit": self.limit})
+                        return too_large(len(message), self.limit)
                     await self.receive(message)
                 if not is_late or not framing.rest:
                     break

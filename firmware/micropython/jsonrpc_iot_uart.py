@@ -54,5 +54,5 @@ class Uart(Stream):
 
     def __init__(self, rpc, uart, baudrate=115200, limit=1024):
         reader, writer = uart if isinstance(uart, tuple) else (asyncio.StreamReader(uart),) * 2
-        first, per_byte = 0.25 + 20 * limit / baudrate, 20 / baudrate
-        super().__init__(rpc, reader, writer, Frames(limit, baudrate), first, per_byte)
+        super().__init__(rpc, reader, writer, Frames(limit, baudrate))
+        self.first, self.per_byte = 0.25 + 20 * limit / baudrate, 20 / baudrate

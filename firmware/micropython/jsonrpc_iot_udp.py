@@ -3,7 +3,9 @@
 import asyncio
 import socket
 
-from jsonrpc_iot import KEPT_MS, Link, RpcError
+from jsonrpc_iot_methods import too_large
+
+from jsonrpc_iot import KEPT_MS, Link
 
 
 class Udp(Link):
@@ -17,8 +19,10 @@ class Udp(Link):
         peers: addresses that are remembered at a time, for a minute after their last message.
     """
 
+    first = 0.5
+
     def __init__(self, rpc, port=8805, host="0.0.0.0", limit=1400, peers=8):
-        super().__init__(rpc, limit, 0.5)
+        super().__init__(rpc, limit)
         self._most, self._socket = peers, socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.bind(self.address(host, port))
@@ -33,25 +37,31 @@ class Udp(Link):
 
     async def run(self):
         """Take what comes, for ever."""
+        most = self.limit + 1
         try:
             while True:
                 try:
-                    await asyncio.wait_for(_readable(self._socket), KEPT_MS / 1000)
-                    data, address = self._socket.recvfrom(self.limit + 1)
+                    await self._take_one(most)
+                    most = self.limit + 1
                 except asyncio.TimeoutError:
                     self.tidy()
-                    continue
                 except OSError:  # somebody that we sent to is not there
-                    continue
-                if len(data) > self.limit:
-                    await self.refuse(RpcError(-32001, "Too large", {"limit": self.limit}), address)
-                else:
-                    await self.receive(data, address)
-                while len(self.peers) > self._most:
-                    self.peers.pop(min(self.peers, key=lambda each: self.peers[each][0]))
+                    pass
+                except MemoryError:
+                    most = max(most // 2, 64)  # it may be in pieces
+                    await asyncio.sleep(0.01)
         finally:
             self.close()
             self._socket.close()
+
+    async def _take_one(self, most):
+        await asyncio.wait_for(_readable(self._socket), KEPT_MS / 1000)
+        data, address = self._socket.recvfrom(most)
+        if len(data) == most:
+            return await self.refuse(too_large(most, most - 1), address)
+        await self.receive(data, address)
+        while len(self.peers) > self._most:
+            self.peers.pop(min(self.peers, key=lambda each: self.peers[each][0]))
 
 
 def _readable(source):

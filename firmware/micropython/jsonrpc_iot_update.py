@@ -24,8 +24,7 @@ from jsonrpc_iot_files import (
     size_of,
     window,
 )
-
-from jsonrpc_iot import RpcError, invalid
+from jsonrpc_iot_methods import RpcError, invalid
 
 SYNC = 4096  # bytes after which it is kept how many there are, a block of flash
 

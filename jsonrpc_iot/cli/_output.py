@@ -137,9 +137,10 @@ def counting() -> Iterator[Callable[[str], object]]:
         yield lambda text: None
         return
     from rich.console import Console
+    from rich.text import Text
 
     with Console(stderr=True).status("") as status:
-        yield lambda text: status.update(escape(text))
+        yield lambda text: status.update(Text(escape(text)))  # no markup of its own: `[/a]`
 
 
 def explain(problem: str) -> None:

@@ -82,6 +82,20 @@ class Replier:
         """The error that takes the place of a response of `size` bytes."""
         return self.error(to, "", TooLarge(data={"size": size, "limit": to.limit}))
 
+    def shorter(self, to: ReplyTo, reply: bytes) -> bytes | None:
+        """A shorter response in the place of one, `None` where there is none.
+
+        An error loses its data, then its message; a result becomes the error that it is too large.
+        """
+        assert not isinstance(to.id, UnsetType)
+        held = self.codec.decode_value(reply, _Reply).error
+        if held is None:
+            shorter = self.too_large(to, len(reply))
+        else:
+            error = RpcError(held.code, held.message)
+            shorter = self.codec.encode_error(to.id, error, to.jsonrpc, len(reply) - 1)
+        return shorter if shorter is not None and len(shorter) < len(reply) else None
+
     def error(self, to: ReplyTo, method: str, error: Exception) -> bytes | None:
         """The response that an exception becomes; what nobody foresaw goes to the log."""
         problem = error.problem if isinstance(error, RpcError) else _text(error)
@@ -100,6 +114,17 @@ class Replier:
         if reply is None:
             self.dropped += 1
         return reply
+
+
+class _Failure(Struct):
+    code: int
+    message: str
+
+
+class _Reply(Struct):
+    """What stays of a response of ours that is to be shorter."""
+
+    error: _Failure | None = None
 
 
 def _misfit(value: Any, kind: Any) -> str | None:

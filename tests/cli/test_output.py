@@ -1,13 +1,15 @@
 """What the commands print: nothing in it steers a terminal, and JSON stays what it is."""
 
+import io
 import json
+import sys
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jsonrpc_iot.cli._output import Tracer, json_line
+from jsonrpc_iot.cli._output import Tracer, counting, json_line
 from jsonrpc_iot.protocol.text import escape, escape_log
 
 BIDI = {
@@ -128,3 +130,18 @@ def test_a_trace_hides_keys_of_wifi(
     assert "hunter2" not in shown
     assert b"hunter2".hex(" ") not in shown
     assert is_binary or '"id"' in shown
+
+
+def test_what_is_going_on_is_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network may be called so."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    with counting() as say:
+        say("joining [/a] [red]\x1b]0;")
+    shown = terminal.getvalue()
+    assert "joining [/a] [red]\\u001b]0;" in shown

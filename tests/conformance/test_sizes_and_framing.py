@@ -64,6 +64,15 @@ async def test_results_that_fit_only_one_by_one_become_errors_until_they_fit(
 
 
 @where_max_holds
+async def test_errors_that_fit_only_without_their_texts_lose_these(transport: Transport) -> None:
+    async with linked(transport, "max=220") as link:
+        await link.send(b"[1,2,3]")
+        replies = strict_json(await link.wire.receive())
+        assert isinstance(replies, list)
+        assert [(reply["id"], reply["error"]["code"]) for reply in replies] == 3 * [(None, -32600)]
+
+
+@where_max_holds
 async def test_an_error_that_does_not_fit_loses_data_then_message(transport: Transport) -> None:
     async with linked(transport, "max=200") as link:
         await link.send(b'{"id":1,"method":"fail.long_data"}')

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from heapq import heappush, heapreplace
+from heapq import heappop, heappush, heapreplace
 from typing import TypeAlias
 
 import anyio
@@ -35,8 +35,8 @@ class Batch:
     def add(self, reply: bytes | None, to: Callable[[], ReplyTo]) -> None:
         """Take the response to an entry that is answered already, `None` for a notification's.
 
-        Where the responses do not fit together, the largest become errors of their own: in the end,
-        and before that when they take up twice the room.
+        Where the responses do not fit together, the largest become errors of their own, and errors
+        lose their data and texts: in the end, and before that when they take up twice the room.
         """
         if reply is not None:
             self._replies.append((reply, to))
@@ -77,12 +77,13 @@ class Batch:
         while self._size > limit and self._by_size:
             _, largest = self._by_size[0]
             reply, to = self._replies[largest]
-            error = self._replier.too_large(to(), len(reply))
-            if error is None or len(error) >= len(reply):
-                return
-            heapreplace(self._by_size, (-len(error), largest))
-            self._replies[largest] = error, to
-            self._size -= len(reply) - len(error)
+            shorter = self._replier.shorter(to(), reply)
+            if shorter is None:
+                heappop(self._by_size)
+                continue
+            heapreplace(self._by_size, (-len(shorter), largest))
+            self._replies[largest] = shorter, to
+            self._size -= len(reply) - len(shorter)
 
 
 Pending: TypeAlias = PendingCall | Batch

@@ -18,7 +18,7 @@ VERSION = 1
 LONGEST_LINE = 1 << 22
 """Bytes; an export's are a sixth of that, unless a value is long."""
 
-Hash: TypeAlias = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Hash: TypeAlias = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", min_length=64, max_length=64)]
 Delay: TypeAlias = Annotated[int, Meta(ge=-(1 << 62), le=1 << 62)]
 PointRow: TypeAlias = tuple[Timestamp, Delay, Any]
 """The timestamp, how many microseconds after it the value came, and the value."""

@@ -5,6 +5,7 @@ import stat
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +14,7 @@ import anyio.to_thread
 
 from jsonrpc_iot import Context, UsageError
 
-from .disk import Disk
+from .disk import Disk, refusing
 from .interface import (
     Begun,
     Committed,
@@ -29,7 +30,8 @@ from .interface import (
 from .known import BLOCK, Block, Blocks, Hashes, version_of
 from .names import place_of, problem
 from .room import is_small, read_room, window, write_room
-from .transfers import Transfer, Transfers, Wanted
+from .transfer import Transfer, Wanted
+from .transfers import Transfers
 from .writer import Writer
 
 T = TypeVar("T")
@@ -54,7 +56,7 @@ class FolderFiles(Files):
         disk: what the folder is on.
 
     Raises:
-        UsageError: there is no such folder, or it cannot be written.
+        UsageError: there is no such folder.
     """
 
     def __init__(
@@ -111,7 +113,7 @@ class FolderFiles(Files):
         context: Context | None = None,
     ) -> Begun:
         """See `Files.begin`."""
-        wanted = Wanted(name=name, size=size, sha256=sha256, about={"replace": replace})
+        wanted = Wanted(name=name, size=size, sha256=sha256.lower(), about={"replace": replace})
         transfer = await _in_thread(self._begin, wanted)
         if transfer is None:
             return Begun(transfer=None, offset=size)
@@ -119,7 +121,7 @@ class FolderFiles(Files):
         return Begun(
             transfer=transfer.id,
             offset=transfer.offset,
-            chunk=write_room(info),
+            chunk=write_room(info, size),
             window=window(info),
         )
 
@@ -162,20 +164,25 @@ class FolderFiles(Files):
             if entry.is_dir():
                 folders.append(path)
             elif entry.is_file():
-                known = entry.stat()
+                try:
+                    known = entry.stat()
+                except FileNotFoundError:  # it has just been deleted
+                    continue
                 hash = self._hashes.known(path, known)
                 files.append(_info(name, known) if hash is None else _info(name, known, hash))
         return files, sorted(folders, reverse=True)
 
     def _stat(self, name: str) -> FileInfo:
         path = self._file(name)
-        known = path.stat()
-        return _info(name, known, self._hashes.of(path))
+        with _telling_callers():
+            known = path.stat()
+            return _info(name, known, self._hashes.of(path))
 
     def _delete(self, name: str) -> None:
         path = self._file(name)
-        self._disk.remove(path)
-        self._disk.sync_folder(path.parent)
+        with refusing():
+            self._disk.remove(path)
+            self._disk.sync_folder(path.parent)
 
     def _begin(self, wanted: Wanted) -> Transfer | None:
         if self._is_there(place_of(self._root, wanted.name), wanted):
@@ -187,8 +194,10 @@ class FolderFiles(Files):
         """Whether just that file is there; another one may be in the way."""
         try:
             known = path.stat()
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return False
+        except NotADirectoryError:
+            raise NotAllowed(data={"path": "$.name", "message": "it is below a file"}) from None
         if not stat.S_ISREG(known.st_mode):
             raise NotAllowed(data={"path": "$.name", "message": "it is no file"})
         if known.st_size == wanted.size and self._hashes.of(path) == wanted.sha256:
@@ -204,10 +213,11 @@ class FolderFiles(Files):
         with self._transfers.whole(id) as transfer:
             wanted = transfer.wanted
             path = place_of(self._root, wanted.name)
-            self._make_folders(path.parent)
             self._is_there(path, wanted)  # and not another one, that came by another way
-            self._disk.replace(self._transfers.part(transfer), path)
-            self._disk.sync_folder(path.parent)
+            with refusing():
+                self._make_folders(path.parent)
+                self._disk.replace(self._transfers.part(transfer), path)
+                self._disk.sync_folder(path.parent)
             self._hashes.learn(path, wanted.sha256)
             with self._lock:
                 self._committed[id] = wanted.sha256
@@ -225,11 +235,12 @@ class FolderFiles(Files):
     def _load(self, name: str, offset: int, length: int) -> Block:
         """Read a part of a file, and some more, in case that is read next."""
         path = self._file(name)
-        with path.open("rb") as file:
-            known = os.fstat(file.fileno())
-            file.seek(offset)
-            data = file.read(max(length, BLOCK))
-        hash = self._hashes.of(path)
+        with _telling_callers():
+            with path.open("rb") as file:
+                known = os.fstat(file.fileno())
+                file.seek(min(offset, known.st_size))  # disks know no such offsets as callers do
+                data = file.read(max(length, BLOCK))
+            hash = self._hashes.of(path)
         block = Block(path, version_of(known), offset, data, known.st_size, hash)
         self._blocks.keep(name, block)
         return block
@@ -246,11 +257,22 @@ def _info(name: str, known: os.stat_result, hash: str | None = None) -> FileInfo
     return FileInfo(name=name, size=known.st_size, modified=int(known.st_mtime), **facts)
 
 
+@contextmanager
+def _telling_callers() -> Iterator[None]:
+    """Say of a file that it has just been deleted, or may not be read by this program."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise NoSuchFile from None
+    except PermissionError:
+        raise NotAllowed(data={"path": "$.name", "message": "it cannot be read"}) from None
+
+
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as found:
             yield from sorted(found, key=lambda each: each.name)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return
 
 

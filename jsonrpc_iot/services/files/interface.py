@@ -75,7 +75,11 @@ class WrongHash(FilesError):
 TransferId = str | int
 """How a device names a transfer: as it likes."""
 
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 in hex")]
+Sha256 = Annotated[
+    str,
+    # The lengths as `$` takes a line feed at the end.
+    Meta(pattern="^[0-9a-fA-F]{64}$", min_length=64, max_length=64, description="SHA-256 in hex"),
+]
 Size = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
 
 
@@ -90,9 +94,9 @@ class FileInfo(Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    size: int
+    size: Size
     modified: int | UnsetType = UNSET
-    sha256: str | UnsetType = UNSET
+    sha256: Sha256 | UnsetType = UNSET
 
 
 class Begun(Struct, frozen=True, kw_only=True):
@@ -107,8 +111,8 @@ class Begun(Struct, frozen=True, kw_only=True):
 
     transfer: TransferId | None
     offset: Size
-    chunk: int | UnsetType = UNSET
-    window: int | UnsetType = UNSET
+    chunk: Size | UnsetType = UNSET
+    window: Size | UnsetType = UNSET
 
 
 class Written(Struct, frozen=True):
@@ -128,7 +132,7 @@ class Committed(Struct, frozen=True):
         sha256: in hex.
     """
 
-    sha256: str
+    sha256: Sha256
 
 
 class Piece(Struct, frozen=True, kw_only=True):
@@ -142,8 +146,8 @@ class Piece(Struct, frozen=True, kw_only=True):
     """
 
     data: bytes
-    size: int | UnsetType = UNSET
-    sha256: str | UnsetType = UNSET
+    size: Size | UnsetType = UNSET
+    sha256: Sha256 | UnsetType = UNSET
 
 
 _EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -262,7 +266,7 @@ class Files(abc.ABC):
         serial=True,
         effect="change",
         requires=PERMISSION,
-        errors=(FileExists, WrongHash, NoRoom),
+        errors=(FileExists, WrongHash, NoRoom, NotAllowed),
         tags=("files",),
     )
     @abc.abstractmethod
@@ -273,6 +277,7 @@ class Files(abc.ABC):
             InvalidParams: there is no such transfer, or bytes are missing; `data` says which.
             WrongHash: it is not what was announced.
             FileExists: another file has taken that name meanwhile.
+            NotAllowed: or that of a folder which it is in.
         """
 
     @method(

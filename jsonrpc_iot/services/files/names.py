@@ -59,15 +59,16 @@ def place_of(root: Path, name: str) -> Path:
         name: as a caller gives it.
 
     Raises:
-        NotAllowed: it is no plain name, or a link leads out of the folder on the way there.
+        NotAllowed: it is no plain name, or a link leads out of the folder on the way there, or to
+            what is hidden. (Windows has such links by itself: `SECRET~1` is `.secretly`.)
     """
     if (why := problem(name)) is not None:
         raise NotAllowed(data={"path": "$.name", "message": why})
     place = root.joinpath(*name.split("/"))
     try:
-        is_within = place.resolve().is_relative_to(root)
-    except (OSError, RuntimeError):  # links in a circle
-        is_within = False
-    if not is_within:
-        raise NotAllowed(data={"path": "$.name", "message": "it leads out of the folder"})
+        within = place.resolve().relative_to(root)
+    except (OSError, RuntimeError, ValueError):  # links in a circle; elsewhere
+        raise NotAllowed(data={"path": "$.name", "message": "it leads out of the folder"}) from None
+    if any(part.startswith(".") for part in within.parts):
+        raise NotAllowed(data={"path": "$.name", "message": "it leads to what is hidden"})
     return place

@@ -1,6 +1,6 @@
 """How many bytes of a file fit one message of a link."""
 
-from functools import cache
+from functools import lru_cache
 
 import msgspec
 
@@ -14,19 +14,20 @@ WINDOW = 8
 
 _SMALL = 1024
 _ID = (1 << 30) - 1
-_OFFSET = 99_999_999
+_SIZE = 99_999_999
 _HASH = "0" * 64
 _LONGER_HEAD = 4  # of long data in MessagePack
 
 
-def write_room(info: ChannelInfo | None, method: str = "files.write") -> int:
+def write_room(info: ChannelInfo | None, size: int, method: str = "files.write") -> int:
     """Bytes that one write may hold, at least 1.
 
     Args:
         info: of the link; `None` where there is none.
+        size: bytes of the file.
         method: by which they are written.
     """
-    return _room(info, method, bare=False)
+    return _room(info, method, size, bare=False)
 
 
 def read_room(info: ChannelInfo | None, *, bare: bool) -> int:
@@ -36,7 +37,7 @@ def read_room(info: ChannelInfo | None, *, bare: bool) -> int:
         info: of the link; `None` where there is none.
         bare: size and hash of the file are left out.
     """
-    return _room(info, "", bare=bare)
+    return _room(info, "", _SIZE, bare=bare)
 
 
 def is_small(info: ChannelInfo | None) -> bool:
@@ -50,23 +51,22 @@ def window(info: ChannelInfo | None) -> int:
     return WINDOW if open_at_once is None else min(WINDOW, open_at_once)
 
 
-def _room(info: ChannelInfo | None, method: str, *, bare: bool) -> int:
+def _room(info: ChannelInfo | None, method: str, size: int, *, bare: bool) -> int:
     if info is None or info.max_message is None:
         return MOST
-    envelope = _envelope(method, info.codec, bare=bare)
-    left = info.max_message - envelope
+    left = info.max_message - _envelope(method, info.codec, size, bare=bare)
     return max(1, min(left if info.codec == "msgpack" else left // 4 * 3, MOST))
 
 
-@cache
-def _envelope(method: str, codec: str, *, bare: bool) -> int:
+@lru_cache
+def _envelope(method: str, codec: str, size: int, *, bare: bool) -> int:
     """Bytes of a message around the data: of a request, or without a method of an answer."""
     message: dict[str, object]
     if method:
-        params = {"transfer": "0" * 8, "offset": _OFFSET, "data": b""}
+        params = {"transfer": "0" * 8, "offset": size, "data": b""}
         message = {"method": method, "id": _ID, "params": params, "timeout": 9.99}
     else:
-        piece = {"data": b""} if bare else {"data": b"", "size": _OFFSET, "sha256": _HASH}
+        piece = {"data": b""} if bare else {"data": b"", "size": size, "sha256": _HASH}
         message = {"jsonrpc": "2.0", "id": _ID, "result": piece}
     if codec == "msgpack":
         return len(msgspec.msgpack.encode(message)) + _LONGER_HEAD

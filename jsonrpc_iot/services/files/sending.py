@@ -56,8 +56,9 @@ def smaller(chunk: int, error: MessageTooLarge | TooLarge) -> int:
     """
     if chunk == 1:
         raise error
-    if isinstance(error, MessageTooLarge):  # nothing but the bytes can be less, 3 for 4 in Base64
-        return max(1, chunk - (error.size - error.limit))
+    if isinstance(error, MessageTooLarge):  # in Base64 3 bytes are 4
+        left = chunk - -(-(error.size - error.limit) * 3 // 4)
+        return max(1, left // 3 * 3)
     return chunk // 2
 
 
@@ -183,7 +184,7 @@ class Sending:
         """Write until all is there, in smaller pieces where they turn out to be too large."""
         write, there = partial(self._write, transfer), begun.offset
         while True:
-            chunk = min(write_room(self._client.info, self._method), self._most)
+            chunk = min(write_room(self._client.info, self._source.size, self._method), self._most)
             writes = min(begun.window or 1, window(self._client.info))
             self._pace.bound(min(chunk, begun.chunk or chunk), writes)
             stretch = Stretch(self._source, write, there, self._pace, self._note)

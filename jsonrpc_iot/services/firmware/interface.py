@@ -49,7 +49,7 @@ Word = Annotated[
     Meta(
         min_length=1,
         max_length=64,
-        pattern=r"^[^\x00-\x1f\x7f]+$",
+        pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)",  # as `$` takes a line feed at the end
         description="1 to 64 characters without control characters",
     ),
 ]

@@ -75,7 +75,7 @@ class ConnectOptions(GattOptions, frozen=True):
     """
 
     write: Literal["request", "command"] = "request"
-    adapter: Annotated[str, Meta(pattern="^[0-9A-Za-z_]*$")] = ""
+    adapter: Annotated[str, Meta(pattern=r"^[0-9A-Za-z_]*$(?!\n)")] = ""
 
 
 class BluezOptions(GattOptions, frozen=True):
@@ -87,7 +87,7 @@ class BluezOptions(GattOptions, frozen=True):
             each hears what is meant for another.
     """
 
-    adapter: Annotated[str, Meta(pattern="^[0-9A-Za-z_]+$")] = "hci0"
+    adapter: Annotated[str, Meta(pattern=r"^[0-9A-Za-z_]+$(?!\n)")] = "hci0"
     centrals: Annotated[int, Meta(gt=0)] = 1
 
 

@@ -30,7 +30,7 @@ class ServedOptions(Struct, frozen=True):
     """
 
     name: str = DEFAULT_NAME
-    adapter: Annotated[str, Meta(pattern="^[0-9A-Za-z_]+$")] = "hci0"
+    adapter: Annotated[str, Meta(pattern=r"^[0-9A-Za-z_]+$(?!\n)")] = "hci0"
     address: str = ""
     centrals: Annotated[int, Meta(gt=0)] = 1
 

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +26,7 @@ def command(name: str) -> str:
 
 @contextmanager
 def started(
-    program: Path, *arguments: str, modules: Path | str = SOURCES
+    program: Path, *arguments: str, modules: Path | str = SOURCES, options: Sequence[str] = ()
 ) -> Iterator["subprocess.Popen[str]"]:
     """Run a program while the block runs.
 
@@ -34,9 +34,10 @@ def started(
         program: its file.
         arguments: for it.
         modules: where it finds what it imports.
+        options: for MicroPython.
     """
     with subprocess.Popen(
-        [command("micropython"), str(program), *arguments],
+        [command("micropython"), *options, str(program), *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={"MICROPYPATH": f"{modules}:.frozen"},

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from jsonrpc_iot.testing.conformance import check_conformance
 from tests.places import ROOT
 from tests.ports import free_port
 from tests.waiting import SECONDS
 
-from .interpreter import PROGRAMS, SOURCES, command, output_of
+from .interpreter import PROGRAMS, SOURCES, command, output_of, started
 from .romfs import image_of
 
 pytestmark = pytest.mark.firmware
@@ -58,6 +59,21 @@ def test_it_takes_as_little_heap_as_the_page_says(
     print(f"\nheap of an idle peer on {way}: as .mpy {found[0]}, from flash {found[1]}")
     for limit, parts in zip(said, found, strict=True):
         assert float(limit) - 1 < sum(parts.values()) / 1024 <= float(limit)
+
+
+@pytest.mark.anyio
+async def test_a_small_heap_bears_whatever_comes(compiled: Path, tmp_path: Path) -> None:
+    """All of 72 KB, of which code and asyncio take half, and words are twice as long here."""
+    program, port = tmp_path / "small.py", str(free_port(socket.SOCK_DGRAM))
+    program.write_text(f"import asyncio, host\nasyncio.run(host.main('udp', '{port}'))\n")
+    with started(program, modules=compiled, options=["-X", "heapsize=72k"]) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        report = await check_conformance(
+            f"udp://127.0.0.1:{port}", profile="standard", methods=[("lamp.get", "")]
+        )
+        assert process.poll() is None
+    assert report.ok, report
 
 
 def heap(way: str, modules: Path, *image: str) -> dict[str, int]:

@@ -118,6 +118,12 @@ def test_a_call_that_is_not_over_in_time(device: Device) -> None:
     assert device.ask("pass", SETTLED + 6000) == []
 
 
+def test_a_marked_copy_of_what_runs_is_joined_though_nothing_is_remembered(device: Device) -> None:
+    request = {"id": 1, "method": "echo", "params": [list(range(20))], "stream": True}
+    assert len(device.take(SETTLED, request)) == 8
+    assert device.take(SETTLED + 1000, {**request, "retry": True}) == []
+
+
 # ---- Params and failures
 
 
@@ -230,6 +236,17 @@ def test_who_does_not_know_repeats_gets_none(device: Device) -> None:
     assert device.take(SETTLED + 700, {"id": ping["id"], "error": error}) == []
     sent = [device.ask("pass", SETTLED + at) for at in range(800, 3001, 100)]
     assert not any(each for each in sent if each and each[0]["method"] != "rpc.ping")
+    assert device.outcomes == [{"failed": "TimeoutError"}]
+
+
+@pytest.mark.parametrize("idempotent", [False, True])
+def test_nothing_is_sent_again_where_nothing_gets_lost(peer: Driver, idempotent: bool) -> None:
+    device = Device(peer, lossy=False)
+    device.take(0, {"id": 1, "method": "rpc.ping", "timeout": 5})
+    (request,) = device.call(0, idempotent=idempotent)
+    assert [device.ask("pass", at) for at in range(0, 10_000, 500)] == [[]] * 20
+    cancellation = {"method": "rpc.cancel", "params": {"id": request["id"]}}
+    assert device.ask("pass", 10_001) == [cancellation]
     assert device.outcomes == [{"failed": "TimeoutError"}]
 
 

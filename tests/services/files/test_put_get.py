@@ -8,7 +8,7 @@ import anyio
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from jsonrpc_iot import CallTimeout, ChannelClosed, connect, connect_sync, serve
+from jsonrpc_iot import CallTimeout, ChannelClosed, Gateway, connect, connect_sync, serve
 from jsonrpc_iot.services.files import FileExists, NoSuchFile, NotAllowed, WrongHash, get, put
 from jsonrpc_iot.testing import Faults, LossyLink, served
 from tests.waiting import eventually
@@ -196,6 +196,21 @@ async def test_a_file_that_changed_since_it_was_fetched(root: Path, here: Path) 
             (root / "file").write_bytes(data)
             await get(client, "file", here / "copy", replace=True)
             assert (here / "copy").read_bytes() == data
+
+
+async def test_behind_a_gateway(root: Path, here: Path) -> None:
+    gateway = Gateway()
+    async with (
+        serve(device(root), "memory://behind"),
+        gateway,
+        serve(gateway, "memory://before"),
+        connect("memory://before") as client,
+    ):
+        gateway.add("lamp", "memory://behind")
+        await put(client, here / "file", prefix="lamp")
+        assert (root / "file").read_bytes() == DATA
+        await get(client, "file", here / "copy", prefix="lamp")
+    assert (here / "copy").read_bytes() == DATA
 
 
 async def test_what_is_in_the_way(root: Path, here: Path) -> None:

@@ -1,6 +1,7 @@
 """The service and `update`: an image is sent, installed, tested, confirmed, or gone again."""
 
 import hashlib
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from jsonrpc_iot import Client, Dispatcher, InvalidParams, Principal, RpcError, UsageError
-from jsonrpc_iot.services.files import InUse, NoRoom, NotAllowed
+from jsonrpc_iot.services.files import Disk, InUse, NoRoom, NotAllowed
 from jsonrpc_iot.services.firmware import (
     Firmware,
     FirmwareUpdates,
@@ -149,7 +150,7 @@ async def test_images_that_are_refused(tmp_path: Path, image: Path) -> None:
         firmware = client.proxy(Firmware)
         with pytest.raises(NoRoom):
             await firmware.begin(4001, SHA256, "2")
-        for version in ("", "a\nb", "x" * 65):
+        for version in ("", "a\nb", "a\n", "x" * 65):
             with pytest.raises(InvalidParams):
                 await firmware.begin(3000, SHA256, version)
         begun = await firmware.begin(3000, SHA256, "2")
@@ -172,6 +173,36 @@ async def test_images_that_are_refused(tmp_path: Path, image: Path) -> None:
         assert begun.transfer is not None
         await firmware.abort(begun.transfer)
         assert (await firmware.begin(3000, "0" * 64, "3")).offset == 0
+
+
+class SlowDisk(Disk):
+    """A disk on which to keep something takes until `go`."""
+
+    def __init__(self) -> None:
+        self.go, self.waits = threading.Event(), threading.Event()
+        self.go.set()
+
+    def save(self, path: Path, data: bytes) -> None:
+        self.waits.set()
+        assert self.go.wait(10)
+        super().save(path, data)
+
+
+async def test_writes_wait_for_no_disk_that_others_are_at(tmp_path: Path) -> None:
+    disk = SlowDisk()
+    async with Device(tmp_path, restart=None, disk=disk, sync_seconds=60).client() as client:
+        firmware = client.proxy(Firmware)
+        begun = await firmware.begin(3000, SHA256, "2")
+        assert begun.transfer is not None
+        disk.waits.clear()
+        disk.go.clear()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(firmware.begin, 3000, SHA256, "3")
+            await anyio.to_thread.run_sync(disk.waits.wait, 10)
+            threading.Timer(5, disk.go.set).start()  # where the loop itself waits
+            assert (await firmware.write(begun.transfer, 0, IMAGE[:100])).offset == 100
+            assert not disk.go.is_set()
+            disk.go.set()
 
 
 async def test_it_goes_on_after_a_restart(tmp_path: Path, image: Path) -> None:

@@ -62,7 +62,9 @@ def make(lossy, limit, remembered=64):
     rpc.method("count", ("to", int))(lambda to: list(range(to)))
     rpc.method("nan")(lambda: float("nan"))
     rpc.method("raises", ("code", int), ("data", object, None))(raises)
-    return Desk(rpc, limit, 0.5 if lossy else 0)
+    link = Desk(rpc, limit)
+    link.first = 0.5 if lossy else 0
+    return link
 
 
 def raises(code, data):

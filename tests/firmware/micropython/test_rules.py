@@ -327,6 +327,18 @@ def test_a_copy_of_a_request_whose_stream_has_ended_begins_no_other(device: Devi
     assert device.take(SETTLED + 4000, {**long, "retry": True}) == []
 
 
+def test_a_copy_that_comes_after_the_end_begins_no_other_stream(device: Device) -> None:
+    device.ask("pass", SETTLED)
+    asked = {"id": 3, "method": "rpc.methods", "stream": True}
+    items = device.take(SETTLED, asked)
+    last = device.take(SETTLED, {"method": "rpc.more", "params": {"id": 3, "upto": 99}})[-1]
+    assert "result" in (items[-1] if len(items) < 8 else last)
+    for at in (1, 600):
+        assert [each["id"] for each in device.take(SETTLED + at, asked)] == [3]
+        lost = {"method": "rpc.more", "params": {"id": 3, "missing": [2]}}
+        assert [each["params"]["seq"] for each in device.take(SETTLED + at, lost)] == [2]
+
+
 def test_what_asks_for_items_brings_16_at_most_and_makes_sense(device: Device) -> None:
     device.ask("pass", SETTLED)
     request = {"id": 3, "method": "echo", "params": [list(range(40))], "stream": True}

@@ -116,6 +116,10 @@ class Link:
             if name not in self.rpc.methods:
                 raise RpcError(-32601, "Method not found")
             function, declared, idempotent, peer, items = self.rpc.methods[name]
+            if m.get("retry") is True:
+                for where, each, _ in self._running:
+                    if where == address and each == m.get("id"):
+                        return None  # it runs, or its response is about to leave
             if self.first and head and out is None and not idempotent:
                 key = self.key(address, head, name, params)
                 answer = self.admit(key, m, head, extended, address)
@@ -177,7 +181,9 @@ class Link:
             if where == address and each == id:
                 found = True
                 task.cancel()
-        if self.first and not found:  # it may have overtaken its request
+        if (
+            self.first and not found and not isinstance(id, (list, dict))
+        ):  # it may have overtaken its request
             self._enter((address, id), ticks_ms(), False, address)
 
     def key(self, *parts):

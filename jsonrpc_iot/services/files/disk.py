@@ -4,9 +4,17 @@ Everything else relies on these alone: bytes are there for good after `sync`, an
 `sync_folder`. Tests put a disk in place that forgets what is not.
 """
 
+import errno
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from .interface import NoRoom, NotAllowed
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 class Disk:
@@ -71,3 +79,21 @@ class Disk:
         self.sync(new)
         self.replace(new, path)
         self.sync_folder(path.parent)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Have what a disk refuses be errors of the service.
+
+    Raises:
+        NoRoom: it is full.
+        NotAllowed: it cannot be written there.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise NoRoom from error
+        if error.errno in _READ_ONLY:
+            raise NotAllowed("Nothing can be written here") from error
+        raise

@@ -14,7 +14,7 @@ import anyio.to_thread
 
 from jsonrpc_iot import Context, UsageError
 
-from .disk import Disk
+from .disk import Disk, refusing
 from .interface import (
     Begun,
     Committed,
@@ -30,7 +30,8 @@ from .interface import (
 from .known import BLOCK, Block, Blocks, Hashes, version_of
 from .names import place_of, problem
 from .room import is_small, read_room, window, write_room
-from .transfers import Transfer, Transfers, Wanted
+from .transfer import Transfer, Wanted
+from .transfers import Transfers
 from .writer import Writer
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ class FolderFiles(Files):
         disk: what the folder is on.
 
     Raises:
-        UsageError: there is no such folder, or it cannot be written.
+        UsageError: there is no such folder.
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class FolderFiles(Files):
         context: Context | None = None,
     ) -> Begun:
         """See `Files.begin`."""
-        wanted = Wanted(name=name, size=size, sha256=sha256, about={"replace": replace})
+        wanted = Wanted(name=name, size=size, sha256=sha256.lower(), about={"replace": replace})
         transfer = await _in_thread(self._begin, wanted)
         if transfer is None:
             return Begun(transfer=None, offset=size)
@@ -179,8 +180,9 @@ class FolderFiles(Files):
 
     def _delete(self, name: str) -> None:
         path = self._file(name)
-        self._disk.remove(path)
-        self._disk.sync_folder(path.parent)
+        with refusing():
+            self._disk.remove(path)
+            self._disk.sync_folder(path.parent)
 
     def _begin(self, wanted: Wanted) -> Transfer | None:
         if self._is_there(place_of(self._root, wanted.name), wanted):
@@ -212,9 +214,10 @@ class FolderFiles(Files):
             wanted = transfer.wanted
             path = place_of(self._root, wanted.name)
             self._is_there(path, wanted)  # and not another one, that came by another way
-            self._make_folders(path.parent)
-            self._disk.replace(self._transfers.part(transfer), path)
-            self._disk.sync_folder(path.parent)
+            with refusing():
+                self._make_folders(path.parent)
+                self._disk.replace(self._transfers.part(transfer), path)
+                self._disk.sync_folder(path.parent)
             self._hashes.learn(path, wanted.sha256)
             with self._lock:
                 self._committed[id] = wanted.sha256

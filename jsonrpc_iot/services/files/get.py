@@ -8,7 +8,8 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace as replaced
 
 from jsonrpc_iot import Client, MalformedResponse, MessageTooLarge, TooLarge
 
@@ -135,12 +136,12 @@ class Fetching:
         while True:
             try:
                 info = await self._files.stat(self._name)
-                if info.sha256 is UNSET:
-                    piece = await self._files.read(self._name, 0, 0)
-                    info = FileInfo(name=info.name, size=info.size, sha256=piece.sha256)
-                if info.sha256 is UNSET:
+                hash = info.sha256
+                if isinstance(hash, UnsetType):
+                    hash = (await self._files.read(self._name, 0, 0)).sha256
+                if isinstance(hash, UnsetType):
                     raise MalformedResponse("the device tells no hash of its files")
-                return info
+                return replaced(info, sha256=hash.lower())
             except PASSING as error:
                 await self._patience.wait(self._client, error)
 
@@ -256,9 +257,9 @@ class Arriving:
             began = self.pace.start()
             piece = await read(offset + len(data), missing)
             self.pace.answered(began)
-            for said, known in ((piece.size, self.info.size), (piece.sha256, self.info.sha256)):
-                if said not in (UNSET, known):
-                    raise Changed
+            hash = "" if isinstance(piece.sha256, UnsetType) else piece.sha256.lower()
+            if piece.size not in (UNSET, self.info.size) or hash not in ("", self.info.sha256):
+                raise Changed
             if not 0 < len(piece.data) <= missing:
                 raise Changed
             if len(piece.data) < missing and offset > 0:  # the device has room for no more

@@ -78,7 +78,7 @@ TransferId = str | int
 Sha256 = Annotated[
     str,
     # The lengths as `$` takes a line feed at the end.
-    Meta(pattern="^[0-9a-f]{64}$", min_length=64, max_length=64, description="SHA-256 in hex"),
+    Meta(pattern="^[0-9a-fA-F]{64}$", min_length=64, max_length=64, description="SHA-256 in hex"),
 ]
 Size = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
 

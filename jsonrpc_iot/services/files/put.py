@@ -65,7 +65,7 @@ async def put(
 
     async def commit(transfer: TransferId) -> None:
         committed = await files.commit(transfer)
-        if committed.sha256 != source.sha256:
+        if committed.sha256.lower() != source.sha256:
             raise MalformedResponse(f"the device has taken a file of hash {committed.sha256}")
 
     sending = Sending(

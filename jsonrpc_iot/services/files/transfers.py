@@ -7,7 +7,6 @@ well wait in memory for others to be written with. What becomes of a file that i
 the caller.
 """
 
-import errno
 import hashlib
 import math
 import re
@@ -18,87 +17,26 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import msgspec
-from msgspec import Struct
 
 from jsonrpc_iot import InvalidParams
 
-from .disk import Disk
+from .disk import Disk, refusing
 from .interface import InUse, NoRoom, WrongHash
+from .transfer import Kept, Transfer, Wanted
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _OURS = re.compile(r"[0-9a-f]{8}\.(part|json|json\.new)")
 _BLOCK = 1 << 20
 _WAITING = 1 << 20  # bytes that may wait in memory to be written
-
-
-class Wanted(Struct, frozen=True, kw_only=True):
-    """What is to come.
-
-    Args:
-        name: of the file, or what else nobody else may write at the same time.
-        size: bytes.
-        sha256: of the bytes, in hex.
-        about: whatever else belongs to it, as it was said last.
-    """
-
-    name: str
-    size: int
-    sha256: str
-    about: dict[str, Any] = {}
-
-    def is_same(self, other: "Wanted") -> bool:
-        """Whether the same bytes are to come under the same name."""
-        mine, others = (self.name, self.size, self.sha256), (other.name, other.size, other.sha256)
-        return mine == others
-
-
-class Kept(Struct, frozen=True):
-    """What `ID.json` says.
-
-    Args:
-        wanted: what is to come.
-        offset: bytes of it that are there for good.
-    """
-
-    wanted: Wanted
-    offset: int = 0
-
-
-class Transfer:
-    """A file on its way in.
-
-    Args:
-        id: by which the other end names it.
-        wanted: what is to come.
-        offset: bytes of it that are there.
-        written: when the last of them came, as the clock of `Transfers` counts.
-
-    Attributes:
-        lock: is held by who writes.
-        kept: bytes that are in the file; the others are `waiting` in memory.
-        hash: of those in the file, `None` where they have to be read first.
-        synced: when they were last seen to be there for good.
-    """
-
-    def __init__(self, id: str, wanted: Wanted, offset: int, written: float) -> None:
-        self.id = id
-        self.wanted = wanted
-        self.offset = self.kept = offset
-        self.waiting: list[bytes] = []
-        self.written = self.synced = written
-        self.lock = threading.Lock()
-        self.hash = hashlib.sha256() if offset == 0 else None
-        self.is_over = False
 
 
 class Transfers:
     """The transfers in a folder, for any number of threads of one process.
 
     Args:
-        folder: theirs alone; it is made if it is not there.
+        folder: theirs alone; it is made when there is something to keep.
         disk: what it is on.
         most: transfers at once.
         most_bytes: bytes that all of them may have together, `None` for what the disk has room for.
@@ -130,8 +68,8 @@ class Transfers:
         self._clock = clock
         self._lock = threading.Lock()
         self._open: dict[str, Transfer] = {}
-        self.disk.make_folder(folder)
-        self._load()
+        if folder.is_dir():
+            self._load()
 
     def begin(self, wanted: Wanted) -> Transfer:
         """Begin a transfer, or go on with the one that wants the same.
@@ -139,6 +77,7 @@ class Transfers:
         Raises:
             InUse: another one has the name, or there are as many as may be.
             NoRoom: there is no room for it.
+            NotAllowed: nothing can be written here.
         """
         with self._lock:
             self._expire()
@@ -148,7 +87,8 @@ class Transfers:
             self._make_way(wanted.name)
             self._check_room(wanted.size)
             transfer = Transfer(secrets.token_hex(4), wanted, 0, self._clock())
-            with _room_wanted():
+            with refusing():
+                self._make_folder()
                 self._save(transfer)
             self._open[transfer.id] = transfer
             return transfer
@@ -188,7 +128,7 @@ class Transfers:
             there = self._take(transfer, offset, data)
             if transfer.waiting and self._clock() - transfer.synced >= self._sync_seconds:
                 self._write_waiting(transfer)
-                with _room_wanted():
+                with refusing():
                     self._keep(transfer)
             return there
 
@@ -212,7 +152,7 @@ class Transfers:
             if self._hash_of(transfer).hexdigest() != wanted.sha256:
                 self._forget(transfer)
                 raise WrongHash
-            with _room_wanted():
+            with refusing():
                 if wanted.size == 0:
                     self.disk.write(self.part(transfer), 0, b"")
                 self._keep(transfer)
@@ -269,7 +209,7 @@ class Transfers:
         if not transfer.waiting:
             return
         hash, data = self._hash_of(transfer), b"".join(transfer.waiting)
-        with _room_wanted():
+        with refusing():
             self.disk.write(self.part(transfer), transfer.kept, data)
         hash.update(data)
         transfer.kept += len(data)
@@ -285,10 +225,15 @@ class Transfers:
                 _refuse("transfer", "there is no such transfer")
             yield transfer
 
+    def _make_folder(self) -> None:
+        if not self.folder.is_dir():
+            self.disk.make_folder(self.folder)
+            self.disk.sync_folder(self.folder.parent)
+
     def _again(self, transfer: Transfer, wanted: Wanted) -> Transfer:
         if transfer.wanted.about != wanted.about:
             transfer.wanted = wanted
-            with _room_wanted():
+            with refusing():
                 self._save(transfer)
         return transfer
 
@@ -335,7 +280,7 @@ class Transfers:
     def _check_room(self, size: int) -> None:
         promised = sum(each.wanted.size for each in self._open.values())
         written = sum(each.offset for each in self._open.values())
-        free = shutil.disk_usage(self.folder).free - (promised - written)
+        free = shutil.disk_usage(self.folder.parent).free - (promised - written)
         if self._most_bytes is not None:
             free = min(free, self._most_bytes - promised)
         if size > free:
@@ -380,16 +325,6 @@ class Transfers:
         self._open.pop(transfer.id, None)
         self.disk.remove(self.folder / f"{transfer.id}.json")
         self.disk.remove(self.part(transfer))
-
-
-@contextmanager
-def _room_wanted() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise NoRoom from error
 
 
 def _refuse(name: str, message: str, **more: int) -> NoReturn:

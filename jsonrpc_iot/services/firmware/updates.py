@@ -22,7 +22,8 @@ from jsonrpc_iot import Context, UsageError
 from jsonrpc_iot.services.files import Begun, Disk, InUse, NoRoom, Written
 from jsonrpc_iot.services.files.interface import TransferId
 from jsonrpc_iot.services.files.room import is_small, window, write_room
-from jsonrpc_iot.services.files.transfers import Transfer, Transfers, Wanted
+from jsonrpc_iot.services.files.transfer import Transfer, Wanted
+from jsonrpc_iot.services.files.transfers import Transfers
 from jsonrpc_iot.services.files.writer import Writer
 
 from .interface import (
@@ -125,7 +126,8 @@ class FirmwareUpdates(Firmware):
         context: Context | None = None,
     ) -> Begun:
         """See `Firmware.begin`."""
-        image = Image(version=version, target=target or "", size=size, sha256=sha256)
+        hash = sha256.lower()
+        image = Image(version=version, target=target or "", size=size, sha256=hash)
         info = None if context is None else context.info
         demand = signature is not None or not is_small(info)
         begin = partial(self._begin, image, signature or b"", demand=demand)

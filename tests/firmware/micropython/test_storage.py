@@ -163,6 +163,8 @@ def begin(name: str, size: int = 1, sha256: str = "0" * 64) -> dict[str, object]
         ("files.write", [5, 0, ""], -32602),
         ("files.commit", ["none"], -32602),
         ("files.read", ["there", -1, 5], -32602),
+        ("files.list", ["there"], 3001),
+        ("files.list", ["none"], 3001),
     ],
 )
 async def test_what_is_refused(
@@ -182,6 +184,12 @@ async def board_with_files(tmp_path_factory: pytest.TempPathFactory) -> AsyncIte
         with Board("udp", place, folder).on():
             async with connect(url, timeout=SECONDS) as client:
                 yield client
+
+
+@pytest.mark.parametrize("offset", [10, (1 << 53) - 1, 1 << 62, 1 << 70])
+async def test_nothing_is_beyond_the_end(offset: int, board_with_files: Client) -> None:
+    piece = await board_with_files.call("files.read", ["there", offset, 5])
+    assert piece["data"] == ""
 
 
 async def test_steps_that_come_twice_or_too_early(board_with_files: Client) -> None:

@@ -11,7 +11,8 @@ from msgspec import Struct
 from jsonrpc_iot import Client, Dispatcher, InvalidParams, RpcError, Unauthorized, UsageError
 from jsonrpc_iot.services.files import Disk, FolderFiles
 from jsonrpc_iot.services.files.interface import InUse
-from jsonrpc_iot.services.files.transfers import Transfers, Wanted
+from jsonrpc_iot.services.files.transfer import Wanted
+from jsonrpc_iot.services.files.transfers import Transfers
 
 from .device import DATA, client_of, device, sha256, wanted
 
@@ -136,6 +137,8 @@ async def test_what_is_wrong_is_refused_and_forgotten(tmp_path: Path) -> None:
         assert (await refusal(client, "files.commit", commit)).code == 3101
         assert (await refusal(client, "files.commit", commit)).code == InvalidParams.code
         assert (await client.call("files.begin", wanted("a", b"right")))["offset"] == 0
+        upper = wanted("a", b"right") | {"sha256": sha256(b"right").upper()}
+        assert (await client.call("files.begin", upper))["offset"] == 0
         for bad in ({"sha256": "0" * 63}, {"sha256": "G" * 64}, {"size": -1}, {"size": 1 << 60}):
             params = wanted("b", b"x") | bad
             assert (await refusal(client, "files.begin", params)).code == InvalidParams.code
@@ -158,7 +161,7 @@ async def test_one_writes_a_name_and_few_write_at_once(tmp_path: Path) -> None:
         await client.call("files.abort", {"transfer": first["transfer"]})
         await client.call("files.abort", {"transfer": "gone"})
         assert await client.call("files.begin", wanted("a", b"two"))
-    assert [*tmp_path.iterdir()] == [tmp_path / ".jsonrpc-iot"]
+    assert [*tmp_path.iterdir()] == [tmp_path / ".jsonrpc-iot"], "which is theirs"
 
 
 async def test_there_is_room_or_there_is_not(tmp_path: Path) -> None:
@@ -180,6 +183,24 @@ async def test_there_is_room_or_there_is_not(tmp_path: Path) -> None:
     more = {"size": (1 << 53) - 1}
     async with client_of(device(tmp_path)) as client:
         assert (await refusal(client, "files.begin", wanted("c", b"") | more)).code == 3003
+
+
+async def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(DATA)
+    async with client_of(device(tmp_path, disk=ReadOnlyDisk())) as client:
+        assert [each["name"] for each in await client.call("files.list")] == ["f"]
+        assert (await refusal(client, "files.begin", wanted("a", b"x"))).code == 3004
+        assert (await refusal(client, "files.delete", {"name": "f"})).code == 3004
+    assert [*tmp_path.iterdir()] == [tmp_path / "f"]
+
+
+class ReadOnlyDisk(Disk):
+    """A disk that nobody may write."""
+
+    def make_folder(self, path: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    remove = make_folder
 
 
 class FullDisk(Disk):

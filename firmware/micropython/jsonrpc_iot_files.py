@@ -145,7 +145,7 @@ class Files:
 
     def abort(self, transfer):
         """Forget a transfer, and what has come of it."""
-        if self._open.pop(transfer, None):
+        if isinstance(transfer, str) and self._open.pop(transfer, None):
             for kind in ("json", "part"):
                 remove(self._path(transfer, kind))
 

@@ -251,6 +251,10 @@ void jrpc_firmware_begin(jrpc_call *call) {
     jrpc_firmware *firmware = firmware_of(call);
     jrpc_firmware_record wanted = {0};
     if (!firmware || !jrpc_size_param(call, "size", &wanted.arrival.size)) return;
+    if (wanted.arrival.size == 0) {
+        jrpc_refuse(call, "size", "a positive int");
+        return;
+    }
     if (!jrpc_digest_param(call, "sha256", wanted.arrival.sha256)) return;
     if (!read_word(call, "version", wanted.version)) return;
     if (jrpc_has(call, "target") && !read_word(call, "target", wanted.target)) return;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define FIRST_CREDIT 8
+#define MOST_MISSING 16 /* that one message may ask for: else a small one could bring many large ones */
 #define PATIENCE_MS 30000u /* for a reader that says nothing; and for items that it may ask for again */
 
 typedef jrpc_pending pending;
@@ -20,6 +21,7 @@ static jrpc_call call_of(jrpc *rpc, pending *each) {
 
 static void fail(jrpc *rpc, pending *each, int32_t code, const char *message) {
     jrpc_call call = call_of(rpc, each);
+    each->code = code;
     jrpc_fail(&call, code, message, NULL);
 }
 
@@ -35,21 +37,21 @@ static pending *find_free(const jrpc *rpc) {
     return found;
 }
 
-/* Whether it is a copy of a request that waits: that one's answer will do for both. The copies of others
- * than idempotent ones do not come this far. */
-static bool is_copy(jrpc_call *call) {
+/* The request that it is a copy of: one that waits, whose answer will do for both, or a stream that has
+ * ended. The copies of others than idempotent ones do not come this far. */
+static pending *original_of(jrpc_call *call) {
     const jrpc_config *config = call->rpc->config;
     uint32_t digest[2];
-    if (config->lossy == NULL) return false;
+    if (config->lossy == NULL) return NULL;
     config->lossy->digest(call, digest);
     for (size_t i = 0; i < config->pending_count; i++) {
         pending *each = &config->pending[i];
-        if (each->token == 0 || each->is_over || memcmp(each->digest, digest, sizeof digest) != 0) continue;
+        if (each->token == 0 || memcmp(each->digest, digest, sizeof digest) != 0) continue;
         call->rpc->counts.repeated++;
         call->pending = each;
-        return true;
+        return each;
     }
-    return false;
+    return NULL;
 }
 
 /* Begin to answer later; NULL: there is no room for it. */
@@ -72,7 +74,7 @@ static pending *begin(jrpc_call *call) {
 }
 
 uint32_t jrpc_answer_later(jrpc_call *call) {
-    if (call->of[JRPC_ID].size == 0 || call->is_answered || is_copy(call)) return 0;
+    if (call->of[JRPC_ID].size == 0 || call->is_answered || original_of(call)) return 0;
     pending *each = begin(call);
     if (each != NULL) return each->token;
     call->rpc->counts.busy++;
@@ -164,10 +166,21 @@ static pending *find(const jrpc *rpc, jrpc_slice id, bool is_over) {
     return NULL;
 }
 
+/* Answer a copy of a request whose stream has ended: begun anew, it would be in the way of the items
+ * that may be asked for still. */
+static void end_again(jrpc_call *call, pending *stream) {
+    if (stream->code == 0) jrpc_return(call, write_count, stream);
+    else jrpc_fail(call, stream->code, "The stream has ended", NULL);
+}
+
 static bool begin_stream(jrpc_call *call, jrpc_items write, void *context) {
     if (call->of[JRPC_ID].size == 0) return false;
-    if (is_copy(call)) return true;
-    pending *stream = begin(call);
+    pending *stream = original_of(call);
+    if (stream != NULL) {
+        if (stream->is_over) end_again(call, stream);
+        return true;
+    }
+    stream = begin(call);
     if (stream == NULL) return false;
     stream->items = write;
     stream->context = context;
@@ -179,7 +192,7 @@ static bool begin_stream(jrpc_call *call, jrpc_items write, void *context) {
 static void send_again(jrpc *rpc, const pending *stream, jrpc_slice missing) {
     jrpc_each each = jrpc_begin(missing);
     int32_t index;
-    while (jrpc_next(&each)) {
+    for (unsigned left = MOST_MISSING; left > 0 && jrpc_next(&each); left--) {
         bool is_index = jrpc_decimal(each.value, 0, &index) == JRPC_EXACT && index >= 0;
         if (!is_index || (uint32_t)index >= stream->next) continue;
         item lost = {stream, (uint32_t)index, false};

@@ -37,6 +37,7 @@ typedef struct jrpc_pending {
     uint32_t since, timeout_ms;
     uint32_t heard_at;   /* when the reader gave credit last, or the stream ended */
     uint32_t next, upto; /* items */
+    int32_t code;        /* of the error that it has ended with */
     bool is_jsonrpc2, is_over;
     uint8_t id_size;
     char id[JRPC_ID_BYTES];

@@ -116,6 +116,11 @@ class Link:
             if name not in self.rpc.methods:
                 raise RpcError(-32601, "Method not found")
             function, declared, idempotent, peer, items = self.rpc.methods[name]
+            idempotent = idempotent and not m.get("stream")  # a second stream would begin anew
+            if self.first and idempotent and m.get("retry") is True:
+                for where, each, _ in self._running:
+                    if where == address and each == m.get("id"):
+                        return None  # it runs, or its response is about to leave
             if self.first and head and out is None and not idempotent:
                 key = self.key(address, head, name, params)
                 answer = self.admit(key, m, head, extended, address)
@@ -178,7 +183,7 @@ class Link:
                 found = True
                 task.cancel()
         if self.first and not found:  # it may have overtaken its request
-            self._enter((address, id), ticks_ms(), False, address)
+            self._enter(self.key(address, id), ticks_ms(), False, address)
 
     def key(self, *parts):
         """What tells a request from others: nobody can make two that have the same."""
@@ -198,7 +203,7 @@ class Link:
             del self._seen[key]
         if not self._enter(key, None, extended, address):
             error = RpcError(*BUSY)
-        elif self._seen.pop((address, m["id"]), None):
+        elif self._seen.pop(self.key(address, m["id"]), None):
             error = RpcError(-32003, "Cancelled")
         elif retry and self._since is not None:
             error = RpcError(*UNKNOWN, {"listening": ticks_diff(now, self._since) / 1000})

@@ -18,7 +18,7 @@ IDLE_MS = 3_600_000  # without a write, after which a transfer is forgotten
 YIELD_MS = 30_000  # without a write, after which other content of that name is let in
 FULL = 28  # the error number of a full disk
 BLOCK = 512
-ENVELOPE = 190  # bytes of a message beside the Base64 in it, and those of size and hash
+ENVELOPE = 155  # bytes of a message beside the Base64 in it, and those of size and hash
 
 
 class Files:
@@ -53,7 +53,7 @@ class Files:
     def list(self, path):
         """Returns an iterator over the files there, and in the folders of it."""
         place = self._place(path) if path else self.root
-        if size_of(place) is None:
+        if not is_folder(place):
             raise RpcError(3001, "No such file")
         return self._entries(path)
 
@@ -145,7 +145,7 @@ class Files:
 
     def abort(self, transfer):
         """Forget a transfer, and what has come of it."""
-        if self._open.pop(transfer, None):
+        if isinstance(transfer, str) and self._open.pop(transfer, None):
             for kind in ("json", "part"):
                 remove(self._path(transfer, kind))
 
@@ -155,7 +155,7 @@ class Files:
         if offset < 0 or length < 0:
             raise invalid("$", "offset and length are 0 or more")
         with open(place, "rb") as file:
-            file.seek(offset)
+            file.seek(min(offset, size_of(place)))
             data = file.read(min(length, room(link)))
         piece = {"data": binascii.b2a_base64(data)[:-1].decode()}
         if offset == 0 or link.limit >= 1024:
@@ -321,8 +321,8 @@ def room(link):
 
 
 def window(link):
-    """Writes that may be open at once: a serial line has room for one."""
-    return 1 if link.shared else 4
+    """Writes that may be open at once: a serial port holds one while another is taken."""
+    return 2 if link.shared else 4
 
 
 def free_in(folder):

@@ -9,6 +9,7 @@ from jsonrpc_iot import KEPT_MS, head_of
 
 CREDIT = 8  # items that leave before the other end has said anything
 KEPT_ITEMS = 32  # that may have to be sent again where messages get lost
+MOST_MISSING = 16  # that one message may ask for: else a small one could bring many large ones
 PATIENCE = 60  # seconds until nobody seems to read
 
 
@@ -48,16 +49,21 @@ async def send(link, address, m, items):
 async def more(link, address, params):
     """Take credit for a stream, and send again what is missing."""
     id, upto, missing = params.get("id"), params.get("upto"), params.get("missing")
-    flow = link.flows.get((address, id))
+    flow = None if isinstance(id, (list, dict)) else link.flows.get((address, id))
     if flow and type(upto) is int and upto > flow.upto:
         flow.upto = upto
         flow.changed.set()
-    for seq in missing if flow and isinstance(missing, list) else ():
+    if not flow or not isinstance(missing, list):
+        return None
+    sent = max(flow.kept) + 1 if flow.kept else 0
+    for seq in missing[:MOST_MISSING]:
+        if type(seq) is not int or not 0 <= seq < sent:
+            continue
         if seq in flow.kept:
             await _put(link, address, flow.kept[seq])
         elif flow.ended is not None:
             error = RpcError(-32603, "item no longer held")
-            await link.send(link.response(head_of(False, id), error), address)
+            return await link.send(link.response(head_of(False, id), error), address)
 
 
 async def _put(link, address, params):

@@ -81,7 +81,7 @@ class Updates:
         target = target or ""
         image = {"size": size, "sha256": sha256, "version": version, "target": target}
         id = hash_text(f"{version}\n{target}\n{size}\n{sha256}")[:8]
-        is_image = size >= 0 and len(sha256) == 64 and 0 < len(version) <= 64
+        is_image = size > 0 and len(sha256) == 64 and 0 < len(version) <= 64
         if not is_image or not isinstance(target, str):
             raise invalid("$", "no image can be so")
         if self._target.status()["state"] == "testing":

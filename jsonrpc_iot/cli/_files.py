@@ -1,18 +1,21 @@
 """What the commands about files and firmware share: options, the connection, the progress bar."""
 
 import contextlib
+import errno
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
-from jsonrpc_iot import Client, Dispatcher, Principal, UsageError, connect
+from jsonrpc_iot import Client, Dispatcher, MethodNotFound, Principal, UsageError, connect
 from jsonrpc_iot.protocol.messages import Dialect
 from jsonrpc_iot.protocol.text import escape
 
-from ._options import duration
+from ._options import duration, hinting_at_options
 from ._output import Tracer
+from ._run import HINT
 from .command.declare import Option
 
 FilesOption: TypeAlias = Annotated[
@@ -102,6 +105,50 @@ def check_readable(file: Path) -> None:
             pass
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}") from None
+
+
+def check_writable(file: Path) -> None:
+    """Refuse a place where no file can come to be, before anybody is connected to.
+
+    Args:
+        file: the place; where that is a folder, the file comes to be in it.
+
+    Raises:
+        UsageError: there is no such folder, or no file can be made there.
+    """
+    folder = file if file.is_dir() else file.parent
+    if not folder.is_dir():
+        raise UsageError(f"{file}: there is no folder {folder}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"{file}: {os.strerror(errno.EACCES)}")
+
+
+@contextlib.contextmanager
+def hinting_at_service(url: str, name: str) -> Iterator[None]:
+    """Say what helps if the block is refused something by a service.
+
+    Args:
+        url: where the device is.
+        name: of the service, `files` or `firmware`.
+    """
+    from jsonrpc_iot.services.files import InUse
+
+    try:
+        with hinting_at_options(url):
+            yield
+    except MethodNotFound as error:
+        error.add_note(
+            f"{HINT}this device has no service {name!r}: a device of ours offers it with "
+            f"--{name} DIR; `jsonrpc-iot describe` shows what there is"
+        )
+        raise
+    except InUse as error:
+        if isinstance(error.data, dict) and isinstance(error.data.get("retry_after"), int | float):
+            error.add_note(
+                f"{HINT}another one is being written; if nobody goes on with it, try again in "
+                f"{error.data['retry_after']:g} s"
+            )
+        raise
 
 
 @contextlib.contextmanager

@@ -65,7 +65,7 @@ def _settle_stdout() -> None:
 def _report(error: BaseException) -> int:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-    code = next((code for kind, code in _CODES if isinstance(error, kind)), BUG)
+    code = _code_of(error)
     if isinstance(error, RpcError):
         write_error(escape_json(_error_object(error)))
         for note in getattr(error, "__notes__", ()):
@@ -77,8 +77,21 @@ def _report(error: BaseException) -> int:
         logger.debug("unforeseen", exc_info=error)
         explain(f"this should not have happened: {error!r}")
     else:
-        explain(str(error) or repr(error))
+        explain(_text_of(error))
     return code
+
+
+def _code_of(error: BaseException) -> int:
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), BUG)
+    is_file = isinstance(error, OSError) and error.filename is not None
+    return USAGE if code == FAILED_LINK and is_file else code
+
+
+def _text_of(error: BaseException) -> str:
+    """What a person is told: of the system's errors the reason and the file, and no number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or repr(error)
 
 
 def _error_object(error: RpcError) -> str:

@@ -65,12 +65,12 @@ def conformance(
     """
     given = [Given(name, _params(params)) for name, params in method or ()]
     report = anyio.run(_check, url, profile, given, timeout)
-    if junit is not None:
-        junit.write_bytes(as_junit(report))
     if json:
         print_json(as_json(report))
     else:
         print_text(escape_log(as_text(report)))
+    if junit is not None:
+        junit.write_bytes(as_junit(report))
     return 0 if report.ok else FAILED_THERE
 
 

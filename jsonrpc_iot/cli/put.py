@@ -21,7 +21,9 @@ from ._files import (
     PatienceOption,
     ReplaceOption,
     check_readable,
+    check_writable,
     connect_lastingly,
+    hinting_at_service,
     progress_bar,
 )
 from ._json import encode_json
@@ -32,7 +34,6 @@ from ._options import (
     TraceOption,
     UrlArgument,
     connect_to,
-    hinting_at_options,
 )
 from ._output import is_terminal, print_json, print_json_line, print_text, table_of
 from ._run import HINT
@@ -76,7 +77,9 @@ def get(
     name: Annotated[str, Argument("NAME", "The file there, with its folders; see ls.")],
     file: Annotated[
         Path | None,
-        Argument("FILE", "Where it goes; into the present folder, called as there, by default."),
+        Argument(
+            "FILE", "Where it goes; into a folder, the present one by default, called as there."
+        ),
     ] = None,
     *,
     replace: ReplaceOption = False,
@@ -96,6 +99,8 @@ def get(
             client, name, file, replace=replace, progress=progress, patience=patience
         )
 
+    if file is not None:
+        check_writable(file)
     _print(_transfer(url, name, run, timeout, dialect, trace=trace), json=json)
 
 
@@ -123,7 +128,7 @@ def ls(
                         print_json_line(encode_json(item))
         return found
 
-    with hinting_at_options(url):
+    with hinting_at_service(url, "files"):
         found = anyio.run(run)
     if as_table:
         from rich.console import Console
@@ -147,7 +152,7 @@ def _transfer(
             return await run(client, progress)
 
     try:
-        with hinting_at_options(url), progress_bar(title) as progress:
+        with hinting_at_service(url, "files"), progress_bar(title) as progress:
             return anyio.run(partial(transfer, progress))
     except FileExists as error:
         error.add_note(f"{HINT}--replace replaces it")

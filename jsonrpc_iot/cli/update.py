@@ -18,10 +18,11 @@ from ._files import (
     PatienceOption,
     check_readable,
     connect_lastingly,
+    hinting_at_service,
     progress_bar,
 )
 from ._json import encode_json
-from ._options import DialectOption, JsonOption, TraceOption, UrlArgument, hinting_at_options
+from ._options import DialectOption, JsonOption, TraceOption, UrlArgument
 from ._output import print_json, print_text
 from .command.declare import Argument, Option
 
@@ -67,6 +68,8 @@ def update(
     if signature is not None and sign_key is not None:
         raise UsageError("--signature has what --sign-key makes: give one of them")
     check_readable(image)
+    if image.stat().st_size == 0:
+        raise UsageError(f"{image}: it is empty, and no image")
     signed = None if signature is None else _read_signature(signature)
 
     async def run(progress: Progress | None) -> FirmwareStatus:
@@ -83,7 +86,7 @@ def update(
                 patience=patience,
             )
 
-    with hinting_at_options(url), progress_bar(image.name) as progress:
+    with hinting_at_service(url, "firmware"), progress_bar(image.name) as progress:
         status = anyio.run(partial(run, progress))
     if json:
         print_json(encode_json(status))

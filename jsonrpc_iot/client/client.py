@@ -396,5 +396,5 @@ class Client(Remote):
         if self._peer is None and not self._reconnects:
             raise ChannelClosed(f"{self._name}: the client is closed")
         if self._peer is None:
-            raise CallTimeout(f"{self._name}: not connected again within {timeout:g} s")
+            raise CallTimeout(f"{self._name}: not connected again within {timeout:.3g} s")
         return self._peer

@@ -38,6 +38,16 @@ def test_a_given_method_and_a_report_in_json(device: Simulated) -> None:
     assert json.loads(first["received"])["result"] == [7]
 
 
+def test_a_report_that_cannot_be_written_is_shown_all_the_same(
+    device: Simulated, tmp_path: Path
+) -> None:
+    junit = tmp_path / "none/report.xml"
+    done = run("conformance", device.pipe, "--profile", "minimal", "--junit", str(junit))
+    assert done.code == 2
+    assert "conforms to the profile minimal" in done.out
+    assert done.err == f"jsonrpc-iot: {junit}: No such file or directory\n"
+
+
 def test_who_answers_nothing_that_was_asked() -> None:
     with udp_device(lambda request: [b'{"id":"x","result":true}']) as place:
         done = run("conformance", f"udp://{place}", "--profile", "minimal", "--timeout", "0.05")

@@ -129,3 +129,52 @@ def test_everybody_may_where_there_is_no_keyring(tmp_path: Path) -> None:
     with started(*words) as program:
         warning = program.wait_for_error("jsonrpc-iot: WARNING:")
         assert "may do what needs the permission files" in warning
+
+
+def test_a_file_goes_into_a_folder(tmp_path: Path, command: Command) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/log.txt").write_bytes(DATA)
+    (tmp_path / "logs").mkdir()
+    with device(tmp_path / "root") as url:
+        assert command("get", url, "log.txt", tmp_path / "logs").code == 0
+    assert (tmp_path / "logs/log.txt").read_bytes() == DATA
+
+
+def test_a_place_where_no_file_can_be_is_refused_at_once(tmp_path: Path, command: Command) -> None:
+    place = tmp_path / "none/log.txt"
+    complaint = f"jsonrpc-iot: {place}: there is no folder {place.parent}\n"
+    assert command("get", "tcp://127.0.0.1:1", "log.txt", place) == (2, "", complaint)
+
+
+@pytest.mark.parametrize(
+    ("words", "service"),
+    [
+        (("put", "{url}", "{file}"), "files"),
+        (("get", "{url}", "log.txt"), "files"),
+        (("ls", "{url}"), "files"),
+        (("update", "{url}", "{file}", "--version", "2"), "firmware"),
+    ],
+)
+def test_a_device_without_the_service(
+    tmp_path: Path, command: Command, words: tuple[str, ...], service: str
+) -> None:
+    (tmp_path / "file").write_bytes(DATA)
+    with started("simulate", "--bind", "tcp://127.0.0.1:0") as program:
+        url = listening(program)
+        done = command(*(word.format(url=url, file=tmp_path / "file") for word in words))
+    assert done.code == 1
+    error, hint = done.err.splitlines()
+    assert json.loads(error)["code"] == -32601
+    assert f"has no service '{service}'" in hint
+    assert f"--{service} DIR" in hint
+
+
+def test_who_has_to_wait_is_told_how_long(tmp_path: Path, command: Command) -> None:
+    (tmp_path / "log.txt").write_bytes(DATA)
+    with device(tmp_path / "root") as url:
+        begun = {"name": "log.txt", "size": 1, "sha256": sha256(b"1").hexdigest()}
+        assert command("call", url, "files.begin", json.dumps(begun)).code == 0
+        done = command("put", url, tmp_path / "log.txt")
+    assert done.code == 1
+    assert "hint: another one is being written" in done.err
+    assert " s\n" in done.err

@@ -80,6 +80,21 @@ def test_what_makes_no_sense(
     assert complaint in capsys.readouterr().err
 
 
+def test_an_image_has_bytes_and_its_key_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, key = tmp_path / "image", tmp_path / "key.pem"
+    image.touch()
+    words = ["update", "tcp://127.0.0.1:1", str(image), "--version", "1"]
+    assert cli.run(words) == 2
+    assert capsys.readouterr().err == f"jsonrpc-iot: {image}: it is empty, and no image\n"
+    with started("simulate", "--bind", "tcp://127.0.0.1:0") as program:
+        image.write_bytes(b"x")
+        words[1] = listening(program)
+        assert cli.run([*words, "--sign-key", str(key)]) == 2
+    assert capsys.readouterr().err == f"jsonrpc-iot: {key}: No such file or directory\n"
+
+
 def test_a_key_is_of_use_with_a_folder_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["simulate", "--bind", "tcp://127.0.0.1:0", "--firmware-key", "x"]) == 2
     assert "--firmware DIR" in capsys.readouterr().err

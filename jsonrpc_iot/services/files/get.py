@@ -50,7 +50,7 @@ async def get(
     Args:
         client: leads to the device; one that reconnects goes on by itself after a cut.
         name: of the file there.
-        path: where it goes; by default into the present folder, called as there.
+        path: where it goes; into a folder, the present one by default, called as there.
         replace: it may replace another file.
         progress: is called with the bytes that are here, and those that there will be.
         patience: seconds to go on with nothing getting through.
@@ -67,9 +67,11 @@ async def get(
         ChannelClosed: the connection ended, of a client that does not reconnect.
         OSError: the file cannot be written.
     """
-    if path is None and (why := problem(name)) is not None:
-        raise NotAllowed(data={"path": "$.name", "message": why})
-    target = Path(name.rpartition("/")[2] if path is None else path)
+    target = Path() if path is None else Path(path)
+    if await anyio.Path(target).is_dir():
+        if (why := problem(name)) is not None:
+            raise NotAllowed(data={"path": "$.name", "message": why})
+        target /= name.rpartition("/")[2]
     fetching = Fetching(client, client.proxy(Files, prefix=prefix), name, progress, patience)
     for tries in range(_TRIES, 0, -1):
         try:

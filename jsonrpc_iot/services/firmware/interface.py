@@ -44,6 +44,8 @@ State: TypeAlias = Literal["confirmed", "testing", "pending"]
 """The image stays; it runs for the first time and goes away unless confirmed; another one waits for
 the next restart."""
 
+ImageSize = Annotated[int, Meta(ge=1, le=(1 << 53) - 1)]
+
 Word = Annotated[
     str,
     Meta(
@@ -120,7 +122,7 @@ class Firmware(abc.ABC):
     @abc.abstractmethod
     async def begin(
         self,
-        size: Size,
+        size: ImageSize,
         sha256: Sha256,
         version: Word,
         target: Word | None = None,

@@ -47,8 +47,9 @@ def sign(image: Image, key: str | os.PathLike[str]) -> bytes:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    data = _read(key)
     try:
-        private = load_pem_private_key(_read(key), password=None)
+        private = load_pem_private_key(data, password=None)
     except (TypeError, ValueError):  # with a password; no key
         private = None
     if not isinstance(private, Ed25519PrivateKey):

@@ -329,10 +329,26 @@ def test_lost_items_are_sent_again_also_after_the_end(device: Device) -> None:
     assert device.take(SETTLED + 60001, more(missing=[2])) == []
 
 
+def test_a_message_that_asks_for_items_brings_16_at_most(device: Device) -> None:
+    device.take(SETTLED, squares(7))
+    assert device.take(SETTLED + 1, more(missing=[3] * 200)) == [item(3)] * 16
+
+
 def test_a_repeated_wish_for_a_stream_begins_no_other(device: Device) -> None:
     device.take(SETTLED, squares(20))
     begun = device.take(SETTLED + 600, squares(20, retry=True))
     assert begun == []
+
+
+def test_a_copy_of_a_wish_that_comes_after_the_end_begins_no_other(device: Device) -> None:
+    """Of an idempotent method, too, which is not remembered."""
+    asked = {"id": "s", "method": "rpc.methods", "stream": True}
+    items = device.take(SETTLED, asked)
+    last = device.take(SETTLED, more(upto=100))[-1]
+    assert "result" in last
+    for at in (1, 600):
+        assert device.take(SETTLED + at, asked) == [last]
+        assert device.take(SETTLED + at + 1, more(missing=[2])) == [items[2]]
 
 
 def test_a_reader_that_is_gone_is_given_up(device: Device) -> None:

@@ -140,8 +140,10 @@ def test_what_is_refused(device: Device) -> None:
     assert (error.code, error.data) == (3003, {"free": PLACE})
     error = refused(device, "firmware.begin", **about, target="fridge")
     assert (error.code, error.data) == (3103, {"target": "lamp"})
-    for wrong in ({"version": ""}, {"version": "a\n"}, {"version": "x" * 32}, {"sha256": "00"}):
-        assert refused(device, "firmware.begin", **{**about, **wrong}).code == -32602
+    for version in ("", "a\n", "x" * 32):
+        assert refused(device, "firmware.begin", **{**about, "version": version}).code == -32602
+    assert refused(device, "firmware.begin", **{**about, "sha256": "00"}).code == -32602
+    assert refused(device, "firmware.begin", **{**about, "size": 0}).code == -32602
     begun = device.call("firmware.begin", **{**about, "sha256": digest(TWO)})
     send(device, ONE, "firmware.write", begun)
     assert refused(device, "firmware.install", transfer=begun["transfer"]).code == 3101

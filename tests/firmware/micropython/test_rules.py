@@ -118,6 +118,20 @@ def test_a_call_that_is_not_over_in_time(device: Device) -> None:
     assert device.ask("pass", SETTLED + 6000) == []
 
 
+def test_a_marked_copy_of_what_runs_is_joined_though_nothing_is_remembered(device: Device) -> None:
+    request = {"id": 1, "method": "wait", "params": [2], "retry": False}
+    assert device.take(SETTLED, request) == []
+    assert device.take(SETTLED + 1000, {**request, "retry": True}) == []
+    assert device.noted == []
+    assert device.ask("pass", SETTLED + 2000) == [{"id": 1, "result": "done"}]
+
+
+@pytest.mark.parametrize("id", [[1], {"a": 1}, None, True, 1.5, "x" * 900])
+def test_cancellations_of_what_does_not_run(device: Device, id: object) -> None:
+    assert device.take(SETTLED, {"method": "rpc.cancel", "params": {"id": id}}) == []
+    assert device.answer["logged"] == []
+
+
 # ---- Params and failures
 
 
@@ -285,6 +299,68 @@ def test_items_wait_for_credit_and_come_again(device: Device) -> None:
     assert [each["params"]["seq"] for each in again] == [2, 19]
     assert device.take(SETTLED + 31001, {**request, "id": 4})
     assert device.take(SETTLED + 31001, lost) == []
+
+
+def test_what_makes_no_sense_of_a_stream_is_ignored(device: Device) -> None:
+    request = {"id": 3, "method": "echo", "params": [list(range(20))], "stream": True}
+    device.take(SETTLED, request)
+    for params in (
+        {"id": [3], "upto": 20},
+        {"id": {}, "upto": 20},
+        {"id": 3, "upto": "20"},
+        {"id": 3, "upto": True},
+        {"id": 3, "missing": 5},
+        {"id": 3, "missing": [[1], {}, None, "1"]},
+        {},
+    ):
+        assert device.take(SETTLED, {"method": "rpc.more", "params": params}) == [], params
+        assert device.answer["logged"] == [], params
+
+
+def test_a_copy_of_a_request_whose_stream_has_ended_begins_no_other(device: Device) -> None:
+    request = {"id": 3, "method": "echo", "params": [list(range(4))], "stream": True}
+    copy = {**request, "retry": True}
+    assert len(device.take(SETTLED, request)) == 5
+    assert device.take(SETTLED + 2000, copy) == [{"id": 3, "result": {"count": 4}}]
+    long = {"id": 4, "method": "echo", "params": [list(range(20))], "stream": True}
+    assert len(device.take(SETTLED + 3000, long)) == 8
+    assert device.take(SETTLED + 4000, {**long, "retry": True}) == []
+
+
+def test_a_copy_that_comes_after_the_end_begins_no_other_stream(device: Device) -> None:
+    device.ask("pass", SETTLED)
+    asked = {"id": 3, "method": "rpc.methods", "stream": True}
+    items = device.take(SETTLED, asked)
+    last = device.take(SETTLED, {"method": "rpc.more", "params": {"id": 3, "upto": 99}})[-1]
+    assert "result" in (items[-1] if len(items) < 8 else last)
+    for at in (1, 600):
+        assert [each["id"] for each in device.take(SETTLED + at, asked)] == [3]
+        lost = {"method": "rpc.more", "params": {"id": 3, "missing": [2]}}
+        assert [each["params"]["seq"] for each in device.take(SETTLED + at, lost)] == [2]
+
+
+def test_what_asks_for_items_brings_16_at_most_and_makes_sense(device: Device) -> None:
+    device.ask("pass", SETTLED)
+    request = {"id": 3, "method": "echo", "params": [list(range(40))], "stream": True}
+    assert len(device.take(SETTLED, request)) == 8
+
+    def ask(*missing: object, id: object = 3) -> list[Any]:
+        params = {"id": id, "upto": 40, "missing": missing}
+        return [
+            each.get("params", {}).get("seq", code_of([each]) if "error" in each else "end")
+            for each in device.take(SETTLED + 1000, {"method": "rpc.more", "params": params})
+        ]
+
+    assert ask(*[3] * 200)[:16] == [3] * 16
+    device.ask("pass", SETTLED + 1000)
+    assert ask(*[39] * 200) == [39] * 16, "it has ended, and a part of it is kept"
+    assert ask(*[0] * 200) == [-32603]
+    assert ask([1], {}, "a", None, True, -1, 40, 1 << 70, 39.5) == []
+    odd: list[Any] = [[3], {}]
+    for id in odd:
+        assert ask(1, id=id) == []
+        device.take(SETTLED + 1000, {"method": "rpc.cancel", "params": {"id": id}})
+        assert device.answer["logged"] == []
 
 
 def test_nobody_reads_a_stream(device: Device) -> None:

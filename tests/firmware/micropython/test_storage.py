@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from jsonrpc_iot import Client, RpcError, connect
+from jsonrpc_iot import Client, InvalidParams, RpcError, connect
 from jsonrpc_iot.services.files import get, put
 from jsonrpc_iot.services.firmware import update
 from jsonrpc_iot.services.firmware.signing import signed_text
@@ -20,7 +20,7 @@ from jsonrpc_iot.testing import virtual_serial_pair
 from tests.ports import free_port
 from tests.waiting import SECONDS
 
-from .interpreter import PROGRAMS, output_of, started
+from .interpreter import PROGRAMS, command, output_of, started
 from .lamp import WAYS, Way
 
 pytestmark = [pytest.mark.firmware, pytest.mark.anyio]
@@ -32,6 +32,7 @@ class Board:
     """A device that is started again when it ends."""
 
     def __init__(self, way: Way, place: str, folder: Path, *key: str) -> None:
+        command("micropython")  # without which the test is skipped, here and in no other thread
         self._arguments = (way, place, str(folder), *key)
         self.runs: list[str] = []
         """Which images it has run."""
@@ -162,6 +163,8 @@ def begin(name: str, size: int = 1, sha256: str = "0" * 64) -> dict[str, object]
         ("files.write", [5, 0, ""], -32602),
         ("files.commit", ["none"], -32602),
         ("files.read", ["there", -1, 5], -32602),
+        ("files.list", ["there"], 3001),
+        ("files.list", ["none"], 3001),
     ],
 )
 async def test_what_is_refused(
@@ -181,6 +184,22 @@ async def board_with_files(tmp_path_factory: pytest.TempPathFactory) -> AsyncIte
         with Board("udp", place, folder).on():
             async with connect(url, timeout=SECONDS) as client:
                 yield client
+
+
+async def test_values_that_are_out_of_reach(board_with_files: Client) -> None:
+    transfers: list[object] = [[1], {}, None, 5, "no"]
+    for transfer in transfers:
+        assert await board_with_files.call("files.abort", [transfer]) is None
+    piece = await board_with_files.call("files.read", ["there", 1 << 70, 1 << 70])
+    assert (piece["data"], piece["size"]) == ("", 10)
+    piece = await board_with_files.call("files.read", ["there", 0, 1 << 70])
+    assert piece["data"] == "MDEyMzQ1Njc4OQ=="
+
+
+@pytest.mark.parametrize("offset", [10, (1 << 53) - 1, 1 << 62, 1 << 70])
+async def test_nothing_is_beyond_the_end(offset: int, board_with_files: Client) -> None:
+    piece = await board_with_files.call("files.read", ["there", offset, 5])
+    assert piece["data"] == ""
 
 
 async def test_steps_that_come_twice_or_too_early(board_with_files: Client) -> None:
@@ -326,6 +345,8 @@ async def test_images_that_are_refused(
         with pytest.raises(RpcError) as refused:
             await update(client, source, "1.1.0", **options)
         assert refused.value.code == code
+        with pytest.raises(InvalidParams):
+            await client.call("firmware.begin", {"size": 0, "sha256": "0" * 64, "version": "2"})
 
 
 async def test_an_image_that_is_too_large(tmp_path: Path) -> None:

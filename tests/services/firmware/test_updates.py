@@ -150,6 +150,8 @@ async def test_images_that_are_refused(tmp_path: Path, image: Path) -> None:
         firmware = client.proxy(Firmware)
         with pytest.raises(NoRoom):
             await firmware.begin(4001, SHA256, "2")
+        with pytest.raises(InvalidParams):
+            await firmware.begin(0, SHA256, "2")
         for version in ("", "a\nb", "a\n", "x" * 65):
             with pytest.raises(InvalidParams):
                 await firmware.begin(3000, SHA256, version)

@@ -36,12 +36,18 @@ from tests.waiting import SECONDS, Tally
 
 from .test_bluetooth import INFO, URLS, device
 
-pytestmark = [pytest.mark.anyio, pytest.mark.only_on("asyncio")]
+pytestmark = pytest.mark.anyio
 
 SETTINGS = encode_call(Call(Command.WIFI_SETTINGS, WifiSettings(HOME, KEY).encode()))
 OTHER = encode_call(Call(Command.WIFI_SETTINGS, WifiSettings("office-mesh", "x" * 8).encode()))
 SERVICE_DATA = AdvertisingData.SERVICE_DATA_16_BIT_UUID
 ASK = encode_call(Call(Command.DEVICE_INFO))
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """One event loop is enough: what is tested is above it."""
+    return "asyncio"
 
 
 class Phone(NamedTuple):

@@ -58,6 +58,7 @@ def make(lossy, limit, remembered=64):
     rpc.method("note", ("value", object))(note)
     rpc.method("read", ("value", object), idempotent=True)(note)
     rpc.method("later", ("seconds", float))(later)
+    rpc.method("wait", ("seconds", float), idempotent=True)(later)
     rpc.method("fail")(fail)
     rpc.method("count", ("to", int))(lambda to: list(range(to)))
     rpc.method("nan")(lambda: float("nan"))

@@ -26,11 +26,16 @@ from .rig import URL, call, join, serving
 
 pytestmark = [
     pytest.mark.anyio,
-    pytest.mark.only_on("asyncio"),
     pytest.mark.skipif(sys.platform != "linux", reason="BlueZ is Linux's"),
 ]
 
 SETTINGS = encode_call(Call(Command.WIFI_SETTINGS, WifiSettings(HOME, KEY).encode()))
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """One event loop is enough: what is tested is above it."""
+    return "asyncio"
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ import anyio
 
 from jsonrpc_iot import Client, connect, serve
 from jsonrpc_iot.services.files import get, put
-from jsonrpc_iot.services.files.room import MOST, WINDOW
+from jsonrpc_iot.services.files.room import MOST, window
 from jsonrpc_iot.testing import virtual_radio
 
 from ._files import device
@@ -64,7 +64,7 @@ def run(options: Options) -> Report:
     report = Report(
         "files",
         [
-            f"plain calls carry up to {MOST >> 10} KiB, {WINDOW} of them open at once; asyncio",
+            f"plain calls carry up to {MOST >> 10} KiB, as many open as files have; asyncio",
             "uart is a pseudo terminal that takes no time, gatt a virtual radio",
         ],
     )
@@ -144,7 +144,7 @@ async def _plain(client: Client, call: Callable[[int], Awaitable[None]], size: i
                 left -= length
                 await call(length)
 
-        for _ in range(min(WINDOW, client.info.in_flight or WINDOW)):
+        for _ in range(window(client.info)):
             tasks.start_soon(work)
 
 

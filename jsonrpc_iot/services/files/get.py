@@ -18,14 +18,14 @@ from .interface import FileExists, FileInfo, Files, NotAllowed, Piece, WrongHash
 from .names import problem
 from .pace import Pace
 from .put import PATIENCE
-from .room import is_small, read_room, window
+from .room import WINDOW, is_small, read_room, window
 from .sending import PASSING, Patience, Progress, smaller
 from .source import size_and_hash
 
 _TRIES = 3  # of a file that changes while it is read
 _WAITING = 64 << 10  # bytes that may wait in memory to be written
 _WAITING_SECONDS = 1.0
-_AHEAD = 4  # windows that may wait for a piece before them
+_AHEAD = 1 << 20  # bytes that may wait in memory for a piece before them
 
 
 class Changed(Exception):
@@ -152,7 +152,7 @@ class Fetching:
         while arriving.there < arriving.info.size:
             read = partial(self._files.read, self._name)
             try:
-                await arriving.run(read, most, window(link))
+                await arriving.run(read, most, min(window(link), WINDOW))
             except (MessageTooLarge, TooLarge) as error:
                 most = smaller(arriving.pace.chunk, error)
 
@@ -231,7 +231,7 @@ class Arriving:
             try:
                 while self._next < self.info.size:
                     ahead = self._next - self.there
-                    if ahead < _AHEAD * reads * self.pace.chunk and not self.pace.is_full:
+                    if ahead < _AHEAD and not self.pace.is_full:
                         await self._read_next(read)
                     else:
                         self._changed = self._changed or anyio.Event()

@@ -1,8 +1,9 @@
 """How much is under way at once."""
 
+import math
 import time
 
-from jsonrpc_iot import DeadlineExceeded
+from jsonrpc_iot import Busy, DeadlineExceeded
 
 _FIRST_BYTES = 8 << 10
 _FIRST_OPEN = 2
@@ -23,8 +24,9 @@ class Pace:
     def __init__(self) -> None:
         self.chunk = _FIRST_BYTES
         self._most_bytes = 0
-        self._open = _FIRST_OPEN
-        self._most_open = 1
+        self._open: float = _FIRST_OPEN
+        self._most_open: float = 1
+        self._taken = math.inf  # calls at once that the other end has not refused
         self._under_way = 0
 
     def bound(self, most_bytes: int, most_open: int) -> None:
@@ -35,7 +37,7 @@ class Pace:
             most_open: calls at once.
         """
         self._most_bytes = most_bytes
-        self._most_open = most_open
+        self._most_open = min(most_open, self._taken)
         self._under_way = 0
         self.chunk = min(self.chunk, most_bytes)
 
@@ -66,8 +68,14 @@ class Pace:
         elif seconds > _SLOW_SECONDS:
             self.chunk = max(min(_LEAST_BYTES, self._most_bytes), self.chunk // 2)
 
+    def lost(self) -> None:
+        """Take note that messages get lost or overtaken, so that those behind them go twice."""
+        self._open = max(min(_FIRST_OPEN, self._most_open), self._open // 2)
+
     def failed(self, error: Exception) -> None:
-        """Take note of an error; the calls were too large where no answer came in time."""
+        """Take note of an error: too many calls, or too large ones, as no answer came in time."""
+        if isinstance(error, Busy):
+            self._taken = self._open = max(1, min(self._open, self._most_open) // 2)
         if not isinstance(error, TimeoutError | DeadlineExceeded):
             return
         self._open = 1

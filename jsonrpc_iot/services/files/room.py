@@ -10,7 +10,10 @@ MOST = 128 << 10
 """Bytes of a file in one message, however large messages may be."""
 
 WINDOW = 8
-"""Messages that may be open at once, where a link has room for more than one."""
+"""Messages that may be open at once where the other end does not say that it takes more."""
+
+_WINDOW_OF_SMALL = 32  # messages, which are little together, over ways that are long
+_SMALL_FOR_WINDOW = 4096
 
 _SMALL = 1024
 _ID = (1 << 30) - 1
@@ -47,8 +50,9 @@ def is_small(info: ChannelInfo | None) -> bool:
 
 def window(info: ChannelInfo | None) -> int:
     """Messages that may be open at once."""
-    open_at_once = None if info is None else info.in_flight
-    return WINDOW if open_at_once is None else min(WINDOW, open_at_once)
+    limit = None if info is None else info.max_message
+    most = WINDOW if limit is None or limit > _SMALL_FOR_WINDOW else _WINDOW_OF_SMALL
+    return most if info is None or info.in_flight is None else min(most, info.in_flight)
 
 
 def _room(info: ChannelInfo | None, method: str, size: int, *, bare: bool) -> int:

@@ -111,6 +111,7 @@ class Stretch:
             return False
         self._turn += 1
         self._next = there
+        self._pace.lost()
         self._idle_turns += 1
         if self._idle_turns > _MOST_IDLE_TURNS:
             raise MalformedResponse("the device takes no more bytes, and does not say why")

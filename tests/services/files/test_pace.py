@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jsonrpc_iot import CallTimeout, ChannelClosed, connect, serve
+from jsonrpc_iot import Busy, CallTimeout, ChannelClosed, connect, serve
 from jsonrpc_iot.services.files import get, put
 from jsonrpc_iot.services.files.pace import Pace
 from jsonrpc_iot.testing import Faults, LossyLink
@@ -72,6 +72,32 @@ def test_no_call_waits_for_long_on_a_slow_link(clock: Clock, bytes_a_second: int
     assert max(waits[50:]) < 10
     carried = sum(size for _, size in sent) or pace.chunk
     assert carried >= min(64, bytes_a_second)
+
+
+def test_a_device_that_takes_few_calls_gets_few(clock: Clock) -> None:
+    pace = Pace()
+    pace.bound(1000, 32)
+    for _ in range(40):
+        pace.answered(pace.start())
+    assert len(open_calls(pace)) == 32
+    pace.failed(Busy())
+    pace.bound(1000, 32)
+    for _ in range(40):
+        pace.answered(pace.start())
+    assert len(open_calls(pace)) == 16
+
+
+def test_losses_halve_what_is_under_way(clock: Clock) -> None:
+    pace = Pace()
+    pace.bound(1000, 32)
+    for _ in range(40):
+        pace.answered(pace.start())
+    pace.lost()
+    assert len(open_calls(pace)) == 16
+    for _ in range(5):
+        pace.lost()
+    pace.bound(1000, 32)
+    assert len(open_calls(pace)) == 2
 
 
 def test_what_is_no_delay_changes_nothing() -> None:

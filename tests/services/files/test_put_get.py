@@ -117,7 +117,7 @@ async def test_a_cut_ends_it_and_the_next_one_goes_on(root: Path, here: Path) ->
 
     for run in (partial(put, path=here / "file"), partial(get, name="file", path=here / "copy")):
         steps.clear()
-        link = LossyLink(Faults(), max_message=220, reliable=True)
+        link = LossyLink(Faults(), max_message=220, reliable=True, in_flight=1)
         async with served(dispatcher, link.client, link.server) as ends:
             with pytest.raises(ChannelClosed):
                 await run(ends.client, progress=partial(cut_at, half, link))

@@ -1,5 +1,6 @@
 """Whether somebody has pressed the device's button lately, or done what it wants in its place."""
 
+import math
 from collections.abc import Callable
 
 import anyio
@@ -7,6 +8,8 @@ from anyio.abc import TaskGroup
 
 AUTHORIZED_SECONDS = 60.0
 """How long a press counts, as the standard suggests."""
+
+_MOST_TIMES = 5  # so long, however often it is prolonged: whoever is near may do that
 
 
 class Authorization:
@@ -18,6 +21,7 @@ class Authorization:
 
     def __init__(self, seconds: float = AUTHORIZED_SECONDS) -> None:
         self._seconds = seconds
+        self._ends_at = -math.inf
         self._expiring: anyio.CancelScope | None = None
         self._watchers: list[Callable[[], object]] = []
 
@@ -44,15 +48,29 @@ class Authorization:
         Args:
             tasks: measure the time.
         """
+        self._ends_at = anyio.current_time() + _MOST_TIMES * self._seconds
+        self._begin(tasks)
+
+    def prolong(self, tasks: TaskGroup) -> None:
+        """The time starts over for another try, if it counts; but not for ever.
+
+        Args:
+            tasks: measure the time.
+        """
+        if self._expiring is not None:
+            self._begin(tasks)
+
+    def _begin(self, tasks: TaskGroup) -> None:
         if self._expiring is not None:
             self._expiring.cancel()
         self._expiring = anyio.CancelScope()
-        tasks.start_soon(self._expire, self._expiring)
+        until = min(anyio.current_time() + self._seconds, self._ends_at)
+        tasks.start_soon(self._expire, self._expiring, until)
         self._tell()
 
-    async def _expire(self, scope: anyio.CancelScope) -> None:
+    async def _expire(self, scope: anyio.CancelScope, until: float) -> None:
         with scope:
-            await anyio.sleep(self._seconds)
+            await anyio.sleep_until(until)
             self._expiring = None
             self._tell()
 

@@ -213,8 +213,7 @@ class Characteristics(ServedService):
         try:
             return await self._improv.join(settings)
         except ImprovError:
-            if self._is_authorized:
-                self._improv.authorize()  # the time starts over, for another try
+            self._improv.prolong()
             raise
 
     def _check_authorized(self) -> None:

@@ -127,6 +127,10 @@ class Improv:
         """Somebody has pressed the button: a network is taken over Bluetooth, for a while."""
         self.authorization.give(self._tasks)
 
+    def prolong(self) -> None:
+        """Let the press of the button count longer, for another try; five times as long at most."""
+        self.authorization.prolong(self._tasks)
+
     def identify(self) -> None:
         """Show people which device it is.
 

@@ -146,6 +146,19 @@ async def test_a_device_on_a_network_takes_another_only_when_somebody_says_so() 
         assert (await wifi.status()).ssid == "coffee-corner"
 
 
+async def test_nobody_keeps_a_device_open_by_wrong_keys() -> None:
+    async with device(wants_button=True, seconds=0.04) as running:
+        running.improv.authorize()
+        wrong = Call(Command.WIFI_SETTINGS, WifiSettings(HOME, "not the right key").encode())
+        with anyio.fail_after(10):
+            while running.on.state is not State.AUTHORIZATION_REQUIRED:  # noqa: ASYNC110
+                running.on.write(ble.CALL, "a", encode_call(wrong))
+                await anyio.sleep(0.01)
+        running.on.write(ble.CALL, "a", encode_call(SETTINGS))
+        await anyio.wait_all_tasks_blocked()
+        assert running.told.items[-1] == error(ErrorState.NOT_AUTHORIZED)
+
+
 async def test_after_a_wrong_key_the_time_starts_over() -> None:
     async with device(wants_button=True) as running:
         running.improv.authorize()

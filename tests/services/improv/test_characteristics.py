@@ -151,7 +151,7 @@ async def test_nobody_keeps_a_device_open_by_wrong_keys() -> None:
         running.improv.authorize()
         wrong = Call(Command.WIFI_SETTINGS, WifiSettings(HOME, "not the right key").encode())
         with anyio.fail_after(10):
-            while running.on.state is not State.AUTHORIZATION_REQUIRED:  # noqa: ASYNC110
+            while running.on.state is not State.AUTHORIZATION_REQUIRED:
                 running.on.write(ble.CALL, "a", encode_call(wrong))
                 await anyio.sleep(0.01)
         running.on.write(ble.CALL, "a", encode_call(SETTINGS))

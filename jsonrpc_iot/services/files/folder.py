@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import anyio
 import anyio.to_thread
 
 from jsonrpc_iot import Context, UsageError
@@ -40,6 +41,7 @@ TRANSFERS = ".jsonrpc-iot"
 """The folder, in that of the files, where those are that have not come whole."""
 
 _REMEMBERED = 256
+_THREADS = 8  # of its own: hashes of large files take long, and others need threads too
 
 
 class FolderFiles(Files):
@@ -85,23 +87,24 @@ class FolderFiles(Files):
         self._writer = Writer(self._transfers)
         self._committed: OrderedDict[str, str] = OrderedDict()
         self._lock = threading.Lock()
+        self._threads = anyio.CapacityLimiter(_THREADS)
 
     async def entries(self, path: str = "") -> AsyncIterator[FileInfo]:
         """See `Files.entries`."""
-        folders = [await _in_thread(self._folder, path)]
+        folders = [await self._in_thread(self._folder, path)]
         while folders:
-            files, inner = await _in_thread(self._look, folders.pop())
+            files, inner = await self._in_thread(self._look, folders.pop())
             folders += inner
             for each in files:
                 yield each
 
     async def stat(self, name: str) -> FileInfo:
         """See `Files.stat`."""
-        return await _in_thread(self._stat, name)
+        return await self._in_thread(self._stat, name)
 
     async def delete(self, name: str) -> None:
         """See `Files.delete`."""
-        await _in_thread(self._delete, name)
+        await self._in_thread(self._delete, name)
 
     async def begin(
         self,
@@ -114,7 +117,7 @@ class FolderFiles(Files):
     ) -> Begun:
         """See `Files.begin`."""
         wanted = Wanted(name=name, size=size, sha256=sha256.lower(), about={"replace": replace})
-        transfer = await _in_thread(self._begin, wanted)
+        transfer = await self._in_thread(self._begin, wanted)
         if transfer is None:
             return Begun(transfer=None, offset=size)
         info = None if context is None else context.info
@@ -131,7 +134,7 @@ class FolderFiles(Files):
 
     async def commit(self, transfer: TransferId) -> Committed:
         """See `Files.commit`."""
-        return Committed(await _in_thread(self._commit, str(transfer)))
+        return Committed(await self._in_thread(self._commit, str(transfer)))
 
     async def read(
         self, name: str, offset: int, length: int, *, context: Context | None = None
@@ -142,13 +145,17 @@ class FolderFiles(Files):
         length = min(length, read_room(info, bare=bare))
         block = self._blocks.find(name, offset, length)
         if block is None:
-            block = await _in_thread(self._load, name, offset, length)
+            block = await self._in_thread(self._load, name, offset, length)
         data = block.piece(offset, length)
         return Piece(data=data) if bare else Piece(data=data, size=block.size, sha256=block.sha256)
 
     async def abort(self, transfer: TransferId) -> None:
         """See `Files.abort`."""
-        await _in_thread(self._transfers.drop, str(transfer))
+        await self._in_thread(self._transfers.drop, str(transfer))
+
+    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
+        work = partial(function, *arguments)
+        return await anyio.to_thread.run_sync(work, limiter=self._threads)
 
     def _folder(self, path: str) -> Path:
         return place_of(self._root, path) if path else self._root
@@ -274,7 +281,3 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
             yield from sorted(found, key=lambda each: each.name)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return
-
-
-async def _in_thread(function: Callable[..., T], *arguments: object) -> T:
-    return await anyio.to_thread.run_sync(partial(function, *arguments))

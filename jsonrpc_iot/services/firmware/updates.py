@@ -6,7 +6,6 @@ whatever ends. `install` looks at it once more and hands it over to the target, 
 
 import logging
 import os
-import threading
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from functools import partial
@@ -90,7 +89,7 @@ class FirmwareUpdates(Firmware):
         except OSError as error:
             raise UsageError(f"{os.fspath(folder)}: {error.strerror}") from None
         self._writer = Writer(self._transfers)
-        self._lock = threading.Lock()
+        self._turns = anyio.Lock()
         self._installed = ""
         self._told = -1.0
         self._changed = anyio.Event()
@@ -219,13 +218,9 @@ class FirmwareUpdates(Firmware):
         return self._target.status()
 
     async def _at_target(self, function: Callable[[], T]) -> T:
-        """Call a function in a thread, one at a time."""
-
-        def call() -> T:
-            with self._lock:
-                return function()
-
-        return await anyio.to_thread.run_sync(call)
+        """Call a function in a thread, one at a time; who waits needs no thread for that."""
+        async with self._turns:
+            return await anyio.to_thread.run_sync(function)
 
     def _tell_progress(self, id: str, there: int) -> None:
         transfer = self._transfers.peek(id)

@@ -1,16 +1,19 @@
 """Callers and devices that mean harm, and folders in which others work at the same time."""
 
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from jsonrpc_iot import Dispatcher, InvalidParams, MalformedResponse, RpcError
 from jsonrpc_iot.services.files import NotAllowed, get, put
 from jsonrpc_iot.services.files import folder as folder_module
+from jsonrpc_iot.services.files.known import Hashes
 from jsonrpc_iot.services.files.names import place_of
 
 from .device import DATA, client_of, device, sha256, wanted
@@ -102,6 +105,27 @@ async def test_links_do_not_lead_to_what_is_hidden(tmp_path: Path) -> None:
     (tmp_path / "SECRET~1").symlink_to(".secret")  # as Windows has it, for each hidden folder
     with pytest.raises(NotAllowed):
         place_of(tmp_path.resolve(), "SECRET~1/key")
+
+
+async def test_hashes_of_large_files_take_no_threads_from_others(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    (tmp_path / "large").write_bytes(b"x")
+    go = threading.Event()
+
+    def of(_: Hashes, path: Path) -> str:
+        assert go.wait(10)
+        return sha256(path.read_bytes())
+
+    monkeypatch.setattr(Hashes, "of", of)
+    threads = anyio.to_thread.current_default_thread_limiter()
+    async with client_of(device(tmp_path)) as client, anyio.create_task_group() as tasks:
+        for _ in range(int(threads.total_tokens) + 5):
+            tasks.start_soon(client.call, "files.stat", {"name": "large"})
+        await client.call("rpc.ping")  # it has them all
+        await anyio.wait_all_tasks_blocked()
+        assert threads.borrowed_tokens == 0
+        go.set()
 
 
 class Lying:

@@ -207,6 +207,34 @@ async def test_writes_wait_for_no_disk_that_others_are_at(tmp_path: Path) -> Non
             disk.go.set()
 
 
+class SlowTarget(SimulatedTarget):
+    """A target that takes until `go` to install."""
+
+    def __init__(self) -> None:
+        super().__init__("1", space=4000)
+        self.go, self.waits = threading.Event(), threading.Event()
+
+    def install(self) -> None:
+        self.waits.set()
+        assert self.go.wait(10)
+        super().install()
+
+
+async def test_who_asks_while_it_installs_takes_no_threads(tmp_path: Path, image: Path) -> None:
+    device = Device(tmp_path, restart=None)
+    device.target = target = SlowTarget()
+    threads = anyio.to_thread.current_default_thread_limiter()
+    async with device.client() as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(update, client, image, "2")
+        await anyio.to_thread.run_sync(target.waits.wait, 10)
+        for _ in range(int(threads.total_tokens) + 5):
+            tasks.start_soon(client.call, "firmware.status")
+        await client.call("rpc.ping")  # it has them all
+        await anyio.wait_all_tasks_blocked()
+        assert threads.borrowed_tokens == 1
+        target.go.set()
+
+
 async def test_it_goes_on_after_a_restart(tmp_path: Path, image: Path) -> None:
     device = Device(tmp_path, sync_seconds=0)
     steps: list[int] = []

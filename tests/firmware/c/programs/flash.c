@@ -22,6 +22,8 @@
 #include "jrpc_firmware.h"
 #include "jrpc_later.h"
 
+#define EPOCH (0u - 500u) /* what is time 0 here, so that the clock wraps within many a test */
+
 enum { SECTOR = 1024, SECTORS = 24, PLACE = 2 * SECTOR };
 enum { FILES_RECORD = 0, FILES = 2 * SECTOR, FIRMWARE_RECORD = 10 * SECTOR, IMAGES = 12 * SECTOR };
 
@@ -164,9 +166,9 @@ static void obey(char *line) {
     if (setjmp(out_of_power)) {
         puts("cut");
     } else if (strcmp(word, "start") == 0) {
-        start((uint32_t)number);
+        start(EPOCH + (uint32_t)number);
     } else if (strcmp(word, "take") == 0) {
-        take(second, (uint32_t)number);
+        take(second, EPOCH + (uint32_t)number);
     } else if (strcmp(word, "power") == 0) {
         power = number;
     } else if (strcmp(word, "room") == 0) {
@@ -179,8 +181,8 @@ static void obey(char *line) {
         memory[firmware_config.image_at[number] + 7] ^= 1;
     } else {
         has_to_restart = false;
-        jrpc_poll(&rpc, (uint32_t)number);
-        jrpc_firmware_poll(&firmware, (uint32_t)number);
+        jrpc_poll(&rpc, EPOCH + (uint32_t)number);
+        jrpc_firmware_poll(&firmware, EPOCH + (uint32_t)number);
         if (has_to_restart) puts("restart");
     }
     puts("");

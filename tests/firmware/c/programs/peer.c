@@ -29,6 +29,7 @@
 #include <string.h>
 
 #define LINE 140000
+#define EPOCH (0u - 31000u) /* what is time 0 here, so that the clock wraps within many a test */
 
 static char sent[70000], buffer[70000];
 static size_t sent_size;
@@ -99,7 +100,7 @@ static void run_later(jrpc_call *call) {
 
 static void end_later(jrpc *rpc) {
     jrpc_call call;
-    if (later_token == 0 || rpc->now < later_due || !jrpc_resume(rpc, later_token, &call)) return;
+    if (later_token == 0 || (int32_t)(rpc->now - later_due) < 0 || !jrpc_resume(rpc, later_token, &call)) return;
     later_token = 0;
     jrpc_return_text(&call, "done");
 }
@@ -242,7 +243,7 @@ static void begin(char *arguments) {
     memset(remembered, 0, sizeof remembered);
     memset(pending, 0, sizeof pending);
     memset(calls, 0, sizeof calls);
-    if (!jrpc_init(&rpc, &config, 0)) puts("refused");
+    if (!jrpc_init(&rpc, &config, EPOCH)) puts("refused");
 }
 
 /* Bytes in memory of exactly that size, so that whoever reads beyond it is caught. */
@@ -265,9 +266,14 @@ static uint32_t number(char **text) {
     return value;
 }
 
+/* A time, likewise. */
+static uint32_t moment(char **text) {
+    return EPOCH + number(text);
+}
+
 static void take(char *arguments) {
     size_t size;
-    uint32_t now = number(&arguments);
+    uint32_t now = moment(&arguments);
     char *bytes = unhex(arguments, &size);
     jrpc_receive(&rpc, bytes, size, now);
     free(bytes);
@@ -284,7 +290,7 @@ static void call(char *arguments) {
     static char texts[4][200];
     static unsigned next;
     char *text = texts[next++ % 4], *params;
-    uint32_t now = number(&arguments), timeout = number(&arguments), is_idempotent = number(&arguments);
+    uint32_t now = moment(&arguments), timeout = number(&arguments), is_idempotent = number(&arguments);
     strcpy(text, arguments);
     if ((params = strchr(text, ' ')) != NULL) *params++ = '\0';
     jrpc_request request = {text, params ? jrpc_write_json : NULL, params, print_outcome, NULL, timeout,
@@ -300,7 +306,7 @@ static void gone(char *arguments) {
 
 static void later(char *arguments) {
     jrpc_call resumed;
-    uint32_t now = number(&arguments), token = number(&arguments);
+    uint32_t now = moment(&arguments), token = number(&arguments);
     jrpc_poll(&rpc, now);
     if (jrpc_resume(&rpc, token, &resumed)) jrpc_return_json(&resumed, arguments);
     else puts("gone");
@@ -335,7 +341,7 @@ static void begin_stream(char *arguments) {
 }
 
 static void feed(char *arguments) {
-    uint32_t now = number(&arguments);
+    uint32_t now = moment(&arguments);
     size_t step = number(&arguments), size;
     bool is_open = true;
     for (size_t digits = strlen(arguments); digits > 0 && is_open;) {
@@ -354,7 +360,7 @@ static void feed(char *arguments) {
 }
 
 static void idle(char *arguments) {
-    uint32_t now = number(&arguments);
+    uint32_t now = moment(&arguments);
     if (is_stream) {
         if (!jrpc_stream_poll(&stream, now)) puts("close");
     } else {
@@ -364,7 +370,7 @@ static void idle(char *arguments) {
 }
 
 static void poll(char *arguments) {
-    jrpc_poll(&rpc, number(&arguments));
+    jrpc_poll(&rpc, moment(&arguments));
 }
 
 static void print_digest(char *arguments) {
@@ -381,7 +387,7 @@ static void print_digest(char *arguments) {
 }
 
 static void pass(char *arguments) {
-    for (uint32_t until = number(&arguments); rpc.now < until;) {
+    for (uint32_t until = moment(&arguments); (int32_t)(until - rpc.now) > 0;) {
         uint32_t step = until - rpc.now < 50 ? until - rpc.now : 50;
         jrpc_poll(&rpc, rpc.now + step);
         end_later(&rpc);

@@ -13,6 +13,8 @@
 #include "adapters/adapters.h"
 #include "jrpc_seal.h"
 
+#define EPOCH (0u - 500u) /* what is time 0 here, so that the clock wraps within many a test */
+
 static uint8_t chosen[4096];
 static size_t chosen_count, chosen_at;
 static jrpc_seal seal;
@@ -61,10 +63,10 @@ static void obey(const char *line) {
         size_t size = read_bytes(bytes, text);
         char *exact = malloc(size ? size : 1); /* so that a byte too many is noticed */
         memcpy(exact, bytes, size);
-        puts(jrpc_seal_receive(&seal, exact, size, (uint32_t)now) ? "taken" : "refused");
+        puts(jrpc_seal_receive(&seal, exact, size, EPOCH + (uint32_t)now) ? "taken" : "refused");
         free(exact);
     } else if (sscanf(line, "poll %lu", &now) == 1) {
-        jrpc_seal_poll(&seal, (uint32_t)now);
+        jrpc_seal_poll(&seal, EPOCH + (uint32_t)now);
     } else if (sscanf(line, "%15s %4095s", word, text) == 2 && strcmp(word, "random") == 0) {
         chosen_count = read_bytes(chosen, text);
         chosen_at = 0;

@@ -12,6 +12,8 @@
 
 #include "jrpc_segments.h"
 
+#define EPOCH (0u - 500u) /* what is time 0 here, so that the clock wraps within many a test */
+
 static char packet[70000];
 static size_t packet_size;
 
@@ -48,7 +50,7 @@ static char *read_bytes(const char *text, size_t *size) {
 
 static void obey(jrpc_segments *segments, char *line) {
     char *word = strtok(line, " \n"), *first = strtok(NULL, " \n"), *second = strtok(NULL, " \n");
-    uint32_t now = first ? (uint32_t)strtoul(first, NULL, 10) : 0;
+    uint32_t now = EPOCH + (first ? (uint32_t)strtoul(first, NULL, 10) : 0);
     size_t size = 0;
     char *bytes = read_bytes(second ? second : first ? first : "", &size);
     if (strcmp(word, "packet") == 0) {

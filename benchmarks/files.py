@@ -21,7 +21,7 @@ import anyio
 
 from jsonrpc_iot import Client, connect, serve
 from jsonrpc_iot.services.files import get, put
-from jsonrpc_iot.services.files.room import MOST, window
+from jsonrpc_iot.services.files.room import MOST, WINDOW, window
 from jsonrpc_iot.testing import virtual_radio
 
 from ._files import device
@@ -101,11 +101,12 @@ async def _speeds(link: Link, folder: Path, size: int, rounds: int) -> dict[str,
     (folder / "file").write_bytes(os.urandom(size))
     speeds: dict[str, list[float]] = {}
     async with _served(link, there) as url, connect(url) as client:
+        writes = window(client.info)
         ways: list[tuple[str, Callable[[], Awaitable[object]]]] = [
             (PUT, partial(put, client, folder / "file")),
-            (TAKE, partial(_plain, client, partial(_take, client), size)),
+            (TAKE, partial(_plain, client, partial(_take, client), size, writes)),
             (GET, partial(get, client, "given", folder / "copy")),
-            (GIVE, partial(_plain, client, partial(_give, client), size)),
+            (GIVE, partial(_plain, client, partial(_give, client), size, min(writes, WINDOW))),
         ]
         for turn in range(rounds + 1):
             for name, way in ways[turn % 4 :] + ways[: turn % 4]:
@@ -131,7 +132,9 @@ async def _served(link: Link, folder: Path) -> AsyncIterator[str]:
         yield process.address
 
 
-async def _plain(client: Client, call: Callable[[int], Awaitable[None]], size: int) -> None:
+async def _plain(
+    client: Client, call: Callable[[int], Awaitable[None]], size: int, at_once: int
+) -> None:
     """Carry so many bytes by plain calls, several at once."""
     chunk = _room(client)
     left = size
@@ -144,7 +147,7 @@ async def _plain(client: Client, call: Callable[[int], Awaitable[None]], size: i
                 left -= length
                 await call(length)
 
-        for _ in range(window(client.info)):
+        for _ in range(at_once):
             tasks.start_soon(work)
 
 

@@ -178,8 +178,9 @@ typedef struct {
     void *user; /* yours: `call->rpc->config->user` */
 } jrpc_config;
 
-/* Begin. The config must stay as it is. Returns false when it cannot work: no `send`, or a buffer
- * or `max_message` too small for the shortest error (64 bytes). */
+/* Begin. The config must stay as it is. Returns false when it cannot work, and then nothing else may
+ * be called: no `send`, a `max_message` below 64 bytes, which the shortest error needs, or a `buffer`
+ * below 16, with JRPC_DATAGRAM below 64. */
 bool jrpc_init(jrpc *rpc, const jrpc_config *config, uint32_t now_ms);
 
 /* Take one message that arrived. It must stay as it is until this returns. */

@@ -62,6 +62,7 @@ class Device(Struct, kw_only=True):
         document: its document, if it comes whole.
         entries: of its document, by method.
         pings: it answers `rpc.ping` with `true`, so it knows the extensions.
+        heard: what has come last that answers nothing.
         ids: for requests, each one once.
     """
 
@@ -76,6 +77,7 @@ class Device(Struct, kw_only=True):
     document: Mapping[str, Any] | None = None
     entries: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     pings: bool = False
+    heard: bytes = b""
     ids: Iterator[int] = field(default_factory=lambda: count(random.randrange(*_IDS)))
 
     def request(
@@ -169,7 +171,9 @@ async def get_to_know(
         pinged = await _ask(line, device, Given("rpc.ping"), timeout) or pinged
     first = await _ask(line, device, given[0], timeout) if given else None
     if pinged is None and first is None:
-        raise ConnectFailed(f"{line.url}: nobody answers within {timeout:g} s")
+        heard = device.heard[:_SHOWN].decode(errors="replace")
+        what = f"; what came is no answer: {heard}" if heard else ""
+        raise ConnectFailed(f"{line.url}: nobody answers within {timeout:g} s{what}")
     device.pings = pinged is not None and pinged.get("result") is True
     missing = _code(await _ask(line, device, Given(UNKNOWN), timeout) or {})
     if missing in (UNAUTHORIZED, FORBIDDEN):
@@ -216,6 +220,7 @@ def _entries(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 _TRIES = 2
+_SHOWN = 80  # bytes of what is no answer
 
 
 async def _ask(line: Line, device: Device, call: Given, timeout: float) -> dict[str, Any] | None:
@@ -229,6 +234,7 @@ async def _ask(line: Line, device: Device, call: Given, timeout: float) -> dict[
             if isinstance(value, dict) and value.get("id") in (id, str(id), None):
                 answer = value
                 break
+            device.heard = message
         if (pause := busy_seconds([answer])) is not None:
             await anyio.sleep(pause)
         elif answer is not None or device.info.reliable:

@@ -3,10 +3,12 @@
 import contextlib
 import errno
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, TypeAlias
 
 from jsonrpc_iot import Client, Dispatcher, MethodNotFound, Principal, UsageError, connect
@@ -14,7 +16,7 @@ from jsonrpc_iot.protocol.messages import Dialect
 from jsonrpc_iot.protocol.text import escape
 
 from ._options import duration, hinting_at_options
-from ._output import Tracer
+from ._output import Tracer, writing
 from ._run import HINT
 from .command.declare import Option
 
@@ -92,6 +94,37 @@ def connect_lastingly(
         dialect=dialect,
         trace=Tracer(url) if trace else None,
     )
+
+
+@contextlib.contextmanager
+def from_standard_input() -> Iterator[Path]:
+    """Give a file with all of standard input.
+
+    Raises:
+        UsageError: that is closed.
+    """
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "file")
+        if sys.stdin is None:
+            raise UsageError("standard input is closed")
+        with file.open("wb") as copy:
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+        yield file
+
+
+@contextlib.contextmanager
+def to_standard_output() -> Iterator[Path]:
+    """Give a place for a file that is written on standard output when the block has ended.
+
+    Raises:
+        OSError: nobody takes it.
+    """
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "file")
+        yield file
+        with writing(), file.open("rb") as source:
+            shutil.copyfileobj(source, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
 
 
 def check_readable(file: Path) -> None:

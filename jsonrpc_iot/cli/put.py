@@ -9,7 +9,7 @@ from typing import Annotated
 import anyio
 import msgspec
 
-from jsonrpc_iot import Client
+from jsonrpc_iot import Client, UsageError
 from jsonrpc_iot.protocol.messages import Dialect
 from jsonrpc_iot.protocol.text import escape
 from jsonrpc_iot.services.files import FileExists, FileInfo, Progress
@@ -23,8 +23,10 @@ from ._files import (
     check_readable,
     check_writable,
     connect_lastingly,
+    from_standard_input,
     hinting_at_service,
     progress_bar,
+    to_standard_output,
 )
 from ._json import encode_json
 from ._options import (
@@ -35,14 +37,24 @@ from ._options import (
     UrlArgument,
     connect_to,
 )
-from ._output import is_terminal, print_json, print_json_line, print_text, table_of
+from ._output import (
+    is_terminal,
+    json_line,
+    print_json,
+    print_json_line,
+    print_text,
+    table_of,
+    write_error,
+)
 from ._run import HINT
 from .command.declare import Argument, Option
+
+_STANDARD = "-"  # input or output
 
 
 def put(
     url: UrlArgument,
-    file: Annotated[Path, Argument("FILE", "The file here.")],
+    file: Annotated[Path, Argument("FILE", "The file here; - is standard input.")],
     name: Annotated[
         str | None,
         Argument("NAME", "What it is called there, folders before it; as here by default."),
@@ -61,15 +73,21 @@ def put(
     called again. The file is there when it is whole and right, all at once.
     """
 
-    async def run(client: Client, progress: Progress | None) -> FileInfo:
+    async def run(source: Path, client: Client, progress: Progress | None) -> FileInfo:
         return await put_file(
-            client, file, name, replace=replace, progress=progress, patience=patience
+            client, source, name, replace=replace, progress=progress, patience=patience
         )
 
-    check_readable(file)
-
     title = file.name if name is None else name
-    _print(_transfer(url, title, run, timeout, dialect, trace=trace), json=json)
+    if str(file) == _STANDARD:
+        if name is None:
+            raise UsageError("standard input has no name: say NAME")
+        with from_standard_input() as source:
+            info = _transfer(url, title, partial(run, source), timeout, dialect, trace=trace)
+    else:
+        check_readable(file)
+        info = _transfer(url, title, partial(run, file), timeout, dialect, trace=trace)
+    _print(info, json=json)
 
 
 def get(
@@ -78,7 +96,9 @@ def get(
     file: Annotated[
         Path | None,
         Argument(
-            "FILE", "Where it goes; into a folder, the present one by default, called as there."
+            "FILE",
+            "Where it goes; into a folder, the present one by default, called as there. "
+            "- is standard output, where nothing else goes.",
         ),
     ] = None,
     *,
@@ -94,14 +114,20 @@ def get(
     What has come is kept beside the file as .NAME.HASH.part, from where the next call goes on.
     """
 
-    async def run(client: Client, progress: Progress | None) -> FileInfo:
+    async def run(place: Path | None, client: Client, progress: Progress | None) -> FileInfo:
         return await get_file(
-            client, name, file, replace=replace, progress=progress, patience=patience
+            client, name, place, replace=replace, progress=progress, patience=patience
         )
 
-    if file is not None:
-        check_writable(file)
-    _print(_transfer(url, name, run, timeout, dialect, trace=trace), json=json)
+    if str(file) == _STANDARD:
+        with to_standard_output() as place:
+            info = _transfer(url, name, partial(run, place), timeout, dialect, trace=trace)
+        write_error(json_line(msgspec.json.encode(info)) if json else _told(info))
+    else:
+        if file is not None:
+            check_writable(file)
+        info = _transfer(url, name, partial(run, file), timeout, dialect, trace=trace)
+        _print(info, json=json)
 
 
 def ls(
@@ -163,7 +189,11 @@ def _print(info: FileInfo, *, json: bool) -> None:
     if json:
         print_json(msgspec.json.encode(info))
     else:
-        print_text(f"{escape(info.name)}: {info.size:,} bytes, sha256 {info.sha256}")
+        print_text(_told(info))
+
+
+def _told(info: FileInfo) -> str:
+    return f"{escape(info.name)}: {info.size:,} bytes, sha256 {info.sha256}"
 
 
 def _row(info: FileInfo) -> tuple[str, str, str]:

@@ -140,6 +140,16 @@ def test_a_file_goes_into_a_folder(tmp_path: Path, command: Command) -> None:
     assert (tmp_path / "logs/log.txt").read_bytes() == DATA
 
 
+def test_standard_input_and_output(tmp_path: Path, command: Command) -> None:
+    with device(tmp_path / "root") as url:
+        done = run("put", url, "-", "note.txt", stdin=b"\xef\xbb\xbfWater the plants.")
+        assert (done.code, done.out[:20]) == (0, "note.txt: 20 bytes, ")
+        done = command("get", url, "note.txt", "-")
+        assert (done.code, done.out) == (0, "\ufeffWater the plants.")
+        assert done.err.startswith("note.txt: 20 bytes, ")
+        assert command("put", url, "-").complaint.endswith("standard input has no name: say NAME")
+
+
 def test_a_place_where_no_file_can_be_is_refused_at_once(tmp_path: Path, command: Command) -> None:
     place = tmp_path / "none/log.txt"
     complaint = f"jsonrpc-iot: {place}: there is no folder {place.parent}\n"

@@ -42,7 +42,7 @@ static const jrpc_config config = {
 
 int main(void) {
     uint8_t bytes[32];
-    jrpc_init(&rpc, &config, millis());
+    if (!jrpc_init(&rpc, &config, millis())) return 1; /* the config lacks something */
     for (;;) {
         size_t size = uart_read(bytes, sizeof bytes);
         if (size > 0) jrpc_tuya_feed(&line, bytes, size, millis());

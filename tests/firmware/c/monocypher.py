@@ -2,16 +2,19 @@
 
 import hashlib
 import subprocess
+import sys
 import tarfile
-import venv
+import tomllib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
+from urllib.request import urlopen
 
 import pytest
 
 from tests._system import lack
 
+ROOT: Final = Path(__file__).parents[3]
 SECONDS: Final = 200.0
 _REQUIREMENT: Final = "pymonocypher==4.0.2.5"
 _SHA256: Final = "472babbf218773bb6d3e396aac20749beaeb3bea505da0df992dbd97410bef98"
@@ -36,21 +39,12 @@ def monocypher(cache: Path) -> Path:
 
 
 def _fetch(work: Path) -> Path:
-    venv.create(work / "venv", with_pip=True)  # that of the tests has none
-    command = [str(work / "venv" / "bin" / "python"), "-m", "pip", "download", "-q", "--no-deps"]
-    command += [
-        "--disable-pip-version-check",
-        "--no-binary",
-        ":all:",
-        "-d",
-        str(work),
-        _REQUIREMENT,
-    ]
+    path = work / "sources.tar.gz"
     try:
-        subprocess.run(command, capture_output=True, timeout=SECONDS, check=True)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        lack(f"pip cannot fetch {_REQUIREMENT}")
-    (path,) = work.glob("*.tar.gz")
+        with urlopen(_address(), timeout=SECONDS) as source:
+            path.write_bytes(source.read())
+    except (subprocess.SubprocessError, OSError):
+        lack(f"the sources of {_REQUIREMENT} cannot be fetched")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != _SHA256:
         pytest.fail(f"{_REQUIREMENT} is not what it was: sha256 {digest}")
@@ -61,3 +55,20 @@ def _fetch(work: Path) -> Path:
             if member.name in _FILES:
                 archive.extract(member, target, filter="data")
     return target
+
+
+def _address() -> str:
+    """Where the index has the sources; `pip download` would build them first, for minutes."""
+    uv = [sys.executable, "tools/uv.py", sys.prefix]
+    words = ["pip", "compile", "--quiet", "--no-deps", "--format", "pylock.toml", "-"]
+    done = subprocess.run(
+        [*uv, *words],
+        cwd=ROOT,
+        input=_REQUIREMENT,
+        text=True,
+        capture_output=True,
+        timeout=SECONDS,
+        check=True,
+    )
+    (package,) = tomllib.loads(done.stdout)["packages"]
+    return str(package["sdist"]["url"])

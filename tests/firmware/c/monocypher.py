@@ -15,7 +15,6 @@ import pytest
 from tests._system import lack
 from tests.places import ROOT
 
-
 SECONDS: Final = 200.0
 _REQUIREMENT: Final = "pymonocypher==4.0.2.5"
 _SHA256: Final = "472babbf218773bb6d3e396aac20749beaeb3bea505da0df992dbd97410bef98"

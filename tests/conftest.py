@@ -38,6 +38,20 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     return backend
 
 
+@pytest.fixture
+def log_is_as_before() -> Iterator[None]:
+    """Have a command that runs in this process leave no trace in its log.
+
+    Else what it shows the log on is closed when others log.
+    """
+    loggers = [logging.getLogger(name) for name in ("", "jsonrpc_iot", "jsonrpc_iot.cli.trace")]
+    before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave tests out on event loops that they are not for, as their mark `only_on` says."""
     items[:] = [item for item in items if _is_for_its_loop(item)]

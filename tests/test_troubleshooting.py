@@ -106,6 +106,7 @@ def test_what_the_system_says_is_provoked() -> None:
             anyio.run(open_listener, url)
 
 
+@pytest.mark.usefixtures("log_is_as_before")
 @pytest.mark.parametrize("said", PROVOKED)
 def test_the_program_says_so(
     said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -1,6 +1,5 @@
 """The device that the tests call, a process of its own."""
 
-import logging
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -18,14 +17,8 @@ class Simulated(NamedTuple):
 
 
 @pytest.fixture(autouse=True)
-def log_is_as_before() -> Iterator[None]:
-    """Have a command that ran in this process leave no trace in its log."""
-    loggers = [logging.getLogger(name) for name in ("", "jsonrpc_iot", "jsonrpc_iot.cli.trace")]
-    before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
-    yield
-    for logger, level, handlers in before:
-        logger.setLevel(level)
-        logger.handlers[:] = handlers
+def commands_run_here(log_is_as_before: None) -> None:
+    """Commands may run in the process of the tests."""
 
 
 @pytest.fixture(scope="session")

@@ -65,6 +65,20 @@ def test_one_file_of_the_tests_knows_where_the_repository_is() -> None:
     assert climbing == [tests / "places.py"]
 
 
+def test_nothing_leads_to_a_registry_of_packages() -> None:
+    folders = ("docs", "examples", "firmware", "jsonrpc_iot", "tests", "tools", "benchmarks")
+    hosts = re.compile(r"(pypi|pythonhosted)\.org|npmjs\.(com|org)")
+    found = [
+        path
+        for folder in folders
+        for path in (places.ROOT / folder).rglob("*")
+        if path.suffix in {".py", ".md", ".c", ".h", ".json", ".toml"}
+        and hosts.search(path.read_text())
+    ]
+
+    assert found == [], "they can be elsewhere: say the name, or lead to the project's own place"
+
+
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Yield the functions and methods of a file."""
     for node in ast.walk(ast.parse(path.read_bytes(), path)):

@@ -38,7 +38,7 @@ NODE: Final = os.environ.get("PEERS_NODE", "")
 PJRPC = Peer(
     name="pjrpc",
     version="2.2.0",
-    link="https://pypi.org/project/pjrpc/",
+    link="https://github.com/dapper91/pjrpc",
     about="its integration with aiohttp, over HTTP",
     serve=program([PYTHON, "pjrpc_lamp.py", "PORT"], "http://127.0.0.1:PORT/rpc"),
     findings=(
@@ -92,7 +92,7 @@ PJRPC = Peer(
 JSONRPCSERVER = Peer(
     name="jsonrpcserver",
     version="5.0.9",
-    link="https://pypi.org/project/jsonrpcserver/",
+    link="https://github.com/explodinglabs/jsonrpcserver",
     about="its `serve`, a server of HTTP for development",
     serve=program([PYTHON, "jsonrpcserver_lamp.py", "PORT"], "http://127.0.0.1:PORT/"),
     findings=(
@@ -121,7 +121,7 @@ JSONRPCSERVER = Peer(
 PELIX = Peer(
     name="jsonrpclib-pelix",
     version="1.2.0",
-    link="https://pypi.org/project/jsonrpclib-pelix/",
+    link="https://github.com/tcalmant/jsonrpclib",
     about="its `SimpleJSONRPCServer`, over HTTP",
     serve=program([PYTHON, "jsonrpclib_lamp.py", "PORT"], "http://127.0.0.1:PORT/"),
     findings=(
@@ -173,7 +173,7 @@ PELIX = Peer(
     ),
 )
 
-_JAYSON = "https://www.npmjs.com/package/jayson"
+_JAYSON = "https://github.com/tedeh/jayson"
 _JAYSON_ALIKE = (
     NULL_ID,
     ROUNDED,
@@ -274,7 +274,7 @@ JAYSON_TCP = Peer(
 AIORPCX = Peer(
     name="aiorpcX",
     version="0.25.0",
-    link="https://pypi.org/project/aiorpcX/",
+    link="https://github.com/kyuupichan/aiorpcX",
     about="its server of TCP, one message a line",
     serve=program([PYTHON, "aiorpcx_lamp.py", "PORT"], "tcp://127.0.0.1:PORT"),
     findings=(

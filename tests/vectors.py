@@ -29,6 +29,30 @@ def replies_of(vector: Vector) -> tuple[tuple[Message, ...], ...]:
     return tuple(tuple(map(_message, each)) for each in (vector["replies"], *vector.get("or", ())))
 
 
+def as_named(sent: list[Any], expected: list[Any], ids: dict[str, Any]) -> list[Any]:
+    """What was sent, with the names of a vector of calls and without what it leaves open.
+
+    Args:
+        sent: the messages.
+        expected: those of the vector.
+        ids: by their names in the vector; what was not known is added.
+    """
+    for message, wanted in zip(sent, expected, strict=False):
+        if "id" in message:
+            ids.setdefault(wanted["id"], message["id"])
+        if wanted.get("retry") and "timeout" not in wanted:
+            message.pop("timeout", None)
+    names = {id: name for name, id in ids.items()}
+
+    def rename(members: dict[str, Any]) -> dict[str, Any]:
+        return {
+            key: names.get(each, each) if key == "id" else each for key, each in members.items()
+        }
+
+    found: list[Any] = json.loads(json.dumps(sent), object_hook=rename)
+    return found
+
+
 def _message(value: Any) -> Message:
     return tuple(map(_reply, value)) if isinstance(value, list) else _reply(value)
 

@@ -20,6 +20,9 @@ from ._output import Tracer, writing
 from ._run import HINT
 from .command.declare import Option
 
+STANDARD = "-"
+"""Stands for standard input and output in the place of a file."""
+
 FilesOption: TypeAlias = Annotated[
     Path | None,
     Option(
@@ -97,32 +100,45 @@ def connect_lastingly(
 
 
 @contextlib.contextmanager
-def from_standard_input() -> Iterator[Path]:
-    """Give a file with all of standard input.
+def source_of(file: Path) -> Iterator[Path]:
+    """Give a file that can be read: that one, or for `-` one with all of standard input.
 
     Raises:
-        UsageError: that is closed.
+        UsageError: it cannot be read.
     """
-    with TemporaryDirectory() as folder:
-        file = Path(folder, "file")
-        if sys.stdin is None:
-            raise UsageError("standard input is closed")
-        with file.open("wb") as copy:
-            shutil.copyfileobj(sys.stdin.buffer, copy)
+    if str(file) != STANDARD:
+        check_readable(file)
         yield file
+        return
+    if sys.stdin is None:
+        raise UsageError("standard input is closed")
+    with TemporaryDirectory() as folder:
+        copy = Path(folder, "file")
+        with copy.open("wb") as target:
+            shutil.copyfileobj(sys.stdin.buffer, target)
+        yield copy
 
 
 @contextlib.contextmanager
-def to_standard_output() -> Iterator[Path]:
-    """Give a place for a file that is written on standard output when the block has ended.
+def place_for(file: Path | None) -> Iterator[Path | None]:
+    """Give a place for a file: that one, or for `-` one that goes to standard output in the end.
+
+    Args:
+        file: the place; `None` is the present folder.
 
     Raises:
-        OSError: nobody takes it.
+        UsageError: no file can come to be there.
+        OSError: nobody takes standard output.
     """
-    with TemporaryDirectory() as folder:
-        file = Path(folder, "file")
+    if str(file) != STANDARD:
+        if file is not None:
+            _check_writable(file)
         yield file
-        with writing(), file.open("rb") as source:
+        return
+    with TemporaryDirectory() as folder:
+        place = Path(folder, "file")
+        yield place
+        with writing(), place.open("rb") as source:
             shutil.copyfileobj(source, sys.stdout.buffer)
             sys.stdout.buffer.flush()
 
@@ -140,7 +156,7 @@ def check_readable(file: Path) -> None:
         raise UsageError(f"{file}: {error.strerror}") from None
 
 
-def check_writable(file: Path) -> None:
+def _check_writable(file: Path) -> None:
     """Refuse a place where no file can come to be, before anybody is connected to.
 
     Args:

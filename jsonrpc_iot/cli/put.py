@@ -17,16 +17,15 @@ from jsonrpc_iot.services.files import get as get_file
 from jsonrpc_iot.services.files import put as put_file
 
 from ._files import (
+    STANDARD,
     AnswerTimeoutOption,
     PatienceOption,
     ReplaceOption,
-    check_readable,
-    check_writable,
     connect_lastingly,
-    from_standard_input,
     hinting_at_service,
+    place_for,
     progress_bar,
-    to_standard_output,
+    source_of,
 )
 from ._json import encode_json
 from ._options import (
@@ -49,8 +48,6 @@ from ._output import (
 from ._run import HINT
 from .command.declare import Argument, Option
 
-_STANDARD = "-"  # input or output
-
 
 def put(
     url: UrlArgument,
@@ -72,21 +69,17 @@ def put(
     After a cut, or when either end was restarted, it goes on from where it was, also when this is
     called again. The file is there when it is whole and right, all at once.
     """
+    if name is None and str(file) == STANDARD:
+        raise UsageError("standard input has no name: say NAME")
+    with source_of(file) as source:
 
-    async def run(source: Path, client: Client, progress: Progress | None) -> FileInfo:
-        return await put_file(
-            client, source, name, replace=replace, progress=progress, patience=patience
-        )
+        async def run(client: Client, progress: Progress | None) -> FileInfo:
+            return await put_file(
+                client, source, name, replace=replace, progress=progress, patience=patience
+            )
 
-    title = file.name if name is None else name
-    if str(file) == _STANDARD:
-        if name is None:
-            raise UsageError("standard input has no name: say NAME")
-        with from_standard_input() as source:
-            info = _transfer(url, title, partial(run, source), timeout, dialect, trace=trace)
-    else:
-        check_readable(file)
-        info = _transfer(url, title, partial(run, file), timeout, dialect, trace=trace)
+        title = file.name if name is None else name
+        info = _transfer(url, title, run, timeout, dialect, trace=trace)
     _print(info, json=json)
 
 
@@ -113,20 +106,17 @@ def get(
 
     What has come is kept beside the file as .NAME.HASH.part, from where the next call goes on.
     """
+    with place_for(file) as place:
 
-    async def run(place: Path | None, client: Client, progress: Progress | None) -> FileInfo:
-        return await get_file(
-            client, name, place, replace=replace, progress=progress, patience=patience
-        )
+        async def run(client: Client, progress: Progress | None) -> FileInfo:
+            return await get_file(
+                client, name, place, replace=replace, progress=progress, patience=patience
+            )
 
-    if str(file) == _STANDARD:
-        with to_standard_output() as place:
-            info = _transfer(url, name, partial(run, place), timeout, dialect, trace=trace)
+        info = _transfer(url, name, run, timeout, dialect, trace=trace)
+    if str(file) == STANDARD:
         write_error(json_line(msgspec.json.encode(info)) if json else _told(info))
     else:
-        if file is not None:
-            check_writable(file)
-        info = _transfer(url, name, partial(run, file), timeout, dialect, trace=trace)
         _print(info, json=json)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.vectors import Vector, read_vectors
+from tests.vectors import Vector, as_named, read_vectors
 
 from .desk import Driver
 from .test_lossy import Device
@@ -28,7 +28,7 @@ class Caller:
 
     def __init__(self, peer: Driver, *, knows: bool) -> None:
         self._device = Device(peer)
-        self._ids: dict[str, Any] = {}
+        self.ids: dict[str, Any] = {}
         self._now = 0
         if knows:
             self._device.take(0, {"id": 1, "method": "void", "timeout": 5})
@@ -53,28 +53,11 @@ class Caller:
             ask("call", end, limit, int(call.get("idempotent", False)), call["method"], params)
         for message in step.get("arrives", ()):
             id = message["id"]
-            named = self._ids.get(id, id) if isinstance(id, str) else id
+            named = self.ids.get(id, id) if isinstance(id, str) else id
             text = json.dumps({**message, "id": named}, separators=(",", ":"))
             ask("take", end, text.encode().hex())
         ask("poll", end)
         return sent, outcomes
-
-    def named(self, sent: list[Any], expected: list[Any]) -> list[Any]:
-        """What was sent, with the names of a vector and without what it leaves open."""
-        for message, wanted in zip(sent, expected, strict=False):
-            if "id" in message:
-                self._ids.setdefault(wanted["id"], message["id"])
-            if wanted.get("retry") and "timeout" not in wanted:
-                message.pop("timeout", None)
-        names = {id: name for name, id in self._ids.items()}
-
-        def rename(members: dict[str, Any]) -> dict[str, Any]:
-            return {
-                key: names.get(each, each) if key == "id" else each for key, each in members.items()
-            }
-
-        found: list[Any] = json.loads(json.dumps(sent), object_hook=rename)
-        return found
 
 
 @pytest.mark.parametrize("vector", [pytest.param(each, id=each["name"]) for each in VECTORS])
@@ -83,5 +66,5 @@ def test_vectors(peer: Driver, vector: Vector) -> None:
     for step in vector["steps"]:
         sent, outcomes = caller.play(step)
         expected = step.get("sent", [])
-        assert caller.named(sent, expected) == expected, step
+        assert as_named(sent, expected, caller.ids) == expected, step
         assert bool(outcomes) == ("outcome" in step), (step, outcomes)

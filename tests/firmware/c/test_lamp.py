@@ -20,7 +20,7 @@ from jsonrpc_iot import (
 )
 from jsonrpc_iot.testing import LineFaults, VirtualSerial, virtual_serial_pair
 from jsonrpc_iot.testing.conformance import check_conformance
-from tests.firmware.line import chatter, frame, opened, receive
+from tests.firmware.line import BROKEN, GOOD, ONE, chatter, frame, hold_against, opened, receive
 from tests.waiting import SECONDS
 
 from .lamp import PERFECT, WAYS, Way, build_lamp, running, served
@@ -206,49 +206,12 @@ async def test_what_never_arrived_is_not_run_later(lamp: Path) -> None:
         assert await client.call("lamp.set", {"level": 1}) == 0
 
 
-GOOD = b'{"method":"lamp.set","params":{"level":1},"id":%d}'
-PARSE_ERROR = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error"}}'
-INVALID = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Invalid request"}}'
-ONE, TWO = b'{"id":1,"result":0}', b'{"id":2,"result":0}'
-
-
-@pytest.mark.parametrize(
-    ("sent", "replies"),
-    [
-        pytest.param(b"\x55" + frame(GOOD % 1), [ONE], id="stray mark"),
-        pytest.param(
-            frame(GOOD % 1)[:-1] + frame(GOOD % 2), [TWO], id="a frame that lacks its end"
-        ),
-        pytest.param(
-            b"\x55\xaa\x00\xfe\xff\xff" + frame(GOOD % 2), [TWO], id="a length that is too long"
-        ),
-        pytest.param(
-            b"\x55\xaa\x00\xfe\x01\x00" + frame(GOOD % 2),
-            [TWO],
-            id="a length that swallows the next frame, until silence",
-        ),
-        pytest.param(
-            frame(b'{"method":"x"}') + frame(b'{"id":3,"result":1}') + frame(GOOD % 1),
-            [ONE],
-            id="neither notifications nor responses are answered",
-        ),
-        pytest.param(
-            frame(b'{"method":') + frame(b"") + frame(b"[]"),
-            [PARSE_ERROR, PARSE_ERROR, INVALID],
-            id="broken messages",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("sent", "replies"), BROKEN)
 async def test_bytes(lamp: Path, sent: bytes, replies: list[bytes]) -> None:
-    """The last reply is to a frame that follows once the line was silent."""
     async with virtual_serial_pair(paths=True) as line:
         with opened(line.first) as port, running(lamp, "uart", line.second):
             with anyio.fail_after(SECONDS):
-                os.write(port, sent)
-                await receive(port, b"".join(map(frame, replies)))
-                os.write(port, frame(b'{"method":"lamp.get","id":"last"}'))
-                set_to = 1 if replies[-1] in (ONE, TWO) else 0
-                await receive(port, frame(b'{"id":"last","result":%d}' % set_to))
+                await hold_against(port, sent, replies)
 
 
 async def test_a_wrong_length_among_other_traffic_costs_two_seconds_at_most(lamp: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.vectors import Vector, bytes_of, read_vectors
+from tests.vectors import Vector, as_named, bytes_of, read_vectors
 
 from .interpreter import Driver
 
@@ -38,7 +38,7 @@ class Caller:
 
     def __init__(self, peer: Driver, *, knows: bool) -> None:
         self._peer = peer
-        self._ids: dict[str, Any] = {}
+        self.ids: dict[str, Any] = {}
         self._now = 0
         peer.ask("new", at=0, lossy=True, limit=65507)
         if knows:
@@ -56,27 +56,10 @@ class Caller:
             answers.append(self._peer.ask("call", at=end, **step["call"]))
         for message in step.get("arrives", ()):
             id = message["id"]
-            named = self._ids.get(id, id) if isinstance(id, str) else id
+            named = self.ids.get(id, id) if isinstance(id, str) else id
             answers.append(self._take(end, {**message, "id": named}))
         sent = [json.loads(each) for answer in answers for each in answer["sent"]]
         return sent, [each for answer in answers for each in answer["outcomes"]]
-
-    def named(self, sent: list[Any], expected: list[Any]) -> list[Any]:
-        """What was sent, with the names of a vector and without what it leaves open."""
-        for message, wanted in zip(sent, expected, strict=False):
-            if "id" in message:
-                self._ids.setdefault(wanted["id"], message["id"])
-            if wanted.get("retry") and "timeout" not in wanted:
-                message.pop("timeout", None)
-        names = {id: name for name, id in self._ids.items()}
-
-        def rename(members: dict[str, Any]) -> dict[str, Any]:
-            return {
-                key: names.get(each, each) if key == "id" else each for key, each in members.items()
-            }
-
-        found: list[Any] = json.loads(json.dumps(sent), object_hook=rename)
-        return found
 
 
 # Its calls always have a time limit.
@@ -89,5 +72,5 @@ def test_calls(peer: Driver, vector: Vector) -> None:
     for step in vector["steps"]:
         sent, outcomes = caller.play(step)
         expected = step.get("sent", [])
-        assert caller.named(sent, expected) == expected, step
+        assert as_named(sent, expected, caller.ids) == expected, step
         assert bool(outcomes) == ("outcome" in step), (step, outcomes)
